@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import orjson
 import polars as pl
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -165,8 +165,8 @@ def content_id(messages: Sequence[Mapping[str, Any]], tools: str | None = None) 
         + [[name, message[name]] for name in _OPTIONAL if message.get(name)]
         for message in messages
     ]
-    text = json.dumps([canonical, tools or None], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    text = orjson.dumps([canonical, tools or None])
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 _OPTIONAL = ("reasoning", "name", "tool_calls", "tool_call_id")

@@ -1,0 +1,37 @@
+# make demo: a raw dump becomes a fine-tuned model.  make test: everything is checked.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO := .demo
+
+.PHONY: demo test lint bench wheel clean
+
+$(VENV)/.train: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[train]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[train,dev]"
+	touch $@
+
+demo: $(VENV)/.train
+	PATH="$(abspath $(BIN)):$$PATH" sh sample_data/demo.sh $(DEMO)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+clean:
+	rm -rf $(VENV) $(DEMO) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,68 @@
+"""Where measures are computed: in this process, or spread over several.
+
+A measure sees one row at a time, so any split of the rows gives the same numbers; that is all
+an engine may change.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+import polars as pl
+
+from curate.schema import Filter
+
+# Below this many rows starting a process costs more than it saves.
+SPREAD_FROM = 4_000
+
+
+class LocalEngine:
+    """Measures here; filters that loop over rows are spread over `workers` processes."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or os.cpu_count() or 1
+        self._pool: ProcessPoolExecutor | None = None
+
+    def measure(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
+        """`step.measure(records)`, computed wherever it is fastest."""
+        per_row = getattr(step, "per_row", False)
+        if not per_row or self.workers < 2 or records.height < SPREAD_FROM:
+            return step.measure(records)
+        parts = _slices(records, 2 * self.workers)
+        measured = self._processes().map(_measure, [step] * len(parts), parts)
+        return pl.concat(list(measured))
+
+    def _processes(self) -> ProcessPoolExecutor:
+        # Spawn, not fork: Polars' thread pool does not survive a fork.
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+        return self._pool
+
+    def close(self) -> None:
+        """Stop the worker processes, if any were started."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+@contextmanager
+def local_engine(workers: int | None = None) -> Iterator[LocalEngine]:
+    """A local engine whose processes end with the block."""
+    engine = LocalEngine(workers)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _slices(records: pl.DataFrame, count: int) -> list[pl.DataFrame]:
+    size = -(-records.height // count)
+    return [records[start : start + size] for start in range(0, records.height, size)]
+
+
+def _measure(step: Filter, records: pl.DataFrame) -> pl.DataFrame:
+    return step.measure(records)

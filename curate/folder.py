@@ -1,0 +1,70 @@
+"""Output folders: claimed without harm, filled out of sight, shown only when whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from curate.schema import CurateError
+
+MANIFEST = "manifest.json"
+
+
+def written_by_us(folder: Path, maker: str) -> list[str]:
+    """The files that an earlier `maker` says it wrote in this folder; none if it wrote none."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    mine = isinstance(manifest, dict) and manifest.get("maker") == maker
+    return [name for name in manifest.get("files", []) if isinstance(name, str)] if mine else []
+
+
+@contextmanager
+def whole(out: Path, maker: str, force: bool = False) -> Iterator[Path]:
+    """A hidden folder to write into; its files appear in `out` when the block ends well.
+
+    A folder that holds anything else than an earlier result of the same maker is refused unless
+    `force`; even then only files that the maker wrote are replaced. Raises `CurateError`.
+    """
+    check_free(out, maker, force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    hidden = out.parent / f".{out.name}.unfinished"
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    try:
+        yield hidden
+        _show(hidden, out, maker)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def check_free(out: Path, maker: str, force: bool = False) -> None:
+    """Raise `CurateError` when writing to `out` could harm something that is not ours."""
+    if out.exists() and not out.is_dir():
+        raise CurateError(f"{out}: is a file; give the name of a folder to write to")
+    if not out.is_dir() or not any(out.iterdir()) or written_by_us(out, maker):
+        return
+    if not force:
+        raise CurateError(f"{out}: the folder holds something else; choose another --out, or --force")
+
+
+def _show(hidden: Path, out: Path, maker: str) -> None:
+    names = sorted(path.name for path in hidden.iterdir())
+    if not out.exists() or not any(out.iterdir()):
+        out.mkdir(exist_ok=True)
+        os.replace(hidden, out)
+        return
+    ours = written_by_us(out, maker)
+    foreign = [name for name in names if (out / name).exists() and name not in ours]
+    if foreign:
+        raise CurateError(f"{out}: {', '.join(foreign)} was not written by curate; move it away first")
+    # The manifest goes first and comes last: a folder without one is visibly unfinished.
+    for name in [MANIFEST, *ours]:
+        (out / name).unlink(missing_ok=True)
+    for name in [name for name in names if name != MANIFEST] + [MANIFEST]:
+        os.replace(hidden / name, out / name)

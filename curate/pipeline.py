@@ -1,0 +1,171 @@
+"""Run steps over records: measure, judge, write down every verdict, lose nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import polars as pl
+
+from curate import ledger
+from curate.engine import LocalEngine
+from curate.schema import VERDICTS, CurateError, Filter, Fix, content_id, nearest, with_text
+
+
+class Step(NamedTuple):
+    """A filter or fix under the name that the recipe, the ledger and the report use."""
+
+    name: str
+    action: Filter | Fix
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One line of the funnel."""
+
+    name: str
+    settings: str
+    rows: int
+    kept: int
+    dropped: int
+    edited: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of every record.
+
+    `records` are all records as they were last seen (fixes applied), `kept` a Boolean series of
+    the same height, `verdicts` the ledger (see `curate.ledger`), `steps` the funnel.
+    """
+
+    records: pl.DataFrame
+    kept: pl.Series
+    verdicts: pl.DataFrame
+    steps: list[StepReport]
+
+
+def run(
+    records: pl.DataFrame,
+    steps: Sequence[Step],
+    engine: LocalEngine | None = None,
+    progress: Callable[[StepReport], None] = lambda report: None,
+) -> Result:
+    """Apply the steps in order, each to the rows that are still kept.
+
+    Raises `CurateError` when a step cannot do what it was asked; a step that breaks the
+    contract (wrong height, a drop without a reason) raises `AssertionError`.
+    """
+    walk = _Walk(with_text(records), engine or LocalEngine(workers=1))
+    for step in steps:
+        started = time.perf_counter()
+        counted = walk.take(step)
+        report = StepReport(**counted, seconds=time.perf_counter() - started)
+        walk.reports.append(report)
+        progress(report)
+    return walk.result()
+
+
+class _Walk:
+    """The rows still alive, what was measured about them, and the verdicts so far."""
+
+    def __init__(self, records: pl.DataFrame, engine: LocalEngine) -> None:
+        self.height = records.height
+        self.alive = records
+        self.gone: list[pl.DataFrame] = []
+        self.engine = engine
+        self.measured = records.select(
+            "row",
+            "id",
+            **{f"record.{name}": pl.col(name) for name in ("source", "score", "category")},
+        )
+        self.pages = [ledger.opening(records)]
+        self.reports: list[StepReport] = []
+
+    def take(self, step: Step) -> dict[str, object]:
+        if isinstance(step.action, Fix):
+            return self._fix(step, step.action)
+        return self._judge(step, step.action)
+
+    def _judge(self, step: Step, action: Filter) -> dict[str, object]:
+        own = self.engine.measure(action, self.alive)
+        assert own.height == self.alive.height, f"{step.name}: measure changed the number of rows"
+        _check_needs(step, self.measured)
+        judged = action.judge(pl.concat([self.measured, own], how="horizontal"))
+        _check_verdicts(step, judged, self.alive.height)
+        self.pages.append(ledger.page(step.name, self.alive, judged))
+        keep = judged["keep"]
+        reasons = ledger.count_reasons(judged.filter(~keep)["reason"])
+        report = self._counts(step, kept=int(keep.sum()), reasons=reasons)
+        self.gone.append(self.alive.filter(~keep))
+        # Later steps see narrow numbers by name; lists such as signatures stay behind.
+        narrow = own.select(~pl.selectors.nested()).rename(lambda name: f"{step.name}.{name}")
+        verdict = judged["score"].alias(f"{step.name}.verdict")
+        self.measured = pl.concat(
+            [self.measured, narrow, verdict.to_frame()], how="horizontal"
+        ).filter(keep)
+        self.alive = self.alive.filter(keep)
+        return report
+
+    def _fix(self, step: Step, action: Fix) -> dict[str, object]:
+        fixed = action.fix(self.alive)
+        assert fixed.height == self.alive.height, f"{step.name}: a fix must not drop rows"
+        edited = fixed["edited"].is_not_null()
+        changed = fixed.filter(edited).select("row", reason="edited")
+        self.pages.append(ledger.edits(step.name, self.alive.filter(edited), changed["reason"]))
+        self.alive = _with_new_ids(with_text(fixed.drop("edited")), edited)
+        self.measured = self.measured.with_columns(self.alive["id"])
+        reasons = ledger.count_reasons(changed["reason"])
+        return self._counts(step, kept=self.alive.height, edited=changed.height, reasons=reasons)
+
+    def _counts(
+        self, step: Step, kept: int, reasons: dict[str, int], edited: int = 0
+    ) -> dict[str, object]:
+        return {
+            "name": step.name,
+            "settings": repr(step.action),
+            "rows": self.alive.height,
+            "kept": kept,
+            "dropped": self.alive.height - kept,
+            "edited": edited,
+            "reasons": reasons,
+        }
+
+    def result(self) -> Result:
+        records = pl.concat([self.alive, *self.gone]).sort("row")
+        assert records.height == self.height, "rows were lost between steps"
+        kept = records["row"].is_in(self.alive["row"].implode()).alias("kept")
+        verdicts = pl.concat(self.pages)
+        return Result(records, kept, verdicts, self.reports)
+
+
+def _with_new_ids(records: pl.DataFrame, edited: pl.Series) -> pl.DataFrame:
+    """Edited text is other content, so it has another id. Few rows change: a loop will do."""
+    if not edited.any():
+        return records
+    rows = zip(records["id"], records["messages"], records["tools"], edited, strict=True)
+    ids = [
+        content_id(messages.to_list(), tools) if changed else old
+        for old, messages, tools, changed in rows
+    ]
+    return records.with_columns(id=pl.Series(ids))
+
+
+def _check_needs(step: Step, measured: pl.DataFrame) -> None:
+    for column in getattr(step.action, "needs", ()):
+        if column not in measured.columns:
+            known = [name for name in measured.columns if "." in name]
+            hint = nearest(column, known) or f"; known here: {', '.join(known)}"
+            raise CurateError(f"step {step.name!r} needs {column!r}, which no earlier step measured{hint}")
+
+
+def _check_verdicts(step: Step, judged: pl.DataFrame, height: int) -> None:
+    assert judged.height == height, f"{step.name}: judge changed the number of rows"
+    assert judged.schema == VERDICTS, f"{step.name}: judge returned {judged.schema}"
+    unexplained = judged.filter(~pl.col("keep") & pl.col("reason").is_null()).height
+    assert judged["keep"].null_count() == 0, f"{step.name}: a row was neither kept nor dropped"
+    assert not unexplained, f"{step.name}: {unexplained} rows were dropped without a reason"

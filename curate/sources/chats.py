@@ -1,0 +1,161 @@
+"""Formats that hold a list of turns: ShareGPT and OpenAI messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curate.sources.convert import (
+    Conversation,
+    Message,
+    Reject,
+    Row,
+    checked,
+    described,
+    label_of,
+    number_of,
+    role_of,
+    text_of,
+    tool_calls,
+    tool_schemas,
+)
+from curate.sources.pairs import CATEGORIES, SCORES
+
+_LISTS = ("conversations", "conversation", "items")
+
+
+def is_sharegpt(row: Row) -> bool:
+    """`{conversations: [{from, value}], system?, tools?}`."""
+    return _turns_of(row, _LISTS, "from") is not None
+
+
+def sharegpt(row: Row) -> list[Conversation]:
+    """Turns as `from` and `value`; `function_call` values become tool calls of the assistant."""
+    name = _turns_of(row, _LISTS, "from") or _LISTS[0]
+    messages = _system(row)
+    for position, turn in enumerate(row[name], 1):
+        messages.append(_sharegpt_turn(turn, position))
+    return [_conversation(row, messages, (name, "system", "tools"))]
+
+
+def _sharegpt_turn(turn: Any, position: int) -> Message:
+    if not isinstance(turn, dict):
+        raise Reject("wrong_type", f"message {position} is {described(turn)}; expected an object")
+    speaker = turn.get("from")
+    message: Message = {"role": role_of(speaker, position)}
+    if speaker == "function_call":
+        calls = turn.get("value")
+        return {**message, "content": "", "tool_calls": tool_calls(calls, f"message {position}")}
+    message["content"] = text_of(turn.get("value"), f"message {position}")
+    return message | weight_of(turn, position)
+
+
+def is_messages(row: Row) -> bool:
+    """`{messages: [{role, content, ...}], tools?}`; `conversations` with roles are the same."""
+    return _turns_of(row, ("messages", *_LISTS), "role") is not None
+
+
+def messages(row: Row) -> list[Conversation]:
+    """OpenAI chat messages: text or text parts, tool calls, names, reasoning, weights."""
+    name = _turns_of(row, ("messages", *_LISTS), "role") or "messages"
+    turns = _system(row)
+    turns += [_message(turn, position) for position, turn in enumerate(row[name], 1)]
+    tools = "tools" if row.get("tools") else "functions"
+    return [_conversation(row, turns, (name, "system", tools), tools)]
+
+
+def _message(turn: Any, position: int) -> Message:
+    if not isinstance(turn, dict):
+        raise Reject("wrong_type", f"message {position} is {described(turn)}; expected an object")
+    where = f"message {position}"
+    message: Message = {
+        "role": role_of(turn.get("role"), position),
+        "content": content_of(turn.get("content"), where),
+    }
+    reasoning = turn.get("reasoning_content") or turn.get("reasoning") or turn.get("thinking")
+    if reasoning:
+        message["reasoning"] = text_of(reasoning, f"{where} reasoning")
+    calls = tool_calls(turn.get("tool_calls") or turn.get("function_call"), f"{where} tool_calls")
+    if calls:
+        message["tool_calls"] = calls
+    for key in ("name", "tool_call_id"):
+        if turn.get(key):
+            message[key] = text_of(turn[key], f"{where} {key}")
+    return message | weight_of(turn, position)
+
+
+def content_of(content: Any, where: str) -> str:
+    """A message's text: a string, null, or a list of text parts (joined as they stand)."""
+    if not isinstance(content, list):
+        return text_of(content, f"{where} content")
+    texts = []
+    for number, part in enumerate(content, 1):
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        kind = part.get("type", "text") if isinstance(part, dict) else described(part)
+        text = part.get("text", part.get("value")) if isinstance(part, dict) else None
+        if kind != "text" or not isinstance(text, str):
+            detail = f"{where} has a part {number} of type {kind!r}; only text parts are supported"
+            raise Reject("wrong_type", detail)
+        texts.append(text)
+    return "".join(texts)
+
+
+# Per-message loss controls under the names that the known trainers use; True means trained.
+_WEIGHTS = ("weight", "loss_weight", "loss", "loss_scale", "train", "training", "trainable")
+
+
+def weight_of(turn: Row, position: int) -> Message:
+    """`{"weight": w}` from any spelling of a per-message loss control, or nothing.
+
+    Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
+    """
+    found: dict[str, float] = {}
+    for name in _WEIGHTS:
+        if turn.get(name) is not None:
+            found[name] = _weight(turn[name], name, position)
+    if turn.get("masked") is not None:
+        found["masked"] = 1.0 - _weight(turn["masked"], "masked", position)
+    if len(set(found.values())) > 1:
+        said = ", ".join(f"{name}={value:g}" for name, value in found.items())
+        raise Reject("wrong_type", f"message {position} has loss controls that disagree: {said}")
+    return {"weight": next(iter(found.values()))} if found else {}
+
+
+def _weight(value: Any, name: str, position: int) -> float:
+    if isinstance(value, int | float) and value >= 0:
+        return float(value)
+    raise Reject("wrong_type", f"message {position}: {name} is {described(value)}; expected 0 or 1")
+
+
+def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
+    """The first named field that is a list whose first object has `key`; empty lists count."""
+    for name in names:
+        turns = row.get(name)
+        if isinstance(turns, list):
+            first = next((turn for turn in turns if isinstance(turn, dict)), None)
+            if first is None and not any(isinstance(turn, str) for turn in turns):
+                return name
+            if first is not None and key in first:
+                return name
+    return None
+
+
+def _system(row: Row) -> list[Message]:
+    system = text_of(row.get("system"), "system")
+    return [{"role": "system", "content": system}] if system else []
+
+
+def _conversation(
+    row: Row, messages: list[Message], used: tuple[str, ...], tools: str = "tools"
+) -> Conversation:
+    score, score_name = number_of(row, SCORES)
+    category, category_name = label_of(row, CATEGORIES)
+    return Conversation(
+        checked(messages),
+        (*used, *score_name, *category_name),
+        tools=tool_schemas(row.get(tools)),
+        score=score,
+        category=category,
+    )
+

@@ -1,0 +1,187 @@
+"""What every format needs to turn one raw row into conversations: texts, roles, tool calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from curate.schema import ROLES
+
+Row = Mapping[str, Any]
+Message = dict[str, Any]
+
+
+class Reject(Exception):
+    """A row that cannot become a conversation: a stable slug and what was wrong with it."""
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(f"{slug}: {detail}")
+        self.slug = slug
+
+
+class Conversation(NamedTuple):
+    """One record to be. `used` names the raw row's keys that are accounted for; the rest is meta."""
+
+    messages: list[Message]
+    used: tuple[str, ...]
+    tools: str | None = None
+    rejected: list[Message] | None = None
+    score: float | None = None
+    category: str | None = None
+
+
+REJECTS = {
+    "invalid_json": "the line or element is not JSON",
+    "invalid_utf8": "the line holds bytes that are not UTF-8",
+    "not_an_object": "the line or element is JSON, but not an object with named fields",
+    "unknown_shape": "no known format has these fields",
+    "no_answer": "a prompt without an answer of the assistant",
+    "empty_conversation": "the list of messages is empty",
+    "unknown_role": "a message's role is none that any known format uses",
+    "wrong_type": "a field holds something else than the text or list it should",
+}
+
+# Every spelling of a role in the known formats; the schema's own names map to themselves.
+ROLE_NAMES = {
+    **{role: role for role in ROLES},
+    "developer": "system",
+    "human": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "function": "tool",
+    "function_response": "tool",
+    "observation": "tool",
+}
+
+
+def role_of(value: Any, position: int) -> str:
+    """The canonical role of message number `position` (from 1), or a reject that names it."""
+    role = ROLE_NAMES.get(value.lower()) if isinstance(value, str) else None
+    if role is None:
+        expected = "system, user, assistant or tool"
+        raise Reject("unknown_role", f"message {position} has role {value!r}; expected {expected}")
+    return role
+
+
+def text_of(value: Any, field: str) -> str:
+    """A field's text; missing and null are empty, anything that is not text is a reject."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    raise Reject("wrong_type", f"{field} is {described(value)}; expected text")
+
+
+def described(value: Any) -> str:
+    """A raw value as an error names it: its type, and itself when it is short.
+
+    >>> described(True)
+    'the boolean true'
+    """
+    kinds = {bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}
+    kind = kinds.get(type(value), type(value).__name__)
+    if isinstance(value, list | dict):
+        return f"a {kind}" if kind != "object" else "an object"
+    return f"the {kind} {orjson.dumps(value).decode()}"
+
+
+def number_of(row: Row, names: tuple[str, ...]) -> tuple[float | None, tuple[str, ...]]:
+    """The first of the named fields that holds a finite number, and the name it was found under."""
+    for name in names:
+        value = row.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+            return float(value), (name,)
+    return None, ()
+
+
+def label_of(row: Row, names: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """The first of the named fields that holds text, and the name it was found under."""
+    for name in names:
+        value = row.get(name)
+        if isinstance(value, str) and value:
+            return value, (name,)
+    return None, ()
+
+
+def json_text(value: Any, field: str) -> str | None:
+    """A list given as JSON text or as a value, as canonical JSON text; null and empty are None."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        value = parse_json(value, field)
+    if not value:
+        return None
+    if not isinstance(value, list):
+        raise Reject("wrong_type", f"{field} is {described(value)}; expected a list")
+    return orjson.dumps(without_nulls(value)).decode()
+
+
+def parse_json(text: str, field: str) -> Any:
+    """JSON text inside a field, or a reject that names the field."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Reject("wrong_type", f"{field} is not valid JSON ({error})") from error
+
+
+def without_nulls(value: Any) -> Any:
+    """The value without null entries of objects: Arrow tables add them to unify struct fields."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def tool_schemas(value: Any) -> str | None:
+    """Tool schemas as JSON text; bare function schemas get OpenAI's wrapper."""
+    text = json_text(value, "tools")
+    if text is None:
+        return None
+    tools = [
+        tool
+        if isinstance(tool, dict) and "function" in tool
+        else {"type": "function", "function": tool}
+        for tool in orjson.loads(text)
+    ]
+    return orjson.dumps(tools).decode()
+
+
+def tool_calls(value: Any, field: str) -> str | None:
+    """Tool calls in any spelling as JSON text: `[{"id"?, "name", "arguments": {...}}]`."""
+    if isinstance(value, str):
+        value = parse_json(value, field) if value.strip() else None
+    if not value:
+        return None
+    calls = value if isinstance(value, list) else [value]
+    return orjson.dumps([_tool_call(call, field) for call in calls]).decode()
+
+
+def _tool_call(call: Any, field: str) -> dict[str, Any]:
+    if not isinstance(call, dict):
+        raise Reject("wrong_type", f"{field} holds {described(call)}; expected an object")
+    function = call.get("function") if isinstance(call.get("function"), dict) else call
+    name = function.get("name")
+    if not isinstance(name, str):
+        raise Reject("wrong_type", f"{field} has no function name")
+    arguments = function.get("arguments", function.get("parameters"))
+    if isinstance(arguments, str):
+        arguments = parse_json(arguments, f"{field} arguments") if arguments.strip() else {}
+    given_id = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+    return {**given_id, "name": name, "arguments": without_nulls(arguments or {})}
+
+
+def checked(messages: list[Message]) -> list[Message]:
+    """The messages, or a reject when there are none or the assistant never speaks."""
+    if not messages:
+        raise Reject("empty_conversation", "the list of messages is empty")
+    if not any(message["role"] == "assistant" for message in messages):
+        raise Reject("no_answer", "no message is the assistant's")
+    return messages

@@ -1,0 +1,108 @@
+"""Formats with one question and one answer in named columns: Alpaca, Dolly, prompt/completion."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from curate.sources.convert import (
+    Conversation,
+    Message,
+    Reject,
+    Row,
+    described,
+    label_of,
+    number_of,
+    text_of,
+)
+
+SCORES = ("score", "rating", "reward", "votes", "quality_score")
+CATEGORIES = ("category", "task", "dataset")
+ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
+QUESTIONS = ("prompt", "query", "question", "problem")
+
+# Alpaca's ways of saying "no input"; the whole field must be one of them.
+_NO_INPUT = re.compile(r"[\[(<]?no ?input[\])>.]?", re.IGNORECASE)
+
+
+def is_alpaca(row: Row) -> bool:
+    """`{instruction, input?, output | response, system?, history?}`."""
+    return "instruction" in row and "context" not in row and "instances" not in row
+
+
+def alpaca(row: Row) -> list[Conversation]:
+    """Instruction and input are joined by a blank line; `<noinput>` and its kin are no input."""
+    instruction = text_of(row["instruction"], "instruction")
+    given = text_of(row.get("input"), "input")
+    if _NO_INPUT.fullmatch(given.strip()):
+        given = ""
+    messages = _opening(row)
+    messages.append(_user(instruction, given))
+    messages.append(_assistant(row, ("output", "response", "completion", "answer")))
+    return [_scored(row, messages, ("instruction", "input", "system", "history"))]
+
+
+def is_dolly(row: Row) -> bool:
+    """`{instruction, context, response, category}`."""
+    return "instruction" in row and "context" in row
+
+
+def dolly(row: Row) -> list[Conversation]:
+    """Context follows the instruction after a blank line."""
+    instruction = text_of(row["instruction"], "instruction")
+    context = text_of(row.get("context"), "context")
+    messages = [_user(instruction, context), _assistant(row, ("response", "output"))]
+    return [_scored(row, messages, ("instruction", "context"))]
+
+
+def is_pair(row: Row) -> bool:
+    """`{prompt | query | question | problem, completion | response | answer | ...}`."""
+    return any(name in row for name in QUESTIONS) and not isinstance(_question(row)[1], list)
+
+
+def pair(row: Row) -> list[Conversation]:
+    """A question column and an answer column under any of their usual names."""
+    name, question = _question(row)
+    system = text_of(row.get("system"), "system")
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": text_of(question, name)})
+    messages.append(_assistant(row, ANSWERS))
+    return [_scored(row, messages, (name, "system"))]
+
+
+def _question(row: Row) -> tuple[str, Any]:
+    return next((name, row[name]) for name in QUESTIONS if name in row)
+
+
+def _opening(row: Row) -> list[Message]:
+    system = text_of(row.get("system"), "system")
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    history = row.get("history") or []
+    if not isinstance(history, list):
+        raise Reject("wrong_type", f"history is {described(history)}; expected a list of pairs")
+    for number, turn in enumerate(history, 1):
+        if not isinstance(turn, list) or len(turn) != 2:
+            raise Reject("wrong_type", f"history entry {number} is not a [question, answer] pair")
+        messages.append({"role": "user", "content": text_of(turn[0], "history question")})
+        messages.append({"role": "assistant", "content": text_of(turn[1], "history answer")})
+    return messages
+
+
+def _user(instruction: str, given: str) -> Message:
+    parts = [part for part in (instruction, given) if part.strip()]
+    return {"role": "user", "content": "\n\n".join(parts)}
+
+
+def _assistant(row: Row, names: tuple[str, ...]) -> Message:
+    name = next((name for name in names if name in row), None)
+    if name is None:
+        raise Reject("no_answer", f"none of the fields {', '.join(names)} is there")
+    return {"role": "assistant", "content": text_of(row[name], name)}
+
+
+def _scored(row: Row, messages: list[Message], used: tuple[str, ...]) -> Conversation:
+    answer = next(name for name in ANSWERS if name in row)
+    score, score_name = number_of(row, SCORES)
+    category, category_name = label_of(row, CATEGORIES)
+    accounted = (*used, answer, *score_name, *category_name)
+    return Conversation(messages, accounted, score=score, category=category)
