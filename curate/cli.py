@@ -64,7 +64,9 @@ def _run(verbs: Any) -> None:
 
 
 def _inspect(verbs: Any) -> None:
-    verb = _verb(verbs, "inspect", inspect, "What is in these files: formats, counts, lengths, problems.")
+    verb = _verb(
+        verbs, "inspect", inspect, "What is in these files: formats, counts, lengths, problems."
+    )
     verb.add_argument("dump", nargs="+", help="files or folders of any known format")
     verb.add_argument("--json", action="store_true", help="for machines")
 
@@ -126,7 +128,9 @@ def _filters(verbs: Any) -> None:
 
 
 def _templates(verbs: Any) -> None:
-    verb = _verb(verbs, "templates", templates, "The bundled chat templates, or one template's card.")
+    verb = _verb(
+        verbs, "templates", templates, "The bundled chat templates, or one template's card."
+    )
     verb.add_argument("--check", metavar="TEMPLATE", help="a bundled template or a .jinja file")
     verb.add_argument("--tokenizer", help="a tokenizer folder or hub id")
 
@@ -236,7 +240,9 @@ def train(arguments: argparse.Namespace) -> None:
 
     given = {"tokens": arguments.tokens, "model": arguments.model, "out": str(arguments.out)}
     names = ("preset", "method", "epochs", "lr", "batch", "seed")
-    given |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    given |= {
+        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
+    }
     given |= {"allow": tuple(arguments.allow), "force": arguments.force}
     given |= _assignments(arguments.set)
     result = trainer.train(trainer.TrainConfig.from_mapping(given), _speaker(arguments.quiet))
@@ -280,7 +286,9 @@ def _records(source: Path) -> Any:
     if dump.rejects.height:
         first = dump.rejects.row(0, named=True)
         where = f"{first['source']}:{first['line']}: {first['reason']}"
-        print(f"curate: {dump.rejects.height:,} rows cannot be read; first {where}", file=sys.stderr)
+        print(
+            f"curate: {dump.rejects.height:,} rows cannot be read; first {where}", file=sys.stderr
+        )
     if not dump.records.height:
         raise CurateError(f"{inside}: no readable rows")
     return dump.records

@@ -18,7 +18,9 @@ def explain(run: RunFolder, key: str) -> str:
     """The life of one record (or of all records with this id) through a run, as text."""
     lines = ledger.of_row(run.ledger, key)
     if not lines.height:
-        raise CurateError(f"{run.path}: no record has row or id {key!r}; see kept.jsonl, dropped.jsonl")
+        raise CurateError(
+            f"{run.path}: no record has row or id {key!r}; see kept.jsonl, dropped.jsonl"
+        )
     rows = lines["row"].unique().sort()
     return "\n\n".join(_one(run, lines.filter(pl.col("row") == row), row) for row in rows)
 
@@ -30,7 +32,9 @@ def _one(run: RunFolder, verdicts: pl.DataFrame, row: int) -> str:
     parts = [f"row {row}  id {record['id']}  {record['source']}:{record['line']}  {fate}", ""]
     for message in record["messages"]:
         parts.append(f"  {_speaker(message)}: {printable(message['content'] or '')}")
-        parts += [f"    calls {json.dumps(call['function'])}" for call in message.get("tool_calls", [])]
+        parts += [
+            f"    calls {json.dumps(call['function'])}" for call in message.get("tool_calls", [])
+        ]
     parts += ["", "verdicts, in order:"]
     settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
     for verdict in verdicts.iter_rows(named=True):

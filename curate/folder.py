@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,21 +49,25 @@ def check_free(out: Path, maker: str, force: bool = False) -> None:
     if not out.is_dir() or not any(out.iterdir()) or written_by_us(out, maker):
         return
     if not force:
-        raise CurateError(f"{out}: the folder holds something else; choose another --out, or --force")
+        raise CurateError(
+            f"{out}: the folder holds something else; choose another --out, or --force"
+        )
 
 
 def _show(hidden: Path, out: Path, maker: str) -> None:
     names = sorted(path.name for path in hidden.iterdir())
     if not out.exists() or not any(out.iterdir()):
         out.mkdir(exist_ok=True)
-        os.replace(hidden, out)
+        hidden.replace(out)
         return
     ours = written_by_us(out, maker)
     foreign = [name for name in names if (out / name).exists() and name not in ours]
     if foreign:
-        raise CurateError(f"{out}: {', '.join(foreign)} was not written by curate; move it away first")
+        raise CurateError(
+            f"{out}: {', '.join(foreign)} was not written by curate; move it away first"
+        )
     # The manifest goes first and comes last: a folder without one is visibly unfinished.
     for name in [MANIFEST, *ours]:
         (out / name).unlink(missing_ok=True)
     for name in [name for name in names if name != MANIFEST] + [MANIFEST]:
-        os.replace(hidden / name, out / name)
+        (hidden / name).replace(out / name)

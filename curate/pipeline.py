@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import polars as pl
@@ -63,8 +63,8 @@ def run(
     walk = _Walk(with_text(records), engine or LocalEngine(workers=1))
     for step in steps:
         started = time.perf_counter()
-        counted = walk.take(step)
-        report = StepReport(**counted, seconds=time.perf_counter() - started)
+        taken = walk.take(step)
+        report = replace(taken, seconds=time.perf_counter() - started)
         walk.reports.append(report)
         progress(report)
     return walk.result()
@@ -86,12 +86,12 @@ class _Walk:
         self.pages = [ledger.opening(records)]
         self.reports: list[StepReport] = []
 
-    def take(self, step: Step) -> dict[str, object]:
+    def take(self, step: Step) -> StepReport:
         if isinstance(step.action, Fix):
             return self._fix(step, step.action)
         return self._judge(step, step.action)
 
-    def _judge(self, step: Step, action: Filter) -> dict[str, object]:
+    def _judge(self, step: Step, action: Filter) -> StepReport:
         own = self.engine.measure(action, self.alive)
         assert own.height == self.alive.height, f"{step.name}: measure changed the number of rows"
         _check_needs(step, self.measured)
@@ -100,7 +100,7 @@ class _Walk:
         self.pages.append(ledger.page(step.name, self.alive, judged))
         keep = judged["keep"]
         reasons = ledger.count_reasons(judged.filter(~keep)["reason"])
-        report = self._counts(step, kept=int(keep.sum()), reasons=reasons)
+        report = self._report(step, kept=int(keep.sum()), reasons=reasons)
         self.gone.append(self.alive.filter(~keep))
         # Later steps see narrow numbers by name; lists such as signatures stay behind.
         narrow = own.select(~pl.selectors.nested()).rename(lambda name: f"{step.name}.{name}")
@@ -111,7 +111,7 @@ class _Walk:
         self.alive = self.alive.filter(keep)
         return report
 
-    def _fix(self, step: Step, action: Fix) -> dict[str, object]:
+    def _fix(self, step: Step, action: Fix) -> StepReport:
         fixed = action.fix(self.alive)
         assert fixed.height == self.alive.height, f"{step.name}: a fix must not drop rows"
         edited = fixed["edited"].is_not_null()
@@ -120,20 +120,20 @@ class _Walk:
         self.alive = _with_new_ids(with_text(fixed.drop("edited")), edited)
         self.measured = self.measured.with_columns(self.alive["id"])
         reasons = ledger.count_reasons(changed["reason"])
-        return self._counts(step, kept=self.alive.height, edited=changed.height, reasons=reasons)
+        return self._report(step, kept=self.alive.height, edited=changed.height, reasons=reasons)
 
-    def _counts(
+    def _report(
         self, step: Step, kept: int, reasons: dict[str, int], edited: int = 0
-    ) -> dict[str, object]:
-        return {
-            "name": step.name,
-            "settings": repr(step.action),
-            "rows": self.alive.height,
-            "kept": kept,
-            "dropped": self.alive.height - kept,
-            "edited": edited,
-            "reasons": reasons,
-        }
+    ) -> StepReport:
+        return StepReport(
+            name=step.name,
+            settings=repr(step.action),
+            rows=self.alive.height,
+            kept=kept,
+            dropped=self.alive.height - kept,
+            edited=edited,
+            reasons=reasons,
+        )
 
     def result(self) -> Result:
         records = pl.concat([self.alive, *self.gone]).sort("row")
@@ -160,7 +160,9 @@ def _check_needs(step: Step, measured: pl.DataFrame) -> None:
         if column not in measured.columns:
             known = [name for name in measured.columns if "." in name]
             hint = nearest(column, known) or f"; known here: {', '.join(known)}"
-            raise CurateError(f"step {step.name!r} needs {column!r}, which no earlier step measured{hint}")
+            raise CurateError(
+                f"step {step.name!r} needs {column!r}, which no earlier step measured{hint}"
+            )
 
 
 def _check_verdicts(step: Step, judged: pl.DataFrame, height: int) -> None:

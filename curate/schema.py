@@ -29,20 +29,19 @@ MESSAGE = pl.Struct(
 MESSAGES = pl.List(MESSAGE)
 MESSAGE_FIELDS = tuple(field.name for field in MESSAGE.fields)
 
-RECORDS = pl.Schema(
-    {
-        "row": pl.UInt32,
-        "id": pl.String,
-        "source": pl.String,
-        "line": pl.UInt32,
-        "messages": MESSAGES,
-        "tools": pl.String,
-        "rejected": MESSAGES,
-        "score": pl.Float64,
-        "category": pl.String,
-        "meta": pl.String,
-    }
-)
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "row": pl.UInt32,
+    "id": pl.String,
+    "source": pl.String,
+    "line": pl.UInt32,
+    "messages": MESSAGES,
+    "tools": pl.String,
+    "rejected": MESSAGES,
+    "score": pl.Float64,
+    "category": pl.String,
+    "meta": pl.String,
+}
+RECORDS = pl.Schema(_COLUMNS)
 
 VERDICTS = pl.Schema(
     {

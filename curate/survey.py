@@ -16,12 +16,28 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 # Signs of trouble in a record's text: what to look for, and what it means for the user.
 PROBLEMS = {
-    "wrapped_prompt": ("prompt", "(?s)Below is an instruction.*### Instruction:", "an Alpaca prompt is baked into the user's turn"),
-    "end_token": ("response", r"<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>", "a literal end token stands in the answer"),
-    "placeholder": ("response", r"\{\{\s*\w+\s*\}\}", "an unfilled {{placeholder}} stands in the answer"),
-    "html": ("response", r"(?i)</(p|div|span|li|a|code|pre|b|i)>", "the answer holds HTML"),
+    "wrapped_prompt": (
+        "prompt",
+        "(?s)Below is an instruction.*### Instruction:",
+        "an Alpaca prompt is baked into the user's turn",
+    ),
+    "end_token": (
+        "response",
+        r"<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>",
+        "a literal end token stands in the answer",
+    ),
+    "placeholder": (
+        "response",
+        r"\{\{\s*\w+\s*\}\}",
+        "an unfilled {{placeholder}} stands in the answer",
+    ),
+    "html": (
+        "response",
+        r"(?i)</(p|div|span|li|a|code|pre|b|i)>",
+        "the answer holds HTML",
+    ),
     "empty_answer": ("response", r"^\s*$", "the assistant says nothing"),
-}  # fmt: skip
+}
 
 
 def survey(dump: Dump) -> dict[str, Any]:
@@ -95,7 +111,9 @@ def text(found: dict[str, Any]) -> str:
         files.add_column(name, justify="right" if name in ("rows", "rejects") else "left")
     for file in found["files"]:
         formats = ", ".join(sorted(file["formats"])) or "no known format"
-        files.add_row(printable(file["source"]), f"{file['rows']:,}", f"{file['rejected']:,}", formats)
+        files.add_row(
+            printable(file["source"]), f"{file['rows']:,}", f"{file['rejected']:,}", formats
+        )
     lengths = Table(box=None, pad_edge=False)
     lengths.add_column("")
     for share in QUANTILES:
@@ -112,21 +130,25 @@ def text(found: dict[str, Any]) -> str:
 def _facts(found: dict[str, Any]) -> list[str]:
     counts = found["counts"]
     lines = [
-        f"{counts['read']:,} rows read: {counts['records']:,} records, {counts['rejects']:,} rejects;"
-        f" {found['distinct']:,} distinct conversations",
+        f"{counts['read']:,} rows read: {counts['records']:,} records,"
+        f" {counts['rejects']:,} rejects; {found['distinct']:,} distinct conversations",
         f"roles: {_listed(found['roles'])}",
     ]
     if found["categories"]:
         lines.append(f"categories: {printable(_listed(found['categories']))}")
     if found["scores"]["rows"]:
-        lines.append(f"scores: on {found['scores']['rows']:,} rows, median {found['scores']['50%']:g}")
+        lines.append(
+            f"scores: on {found['scores']['rows']:,} rows, median {found['scores']['50%']:g}"
+        )
     lines += [
         f"problem: {problem['about']} ({problem['rows']:,} rows, first {problem['first']})"
         for problem in found["problems"].values()
     ]
     lines += [f"reject: {printable(reject, 200)}" for reject in found["rejects"]]
     for example in found["examples"]:
-        lines.append(f"\nrow {example['row']}  id {example['id']}  {example['source']}:{example['line']}")
+        lines.append(
+            f"\nrow {example['row']}  id {example['id']}  {example['source']}:{example['line']}"
+        )
         lines.append(f"  prompt:   {printable(example['prompt'], 300)}")
         lines.append(f"  response: {printable(example['response'], 300)}")
     return lines

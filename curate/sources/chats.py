@@ -158,4 +158,3 @@ def _conversation(
         score=score,
         category=category,
     )
-

@@ -22,7 +22,7 @@ class Reject(Exception):
 
 
 class Conversation(NamedTuple):
-    """One record to be. `used` names the raw row's keys that are accounted for; the rest is meta."""
+    """One record to be. `used` names the raw row's fields accounted for; the rest is meta."""
 
     messages: list[Message]
     used: tuple[str, ...]
@@ -167,7 +167,8 @@ def tool_calls(value: Any, field: str) -> str | None:
 def _tool_call(call: Any, field: str) -> dict[str, Any]:
     if not isinstance(call, dict):
         raise Reject("wrong_type", f"{field} holds {described(call)}; expected an object")
-    function = call.get("function") if isinstance(call.get("function"), dict) else call
+    inner = call.get("function")
+    function = inner if isinstance(inner, dict) else call
     name = function.get("name")
     if not isinstance(name, str):
         raise Reject("wrong_type", f"{field} has no function name")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate.schema import RECORDS, content_id, with_text
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real dumps, tokenizers and models; tests that need it skip without it."""
+    folder = Path(os.environ.get("CURATE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set CURATE_TEST_DATA")
+    return folder
+
+
+@pytest.fixture
+def conversation() -> Any:
+    """Build Records from (prompt, response) pairs."""
+
+    def build(*pairs: tuple[str, str], **columns: list[Any]) -> pl.DataFrame:
+        turns = [
+            [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+            for prompt, response in pairs
+        ]
+        rows = {
+            "row": range(len(turns)),
+            "id": [content_id(turn) for turn in turns],
+            "source": ["test.jsonl"] * len(turns),
+            "line": range(1, len(turns) + 1),
+            "messages": turns,
+            "meta": ["{}"] * len(turns),
+            **columns,
+        }
+        empty = {name: [None] * len(turns) for name in RECORDS if name not in rows}
+        return with_text(
+            pl.DataFrame(rows | empty, schema_overrides=dict(RECORDS)).select(RECORDS.names())
+        )
+
+    return build

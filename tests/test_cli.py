@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curate.cli import main, parser
+
+GOOD = {"instruction": "Name a fruit that grows on trees.", "output": "The apple grows on trees."}
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> str:
+    path = tmp_path / "dump.jsonl"
+    rows = [GOOD, GOOD, {"instruction": "Nothing?", "output": ""}, {"colour": "blue"}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def test_run_writes_a_folder_and_prints_a_funnel(
+    dump: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "RUN"
+    assert main(["run", dump, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "alpaca (3 rows" in said and "exact" in said
+    assert (out / "report.html").is_file()
+    counts = json.loads((out / "manifest.json").read_text())["counts"]
+    assert counts["read"] == 4 == counts["kept"] + counts["dropped"] + counts["rejects"]
+
+
+def test_quiet_prints_nothing(
+    dump: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", dump, "--out", str(tmp_path / "RUN"), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere.json", "--out", "OUT"], "nowhere.json: no such file or folder"),
+        (["run", "DUMP", "--recipe", "nowhere.yaml", "--out", "OUT"], "no such recipe file"),
+        (["run", "DUMP", "--set", "nera.x=1", "--out", "OUT"], "did you mean 'near'"),
+        (["run", "DUMP", "--set", "near.treshold=1", "--out", "OUT"], "did you mean 'threshold'"),
+        (["run", "DUMP", "--out", "TAKEN"], "holds something else"),
+        (["explain", "TAKEN", "0"], "not a folder written by curate run"),
+        (["report", "TAKEN"], "not a folder written by curate run"),
+        (["inspect", "nowhere"], "nowhere: no such file or folder"),
+        (["filters", "nera"], "no filter 'nera'; did you mean 'near'"),
+        (["preview", "DUMP", "--template", "chatlm"], "did you mean 'chatml'"),
+        (
+            ["render", "DUMP", "--template", "chatml", "--tokenizer", "TAKEN", "--out", "OUT"],
+            "TAKEN",
+        ),
+        (["train", "TAKEN", "--model", "TAKEN", "--out", "OUT"], "TAKEN"),
+    ],
+)
+def test_mistakes_are_one_message_and_exit_code_one(
+    arguments: list[str],
+    message: str,
+    dump: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    taken = tmp_path / "TAKEN"
+    taken.mkdir()
+    (taken / "thesis.tex").write_text("years of work")
+    places = {"DUMP": dump, "OUT": str(tmp_path / "OUT"), "TAKEN": str(taken)}
+    assert main([places.get(word, word) for word in arguments]) == 1
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.startswith("curate: ") and said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    assert not (tmp_path / "OUT").exists()
+    assert [path.name for path in taken.iterdir()] == ["thesis.tex"]
+
+
+def test_an_empty_file_is_one_clear_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    assert main(["run", str(empty), "--out", str(tmp_path / "OUT")]) == 1
+    assert "empty.jsonl: the file is empty" in capsys.readouterr().err
+
+
+def test_usage_errors_exit_with_two() -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["run"])
+    assert stopped.value.code == 2
+
+
+def test_inspect_speaks_to_people_and_to_machines(
+    dump: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", dump]) == 0
+    assert "4 rows read: 3 records, 1 rejects; 2 distinct" in capsys.readouterr().out
+    assert main(["inspect", dump, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["counts"] == {"read": 4, "records": 3, "rejects": 1}
+    assert found["problems"]["empty_answer"]["rows"] == 1
+
+
+def test_every_verb_has_help_and_no_help_loads_anything_heavy() -> None:
+    code = (
+        "import sys\nfrom curate.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'polars', 'numpy', 'torch', 'jinja2', 'yaml', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for verb in parser()._subparsers._group_actions[0].choices:  # type: ignore[union-attr]
+        assert verb in done.stdout

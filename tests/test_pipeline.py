@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+import pytest
+
+from curate.engine import local_engine
+from curate.pipeline import Step, run
+from curate.schema import CurateError, setting, verdicts
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    name: ClassVar[str] = "at-least"
+    reasons: ClassVar[Mapping[str, str]] = {"short": "too few characters"}
+
+    characters: int = setting(2, "characters")
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        return records.select(
+            length=pl.col("response").str.len_chars(), letters=pl.col("response").str.split("")
+        )
+
+    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+        keep = measures["length"] >= self.characters
+        reasons = [None if kept else "short" for kept in keep]
+        return verdicts(keep, reasons, score=measures["length"])
+
+
+@dataclass(frozen=True)
+class AtMostBy:
+    name: ClassVar[str] = "at-most"
+    reasons: ClassVar[Mapping[str, str]] = {"long": "too much"}
+
+    by: str = setting("at-least.length", "column")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.by,)
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        return records.select(nothing=pl.col("row") * 0)
+
+    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+        keep = measures[self.by] < 5
+        return verdicts(keep, [None if kept else "long" for kept in keep])
+
+
+@dataclass(frozen=True)
+class Loud:
+    name: ClassVar[str] = "loud"
+    reasons: ClassVar[Mapping[str, str]] = {"shouted": "made upper case"}
+
+    def fix(self, records: pl.DataFrame) -> pl.DataFrame:
+        loud = pl.element().struct.with_fields(pl.field("content").str.to_uppercase())
+        edited = pl.when(pl.col("response") != pl.col("response").str.to_uppercase())
+        return records.with_columns(
+            pl.col("messages").list.eval(loud), edited=edited.then(pl.lit("shouted"))
+        )
+
+
+def test_read_is_kept_plus_dropped_and_each_drop_has_a_ledger_line(conversation: Any) -> None:
+    records = conversation(("q", "a"), ("q", "abc"), ("q", "abcdef"), ("q", ""))
+    result = run(records, [Step("at-least", AtLeast()), Step("at-most", AtMostBy())])
+    assert result.kept.to_list() == [False, True, False, False]
+    drops = result.verdicts.filter(verdict="drop").select("row", "step", "reason", "score")
+    assert drops.rows() == [
+        (0, "at-least", "short", 1.0),
+        (3, "at-least", "short", 0.0),
+        (2, "at-most", "long", None),
+    ]
+    assert [(step.rows, step.kept, step.dropped) for step in result.steps] == [(4, 2, 2), (2, 1, 1)]
+    assert result.steps[0].reasons == {"short": 2}
+
+
+def test_every_record_has_a_ledger_line_even_without_any_step(conversation: Any) -> None:
+    result = run(conversation(("q", "a"), ("q", "b")), [])
+    assert result.verdicts.select("row", "step", "verdict").rows() == [
+        (0, "read", "keep"),
+        (1, "read", "keep"),
+    ]
+    assert result.kept.all()
+
+
+def test_a_fix_edits_drops_nothing_and_gives_the_new_text_a_new_id(conversation: Any) -> None:
+    records = conversation(("Q", "a"), ("Q", "B"))
+    result = run(records, [Step("loud", Loud()), Step("at-least", AtLeast(characters=1))])
+    assert result.kept.all()
+    assert result.records["response"].to_list() == ["A", "B"]
+    changed = [old != new for old, new in zip(records["id"], result.records["id"], strict=True)]
+    assert changed == [True, False]
+    edits = result.verdicts.filter(verdict="edited").select("row", "reason", "id").rows()
+    assert edits == [(0, "shouted", records["id"][0])]
+    assert result.steps[0].edited == 1
+
+
+def test_a_step_that_needs_a_column_nobody_measured_says_which(conversation: Any) -> None:
+    steps = [Step("at-least", AtLeast()), Step("at-most", AtMostBy(by="at-least.lenght"))]
+    with pytest.raises(CurateError, match=r"'at-least.lenght'.*did you mean 'at-least.length'"):
+        run(conversation(("q", "abc")), steps)
+
+
+def test_drops_without_a_reason_break_the_contract(conversation: Any) -> None:
+    class Silent(AtLeast):
+        def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+            return verdicts([False] * measures.height)
+
+    with pytest.raises(AssertionError, match="without a reason"):
+        run(conversation(("q", "abc")), [Step("silent", Silent())])
+
+
+def test_any_number_of_processes_measures_the_same(
+    conversation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from filters.language import Language
+
+    from curate import engine
+
+    monkeypatch.setattr(engine, "SPREAD_FROM", 2)
+    records = conversation(*[("Question?", f"This is the answer number {n}.") for n in range(9)])
+    alone = Language().measure(records)
+    with local_engine(workers=2) as two:
+        assert two.measure(Language(), records).equals(alone)

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate import recipe
+from curate.pipeline import run
+from curate.schema import CurateError
+from filters import FILTERS, FIXES
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "recipe.yaml"
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def test_a_recipe_binds_names_settings_and_the_seed(tmp_path: Path) -> None:
+    text = "seed: 7\nsteps:\n  - exact\n  - near: {threshold: 0.9, keep: longest}\n"
+    loaded = recipe.load(write(tmp_path, text))
+    assert [step.name for step in loaded.steps] == ["exact", "near"]
+    near: Any = loaded.steps[1].action
+    assert (near.threshold, near.keep, near.seed) == (0.9, "longest", 7)
+
+
+def test_a_step_that_comes_twice_gets_a_number(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path, "steps: [exact, near, near]"))
+    assert [step.name for step in loaded.steps] == ["exact", "near", "near-2"]
+
+
+def test_set_overrides_a_field_of_a_step(tmp_path: Path) -> None:
+    path = write(tmp_path, "steps:\n  - near: {threshold: 0.9}\n")
+    near: Any = recipe.load(path, ["near.threshold=0.7"]).steps[0].action
+    assert near.threshold == 0.7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: [exakt]", "unknown step 'exakt'; did you mean 'exact'"),
+        ("steps: [{near: {treshold: 1}}]", "no setting 'treshold'; did you mean 'threshold'"),
+        ("steps: [{near: {threshold: high}}]", "threshold is 'high'; expected a number"),
+        ("steps: [{near: {threshold: 7}}]", "threshold"),
+        ("steps: [{near: {keep: bset}}]", "keep is 'bset'; expected one of first, longest, best"),
+        ("steps: [{near: 0.8}]", "expected field: value"),
+        ("steps: [{near: {}, exact: {}}]", "expected a name, or one name with settings"),
+        ("stpes: []", "needs a list called 'steps'"),
+        ("seeds: 1\nsteps: []", "unknown entry 'seeds'; known are seed and steps"),
+        ("seed: x\nsteps: []", "expected a whole number"),
+        ("steps: [", "not valid YAML"),
+        ("steps: ['nowhere.py:f']", "no such file beside the recipe"),
+        ("steps: ['no.such.module:f']", "No module named"),
+        ("steps: ['json:nothing']", "json has no 'nothing'"),
+        ("steps: [{select: {budget: 5, by: reward.score}}]", "no earlier step is called 'reward'"),
+    ],
+)
+def test_every_mistake_in_a_recipe_is_one_clear_message(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(CurateError) as error:
+        recipe.load(write(tmp_path, text))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("near", "expected step.field=value"),
+        ("naer.threshold=1", "no step 'naer' in the recipe; did you mean 'near'"),
+        ("near.threshold=[", "not valid YAML"),
+    ],
+)
+def test_every_mistake_in_set_is_one_clear_message(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    with pytest.raises(CurateError) as error:
+        recipe.load(write(tmp_path, "steps: [near]"), [override])
+    assert message in str(error.value)
+
+
+def test_a_missing_recipe_names_the_bundled_ones() -> None:
+    with pytest.raises(CurateError, match="there is: default"):
+        recipe.load("nowhere.yaml")
+
+
+@pytest.mark.parametrize("name", recipe.BUNDLED)
+def test_bundled_recipes_bind(name: str) -> None:
+    assert recipe.load(name).steps
+
+
+def test_a_plain_function_beside_the_recipe_is_a_filter(tmp_path: Path, conversation: Any) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def no_urls(record):\n"
+        "    return 'has_url' if 'http' in record['response'] else len(record['response']) > 1\n"
+    )
+    loaded = recipe.load(write(tmp_path, "steps: ['mine.py:no_urls']"))
+    result = run(conversation(("q", "see http://x.y"), ("q", "fine"), ("q", "n")), loaded.steps)
+    assert result.kept.to_list() == [False, True, False]
+    assert loaded.steps[0].name == "no_urls"
+    assert result.steps[0].reasons == {"has_url": 1, "rejected_by_function": 1}
+
+
+def test_a_function_that_answers_neither_bool_nor_reason_is_named(
+    tmp_path: Path, conversation: Any
+) -> None:
+    (tmp_path / "odd.py").write_text("def f(record):\n    return 3\n")
+    loaded = recipe.load(write(tmp_path, "steps: ['odd.py:f']"))
+    with pytest.raises(CurateError, match=r"odd.py:f returned 3 for row 0"):
+        run(conversation(("q", "a")), loaded.steps)
+
+
+@pytest.mark.parametrize("name", [*FILTERS, *FIXES])
+def test_every_filter_documents_its_settings_and_reasons(name: str) -> None:
+    import dataclasses
+
+    kind: Any = {**FILTERS, **FIXES}[name]
+    assert kind.name == name
+    assert kind.__doc__
+    assert all(field.metadata.get("help") for field in dataclasses.fields(kind))
+    assert all(sentence for sentence in kind.reasons.values())

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate import recipe, run_folder, sources
+from curate.pipeline import run
+from curate.run_folder import RunFolder, message_json
+from curate.schema import MESSAGES
+
+ROWS = [
+    {"instruction": "Say a.", "output": "Aah.", "score": 3, "extra": 1},
+    {"instruction": "Say b.", "output": ""},
+    {"instruction": "Say a.", "output": "Aah."},
+    {"instruction": "No answer."},
+]
+
+
+def finished(folder: Path, rows: list[dict[str, Any]] = ROWS) -> RunFolder:
+    dump = folder / "dump.jsonl"
+    dump.write_text("\n".join(json.dumps(row) for row in rows))
+    steps = folder / "recipe.yaml"
+    steps.write_text("steps: [exact, quality]")
+    read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
+    run_folder.write(folder / "RUN", read, run(read.records, loaded.steps), loaded)
+    return RunFolder.open(folder / "RUN")
+
+
+def test_a_run_holds_the_promised_files_and_fields(tmp_path: Path) -> None:
+    done = finished(tmp_path)
+    assert sorted(path.name for path in done.path.iterdir()) == sorted(run_folder.FILES)
+    kept = list(done.lines("kept.jsonl"))
+    names = ["id", "messages", "tools", "source", "line", "category", "score", "scores"]
+    assert [list(record) for record in kept] == [names]
+    dropped = list(done.lines("dropped.jsonl"))
+    assert {name for record in dropped for name in record} == {*names, "step", "reason"}
+    assert [(record["line"], record["step"]) for record in dropped] == [
+        (2, "quality"),
+        (3, "exact"),
+    ]
+    (reject,) = done.lines("rejects.jsonl")
+    assert list(reject) == ["source", "line", "reason", "raw"]
+    assert reject["line"] == 4
+
+
+def test_counts_in_the_manifest_add_up(tmp_path: Path) -> None:
+    counts = finished(tmp_path).manifest["counts"]
+    assert counts == {"read": 4, "kept": 1, "dropped": 2, "rejects": 1, "edited": 0}
+
+
+def test_every_record_is_found_again_by_its_row(tmp_path: Path) -> None:
+    done = finished(tmp_path)
+    assert [done.find(row)["line"] for row in range(3)] == [1, 2, 3]
+
+
+def test_kept_rows_read_back_to_the_same_ids(tmp_path: Path, test_data: Path) -> None:
+    dump = sources.read([str(test_data / "raw" / "sharegpt_toolcall_en.json")])
+    steps = tmp_path / "recipe.yaml"
+    steps.write_text("steps: []")
+    loaded = recipe.load(str(steps))
+    run_folder.write(tmp_path / "RUN", dump, run(dump.records, ()), loaded)
+    again = sources.read([str(tmp_path / "RUN" / "kept.jsonl")])
+    assert again.records["id"].to_list() == dump.records["id"].to_list()
+    assert again.records["messages"].equals(dump.records["messages"])
+    assert again.records["tools"].equals(dump.records["tools"])
+
+
+def test_two_runs_give_the_same_bytes_but_for_the_timings(tmp_path: Path) -> None:
+    done = finished(tmp_path)
+    first = {name: (done.path / name).read_bytes() for name in run_folder.FILES}
+    again = finished(tmp_path)
+    second = {name: (again.path / name).read_bytes() for name in run_folder.FILES}
+    for name in ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", "ledger.parquet"):
+        assert first[name] == second[name], name
+    before, after = json.loads(first["manifest.json"]), json.loads(second["manifest.json"])
+    assert before | {"seconds": 0} == after | {"seconds": 0}
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+plain = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": texts})
+dressed = plain.flatmap(
+    lambda message: st.fixed_dictionaries(
+        {"reasoning": texts, "name": texts, "weight": st.sampled_from([0.0, 1.0])}
+    ).map(lambda more: message | more)
+)
+
+
+@given(st.lists(st.lists(plain | dressed, min_size=1, max_size=3), min_size=1, max_size=4))
+def test_any_messages_survive_being_written_as_json(turns: list[list[dict[str, Any]]]) -> None:
+    series = pl.Series("messages", turns, dtype=MESSAGES)
+    back = [json.loads(text) for text in message_json(series)]
+    renamed = [
+        [{("reasoning_content" if k == "reasoning" else k): v for k, v in m.items()} for m in turn]
+        for turn in turns
+    ]
+    assert back == renamed

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.schema import CurateError
+from curate.sources import FORMATS, Dump, read
+from curate.sources.convert import REJECTS
+
+
+def written(folder: Path, name: str, *rows: Any) -> str:
+    path = folder / name
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def one(dump: Dump) -> dict[str, Any]:
+    assert dump.records.height == 1, dump.rejects["reason"].to_list()
+    return dump.records.row(0, named=True)
+
+
+def said(dump: Dump, row: int = 0) -> list[tuple[str, str]]:
+    turns = dump.records["messages"][row].to_list()
+    return [(turn["role"], turn["content"]) for turn in turns]
+
+
+ALPACA = {"instruction": "Add.", "input": "1 and 2", "output": "3"}
+DOLLY = {"instruction": "Add.", "context": "1 and 2", "response": "3", "category": "math"}
+SHAREGPT = {
+    "id": "x1",
+    "conversations": [
+        {"from": "human", "value": "Add.\n\n1 and 2"},
+        {"from": "gpt", "value": "3"},
+    ],
+}
+MESSAGES = {
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "Add.\n\n1 and 2"}]},
+        {"role": "assistant", "content": "3"},
+    ]
+}
+PAIR = {"prompt": "Add.\n\n1 and 2", "completion": "3"}
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (ALPACA, "alpaca"),
+        (DOLLY, "dolly"),
+        (SHAREGPT, "sharegpt"),
+        (MESSAGES, "messages"),
+        (PAIR, "prompt-completion"),
+    ],
+)
+def test_each_format_is_recognised_and_gives_the_same_conversation(
+    tmp_path: Path, row: dict[str, Any], name: str
+) -> None:
+    dump = read([written(tmp_path, "dump.jsonl", row)])
+    assert dump.files[0].formats == {name: 1}
+    assert said(dump) == [("user", "Add.\n\n1 and 2"), ("assistant", "3")]
+    plain = read([written(tmp_path, "plain.jsonl", ALPACA)])
+    assert one(dump)["id"] == one(plain)["id"]
+
+
+def test_every_known_format_is_tested_here() -> None:
+    assert set(FORMATS) == {"alpaca", "dolly", "sharegpt", "messages", "prompt-completion"}
+
+
+def test_fields_that_no_column_takes_are_kept_in_meta(tmp_path: Path) -> None:
+    row = {**ALPACA, "text": "joined", "stars": [1, {"a": None}]}
+    record = one(read([written(tmp_path, "dump.jsonl", row)]))
+    assert json.loads(record["meta"]) == {"text": "joined", "stars": [1, {"a": None}]}
+
+
+def test_scores_and_categories_under_their_usual_names_become_columns(tmp_path: Path) -> None:
+    dump = read([written(tmp_path, "a.jsonl", {**ALPACA, "score": 4, "category": "maths"})])
+    assert (one(dump)["score"], one(dump)["category"]) == (4.0, "maths")
+
+
+@pytest.mark.parametrize("empty", ["", None, "<noinput>", "[No Input]", "noinput"])
+def test_alpaca_rows_without_input_are_only_their_instruction(
+    tmp_path: Path, empty: str | None
+) -> None:
+    dump = read([written(tmp_path, "dump.jsonl", {**ALPACA, "input": empty})])
+    assert said(dump)[0] == ("user", "Add.")
+
+
+def test_alpaca_system_and_history_come_before_the_instruction(tmp_path: Path) -> None:
+    row = {**ALPACA, "system": "Be brief.", "history": [["Hi", "Hello"]]}
+    roles = [role for role, _ in said(read([written(tmp_path, "dump.jsonl", row)]))]
+    assert roles == ["system", "user", "assistant", "user", "assistant"]
+
+
+def test_sharegpt_tool_calls_become_calls_of_the_assistant(tmp_path: Path) -> None:
+    row = {
+        "conversations": [
+            {"from": "human", "value": "Weather?"},
+            {"from": "function_call", "value": '{"name": "w", "arguments": {"at": "Oslo"}}'},
+            {"from": "observation", "value": "rain"},
+            {"from": "gpt", "value": "Rain."},
+        ],
+        "tools": '[{"name": "w", "parameters": {}}]',
+    }
+    record = one(read([written(tmp_path, "dump.jsonl", row)]))
+    call = record["messages"][1]
+    assert call["role"] == "assistant"
+    assert json.loads(call["tool_calls"]) == [{"name": "w", "arguments": {"at": "Oslo"}}]
+    assert record["messages"][2]["role"] == "tool"
+    assert json.loads(record["tools"])[0]["function"]["name"] == "w"
+
+
+def test_openai_tool_calls_with_arguments_as_text_or_object_are_the_same(tmp_path: Path) -> None:
+    def row(arguments: Any) -> dict[str, Any]:
+        call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+        turns = [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+        ]
+        return {"messages": turns}
+
+    dump = read([written(tmp_path, "dump.jsonl", row('{"a": true}'), row({"a": True, "b": None}))])
+    assert dump.records["id"].n_unique() == 1
+
+
+@pytest.mark.parametrize(
+    ("control", "weight"),
+    [
+        ({"weight": 0}, 0.0),
+        ({"loss_weight": 1.0}, 1.0),
+        ({"train": False}, 0.0),
+        ({"masked": True}, 0.0),
+        ({"trainable": True, "masked": False}, 1.0),
+        ({}, None),
+    ],
+)
+def test_loss_controls_under_all_their_names_are_one_weight(
+    tmp_path: Path, control: dict[str, Any], weight: float | None
+) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", **control}]
+    record = one(read([written(tmp_path, "dump.jsonl", {"messages": turns})]))
+    assert record["messages"][1]["weight"] == weight
+
+
+# One malformed row per reject slug: the file, the line and the reason must be told.
+MALFORMED: dict[str, str] = {
+    "invalid_json": '{"instruction": "half a li',
+    "not_an_object": '["a", "list"]',
+    "unknown_shape": '{"colour": "blue"}',
+    "no_answer": '{"instruction": "Only a prompt."}',
+    "empty_conversation": '{"messages": []}',
+    "unknown_role": '{"messages": [{"role": "bot", "content": "x"}]}',
+    "wrong_type": '{"instruction": "Is it?", "output": true}',
+}
+
+
+@pytest.mark.parametrize("slug", MALFORMED)
+def test_a_malformed_line_is_a_reject_with_file_line_reason_and_text(
+    tmp_path: Path, slug: str
+) -> None:
+    path = tmp_path / "dump.jsonl"
+    path.write_text(json.dumps(ALPACA) + "\n\n" + MALFORMED[slug] + "\n" + json.dumps(ALPACA))
+    dump = read([str(path)])
+    assert (dump.read, dump.records.height) == (3, 2)
+    source, line, reason, raw = dump.rejects.row(0)
+    assert (source, line) == (path.as_posix(), 3)
+    assert reason.startswith(f"{slug}: ")
+    assert raw.replace(" ", "") == MALFORMED[slug].replace(" ", "")
+
+
+def test_bytes_that_are_not_utf8_are_a_reject_that_can_be_recovered(tmp_path: Path) -> None:
+    path = tmp_path / "dump.jsonl"
+    path.write_bytes(b'{"prompt": "\xff", "completion": "x"}\n' + json.dumps(PAIR).encode())
+    dump = read([str(path)])
+    assert dump.records.height == 1
+    assert dump.rejects["reason"][0].startswith("invalid_utf8: ")
+    assert "\\xff" in dump.rejects["raw"][0]
+
+
+def test_every_reject_slug_has_a_test() -> None:
+    assert set(REJECTS) == {*MALFORMED, "invalid_utf8"}
+
+
+def test_loss_controls_that_disagree_are_a_reject(tmp_path: Path) -> None:
+    turn = {"role": "assistant", "content": "a", "train": True, "weight": 0}
+    dump = read([written(tmp_path, "dump.jsonl", {"messages": [turn]})])
+    assert "disagree: weight=0, train=1" in dump.rejects["reason"][0]
+
+
+def test_a_broken_element_of_an_array_does_not_take_its_neighbours(tmp_path: Path) -> None:
+    good = json.dumps(ALPACA)
+    path = tmp_path / "dump.json"
+    path.write_text(f'[\n{good},\n{{"instruction": oops}},\n{good},\n{good},\n]')
+    dump = read([str(path)])
+    assert dump.records["line"].to_list() == [2, 4, 5]
+    assert dump.rejects.row(0)[1] == 3
+    assert dump.rejects["raw"][0] == '{"instruction": oops}'
+
+
+def test_an_array_cut_off_in_the_middle_keeps_what_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps([ALPACA, ALPACA], indent=1)[:-20])
+    dump = read([str(path)])
+    assert (dump.records.height, dump.rejects.height) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.gz", "a.parquet"])
+def test_the_same_rows_read_the_same_from_every_kind_of_file(tmp_path: Path, name: str) -> None:
+    rows = [ALPACA, {**ALPACA, "output": "four\nlines"}]
+    path = tmp_path / name
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    if name.endswith(".parquet"):
+        pl.DataFrame(rows).write_parquet(path)
+    elif name.endswith(".gz"):
+        path.write_bytes(gzip.compress(lines))
+    else:
+        path.write_bytes(json.dumps(rows).encode() if name == "a.json" else lines)
+    dump = read([str(path)])
+    expected = read([written(tmp_path, "expected.jsonl", *rows)])
+    assert dump.records["id"].to_list() == expected.records["id"].to_list()
+
+
+def test_byte_order_marks_carriage_returns_and_nan_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "dump.jsonl"
+    lines = [json.dumps(ALPACA), json.dumps({**ALPACA, "score": float("nan")})]
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    dump = read([str(path)])
+    assert dump.records["score"].to_list() == [None, None]
+
+
+def test_a_file_that_mixes_formats_says_so(tmp_path: Path) -> None:
+    dump = read([written(tmp_path, "dump.jsonl", ALPACA, SHAREGPT, ALPACA)])
+    assert dump.files[0].evidence() == (
+        "alpaca (2 rows; fields instruction, input, output),"
+        " sharegpt (1 rows; fields id, conversations)"
+    )
+
+
+def test_folders_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    written(tmp_path, "b.jsonl", ALPACA)
+    written(tmp_path, "a.json", SHAREGPT)
+    (tmp_path / "notes.txt").write_text("not a dump")
+    assert [Path(file.source).name for file in read([str(tmp_path)]).files] == ["a.json", "b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b" \n\n", "white space"), (b"\x1f\x8b\x08broken", "gzip data is damaged")],
+)
+def test_files_without_rows_are_clear_errors(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "dump.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(CurateError, match=f"dump.jsonl: .*{message}"):
+        read([str(path)])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match=r"nowhere\.json: no such file"):
+        read([str(tmp_path / "nowhere.json")])
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5))
+def test_any_text_survives_reading(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("dump")
+    rows = [
+        {"messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}
+        for a, b in pairs
+    ]
+    dump = read([written(folder, "dump.jsonl", *rows)])
+    found = [tuple(text for _, text in said(dump, row)) for row in range(len(pairs))]
+    assert found == pairs
+
+
+def test_every_real_dump_is_read_and_counted(test_data: Path) -> None:
+    dump = read([str(test_data / "raw")])
+    by_name = {Path(file.source).name: file for file in dump.files}
+    assert dump.read == dump.records.height + dump.rejects.height == 37_220
+    assert sum(file.rows + file.rejected for file in dump.files) == dump.read
+    assert by_name["instruction_wild_user_2.jsonl"].rejects == {"no_answer": 246, "invalid_json": 2}
+    assert by_name["alpaca_random_9k.json"].formats == {"alpaca": 9_229}
+    assert by_name["messages_loss_weight.jsonl"].rows == 500
