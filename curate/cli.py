@@ -56,10 +56,11 @@ def _verb(verbs: Any, name: str, verb: Callable[..., int | None], about: str) ->
 def _run(verbs: Any) -> None:
     about = "Clean dumps: read them, apply a recipe's steps, write RUN with every verdict."
     verb = _verb(verbs, "run", run, about)
-    verb.add_argument("dump", nargs="+", help="files or folders of any known format")
+    _dumps(verb)
     verb.add_argument("--recipe", help="a recipe file, or the name of a bundled one")
     verb.add_argument("--set", action="append", default=[], metavar="STEP.FIELD=VALUE")
     verb.add_argument("--workers", type=_positive, help="processes to use (default: all cores)")
+    verb.add_argument("--no-cache", action="store_true", help="measure everything anew")
     _out(verb, "RUN")
 
 
@@ -67,7 +68,7 @@ def _inspect(verbs: Any) -> None:
     verb = _verb(
         verbs, "inspect", inspect, "What is in these files: formats, counts, lengths, problems."
     )
-    verb.add_argument("dump", nargs="+", help="files or folders of any known format")
+    _dumps(verb)
     verb.add_argument("--json", action="store_true", help="for machines")
 
 
@@ -135,6 +136,21 @@ def _templates(verbs: Any) -> None:
     verb.add_argument("--tokenizer", help="a tokenizer folder or hub id")
 
 
+def _dumps(verb: Any) -> None:
+    verb.add_argument("dump", nargs="+", help="files, folders, globs, or - for standard input")
+    verb.add_argument("--format", help="read every row as this format instead of detecting it")
+    verb.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN")
+    verb.add_argument("--paths", default="best", help="OASST trees: best, all or a number")
+
+
+def _read(arguments: argparse.Namespace) -> Any:
+    from curate import sources
+
+    columns = dict(_split(text, "--map", "field=column") for text in arguments.map)
+    how = sources.Reading(arguments.format, columns, arguments.paths)
+    return sources.read(arguments.dump, how)
+
+
 def _out(verb: Any, folder: str) -> None:
     verb.add_argument("--out", type=Path, required=True, metavar=folder, help="the folder to write")
     verb.add_argument("--force", action="store_true", help="write even if the folder holds more")
@@ -150,7 +166,8 @@ def _positive(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     from curate import recipe as recipes
-    from curate import run_folder, sources
+    from curate import run_folder
+    from curate.cache import MeasureCache, default_folder
     from curate.engine import local_engine
     from curate.folder import check_free
     from curate.pipeline import run as run_steps
@@ -159,16 +176,19 @@ def run(arguments: argparse.Namespace) -> None:
     say = _speaker(arguments.quiet)
     recipe = recipes.load(arguments.recipe, arguments.set)
     check_free(arguments.out, run_folder.MAKER, arguments.force)
-    dump = sources.read(arguments.dump)
+    dump = _read(arguments)
     for file in dump.files:
         say(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
-    with local_engine(arguments.workers) as engine:
+    cache = None if arguments.no_cache else MeasureCache(default_folder())
+    with local_engine(arguments.workers, cache) as engine:
         result = run_steps(
             dump.records,
             recipe.steps,
             engine,
             lambda step: say(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped"),
         )
+    if cache:
+        cache.trim()
     run_folder.write(arguments.out, dump, result, recipe, arguments.force)
     say(text(run_folder.RunFolder(arguments.out)))
     say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
@@ -177,9 +197,9 @@ def run(arguments: argparse.Namespace) -> None:
 def inspect(arguments: argparse.Namespace) -> None:
     import json
 
-    from curate import sources, survey
+    from curate import survey
 
-    found = survey.survey(sources.read(arguments.dump))
+    found = survey.survey(_read(arguments))
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -297,15 +317,17 @@ def _records(source: Path) -> Any:
 def _assignments(given: Sequence[str]) -> dict[str, Any]:
     import yaml
 
+    pairs = [_split(text, "--set", "field=value") for text in given]
+    return {name: yaml.safe_load(value) for name, value in pairs}
+
+
+def _split(text: str, option: str, expected: str) -> tuple[str, str]:
     from curate.schema import CurateError
 
-    values: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise CurateError(f"--set {text}: expected field=value")
-        values[name] = yaml.safe_load(value)
-    return values
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CurateError(f"{option} {text}: expected {expected}")
+    return name, value
 
 
 def _speaker(quiet: bool) -> Say:

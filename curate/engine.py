@@ -1,4 +1,4 @@
-"""Where measures are computed: in this process, or spread over several.
+"""Where measures are computed: in this process, or spread over several; or not at all, if known.
 
 A measure sees one row at a time, so any split of the rows gives the same numbers; that is all
 an engine may change.
@@ -14,21 +14,47 @@ from multiprocessing import get_context
 
 import polars as pl
 
+from curate.cache import MeasureCache, StepCache
 from curate.schema import Filter
 
 # Below this many rows starting a process costs more than it saves.
 SPREAD_FROM = 4_000
+# Rows measured before they are kept: what a killed run loses at most.
+PART = 20_000
 
 
 class LocalEngine:
     """Measures here; filters that loop over rows are spread over `workers` processes."""
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, cache: MeasureCache | None = None) -> None:
         self.workers = workers or os.cpu_count() or 1
+        self.cache = cache
         self._pool: ProcessPoolExecutor | None = None
 
     def measure(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
-        """`step.measure(records)`, computed wherever it is fastest."""
+        """`step.measure(records)`, looked up where it is known, else computed."""
+        kept = self.cache.of(step) if self.cache else None
+        if kept is None or not records.height:
+            return self._compute(step, records)
+        return self._look_up(step, records, kept)
+
+    def _look_up(self, step: Filter, records: pl.DataFrame, kept: StepCache) -> pl.DataFrame:
+        known = kept.load(records["id"])
+        missing = records.unique("id", keep="first", maintain_order=True)
+        if known is not None:
+            missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
+        found = [] if known is None else [known]
+        for start in range(0, missing.height, PART):
+            part = missing[start : start + PART]
+            measured = self._compute(step, part).with_columns(part["id"])
+            kept.save(measured)
+            found.append(measured)
+        names = found[-1].columns
+        table = pl.concat([frame.select(names) for frame in found])
+        rows = records.select("id").join(table, on="id", how="left", maintain_order="left")
+        return rows.drop("id")
+
+    def _compute(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
         per_row = getattr(step, "per_row", False)
         if not per_row or self.workers < 2 or records.height < SPREAD_FROM:
             return step.measure(records)
@@ -50,9 +76,11 @@ class LocalEngine:
 
 
 @contextmanager
-def local_engine(workers: int | None = None) -> Iterator[LocalEngine]:
+def local_engine(
+    workers: int | None = None, cache: MeasureCache | None = None
+) -> Iterator[LocalEngine]:
     """A local engine whose processes end with the block."""
-    engine = LocalEngine(workers)
+    engine = LocalEngine(workers, cache)
     try:
         yield engine
     finally:

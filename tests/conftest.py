@@ -21,6 +21,12 @@ def test_data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees what another one, or the user, measured."""
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def conversation() -> Any:
     """Build Records from (prompt, response) pairs."""

@@ -1,41 +1,25 @@
 """Dumps in, Records out: one reader per dump family, nothing lost on the way.
 
-`FORMATS` is the whole list. A format is asked per row, in this order, and the first that
-recognises the row's fields converts it; what none recognises becomes a reject.
+`FORMATS` (in `formats.py`) is the whole list. A format is asked per row, in its order, and the
+first that recognises the row's fields converts it; what none recognises becomes a reject.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import polars as pl
 
-from curate.schema import CurateError
-from curate.sources import chats, pairs
+from curate.schema import CurateError, nearest
+from curate.sources import trees
 from curate.sources.build import Builder
 from curate.sources.convert import Conversation, Reject, Row, described
-from curate.sources.files import Item, expand, items
-
-
-class Format(NamedTuple):
-    """How to recognise one family of rows, and how to read it."""
-
-    matches: Callable[[Row], bool]
-    convert: Callable[[Row], list[Conversation]]
-
-
-FORMATS = {
-    "messages": Format(chats.is_messages, chats.messages),
-    "sharegpt": Format(chats.is_sharegpt, chats.sharegpt),
-    "dolly": Format(pairs.is_dolly, pairs.dolly),
-    "alpaca": Format(pairs.is_alpaca, pairs.alpaca),
-    "prompt-completion": Format(pairs.is_pair, pairs.pair),
-}
+from curate.sources.files import Item, items
+from curate.sources.formats import FORMATS, GATHERED, Format, is_row
+from curate.sources.inputs import expand, sha256
 
 REJECTED = pl.Schema(
     {"source": pl.String, "line": pl.UInt32, "reason": pl.String, "raw": pl.String}
@@ -55,6 +39,7 @@ class FileReport:
 
     @property
     def rejected(self) -> int:
+        """How many places of this file could not be read."""
         return sum(self.rejects.values())
 
     def evidence(self) -> str:
@@ -76,51 +61,126 @@ class Dump:
 
     @property
     def read(self) -> int:
+        """Rows read: records plus rejects."""
         return self.records.height + self.rejects.height
 
 
-def read(names: Iterable[str]) -> Dump:
-    """Read files and folders of any known format into Records.
+@dataclass(frozen=True)
+class Reading:
+    """How to read: a format's name instead of detection, columns to rename, paths of trees.
 
-    Raises `CurateError` for a missing or empty file; every unreadable row becomes a reject
-    with its file, line, reason and raw text.
+    `columns` maps the names that formats know to the names in the file:
+    `{"response": "answer_text"}`. `paths` is `best`, `all` or a number (OASST trees).
+    """
+
+    format: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    paths: str = "best"
+
+    def __post_init__(self) -> None:
+        if self.format is not None and self.format not in FORMATS:
+            hint = nearest(self.format, list(FORMATS)) or f"; known are {', '.join(FORMATS)}"
+            raise CurateError(f"no format {self.format!r}{hint}")
+        if self.paths not in ("best", "all") and not self.paths.isdecimal():
+            raise CurateError(f"paths is {self.paths!r}; expected best, all or a number")
+
+    def formats(self) -> dict[str, Format]:
+        """The formats to ask, in order."""
+        known = FORMATS | {
+            "oasst": Format(trees.is_tree, lambda row: trees.tree(row, self.paths)),
+        }
+        return known if self.format is None else {self.format: known[self.format]}
+
+
+def read(names: Iterable[str], how: Reading = Reading()) -> Dump:
+    """Read files, folders and globs of any known format into Records.
+
+    Raises `CurateError` for a missing file, or when nothing at all can be read; every unreadable
+    row becomes a reject with its file, line, reason and raw text.
     """
     builder, rejects, files = Builder(), _Rejects(), []
-    for path in expand(list(names)):
-        report = FileReport(path.as_posix(), _sha256(path))
-        _read_file(path, report, builder, rejects)
+    inputs = expand(list(names))
+    for source in inputs:
+        stored = source.stored()
+        report = FileReport(source.name, sha256(stored))
+        reader = _Reader(report, builder, rejects, how)
+        try:
+            reader.take(items(source, stored, is_row))
+        except CurateError as error:
+            # One bad file among many must not cost the others; alone it is the user's mistake.
+            if len(inputs) == 1:
+                raise
+            rejects.add(report, Item(0), Reject("unreadable_file", str(error)))
         files.append(report)
-    records = builder.frame()
-    if not records.height and not rejects.rows:
-        raise CurateError("no rows in " + ", ".join(report.source for report in files))
-    return Dump(records, rejects.frame(), files)
+    return Dump(builder.frame(), rejects.frame(), files)
 
 
-def _read_file(path: Path, report: FileReport, builder: Builder, rejects: _Rejects) -> None:
-    # Rows are Python objects here: their shapes differ, and parsing them is C code already.
-    for item in items(path):
+class _Reader:
+    """Turns the items of one file into records and rejects."""
+
+    def __init__(
+        self, report: FileReport, builder: Builder, rejects: _Rejects, how: Reading
+    ) -> None:
+        self.report, self.builder, self.rejects, self.how = report, builder, rejects, how
+        self.formats = how.formats()
+        self.aside: dict[str, list[tuple[int, Row]]] = {}
+
+    def take(self, found: Iterator[Item]) -> None:
+        # Rows are Python objects here: their shapes differ, and parsing them is C code already.
+        for item in found:
+            if item.reject is None and self._set_aside(item):
+                continue
+            self._convert(item)
+        for name, rows in self.aside.items():
+            for joined in GATHERED[name][1](rows):
+                self._convert(Item(joined.line, joined.row, joined.reject))
+
+    def _set_aside(self, item: Item) -> bool:
+        row = item.value
+        if not isinstance(row, dict) or self.how.format is not None:
+            return False
+        for name, (matches, _) in GATHERED.items():
+            if matches(row):
+                self.aside.setdefault(name, []).append((item.line, row))
+                return True
+        return False
+
+    def _convert(self, item: Item) -> None:
+        report = self.report
         try:
             if item.reject is not None:
                 raise Reject(*item.reject.split(": ", 1))
-            name, found = _convert(item.value)
+            row = self._renamed(item.value)
+            name, found = self._recognised(row)
         except Reject as reject:
-            rejects.add(report, item, reject)
-            continue
+            self.rejects.add(report, item, reject)
+            return
         for conversation in found:
-            builder.add(report.source, item.line, item.value, conversation)
+            self.builder.add(report.source, item.line, row, conversation)
         report.rows += len(found)
         report.formats[name] = report.formats.get(name, 0) + len(found)
-        report.fields.setdefault(name, ", ".join(map(str, item.value)))
+        report.fields.setdefault(name, ", ".join(map(str, row)))
 
+    def _renamed(self, row: Any) -> Row:
+        if not isinstance(row, dict):
+            raise Reject("not_an_object", f"the row is {described(row)}; expected an object")
+        for known, column in self.how.columns.items():
+            if column not in row:
+                raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
+        if not self.how.columns:
+            return row
+        theirs = {column: known for known, column in self.how.columns.items()}
+        return {(theirs[key] if key in theirs else key): value for key, value in row.items()}
 
-def _convert(row: Any) -> tuple[str, list[Conversation]]:
-    if not isinstance(row, dict):
-        raise Reject("not_an_object", f"the row is {described(row)}; expected an object")
-    for name, known in FORMATS.items():
-        if known.matches(row):
-            return name, known.convert(row)
-    shown = ", ".join(map(str, list(row)[:8])) or "none"
-    raise Reject("unknown_shape", f"no known format has the fields {shown}")
+    def _recognised(self, row: Row) -> tuple[str, list[Conversation]]:
+        for name, known in self.formats.items():
+            if known.matches(row):
+                return name, known.convert(row)
+        shown = ", ".join(map(str, list(row)[:8])) or "none"
+        wanted = (
+            f"format {self.how.format} does not have" if self.how.format else "no known format has"
+        )
+        raise Reject("unknown_shape", f"{wanted} the fields {shown}")
 
 
 class _Rejects:
@@ -128,7 +188,9 @@ class _Rejects:
         self.rows: list[tuple[str, int, str, str]] = []
 
     def add(self, report: FileReport, item: Item, reject: Reject) -> None:
-        raw = item.raw or orjson.dumps(item.value, default=str).decode()
+        raw = item.raw
+        if not raw and item.value is not None:
+            raw = orjson.dumps(item.value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         self.rows.append((report.source, item.line, str(reject), raw))
         report.rejects[reject.slug] = report.rejects.get(reject.slug, 0) + 1
 
@@ -136,6 +198,4 @@ class _Rejects:
         return pl.DataFrame(self.rows, schema=REJECTED, orient="row")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+__all__ = ["FORMATS", "Dump", "FileReport", "Reading", "read"]

@@ -58,12 +58,15 @@ def messages(row: Row) -> list[Conversation]:
     """OpenAI chat messages: text or text parts, tool calls, names, reasoning, weights."""
     name = _turns_of(row, ("messages", *_LISTS), "role") or "messages"
     turns = _system(row)
-    turns += [_message(turn, position) for position, turn in enumerate(row[name], 1)]
+    turns += [message_of(turn, position) for position, turn in enumerate(row[name], 1)]
     tools = "tools" if row.get("tools") else "functions"
     return [_conversation(row, turns, (name, "system", tools), tools)]
 
 
-def _message(turn: Any, position: int) -> Message:
+def message_of(turn: Any, position: int) -> Message:
+    """One turn of OpenAI messages or ShareGPT as a message."""
+    if isinstance(turn, dict) and "from" in turn and "role" not in turn:
+        return _sharegpt_turn(turn, position)
     if not isinstance(turn, dict):
         raise Reject("wrong_type", f"message {position} is {described(turn)}; expected an object")
     where = f"message {position}"
@@ -99,6 +102,13 @@ def content_of(content: Any, where: str) -> str:
             raise Reject("wrong_type", detail)
         texts.append(text)
     return "".join(texts)
+
+
+def turns_in(turns: Any) -> list[Message]:
+    """A list of turns in either dialect as messages."""
+    if not isinstance(turns, list):
+        raise Reject("wrong_type", f"the turns are {described(turns)}; expected a list")
+    return [message_of(turn, position) for position, turn in enumerate(turns, 1)]
 
 
 # Per-message loss controls under the names that the known trainers use; True means trained.

@@ -21,6 +21,14 @@ class Reject(Exception):
         self.slug = slug
 
 
+class Joined(NamedTuple):
+    """A row put together from several, at the line it belongs to; or one that joined nothing."""
+
+    line: int
+    row: Row
+    reject: str | None = None
+
+
 class Conversation(NamedTuple):
     """One record to be. `used` names the raw row's fields accounted for; the rest is meta."""
 
@@ -40,6 +48,11 @@ REJECTS = {
     "no_answer": "a prompt without an answer of the assistant",
     "empty_conversation": "the list of messages is empty",
     "unknown_role": "a message's role is none that any known format uses",
+    "no_preference": "a judged pair without a judgement",
+    "orphan": "a message or answer whose parent is not in the file",
+    "invalid_csv": "a line of a table that does not fit its header",
+    "damaged": "a compressed file that breaks off",
+    "unreadable_file": "a whole file, one of several, that cannot be read",
     "wrong_type": "a field holds something else than the text or list it should",
 }
 

@@ -1,17 +1,16 @@
-"""Raw rows out of files: every row with its line, every unreadable place with its text."""
+"""Raw rows out of bytes: every row with its line, every unreadable place with its text."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
 
 from curate.schema import CurateError
+from curate.sources.inputs import Input, unpack
 
 
 class Item(NamedTuple):
@@ -23,58 +22,51 @@ class Item(NamedTuple):
     raw: str = ""
 
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")  # each but parquet also with .gz
+IsRow = Callable[[Any], bool]
 
 
-def expand(names: list[str]) -> list[Path]:
-    """The files behind names of files and folders, in the order given, folders sorted by name."""
-    found: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if _readable(file))
-            if not inside:
-                raise CurateError(f"{name}: no {', '.join(SUFFIXES)} file in this folder")
-            found += inside
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise CurateError(f"{name}: no such file or folder")
-    return found
+def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Item]:
+    """Every row of an input in order; tables and text are told apart by content.
 
+    `is_row` says whether an object is a row that some format knows: an object that is none may
+    hold lists of rows. Raises `CurateError` when nothing in the input can be read.
+    """
+    from curate.sources import tables
 
-def _readable(path: Path) -> bool:
-    return path.is_file() and path.name.removesuffix(".gz").endswith(SUFFIXES)
-
-
-def items(path: Path) -> Iterator[Item]:
-    """Every row of a file in order. JSON, JSON lines and parquet are told apart by content."""
-    head = _head(path)
-    if not head:
-        raise CurateError(f"{path}: the file is empty (0 bytes)")
-    if head.startswith(b"PAR1"):
-        return _parquet_items(path)
-    data = _text_bytes(path, head)
+    if not stored:
+        raise CurateError(f"{source.name}: the file is empty (0 bytes)")
+    if stored.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
+        yield from tables.table_items(source.name, stored)
+        return
+    data, broken = unpack(stored, source.name)
+    data = _utf8(data)
     if not data.strip():
-        raise CurateError(f"{path}: the file holds only white space")
-    return _json_items(data) if _is_json_document(data) else _line_items(data)
+        raise CurateError(f"{source.name}: the file holds only white space")
+    last = 1
+    for item in _text_items(source, data, is_row):
+        last = item.line
+        yield item
+    if broken:
+        yield Item(last, reject=f"damaged: {broken}; what follows this line is lost")
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
+def _text_items(source: Input, data: bytes, is_row: IsRow) -> Iterator[Item]:
+    from curate.sources import tables
+
+    suffix = source.suffix()
+    if suffix in (".csv", ".tsv"):
+        return tables.csv_items(data, "\t" if suffix == ".tsv" else ",")
+    if suffix in (".yaml", ".yml"):
+        return tables.yaml_items(source.name, data)
+    return _json_items(data, is_row) if _is_json_document(data) else _line_items(data, is_row)
 
 
-def _text_bytes(path: Path, head: bytes) -> bytes:
-    """The file's text as UTF-8 bytes, unpacked and without a byte order mark."""
-    data = path.read_bytes()
-    if head.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
-            raise CurateError(f"{path}: the gzip data is damaged ({error})") from error
+def _utf8(data: bytes) -> bytes:
+    """Text as UTF-8 without byte order mark; broken UTF-16 stays broken, and is rejected later."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace").encode()
+        # An odd byte at the end is half a character: it may not take the whole file with it.
+        text = data[: len(data) // 2 * 2].decode("utf-16", errors="surrogatepass")
+        return text.encode("utf-8", errors="surrogatepass")
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
@@ -83,20 +75,25 @@ def _is_json_document(data: bytes) -> bool:
     first, _, rest = data.lstrip().partition(b"\n")
     if not first.startswith((b"[", b"{")):
         return False
-    if not rest.strip():
-        return first.startswith(b"[") and not _parses(b"[" + first + b"]", rows_only=True)
-    return not _parses(first) and not first.startswith(b'{"')
+    if first.startswith(b"["):
+        return not rest.strip() or not _parses(first)
+    return bool(rest.strip()) and not _parses(first) and _parses(data)
 
 
-def _parses(text: bytes, rows_only: bool = False) -> bool:
+def _parses(text: bytes) -> bool:
     try:
-        value = orjson.loads(text)
+        orjson.loads(text)
     except orjson.JSONDecodeError:
         return False
-    return isinstance(value[0], dict) if rows_only else True
+    return True
 
 
-def _line_items(data: bytes) -> Iterator[Item]:
+def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item]:
+    if b"\n" not in data.strip():
+        # One line may be a whole file's object, with the rows inside.
+        item = _line_item(data.strip(), 1)
+        yield from _rows_in(item.value, is_row) if item.reject is None else [item]
+        return
     start, number = 0, 0
     # Lines are cut one at a time so that a large file is never held twice.
     while start < len(data):
@@ -125,7 +122,7 @@ def _second_try(line: bytes, number: int, error: str) -> Item:
     try:
         value = json.loads(text)
         _check_unicode(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Item(number, reject=f"invalid_json: {error}", raw=text)
     return Item(number, value)
 
@@ -140,14 +137,14 @@ _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
 _SPACE = re.compile(r"[\s,]*")
 
 
-def _json_items(data: bytes) -> Iterator[Item]:
-    """Elements of a JSON array, or of the first list of objects inside a JSON object."""
+def _json_items(data: bytes, is_row: IsRow) -> Iterator[Item]:
+    """Elements of a JSON array, or the rows inside a JSON object."""
     text = data.decode(errors="backslashreplace")
     if text.lstrip().startswith("{"):
-        yield from _object_items(text)
+        yield from _rows_in(json.loads(text), is_row)
         return
-    position, line = text.index("[") + 1, 1
-    line += text.count("\n", 0, position)
+    position = text.index("[") + 1
+    line = 1 + text.count("\n", 0, position)
     suspicious = "\\ud" in text or "\\uD" in text
     while True:
         gap = _SPACE.match(text, position)
@@ -180,29 +177,18 @@ def _reason(error: Exception, start: int) -> str:
     return str(error)
 
 
-def _object_items(text: str) -> Iterator[Item]:
-    try:
-        value = json.loads(text)
-        _check_unicode(value)
-    except (ValueError, RecursionError) as error:
-        yield Item(1, reject=f"invalid_json: {_reason(error, 0)}", raw=text)
+def _rows_in(value: Any, is_row: IsRow) -> Iterator[Item]:
+    """The rows of one JSON object: itself, its lists of objects, or its objects by name."""
+    if not isinstance(value, dict) or is_row(value):
+        yield Item(1, value)
         return
-    rows = next((inner for inner in value.values() if _is_rows(inner)), [value])
-    for row in rows:
+    lists = [inner for inner in value.values() if _is_rows(inner)]
+    rows = [row for inner in lists for row in inner]
+    if not lists and value and all(isinstance(inner, dict) for inner in value.values()):
+        rows = list(value.values())
+    for row in rows or [value]:
         yield Item(1, row)
 
 
 def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
-
-
-def _parquet_items(path: Path) -> Iterator[Item]:
-    import polars as pl
-
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CurateError(f"{path}: not a readable parquet file ({error})") from error
-    # Rows become Python objects because every format reads rows; columns come back in `build`.
-    for number, row in enumerate(frame.iter_rows(named=True), 1):
-        yield Item(number, row)

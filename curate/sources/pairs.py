@@ -37,7 +37,7 @@ def alpaca(row: Row) -> list[Conversation]:
     if _NO_INPUT.fullmatch(given.strip()):
         given = ""
     messages = _opening(row)
-    messages.append(_user(instruction, given))
+    messages.append(asked(instruction, given))
     messages.append(_assistant(row, ("output", "response", "completion", "answer")))
     return [_scored(row, messages, ("instruction", "input", "system", "history"))]
 
@@ -51,7 +51,7 @@ def dolly(row: Row) -> list[Conversation]:
     """Context follows the instruction after a blank line."""
     instruction = text_of(row["instruction"], "instruction")
     context = text_of(row.get("context"), "context")
-    messages = [_user(instruction, context), _assistant(row, ("response", "output"))]
+    messages = [asked(instruction, context), _assistant(row, ("response", "output"))]
     return [_scored(row, messages, ("instruction", "context"))]
 
 
@@ -88,7 +88,8 @@ def _opening(row: Row) -> list[Message]:
     return messages
 
 
-def _user(instruction: str, given: str) -> Message:
+def asked(instruction: str, given: str) -> Message:
+    """The user's message: instruction and input, joined by a blank line."""
     parts = [part for part in (instruction, given) if part.strip()]
     return {"role": "user", "content": "\n\n".join(parts)}
 

@@ -1,0 +1,73 @@
+"""The formats of rows, by name: how each is recognised and read. Asked in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from curate.sources import (
+    blocks,
+    chats,
+    instances,
+    lists,
+    pairs,
+    posts,
+    preferences,
+    transcripts,
+    trees,
+)
+from curate.sources.convert import Conversation, Joined, Row
+
+
+class Format(NamedTuple):
+    """How to recognise one family of rows, and how to read it."""
+
+    matches: Callable[[Row], bool]
+    convert: Callable[[Row], list[Conversation]]
+
+
+# The first that recognises a row converts it, so the more particular stand before the general.
+FORMATS = {
+    "chosen-rejected": Format(preferences.is_chosen_rejected, preferences.chosen_rejected),
+    "openai-preference": Format(preferences.is_openai_preference, preferences.openai_preference),
+    "harmony": Format(blocks.is_harmony, blocks.harmony),
+    "anthropic": Format(blocks.is_anthropic, blocks.anthropic),
+    "messages": Format(chats.is_messages, chats.messages),
+    "sharegpt": Format(chats.is_sharegpt, chats.sharegpt),
+    "lima": Format(lists.is_lima, lists.lima),
+    "ultrachat": Format(lists.is_ultrachat, lists.ultrachat),
+    "exchanges": Format(lists.is_exchanges, lists.exchanges),
+    "mt-bench": Format(lists.is_mt_bench, lists.mt_bench),
+    "oasst": Format(trees.is_tree, trees.tree),
+    "stackexchange-posts": Format(posts.is_joined, posts.joined),
+    "stackexchange-paired": Format(posts.is_paired, posts.paired),
+    "stackexchange-answers": Format(posts.is_answers, posts.answers),
+    "judged-pair": Format(preferences.is_judged_pair, preferences.judged_pair),
+    "ultrafeedback": Format(preferences.is_completions, preferences.completions),
+    "kto": Format(preferences.is_kto, preferences.kto),
+    "self-instruct": Format(instances.is_self_instruct, instances.self_instruct),
+    "baize": Format(transcripts.is_baize, transcripts.baize),
+    "belle": Format(transcripts.is_belle, transcripts.belle),
+    "dolly": Format(pairs.is_dolly, pairs.dolly),
+    "alpaca": Format(pairs.is_alpaca, pairs.alpaca),
+    "prompt-completion": Format(pairs.is_pair, pairs.pair),
+    "request": Format(instances.is_request, instances.request),
+    "red-team": Format(transcripts.is_red_team, transcripts.red_team),
+    "text": Format(transcripts.is_text, transcripts.text),
+}
+
+Gather = Callable[[list[tuple[int, Row]]], Iterator[Joined]]
+
+# Rows that mean something only together: set aside, joined when the file ends, then converted.
+GATHERED: dict[str, tuple[Callable[[Row], bool], Gather]] = {
+    "oasst-messages": (trees.is_tree_message, trees.gather),
+    "stackexchange-raw": (posts.is_post, posts.gather),
+}
+
+
+def is_row(value: object) -> bool:
+    """Whether an object is a row that some format knows."""
+    return isinstance(value, dict) and (
+        any(known.matches(value) for known in FORMATS.values())
+        or any(matches(value) for matches, _ in GATHERED.values())
+    )

@@ -1,0 +1,137 @@
+"""Names on the command line as inputs: files, folders, globs, saved datasets, standard input."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import json
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.schema import CurateError
+
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
+PACKED = (".gz", ".zst")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One source of rows: its name in the records, and its bytes as they are stored."""
+
+    name: str
+    stored: Callable[[], bytes]
+
+    def suffix(self) -> str:
+        """The file's ending without that of a compression: `.csv` for `a.csv.gz`."""
+        name = self.name
+        for packed in PACKED:
+            name = name.removesuffix(packed)
+        return Path(name).suffix.lower()
+
+
+def expand(names: list[str]) -> list[Input]:
+    """The inputs behind names, in the order given; folders and globs sorted by name.
+
+    Raises `CurateError` for a name behind which there is nothing.
+    """
+    found: list[Input] = []
+    for name in names:
+        path = Path(name)
+        if name == "-":
+            found.append(Input("-", sys.stdin.buffer.read))
+        elif path.is_dir():
+            found += [_file(inside) for inside in _inside(path)]
+        elif path.is_file():
+            found.append(_file(path))
+        elif any(sign in name for sign in "*?["):
+            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
+            if not matches:
+                raise CurateError(f"{name}: no file matches")
+            found += expand(matches)
+        else:
+            raise CurateError(f"{name}: no such file or folder")
+    return found
+
+
+def _file(path: Path) -> Input:
+    return Input(path.as_posix(), path.read_bytes)
+
+
+def _inside(folder: Path) -> list[Path]:
+    if (folder / "state.json").is_file():
+        return _saved_dataset(folder)
+    splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
+    if splits:
+        return [file for split in splits for file in _saved_dataset(split)]
+    found = sorted(path for path in folder.rglob("*") if _is_readable(path, folder))
+    if not found:
+        raise CurateError(f"{folder}: no {', '.join(SUFFIXES)} file in this folder")
+    return found
+
+
+def _saved_dataset(folder: Path) -> list[Path]:
+    """The Arrow files of a folder from `datasets.save_to_disk`, in the order it states."""
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+        return [folder / entry["filename"] for entry in state["_data_files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CurateError(f"{folder / 'state.json'}: not the state of a saved dataset") from error
+
+
+def _is_readable(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    name = path.name
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return path.is_file() and not hidden and name.lower().endswith(SUFFIXES)
+
+
+def sha256(data: bytes) -> str:
+    """The input's fingerprint in the manifest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def unpack(data: bytes, name: str) -> tuple[bytes, str | None]:
+    """The bytes without compression, and what went wrong if the packed data ends early."""
+    if data.startswith(b"\x1f\x8b"):
+        return _gunzip(data, name)
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        return _unzstd(data, name)
+    return data, None
+
+
+def _gunzip(data: bytes, name: str) -> tuple[bytes, str | None]:
+    try:
+        return gzip.decompress(data), None
+    except (OSError, EOFError, zlib.error) as error:
+        # What could still be unpacked is kept; the place where it broke becomes a reject.
+        stream = zlib.decompressobj(wbits=31)
+        try:
+            whole = stream.decompress(data)
+        except zlib.error:
+            whole = b""
+        if not whole:
+            raise CurateError(f"{name}: the gzip data is damaged ({error})") from error
+        return whole, f"the gzip data is damaged ({error})"
+
+
+def _unzstd(data: bytes, name: str) -> tuple[bytes, str | None]:
+    import zstandard
+
+    whole: list[bytes] = []
+    try:
+        while data:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            whole.append(frame.decompress(data))
+            if not frame.eof:
+                return b"".join(whole), "the zstd data is damaged (it ends inside a frame)"
+            data = frame.unused_data
+    except zstandard.ZstdError as error:
+        if not any(whole):
+            raise CurateError(f"{name}: the zstd data is damaged ({error})") from error
+        return b"".join(whole), f"the zstd data is damaged ({error})"
+    return b"".join(whole), None

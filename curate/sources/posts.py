@@ -1,0 +1,112 @@
+"""StackExchange: paired answers, answers with votes, and raw posts (HTML to text)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from curate.sources.convert import Conversation, Joined, Message, Reject, Row, number_of, text_of
+from curate.sources.pairs import asked
+
+
+def is_paired(row: Row) -> bool:
+    """`{qid, question, date, metadata, response_j, response_k}`: j got more votes than k."""
+    return "question" in row and "response_j" in row and "response_k" in row
+
+
+def paired(row: Row) -> list[Conversation]:
+    """The better-voted answer; the other one is kept as rejected."""
+    question = {"role": "user", "content": as_text(row["question"], "question")}
+    chosen, rejected = (
+        {"role": "assistant", "content": as_text(row[name], name)}
+        for name in ("response_j", "response_k")
+    )
+    return [
+        Conversation([question, chosen], ("question", "response_j", "response_k"), None, [rejected])
+    ]
+
+
+def is_answers(row: Row) -> bool:
+    """`{qid, question, answers: [{answer_id, pm_score | score, selected, text, author}]}`."""
+    answers = row.get("answers")
+    return (
+        "question" in row
+        and isinstance(answers, list)
+        and all(isinstance(answer, dict) for answer in answers)
+    )
+
+
+def answers(row: Row) -> list[Conversation]:
+    """Every answer is a conversation with its votes as score; the prompt is the same."""
+    found = []
+    for number, answer in enumerate(row["answers"], 1):
+        content = as_text(answer.get("text", answer.get("body")), f"answer {number}")
+        votes, _ = number_of(answer, ("pm_score", "score", "votes"))
+        question = {"role": "user", "content": as_text(row["question"], "question")}
+        messages: list[Message] = [question, {"role": "assistant", "content": content}]
+        found.append(Conversation(messages, ("question",), score=votes))
+    if not found:
+        raise Reject("no_answer", "answers is empty")
+    return found
+
+
+def is_post(row: Row) -> bool:
+    """A raw post of a data dump: `{Id, PostTypeId, ParentId?, Score, Title?, Body}`."""
+    return "PostTypeId" in row and "Body" in row and "Id" in row
+
+
+def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
+    """Questions and answers joined: one row an answer, at the answer's line.
+
+    Answers without their question, and questions without an answer, are rejects.
+    """
+    questions = {str(row["Id"]): row for _, row in rows if str(row["PostTypeId"]) == "1"}
+    answered: set[str] = set()
+    for _, row in rows:
+        if str(row["PostTypeId"]) == "2":
+            answered.add(str(row.get("ParentId")))
+    for line, row in rows:
+        kind, parent = str(row["PostTypeId"]), questions.get(str(row.get("ParentId")))
+        if kind == "2" and parent is not None:
+            yield Joined(line, {"question_post": dict(parent), "answer_post": dict(row)})
+        elif kind == "2":
+            wanted = row.get("ParentId")
+            yield Joined(line, row, f"orphan: its question {wanted!r} is not in this file")
+        elif kind != "1" or str(row["Id"]) not in answered:
+            yield Joined(line, row, "no_answer: a post that no answer in this file belongs to")
+
+
+def is_joined(row: Row) -> bool:
+    """A question and an answer that `gather` has put together."""
+    return "question_post" in row and "answer_post" in row
+
+
+def joined(row: Row) -> list[Conversation]:
+    """Title and body of the question; the answer's body, its votes as score."""
+    question, answer = row["question_post"], row["answer_post"]
+    title = text_of(question.get("Title"), "Title")
+    messages: list[Message] = [
+        asked(title, as_text(question["Body"], "Body")),
+        {"role": "assistant", "content": as_text(answer["Body"], "Body")},
+    ]
+    votes = answer.get("Score")
+    score = float(votes) if isinstance(votes, int | float | str) and _is_number(votes) else None
+    return [Conversation(messages, (), score=score)]
+
+
+def _is_number(value: int | float | str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def as_text(value: Any, field: str) -> str:
+    """HTML as Markdown, so that code, lists and links keep their meaning; plain text as it is."""
+    text = text_of(value, field)
+    if "<" not in text or not any(tag in text for tag in ("</", "<br", "<p>", "<p ", "<img")):
+        return text
+    from markdownify import markdownify
+
+    return str(markdownify(text, heading_style="ATX", bullets="-")).strip()

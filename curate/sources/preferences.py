@@ -1,0 +1,169 @@
+"""Preference data: for SFT the chosen side is the answer, the other side is kept as `rejected`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curate.sources.chats import message_of, turns_in
+from curate.sources.convert import (
+    Conversation,
+    Message,
+    Reject,
+    Row,
+    checked,
+    described,
+    label_of,
+    number_of,
+    text_of,
+    tool_schemas,
+)
+from curate.sources.pairs import asked
+from curate.sources.transcripts import is_transcript, turns_of
+
+
+def is_chosen_rejected(row: Row) -> bool:
+    """`{chosen, rejected}` with or without a prompt, as texts, transcripts or messages."""
+    return "chosen" in row and "rejected" in row
+
+
+def chosen_rejected(row: Row) -> list[Conversation]:
+    """HH-RLHF transcripts, DPO triples, ShareGPT pairs and UltraFeedback binarised alike."""
+    before, used = _before(row)
+    chosen, rejected = (_side(row[name], name, before) for name in ("chosen", "rejected"))
+    shared = _shared(chosen, rejected)
+    score, name = number_of(row, ("score_chosen", "chosen_score", "score"))
+    return [
+        Conversation(
+            checked(chosen),
+            (*used, "chosen", "rejected", *name),
+            tools=tool_schemas(row.get("tools")),
+            rejected=rejected[shared:],
+            score=score,
+        )
+    ]
+
+
+def _before(row: Row) -> tuple[list[Message], tuple[str, ...]]:
+    """The turns that both sides answer, and the fields they came from."""
+    system = text_of(row.get("system"), "system")
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    for name in ("conversations", "prompt", "question", "instruction"):
+        if name in row and row[name] is not None:
+            given = row[name]
+            if isinstance(given, str):
+                messages.append(asked(given, text_of(row.get("input"), "input")))
+                return messages, (name, "input", "system", "tools")
+            return messages + turns_in(given), (name, "system", "tools")
+    return messages, ("system", "tools")
+
+
+def _side(value: Any, name: str, before: list[Message]) -> list[Message]:
+    if isinstance(value, str):
+        if not before and is_transcript(value):
+            return turns_of(value)
+        return [*before, {"role": "assistant", "content": value}]
+    turns = [message_of(value, 1)] if isinstance(value, dict) else turns_in(value)
+    if not turns:
+        raise Reject("no_answer", f"{name} is empty")
+    # UltraFeedback repeats the prompt inside each side.
+    repeats = len(turns) > 1 and turns[0]["role"] != "assistant"
+    return turns if repeats else before + turns
+
+
+def _shared(left: list[Message], right: list[Message]) -> int:
+    """How many turns both sides begin with."""
+    equal = 0
+    while equal < min(len(left), len(right)) and left[equal] == right[equal]:
+        equal += 1
+    return equal
+
+
+def is_openai_preference(row: Row) -> bool:
+    """`{input: {messages, tools?}, preferred_output, non_preferred_output}`."""
+    return "preferred_output" in row and isinstance(row.get("input"), dict)
+
+
+def openai_preference(row: Row) -> list[Conversation]:
+    """OpenAI's form of a preference pair."""
+    before = turns_in(row["input"].get("messages"))
+    rejected = turns_in(row.get("non_preferred_output") or [])
+    return [
+        Conversation(
+            checked(before + turns_in(row["preferred_output"])),
+            ("input", "preferred_output", "non_preferred_output"),
+            tools=tool_schemas(row["input"].get("tools")),
+            rejected=rejected or None,
+        )
+    ]
+
+
+def is_judged_pair(row: Row) -> bool:
+    """PandaLM `{instruction, response1, response2, annotator1..}`, AlpacaEval `output_1`, `_2`."""
+    return ("response1" in row and "response2" in row) or ("output_1" in row and "output_2" in row)
+
+
+def judged_pair(row: Row) -> list[Conversation]:
+    """The preferred answer; without a majority the first one, and nothing is rejected."""
+    names = ("response1", "response2") if "response1" in row else ("output_1", "output_2")
+    for name in names:
+        if not isinstance(row[name], str):
+            raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text")
+    better = _winner(row)
+    chosen, other = (names[1], names[0]) if better == 2 else names
+    question = asked(text_of(row.get("instruction"), "instruction"), row.get("input") or "")
+    rejected = [{"role": "assistant", "content": row[other]}] if better else None
+    used = ("instruction", "input", chosen) + ((other,) if better else ())
+    category, found = label_of(row, ("category", "dataset"))
+    answer = {"role": "assistant", "content": row[chosen]}
+    return [Conversation([question, answer], (*used, *found), None, rejected, category=category)]
+
+
+def _winner(row: Row) -> int:
+    """1 or 2, or 0 for a tie: the majority of annotators, or AlpacaEval's preference."""
+    votes = [row[name] for name in row if name.startswith("annotator") and name != "annotator"]
+    if not votes and "preference" in row:
+        preference = row["preference"]
+        if not isinstance(preference, int | float) or not 0 <= preference <= 2:
+            raise Reject("no_preference", f"preference is {described(preference)}; expected 0 to 2")
+        return 0 if preference in (0, 1.5) else round(preference)
+    first, second = votes.count(1), votes.count(2)
+    return 0 if first == second else 1 if first > second else 2
+
+
+def is_completions(row: Row) -> bool:
+    """UltraFeedback raw: `{instruction, completions: [{model, response, overall_score}]}`."""
+    return "instruction" in row and isinstance(row.get("completions"), list)
+
+
+def completions(row: Row) -> list[Conversation]:
+    """The best-scored completion; the worst-scored one is kept as rejected."""
+    given = [each for each in row["completions"] if isinstance(each, dict)]
+    if not given:
+        raise Reject("no_answer", "completions is empty")
+    names = ("overall_score", "fine-grained_score", "score")
+    ranked = sorted(given, key=lambda each: -(number_of(each, names)[0] or 0.0))
+    best, worst = ranked[0], ranked[-1]
+    answers = [text_of(each.get("response"), "response") for each in (best, worst)]
+    question = asked(text_of(row["instruction"], "instruction"), "")
+    rejected = [{"role": "assistant", "content": answers[1]}] if len(given) > 1 else None
+    messages = [question, {"role": "assistant", "content": answers[0]}]
+    score, _ = number_of(best, names)
+    return [Conversation(messages, ("instruction",), None, rejected, score)]
+
+
+def is_kto(row: Row) -> bool:
+    """`{prompt, completion, label | kto_tag: bool}`."""
+    return "prompt" in row and "completion" in row and _tag(row) is not None
+
+
+def kto(row: Row) -> list[Conversation]:
+    """The label becomes the score: 1 for a desirable answer, 0 for an undesirable one."""
+    name = _tag(row) or "label"
+    before = _before(row)[0]
+    messages = _side(row["completion"], "completion", before)
+    used = ("prompt", "completion", "system", "tools", name)
+    return [Conversation(checked(messages), used, score=float(row[name]))]
+
+
+def _tag(row: Row) -> str | None:
+    return next((name for name in ("label", "kto_tag") if isinstance(row.get(name), bool)), None)

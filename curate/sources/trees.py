@@ -1,0 +1,147 @@
+"""OASST conversation trees, nested or flat: which paths through a tree become conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from curate.sources.convert import (
+    Conversation,
+    Joined,
+    Message,
+    Reject,
+    Row,
+    checked,
+    described,
+    role_of,
+    text_of,
+)
+
+# A message that this share of its labellers called spam is not followed.
+SPAM = 0.5
+
+
+def is_tree(row: Row) -> bool:
+    """`{message_tree_id, prompt: {text, role, replies: [...]}}`."""
+    prompt = row.get("prompt")
+    return isinstance(prompt, dict) and "text" in prompt and "role" in prompt
+
+
+def tree(row: Row, paths: str = "best") -> list[Conversation]:
+    """Conversations along `paths` of a tree: the best-ranked one, all, or the best k.
+
+    Deleted, failed and spam messages are not followed. `meta` keeps the whole tree's identity
+    and how many of its messages are on no chosen path.
+    """
+    limit = {"best": 1, "all": None}.get(paths, int(paths) if paths.isdecimal() else None)
+    found = []
+    for path in _leaves(row["prompt"]):
+        messages: list[Message] = []
+        for position, node in enumerate(path, 1):
+            content = text_of(node.get("text"), f"message {position}")
+            messages.append({"role": role_of(node.get("role"), position), "content": content})
+        while messages and messages[-1]["role"] != "assistant":
+            messages.pop()
+        if messages:
+            found.append(messages)
+        if limit is not None and len(found) >= limit:
+            break
+    if not found:
+        raise Reject("no_answer", "no path through the tree ends with the assistant")
+    language = row["prompt"].get("lang")
+    return [
+        Conversation(checked(messages), ("prompt",), category=str(language) if language else None)
+        for messages in _distinct(found)
+    ]
+
+
+def _leaves(root: Any) -> Iterator[list[dict[str, Any]]]:
+    """Paths from the root, best-ranked first; unranked replies come last, in their order."""
+    waiting: list[tuple[Any, list[dict[str, Any]]]] = [(root, [])]
+    while waiting:
+        node, before = waiting.pop()
+        if not isinstance(node, dict):
+            raise Reject("wrong_type", f"a reply is {described(node)}; expected an object")
+        if not _is_sound(node):
+            continue
+        path = [*before, node]
+        replies = [reply for reply in node.get("replies") or () if _may_follow(reply)]
+        if not replies:
+            yield path
+        ordered = sorted(replies, key=_rank)
+        waiting += [(reply, path) for reply in reversed(ordered)]
+
+
+def _may_follow(reply: Any) -> bool:
+    return not isinstance(reply, dict) or _is_sound(reply)
+
+
+def _rank(reply: Any) -> float:
+    rank = reply.get("rank") if isinstance(reply, dict) else None
+    return float(rank) if isinstance(rank, int | float) else float("inf")
+
+
+def _is_sound(node: dict[str, Any]) -> bool:
+    if node.get("deleted") is True or node.get("review_result") is False:
+        return False
+    return _label(node.get("labels"), "spam") < SPAM
+
+
+def _label(labels: Any, name: str) -> float:
+    """A label's value, from `{name: {value}}` or from parquet's `{name: [...], value: [...]}`."""
+    if not isinstance(labels, dict):
+        return 0.0
+    if isinstance(labels.get("name"), list):
+        pairs = zip(labels["name"], labels.get("value") or (), strict=False)
+        return float(dict(pairs).get(name) or 0.0)
+    entry = labels.get(name)
+    value = entry.get("value") if isinstance(entry, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _distinct(conversations: list[list[Message]]) -> list[list[Message]]:
+    """Paths that were cut back to the same last answer are one conversation."""
+    kept: list[list[Message]] = []
+    for messages in conversations:
+        if messages not in kept:
+            kept.append(messages)
+    return kept
+
+
+def is_tree_message(row: Row) -> bool:
+    """One message of a flat export: `{message_id, parent_id, text, role}`."""
+    return "message_id" in row and "parent_id" in row and "text" in row and "role" in row
+
+
+def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
+    """Flat messages (with their lines) as trees at their root's line.
+
+    A message that hangs on no root (its parent is missing, or its parents run in a circle), or
+    whose id another one bears already, is a reject.
+    """
+    nodes: dict[Any, Any] = {}
+    for _, row in rows:
+        nodes.setdefault(row["message_id"], {**row, "replies": []})
+    for _, row in rows:
+        if row["parent_id"] is not None and row["parent_id"] in nodes:
+            nodes[row["parent_id"]]["replies"].append(nodes[row["message_id"]])
+    reached = _reached([node for node in nodes.values() if node["parent_id"] is None])
+    seen: set[Any] = set()
+    for line, row in rows:
+        name = row["message_id"]
+        if name in seen or name not in reached:
+            yield Joined(line, row, f"orphan: message {name!r} hangs on no root of this file")
+        elif row["parent_id"] is None:
+            yield Joined(line, {"message_tree_id": name, "prompt": nodes[name]})
+        seen.add(name)
+
+
+def _reached(roots: list[Any]) -> set[Any]:
+    found: set[Any] = set()
+    waiting = list(roots)
+    while waiting:
+        node = waiting.pop()
+        if node["message_id"] not in found:
+            found.add(node["message_id"])
+            waiting += node["replies"]
+    return found

@@ -1,0 +1,466 @@
+"""Each format from its published schema, with one row that must be refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.sources import FORMATS, Dump, Reading, read
+
+HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
+USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+HH = "\n\nHuman: Hi\n\nAssistant: "
+
+# name: (a good row, what is said, a malformed row, the slug it is refused with)
+Case = tuple[dict[str, Any], list[tuple[str, str]], dict[str, Any], str]
+HELLO = [("user", "Hi"), ("assistant", "Hello")]
+CASES: dict[str, Case] = {
+    "chosen-rejected": (
+        {"chosen": HH + "Hello", "rejected": HH + "No."},
+        HELLO,
+        {"prompt": "Hi", "chosen": [], "rejected": "No."},
+        "no_answer",
+    ),
+    "openai-preference": (
+        {
+            "input": {"messages": [USER]},
+            "preferred_output": [ASSISTANT],
+            "non_preferred_output": [{**ASSISTANT, "content": "No."}],
+        },
+        HELLO,
+        {"input": {"messages": "Hi"}, "preferred_output": [ASSISTANT]},
+        "wrong_type",
+    ),
+    "harmony": (
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "channel": "analysis", "content": "A greeting."},
+                {"role": "assistant", "channel": "final", "content": "Hello"},
+            ]
+        },
+        HELLO,
+        {"messages": [USER, {"role": "assistant", "channel": "analysis", "content": "Hm."}]},
+        "no_answer",
+    ),
+    "anthropic": (
+        {
+            "messages": [
+                USER,
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "thinking", "thinking": "A greeting."},
+                        {"type": "text", "text": "Hello"},
+                    ],
+                },
+            ]
+        },
+        HELLO,
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image"}, {"type": "tool_result"}]},
+                ASSISTANT,
+            ]
+        },
+        "wrong_type",
+    ),
+    "messages": (
+        {"messages": [USER, ASSISTANT]},
+        HELLO,
+        {"messages": [USER, {"role": "assistant", "content": [{"type": "image_url"}]}]},
+        "wrong_type",
+    ),
+    "sharegpt": (
+        {"conversations": [HUMAN, GPT]},
+        HELLO,
+        {"conversations": [HUMAN, {"from": "narrator", "value": "Then"}]},
+        "unknown_role",
+    ),
+    "lima": (
+        {"conversations": ["Hi", "Hello"], "source": "stackexchange"},
+        HELLO,
+        {"conversations": ["Hi"], "source": "stackexchange"},
+        "no_answer",
+    ),
+    "ultrachat": ({"id": "0", "data": ["Hi", "Hello"]}, HELLO, {"data": ["Hi"]}, "no_answer"),
+    "exchanges": (
+        {"conversation": [{"human": "Hi", "assistant": "Hello"}]},
+        HELLO,
+        {"conversation": [{"human": "Hi", "assistant": "Hello"}, {"human": "And?"}]},
+        "wrong_type",
+    ),
+    "mt-bench": (
+        {"question_id": 1, "category": "x", "turns": ["Hi"], "reference": ["Hello"]},
+        HELLO,
+        {"question_id": 1, "category": "x", "turns": ["Hi", "And?"]},
+        "no_answer",
+    ),
+    "oasst": (
+        {
+            "message_tree_id": "t",
+            "prompt": {
+                "role": "prompter",
+                "text": "Hi",
+                "replies": [{"role": "assistant", "text": "Hello", "replies": []}],
+            },
+        },
+        HELLO,
+        {"message_tree_id": "t", "prompt": {"role": "prompter", "text": "Hi", "replies": []}},
+        "no_answer",
+    ),
+    "stackexchange-posts": (
+        {"question_post": {"Body": "Hi"}, "answer_post": {"Body": "Hello"}},
+        HELLO,
+        {"question_post": {"Body": 3}, "answer_post": {"Body": "Hello"}},
+        "wrong_type",
+    ),
+    "stackexchange-paired": (
+        {"qid": 1, "question": "<p>Hi</p>", "response_j": "Hello", "response_k": "No."},
+        HELLO,
+        {"qid": 1, "question": "Hi", "response_j": None, "response_k": 4},
+        "wrong_type",
+    ),
+    "stackexchange-answers": (
+        {"qid": 1, "question": "Hi", "answers": [{"answer_id": 2, "pm_score": 3, "text": "Hello"}]},
+        HELLO,
+        {"qid": 1, "question": "Hi", "answers": []},
+        "no_answer",
+    ),
+    "judged-pair": (
+        {"instruction": "Hi", "output_1": "No.", "output_2": "Hello", "preference": 2},
+        HELLO,
+        {"instruction": "Hi", "output_1": "No.", "output_2": "Hello", "preference": None},
+        "no_preference",
+    ),
+    "ultrafeedback": (
+        {
+            "instruction": "Hi",
+            "completions": [
+                {"response": "No.", "overall_score": 2},
+                {"response": "Hello", "overall_score": 9},
+            ],
+        },
+        HELLO,
+        {"instruction": "Hi", "completions": []},
+        "no_answer",
+    ),
+    "kto": (
+        {"prompt": "Hi", "completion": "Hello", "label": True},
+        HELLO,
+        {"prompt": "Hi", "completion": 7, "label": True},
+        "wrong_type",
+    ),
+    "self-instruct": (
+        {"id": "s", "instruction": "Hi", "instances": [{"input": "", "output": "Hello"}]},
+        HELLO,
+        {"id": "s", "instruction": "Hi", "instances": [{"input": ""}]},
+        "no_answer",
+    ),
+    "baize": (
+        {"topic": "t", "input": "The conversation.\n[|Human|] Hi\n[|AI|] Hello\n[|Human|] "},
+        HELLO,
+        {"topic": "t", "input": "The conversation.\n[|Human|] Hi\n[|Human|] "},
+        "no_answer",
+    ),
+    "belle": (
+        {"instruction": "Human: Hi\nAssistant:", "input": "", "output": "Hello"},
+        HELLO,
+        {"instruction": "Human: Hi\nAssistant:", "output": ["Hello"]},
+        "wrong_type",
+    ),
+    "dolly": (
+        {"instruction": "Hi", "context": "", "response": "Hello", "category": "chat"},
+        HELLO,
+        {"instruction": "Hi", "context": {}, "response": "Hello"},
+        "wrong_type",
+    ),
+    "alpaca": (
+        {"instruction": "Hi", "input": "", "output": "Hello"},
+        HELLO,
+        {"instruction": "Hi", "output": "Hello", "history": ["not a pair"]},
+        "wrong_type",
+    ),
+    "prompt-completion": (
+        {"query": "Hi", "response": "Hello"},
+        HELLO,
+        {"query": "Hi", "answers": "Hello"},
+        "no_answer",
+    ),
+    "request": (
+        {"doc": {"prompt": "Hi", "canonical_solution": "Hello"}, "idx": 0},
+        HELLO,
+        {"doc": {"prompt": "Hi", "test": "x"}, "idx": 0},
+        "no_answer",
+    ),
+    "red-team": (
+        {"transcript": HH + "Hello", "rating": 4},
+        HELLO,
+        {"transcript": "\n\nHuman: Hi", "rating": 4},
+        "no_answer",
+    ),
+    "text": (
+        {"text": "### Human: Hi\n### Assistant: Hello"},
+        HELLO,
+        {"text": "  "},
+        "empty_conversation",
+    ),
+}
+
+
+def given(folder: Path, *rows: Any, how: Reading | None = None) -> Dump:
+    path = folder / "dump.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return read([str(path)], how or Reading())
+
+
+def said(dump: Dump, row: int = 0) -> list[tuple[str, str]]:
+    return [(turn["role"], turn["content"]) for turn in dump.records["messages"][row]]
+
+
+def test_every_format_has_a_case() -> None:
+    assert set(CASES) == set(FORMATS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_published_row_is_read_and_a_malformed_one_refused_with_its_line(
+    tmp_path: Path, name: str
+) -> None:
+    good, expected, malformed, slug = CASES[name]
+    dump = given(tmp_path, good, malformed)
+    assert dump.files[0].formats == {name: 1}, dump.rejects["reason"].to_list()
+    assert said(dump) == expected
+    assert dump.rejects.height == 1
+    source, line, reason, raw = dump.rejects.row(0)
+    assert (source, line) == ((tmp_path / "dump.jsonl").as_posix(), 2)
+    assert reason.startswith(f"{slug}: "), reason
+    assert json.loads(raw) == malformed
+
+
+# The cases of harmony and anthropic carry reasoning, and reasoning is content.
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"harmony", "anthropic"}))
+def test_the_same_conversation_has_the_same_id_from_every_format(tmp_path: Path, name: str) -> None:
+    dump = given(tmp_path, CASES[name][0], {"messages": [USER, ASSISTANT]})
+    assert dump.records["id"].n_unique() == 1
+
+
+@pytest.mark.parametrize("name", ["chosen-rejected", "openai-preference", "judged-pair"])
+def test_the_losing_answer_is_kept_beside_the_chosen_one(tmp_path: Path, name: str) -> None:
+    rejected = given(tmp_path, CASES[name][0]).records["rejected"][0].to_list()
+    assert [(turn["role"], turn["content"]) for turn in rejected] == [("assistant", "No.")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Hi", "chosen": "Hello", "rejected": "No."},
+        {"conversations": [HUMAN], "chosen": GPT, "rejected": {**GPT, "value": "No."}},
+        {
+            "prompt": "Hi",
+            "chosen": [USER, ASSISTANT],
+            "rejected": [USER, {**ASSISTANT, "content": "No."}],
+            "messages": [USER, ASSISTANT],
+            "score_chosen": 8.0,
+        },
+    ],
+)
+def test_every_spelling_of_a_preference_pair_is_the_same_pair(
+    tmp_path: Path, row: dict[str, Any]
+) -> None:
+    dump = given(tmp_path, row)
+    assert said(dump) == HELLO
+    assert [turn["content"] for turn in dump.records["rejected"][0]] == ["No."]
+
+
+def test_a_tie_keeps_the_first_answer_and_rejects_none(tmp_path: Path) -> None:
+    row = {
+        "instruction": "Hi",
+        "input": "",
+        "response1": "Hello",
+        "response2": "Hey",
+        "annotator1": 1,
+        "annotator2": 2,
+        "annotator3": 0,
+    }
+    dump = given(tmp_path, row, {**row, "annotator3": 2})
+    assert said(dump) == HELLO and dump.records["rejected"][0] is None
+    assert json.loads(dump.records["meta"][0])["response2"] == "Hey"
+    assert said(dump, 1)[1] == ("assistant", "Hey")
+
+
+def test_an_answer_in_a_transcript_may_hold_another_pair_of_speakers(tmp_path: Path) -> None:
+    row = {"chosen": HH + "Like so:\nQuestion: 1?\nAnswer: 2.", "rejected": HH + "No."}
+    assert said(given(tmp_path, row))[1] == ("assistant", "Like so:\nQuestion: 1?\nAnswer: 2.")
+
+
+def test_anthropic_tool_use_and_results_become_calls_and_tool_messages(tmp_path: Path) -> None:
+    row = {
+        "system": "Be brief.",
+        "tools": [{"name": "w", "input_schema": {"type": "object"}}],
+        "messages": [
+            {"role": "user", "content": "Weather?"},
+            {
+                "role": "assistant",
+                "content": [{"type": "tool_use", "id": "c1", "name": "w", "input": {"at": "Oslo"}}],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c1", "content": "rain"},
+                    {"type": "text", "text": "So?"},
+                ],
+            },
+            {"role": "assistant", "content": [{"type": "text", "text": "Rain."}]},
+        ],
+    }
+    dump = given(tmp_path, row)
+    assert [role for role, _ in said(dump)] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "user",
+        "assistant",
+    ]
+    call, result = dump.records["messages"][0][2], dump.records["messages"][0][3]
+    assert json.loads(call["tool_calls"]) == [
+        {"id": "c1", "name": "w", "arguments": {"at": "Oslo"}}
+    ]
+    assert (result["tool_call_id"], result["content"]) == ("c1", "rain")
+    tool = json.loads(dump.records["tools"][0])[0]["function"]
+    assert tool["parameters"] == {"type": "object"}
+
+
+def test_harmony_channels_become_reasoning_calls_and_the_final_answer(tmp_path: Path) -> None:
+    row = {
+        "messages": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "channel": "analysis", "content": "Ask the tool."},
+            {
+                "role": "assistant",
+                "channel": "commentary",
+                "recipient": "functions.w",
+                "content": '{"at": "Oslo"}',
+            },
+            {"role": "tool", "name": "functions.w", "content": "rain"},
+            {"role": "assistant", "channel": "final", "content": "Rain."},
+        ]
+    }
+    turns = given(tmp_path, row).records["messages"][0].to_list()
+    assert [turn["role"] for turn in turns] == ["system", "user", "assistant", "tool", "assistant"]
+    assert turns[2]["reasoning"] == "Ask the tool."
+    assert json.loads(turns[2]["tool_calls"]) == [{"name": "w", "arguments": {"at": "Oslo"}}]
+    assert (turns[4]["content"], turns[4]["reasoning"]) == ("Rain.", None)
+
+
+def node(text: str, role: str = "assistant", replies: Any = (), **more: Any) -> dict[str, Any]:
+    return {"role": role, "text": text, "replies": list(replies), **more}
+
+
+def a_tree() -> dict[str, Any]:
+    answers = [
+        node("spam", rank=0, labels={"spam": {"value": 0.9}}),
+        node("deleted", rank=0, deleted=True),
+        node("failed", rank=0, review_result=False),
+        node("second", rank=1),
+        node("best", rank=0, replies=[node("And?", "prompter", [node("Then.", rank=0)])]),
+        node("unranked"),
+    ]
+    return {"message_tree_id": "t", "prompt": node("Hi", "prompter", answers, lang="en")}
+
+
+def test_the_best_path_of_a_tree_follows_ranks_and_avoids_bad_messages(tmp_path: Path) -> None:
+    dump = given(tmp_path, a_tree())
+    assert said(dump) == [
+        ("user", "Hi"),
+        ("assistant", "best"),
+        ("user", "And?"),
+        ("assistant", "Then."),
+    ]
+    assert dump.records["category"][0] == "en"
+
+
+@pytest.mark.parametrize(("paths", "ends"), [("all", 3), ("2", 2)])
+def test_other_paths_of_a_tree_are_taken_on_request(tmp_path: Path, paths: str, ends: int) -> None:
+    dump = given(tmp_path, a_tree(), how=Reading(paths=paths))
+    last = [said(dump, row)[-1][1] for row in range(dump.records.height)]
+    assert last == ["Then.", "second", "unranked"][:ends]
+
+
+def test_flat_and_nested_trees_give_equal_conversations(tmp_path: Path) -> None:
+    flat: list[dict[str, Any]] = []
+
+    def flatten(given_node: dict[str, Any], parent: str | None) -> None:
+        name = f"m{len(flat)}"
+        rest = {key: value for key, value in given_node.items() if key != "replies"}
+        flat.append({"message_id": name, "parent_id": parent, **rest})
+        for reply in given_node["replies"]:
+            flatten(reply, name)
+
+    flatten(a_tree()["prompt"], None)
+    shuffled = flat[::-1]  # children before their parents
+    assert said(given(tmp_path, *shuffled)) == said(given(tmp_path, a_tree()))
+
+
+def test_tree_messages_that_hang_on_no_root_are_rejects(tmp_path: Path) -> None:
+    def message(name: str, parent: str) -> dict[str, Any]:
+        return {"message_id": name, "parent_id": parent, "role": "assistant", "text": "x"}
+
+    circle = [message("a", "b"), message("b", "a"), message("c", "gone")]
+    dump = given(tmp_path, *circle)
+    assert [reason[:8] for reason in dump.rejects["reason"]] == ["orphan: "] * 3
+
+
+def test_raw_posts_are_joined_by_their_question_with_votes_as_score(tmp_path: Path) -> None:
+    posts = [
+        {"Id": 1, "PostTypeId": 1, "Title": "Loops", "Body": "<p>How?</p>", "Score": 5},
+        {
+            "Id": 2,
+            "PostTypeId": 2,
+            "ParentId": 1,
+            "Body": "<p>Use <code>for</code>.</p>",
+            "Score": 7,
+        },
+        {"Id": 3, "PostTypeId": 2, "ParentId": 9, "Body": "lost", "Score": 1},
+        {"Id": 4, "PostTypeId": 1, "Title": "Silent", "Body": "<p>?</p>", "Score": 0},
+    ]
+    dump = given(tmp_path, *posts)
+    assert said(dump) == [("user", "Loops\n\nHow?"), ("assistant", "Use `for`.")]
+    assert dump.records["score"].to_list() == [7.0]
+    slugs = [(line, reason.split(":")[0]) for _, line, reason, _ in dump.rejects.iter_rows()]
+    assert slugs == [(3, "orphan"), (4, "no_answer")]
+
+
+def test_every_answer_of_a_question_is_a_row_with_its_votes(tmp_path: Path) -> None:
+    answers = [{"text": "A", "pm_score": 4}, {"text": "B", "pm_score": 1}]
+    dump = given(tmp_path, {"qid": 1, "question": "Q", "answers": answers})
+    assert dump.records["score"].to_list() == [4.0, 1.0]
+
+
+def test_plain_text_is_an_answer_without_a_prompt(tmp_path: Path) -> None:
+    assert said(given(tmp_path, {"text": "Once upon a time."})) == [
+        ("assistant", "Once upon a time.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "rows", "rejects"),
+    [("raw", 36_543, 677), ("preference", 2_897, 12), ("eval", 2_841, 205), ("dedup", 8_200, 11)],
+)
+def test_real_files_are_read_and_counted(
+    test_data: Path, folder: str, rows: int, rejects: int
+) -> None:
+    dump = read([str(test_data / folder)])
+    assert (dump.records.height, dump.rejects.height) == (rows, rejects)
+    by_name = {Path(file.source).name: file.rejects for file in dump.files}
+    expected: dict[str, dict[str, int]] = {
+        "instruction_wild_user_2.jsonl": {"no_answer": 246, "invalid_json": 2},
+        "pandalm_testset.json": {"wrong_type": 6},
+        "alpaca_eval_phi_2.json": {"no_preference": 6},
+    }
+    for name in set(expected) & set(by_name):
+        assert by_name[name] == expected[name]
