@@ -386,3 +386,36 @@ def test_any_text_survives_reading(
     dump = read([written(folder, "dump.jsonl", *rows)])
     found = [tuple(text for _, text in said(dump, row)) for row in range(len(pairs))]
     assert found == pairs
+
+
+def test_rows_taken_together_read_exactly_as_rows_taken_one_by_one(
+    test_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [str(test_data / folder) for folder in ("raw", "preference", "eval")]
+    together = read(names)
+    monkeypatch.setattr("curate.sources.PLAIN_FROM", 10**9)
+    alone = read(names)
+    assert together.records.equals(alone.records)
+    assert together.rejects.equals(alone.rejects)
+    assert together.files == alone.files
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"instruction": "Human: Hi\nAssistant:", "input": "", "output": "x"},
+        {"instruction": "Add.", "input": "<noinput>", "output": "x"},
+        {"instruction": " ", "input": "", "output": "x"},
+        {"instruction": "Add.", "input": None, "output": "x"},
+        {"instruction": "Add.", "input": "", "output": False},
+    ],
+)
+def test_an_odd_row_among_many_plain_ones_is_read_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: dict[str, Any]
+) -> None:
+    path = written(tmp_path, "dump.jsonl", *[ALPACA] * 40, odd, *[ALPACA] * 40)
+    together = read([path])
+    monkeypatch.setattr("curate.sources.PLAIN_FROM", 10**9)
+    alone = read([path])
+    assert together.records.equals(alone.records)
+    assert together.rejects.equals(alone.rejects)

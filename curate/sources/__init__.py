@@ -15,7 +15,8 @@ import polars as pl
 
 from curate.schema import CurateError, nearest
 from curate.sources import trees
-from curate.sources.build import Builder
+from curate.sources.build import CHUNK, Builder
+from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
 from curate.sources.files import Item, items
 from curate.sources.formats import FORMATS, GATHERED, Format, is_row
@@ -24,6 +25,9 @@ from curate.sources.inputs import expand, sha256
 REJECTED = pl.Schema(
     {"source": pl.String, "line": pl.UInt32, "reason": pl.String, "raw": pl.String}
 )
+
+# Fewer rows than this in a run of like ones are not worth the try to take them together.
+PLAIN_FROM = 16
 
 
 @dataclass
@@ -126,24 +130,57 @@ class _Reader:
         self.aside: dict[str, list[tuple[int, Row]]] = {}
 
     def take(self, found: Iterator[Item]) -> None:
+        """Convert all items: neighbours with the same fields together, others one by one."""
         # Rows are Python objects here: their shapes differ, and parsing them is C code already.
+        alike: list[Item] = []
+        fields: tuple[Any, ...] | None = None
         for item in found:
-            if item.reject is None and self._set_aside(item):
-                continue
-            self._convert(item)
+            own = tuple(item.value) if type(item.value) is dict else None
+            if own != fields or len(alike) >= CHUNK:
+                self._take_alike(alike)
+                alike, fields = [], own
+            alike.append(item)
+        self._take_alike(alike)
         for name, rows in self.aside.items():
             for joined in GATHERED[name][1](rows):
                 self._convert(Item(joined.line, joined.row, joined.reject))
 
-    def _set_aside(self, item: Item) -> bool:
-        row = item.value
-        if not isinstance(row, dict) or self.how.format is not None:
+    def _take_alike(self, alike: list[Item]) -> None:
+        if not alike or self._set_aside(alike) or self._take_plain(alike):
+            return
+        for item in alike:
+            self._convert(item)
+
+    def _set_aside(self, alike: list[Item]) -> bool:
+        row = alike[0].value
+        if type(row) is not dict or self.how.format is not None:
             return False
         for name, (matches, _) in GATHERED.items():
             if matches(row):
-                self.aside.setdefault(name, []).append((item.line, row))
+                self.aside.setdefault(name, []).extend((item.line, item.value) for item in alike)
                 return True
         return False
+
+    def _take_plain(self, alike: list[Item]) -> bool:
+        """All rows at once, when their format has a way to and every one of them is plain."""
+        if len(alike) < PLAIN_FROM or type(alike[0].value) is not dict or self.how.columns:
+            return False
+        name = next(
+            (name for name, each in self.formats.items() if each.matches(alike[0].value)), ""
+        )
+        rows = [item.value for item in alike]
+        flat = BULK[name](rows) if name in BULK else None
+        if flat is None:
+            return False
+        self.builder.add_plain(self.report.source, [item.line for item in alike], rows, flat)
+        self._count(name, rows[0], len(rows))
+        return True
+
+    def _count(self, name: str, row: Row, rows: int) -> None:
+        report = self.report
+        report.rows += rows
+        report.formats[name] = report.formats.get(name, 0) + rows
+        report.fields.setdefault(name, ", ".join(map(str, row)))
 
     def _convert(self, item: Item) -> None:
         report = self.report
@@ -157,9 +194,7 @@ class _Reader:
             return
         for conversation in found:
             self.builder.add(report.source, item.line, row, conversation)
-        report.rows += len(found)
-        report.formats[name] = report.formats.get(name, 0) + len(found)
-        report.fields.setdefault(name, ", ".join(map(str, row)))
+        self._count(name, row, len(found))
 
     def _renamed(self, row: Any) -> Row:
         if not isinstance(row, dict):
@@ -169,8 +204,8 @@ class _Reader:
                 raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
         if not self.how.columns:
             return row
-        theirs = {column: known for known, column in self.how.columns.items()}
-        return {(theirs[key] if key in theirs else key): value for key, value in row.items()}
+        theirs: dict[Any, str] = {column: known for known, column in self.how.columns.items()}
+        return {theirs.get(key) or key: value for key, value in row.items()}
 
     def _recognised(self, row: Row) -> tuple[str, list[Conversation]]:
         for name, known in self.formats.items():

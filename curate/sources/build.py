@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 
 from curate.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
-from curate.sources.convert import Conversation, Message, Row
+from curate.sources.bulk import Flat
+from curate.sources.convert import Conversation, Message, Row, label_of, number_of
+from curate.sources.pairs import CATEGORIES, SCORES
+
+# Conversations held as Python objects before they become columns.
+CHUNK = 20_000
+_PLAIN = ("id", "source", "line", "tools", "score", "category", "meta")
 
 
 class Builder:
@@ -21,9 +31,7 @@ class Builder:
         self._clear()
 
     def _clear(self) -> None:
-        self._columns: dict[str, list[Any]] = {
-            name: [] for name in RECORDS if name not in ("row", "messages", "rejected")
-        }
+        self._columns: dict[str, list[Any]] = {name: [] for name in _PLAIN}
         self._messages: list[list[Message]] = []
         self._rejected: list[list[Message] | None] = []
 
@@ -39,8 +47,27 @@ class Builder:
         columns["meta"].append(_meta(row, found.used))
         self._messages.append(found.messages)
         self._rejected.append(found.rejected)
-        if len(self._messages) >= 20_000:
+        if len(self._messages) >= CHUNK:
             self._flush()
+
+    def add_plain(self, source: str, lines: list[int], rows: Sequence[Row], flat: Flat) -> None:
+        """Append many conversations of two-field messages, given as flat lists."""
+        self._flush()
+        scores, named_scores = _of_each(rows, SCORES, number_of)
+        categories, named_categories = _of_each(rows, CATEGORIES, label_of)
+        used = (*flat.used, *named_scores, *named_categories)
+        columns: dict[str, list[Any]] = {
+            "id": _plain_ids(flat),
+            "source": [source] * len(rows),
+            "line": lines,
+            "tools": [None] * len(rows),
+            "score": scores,
+            "category": categories,
+            "meta": [_meta(row, used) for row in rows],
+        }
+        given: dict[str, list[Any]] = {"role": flat.roles, "content": flat.contents}
+        nobody = pl.Series("rejected", [None] * len(rows), MESSAGES)
+        self._append(columns, _folded("messages", flat.lengths, given), nobody)
 
     def frame(self) -> pl.DataFrame:
         """All records so far, with `row` counted from 0."""
@@ -48,55 +75,78 @@ class Builder:
         return pl.concat(self._chunks) if self._chunks else pl.DataFrame(schema=RECORDS)
 
     def _flush(self) -> None:
-        height = len(self._messages)
-        if not height:
-            return
-        series = [
-            pl.int_range(self._rows, self._rows + height, dtype=pl.UInt32, eager=True).alias("row"),
-            _folded("messages", self._messages),
-            _folded("rejected", self._rejected),
-        ]
-        series += [
-            pl.Series(name, values, dtype=RECORDS[name]) for name, values in self._columns.items()
-        ]
-        self._chunks.append(pl.DataFrame(series).select(RECORDS.names()))
-        self._rows += height
-        self._clear()
+        if self._messages:
+            messages = _from_objects("messages", self._messages)
+            rejected = _from_objects("rejected", self._rejected)
+            self._append(self._columns, messages, rejected)
+            self._clear()
+
+    def _append(
+        self, columns: dict[str, list[Any]], messages: pl.Series, rejected: pl.Series
+    ) -> None:
+        rows = pl.Series("row", np.arange(self._rows, self._rows + len(messages), dtype=np.uint32))
+        series = [pl.Series(name, values, RECORDS[name]) for name, values in columns.items()]
+        chunk = pl.DataFrame([rows, messages, rejected, *series])
+        self._chunks.append(chunk.select(RECORDS.names()))
+        self._rows += chunk.height
 
 
-def _folded(name: str, conversations: Any) -> pl.Series:
-    """A column of message lists out of Python lists; several times faster than from dicts."""
+def _of_each(rows: Sequence[Row], names: tuple[str, ...], look: Any) -> tuple[list[Any], set[str]]:
+    """A field that may be called by several names, from rows that all have the same fields."""
+    if not set(names) & set(rows[0]):
+        return [None] * len(rows), set()
+    found = [look(row, names) for row in rows]
+    return [value for value, _ in found], {name for _, used in found for name in used}
+
+
+def _plain_ids(flat: Flat) -> list[str]:
+    """`content_id` of conversations whose messages have a role and a content and no more."""
+    pairs = list(map(list, zip(flat.roles, flat.contents, strict=True)))
+    ends = list(accumulate(flat.lengths))
+    starts = [0, *ends[:-1]]
+    return [
+        hashlib.blake2b(orjson.dumps([pairs[start:end], None]), digest_size=8).hexdigest()
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _from_objects(name: str, conversations: Sequence[list[Message] | None]) -> pl.Series:
     flat = [message for messages in conversations for message in messages or ()]
-    if not flat:
-        return pl.Series(name, [None] * len(conversations), dtype=MESSAGES)
     lengths = [0 if messages is None else len(messages) for messages in conversations]
-    rows = pl.Series(range(len(lengths)), dtype=pl.UInt32)
     plain = all(len(message) == 2 for message in flat)
+    fields = ("role", "content") if plain else MESSAGE_FIELDS
+    given = {field: [message.get(field) for message in flat] for field in fields}
+    return _folded(name, lengths, given)
+
+
+def _folded(name: str, lengths: list[int], given: dict[str, list[Any]]) -> pl.Series:
+    """A column of message lists out of flat columns; several times faster than from objects."""
+    if not any(lengths):
+        return pl.Series(name, [None] * len(lengths), MESSAGES)
     columns = [
-        pl.lit(None, field.dtype).alias(field.name)
-        if plain and field.name not in ("role", "content")
-        else pl.Series(field.name, [message.get(field.name) for message in flat], field.dtype)
+        pl.Series(field.name, given[field.name], field.dtype)
+        if field.name in given
+        else pl.lit(None, field.dtype).alias(field.name)
         for field in MESSAGE.fields
     ]
-    table = pl.select(rows.gather(_repeat(lengths)).alias("at"), *columns)
+    at = pl.Series("at", np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths))
+    table = pl.select(at, *columns)
     folded = table.group_by("at", maintain_order=True).agg(pl.struct(MESSAGE_FIELDS).alias(name))
-    joined = pl.DataFrame({"at": rows}).join(folded, on="at", how="left", maintain_order="left")
-    return joined[name].cast(MESSAGES)
-
-
-def _repeat(lengths: list[int]) -> pl.Series:
-    import numpy as np
-
-    return pl.Series(np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths))
+    if folded.height == len(lengths):
+        return folded[name].cast(MESSAGES)
+    rows = pl.DataFrame({"at": np.arange(len(lengths), dtype=np.uint32)})
+    return rows.join(folded, on="at", how="left", maintain_order="left")[name].cast(MESSAGES)
 
 
 def _meta(row: Row, used: tuple[str, ...]) -> str:
     rest = {key: value for key, value in row.items() if key not in used}
+    if not rest:
+        return "{}"
     return orjson.dumps(rest, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _plain(value: Any) -> Any:
-    """Values that parquet files hold and JSON does not."""
+    """Values that tables hold and JSON does not."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, datetime.timedelta):

@@ -1,0 +1,38 @@
+"""Rows to measure with: seeded, of realistic lengths, as large as wanted."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+_WORDS = [
+    "".join(random.Random(n).choices("etaoinshrdlucmfwypvbgk", k=1 + n % 9)) for n in range(5_000)
+]
+
+
+def texts(seed: int, rows: int) -> Iterator[tuple[str, str]]:
+    """Prompts of about 25 words and answers of log-normal length, median 60 words."""
+    chance = random.Random(seed)
+    for _ in range(rows):
+        yield _text(chance, chance.randint(8, 45)), _text(chance, _length(chance))
+
+
+def _length(chance: random.Random) -> int:
+    return min(600, max(2, int(chance.lognormvariate(4.1, 0.8))))
+
+
+def _text(chance: random.Random, words: int) -> str:
+    # Squaring a uniform number makes some words common and most rare, as in any language.
+    picked = [_WORDS[int(chance.random() ** 2 * len(_WORDS))] for _ in range(words)]
+    return " ".join(picked).capitalize() + "."
+
+
+def write_sharegpt(path: Path, rows: int, seed: int = 0) -> None:
+    """`rows` ShareGPT conversations, one a line (about 550 bytes each)."""
+    with path.open("wb") as file:
+        for number, (prompt, answer) in enumerate(texts(seed, rows)):
+            turns = [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]
+            file.write(orjson.dumps({"id": f"r{number}", "conversations": turns}) + b"\n")
