@@ -1,0 +1,196 @@
+"""Charts as inline SVG: drawn by pygal, then stripped of its styles, scripts and dates.
+
+Colours come from the page's style sheet, by class, so that they follow light and dark. A wide
+chart is drawn a second time for narrow screens, so that its text stays readable.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+from markupsafe import Markup
+
+from curate.report.excerpts import visible
+from curate.report.spread import Histogram, Scores, Summary
+
+WIDE, NARROW = ("wide", 760, 250), ("narrow", 360, 210)  # pixels, as drawn
+LENGTH_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000)
+FEW_LENGTH_TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 10_000, 100_000, 1_000_000)
+
+
+class Curve(NamedTuple):
+    """A named outline; the name is its class in the style sheet."""
+
+    name: str
+    points: list[tuple[float, float]]
+
+
+class Tick(NamedTuple):
+    at: float
+    label: str
+
+
+class Axes(NamedTuple):
+    """Ticks of the x axis for wide and narrow drawings, and of the y axis."""
+
+    wide: list[Tick]
+    narrow: list[Tick]
+    y: list[Tick]
+
+
+def lengths(histogram: Histogram, summaries: Sequence[Summary]) -> Markup:
+    """Rows by words of the response, read behind kept, with both medians."""
+    scaled = np.log10(1 + histogram.edges)
+    curves = [Curve(name, outline(scaled, rows)) for name, rows in histogram.heights.items()]
+    top = max(float(rows.max()) for rows in histogram.heights.values())
+    ticks = nice_ticks(top)
+    for group in summaries:
+        if group.rows and group.name in histogram.heights:
+            at = math.log10(1 + group.quantiles[2])
+            curves.append(Curve(f"median-{group.name}", [(at, 0), (at, ticks[-1])]))
+    last = float(histogram.edges[-1])
+    axes = Axes(
+        [Tick(math.log10(1 + words), f"{words:,}") for words in LENGTH_TICKS if words <= last],
+        [Tick(math.log10(1 + words), f"{words:,}") for words in FEW_LENGTH_TICKS if words <= last],
+        [Tick(rows, f"{rows:,.0f}") for rows in ticks],
+    )
+    title = "Rows by words of the response, read and kept"
+    return Markup("").join(drawn(curves, axes, title, *size) for size in (WIDE, NARROW))
+
+
+class Strip(NamedTuple):
+    """A box plot on the scale of log(1 + words), as shares of the widest whisker's end."""
+
+    whisker: tuple[float, float]  # 5 % to 95 %
+    box: tuple[float, float]  # 25 % to 75 %
+    median: float
+
+
+def strips(summaries: Sequence[Summary]) -> list[Strip]:
+    """One box plot per group, all on the same scale."""
+    ends = max(summary.quantiles[-1] for summary in summaries)
+    scale = math.log1p(ends) or 1.0
+    found = []
+    for summary in summaries:
+        low, lower, median, upper, high = (math.log1p(at) / scale for at in summary.quantiles)
+        found.append(Strip((low, high), (lower, upper), median))
+    return found
+
+
+def scores(found: Scores) -> Markup:
+    """Shares of kept and of dropped rows by score, with the line between the two groups."""
+    edges = found.histogram.edges
+    scaled = np.log1p(edges) if found.logarithmic else edges
+    heights = found.histogram.heights
+    curves = [Curve(name, outline(scaled, shares)) for name, shares in heights.items()]
+    ticks = nice_ticks(max(float(shares.max()) for shares in heights.values()))
+    if found.between:
+        middle = sum(found.between) / 2
+        at = math.log1p(middle) if found.logarithmic else middle
+        curves.append(Curve("between", [(at, 0), (at, ticks[-1])]))
+    x = _score_ticks(found)
+    few = x[::2] if len(x) > 6 else x
+    axes = Axes(few, few, [Tick(value, f"{100 * value:g} %") for value in ticks])
+    return drawn(curves, axes, f"Scores of step {visible(found.step)}", *NARROW)
+
+
+def _score_ticks(found: Scores) -> list[Tick]:
+    low, high = float(found.histogram.edges[0]), float(found.histogram.edges[-1])
+    if found.logarithmic:
+        chosen = [value for value in LENGTH_TICKS if low <= value <= high]
+        return [Tick(math.log1p(value), f"{value:,}") for value in chosen]
+    return [Tick(value, f"{value:,g}") for value in nice_ticks(high, low) if low <= value <= high]
+
+
+def nice_ticks(high: float, low: float = 0.0, about: int = 5) -> list[float]:
+    """Round numbers from at most `low` to at least `high`.
+
+    >>> nice_ticks(87)
+    [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
+    """
+    span = (high - low) or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / about))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times * about >= span * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{step * place:.12g}") for place in range(first, max(last, first + 1) + 1)]
+
+
+def outline(edges: np.ndarray, heights: np.ndarray) -> list[tuple[float, float]]:
+    """The steps of a histogram, from the axis and back to it, without points on a level line."""
+    points = [(float(edges[0]), 0.0)]
+    for left, height in zip(edges.tolist(), heights.tolist(), strict=False):
+        if height != points[-1][1]:
+            points += [(left, points[-1][1]), (left, height)]
+    last = float(edges[-1])
+    return [*points, (last, points[-1][1]), (last, 0.0)]
+
+
+def drawn(
+    curves: Sequence[Curve], axes: Axes, title: str, size: str, width: int, height: int
+) -> Markup:
+    """The chart as SVG of a class called like its size."""
+    import pygal
+
+    xs = [x for curve in curves for x, _ in curve.points]
+    ticks = axes.narrow if size == "narrow" else axes.wide
+    chart = pygal.XY(
+        width=width,
+        height=height,
+        margin=4,
+        margin_right=16,
+        js=[],
+        fill=True,
+        show_dots=False,
+        show_legend=False,
+        xrange=(min(xs), max(xs)),
+        range=(0, axes.y[-1].at),
+        x_labels=[{"value": tick.at, "label": tick.label} for tick in ticks],
+        y_labels=[{"value": tick.at, "label": tick.label} for tick in axes.y],
+        show_x_guides=False,
+        truncate_label=-1,
+    )
+    for curve in curves:
+        chart.add(curve.name, curve.points)
+    # ElementTree's own parser drops the comments, one of which holds today's date.
+    root = ElementTree.fromstring(chart.render())
+    _strip(root, [curve.name for curve in curves])
+    root.attrib = {
+        "class": f"chart {size}",
+        "viewBox": f"0 0 {width} {height}",
+        "role": "img",
+        "aria-label": title,
+    }
+    # Made of our own names and numbers; ElementTree has escaped the title, the only text.
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+_UNUSED = {"defs", "title", "desc"}
+_EMPTY_GROUPS = ("titles", "plot overlay", "plot text-overlay", "plot tooltip-overlay")
+
+
+def _strip(parent: ElementTree.Element, names: Sequence[str]) -> None:
+    """Keep shapes and labels, name the series, drop what is for pygal's own scripts."""
+    parent.tag = parent.tag.rpartition("}")[2]
+    for child in list(parent):
+        if child.tag.rpartition("}")[2] in _UNUSED or child.get("class") in _EMPTY_GROUPS:
+            parent.remove(child)
+            continue
+        _strip(child, names)
+    series = re.match(r"series serie-(\d+)", parent.get("class", ""))
+    if series:
+        parent.set("class", f"series {names[int(series[1])]}")
+    for name in ("d", "x", "y"):
+        if name in parent.attrib:
+            parent.set(name, _DECIMALS.sub(_shorter, parent.attrib[name]))
+
+
+_DECIMALS = re.compile(r"-?\d+\.\d+")
+
+
+def _shorter(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}"

@@ -1,0 +1,113 @@
+"""A few real rows for every reason: what was dropped or edited, why, and beside which twin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from curate.report.excerpts import LIMIT, Piece, excerpt, side_by_side, visible
+from curate.report.rows import Seen, pick, records, reject_reasons, source_names
+from curate.report.tally import REASONS
+
+if TYPE_CHECKING:
+    from curate.run_folder import RunFolder
+
+EVIDENCE = 200  # characters
+
+
+class Side(NamedTuple):
+    """One record in an example."""
+
+    seen: Seen
+    prompt: list[Piece]
+    response: list[Piece]
+
+
+class Example(NamedTuple):
+    """One verdict with the record it fell on, and the record that this one repeats, if any."""
+
+    record: Side
+    score: float | None
+    evidence: list[Piece]
+    twin: Side | None
+    twin_row: int | None
+
+
+class RejectedLine(NamedTuple):
+    """A line that could not be read."""
+
+    where: str
+    reason: str
+    raw: list[Piece]
+
+
+class RejectReason(NamedTuple):
+    """One slug of the rejects, how often, and some of the lines."""
+
+    slug: str
+    rows: int
+    lines: list[RejectedLine]
+
+
+def of_reasons(run: RunFolder) -> dict[tuple[str, str], list[Example]]:
+    """Up to three examples per (step, reason): lowest, middle and highest score, or row."""
+    shown = [
+        {"step": step["name"], "reason": reason}
+        for step in run.manifest["steps"]
+        for reason in list(step["reasons"])[:REASONS]
+    ]
+    reasons = pl.DataFrame(shown, schema={"step": pl.String, "reason": pl.String})
+    verdicts = run.ledger.filter(pl.col("verdict") != "keep").join(reasons, on=["step", "reason"])
+    chosen = _spread(verdicts.sort("score", "row"), ["step", "reason"])
+    seen = records(run, pl.concat([chosen["row"], chosen["twin"].drop_nulls()]))
+    found: dict[tuple[str, str], list[Example]] = {}
+    for verdict in chosen.with_columns(pl.col("evidence").str.head(LIMIT)).iter_rows(named=True):
+        examples = found.setdefault((verdict["step"], verdict["reason"]), [])
+        examples.append(_example(verdict, seen))
+    return found
+
+
+def _spread(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """The first, middle and last line of every group, in order."""
+    place, size = pl.int_range(pl.len()).over(keys), pl.len().over(keys)
+    return frame.filter((place == 0) | (place == size // 2) | (place == size - 1))
+
+
+def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
+    mine, other = seen[verdict["row"]], seen.get(verdict["twin"])
+    said = verdict["evidence"] or ""
+    if other is None:
+        record, twin = _marked(mine, said), None
+    else:
+        prompts = side_by_side(mine.prompt, other.prompt)
+        responses = side_by_side(mine.response, other.response)
+        record = Side(mine, prompts[0], responses[0])
+        twin = Side(other, prompts[1], responses[1])
+    evidence = excerpt(said, limit=EVIDENCE)
+    return Example(record, verdict["score"], evidence, twin, verdict["twin"])
+
+
+def _marked(seen: Seen, evidence: str) -> Side:
+    """The record with its evidence marked where the text holds it word for word."""
+    span = evidence if len(evidence) > 1 else None
+    return Side(seen, excerpt(seen.prompt, span), excerpt(seen.response, span))
+
+
+def of_rejects(run: RunFolder) -> list[RejectReason]:
+    """Every reject reason, commonest first, with up to three of its lines."""
+    reasons = reject_reasons(run)
+    counted = reasons.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    chosen = _spread(reasons, ["reason"])
+    lines = pick(run.path / "rejects.jsonl", chosen["at"])
+    names = source_names(run)
+    return [
+        RejectReason(slug, count, [_rejected(lines[at], names) for at in at_lines])
+        for slug, count in counted.iter_rows()
+        for at_lines in [chosen.filter(pl.col("reason") == slug)["at"]]
+    ]
+
+
+def _rejected(line: dict[str, Any], names: dict[str, str]) -> RejectedLine:
+    where = f"{names[line['source']]}:{line['line']}"
+    return RejectedLine(where, visible(line["reason"][:LIMIT]), excerpt(line["raw"]))

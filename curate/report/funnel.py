@@ -1,0 +1,58 @@
+"""The funnel for a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from curate.terminal import printable
+
+if TYPE_CHECKING:
+    from curate.run_folder import RunFolder
+
+REASONS = 8  # of one step; the page has them all
+WORD = 60  # characters of a reason: a user's own function may return any text
+
+
+def table(run: RunFolder, width: int) -> str:
+    """One line a step and one a reason, and `read = kept + dropped + rejects`."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    funnel = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    funnel.add_column("step", overflow="fold")
+    for name in ("rows in", "dropped", "kept"):
+        funnel.add_column(name, justify="right", no_wrap=True)
+    funnel.add_column("reasons", overflow="fold", ratio=1)
+    funnel.add_column("seconds", justify="right", no_wrap=True)
+    seconds = run.manifest["seconds"]
+    for step in run.manifest["steps"]:
+        counts = (f"{step[name]:,}" for name in ("rows", "dropped", "kept"))
+        took = f"{seconds.get(step['name'], 0.0):.2f}"
+        # Text, not str: a reason is data, and rich would read [brackets] as markup.
+        label, why = Text(printable(step["name"])), Text("\n".join(_reasons(step)))
+        funnel.add_row(label, *counts, why, took)
+    page = io.StringIO()
+    console = Console(file=page, width=width, color_system=None, highlight=False)
+    console.print(funnel)
+    lines = [line.rstrip() for line in page.getvalue().splitlines()]
+    return "\n".join([*lines, "", _sum(run.manifest["counts"])])
+
+
+def _reasons(step: Mapping[str, Any]) -> list[str]:
+    edited = " edited" if step["edited"] else ""
+    lines = [
+        f"{count:,} {printable(reason, WORD)}{edited}" for reason, count in step["reasons"].items()
+    ]
+    if len(lines) <= REASONS:
+        return lines
+    return [*lines[:REASONS], f"… {len(lines) - REASONS:,} more reasons"]
+
+
+def _sum(counts: Mapping[str, int]) -> str:
+    parts = " + ".join(f"{counts[name]:,} {name}" for name in ("kept", "dropped", "rejects"))
+    edited = f"; {counts['edited']:,} edited" if counts["edited"] else ""
+    return f"{counts['read']:,} read = {parts}{edited}"

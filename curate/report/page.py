@@ -1,0 +1,176 @@
+"""The page: what the ledger and the files say, put in the order in which it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from curate.report import charts, examples, rows, spread, tally
+from curate.report.excerpts import visible
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from curate.run_folder import RunFolder
+
+UNEXAMPLED = 40  # further reasons of a step that are listed with their counts alone
+INPUTS = 200
+
+
+class Reason(NamedTuple):
+    """One reason of a step: what it means, how often, what evidence recurs, some rows."""
+
+    slug: str
+    meaning: str
+    cell: tally.Cell  # share of the rows that the step saw
+    width: float  # of its bar: share of the step's commonest reason
+    evidence: list[tuple[str, int]]
+    examples: list[examples.Example]
+
+
+class Step(NamedTuple):
+    """One step of the funnel. Widths are shares of all rows read."""
+
+    name: str
+    settings: str
+    rows: int
+    kept: tally.Cell
+    lost: tally.Cell
+    edited: int
+    seconds: float
+    reasons: list[Reason]
+    further: list[tuple[str, int]]
+    unlisted: int
+
+
+def context(run: RunFolder) -> dict[str, Any]:
+    """Everything the template names."""
+    manifest = run.manifest
+    lengths = rows.lengths(run)
+    categories, more_categories = tally.by_category(lengths)
+    return {
+        "counts": manifest["counts"],
+        "manifest": manifest,
+        "steps": steps(run),
+        "seconds": sum(manifest["seconds"].values()),
+        "length": _length(lengths),
+        "scores": [(found, charts.scores(found)) for found in spread.scores(run)],
+        "categories": categories,
+        "more_categories": more_categories,
+        "languages": tally.by_language(run),
+        "sources": tally.by_source(run),
+        "rejects": examples.of_rejects(run),
+        "inputs": manifest["sources"][:INPUTS],
+        "more_inputs": max(0, len(manifest["sources"]) - INPUTS),
+    }
+
+
+def _length(lengths: pl.DataFrame) -> dict[str, Any] | None:
+    """Chart and summaries of the response lengths; None when no row was read."""
+    if not lengths.height:
+        return None
+    words = lengths["words"].cast(pl.Int64).to_numpy()
+    kept = lengths["kept"].to_numpy()
+    groups = {"read": words, "kept": words[kept], "dropped": words[~kept]}
+    summaries = [spread.summary(name, lengths) for name, lengths in groups.items()]
+    chart = charts.lengths(spread.length_histogram(words, kept), summaries)
+    return {"chart": chart, "summaries": summaries, "strips": charts.strips(summaries)}
+
+
+def steps(run: RunFolder) -> list[Step]:
+    """The funnel with the examples of every reason."""
+    shown = examples.of_reasons(run)
+    evidence = tally.common_evidence(run)
+    seconds = run.manifest["seconds"]
+    read = run.manifest["counts"]["read"]
+    return [
+        _step(step, read, seconds.get(step["name"], 0.0), shown, evidence)
+        for step in run.manifest["steps"]
+    ]
+
+
+def _step(
+    step: Mapping[str, Any],
+    read: int,
+    seconds: float,
+    shown: Mapping[tuple[str, str], list[examples.Example]],
+    evidence: Mapping[tuple[str, str], list[tuple[str, int]]],
+) -> Step:
+    counts = list(step["reasons"].items())
+    largest = max(step["reasons"].values(), default=0)
+    meanings = step.get("meanings", {})
+    reasons = [
+        Reason(
+            slug,
+            meanings.get(slug, ""),
+            tally.Cell(count, tally.share(count, step["rows"])),
+            tally.share(count, largest),
+            evidence.get((step["name"], slug), []),
+            shown[step["name"], slug],
+        )
+        for slug, count in counts[: tally.REASONS]
+    ]
+    further = counts[tally.REASONS :]
+    return Step(
+        name=step["name"],
+        settings=step["settings"],
+        rows=step["rows"],
+        kept=tally.Cell(step["kept"], tally.share(step["kept"], read)),
+        lost=tally.Cell(step["dropped"], tally.share(step["dropped"], read)),
+        edited=step["edited"],
+        seconds=seconds,
+        reasons=reasons,
+        further=further[:UNEXAMPLED],
+        unlisted=max(0, len(further) - UNEXAMPLED),
+    )
+
+
+def render(run: RunFolder) -> str:
+    """The whole page as one HTML text."""
+    return _environment().get_template("report.html.jinja").render(context(run))
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    folder = resources.files("curate.report")
+
+    def load(name: str) -> str:
+        return (folder / name).read_text("utf-8")
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(load),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": lambda count: f"{count:,}",
+        "percent": percent,
+        "number": lambda value: f"{value:,.4g}",
+        "words": lambda value: f"{value:,.0f}",
+        "seconds": lambda value: f"{value:,.2f} s",
+        "width": lambda value: f"{100 * value:.2f}%",
+        "visible": visible,
+    }
+    return environment
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal, never rounded to none or to all.
+
+    >>> print(percent(0.1234), percent(0.0001), percent(0.9999), percent(1.0))
+    12.3\N{NO-BREAK SPACE}% <0.1\N{NO-BREAK SPACE}% >99.9\N{NO-BREAK SPACE}% 100\N{NO-BREAK SPACE}%
+    """
+    shown = f"{100 * share:.1f}" if share not in (0, 1) else f"{100 * share:.0f}"
+    if 0 < share < 0.001:
+        shown = "<0.1"
+    if 0.999 < share < 1:
+        shown = ">99.9"
+    return f"{shown}\N{NO-BREAK SPACE}%"

@@ -1,0 +1,130 @@
+"""Rows of a run's `.jsonl` files: lengths of all of them as columns, the text of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+import polars as pl
+
+from curate.report.excerpts import shared
+from curate.schema import CurateError, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.run_folder import RunFolder
+
+# Of a line, only what the columns below need is decoded.
+_LINE = pl.Struct(
+    {
+        "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
+        "category": pl.String,
+    }
+)
+
+
+class Seen(NamedTuple):
+    """What the page shows of a record."""
+
+    row: int
+    id: str
+    where: str
+    prompt: str
+    response: str
+    messages: int
+    calls: int
+    fate: str
+
+
+def lengths(run: RunFolder) -> pl.DataFrame:
+    """`kept`, `words` (of the response, runs between white space) and `category` of each record."""
+    return pl.concat([_lengths(run, "kept.jsonl"), _lengths(run, "dropped.jsonl")])
+
+
+def _lengths(run: RunFolder, name: str) -> pl.DataFrame:
+    line = pl.col("line").str.json_decode(_LINE)
+    response = text_of(pl.col("messages"), assistant=True)
+    words = response.str.count_matches(r"\S+").alias("words")
+    kept = pl.lit(name == "kept.jsonl").alias("kept")
+    lines = pl.scan_lines(run.path / name).select(line).unnest("line")
+    return _collected(lines.select(kept, words, "category"), run.path / name)
+
+
+def reject_reasons(run: RunFolder) -> pl.DataFrame:
+    """`at` (line number from 0) and `reason` (without its detail) of each reject."""
+    line = pl.col("line").str.json_decode(pl.Struct({"reason": pl.String}))
+    slug = pl.col("reason").str.split(": ").list.first()
+    lines = pl.scan_lines(run.path / "rejects.jsonl").select(line).unnest("line")
+    return _collected(lines.select(slug).with_row_index("at"), run.path / "rejects.jsonl")
+
+
+def pick(path: Path, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """The objects on some lines of a file, by line number from 0."""
+    wanted = pl.Series(sorted(set(positions)), dtype=pl.UInt32)
+    lines = pl.scan_lines(path).with_row_index("at").filter(pl.col("at").is_in(wanted.implode()))
+    picked = {at: orjson.loads(line) for at, line in _collected(lines, path).iter_rows()}
+    missing = wanted.filter(~wanted.is_in(pl.Series(list(picked), dtype=pl.UInt32).implode()))
+    if missing.len():
+        raise CurateError(f"{path}: has no line {missing[0] + 1}; the run is damaged, run it again")
+    return picked
+
+
+def _collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:
+    try:
+        return lines.collect(engine="streaming")
+    except pl.exceptions.ComputeError as error:
+        raise CurateError(f"{path}: not as curate run wrote it ({error}); run it again") from error
+
+
+def source_names(run: RunFolder) -> dict[str, str]:
+    """The inputs by their paths, without the folders that all of them share."""
+    return short_names([file["source"] for file in run.manifest["sources"]])
+
+
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Each path without the folders that all of them share.
+
+    >>> short_names(["dump/a.json", "dump/more/b.json"])
+    {'dump/a.json': 'a.json', 'dump/more/b.json': 'more/b.json'}
+    """
+    folders = [path.split("/")[:-1] for path in paths]
+    depth = shared(min(folders), max(folders)) if folders else 0
+    return {path: "/".join(path.split("/")[depth:]) for path in paths}
+
+
+def records(run: RunFolder, rows: Iterable[int]) -> dict[int, Seen]:
+    """The records with these row numbers; rows that the run does not hold are left out."""
+    names = source_names(run)
+    wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
+    # Line n of kept.jsonl is the nth row that was not dropped; so, too, for dropped.jsonl.
+    at = pl.int_range(pl.len()).over("dropped").alias("at")
+    places = run.last_verdicts.with_columns(at).filter(pl.col("row").is_in(wanted.implode()))
+    found: dict[int, Seen] = {}
+    for dropped, name in ((False, "kept.jsonl"), (True, "dropped.jsonl")):
+        here = places.filter(pl.col("dropped") == dropped)
+        lines = pick(run.path / name, here["at"])
+        found |= {
+            row: _seen(row, lines[at], names) for row, at in here.select("row", "at").iter_rows()
+        }
+    return found
+
+
+def _seen(row: int, line: dict[str, Any], names: Mapping[str, str]) -> Seen:
+    messages = line["messages"]
+    return Seen(
+        row=row,
+        id=line["id"],
+        where=f"{names[line['source']]}:{line['line']}",
+        prompt=_joined(message for message in messages if message["role"] != "assistant"),
+        response=_joined(message for message in messages if message["role"] == "assistant"),
+        messages=len(messages),
+        calls=sum(len(message.get("tool_calls", ())) for message in messages),
+        fate=f"dropped by {line['step']}" if "step" in line else "kept",
+    )
+
+
+def _joined(messages: Iterable[dict[str, Any]]) -> str:
+    contents = (message.get("content") for message in messages)
+    return "\n\n".join(content for content in contents if content)

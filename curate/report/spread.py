@@ -1,0 +1,151 @@
+"""How lengths and scores are distributed: bins, quantiles, concentration."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from curate.run_folder import RunFolder
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SCORE_BINS = 40
+
+
+class Histogram(NamedTuple):
+    """Rows per bin: `edges` (n + 1,) and, for each named group, `heights` (n,)."""
+
+    edges: Floats
+    heights: dict[str, Floats]
+
+
+class Summary(NamedTuple):
+    """Lengths of one group of rows, in words."""
+
+    name: str
+    rows: int
+    quantiles: tuple[float, ...]  # at QUANTILES
+    largest: int
+    mean: float
+    share: float  # rows in the densest window of +-10 %
+    centre: int  # where that window is
+
+
+class Scores(NamedTuple):
+    """One step's scores: shares of each group per bin, and the line between the groups."""
+
+    step: str
+    rows: dict[str, int]
+    histogram: Histogram
+    logarithmic: bool
+    between: tuple[float, float] | None  # nearest scores of the two groups, if they do not mix
+
+
+def length_histogram(words: Ints, kept: NDArray[np.bool_]) -> Histogram:
+    """Rows per log-spaced bin, of all rows and of those kept."""
+    edges = length_edges(int(words.max(initial=1)))
+    heights = {
+        "read": np.histogram(words, edges)[0].astype(np.float64),
+        "kept": np.histogram(words[kept], edges)[0].astype(np.float64),
+    }
+    return Histogram(edges, heights)
+
+
+def length_edges(largest: int) -> Floats:
+    """Whole-number edges from 0 to beyond `largest`, each about a fifth above the one before.
+
+    Bins of whole numbers, so that none is empty merely because no whole number lies in it.
+    """
+    edges = [0]
+    while edges[-1] <= largest:
+        edges.append(max(edges[-1] + 1, round((edges[-1] + 1) * 1.2) - 1))
+    return np.array(edges, dtype=np.float64)
+
+
+def summary(name: str, words: Ints) -> Summary:
+    """Quantiles, mean and concentration; all zero for no rows."""
+    if not len(words):
+        return Summary(name, 0, (0.0,) * len(QUANTILES), 0, 0.0, 0.0, 0)
+    quantiles = tuple(float(value) for value in np.quantile(words, QUANTILES))
+    share, centre = densest(words)
+    mean = float(words.mean())
+    return Summary(name, len(words), quantiles, int(words.max()), mean, share, centre)
+
+
+def densest(words: Ints) -> tuple[float, int]:
+    """The largest share of rows within 10 % of one length m >= 10, and the smallest such m."""
+    upto = np.concatenate([[0], np.cumsum(np.bincount(words))])
+    centres = np.arange(10, max(11, len(upto)))
+    # In whole numbers: 0.9 and 1.1 in floating point move the edges.
+    low, high = -(-9 * centres // 10), 11 * centres // 10 + 1
+    last = len(upto) - 1
+    inside = upto[np.minimum(high, last)] - upto[np.minimum(low, last)]
+    best = int(inside.argmax())
+    return float(inside[best]) / len(words), int(centres[best])
+
+
+def scores(run: RunFolder) -> list[Scores]:
+    """The scores of every step that gave more than two different ones, in the funnel's order."""
+    # Beyond these bounds differences are no longer finite; no measurement means that.
+    scored = run.ledger.filter(pl.col("score").is_between(-1e100, 1e100))
+    found = []
+    for step in run.manifest["steps"]:
+        mine = scored.filter(pl.col("step") == step["name"])
+        if mine["score"].n_unique() > 2:
+            found.append(of_step(step["name"], mine))
+    return found
+
+
+def of_step(step: str, scored: pl.DataFrame) -> Scores:
+    """Histogram of one step's scores; `scored` has `verdict` and `score`."""
+    groups = {
+        name: scored.filter(pl.col("verdict") == verdict)["score"].to_numpy()
+        for name, verdict in (("kept", "keep"), ("dropped", "drop"))
+    }
+    everything = scored["score"].to_numpy()
+    low, high = float(everything.min()), float(everything.max())
+    # Counts of words and the like: a few huge ones would press the others into one bin.
+    logarithmic = low >= 0 and high > 20 * max(float(np.median(everything)), 1.0)
+    edges = _score_edges(everything, logarithmic)
+    heights = {
+        name: np.histogram(values, edges)[0] / len(values)
+        for name, values in groups.items()
+        if len(values)
+    }
+    rows = {name: len(values) for name, values in groups.items()}
+    return Scores(step, rows, Histogram(edges, heights), logarithmic, _between(groups))
+
+
+def _score_edges(values: Floats, logarithmic: bool) -> Floats:
+    """Bin edges over all values; of whole numbers when the values are, lest some stay empty."""
+    low, high = float(values.min()), float(values.max())
+    whole = bool((values == np.round(values)).all())
+    if whole and logarithmic:
+        edges = length_edges(int(high))
+        return edges[max(0, int(np.searchsorted(edges, low, side="right")) - 1) :]
+    if whole:
+        width = math.ceil((high - low + 1) / SCORE_BINS)
+        return np.arange(low, high + width + 1, width)
+    if logarithmic:
+        edges = np.expm1(np.linspace(math.log1p(low), math.log1p(high), SCORE_BINS + 1))
+        edges[0], edges[-1] = low, high  # rounding must not shut out the extremes
+        return edges
+    return np.linspace(low, high, SCORE_BINS + 1)
+
+
+def _between(groups: dict[str, Floats]) -> tuple[float, float] | None:
+    kept, dropped = groups["kept"], groups["dropped"]
+    if not len(kept) or not len(dropped):
+        return None
+    if kept.max() < dropped.min():
+        return float(kept.max()), float(dropped.min())
+    if dropped.max() < kept.min():
+        return float(dropped.max()), float(kept.min())
+    return None

@@ -1,0 +1,150 @@
+"""A run's numbers as the page shows them, counted in columns from the ledger and the manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from curate.report.rows import source_names
+
+if TYPE_CHECKING:
+    from curate.run_folder import RunFolder
+
+REASONS = 12  # reasons of one step shown with examples; a user's function may give thousands
+COLUMNS = 16  # drop reasons with a column of their own in the table of sources
+OTHER = ("", "other reasons")
+SOURCES = 60
+CATEGORIES = 30
+
+
+class Cell(NamedTuple):
+    """A count and its share of the whole it is part of, 0 to 1."""
+
+    rows: int
+    share: float
+
+
+class SourceLine(NamedTuple):
+    """What became of one file's rows; `drops` has a cell per column of the table."""
+
+    name: str
+    read: int
+    kept: Cell
+    rejected: Cell
+    drops: list[Cell]
+
+
+class Sources(NamedTuple):
+    """Drop reasons by source: columns are (step, reason), lines go from the largest file down."""
+
+    columns: list[tuple[str, str]]
+    lines: list[SourceLine]
+    left_out: int
+
+    def groups(self) -> list[tuple[str, list[str]]]:
+        """The columns' reasons under their steps."""
+        steps = dict.fromkeys(step for step, _ in self.columns)
+        return [(name, [reason for step, reason in self.columns if step == name]) for name in steps]
+
+
+def share(part: int, whole: int) -> float:
+    """`part / whole`, and 0 of nothing."""
+    return part / whole if whole else 0.0
+
+
+def by_source(run: RunFolder) -> Sources:
+    """Per file: rows read, kept, rejected, and dropped by step and reason."""
+    columns = _columns(run.manifest["steps"])
+    drops = run.ledger.filter(pl.col("verdict") == "drop").group_by("source", "step", "reason")
+    cells: Counter[tuple[str, tuple[str, str]]] = Counter()
+    for source, step, reason, count in drops.len().iter_rows():
+        cells[source, (step, reason) if (step, reason) in columns else OTHER] += count
+    rows, rejected = Counter[str](), Counter[str]()
+    for file in run.manifest["sources"]:
+        rows[file["source"]] += file["rows"] + file["rejected"]
+        rejected[file["source"]] += file["rejected"]
+    names = source_names(run)
+    lines = []
+    for source in sorted(rows, key=lambda name: (-rows[name], name))[:SOURCES]:
+        read, lost = rows[source], rejected[source]
+        dropped = [cells[source, column] for column in columns]
+        shares = [_cell(count, read) for count in dropped]
+        kept = _cell(read - lost - sum(dropped), read)
+        lines.append(SourceLine(names[source], read, kept, _cell(lost, read), shares))
+    return Sources(columns, lines, max(0, len(rows) - SOURCES))
+
+
+def _columns(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The commonest (step, reason) pairs, in the order of the funnel."""
+    # An edited row is not dropped, and only a fix edits.
+    pairs = {
+        (step["name"], reason): count
+        for step in steps
+        if step["dropped"]
+        for reason, count in step["reasons"].items()
+    }
+    if len(pairs) <= COLUMNS:
+        return list(pairs)
+    common = sorted(pairs, key=lambda pair: -pairs[pair])[: COLUMNS - 1]
+    return [pair for pair in pairs if pair in common] + [OTHER]
+
+
+def _cell(count: int, whole: int) -> Cell:
+    return Cell(count, share(count, whole))
+
+
+def by_category(lengths: pl.DataFrame) -> tuple[list[tuple[str | None, int, Cell]], int]:
+    """Per category, commonest first: its name, rows, rows kept; and how many are left out.
+
+    `lengths` has `category` and `kept`. Empty when no row has a category.
+    """
+    if lengths["category"].null_count() == lengths.height:
+        return [], 0
+    counted = lengths.group_by("category").agg(rows=pl.len(), kept=pl.col("kept").sum())
+    ordered = counted.sort("rows", "category", descending=[True, False])
+    lines = [
+        (name, rows, _cell(kept, rows)) for name, rows, kept in ordered.head(CATEGORIES).iter_rows()
+    ]
+    lines.sort(key=lambda line: line[0] is None)  # rows without a category come last
+    return lines, max(0, ordered.height - CATEGORIES)
+
+
+def by_language(run: RunFolder) -> list[tuple[str | None, int, Cell]]:
+    """What the steps called `language` say of the rows, as far as the ledger tells.
+
+    Their evidence is `zh 0.97`, `unsure: fr 0.4`, `abstained: 5 letters`; the name is its first
+    part, and None for rows that were kept without a word.
+    """
+    name = pl.col("evidence").str.replace(r"(: .*| [0-9.]+)$", "")
+    counted = (
+        run.ledger.filter(pl.col("step").str.contains(r"^language(-[0-9]+)?$"))
+        .group_by(name.alias("name"))
+        .agg(rows=pl.len(), kept=(pl.col("verdict") == "keep").sum())
+        .sort("rows", "name", descending=[True, False])
+    )
+    if counted["name"].null_count() == counted.height:
+        return []
+    return [
+        (name, rows, _cell(kept, rows)) for name, rows, kept in counted.head(CATEGORIES).iter_rows()
+    ]
+
+
+def common_evidence(run: RunFolder, most: int = 4) -> dict[tuple[str, str], list[tuple[str, int]]]:
+    """Per (step, reason) the pieces of evidence that occur more than once, commonest first."""
+    evidence = pl.col("evidence").str.head(200)
+    counted = (
+        run.ledger.filter(pl.col("verdict") != "keep", pl.col("evidence").is_not_null())
+        .group_by("step", "reason", evidence)
+        .len()
+        .filter(pl.col("len") > 1)
+        .sort("len", "evidence", descending=[True, False])
+    )
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for step, reason, text, count in counted.iter_rows():
+        shown = found.setdefault((step, reason), [])
+        if len(shown) < most:
+            shown.append((text, count))
+    return found
