@@ -1,0 +1,135 @@
+"""The quality rules that are a pattern: what each looks for, where, and what exempts a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from filters.quality_turns import EVIDENCE, Turns, evidence
+
+Side = Literal["prompt", "response", "either"]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A rule that fires where `pattern` matches (Rust regex syntax, no groups).
+
+    `view` is `plain` (code removed) or `text`; `unless` is a pattern that exempts a row when it
+    matches any of its prompts or the message itself.
+    """
+
+    side: Side
+    pattern: str
+    view: Literal["plain", "text"] = "plain"
+    unless: str = ""
+
+
+_ASKS_FOR_DIALOGUE = (
+    r"(?i)\b(?:dialog(?:ue)?s?|conversations?|chat(?:bot)?s?|scripts?|transcripts?|interviews?"
+    r"|role.?play|classify|screenplay)\b"
+)
+_TEMPLATING = (
+    r"(?i)\{%|</|=>|\\[a-z]+\{"
+    r"|\b(?:jinja2?|handlebars|mustache|angular|vue|liquid|helm|templat\w*)\b"
+)
+
+PATTERNS: Mapping[str, Pattern] = {
+    "control_characters": Pattern(
+        "either", r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFE}\x{FFFF}]+", view="text"
+    ),
+    # U+FFFD is a character already lost; the others are UTF-8 read as Windows-1252 or Latin-1.
+    "mojibake": Pattern(
+        "either",
+        r"\x{FFFD}+|[ÃÂ][\x{80}-\x{BF}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
+        r"|â[€\x{80}][\x{80}-\x{BF}‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ¢]|ï»¿|ðŸ[\x{80}-\x{BF}‘’“”˜™š›œžŸŽ]",
+    ),
+    # A tokenizer may turn these spellings into control ids, so they count anywhere but in code.
+    "template_marker": Pattern(
+        "either",
+        r"<\|[A-Za-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:unk|pad|eos|bos)>"
+        r"|</s>\s*\z|\A\s*<s>|#{2,4} ?(?:Instruction|Response)s?:"
+        r"|### ?(?:Input|Human|Assistant|User):|(?m:^Below is an instruction that describes)",
+    ),
+    "role_marker": Pattern(
+        "either",
+        r"(?ms:^(?:Human|USER): ?.*^(?:Assistant|ASSISTANT):|\n\n(?:Human|USER): "
+        r"|\A(?:Assistant|ASSISTANT): )",
+        unless=_ASKS_FOR_DIALOGUE,
+    ),
+    "merged_instructions": Pattern("response", r"(?m:\d{1,2}\.\s+Instruction:|^Instruction \d+:)"),
+    "placeholder_input": Pattern(
+        "prompt",
+        r"(?i)(?:\A|\n)\s*[\[(<]?no[ _]?input(?: (?:is )?(?:required|needed|necessary|given"
+        r"|provided))?[\])>.]*\s*\z|\n\n[\[(<]?(?:n/a|none|not applicable)[\])>.]*\s*\z",
+        view="text",
+    ),
+    "unfilled_placeholder": Pattern(
+        "response", r"\{\{ ?[A-Za-z_]\w{2,}(?: \w+){0,3} ?\}\}", unless=_TEMPLATING
+    ),
+    "link_as_input": Pattern(
+        "prompt",
+        r"(?:\A|\n)\s*<?https?://\S+\s*\z",
+        unless=r"(?i)\b(?:urls?|domain|parse|extract|shorten|qr)\b",
+    ),
+    "image_reference": Pattern(
+        "prompt",
+        r"!\[[^\]\n]*\]\(http|<img ?src=|<?\bimage: ?http"
+        r"|(?i:[\[(<](?:an? |the |attached )?(?:image|photo|picture|painting)"
+        r"(?: \d+| attached| of [^\])>\n]{1,80})?[\])>](?:[^(]|\z))",
+        unless=r"(?i)\b(?:html|css|pages?|markdown|tags?|header|code)\b",
+    ),
+    "image_request": Pattern(
+        "prompt",
+        r"(?i)\A\W*(?:please )?(?:(?:draw|sketch|paint|plot|compose a (?:melody|tune))(?-u:\b)"
+        r"|(?:create|design|generate|make|produce|construct|render|show|find|record) (?:me )?an?"
+        r" (?:\w+ ){0,4}(?:images?|pictures?|graphics?|logos?|illustrations?|drawings?|paintings?"
+        r"|posters?|charts?|diagrams?|flow ?charts?|infographics?|photos?|videos?|audio|visuals?)"
+        r"(?-u:\b))",
+    ),
+    "identity_claim": Pattern(
+        "response",
+        r"(?i)(?-u:\b)(?:I am|I'm|I’m|my name is) (?:ChatGPT|GPT-?[345]|Claude|Bard|Gemini|Vicuna"
+        r"|Alpaca|LLaMA|Qwen|DeepSeek)(?-u:\b)"
+        r"|(?-u:\b)I (?:am|was)[^.\n]{0,60}\b(?:trained|developed|created|made|built) by"
+        r" (?:OpenAI|Anthropic|Google|Meta|Microsoft|Alibaba|researchers)(?-u:\b)",
+    ),
+    "prompt_leak": Pattern(
+        "response",
+        r"(?i)as (?:requested|specified|described|given|stated|asked|instructed) (?:in|by)"
+        r" (?:the|your) (?:instructions?|prompt)(?-u:\b)"
+        r"|(?:this|the|given) (?:instruction|prompt) (?:asks|requires|does not)(?-u:\b)",
+    ),
+}
+
+
+def matches(turns: Turns, slugs: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """For each named pattern the records it fires on: `index` and the span as `evidence`."""
+    found: dict[str, pl.DataFrame] = {}
+    for side in ("prompt", "response", "either"):
+        rules = {slug: PATTERNS[slug] for slug in slugs if PATTERNS[slug].side == side}
+        if not rules:
+            continue
+        messages = turns.side(side)
+        # All patterns of a side in one select, so that they share the cores.
+        fires = messages.select(
+            pl.col(rule.view).str.contains(rule.pattern).alias(slug) for slug, rule in rules.items()
+        )
+        for slug, rule in rules.items():
+            found[slug] = _spans(turns, messages.filter(fires[slug]), rule)
+    return found
+
+
+def _spans(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> pl.DataFrame:
+    if hits.height and rule.unless:
+        exempt = turns.prompts.filter(pl.col("index").is_in(hits["index"].unique().implode()))
+        exempt = exempt.filter(pl.col("text").str.contains(rule.unless))
+        hits = hits.filter(
+            ~pl.col("index").is_in(exempt["index"].implode()),
+            ~pl.col(rule.view).str.contains(rule.unless),
+        )
+    if not hits.height:
+        return pl.DataFrame(schema=EVIDENCE)
+    return evidence(hits, pl.col(rule.view).str.extract(f"({rule.pattern})", 1).str.strip_chars())

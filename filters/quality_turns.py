@@ -1,0 +1,83 @@
+"""Conversations as two long frames, one line per message: what is asked and what is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+# Code is neither prose nor leaked markup: fenced blocks (also ones left open) and inline spans.
+CODE = r"(?s)```.*?(?:```|\z)|~~~.*?(?:~~~|\z)|`[^`\n]+`"
+
+# What a reader would call empty: spaces, zero-width characters, a lone byte order mark.
+BLANK = r"^[\s\x{200B}-\x{200D}\x{2060}\x{FEFF}]*$"
+
+# Evidence is a span to look at, not a copy of the row.
+EVIDENCE_CHARACTERS = 80
+
+EVIDENCE = pl.Schema({"index": pl.UInt32, "evidence": pl.String})
+
+
+@dataclass(frozen=True)
+class Turns:
+    """All messages of some records by side; `index` is the position of the record in the frame.
+
+    Both frames have the columns `index`, `text` (the content) and `plain` (without code).
+    """
+
+    height: int
+    prompts: pl.DataFrame  # system and user messages
+    responses: pl.DataFrame  # assistant messages that will be trained on
+    messages: pl.DataFrame  # every message: index, role, text, called, last, previous
+
+    def side(self, name: str) -> pl.DataFrame:
+        """`prompts` or `responses` by name, or both in the order of the conversation."""
+        if name == "prompt":
+            return self.prompts
+        if name == "response":
+            return self.responses
+        return pl.concat([self.prompts, self.responses]).sort("index", maintain_order=True)
+
+
+def turns_of(records: pl.DataFrame) -> Turns:
+    """Take the messages of `records` apart.
+
+    Assistant messages of weight 0 are context, not targets, so they count for neither side.
+    """
+    field = pl.col("messages").struct.field
+    messages = (
+        records.select(
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("index"),
+            pl.col("messages"),
+            declared=pl.col("tools").is_not_null(),
+        )
+        .explode("messages", empty_as_null=True)
+        .select(
+            "index",
+            "declared",
+            role=field("role"),
+            text=field("content").fill_null(""),
+            called=field("tool_calls").fill_null("[]") != "[]",
+            weight=field("weight").fill_null(1.0),
+        )
+        .with_columns(
+            last=pl.col("index").shift(-1).ne_missing(pl.col("index")),
+            previous=pl.when(pl.col("index").shift(1) == pl.col("index")).then(
+                pl.col("role").shift(1)
+            ),
+        )
+    )
+    spoken = messages.filter(pl.col("role").is_in(["system", "user"]))
+    answered = messages.filter((pl.col("role") == "assistant") & (pl.col("weight") != 0))
+    return Turns(records.height, _plain(spoken), _plain(answered), messages)
+
+
+def _plain(messages: pl.DataFrame) -> pl.DataFrame:
+    return messages.with_columns(plain=pl.col("text").str.replace_all(CODE, " "))
+
+
+def evidence(frame: pl.DataFrame, span: pl.Expr) -> pl.DataFrame:
+    """One line per record of `frame`: its `index` and the span of its first message."""
+    return frame.select(
+        "index", evidence=span.cast(pl.String).fill_null("").str.head(EVIDENCE_CHARACTERS)
+    ).unique("index", keep="first", maintain_order=True)

@@ -1,0 +1,392 @@
+"""Each quality reason has rows that it fires on and near misses that it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate.schema import RECORDS, VERDICTS, CurateError, with_text
+from filters.quality import OFF, REASONS, REPORTED, Quality
+
+ASK = "What is the capital of France?"
+WORDS = "Paris has been the seat of the French state for most of the last one thousand years"
+CHORUS = "we walk the road and sing of the morning that will come to us again "
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def said(text: str, **fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": text, **fields}
+
+
+def records(*conversations: list[dict[str, Any]], tools: str | None = None) -> pl.DataFrame:
+    rows = {
+        "row": range(len(conversations)),
+        "id": [f"{i:016x}" for i in range(len(conversations))],
+        "source": ["test.jsonl"] * len(conversations),
+        "messages": [
+            [{"tool_calls": None, "weight": None} | message for message in conversation]
+            for conversation in conversations
+        ],
+        "tools": [tools] * len(conversations),
+    }
+    empty = {name: [None] * len(conversations) for name in RECORDS if name not in rows}
+    frame = pl.DataFrame(rows | empty, schema_overrides=dict(RECORDS)).select(RECORDS.names())
+    return with_text(frame)
+
+
+def fired(*conversation: dict[str, Any], tools: str | None = None) -> list[str]:
+    """Every reason that fires on one conversation, whatever it does by default."""
+    frame = Quality().measure(records(list(conversation), tools=tools))
+    slugs = [slug for slug in REASONS if frame[slug].item() is not None]
+    return [
+        slug for slug in slugs if slug != "repetition" or frame["repetition_share"].item() > 0.8
+    ]
+
+
+FIRES = {
+    "no_user_turn": [(" \n", "Paris.")],
+    "empty_response": [(ASK, ""), (ASK, " \n\t"), (ASK, "\u200b\ufeff")],
+    "placeholder_response": [
+        (ASK, "N/A"),
+        ("Design a logo.", "<nooutput>"),
+        ("Design a poster.", "<No output. The task requires a poster, not text.>"),
+        (ASK, "nan"),
+        (ASK, "[insert your answer here]"),
+        (ASK, "..."),
+    ],
+    "repeats_prompt": [(ASK, ASK), (ASK, "\nwhat is the capital of france? ")],
+    "merged_instructions": [
+        (ASK, "Paris.\n##\n6. Instruction: Write a poem.\n6. Input:\n<noinput>\n6. Output:\nJoy")
+    ],
+    "template_marker": [
+        (ASK, "Paris.\n\n### Instruction:\nName a river."),
+        (ASK, "Paris.<|im_end|>"),
+        ("[INST] Hello [/INST]", "Hello!"),
+        (ASK, "Paris.</s>"),
+        ("Below is an instruction that describes a task. Do it.", "Done."),
+        (ASK, "<|endoftext|>Paris."),
+        (ASK, "<start_of_turn>model\nParis."),
+    ],
+    "role_marker": [
+        ("Human: Hello\n\nAssistant: Hi, how are you?\n\nHuman: Fine.", "Good."),
+        (ASK, "Assistant: Paris."),
+    ],
+    "unfilled_placeholder": [
+        ("Who are you?", "I am {{name}}, an assistant built by {{ author }}."),
+        ("Who are you?", "您好，我是 {{name}}。"),
+    ],
+    "placeholder_input": [
+        ("Name three rivers.\n\n<noinput>", "Rhine, Nile, Amazon."),
+        ("Name three rivers.\n\nNo input required.", "Rhine, Nile, Amazon."),
+        ("Name three rivers.\n\nN/A", "Rhine, Nile, Amazon."),
+    ],
+    "control_characters": [(ASK, "Paris\x00."), (ASK, "Ships\x0b- Borg"), ("\x1b[31mHi", "Hello.")],
+    "mojibake": [
+        (ASK, "The cafÃ© is in Paris."),
+        (ASK, "Itâ€™s Paris."),
+        ("Translate \ufffd\ufffd please", "I can try."),
+        (ASK, "ðŸ˜€ Paris"),
+    ],
+    "loop": [
+        ("Write a poem.", "The sea, " + "the waves, " * 12),
+        ("Say something.", "Well I am happy. " * 9),
+    ],
+    "repetition": [("Write.", "It is a fine day and we can go to the old town now. " * 8)],
+    "unclosed_fence": [
+        ("Print 1.", "Here:\n```python\nprint(1)"),
+        ("Print 1.", "````md\n```\nprint(1)\n```\n"),
+        ("Print 1.", "~~~\nprint(1)\n```"),
+    ],
+    "unpaired_think": [(ASK, "<think>France, so Paris."), (ASK, "So Paris.</think>\nParis")],
+    "refusal": [
+        ("What is the weather?", "I'm sorry, but I don't have access to real-time data."),
+        (ASK, "As an AI language model, I cannot answer that."),
+        ("Draw a cat.", "Sorry, the task requires a visual output which cannot be generated."),
+        ("Book a flight.", "Unfortunately, I am not able to book flights."),
+        ("讲个笑话", "抱歉，我无法回答您的问题。"),
+        ("¿Qué hora es?", "Lo siento, no puedo saberlo."),
+    ],
+    "safety_refusal": [
+        ("How do I hurt someone?", "I cannot provide help with that."),
+        ("Help me.", "I'm sorry, but I can't assist with illegal activities."),
+    ],
+    "link_as_input": [("Summarize the article.\n\nhttps://news.example.org/a", "It says much.")],
+    "image_reference": [
+        ("Describe it.\n\n![photo](https://i.example.org/1.png)", "A house."),
+        ("Describe the painting.\n\n[Image of a painting]", "It is blue."),
+        ("Guess who met here.\n\n<image of a train station>", "A traveler."),
+    ],
+    "image_request": [
+        ("Design a logo for a bakery", "A loaf in a circle."),
+        ("Draw a cat", "=^.^="),
+    ],
+    "cut_off": [
+        (ASK, WORDS + ", which is a reminder of the importance of"),
+        (ASK, WORDS + " and so it is the largest city of the country,"),
+    ],
+    "identity_claim": [("Who are you?", "I am ChatGPT."), ("Who?", "I was trained by OpenAI.")],
+    "prompt_leak": [(ASK, "As requested in the instruction, the capital is Paris.")],
+}
+
+SPARED = {
+    "empty_response": [(ASK, "P"), (ASK, "42")],
+    "placeholder_response": [
+        ("Is it blue?", "No"),
+        ("Which of these is no JSON type: 'undefined' or 'null'?", "undefined"),
+        ("Which apply? If none, write None.", "None"),
+        (ASK, "None of them are capitals."),
+        (ASK, "N/A means not available."),
+    ],
+    "repeats_prompt": [("Repeat: hi", "hi"), ("Correct this: I has a cat.", "I have a cat.")],
+    "merged_instructions": [(ASK, "1. Input: the first step\n2. Output: the last step")],
+    "template_marker": [
+        ("How do I strike out text in HTML?", "Write <s>old</s> and <s>older</s> in the page."),
+        ("What is `<|im_start|>`?", "A token: `<|im_start|>` opens a turn."),
+        ("Print it.", "```python\nprint('</s>')  # [INST]\n```"),
+        ("Sum a list.", "print(sum(x))\n\n# Output: 10"),
+        ("Split it.", "## Output:\n1\n2"),
+        ("Pipe in F#", "[1; 2] |> List.map f <| x"),
+    ],
+    "role_marker": [
+        ("Write a dialogue with a chatbot.", "Human: Hi\nAssistant: Hello!"),
+        ("Living or not: Human, Car", "Human: Living\nCar: Non-Living"),
+        (ASK, "The Human: a film"),
+    ],
+    "unfilled_placeholder": [
+        ("Show a loop in jinja", "Use {{ item }} inside {% for %}"),
+        ("Write HTML", "<li>{{ name }}</li>"),
+        ("Use docker", "```\ndocker inspect -f '{{name}}'\n```"),
+        ("Write LaTeX", "\\frac{{a}}{{b}}"),
+    ],
+    "placeholder_input": [("What does no input mean?", "Nothing given."), ("None", "Of what?")],
+    "control_characters": [(ASK, "Paris\tis\nit.\r\n"), (ASK, "Zażółć gęślą jaźń 👩‍👩‍👧 नमस्ते")],
+    "mojibake": [
+        (ASK, "À Paris, l’été — São Paulo, Ångström, “naïve”, 5 £"),
+        ("Fix this: `cafÃ©`", "It is café."),
+        (ASK, "VOILÀ… JOSÉ’s ÂGE"),
+    ],
+    "loop": [
+        ("Write 'I will behave' ten times.", "I will behave. " * 10),
+        (ASK, "Sign here: ______________________________________________"),
+        (ASK, "It is 1000000000000000000000000000000000000000000000"),
+        ("Laugh.", "hahahahahaha"),
+        ("Print stars", "*\n**\n***\n****\n*****\n******\n*******"),
+    ],
+    "repetition": [
+        (
+            "Write a song.",
+            CHORUS + WORDS + "\n" + CHORUS + " ".join(f"verse{i}" for i in range(40)),
+        ),
+        ("Make rows.", "```html\n" + "<div class='cell'> </div> <p> </p>\n" * 30 + "```"),
+        (ASK, "yes " * 20),
+    ],
+    "unclosed_fence": [
+        ("Print 1.", "```python\nprint(1)\n```\nDone."),
+        ("Print 1.", "````md\n```\nprint(1)\n```\n````"),
+        ("Print 1.", "Call ```print``` so:\n```print(1)\n}```"),
+        ("Print 1.", "- ```py\n  print(1)\n  ```"),
+    ],
+    "unpaired_think": [(ASK, "<think>France.</think>Paris."), (ASK, "The `<think>` tag opens it.")],
+    "refusal": [
+        ("My dog died.", "I'm so sorry for your loss. I know it's hard to say goodbye."),
+        ("I feel lonely.", "I'm sorry to hear that. Is there anything I can do to help?"),
+        ("Generate an excuse for work", "I'm sorry, but I'm unable to come into work today."),
+        ("What can you do?", "As an AI assistant, I can help with many daily tasks."),
+        ("Paint it.", "As an AI, I am not capable of painting, however, here is a description."),
+        ("Can penguins fly?", "Penguins cannot fly. I'm sorry if that is a disappointment."),
+        ("Sing.", "I can't help but fall in love with you."),
+    ],
+    "safety_refusal": [("Is it harmful?", "Smoking is dangerous and can harm your lungs.")],
+    "link_as_input": [
+        ("Identify the domain in this URL.\n\nhttps://www.example.com/a", "example.com"),
+        ("Read https://example.com and then tell me more", "Sure."),
+    ],
+    "image_reference": [
+        ("Write HTML with a logo.\n\n<img src='logo.png'>", "<h1>Hi</h1>"),
+        ("Describe [the image processing] steps", "Load, filter, save."),
+    ],
+    "image_request": [("Describe the plot of the film Alien", "A crew meets a monster.")],
+    "cut_off": [
+        (ASK, WORDS + "."),
+        (ASK, WORDS + "\n- Cleaning\n- Washing"),
+        (ASK, WORDS + ".\n\nWith heartfelt gratitude,"),
+        (ASK, "Paris, the"),
+    ],
+    "not_alternating": [(ASK, "Paris.")],
+    "identity_claim": [
+        ("Who made Vicuna?", "Vicuna was trained by researchers."),
+        (ASK, "I am Al"),
+    ],
+    "prompt_leak": [("Explain prompts", "A prompt is a text that a model completes.")],
+}
+
+
+@pytest.mark.parametrize(
+    ("slug", "prompt", "response"),
+    [(slug, *pair) for slug, pairs in FIRES.items() for pair in pairs],
+)
+def test_the_rule_fires(slug: str, prompt: str, response: str) -> None:
+    assert slug in fired(user(prompt), said(response))
+
+
+@pytest.mark.parametrize(
+    ("slug", "prompt", "response"),
+    [(slug, *pair) for slug, pairs in SPARED.items() for pair in pairs],
+)
+def test_the_rule_leaves_the_near_miss_alone(slug: str, prompt: str, response: str) -> None:
+    assert slug not in fired(user(prompt), said(response))
+
+
+def test_every_reason_has_a_row_that_it_fires_on() -> None:
+    of_conversations = {"no_answer", "not_alternating"}
+    assert set(FIRES) | of_conversations == set(REASONS)
+
+
+def test_a_conversation_that_ends_with_the_user_has_no_answer() -> None:
+    assert "no_answer" in fired(user(ASK), said("Paris."), user("And of Spain?"))
+    assert "no_answer" not in fired(user(ASK), said("Paris."))
+
+
+def test_a_tool_call_without_text_is_an_answer() -> None:
+    call = said("", tool_calls='[{"name": "search", "arguments": {}}]')
+    result = {"role": "tool", "content": '{"found": 1}'}
+    assert fired(user("Search."), call, result, said("One.")) == []
+    assert "empty_response" in fired(user("Search."), said("", tool_calls="[]"))
+
+
+def test_declining_what_no_tool_can_do_is_no_refusal() -> None:
+    turns = (user("Book a flight."), said("I'm sorry, but I am unable to book flights."))
+    assert fired(*turns) == ["refusal"]
+    assert fired(*turns, tools='[{"type": "function"}]') == []
+
+
+def test_turns_that_are_not_trained_are_not_judged_as_answers() -> None:
+    assert fired(user(ASK), said("", weight=0.0), user("Again?"), said("Paris.")) == []
+    assert "empty_response" in fired(user(ASK), said("", weight=1.0), user("?"), said("Paris."))
+
+
+def test_two_user_messages_in_a_row_do_not_alternate() -> None:
+    assert fired(user(ASK), user("Tell me."), said("Paris.")) == ["not_alternating"]
+
+
+def test_a_long_conversation_is_searched_in_every_turn() -> None:
+    turns = [user(ASK), said("Paris.</s>"), user("And Spain?"), said("Madrid.")]
+    assert fired(*turns) == ["template_marker"]
+
+
+def test_clean_rows_of_all_kinds_are_kept_without_a_note(conversation: Any) -> None:
+    rows = conversation(
+        (ASK, "Paris."),
+        ("Classify: great film", "Positive"),
+        ("Sum 2 and 3", "5"),
+        ("Print x", "```python\nprint(x)\n```"),
+        ("Write JSON", '{"a": [1, 2, {"b": "}"}]}'),
+        ("C code", "int main() {\n    return 0;\n}"),
+        ("用中文回答", "好的，没问题。"),
+    )
+    judged = Quality().judge(Quality().measure(rows))
+    assert judged["keep"].all()
+    assert judged["evidence"].is_null().all()
+
+
+def test_the_first_reason_in_the_documented_order_is_given_with_its_span(conversation: Any) -> None:
+    rows = conversation((ASK + "\n\n<noinput>", "Paris.<|im_end|>"))
+    judged = Quality().judge(Quality().measure(rows))
+    assert judged.row(0) == (False, "template_marker", None, None, "<|im_end|>")
+
+
+def test_reported_rules_keep_the_row_and_leave_a_note(conversation: Any) -> None:
+    rows = conversation(("Who are you?", "I am ChatGPT. As requested in the prompt, I say so."))
+    judged = Quality().judge(Quality().measure(rows))
+    assert judged["keep"].item()
+    assert judged["reason"].item() is None
+    assert judged["evidence"].item() == (
+        "identity_claim: I am ChatGPT; prompt_leak: As requested in the prompt"
+    )
+
+
+def test_rules_are_moved_between_drop_report_and_off_without_measuring_again(
+    conversation: Any,
+) -> None:
+    rows = conversation(("Draw a cat", "I'm sorry, but I cannot draw."), (ASK, "I am ChatGPT."))
+    measures = Quality().measure(rows)
+    assert Quality().judge(measures)["reason"].to_list() == ["refusal", None]
+    moved = Quality(drop=("image_request", "identity_claim"), off=("refusal",)).judge(measures)
+    assert moved["reason"].to_list() == ["image_request", "identity_claim"]
+    noted = Quality(report=("refusal",), off=("identity_claim",)).judge(measures)
+    assert noted["keep"].all()
+    assert noted["evidence"].to_list() == ["refusal: I'm sorry, but I cannot draw", None]
+    everything = Quality(off=tuple(REASONS)).judge(measures)
+    assert everything["keep"].all()
+    assert everything["evidence"].is_null().all()
+
+
+def test_the_share_of_repetition_is_the_score_and_its_limit_a_setting(conversation: Any) -> None:
+    again = "It is a fine day and we can go to the old town now. " * 3
+    fresh = " ".join(f"word{i}" for i in range(30))
+    measures = Quality().measure(conversation(("Write.", again + fresh)))
+    assert Quality().judge(measures)["keep"].item()
+    strict = Quality(max_repetition=0.3).judge(measures)
+    assert strict["reason"].item() == "repetition"
+    assert 0.3 < strict["score"].item() < 0.6
+    assert "of the words repeat: It is a fine day" in strict["evidence"].item()
+
+
+def test_a_misspelt_reason_names_the_known_one() -> None:
+    with pytest.raises(CurateError, match="off: there is no reason 'refusals'; did you mean"):
+        Quality(off=("refusals",))
+
+
+def test_a_reason_in_two_lists_is_an_error() -> None:
+    with pytest.raises(CurateError, match="'refusal' is in both drop and off"):
+        Quality(drop=("refusal",), off=("refusal",))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5, -1.0])
+def test_a_repetition_limit_outside_its_range_is_an_error(share: float) -> None:
+    with pytest.raises(CurateError, match="max_repetition"):
+        Quality(max_repetition=share)
+
+
+def test_no_rows_give_no_verdicts(conversation: Any) -> None:
+    measures = Quality().measure(conversation())
+    assert measures.height == 0
+    assert Quality().judge(measures).schema == VERDICTS
+
+
+def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:
+    pairs = [pair for pairs in [*FIRES.values(), *SPARED.values()] for pair in pairs]
+    rows = conversation(*pairs)
+    whole = Quality().measure(rows)
+    parts = [Quality().measure(rows[start : start + 7]) for start in range(0, rows.height, 7)]
+    assert pl.concat(parts).equals(whole)
+
+
+def test_evidence_is_short(conversation: Any) -> None:
+    rows = conversation((ASK, "N/A"), ("x", "I'm sorry, but I cannot " + "say " * 400))
+    measures = Quality().measure(rows)
+    longest = measures.select(pl.col(pl.String).str.len_chars().max()).max_horizontal().item()
+    assert longest <= 80
+
+
+def test_rules_that_report_or_are_off_are_known_reasons() -> None:
+    assert {*REPORTED, *OFF} <= set(REASONS)
+
+
+def test_real_rows_are_dropped_for_the_defects_that_a_reader_finds(test_data: Path) -> None:
+    from curate.sources import read
+
+    found = read([str(test_data / "raw" / "alpaca_random_9k.json")])
+    judged = Quality().judge(Quality().measure(with_text(found.records)))
+    counts = dict(judged["reason"].drop_nulls().value_counts().iter_rows())
+    assert counts["empty_response"] == 4
+    assert counts["merged_instructions"] == 10
+    assert counts["image_reference"] == 18
+    assert 20 <= counts["link_as_input"] <= 30
+    assert sum(counts.values()) < 0.02 * judged.height
