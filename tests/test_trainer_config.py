@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainer
+from curate.schema import CurateError
+from tests.trainer_toys import reversed_pairs, silent, write_model, write_tokens
+from trainer import PRESETS, TrainConfig
+
+# pygal's import hook is of a kind that Python 3.11 warns about at every later import.
+pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
+
+
+def config(**fields: Any) -> TrainConfig:
+    return TrainConfig(**{"tokens": "tokens", "model": "base", "out": "tuned", **fields})
+
+
+def test_a_preset_fills_what_the_user_left_out():
+    alpaca = config(preset="alpaca")
+    assert (alpaca.epochs, alpaca.batch, alpaca.lr, alpaca.warmup) == (3, 128, 2e-5, 0.03)
+
+
+def test_what_the_user_sets_wins_over_the_preset():
+    assert config(preset="alpaca", batch=8).batch == 8
+    assert config(preset="alpaca", batch=8).lr == 2e-5
+
+
+def test_lima_is_fifteen_epochs_of_32_examples_without_warmup_down_to_a_tenth():
+    lima = config(preset="lima")
+    assert (lima.epochs, lima.batch, lima.warmup, lima.schedule) == (15, 32, 0.0, "linear")
+    assert lima.lr * lima.floor == pytest.approx(1e-6)
+    assert (lima.beta1, lima.beta2, lima.weight_decay) == (0.9, 0.95, 0.1)
+    assert lima.residual_dropout == 0.3
+
+
+def test_without_a_name_the_preset_follows_the_method_and_is_named():
+    assert config().preset == "lima"
+    assert config(method="lora").preset == "lora"
+
+
+def test_the_lora_preset_trains_adapters_unless_told_otherwise():
+    assert config(preset="lora").method == "lora"
+    assert config(preset="lora", method="full").method == "full"
+
+
+def test_a_replaced_field_keeps_all_others():
+    changed = dataclasses.replace(config(preset="alpaca"), seed=7)
+    assert (changed.seed, changed.batch, changed.preset) == (7, 128, "alpaca")
+
+
+def test_every_preset_names_only_fields_and_has_a_source():
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    for name, preset in PRESETS.items():
+        assert set(preset.values) <= known
+        assert preset.source and preset.says
+        assert config(preset=name).preset == name
+
+
+def test_presets_are_listed_with_one_line_each():
+    listed = dict(trainer.presets())
+    assert list(listed) == list(PRESETS)
+    assert "2305.11206" in listed["lima"]
+    assert all("\n" not in line for line in listed.values())
+
+
+def test_every_field_has_one_line_of_help():
+    for field in dataclasses.fields(TrainConfig):
+        assert field.metadata["help"] and "\n" not in field.metadata["help"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"preset": "lime"}, "there is no preset 'lime'; did you mean 'lima'?"),
+        ({"method": "lorra"}, "method: expected one of 'full', 'lora', got 'lorra'"),
+        ({"method": "oft"}, "method: expected one of 'full', 'lora', got 'oft'"),
+        ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs: expected int, got 1.5"),
+        ({"epochs": True}, "epochs: expected int, got True"),
+        ({"lr": 0}, "lr: must be more than 0.0, got 0.0"),
+        ({"lr": "1e-5"}, "lr: expected float, got '1e-5'"),
+        ({"lr": float("nan")}, "lr: expected a finite number, got nan"),
+        ({"warmup": 1.0}, "warmup: must be less than 1.0, got 1.0"),
+        ({"held_out": 0.6}, "held_out: must be at most 0.5, got 0.6"),
+        ({"tokens": ""}, "tokens: must not be empty"),
+        ({"force": 1}, "force: expected bool, got 1"),
+        ({"allow": "no-stop"}, "allow: expected a list of names, got 'no-stop'"),
+        ({"allow": ["no-stops"]}, "no gate reason 'no-stops'; did you mean 'no-stop'?"),
+        ({"lora_rank": 16}, "lora_rank: is read only with method 'lora'; got method 'full'"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_anything_is_read(fields: dict[str, Any], message: str):
+    with pytest.raises(CurateError) as refused:
+        config(**fields)
+    assert message in str(refused.value)
+
+
+def test_an_unknown_key_names_the_nearest_field():
+    with pytest.raises(CurateError, match="no field 'epoch'; did you mean 'epochs'"):
+        TrainConfig.from_mapping({"tokens": "t", "model": "m", "out": "o", "epoch": 3})
+
+
+def test_a_missing_folder_is_named():
+    with pytest.raises(CurateError, match="model, out must be given"):
+        TrainConfig.from_mapping({"tokens": "t"})
+
+
+def test_a_list_from_a_file_becomes_a_tuple_and_a_path_becomes_text():
+    read = TrainConfig.from_mapping(
+        {"tokens": Path("t"), "model": "m", "out": "o", "allow": ["no-stop"], "lr": 1}
+    )
+    assert (read.tokens, read.allow, read.lr) == ("t", ("no-stop",), 1.0)
+
+
+class Recorded(TrainConfig):
+    """Notes which fields are read by trainer code, but not by the config's own or by a dump."""
+
+    def __getattribute__(self, name: str) -> Any:
+        caller = Path(sys._getframe(1).f_code.co_filename)
+        if caller.parent.name == "trainer" and caller.name != "config.py":
+            READ.add(name)
+        return super().__getattribute__(name)
+
+
+READ: set[str] = set()
+
+
+def test_every_field_is_read_by_the_trainer(tmp_path: Path):
+    tokens = write_tokens(tmp_path / "tokens", reversed_pairs(8))
+    model = write_model(tmp_path / "base")
+    READ.clear()
+    for method in ("full", "lora"):
+        out = str(tmp_path / method)
+        run = Recorded(tokens=tokens, model=model, out=out, method=method, epochs=1)
+        trainer.train(run, silent)
+    assert {field.name for field in dataclasses.fields(TrainConfig)} - READ == set()

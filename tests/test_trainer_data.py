@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.schema import CurateError
+from tests.trainer_toys import reversed_pairs, write_tokens
+from trainer.batches import batches, epoch_order, pad, split, step_rows, step_seed
+from trainer.data import load_tokens, make_rows, shift
+
+
+def test_labels_move_left_by_one_within_each_document():
+    rows = make_rows(["a", "b"], [[5, 6, 7], [8, 9]], [[-100, 6, 7], [-100, 9]])
+    assert rows.targets.tolist() == [6, 7, -100, 9, -100]
+    assert rows.target_counts.tolist() == [2, 1]
+
+
+def test_the_first_token_of_a_document_is_never_a_target():
+    rows = make_rows(["a", "b"], [[5, 6], [8, 9]], [[5, 6], [8, 9]])
+    assert rows.targets.tolist() == [6, -100, 9, -100]
+
+
+def test_empty_documents_neither_take_nor_give_targets():
+    rows = make_rows(["a", "b", "c"], [[], [5, 6], []], [[], [5, 6], []])
+    assert rows.targets.tolist() == [6, -100]
+    assert rows.target_counts.tolist() == [0, 1, 0]
+
+
+def test_shifting_does_not_touch_the_labels_it_was_given():
+    labels = np.array([-100, 6, 7])
+    shift(labels, np.array([0, 3]))
+    assert labels.tolist() == [-100, 6, 7]
+
+
+def test_a_folder_is_read_as_it_was_written(tmp_path: Path):
+    tokens = load_tokens(write_tokens(tmp_path / "tokens", reversed_pairs(3)))
+    assert tokens.rows.ids == ("0" * 16, "0" * 15 + "1", "0" * 15 + "2")
+    assert tokens.rows.lengths.tolist() == [7, 7, 7]
+    assert tokens.rows.input_ids[:7].tolist() == [1, 4, 4, 3, 4, 4, 2]
+    assert tokens.rows.labels[:7].tolist() == [-100, -100, -100, -100, 4, 4, 2]
+    assert tokens.stop_ids == (2,)
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path):
+    with pytest.raises(CurateError, match="there is no such tokens folder"):
+        load_tokens(str(tmp_path / "nowhere"))
+
+
+def test_a_folder_that_is_no_tokens_folder_is_refused(tmp_path: Path):
+    (tmp_path / "kept.jsonl").write_text("{}")
+    with pytest.raises(CurateError, match=r"not a tokens folder .* `curate render` writes one"):
+        load_tokens(str(tmp_path))
+
+
+def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path):
+    folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
+    (tmp_path / "tokens" / "manifest.json").unlink()
+    with pytest.raises(CurateError, match="not a tokens folder"):
+        load_tokens(folder)
+
+
+def test_a_manifest_without_stops_is_refused(tmp_path: Path):
+    folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
+    (tmp_path / "tokens" / "manifest.json").write_text(json.dumps({"counts": {}}))
+    with pytest.raises(CurateError, match=r"expected JSON with stop.ids and stop.strings"):
+        load_tokens(folder)
+
+
+def test_a_missing_column_is_named(tmp_path: Path):
+    import datasets
+
+    folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
+    manifest = (tmp_path / "tokens" / "manifest.json").read_text()
+    datasets.Dataset.from_dict({"id": ["a"], "input_ids": [[1]]}).save_to_disk(
+        str(tmp_path / "bare")
+    )
+    (tmp_path / "bare" / "manifest.json").write_text(manifest)
+    with pytest.raises(CurateError, match="has no column labels; its columns are id, input_ids"):
+        load_tokens(str(tmp_path / "bare"))
+    assert load_tokens(folder).rows.ids
+
+
+def test_labels_of_another_length_are_refused_with_the_row(tmp_path: Path):
+    folder = write_tokens(tmp_path / "tokens", [("a", [1, 2], [1, 2]), ("b", [1, 2, 3], [1, 2])])
+    with pytest.raises(CurateError, match=r"row 1 \(b\): 3 tokens, 2 labels"):
+        load_tokens(folder)
+
+
+def test_weights_that_nothing_reads_are_refused(tmp_path: Path):
+    import datasets
+
+    write_tokens(tmp_path / "tokens", reversed_pairs(1))
+    manifest = (tmp_path / "tokens" / "manifest.json").read_text()
+    columns = {"id": ["a"], "input_ids": [[1, 2]], "labels": [[-100, 2]], "weights": [[1.0, 0.5]]}
+    datasets.Dataset.from_dict(columns).save_to_disk(str(tmp_path / "weighted"))
+    (tmp_path / "weighted" / "manifest.json").write_text(manifest)
+    with pytest.raises(CurateError, match="column 'weights', which this trainer does not read"):
+        load_tokens(str(tmp_path / "weighted"))
+
+
+# The split
+
+
+def rows_with_ids(ids: list[str]):
+    documents = [[number + 4, 2] for number in range(len(ids))]
+    return make_rows(ids, documents, documents)
+
+
+def test_the_split_takes_its_share_and_loses_no_row():
+    rows = rows_with_ids([str(number) for number in range(40)])
+    train, held_out = split(rows, np.arange(40), 0.1, seed=0)
+    assert len(held_out) == 4
+    assert sorted([*train, *held_out]) == list(range(40))
+
+
+def test_two_rows_are_enough_to_hold_one_out():
+    rows = rows_with_ids(["a", "b"])
+    train, held_out = split(rows, np.arange(2), 0.01, seed=0)
+    assert (len(train), len(held_out)) == (1, 1)
+
+
+def test_a_single_row_is_trained_and_nothing_is_held_out():
+    train, held_out = split(rows_with_ids(["a"]), np.arange(1), 0.5, seed=0)
+    assert (train.tolist(), held_out.tolist()) == ([0], [])
+
+
+def test_a_share_of_zero_holds_nothing_out():
+    train, held_out = split(rows_with_ids(["a", "b"]), np.arange(2), 0.0, seed=0)
+    assert (train.tolist(), held_out.tolist()) == ([0, 1], [])
+
+
+def test_the_split_depends_on_ids_and_not_on_the_order_of_the_file():
+    ids = [f"row {number}" for number in range(30)]
+    forward, backward = rows_with_ids(ids), rows_with_ids(ids[::-1])
+    _, one = split(forward, np.arange(30), 0.2, seed=3)
+    _, two = split(backward, np.arange(30), 0.2, seed=3)
+    assert {ids[row] for row in one} == {ids[::-1][row] for row in two}
+
+
+def test_another_seed_holds_other_rows_out():
+    rows = rows_with_ids([str(number) for number in range(60)])
+    held = [tuple(split(rows, np.arange(60), 0.1, seed=seed)[1]) for seed in range(3)]
+    assert len(set(held)) == 3
+
+
+def test_rows_with_the_same_tokens_stay_on_one_side_though_their_ids_differ():
+    documents = [[4, 5, 2], [4, 5, 2], [6, 7, 2], [8, 9, 2]]
+    for seed in range(20):
+        rows = make_rows(["a", "b", "c", "d"], documents, documents)
+        train, _ = split(rows, np.arange(4), 0.5, seed)
+        assert (0 in train) == (1 in train)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ids=st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=40),
+    share=st.floats(0.01, 0.5),
+    seed=st.integers(0, 2**63),
+)
+def test_duplicates_are_never_on_both_sides_and_neither_side_is_empty(
+    ids: list[str], share: float, seed: int
+):
+    train, held_out = split(rows_with_ids(ids), np.arange(len(ids)), share, seed)
+    assert not {ids[row] for row in train} & {ids[row] for row in held_out}
+    assert len(train) + len(held_out) == len(ids)
+    if len(set(ids)) > 1:
+        assert len(train) and len(held_out)
+
+
+# The order
+
+
+def test_an_epoch_visits_each_row_once_and_epochs_differ():
+    first, second = epoch_order(100, 0, 1), epoch_order(100, 0, 2)
+    assert sorted(first) == sorted(second) == list(range(100))
+    assert first.tolist() != second.tolist()
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_alone():
+    # A literal, because the order must survive new versions of NumPy.
+    assert epoch_order(8, seed=0, epoch=1).tolist() == epoch_order(8, seed=0, epoch=1).tolist()
+    assert epoch_order(8, seed=0, epoch=1).tolist() != epoch_order(8, seed=1, epoch=1).tolist()
+
+
+def test_the_rows_of_a_step_need_no_step_before_it():
+    train = np.array([10, 11, 12, 13, 14, 15, 16])
+    order = epoch_order(7, seed=5, epoch=2)
+    steps = [step_rows(train, order, 3, step).tolist() for step in range(3)]
+    assert [len(step) for step in steps] == [3, 3, 1]
+    assert sorted(row for step in steps for row in step) == train.tolist()
+    assert step_rows(train, epoch_order(7, 5, 2), 3, 2).tolist() == steps[2]
+
+
+def test_every_position_in_the_order_is_equally_likely():
+    firsts = [int(epoch_order(10, seed, 1)[0]) for seed in range(1000)]
+    assert all(60 < firsts.count(row) < 140 for row in range(10))
+
+
+def test_steps_have_different_random_seeds():
+    seeds = {step_seed(seed, step) for seed in range(20) for step in range(50)}
+    assert len(seeds) == 1000
+
+
+# Padding
+
+
+def test_padding_is_on_the_right_and_follows_from_length_alone():
+    rows = make_rows(["a", "b"], [[5, 6, 0], [7]], [[-100, 6, 0], [7]])
+    batch = pad(rows, np.array([0, 1]))
+    assert batch.input_ids.tolist() == [[5, 6, 0], [7, 0, 0]]
+    assert batch.targets.tolist() == [6, 0]  # the real token 0 is trained like any other
+    assert batch.at.tolist() == [0, 1]
+
+
+def test_positions_of_targets_point_into_the_flattened_batch():
+    rows = make_rows(["a", "b"], [[5, 6, 7], [8, 9]], [[-100, -100, 7], [-100, 9]])
+    batch = pad(rows, np.array([1, 0]))
+    assert batch.input_ids.tolist() == [[8, 9, 0], [5, 6, 7]]
+    assert batch.at.tolist() == [0, 4]
+    assert batch.targets.tolist() == [9, 7]
+    assert batch.row_of.tolist() == [0, 1]
+
+
+def test_a_row_above_the_budget_is_a_batch_of_its_own_and_the_step_ends():
+    rows = make_rows(["a", "b", "c"], [[4] * 100, [5] * 3, [6] * 3], [[4] * 100, [5] * 3, [6] * 3])
+    shapes = [batch.input_ids.shape for batch in batches(rows, np.arange(3), micro_tokens=8)]
+    assert shapes == [(1, 100), (2, 3)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20),
+    budget=st.integers(1, 100),
+)
+def test_batches_hold_each_row_once_and_every_target(lengths: list[int], budget: int):
+    documents = [[4 + number] * length for number, length in enumerate(lengths)]
+    rows = make_rows([str(length) for length in lengths], documents, documents)
+    cut = list(batches(rows, np.arange(len(lengths)), budget))
+    assert sorted(row for batch in cut for row in batch.rows.tolist()) == list(range(len(lengths)))
+    assert sum(len(batch.targets) for batch in cut) == int(rows.target_counts.sum())
+    for batch in cut:
+        assert batch.input_ids.size <= budget or len(batch.rows) == 1
+        assert batch.input_ids.reshape(-1)[batch.at].tolist() == batch.targets.tolist()

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.schema import CurateError
+from trainer.data import Tokens, make_rows
+from trainer.gate import REASONS, Limits, check
+
+LIMITS = Limits(vocabulary=32, positions=8)
+GOOD = ([1, 4, 3, 5, 2], [-100, -100, -100, 5, 2])
+
+
+def tokens(*rows: tuple[list[int], list[int]], **fields: Any) -> Tokens:
+    names = [f"id-{number}" for number in range(len(rows))]
+    made = make_rows(names, [row[0] for row in rows], [row[1] for row in rows])
+    stops = {"stop_ids": (2,), "stop_strings": (), **fields}
+    return Tokens(Path("TOKENS"), made, {}, "", **stops)
+
+
+def refusal(*rows: tuple[list[int], list[int]], **fields: Any) -> str:
+    with pytest.raises(CurateError) as refused:
+        check(tokens(*rows, **fields), LIMITS, ())
+    return str(refused.value)
+
+
+def test_good_rows_pass():
+    assert check(tokens(GOOD, GOOD), LIMITS, ()).usable.tolist() == [0, 1]
+
+
+def test_a_folder_without_rows_is_refused():
+    assert "holds no rows" in refusal()
+
+
+def test_a_row_without_targets_is_refused_by_name():
+    said = refusal(GOOD, ([1, 4, 2], [-100, -100, -100]))
+    assert "1 of 2 rows" in said
+    assert "no-targets: nothing in the row is trained: row 1 (id-1)" in said
+    assert "allow by name: no-targets" in said
+
+
+def test_a_row_whose_only_label_is_its_first_token_has_no_target():
+    assert "no-targets" in refusal(GOOD, ([2, 4], [2, -100]))
+
+
+def test_all_rows_masked_is_refused_even_when_allowed():
+    masked = ([1, 4, 2], [-100, -100, -100])
+    with pytest.raises(CurateError, match=r"no row is left to train on \(no-targets 2\)"):
+        check(tokens(masked, masked), LIMITS, ("no-targets",))
+
+
+@pytest.mark.parametrize("stray", [32, -1])
+def test_an_id_outside_the_vocabulary_is_refused(stray: int):
+    said = refusal(GOOD, ([1, stray, 5, 2], [-100, -100, 5, 2]))
+    assert "vocabulary: an id is negative or beyond the model's vocabulary" in said
+    assert "model has 32 ids" in said
+
+
+def test_a_row_longer_than_the_model_is_refused_with_both_numbers():
+    said = refusal(GOOD, ([1] * 8 + [2], [-100] * 8 + [2]))
+    assert "too-long" in said
+    assert "longest row 9, model has 8 positions" in said
+
+
+def test_a_model_without_a_position_limit_takes_any_length():
+    long = ([1] * 8 + [2], [-100] * 8 + [2])
+    assert len(check(tokens(long), Limits(32, None), ()).usable) == 1
+
+
+def test_a_turn_that_does_not_end_with_a_stop_is_refused():
+    assert "no-stop" in refusal(GOOD, ([1, 4, 3, 5, 6], [-100, -100, -100, 5, 6]))
+
+
+def test_each_turn_needs_its_own_stop():
+    two_turns = ([1, 5, 4, 3, 6, 2], [-100, 5, -100, -100, 6, 2])
+    assert "no-stop" in refusal(two_turns)
+    both = ([1, 5, 2, 3, 6, 2], [-100, 5, 2, -100, 6, 2])
+    assert len(check(tokens(both), LIMITS, ()).usable) == 1
+
+
+def test_the_turn_of_one_row_does_not_run_on_into_the_next():
+    unstopped, trained_from_the_start = ([1, 5], [-100, 5]), ([6, 2], [6, 2])
+    said = refusal(unstopped, trained_from_the_start)
+    assert "row 0 (id-0)" in said
+    assert "row 1" not in said
+
+
+def test_a_stop_spelt_in_several_tokens_is_found_by_decoding():
+    spelt = ([1, 4, 3, 5, 10, 11], [-100, -100, -100, 5, 10, 11])
+    letters = {1: "<s>", 3: "?", 4: "a", 5: "b", 10: "EN", 11: "D"}
+
+    def decode(ids: list[int]) -> str:
+        return "".join(letters[token] for token in ids)
+
+    made = tokens(spelt, stop_strings=("END",))
+    assert len(check(made, LIMITS, (), decode).usable) == 1
+    with pytest.raises(CurateError, match="no-stop"):
+        check(tokens(spelt, stop_strings=("STOP",)), LIMITS, (), decode)
+
+
+def test_a_stop_in_the_prompt_does_not_count_for_the_answer():
+    row = ([1, 10, 5], [-100, -100, 5])
+    with pytest.raises(CurateError, match="no-stop"):
+        check(tokens(row, stop_strings=("ENDb",)), LIMITS, (), lambda ids: "END" * (len(ids) - 1))
+
+
+def test_labels_that_are_already_shifted_are_refused():
+    shifted = ([1, 4, 3, 5, 2], [-100, -100, 5, 2, -100])
+    said = refusal(GOOD, shifted, stop_ids=(2, 3, 5))
+    assert "labels-differ: a trained label is not the token at its own position" in said
+
+
+def test_allowed_rows_that_cannot_be_computed_are_left_out_and_counted():
+    masked, long = ([1, 4, 2], [-100] * 3), ([1] * 8 + [2], [-100] * 8 + [2])
+    passed = check(tokens(GOOD, masked, long), LIMITS, ("no-targets", "too-long"))
+    assert passed.usable.tolist() == [0]
+    assert passed.allowed == {"too-long": 1, "no-targets": 1}
+
+
+def test_allowed_rows_without_a_stop_are_trained_as_they_are():
+    unstopped = ([1, 4, 3, 5, 6], [-100, -100, -100, 5, 6])
+    passed = check(tokens(GOOD, unstopped), LIMITS, ("no-stop",))
+    assert passed.usable.tolist() == [0, 1]
+    assert passed.allowed == {"no-stop": 1}
+
+
+def test_allowing_one_reason_allows_no_other():
+    masked, unstopped = ([1, 4, 2], [-100] * 3), ([1, 4, 3, 5], [-100, -100, -100, 5])
+    with pytest.raises(CurateError, match="1 of 3 rows") as refused:
+        check(tokens(GOOD, masked, unstopped), LIMITS, ("no-targets",))
+    assert "no-stop" in str(refused.value)
+    assert "no-targets" not in str(refused.value)
+
+
+def test_a_long_list_of_rows_is_cut_with_its_count():
+    masked = ([1, 4, 2], [-100, -100, -100])
+    assert "and 7 more" in refusal(*[masked] * 10)
+
+
+def test_every_reason_is_a_slug_with_a_sentence():
+    for name, sentence in REASONS.items():
+        assert name == name.lower() and " " not in name
+        assert len(sentence.split()) > 4

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.trainer_toys import toy_model
+from trainer.batches import batches, pad
+from trainer.config import TrainConfig
+from trainer.data import Rows, make_rows
+from trainer.loop import gradients
+from trainer.loss import head_is_plain, target_nats
+from trainer.monitor import evaluate
+
+# Three turns of prompt and answer, of lengths that share no batch size.
+DOCUMENTS = [
+    ([1, 5, 6, 3, 9, 8, 2], [-100, -100, -100, -100, 9, 8, 2]),
+    ([1, 7, 3, 10, 2], [-100, -100, -100, 10, 2]),
+    ([1, 4, 3, 11, 12, 13, 2, 3, 14, 15, 2], [-100] * 3 + [11, 12, 13, 2, -100, 14, 15, 2]),
+    ([1, 4, 2], [-100, -100, 2]),
+]
+ALL = np.arange(len(DOCUMENTS))
+
+
+def documents() -> Rows:
+    names = [str(number) for number in range(len(DOCUMENTS))]
+    return make_rows(names, [row[0] for row in DOCUMENTS], [row[1] for row in DOCUMENTS])
+
+
+def reference_nats(model: Any, ids: list[int], labels: list[int]) -> tuple[Any, int]:
+    """Sum and number by the textbook: one unpadded row, labels shifted, cross_entropy."""
+    import torch
+    import torch.nn.functional as F
+
+    logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, :-1]
+    targets = torch.tensor(labels[1:])
+    nats = F.cross_entropy(logits, targets, ignore_index=-100, reduction="sum")
+    return nats, int((targets != -100).sum())
+
+
+def reference_loss(model: Any) -> Any:
+    parts = [reference_nats(model, *row) for row in DOCUMENTS]
+    return sum(nats for nats, _ in parts) / sum(count for _, count in parts)
+
+
+def config(**fields: Any) -> TrainConfig:
+    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", "clip": 0.0, **fields})
+
+
+def gradient_of(model: Any) -> Any:
+    import torch
+
+    return torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+
+def test_the_loss_equals_cross_entropy_with_ignored_labels():
+    import torch
+    import torch.nn.functional as F
+
+    model, rows = toy_model(), documents()
+    ids, labels = DOCUMENTS[2]
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits
+        expected = F.cross_entropy(
+            logits[:, :-1].flatten(0, 1), torch.tensor(labels[1:]), ignore_index=-100
+        )
+        nats = target_nats(model, pad(rows, np.array([2])), whole=False)
+    assert float(nats.mean()) == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_the_model_itself_computes_the_same_loss_from_the_labels():
+    import torch
+
+    model, rows = toy_model(), documents()
+    ids, labels = DOCUMENTS[0]
+    with torch.no_grad():
+        expected = model(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
+        nats = target_nats(model, pad(rows, np.array([0])), whole=False)
+    assert float(nats.mean()) == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 11, 22, 1000])
+@pytest.mark.parametrize("whole", [False, True])
+def test_loss_and_gradients_are_those_of_single_rows_however_a_step_is_cut(
+    micro_tokens: int, whole: bool
+):
+    import torch
+
+    model, rows = toy_model(), documents()
+    expected = reference_loss(model)
+    expected.backward()
+    expected_gradient = gradient_of(model).clone()
+    loss, norm = gradients(model, rows, ALL, config(micro_tokens=micro_tokens), whole)
+    assert loss == pytest.approx(expected.item(), abs=1e-6)
+    assert torch.allclose(gradient_of(model), expected_gradient, atol=1e-6, rtol=0)
+    assert norm == pytest.approx(float(expected_gradient.norm()), abs=1e-6)
+
+
+def test_a_mean_of_means_would_be_another_number():
+    import torch
+
+    model = toy_model()
+    with torch.no_grad():
+        parts = [reference_nats(model, *row) for row in DOCUMENTS]
+        means = sum(float(nats) / count for nats, count in parts) / len(parts)
+        assert abs(means - float(reference_loss(model))) > 1e-3
+
+
+def test_gradients_of_an_earlier_step_are_gone():
+    model, rows = toy_model(), documents()
+    gradients(model, rows, ALL, config(), False)
+    once = gradient_of(model).clone()
+    gradients(model, rows, ALL, config(), False)
+    assert bool((gradient_of(model) == once).all())
+
+
+def test_clipping_bounds_the_gradient_and_reports_its_norm_before():
+    model, rows = toy_model(), documents()
+    _, norm = gradients(model, rows, ALL, config(clip=0.01), False)
+    assert norm > 0.01
+    assert float(gradient_of(model).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("chunk", [32, 64, 96, 10_000])
+def test_logits_in_pieces_give_the_same_nats_and_gradients(chunk: int):
+    import torch
+
+    model, rows = toy_model(), documents()
+    batch = pad(rows, ALL)
+    whole = target_nats(model, batch, whole=True)
+    whole.sum().backward()
+    expected = gradient_of(model).clone()
+    model.zero_grad()
+    pieces = target_nats(model, batch, whole=False, chunk=chunk)
+    pieces.sum().backward()
+    assert torch.allclose(pieces, whole, atol=1e-6, rtol=0)
+    assert torch.allclose(gradient_of(model), expected, atol=1e-5, rtol=0)
+
+
+def test_padding_and_neighbours_are_invisible_to_a_row():
+    import torch
+
+    model, rows = toy_model(), documents()
+    batch = pad(rows, ALL)
+    with torch.no_grad():
+        before = target_nats(model, batch, whole=False)
+        changed = batch.input_ids.copy()
+        changed[3, 3:] = 17  # padding of the shortest row
+        changed[0, :] = 18  # another row altogether
+        after = target_nats(
+            model,
+            type(batch)(batch.rows, changed, batch.at, batch.targets, batch.row_of),
+            whole=False,
+        )
+    untouched = torch.from_numpy(batch.row_of != 0)
+    assert torch.equal(before[untouched], after[untouched])
+    assert not torch.equal(before[~untouched], after[~untouched])
+
+
+def test_a_model_with_a_plain_output_layer_computes_only_trained_logits():
+    assert head_is_plain(toy_model(), pad(documents(), ALL))
+    assert head_is_plain(toy_model(tie_word_embeddings=True), pad(documents(), ALL))
+
+
+def test_a_model_that_caps_its_logits_is_noticed_and_its_loss_is_right():
+    import torch
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    settings = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 32, "head_dim": 8}
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    capped = Gemma2ForCausalLM(
+        Gemma2Config(**settings, **heads, final_logit_softcapping=0.5, initializer_range=0.3)
+    ).eval()
+    batch = pad(documents(), ALL)
+    assert not head_is_plain(capped, batch)
+    with torch.no_grad():
+        expected = float(reference_loss(capped))
+        nats = target_nats(capped, batch, whole=True)
+    assert float(nats.mean()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_evaluation_does_not_depend_on_how_rows_are_batched():
+    model, rows = toy_model(), documents()
+    results = [evaluate(model, rows, ALL, size, whole=False) for size in (1, 15, 1000)]
+    first = results[0]
+    assert first is not None
+    for other in results[1:]:
+        assert other is not None
+        assert other.loss == pytest.approx(first.loss, abs=1e-6)
+        assert other.loss_per_example == pytest.approx(first.loss_per_example, abs=1e-6)
+
+
+def test_evaluation_reports_both_per_token_and_per_row():
+    import torch
+
+    model, rows = toy_model(), documents()
+    held = evaluate(model, rows, np.array([1, 2]), 64, whole=False)
+    with torch.no_grad():
+        (one, ones), (two, twos) = (reference_nats(model, *DOCUMENTS[row]) for row in (1, 2))
+    assert held is not None
+    assert held.loss == pytest.approx(float(one + two) / (ones + twos), abs=1e-6)
+    assert held.loss_per_example == pytest.approx(float(one / ones + two / twos) / 2, abs=1e-6)
+    assert (held.rows, held.targets) == (2, 9)
+
+
+def test_a_short_last_batch_weighs_by_its_own_targets():
+    rows = documents()
+    cut = list(batches(rows, ALL, 14))
+    assert sum(len(batch.targets) for batch in cut) == int(rows.target_counts.sum()) == 13
+    assert len({len(batch.targets) for batch in cut}) > 1

@@ -1,0 +1,98 @@
+"""A two-layer model and hand-made token rows, small enough to train within a test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+START, STOP, ASK = 1, 2, 3
+VOCABULARY, POSITIONS = 32, 48
+
+Row = tuple[str, list[int], list[int]]
+
+
+def reversed_pairs(count: int, first: int = 0) -> list[Row]:
+    """Rows whose answer is the prompt's two ids in the other order, then the stop."""
+    rows: list[Row] = []
+    for number in range(first, first + count):
+        one, two = 4 + number % 28, 4 + (number // 28 * 5 + number) % 28
+        prompt, answer = [START, one, two, ASK], [two, one, STOP]
+        rows.append((f"{number:016x}", prompt + answer, [-100] * len(prompt) + answer))
+    return rows
+
+
+def write_tokens(folder: Path, rows: Sequence[Row], **manifest: Any) -> str:
+    import datasets
+
+    datasets.disable_progress_bars()
+    columns = {
+        "id": [row[0] for row in rows],
+        "input_ids": [row[1] for row in rows],
+        "labels": [row[2] for row in rows],
+        "turns": [1 for _ in rows],
+    }
+    datasets.Dataset.from_dict(columns).save_to_disk(str(folder))
+    content = {
+        "stop": {"ids": [STOP], "strings": []},
+        "template": "{{ messages }}",
+        "tokenizer": {"name": "toy", "hash": "0" * 64},
+        "counts": {"rows": len(rows)},
+        **manifest,
+    }
+    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    return str(folder)
+
+
+def toy_model(seed: int = 0, **changes: Any) -> Any:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.set_num_threads(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        settings = {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "max_position_embeddings": POSITIONS,
+            "bos_token_id": START,
+            "eos_token_id": STOP,
+            "initializer_range": 0.2,
+        }
+        return LlamaForCausalLM(LlamaConfig(**{**settings, **changes})).eval()
+
+
+def write_model(folder: Path, **changes: Any) -> str:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    toy_model(**changes).save_pretrained(folder)
+    return str(folder)
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer whose token `n` is the word `wn`, beside the model in `folder`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"<unk>": 0, "<s>": START, "</s>": STOP, "?": ASK}
+    words |= {f"w{number}": number for number in range(4, VOCABULARY)}
+    backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def silent(line: str) -> None:
+    """A log that nobody reads."""

@@ -1,0 +1,181 @@
+"""Token rows as flat arrays, and the folder they are read from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.schema import CurateError
+
+IGNORED = -100
+Ints = NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Documents laid end to end: row `i` is `flat[offsets[i]:offsets[i + 1]]`.
+
+    `labels` are unshifted as the folder has them. `targets[j]` is the id that position `j` must
+    predict, -100 where nothing is trained: labels moved left by one inside each document, so
+    the first token of a document is never a target and its last position has none.
+    """
+
+    ids: tuple[str, ...]
+    input_ids: Ints
+    labels: Ints
+    targets: Ints
+    offsets: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> Ints:
+        return np.diff(self.offsets)
+
+    @property
+    def target_counts(self) -> Ints:
+        """Targets of each row, counted after the shift: the only denominator there is."""
+        return count_by_row(self.targets != IGNORED, self.offsets)
+
+    def row(self, index: int) -> slice:
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """A folder of token rows and what its manifest says about them."""
+
+    folder: Path
+    rows: Rows
+    manifest: dict[str, Any]
+    manifest_hash: str
+    stop_ids: tuple[int, ...]
+    stop_strings: tuple[str, ...]
+
+
+def make_rows(
+    ids: Sequence[str], input_ids: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]
+) -> Rows:
+    """Rows from lists, one document each.
+
+    >>> rows = make_rows(["a", "b"], [[5, 6], [7, 8, 9]], [[-100, 6], [-100, 8, 9]])
+    >>> rows.targets.tolist()
+    [6, -100, 8, 9, -100]
+    """
+    lengths = np.array([len(row) for row in input_ids], dtype=np.int64)
+    flat_ids = np.array([token for row in input_ids for token in row], dtype=np.int64)
+    flat_labels = np.array([label for row in labels for label in row], dtype=np.int64)
+    return _rows(tuple(ids), lengths, flat_ids, flat_labels)
+
+
+def _rows(ids: tuple[str, ...], lengths: Ints, input_ids: Ints, labels: Ints) -> Rows:
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+    return Rows(ids, input_ids, labels, shift(labels, offsets), offsets)
+
+
+def shift(labels: Ints, offsets: Ints) -> Ints:
+    """What each position must predict: the next label of its own document, or -100."""
+    targets = np.full_like(labels, IGNORED)
+    targets[:-1] = labels[1:]
+    ends = offsets[1:][np.diff(offsets) > 0] - 1
+    targets[ends] = IGNORED
+    return targets
+
+
+def count_by_row(flags: NDArray[np.bool_], offsets: Ints) -> Ints:
+    """How many flags each document has."""
+    running = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(flags, dtype=np.int64)])
+    counts: Ints = running[offsets[1:]] - running[offsets[:-1]]
+    return counts
+
+
+def load_tokens(folder: str) -> Tokens:
+    """Read a folder that `curate render` wrote.
+
+    Raises `CurateError` if it is no such folder, has no manifest, lacks a column, or holds
+    labels that do not match the tokens in length.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise CurateError(f"{folder}: there is no such tokens folder; `curate render` writes one")
+    manifest_path = path / "manifest.json"
+    if not (path / "dataset_info.json").is_file() or not manifest_path.is_file():
+        raise CurateError(
+            f"{folder}: not a tokens folder (it needs dataset_info.json and manifest.json); "
+            "`curate render` writes one"
+        )
+    text = manifest_path.read_bytes()
+    try:
+        manifest = json.loads(text)
+        stop = manifest["stop"]
+        stop_ids = tuple(int(token) for token in stop["ids"])
+        stop_strings = tuple(str(string) for string in stop["strings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CurateError(
+            f"{manifest_path}: expected JSON with stop.ids and stop.strings, got "
+            f"{type(error).__name__}: {error}; render the rows again"
+        ) from error
+    rows = _read_rows(path)
+    digest = hashlib.sha256(text).hexdigest()
+    return Tokens(path, rows, manifest, digest, stop_ids, stop_strings)
+
+
+def _read_rows(folder: Path) -> Rows:
+    import datasets
+
+    try:
+        dataset = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError) as error:
+        raise CurateError(f"{folder}: cannot be read as a dataset: {error}") from error
+    if not isinstance(dataset, datasets.Dataset):
+        raise CurateError(f"{folder}: holds several splits; train on one of the folders inside")
+    missing = {"id", "input_ids", "labels"} - set(dataset.column_names)
+    if missing:
+        raise CurateError(
+            f"{folder}: has no column {', '.join(sorted(missing))}; "
+            f"its columns are {', '.join(dataset.column_names)}"
+        )
+    if "weights" in dataset.column_names:
+        raise CurateError(
+            f"{folder}: has a column 'weights', which this trainer does not read; "
+            "render the rows without weights"
+        )
+    table = dataset.with_format("arrow")[:]
+    ids = tuple(str(row_id) for row_id in table["id"].to_pylist())
+    lengths, input_ids = _flat(folder, table, "input_ids")
+    label_lengths, labels = _flat(folder, table, "labels")
+    unequal = np.flatnonzero(lengths != label_lengths)
+    if len(unequal):
+        first = int(unequal[0])
+        raise CurateError(
+            f"{folder}: {len(unequal)} rows have labels of another length than their tokens; "
+            f"first is row {first} ({ids[first]}): {lengths[first]} tokens, "
+            f"{label_lengths[first]} labels"
+        )
+    return _rows(ids, lengths, input_ids, labels)
+
+
+def _flat(folder: Path, table: Any, name: str) -> tuple[Ints, Ints]:
+    """Lengths and values of a column of lists; a null list is an empty one."""
+    column = table[name].combine_chunks()
+    values = column.flatten()
+    if values.null_count:
+        raise CurateError(f"{folder}: column {name!r} has {values.null_count} nulls among its ids")
+    lengths = column.value_lengths().fill_null(0)
+    return _integers(folder, name, lengths), _integers(folder, name, values)
+
+
+def _integers(folder: Path, name: str, array: Any) -> Ints:
+    values = array.to_numpy(zero_copy_only=False)
+    if len(values) and values.dtype.kind not in "iu":
+        raise CurateError(f"{folder}: column {name!r} holds {array.type}, expected lists of ids")
+    integers: Ints = values.astype(np.int64)
+    return integers

@@ -1,0 +1,132 @@
+"""The end of a run: the chosen epoch becomes the model, is loaded back, and is written up."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from curate.schema import CurateError
+from trainer import checkpoint, curves, model
+from trainer.loss import evaluating
+from trainer.plan import Plan
+from trainer.result import Epoch, Evaluation, Sample, TrainResult
+
+# The saved model, loaded anew, must have the held-out loss its epoch was chosen for, to within
+# this many nats: merging adapters rounds, anything larger means that other weights were saved.
+_SAVED_TOLERANCE = 1e-3
+
+
+def save_chosen(plan: Plan, net: Any, out: Path, epoch: int) -> Any:
+    """Put the chosen epoch at the top of `out` and return it as loaded from there.
+
+    Adapters are merged into the weights; they are also kept, in the folder `adapter`.
+    """
+    kept = checkpoint.epoch_folder(out, epoch)
+    with checkpoint.whole_folder(out / "model") as folder:
+        if plan.config.method == "lora":
+            checkpoint.save_weights(_merged(net, kept), folder)
+        else:
+            shutil.copytree(kept, folder, dirs_exist_ok=True)
+        checkpoint.add_stops(folder, plan.tokens.stop_ids)
+        model.copy_tokenizer(plan.config.model, plan.tokenizer, folder)
+        template = plan.tokens.manifest.get("template")
+        if plan.tokenizer is not None and isinstance(template, str):
+            # The prompt the model was trained on is the one it must be asked with.
+            (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    if plan.config.method == "lora":
+        with checkpoint.whole_folder(out / "adapter") as folder:
+            shutil.copytree(kept, folder, dirs_exist_ok=True)
+    checkpoint.publish(out / "model", out)
+    device = next(net.parameters()).device
+    return model.load(str(out), device)
+
+
+def _merged(net: Any, folder: Path) -> Any:
+    import peft
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "adapter_model.safetensors")
+    peft.set_peft_model_state_dict(net, weights)
+    with evaluating(net):
+        return net.merge_and_unload()
+
+
+def check_saved(out: Path, chosen: Epoch, after: Evaluation | None) -> None:
+    """Refuse to call a run done whose saved weights are not the ones that were chosen."""
+    if chosen.held_out is None or after is None:
+        return
+    if not abs(after.loss - chosen.held_out.loss) <= _SAVED_TOLERANCE:
+        raise CurateError(
+            f"{out}: the saved model has held-out loss {after.loss:.4f}, but epoch "
+            f"{chosen.epoch} had {chosen.held_out.loss:.4f}; use epochs/epoch-{chosen.epoch}"
+        )
+
+
+def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = None) -> None:
+    """Write `train.json`: what was run on what, with which versions, and how it went."""
+    manifest = plan.tokens.manifest
+    libraries = ("torch", "transformers", "peft", "safetensors", "datasets", "numpy")
+    checkpoint.write_json(
+        out / checkpoint.MARKER,
+        {
+            "writer": checkpoint.WRITER,
+            "status": status,
+            "config": dataclasses.asdict(plan.config),
+            "tokens": {
+                "manifest_sha256": plan.tokens.manifest_hash,
+                "tokenizer": manifest.get("tokenizer"),
+                "counts": manifest.get("counts"),
+                "stop": manifest.get("stop"),
+            },
+            "rows": {
+                "train": len(plan.train),
+                "held_out": [plan.tokens.rows.ids[row] for row in plan.held_out.tolist()],
+            },
+            "steps": plan.steps,
+            "versions": {name: version(name) for name in libraries},
+            **(more or {}),
+        },
+    )
+
+
+def stopped(plan: Plan, out: Path, error: CurateError | OSError) -> CurateError:
+    """The error to raise for a run that did not end, after a note of it in `train.json`."""
+    said = error if isinstance(error, CurateError) else CurateError(f"{out}: {error}")
+    # On a full disk the note fails like everything else, and the first error is the one to show.
+    with contextlib.suppress(OSError):
+        describe(plan, out, f"stopped: {said}")
+    return said
+
+
+def write_results(result: TrainResult) -> None:
+    """Samples and the picture; `train.json` follows last, when everything else is there."""
+    out = result.out
+    checkpoint.write_json(out / "samples.json", [_readable(said) for said in result.samples])
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    points = [json.loads(line) for line in lines]
+    measured = [(line.step, line.held_out) for line in result.table if line.held_out is not None]
+    picture = curves.draw(
+        [(point["step"], point["loss"]) for point in points if not point.get("eval")],
+        [(step, held.loss) for step, held in measured],
+        [(step, held.loss_per_example) for step, held in measured],
+        next(line.step for line in result.table if line.epoch == result.epoch),
+    )
+    checkpoint.write_whole(out / "curves.svg", picture)
+
+
+def _readable(sample: Sample) -> dict[str, Any]:
+    """A sample for people: ids only where there is no text."""
+    both = {"before": sample.before, "after": sample.after}
+    if sample.prompt is None:
+        return dataclasses.asdict(sample)
+    return {
+        "id": sample.id,
+        "prompt": sample.prompt,
+        "expected": sample.expected,
+        **{when: {"text": said.text, "stopped": said.stopped} for when, said in both.items()},
+    }

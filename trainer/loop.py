@@ -1,0 +1,255 @@
+"""The training run, read from top to bottom: plan, load, step, evaluate, choose, save."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from curate.schema import CurateError
+from trainer import batches, checkpoint, finish, model, monitor
+from trainer.config import TrainConfig
+from trainer.data import Ints, Rows
+from trainer.dropout import add_residual_dropout
+from trainer.loss import head_is_plain, target_nats
+from trainer.plan import Log, Plan, learning_rate, make_plan
+from trainer.result import Epoch, Evaluation, TrainResult
+from trainer.samples import answers, pair, prompts
+
+if TYPE_CHECKING:
+    import torch
+
+# A line of progress at least every so many seconds, and at the end of each epoch.
+_PROGRESS_SECONDS = 10.0
+
+
+def run(config: TrainConfig, log: Log) -> TrainResult:
+    """Train, choose an epoch, and leave a folder that `from_pretrained` loads."""
+    plan = make_plan(config, log)
+    with deterministic():
+        net, whole = load_model(plan, log)
+        out = checkpoint.start(config.out)
+        try:
+            finish.describe(plan, out, "running")
+            asked = prompts(plan.tokens.rows, plan.held_out, config.samples)
+            before = answers(plan, net, asked)
+            table = train_epochs(plan, net, whole, out, log)
+            chosen, why = monitor.choose(table, config.choose)
+            net = finish.save_chosen(plan, net, out, chosen.epoch)
+            after = held_out_loss(plan, net, whole)
+            finish.check_saved(out, chosen, after)
+            said = pair(plan, asked, before, answers(plan, net, asked))
+            result = TrainResult(
+                out, chosen.epoch, why, tuple(table), table[0].held_out, after, said
+            )
+            finish.write_results(result)
+            finish.describe(plan, out, "done", result.as_dict())
+        except (CurateError, OSError) as error:
+            raise finish.stopped(plan, out, error) from error
+    for line in [*monitor.table_lines(table, chosen.epoch), f"chosen: {why}"]:
+        log(line)
+    return result
+
+
+def load_model(plan: Plan, log: Log) -> tuple[Any, bool]:
+    """The model on its device, and whether its loss needs the whole logits."""
+    import torch
+
+    config = plan.config
+    device = pick_device(config.device)
+    net = model.load(config.model, device)
+    if config.residual_dropout > 0:
+        add_residual_dropout(net, config.residual_dropout)
+    if config.method == "lora":
+        torch.manual_seed(config.seed)
+        net = model.add_adapters(net, config)
+    net.train()
+    log(f"{config.method} on {device}: {model.measure(net)}")
+    return net, not head_is_plain(net, batches.pad(plan.tokens.rows, plan.train[:1]))
+
+
+def train_epochs(plan: Plan, net: Any, whole: bool, out: Path, log: Log) -> list[Epoch]:
+    """The table of epochs; each ends with an evaluation, a checkpoint and a line in it."""
+    config = plan.config
+    optimizer = model.make_optimizer(net, config)
+    kept: list[int] = []
+    with (out / "metrics.jsonl").open("w", encoding="utf-8", buffering=1) as metrics:
+        table = [evaluated(plan, net, whole, 0, None, metrics, log)]
+        for epoch in range(1, config.epochs + 1):
+            loss = train_epoch(plan, net, whole, optimizer, epoch, out, metrics, log)
+            check_weights(net, epoch, out)
+            table.append(evaluated(plan, net, whole, epoch, loss, metrics, log))
+            checkpoint.save(net, checkpoint.epoch_folder(out, epoch))
+            best, _ = monitor.choose(table, config.choose)
+            kept = checkpoint.prune(out, [*kept, epoch], config.keep, best.epoch)
+    return table
+
+
+def train_epoch(
+    plan: Plan,
+    net: Any,
+    whole: bool,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+    out: Path,
+    metrics: TextIO,
+    log: Log,
+) -> float:
+    """One pass over the training rows; returns the mean loss per trained token."""
+    config, rows = plan.config, plan.tokens.rows
+    order = batches.epoch_order(len(plan.train), config.seed, epoch)
+    nats, targets, tokens = 0.0, 0, 0
+    began = shown = time.perf_counter()
+    for index in range(plan.steps_per_epoch):
+        started = time.perf_counter()
+        step = (epoch - 1) * plan.steps_per_epoch + index
+        chosen = batches.step_rows(plan.train, order, config.batch, index)
+        torch_seed(batches.step_seed(config.seed, step))
+        loss, norm = gradients(net, rows, chosen, config, whole)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise not_finite(plan, out, chosen, epoch, step, loss, norm)
+        rate = learning_rate(config, step, plan.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        seen = int(rows.lengths[chosen].sum())
+        trained = int(rows.target_counts[chosen].sum())
+        nats, targets, tokens = nats + loss * trained, targets + trained, tokens + seen
+        now = time.perf_counter()
+        note(
+            metrics,
+            step=step + 1,
+            epoch=epoch,
+            loss=loss,
+            lr=rate,
+            grad_norm=norm,
+            tokens=seen,
+            trained_tokens=trained,
+            seconds=round(now - started, 6),
+        )
+        if now - shown > _PROGRESS_SECONDS or index + 1 == plan.steps_per_epoch:
+            shown = now
+            log(
+                f"epoch {epoch}/{config.epochs} step {step + 1}/{plan.steps} "
+                f"loss {nats / targets:.4f} rate {rate:.3g} gradient {norm:.3g} "
+                f"{tokens / (now - began):,.0f} tokens/s"
+            )
+    return nats / targets
+
+
+def gradients(
+    net: Any, rows: Rows, chosen: Ints, config: TrainConfig, whole: bool
+) -> tuple[float, float]:
+    """Fill the gradients of one optimizer step; its loss in nats per target, and their norm.
+
+    Nats are summed over every padded batch and divided once, by the targets of the whole step:
+    however the rows are cut into batches, each trained token weighs the same.
+    """
+    import torch
+
+    targets = int(rows.target_counts[chosen].sum())
+    net.zero_grad(set_to_none=True)
+    total = 0.0
+    for batch in batches.batches(rows, chosen, config.micro_tokens):
+        nats = target_nats(net, batch, whole=whole).sum() / targets
+        torch.autograd.backward(nats)
+        total += nats.item()
+    trained = [weight for weight in net.parameters() if weight.requires_grad]
+    norm = torch.nn.utils.clip_grad_norm_(trained, config.clip or math.inf)
+    return total, float(norm)
+
+
+def evaluated(
+    plan: Plan, net: Any, whole: bool, epoch: int, loss: float | None, metrics: TextIO, log: Log
+) -> Epoch:
+    """The line of the table for the end of `epoch`, noted and logged; 0 is before training."""
+    started = time.perf_counter()
+    held = held_out_loss(plan, net, whole)
+    line = Epoch(epoch, epoch * plan.steps_per_epoch, loss, held)
+    if held is not None:
+        seconds = round(time.perf_counter() - started, 6)
+        note(
+            metrics,
+            eval=True,
+            step=line.step,
+            epoch=epoch,
+            loss=held.loss,
+            loss_per_example=held.loss_per_example,
+            rows=held.rows,
+            trained_tokens=held.targets,
+            seconds=seconds,
+        )
+        when = f"epoch {epoch}/{plan.config.epochs}" if epoch else "before training"
+        log(f"{when}: held out {held.loss:.4f} a token, {held.loss_per_example:.4f} a row")
+    return line
+
+
+def held_out_loss(plan: Plan, net: Any, whole: bool) -> Evaluation | None:
+    return monitor.evaluate(
+        net, plan.tokens.rows, plan.held_out, plan.config.micro_tokens, whole=whole
+    )
+
+
+def not_finite(
+    plan: Plan, out: Path, chosen: Ints, epoch: int, step: int, loss: float, norm: float
+) -> CurateError:
+    """The error of a step that was not taken."""
+    ids = [plan.tokens.rows.ids[row] for row in chosen[:5].tolist()]
+    more = " ..." if len(chosen) > len(ids) else ""
+    return CurateError(
+        f"step {step + 1} of epoch {epoch}: loss {loss}, gradient norm {norm}, so the update was "
+        f"not made; {checkpoint.last_good(out)}; its rows are {', '.join(ids)}{more}; try a "
+        f"lower learning rate than {plan.config.lr:g}"
+    )
+
+
+def check_weights(net: Any, epoch: int, out: Path) -> None:
+    """Before a checkpoint: the last update of an epoch is seen by no later step."""
+    import torch
+
+    broken = [name for name, weight in net.named_parameters() if not torch.isfinite(weight).all()]
+    if broken:
+        raise CurateError(
+            f"epoch {epoch}: {len(broken)} weights are not finite (first {broken[0]}), so no "
+            f"checkpoint was written; {checkpoint.last_good(out)}; lower the learning rate"
+        )
+
+
+def note(metrics: TextIO, **values: Any) -> None:
+    metrics.write(json.dumps(values) + "\n")
+
+
+def pick_device(wanted: str) -> torch.device:
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise CurateError("device: 'cuda' was asked for, but torch sees no GPU; use 'cpu'")
+    usable = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if usable else "cpu")
+
+
+def torch_seed(seed: int) -> None:
+    import torch
+
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Same input, same bits; the caller's random state and settings are given back."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    # Read by cuBLAS when it starts; without it deterministic mode refuses matrix products.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.random.fork_rng():
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)

@@ -1,0 +1,113 @@
+"""Negative log-likelihood of the trained tokens, in nats, without logits nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from trainer.batches import Batch
+
+if TYPE_CHECKING:
+    import torch
+
+# Logits above this number of values (fp32: 256 MB) are computed in pieces and never all exist.
+CHUNK_VALUES = 1 << 26
+
+
+def target_nats(
+    model: Any, batch: Batch, *, whole: bool, chunk: int = CHUNK_VALUES
+) -> torch.Tensor:
+    """-ln p of each target, float32 [targets], in the order of `batch.targets`.
+
+    The sum over a step's batches divided by the step's number of targets is the loss: equal to
+    `cross_entropy(..., ignore_index=-100)` over the shifted labels of the whole step. Unless
+    `whole`, the output layer runs only where something is trained (see `head_is_plain`).
+    """
+    import torch
+    import torch.nn.functional as F
+
+    device = next(model.parameters()).device
+    ids = torch.from_numpy(batch.input_ids).to(device)
+    at = torch.from_numpy(batch.at).to(device)
+    targets = torch.from_numpy(batch.targets).to(device)
+    if whole:
+        # No 2-D mask and no positions: padding is on the right, and a mask of ones would only
+        # make the model build what causal attention gives anyway.
+        logits = model(input_ids=ids, use_cache=False).logits
+        picked = logits.flatten(0, 1).index_select(0, at)
+        return F.cross_entropy(picked.float(), targets, reduction="none")
+    states = _hidden_states(model, ids).flatten(0, 1).index_select(0, at)
+    head = _plain(model).get_output_embeddings()
+    return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
+
+
+def _chunked(head: Any, states: torch.Tensor, targets: torch.Tensor, rows: int) -> torch.Tensor:
+    """Cross entropy of `head(states)`, `rows` targets at a time.
+
+    With more than one piece the logits of each are computed again in the backward pass: one
+    more product with the output matrix in exchange for never holding targets x vocabulary.
+    """
+    import torch
+    import torch.nn.functional as F
+    from torch.utils.checkpoint import checkpoint
+
+    def nats(states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(head(states).float(), targets, reduction="none")
+
+    if len(targets) <= rows:
+        return nats(states, targets)
+    pieces = [
+        checkpoint(
+            nats,
+            states[start : start + rows],
+            targets[start : start + rows],
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for start in range(0, len(targets), rows)
+    ]
+    return torch.cat(pieces)
+
+
+def head_is_plain(model: Any, batch: Batch) -> bool:
+    """Whether the model's logits are its output layer applied to its last hidden states.
+
+    Some architectures scale or cap logits after that layer. Instead of a list of names, the
+    model itself is asked: both ways must give the same logits on a few real tokens.
+    """
+    import torch
+
+    plain = _plain(model)
+    head = plain.get_output_embeddings()
+    if head is None or plain.base_model is plain:
+        return False
+    with evaluating(model):
+        ids = torch.from_numpy(batch.input_ids[:1, :16]).to(next(model.parameters()).device)
+        states = _hidden_states(model, ids)
+        expected = model(input_ids=ids, use_cache=False).logits
+        return states is not None and bool(torch.equal(head(states), expected))
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """No dropout and no gradients inside; the model's mode is given back after."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _plain(model: Any) -> Any:
+    """The Hugging Face model under the adapters, if there are any."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _hidden_states(model: Any, ids: torch.Tensor) -> Any:
+    outputs = _plain(model).base_model(input_ids=ids, use_cache=False)
+    return getattr(outputs, "last_hidden_state", None)

@@ -1,0 +1,92 @@
+"""What is known before any weight is loaded: rows, sides, steps, and that all of it fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+from trainer import batches, checkpoint, data, gate, model
+from trainer.config import TrainConfig
+from trainer.presets import PRESETS
+
+Log = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The rows of each side, as row numbers, and what the model can take."""
+
+    config: TrainConfig
+    tokens: data.Tokens
+    train: data.Ints
+    held_out: data.Ints
+    limits: gate.Limits
+    tokenizer: Any
+    decode: gate.Decode | None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.train) / self.config.batch)
+
+    @property
+    def steps(self) -> int:
+        return self.config.epochs * self.steps_per_epoch
+
+
+def make_plan(config: TrainConfig, log: Log) -> Plan:
+    """Read the rows and the model's configuration, and refuse what cannot be trained."""
+    checkpoint.check_place(config.out, config.force, (config.tokens, config.model))
+    model.check_source(config.model)
+    tokens = data.load_tokens(config.tokens)
+    limits = model.read_limits(config.model)
+    tokenizer = model.read_tokenizer(config.model)
+    decode = model.decoder(tokenizer)
+    passed = gate.check(tokens, limits, config.allow, decode)
+    train, held_out = batches.split(tokens.rows, passed.usable, config.held_out, config.seed)
+    plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode)
+    for line in _announcement(plan, passed):
+        log(line)
+    return plan
+
+
+def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
+    config, rows = plan.config, plan.tokens.rows
+    preset = PRESETS[str(config.preset)]
+    lines = [f"preset {config.preset}: {preset.says} ({preset.source})"]
+    for reason, count in passed.allowed.items():
+        effect = "left out" if reason in gate.LEFT_OUT else "trained all the same"
+        lines.append(f"gate: {reason}: {count} rows {effect}, as allowed")
+    lines.append(
+        f"{len(plan.train):,} rows to train ({int(rows.lengths[plan.train].sum()):,} tokens, "
+        f"{int(rows.target_counts[plan.train].sum()):,} of them trained), "
+        f"{len(plan.held_out):,} held out"
+    )
+    lines.append(
+        f"{plan.steps:,} steps: {config.epochs} epochs of {plan.steps_per_epoch}, "
+        f"{config.batch} examples a step, {config.schedule} rate from {config.lr:g} "
+        f"after {warmup_steps(config, plan.steps)} warm-up steps"
+    )
+    return lines
+
+
+def warmup_steps(config: TrainConfig, steps: int) -> int:
+    """Any warm-up at all is at least one step."""
+    return math.ceil(config.warmup * steps)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """The rate of step `step`, counted from 0.
+
+    It rises in equal parts over the warm-up, and no step has rate 0: the first one takes
+    1/(n+1) of the peak, and the decay would reach the floor one step after the last.
+    """
+    rising = warmup_steps(config, steps)
+    if step < rising:
+        return config.lr * (step + 1) / (rising + 1)
+    done = (step - rising) / (steps - rising)
+    if config.schedule == "constant":
+        return config.lr
+    left = 1 - done if config.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return config.lr * (config.floor + (1 - config.floor) * left)

@@ -1,0 +1,78 @@
+"""What a training run hands back."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Held-out loss in nats: over all `targets` tokens, and as the mean of the rows' means."""
+
+    loss: float
+    loss_per_example: float
+    rows: int
+    targets: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One line of the table: epoch 0 is the model before training."""
+
+    epoch: int
+    step: int
+    train_loss: float | None
+    held_out: Evaluation | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A greedy answer; `stopped` tells whether it ended with a stop or ran into the limit."""
+
+    text: str | None
+    ids: tuple[int, ...]
+    stopped: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A held-out prompt, the row's own answer, and the model's before and after training.
+
+    Texts are None where the model has no tokenizer beside it; the ids are always there.
+    """
+
+    id: str
+    prompt: str | None
+    prompt_ids: tuple[int, ...]
+    expected: str | None
+    before: Answer
+    after: Answer
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """The chosen epoch and why, the table of all epochs, and where the model lies.
+
+    `before` and `after` are held-out losses of the base and of the saved model, None without
+    held-out rows.
+    """
+
+    out: Path
+    epoch: int
+    why: str
+    table: tuple[Epoch, ...]
+    before: Evaluation | None
+    after: Evaluation | None
+    samples: tuple[Sample, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the samples, which have a file of their own."""
+        return {
+            "chosen_epoch": self.epoch,
+            "why": self.why,
+            "table": [dataclasses.asdict(line) for line in self.table],
+            "before": None if self.before is None else dataclasses.asdict(self.before),
+            "after": None if self.after is None else dataclasses.asdict(self.after),
+        }
