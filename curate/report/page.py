@@ -155,7 +155,7 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "number": lambda value: f"{value:,.4g}",
         "words": lambda value: f"{value:,.0f}",
-        "seconds": lambda value: f"{value:,.2f} s",
+        "seconds": lambda value: f"{value:,.2f}\N{NO-BREAK SPACE}s",
         "width": lambda value: f"{100 * value:.2f}%",
         "visible": visible,
     }
