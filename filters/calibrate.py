@@ -1,0 +1,143 @@
+"""Take length out of a score, so that the best rows are not just the longest.
+
+r_cal = r - E[r given length], after Huang et al. 2024 (arXiv 2409.17407).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from curate.schema import CurateError
+from filters.length_stats import Floats, Ints, average_ranks, log_length
+
+Method = Literal["none", "lwr", "bin", "rank"]
+METHODS: tuple[Method, ...] = ("none", "lwr", "bin", "rank")
+
+SPAN = 0.3  # lwr: share of the rows that a local line is fitted to
+NARROWEST = float(np.log(1.1))  # lwr: but never closer than 10 % of a length
+ANCHORS = 200  # lwr: places where a line is fitted; interpolated between
+BIN_ROWS, MOST_BINS = 50, 20  # bin, rank: rows per bin at least, bins at most
+OWN_GROUP = 100  # rows from which a group is calibrated by itself
+
+
+def calibrate_scores(
+    score: ArrayLike,
+    length: ArrayLike,
+    group: ArrayLike | None = None,
+    method: Method = "lwr",
+    *,
+    own_group: int = OWN_GROUP,
+) -> Floats:
+    """Scores (n,) with what length explains removed; NaN stays NaN and influences nothing.
+
+    `length` (n,) is in any unit, `group` (n,) are whole numbers: groups of `own_group` scored
+    rows and more are calibrated by themselves, all others together. The order of the rows
+    changes nothing, and rows of one group and one length keep their order.
+
+    - `lwr` subtracts a locally weighted linear regression on log(1 + l): tricube weights over
+      the nearest 30 % of the rows, fitted at up to 200 lengths and interpolated between them.
+    - `bin` subtracts the mean of the row's quantile bin of length.
+    - `rank` is the percentile rank inside that bin, 0..1 (ties share one, 0.5 is the middle).
+    - `none` returns the scores.
+
+    >>> calibrate_scores([1.0, 3.0, 2.0, 4.0], [10, 10, 20, 20], method="rank").tolist()
+    [0.25, 0.25, 0.75, 0.75]
+    """
+    if method not in METHODS:
+        raise CurateError(f"calibrate is {method!r}; expected {', '.join(METHODS)}")
+    scores = np.array(score, dtype=np.float64)
+    lengths = np.asarray(length, dtype=np.int64)
+    scores[~np.isfinite(scores)] = np.nan
+    if method == "none":
+        return scores
+    groups = np.zeros(len(scores), dtype=np.int64) if group is None else np.asarray(group)
+    calibrated = np.full(len(scores), np.nan)
+    for rows in _fitted_together(scores, lengths, groups, own_group):
+        calibrated[rows] = _CALIBRATE[method](scores[rows], lengths[rows])
+    return calibrated
+
+
+def length_bins(length: ArrayLike, bins: int) -> Ints:
+    """A bin number per row: quantile bins of equal size, rows of one length always together.
+
+    >>> length_bins([1, 1, 1, 50, 60, 70], 3).tolist()
+    [0, 0, 0, 1, 2, 2]
+    """
+    lengths = np.asarray(length, dtype=np.int64)
+    _, positions, counts = np.unique(lengths, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts + 1) / 2  # mean rank, from 0
+    numbers = np.floor(bins * middle / max(len(lengths), 1)).astype(np.int64)
+    found: Ints = np.unique(numbers, return_inverse=True)[1][positions]
+    return found
+
+
+def _fitted_together(
+    scores: Floats, lengths: Ints, groups: NDArray[np.int64], own_group: int
+) -> Iterator[Ints]:
+    """Positions of the rows of each fit, in an order that the input's order does not change."""
+    known = np.flatnonzero(~np.isnan(scores))
+    if not known.size:
+        return
+    _, codes, counts = np.unique(groups[known], return_inverse=True, return_counts=True)
+    fit = np.where(counts >= own_group, np.arange(len(counts)), len(counts))[codes]
+    order = np.lexsort((scores[known], lengths[known], fit))
+    ends = np.flatnonzero(np.diff(fit[order])) + 1
+    yield from np.split(known[order], ends)
+
+
+def _lwr(scores: Floats, lengths: Ints) -> Floats:
+    if scores.min() == scores.max():
+        return np.zeros(len(scores))
+    values, positions, counts = np.unique(lengths, return_inverse=True, return_counts=True)
+    means = np.bincount(positions, scores) / counts
+    at = log_length(values)
+    anchors = np.unique(np.quantile(at.repeat(counts), np.linspace(0, 1, ANCHORS)))
+    expected = np.interp(at, anchors, _local_lines(anchors, at, means, counts))
+    calibrated: Floats = scores - expected[positions]
+    return calibrated
+
+
+def _local_lines(anchors: Floats, at: Floats, means: Floats, counts: Ints) -> Floats:
+    """The local line's value at each anchor (a,), from a mean and a count per length (u,)."""
+    far = np.abs(at[None, :] - anchors[:, None])
+    nearest = np.argsort(far, axis=1, kind="stable")
+    reached = np.cumsum(counts[nearest], axis=1) >= SPAN * counts.sum()
+    last = nearest[np.arange(len(anchors)), reached.argmax(axis=1)]
+    # A little past the last row of the span: at its very edge a weight would be zero.
+    width = np.maximum(far[np.arange(len(anchors)), last] * 1.000001, NARROWEST)
+    weights = counts * np.maximum(1.0 - (far / width[:, None]) ** 3, 0.0) ** 3
+    total = weights.sum(axis=1)
+    offset = at[None, :] - (weights @ at / total)[:, None]
+    mean = weights @ means / total
+    square = (weights * offset**2).sum(axis=1)
+    slope = (weights * offset) @ means / np.where(square > 1e-12 * total, square, np.inf)
+    lines: Floats = mean + slope * (anchors - weights @ at / total)
+    return lines
+
+
+def _bin(scores: Floats, lengths: Ints) -> Floats:
+    if scores.min() == scores.max():
+        return np.zeros(len(scores))
+    bins = length_bins(lengths, _bins_for(len(scores)))
+    calibrated: Floats = scores - (np.bincount(bins, scores) / np.bincount(bins))[bins]
+    return calibrated
+
+
+def _rank(scores: Floats, lengths: Ints) -> Floats:
+    bins = length_bins(lengths, _bins_for(len(scores)))
+    order = np.argsort(bins, kind="stable")
+    ranked = np.empty(len(scores))
+    for rows in np.split(order, np.cumsum(np.bincount(bins))[:-1]):  # at most 20 turns
+        ranked[rows] = (average_ranks(scores[rows]) - 0.5) / len(rows)
+    return ranked
+
+
+def _bins_for(rows: int) -> int:
+    return max(1, min(MOST_BINS, rows // BIN_ROWS))
+
+
+_CALIBRATE = {"lwr": _lwr, "bin": _bin, "rank": _rank}

@@ -1,0 +1,168 @@
+"""The numbers about a set's lengths, and what follows from them in plain words.
+
+The thresholds are those of published sets: Alpaca, Dolly and LIMA pass, the 1,000 longest
+answers of Alpaca are flagged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+WARN_C10, FLAG_C10 = 0.20, 0.35
+NARROW_SPREAD = 0.45  # sd of log(1 + l)
+BLIND_ETA2 = 0.02  # adjusted eta^2: below, and inside the null's 95 %, length ignores the task
+FEW_FOR_ETA2 = 200  # with fewer rows "inside the null" says nothing
+FEW_ROWS = 20  # with fewer rows no share means anything
+WALL_SHARE, WALL_ROWS = 0.01, 5
+
+Verdict = Literal["pass", "warn", "flag"]
+
+# Every reason a verdict can have, with one sentence for the docs and the report.
+REASONS = {
+    "concentrated": f"more than {WARN_C10:.0%} of the rows lie within 10 % of one length",
+    "narrow": f"the spread of log(1 + length) is below {NARROW_SPREAD}",
+    "task_blind": "the kind of request says no more about the length than chance does",
+    "wall": f"{WALL_SHARE:.0%} of the rows or more stop in mid-sentence at one length",
+}
+
+
+@dataclass(frozen=True)
+class GroupLengths:
+    """The lengths of one kind of request."""
+
+    group: str
+    rows: int
+    quantiles: dict[str, int]
+    concentration: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Every number about the lengths of a set, and what follows from them.
+
+    `concentration` (C10) is the largest share of rows within 10 % of one length,
+    `concentration_at` that length, `concentration_floor` the least that these lengths allow.
+    `spread` and `spread_within` are the standard deviation of log(1 + length) overall and within
+    groups; `eta2` is the share of its variance that the kind of request explains, `eta2_null`
+    and `eta2_null95` the mean and 95 % quantile under random assignment, `eta2_adjusted` what is
+    left of it after chance. `wall` is the share of rows that stop unfinished at `wall_at`. The
+    score correlations are Spearman's, overall and within groups. None: not measurable here.
+    """
+
+    unit: str
+    rows: int
+    mean: float
+    maximum: int
+    quantiles: dict[str, int]
+    concentration: float
+    concentration_at: int
+    concentration_floor: float
+    spread: float
+    spread_within: float
+    eta2: float | None = None
+    eta2_null: float | None = None
+    eta2_null95: float | None = None
+    eta2_adjusted: float | None = None
+    wall: float | None = None
+    wall_at: int | None = None
+    score_correlation: float | None = None
+    score_correlation_within: float | None = None
+    groups: tuple[GroupLengths, ...] = field(default=(), repr=False)
+    verdict: Verdict = "pass"
+    reasons: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and dicts, ready for JSON."""
+        plain = dataclasses.asdict(self)
+        for name in ("groups", "reasons", "sentences"):
+            plain[name] = list(plain[name])
+        return plain
+
+
+def judged(found: Diagnosis) -> Diagnosis:
+    """The diagnosis with its verdict, reasons and sentences.
+
+    Flagged: concentration above 0.35, or a wall, or two weaker signs that agree. One weak sign
+    only warns: a set of mathematics, say, is narrow for good reason. Under 20 rows: pass.
+    """
+    if not found.rows:
+        return dataclasses.replace(found, sentences=("There are no responses to measure.",))
+    if found.rows < FEW_ROWS:
+        few = f"{found.rows} responses are too few to judge their lengths."
+        return dataclasses.replace(found, sentences=(few,))
+    signs: list[tuple[str, str]] = []
+    if found.concentration > WARN_C10:
+        signs.append(("concentrated", _concentrated(found)))
+    if found.spread < NARROW_SPREAD:
+        signs.append(("narrow", _narrow(found)))
+    if _ignores_task(found):
+        signs.append(("task_blind", _blind(found)))
+    if _is_wall(found):
+        signs.append(("wall", _walled(found)))
+    strong = found.concentration > FLAG_C10 or _is_wall(found)
+    verdict: Verdict = "flag" if strong or len(signs) > 1 else "warn" if signs else "pass"
+    return dataclasses.replace(
+        found,
+        verdict=verdict,
+        reasons=tuple(slug for slug, _ in signs),
+        sentences=tuple(said for _, said in signs) or (_fine(found),),
+    )
+
+
+def _ignores_task(found: Diagnosis) -> bool:
+    if found.eta2 is None or found.eta2_null95 is None or found.eta2_adjusted is None:
+        return False
+    inside = found.eta2 <= found.eta2_null95 and found.eta2_adjusted < BLIND_ETA2
+    return inside and found.rows >= FEW_FOR_ETA2
+
+
+def _is_wall(found: Diagnosis) -> bool:
+    share = found.wall or 0.0
+    return share >= WALL_SHARE and round(share * found.rows) >= WALL_ROWS
+
+
+def _percent(share: float | None, digits: int = 0) -> str:
+    return f"{100 * (share or 0.0):.{digits}f} %"
+
+
+def _concentrated(found: Diagnosis) -> str:
+    strong = found.concentration > FLAG_C10
+    follows = "stops there whatever the task" if strong else "leans to that length"
+    return (
+        f"{_percent(found.concentration)} of the responses lie within 10 % of"
+        f" {found.concentration_at:,} {found.unit}: a model trained on this {follows}."
+    )
+
+
+def _narrow(found: Diagnosis) -> str:
+    low, high = found.quantiles["0.1"], found.quantiles["0.9"]
+    return (
+        f"Eight of ten responses have {low:,} to {high:,} {found.unit} (spread"
+        f" {found.spread:.2f} on the log scale; varied sets have about 1.2)."
+    )
+
+
+def _blind(found: Diagnosis) -> str:
+    return (
+        f"The kind of request explains {_percent(found.eta2, 1)} of the variation in length, no"
+        f" more than chance does ({_percent(found.eta2_null, 1)})."
+    )
+
+
+def _walled(found: Diagnosis) -> str:
+    return (
+        f"{_percent(found.wall, 1)} of the responses stop in mid-sentence at {found.wall_at:,}"
+        f" {found.unit}: they were cut off at a limit."
+    )
+
+
+def _fine(found: Diagnosis) -> str:
+    middle = found.quantiles["0.5"]
+    return (
+        f"Lengths are varied: the median is {middle:,} {found.unit}, and at most"
+        f" {_percent(found.concentration)} of the responses lie within 10 % of one length."
+    )

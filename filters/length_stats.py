@@ -1,0 +1,173 @@
+"""What a set of lengths looks like: concentration, spread, dependence on the task, distance.
+
+Windows are decided in integers (10 l >= 9 m and 10 l <= 11 m): 0.9 and 1.1 in floating point
+move the edges.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+SHORTEST_CENTRE = 10  # windows are centred on 10 units or more: below, +-10 % is one value
+
+
+class Windows(NamedTuple):
+    """The +-10 % windows that matter: one per length present from 9 units up.
+
+    Window i holds the values `first + i` up to, not including, `ends[i]`. Every other window
+    holds a subset of one of these, so the densest is among them.
+    """
+
+    values: Ints  # the lengths present, ascending
+    counts: Ints  # rows of each
+    first: int  # index of the first value that any window can hold
+    ends: Ints
+
+
+class Concentration(NamedTuple):
+    """The densest window: its share of all rows, its centre, its rows."""
+
+    share: float
+    at: int
+    rows: int
+
+
+class Floor(NamedTuple):
+    """What no set of these lengths can go below: `share` = long rows' share over `windows`."""
+
+    share: float
+    windows: int
+
+
+def log_length(lengths: Ints) -> Floats:
+    """log(1 + l): the scale on which answers are compared, with 0 for an empty one."""
+    return np.log1p(lengths.astype(np.float64))
+
+
+def windows_of(lengths: Ints) -> Windows:
+    """All windows of `lengths` (n,) that can be the densest."""
+    values, counts = np.unique(lengths, return_counts=True)
+    first = int(np.searchsorted(values, 9))
+    centres = 10 * values[first:] // 9  # the largest centre whose window starts at the value
+    ends = np.searchsorted(values, 11 * centres // 10, side="right")
+    return Windows(values, counts.astype(np.int64), first, ends.astype(np.int64))
+
+
+def window_rows(windows: Windows) -> Ints:
+    """How many rows each window holds."""
+    total = np.concatenate([[0], np.cumsum(windows.counts)])
+    held: Ints = total[windows.ends] - total[windows.first : -1]
+    return held
+
+
+def centre(windows: Windows, index: int) -> int:
+    """The smallest m whose window holds exactly the rows of this one."""
+    longest = int(windows.values[windows.ends[index] - 1])
+    return max(SHORTEST_CENTRE, -(-10 * longest // 11))
+
+
+def concentration(lengths: Ints) -> Concentration:
+    """C10: the largest share of rows within 10 % of one length m, over all integers m >= 10.
+
+    >>> concentration(np.array([100, 105, 400, 3]))
+    Concentration(share=0.5, at=96, rows=2)
+    """
+    windows = windows_of(lengths)
+    held = window_rows(windows)
+    if not held.size:
+        return Concentration(0.0, 0, 0)
+    densest = int(held.argmax())
+    rows = int(held[densest])
+    return Concentration(rows / len(lengths), centre(windows, densest), rows)
+
+
+def concentration_floor(lengths: Ints) -> Floor:
+    """A lower bound of C10 by the pigeonhole principle.
+
+    The rows of 9 units and more are covered greedily, from the shortest, by K windows; the
+    fullest of K windows holds at least a K-th of them.
+    """
+    present = np.unique(lengths[lengths >= 9])
+    cover, at = 0, 0
+    while at < len(present):  # one turn per window: about ln(longest / shortest) / 0.2 of them
+        last = 11 * (10 * int(present[at]) // 9) // 10
+        at = int(np.searchsorted(present, last, side="right"))
+        cover += 1
+    if not cover:
+        return Floor(0.0, 0)
+    return Floor(float((lengths >= 9).mean()) / cover, cover)
+
+
+def eta_squared(values: Floats, codes: Ints) -> float:
+    """Var(E[value given group]) / Var(value): the share of variance that the groups explain.
+
+    `codes` (n,) are group numbers 0..k-1. 0 when all values are equal.
+    """
+    centred = values - values.mean()
+    total = float(centred @ centred)
+    if total <= 0.0:
+        return 0.0
+    sizes = np.bincount(codes)
+    sums = np.bincount(codes, centred)
+    return float((sums**2 / np.maximum(sizes, 1)).sum()) / total
+
+
+def permutation_null(values: Floats, codes: Ints, permutations: int, seed: int) -> Floats:
+    """eta^2 of `permutations` random assignments of the same values to the same groups.
+
+    Rows are put in a fixed order first, so the input's order changes nothing.
+    """
+    order = np.lexsort((values, codes))
+    values, codes = values[order], codes[order]
+    rng = np.random.default_rng(seed)
+    # Each shuffle needs the whole column: a loop of a few hundred turns over NumPy calls.
+    return np.array([eta_squared(rng.permutation(values), codes) for _ in range(permutations)])
+
+
+def kolmogorov_smirnov(one: Floats, other: Floats) -> float:
+    """The largest gap between two empirical distribution functions, 0..1."""
+    below_one, below_other, _ = _both_distributions(one, other)
+    return float(np.abs(below_one - below_other).max())
+
+
+def wasserstein(one: Floats, other: Floats) -> float:
+    """W1: the area between two empirical distribution functions, in units of the values."""
+    below_one, below_other, points = _both_distributions(one, other)
+    return float((np.abs(below_one - below_other)[:-1] * np.diff(points)).sum())
+
+
+def _both_distributions(one: Floats, other: Floats) -> tuple[Floats, Floats, Floats]:
+    points = np.unique(np.concatenate([one, other]))
+    return (
+        np.searchsorted(np.sort(one), points, side="right") / len(one),
+        np.searchsorted(np.sort(other), points, side="right") / len(other),
+        points,
+    )
+
+
+def average_ranks(values: NDArray[Any]) -> Floats:
+    """Ranks from 1, ties sharing their mean rank.
+
+    >>> average_ranks(np.array([3.0, 1.0, 3.0])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[positions]
+    return ranks
+
+
+def spearman(one: NDArray[Any], other: NDArray[Any]) -> float | None:
+    """Rank correlation, ties by mean rank; None when one side is constant or has < 3 rows."""
+    if len(one) < 3:
+        return None
+    first, second = average_ranks(one), average_ranks(other)
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / scale if scale > 0.0 else None
