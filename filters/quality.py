@@ -7,7 +7,7 @@ checked by reading what it drops. Rules for web pages (Gopher, C4, FineWeb) are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -173,9 +173,9 @@ class Quality:
         return verdicts(kept, judged["reason"], judged["share"], evidence=evidence)
 
 
-def _first(columns: object) -> pl.Expr:
+def _first(columns: Iterable[pl.Expr]) -> pl.Expr:
     """The first value that is not null; null without any column."""
-    named = list(columns)  # type: ignore[call-overload]
+    named = list(columns)
     return pl.coalesce(named) if named else pl.lit(None, dtype=pl.String)
 
 

@@ -42,10 +42,18 @@ def records(*conversations: list[dict[str, Any]], tools: str | None = None) -> p
 
 def fired(*conversation: dict[str, Any], tools: str | None = None) -> list[str]:
     """Every reason that fires on one conversation, whatever it does by default."""
-    frame = Quality().measure(records(list(conversation), tools=tools))
-    slugs = [slug for slug in REASONS if frame[slug].item() is not None]
+    return reasons(Quality().measure(records(list(conversation), tools=tools)))[0]
+
+
+def reasons(measures: pl.DataFrame) -> list[list[str]]:
+    """The reasons that fired on each row, with the default limit of repetition."""
     return [
-        slug for slug in slugs if slug != "repetition" or frame["repetition_share"].item() > 0.8
+        [
+            slug
+            for slug in REASONS
+            if row[slug] is not None and (slug != "repetition" or row["repetition_share"] > 0.8)
+        ]
+        for row in measures.iter_rows(named=True)
     ]
 
 
@@ -227,20 +235,22 @@ SPARED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("slug", "prompt", "response"),
-    [(slug, *pair) for slug, pairs in FIRES.items() for pair in pairs],
-)
-def test_the_rule_fires(slug: str, prompt: str, response: str) -> None:
-    assert slug in fired(user(prompt), said(response))
+def on_pairs(pairs: list[tuple[str, str]]) -> list[list[str]]:
+    """Every reason that fires on each pair, measured in one go."""
+    frame = Quality().measure(records(*([user(prompt), said(answer)] for prompt, answer in pairs)))
+    return reasons(frame)
 
 
-@pytest.mark.parametrize(
-    ("slug", "prompt", "response"),
-    [(slug, *pair) for slug, pairs in SPARED.items() for pair in pairs],
-)
-def test_the_rule_leaves_the_near_miss_alone(slug: str, prompt: str, response: str) -> None:
-    assert slug not in fired(user(prompt), said(response))
+@pytest.mark.parametrize("slug", FIRES)
+def test_the_rule_fires(slug: str) -> None:
+    for pair, slugs in zip(FIRES[slug], on_pairs(FIRES[slug]), strict=True):
+        assert slug in slugs, pair
+
+
+@pytest.mark.parametrize("slug", SPARED)
+def test_the_rule_leaves_the_near_miss_alone(slug: str) -> None:
+    for pair, slugs in zip(SPARED[slug], on_pairs(SPARED[slug]), strict=True):
+        assert slug not in slugs, pair
 
 
 def test_every_reason_has_a_row_that_it_fires_on() -> None:
@@ -364,7 +374,7 @@ def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:
     pairs = [pair for pairs in [*FIRES.values(), *SPARED.values()] for pair in pairs]
     rows = conversation(*pairs)
     whole = Quality().measure(rows)
-    parts = [Quality().measure(rows[start : start + 7]) for start in range(0, rows.height, 7)]
+    parts = [Quality().measure(rows[start : start + 30]) for start in range(0, rows.height, 30)]
     assert pl.concat(parts).equals(whole)
 
 

