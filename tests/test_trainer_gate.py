@@ -17,7 +17,7 @@ def tokens(*rows: tuple[list[int], list[int]], **fields: Any) -> Tokens:
     names = [f"id-{number}" for number in range(len(rows))]
     made = make_rows(names, [row[0] for row in rows], [row[1] for row in rows])
     stops = {"stop_ids": (2,), "stop_strings": (), **fields}
-    return Tokens(Path("TOKENS"), made, {}, "", **stops)
+    return Tokens(Path("TOKENS"), made, **{"manifest": {}, "manifest_hash": "", **stops})
 
 
 def refusal(*rows: tuple[list[int], list[int]], **fields: Any) -> str:
@@ -132,6 +132,31 @@ def test_allowing_one_reason_allows_no_other():
         check(tokens(GOOD, masked, unstopped), LIMITS, ("no-targets",))
     assert "no-stop" in str(refused.value)
     assert "no-targets" not in str(refused.value)
+
+
+RENDERED = {"special": {"bos_token": "<s>", "eos_token": "</s>"}, "eos_ids": [2]}
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "said"),
+    [
+        ({"<s>": 1, "<|end|>": 2}, "eos_token '</s>' is no token of the model's"),
+        ({"<s>": 1, "</s>": 5}, "eos_token '</s>' is 5 in the model's, [2] in the rows"),
+    ],
+)
+def test_another_tokenizer_than_that_of_the_rows_is_refused(vocabulary: dict[str, int], said: str):
+    made = tokens(GOOD, manifest={"tokenizer": RENDERED})
+    with pytest.raises(CurateError) as refused:
+        check(made, LIMITS, (), None, vocabulary.get)
+    assert "tokenizer: the model's tokenizer has other special tokens" in str(refused.value)
+    assert said in str(refused.value)
+    assert check(made, LIMITS, ("tokenizer",), None, vocabulary.get).allowed == {"tokenizer": 1}
+
+
+def test_the_tokenizer_of_the_rows_passes():
+    made = tokens(GOOD, manifest={"tokenizer": RENDERED})
+    assert len(check(made, LIMITS, (), None, {"<s>": 1, "</s>": 2}.get).usable) == 1
+    assert len(check(made, LIMITS, (), None, None).usable) == 1
 
 
 def test_a_long_list_of_rows_is_cut_with_its_count():

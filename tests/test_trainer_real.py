@@ -53,7 +53,7 @@ def test_a_real_model_learns_from_real_rows_and_generates(
     base = test_data / "models" / "stories260k-hf"
     rows = short_rows(test_data / "raw" / "gpteacher_roleplay.json", base, count=16, longest=280)
     assert len(rows) == 16
-    tokens = write_tokens(tmp_path / "tokens", rows, template=TEMPLATE)
+    tokens = write_tokens(tmp_path / "tokens", rows, template={"source": TEMPLATE})
     run = trainer.train(
         TrainConfig(
             tokens=tokens,

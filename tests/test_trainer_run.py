@@ -22,6 +22,13 @@ from trainer import TrainConfig, TrainResult
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
 
 TEMPLATE = "{% for message in messages %}{{ message.content }} {% endfor %}"
+TEMPLATES = {
+    "name": "toy",
+    "origin": "test",
+    "hash": "2",
+    "source": TEMPLATE,
+    "tool_use": "{{ 1 }}",
+}
 EPOCHS, BATCH = 6, 8
 
 
@@ -30,7 +37,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("sources")
     model = write_model(folder / "base")
     write_tokenizer(folder / "base")
-    tokens = write_tokens(folder / "tokens", reversed_pairs(40), template=TEMPLATE)
+    tokens = write_tokens(folder / "tokens", reversed_pairs(40), template=TEMPLATES)
     return {"tokens": tokens, "model": model}
 
 
@@ -119,6 +126,7 @@ def test_the_run_is_described_with_its_config_and_the_hash_of_its_rows(
     assert described["chosen_epoch"] == done.epoch
     manifest = Path(sources["tokens"]) / "manifest.json"
     assert described["tokens"]["manifest_sha256"] == sha256(manifest)
+    assert described["tokens"]["template"] == {"name": "toy", "origin": "test", "hash": "2"}
     assert len(described["rows"]["held_out"]) == 4
     assert {"torch", "transformers", "peft"} <= set(described["versions"])
 
@@ -129,7 +137,7 @@ def test_the_tokenizer_lies_beside_the_model_with_the_template_it_was_trained_on
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(done.out)
-    assert tokenizer.chat_template == TEMPLATE
+    assert tokenizer.chat_template == {"default": TEMPLATE, "tool_use": "{{ 1 }}"}
     assert tokenizer.convert_tokens_to_ids("w9") == 9
 
 

@@ -37,7 +37,7 @@ def write_tokens(folder: Path, rows: Sequence[Row], **manifest: Any) -> str:
     datasets.Dataset.from_dict(columns).save_to_disk(str(folder))
     content = {
         "stop": {"ids": [STOP], "strings": []},
-        "template": "{{ messages }}",
+        "template": {"name": "toy", "origin": "test", "hash": "1" * 64, "source": "{{ messages }}"},
         "tokenizer": {"name": "toy", "hash": "0" * 64},
         "counts": {"rows": len(rows)},
         **manifest,

@@ -34,16 +34,30 @@ def save_chosen(plan: Plan, net: Any, out: Path, epoch: int) -> Any:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
         checkpoint.add_stops(folder, plan.tokens.stop_ids)
         model.copy_tokenizer(plan.config.model, plan.tokenizer, folder)
-        template = plan.tokens.manifest.get("template")
-        if plan.tokenizer is not None and isinstance(template, str):
-            # The prompt the model was trained on is the one it must be asked with.
-            (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+        if plan.tokenizer is not None:
+            _write_templates(plan.tokens.manifest, folder)
     if plan.config.method == "lora":
         with checkpoint.whole_folder(out / "adapter") as folder:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
     checkpoint.publish(out / "model", out)
     device = next(net.parameters()).device
     return model.load(str(out), device)
+
+
+def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
+    """Give the tokenizer the templates the rows were rendered with.
+
+    The prompt that a model was trained on is the one it must be asked with.
+    """
+    template = manifest.get("template")
+    if not isinstance(template, dict):
+        return
+    if template.get("source"):
+        (folder / "chat_template.jinja").write_text(template["source"], encoding="utf-8")
+    if template.get("tool_use"):
+        named = folder / "additional_chat_templates"
+        named.mkdir()
+        (named / "tool_use.jinja").write_text(template["tool_use"], encoding="utf-8")
 
 
 def _merged(net: Any, folder: Path) -> Any:
@@ -80,6 +94,7 @@ def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = N
             "tokens": {
                 "manifest_sha256": plan.tokens.manifest_hash,
                 "tokenizer": manifest.get("tokenizer"),
+                "template": _named(manifest.get("template")),
                 "counts": manifest.get("counts"),
                 "stop": manifest.get("stop"),
             },
@@ -92,6 +107,12 @@ def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = N
             **(more or {}),
         },
     )
+
+
+def _named(template: Any) -> Any:
+    """A template's name and hash, without its text."""
+    kept = ("name", "origin", "hash")
+    return {name: template.get(name) for name in kept} if isinstance(template, dict) else None
 
 
 def stopped(plan: Plan, out: Path, error: CurateError | OSError) -> CurateError:

@@ -19,6 +19,7 @@ REASONS: Mapping[str, str] = {
     "labels-differ": "a trained label is not the token at its own position",
     "no-targets": "nothing in the row is trained",
     "no-stop": "a trained turn does not end with a stop token",
+    "tokenizer": "the model's tokenizer has other special tokens than the rows were rendered with",
 }
 LEFT_OUT = ("vocabulary", "too-long", "no-targets")
 _SHOWN = 3
@@ -26,6 +27,7 @@ _SHOWN = 3
 _STOP_WINDOW = 32
 
 Decode = Callable[[list[int]], str]
+TokenId = Callable[[str], int | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,20 +47,28 @@ class Passed:
 
 
 def check(
-    tokens: Tokens, limits: Limits, allow: tuple[str, ...], decode: Decode | None = None
+    tokens: Tokens,
+    limits: Limits,
+    allow: tuple[str, ...],
+    decode: Decode | None = None,
+    token_id: TokenId | None = None,
 ) -> Passed:
     """Check every row; raise `CurateError` with a list unless each broken reason is allowed.
 
     `decode` turns ids into text; without it a stop that is no single token cannot be seen, and
-    rows that end so are refused as `no-stop`.
+    rows that end so are refused as `no-stop`. `token_id` gives the id of a special token in the
+    model's tokenizer, or None; without it the tokenizers are not compared.
     """
     rows = tokens.rows
     if not len(rows):
         raise CurateError(f"{tokens.folder}: holds no rows, so there is nothing to train on")
     broken = _broken(tokens, limits, decode)
+    strange = _strange_tokens(tokens, token_id) if token_id is not None else []
+    if strange:
+        broken["tokenizer"] = np.ones(len(rows), dtype=np.bool_)
     refused = {name: found for name, found in broken.items() if name not in allow}
     if refused:
-        raise CurateError(_refusal(tokens, limits, refused))
+        raise CurateError(_refusal(tokens, limits, refused, strange))
     out = np.zeros(len(rows), dtype=np.bool_)
     for name in LEFT_OUT:
         if name in broken:
@@ -118,7 +128,28 @@ def _ends_with_stop(
     return any(text.endswith(stop.rstrip()) for stop in stop_strings)
 
 
-def _refusal(tokens: Tokens, limits: Limits, refused: Mapping[str, NDArray[np.bool_]]) -> str:
+def _strange_tokens(tokens: Tokens, token_id: TokenId) -> list[str]:
+    """Special tokens of the rows that the model's tokenizer lacks or has under another id."""
+    named = tokens.manifest.get("tokenizer")
+    special = named.get("special") if isinstance(named, dict) else None
+    if not isinstance(named, dict) or not isinstance(special, dict):
+        return []
+    found = {name: (text, token_id(text)) for name, text in sorted(special.items())}
+    strange = [
+        f"{name} {text!r} is no token of the model's"
+        for name, (text, number) in found.items()
+        if number is None
+    ]
+    text, number = found.get("eos_token", ("", None))
+    ends = named.get("eos_ids", [])
+    if number is not None and ends and number not in ends:
+        strange.append(f"eos_token {text!r} is {number} in the model's, {ends} in the rows")
+    return strange
+
+
+def _refusal(
+    tokens: Tokens, limits: Limits, refused: Mapping[str, NDArray[np.bool_]], strange: list[str]
+) -> str:
     rows = tokens.rows
     total = int(np.logical_or.reduce(list(refused.values())).sum())
     lines = [
@@ -129,7 +160,10 @@ def _refusal(tokens: Tokens, limits: Limits, refused: Mapping[str, NDArray[np.bo
         where = np.flatnonzero(flags)
         shown = ", ".join(f"row {row} ({rows.ids[row]})" for row in where[:_SHOWN].tolist())
         more = f" and {len(where) - _SHOWN} more" if len(where) > _SHOWN else ""
-        lines.append(f"  {name}: {REASONS[name]}{_detail(name, tokens, limits)}: {shown}{more}")
+        detail = (
+            f" ({'; '.join(strange)})" if name == "tokenizer" else _detail(name, tokens, limits)
+        )
+        lines.append(f"  {name}: {REASONS[name]}{detail}: {shown}{more}")
     left_out = [name for name in refused if name in LEFT_OUT]
     effect = f" ({', '.join(left_out)}: those rows are then left out)" if left_out else ""
     lines.append(f"render the rows again, or allow by name: {', '.join(refused)}{effect}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
 from trainer.config import TrainConfig
-from trainer.gate import Decode, Limits
+from trainer.gate import Decode, Limits, TokenId
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +91,11 @@ def decoder(tokenizer: Any | None) -> Decode | None:
     return lambda ids: str(
         tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     )
+
+
+def token_ids(tokenizer: Any | None) -> TokenId | None:
+    """The id of a token by its text, added tokens included."""
+    return None if tokenizer is None else tokenizer.get_vocab().get
 
 
 def load(name: str, device: torch.device) -> Any:
