@@ -1,0 +1,33 @@
+"""Conversations into masked tokens: rendered by any chat template, proven row by row."""
+
+from templates.card import Card
+from templates.columns import EXAMPLES, REFUSED
+from templates.dataset import Tokens, check_free, is_tokens, manifest_of, read, write
+from templates.preview import PreviewOptions, preview
+from templates.render import Rendered, RenderOptions, render, verify
+from templates.template import TEMPLATES, ChatTemplate, describe, load_template
+from templates.tokenizer import Tokenizer, load_tokenizer
+
+__all__ = [
+    "EXAMPLES",
+    "REFUSED",
+    "TEMPLATES",
+    "Card",
+    "ChatTemplate",
+    "PreviewOptions",
+    "RenderOptions",
+    "Rendered",
+    "Tokenizer",
+    "Tokens",
+    "check_free",
+    "describe",
+    "is_tokens",
+    "load_template",
+    "load_tokenizer",
+    "manifest_of",
+    "preview",
+    "read",
+    "render",
+    "verify",
+    "write",
+]

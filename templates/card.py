@@ -1,0 +1,239 @@
+"""The template card: what a template does with a tokenizer, found by rendering probes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from templates.checks import HistoryRewritten, Refusal
+from templates.messages import Message, chat
+from templates.regions import prove
+from templates.stops import (
+    ANSWER,
+    ANSWER_2,
+    USER,
+    USER_2,
+    Stop,
+    answer,
+    find_stops,
+    first_stop,
+    user,
+)
+from templates.template import ChatTemplate, Renderer, bind
+from templates.tokenizer import Tokenizer
+
+SYSTEM = "Echidna rules"
+REASONING = "Platypus ponders"
+TOOL, ARGUMENT, RESULT = "dig_burrow", "Kookaburra", "Cassowary found"
+OTHER_DATE = "1999-12-31"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a template does, in words a reader can check, and the stops that rendering uses.
+
+    `problems` is empty for a template that is safe to train with on plain conversations.
+    """
+
+    template: str
+    template_hash: str
+    tokenizer: str | None
+    generation_prompt: str  # honoured, ignored or always appended
+    system: str  # written, dropped or refused
+    default_system: bool
+    reasoning: str
+    tools: str
+    tool_calls: str
+    content: str  # verbatim or trimmed
+    history: str  # kept or rewritten
+    date: str  # ignored or written
+    bos: str
+    writes_bos: bool
+    stops: tuple[Stop, ...]
+    ends_with: Stop | None
+    raises_on: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        """The card as a readable page."""
+        rows = [
+            ("template", f"{self.template} ({self.template_hash[:12]})"),
+            ("tokenizer", self.tokenizer or "none: texts only"),
+            ("generation prompt", self.generation_prompt),
+            ("system message", self.system),
+            ("default system", "injected" if self.default_system else "none"),
+            ("reasoning", self.reasoning),
+            ("tools", self.tools),
+            ("tool calls", self.tool_calls),
+            ("content", self.content),
+            ("history", self.history),
+            ("date", self.date),
+            ("bos", self.bos),
+            ("turn ends with", stop_line(self.ends_with) if self.ends_with else "nothing"),
+            *(("also stops at", stop_line(stop)) for stop in self.stops if stop != self.ends_with),
+            *(("raises on", shape) for shape in self.raises_on),
+            *(("problem", problem) for problem in self.problems),
+            ("verdict", "NOT SAFE" if self.problems else "safe for plain conversations"),
+        ]
+        return "\n".join(f"{name:18} {text}" for name, text in rows)
+
+
+def stop_line(stop: Stop) -> str:
+    """A stop in words: the token's id, or that it is text and what generation must do."""
+    if stop.id is not None:
+        return f"{stop.text!r}, token {stop.id}"
+    count = f" of {len(stop.tokens)} tokens" if stop.tokens else ""
+    return f"{stop.text!r}, text{count}: generation must stop on the string"
+
+
+def inspect(
+    template: ChatTemplate, tokenizer: Tokenizer | None, date: str, extra_stops: Sequence[str] = ()
+) -> Card:
+    """The card of a template with a tokenizer, by about twenty renderings of probes.
+
+    Raises `CurateError` if the template cannot render a user's and an assistant's turn.
+    """
+    renderer = bind(template, tokenizer, date)
+    stops = find_stops(renderer, tokenizer, extra_stops)
+    first = renderer.text([user(USER), answer(ANSWER)], None)
+    ending = first_stop(first.partition(ANSWER)[2], stops)
+    history, problems = _history(renderer, stops)
+    dated = bind(template, tokenizer, OTHER_DATE).text([user(USER), answer(ANSWER)], None)
+    return Card(
+        template=template.name,
+        template_hash=template.hash,
+        tokenizer=tokenizer.name if tokenizer else None,
+        generation_prompt=_generation_prompt(renderer, stops),
+        system=_outcome(renderer, [_system(SYSTEM), user(USER), answer(ANSWER)], SYSTEM),
+        default_system=_default_system(renderer),
+        reasoning=_outcome(
+            renderer,
+            [user(USER), {**answer(ANSWER), "reasoning_content": REASONING, "thinking": REASONING}],
+            REASONING,
+        ),
+        tools=_outcome(renderer, [user(USER), answer(ANSWER)], TOOL, _tools()),
+        tool_calls=_outcome(renderer, [user(USER), _call(), _result(), answer(ANSWER)], ARGUMENT),
+        content=_content(renderer),
+        history=history,
+        date="written" if dated != first else "ignored",
+        bos=_bos(first, tokenizer),
+        writes_bos=_starts_with_bos(first, tokenizer),
+        stops=stops,
+        ends_with=ending[1] if ending else None,
+        raises_on=_raising(renderer),
+        problems=problems,
+    )
+
+
+def _generation_prompt(renderer: Renderer, stops: Sequence[Stop]) -> str:
+    asked = renderer.text([user(USER)], None, prompt=True)
+    unasked = renderer.text([user(USER)], None)
+    if asked != unasked:
+        return "honoured"
+    tail = renderer.text([user(USER), answer(ANSWER)], None).partition(ANSWER)[2]
+    found = first_stop(tail, stops)
+    after = tail[found[0] + len(found[1].text) :] if found else ""
+    return "always appended" if after.strip() else "ignored"
+
+
+def _outcome(
+    renderer: Renderer, messages: list[Message], sentinel: str, tools: list[Any] | None = None
+) -> str:
+    """Whether a text of the probe comes out: written, dropped, or refused with the reason."""
+    try:
+        return "written" if sentinel in renderer.text(messages, tools) else "dropped"
+    except Refusal as refusal:
+        return f"refused: {refusal}"
+
+
+def _default_system(renderer: Renderer) -> bool:
+    """Whether words stand before the first user that a system message would replace."""
+    plain = renderer.text([user(USER)], None)
+    try:
+        given = renderer.text([_system(SYSTEM), user(USER)], None)
+    except Refusal:
+        return False
+    before = plain.partition(USER)[0]
+    return SYSTEM in given and len(before) > len(given.partition(USER)[0].replace(SYSTEM, ""))
+
+
+def _content(renderer: Renderer) -> str:
+    padded = renderer.text([user(f" {USER} "), answer(f" {ANSWER} ")], None)
+    kept = [f" {text} " in padded for text in (USER, ANSWER)]
+    return "verbatim" if all(kept) else "trimmed"
+
+
+def _history(renderer: Renderer, stops: Sequence[Stop]) -> tuple[str, tuple[str, ...]]:
+    """Whether earlier turns stay as they were generated, and what keeps a plain chat unproven."""
+    plain = [user(USER), answer(ANSWER), user(USER_2), answer(ANSWER_2)]
+    thinking = [{**message, "reasoning": REASONING} for message in plain]
+    history, problems = "kept", []
+    for what, messages in (("", plain), (" of turns with reasoning", thinking)):
+        try:
+            prove(renderer, chat({"messages": messages, "tools": None}), stops)
+        except HistoryRewritten as refusal:
+            history = f"rewritten{what}" if history == "kept" else history
+            problems += [f"{refusal.check}: {refusal}"] * (not what)
+        except Refusal as refusal:
+            problems += [f"{refusal.check}: {refusal}"] * (not what)
+    return history, tuple(problems)
+
+
+def _starts_with_bos(first: str, tokenizer: Tokenizer | None) -> bool:
+    bos = tokenizer.special.get("bos_token") if tokenizer else None
+    return bool(bos) and first.startswith(bos or "")
+
+
+def _bos(first: str, tokenizer: Tokenizer | None) -> str:
+    if tokenizer is None:
+        return "unknown without a tokenizer"
+    bos = tokenizer.special.get("bos_token")
+    if not bos:
+        return "none: the tokenizer has no bos token"
+    if _starts_with_bos(first, tokenizer):
+        return f"{bos!r}, written by the template; the tokenizer adds none"
+    adds = "the tokenizer would add it to plain text, " if tokenizer.adds_bos else ""
+    return f"missing: {adds}this template does not write {bos!r}, so training has none"
+
+
+def _raising(renderer: Renderer) -> tuple[str, ...]:
+    shapes = {
+        "an answer first": [answer(ANSWER), user(USER), answer(ANSWER_2)],
+        "two users in a row": [user(USER), user(USER_2), answer(ANSWER)],
+        "two answers in a row": [user(USER), answer(ANSWER), answer(ANSWER_2)],
+        "a user last": [user(USER), answer(ANSWER), user(USER_2)],
+        "several turns": [user(USER), answer(ANSWER), user(USER_2), answer(ANSWER_2)],
+        "a tool's result": [user(USER), _call(), _result(), answer(ANSWER)],
+    }
+    found = []
+    for shape, messages in shapes.items():
+        try:
+            renderer.text(messages, None)
+        except Refusal as refusal:
+            found.append(f"{shape}: {refusal}")
+    return tuple(found)
+
+
+def _system(text: str) -> Message:
+    return {"role": "system", "content": text}
+
+
+def _call() -> Message:
+    function = {"name": TOOL, "arguments": {"where": ARGUMENT}}
+    call = {"id": "call00001", "type": "function", "function": function}
+    return {"role": "assistant", "tool_calls": [call]}
+
+
+def _result() -> Message:
+    return {"role": "tool", "name": TOOL, "tool_call_id": "call00001", "content": RESULT}
+
+
+def _tools() -> list[Any]:
+    parameters = {"type": "object", "properties": {"where": {"type": "string"}}}
+    function = {"name": TOOL, "description": "Dig.", "parameters": parameters}
+    return [{"type": "function", "function": function}]

@@ -1,0 +1,116 @@
+"""Rendered rows and refused rows as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from templates.checks import Refusal
+from templates.encode import IGNORED, Example
+from templates.regions import Proof
+
+Record = dict[str, Any]
+Ints = NDArray[Any]
+
+EXAMPLES = pl.Schema(
+    {
+        "id": pl.String(),
+        "row": pl.UInt32(),
+        "input_ids": pl.List(pl.Int32),
+        "labels": pl.List(pl.Int32),
+        "turns": pl.List(pl.UInt32),
+    }
+)
+REFUSED = pl.Schema(
+    {
+        "row": pl.UInt32(),
+        "id": pl.String(),
+        "turn": pl.UInt32(),
+        "check": pl.String(),
+        "message": pl.String(),
+    }
+)
+
+
+class Row(NamedTuple):
+    """An accepted row: the proven text, and its tokens."""
+
+    proof: Proof
+    example: Example
+
+
+class Examples:
+    """Accepted rows, laid end to end: an object for each token would cost more than encoding."""
+
+    def __init__(self) -> None:
+        self._keys: list[tuple[str, int]] = []
+        self._turns: list[list[int]] = []
+        self._lengths: list[int] = []
+        self._input_ids: list[Ints] = []
+        self._labels: list[Ints] = []
+        self.counts = dict.fromkeys(
+            ("tokens", "trained_tokens", "trained_turns", "boundaries", "escaped"), 0
+        )
+
+    def add(self, records: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
+        self._keys += [(record["id"], record["row"]) for record in records]
+        self._turns += [[region.turn for region in row.proof.regions] for row in rows]
+        lengths = [len(row.example.ids) for row in rows]
+        self._lengths += lengths
+        ids = np.fromiter(chain.from_iterable(row.example.ids for row in rows), np.int32)
+        labels = np.full(len(ids), IGNORED, np.int32)
+        first = 0
+        for row, length in zip(rows, lengths, strict=True):
+            for start, end in row.example.spans:
+                labels[first + start : first + end] = ids[first + start : first + end]
+            first += length
+        self._input_ids.append(ids)
+        self._labels.append(labels)
+        self._count(rows, len(ids), int(np.count_nonzero(labels != IGNORED)))
+
+    def _count(self, rows: Sequence[Row], tokens: int, trained: int) -> None:
+        self.counts["tokens"] += tokens
+        self.counts["trained_tokens"] += trained
+        self.counts["trained_turns"] += sum(len(row.proof.regions) for row in rows)
+        self.counts["boundaries"] += sum(row.example.cut for row in rows)
+        self.counts["escaped"] += sum(row.example.escaped for row in rows)
+
+    def frame(self) -> pl.DataFrame:
+        if not self._keys:
+            return pl.DataFrame(schema=EXAMPLES)
+        flat = {
+            "input_ids": np.concatenate(self._input_ids),
+            "labels": np.concatenate(self._labels),
+        }
+        keys = pl.DataFrame(self._keys, schema={"id": pl.String(), "row": pl.UInt32}, orient="row")
+        tokens = _lists(np.array(self._lengths), flat)
+        turns = pl.Series("turns", self._turns, dtype=EXAMPLES["turns"])
+        return pl.DataFrame([*keys, *tokens, turns], schema=EXAMPLES)
+
+
+def _lists(lengths: Ints, columns: Mapping[str, Ints]) -> pl.DataFrame:
+    """Flat columns cut into lists of the given lengths, none of which is 0."""
+    owner = pl.Series("owner", np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths))
+    flat = pl.DataFrame([owner.set_sorted(), *(pl.Series(k, v) for k, v in columns.items())])
+    return flat.group_by("owner", maintain_order=True).agg(*columns).drop("owner")
+
+
+class Refusals:
+    """Refused rows, column by column."""
+
+    def __init__(self) -> None:
+        self._rows: list[Sequence[Any]] = []
+
+    def add(self, rows: Sequence[tuple[Record, Refusal]]) -> None:
+        for record, refusal in rows:
+            refusal.row, refusal.id = record["row"], record["id"]
+            row = (refusal.row, refusal.id, refusal.turn, refusal.check, str(refusal))
+            self._rows.append(row)
+
+    def frame(self) -> pl.DataFrame:
+        return pl.DataFrame(self._rows, schema=REFUSED, orient="row")

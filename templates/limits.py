@@ -1,0 +1,105 @@
+"""How much a template may build: checked before it is built."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jinja2
+
+MAX_SOURCE = 1_000_000  # characters of a template
+MAX_TEXT = 16_000_000  # characters of any text that a template builds
+MAX_STEPS = 2_000_000  # loop items and operations of one rendering: about two seconds
+CALL_STEPS = 20  # what a call costs
+LONG_TEXT = 4_096  # building a text longer than this costs a step for every 64 characters
+MAX_WIDTH = 1_000  # columns that a filter may pad to
+MAX_BITS = 10_000  # of a whole number
+
+SIZED = (str, list, tuple)
+
+
+class LimitExceeded(jinja2.TemplateRuntimeError):
+    """A template asked for more text, steps or width than it may have."""
+
+
+def check_operands(operator: str, left: Any, right: Any) -> None:
+    """Refuse `'x' * 10**9`, `9**9**9` and `'%999999999d'` before they are computed."""
+    if operator == "*":
+        for text, times in ((left, right), (right, left)):
+            if isinstance(text, SIZED) and isinstance(times, int):
+                check_size(len(text) * times)
+    if operator == "%" and isinstance(left, str):
+        check_format(left, right if isinstance(right, tuple) else (right,))
+    elif isinstance(left, int) and isinstance(right, int) and operator in "**":
+        bits = left.bit_length() * right if operator == "**" else _bits(left, right)
+        if bits > MAX_BITS:
+            raise LimitExceeded("a number of too many digits")
+
+
+def _bits(left: int, right: int) -> int:
+    return left.bit_length() + right.bit_length()
+
+
+def check_text_method(name: str, owner: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse methods of text that would build an enormous one."""
+    if name in ("ljust", "rjust", "center", "zfill", "expandtabs"):
+        check_width(arguments)
+    elif name == "replace" and len(arguments) >= 2:
+        check_size(_replaced(owner, arguments[0], arguments[1]))
+    elif name == "join" and arguments and isinstance(arguments[0], list | tuple):
+        check_size(_joined(owner, arguments[0]))
+
+
+def narrow(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        check_width((*args[1:], *kwargs.values()))
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def bounded_replace(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def checked(context: Any, text: Any, old: Any, new: Any, count: Any = None) -> Any:
+        check_size(_replaced(str(text), str(old), str(new)))
+        return function(context, text, old, new, count)
+
+    return checked
+
+
+def bounded_join(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def checked(context: Any, items: Any, d: Any = "", attribute: Any = None) -> Any:
+        items = list(items)
+        check_size(_joined(str(d), items))
+        return function(context, items, d, attribute)
+
+    return checked
+
+
+def _replaced(text: str, old: Any, new: Any) -> int:
+    return len(text) + text.count(str(old)) * len(str(new))
+
+
+def _joined(separator: str, items: Iterable[Any]) -> int:
+    return sum(len(separator) + (len(item) if isinstance(item, str) else 1) for item in items)
+
+
+def check_size(characters: int) -> None:
+    if characters > MAX_TEXT:
+        raise LimitExceeded(f"a text of more than {MAX_TEXT:,} characters")
+
+
+def check_width(arguments: Iterable[Any]) -> None:
+    if any(isinstance(width, int) and abs(width) > MAX_WIDTH for width in arguments):
+        raise LimitExceeded(f"a width of more than {MAX_WIDTH:,}")
+
+
+def check_format(text: str, arguments: tuple[Any, ...]) -> None:
+    widths = [int(digits[:9]) for digits in re.findall(r"\d+", text)]
+    if "*" in text:
+        widths += [argument for argument in arguments if isinstance(argument, int)]
+    check_width(widths)

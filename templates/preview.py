@@ -1,0 +1,234 @@
+"""Previews: what a model will really see, on a terminal, as a page, or for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from curate.schema import CurateError
+from templates.card import Card, inspect
+from templates.checks import Refusal
+from templates.columns import Row
+from templates.dataset import Tokens, read
+from templates.environment import DATE
+from templates.messages import chat
+from templates.page import page
+from templates.regions import Proof, prove
+from templates.render import House, RenderOptions, render
+from templates.template import ChatTemplate, bind
+from templates.terminal import terminal
+from templates.tokenizer import Tokenizer, load_tokenizer
+from templates.view import (
+    Preview,
+    RowView,
+    annotate,
+    from_text,
+    from_tokens,
+    statistics,
+)
+
+SAMPLE = 1_000  # records that the statistics of a preview are made of
+
+Format = Literal["ansi", "text", "html", "json"]
+
+
+@dataclass(frozen=True)
+class PreviewOptions:
+    """What to show: rows by their `row` number, how, and whether refused rows are listed.
+
+    `color=None` means colour on a terminal unless NO_COLOR is set. `max_length` refuses longer
+    rows as `render` would.
+    """
+
+    rows: tuple[int, ...] = (0,)
+    format: Format = "ansi"
+    failures: bool = False
+    ids: bool = False
+    color: bool | None = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in get_args(Format):
+            known = ", ".join(get_args(Format))
+            raise CurateError(f"format {self.format!r}: expected one of {known}")
+
+
+def preview(
+    source: pl.DataFrame | Path,
+    template: ChatTemplate | None,
+    tokenizer: Tokenizer | None,
+    options: PreviewOptions = PreviewOptions(),
+) -> str:
+    """Show rows of RECORDS, or of a TOKENS folder, as the trainer will see them.
+
+    A TOKENS folder is read as it was written: its ids and labels are shown, nothing is rendered
+    again. Without a tokenizer, records are shown as texts. Raises `CurateError` for a row that
+    is not there.
+    """
+    if isinstance(source, Path):
+        shown = _of_tokens(read(source), tokenizer, options)
+    elif template is None:
+        raise CurateError("preview: records need a template; name one with --template")
+    elif tokenizer is None:
+        shown = _of_texts(source, template, options)
+    else:
+        shown = _of_records(source, template, tokenizer, options)
+    if options.format == "json":
+        return json.dumps(shown.as_dict(), ensure_ascii=False, indent=1)
+    if options.format == "html":
+        return page(shown, options.ids)
+    color = options.color
+    if color is None:
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return terminal(shown, options.ids, color and options.format == "ansi")
+
+
+def _of_records(
+    records: pl.DataFrame, template: ChatTemplate, tokenizer: Tokenizer, options: PreviewOptions
+) -> Preview:
+    """Rendered by the same code that writes a dataset, then shown from ids and labels."""
+    chosen = _choose(records, options)
+    settings = RenderOptions(max_length=options.max_length)
+    house = House(template, tokenizer, settings)
+    card = house.setup.card
+    rows = [
+        _row_view(house, record, row, card)
+        for given, outcomes in house.batches([chosen])
+        for record, row in zip(given, outcomes, strict=True)
+    ]
+    sample = render(records.head(SAMPLE), template, tokenizer, settings)
+    return Preview(
+        f"{template.name} with {tokenizer.name}",
+        rows,
+        _failures(sample.refused) if options.failures else None,
+        statistics(sample.examples, sample.refused),
+        card.as_dict(),
+        str(card),
+        _sampled(records),
+    )
+
+
+def _row_view(house: House, record: dict[str, Any], row: Row | Refusal, card: Card) -> RowView:
+    roles = tuple(message["role"] for message in record["messages"] or [])
+    if isinstance(row, Refusal):
+        return RowView(record["row"], record["id"], [], roles, str(row), row.check)
+    example = row.example
+    ids = [stop.id for stop in card.stops if stop.id is not None]
+    strings = [stop.text for stop in card.stops if stop.id is None]
+    pieces = house.encoder.tokenizer.pieces
+    parts = from_tokens(example.ids, example.labels, pieces, ids, strings)
+    parts = annotate(parts, row.proof, house.encoder.offsets(row.proof, example))
+    return RowView(record["row"], record["id"], parts, roles)
+
+
+def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOptions) -> Preview:
+    """Texts and trained spans alone: what can be shown without a tokenizer."""
+    card = inspect(template, None, DATE)
+    renderer = bind(template, None, DATE)
+
+    def proven(record: dict[str, Any]) -> Proof | Refusal:
+        try:
+            return prove(renderer, chat(record), card.stops)
+        except Refusal as refusal:
+            return refusal
+
+    rows = [_text_view(record, proven(record)) for record in _choose(records, options).to_dicts()]
+    sampled = [(record, proven(record)) for record in records.head(SAMPLE).to_dicts()]
+    good = [proof for _, proof in sampled if isinstance(proof, Proof)]
+    trained = sum(region.end - region.start for proof in good for region in proof.regions)
+    characters = sum(len(proof.text) for proof in good)
+    failures = [_text_view(record, proof) for record, proof in sampled]
+    return Preview(
+        f"{template.name}, texts only",
+        rows,
+        [view for view in failures if view.refused] if options.failures else None,
+        {
+            "rows": len(sampled),
+            "examples": len(good),
+            "refused": len(sampled) - len(good),
+            "characters": characters,
+            "trained_characters": trained,
+            "trained_share": round(trained / max(characters, 1), 4),
+        },
+        card.as_dict(),
+        str(card),
+        f"{_sampled(records)}; texts only, without a tokenizer",
+    )
+
+
+def _text_view(record: dict[str, Any], proof: Proof | Refusal) -> RowView:
+    roles = tuple(message["role"] for message in record["messages"] or [])
+    if isinstance(proof, Refusal):
+        return RowView(record["row"], record["id"], [], roles, str(proof), proof.check)
+    return RowView(record["row"], record["id"], from_text(proof), roles)
+
+
+def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOptions) -> Preview:
+    """A written dataset, from what lies in its files."""
+    manifest = tokens.manifest
+    known = tokenizer or load_tokenizer(manifest["tokenizer"]["name"])
+    if known.hash != manifest["tokenizer"]["hash"]:
+        raise CurateError(
+            f"{tokens.folder}: written with another tokenizer than {known.name}; "
+            "name the one it was rendered with"
+        )
+    chosen = [_written_row(tokens, number, known) for number in options.rows]
+    return Preview(
+        f"{tokens.folder.name}: {manifest['template']['name']} with {known.name}",
+        chosen,
+        _failures(tokens.refused) if options.failures else None,
+        {**statistics(tokens.examples, tokens.refused), "counts": manifest["counts"]},
+        manifest["card"],
+        f"bos                {manifest['bos']['note']}",
+        "statistics over the whole folder, read from its files",
+    )
+
+
+def _written_row(tokens: Tokens, number: int, tokenizer: Tokenizer) -> RowView:
+    refused = tokens.refused.filter(pl.col("row") == number)
+    if refused.height:
+        return _failures(refused)[0]
+    found = tokens.examples.filter(pl.col("row") == number)
+    if not found.height:
+        raise CurateError(
+            f"row {number}: {tokens.folder} has no such row; "
+            f"it holds {tokens.examples.height:,} examples and {tokens.refused.height:,} refusals"
+        )
+    example = found.row(0, named=True)
+    stop = tokens.manifest["stop"]
+    parts = from_tokens(
+        example["input_ids"], example["labels"], tokenizer.pieces, stop["ids"], stop["strings"]
+    )
+    return RowView(number, example["id"], parts)
+
+
+def _choose(records: pl.DataFrame, options: PreviewOptions) -> pl.DataFrame:
+    """The asked rows in the asked order."""
+    frames = []
+    for number in options.rows:
+        found = records.filter(pl.col("row") == number).head(1)
+        if not found.height:
+            raise CurateError(
+                f"row {number}: there is no such row; there are {records.height:,} rows"
+            )
+        frames.append(found)
+    return pl.concat(frames) if frames else records.head(0)
+
+
+def _failures(refused: pl.DataFrame) -> list[RowView]:
+    return [
+        RowView(row["row"], row["id"], [], (), row["message"], row["check"])
+        for row in refused.iter_rows(named=True)
+    ]
+
+
+def _sampled(records: pl.DataFrame) -> str:
+    if records.height <= SAMPLE:
+        return f"statistics over all {records.height:,} rows"
+    return f"statistics over the first {SAMPLE:,} of {records.height:,} rows"

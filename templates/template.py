@@ -1,0 +1,190 @@
+"""Chat templates: the bundled ones, a file, or a tokenizer's own; and rendering with one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2.meta
+
+from curate.schema import CurateError, nearest
+from templates.environment import Program, Sandbox, clock, compile_source
+from templates.messages import Chat, Message
+from templates.provenance import Leaf, Span
+from templates.skeleton import Shape, Skeleton, learn, shape_of
+from templates.tokenizer import Tokenizer
+from templates.tracing import Tracing
+
+# Bundled templates: name, and one line that says what it looks like.
+TEMPLATES: dict[str, str] = {
+    "alpaca": "### Instruction: / ### Response: with a preamble; stops at eos",
+    "chatml": "<|im_start|>role ... <|im_end|>, as Qwen and many others",
+    "llama3": "<|start_header_id|>role<|end_header_id|> ... <|eot_id|>, as Llama 3",
+    "mistral": "[INST] ... [/INST] answer, tools included, as Mistral v3; stops at eos",
+    "simple": "Human: ... / Assistant: ...; stops at eos",
+    "vicuna": "USER: ... ASSISTANT: ... with a preamble, as Vicuna 1.1; stops at eos",
+    "zephyr": "<|user|> / <|assistant|> on lines of their own, as Zephyr; stops at eos",
+}
+OWN = "tokenizer"  # the name of a tokenizer's own template
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A Jinja chat template. `tool_use` takes its place for rows with tools, where there is one.
+
+    `origin` is "bundled", a file, or the tokenizer it came with.
+    """
+
+    name: str
+    source: str
+    origin: str
+    tool_use: ChatTemplate | None = None
+
+    @cached_property
+    def plain(self) -> Program:
+        return compile_source(self.source, self.name, Sandbox())
+
+    @cached_property
+    def tracing(self) -> Program:
+        return compile_source(self.source, self.name, Tracing())
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The variables that the template reads."""
+        return frozenset(jinja2.meta.find_undeclared_variables(Sandbox().parse(self.source)))
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """A template with everything but the conversation: special tokens and the clock."""
+
+    template: ChatTemplate
+    variables: Mapping[str, Any]
+    skeletons: dict[Shape, Skeleton | None] = field(default_factory=dict)
+
+    def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
+        """The rendered text; `prompt` asks for the header of an answer to come."""
+        return self.template.plain.run(
+            {
+                **self.variables,
+                "messages": messages,
+                "tools": tools,
+                "add_generation_prompt": prompt,
+            }
+        )
+
+    def origins(self, chat: Chat, text: str) -> tuple[list[Span], list[Leaf]] | str:
+        """Which characters of a rendered text are whose data, and all data of the conversation.
+
+        Returns the other text if following the data gives another one than `text`.
+        """
+        shape = shape_of(chat)
+        skeleton = self.skeletons.get(shape) if shape else None
+        if skeleton is not None:
+            leaves = chat.leaves()
+            filled, spans = skeleton.fill(leaves)
+            if filled == text:
+                return spans, leaves
+        messages, tools, origins = chat.traced()
+        traced = self.template.tracing.run(
+            {
+                **self.variables,
+                "messages": messages,
+                "tools": tools,
+                "add_generation_prompt": False,
+            }
+        )
+        if traced != text:
+            return str.__str__(traced)
+        spans = origins.spans(traced)
+        if shape:
+            self.skeletons[shape] = learn(text, spans, origins.leaves)
+        return spans, origins.leaves
+
+
+def bind(template: ChatTemplate, tokenizer: Tokenizer | None, date: str) -> Renderer:
+    """A template ready to render, with the tokenizer's special tokens and a frozen day."""
+    if tokenizer is None and "eos_token" in template.reads:
+        raise CurateError(
+            f"template {template.name}: it writes the tokenizer's eos_token; "
+            "name a tokenizer with --tokenizer"
+        )
+    special = tokenizer.special if tokenizer else {}
+    return Renderer(template, {"documents": None, **special, "strftime_now": clock(date)})
+
+
+def load_template(name: str | None, tokenizer: Tokenizer | None) -> ChatTemplate:
+    """A bundled template by name, a `.jinja` file by path, or the tokenizer's own.
+
+    `None` and "tokenizer" mean the tokenizer's own; "tokenizer:NAME" one of several it has.
+    Raises `CurateError` for an unknown name, a file that cannot be read, a template that Jinja
+    cannot parse, and a tokenizer that has no chat template.
+    """
+    template = _find(name or OWN, tokenizer)
+    for one in (template, template.tool_use):
+        if one is not None:
+            _ = one.plain  # a syntax error is said now, not on the first row
+    return template
+
+
+def _find(name: str, tokenizer: Tokenizer | None) -> ChatTemplate:
+    kind, _, variant = name.partition(":")
+    if kind == OWN:
+        return _own(variant or None, tokenizer)
+    if name in TEMPLATES:
+        source = importlib.resources.files("templates") / "chat" / f"{name}.jinja"
+        return ChatTemplate(name, source.read_text("utf-8"), "bundled")
+    path = Path(name).expanduser()
+    if path.is_file():
+        return ChatTemplate(path.stem, _read(path), name)
+    if path.suffix == ".jinja" or "/" in name:
+        raise CurateError(f"template {name}: there is no such file")
+    known = ", ".join([*TEMPLATES, OWN])
+    hint = nearest(name, [*TEMPLATES, OWN])
+    raise CurateError(f"template {name!r} is unknown{hint}; known: {known}, or a .jinja file")
+
+
+def _own(variant: str | None, tokenizer: Tokenizer | None) -> ChatTemplate:
+    """The tokenizer's template; with several, "tool_use" stands in for rows with tools."""
+    if tokenizer is None:
+        raise CurateError(
+            "no template given: name one with --template, or a tokenizer that has its own"
+        )
+    known = tokenizer.chat_templates
+    if not known:
+        raise CurateError(
+            f"tokenizer {tokenizer.name} has no chat template; "
+            f"choose one with --template: {', '.join(TEMPLATES)}, or a .jinja file"
+        )
+    chosen = variant or "default"
+    if chosen not in known:
+        names = ", ".join(f"{OWN}:{name}" for name in known)
+        raise CurateError(
+            f"tokenizer {tokenizer.name} has no chat template {chosen!r}; use {names}"
+        )
+    origin = f"tokenizer {tokenizer.name}"
+    tool_use = None
+    if variant is None and "tool_use" in known:
+        tool_use = ChatTemplate(f"{OWN}:tool_use", known["tool_use"], origin)
+    return ChatTemplate(f"{OWN}:{variant}" if variant else OWN, known[chosen], origin, tool_use)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CurateError(f"template {path}: cannot be read as text: {error}") from error
+
+
+def describe() -> list[tuple[str, str]]:
+    """Every bundled template and the tokenizer's own: name, and one line about it."""
+    return [*TEMPLATES.items(), (OWN, "the chat template that the tokenizer came with")]

@@ -1,0 +1,279 @@
+"""Tokenizers from a folder, without transformers or torch.
+
+Reads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json`,
+`generation_config.json`, `chat_template.jinja` and `additional_chat_templates/*.jinja`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from curate.schema import CurateError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+    from templates.pieces import Pieces
+
+SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+)
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+class Control(NamedTuple):
+    """An added token that steers a model; text of the same spelling is not the token."""
+
+    text: str
+    id: int
+    lstrip: bool
+    rstrip: bool
+    single_word: bool
+
+
+class Own(NamedTuple):
+    """A control token that the template wrote: characters `start` to `stop` of the text."""
+
+    start: int
+    stop: int
+    id: int
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A fast tokenizer with what its folder says about it.
+
+    `backend` adds no special tokens, cuts and pads nothing, and reports offsets untrimmed.
+    `special` maps `bos_token`, `eos_token`, ... to their texts, as templates see them.
+    `origin` says where it came from, for the manifest.
+    """
+
+    name: str
+    backend: tokenizers.Tokenizer
+    special: Mapping[str, str]
+    eos_ids: tuple[int, ...]
+    chat_templates: Mapping[str, str]
+    adds_bos: bool
+    hash: str
+    origin: Mapping[str, str]
+
+    @cached_property
+    def controls(self) -> dict[str, Control]:
+        """Added tokens by text; those of white space alone are vocabulary, not control."""
+        added = self.backend.get_added_tokens_decoder()
+        return {
+            token.content: Control(
+                token.content, number, token.lstrip, token.rstrip, token.single_word
+            )
+            for number, token in sorted(added.items())
+            if token.special or token.content.replace("▁", " ").strip()
+        }
+
+    @cached_property
+    def control_ids(self) -> frozenset[int]:
+        return frozenset(control.id for control in self.controls.values())
+
+    @cached_property
+    def bos_id(self) -> int | None:
+        return self.id_of(self.special.get("bos_token", ""))
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        from templates.pieces import Pieces
+
+        return Pieces(self)
+
+    def id_of(self, text: str) -> int | None:
+        """The id of a text that is one token of the vocabulary, control tokens included."""
+        number: int | None = self.backend.token_to_id(text)
+        return number
+
+    def own(self, text: str) -> tuple[Own, ...]:
+        """The control tokens in a text that the template wrote, leftmost and longest first."""
+        known = self._own_cache.get(text)
+        if known is None:
+            if len(self._own_cache) > 10_000:  # texts of a template are few; dates may vary
+                self._own_cache.clear()
+            found = (match.span() for match in self._control_pattern.finditer(text))
+            known = tuple(own for span in found if (own := self._own(text, *span)) is not None)
+            self._own_cache[text] = known
+        return known
+
+    def _own(self, text: str, start: int, stop: int) -> Own | None:
+        control = self.controls[text[start:stop]]
+        around = text[max(0, start - 1) : start] + text[stop : stop + 1]
+        if control.single_word and re.search(r"\w", around):
+            return None
+        return Own(start, stop, control.id)
+
+    @cached_property
+    def _own_cache(self) -> dict[str, tuple[Own, ...]]:
+        return {}
+
+    @cached_property
+    def _control_pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self.controls, key=lambda text: (-len(text), text))
+        return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """The tokenizer in a folder, or of a model on the Hugging Face hub (`org/name`).
+
+    Raises `CurateError` if there is no such folder or it holds no readable `tokenizer.json`.
+    """
+    folder = Path(name).expanduser()
+    if folder.name == "tokenizer.json" and folder.is_file():
+        folder = folder.parent
+    if folder.is_dir():
+        return read_folder(folder, name, {"folder": name})
+    if not _is_hub_id(name):
+        raise CurateError(
+            f"tokenizer {name}: there is no such folder; give one with tokenizer.json"
+        )
+    downloaded = _download(name)
+    return read_folder(downloaded, name, {"hub": name, "revision": downloaded.name})
+
+
+def _is_hub_id(name: str) -> bool:
+    """`org/name`, and not a path into a folder that is here."""
+    return bool(HUB_ID.fullmatch(name)) and not Path(name.split("/")[0]).exists()
+
+
+def _download(name: str) -> Path:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise CurateError(
+            f"tokenizer {name}: no such folder here, and fetching it from the hub needs "
+            'huggingface_hub; pip install "curate-sft[train]"'
+        ) from error
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
+    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CurateError(
+            f"tokenizer {name}: no such folder here, and the hub gave nothing: {reason}"
+        ) from error
+
+
+def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer:
+    """The tokenizer whose files lie in a folder. Raises `CurateError` for unreadable ones."""
+    import tokenizers
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        hint = (
+            "; it has a tokenizer.model: convert it first" * (folder / "tokenizer.model").exists()
+        )
+        raise CurateError(f"tokenizer {name}: the folder has no tokenizer.json{hint}")
+    raw = path.read_bytes()
+    try:
+        backend = tokenizers.Tokenizer.from_buffer(raw)
+    except Exception as error:  # the library raises bare Exception
+        raise CurateError(f"{path}: no readable tokenizer: {error}") from error
+    config = _read_json(folder / "tokenizer_config.json")
+    named = {**_read_json(folder / "special_tokens_map.json"), **config}
+    eos = _read_json(folder / "generation_config.json").get("eos_token_id")
+    return make_tokenizer(
+        backend,
+        special=_special(named),
+        eos_ids=[] if eos is None else [eos] if isinstance(eos, int) else eos,
+        chat_templates=_chat_templates(folder, config.get("chat_template")),
+        name=name,
+        raw=raw,
+        origin=origin,
+    )
+
+
+def make_tokenizer(
+    backend: tokenizers.Tokenizer,
+    special: Mapping[str, str],
+    eos_ids: Sequence[int] = (),
+    chat_templates: Mapping[str, str] | None = None,
+    name: str = "given",
+    raw: bytes | None = None,
+    origin: Mapping[str, str] | None = None,
+) -> Tokenizer:
+    """A `Tokenizer` around one of the `tokenizers` library, which is changed in place.
+
+    `eos_ids` are further ids at which generation stops. `raw` is the content of its
+    `tokenizer.json`, which the hash is made of; without it the backend's own JSON is taken.
+    """
+    if raw is None:
+        raw = backend.to_str().encode()
+    backend.no_truncation()
+    backend.no_padding()
+    bos = backend.token_to_id(special.get("bos_token", ""))
+    adds_bos = bos is not None and bos in backend.encode("a").ids
+    backend.post_processor = None  # it would add tokens and trim offsets
+    if getattr(backend.model, "dropout", None):
+        backend.model.dropout = None  # the same text must give the same tokens
+    known = {backend.token_to_id(special.get("eos_token", "")), *eos_ids}
+    eos = tuple(sorted(number for number in known if number is not None and number >= 0))
+    digest = hashlib.sha256(raw)
+    digest.update(json.dumps([dict(special), eos], sort_keys=True).encode())
+    return Tokenizer(
+        name,
+        backend,
+        dict(special),
+        eos,
+        dict(chat_templates or {}),
+        adds_bos,
+        digest.hexdigest(),
+        dict(origin or {"given": name}),
+    )
+
+
+def _special(named: Mapping[str, Any]) -> dict[str, str]:
+    """The special tokens as templates see them: `bos_token`, ... and a model's own names."""
+    extra = named.get("extra_special_tokens")
+    values = {f"{name}_token": named.get(f"{name}_token") for name in SPECIAL}
+    values |= extra if isinstance(extra, Mapping) else {}
+    texts = {name: _token_text(value) for name, value in values.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _token_text(value: Any) -> str | None:
+    text = value.get("content") if isinstance(value, Mapping) else value
+    return text if isinstance(text, str) else None
+
+
+def _chat_templates(folder: Path, configured: Any) -> dict[str, str]:
+    """Chat templates by name; files win over the configuration, as in transformers."""
+    found: dict[str, str] = {}
+    if isinstance(configured, str):
+        found["default"] = configured
+    elif isinstance(configured, list):
+        entries = [entry for entry in configured if isinstance(entry, Mapping)]
+        named = {entry.get("name"): entry.get("template") for entry in entries}
+        found |= {k: v for k, v in named.items() if isinstance(k, str) and isinstance(v, str)}
+    if (path := folder / "chat_template.jinja").is_file():
+        found["default"] = path.read_text("utf-8")
+    for path in sorted(folder.glob("additional_chat_templates/*.jinja")):
+        found[path.stem] = path.read_text("utf-8")
+    return found
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CurateError(f"{path}: no readable JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CurateError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
