@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from curate.recipe import FILTERS, FIXES
 from curate.schema import CurateError, nearest
-from filters import FILTERS, FIXES
 
 
 def describe(names: Sequence[str] = ()) -> str:

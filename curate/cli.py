@@ -190,7 +190,7 @@ def run(arguments: argparse.Namespace) -> None:
     if cache:
         cache.trim()
     run_folder.write(arguments.out, dump, result, recipe, arguments.force)
-    say(text(run_folder.RunFolder(arguments.out)))
+    say(text(run_folder.RunFolder(arguments.out), _width()))
     say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
 
 
@@ -275,7 +275,7 @@ def report(arguments: argparse.Namespace) -> None:
 
     folder = run_folder.RunFolder.open(arguments.run)
     run_folder.write_report(folder)
-    print(text(folder))
+    print(text(folder, _width()))
     print(f"written to {arguments.run / 'report.html'}")
 
 
@@ -328,6 +328,12 @@ def _split(text: str, option: str, expected: str) -> tuple[str, str]:
     if not equals:
         raise CurateError(f"{option} {text}: expected {expected}")
     return name, value
+
+
+def _width() -> int:
+    import shutil
+
+    return max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
 
 
 def _speaker(quiet: bool) -> Say:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -35,11 +37,24 @@ def _one(run: RunFolder, verdicts: pl.DataFrame, row: int) -> str:
         parts += [
             f"    calls {json.dumps(call['function'])}" for call in message.get("tool_calls", [])
         ]
-    parts += ["", "verdicts, in order:"]
+    parts += [*_raw_line(record), "", "verdicts, in order:"]
     settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
     for verdict in verdicts.iter_rows(named=True):
         parts += _verdict(run, verdict, record, settings.get(verdict["step"], ""))
     return "\n".join(parts)
+
+
+def _raw_line(record: dict[str, Any]) -> list[str]:
+    """The line of the dump that the record came from, if the file is still there as text."""
+    try:
+        with Path(record["source"]).open("rb") as file:
+            line = next(islice(file, max(0, record["line"] - 1), None), b"")
+    except OSError:
+        return []
+    if not line.strip() or b"\x00" in line:
+        return []
+    text = printable(line.decode(errors="backslashreplace").rstrip(), 200)
+    return ["", f"  line {record['line']} of {record['source']}: {text}"]
 
 
 def _speaker(message: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ class StepReport:
     dropped: int
     edited: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    meanings: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -125,6 +126,7 @@ class _Walk:
     def _report(
         self, step: Step, kept: int, reasons: dict[str, int], edited: int = 0
     ) -> StepReport:
+        known = step.action.reasons
         return StepReport(
             name=step.name,
             settings=repr(step.action),
@@ -133,6 +135,7 @@ class _Walk:
             dropped=self.alive.height - kept,
             edited=edited,
             reasons=reasons,
+            meanings={slug: meaning for slug in reasons if (meaning := known.get(slug))},
         )
 
     def result(self) -> Result:

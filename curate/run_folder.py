@@ -90,7 +90,8 @@ def _scores(result: Result) -> pl.DataFrame:
         return pl.DataFrame(schema={"row": pl.UInt32})
     wide = scored.pivot("step", index="row", values="score", aggregate_function="last")
     order = [step.name for step in result.steps if step.name in wide.columns]
-    return wide.select("row", *order)
+    # A step may be called like a column of the record.
+    return wide.select("row", *[pl.col(name).alias(f"scores.{name}") for name in order])
 
 
 def _dropped_lines(result: Result, scores: pl.DataFrame) -> Iterator[bytes]:
@@ -108,7 +109,7 @@ def _lines(
     rows = named.select("id", "tools", "source", "line", "category", "score", *extra, *steps)
     # One small object a row: the messages, by far the most text, are ready-made JSON.
     for text, row in zip(messages, rows.iter_rows(named=True), strict=True):
-        given = {name: row.pop(name) for name in steps}
+        given = {name.removeprefix("scores."): row.pop(name) for name in steps}
         tools = row.pop("tools")
         yield orjson.dumps(
             {

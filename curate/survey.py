@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from io import StringIO
 from typing import Any
@@ -40,8 +41,12 @@ PROBLEMS = {
 }
 
 
-def survey(dump: Dump) -> dict[str, Any]:
-    """Everything `curate inspect` shows, as plain JSON types."""
+def survey(dump: Dump, measures: Mapping[str, pl.DataFrame] | None = None) -> dict[str, Any]:
+    """Everything `curate inspect` shows, as plain JSON types.
+
+    `measures` are filters' measures of (a sample of) the records, by the filter's name; their
+    numbers are given as quantiles, their texts as counts.
+    """
     records = with_text(dump.records)
     turns = records["messages"].list.len()
     return {
@@ -65,7 +70,16 @@ def survey(dump: Dump) -> dict[str, Any]:
             for source, line, reason, _ in dump.rejects.head(5).iter_rows()
         ],
         "examples": _examples(records),
+        "measures": {
+            name: {"rows": frame.height} | {column.name: _summary(column) for column in frame}
+            for name, frame in (measures or {}).items()
+        },
     }
+
+
+def _summary(values: pl.Series) -> dict[str, Any]:
+    present = values.drop_nulls()
+    return _counts(present) if present.dtype == pl.String else _quantiles(present)
 
 
 def _words(texts: pl.Series) -> pl.Series:

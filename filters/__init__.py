@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from curate.schema import Filter, Fix
+from filters.exact import Exact
+from filters.fixes import RepairEncoding, StripEndToken, UnwrapPrompt
+from filters.fixes_pii import MaskPII
+from filters.language import Language
+from filters.length import Length
+from filters.near import Near
+from filters.quality import Quality
+from filters.reward import Reward
+from filters.selection import Select
 
-FILTERS: dict[str, type[Filter]] = {}
+FILTERS: dict[str, type[Filter]] = {
+    "exact": Exact,
+    "near": Near,
+    "quality": Quality,
+    "language": Language,
+    "length": Length,
+    "reward": Reward,
+    "select": Select,
+}
 
-FIXES: dict[str, type[Fix]] = {}
+FIXES: dict[str, type[Fix]] = {
+    "unwrap_prompt": UnwrapPrompt,
+    "strip_end_token": StripEndToken,
+    "repair_encoding": RepairEncoding,
+    "mask_pii": MaskPII,
+}

@@ -18,7 +18,7 @@ def test_a_kept_row_shows_its_text_and_every_verdict(tmp_path: Path) -> None:
 
 def test_a_dropped_row_shows_its_reason_and_settings(tmp_path: Path) -> None:
     page = explain(finished(tmp_path), "1")
-    assert "dropped by quality: empty" in page
+    assert "dropped by quality: empty_response" in page
     assert "by Quality(" in page
 
 
