@@ -79,7 +79,7 @@ class Quality:
     """Drop conversations with a defect that can be pointed at.
 
     `measure` returns one column per rule: the span that fired, or null. Which rules drop and
-    which only report is decided by `judge`, so changing it measures nothing again.
+    which only report is decided by `judge` alone.
 
     >>> Quality(off=("refusal",), drop=("cut_off",)).acts("cut_off")
     'drop'
@@ -89,7 +89,8 @@ class Quality:
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
-    cached: ClassVar[bool] = True
+    # Training weights decide which answers are looked at, and a row's id does not cover them.
+    cached: ClassVar[bool] = False
 
     drop: tuple[str, ...] = setting((), "reasons that drop although they only report by default")
     report: tuple[str, ...] = setting((), "reasons that leave a note on the row and keep it")

@@ -18,13 +18,14 @@ class Pattern:
     """A rule that fires where `pattern` matches (Rust regex syntax, no groups).
 
     `view` is `plain` (code removed) or `text`; `unless` is a pattern that exempts a row when it
-    matches any of its prompts or the message itself.
+    matches any of its prompts or the message itself. `escaped` spells the span out in ASCII.
     """
 
     side: Side
     pattern: str
     view: Literal["plain", "text"] = "plain"
     unless: str = ""
+    escaped: bool = False
 
 
 _ASKS_FOR_DIALOGUE = (
@@ -38,7 +39,10 @@ _TEMPLATING = (
 
 PATTERNS: Mapping[str, Pattern] = {
     "control_characters": Pattern(
-        "either", r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFE}\x{FFFF}]+", view="text"
+        "either",
+        r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFE}\x{FFFF}]+",
+        view="text",
+        escaped=True,
     ),
     # U+FFFD is a character already lost; the others are UTF-8 read as Windows-1252 or Latin-1.
     "mojibake": Pattern(
@@ -132,4 +136,7 @@ def _spans(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> pl.DataFrame:
         )
     if not hits.height:
         return pl.DataFrame(schema=EVIDENCE)
-    return evidence(hits, pl.col(rule.view).str.extract(f"({rule.pattern})", 1).str.strip_chars())
+    spans = hits[rule.view].str.extract(f"({rule.pattern})", 1)
+    # Control characters would be invisible, or act on the terminal that shows them.
+    shown = [ascii(span)[1:-1] for span in spans] if rule.escaped else spans.str.strip_chars()
+    return evidence(hits.with_columns(span=pl.Series(shown, dtype=pl.String)), pl.col("span"))

@@ -311,6 +311,11 @@ def test_the_first_reason_in_the_documented_order_is_given_with_its_span(convers
     assert judged.row(0) == (False, "template_marker", None, None, "<|im_end|>")
 
 
+def test_control_characters_are_spelt_out_in_the_evidence(conversation: Any) -> None:
+    judged = Quality().judge(Quality().measure(conversation((ASK, "Paris\x1b\x00."))))
+    assert judged["evidence"].item() == r"\x1b\x00"
+
+
 def test_reported_rules_keep_the_row_and_leave_a_note(conversation: Any) -> None:
     rows = conversation(("Who are you?", "I am ChatGPT. As requested in the prompt, I say so."))
     judged = Quality().judge(Quality().measure(rows))
