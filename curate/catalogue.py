@@ -7,23 +7,22 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from curate.recipe import FILTERS, FIXES
+from curate.recipe import KNOWN
 from curate.schema import CurateError, nearest
 
 
 def describe(names: Sequence[str] = ()) -> str:
     """One paragraph per filter and fix: what it does, its settings, its reasons."""
-    known: dict[str, Any] = {**FILTERS, **FIXES}
     for name in names:
-        if name not in known:
-            hint = nearest(name, list(known)) or f"; known are {', '.join(known)}"
+        if name not in KNOWN:
+            hint = nearest(name, list(KNOWN)) or f"; known are {', '.join(KNOWN)}"
             raise CurateError(f"no filter {name!r}{hint}")
-    return "\n\n".join(_paragraph(name, known[name]) for name in names or known)
+    return "\n\n".join(_paragraph(name, KNOWN[name]) for name in names or KNOWN)
 
 
 def _paragraph(name: str, kind: Any) -> str:
     about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
-    lines = [f"{name}{' (fix)' if name in FIXES else ''}: {about}"]
+    lines = [f"{name}{' (fix)' if hasattr(kind, 'fix') else ''}: {about}"]
     for field in dataclasses.fields(kind):
         choices = field.metadata.get("choices")
         one_of = f" One of {', '.join(map(str, choices))}." if choices else ""

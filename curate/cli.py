@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from curate import __version__
 
@@ -69,6 +69,7 @@ def _inspect(verbs: Any) -> None:
         verbs, "inspect", inspect, "What is in these files: formats, counts, lengths, problems."
     )
     _dumps(verb)
+    verb.add_argument("--tokenizer", help="a tokenizer folder: lengths in tokens as well")
     verb.add_argument("--json", action="store_true", help="for machines")
 
 
@@ -197,9 +198,19 @@ def run(arguments: argparse.Namespace) -> None:
 def inspect(arguments: argparse.Namespace) -> None:
     import json
 
-    from curate import survey
+    from curate import recipe, survey
+    from curate.schema import with_text
 
-    found = survey.survey(_read(arguments))
+    dump = _read(arguments)
+    looked_at = with_text(survey.sample(dump.records))
+    wanted: dict[str, dict[str, Any]] = {"language": {}}
+    if arguments.tokenizer:
+        wanted["length"] = {"unit": "tokens", "tokenizer": arguments.tokenizer}
+    measures = {
+        name: recipe.filter_called(name, settings).measure(looked_at)
+        for name, settings in wanted.items()
+    }
+    found = survey.survey(dump, measures)
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -217,6 +228,7 @@ def preview(arguments: argparse.Namespace) -> None:
     import templates
 
     tokenizer = templates.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
+    style: Literal["ansi", "html", "json"]
     style = "html" if arguments.html else "json" if arguments.json else "ansi"
     options = templates.PreviewOptions(
         rows=tuple(arguments.row or (0,)),

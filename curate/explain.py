@@ -48,12 +48,13 @@ def _raw_line(record: dict[str, Any]) -> list[str]:
     """The line of the dump that the record came from, if the file is still there as text."""
     try:
         with Path(record["source"]).open("rb") as file:
-            line = next(islice(file, max(0, record["line"] - 1), None), b"")
+            # An element of an array is spread over several lines: its start is enough.
+            line = b"".join(islice(file, max(0, record["line"] - 1), record["line"] + 4))
     except OSError:
         return []
     if not line.strip() or b"\x00" in line:
         return []
-    text = printable(line.decode(errors="backslashreplace").rstrip(), 200)
+    text = printable(" ".join(line.decode(errors="backslashreplace").split()), 200)
     return ["", f"  line {record['line']} of {record['source']}: {text}"]
 
 

@@ -23,6 +23,7 @@ from curate.settings import checked_settings
 from filters import FILTERS, FIXES
 
 BUNDLED = ("default",)
+KNOWN: dict[str, type[Filter] | type[Fix]] = {**FILTERS, **FIXES}
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,19 @@ def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter |
     return bound
 
 
+def filter_called(name: str, given: Mapping[str, Any]) -> Filter:
+    """One registered filter with these settings."""
+    bound = _bind(name, dict(given), 0, Path())
+    assert isinstance(bound, Filter), f"{name} is a fix"
+    return bound
+
+
 def _find(what: str, folder: Path) -> Any:
-    known = {**FILTERS, **FIXES}
-    if what in known:
-        return known[what]
+    if what in KNOWN:
+        return KNOWN[what]
     if ":" in what:
         return _user_code(what, folder)
-    hint = nearest(what, list(known)) or f"; known are {', '.join(known)}"
+    hint = nearest(what, list(KNOWN)) or f"; known are {', '.join(KNOWN)}"
     raise CurateError(f"unknown step {what!r}{hint}")
 
 

@@ -77,9 +77,19 @@ def survey(dump: Dump, measures: Mapping[str, pl.DataFrame] | None = None) -> di
     }
 
 
+# Rows looked at by measures that take their time.
+SAMPLE = 5_000
+
+
+def sample(records: pl.DataFrame) -> pl.DataFrame:
+    """Rows spread evenly over the records: all of them, or `SAMPLE`."""
+    step = max(1, -(-records.height // SAMPLE))
+    return records.gather_every(step)
+
+
 def _summary(values: pl.Series) -> dict[str, Any]:
     present = values.drop_nulls()
-    return _counts(present) if present.dtype == pl.String else _quantiles(present)
+    return _quantiles(present) if present.dtype.is_numeric() else _counts(present.cast(pl.String))
 
 
 def _words(texts: pl.Series) -> pl.Series:
@@ -92,7 +102,7 @@ def _quantiles(values: pl.Series) -> dict[str, float]:
     return {f"{share:.0%}": float(values.quantile(share, "nearest") or 0) for share in QUANTILES}
 
 
-def _counts(values: pl.Series) -> dict[str, int]:
+def _counts(values: pl.Series) -> dict[str, Any]:
     counts = values.alias("value").value_counts(name="count")
     ordered = counts.sort("count", "value", descending=[True, False]).head(20)
     return dict(ordered.iter_rows())
@@ -154,6 +164,7 @@ def _facts(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"scores: on {found['scores']['rows']:,} rows, median {found['scores']['50%']:g}"
         )
+    lines += _measured(found["measures"])
     lines += [
         f"problem: {problem['about']} ({problem['rows']:,} rows, first {problem['first']})"
         for problem in found["problems"].values()
@@ -165,6 +176,19 @@ def _facts(found: dict[str, Any]) -> list[str]:
         )
         lines.append(f"  prompt:   {printable(example['prompt'], 300)}")
         lines.append(f"  response: {printable(example['response'], 300)}")
+    return lines
+
+
+def _measured(measures: dict[str, Any]) -> list[str]:
+    lines = []
+    if "language" in measures:
+        looked_at = measures["language"]
+        languages = _listed(looked_at["language"]) or "too little text to say"
+        lines.append(f"languages ({looked_at['rows']:,} rows looked at): {languages}")
+    if "length" in measures:
+        lengths = measures["length"]
+        shown = ", ".join(f"{share} {value:,.0f}" for share, value in lengths["length"].items())
+        lines.append(f"response tokens ({lengths['rows']:,} rows looked at): {shown}")
     return lines
 
 

@@ -115,9 +115,8 @@ def test_drops_without_a_reason_break_the_contract(conversation: Any) -> None:
 def test_any_number_of_processes_measures_the_same(
     conversation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from filters.language import Language
-
     from curate import engine
+    from filters.language import Language
 
     monkeypatch.setattr(engine, "SPREAD_FROM", 2)
     records = conversation(*[("Question?", f"This is the answer number {n}.") for n in range(9)])

@@ -99,3 +99,14 @@ def test_any_messages_survive_being_written_as_json(turns: list[list[dict[str, A
         for turn in turns
     ]
     assert back == renamed
+
+
+def test_a_step_may_be_called_like_a_column(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def score(record):\n    return True\n")
+    dump = tmp_path / "dump.jsonl"
+    dump.write_text("\n".join(json.dumps(row) for row in ROWS))
+    steps = tmp_path / "recipe.yaml"
+    steps.write_text("steps: ['mine.py:score', length]")
+    read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
+    run_folder.write(tmp_path / "RUN", read, run(read.records, loaded.steps), loaded)
+    assert next(RunFolder.open(tmp_path / "RUN").lines("kept.jsonl"))["scores"] == {"length": 1.0}
