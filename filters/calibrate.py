@@ -44,6 +44,9 @@ def calibrate_scores(
     - `rank` is the percentile rank inside that bin, 0..1 (ties share one, 0.5 is the middle).
     - `none` returns the scores.
 
+    Votes and grades have few values: taking a mean out of them ranks the shortest of all best
+    answers first. `spread_ties` beforehand prevents that.
+
     >>> calibrate_scores([1.0, 3.0, 2.0, 4.0], [10, 10, 20, 20], method="rank").tolist()
     [0.25, 0.25, 0.75, 0.75]
     """
@@ -59,6 +62,30 @@ def calibrate_scores(
     for rows in _fitted_together(scores, lengths, groups, own_group):
         calibrated[rows] = _CALIBRATE[method](scores[rows], lengths[rows])
     return calibrated
+
+
+def spread_ties(score: ArrayLike, rank: ArrayLike) -> Floats:
+    """Scores (n,) with equal ones spread by `rank` (n,), the highest rank highest.
+
+    Each spreads evenly over half the way to the next lower and higher score, at most as far as
+    the nearer of the two, so that different scores stay in order and the mean of the equal ones
+    stays. A score that occurs once stays, and so do scores that are all equal. NaN stays NaN.
+
+    >>> spread_ties([1.0, 1.0, 2.0, 5.0], [0, 1, 2, 3]).tolist()
+    [0.75, 1.25, 2.0, 5.0]
+    """
+    spread = np.array(score, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(spread))
+    values, positions, counts = np.unique(spread[known], return_inverse=True, return_counts=True)
+    if len(values) < 2:
+        return spread
+    steps = np.diff(values)
+    reach = np.minimum(np.append(steps, np.inf), np.append(np.inf, steps))
+    order = np.lexsort((np.asarray(rank)[known], positions))
+    turn = np.empty(len(known))
+    turn[order] = np.arange(len(known)) - np.repeat(np.cumsum(counts) - counts, counts)
+    spread[known] += reach[positions] * ((turn + 0.5) / counts[positions] - 0.5)
+    return spread
 
 
 def length_bins(length: ArrayLike, bins: int) -> Ints:

@@ -22,7 +22,7 @@ CROWDED = [*VARIED, *[190 + number % 21 for number in range(60)]]
 rows_of_cap = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 2), st.integers(0, 5)), min_size=1, max_size=30
 )
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=30, deadline=None)
 
 
 def by_definition(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from filters import length_stats as stats
 
 LENGTHS = st.lists(st.integers(0, 120), min_size=1, max_size=40)
-quick = settings(max_examples=80, deadline=None)
+quick = settings(max_examples=30, deadline=None)
 
 
 def brute_concentration(lengths: list[int]) -> tuple[int, int]:

@@ -130,7 +130,7 @@ def test_rare_kinds_are_pooled_step_by_step() -> None:
     assert task_groups(frame(*rows), 3).to_list() == ["(rest)"] * 3
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from(["", "brief"])),

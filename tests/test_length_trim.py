@@ -16,7 +16,7 @@ rows_of_trim = st.lists(
     min_size=1,
     max_size=80,
 )
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=30, deadline=None)
 
 
 def test_an_answer_far_longer_than_others_to_its_kind_of_request_goes() -> None:

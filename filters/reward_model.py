@@ -1,0 +1,201 @@
+"""Scores from a local reward model: a sequence-classification folder with one output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from curate.schema import CurateError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+GPU_BATCH_TOKENS = 8192
+
+Rows = list[list[int]]
+
+
+def check_model(path: str) -> None:
+    """`CurateError` unless `path` looks like a reward model that can be used here."""
+    folder = Path(path)
+    if not (folder / "config.json").is_file():
+        raise CurateError(f"reward: {path} is no model folder; expected one with a config.json")
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise CurateError(
+            "reward: a model needs torch and transformers; install them with"
+            ' pip install "curate-sft[train]", or give scores from a file'
+        )
+    if not _has_template(folder):
+        raise _no_template(path)
+
+
+def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
+    """`score` (f64, null when there is none) and `problem` (why there is none) per record.
+
+    Conversations are written with the chat template of the model's own tokenizer. On a CPU rows
+    are scored one by one, so that a score depends on its row alone, to the last bit; on a GPU
+    in batches of one token count, so nothing is padded, and neighbours move a bfloat16 score in
+    its last digits only. Rows over the model's context are not cut: they are a problem.
+    """
+    with _quiet():
+        model, tokenizer = _load(path)
+    limit = _context(model, tokenizer)
+    rows: Rows = []
+    problems: list[str | None] = []
+    # Templates are programs run per conversation: a loop over rows it is.
+    for messages, tools in zip(records["messages"], records["tools"], strict=True):
+        ids, problem = _encode(tokenizer, messages.to_list(), tools, limit)
+        rows.append(ids)
+        problems.append(problem)
+    scores = np.full(len(rows), np.nan)
+    batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else 1
+    for batch in _batches(rows, batch_tokens):
+        scores[batch] = _scores(model, [rows[at] for at in batch])
+    for at in np.flatnonzero(np.isinf(scores) | (np.isnan(scores) & _fine(problems))).tolist():
+        scores[at], problems[at] = np.nan, "the model's score is not a finite number"
+    score = pl.Series("score", scores).fill_nan(None)
+    return pl.DataFrame([score, pl.Series("problem", problems, dtype=pl.String)])
+
+
+def _fine(problems: Sequence[str | None]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.array([problem is None for problem in problems], dtype=np.bool_)
+
+
+def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    on_gpu = torch.cuda.is_available()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+            path,
+            local_files_only=True,
+            output_loading_info=True,
+            dtype=torch.bfloat16 if on_gpu else torch.float32,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise CurateError(f"reward: {path} does not load ({error})") from error
+    if loaded["missing_keys"]:
+        missing = ", ".join(sorted(loaded["missing_keys"])[:3])
+        raise CurateError(
+            f"reward: {path} has no weights for {missing}, so its scores would be random;"
+            " expected a trained sequence-classification model"
+        )
+    if model.config.num_labels != 1:
+        raise CurateError(
+            f"reward: {path} has {model.config.num_labels} outputs; expected a reward model with 1"
+        )
+    if not tokenizer.chat_template:
+        raise _no_template(path)
+    text = model.config.get_text_config()
+    if text.pad_token_id is None:
+        # Nothing is ever padded; some models refuse batches without a padding id.
+        text.pad_token_id = -1
+    return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, Any]],
+    tools: str | None,
+    limit: int,
+) -> tuple[list[int], str | None]:
+    from jinja2 import TemplateError
+
+    if not any(message["role"] == "assistant" for message in messages):
+        return [], "no assistant message"
+    try:
+        text = tokenizer.apply_chat_template(
+            [_plain(message) for message in messages],
+            tools=json.loads(tools) if tools else None,
+            tokenize=False,
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        # A template may refuse a conversation (roles, order, tools): a fact about the row.
+        return [], f"the chat template refuses it: {str(error)[:160]}"
+    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    if not ids:
+        return [], "the chat template wrote nothing"
+    if len(ids) > limit:
+        return [], f"{len(ids):,} tokens, and the model reads {limit:,}"
+    return ids, None
+
+
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as chat templates expect it, tool calls as objects."""
+    plain = {"role": message["role"], "content": message["content"] or ""}
+    for name in ("name", "tool_call_id"):
+        if message.get(name):
+            plain[name] = message[name]
+    if message.get("reasoning"):
+        plain["reasoning_content"] = message["reasoning"]
+    if message.get("tool_calls"):
+        calls = json.loads(message["tool_calls"])
+        plain["tool_calls"] = [{"type": "function", "function": call} for call in calls]
+    return plain
+
+
+def _context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return min(int(positions or 2**31), int(tokenizer.model_max_length))
+
+
+def _batches(rows: Rows, batch_tokens: int) -> Iterator[list[int]]:
+    """Positions of rows of equal length, longest first, so that too large a batch fails early."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    for length in np.unique(lengths[lengths > 0])[::-1].tolist():
+        same = np.flatnonzero(lengths == length).tolist()
+        size = max(1, batch_tokens // length)
+        for start in range(0, len(same), size):
+            yield same[start : start + size]
+
+
+def _scores(model: PreTrainedModel, rows: Rows) -> list[float]:
+    import torch
+
+    ids = torch.tensor(rows, device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    return [float(score) for score in logits[:, 0].float().cpu()]
+
+
+def _has_template(folder: Path) -> bool:
+    names = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
+    if any((folder / name).exists() for name in names):
+        return True
+    config = folder / "tokenizer_config.json"
+    try:
+        return bool(config.is_file() and json.loads(config.read_text("utf-8")).get("chat_template"))
+    except ValueError as error:
+        raise CurateError(f"reward: {config} is not JSON ({error})") from error
+
+
+def _no_template(path: str) -> CurateError:
+    return CurateError(
+        f"reward: the tokenizer in {path} has no chat template, so how its conversations look is"
+        " unknown; save it with the template that the reward model was trained with"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Filters print nothing: no progress bar and no report while weights load."""
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.schema import VERDICTS, CurateError, Filter
+from filters.length_report import shift
+from filters.selection import Select
+from tests.judging import judged, of_lengths
+
+quick = settings(max_examples=30, deadline=None)
+
+
+def scored(scores: list[float | None], **columns: Any) -> pl.DataFrame:
+    lengths = columns.pop("lengths", [10] * len(scores))
+    records = of_lengths(*lengths, **columns)
+    return records.with_columns(pl.Series("record.score", scores, dtype=pl.Float64))
+
+
+def kept(step: Select, measures: pl.DataFrame) -> list[int]:
+    return step.judge(measures)["keep"].arg_true().to_list()
+
+
+def test_select_is_a_filter() -> None:
+    assert isinstance(Select(), Filter)
+
+
+def test_the_best_rows_are_kept(conversation: Any) -> None:
+    records = conversation(("a", "x"), ("b", "x"), ("c", "x"), score=[0.1, 0.9, 0.5])
+    found = judged(Select(budget=2), records)
+    assert found["keep"].to_list() == [False, True, True]
+    assert found.row(0) == (False, "not_selected", 0.1, None, "rank 3 of 3, 2 kept")
+
+
+def test_ties_go_by_id_and_then_by_row() -> None:
+    assert kept(Select(budget=2), scored([1.0] * 4, ids=["c", "a", "d", "b"])) == [1, 3]
+    assert kept(Select(budget=1), scored([1.0, 1.0], ids=["a", "a"])) == [0]
+
+
+def test_a_calibrated_reward_is_preferred_to_the_score_that_came_with_the_row() -> None:
+    measures = scored(
+        [3.0, 2.0, 1.0], **{"reward.verdict": [0.1, 0.2, 0.3], "reward.score": [9.0] * 3}
+    )
+    assert kept(Select(budget=1), measures) == [2]
+    assert kept(Select(budget=1, by="record.score"), measures) == [0]
+
+
+def test_a_named_column_is_needed_from_an_earlier_step() -> None:
+    assert Select(by="reward.score").needs == ("reward.score",)
+    assert Select().needs == ()
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
+def test_a_row_without_a_score_is_dropped_for_that_and_spends_no_budget(missing: Any) -> None:
+    found = Select(budget=2).judge(scored([missing, 1.0, 2.0]))
+    assert found["keep"].to_list() == [False, True, True]
+    assert found["reason"][0] == "no_score"
+    assert found["score"][0] is None
+
+
+def test_no_score_anywhere_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(CurateError, match=r"none of 2 rows has a number in record\.score; put a"):
+        Select().judge(scored([None, None]))
+
+
+def test_a_budget_beyond_the_rows_keeps_them_all() -> None:
+    assert kept(Select(budget=10), scored([1.0, 2.0])) == [0, 1]
+
+
+def test_the_longest_are_those_with_most_words() -> None:
+    measures = scored([None] * 4, lengths=[5, 900, 30, 30], ids=["d", "c", "b", "a"])
+    assert kept(Select(method="longest", budget=2), measures) == [1, 3]
+
+
+def test_a_draw_depends_on_ids_and_seed_alone() -> None:
+    measures = scored([None] * 200)
+    one = kept(Select(method="random", budget=50, seed=1), measures)
+    assert one == kept(Select(method="random", budget=50, seed=1), measures)
+    assert one != kept(Select(method="random", budget=50, seed=2), measures)
+    without = measures.filter(~pl.col("row").is_in([row for row in range(200) if row not in one]))
+    assert kept(Select(method="random", budget=50, seed=1), without) == list(range(50))
+
+
+def test_a_draw_is_even() -> None:
+    measures = scored([None] * 4000)
+    half = kept(Select(method="random", budget=2000), measures)
+    assert abs(np.mean(half) - 1999.5) < 60  # 2.3 standard errors of 26
+
+
+def test_a_category_has_at_most_its_quota() -> None:
+    categories = ["code"] * 5 + ["math"] * 2 + [None] * 3
+    measures = scored([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]).with_columns(
+        pl.Series("record.category", categories)
+    )
+    found = Select(budget=6, per_category=2).judge(measures)
+    assert found["keep"].arg_true().to_list() == [0, 1, 5, 6, 7, 8]
+    assert found["reason"].to_list()[2:5] == ["over_quota"] * 3
+    assert found["evidence"][2] == "its category has 2 rows that rank higher"
+    found = Select(budget=3, per_category=2).judge(measures)
+    assert found["keep"].arg_true().to_list() == [0, 1, 5]
+    assert found["reason"].to_list()[6:8] == ["not_selected"] * 2
+
+
+def test_strata_of_length_keep_the_lengths_of_the_pool() -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.exp(rng.normal(4, 1, 2000)).astype(int) + 1
+    measures = scored(np.log(lengths).tolist(), lengths=lengths.tolist())
+    plain = kept(Select(budget=200), measures)
+    even = kept(Select(budget=200, stratify="length"), measures)
+    moved = [shift(lengths, lengths[rows]) for rows in (plain, even)]
+    assert moved[0] is not None and moved[1] is not None
+    assert moved[0].ks > 0.85
+    assert moved[1].ks < 0.1
+    assert len(even) == 200
+
+
+def test_strata_of_category_share_the_budget_by_their_rows() -> None:
+    categories = ["code"] * 60 + ["math"] * 30 + ["art"] * 10
+    measures = scored([float(row) for row in range(100)]).with_columns(
+        pl.Series("record.category", categories)
+    )
+    chosen = kept(Select(budget=10, stratify="category"), measures)
+    assert Counter(categories[row] for row in chosen) == {"code": 6, "math": 3, "art": 1}
+    assert chosen == [54, 55, 56, 57, 58, 59, 87, 88, 89, 99]
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 0.0, 1.0, 2.0]), st.sampled_from("abcd"), st.sampled_from("xyz")
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.integers(1, 12),
+    st.sampled_from([None, 1, 3]),
+    st.booleans(),
+)
+def test_the_selection_is_its_definition(
+    rows: list[tuple[float | None, str, str]], budget: int, quota: int | None, strata: bool
+) -> None:
+    scores, ids, categories = (list(column) for column in zip(*rows, strict=True))
+    known = [row for row in range(len(rows)) if scores[row] is not None]
+    if not known:
+        return
+    ranked = sorted(known, key=lambda row: (-(scores[row] or 0.0), ids[row], row))
+    seen: Counter[str] = Counter()
+    inside = []
+    for row in ranked:
+        if quota is None or seen[categories[row]] < quota:
+            inside.append(row)
+        seen[categories[row]] += 1
+    sizes = Counter(categories[row] for row in inside) if strata else Counter({"": len(inside)})
+    total = len(inside)
+    if total <= budget:
+        expected = inside
+    else:
+        shares = {name: size * budget // total for name, size in sorted(sizes.items())}
+        spare = budget - sum(shares.values())
+        for name in sorted(shares, key=lambda name: -(sizes[name] * budget % total))[:spare]:
+            shares[name] += 1
+        expected = [
+            row
+            for name, share in shares.items()
+            for row in [row for row in inside if not strata or categories[row] == name][:share]
+        ]
+    measures = scored(scores, ids=ids).with_columns(pl.Series("record.category", categories))
+    step = Select(budget=budget, per_category=quota, stratify="category" if strata else "none")
+    assert kept(step, measures) == sorted(expected)
+
+
+@quick
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 200)), min_size=1, max_size=40),
+    st.sampled_from(["top", "random", "longest"]),
+    st.sampled_from(["none", "length"]),
+    st.randoms(use_true_random=False),
+)
+def test_permuting_the_input_permutes_the_selection(
+    rows: list[tuple[int, int]], method: Any, stratify: Any, random: Any
+) -> None:
+    scores, lengths = zip(*rows, strict=True)
+    measures = scored([float(score) for score in scores], lengths=list(lengths))
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    step = Select(method=method, budget=7, stratify=stratify)
+    assert step.judge(measures[order]).equals(step.judge(measures)[order])
+    assert len(kept(step, measures)) == min(7, len(rows))
+
+
+def test_no_rows_are_no_problem() -> None:
+    for stratify in ("none", "length", "category"):
+        step = Select(stratify=stratify, per_category=3)  # type: ignore[arg-type]
+        assert step.judge(scored([])).schema == VERDICTS
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "method": ({"method": "best"}, "method is 'best'; expected top, random, longest"),
+    "stratify": ({"stratify": "task"}, "stratify is 'task'; expected none, length or category"),
+    "budget": ({"budget": 0}, "budget is 0; expected 1 or more rows"),
+    "quota": ({"per_category": 0}, "per_category is 0; expected 1 or more"),
+    "unread": ({"method": "random", "by": "x.y"}, "by is for method top, and method is random"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_settings_that_make_no_sense_are_refused(case: str) -> None:
+    given_settings, said = WRONG[case]
+    with pytest.raises(CurateError, match=said):
+        Select(**given_settings)
