@@ -114,9 +114,12 @@ def eta_squared(values: Floats, codes: Ints) -> float:
     total = float(centred @ centred)
     if total <= 0.0:
         return 0.0
-    sizes = np.bincount(codes)
+    return _between(centred, codes, np.bincount(codes)) / total
+
+
+def _between(centred: Floats, codes: Ints, sizes: Ints) -> float:
     sums = np.bincount(codes, centred)
-    return float((sums**2 / np.maximum(sizes, 1)).sum()) / total
+    return float((sums**2 / np.maximum(sizes, 1)).sum())
 
 
 def permutation_null(values: Floats, codes: Ints, permutations: int, seed: int) -> Floats:
@@ -126,9 +129,14 @@ def permutation_null(values: Floats, codes: Ints, permutations: int, seed: int) 
     """
     order = np.lexsort((values, codes))
     values, codes = values[order], codes[order]
-    rng = np.random.default_rng(seed)
-    # Each shuffle needs the whole column: a loop of a few hundred turns over NumPy calls.
-    return np.array([eta_squared(rng.permutation(values), codes) for _ in range(permutations)])
+    centred = values - values.mean()
+    sizes, rng = np.bincount(codes), np.random.default_rng(seed)
+    drawn = np.empty(permutations)
+    for turn in range(permutations):  # each shuffle needs the whole column
+        rng.shuffle(centred)
+        drawn[turn] = _between(centred, codes, sizes)
+    total = float(centred @ centred)
+    return drawn / total if total > 0.0 else drawn
 
 
 def kolmogorov_smirnov(one: Floats, other: Floats) -> float:

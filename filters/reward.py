@@ -168,9 +168,14 @@ class Reward:
 
     def _told(self, kept: Bools) -> pl.Expr:
         raw, score = pl.col("raw").round(4), pl.col("score").round(4)
+        known = raw.drop_nulls()
+        ids = pl.when(known.min() == known.max()).then(
+            pl.lit("all scores are equal, so ids decided; ")
+        )
         ranked = pl.format(
-            f"rank {{}}, {int(kept.sum())} kept; score {{}} ({self.calibrate}), as it came {{}},"
-            " {} words",
+            f"{{}}rank {{}}, {int(kept.sum())} kept; score {{}} ({self.calibrate}),"
+            " as it came {}, {} words",
+            ids.otherwise(pl.lit("")),
             "place",
             score,
             raw,

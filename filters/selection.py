@@ -132,7 +132,9 @@ class Select:
         self, rank_by: Floats, place: Ints, kept: Bools, inside: Bools, known: Bools
     ) -> pl.DataFrame:
         frame = pl.DataFrame({"kept": kept, "inside": inside, "known": known, "place": place + 1})
-        ranked = pl.format(f"rank {{}} of {len(place)}, {int(kept.sum())} kept", "place")
+        alike = known.sum() > 1 and np.ptp(rank_by[known]) == 0.0
+        ids = "all scores are equal, so ids decided; " if alike else ""
+        ranked = pl.format(f"{ids}rank {{}} of {len(place)}, {int(kept.sum())} kept", "place")
         quota = f"its category has {self.per_category} rows that rank higher"
         judged = frame.select(
             reason=pl.when("kept")

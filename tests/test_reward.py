@@ -148,7 +148,10 @@ def test_constant_scores_keep_the_right_number_of_rows() -> None:
     for method in ("none", "lwr", "bin", "rank"):
         lengths = pl.Series(range(200), dtype=pl.UInt32)
         step = Reward(keep_top=0.5, calibrate=method)  # type: ignore[arg-type]
-        assert kept(step, frame([0.3] * 200, length=lengths)) == list(range(100))
+        measures = frame([0.3] * 200, length=lengths)
+        assert kept(step, measures) == list(range(100))
+        told = step.judge(measures)["evidence"][100]
+        assert told.startswith("all scores are equal, so ids decided; rank 101, 100 kept")
 
 
 def test_the_top_is_not_the_longest_once_length_is_taken_out() -> None:

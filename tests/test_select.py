@@ -69,6 +69,11 @@ def test_no_score_anywhere_is_an_error_that_says_what_to_do() -> None:
         Select().judge(scored([None, None]))
 
 
+def test_equal_scores_are_said_to_be() -> None:
+    found = Select(budget=1).judge(scored([2.0, 2.0]))
+    assert found["evidence"][1] == "all scores are equal, so ids decided; rank 2 of 2, 1 kept"
+
+
 def test_a_budget_beyond_the_rows_keeps_them_all() -> None:
     assert kept(Select(budget=10), scored([1.0, 2.0])) == [0, 1]
 
