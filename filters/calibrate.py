@@ -48,7 +48,7 @@ def calibrate_scores(
     answers first. `spread_ties` beforehand prevents that.
 
     >>> calibrate_scores([1.0, 3.0, 2.0, 4.0], [10, 10, 20, 20], method="rank").tolist()
-    [0.25, 0.25, 0.75, 0.75]
+    [0.125, 0.625, 0.375, 0.875]
     """
     if method not in METHODS:
         raise CurateError(f"calibrate is {method!r}; expected {', '.join(METHODS)}")
