@@ -156,7 +156,7 @@ def test_rows_with_the_same_tokens_stay_on_one_side_though_their_ids_differ():
         assert (0 in train) == (1 in train)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     ids=st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=40),
     share=st.floats(0.01, 0.5),
@@ -232,7 +232,7 @@ def test_a_row_above_the_budget_is_a_batch_of_its_own_and_the_step_ends():
     assert shapes == [(1, 100), (2, 3)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20),
     budget=st.integers(1, 100),

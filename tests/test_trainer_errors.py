@@ -158,9 +158,14 @@ def test_a_model_that_is_broken_from_the_start_is_never_updated(
     weights = load_file(folder / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    said = refused({**sources, "model": str(folder)}, tmp_path / "out")
+    broken = {**sources, "model": str(folder)}
+    said = refused(broken, tmp_path / "out")
+    assert "before training: the held-out loss is nan" in said
+    assert "there is no checkpoint yet" in said
+    said = refused(broken, tmp_path / "out", held_out=0.0, force=True)
     assert "step 1 of epoch 1: loss nan" in said and "there is no checkpoint yet" in said
-    assert "0000000000000" in said  # the rows of the step
+    assert "its rows are 000000000000000" in said
+    assert (tmp_path / "out" / "metrics.jsonl").read_text() == ""
 
 
 def test_a_last_update_that_breaks_the_weights_is_not_saved(

@@ -51,8 +51,8 @@ def test_a_real_model_learns_from_real_rows_and_generates(
 
     torch.set_num_threads(1)
     base = test_data / "models" / "stories260k-hf"
-    rows = short_rows(test_data / "raw" / "gpteacher_roleplay.json", base, count=16, longest=280)
-    assert len(rows) == 16
+    rows = short_rows(test_data / "raw" / "gpteacher_roleplay.json", base, count=12, longest=280)
+    assert len(rows) == 12
     tokens = write_tokens(tmp_path / "tokens", rows, template={"source": TEMPLATE})
     run = trainer.train(
         TrainConfig(

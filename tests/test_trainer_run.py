@@ -165,6 +165,7 @@ def test_the_log_names_preset_rows_steps_speed_table_and_choice(
 ):
     text = "\n".join(lines)
     assert lines[0].startswith("preset lima: about 1,000 chosen rows")
+    assert "other than the preset: epochs 6 (not 15), batch 8 (not 32), lr 0.02 (not 1e-05)" in text
     assert "36 rows to train (252 tokens, 108 of them trained), 4 held out" in text
     assert "30 steps: 6 epochs of 5, 8 examples a step" in text
     assert "tokens/s" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import shutil
 from importlib.metadata import version
@@ -84,7 +85,6 @@ def check_saved(out: Path, chosen: Epoch, after: Evaluation | None) -> None:
 def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = None) -> None:
     """Write `train.json`: what was run on what, with which versions, and how it went."""
     manifest = plan.tokens.manifest
-    libraries = ("torch", "transformers", "peft", "safetensors", "datasets", "numpy")
     checkpoint.write_json(
         out / checkpoint.MARKER,
         {
@@ -103,10 +103,16 @@ def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = N
                 "held_out": [plan.tokens.rows.ids[row] for row in plan.held_out.tolist()],
             },
             "steps": plan.steps,
-            "versions": {name: version(name) for name in libraries},
+            "versions": _versions(),
             **(more or {}),
         },
     )
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    libraries = ("torch", "transformers", "peft", "safetensors", "datasets", "numpy")
+    return {name: version(name) for name in libraries}
 
 
 def _named(template: Any) -> Any:

@@ -79,11 +79,11 @@ def train_epochs(plan: Plan, net: Any, whole: bool, out: Path, log: Log) -> list
     optimizer = model.make_optimizer(net, config)
     kept: list[int] = []
     with (out / "metrics.jsonl").open("w", encoding="utf-8", buffering=1) as metrics:
-        table = [evaluated(plan, net, whole, 0, None, metrics, log)]
+        table = [evaluated(plan, net, whole, 0, None, out, metrics, log)]
         for epoch in range(1, config.epochs + 1):
             loss = train_epoch(plan, net, whole, optimizer, epoch, out, metrics, log)
             check_weights(net, epoch, out)
-            table.append(evaluated(plan, net, whole, epoch, loss, metrics, log))
+            table.append(evaluated(plan, net, whole, epoch, loss, out, metrics, log))
             checkpoint.save(net, checkpoint.epoch_folder(out, epoch))
             best, _ = monitor.choose(table, config.choose)
             kept = checkpoint.prune(out, [*kept, epoch], config.keep, best.epoch)
@@ -165,13 +165,26 @@ def gradients(
 
 
 def evaluated(
-    plan: Plan, net: Any, whole: bool, epoch: int, loss: float | None, metrics: TextIO, log: Log
+    plan: Plan,
+    net: Any,
+    whole: bool,
+    epoch: int,
+    loss: float | None,
+    out: Path,
+    metrics: TextIO,
+    log: Log,
 ) -> Epoch:
     """The line of the table for the end of `epoch`, noted and logged; 0 is before training."""
     started = time.perf_counter()
     held = held_out_loss(plan, net, whole)
     line = Epoch(epoch, epoch * plan.steps_per_epoch, loss, held)
+    when = f"epoch {epoch}/{plan.config.epochs}" if epoch else "before training"
     if held is not None:
+        if not math.isfinite(held.loss):
+            raise CurateError(
+                f"{when}: the held-out loss is {held.loss}, so no checkpoint was written; "
+                f"{checkpoint.last_good(out)}"
+            )
         seconds = round(time.perf_counter() - started, 6)
         note(
             metrics,
@@ -184,7 +197,6 @@ def evaluated(
             trained_tokens=held.targets,
             seconds=seconds,
         )
-        when = f"epoch {epoch}/{plan.config.epochs}" if epoch else "before training"
         log(f"{when}: held out {held.loss:.4f} a token, {held.loss_per_example:.4f} a row")
     return line
 
@@ -244,12 +256,12 @@ def deterministic() -> Iterator[None]:
     """Same input, same bits; the caller's random state and settings are given back."""
     import torch
 
-    before = torch.are_deterministic_algorithms_enabled()
+    before = torch.get_deterministic_debug_mode()
     # Read by cuBLAS when it starts; without it deterministic mode refuses matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with torch.random.fork_rng():
-        torch.use_deterministic_algorithms(True)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.set_deterministic_debug_mode("error")
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before)
+            torch.set_deterministic_debug_mode(before)

@@ -55,6 +55,13 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     config, rows = plan.config, plan.tokens.rows
     preset = PRESETS[str(config.preset)]
     lines = [f"preset {config.preset}: {preset.says} ({preset.source})"]
+    changed = [
+        f"{name} {getattr(config, name)} (not {value})"
+        for name, value in preset.values.items()
+        if getattr(config, name) != value
+    ]
+    if changed:
+        lines.append(f"other than the preset: {', '.join(changed)}")
     for reason, count in passed.allowed.items():
         effect = "left out" if reason in gate.LEFT_OUT else "trained all the same"
         lines.append(f"gate: {reason}: {count} rows {effect}, as allowed")
