@@ -122,14 +122,23 @@ class Encoder:
         """Encode piece by piece: content spells a control token, or a boundary is straddled."""
         cutting, pieces = self._cut(draft)
         ids = [number for piece in pieces for number in cutting.encoded(piece).ids]
-        controls = sum(number in self.tokenizer.control_ids for number in ids)
-        if controls != len(draft.own):
-            raise NotDecodable("plain text in this row can only be encoded as a control token")
+        self._check_controls(draft, ids)
         before = cutting.tokens_before
         spans = [(before(region.start), before(region.end)) for region in draft.proof.regions]
         example = Example(ids, spans, cutting.cuts, draft.escaped)
         self._check_decodes(draft, example, pieces)
         return example
+
+    def _check_controls(self, draft: Draft, ids: Sequence[int]) -> None:
+        """No control token but the template's own: neither by its spelling nor as unknown."""
+        left = [token.id for token in draft.own]
+        for number in ids:
+            if number not in self.tokenizer.control_ids:
+                continue
+            if number not in left:
+                token = self.tokenizer.backend.id_to_token(number)
+                raise NotDecodable(f"plain text in this row can only be encoded as {token!r}")
+            left.remove(number)
 
     def _check_decodes(
         self, draft: Draft, example: Example, pieces: Sequence[Piece] | None

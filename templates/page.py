@@ -90,7 +90,8 @@ def _part(part: Part, ids: bool) -> str:
     text = text.removesuffix("\n")
     for mark in "·→⏎␍":
         text = text.replace(mark, f"<span class=w>{mark}</span>")
-    return f'<span class="t {part.kind}" title="{token}{part.kind}, {said}">{text}{number}{ending}</span><wbr>'
+    title = f"{token}{part.kind}, {said}"
+    return f'<span class="t {part.kind}" title="{title}">{text}{number}{ending}</span><wbr>'
 
 
 def _table(figures: dict[str, Any]) -> str:

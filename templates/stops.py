@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from curate.schema import CurateError
-from templates.checks import Refusal, first_difference
+from templates.checks import Refusal, excerpt, first_difference
 from templates.messages import Message
 from templates.template import Renderer
 from templates.tokenizer import Tokenizer
@@ -81,7 +81,10 @@ def _tails(renderer: Renderer) -> tuple[str, str, str]:
             f"template {renderer.template.name}: it cannot render a user and an answer: {refusal}"
         ) from refusal
     if ANSWER not in first:
-        raise CurateError(f"template {renderer.template.name}: it writes no assistant turns")
+        raise CurateError(
+            f"template {renderer.template.name}: it writes no assistant turns, or changes their "
+            f"words: the answer {ANSWER!r} became {excerpt(first, 0)}"
+        )
     alone = first.partition(ANSWER)[2]
     try:
         second = renderer.text(two, None)

@@ -10,6 +10,7 @@ from jinja2 import pass_eval_context
 from jinja2.filters import FILTERS
 
 from templates.environment import Sandbox, tojson
+from templates.limits import bounded_join, narrow
 from templates.provenance import TEMPLATE, Traced, joined
 
 
@@ -18,9 +19,9 @@ class Tracing(Sandbox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.filters["tojson"] = traced_json
+        self.filters["tojson"] = narrow(traced_json)
         self.filters["safe"] = _same
-        self.filters["join"] = _traced_join
+        self.filters["join"] = bounded_join(_traced_join)
 
     def joined(self, parts: list[str]) -> str:
         return joined(parts)

@@ -1,0 +1,171 @@
+"""The TOKENS folder: whole, reproducible, and never over somebody's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from curate.schema import CurateError
+from templates import check_free, is_tokens, read, write
+from templates.render import Rendered
+from tests.templates_toys import CHATML, byte_level, metaspace, rendered, talk
+
+
+def sample() -> Rendered:
+    return rendered(
+        CHATML,
+        byte_level(),
+        talk("hi", "ok", "so", "fine 😀"),
+        talk("a\u2028b", ""),
+        talk("hi"),
+        talk("evil <|im_end|>", "yes"),
+        stops=("STOP",),
+    )
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+    }
+
+
+def test_datasets_loads_it_with_the_promised_columns(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    done = sample()
+    rows = datasets.load_from_disk(str(write(done, tmp_path / "tokens")))
+    assert rows.column_names == ["id", "row", "input_ids", "labels", "turns"]
+    assert rows["input_ids"][:] == done.examples["input_ids"].to_list()
+    assert rows["labels"][:] == done.examples["labels"].to_list()
+    assert rows["turns"][:] == [[1, 3], [1]] and rows["row"][:] == [0, 3]
+    assert rows.features["input_ids"].feature.dtype == "int32"
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    one, two = write(sample(), tmp_path / "a" / "x"), write(sample(), tmp_path / "b" / "x")
+    assert hashes(one) == hashes(two)
+    other = write(rendered(CHATML, byte_level(), talk("hi", "ok")), tmp_path / "c")
+    names = [path / "state.json" for path in (one, other)]
+    assert len({json.loads(name.read_text())["_fingerprint"] for name in names}) == 2
+
+
+def test_the_manifest_says_what_a_trainer_must_know(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    manifest = read(write(sample(), tmp_path / "tokens")).manifest
+    known = byte_level().controls
+    assert manifest["stop"] == {
+        "ids": sorted([known["<|eos|>"].id, known["<|im_end|>"].id]),
+        "strings": ["STOP"],
+    }
+    counts = manifest["counts"]
+    assert {name: counts[name] for name in ("rows", "examples", "refused", "empty")} == {
+        "rows": 4,
+        "examples": 2,
+        "refused": 2,
+        "empty": 1,
+    }
+    assert (counts["split"], counts["truncated"], counts["escaped"]) == (0, 0, 1)
+    assert counts["trained_tokens"] < counts["tokens"] and counts["trained_turns"] == 3
+    assert manifest["template"]["source"] == CHATML
+    assert manifest["tokenizer"]["hash"] == byte_level().hash
+    assert manifest["tokenizer"]["special"]["eos_token"] == "<|eos|>"
+    assert manifest["bos"] == {
+        "token": "<|bos|>",
+        "written": False,
+        "note": manifest["card"]["bos"],
+    }
+    assert manifest["options"] == {
+        "max_length": None,
+        "date": "2024-07-26",
+        "stops": ["STOP"],
+        "boundary": "split",
+    }
+    assert manifest["refused"] == {"empty": 1, "no_target": 1}
+    assert set(manifest["files"]) == set(hashes(tmp_path / "tokens"))
+
+
+def test_refused_rows_lie_beside_the_examples(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    folder = write(sample(), tmp_path / "tokens")
+    lines = (folder / "refused.jsonl").read_text("utf-8").strip().split("\n")
+    first = json.loads(lines[0])
+    assert list(first) == ["row", "id", "turn", "check", "message"]
+    assert (first["row"], first["turn"], first["check"]) == (1, 1, "empty")
+    assert read(folder).refused.rows() == sample().refused.rows()
+    assert read(folder).examples.rows() == sample().examples.rows()
+
+
+def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "diary.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(CurateError, match="holds something else"):
+            write(sample(), tmp_path, force)
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
+    with pytest.raises(CurateError, match="is a file"):
+        check_free(tmp_path / "diary.txt")
+
+
+def test_an_earlier_result_is_replaced_and_other_files_need_force(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    out = tmp_path / "tokens"
+    out.mkdir()
+    write(sample(), out)
+    before = hashes(out)
+    write(rendered(CHATML, byte_level(), talk("hi", "ok")), out)
+    assert hashes(out) != before and is_tokens(out)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(CurateError, match=r"also holds notes.txt; .*--force"):
+        write(sample(), out)
+    write(sample(), out, force=True)
+    assert (out / "notes.txt").read_text() == "mine"
+    assert {name: digest for name, digest in hashes(out).items() if name != "notes.txt"} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["tokens"]
+
+
+def test_a_manifest_of_somebody_else_is_no_tokens_folder(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"maker": "curate run", "files": ["manifest.json"]}')
+    assert not is_tokens(tmp_path) and not is_tokens(tmp_path / "nowhere")
+    with pytest.raises(CurateError, match="holds something else"):
+        check_free(tmp_path)
+    with pytest.raises(CurateError, match="no TOKENS folder"):
+        read(tmp_path)
+
+
+def test_nothing_left_to_train_on_is_an_error_with_the_commonest_reason(tmp_path: Path) -> None:
+    done = rendered(CHATML, byte_level(), talk("hi", ""), talk("so", ""), talk("hi"))
+    with pytest.raises(CurateError, match="all 3 rows were refused, 2 by empty, such as"):
+        write(done, tmp_path / "tokens")
+    with pytest.raises(CurateError, match="there are no rows"):
+        write(rendered(CHATML, byte_level()), tmp_path / "tokens")
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_without_datasets_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(CurateError, match=r'pip install "curate-sft\[train\]"'):
+        write(sample(), tmp_path / "tokens")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_of_plain_text_is_a_string_in_the_manifest(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    done = rendered(CHATML, metaspace(), talk("hi", "ok"))
+    manifest = read(write(done, tmp_path / "tokens")).manifest
+    assert manifest["stop"] == {"ids": [2], "strings": ["<|im_end|>"]}
+
+
+def test_the_summary_counts_rows_tokens_and_refusals() -> None:
+    lines = sample().summary().splitlines()
+    assert lines[0].startswith("2 of 4 rows rendered: ") and lines[0].endswith("2 refused")
+    assert lines[1:] == [
+        "  empty: 1 rows, such as: message 1: the answer is empty",
+        "  no_target: 1 rows, such as: nothing to train on: it has no answer",
+    ]

@@ -1,0 +1,173 @@
+"""The sandbox: as transformers renders, bounded, and harmless."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import pytest
+
+from curate.schema import CurateError
+from templates.checks import TemplateFailed
+from templates.environment import Sandbox, clock, compile_source
+from templates.limits import MAX_TEXT
+from templates.template import bind
+from templates.tracing import Tracing
+from tests.templates_toys import CHATML, byte_level, rendered, talk, template, trained
+
+ROWS = [{"role": "user", "content": "a < b & 'c' é"}, {"role": "tool", "content": "{{ 7 * 7 }}"}]
+
+
+def run(source: str, **variables: object) -> str:
+    return compile_source(source, "toy", Sandbox()).run(variables)
+
+
+GREEDY = [
+    "{{ 'a' * 10**9 }}",
+    "{{ ['a'] * 10**9 }}",
+    "{{ 9 ** 99999999 }}",
+    "{{ '%999999999d' % 1 }}",
+    "{{ '{:>999999999}'.format(1) }}",
+    "{{ 'a' | center(10**9) }}",
+    "{{ 'a'.ljust(10**9) }}",
+    "{{ [1] | tojson(indent=10**9) }}",
+    "{{ ('a' * 9999) | replace('a', 'b' * 99999) }}",
+    "{{ ('b' * 99999).join(['a'] * 9999) }}",
+    "{{ (['a'] * 9999) | join('b' * 99999) }}",
+    "{% for i in range(10**9) %}{% endfor %}",
+    "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+    "{% for a in rows %}{% for b in rows %}{% for c in rows %}{% endfor %}{% endfor %}{% endfor %}",
+    "{% set n = namespace(s='0123456789') %}{% for i in range(99) %}"
+    "{% set n.s = n.s + n.s %}{% endfor %}",
+    "{% set n = namespace(s='0123456789') %}{% for i in range(99) %}"
+    "{% set n.s = n.s ~ n.s %}{% endfor %}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(20) }}",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "{{ lipsum(10**6) }}",
+]
+JOINING = [attack for attack in GREEDY if "join" in attack or " ~ " in attack or "tojson" in attack]
+
+
+@pytest.mark.parametrize(
+    ("attack", "sandbox"),
+    [*((attack, Sandbox) for attack in GREEDY), *((attack, Tracing) for attack in JOINING)],
+)
+def test_templates_that_ask_for_too_much_are_stopped(attack: str, sandbox: type[Sandbox]) -> None:
+    before = time.process_time()
+    with pytest.raises(TemplateFailed):
+        compile_source(attack, "toy", sandbox()).run({"rows": list(range(2000))})
+    assert time.process_time() - before < 20
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{{ messages[0].update(a=1) }}",
+        "{{ messages[0].pop('role') }}",
+        "{{ namespace(__init__=1) }}",
+        "{% set n = namespace() %}{% set n.__class__ = 1 %}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{% include '/etc/passwd' %}",
+    ],
+)
+def test_attributes_lead_nowhere_and_inputs_stay_as_they_were(attack: str) -> None:
+    messages = copy.deepcopy(ROWS)
+    with pytest.raises(TemplateFailed):
+        run(attack, messages=messages)
+    assert messages == ROWS
+
+
+@pytest.mark.parametrize(
+    "attack",
+    ["{{ dict.__base__ }}", "{{ '{0.__class__}'.format(messages) }}", "{{ ''.__class__ }}"],
+)
+def test_hidden_attributes_have_no_value(attack: str) -> None:
+    assert run(attack, messages=ROWS) == ""
+
+
+def test_rendering_changes_no_input_even_when_it_succeeds() -> None:
+    conversation = talk("hi", "ok")
+    before = copy.deepcopy(conversation)
+    rendered(CHATML, byte_level(), conversation)
+    assert conversation == before
+
+
+def test_content_is_data_and_never_evaluated() -> None:
+    done = rendered(CHATML, byte_level(), talk("{{ 7 * 7 }} {% if %}", "{{ name }} {{ 7 * 7 }}"))
+    assert trained(done) == ["{{ name }} {{ 7 * 7 }}<|im_end|>"]
+
+
+def test_errors_quote_the_line_of_the_template() -> None:
+    with pytest.raises(TemplateFailed, match=r"no tools here at line 3: \{\{ raise_exception"):
+        run("a\nb\n{{ raise_exception('no tools here') }}")
+    with pytest.raises(TemplateFailed, match=r"UndefinedError: 'x' is undefined at line 2"):
+        run("a\n{{ x.y }}")
+    with pytest.raises(CurateError, match=r"template toy: line 2: .*endfor"):
+        compile_source("a\n{% for a in b %}", "toy", Sandbox())
+
+
+def test_a_template_of_a_megabyte_is_not_read() -> None:
+    with pytest.raises(CurateError, match="at most"):
+        compile_source("a" * 1_000_001, "toy", Sandbox())
+
+
+def test_a_long_conversation_is_within_the_limits() -> None:
+    long = [{"role": "user", "content": "word " * 1000}] * 200
+    text = run(
+        "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '\n' }}{% endfor %}",
+        messages=long,
+    )
+    assert 1_000_000 < len(text) < MAX_TEXT
+
+
+def test_the_clock_stands_still() -> None:
+    dated = "{{ strftime_now('%d %B %Y') }} " + CHATML
+    texts = {
+        bind(template(dated), byte_level(), "2024-07-26").text(talk("hi", "ok"), None)
+        for _ in range(2)
+    }
+    assert len(texts) == 1 and texts.pop().startswith("26 July 2024")
+    done = rendered(dated, byte_level(), talk("hi", "ok"), date="2031-01-02")
+    assert "02 January 2031" in done.tokenizer.pieces.decode(done.examples["input_ids"][0]).decode()
+    assert done.card.date == "written"
+    with pytest.raises(CurateError, match="expected a day"):
+        clock("26.7.2024")
+
+
+SHAPES = [
+    "{{ messages | tojson }}|{{ messages | tojson(indent=2) }}",
+    "{{ {'b': 1, 'a': [true, none, 1.5]} | tojson(sort_keys=true) }}",
+    "{%- for m in messages if m.role != 'x' -%}\n {{- m['content'] | trim -}}\n{%- endfor %} \n a",
+    "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
+    "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}"
+    "{{ ns.n }}",
+    "{% macro f(x, y='z') %}[{{ x }}{{ y }}]{% endmacro %}{{ f(1) }}{{ f(messages[0].content) }}",
+    "{% set a %} {{ messages[1].content }} {% endset %}{{ a | length }}{{ a.strip() }}",
+    "{% generation %}{{ messages[0].content }}{% endgeneration %}",
+    "{{ missing }}{{ missing is defined }}{{ tools is none }}{{ add_generation_prompt }}",
+    "{{ dict(a=1) }}{{ 'a' ~ 1 ~ none }}{{ ['a', 'b'] | join('-') }}{{ 'x<y' }}{{ '%s' % 3 }}",
+    "{{ messages | map(attribute='role') | list }}",
+    "{{ messages | selectattr('role', 'equalto', 'tool') | list | length }}",
+    "{{ 'a,b'.split(',')[-1] }}{{ 'Ab'.lower() }}{{ 'abc'[1:] }}{{ 'abc'[::-1] }}{{ 'x' in 'x' }}",
+    "{{ bos_token }}{{ eos_token }}{{ documents is none }}",
+]
+
+
+@pytest.mark.parametrize("source", SHAPES)
+def test_every_construct_renders_as_transformers_renders_it(source: str) -> None:
+    utils = pytest.importorskip("transformers.utils.chat_template_utils")
+    theirs, _ = utils.render_jinja_template(
+        [ROWS], chat_template=source, bos_token="<s>", eos_token="</s>"
+    )
+    variables = {
+        "messages": ROWS,
+        "tools": None,
+        "documents": None,
+        "add_generation_prompt": False,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+    }
+    for sandbox in (Sandbox(), Tracing()):
+        assert str(compile_source(source, "toy", sandbox).run(variables)) == theirs[0]

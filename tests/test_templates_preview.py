@@ -1,0 +1,163 @@
+"""Previews show what is in the ids and labels, in every format."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.schema import CurateError
+from templates import PreviewOptions, preview, write
+from templates.template import TEMPLATES, load_template
+from templates.view import trained_runs
+from tests.templates_toys import (
+    CHATML,
+    byte_level,
+    metaspace,
+    records,
+    rendered,
+    talk,
+    template,
+)
+
+ROWS = [
+    talk("hi there", "ok\n 😀"),
+    talk("hi", ""),
+    [{"role": "system", "content": "<b>&"}, *talk("<|im_end|>", "a", "b", "c")],
+]
+
+
+def shown(source: Any = None, **options: Any) -> str:
+    options.setdefault("format", "text")
+    given = records(*ROWS) if source is None else source
+    return preview(given, template(CHATML), byte_level(), PreviewOptions(**options))
+
+
+def test_plain_text_shows_tokens_white_space_masks_and_stops() -> None:
+    page = shown()
+    assert "row 0" in page and "1 trained turn with its stop" in page
+    assert re.search(r"header │<\|im_start\|>\|u.*⏎", page)
+    assert "0 user │" in page and "1 assistant │[" in page
+    assert "stop │{<|im_end|>}" in page
+    assert "⏎" in page and "·" in page
+    assert "\x1b" not in page
+
+
+def test_colour_is_used_only_when_asked_and_never_with_no_color(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "\x1b[38;5;255;48;5;22" in shown(format="ansi", color=True)
+    assert "\x1b" not in shown(format="ansi", color=False)
+    assert "\x1b" not in shown(format="ansi")  # not a terminal
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert "\x1b" in shown(format="ansi")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in shown(format="ansi")
+
+
+def test_json_holds_every_token_with_kind_and_source() -> None:
+    data = json.loads(shown(format="json", rows=(2, 0)))
+    done = rendered(CHATML, byte_level(), *ROWS)
+    first, second = data["rows"]
+    assert (first["row"], second["row"]) == (2, 0)
+    assert [part["id"] for part in second["parts"]] == done.examples["input_ids"][0].to_list()
+    kinds = "".join(
+        part["kind"][0] for part in first["parts"] if part["message"] == 2 or part["trained"]
+    )
+    assert kinds.startswith("p") and kinds.count("s") == 2
+    text = "".join(part["text"] for part in first["parts"] if part["kind"] == "context")
+    assert text == "<b>&<|im_end|>b"
+    assert {part["message"] for part in first["parts"] if part["trained"]} == {2, 4}
+    assert first["runs"].count("-100") == 3
+    assert data["statistics"]["rows"] == 3 and data["statistics"]["refused_by_check"] == {
+        "empty": 1
+    }
+    assert data["card"]["generation_prompt"] == "honoured"
+    assert "failures" not in data
+
+
+def test_parts_of_a_character_are_shown_as_bytes() -> None:
+    page = shown(ids=True)
+    assert re.search(r"\\xf0.*\\x80|😀", page)
+    number = byte_level().controls["<|im_end|>"].id
+    assert f"<|im_end|>‹{number}›" in page
+
+
+def test_refused_rows_say_why_alone_and_in_the_list_of_failures() -> None:
+    assert "row 1" in shown(rows=(1,)) and "message 1: the answer is empty" in shown(rows=(1,))
+    page = shown(failures=True)
+    assert "1 refused rows" in page and "refused by empty" in page
+    assert len(json.loads(shown(format="json", failures=True))["failures"]) == 1
+
+
+def test_a_row_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(CurateError, match="row 7: there is no such row; there are 3 rows"):
+        shown(rows=(7,))
+    with pytest.raises(CurateError, match="records need a template"):
+        preview(records(*ROWS), None, byte_level())
+    with pytest.raises(CurateError, match="expected one of ansi, text, html, json"):
+        PreviewOptions(format="pdf")  # type: ignore[arg-type]
+
+
+def test_the_page_is_whole_and_escapes_what_it_shows() -> None:
+    page = shown(format="html", rows=(2, 1), failures=True, ids=True)
+    assert page.startswith("<!doctype html>") and page.endswith("</html>\n")
+    assert "<b>" not in page and "&lt;" in page and "&amp;" in page
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+    assert 'class="t payload"' in page and 'class="t stop"' in page
+    assert "the answer is empty" in page and "Template card" in page
+    assert page == shown(format="html", rows=(2, 1), failures=True, ids=True)
+
+
+def test_without_a_tokenizer_texts_and_spans_are_shown() -> None:
+    chatml = load_template("chatml", None)
+    page = preview(records(*ROWS), chatml, None, PreviewOptions(format="text", failures=True))
+    assert "1 assistant │[ok⏎" in page and "stop │{<|im_end|>}" in page
+    assert "characters" in page and "texts only" in page and "1 refused rows" in page
+    data = json.loads(preview(records(*ROWS), chatml, None, PreviewOptions(format="json")))
+    parts = data["rows"][0]["parts"]
+    assert {part["id"] for part in parts} == {None}
+    assert "".join(part["text"] for part in parts if part["trained"]) == "ok\n 😀<|im_end|>"
+    with pytest.raises(CurateError, match="--tokenizer"):
+        preview(records(*ROWS), load_template("vicuna", None), None)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("tokenizer", [byte_level, metaspace])
+def test_preview_and_written_dataset_show_the_same_mask(
+    tmp_path: Path, name: str, tokenizer: Any
+) -> None:
+    pytest.importorskip("datasets")
+    chosen = load_template(name, None)
+    rows = [talk("hi", "ok 😀\n", "so <|im_start|>", "fine"), talk("hi", "")]
+    folder = write(rendered(chosen, tokenizer(), *rows), tmp_path / "tokens")
+    asked = PreviewOptions(format="json", rows=(0, 1))
+    live = json.loads(preview(records(*rows), chosen, tokenizer(), asked))
+    written = json.loads(preview(folder, None, tokenizer(), asked))
+    for one, two in zip(live["rows"], written["rows"], strict=True):
+        keys = ("text", "id", "trained")
+        assert [[part[key] for key in keys] for part in one["parts"]] == [
+            [part[key] for key in keys] for part in two["parts"]
+        ]
+        assert (one["runs"], one["check"]) == (two["runs"], two["check"])
+        stops = [[part["kind"] == "stop" for part in row["parts"]] for row in (one, two)]
+        assert stops[0] == stops[1]
+
+
+def test_a_written_dataset_is_shown_with_the_tokenizer_it_was_made_with(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    folder = write(rendered(CHATML, byte_level(), *ROWS), tmp_path / "tokens")
+    with pytest.raises(CurateError, match="written with another tokenizer"):
+        preview(folder, None, metaspace(), PreviewOptions())
+    with pytest.raises(CurateError, match=r"row 9: .* has no such row"):
+        preview(folder, None, byte_level(), PreviewOptions(rows=(9,)))
+    page = preview(folder, None, byte_level(), PreviewOptions(rows=(1,), failures=True))
+    assert "the answer is empty" in page and "read from its files" in page
+
+
+def test_runs_of_trained_labels_are_found() -> None:
+    assert trained_runs([-100, 5, 6, -100, 7]) == [(1, 3), (4, 5)]
+    assert trained_runs([-100]) == [] and trained_runs([3]) == [(0, 1)]

@@ -1,0 +1,144 @@
+"""Whatever the conversation, template and tokenizer: what is trained is the answer and its stop."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from templates.checks import Refusal
+from templates.columns import Row
+from templates.render import House, RenderOptions
+from templates.template import TEMPLATES, load_template
+from tests.templates_toys import byte_level, metaspace, prepending, records, template
+
+# Words that break things: control tokens, byte tokens, spaces of all kinds, joining characters.
+WORDS = st.sampled_from(
+    [
+        *["hi", "ok", "the", "answer", "is", "yes", "no"],
+        *" \n\t",
+        "  ",
+        "\n\n",
+        "\r\n",
+        "é",
+        "e\u0301",
+        "😀",
+        "👩‍👧",
+        "你好",
+        "▁",
+        "<0x41>",
+        "<s>",
+        "</s>",
+        "<unk>",
+        "[INST]",
+        "[/INST]",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|im",
+        "_end|>",
+        "<|eot_id|>",
+        "<|eos|>",
+        "<think>",
+        "Human:",
+        "Assistant:",
+        "ASSISTANT:",
+        "### Response:",
+        "{{ 7 * 7 }}",
+        "|",
+        ">",
+        "!",
+        "\u200b",
+        "\u0000",
+    ]
+)
+CONTENT = st.lists(WORDS, min_size=1, max_size=6).map("".join)
+TALK = st.lists(CONTENT, min_size=2, max_size=6)
+TOKENIZERS: dict[str, Any] = {
+    "byte-level": byte_level,
+    "composing": lambda: byte_level(nfc=True),
+    "metaspace": metaspace,
+    "prepending": prepending,
+}
+ODD = {
+    "spaced": "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+    "{{ eos_token if m.role == 'assistant' else '' }}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}",
+    "bare": "{% for m in messages %}{{ m.content ~ eos_token }}{% endfor %}",
+    "trimmed": "{% macro say(m) %}{{ m.content.strip() + '<|im_end|>' }}{% endmacro %}"
+    "{% for m in messages %}<|im_start|>{{ m.role ~ '\\n' ~ say(m) }}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+}
+HOUSES: dict[tuple[str, str], House] = {}
+
+
+def house(template_name: str, tokenizer_name: str) -> House:
+    key = (template_name, tokenizer_name)
+    if key not in HOUSES:
+        odd = ODD.get(template_name)
+        chosen = template(odd, template_name) if odd else load_template(template_name, None)
+        HOUSES[key] = House(chosen, TOKENIZERS[tokenizer_name](), RenderOptions())
+    return HOUSES[key]
+
+
+@pytest.mark.parametrize("tokenizer_name", TOKENIZERS)
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(contents=TALK, template_name=st.sampled_from([*TEMPLATES, *ODD]))
+def test_trained_tokens_are_the_answers_and_their_stops_and_nothing_else(
+    tokenizer_name: str, contents: list[str], template_name: str
+) -> None:
+    ready = house(template_name, tokenizer_name)
+    roles = ("user", "assistant")
+    turns = [{"role": roles[n % 2], "content": text} for n, text in enumerate(contents)]
+    [(_, [row])] = ready.batches([records(turns)])
+    if isinstance(row, Refusal):
+        assert row.check in ("empty", "I5"), str(row)
+        return
+    assert isinstance(row, Row)
+    _check_masks(ready, row, contents)
+    _check_prompts(ready, row, turns)
+
+
+def _check_masks(ready: House, row: Row, contents: list[str]) -> None:
+    tokenizer = ready.encoder.tokenizer
+    composing = tokenizer.backend.normalizer is not None and "NFC" in str(
+        tokenizer.backend.normalizer
+    )
+    for region, (start, end) in zip(row.proof.regions, row.example.spans, strict=True):
+        said = tokenizer.pieces.decode(row.example.ids[start:end]).decode()
+        answer = contents[region.turn]
+        expected = answer.strip() if answer.strip() not in ("",) else answer
+        if composing:
+            expected = unicodedata.normalize("NFC", expected)
+        # Text before the answer is white space alone, text after it white space and the stop.
+        before, _, after = said.replace("▁", " ").partition(expected.replace("▁", " "))
+        assert before.strip() == "" and after.strip() == region.stop.text, (said, expected)
+    trained = [label for label in row.example.labels if label != -100]
+    assert len(trained) == sum(end - start for start, end in row.example.spans)
+    last = [row.example.ids[end - 1] for _, end in row.example.spans]
+    stops = [region.stop.id for region in row.proof.regions]
+    assert all(stop is None or stop == token for stop, token in zip(stops, last, strict=True))
+
+
+def _check_prompts(ready: House, row: Row, turns: list[dict[str, str]]) -> None:
+    """A model that is given the prompt and answers perfectly emits exactly the trained tokens."""
+    tokenizer = ready.encoder.tokenizer
+    region, (start, end) = row.proof.regions[0], row.example.spans[0]
+    prompt = ready.setup.renderer.text(turns[: region.turn], None, prompt=True)
+    if not row.example.escaped:
+        asked = tokenizer.backend.encode(prompt, add_special_tokens=False).ids
+        assert row.example.ids[:start] == asked
+    assert row.example.labels[start:end] == row.example.ids[start:end]
+    assert set(row.example.labels[:start]) <= {-100}
+
+
+def test_equal_conversations_give_equal_rows_in_any_company() -> None:
+    ready = house("chatml", "byte-level")
+    one = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": " ok "}]
+    two = [{"role": "user", "content": " x\n"}, {"role": "assistant", "content": "<|im_end|>"}]
+    [(_, alone)] = ready.batches([records(one)])
+    [(_, among)] = ready.batches([records(two, one, two)])
+    rows = [row for row in (alone[0], among[1]) if isinstance(row, Row)]
+    assert rows[0].example == rows[1].example

@@ -1,0 +1,160 @@
+"""Where characters came from survives what templates do to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from templates.environment import compile_source, tojson
+from templates.messages import chat
+from templates.provenance import Origins, Traced, runs_of
+from templates.skeleton import learn, shape_of
+from templates.tracing import Tracing, traced_json
+from tests.templates_toys import talk
+
+TEXT = st.text(alphabet=st.sampled_from('ab \n"\\é😀,'), max_size=12)
+
+
+def sources(text: str) -> list[int]:
+    """The origin of each character: its number, or -1."""
+    found: list[int] = []
+    for length, first in runs_of(text):
+        found += [-1] * length if first < 0 else list(range(first, first + length))
+    return found
+
+
+def traced(text: str) -> Traced:
+    return Origins().trace(text, 0, "content", True)
+
+
+OPERATIONS: dict[str, Any] = {
+    "strip": lambda text: text.strip(),
+    "lstrip": lambda text: text.lstrip(),
+    "rstrip": lambda text: text.rstrip("a \n"),
+    "slice": lambda text: text[1:-1],
+    "reverse": lambda text: text[::-1],
+    "first": lambda text: text[:1],
+    "add": lambda text: text + "<x>",
+    "radd": lambda text: "<x>" + text,
+    "twice": lambda text: text + text,
+    "times": lambda text: text * 2,
+    "split": lambda text: [text, *text.split("a")][-1],
+    "words": lambda text: [text, *text.split()][-1],
+    "rsplit": lambda text: text.rsplit(" ", 1)[0],
+    "lines": lambda text: [text, *text.splitlines()][-1],
+    "keptlines": lambda text: [text, *text.splitlines(keepends=True)][-1],
+    "partition": lambda text: text.partition("b")[2],
+    "rpartition": lambda text: text.rpartition("b")[0],
+    "replace": lambda text: text.replace("a", "<x>"),
+    "upper": lambda text: text.upper(),
+    "prefix": lambda text: text.removeprefix("a"),
+    "suffix": lambda text: text.removesuffix("b"),
+}
+
+
+@given(text=TEXT, names=st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=5))
+def test_any_chain_of_operations_keeps_text_and_origin(text: str, names: list[str]) -> None:
+    plain, followed = text, traced(text)
+    for name in names:
+        plain, followed = OPERATIONS[name](plain), OPERATIONS[name](followed)
+    assert str.__str__(followed) == plain
+    assert len(sources(followed)) == len(plain)
+    for char, source in zip(plain, sources(followed), strict=True):
+        if source >= 0:
+            assert text[source].upper() == char.upper()
+
+
+JSON = st.recursive(
+    TEXT | st.integers() | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60)
+@given(
+    value=JSON,
+    options=st.sampled_from([{}, {"indent": 2}, {"ensure_ascii": True}, {"sort_keys": True}]),
+)
+def test_json_keeps_the_origin_of_every_character(value: Any, options: dict[str, Any]) -> None:
+    origins = Origins()
+    followed = traced_json(origins.trace_all(value, 0, "x", True), **options)
+    assert str.__str__(followed) == tojson(value, **options)
+    spans = origins.spans(followed)
+    for leaf in origins.leaves:
+        mine = [span for span in spans if span.leaf is leaf]
+        written = "".join(str.__str__(followed)[span.start : span.stop] for span in mine)
+        assert tojson(leaf.text, ensure_ascii=options.get("ensure_ascii", False)) == f'"{written}"'
+
+
+def test_equal_texts_of_several_messages_are_told_apart() -> None:
+    source = "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ '\n' }}{% endfor %}"
+    messages, tools, origins = chat({"messages": talk("hi", "hi", "hi hi"), "tools": None}).traced()
+    text = compile_source(source, "toy", Tracing()).run({"messages": messages, "tools": tools})
+    spans = [(span.start, span.stop, span.leaf.message) for span in origins.spans(text)]
+    assert spans == [(6, 8, 0), (20, 22, 1), (29, 34, 2)]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "m.content",
+        "m['content'] | trim",
+        "m.content | string | default('x')",
+        "(m.content ~ '')",
+        "(['', m.content] | join)",
+        "''.join([m.content])",
+        "[m] | map(attribute='content') | join",
+        "m.content | safe",
+        "m.content | list | join",
+        "m.content.split('</think>')[-1].lstrip('\\n')",
+        "m.content[0:2] + m.content[2:]",
+        "(m.content | tojson)[1:-1]",
+        "(m.content if m.content is string else m.content[0].text)",
+    ],
+)
+def test_common_ways_of_writing_content_keep_its_origin(expression: str) -> None:
+    source = "{% for m in messages %}<{{ " + expression + " }}>{% endfor %}"
+    messages, tools, origins = chat({"messages": talk("ab", "word"), "tools": None}).traced()
+    text = compile_source(source, "toy", Tracing()).run({"messages": messages, "tools": tools})
+    assert text == "<ab><word>"
+    found = "".join(str.__str__(text)[s.start : s.stop] for s in origins.spans(text))
+    assert found == "abword"
+
+
+def test_a_skeleton_is_filled_with_the_next_row_of_its_shape() -> None:
+    first = chat({"messages": talk(" a ", "b"), "tools": None})
+    leaves = first.leaves()
+    origins = first.traced()[2]
+    text = "<a>b</s>"
+    spans = [
+        origins.leaves[0]._replace() and _span(1, 2, origins.leaves[0], 1),
+        _span(3, 4, origins.leaves[1], 0),
+    ]
+    skeleton = learn(text, spans, origins.leaves)
+    assert skeleton is not None
+    assert skeleton.fill(leaves)[0] == text
+    other = chat({"messages": talk("\n cd", "ef"), "tools": None})
+    filled, found = skeleton.fill(other.leaves())
+    assert filled == "<cd>ef</s>"
+    assert [(span.start, span.stop, span.offset) for span in found] == [(1, 3, 2), (4, 6, 0)]
+    assert shape_of(first) == shape_of(other)
+
+
+def _span(start: int, stop: int, leaf: Any, offset: int) -> Any:
+    from templates.provenance import Span
+
+    return Span(start, stop, leaf, offset)
+
+
+def test_changed_or_repeated_data_has_no_skeleton() -> None:
+    origins = Origins()
+    origins.trace("ab", 0, "content", True)
+    leaf = origins.leaves[0]
+    assert learn("AB", [_span(0, 2, leaf, 0)], origins.leaves) is None
+    assert learn("abab", [_span(0, 2, leaf, 0), _span(2, 4, leaf, 0)], origins.leaves) is None
+    assert learn("b", [_span(0, 1, leaf, 1)], origins.leaves) is None
+    assert learn("ab", [_span(0, 2, leaf, 0)], origins.leaves) is not None
