@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         return np.diff(self.offsets)
 
-    @property
+    @cached_property
     def target_counts(self) -> Ints:
         """Targets of each row, counted after the shift: the only denominator there is."""
         return count_by_row(self.targets != IGNORED, self.offsets)
