@@ -1,0 +1,222 @@
+"""The search for twins: the textbook's verdicts, in far less than all pairs."""
+
+from __future__ import annotations
+
+import re
+import time
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import filters.near_groups
+import filters.near_search
+from filters.near import Near, assign_clusters
+from filters.shingles import Sets
+from filters.similarity import (
+    Comparison,
+    pair_count,
+    pairs_across,
+    pairs_between,
+    pairs_within,
+    rare_entries,
+    shared_entries,
+    split,
+)
+from tests.judging import judged, measures_of
+from tests.near_rows import dropped, records
+
+TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=9).map(" ".join), max_size=14)
+
+
+def jaccard(one: set[str], other: set[str]) -> float:
+    return len(one & other) / len(one | other) if one and other else 0.0
+
+
+def textbook(texts: list[str], size: int, threshold: float) -> dict[int, tuple[int, float]]:
+    """Every pair in turn: twin and similarity of each drop."""
+    sets, kept, gone = [], [], {}
+    for text in texts:
+        words = re.findall(r"\w+", text)
+        sets.append({" ".join(words[i : i + size]) for i in range(len(words) - size + 1)})
+    for number, shingles in enumerate(sets):
+        for other in kept:
+            similarity = jaccard(shingles, sets[other])
+            if not shingles and not sets[other]:
+                similarity = float(texts[number] == texts[other] != "")
+            if similarity >= threshold:
+                gone[number] = (other, similarity)
+                break
+        else:
+            kept.append(number)
+    return gone
+
+
+def verdicts_of(texts: list[str], **wanted) -> dict[int, tuple[int, float]]:
+    found = judged(Near(shingle="word", **wanted), records([("", text) for text in texts]))
+    return {
+        row: (twin, score)
+        for row, (twin, score) in enumerate(found.select("twin", "score").rows())
+        if twin is not None
+    }
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS, st.integers(1, 3), st.sampled_from([0.25, 1 / 3, 0.5, 0.6, 0.7, 0.8, 1.0]))
+def test_verdicts_are_those_of_comparing_every_pair(texts, size, threshold):
+    expected = textbook(texts, size, threshold)
+    assert verdicts_of(texts, size=size, threshold=threshold) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(TEXTS, st.sampled_from([0.25, 0.5, 0.7]))
+def test_halving_the_work_does_not_change_the_verdicts(texts, threshold):
+    expected = textbook(texts, 1, threshold)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filters.near_groups, "BUDGET", 2)
+        assert verdicts_of(texts, size=1, threshold=threshold) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(TEXTS, st.sampled_from([0.5, 0.7, 0.9]))
+def test_signatures_find_only_true_pairs_and_with_one_row_a_band_nearly_all(texts, threshold):
+    expected = textbook(texts, 1, threshold)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filters.near_search, "EXACT_SHINGLES", -1)
+        assert verdicts_of(texts, size=1, threshold=threshold, bands=128) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(TEXTS, st.sampled_from([0.25, 0.5, 0.7]))
+def test_connected_clusters_are_the_components_of_all_similar_pairs(texts, threshold):
+    step = Near(shingle="word", size=1, threshold=threshold, clusters="connected")
+    frame = measures_of(step, records([("", text) for text in texts]))
+    label = list(range(len(texts)))
+    sets = [set(text.split()) for text in texts]
+    for number in range(len(texts)):
+        for other in range(number):
+            if jaccard(sets[number], sets[other]) >= threshold:
+                high, low = max(label[number], label[other]), min(label[number], label[other])
+                label = [low if one == high else one for one in label]
+    assert assign_clusters(step, frame).to_list() == label
+
+
+def test_too_much_work_is_left_to_the_signatures(monkeypatch):
+    texts = [f"these are the same ten words here for all rows {n} {n + 1}" for n in range(60)]
+    expected = verdicts_of(texts, threshold=0.6)
+    assert expected
+    seen = []
+    spy = filters.near_search.band_entries
+    monkeypatch.setattr(
+        filters.near_search, "band_entries", lambda *given: seen.append(1) or spy(*given)
+    )
+    monkeypatch.setattr(filters.near_search, "EXACT_WORK", 100)
+    assert verdicts_of(texts, threshold=0.6) == expected
+    assert seen
+
+
+def random_sets(count: int, seed: int) -> Sets:
+    draw = np.random.default_rng(seed)
+    sets = [np.unique(draw.integers(0, 40, draw.integers(0, 20))) for _ in range(count)]
+    bounds = np.cumsum([0, *map(len, sets)])
+    return Sets(np.concatenate(sets).astype(np.uint32), bounds)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.4, 0.6, 0.9, 1.0])
+def test_no_pair_at_the_threshold_escapes_the_rare_prefixes(threshold):
+    sets = random_sets(120, seed=2)
+    numbers = np.arange(120)
+    left, right = (side.ravel() for side in np.meshgrid(numbers, numbers))
+    left, right = left[left < right], right[left < right]
+    near = Comparison(sets).jaccard(left, right) >= threshold
+    wanted = set(zip(left[near].tolist(), right[near].tolist(), strict=True))
+    pairs = np.concatenate(list(pairs_within(rare_entries(sets, threshold))))
+    found = set(zip(*(side.tolist() for side in split(pairs)), strict=True))
+    assert wanted <= found
+    if threshold > 0.5:
+        assert len(found) < 120 * 119 / 4  # and they do rule pairs out
+
+
+def test_jaccard_is_that_of_python_sets():
+    sets = random_sets(50, seed=4)
+    whole = [set(sets.hashes[low:high].tolist()) for low, high in pairwise(sets.bounds)]
+    left, right = np.divmod(np.arange(2500), 50)
+    expected = [
+        jaccard(whole[one], whole[other])
+        for one, other in zip(left.tolist(), right.tolist(), strict=True)
+    ]
+    assert Comparison(sets).jaccard(left, right).tolist() == expected
+
+
+def test_buckets_give_each_pair_within_across_and_between(monkeypatch):
+    monkeypatch.setattr("filters.similarity.SLICE", 3)
+    entries = shared_entries(
+        np.array([(7 << 32) | n for n in (4, 1, 3, 2)] + [(9 << 32) | 5], np.uint64)
+    )
+    assert pair_count(entries) == 6
+    assert set(codes(pairs_within(entries))) == {(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)}
+    assert set(codes(pairs_across(entries[:2], entries[2:]))) == {(1, 3), (1, 4), (2, 3), (2, 4)}
+    label = np.array([0, 1, 2, 1, 1])
+    assert set(codes(pairs_between(entries, label))) == {(1, 2), (2, 3), (2, 4)}
+
+
+def codes(slices) -> list[tuple[int, int]]:
+    found = np.concatenate([np.zeros(0, np.uint64), *slices])
+    return list(zip(*(side.tolist() for side in split(found)), strict=True))
+
+
+LONG = " ".join(f"word{n % 97} and{n % 89}" for n in range(60))
+
+
+def seconds_of(step: Near, rows) -> tuple[float, pl.DataFrame]:
+    frame = records(rows)
+    started = time.process_time()
+    found = judged(step, frame)
+    return time.process_time() - started, found
+
+
+def test_twenty_thousand_identical_rows_take_no_more_time_than_others():
+    seconds, found = seconds_of(Near(), [(LONG, "")] * 20_000)
+    assert found["keep"].sum() == 1
+    assert found["twin"].drop_nulls().unique().to_list() == [0]
+    assert seconds < 20
+
+
+@pytest.mark.parametrize("exact_shingles", [1 << 24, -1])
+def test_thousands_of_near_copies_are_not_compared_with_each_other(exact_shingles, monkeypatch):
+    monkeypatch.setattr(filters.near_search, "EXACT_SHINGLES", exact_shingles)
+    compared = 0
+    original = Comparison.jaccard
+
+    def counted(self, left, right):
+        nonlocal compared
+        compared += len(left)
+        return original(self, left, right)
+
+    monkeypatch.setattr(Comparison, "jaccard", counted)
+    rows = [(f"{LONG} number {n} of many", "") for n in range(4_000)]
+    assert judged(Near(), records(rows))["keep"].sum() == 1
+    assert compared < 100 * 4_000  # of 8 million pairs
+
+
+def test_hostile_rows_are_measured_and_kept():
+    rows = [
+        ("x" * 5_000_000, ""),
+        ("word " * 100_000, ""),
+        ("🎉" * 50_000, ""),
+        ("", "\n" * 10_000),
+        ("北" * 20_000, ""),
+        ("\x00\x1f\x7f", "\u202e\ufeff"),
+        (" ".join(map(str, range(700_000))), ""),  # 4.8 MB, 700,000 different words
+    ]
+    for step in (Near(), Near(shingle="char")):
+        seconds, found = seconds_of(step, rows)
+        assert found["keep"].all()
+        assert seconds < 30
+
+
+def test_rows_of_one_repeated_word_are_one_shingle_and_equal():
+    assert dropped(Near(), [("ha " * 20, ""), ("ha " * 30, ""), ("ho " * 20, "")]) == {1: 0}
