@@ -50,7 +50,10 @@ def test_installed_bare_in_a_new_environment_it_cleans_and_previews(
     run(curate, "run", "dump.jsonl", "--out", "RUN", cwd=tmp_path)
     page = run(curate, "preview", "RUN", "--template", "chatml", cwd=tmp_path)
     assert "The apple grows on trees." in page
-    assert run(python, "-c", "import importlib.util as u; print(u.find_spec('torch'))", cwd=tmp_path) == "None\n"
+    assert (
+        run(python, "-c", "import importlib.util as u; print(u.find_spec('torch'))", cwd=tmp_path)
+        == "None\n"
+    )
     asked = ("train", "RUN", "--model", "x", "--out", "CKPT")
     refused = subprocess.run([curate, *asked], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 1

@@ -38,7 +38,7 @@ def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResul
     if missing:
         raise CurateError(
             f"training needs {', '.join(missing)}; "
-            "install them with: pip install 'curate-sft[train]'"
+            'install them with: pip install "curate-sft[train]"'
         )
     from trainer.loop import run
 

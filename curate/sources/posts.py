@@ -77,7 +77,7 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
 
 
 def is_joined(row: Row) -> bool:
-    """A question and an answer that `gather` has put together."""
+    """Raw posts, a question and one of its answers, that were put together."""
     return "question_post" in row and "answer_post" in row
 
 

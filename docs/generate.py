@@ -1,0 +1,106 @@
+"""Fill the generated parts of the documentation from the code itself.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->`. `make docs` rewrites all of
+them; a test fails when one is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import os
+import re
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(page: str) -> str:
+    """The page with every generated part as it should be."""
+    return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}{found[3]}", page)
+
+
+def _block(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```\n"
+
+
+def _cell(text: str) -> str:
+    return text.strip().replace("|", "\\|")
+
+
+def _filters() -> str:
+    from curate.catalogue import describe
+
+    return _block(describe())
+
+
+def _commands() -> str:
+    from curate.cli import parser
+
+    os.environ["COLUMNS"] = "100"  # argparse breaks lines at the terminal's width
+    verbs = next(
+        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    return "\n".join(
+        f"## curate {name}\n\n{_block(verb.format_help())}" for name, verb in verbs.choices.items()
+    )
+
+
+def _formats() -> str:
+    from curate.sources.formats import FORMATS
+
+    rows = [f"| {name} | {_cell(known.matches.__doc__ or '')} |" for name, known in FORMATS.items()]
+    return "\n".join(["| format | recognised by |", "|---|---|", *rows]) + "\n"
+
+
+def _rejects() -> str:
+    from curate.sources.convert import REJECTS
+
+    rows = [f"| {slug} | {_cell(meaning)} |" for slug, meaning in REJECTS.items()]
+    return "\n".join(["| reject | meaning |", "|---|---|", *rows]) + "\n"
+
+
+def _templates() -> str:
+    import templates
+
+    rows = [f"| {name} | {_cell(about)} |" for name, about in templates.describe()]
+    return "\n".join(["| template | what it is |", "|---|---|", *rows]) + "\n"
+
+
+def _training() -> str:
+    import trainer
+
+    presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
+    fields = [
+        f"| {field.name} | {_cell(field.metadata['help'])} |"
+        for field in dataclasses.fields(trainer.TrainConfig)
+    ]
+    head = ["| preset | when to take it |", "|---|---|"]
+    return "\n".join([*head, *presets, "", "| field | meaning |", "|---|---|", *fields]) + "\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "filters": _filters,
+    "commands": _commands,
+    "formats": _formats,
+    "rejects": _rejects,
+    "templates": _templates,
+    "training": _training,
+}
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    for page in PAGES:
+        with redirect_stdout(io.StringIO()):
+            text = filled(page.read_text("utf-8"))
+        page.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
