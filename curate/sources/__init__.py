@@ -7,7 +7,9 @@ first that recognises the row's fields converts it; what none recognises becomes
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -18,7 +20,7 @@ from curate.sources import trees
 from curate.sources.build import CHUNK, Builder
 from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
-from curate.sources.files import Item, items
+from curate.sources.files import Block, Item, items
 from curate.sources.formats import FORMATS, GATHERED, Format, is_row
 from curate.sources.inputs import expand, sha256
 
@@ -35,7 +37,7 @@ class FileReport:
     """What one file turned out to be: rows per format, the fields seen, rejects per slug."""
 
     source: str
-    sha256: str
+    sha256: str = ""
     rows: int = 0
     formats: dict[str, int] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
@@ -104,18 +106,22 @@ def read(names: Iterable[str], how: Reading = Reading()) -> Dump:
     """
     builder, rejects, files = Builder(), _Rejects(), []
     inputs = expand(list(names))
-    for source in inputs:
-        stored = source.stored()
-        report = FileReport(source.name, sha256(stored))
-        reader = _Reader(report, builder, rejects, how)
-        try:
-            reader.take(items(source, stored, is_row))
-        except CurateError as error:
-            # One bad file among many must not cost the others; alone it is the user's mistake.
-            if len(inputs) == 1:
-                raise
-            rejects.add(report, Item(0), Reject("unreadable_file", str(error)))
-        files.append(report)
+    # The fingerprint is computed beside the reading: hashing lets other threads run.
+    with ThreadPoolExecutor(1) as beside:
+        for source in inputs:
+            stored = source.stored()
+            fingerprint = beside.submit(sha256, stored)
+            report = FileReport(source.name)
+            reader = _Reader(report, builder, rejects, how)
+            try:
+                reader.take(items(source, stored, is_row))
+            except CurateError as error:
+                # One bad file among many must not cost the others; alone it is the user's mistake.
+                if len(inputs) == 1:
+                    raise
+                rejects.add(report, Item(0), Reject("unreadable_file", str(error)))
+            report.sha256 = fingerprint.result()
+            files.append(report)
     return Dump(builder.frame(), rejects.frame(), files)
 
 
@@ -129,12 +135,17 @@ class _Reader:
         self.formats = how.formats()
         self.aside: dict[str, list[tuple[int, Row]]] = {}
 
-    def take(self, found: Iterator[Item]) -> None:
+    def take(self, found: Iterator[Item | Block]) -> None:
         """Convert all items: neighbours with the same fields together, others one by one."""
         # Rows are Python objects here: their shapes differ, and parsing them is C code already.
         alike: list[Item] = []
         fields: tuple[Any, ...] | None = None
         for item in found:
+            if isinstance(item, Block):
+                self._take_alike(alike)
+                alike, fields = [], None
+                self._take_block(item)
+                continue
             own = tuple(item.value) if type(item.value) is dict else None
             if own != fields or len(alike) >= CHUNK:
                 self._take_alike(alike)
@@ -145,34 +156,43 @@ class _Reader:
             for joined in GATHERED[name][1](rows):
                 self._convert(Item(joined.line, joined.row, joined.reject))
 
+    def _take_block(self, block: Block) -> None:
+        kinds = [tuple(row) if type(row) is dict else None for row in block.values]
+        start = 0
+        for _, same in groupby(kinds):
+            end = start + sum(1 for _ in same)
+            lines, rows = block.lines[start:end], block.values[start:end]
+            if not self._take_plain(lines, rows) and not self._set_aside(lines, rows):
+                for line, row in zip(lines, rows, strict=True):
+                    self._convert(Item(line, row))
+            start = end
+
     def _take_alike(self, alike: list[Item]) -> None:
-        if not alike or self._set_aside(alike) or self._take_plain(alike):
-            return
+        if alike and alike[0].reject is None:
+            lines, rows = [item.line for item in alike], [item.value for item in alike]
+            if self._take_plain(lines, rows) or self._set_aside(lines, rows):
+                return
         for item in alike:
             self._convert(item)
 
-    def _set_aside(self, alike: list[Item]) -> bool:
-        row = alike[0].value
-        if type(row) is not dict or self.how.format is not None:
+    def _set_aside(self, lines: list[int], rows: list[Any]) -> bool:
+        if type(rows[0]) is not dict or self.how.format is not None:
             return False
         for name, (matches, _) in GATHERED.items():
-            if matches(row):
-                self.aside.setdefault(name, []).extend((item.line, item.value) for item in alike)
+            if matches(rows[0]):
+                self.aside.setdefault(name, []).extend(zip(lines, rows, strict=True))
                 return True
         return False
 
-    def _take_plain(self, alike: list[Item]) -> bool:
+    def _take_plain(self, lines: list[int], rows: list[Any]) -> bool:
         """All rows at once, when their format has a way to and every one of them is plain."""
-        if len(alike) < PLAIN_FROM or type(alike[0].value) is not dict or self.how.columns:
+        if len(rows) < PLAIN_FROM or type(rows[0]) is not dict or self.how.columns:
             return False
-        name = next(
-            (name for name, each in self.formats.items() if each.matches(alike[0].value)), ""
-        )
-        rows = [item.value for item in alike]
+        name = next((name for name, each in self.formats.items() if each.matches(rows[0])), "")
         flat = BULK[name](rows) if name in BULK else None
         if flat is None:
             return False
-        self.builder.add_plain(self.report.source, [item.line for item in alike], rows, flat)
+        self.builder.add_plain(self.report.source, lines, rows, flat)
         self._count(name, rows[0], len(rows))
         return True
 

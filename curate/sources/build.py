@@ -101,7 +101,7 @@ def _of_each(rows: Sequence[Row], names: tuple[str, ...], look: Any) -> tuple[li
 
 def _plain_ids(flat: Flat) -> list[str]:
     """`content_id` of conversations whose messages have a role and a content and no more."""
-    pairs = list(map(list, zip(flat.roles, flat.contents, strict=True)))
+    pairs = list(zip(flat.roles, flat.contents, strict=True))
     ends = list(accumulate(flat.lengths))
     starts = [0, *ends[:-1]]
     return [

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from curate.sources.convert import ROLE_NAMES, Row
 from curate.sources.pairs import ANSWERS, QUESTIONS
 from curate.sources.transcripts import is_transcript
@@ -43,14 +45,20 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> Flat | None
     known = {said: ROLE_NAMES.get(said.lower()) for said in set(speakers) if type(said) is str}
     if None in known.values() or len(known) != len(set(map(str, speakers))):
         return None
-    if "function_call" in known or not _each_answers(lists, speaker, known):
+    if "function_call" in known:
         return None
     roles = [str(known[said]) for said in speakers]
-    return Flat(list(map(len, lists)), roles, contents, (name, "system", "tools"))
+    lengths = list(map(len, lists))
+    if not _each_answers(roles, lengths):
+        return None
+    return Flat(lengths, roles, contents, (name, "system", "tools"))
 
 
-def _each_answers(lists: list[Any], speaker: str, known: dict[str, str | None]) -> bool:
-    return all(any(known[turn[speaker]] == "assistant" for turn in turns) for turns in lists)
+def _each_answers(roles: list[str], lengths: list[int]) -> bool:
+    """Whether the assistant speaks in every conversation."""
+    answers = np.array(roles) == "assistant"
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    return bool(np.logical_or.reduceat(answers, starts).all())
 
 
 def sharegpt(rows: Sequence[Row]) -> Flat | None:
