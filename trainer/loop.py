@@ -63,6 +63,7 @@ def load_model(plan: Plan, log: Log) -> tuple[Any, bool]:
     config = plan.config
     device = pick_device(config.device)
     net = model.load(config.model, device)
+    model.use_threads(net, device)
     if config.residual_dropout > 0:
         add_residual_dropout(net, config.residual_dropout)
     if config.method == "lora":
@@ -256,7 +257,7 @@ def deterministic() -> Iterator[None]:
     """Same input, same bits; the caller's random state and settings are given back."""
     import torch
 
-    before = torch.get_deterministic_debug_mode()
+    before, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
     # Read by cuBLAS when it starts; without it deterministic mode refuses matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
@@ -265,3 +266,4 @@ def deterministic() -> Iterator[None]:
             yield
         finally:
             torch.set_deterministic_debug_mode(before)
+            torch.set_num_threads(threads)

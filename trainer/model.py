@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -108,6 +109,20 @@ def load(name: str, device: torch.device) -> Any:
             name, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
     return model.to(device)
+
+
+# Parameters below which a second thread waits more than it works: a tiny model's matrix products
+# take microseconds, and on a busy machine two threads were ten times slower than one.
+ONE_THREAD_BELOW = 20_000_000
+
+
+def use_threads(model: Any, device: torch.device) -> None:
+    """One thread for a small model on the CPU, unless OMP_NUM_THREADS says otherwise."""
+    import torch
+
+    small = sum(weight.numel() for weight in model.parameters()) < ONE_THREAD_BELOW
+    if device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 @contextmanager

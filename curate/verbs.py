@@ -1,0 +1,243 @@
+"""What each verb of the command line does. Heavy imports live inside the verbs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from curate.schema import CurateError
+
+Say = Callable[[str], None]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """`curate run`: see its help."""
+    from curate import recipe as recipes
+    from curate import run_folder
+    from curate.cache import MeasureCache, default_folder
+    from curate.engine import local_engine
+    from curate.folder import check_free
+    from curate.pipeline import run as run_steps
+    from curate.report import text
+
+    say = _speaker(arguments.quiet)
+    recipe = recipes.load(arguments.recipe, arguments.set)
+    check_free(arguments.out, run_folder.MAKER, arguments.force)
+    dump = _read(arguments)
+    for file in dump.files:
+        say(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
+    cache = None if arguments.no_cache else MeasureCache(default_folder())
+    with local_engine(arguments.workers, cache) as engine:
+        result = run_steps(
+            dump.records,
+            recipe.steps,
+            engine,
+            lambda step: say(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped"),
+        )
+    if cache:
+        cache.trim()
+    run_folder.write(arguments.out, dump, result, recipe, arguments.force)
+    say(text(run_folder.RunFolder(arguments.out), _width()))
+    say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
+
+
+def inspect(arguments: argparse.Namespace) -> None:
+    """`curate inspect`: see its help."""
+    import json
+
+    from curate import recipe, survey
+    from curate.schema import with_text
+
+    dump = _read(arguments)
+    looked_at = with_text(survey.sample(dump.records))
+    wanted: dict[str, dict[str, Any]] = {"language": {}}
+    if arguments.tokenizer:
+        wanted["length"] = {"unit": "tokens", "tokenizer": arguments.tokenizer}
+    measures = {
+        name: recipe.filter_called(name, settings).measure(looked_at)
+        for name, settings in wanted.items()
+    }
+    found = survey.survey(dump, measures)
+    if arguments.json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        print(survey.text(found))
+
+
+def explain(arguments: argparse.Namespace) -> None:
+    """`curate explain`: see its help."""
+    from curate.explain import explain as explained
+    from curate.run_folder import RunFolder
+
+    print(explained(RunFolder.open(arguments.run), arguments.key))
+
+
+def preview(arguments: argparse.Namespace) -> None:
+    """`curate preview`: see its help."""
+    import templates
+
+    tokenizer = templates.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
+    style: Literal["ansi", "html", "json"]
+    style = "html" if arguments.html else "json" if arguments.json else "ansi"
+    options = templates.PreviewOptions(
+        rows=tuple(arguments.row or (0,)),
+        format=style,
+        failures=arguments.failures,
+        ids=arguments.ids,
+        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        max_length=arguments.max_length,
+    )
+    source = Path(arguments.source)
+    if templates.is_tokens(source):
+        page = templates.preview(source, None, tokenizer, options)
+    else:
+        template = templates.load_template(arguments.template, tokenizer)
+        page = templates.preview(_records(source), template, tokenizer, options)
+    if arguments.html:
+        arguments.html.write_text(page, encoding="utf-8")
+        print(f"written to {arguments.html}")
+    else:
+        print(page)
+
+
+def render(arguments: argparse.Namespace) -> None:
+    """`curate render`: see its help."""
+    import templates
+
+    say = _speaker(arguments.quiet)
+    tokenizer = templates.load_tokenizer(arguments.tokenizer)
+    template = templates.load_template(arguments.template, tokenizer)
+    templates.check_free(arguments.out, arguments.force)
+    records = _records(Path(arguments.source))
+    rendered = templates.render(
+        records, template, tokenizer, templates.RenderOptions(max_length=arguments.max_length)
+    )
+    templates.write(rendered, arguments.out, arguments.force)
+    say(rendered.summary())
+    say(f"written to {arguments.out}")
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """`curate train`: see its help."""
+    import trainer
+
+    given = {"tokens": arguments.tokens, "model": arguments.model, "out": str(arguments.out)}
+    names = ("preset", "method", "epochs", "lr", "batch", "seed")
+    given |= {
+        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
+    }
+    given |= {"allow": tuple(arguments.allow), "force": arguments.force}
+    given |= _assignments(arguments.set)
+    say = _speaker(arguments.quiet)
+    result = trainer.train(trainer.TrainConfig.from_mapping(given), say)
+    for line in _outcome(result):
+        say(line)
+    say(f"written to {result.out}")
+
+
+def _outcome(result: Any) -> list[str]:
+    """Loss and answers before and after training, as lines."""
+    from curate.terminal import printable
+
+    lines = []
+    if result.before and result.after:
+        before, after = result.before.loss, result.after.loss
+        lines.append(f"held-out loss per token: {before:.4f} before, {after:.4f} after")
+    for sample in result.samples:
+        said = {
+            "prompt": sample.prompt,
+            "expected": sample.expected,
+            "before": sample.before.text,
+            "after": sample.after.text,
+        }
+        if any(text is not None for text in said.values()):
+            lines.append("")
+            lines += [f"  {name:9} {printable(text or '', 300)}" for name, text in said.items()]
+    return lines
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """`curate report`: see its help."""
+    from curate import run_folder
+    from curate.report import text
+
+    folder = run_folder.RunFolder.open(arguments.run)
+    run_folder.write_report(folder)
+    print(text(folder, _width()))
+    print(f"written to {arguments.run / 'report.html'}")
+
+
+def filters(arguments: argparse.Namespace) -> None:
+    """`curate filters`: see its help."""
+    from curate.catalogue import describe
+
+    print(describe(arguments.name))
+
+
+def templates(arguments: argparse.Namespace) -> None:
+    """`curate templates`: see its help."""
+    import templates as rendering
+
+    if arguments.check is None:
+        for name, about in rendering.describe():
+            print(f"{name:12} {about}")
+        return
+    tokenizer = rendering.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
+    print(rendering.verify(rendering.load_template(arguments.check, tokenizer), tokenizer))
+
+
+def _read(arguments: argparse.Namespace) -> Any:
+    from curate import sources
+
+    columns = dict(_split(text, "--map", "field=column") for text in arguments.map)
+    how = sources.Reading(arguments.format, columns, arguments.paths)
+    return sources.read(arguments.dump, how)
+
+
+def _records(source: Path) -> Any:
+    """Records of a run's kept rows, or of a dump; unreadable rows are said, not swallowed."""
+    from curate import run_folder, sources
+
+    inside = source / "kept.jsonl" if run_folder.is_run(source) else source
+    dump = sources.read([str(inside)])
+    if dump.rejects.height:
+        first = dump.rejects.row(0, named=True)
+        where = f"{first['source']}:{first['line']}: {first['reason']}"
+        print(
+            f"curate: {dump.rejects.height:,} rows cannot be read; first {where}", file=sys.stderr
+        )
+    if not dump.records.height:
+        raise CurateError(f"{inside}: no readable rows")
+    return dump.records
+
+
+def _assignments(given: Sequence[str]) -> dict[str, Any]:
+    import yaml
+
+    pairs = [_split(text, "--set", "field=value") for text in given]
+    return {name: yaml.safe_load(value) for name, value in pairs}
+
+
+def _split(text: str, option: str, expected: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CurateError(f"{option} {text}: expected {expected}")
+    return name, value
+
+
+def _width() -> int:
+    import shutil
+
+    return max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
+
+
+def _speaker(quiet: bool) -> Say:
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, flush=True)
+
+    return say
