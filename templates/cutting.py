@@ -2,81 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from templates.checks import BoundaryStraddled, excerpt
-from templates.pieces import Encoded, Piece
+from templates.pieces import Kind, Piece, Pieces
 from templates.regions import Region
-from templates.tokenizer import Tokenizer
 
 Boundary = Literal["split", "train", "mask", "error"]
 
 
-class Cutting:
-    """Cuts pieces at the boundaries of regions where the tokenizer would join over them."""
+class PieceIds:
+    """The ids of pieces seen before; rows of one batch share headers and closings."""
 
-    def __init__(self, tokenizer: Tokenizer, text: str, boundary: Boundary) -> None:
-        self.pieces = tokenizer.pieces
+    def __init__(self, pieces: Pieces) -> None:
+        self.pieces = pieces
+        self._known: dict[tuple[Kind, str], list[int]] = {}
+
+    def get(self, kind: Kind, text: str) -> list[int]:
+        found = self._known.get((kind, text))
+        if found is None:
+            found = self.pieces.encode(text, [Piece(0, len(text), kind)]).ids
+            self._known[kind, text] = found
+        return found
+
+    def put(self, kind: Kind, text: str, ids: list[int]) -> None:
+        self._known[kind, text] = ids
+
+    def warm(self, wanted: Iterable[tuple[Kind, str]]) -> None:
+        """Encode many pieces at once, on all cores; forget those of earlier batches."""
+        by_kind: dict[Kind, list[str]] = {}
+        for kind, text in dict.fromkeys(wanted):
+            if (kind, text) not in self._known:
+                by_kind.setdefault(kind, []).append(text)
+        for kind, texts in by_kind.items():
+            for text, ids in zip(texts, self.pieces.encode_batch(kind, texts), strict=True):
+                self._known[kind, text] = ids
+
+    def clear(self) -> None:
+        self._known.clear()
+
+
+class Cutting:
+    """One text in pieces, cut further until every boundary stands between two tokens.
+
+    `crossed` are the boundaries that the tokenizer would join over. Those that are cut are in
+    `cuts`; under `train` and `mask` a region's start is left inside its token.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        whole: Sequence[Piece],
+        regions: Sequence[Region],
+        boundary: Boundary,
+        cuts: Iterable[int] = (),
+    ) -> None:
         self.text = text
         self.boundary: Boundary = boundary
-        self.cuts = 0
+        self.turns = {region.start: region.turn for region in regions}
+        self.boundaries = sorted({*self.turns, *(region.end for region in regions)})
+        self.crossed: set[int] = set()
+        self.cuts: set[int] = set()
+        self._whole = whole
         self._at: dict[int, int] = {}  # characters before a place -> tokens before it
-        self._encoded: dict[Piece, Encoded] = {}
+        for place in cuts:
+            self._cross(place)
+        self.pieces = self._cut()
 
-    def cut(self, pieces: Sequence[Piece], regions: Sequence[Region]) -> list[Piece]:
-        """The pieces, those that a boundary must divide in two."""
-        turns = {region.start: region.turn for region in regions}
-        boundaries = sorted({*turns, *(region.end for region in regions)})
-        done: list[Piece] = []
-        count = 0
-        for piece in pieces:
-            rest = piece
-            inside = [place for place in boundaries if piece.start < place < piece.stop]
-            for place in inside if piece.id is None else []:
-                head, rest = self._divide(rest, place, turns.get(place), count)
-                if head is not None:
-                    done.append(head)
-                    count += len(self.encoded(head).ids)
-            self._at.setdefault(rest.start, count)
-            done.append(rest)
-            count += len(self.encoded(rest).ids)
-            self._at[rest.stop] = count
-        return done
+    def texts(self) -> list[tuple[Kind, str]]:
+        """The pieces that will be encoded."""
+        plain = (piece for piece in self.pieces if piece.id is None)
+        return [(piece.kind, self.text[piece.start : piece.stop]) for piece in plain]
 
-    def _divide(
-        self, piece: Piece, place: int, turn: int | None, count: int
-    ) -> tuple[Piece | None, Piece]:
-        """The piece in two, or whole if the tokens before the boundary stand as they are."""
-        head = piece._replace(stop=place)
-        alone, whole = self.encoded(head).ids, self.encoded(piece)
-        if whole.ids[: len(alone)] == alone:
-            self._at[place] = count + len(alone)
-            return None, piece
-        self.cuts += 1
-        if self.boundary == "error":
-            raise BoundaryStraddled(
-                f"a token lies across the boundary of a trained text: {excerpt(self.text, place)}",
-                turn,
-                place,
-            )
-        if turn is not None and self.boundary != "split":
-            reaching = (at for at, (_, high) in enumerate(whole.offsets) if high > place)
-            over = next(reaching, len(whole.ids))
-            self._at[place] = count + over + (self.boundary == "mask")
-            return None, piece
-        self._at[place] = count + len(alone)
-        return head, Piece(place, piece.stop, "cut")
-
-    def encoded(self, piece: Piece) -> Encoded:
-        known = self._encoded.get(piece)
-        if known is None:
-            known = self._encoded[piece] = self.pieces.encode(self.text, [piece])
-        return known
+    def settle(self, known: PieceIds) -> list[int]:
+        """Cut until no token lies across a boundary; the ids of the text."""
+        while (place := self._first_crossing(known)) is not None:
+            self._cross(place)
+            self.pieces = self._cut()
+        return [number for piece in self.pieces for number in self._ids(known, piece)]
 
     def tokens_before(self, place: int) -> int:
         """Tokens before a character; white space that a control token swallows has none."""
         return self._at[max(known for known in self._at if known <= place)]
+
+    def _cut(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        for piece in self._whole:
+            rest = piece
+            for place in sorted(self.cuts) if piece.id is None else []:
+                if rest.start < place < rest.stop:
+                    pieces.append(rest._replace(stop=place))
+                    rest = Piece(place, rest.stop, "cut")
+            pieces.append(rest)
+        return pieces
+
+    def _first_crossing(self, known: PieceIds) -> int | None:
+        """The first boundary that a token lies across and nothing was decided about yet."""
+        count = 0
+        for piece in self.pieces:
+            self._at[piece.start] = count
+            ids = self._ids(known, piece)
+            for place in self.boundaries if piece.id is None else []:
+                if not piece.start < place < piece.stop:
+                    continue
+                alone = known.get(piece.kind, self.text[piece.start : place])
+                if ids[: len(alone)] == alone:
+                    self._at[place] = count + len(alone)
+                elif place in self.crossed:
+                    self._at[place] = count + self._reaching(known, piece, place)
+                else:
+                    return place
+            count += len(ids)
+            self._at[piece.stop] = count
+        return None
+
+    def _cross(self, place: int) -> None:
+        """Decide about a boundary that a token lies across. A stop is always cut off whole."""
+        if self.boundary == "error":
+            raise BoundaryStraddled(
+                f"a token lies across the boundary of a trained text: {excerpt(self.text, place)}",
+                self.turns.get(place),
+                place,
+            )
+        self.crossed.add(place)
+        if self.boundary == "split" or place not in self.turns:
+            self.cuts.add(place)
+
+    def _reaching(self, known: PieceIds, piece: Piece, place: int) -> int:
+        """Tokens of the piece before the one across the boundary; it too if that is masked."""
+        offsets = known.pieces.encode(self.text, [piece]).offsets
+        over = next((at for at, (_, high) in enumerate(offsets) if high > place), len(offsets))
+        return over + (self.boundary == "mask")
+
+    def _ids(self, known: PieceIds, piece: Piece) -> list[int]:
+        if piece.id is not None:
+            return [piece.id]
+        return known.get(piece.kind, self.text[piece.start : piece.stop])
 
 
 def clip(pieces: Sequence[Piece], start: int, end: int) -> list[Piece]:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from templates.checks import NoStop, NotDecodable, Refusal, excerpt
-from templates.cutting import Boundary, Cutting, clip
+from templates.cutting import Boundary, Cutting, PieceIds, clip
+from templates.draft import Draft, Tail, own_tokens
+from templates.flat import Flat, Spelled
 from templates.pieces import Piece
-from templates.regions import Proof, Region
-from templates.tokenizer import Own, Tokenizer
+from templates.regions import Proof
+from templates.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
 IGNORED = -100
-MAX_TAILS = 20_000
+MAX_TAILS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,6 @@ class Example:
         return labels
 
 
-class Tail(NamedTuple):
-    """Text between the last control token before a boundary (or the start) and the boundary."""
-
-    control: str
-    text: str
-
-
 class Encoder:
     """Encodes proven texts with one tokenizer; remembers the tokens of headers seen before."""
 
@@ -61,6 +56,7 @@ class Encoder:
         self.stop_ids = frozenset(stop_ids)
         self.boundary: Boundary = boundary
         self._tails: dict[Tail, list[int]] = {}
+        self._pieces = PieceIds(tokenizer.pieces)
 
     def drafts(self, proofs: Sequence[Proof]) -> list[Draft]:
         return [Draft(proof, own_tokens(proof, self.tokenizer)) for proof in proofs]
@@ -74,10 +70,28 @@ class Encoder:
         self, drafts: Sequence[Draft], encodings: Sequence[Encoding]
     ) -> list[Example | Refusal]:
         """An example, or the refusal of a check at token level, for each proven text."""
-        for draft, encoding in zip(drafts, encodings, strict=True):
-            draft.take(encoding, self.tokenizer)
+        rows = [encoding.ids for encoding in encodings]
+        flat = Flat(rows)
+        places = flat.places_of(self.tokenizer.control_ids)
+        for draft, encoding, ids, at in zip(drafts, encodings, rows, places, strict=True):
+            draft.take(encoding, ids, at, self.tokenizer.overlap_free)
         self._learn([tail for draft in drafts for tail in draft.tails])
-        return [self._finish(draft) for draft in drafts]
+        for draft in drafts:
+            draft.place(self._tails)
+        self._warm([draft for draft in drafts if draft.raw is not None and draft.spans is None])
+        spelled = Spelled(flat, self.tokenizer.token_bytes)
+        return [self._finish(draft, spelled, row) for row, draft in enumerate(drafts)]
+
+    def _warm(self, drafts: Sequence[Draft]) -> None:
+        """Encode at once what rows must be made of that cannot be taken as they are."""
+        self._pieces.clear()
+        for draft in drafts:
+            for tail in draft.tails:
+                self._pieces.put(tail.kind, tail.text, self._tails[tail])
+        for draft in drafts if self.boundary != "error" else []:
+            draft.cutting = self._cutting(draft)
+        cuttings = [draft.cutting for draft in drafts if draft.cutting]
+        self._pieces.warm(text for cutting in cuttings for text in cutting.texts())
 
     def _learn(self, tails: Sequence[Tail]) -> None:
         if len(self._tails) > MAX_TAILS:
@@ -85,21 +99,25 @@ class Encoder:
         new = [tail for tail in dict.fromkeys(tails) if tail not in self._tails]
         if not new:
             return
-        texts = [tail.control + tail.text for tail in new]
+        joining = [tail for tail in new if tail.control is not None]
+        texts = [f"{tail.control}{tail.text}" for tail in joining]
         batch = self.tokenizer.backend.encode_batch_fast(texts, add_special_tokens=False)
-        for tail, encoding in zip(new, batch, strict=True):
+        for tail, encoding in zip(joining, batch, strict=True):
             self._tails[tail] = encoding.ids[1:] if tail.control else encoding.ids
+        cut = [tail for tail in new if tail.control is None]
+        ids = self.tokenizer.pieces.encode_batch("cut", [tail.text for tail in cut])
+        self._tails.update(zip(cut, ids, strict=True))
 
-    def _finish(self, draft: Draft) -> Example | Refusal:
+    def _finish(self, draft: Draft, spelled: Spelled, row: int) -> Example | Refusal:
         try:
             if draft.raw is None:
                 raise NotDecodable("the text holds half a surrogate pair, which no token spells")
-            spans = draft.spans(self._tails)
-            if spans is None:
+            if draft.spans is None:
                 example = self._by_pieces(draft)
             else:
-                example = Example(draft.ids, spans)
-                self._check_decodes(draft, example, None)
+                example = Example(draft.ids, draft.spans)
+                if not draft.says(spelled, row):
+                    self._check_decodes(draft, example, None)
             self._check_stops(draft, example)
         except Refusal as refusal:
             return refusal
@@ -110,23 +128,24 @@ class Encoder:
         whole = self.tokenizer.backend.encode(proof.text, add_special_tokens=False)
         if whole.ids == example.ids:
             return list(whole.offsets)
-        cutting, pieces = self._cut(Draft(proof, own_tokens(proof, self.tokenizer)))
-        return [offset for piece in pieces for offset in cutting.encoded(piece).offsets]
+        cutting = self._cutting(Draft(proof, own_tokens(proof, self.tokenizer)))
+        cutting.settle(self._pieces)
+        return list(self.tokenizer.pieces.encode(proof.text, cutting.pieces).offsets)
 
-    def _cut(self, draft: Draft) -> tuple[Cutting, list[Piece]]:
-        cutting = Cutting(self.tokenizer, draft.proof.text, self.boundary)
-        whole = self.tokenizer.pieces.split(draft.proof.text, draft.own)
-        return cutting, cutting.cut(whole, draft.proof.regions)
+    def _cutting(self, draft: Draft) -> Cutting:
+        text = draft.proof.text
+        whole = self.tokenizer.pieces.split(text, draft.own)
+        return Cutting(text, whole, draft.proof.regions, self.boundary, draft.crossed)
 
     def _by_pieces(self, draft: Draft) -> Example:
         """Encode piece by piece: content spells a control token, or a boundary is straddled."""
-        cutting, pieces = self._cut(draft)
-        ids = [number for piece in pieces for number in cutting.encoded(piece).ids]
+        cutting = draft.cutting or self._cutting(draft)
+        ids = cutting.settle(self._pieces)
         self._check_controls(draft, ids)
         before = cutting.tokens_before
         spans = [(before(region.start), before(region.end)) for region in draft.proof.regions]
-        example = Example(ids, spans, cutting.cuts, draft.escaped)
-        self._check_decodes(draft, example, pieces)
+        example = Example(ids, spans, len(cutting.crossed), draft.escaped)
+        self._check_decodes(draft, example, cutting.pieces)
         return example
 
     def _check_controls(self, draft: Draft, ids: Sequence[int]) -> None:
@@ -197,98 +216,3 @@ class Encoder:
             else:
                 continue
             raise NoStop(f"message {region.turn}: {why}", region.turn, region.stop_start)
-
-
-class Draft:
-    """A text on its way to an example: its control tokens, its ids, and where they stand."""
-
-    def __init__(self, proof: Proof, own: list[Own]) -> None:
-        self.proof = proof
-        self.own = own
-        self.raw = _utf8(proof.text)
-        self.ids: list[int] = []
-        self.places: list[int] = []  # of each own control token among the ids
-        self.escaped = False  # content spells a control token
-        self.encoding: Encoding | None = None
-        self.tails: list[Tail] = []  # what must be encoded alone to prove each region's start
-        self._before: list[int] = []  # tokens before each tail
-
-    def take(self, encoding: Encoding, tokenizer: Tokenizer) -> None:
-        """Accept the ids of the whole text, unless content became a control token."""
-        if self.raw is None:
-            return
-        self.encoding = encoding
-        self.ids = encoding.ids
-        places = [encoding.char_to_token(token.start) for token in self.own]
-        controls = list(map(tokenizer.control_ids.__contains__, self.ids)).count(True)
-        self.places = [place for place in places if place is not None]
-        self.escaped = controls != len(self.own) or any(
-            place is None or self.ids[place] != token.id
-            for place, token in zip(places, self.own, strict=True)
-        )
-        if not self.escaped:
-            self._find_tails()
-
-    def _find_tails(self) -> None:
-        text = self.proof.text
-        for region in self.proof.regions:
-            before = [at for at, token in enumerate(self.own) if token.stop <= region.start]
-            if before:
-                token = self.own[before[-1]]
-                control = text[token.start : token.stop]
-                self.tails.append(Tail(control, text[token.stop : region.start]))
-                self._before.append(self.places[before[-1]] + 1)
-            else:
-                self.tails.append(Tail("", text[: region.start]))
-                self._before.append(0)
-
-    def spans(self, tails: dict[Tail, list[int]]) -> list[tuple[int, int]] | None:
-        """The trained tokens of each region; None if a boundary lies inside a token."""
-        if self.escaped:
-            return None
-        spans = []
-        for region, tail, before in zip(self.proof.regions, self.tails, self._before, strict=True):
-            expected = tails[tail]
-            start = before + len(expected)
-            end = self._end(region)
-            if end is None or self.ids[before:start] != expected:
-                return None
-            spans.append((start, end))
-        return spans
-
-    def _end(self, region: Region) -> int | None:
-        """The number of tokens up to the region's end; None if a token goes on after it."""
-        for token, place in zip(self.own, self.places, strict=True):
-            if token.stop == region.end:
-                return place + 1
-        if self.encoding is None:
-            return None
-        last = self.encoding.char_to_token(region.end - 1)
-        if last is None:
-            return None
-        while last + 1 < len(self.ids) and self._chars(last + 1)[0] < region.end:
-            last += 1
-        return None if self._chars(last)[1] > region.end else last + 1
-
-    def _chars(self, place: int) -> tuple[int, int]:
-        chars = self.encoding.token_to_chars(place) if self.encoding else None
-        return chars or (0, 0)
-
-
-def own_tokens(proof: Proof, tokenizer: Tokenizer) -> list[Own]:
-    """The control tokens that the template wrote: never those that data spells, even in part."""
-    found: list[Own] = []
-    place = 0
-    for start, stop in [(span.start, span.stop) for span in proof.spans] + [(len(proof.text), 0)]:
-        if place < start:
-            written = tokenizer.own(proof.text[place:start])
-            found += [Own(low + place, high + place, number) for low, high, number in written]
-        place = stop
-    return found
-
-
-def _utf8(text: str) -> bytes | None:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return None

@@ -7,20 +7,20 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import polars as pl
 
 from curate.schema import CurateError
 from templates.card import Card, inspect
 from templates.checks import Refusal
-from templates.columns import Row
+from templates.columns import Record, Row
 from templates.dataset import Tokens, read
 from templates.environment import DATE
 from templates.messages import chat
 from templates.page import page
 from templates.regions import Proof, prove
-from templates.render import House, RenderOptions, render
+from templates.render import RenderOptions, RowRenderer, render
 from templates.template import ChatTemplate, bind
 from templates.terminal import terminal
 from templates.tokenizer import Tokenizer, load_tokenizer
@@ -95,11 +95,11 @@ def _of_records(
     """Rendered by the same code that writes a dataset, then shown from ids and labels."""
     chosen = _choose(records, options)
     settings = RenderOptions(max_length=options.max_length)
-    house = House(template, tokenizer, settings)
-    card = house.setup.card
+    ready = RowRenderer(template, tokenizer, settings)
+    card = ready.setup.card
     rows = [
-        _row_view(house, record, row, card)
-        for given, outcomes in house.batches([chosen])
+        _row_view(ready, record, row, card)
+        for given, outcomes in ready.batches([chosen])
         for record, row in zip(given, outcomes, strict=True)
     ]
     sample = render(records.head(SAMPLE), template, tokenizer, settings)
@@ -114,16 +114,16 @@ def _of_records(
     )
 
 
-def _row_view(house: House, record: dict[str, Any], row: Row | Refusal, card: Card) -> RowView:
+def _row_view(ready: RowRenderer, record: Record, row: Row | Refusal, card: Card) -> RowView:
     roles = tuple(message["role"] for message in record["messages"] or [])
     if isinstance(row, Refusal):
         return RowView(record["row"], record["id"], [], roles, str(row), row.check)
     example = row.example
     ids = [stop.id for stop in card.stops if stop.id is not None]
     strings = [stop.text for stop in card.stops if stop.id is None]
-    pieces = house.encoder.tokenizer.pieces
+    pieces = ready.encoder.tokenizer.pieces
     parts = from_tokens(example.ids, example.labels, pieces, ids, strings)
-    parts = annotate(parts, row.proof, house.encoder.offsets(row.proof, example))
+    parts = annotate(parts, row.proof, ready.encoder.offsets(row.proof, example))
     return RowView(record["row"], record["id"], parts, roles)
 
 
@@ -132,7 +132,7 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     card = inspect(template, None, DATE)
     renderer = bind(template, None, DATE)
 
-    def proven(record: dict[str, Any]) -> Proof | Refusal:
+    def proven(record: Record) -> Proof | Refusal:
         try:
             return prove(renderer, chat(record), card.stops)
         except Refusal as refusal:
@@ -162,7 +162,7 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     )
 
 
-def _text_view(record: dict[str, Any], proof: Proof | Refusal) -> RowView:
+def _text_view(record: Record, proof: Proof | Refusal) -> RowView:
     roles = tuple(message["role"] for message in record["messages"] or [])
     if isinstance(proof, Refusal):
         return RowView(record["row"], record["id"], [], roles, str(proof), proof.check)

@@ -14,7 +14,8 @@ from templates.card import Card, inspect
 from templates.checks import EmptyAnswer, Refusal, TooLong
 from templates.columns import Examples, Record, Refusals, Row
 from templates.cutting import Boundary
-from templates.encode import Draft, Encoder, Example
+from templates.draft import Draft
+from templates.encode import Encoder, Example
 from templates.environment import DATE, clock
 from templates.messages import chat
 from templates.regions import Proof, prove
@@ -98,9 +99,9 @@ def render(
     Raises `CurateError` if the template cannot render a plain conversation at all. Rows that
     fail a check are in `refused`, with the check and the first differing place.
     """
-    house = House(template, tokenizer, options)
+    ready = RowRenderer(template, tokenizer, options)
     examples, refused = Examples(), Refusals()
-    for given, rows in house.batches(records.iter_slices(BATCH)):
+    for given, rows in ready.batches(records.iter_slices(BATCH)):
         pairs = list(zip(given, rows, strict=True))
         accepted = [(record, row) for record, row in pairs if isinstance(row, Row)]
         examples.add([record for record, _ in accepted], [row for _, row in accepted])
@@ -116,9 +117,9 @@ def render(
         "empty": empty,
         **examples.counts,
     }
-    tool_card = house.tool_setup.card if house.tool_setup else None
+    tool_card = ready.tool_setup.card if ready.tool_setup else None
     return Rendered(
-        frame, refusals, house.setup.card, counts, template, tokenizer, options, tool_card
+        frame, refusals, ready.setup.card, counts, template, tokenizer, options, tool_card
     )
 
 
@@ -139,7 +140,7 @@ class Batch(NamedTuple):
     encoded: Future[list[Encoding]]
 
 
-class House:
+class RowRenderer:
     """Template, tokenizer and options, ready for rows."""
 
     def __init__(

@@ -20,6 +20,7 @@ from curate.schema import CurateError
 if TYPE_CHECKING:
     import tokenizers
 
+    from templates.flat import TokenBytes
     from templates.pieces import Pieces
 
 SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
@@ -87,6 +88,26 @@ class Tokenizer:
         return frozenset(control.id for control in self.controls.values())
 
     @cached_property
+    def overlap_free(self) -> bool:
+        """Whether no two control tokens can share characters of a text.
+
+        Then each occurrence of one in a text is the token, and counting them is enough to know
+        which they are.
+        """
+        texts = set(self.controls)
+        starts = {text[:size] for text in texts for size in range(1, len(text))}
+        ends = (text[size:] for text in texts for size in range(1, len(text)))
+        inner = (
+            text[low:high]
+            for text in texts
+            for low in range(len(text))
+            for high in range(low + 1, len(text) + 1)
+            if high - low < len(text)
+        )
+        plain = not any(control.single_word for control in self.controls.values())
+        return plain and starts.isdisjoint(ends) and texts.isdisjoint(inner)
+
+    @cached_property
     def bos_id(self) -> int | None:
         return self.id_of(self.special.get("bos_token", ""))
 
@@ -95,6 +116,12 @@ class Tokenizer:
         from templates.pieces import Pieces
 
         return Pieces(self)
+
+    @cached_property
+    def token_bytes(self) -> TokenBytes:
+        from templates.flat import TokenBytes
+
+        return TokenBytes(self.pieces)
 
     def id_of(self, text: str) -> int | None:
         """The id of a text that is one token of the vocabulary, control tokens included."""

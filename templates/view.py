@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -40,7 +41,10 @@ class Part:
     @property
     def shown(self) -> str:
         """The text with white space made visible; `⏎` is followed by a line break."""
-        spaced = "".join(VISIBLE.get(char, char) for char in self.text)
+        if self.id is None:  # without tokens, single spaces between words need no mark
+            spaced = re.sub(r"(?<!\S) | (?!\S)|[\t\r]", lambda found: VISIBLE[found[0]], self.text)
+        else:
+            spaced = "".join(VISIBLE.get(char, char) for char in self.text)
         marked = "".join(
             char if char == "\n" or char.isprintable() else f"\\u{ord(char):04x}" for char in spaced
         )

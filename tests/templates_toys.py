@@ -103,6 +103,24 @@ def words() -> Tokenizer:
     return make_tokenizer(backend, {"eos_token": "<eos>"}, name="words")
 
 
+@functools.cache
+def merging() -> Tokenizer:
+    """A byte-level BPE that merges over anything: `|>` and a line break are one token."""
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.train_from_iterator(
+        ["|>\n", "x|>\n", "ok|>", ": o", ": y"] * 9,
+        trainers.BpeTrainer(
+            vocab_size=265,
+            special_tokens=["<|eos|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    return make_tokenizer(backend, {"eos_token": "<|eos|>"}, name="merging")
+
+
 def template(source: str, name: str = "toy") -> ChatTemplate:
     return ChatTemplate(name, source, "test")
 

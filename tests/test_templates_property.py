@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from templates.checks import Refusal
 from templates.columns import Row
-from templates.render import House, RenderOptions
+from templates.render import RenderOptions, RowRenderer
 from templates.template import TEMPLATES, load_template
 from tests.templates_toys import byte_level, metaspace, prepending, records, template
 
@@ -71,16 +71,16 @@ ODD = {
     "{% for m in messages %}<|im_start|>{{ m.role ~ '\\n' ~ say(m) }}{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
 }
-HOUSES: dict[tuple[str, str], House] = {}
+READY: dict[tuple[str, str], RowRenderer] = {}
 
 
-def house(template_name: str, tokenizer_name: str) -> House:
+def renderer_of(template_name: str, tokenizer_name: str) -> RowRenderer:
     key = (template_name, tokenizer_name)
-    if key not in HOUSES:
+    if key not in READY:
         odd = ODD.get(template_name)
         chosen = template(odd, template_name) if odd else load_template(template_name, None)
-        HOUSES[key] = House(chosen, TOKENIZERS[tokenizer_name](), RenderOptions())
-    return HOUSES[key]
+        READY[key] = RowRenderer(chosen, TOKENIZERS[tokenizer_name](), RenderOptions())
+    return READY[key]
 
 
 @pytest.mark.parametrize("tokenizer_name", TOKENIZERS)
@@ -89,7 +89,7 @@ def house(template_name: str, tokenizer_name: str) -> House:
 def test_trained_tokens_are_the_answers_and_their_stops_and_nothing_else(
     tokenizer_name: str, contents: list[str], template_name: str
 ) -> None:
-    ready = house(template_name, tokenizer_name)
+    ready = renderer_of(template_name, tokenizer_name)
     roles = ("user", "assistant")
     turns = [{"role": roles[n % 2], "content": text} for n, text in enumerate(contents)]
     [(_, [row])] = ready.batches([records(turns)])
@@ -101,7 +101,7 @@ def test_trained_tokens_are_the_answers_and_their_stops_and_nothing_else(
     _check_prompts(ready, row, turns)
 
 
-def _check_masks(ready: House, row: Row, contents: list[str]) -> None:
+def _check_masks(ready: RowRenderer, row: Row, contents: list[str]) -> None:
     tokenizer = ready.encoder.tokenizer
     composing = tokenizer.backend.normalizer is not None and "NFC" in str(
         tokenizer.backend.normalizer
@@ -122,7 +122,7 @@ def _check_masks(ready: House, row: Row, contents: list[str]) -> None:
     assert all(stop is None or stop == token for stop, token in zip(stops, last, strict=True))
 
 
-def _check_prompts(ready: House, row: Row, turns: list[dict[str, str]]) -> None:
+def _check_prompts(ready: RowRenderer, row: Row, turns: list[dict[str, str]]) -> None:
     """A model that is given the prompt and answers perfectly emits exactly the trained tokens."""
     tokenizer = ready.encoder.tokenizer
     region, (start, end) = row.proof.regions[0], row.example.spans[0]
@@ -135,7 +135,7 @@ def _check_prompts(ready: House, row: Row, turns: list[dict[str, str]]) -> None:
 
 
 def test_equal_conversations_give_equal_rows_in_any_company() -> None:
-    ready = house("chatml", "byte-level")
+    ready = renderer_of("chatml", "byte-level")
     one = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": " ok "}]
     two = [{"role": "user", "content": " x\n"}, {"role": "assistant", "content": "<|im_end|>"}]
     [(_, alone)] = ready.batches([records(one)])

@@ -7,13 +7,14 @@ import tokenizers
 
 from curate.schema import CurateError
 from templates.columns import Row
-from templates.encode import Draft, own_tokens
-from templates.render import House, RenderOptions
+from templates.draft import Draft, own_tokens
+from templates.render import RenderOptions, RowRenderer
 from templates.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import (
     CHATML,
     byte_level,
     ids,
+    merging,
     metaspace,
     prepending,
     records,
@@ -171,6 +172,30 @@ def test_a_stop_without_a_token_is_its_text_and_trained_whole() -> None:
     assert "generation must stop on the string" in str(done.card)
 
 
+def test_a_stop_that_merges_with_what_follows_is_cut_off_whole() -> None:
+    assert len(tokens(merging(), "|>\n")) == 1
+    done = rendered(CHATML, merging(), talk("hi", "ok", "so", "fine"), talk("hi", "yes"))
+    assert trained(done, 0) == ["ok<|im_end|>", "fine<|im_end|>"]
+    assert trained(done, 1) == ["yes<|im_end|>"]
+    assert done.counts["boundaries"] == 3
+    assert tokens(merging(), "<|im_end|>\n")[-1] not in ids(done, 1)[-3:]
+    left = rendered(CHATML, merging(), talk("hi", "yes"), boundary="mask")
+    assert trained(left) == ["yes<|im_end|>"]  # a stop is whole under every policy
+    assert refusal(rendered(CHATML, merging(), talk("hi", "yes"), boundary="error"))[0] == "I6"
+
+
+def test_a_long_conversation_without_control_tokens_is_proven_turn_by_turn() -> None:
+    words = [f"question {n}" if n % 2 == 0 else f"the answer is {n}" for n in range(60)]
+    done = rendered(CHATML, metaspace(), talk(*words))
+    assert trained(done) == [f"{text}<|im_end|>" for text in words[1::2]]
+    text = "".join(
+        f"<|im_start|>{'assistant' if n % 2 else 'user'}\n{word}<|im_end|>\n"
+        for n, word in enumerate(words)
+    )
+    assert ids(done) == tokens(metaspace(), text)
+    assert done.counts["boundaries"] == 0
+
+
 def test_an_answer_that_contains_a_stop_of_plain_text_is_refused() -> None:
     done = rendered(
         CHATML, metaspace(), talk("what is <|im_end|>?", "ok"), talk("hi", "<|im_end|> is")
@@ -203,12 +228,12 @@ def test_text_that_the_vocabulary_cannot_say_is_refused() -> None:
 
 
 def test_half_a_surrogate_pair_refuses_its_row_alone() -> None:
-    house = House(template(CHATML), byte_level(), RenderOptions())
+    ready = RowRenderer(template(CHATML), byte_level(), RenderOptions())
     bad = records(talk("hi", "ok")).to_dicts()[0]
     bad["messages"][0]["content"] = "\ud83d"
-    proof = house.proof(bad)
-    drafts = house.encoder.drafts([proof])  # type: ignore[list-item]
-    outcome = house.encoder.finish(drafts, house.encoder.encode(drafts))[0]
+    proof = ready.proof(bad)
+    drafts = ready.encoder.drafts([proof])  # type: ignore[list-item]
+    outcome = ready.encoder.finish(drafts, ready.encoder.encode(drafts))[0]
     assert outcome.check == "I7"  # type: ignore[union-attr]
 
 
@@ -229,13 +254,13 @@ def test_rows_that_are_too_long_are_refused_and_never_cut() -> None:
 def test_encoding_by_pieces_gives_the_ids_of_the_whole(tokenizer: object) -> None:
     made: Tokenizer = tokenizer()  # type: ignore[operator]
     source = CHATML if made.name == "byte-level" else INST
-    house = House(template(source), made, RenderOptions())
+    ready = RowRenderer(template(source), made, RenderOptions())
     given = records(talk("hi", " hello  there\n\n", "😀", "é"), talk("  a", "b  "))
-    for _, rows in house.batches([given]):
+    for _, rows in ready.batches([given]):
         for row in rows:
             assert isinstance(row, Row)
             draft = Draft(row.proof, own_tokens(row.proof, made))
-            by_pieces = house.encoder._by_pieces(draft)
+            by_pieces = ready.encoder._by_pieces(draft)
             assert (by_pieces.ids, by_pieces.spans) == (row.example.ids, row.example.spans)
 
 

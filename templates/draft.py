@@ -1,0 +1,156 @@
+"""A proven text on its way to an example: which of its tokens are whose."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from templates.cutting import Cutting
+from templates.flat import Spelled
+from templates.pieces import Kind
+from templates.regions import Proof, Region
+from templates.tokenizer import Own, Tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+
+WHOLE_PROMPTS = 8  # times its own length that a text without control tokens is encoded again
+
+
+class Tail(NamedTuple):
+    """Text before a boundary that proves it when encoded alone.
+
+    It follows a control token; or is all text before the boundary (`control` empty); or, in long
+    conversations without control tokens, follows the end of the region before (`control` None).
+    """
+
+    control: str | None
+    text: str
+
+    @property
+    def kind(self) -> Kind:
+        return "cut" if self.control is None else "after" if self.control else "first"
+
+
+class Draft:
+    """A text on its way to an example: its control tokens, its ids, and where they stand."""
+
+    def __init__(self, proof: Proof, own: list[Own]) -> None:
+        self.proof = proof
+        self.own = own
+        self.raw = _utf8(proof.text)
+        self.ids: list[int] = []
+        self.places: list[int] = []  # of each own control token among the ids
+        self.escaped = False  # content spells a control token
+        self.encoding: Encoding | None = None
+        self.tails: list[Tail] = []  # what must be encoded alone to prove each region's start
+        self._before: list[int] = []  # tokens before each tail; -1: up to the region before
+        self.spans: list[tuple[int, int]] | None = None  # where the ids can be taken as they are
+        self.crossed: list[int] = []  # boundaries that lie inside a token
+        self.cutting: Cutting | None = None  # how the text is cut where they cannot
+
+    def take(
+        self, encoding: Encoding, ids: list[int], places: list[int], overlap_free: bool
+    ) -> None:
+        """Accept the ids of the whole text, unless content became a control token.
+
+        `places` are the control tokens among the ids. They must be the template's own: the same
+        ids in the same order, and, unless no two control tokens can overlap, at the same places.
+        """
+        if self.raw is None:
+            return
+        self.encoding, self.ids, self.places = encoding, ids, places
+        self.escaped = [ids[place] for place in places] != [token.id for token in self.own]
+        if not (self.escaped or overlap_free):
+            starts = [encoding.char_to_token(token.start) for token in self.own]
+            self.escaped = starts != places
+        if not self.escaped:
+            self._find_tails()
+
+    def _find_tails(self) -> None:
+        text = self.proof.text
+        stops = [token.stop for token in self.own]
+        again, previous = 0, 0
+        for region in self.proof.regions:
+            number = bisect_right(stops, region.start) - 1
+            again += region.start if number < 0 else 0
+            if number >= 0:
+                token, before = self.own[number], self.places[number] + 1
+                control = text[token.start : token.stop]
+                tail = Tail(control, text[token.stop : region.start])
+            elif previous and again > WHOLE_PROMPTS * len(text):
+                tail, before = Tail(None, text[previous : region.start]), -1
+            else:
+                tail, before = Tail("", text[: region.start]), 0
+            self.tails.append(tail)
+            self._before.append(before)
+            previous = region.end
+
+    def place(self, tails: Mapping[Tail, list[int]]) -> None:
+        """Find the trained tokens of each region, or the boundaries that lie inside a token."""
+        if self.raw is None or self.escaped:
+            return
+        ends = dict(zip((token.stop for token in self.own), self.places, strict=True))
+        spans: list[tuple[int, int]] = []
+        for region, tail, before in zip(self.proof.regions, self.tails, self._before, strict=True):
+            low = spans[-1][1] if before < 0 else before
+            start = low + len(tails[tail])
+            if self.ids[low:start] != tails[tail]:
+                self.crossed.append(region.start)
+            own = ends.get(region.end)
+            end = self._end(region) if own is None else own + 1
+            if end is None:
+                self.crossed.append(region.end)
+                end = start
+            spans.append((start, end))
+        self.spans = None if self.crossed else spans
+
+    def says(self, spelled: Spelled, row: int) -> bool:
+        """I7 on the batch: the ids say the text, and each region's ids say its text."""
+        shift = spelled.shift(row, self.raw or b"")
+        if shift is None:
+            return False
+        text = self.proof.text
+        ascii_text = len(self.raw or b"") == len(text)
+        for region, span in zip(self.proof.regions, self.spans or [], strict=True):
+            for place, token in zip((region.start, region.end), span, strict=True):
+                before = place if ascii_text else len(text[:place].encode())
+                if spelled.bytes_before(row, token) != before + shift:
+                    return False
+        return True
+
+    def _end(self, region: Region) -> int | None:
+        """The number of tokens up to the region's end; None if a token goes on after it."""
+        if self.encoding is None:
+            return None
+        last = self.encoding.char_to_token(region.end - 1)
+        if last is None:
+            return None
+        while last + 1 < len(self.ids) and self._chars(last + 1)[0] < region.end:
+            last += 1
+        return None if self._chars(last)[1] > region.end else last + 1
+
+    def _chars(self, place: int) -> tuple[int, int]:
+        chars = self.encoding.token_to_chars(place) if self.encoding else None
+        return chars or (0, 0)
+
+
+def own_tokens(proof: Proof, tokenizer: Tokenizer) -> list[Own]:
+    """The control tokens that the template wrote: never those that data spells, even in part."""
+    found: list[Own] = []
+    place = 0
+    for start, stop in [(span.start, span.stop) for span in proof.spans] + [(len(proof.text), 0)]:
+        if place < start:
+            written = tokenizer.own(proof.text[place:start])
+            found += [Own(low + place, high + place, number) for low, high, number in written]
+        place = stop
+    return found
+
+
+def _utf8(text: str) -> bytes | None:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None
