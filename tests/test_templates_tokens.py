@@ -186,13 +186,14 @@ def test_a_stop_that_merges_with_what_follows_is_cut_off_whole() -> None:
 
 def test_a_long_conversation_without_control_tokens_is_proven_turn_by_turn() -> None:
     words = [f"question {n}" if n % 2 == 0 else f"the answer is {n}" for n in range(60)]
-    done = rendered(CHATML, metaspace(), talk(*words))
-    assert trained(done) == [f"{text}<|im_end|>" for text in words[1::2]]
+    source = CHATML.replace("<|im_", "[[").replace("|>", "]]")
+    done = rendered(source, byte_level(), talk(*words))
+    assert trained(done) == [f"{text}[[end]]" for text in words[1::2]]
     text = "".join(
-        f"<|im_start|>{'assistant' if n % 2 else 'user'}\n{word}<|im_end|>\n"
+        f"[[start]]{'assistant' if n % 2 else 'user'}\n{word}[[end]]\n"
         for n, word in enumerate(words)
     )
-    assert ids(done) == tokens(metaspace(), text)
+    assert ids(done) == tokens(byte_level(), text)
     assert done.counts["boundaries"] == 0
 
 
