@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.shingles import I64, U32, U64, Sets, mix64
+from filters.shingles import U32, U64, Sets, mix64
 from filters.similarity import shared_entries
 
 EMPTY = 0xFFFFFFFF  # datasketch's signature of the empty set, in every place
@@ -38,19 +38,19 @@ def signatures(sets: Sets, num_perm: int, seed: int) -> U32:
     return found
 
 
-def band_entries(signature: U32, rows: I64, bands: int) -> U64:
-    """Bucket entries (hash of a band above, place in `rows` below) for these rows' signatures.
+def band_entries(signature: U32, bands: int) -> U64:
+    """Bucket entries (hash of a band above, row of `signature` below).
 
     Two sets of similarity s share a bucket with probability `hit_rate(s, bands, rows)`.
     """
     size = signature.shape[1] // bands
-    place = np.arange(len(rows), dtype=np.uint64)
+    number = np.arange(len(signature), dtype=np.uint64)
     parts = [np.zeros(0, np.uint64)]
     for band in range(bands):
-        key = np.full(len(rows), band, np.uint64)
+        key = np.full(len(signature), band, np.uint64)
         for column in range(band * size, (band + 1) * size):
-            key = mix64(key + signature[rows, column] + np.uint64(1))
-        parts.append(shared_entries(key >> np.uint64(32) << np.uint64(32) | place))
+            key = mix64(key + signature[:, column] + np.uint64(1))
+        parts.append(shared_entries(key >> np.uint64(32) << np.uint64(32) | number))
     return shared_entries(np.concatenate(parts))
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from curate.schema import CurateError, setting
 from filters.exact import FIELDS
-from filters.minhash import enough_bands, signatures
+from filters.minhash import signatures
 from filters.near_keep import (
     RECORD_SCORE,
     check_choice,
@@ -21,9 +21,9 @@ from filters.near_keep import (
     keep_order,
     lengths,
 )
-from filters.near_search import Twins, find_twins
-from filters.shingles import U64, Rule, Sets, joined, set_keys, shingle_sets
-from filters.text import bare, in_blocks, keys, view
+from filters.near_search import Sketch, Twins, find_twins
+from filters.shingles import Rule, joined, set_keys, sets_of_column, shingle_sets
+from filters.text import bare, in_blocks, in_threads, keys, view
 
 # Below eight words a change of any one word puts two sets of word 3-grams under 0.7, so comparing
 # such texts exactly loses nothing, and keeps "5 + 3" apart from "5 - 3".
@@ -45,7 +45,7 @@ class Near:
     }
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
-    measured_by: ClassVar[tuple[str, ...]] = ("field", "shingle", "size", "num_perm", "seed")
+    measured_by: ClassVar[tuple[str, ...]] = ("field", "shingle", "size")
 
     threshold: float = setting(
         0.8, "Jaccard similarity, above 0 to 1, from which a record goes; 0.8 of 60 words is 2 new"
@@ -111,33 +111,18 @@ class Near:
         return Rule("word", self.size or WORDS, ADAPTIVE_FLOOR if self.shingle == "adaptive" else 0)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`shingles` (ascending hashes), `signature` (datasketch's for them), `key`, `length`.
+        """`shingles` (ascending 32-bit hashes), `key` (64 bits, equal for equal sets), `length`.
 
-        `key` is equal for equal sets. Text too short for shingles has an empty set, and a `key`
-        of its normal form; where there is no text it is null.
+        Text too short for shingles has an empty set, and the `key` of its normal form; where
+        there is no text at all the key is null. Signatures follow from the shingles, faster than
+        they could be stored and read again: see `signature_column`.
         """
         texts = view(records, self.field)
-        columns = pl.Array(pl.UInt32, self.num_perm)
-
-        def of_block(part: pl.Series) -> tuple[Sets, pl.Series, U64]:
-            sets = shingle_sets(part, self.rule)
-            found = signatures(sets, self.num_perm, self.seed)
-            return sets, pl.Series(found, dtype=columns), set_keys(sets)
-
-        parts = in_blocks(texts, of_block)
-        sets = joined([sets for sets, _, _ in parts])
-        signature = pl.concat(
-            [pl.Series("signature", [], columns), *(part for _, part, _ in parts)]
-        )
-        key = np.concatenate([np.zeros(0, np.uint64), *(part for _, _, part in parts)])
-        return pl.DataFrame(
-            [
-                sets.column("shingles"),
-                signature,
-                _with_short(pl.Series("key", key), texts, sets.sizes == 0),
-                lengths(records),
-            ]
-        )
+        parts = in_blocks(texts, lambda part: shingle_sets(part, self.rule))
+        sets = joined(parts)
+        key = np.concatenate([np.zeros(0, np.uint64), *in_threads(parts, set_keys)])
+        keys = _with_short(pl.Series("key", key), texts, sets.sizes == 0)
+        return pl.DataFrame([sets.column("shingles"), keys, lengths(records)])
 
     def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
         """A row goes only if its true similarity to a row that stays reaches the threshold.
@@ -149,9 +134,13 @@ class Near:
 
     def _find(self, measures: pl.DataFrame) -> Twins:
         order = keep_order(measures, self.keep, self.by, self.name)
-        bands = self.bands or enough_bands(self.threshold, self.num_perm)
-        chains = self.clusters == "connected"
-        return find_twins(measures, order, self.threshold, bands, chains=chains)
+        return find_twins(
+            measures,
+            order,
+            self.threshold,
+            Sketch(self.num_perm, self.seed, self.bands),
+            chains=self.clusters == "connected",
+        )
 
 
 def assign_clusters(step: Near, measures: pl.DataFrame) -> pl.Series:
@@ -160,6 +149,16 @@ def assign_clusters(step: Near, measures: pl.DataFrame) -> pl.Series:
     A row alone is a cluster of its own. `measures` are those that `judge` takes.
     """
     return measures["row"].gather(step._find(measures).root).alias("cluster")
+
+
+def signature_column(step: Near, measures: pl.DataFrame) -> pl.Series:
+    """The MinHash signature of each row, an array of `num_perm` 32-bit numbers.
+
+    Equal to `datasketch.MinHash(num_perm, seed, hashfunc=shingle_hash).hashvalues` for the row's
+    shingles; that of an empty set for text too short for them.
+    """
+    found = signatures(sets_of_column(measures["shingles"]), step.num_perm, step.seed)
+    return pl.Series("signature", found, pl.Array(pl.UInt32, step.num_perm))
 
 
 def _with_short(key: pl.Series, texts: pl.Series, is_short: npt.NDArray[np.bool_]) -> pl.Series:

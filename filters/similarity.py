@@ -29,6 +29,17 @@ _HALF = np.uint64(32)
 _SLACK = 1e-9  # for t * n that floating point puts just above an integer
 
 
+def likely_pairs(sets: Sets, threshold: float) -> float:
+    """About how many pairs `rare_entries` would lead to, judged by one token in 64.
+
+    As if the tokens of the rarest share 1 - threshold of all occurrences were the prefixes.
+    """
+    frequency = np.sort(_run_lengths(np.sort(sets.hashes[sets.hashes < 1 << 26])))
+    upto = np.cumsum(frequency)
+    rare = frequency[upto <= (1 - threshold) * upto[-1]] if len(upto) else frequency
+    return float(64 * (rare * (rare - 1) // 2).sum())
+
+
 def rare_entries(sets: Sets, threshold: float) -> U64:
     """Bucket entries (token above, set number below) for an exact search at `threshold`.
 
@@ -52,46 +63,47 @@ def _by_rarity(sets: Sets) -> U64:
     Without the tokens that only one set has. Worked in ranges of tokens to bound memory.
     """
     owner = np.repeat(np.arange(len(sets.sizes), dtype=np.uint32), sets.sizes)
-    bits = max(0, len(sets.hashes).bit_length() - 22)
+    bits = max(0, len(sets.hashes).bit_length() - 20)
     range_of = sets.hashes >> np.uint32(32 - bits) if bits else np.zeros_like(sets.hashes)
-    parts = []
-    for part in range(1 << bits):
-        chosen = np.flatnonzero(range_of == part)
+
+    def of_range(number: int) -> U64:
+        chosen = np.flatnonzero(range_of == number)
         posting = sets.hashes[chosen].astype(np.uint64) << _HALF | owner[chosen]
         posting.sort()
-        sizes = _bucket_sizes(posting)
+        sizes = _run_lengths(posting >> _HALF)
         frequency = np.repeat(sizes, sizes)
         posting = posting[frequency > 1]
         scale = np.frexp(frequency[frequency > 1])[1].astype(np.uint64)
-        parts.append((posting & _LOW) << np.uint64(37) | scale << _HALF | posting >> _HALF)
-    ordered = np.concatenate(parts)
+        placed: U64 = (posting & _LOW) << np.uint64(37) | scale << _HALF | posting >> _HALF
+        return placed
+
+    ordered = np.concatenate(in_threads(range(1 << bits), of_range))
     ordered.sort()
     return ordered
 
 
-def _bucket_sizes(entries: U64) -> I64:
-    """How many entries share each key, in order of the keys."""
-    keys = entries >> _HALF
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    return np.diff(starts, append=len(entries)) if len(entries) else np.zeros(0, np.int64)
+def _run_lengths(ascending: npt.NDArray[Any]) -> I64:
+    """How often each value stands there."""
+    starts = np.flatnonzero(ascending[1:] != ascending[:-1]) + 1
+    return np.diff(starts, prepend=0, append=len(ascending))[: len(ascending)]
 
 
 def shared_entries(entries: U64) -> U64:
     """Sorted, without those that are alone in their bucket."""
     entries = np.sort(entries)
-    sizes = _bucket_sizes(entries)
+    sizes = _run_lengths(entries >> _HALF)
     return entries[np.repeat(sizes, sizes) > 1]
 
 
 def pair_count(entries: U64) -> int:
     """How many pairs `pairs_within` will give (a pair counts once for each bucket it shares)."""
-    sizes = _bucket_sizes(entries)
+    sizes = _run_lengths(entries >> _HALF)
     return int((sizes * (sizes - 1) // 2).sum())
 
 
 def pairs_within(entries: U64) -> Iterator[U64]:
     """All pairs that share a bucket, in slices, as `lower << 32 | higher` set number."""
-    sizes = _bucket_sizes(entries)
+    sizes = _run_lengths(entries >> _HALF)
     start = np.repeat(np.cumsum(sizes) - sizes, sizes)
     return _pairs(entries, entries, start, np.arange(len(entries)) - start)
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters.minhash import EMPTY, band_entries, enough_bands, hit_rate, signatures
+from filters.near import Near, signature_column
 from filters.shingles import (
     Rule,
     Sets,
@@ -22,6 +23,7 @@ from filters.shingles import (
     shingle_sets,
 )
 from filters.similarity import pairs_within
+from tests.near_rows import records
 
 WORDS = Rule("word", 3, 8)
 TEXTS = [
@@ -71,6 +73,15 @@ def test_the_signature_of_an_empty_set_is_datasketchs():
     assert not (found[2] == EMPTY).any()
 
 
+def test_the_signatures_of_measured_rows_are_a_column():
+    step = Near(num_perm=16, seed=9)
+    frame = step.measure(records([(text, "") for text in TEXTS] + [("Hi", "")]))
+    column = signature_column(step, frame)
+    assert column.dtype == pl.Array(pl.UInt32, 16)
+    assert column.to_list()[:4] == [sketch(word_shingles(text, 3), 16, 9) for text in TEXTS]
+    assert column.to_list()[4] == [EMPTY] * 16
+
+
 def test_a_datasketch_index_built_from_the_signatures_answers():
     index = datasketch.MinHashLSH(num_perm=128, params=(32, 4))
     texts = [TEXTS[0], TEXTS[1], TEXTS[0].replace("lazy", "tired")]
@@ -112,7 +123,7 @@ def test_bands_find_pairs_as_often_as_theory_says():
         left, right = hashes[:, :300], hashes[:, 300 - common :]
         stacked = np.sort(np.stack([left, right], axis=1).reshape(2 * pairs, -1)[:, :300], axis=1)
         sets = Sets(stacked.ravel(), np.arange(2 * pairs + 1) * 300)
-        entries = band_entries(signatures(sets, bands * rows, 5), np.arange(2 * pairs), bands)
+        entries = band_entries(signatures(sets, bands * rows, 5), bands)
         codes = np.unique(np.concatenate([np.zeros(0, np.uint64), *pairs_within(entries)]))
         lower, higher = codes >> np.uint64(32), codes & np.uint64(0xFFFFFFFF)
         hits = int(((higher == lower + np.uint64(1)) & (lower % np.uint64(2) == 0)).sum())

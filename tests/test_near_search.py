@@ -18,6 +18,7 @@ from filters.near import Near, assign_clusters
 from filters.shingles import Sets
 from filters.similarity import (
     Comparison,
+    likely_pairs,
     pair_count,
     pairs_across,
     pairs_between,
@@ -114,6 +115,7 @@ def test_too_much_work_is_left_to_the_signatures(monkeypatch):
         filters.near_search, "band_entries", lambda *given: seen.append(1) or spy(*given)
     )
     monkeypatch.setattr(filters.near_search, "EXACT_WORK", 100)
+    monkeypatch.setattr(filters.near_search, "WORK_A_SHINGLE", 0)
     assert verdicts_of(texts, threshold=0.6) == expected
     assert seen
 
@@ -138,6 +140,18 @@ def test_no_pair_at_the_threshold_escapes_the_rare_prefixes(threshold):
     assert wanted <= found
     if threshold > 0.5:
         assert len(found) < 120 * 119 / 4  # and they do rule pairs out
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.8])
+def test_how_many_pairs_there_will_be_is_known_before(threshold):
+    draw = np.random.default_rng(3)
+    tokens = draw.integers(0, 2**32, 20_000, dtype=np.uint32)
+    squared = (draw.random((3_000, 60)) ** 2 * len(tokens)).astype(int)
+    sets = [np.unique(tokens[row]) for row in squared]
+    sets = Sets(np.concatenate(sets), np.cumsum([0, *map(len, sets)]))
+    likely, found = likely_pairs(sets, threshold), pair_count(rare_entries(sets, threshold))
+    assert found > 1_000
+    assert found / 3 < likely < found * 3
 
 
 def test_jaccard_is_that_of_python_sets():
