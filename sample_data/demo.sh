@@ -1,21 +1,23 @@
 #!/bin/sh
 # The whole job on the sample data: a raw dump becomes a report, a preview and a fine-tuned model.
 set -eu
-here=$(dirname "$0")
+cd "$(dirname "$0")/.."
 out=${1:-.demo}
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
+run() { printf '\n$ %s\n' "$*"; "$@"; }
 
-say curate run "$here/raw" --recipe "$here/recipe.yaml" --out "$out/run"
-say curate preview "$out/run" --template chatml --tokenizer "$here/tiny-base"
-say curate render "$out/run" --template chatml --tokenizer "$here/tiny-base" --out "$out/tokens"
-say curate train "$out/tokens" --model "$here/tiny-base" --set "{demo: settings}" --out "$out/model"
+# Training again replaces what an earlier demo left: --force touches nothing else.
+run curate run sample_data/raw --recipe sample_data/recipe.yaml --out "$out/run"
+run curate preview "$out/run" --template chatml --tokenizer sample_data/tiny-base
+run curate render "$out/run" --template chatml --tokenizer sample_data/tiny-base --out "$out/tokens"
+run curate train "$out/tokens" --model sample_data/tiny-base --preset alpaca \
+    --lr 0.002 --epochs 6 --batch 16 --force --out "$out/model"
 
 cat <<END
 
 Where everything is
-  $out/run/report.html       the funnel, with examples of every reason: open it in a browser
-  $out/run/kept.jsonl        the curated rows; dropped.jsonl and rejects.jsonl hold the others
-  $out/tokens                masked tokens; datasets.load_from_disk reads them
-  $out/model                 the chosen checkpoint; curves.svg and metrics.jsonl beside it
-Ask why a row went:  curate explain $out/run 3
+  $out/run/report.html   the funnel, with examples of every reason: open it in a browser
+  $out/run/kept.jsonl    the curated rows; dropped.jsonl and rejects.jsonl hold the others
+  $out/tokens            masked tokens; datasets.load_from_disk reads them
+  $out/model             the chosen checkpoint; curves.svg and metrics.jsonl beside it
+Ask why a row went:      curate explain $out/run 7
 END
