@@ -48,7 +48,9 @@ class Near:
     measured_by: ClassVar[tuple[str, ...]] = ("field", "shingle", "size")
 
     threshold: float = setting(
-        0.8, "Jaccard similarity, above 0 to 1, from which a record goes; 0.8 of 60 words is 2 new"
+        0.8,
+        "Jaccard similarity (above 0 to 1) from which a record goes; at 0.8, 2 words of 60 may be "
+        "others",
     )
     field: Literal["prompt", "response", "both"] = setting(
         "both",
