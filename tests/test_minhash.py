@@ -57,7 +57,7 @@ def test_signatures_equal_those_of_datasketch_for_the_same_seed_and_shingles(num
     assert found == [sketch(word_shingles(text, 3), num_perm, seed) for text in TEXTS]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.text("abc XYZ,.-\nß", max_size=40), max_size=5))
 def test_signatures_of_character_shingles_equal_those_of_datasketch(texts):
     sets = shingle_sets(pl.Series(texts, dtype=pl.String), Rule("char", 4, 0))

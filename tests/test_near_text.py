@@ -44,21 +44,21 @@ def test_the_normal_form(text, words, prose):
     assert normal([text], words_only=False) == [prose]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(max_codepoint=127)), max_size=6))
 def test_the_words_of_ascii_are_those_of_python(texts):
     expected = ["".join(f"{w} " for w in re.findall(r"\w+", text.lower())) for text in texts]
     assert normal(texts, words_only=True) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=6), st.booleans())
 def test_a_row_has_the_same_normal_form_among_others_as_alone(texts, words_only):
     alone = [normal([text], words_only=words_only)[0] for text in texts]
     assert normal(texts, words_only=words_only) == alone
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text("aé北🎉 x", max_size=20), st.integers(1, 4))
 def test_character_shingles_are_characters_not_bytes(text, size):
     plain = " ".join(text.lower().split())
