@@ -148,7 +148,7 @@ def _outcome(
     try:
         return "written" if sentinel in renderer.text(messages, tools) else "dropped"
     except Refusal as refusal:
-        return f"refused: {refusal}"
+        return f"refused: {_short(refusal)}"
 
 
 def _default_system(renderer: Renderer) -> bool:
@@ -215,8 +215,14 @@ def _raising(renderer: Renderer) -> tuple[str, ...]:
         try:
             renderer.text(messages, None)
         except Refusal as refusal:
-            found.append(f"{shape}: {refusal}")
+            found.append(f"{shape}: {_short(refusal)}")
     return tuple(found)
+
+
+def _short(refusal: Refusal) -> str:
+    """What a template said, without the line of its source."""
+    said = str(refusal).removeprefix("the template fails: ")
+    return said.partition(" at line ")[0]
 
 
 def _system(text: str) -> Message:

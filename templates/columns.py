@@ -89,8 +89,9 @@ class Examples:
         }
         keys = pl.DataFrame(self._keys, schema={"id": pl.String(), "row": pl.UInt32}, orient="row")
         tokens = _lists(np.array(self._lengths), flat)
-        turns = pl.Series("turns", self._turns, dtype=EXAMPLES["turns"])
-        return pl.DataFrame([*keys, *tokens, turns], schema=EXAMPLES)
+        counts = np.array([len(turns) for turns in self._turns])
+        turns = _lists(counts, {"turns": np.array([*chain(*self._turns)], np.uint32)})
+        return pl.DataFrame([*keys, *tokens, *turns], schema=EXAMPLES)
 
 
 def _lists(lengths: Ints, columns: Mapping[str, Ints]) -> pl.DataFrame:

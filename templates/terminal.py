@@ -25,11 +25,11 @@ SHADES = {
 }
 # Without colour: what stands before, between and after the tokens of a kind.
 MARKS = {
-    "header": ("", "|", ""),
-    "context": ("", "|", ""),
-    "masked": ("", "|", ""),
-    "payload": ("[", "|", "]"),
-    "stop": ("{", "|", "}"),
+    "header": ("", "¦", ""),
+    "context": ("", "¦", ""),
+    "masked": ("", "¦", ""),
+    "payload": ("[", "¦", "]"),
+    "stop": ("{", "¦", "}"),
 }
 
 

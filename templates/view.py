@@ -88,7 +88,9 @@ class RowView:
         stops = sum(1 for kind, _ in groupby(part.kind for part in self.parts) if kind == "stop")
         what = "tokens" if any(part.id is not None for part in self.parts) else "characters"
         share = self.trained / max(self.size, 1)
-        turns = f"{stops} trained turn{'s' * (stops != 1)} with its stop"
+        turns = f"{stops} turns trained with their stops"
+        if stops == 1:
+            turns = "1 turn trained with its stop"
         return (
             f"row {self.row}  id {self.id}  {self.size} {what}, "
             f"{self.trained} trained ({share:.1%}), {turns}"

@@ -250,4 +250,6 @@ def test_the_card_is_a_readable_page() -> None:
     assert "turn ends with     '<|eot_id|>', text of" in page
     assert page.endswith("verdict            safe for plain conversations")
     vicuna = verify(bundled("vicuna"), metaspace())
-    assert vicuna.default_system and vicuna.raises_on[0].startswith("a tool's result:")
+    assert vicuna.default_system and vicuna.raises_on == (
+        "a tool's result: vicuna has no place for a message with role tool",
+    )

@@ -38,8 +38,8 @@ def shown(source: Any = None, **options: Any) -> str:
 
 def test_plain_text_shows_tokens_white_space_masks_and_stops() -> None:
     page = shown()
-    assert "row 0" in page and "1 trained turn with its stop" in page
-    assert re.search(r"header │<\|im_start\|>\|u.*⏎", page)
+    assert "row 0" in page and "1 turn trained with its stop" in page
+    assert re.search(r"header │<\|im_start\|>¦u.*⏎", page)
     assert "0 user │" in page and "1 assistant │[" in page
     assert "stop │{<|im_end|>}" in page
     assert "⏎" in page and "·" in page
