@@ -15,23 +15,32 @@ from curate import __version__
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; 0 done, 1 a user's mistake, 2 usage, 130 interrupted."""
     arguments = parser().parse_args(argv)
-    from curate.schema import CurateError
-
     try:
-        from curate import verbs
-
-        getattr(verbs, arguments.verb)(arguments)
-        return 0
-    except CurateError as error:
-        print(f"curate: {error}", file=sys.stderr)
-        return 1
+        return _run_verb(arguments)
     except KeyboardInterrupt:
         print("curate: interrupted", file=sys.stderr)
         return 130
+
+
+def _run_verb(arguments: argparse.Namespace) -> int:
+    from curate import verbs
+    from curate.schema import CurateError
+    from curate.terminal import printable
+
+    try:
+        getattr(verbs, arguments.verb)(arguments)
+        return 0
+    except CurateError as error:
+        print(f"curate: {printable(str(error))}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing more to say, and nothing to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A full disk, a missing folder, a file that may not be read: the user's to mend.
+        print(f"curate: {printable(str(error))}", file=sys.stderr)
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -148,7 +157,6 @@ def _out(verb: Any, folder: str) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,12 +42,29 @@ def whole(out: Path, maker: str, force: bool = False) -> Iterator[Path]:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def check_free(out: Path, maker: str, force: bool = False) -> None:
-    """Raise `CurateError` when writing to `out` could harm something that is not ours."""
+def check_free(
+    out: Path,
+    maker: str,
+    force: bool = False,
+    files: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+) -> None:
+    """Raise `CurateError` when writing `files` to `out` could harm something that is not ours."""
+    for name in inputs:
+        if name != "-" and Path(name).resolve().is_relative_to(out.resolve()):
+            raise CurateError(f"--out {out} holds the input {name}; choose another folder")
+    above = next((parent for parent in out.absolute().parents if parent.exists()), Path())
+    if not above.is_dir():
+        raise CurateError(f"{out}: {above} is a file, so there can be no folder in it")
     if out.exists() and not out.is_dir():
         raise CurateError(f"{out}: is a file; give the name of a folder to write to")
     if not out.is_dir() or not any(out.iterdir()) or written_by_us(out, maker):
         return
+    taken = [name for name in files if (out / name).exists()]
+    if force and taken:
+        raise CurateError(
+            f"{out}: {', '.join(taken)} was not written by curate; move it away first"
+        )
     if not force:
         raise CurateError(
             f"{out}: the folder holds something else; choose another --out, or --force"

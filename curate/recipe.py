@@ -47,7 +47,11 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
     if name in BUNDLED:
         text = (resources.files("curate") / "recipes" / f"{name}.yaml").read_text("utf-8")
     elif Path(name).is_file():
-        text, folder = Path(name).read_text("utf-8"), Path(name).parent
+        folder = Path(name).parent
+        try:
+            text = Path(name).read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise CurateError(f"{name}: not a text file in UTF-8 ({error.reason})") from error
     else:
         bundled = ", ".join(BUNDLED)
         raise CurateError(
@@ -186,8 +190,16 @@ def _load_file(path: Path, what: str) -> Any:
         raise CurateError(f"step {what!r}: {path.name} cannot be loaded as a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise CurateError(f"step {what!r}: {path.name} {_failed(error)}") from error
     return module
+
+
+def _failed(error: BaseException) -> str:
+    """What the user's own code did, in one line."""
+    return f"failed with {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 @dataclass(frozen=True)
@@ -209,7 +221,10 @@ class UserFunction:
         return pl.DataFrame({"reason": answers}, schema={"reason": pl.String})
 
     def _answer(self, record: dict[str, Any]) -> str | None:
-        answer = self.function(record)
+        try:
+            answer = self.function(record)
+        except (Exception, SystemExit) as error:
+            raise CurateError(f"{self.label}, row {record['row']}: {_failed(error)}") from error
         if isinstance(answer, str):
             return answer
         if answer is None or not isinstance(answer, bool):

@@ -183,17 +183,26 @@ class RunFolder:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
+        missing = [name for name in ("counts", "steps", "sources") if name not in loaded]
+        if missing:
+            raise CurateError(f"{self.path / MANIFEST}: damaged, it has no {', '.join(missing)}")
         return loaded
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
-        return pl.read_parquet(self.path / "ledger.parquet", schema=ledger.LEDGER)
+        try:
+            return pl.read_parquet(self.path / "ledger.parquet", schema=ledger.LEDGER)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise CurateError(f"{self.path / 'ledger.parquet'}: damaged ({error})") from error
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The objects of one of the `.jsonl` files, in order."""
         with (self.path / name).open("rb") as file:
-            for line in file:
-                yield orjson.loads(line)
+            for number, line in enumerate(file, 1):
+                try:
+                    yield orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise CurateError(f"{self.path / name}:{number}: damaged ({error})") from error
 
     @cached_property
     def last_verdicts(self) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curate.schema import CurateError
+from curate.terminal import printable
 
 Say = Callable[[str], None]
 
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     say = _speaker(arguments.quiet)
     recipe = recipes.load(arguments.recipe, arguments.set)
-    check_free(arguments.out, run_folder.MAKER, arguments.force)
+    check_free(arguments.out, run_folder.MAKER, arguments.force, run_folder.FILES, arguments.dump)
     dump = _read(arguments)
     for file in dump.files:
         say(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
@@ -43,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     run_folder.write(arguments.out, dump, result, recipe, arguments.force)
     say(text(run_folder.RunFolder(arguments.out), _width()))
     say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
+    if not result.kept.any():
+        print("curate: no row was kept; the report says why", file=sys.stderr)
 
 
 def inspect(arguments: argparse.Namespace) -> None:
@@ -95,6 +98,8 @@ def preview(arguments: argparse.Namespace) -> None:
     if templates.is_tokens(source):
         page = templates.preview(source, None, tokenizer, options)
     else:
+        if not source.exists():
+            raise CurateError(f"{source}: no such file or folder")
         template = templates.load_template(arguments.template, tokenizer)
         page = templates.preview(_records(source), template, tokenizer, options)
     if arguments.html:
@@ -141,8 +146,6 @@ def train(arguments: argparse.Namespace) -> None:
 
 def _outcome(result: Any) -> list[str]:
     """Loss and answers before and after training, as lines."""
-    from curate.terminal import printable
-
     lines = []
     if result.before and result.after:
         before, after = result.before.loss, result.after.loss
@@ -203,6 +206,8 @@ def _records(source: Path) -> Any:
     from curate import run_folder, sources
 
     inside = source / "kept.jsonl" if run_folder.is_run(source) else source
+    if inside != source and not inside.stat().st_size:
+        raise CurateError(f"{source}: the run kept no rows; curate report {source} says why")
     dump = sources.read([str(inside)])
     if dump.rejects.height:
         first = dump.rejects.row(0, named=True)
@@ -238,6 +243,6 @@ def _width() -> int:
 def _speaker(quiet: bool) -> Say:
     def say(line: str) -> None:
         if not quiet:
-            print(line, flush=True)
+            print(printable(line), flush=True)
 
     return say

@@ -208,7 +208,8 @@ def test_edits_are_shown_by_fix_and_reason_with_the_text_as_it_is_now(tmp_path: 
     lines = [row("How is it?", "Very quiet here."), row("And now?", "Loud.")]
     shown = page(make(tmp_path, lines, Step("upper", Upper()))).text
     assert "2 in 1 edited 0 dropped 2 kept" in shown
-    assert "was_quiet 1 50.0 % as edited dump.jsonl:1" in shown
+    assert "was_quiet 1 50.0 %" in shown
+    assert "as edited dump.jsonl:1" in shown
     assert "Very QUIET here." in shown
 
 

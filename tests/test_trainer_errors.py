@@ -102,7 +102,7 @@ def test_missing_libraries_name_the_extra_to_install(
 ):
     monkeypatch.setattr(trainer, "find_spec", lambda name: None if name == "peft" else object())
     said = refused(sources, tmp_path / "out")
-    assert said == "training needs peft; install them with: pip install \"curate-sft[train]\""
+    assert said == 'training needs peft; install them with: pip install "curate-sft[train]"'
 
 
 # A loss or gradient that is not a number

@@ -42,7 +42,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_two_jobs_give_the_same_rows_tokens_and_weights(twice: tuple[Path, Path]) -> None:
     names = ("run/kept.jsonl", "run/dropped.jsonl", "run/rejects.jsonl", "run/ledger.parquet")
     arrow = sorted(path.name for path in (twice[0] / "tokens").glob("*.arrow"))
-    names += tuple(f"tokens/{name}" for name in arrow) + ("model/model.safetensors",)
+    names = (*names, *(f"tokens/{name}" for name in arrow), "model/model.safetensors")
     assert arrow
     first, second = files(twice[0], *names), files(twice[1], *names)
     assert [name for name in names if first[name] != second[name]] == []

@@ -17,7 +17,7 @@ import polars as pl
 
 from curate.schema import CurateError, nearest
 from curate.sources import trees
-from curate.sources.build import CHUNK, Builder
+from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
 from curate.sources.files import Block, Item, items
@@ -87,7 +87,9 @@ class Reading:
         if self.format is not None and self.format not in FORMATS:
             hint = nearest(self.format, list(FORMATS)) or f"; known are {', '.join(FORMATS)}"
             raise CurateError(f"no format {self.format!r}{hint}")
-        if self.paths not in ("best", "all") and not self.paths.isdecimal():
+        if "" in self.columns or "" in self.columns.values():
+            raise CurateError("a column mapping needs a field and a column: response=answer")
+        if self.paths not in ("best", "all") and not (self.paths.isdecimal() and int(self.paths)):
             raise CurateError(f"paths is {self.paths!r}; expected best, all or a number")
 
     def formats(self) -> dict[str, Format]:
@@ -122,7 +124,10 @@ def read(names: Iterable[str], how: Reading = Reading()) -> Dump:
                 rejects.add(report, Item(0), Reject("unreadable_file", str(error)))
             report.sha256 = fingerprint.result()
             files.append(report)
-    return Dump(builder.frame(), rejects.frame(), files)
+    records = builder.frame()
+    if not records.height and not rejects.rows:
+        raise CurateError("no rows in " + ", ".join(file.source for file in files))
+    return Dump(records, rejects.frame(), files)
 
 
 class _Reader:
@@ -192,7 +197,10 @@ class _Reader:
         flat = BULK[name](rows) if name in BULK else None
         if flat is None:
             return False
-        self.builder.add_plain(self.report.source, lines, rows, flat)
+        try:
+            self.builder.add_plain(self.report.source, lines, rows, flat)
+        except Reject:
+            return False  # one of the rows is to be rejected: they are looked at one by one
         self._count(name, rows[0], len(rows))
         return True
 
@@ -209,11 +217,12 @@ class _Reader:
                 raise Reject(*item.reject.split(": ", 1))
             row = self._renamed(item.value)
             name, found = self._recognised(row)
+            metas = [meta_of(row, conversation.used) for conversation in found]
         except Reject as reject:
             self.rejects.add(report, item, reject)
             return
-        for conversation in found:
-            self.builder.add(report.source, item.line, row, conversation)
+        for meta, conversation in zip(metas, found, strict=True):
+            self.builder.add(report.source, item.line, meta, conversation)
         self._count(name, row, len(found))
 
     def _renamed(self, row: Any) -> Row:
@@ -245,12 +254,19 @@ class _Rejects:
     def add(self, report: FileReport, item: Item, reject: Reject) -> None:
         raw = item.raw
         if not raw and item.value is not None:
-            raw = orjson.dumps(item.value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+            raw = _as_text(item.value)
         self.rows.append((report.source, item.line, str(reject), raw))
         report.rejects[reject.slug] = report.rejects.get(reject.slug, 0) + 1
 
     def frame(self) -> pl.DataFrame:
         return pl.DataFrame(self.rows, schema=REJECTED, orient="row")
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return repr(value)  # nested deeper than JSON writers go
 
 
 __all__ = ["FORMATS", "Dump", "FileReport", "Reading", "read"]

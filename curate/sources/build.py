@@ -14,7 +14,7 @@ import polars as pl
 
 from curate.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
 from curate.sources.bulk import Flat
-from curate.sources.convert import Conversation, Message, Row, label_of, number_of
+from curate.sources.convert import Conversation, Message, Reject, Row, label_of, number_of
 from curate.sources.pairs import CATEGORIES, SCORES
 
 # Conversations held as Python objects before they become columns.
@@ -35,8 +35,8 @@ class Builder:
         self._messages: list[list[Message]] = []
         self._rejected: list[list[Message] | None] = []
 
-    def add(self, source: str, line: int, row: Row, found: Conversation) -> None:
-        """Append one conversation; fields of the raw row it did not use go to `meta`."""
+    def add(self, source: str, line: int, meta: str, found: Conversation) -> None:
+        """Append one conversation; `meta` holds the fields of the raw row it did not use."""
         columns = self._columns
         columns["id"].append(content_id(found.messages, found.tools))
         columns["source"].append(source)
@@ -44,7 +44,7 @@ class Builder:
         columns["tools"].append(found.tools)
         columns["score"].append(found.score)
         columns["category"].append(found.category)
-        columns["meta"].append(_meta(row, found.used))
+        columns["meta"].append(meta)
         self._messages.append(found.messages)
         self._rejected.append(found.rejected)
         if len(self._messages) >= CHUNK:
@@ -63,7 +63,7 @@ class Builder:
             "tools": [None] * len(rows),
             "score": scores,
             "category": categories,
-            "meta": [_meta(row, used) for row in rows],
+            "meta": [meta_of(row, used) for row in rows],
         }
         given: dict[str, list[Any]] = {"role": flat.roles, "content": flat.contents}
         nobody = pl.Series("rejected", [None] * len(rows), MESSAGES)
@@ -138,11 +138,16 @@ def _folded(name: str, lengths: list[int], given: dict[str, list[Any]]) -> pl.Se
     return rows.join(folded, on="at", how="left", maintain_order="left")[name].cast(MESSAGES)
 
 
-def _meta(row: Row, used: tuple[str, ...]) -> str:
+def meta_of(row: Row, used: tuple[str, ...]) -> str:
+    """The fields of a raw row that no column took, as JSON; a reject if JSON cannot hold them."""
+
     rest = {key: value for key, value in row.items() if key not in used}
     if not rest:
         return "{}"
-    return orjson.dumps(rest, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(rest, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError as error:
+        raise Reject("wrong_type", f"a field cannot be kept as JSON ({error})") from error
 
 
 def _plain(value: Any) -> Any:

@@ -112,6 +112,7 @@ def turns_in(turns: Any) -> list[Message]:
 
 
 # Per-message loss controls under the names that the known trainers use; True means trained.
+MOST_WEIGHT = 1_000
 _WEIGHTS = ("weight", "loss_weight", "loss", "loss_scale", "train", "training", "trainable")
 
 
@@ -133,9 +134,10 @@ def weight_of(turn: Row, position: int) -> Message:
 
 
 def _weight(value: Any, name: str, position: int) -> float:
-    if isinstance(value, int | float) and value >= 0:
+    if isinstance(value, int | float) and 0 <= value <= MOST_WEIGHT:
         return float(value)
-    raise Reject("wrong_type", f"message {position}: {name} is {described(value)}; expected 0 or 1")
+    found = f"message {position}: {name} is {described(value)}"
+    raise Reject("wrong_type", f"{found}; expected a number from 0 to {MOST_WEIGHT}")
 
 
 def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:

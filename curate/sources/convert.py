@@ -102,14 +102,17 @@ def described(value: Any) -> str:
     kind = kinds.get(type(value), type(value).__name__)
     if isinstance(value, list | dict):
         return f"a {kind}" if kind != "object" else "an object"
-    return f"the {kind} {orjson.dumps(value).decode()}"
+    if not isinstance(value, str | int | float):
+        return f"a value of type {kind}"
+    shown = repr(value).lower() if isinstance(value, bool) else repr(value)
+    return f"the {kind} {shown if len(shown) < 80 else shown[:80] + ' …'}"
 
 
 def number_of(row: Row, names: tuple[str, ...]) -> tuple[float | None, tuple[str, ...]]:
     """The first of the named fields that holds a finite number, and the name it was found under."""
     for name in names:
         value = row.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
             return float(value), (name,)
     return None, ()
 

@@ -50,6 +50,8 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Item | Block]
         return
     data, broken = unpack(stored, source.name)
     data = _utf8(data)
+    if broken and not data.strip():
+        raise CurateError(f"{source.name}: {broken}")
     if data.isspace() or not data:
         raise CurateError(f"{source.name}: the file holds only white space")
     last = 1
@@ -178,7 +180,12 @@ def _json_items(data: bytes, is_row: IsRow) -> Iterator[Item]:
         gap = _SPACE.match(text, position)
         start = gap.end() if gap else position
         line += text.count("\n", position, start)
-        if start >= len(text) or text[start] == "]":
+        if start >= len(text):
+            return
+        if text[start] == "]":
+            if text[start + 1 :].strip():
+                wrong = "invalid_json: text after the end of the array"
+                yield Item(line, reject=wrong, raw=text[start + 1 :].strip())
             return
         try:
             value, end = _DECODER.raw_decode(text, start)
@@ -194,7 +201,16 @@ def _json_items(data: bytes, is_row: IsRow) -> Iterator[Item]:
 
 
 def _next_element(text: str, start: int) -> int:
-    """Where reading can go on after a broken element: the next object, or the end."""
+    """Where reading can go on after a broken element: the next object, or the end.
+
+    An object that begins a line as the broken element does (same indentation) is its neighbour;
+    without one, what follows the next closed object.
+    """
+    indent = text[text.rfind("\n", 0, start) + 1 : start]
+    if not indent.strip():
+        neighbour = text.find(f"\n{indent}{{", start)
+        if neighbour >= 0:
+            return neighbour + 1 + len(indent)
     following = _NEXT_OBJECT.search(text, start)
     return following.end() if following else len(text)
 
@@ -210,13 +226,13 @@ def _rows_in(value: Any, is_row: IsRow) -> Iterator[Item]:
     if not isinstance(value, dict) or is_row(value):
         yield Item(1, value)
         return
-    lists = [inner for inner in value.values() if _is_rows(inner)]
+    lists = [inner for inner in value.values() if _holds_objects(inner)]
     rows = [row for inner in lists for row in inner]
-    if not lists and value and all(isinstance(inner, dict) for inner in value.values()):
-        rows = list(value.values())
+    if not lists and any(is_row(inner) for inner in value.values()):
+        rows = [inner for inner in value.values() if isinstance(inner, dict)]
     for row in rows or [value]:
         yield Item(1, row)
 
 
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(row, dict) for row in value)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.folder import written_by_us
 from curate.schema import CurateError
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
@@ -45,7 +46,7 @@ def expand(names: list[str]) -> list[Input]:
             found.append(Input("-", sys.stdin.buffer.read))
         elif path.is_dir():
             found += [_file(inside) for inside in _inside(path)]
-        elif path.is_file():
+        elif path.is_file() or path.is_fifo():
             found.append(_file(path))
         elif any(sign in name for sign in "*?["):
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
@@ -62,6 +63,8 @@ def _file(path: Path) -> Input:
 
 
 def _inside(folder: Path) -> list[Path]:
+    if "kept.jsonl" in written_by_us(folder, "curate run"):
+        return [folder / "kept.jsonl"]
     if (folder / "state.json").is_file():
         return _saved_dataset(folder)
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]

@@ -109,4 +109,7 @@ def as_text(value: Any, field: str) -> str:
         return text
     from markdownify import markdownify
 
-    return str(markdownify(text, heading_style="ATX", bullets="-")).strip()
+    try:
+        return str(markdownify(text, heading_style="ATX", bullets="-")).strip()
+    except RecursionError as error:
+        raise Reject("wrong_type", f"{field} holds HTML that is nested too deeply") from error

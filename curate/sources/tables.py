@@ -71,8 +71,12 @@ def yaml_items(name: str, data: bytes) -> Iterator[Item]:
     """Rows of a YAML list."""
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        value: Any = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        # A few aliases can stand for more text than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, Loader=loader)):
+            raise CurateError(f"{name}: YAML aliases (*name) are not read; write the values out")
+        value: Any = yaml.load(data, Loader=loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise CurateError(f"{name}: not valid YAML ({error})") from error
     if not isinstance(value, list):
