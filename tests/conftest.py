@@ -6,8 +6,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from curate.schema import RECORDS, content_id, with_text
+
+# Shared machines stall for longer than hypothesis allows one example; CI must not depend on luck.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 ROOT = Path(__file__).resolve().parent.parent
 
