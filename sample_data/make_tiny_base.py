@@ -2,7 +2,7 @@
 
     python sample_data/make_tiny_base.py [--out DIR] [--steps 1500]
 
-Reads nothing but `plain_text.py`; needs the `train` extra. Takes about eight minutes on two cores.
+Reads nothing but `plain_text.py`; needs the `train` extra.
 The same machine, versions and step count give the same weights.
 """
 
