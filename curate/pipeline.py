@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from curate import ledger
 from curate.engine import LocalEngine
-from curate.schema import VERDICTS, CurateError, Filter, Fix, content_id, nearest, with_text
+from curate.schema import (
+    VERDICTS,
+    Compares,
+    CurateError,
+    Filter,
+    Findings,
+    Finds,
+    Fix,
+    Remembers,
+    content_id,
+    nearest,
+    with_text,
+)
 
 
 class Step(NamedTuple):
@@ -33,6 +45,8 @@ class StepReport:
     edited: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     meanings: dict[str, str] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -41,13 +55,41 @@ class Result:
     """What became of every record.
 
     `records` are all records as they were last seen (fixes applied), `kept` a Boolean series of
-    the same height, `verdicts` the ledger (see `curate.ledger`), `steps` the funnel.
+    the same height, `verdicts` the ledger (see `curate.ledger`), `steps` the funnel, `tables`
+    what steps found out beside their verdicts, by `STEP.NAME`.
     """
 
     records: pl.DataFrame
     kept: pl.Series
     verdicts: pl.DataFrame
     steps: list[StepReport]
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+
+def bound(steps: Sequence[Step]) -> list[Step]:
+    """The steps with the files read that some of them compare with. Raises `CurateError`."""
+    return [
+        Step(step.name, step.action.bind(_read)) if isinstance(step.action, Compares) else step
+        for step in steps
+    ]
+
+
+def _read(paths: Sequence[str]) -> pl.DataFrame:
+    from curate import sources
+
+    dump = sources.read(paths)
+    if not dump.records.height:
+        raise CurateError(f"{', '.join(paths)}: no readable rows to compare with")
+    return with_text(dump.records)
+
+
+def remember(steps: Sequence[Step], result: Result) -> None:
+    """Let the steps that keep something beyond the run do so; to be called once it is written."""
+    keepers = [step.action for step in steps if isinstance(step.action, Remembers)]
+    if keepers:
+        kept = with_text(result.records.filter(result.kept))
+        for keeper in keepers:
+            keeper.remember(kept)
 
 
 def run(
@@ -62,7 +104,7 @@ def run(
     contract (wrong height, a drop without a reason) raises `AssertionError`.
     """
     walk = _Walk(with_text(records), engine or LocalEngine(workers=1))
-    for step in steps:
+    for step in bound(steps):
         started = time.perf_counter()
         taken = walk.take(step)
         report = replace(taken, seconds=time.perf_counter() - started)
@@ -86,6 +128,7 @@ class _Walk:
         )
         self.pages = [ledger.opening(records)]
         self.reports: list[StepReport] = []
+        self.tables: dict[str, pl.DataFrame] = {}
 
     def take(self, step: Step) -> StepReport:
         if isinstance(step.action, Fix):
@@ -96,12 +139,19 @@ class _Walk:
         own = self.engine.measure(action, self.alive)
         assert own.height == self.alive.height, f"{step.name}: measure changed the number of rows"
         _check_needs(step, self.measured)
-        judged = action.judge(pl.concat([self.measured, own], how="horizontal"))
+        measures = pl.concat([self.measured, own], how="horizontal")
+        judged = action.judge(measures)
         _check_verdicts(step, judged, self.alive.height)
         self.pages.append(ledger.page(step.name, self.alive, judged))
         keep = judged["keep"]
         reasons = ledger.count_reasons(judged.filter(~keep)["reason"])
-        report = self._report(step, kept=int(keep.sum()), reasons=reasons)
+        found = action.findings(measures, judged) if isinstance(action, Finds) else Findings()
+        self.tables |= {f"{step.name}.{name}": table for name, table in found.tables.items()}
+        report = replace(
+            self._report(step, kept=int(keep.sum()), reasons=reasons),
+            sentences=found.sentences,
+            numbers=found.numbers,
+        )
         self.gone.append(self.alive.filter(~keep))
         # Later steps see narrow numbers by name; lists such as signatures stay behind.
         narrow = own.select(~pl.selectors.nested()).rename(lambda name: f"{step.name}.{name}")
@@ -143,7 +193,7 @@ class _Walk:
         assert records.height == self.height, "rows were lost between steps"
         kept = records["row"].is_in(self.alive["row"].implode()).alias("kept")
         verdicts = pl.concat(self.pages)
-        return Result(records, kept, verdicts, self.reports)
+        return Result(records, kept, verdicts, self.reports, self.tables)
 
 
 def _with_new_ids(records: pl.DataFrame, edited: pl.Series) -> pl.DataFrame:

@@ -132,13 +132,21 @@ def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter |
     if "seed" in fields:
         given = {"seed": seed, **given}
     for name, value in given.items():
-        beside = folder / value if isinstance(value, str) else folder
-        if name in fields and fields[name].metadata.get("path") and isinstance(value, str):
-            given[name] = str(beside) if beside.exists() else value
+        if name in fields and fields[name].metadata.get("path"):
+            given[name] = _found_beside(value, folder)
     bound = found(**checked_settings(found, given, f"step {what!r}"))
     if not isinstance(bound, Filter | Fix):
         raise CurateError(f"step {what!r}: {found!r} has neither measure and judge nor fix")
     return bound
+
+
+def _found_beside(value: Any, folder: Path) -> Any:
+    """A path, or a list of them, looked up beside the recipe first."""
+    if isinstance(value, list):
+        return [_found_beside(item, folder) for item in value]
+    if isinstance(value, str) and (folder / value).exists():
+        return str(folder / value)
+    return value
 
 
 def filter_called(name: str, given: Mapping[str, Any]) -> Filter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -39,6 +40,8 @@ def write(out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = F
             folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True))
         )
         result.verdicts.write_parquet(folder / "ledger.parquet", statistics=False)
+        for name, table in result.tables.items():
+            table.write_parquet(folder / _table_file(name), statistics=False)
         manifest = describe(dump, result, recipe)
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -71,7 +74,7 @@ def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
     return {
         "maker": MAKER,
         "version": __version__,
-        "files": list(FILES),
+        "files": [*FILES, *map(_table_file, result.tables)],
         "counts": counts,
         "seed": recipe.seed,
         "recipe": {"name": recipe.name, "text": recipe.text},
@@ -81,6 +84,11 @@ def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
         | {name: metadata.version(name) for name in _VERSIONS},
         "seconds": seconds,
     }
+
+
+def _table_file(name: str) -> str:
+    # A step of the user's own may be called like a path.
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".") + ".parquet"
 
 
 def _scores(result: Result) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import orjson
@@ -83,6 +83,53 @@ class Filter(Protocol):
         `measures` has `row`, `id`, what `measure` returned, `record.source`, `record.score`,
         `record.category`, and `STEP.COLUMN` for everything earlier steps measured.
         """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What a step says about the set as a whole, beside its verdicts.
+
+    `sentences` are for people (terminal and report), `numbers` (what JSON holds) for machines;
+    both stand with the step in the manifest. Each table becomes `STEP.NAME.parquet` in the run.
+    """
+
+    sentences: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, pl.DataFrame] = dataclasses.field(default_factory=dict)
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """A filter that also says something about the whole set."""
+
+    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+        """Called once after `judge`, with its argument and its answer."""
+        ...
+
+
+Read = Callable[[Sequence[str]], pl.DataFrame]
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """A filter that compares with the records of other files, such as evaluation sets."""
+
+    def bind(self, read: Read) -> Filter:
+        """The filter to run instead, which knows those records.
+
+        `read(paths)` gives the records (with `prompt` and `response`) of files, folders or globs
+        in any format that `curate run` reads. Called once, before the dump is measured.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A filter that keeps something beyond the run, such as an index of what was curated."""
+
+    def remember(self, records: pl.DataFrame) -> None:
+        """Called after the run is written, with the records (and texts) that all steps kept."""
         ...
 
 

@@ -17,31 +17,32 @@ Say = Callable[[str], None]
 
 def run(arguments: argparse.Namespace) -> None:
     """`curate run`: see its help."""
+    from curate import pipeline, run_folder
     from curate import recipe as recipes
-    from curate import run_folder
     from curate.cache import MeasureCache, default_folder
     from curate.engine import local_engine
     from curate.folder import check_free
-    from curate.pipeline import run as run_steps
     from curate.report import text
 
     say = _speaker(arguments.quiet)
     recipe = recipes.load(arguments.recipe, arguments.set)
     check_free(arguments.out, run_folder.MAKER, arguments.force, run_folder.FILES, arguments.dump)
+    steps = pipeline.bound(recipe.steps)
     dump = _read(arguments)
     for file in dump.files:
         say(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
     cache = None if arguments.no_cache else MeasureCache(default_folder())
     with local_engine(arguments.workers, cache) as engine:
-        result = run_steps(
+        result = pipeline.run(
             dump.records,
-            recipe.steps,
+            steps,
             engine,
             lambda step: say(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped"),
         )
     if cache:
         cache.trim()
     run_folder.write(arguments.out, dump, result, recipe, arguments.force)
+    pipeline.remember(steps, result)
     say(text(run_folder.RunFolder(arguments.out), _width()))
     say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
     if not result.kept.any():

@@ -39,6 +39,13 @@ def table(run: RunFolder, width: int) -> str:
     console = Console(file=page, width=width, color_system=None, highlight=False)
     console.print(funnel)
     lines = [line.rstrip() for line in page.getvalue().splitlines()]
+    said = [
+        f"{printable(step['name'])}: {printable(sentence)}"
+        for step in run.manifest["steps"]
+        for sentence in step.get("sentences", ())
+    ]
+    if said:
+        lines += ["", *said]
     return "\n".join([*lines, "", _sum(run.manifest["counts"])])
 
 
