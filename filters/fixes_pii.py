@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from filters.fixes import edit_texts, rewrite
 KINDS = ("email", "phone", "ip", "card")
 
 # Which texts to look at: an @ in a word, an address of numbers, or seven digits close together.
-_LIKELY = (
+LIKELY = (
     r"[A-Za-z0-9]@[A-Za-z0-9]|\d\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]*:|(?:\d[ ().\-/]{0,3}){7}"
 )
 
@@ -91,6 +91,48 @@ _RULES: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
 )
 
 
+Span = tuple[str, int, int]  # kind, first character, character after the last
+
+
+def personal_data(text: str, kinds: Sequence[str] = KINDS) -> list[Span]:
+    """Where a text holds personal data, in order; in code only mail addresses count.
+
+    >>> personal_data("Write to jane@corp.org.")
+    [('email', 9, 22)]
+    """
+    spans: list[Span] = []
+    end = 0
+    mail = [kind for kind in kinds if kind == "email"]
+    for code in _CODE.finditer(text):
+        spans += _in_part(text, kinds, end, code.start())
+        spans += _in_part(text, mail, code.start(), code.end())
+        end = code.end()
+    return spans + _in_part(text, kinds, end)
+
+
+def _in_part(text: str, kinds: Sequence[str], low: int = 0, high: int | None = None) -> list[Span]:
+    part = text[low:high]
+    spans: list[Span] = []
+    for kind, pattern, holds in _RULES:
+        if kind not in kinds:
+            continue
+        for match in pattern.finditer(part):
+            if not holds(match.group()) or (kind != "email" and _in_calculation(match)):
+                continue
+            start, end = match.start() + low, match.end() + low
+            if all(end <= other[1] or other[2] <= start for other in spans):
+                spans.append((kind, start, end))
+    return sorted(spans, key=lambda span: span[1])
+
+
+def _masked(text: str, spans: Sequence[Span]) -> str:
+    parts, end = [], 0
+    for kind, start, stop in spans:
+        parts += [text[end:start], f"[{kind.upper()}]"]
+        end = stop
+    return "".join([*parts, text[end:]])
+
+
 @dataclass(frozen=True)
 class MaskPII:
     """Replace personal data by what it was: `[EMAIL]`, `[PHONE]`, `[IP]`, `[CARD]`.
@@ -126,36 +168,15 @@ class MaskPII:
         return rewrite(records, self._mask_messages)
 
     def _mask_messages(self, messages: pl.DataFrame) -> pl.DataFrame:
-        texts = edit_texts(messages, _LIKELY, self._mask)
-        calls = edit_texts(texts, _LIKELY, self._mask_json, fields=("tool_calls",))
+        texts = edit_texts(messages, LIKELY, self._mask)
+        calls = edit_texts(texts, LIKELY, self._mask_json, fields=("tool_calls",))
         slugs = (texts["edited"], calls["edited"])
         both = pl.when(slugs[0] != slugs[1]).then(pl.lit("masked_several"))
         return calls.with_columns(edited=pl.coalesce(both, *slugs))
 
     def _mask(self, text: str) -> tuple[str, str | None]:
-        found: set[str] = set()
-        parts, end = [], 0
-        for code in _CODE.finditer(text):
-            parts.append(self._mask_part(text[end : code.start()], found, self.kinds))
-            parts.append(self._mask_part(code.group(), found, ("email",)))
-            end = code.end()
-        parts.append(self._mask_part(text[end:], found, self.kinds))
-        return "".join(parts), _slug(found)
-
-    def _mask_part(self, text: str, found: set[str], kinds: tuple[str, ...]) -> str:
-        for kind, pattern, holds in _RULES:
-            if kind not in kinds or kind not in self.kinds:
-                continue
-
-            def mask(match: re.Match[str], kind: str = kind, holds: Any = holds) -> str:
-                span = match.group()
-                if not holds(span) or (kind != "email" and _in_calculation(match)):
-                    return span
-                found.add(kind)
-                return f"[{kind.upper()}]"
-
-            text = pattern.sub(mask, text)
-        return text
+        spans = personal_data(text, self.kinds)
+        return _masked(text, spans), _slug({kind for kind, _, _ in spans})
 
     def _mask_json(self, calls: str) -> tuple[str, str | None]:
         """Mask the strings inside JSON; bare numbers cannot hold a mask and stay."""
@@ -163,7 +184,9 @@ class MaskPII:
 
         def walk(value: Any) -> Any:
             if isinstance(value, str):
-                return self._mask_part(value, found, self.kinds)
+                spans = _in_part(value, self.kinds)
+                found.update(kind for kind, _, _ in spans)
+                return _masked(value, spans)
             if isinstance(value, list):
                 return [walk(item) for item in value]
             if isinstance(value, dict):

@@ -1,7 +1,7 @@
 """Rules for single conversations: is it whole, is it an answer, is it free of debris?
 
 The rules are those of AlpacaDataCleaned and of common clean-up scripts for instruction data, each
-checked by reading what it drops. Rules for web pages (Gopher, C4, FineWeb) are left out on purpose:
+checked by reading what it drops. Rules for web pages (Gopher, C4, FineWeb) are off unless named:
 "at least 50 words" drops most short answers, "no braces" all code, "ends in punctuation" all lists.
 """
 
@@ -15,50 +15,16 @@ import polars as pl
 
 from curate.schema import CurateError, nearest, setting, verdicts
 from filters import quality_answers as answers
+from filters import quality_prompts as prompts
+from filters import quality_signs as signs
+from filters.quality_pii import pii
+from filters.quality_reasons import OFF, REASONS, REPORTED
 from filters.quality_refusal import refusals
 from filters.quality_repetition import loops, repeated_share
 from filters.quality_rules import PATTERNS, matches
 from filters.quality_turns import Turns, turns_of
-
-# What each reason means, in the order in which they are judged: the first that fires is the reason.
-REASONS: Mapping[str, str] = {
-    "no_user_turn": "No user message with text: nothing was asked.",
-    "no_answer": "The conversation does not end with the assistant.",
-    "empty_response": "An assistant message has neither text nor tool calls.",
-    "placeholder_response": "The answer is a stand-in such as N/A, <nooutput> or NaN.",
-    "repeats_prompt": "The answer is the question again.",
-    "merged_instructions": "The answer runs on into further numbered instructions.",
-    "template_marker": "Parts of a chat template (### Response:, [INST], <|im_end|>) in a message.",
-    "role_marker": "Turns of another conversation (Human:, Assistant:) inside one message.",
-    "unfilled_placeholder": "A {{placeholder}} that was never filled in.",
-    "placeholder_input": "The question ends in a literal <noinput>.",
-    "control_characters": "Characters that no text holds, such as NUL, ESC or a vertical tab.",
-    "mojibake": "Text decoded with the wrong encoding, or characters lost to U+FFFD.",
-    "loop": "The answer ends in a short unit repeated over and over.",
-    "repetition": "Most of a long answer repeats earlier parts of itself word for word.",
-    "unclosed_fence": "The answer stops inside a fenced code block.",
-    "unpaired_think": "A <think> block is opened or closed but not both.",
-    "refusal": "The answer declines for lack of ability or information.",
-    "safety_refusal": "The answer declines a harmful request.",
-    "link_as_input": "The material to work on is only a link, so the answer is invented.",
-    "image_reference": "The question shows an image that the text does not hold.",
-    "image_request": "The question asks for an image, sound or film.",
-    "cut_off": "An answer of 20 words or more stops in the middle of a sentence.",
-    "not_alternating": "Two user messages or two assistant messages in a row.",
-    "identity_claim": "The answer says that it is some named model or from some maker.",
-    "prompt_leak": "The answer speaks about its instruction instead of following it.",
-}
-
-# Rules that leave a note on the row and keep it, unless named in `drop` or `off`.
-REPORTED = (
-    "role_marker",  # too rare in real dumps to know how often it is right
-    "safety_refusal",  # a set without any has no safety signal
-    "cut_off",  # a missing end mark is a hint, not a proof
-    "not_alternating",  # some templates take it
-    "identity_claim",  # right for a model's own identity rows
-    "prompt_leak",
-)
-OFF = ("image_request",)  # "Design a logo" has good answers in words
+from filters.validators import invalid_formats
+from filters.web_rules import SETS, check_splitter, page_rules
 
 _COUNTED: Mapping[str, Callable[[Turns], pl.DataFrame]] = {
     "no_user_turn": answers.no_user_turn,
@@ -71,6 +37,18 @@ _COUNTED: Mapping[str, Callable[[Turns], pl.DataFrame]] = {
     "unpaired_think": answers.unpaired_think,
     "cut_off": answers.cut_off,
     "not_alternating": answers.not_alternating,
+    "no_end_mark": signs.no_end_mark,
+    "unbalanced_brackets": signs.unbalanced_brackets,
+    "outer_whitespace": signs.outer_whitespace,
+    "one_word": signs.one_word,
+    "link_in_response": signs.link_in_response,
+    "wrong_arithmetic": signs.wrong_arithmetic,
+    "missing_input": prompts.missing_input,
+    "input_repeated": prompts.input_repeated,
+    "empty_turn": prompts.empty_turn,
+    "visual_word": prompts.visual_word,
+    "program_prefix": prompts.program_prefix,
+    "odd_first_character": prompts.odd_first_character,
 }
 
 
@@ -87,8 +65,8 @@ class Quality:
 
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
-    measured_by: ClassVar[tuple[str, ...]] = ()
-    version: ClassVar[int] = 1
+    measured_by: ClassVar[tuple[str, ...]] = ("rules",)
+    version: ClassVar[int] = 2
     # Training weights decide which answers are looked at, and a row's id does not cover them.
     cached: ClassVar[bool] = False
 
@@ -98,6 +76,11 @@ class Quality:
     max_repetition: float = setting(
         0.8, "largest share of words inside repeated runs of ten, in answers of 50 words or more"
     )
+    rules: tuple[str, ...] = setting(
+        (), "rules for web pages to apply to the answer: gopher, c4, fineweb (extra `web`)"
+    )
+    min_prompt_words: int = setting(4, "prompt_length: fewest words of an instruction")
+    max_prompt_words: int = setting(150, "prompt_length: most words of an instruction")
 
     def __post_init__(self) -> None:
         named: dict[str, str] = {}
@@ -117,16 +100,53 @@ class Quality:
             raise CurateError(
                 f"quality: max_repetition is {self.max_repetition}; a share from above 0 to 1"
             )
+        if not 0 <= self.min_prompt_words <= self.max_prompt_words:
+            raise CurateError(
+                f"quality: min_prompt_words is {self.min_prompt_words} and max_prompt_words"
+                f" {self.max_prompt_words}; expected 0 or more, the first not above the second"
+            )
+        self._check_rules(named)
+
+    def _check_rules(self, named: Mapping[str, str]) -> None:
+        for name in self.rules:
+            if name not in SETS:
+                raise CurateError(
+                    f"quality: rules: there is no set {name!r}{nearest(name, list(SETS))};"
+                    f" known are {', '.join(SETS)}"
+                )
+        measured = self._page_reasons()
+        for slug in (slug for slugs in SETS.values() for slug in slugs):
+            if named.get(slug) in ("drop", "report") and slug not in measured:
+                owner = next(name for name, slugs in SETS.items() if slug in slugs)
+                raise CurateError(
+                    f"quality: {named[slug]} names {slug!r}, which is only measured"
+                    f" with rules: [{owner}]"
+                )
+        if self.rules:
+            check_splitter()
+
+    def _page_reasons(self) -> tuple[str, ...]:
+        return tuple(slug for name, slugs in SETS.items() if name in self.rules for slug in slugs)
+
+    @property
+    def per_row(self) -> bool:
+        """Page rules loop over rows; all else works on columns."""
+        return bool(self.rules)
 
     def acts(self, slug: str) -> str:
         """What a rule that fires does: `drop`, `report` or `off`."""
         for field in ("drop", "report", "off"):
             if slug in getattr(self, field):
                 return field
+        if any(slug in slugs for slugs in SETS.values()):
+            return "drop" if slug in self._page_reasons() else "off"
         return "report" if slug in REPORTED else "off" if slug in OFF else "drop"
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """One text column per reason (the span that fired, or null) and `repetition_share`."""
+        """One text column per reason (the span that fired, or null) and two of numbers.
+
+        `repetition_share` is a share of words; `prompt_words` counts those of the instruction.
+        """
         turns = turns_of(records)
         found = matches(turns, list(PATTERNS))
         found |= {slug: rule(turns) for slug, rule in _COUNTED.items()}
@@ -134,9 +154,22 @@ class Quality:
         found["refusal"] = refused.filter(~pl.col("safety"))
         found["safety_refusal"] = refused.filter("safety")
         found["repetition"] = repeated = repeated_share(turns)
-        columns = [_spread(found[slug], "evidence", records.height).alias(slug) for slug in REASONS]
+        found["prompt_length"] = words = prompts.prompt_words(turns)
+        found |= pii(turns)
+        found |= invalid_formats(turns)
+        pages = page_rules(records["response"], [name for name in SETS if name in self.rules])
+        none = pl.Series([None], dtype=pl.String).new_from_index(0, records.height)
+        columns = [
+            (
+                _spread(found[slug], "evidence", records.height)
+                if slug in found
+                else pages.get(slug, none)
+            ).alias(slug)
+            for slug in REASONS
+        ]
         share = _spread(repeated, "share", records.height).alias("repetition_share")
-        return pl.DataFrame([*columns, share])
+        counted = _spread(words, "words", records.height).alias("prompt_words")
+        return pl.DataFrame([*columns, share, counted])
 
     def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Drop for the first reason in the order of `reasons`; note what is only reported."""
@@ -149,6 +182,8 @@ class Quality:
                 pl.col("repetition"),
             )
         )
+        fits = pl.col("prompt_words").is_between(self.min_prompt_words, self.max_prompt_words)
+        spans["prompt_length"] = pl.when(~fits).then(pl.col("prompt_length"))
         by_act: dict[str, list[str]] = {"drop": [], "report": [], "off": []}
         for slug in REASONS:
             by_act[self.acts(slug)].append(slug)

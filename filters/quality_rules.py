@@ -8,6 +8,7 @@ from typing import Literal
 
 import polars as pl
 
+from filters.format_markers import DIALOGUE, MARKERS
 from filters.quality_turns import EVIDENCE, Turns, evidence
 
 Side = Literal["prompt", "response", "either"]
@@ -37,6 +38,12 @@ _TEMPLATING = (
     r"|\b(?:jinja2?|handlebars|mustache|angular|vue|liquid|helm|templat\w*)\b"
 )
 
+_ABOUT_CODE = (
+    r"(?i)\b(?:regex(?:es)?|regular expressions?|python|strings?|escaped?|encod\w*|html|xml|json"
+    r"|yaml|code|print\w*|latex|sql|java|javascript|c\+\+|c#|function|newlines?|characters?|tex"
+    r"|unicode|paths?|csv|script|shell|bash|program)\b"
+)
+
 PATTERNS: Mapping[str, Pattern] = {
     "control_characters": Pattern(
         "either",
@@ -51,17 +58,17 @@ PATTERNS: Mapping[str, Pattern] = {
         r"|â[€\x{80}][\x{80}-\x{BF}‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ¢]|ï»¿|ðŸ[\x{80}-\x{BF}‘’“”˜™š›œžŸŽ]",
     ),
     # A tokenizer may turn these spellings into control ids, so they count anywhere but in code.
-    "template_marker": Pattern(
-        "either",
-        r"<\|[A-Za-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:unk|pad|eos|bos)>"
-        r"|</s>\s*\z|\A\s*<s>|#{2,4} ?(?:Instruction|Response)s?:"
-        r"|### ?(?:Input|Human|Assistant|User):|(?m:^Below is an instruction that describes)",
-    ),
+    "template_marker": Pattern("either", "|".join(MARKERS.values())),
     "role_marker": Pattern(
         "either",
-        r"(?ms:^(?:Human|USER): ?.*^(?:Assistant|ASSISTANT):|\n\n(?:Human|USER): "
-        r"|\A(?:Assistant|ASSISTANT): )",
+        DIALOGUE,
         unless=_ASKS_FOR_DIALOGUE,
+    ),
+    "stray_escape": Pattern(
+        "response",
+        r"\\r?\\n|\\n(?:[A-Z0-9•*-]|\s|\z)|\\u00[0-9a-fA-F]{2}|\\u20[0-9a-fA-F]{2}"
+        r"|&(?:amp|lt|gt|quot|nbsp|apos|#39|#x27);",
+        unless=_ABOUT_CODE,
     ),
     "merged_instructions": Pattern("response", r"(?m:\d{1,2}\.\s+Instruction:|^Instruction \d+:)"),
     "placeholder_input": Pattern(
