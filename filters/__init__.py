@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from curate.schema import Filter, Fix
+from filters.bias import Bias
+from filters.decontaminate import Decontaminate
 from filters.exact import Exact
 from filters.fixes import RepairEncoding, StripEndToken, UnwrapPrompt
 from filters.fixes_pii import MaskPII
+from filters.formatting import Format
 from filters.language import Language
 from filters.length import Length
 from filters.near import Near
 from filters.quality import Quality
 from filters.reward import Reward
 from filters.selection import Select
+from filters.semantic import Semantic
 
 FILTERS: dict[str, type[Filter]] = {
     "exact": Exact,
     "near": Near,
+    "semantic": Semantic,
+    "decontaminate": Decontaminate,
     "quality": Quality,
+    "format": Format,
+    "bias": Bias,
     "language": Language,
     "length": Length,
     "reward": Reward,

@@ -56,7 +56,7 @@ def _rewrite(records: pl.DataFrame, column: str, edit: Edit) -> tuple[pl.DataFra
 
 # Each pattern captures the wrapped text, and for some a second part that follows it.
 _INSTRUCTION = r"#{2,3} ?Instruction:"
-_WRAPPERS: Mapping[str, str] = {
+WRAPPERS: Mapping[str, str] = {
     "unwrapped_alpaca": (
         r"(?s)\A\s*(?:Below is an instruction that describes a task(?:, paired with an input that"
         r" provides further context)?\. Write a response that appropriately completes the"
@@ -107,7 +107,7 @@ def _unwrap(messages: pl.DataFrame) -> pl.DataFrame:
     wrapped = (pl.col("role") == "user") & pl.col("content").str.contains(_SIGN)
     places = messages.select(wrapped.fill_null(False)).to_series().arg_true()
     likely = pl.DataFrame({"content": messages["content"].gather(places)})
-    found = [_unwrapped(likely, slug, pattern) for slug, pattern in _WRAPPERS.items()]
+    found = [_unwrapped(likely, slug, pattern) for slug, pattern in WRAPPERS.items()]
     content, slug = pl.coalesce(pl.col("^inner_.*$")), pl.coalesce(pl.col("^slug_.*$"))
     best = likely.hstack(pl.concat(found, how="horizontal")).select(
         content=pl.coalesce(content, "content"), edited=slug

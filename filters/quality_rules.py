@@ -116,11 +116,13 @@ PATTERNS: Mapping[str, Pattern] = {
 }
 
 
-def matches(turns: Turns, slugs: Sequence[str]) -> dict[str, pl.DataFrame]:
+def matches(
+    turns: Turns, slugs: Sequence[str], patterns: Mapping[str, Pattern] = PATTERNS
+) -> dict[str, pl.DataFrame]:
     """For each named pattern the records it fires on: `index` and the span as `evidence`."""
     found: dict[str, pl.DataFrame] = {}
     for side in ("prompt", "response", "either"):
-        rules = {slug: PATTERNS[slug] for slug in slugs if PATTERNS[slug].side == side}
+        rules = {slug: patterns[slug] for slug in slugs if patterns[slug].side == side}
         if not rules:
             continue
         messages = turns.side(side)

@@ -111,9 +111,13 @@ _PROSE = re.compile(
 )
 
 
+# What the program prints, shown below it: "// Output: 3".
+_SHOWN_OUTPUT = re.compile(r"(?im)^\s*(?:#|//)?\s*(?:(?:expected|sample|example) )?output\b.*$")
+
+
 def _without_prose(text: str) -> str:
     """Code that is not fenced, without the paragraphs of words before and after it."""
-    parts = re.split(r"\n\s*\n", text)
+    parts = re.split(r"\n\s*\n", _SHOWN_OUTPUT.split(text, maxsplit=1)[0])
     while parts and _PROSE.match(parts[-1].strip()):
         parts.pop()
     while parts and _PROSE.match(parts[0].strip()):
