@@ -7,16 +7,16 @@ only the order of the work differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from filters.shingles import I64, U32, U64
+from filters.shingles import I64, U32, U64, mix64
 from filters.similarity import (
     F64,
     Bools,
-    Comparison,
     distinct,
     pair_count,
     pairs_across,
@@ -38,50 +38,114 @@ class TooMuchWorkError(Exception):
     """The search went past its limit."""
 
 
-@dataclass
-class Search:
-    """Decides for each set whether it stays.
+class Likeness(Protocol):
+    """What tells how similar two texts are, by their numbers."""
 
-    `twin[i]` is the number of the set that stays instead of i, or -1; `score[i]` their
-    similarity. `work` counts shingles compared (and 16 for each candidate pair).
+    sizes: I64
+
+    def similarity(self, left: I64, right: I64, floor: float) -> F64:
+        """Of each pair; anything below `floor` where it is below."""
+        ...
+
+    def may_reach(self, floor: float, left: I64, right: I64) -> Bools:
+        """False where that is cheap to rule out."""
+        ...
+
+
+class Levels(NamedTuple):
+    """Similarities from which (or, if `strict`, above which) a set goes; the first is asked for.
+
+    The others say what would be if it were moved.
     """
 
-    comparison: Comparison
-    threshold: float
+    values: tuple[float, ...]
+    strict: bool = False
+
+    @property
+    def floor(self) -> float:
+        """The lowest."""
+        return min(self.values)
+
+    def reached(self, scores: F64, level: int = 0) -> Bools:
+        """Where a set goes, at one of them."""
+        value = self.values[level]
+        enough: Bools = scores > value if self.strict else scores >= value
+        return enough
+
+
+@dataclass
+class Search:
+    """Decides for each set whether it stays, at each level.
+
+    `twin[l, i]` is the number of the set that stays instead of i at level l, or -1; `score[l, i]`
+    their similarity. The first `known` sets always stay; sets of one `group` are never compared.
+    `work` counts shingles compared (and 16 for each candidate pair).
+    """
+
+    comparison: Likeness
+    levels: Levels
+    known: int = 0
+    group: I64 | None = None
     limit: float = float("inf")  # of work
-    signature: U32 | None = None  # pairs that are far below the threshold by it are skipped
+    sketched: tuple[U32, float] | None = (
+        None  # signatures; pairs far below that Jaccard are skipped
+    )
     twin: I64 = field(init=False)
     score: F64 = field(init=False)
     work: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.twin = np.full(len(self.comparison.sizes), -1, np.int64)
-        self.score = np.full(len(self.comparison.sizes), np.nan)
+        shape = (len(self.levels.values), len(self.comparison.sizes))
+        self.twin = np.full(shape, -1, np.int64)
+        self.score = np.full(shape, np.nan)
 
-    def resolve(self, entries: U64) -> None:
+    def run(self, entries: U64) -> None:
+        """Decide all sets; `entries` are buckets in which all similar pairs meet."""
+        if self.known:
+            is_known = (entries & _LOW) < np.uint64(self.known)
+            known, entries = entries[is_known], entries[~is_known]
+            self._drop(*self.similar(pairs_across(known, entries)))
+        self._resolve(self._kept(entries))
+
+    def _resolve(self, entries: U64) -> None:
         """Decide the sets in these buckets; none is similar to one that was kept before."""
         inside = shared_entries(entries)
         numbers = distinct(inside & _LOW)
-        if pair_count(inside) <= BUDGET or len(numbers) <= 2:
-            self._drop(*self.similar(pairs_within(inside)))
+        if self._pair_count(inside) <= BUDGET or len(numbers) <= 2:
+            self._drop(*self.similar(self._pairs(inside)))
             return
         is_low = (entries & _LOW) < numbers[len(numbers) // 2]
         low, high = entries[is_low], entries[~is_low]
-        self.resolve(low)
+        self._resolve(low)
         self._drop(*self.similar(pairs_across(self._kept(low), high)))
-        self.resolve(self._kept(high))
+        self._resolve(self._kept(high))
+
+    def _pair_count(self, entries: U64) -> int:
+        if self.group is None:
+            return pair_count(entries)
+        group = self.group[(entries & _LOW).astype(np.int64)].astype(np.uint64)
+        return pair_count(entries) - pair_count(np.sort(_renumbered(entries, group)))
+
+    def _pairs(self, entries: U64) -> Iterator[U64]:
+        if self.group is None:
+            return pairs_within(entries)
+        return pairs_between(entries, self.group)
 
     def roots(self, entries: U64) -> I64:
-        """For each set the lowest that a chain of similar sets links it to, after `resolve`.
+        """For each set the lowest that a chain of similar sets links it to, after `run`.
 
-        Pairs that the verdicts link already are not compared again.
+        Pairs that the verdicts link already are not compared again, and known sets link nothing.
         """
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        count = len(self.twin)
-        stays = np.where(self.twin < 0, np.arange(count), self.twin)
-        lower, higher = split(self.similar(pairs_between(entries, stays))[0])
+        twin = self.twin[0]
+        count = len(twin)
+        stays = np.where(twin < self.known, np.arange(count), twin)
+        number = (entries & _LOW).astype(np.int64)
+        ours = (number >= self.known) & ((twin[number] < 0) | (twin[number] >= self.known))
+        pairs, scores = self.similar(pairs_between(entries[ours], stays))
+        lower, higher = split(pairs[self.levels.reached(scores)])
         ends = (np.concatenate([stays, lower]), np.concatenate([np.arange(count), higher]))
         links = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(count, count))
         _, label = connected_components(links, directed=False)
@@ -89,7 +153,7 @@ class Search:
         return first[group].astype(np.int64)
 
     def similar(self, slices: Iterable[U64]) -> tuple[U64, F64]:
-        """Of candidate pairs (`lower << 32 | higher`) the truly similar ones, and how similar."""
+        """Of candidate pairs (`lower << 32 | higher`) those that reach any level; how similar."""
         found = [self._verified(pairs) for pairs in slices]
         pairs = np.concatenate([np.zeros(0, np.uint64), *(pairs for pairs, _ in found)])
         scores = np.concatenate([np.zeros(0), *(scores for _, scores in found)])
@@ -97,26 +161,36 @@ class Search:
         return pairs, scores[first]
 
     def _verified(self, pairs: U64) -> tuple[U64, F64]:
-        sizes = self.comparison.sizes
+        sizes, floor = self.comparison.sizes, self.levels.floor
         self.work += 16 * len(pairs)
-        pairs = pairs[self.comparison.may_reach(self.threshold, *split(pairs))]
-        if self.signature is not None:
-            pairs = pairs[_looks_similar(self.signature, self.threshold, *split(pairs))]
+        if self.group is not None:
+            lower, higher = split(pairs)
+            pairs = pairs[self.group[lower] != self.group[higher]]
+        pairs = pairs[self.comparison.may_reach(floor, *split(pairs))]
+        if self.sketched is not None:
+            pairs = pairs[_looks_similar(*self.sketched, *split(pairs))]
         lower, higher = split(pairs)
         self.work += int(sizes[lower].sum() + sizes[higher].sum())
         if self.work > self.limit:
             raise TooMuchWorkError
-        scores = self.comparison.jaccard(lower, higher)
-        enough = scores >= self.threshold
+        scores = self.comparison.similarity(lower, higher, floor)
+        enough = scores >= floor
         return pairs[enough], scores[enough]
 
     def _kept(self, entries: U64) -> U64:
-        return entries[self.twin[(entries & _LOW).astype(np.int64)] < 0]
+        """Without the sets that go at every level."""
+        stays: Bools = np.any(self.twin < 0, axis=0)
+        return entries[stays[(entries & _LOW).astype(np.int64)]]
 
     def _drop(self, pairs: U64, scores: F64) -> None:
         lower, higher = split(pairs)
         order = np.lexsort((lower, higher))
-        lower, higher, scores = lower[order], higher[order], scores[order]
+        for level in range(len(self.levels.values)):
+            chosen = order[self.levels.reached(scores[order], level)]
+            self._drop_at(level, lower[chosen], higher[chosen], scores[chosen])
+
+    def _drop_at(self, level: int, lower: I64, higher: I64, scores: F64) -> None:
+        twin, score = self.twin[level], self.score[level]
         numbers, starts = np.unique(higher, return_index=True)
         ends = np.append(starts, len(higher))[1:]
         # Whether a set stays depends on the verdicts before it, hence a loop, over those sets
@@ -124,10 +198,16 @@ class Search:
         for number, start, end in zip(
             numbers.tolist(), starts.tolist(), ends.tolist(), strict=True
         ):
-            kept = np.flatnonzero(self.twin[lower[start:end]] < 0)
-            if len(kept):
-                self.twin[number] = lower[start + kept[0]]
-                self.score[number] = scores[start + kept[0]]
+            kept = np.flatnonzero(twin[lower[start:end]] < 0)
+            if len(kept) and twin[number] < 0:
+                twin[number] = lower[start + kept[0]]
+                score[number] = scores[start + kept[0]]
+
+
+def _renumbered(entries: U64, group: U64) -> U64:
+    """Entries whose bucket is (bucket, group), for counting."""
+    key = mix64(mix64(entries >> np.uint64(32)) + group)
+    return key >> np.uint64(32) << np.uint64(32) | entries & _LOW
 
 
 def _looks_similar(signature: U32, threshold: float, left: I64, right: I64) -> Bools:

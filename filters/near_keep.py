@@ -9,12 +9,23 @@ import numpy.typing as npt
 import polars as pl
 
 from curate.schema import CurateError, nearest, verdicts
+from filters.text import content, keys
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 Keep = Literal["first", "longest", "best"]
 
+Spare = Literal["none", "same_prompt"]
+
 RECORD_SCORE = "record.score"
+FIELDS = ("prompt", "response", "both")
+SPARE = ("none", "same_prompt")
+VIEWS = {
+    "prompt": "prompts (field: prompt)",
+    "response": "responses (field: response)",
+    "both": "prompts with their responses (field: both)",
+}
+SPARED = "rows of the very same prompt are not duplicates of each other (spare: same_prompt)"
 
 
 def check_choice(step: str, field: str, value: str, known: tuple[str, ...]) -> None:
@@ -39,6 +50,17 @@ def lengths(records: pl.DataFrame) -> pl.Series:
     """Characters of prompt and response, named `length`."""
     characters = pl.col("prompt").str.len_chars() + pl.col("response").str.len_chars()
     return records.select(characters.cast(pl.UInt32).alias("length")).to_series()
+
+
+def prompt_groups(records: pl.DataFrame) -> pl.Series:
+    """64 bits, equal for rows of the very same prompt, named `group`; null where it is blank.
+
+    Best-of-n answers share one. A system prompt and tools are part of it.
+    """
+    prompts = content(records, "prompt", normalise=False)
+    found = pl.Series("group", keys(prompts, normalise=False), dtype=pl.UInt64)
+    is_blank = records["prompt"].str.strip_chars() == ""
+    return found.zip_with(~is_blank, pl.Series("group", [None], dtype=pl.UInt64))
 
 
 def keep_order(measures: pl.DataFrame, keep: Keep, by: str, step: str) -> I64:

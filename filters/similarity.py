@@ -26,7 +26,7 @@ COMPARED = 1 << 20
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-_SLACK = 1e-9  # for t * n that floating point puts just above an integer
+SLACK = 1e-9  # for t * n that floating point puts just above an integer
 
 
 def likely_pairs(sets: Sets, threshold: float) -> float:
@@ -49,7 +49,7 @@ def rare_entries(sets: Sets, threshold: float) -> U64:
     ordered = _by_rarity(sets)
     owner = (ordered >> np.uint64(37)).astype(np.int64)
     shared = np.bincount(owner, minlength=count)
-    prefix = sets.sizes - np.ceil(threshold * sets.sizes - _SLACK).astype(np.int64) + 1
+    prefix = sets.sizes - np.ceil(threshold * sets.sizes - SLACK).astype(np.int64) + 1
     # Tokens of one set only come first in the order and meet nobody.
     useful = np.minimum(prefix - (sets.sizes - shared), shared)
     place = np.arange(len(ordered)) - (np.cumsum(shared) - shared)[owner]
@@ -174,8 +174,18 @@ class Comparison:
         self._incidence: Any = csr_array(columns, shape=(len(sets.sizes), 1 << 32))
         self._incidence.has_canonical_format = True  # else scipy sorts each time to find out
 
+    def similarity(self, left: I64, right: I64, floor: float) -> F64:
+        """What a search asks for; `floor` saves nothing here."""
+        return self.jaccard(left, right)
+
     def jaccard(self, left: I64, right: I64) -> F64:
         """|A and B| / |A or B| for each pair of set numbers; 0 if both are empty."""
+        common = self.common(left, right)
+        similarity: F64 = common / np.maximum(self.sizes[left] + self.sizes[right] - common, 1)
+        return similarity
+
+    def common(self, left: I64, right: I64) -> I64:
+        """|A and B| for each pair of set numbers."""
         total = self.sizes[left] + self.sizes[right]
         cuts = np.flatnonzero(np.diff(np.cumsum(total) // COMPARED)) + 1
 
@@ -185,12 +195,10 @@ class Comparison:
             return found
 
         parts = [slice(low, high) for low, high in pairwise([0, *cuts.tolist(), len(left)])]
-        common = np.concatenate(in_threads(parts, common_of))
-        similarity: F64 = common / np.maximum(total - common, 1)
-        return similarity
+        return np.concatenate(in_threads(parts, common_of))
 
     def may_reach(self, threshold: float, left: I64, right: I64) -> Bools:
         """False where the sizes alone rule the threshold out."""
         small = np.minimum(self.sizes[left], self.sizes[right])
         large = np.maximum(self.sizes[left], self.sizes[right])
-        return small >= threshold * large - _SLACK
+        return small >= threshold * large - SLACK
