@@ -7,6 +7,7 @@ an engine may change.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -56,16 +57,23 @@ class LocalEngine:
 
     def _compute(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
         per_row = getattr(step, "per_row", False)
-        if not per_row or self.workers < 2 or records.height < SPREAD_FROM:
+        helpers = self.helpers() if per_row and records.height >= SPREAD_FROM else None
+        if helpers is None:
             return step.measure(records)
         parts = _slices(records, 2 * self.workers)
-        measured = self._processes().map(_measure, [step] * len(parts), parts)
+        measured = helpers.map(_measure, [step] * len(parts), parts)
         return pl.concat(list(measured))
 
-    def _processes(self) -> ProcessPoolExecutor:
-        # Spawn, not fork: Polars' thread pool does not survive a fork.
+    def helpers(self) -> ProcessPoolExecutor | None:
+        """The processes that work beside this one; each starts when it is first needed."""
+        if self.workers < 2:
+            return None
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            # Spawn, not fork: Polars' thread pool does not survive a fork. An interrupt is for
+            # this process, which then ends the others.
+            self._pool = ProcessPoolExecutor(
+                self.workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+            )
         return self._pool
 
     def close(self) -> None:

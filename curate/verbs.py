@@ -7,10 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from curate.schema import CurateError
 from curate.terminal import printable
+
+if TYPE_CHECKING:
+    from curate.sources import Dump
 
 Say = Callable[[str], None]
 
@@ -194,7 +197,7 @@ def templates(arguments: argparse.Namespace) -> None:
     print(rendering.verify(rendering.load_template(arguments.check, tokenizer), tokenizer))
 
 
-def _read(arguments: argparse.Namespace) -> Any:
+def _read(arguments: argparse.Namespace) -> Dump:
     from curate import sources
 
     columns = dict(_split(text, "--map", "field=column") for text in arguments.map)

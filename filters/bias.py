@@ -180,17 +180,14 @@ class Bias:
         if not measures.height:
             return Findings(("no rows, so no habits",), {"rows": 0})
         rows = measures.height
-        rates = {trait: measures[trait].is_not_null().mean() for trait in TRAITS}
+        rates = {trait: _held(measures, trait) for trait in TRAITS}
         openers = _top(measures["opener"])
         stance = {
-            name: part["agreement"].is_not_null().mean() if part.height else None
-            for name, part in (
-                ("asserts", measures.filter("asserts")),
-                ("asks", measures.filter(~pl.col("asserts"))),
-            )
+            "asserts": _held(measures.filter("asserts"), "agreement"),
+            "asks": _held(measures.filter(~pl.col("asserts")), "agreement"),
         }
         style = {
-            name: float(measures[name].cast(pl.Float64).mean() or 0)  # type: ignore[arg-type]
+            name: int(measures[name].sum()) / rows
             for name in ("exclamations", "emoji", "has_list")
         }
         tasks = fixed_label_tasks(measures.with_row_index("at"), self.min_task_rows)
@@ -199,7 +196,7 @@ class Bias:
         if openers:
             text, count = openers[0]
             sentences.append(f"the commonest opener, {text!r}, has {count / rows:.2%} of the rows")
-        if stance["asserts"] is not None and stance["asks"] is not None:
+        if measures["asserts"].any():
             sentences.append(
                 f"answers open by agreeing for {stance['asserts']:.2%} of the prompts that assert"
                 f" something, {stance['asks']:.2%} of the others"
@@ -268,6 +265,11 @@ def _surplus(count: int, whole: int, share: float) -> int:
         return 0
     # One group alone cannot be a smaller share of itself; then nothing is left of it.
     return min(count, int(np.ceil((count - share * whole) / (1 - share) - 1e-9)))
+
+
+def _held(measures: pl.DataFrame, trait: str) -> float:
+    """Share of the rows that have the trait; 0 of no rows."""
+    return int(measures[trait].is_not_null().sum()) / max(1, measures.height)
 
 
 def _top(values: pl.Series, most: int = 10) -> list[tuple[str, int]]:

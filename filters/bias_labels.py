@@ -4,7 +4,8 @@ the input give them away (competency problems, 2104.08646).
 
 from __future__ import annotations
 
-import numpy as np
+from statistics import NormalDist
+
 import polars as pl
 
 LABEL_CHARACTERS = 40
@@ -54,8 +55,11 @@ def fixed_label_tasks(index: pl.DataFrame, min_rows: int) -> pl.DataFrame:
     """`at`, `task`, `label`, `words` of the rows of tasks that a few labels answer.
 
     `index` has one line per row with its position `at`. A task needs `min_rows` rows, 2 to 20
-    labels of five rows or more, and these must cover nine tenths of it.
+    labels of five rows or more, and these must cover nine tenths of it. Rows whose own task is
+    smaller than that belong to the task that their file is.
     """
+    small = pl.len().over("task") < min_rows
+    index = index.with_columns(task=pl.when(small).then("record.source").otherwise("task"))
     sizes = index.group_by("task").agg(rows=pl.len()).filter(pl.col("rows") >= min_rows)
     held = index.filter(pl.col("label").is_not_null()).select("at", "task", "label", "words")
     held = held.join(sizes, on="task", how="inner", maintain_order="left")
@@ -93,8 +97,6 @@ def word_scores(tasks: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _telling(tasks: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
-    from scipy.stats import norm
-
     words = tasks.explode("words", empty_as_null=True).rename({"words": "word"}).drop_nulls("word")
     words = words.with_columns(n=pl.len().over("task", "word")).filter(
         pl.col("n") >= LEAST_WITH_WORD
@@ -114,8 +116,12 @@ def _telling(tasks: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
         z=(pl.col("share") - prior) / (prior * (1 - prior) / pl.col("n")).sqrt(),
         tests=pl.len().over("task"),
     )
-    tests = np.maximum(scored["tests"].to_numpy(), 1)
-    scored = scored.with_columns(limit=pl.Series(norm.isf(ALPHA / (2 * tests))))
+    # One number per task: the z that a chance of ALPHA in all its tests together is beyond.
+    normal = NormalDist()
+    limits = {tests: -normal.inv_cdf(ALPHA / (2 * tests)) for tests in scored["tests"].unique()}
+    scored = scored.with_columns(
+        limit=pl.col("tests").replace_strict(limits, return_dtype=pl.Float64)
+    )
     return (
         scored.filter(pl.col("z").abs() > pl.col("limit"))
         .select("task", "word", "label", pl.col("n").alias("rows"), "share", "prior", "z")

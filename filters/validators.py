@@ -97,7 +97,7 @@ def _unfenced(name: str, answer: str) -> str | None:
         return text[start.start() : end + 1] if start else None
     if name == "yaml":
         return text if re.search(r"(?m)^\s*(?:[\w\"'. -]+:(?:\s|$)|- \S)", text) else None
-    code = _without_prose(text)
+    code = _without_prose(answer.strip("\n"))
     return code if _CODE_LINE.search(code) else None
 
 
@@ -205,7 +205,7 @@ def _python_fault(text: str) -> str | None:
         text = "\n".join(lines)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # "\d" in a string is bad style, no more
+            warnings.simplefilter("ignore")  # "\d" in a string is bad style, no more
             ast.parse(text)
     except SyntaxError as error:
         return f"{error.msg} (line {error.lineno})"

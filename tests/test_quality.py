@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from curate.schema import RECORDS, VERDICTS, CurateError, with_text
-from filters.quality import OFF, REASONS, REPORTED, Quality
+from filters.quality import Quality
+from filters.quality_reasons import OFF, REASONS, REPORTED
+from filters.web_rules import SETS
 
 ASK = "What is the capital of France?"
 WORDS = "Paris has been the seat of the French state for most of the last one thousand years"
@@ -41,19 +43,23 @@ def records(*conversations: list[dict[str, Any]], tools: str | None = None) -> p
 
 
 def fired(*conversation: dict[str, Any], tools: str | None = None) -> list[str]:
-    """Every reason that fires on one conversation, whatever it does by default."""
-    return reasons(Quality().measure(records(list(conversation), tools=tools)))[0]
+    """Every reason that fires on one conversation, of those that are not off by default."""
+    found = reasons(Quality().measure(records(list(conversation), tools=tools)))[0]
+    return [slug for slug in found if slug not in OFF]
 
 
 def reasons(measures: pl.DataFrame) -> list[list[str]]:
-    """The reasons that fired on each row, with the default limit of repetition."""
+    """The reasons that fired on each row, with the default limits."""
+
+    def counts(slug: str, row: dict[str, Any]) -> bool:
+        if slug == "repetition":
+            return row["repetition_share"] is not None and row["repetition_share"] > 0.8
+        if slug == "prompt_length":
+            return row["prompt_words"] is not None and not 4 <= row["prompt_words"] <= 150
+        return row[slug] is not None
+
     return [
-        [
-            slug
-            for slug in REASONS
-            if row[slug] is not None and (slug != "repetition" or row["repetition_share"] > 0.8)
-        ]
-        for row in measures.iter_rows(named=True)
+        [slug for slug in REASONS if counts(slug, row)] for row in measures.iter_rows(named=True)
     ]
 
 
@@ -140,6 +146,44 @@ FIRES = {
     ],
     "identity_claim": [("Who are you?", "I am ChatGPT."), ("Who?", "I was trained by OpenAI.")],
     "prompt_leak": [(ASK, "As requested in the instruction, the capital is Paris.")],
+    "missing_input": [
+        ("Summarize the following article.", "The article says much."),
+        ("Correct the grammar in the sentence below", "He goes."),
+        ("Please translate the given text.", "Bonjour."),
+    ],
+    "invalid_json": [("List three colours as a JSON array.", "['red', 'green', 'blue']")],
+    "invalid_yaml": [("Write a YAML file with a name and an age.", "name: a: b\n  age: 3")],
+    "invalid_xml": [("Create an XML document with two books.", "<book>A</book><book>B</book>")],
+    "invalid_python": [("Write a Python function that adds.", "def add(a, b)\n    return a + b")],
+    "missing_fence": [("Print 1 in Python. Answer in a code block.", "print(1)")],
+    "wrong_arithmetic": [
+        ("How much?", "They cost 8*3 = 240 in all."),
+        ("How much?", "So $4,200 + $3,000 = $8,600."),
+        ("How much?", "He has 2 + 3 x 4 = 20 coins."),
+        ("How much?", "Each gets 10 / 4 = 3.5 cakes."),
+    ],
+    "no_end_mark": [(ASK, WORDS + " and it still is today")],
+    "unbalanced_brackets": [(ASK, "Paris (the city of light is the capital.")],
+    "stray_escape": [
+        (ASK, r"Paris.\n\nIt is large."),
+        (ASK, "Paris &amp; Lyon"),
+        (ASK, r"caf\u00e9"),
+    ],
+    "outer_whitespace": [(ASK, " Paris is it."), (ASK, "Paris is it.\n")],
+    "one_word": [(ASK, "Paris.")],
+    "link_in_response": [("Draw a pie chart", "![pie](https://i.example.org/pie.png)")],
+    "input_repeated": [(f"Make it longer.\n\n{WORDS}", f"{WORDS} and more.")],
+    "pii_email": [(ASK, "Write to jane.doe@corp.org.")],
+    "pii_phone": [("Call (212) 736-5000 now", "I cannot call anyone from here.")],
+    "pii_ip": [(ASK, "The server is at 81.2.69.142.")],
+    "pii_card": [("My card is 4012 8888 8888 1881", "Thank you.")],
+    "prompt_length": [("Why?", "Because."), ("word " * 151, "Long.")],
+    "visual_word": [("Describe the images in the hall", "They show the town.")],
+    "program_prefix": [("Write a program that sorts a list", "sorted(x)")],
+    "odd_first_character": [
+        ("- sort the list of names", "Done."),
+        ("Élan means what exactly", "Verve."),
+    ],
 }
 
 SPARED = {
@@ -232,6 +276,74 @@ SPARED = {
         (ASK, "I am Al"),
     ],
     "prompt_leak": [("Explain prompts", "A prompt is a text that a model completes.")],
+    "missing_input": [
+        ("Summarize the following article: Paris grew fast.", "Paris grew."),
+        ("Summarize the following article.\n\nParis grew fast.", "Paris grew."),
+        ('Correct the following sentence "He go"', "He goes."),
+        ("Write a function that reverses the given string", "x[::-1]"),
+        ("Sort the following numbers 3 1 2", "1 2 3"),
+    ],
+    "invalid_json": [
+        ("List three colours as a JSON array.", '["red", "green", "blue"]'),
+        ("List three colours as a JSON array.", 'Here:\n\n```json\n["red"]\n```\nDone.'),
+        ("What is JSON?", "A format for data, such as {a: 1}."),
+        ("Write a Python function that returns JSON.", "def f():\n    return '{}'"),
+        ("Convert this JSON to a sentence: {'a': 1}", "There is an a."),
+    ],
+    "invalid_yaml": [
+        ("Write a YAML file with a name and an age.", "name: Ann\nage: 3"),
+        ("What is YAML used for?", "For configuration: files: such"),
+    ],
+    "invalid_xml": [
+        ("Create an XML document with two books.", "<books><book>A</book><book/></books>"),
+        ("Explain the XML tag below", "It opens <book> and never closes."),
+    ],
+    "invalid_python": [
+        ("Write a Python function that adds.", "def add(a, b):\n    return a + b"),
+        ("Write a Python function that adds.", "I would add a and b and return the sum."),
+        ("Write a Python program to print 3", "print(3)\n\n# Output\nthe number 3"),
+        ("Write a Java method that adds.", "int add(int a, int b) { return a + b; }"),
+        ("Name a function of the python in nature", "It hunts at night"),
+    ],
+    "missing_fence": [
+        ("Print 1 in Python. Answer in a code block.", "```\nprint(1)\n```"),
+        ("What is a code block in Markdown?", "Text between backticks."),
+    ],
+    "wrong_arithmetic": [
+        ("How much?", "10 x 9/10 = 9 and 1/3 = 0.33 and 3/ 1/4 = 12"),
+        ("How much?", "That is 2 + 3 + 4 = 9, or 2 + 3 x 4 = 14."),
+        ("How much?", "650 000/2 = 325 000 and 7/2 = 3 remainder 1"),
+        ("How much?", "20% of 50 = 10 and 2x - 3 = 7 and 5 - 2 = 3x"),
+        ("When?", "On 3/4 = the fourth of March"),
+    ],
+    "no_end_mark": [(ASK, WORDS + "."), (ASK, "Paris, the capital")],
+    "unbalanced_brackets": [
+        (ASK, "1) Paris 2) Lyon a) Nice"),
+        (ASK, "Paris :) and Lyon ;-)"),
+        (ASK, "All x in [0, 1) are fine."),
+        ("Give me a password", "eT]8V7#u"),
+    ],
+    "stray_escape": [
+        ("Write a regex", r"\d+\n"),
+        ("How do I print a newline in Python?", r"Write \n Then more."),
+        (ASK, r"$\nabla f$ and \neq"),
+        (ASK, "AT&T and R&D"),
+    ],
+    "outer_whitespace": [(ASK, "Paris is\n it.")],
+    "one_word": [(ASK, "It is Paris.")],
+    "link_in_response": [
+        ("Give me a link to the docs", "https://docs.example.org"),
+        ("Fetch with curl", "```\ncurl https://x.example.org\n```"),
+    ],
+    "input_repeated": [("Classify.\n\ngreat film", "great film: positive")],
+    "pii_email": [(ASK, "Write to jane@example.com.")],
+    "pii_phone": [(ASK, "Call 555-0100."), (ASK, "It took 212 736 days.")],
+    "pii_ip": [(ASK, "Use 192.168.0.1 or version 1.2.3.4.")],
+    "pii_card": [(ASK, "The number 4012 8888 8888 1882 fails the check.")],
+    "prompt_length": [(ASK, "Paris."), ("Name the largest town", "Paris.")],
+    "visual_word": [("Describe the imagery of the poem", "Dark.")],
+    "program_prefix": [("Please Write a program", "Done.")],
+    "odd_first_character": [(ASK, "Paris."), ("3 towns please", "Paris.")],
 }
 
 
@@ -254,8 +366,36 @@ def test_the_rule_leaves_the_near_miss_alone(slug: str) -> None:
 
 
 def test_every_reason_has_a_row_that_it_fires_on() -> None:
-    of_conversations = {"no_answer", "not_alternating"}
-    assert set(FIRES) | of_conversations == set(REASONS)
+    of_conversations = {"no_answer", "not_alternating", "empty_turn"}
+    of_pages = {slug for slugs in SETS.values() for slug in slugs}  # tests/test_web_rules.py
+    assert set(FIRES) | of_conversations | of_pages == set(REASONS)
+
+
+def test_every_reason_has_a_near_miss_that_it_spares() -> None:
+    of_conversations = {"no_user_turn", "no_answer", "empty_turn"}
+    of_pages = {slug for slugs in SETS.values() for slug in slugs}
+    assert set(SPARED) | of_conversations | of_pages == set(REASONS)
+
+
+def test_an_empty_user_message_beside_another_is_reported() -> None:
+    assert "empty_turn" in fired(user(ASK), said("Paris."), user(" "), said("What else?"))
+    assert "empty_turn" not in fired(user(" "), said("What else?"))
+
+
+def test_personal_data_is_evidence_by_place_and_never_by_value() -> None:
+    measures = Quality().measure(records([user(ASK), said("Write to jane.doe@corp.org.")]))
+    assert measures["pii_email"].item() == (
+        "email at characters 9-26 of a message of role assistant"
+    )
+
+
+def test_the_length_of_an_instruction_is_judged_at_other_limits_without_measuring_again() -> None:
+    measures = Quality().measure(records([user("Why is that so?"), said("Because.")]))
+    strict = Quality(drop=("prompt_length",), min_prompt_words=5)
+    assert strict.judge(measures)["evidence"].item() == "4 words"
+    assert Quality(drop=("prompt_length",)).judge(measures)["keep"].item()
+    with pytest.raises(CurateError, match="min_prompt_words is 9 and max_prompt_words 3"):
+        Quality(min_prompt_words=9, max_prompt_words=3)
 
 
 def test_a_conversation_that_ends_with_the_user_has_no_answer() -> None:

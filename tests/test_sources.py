@@ -393,7 +393,7 @@ def test_rows_taken_together_read_exactly_as_rows_taken_one_by_one(
 ) -> None:
     names = [str(test_data / folder) for folder in ("raw", "preference", "eval")]
     together = read(names)
-    monkeypatch.setattr("curate.sources.PLAIN_FROM", 10**9)
+    monkeypatch.setattr("curate.sources.reader.PLAIN_FROM", 10**9)
     alone = read(names)
     assert together.records.equals(alone.records)
     assert together.rejects.equals(alone.rejects)
@@ -415,7 +415,7 @@ def test_an_odd_row_among_many_plain_ones_is_read_for_itself(
 ) -> None:
     path = written(tmp_path, "dump.jsonl", *[ALPACA] * 40, odd, *[ALPACA] * 40)
     together = read([path])
-    monkeypatch.setattr("curate.sources.PLAIN_FROM", 10**9)
+    monkeypatch.setattr("curate.sources.reader.PLAIN_FROM", 10**9)
     alone = read([path])
     assert together.records.equals(alone.records)
     assert together.rejects.equals(alone.rejects)

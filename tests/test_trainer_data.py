@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, write_tokens
-from trainer.batches import batches, epoch_order, pad, split, step_rows, step_seed
+from trainer.batches import batches, epoch_order, pad, step_rows, step_seed
 from trainer.data import load_tokens, make_rows, shift
+from trainer.split import prompt_lengths, split
 
 
 def test_labels_move_left_by_one_within_each_document():
@@ -246,3 +247,83 @@ def test_batches_hold_each_row_once_and_every_target(lengths: list[int], budget:
     for batch in cut:
         assert batch.input_ids.size <= budget or len(batch.rows) == 1
         assert batch.input_ids.reshape(-1)[batch.at].tolist() == batch.targets.tolist()
+
+
+# The split never cuts through a cluster
+
+
+def conversations(prompts: list[list[int]], answers: list[list[int]]):
+    rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+    labels = [
+        [-100] * len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True)
+    ]
+    return make_rows([f"row {number}" for number in range(len(rows))], rows, labels)
+
+
+def different(number: int, length: int) -> list[int]:
+    return [1000 + number * 100 + position for position in range(length)]
+
+
+def sides(rows, share: float, seed: int) -> list[bool]:
+    _, held_out = split(rows, np.arange(len(rows)), share, seed)
+    return [row in set(held_out.tolist()) for row in range(len(rows))]
+
+
+def test_several_answers_to_one_prompt_are_on_one_side():
+    prompts = [different(number // 2, 4) for number in range(40)]
+    rows = conversations(prompts, [different(50 + number, 5) for number in range(40)])
+    for seed in range(5):
+        held = sides(rows, 0.2, seed)
+        assert held[::2] == held[1::2]
+        assert sum(held) == 8
+
+
+def test_prompts_that_differ_in_a_token_of_forty_are_on_one_side():
+    prompts = [different(number // 2, 40) for number in range(40)]
+    for number in range(1, 40, 2):
+        prompts[number][20] = 7
+    rows = conversations(prompts, [different(50 + number, 5) for number in range(40)])
+    for seed in range(5):
+        held = sides(rows, 0.2, seed)
+        assert held[::2] == held[1::2]
+        assert sum(held) == 8
+
+
+def test_rows_that_differ_only_in_a_short_prompt_are_on_one_side():
+    prompts = [[5, 6, 100 + number] for number in range(40)]
+    rows = conversations(prompts, [different(number // 2, 60) for number in range(40)])
+    held = sides(rows, 0.2, seed=1)
+    assert held[::2] == held[1::2]
+    assert sum(held) == 8
+
+
+def test_a_system_prompt_that_all_rows_share_makes_no_cluster():
+    prompts = [[*range(1, 60), 100 + number] for number in range(40)]
+    rows = conversations(prompts, [different(number, 5) for number in range(40)])
+    assert sum(sides(rows, 0.25, seed=0)) == 10
+
+
+def test_a_start_token_before_rows_that_are_trained_whole_is_no_prompt():
+    rows = conversations([[1]] * 20, [different(number, 12) for number in range(20)])
+    assert sum(sides(rows, 0.25, seed=0)) == 5
+
+
+def test_rows_alike_in_half_of_their_runs_are_no_cluster():
+    halves = different(0, 30)
+    prompts = [[*halves, *different(number + 1, 30)] for number in range(8)]
+    rows = conversations(prompts, [different(50 + number, 5) for number in range(8)])
+    assert sum(sides(rows, 0.5, seed=0)) == 4
+
+
+def test_a_prompt_ends_where_training_starts():
+    rows = make_rows(["a", "b"], [[4, 5, 6], [7, 8]], [[-100, -100, 6], [-100, -100]])
+    assert prompt_lengths(rows).tolist() == [2, 2]
+
+
+def test_thousands_of_near_copies_are_one_cluster_and_take_no_time():
+    prompts = [[*different(0, 30), 9000 + number, *different(1, 30)] for number in range(3000)]
+    others = [different(number + 5, 20) for number in range(30_0)]
+    rows = conversations(prompts[:2000] + others, [[3, 2]] * 2300)
+    held = sides(rows, 0.1, seed=0)
+    assert sum(held[:2000]) == 0
+    assert sum(held[2000:]) == 230

@@ -1,4 +1,4 @@
-"""Which rows are held out, which form a step, and how they are padded.
+"""Which rows form a step, and how they are padded.
 
 All of it is a pure function of the rows, the seed, the epoch and the step.
 """
@@ -6,7 +6,6 @@ All of it is a pure function of the rows, the seed, the epoch and the step.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,59 +28,6 @@ class Batch:
     at: Ints
     targets: Ints
     row_of: Ints
-
-
-def split(rows: Rows, usable: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
-    """Row numbers to train and to hold out, each in file order.
-
-    Rows with the same id, or the same tokens, form a group, and a group is never divided.
-    Groups enter the held-out side in the order of a hash of seed and id, so the choice does not
-    depend on the order of the file. With a share above 0 and at least two groups the held-out
-    side has at least one row, and the training side always has.
-    """
-    groups = _groups(rows, usable)
-    wanted = max(1, round(share * len(usable))) if share > 0 else 0
-    # One hash for each group: a Python loop, because hashlib works on one value at a time.
-    ranked = sorted(groups, key=lambda group: _rank(seed, min(rows.ids[row] for row in group)))
-    held: list[int] = []
-    taken = 0
-    for group in ranked:
-        fits = len(held) + len(group) <= wanted
-        if fits and taken < len(ranked) - 1:
-            held.extend(group)
-            taken += 1
-    if wanted and not held and len(ranked) > 1:
-        smallest = min(len(group) for group in ranked)
-        held.extend(next(group for group in ranked if len(group) == smallest))
-    train = np.setdiff1d(usable, np.array(held, dtype=np.int64))
-    return train, np.array(sorted(held), dtype=np.int64)
-
-
-def _groups(rows: Rows, usable: Ints) -> list[list[int]]:
-    """Rows connected by an equal id or by equal tokens, as lists of row numbers."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    names: dict[tuple[str, object], int] = {}
-    edges = []
-    # Python loop: the tokens of a row are hashed as one value.
-    for row in usable.tolist():
-        keys = (("id", rows.ids[row]), ("tokens", rows.input_ids[rows.row(row)].tobytes()))
-        edges.append([names.setdefault(key, len(names)) for key in keys])
-    if not edges:
-        return []
-    ends = np.array(edges, dtype=np.int64)
-    size = len(names)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
-    _, component = connected_components(graph, directed=False)
-    groups: dict[int, list[int]] = {}
-    for row, name in zip(usable.tolist(), ends[:, 0].tolist(), strict=True):
-        groups.setdefault(int(component[name]), []).append(row)
-    return list(groups.values())
-
-
-def _rank(seed: int, row_id: str) -> bytes:
-    return hashlib.blake2b(f"{seed}:{row_id}".encode(), digest_size=16).digest()
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Ints:

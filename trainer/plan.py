@@ -44,7 +44,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     tokenizer = model.read_tokenizer(config.model)
     decode = model.decoder(tokenizer)
     passed = gate.check(tokens, limits, config.allow, decode, model.token_ids(tokenizer))
-    train, held_out = batches.split(tokens.rows, passed.usable, config.held_out, config.seed)
+    train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
     plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode)
     for line in _announcement(plan, passed):
         log(line)

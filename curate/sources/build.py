@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
 import orjson
 import polars as pl
 
@@ -56,17 +55,17 @@ class Builder:
         scores, named_scores = _of_each(rows, SCORES, number_of)
         categories, named_categories = _of_each(rows, CATEGORIES, label_of)
         used = (*flat.used, *named_scores, *named_categories)
-        columns: dict[str, list[Any]] = {
+        columns: dict[str, list[Any] | pl.Series] = {
             "id": _plain_ids(flat),
-            "source": [source] * len(rows),
+            "source": pl.repeat(source, len(rows), dtype=pl.String, eager=True),
             "line": lines,
-            "tools": [None] * len(rows),
+            "tools": pl.repeat(None, len(rows), dtype=pl.String, eager=True),
             "score": scores,
             "category": categories,
-            "meta": [meta_of(row, used) for row in rows],
+            "meta": _metas(rows, used),
         }
         given: dict[str, list[Any]] = {"role": flat.roles, "content": flat.contents}
-        nobody = pl.Series("rejected", [None] * len(rows), MESSAGES)
+        nobody = pl.repeat(None, len(rows), dtype=MESSAGES, eager=True).alias("rejected")
         self._append(columns, _folded("messages", flat.lengths, given), nobody)
 
     def frame(self) -> pl.DataFrame:
@@ -82,9 +81,10 @@ class Builder:
             self._clear()
 
     def _append(
-        self, columns: dict[str, list[Any]], messages: pl.Series, rejected: pl.Series
+        self, columns: Mapping[str, list[Any] | pl.Series], messages: pl.Series, rejected: pl.Series
     ) -> None:
-        rows = pl.Series("row", np.arange(self._rows, self._rows + len(messages), dtype=np.uint32))
+        end = self._rows + len(messages)
+        rows = pl.int_range(self._rows, end, dtype=pl.UInt32, eager=True).alias("row")
         series = [pl.Series(name, values, RECORDS[name]) for name, values in columns.items()]
         chunk = pl.DataFrame([rows, messages, rejected, *series])
         self._chunks.append(chunk.select(RECORDS.names()))
@@ -99,15 +99,16 @@ def _of_each(rows: Sequence[Row], names: tuple[str, ...], look: Any) -> tuple[li
     return [value for value, _ in found], {name for _, used in found for name in used}
 
 
-def _plain_ids(flat: Flat) -> list[str]:
+def _plain_ids(flat: Flat) -> pl.Series:
     """`content_id` of conversations whose messages have a role and a content and no more."""
     pairs = list(zip(flat.roles, flat.contents, strict=True))
     ends = list(accumulate(flat.lengths))
     starts = [0, *ends[:-1]]
-    return [
-        hashlib.blake2b(orjson.dumps([pairs[start:end], None]), digest_size=8).hexdigest()
-        for start, end in zip(starts, ends, strict=True)
+    texts = [
+        orjson.dumps([pairs[start:end], None]) for start, end in zip(starts, ends, strict=True)
     ]
+    digests = [blake2b(text, digest_size=8).digest() for text in texts]
+    return pl.Series(digests, dtype=pl.Binary).bin.encode("hex")
 
 
 def _from_objects(name: str, conversations: Sequence[list[Message] | None]) -> pl.Series:
@@ -129,12 +130,13 @@ def _folded(name: str, lengths: list[int], given: dict[str, list[Any]]) -> pl.Se
         else pl.lit(None, field.dtype).alias(field.name)
         for field in MESSAGE.fields
     ]
-    at = pl.Series("at", np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths))
+    numbers = pl.int_range(len(lengths), dtype=pl.UInt32, eager=True).alias("at")
+    at = numbers.repeat_by(pl.Series(lengths)).explode(empty_as_null=False)
     table = pl.select(at, *columns)
     folded = table.group_by("at", maintain_order=True).agg(pl.struct(MESSAGE_FIELDS).alias(name))
     if folded.height == len(lengths):
         return folded[name].cast(MESSAGES)
-    rows = pl.DataFrame({"at": np.arange(len(lengths), dtype=np.uint32)})
+    rows = numbers.to_frame()
     return rows.join(folded, on="at", how="left", maintain_order="left")[name].cast(MESSAGES)
 
 
@@ -148,6 +150,22 @@ def meta_of(row: Row, used: tuple[str, ...]) -> str:
         return orjson.dumps(rest, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError as error:
         raise Reject("wrong_type", f"a field cannot be kept as JSON ({error})") from error
+
+
+def _metas(rows: Sequence[Row], used: tuple[str, ...]) -> list[str]:
+    """`meta_of` for rows that all have the same fields."""
+    names = [name for name in rows[0] if name not in used]
+    if not names:
+        return ["{}"] * len(rows)
+    rests = (
+        [{name: row[name]} for name in names for row in rows]
+        if len(names) == 1
+        else [{name: row[name] for name in names} for row in rows]
+    )
+    try:
+        return list(map(bytes.decode, map(orjson.dumps, rests)))
+    except TypeError:
+        return [meta_of(row, used) for row in rows]  # values that only tables hold
 
 
 def _plain(value: Any) -> Any:

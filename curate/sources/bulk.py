@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import accumulate, chain
+from operator import itemgetter
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from curate.sources.convert import ROLE_NAMES, Row
 from curate.sources.pairs import ANSWERS, QUESTIONS
@@ -32,12 +32,12 @@ Bulk = Callable[[Sequence[Row]], Flat | None]
 def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> Flat | None:
     """Lists of `{speaker, text}` objects with nothing else in them."""
     lists = [row[name] for row in rows]
-    if not all(type(turns) is list and turns for turns in lists):
+    if set(map(type, lists)) != {list} or not all(lists):
         return None
     try:
-        turns = [turn for each in lists for turn in each]
-        speakers = [turn[speaker] for turn in turns]
-        contents = [turn[text] for turn in turns]
+        turns = list(chain.from_iterable(lists))
+        speakers = list(map(itemgetter(speaker), turns))
+        contents = list(map(itemgetter(text), turns))
     except (KeyError, TypeError):
         return None
     if set(map(len, turns)) != {2} or not _all_text(contents):
@@ -47,7 +47,7 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> Flat | None
         return None
     if "function_call" in known:
         return None
-    roles = [str(known[said]) for said in speakers]
+    roles = list(map({said: str(role) for said, role in known.items()}.__getitem__, speakers))
     lengths = list(map(len, lists))
     if not _each_answers(roles, lengths):
         return None
@@ -56,9 +56,10 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> Flat | None
 
 def _each_answers(roles: list[str], lengths: list[int]) -> bool:
     """Whether the assistant speaks in every conversation."""
-    answers = np.array(roles) == "assistant"
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    return bool(np.logical_or.reduceat(answers, starts).all())
+    ends = accumulate(lengths)
+    return all(
+        "assistant" in roles[end - length : end] for length, end in zip(lengths, ends, strict=True)
+    )
 
 
 def sharegpt(rows: Sequence[Row]) -> Flat | None:

@@ -54,11 +54,11 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Item | Block]
         raise CurateError(f"{source.name}: {broken}")
     if data.isspace() or not data:
         raise CurateError(f"{source.name}: the file holds only white space")
-    last = 1
+    item: Item | Block = Item(1)
     for item in _text_items(source, data, is_row):
-        last = item.lines[-1] if isinstance(item, Block) else item.line
         yield item
     if broken:
+        last = item.lines[-1] if isinstance(item, Block) else item.line
         yield Item(last, reject=f"damaged: {broken}; what follows this line is lost")
 
 
@@ -105,7 +105,7 @@ def _parses(text: bytes) -> bool:
 
 
 def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
-    if data.count(b"\n") < 2 and b"\n" not in data.strip():
+    if data.find(b"\n", data.find(b"\n") + 1) < 0 and b"\n" not in data.strip():
         # One line may be a whole file's object, with the rows inside.
         item = _line_item(data.strip(), 1)
         yield from _rows_in(item.value, is_row) if item.reject is None else [item]
@@ -115,12 +115,21 @@ def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
     while start < len(data):
         end = data.find(b"\n", min(start + BLOCK, len(data)))
         end = len(data) if end < 0 else end + 1
-        yield from _block_items(data[start:end].split(b"\n"), number)
-        start, number = end, number + data.count(b"\n", start, end)
+        texts = data[start:end].split(b"\n")
+        following = number + len(texts) - 1
+        yield from _block_items(texts, number)
+        start, number = end, following
 
 
 def _block_items(texts: list[bytes], first: int) -> Iterator[Item | Block]:
     """The rows of some lines: together if all can be read, else line by line."""
+    if texts and not texts[-1]:
+        texts.pop()  # what stands behind the last line's end
+    try:
+        yield Block(list(range(first, first + len(texts))), list(map(orjson.loads, texts)))
+        return
+    except orjson.JSONDecodeError:
+        pass  # an empty line, or one that takes a second look
     numbered = [
         (first + place, text) for place, text in enumerate(texts) if text and not text.isspace()
     ]
