@@ -1,0 +1,213 @@
+"""Habits of answers are counted, and capping lowers their share without touching the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.schema import CurateError
+from filters.bias import Bias
+from filters.bias_labels import word_scores
+from tests.judging import judged, measures_of
+
+
+def varied(count: int) -> list[tuple[str, str]]:
+    return [(f"Name town {n}.", f"w{n} x{n} y{n} z{n} lies on a river.") for n in range(count)]
+
+
+def share_of(rows: pl.DataFrame, kept: pl.Series, text: str) -> float:
+    held = rows.filter(kept)
+    return held["response"].str.starts_with(text).sum() / held.height
+
+
+def test_reporting_keeps_every_row(conversation: Any) -> None:
+    rows = conversation(*[("Hi", "Great question! It is so.")] * 30)
+    assert judged(Bias(), rows)["keep"].all()
+
+
+def test_a_common_opener_is_capped_to_its_share(conversation: Any) -> None:
+    rows = conversation(
+        *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(40)), *varied(160)
+    )
+    found = judged(Bias(action="cap", max_share=0.1), rows)
+    assert found["keep"].sum() == 177
+    assert share_of(rows, found["keep"], "Once upon a") <= 0.1
+    assert found["keep"][40:].all()
+    dropped = found.filter(~pl.col("keep"))
+    assert set(dropped["reason"]) == {"over_opener"}
+    assert dropped["score"].unique().to_list() == [0.2]
+    assert dropped["evidence"][0] == "'once upon a': 20.0%, at most 10.0%"
+
+
+def test_the_lowest_scored_go_first(conversation: Any) -> None:
+    rows = conversation(
+        *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(40)),
+        *varied(160),
+        score=[float(n) for n in range(40)] + [None] * 160,
+    )
+    kept = judged(Bias(action="cap"), rows)["keep"].to_list()
+    assert kept[:40] == [False] * 23 + [True] * 17
+
+
+def test_equal_scores_are_drawn_by_the_seed(conversation: Any) -> None:
+    rows = conversation(
+        *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(40)), *varied(160)
+    )
+    first, again, other = (
+        judged(Bias(action="cap", seed=seed), rows)["keep"].to_list() for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_capping_a_capped_set_changes_nothing(conversation: Any) -> None:
+    rows = conversation(
+        *((f"Why {n}?", f"I'm sorry, town {n} w{n} is far.") for n in range(30)),
+        *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(30)),
+        *varied(140),
+    )
+    step = Bias(action="cap")
+    once = judged(step, rows)["keep"]
+    assert not once.all()
+    assert judged(step, rows.filter(once))["keep"].all()
+
+
+def test_the_order_of_the_rows_does_not_matter(conversation: Any) -> None:
+    rows = conversation(
+        *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(40)), *varied(100)
+    )
+    kept = set(rows.filter(judged(Bias(action="cap"), rows)["keep"])["id"])
+    turned = rows.reverse()
+    assert set(turned.filter(judged(Bias(action="cap"), turned)["keep"])["id"]) == kept
+
+
+def test_a_cap_that_would_empty_the_set_is_left_alone_and_said_so(conversation: Any) -> None:
+    rows = conversation(*((f"Why {n}?", "Hello there my friend.") for n in range(30)))
+    step = Bias(action="cap")
+    measures = measures_of(step, rows)
+    judgement = step.judge(measures)
+    assert judgement["keep"].all()
+    found = step.findings(measures, judgement)
+    assert found.numbers["given_up"] == ["over_opener"]
+    assert found.sentences[-1] == (
+        "over_opener is left as it is: its cap would drop more than 50% of the rows"
+    )
+
+
+@pytest.mark.parametrize(
+    ("trait", "answer", "spared"),
+    [
+        ("agreement", "Great question! It is so.", "The question is great."),
+        ("agreement", "You're absolutely right, it is.", "If you're right, it is."),
+        ("apology", "Well, I'm so sorry about that.", "He said sorry."),
+        ("stock_phrase", "It's important to note that it is.", "It is noted."),
+        ("closing_offer", "Done. Let me know if you need more!", "They let me know. It is done."),
+    ],
+)
+def test_each_habit_is_found_and_its_near_miss_is_not(
+    conversation: Any, trait: str, answer: str, spared: str
+) -> None:
+    found = Bias().measure(conversation(("Hi", answer), ("Hi", spared)))
+    assert found[trait].is_not_null().to_list() == [True, False]
+
+
+def test_agreement_is_told_apart_by_what_the_prompt_does(conversation: Any) -> None:
+    rows = conversation(
+        ("I think that the earth is flat.", "You're right, it is."),
+        ("I believe in cats.", "You are right about them."),
+        ("How flat is the earth?", "It is round like a ball."),
+        ("What is a cat?", "A small animal of the house."),
+    )
+    step = Bias()
+    measures = measures_of(step, rows)
+    found = step.findings(measures, step.judge(measures))
+    assert found.numbers["agreement_by_stance"] == {"asserts": 1.0, "asks": 0.0}
+
+
+def labelled(conversation: Any, positive: int, negative: int) -> pl.DataFrame:
+    return conversation(
+        *((f"Classify the film.\nreview {n} was fun to see", "Positive") for n in range(positive)),
+        *((f"Classify the film.\nreview {n} was dull", "negative.") for n in range(negative)),
+    )
+
+
+def test_words_that_give_a_label_away_are_named_with_their_z(conversation: Any) -> None:
+    step = Bias()
+    measures = measures_of(step, labelled(conversation, 60, 40))
+    found = step.findings(measures, step.judge(measures))
+    (task,) = found.numbers["labels"]
+    assert (task["rows"], task["labels"], task["top"], task["share"]) == (100, 2, "positive", 0.6)
+    assert task["entropy"] == pytest.approx(0.971, abs=1e-3)
+    words = found.tables["label_words"]
+    fun = words.row(by_predicate=(pl.col("word") == "fun") & (pl.col("label") == "positive"))
+    # share 1, prior .6, 60 rows: (1 - .6) / sqrt(.6 * .4 / 60)
+    assert fun[3:] == (60, 1.0, 0.6, pytest.approx(6.3246, abs=1e-4))
+    assert "review" not in words["word"].to_list()
+
+
+def test_labels_are_capped_within_their_task(conversation: Any) -> None:
+    rows = labelled(conversation, 90, 30)
+    found = judged(Bias(action="cap", traits=("label",), max_label_ratio=1.2), rows)
+    assert found["keep"].sum() == 75  # 45 of 75 are 60 %
+    assert set(found["reason"].drop_nulls()) == {"over_label"}
+    assert found["keep"][90:].all()
+
+
+def test_answers_of_many_kinds_are_no_labels(conversation: Any) -> None:
+    rows = conversation(*((f"Name a town.\nnumber {n}", f"Town{n}") for n in range(100)))
+    step = Bias()
+    measures = measures_of(step, rows)
+    assert step.findings(measures, step.judge(measures)).numbers["labels"] == []
+
+
+def test_no_labelled_rows_give_no_words() -> None:
+    kinds = {"at": pl.UInt32, "task": pl.String, "label": pl.String, "words": pl.List(pl.String)}
+    priors, words = word_scores(pl.DataFrame(schema=kinds))
+    assert (priors.height, words.height) == (0, 0)
+
+
+def test_no_rows_have_no_bias(conversation: Any) -> None:
+    step = Bias(action="cap")
+    measures = measures_of(step, conversation())
+    assert step.judge(measures).height == 0
+    assert step.findings(measures, step.judge(measures)).numbers == {"rows": 0}
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=30, max_size=120), st.integers(0, 3))
+def test_no_opener_is_above_its_cap_unless_it_was_given_up(letters: list[str], seed: int) -> None:
+    count = len(letters)
+    step = Bias(action="cap", max_share=0.3, seed=seed, traits=("opener",))
+    empty = pl.Series([None] * count, dtype=pl.String)
+    measures = pl.DataFrame(
+        {
+            "row": range(count),
+            "id": [f"{n:016x}" for n in range(count)],
+            "record.score": pl.Series([None] * count, dtype=pl.Float64),
+            "opener": letters,
+            **dict.fromkeys(("agreement", "apology", "stock_phrase", "closing_offer"), empty),
+        }
+    )
+    kept = measures.filter(step.judge(measures)["keep"])
+    if step._capped(measures).given_up:
+        assert kept.height == count
+    else:
+        assert kept["opener"].value_counts()["count"].max() <= 0.3 * kept.height + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"traits": ("openers",)}, "no trait 'openers'; did you mean 'opener'"),
+        ({"max_share": 1.0}, "max_share is 1.0"),
+        ({"max_drop": 0.0}, "max_drop is 0.0"),
+        ({"max_label_ratio": 0.5}, "max_label_ratio is 0.5"),
+        ({"min_task_rows": 3}, "min_task_rows 3"),
+    ],
+)
+def test_a_setting_out_of_range_is_an_error(settings: Any, message: str) -> None:
+    with pytest.raises(CurateError, match=message):
+        Bias(**settings)
