@@ -180,8 +180,10 @@ def _search(texts: Texts, leads: I64, levels: Levels, sketch: Sketch) -> _Found:
 def _search_all(texts: Texts, leads: I64, levels: Levels) -> _Found | None:
     """A finished search that misses no pair, or None where that would take too long."""
     sets, floor = texts.sets.take(leads), texts.jaccard(levels.floor)
-    size = len(sets.hashes)
-    if size > EXACT_SHINGLES or likely_pairs(sets, floor) > max(EXACT_PAIRS, size):
+    size, every = len(sets.hashes), len(leads) * (len(leads) - 1) // 2
+    # Pairs of a few thousand rows share many buckets, but are no more than all there are.
+    likely = min(every, likely_pairs(sets, floor))
+    if size > EXACT_SHINGLES or likely > max(EXACT_PAIRS, size):
         return None
     entries = rare_entries(sets, floor)
     search = _prepared(texts, leads, sets, levels)

@@ -49,7 +49,7 @@ def token_lists(texts: pl.Series, tokenizer: Tokenizer, *, stem: bool) -> pl.Ser
         known = flat.unique()
         stems = [_stem(word, stemmer) for word in known.to_list()]
         hashes = pl.Series([_digest(word) for word in stems], dtype=pl.UInt64)
-        numbers = flat.replace_strict(known, hashes, return_dtype=pl.UInt64)
+        numbers = flat.replace_strict(known, hashes, return_dtype=pl.UInt64).cast(pl.UInt64)
         return _lists(numbers, words.list.len().to_numpy().astype(np.int64))
 
     empty = pl.Series("tokens", [], pl.List(pl.UInt64))

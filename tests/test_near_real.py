@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+import filters.near_search
 from filters.near import Near
 from filters.text import view
 from tests.judging import measures_of
@@ -34,7 +35,12 @@ def all_pairs(texts: list[str]) -> dict[tuple[int, int], float]:
 
 
 @pytest.mark.parametrize("family", ["cnn_dailymail", "samsum", "imdb", "ag_news", "trec"])
-def test_families_are_cut_exactly_as_all_pairs_say(test_data: Path, family: str):
+@pytest.mark.parametrize("exact", [True, False], ids=["all pairs", "signatures"])
+def test_families_are_cut_exactly_as_all_pairs_say(
+    test_data: Path, family: str, exact: bool, monkeypatch: pytest.MonkeyPatch
+):
+    if not exact:
+        monkeypatch.setattr(filters.near_search, "EXACT_SHINGLES", -1)
     rows = family_rows(test_data / "dedup" / "t0" / family, files=5, rows=40)
     # Plain ASCII, so that `\\w+` of the oracle below means what it says.
     rows = [
@@ -55,8 +61,9 @@ def test_families_are_cut_exactly_as_all_pairs_say(test_data: Path, family: str)
                 assert twin in kept
                 assert similarity[twin, row] >= threshold
                 assert found["score"][row] == similarity[twin, row]
-        missed = [pair for pair in similarity if similarity[pair] >= threshold and kept >= {*pair}]
-        assert missed == []  # recall
+        near = [pair for pair in similarity if similarity[pair] >= threshold]
+        missed = [pair for pair in near if kept >= {*pair}]
+        assert len(missed) <= (0 if exact else 0.005 * len(near))  # recall
 
 
 def test_alpaca_loses_only_what_is_truly_the_same(test_data: Path):

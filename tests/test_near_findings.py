@@ -1,0 +1,124 @@
+"""What `near` and `exact` say about the whole set, and which rows they spare when asked."""
+
+from __future__ import annotations
+
+import random
+
+import polars as pl
+import pytest
+
+from curate.schema import CurateError
+from filters.exact import Exact
+from filters.near import Near
+from tests.judging import judged, measures_of
+from tests.near_rows import dropped, records
+
+LONG = "The old lighthouse has stood on the northern coast for a hundred and forty years now"
+
+
+def found_by(step, frame):
+    measures = measures_of(step, frame)
+    verdicts = step.judge(measures)
+    return verdicts, step.findings(measures, verdicts)
+
+
+def noisy(count: int, seed: int) -> pl.DataFrame:
+    draw = random.Random(seed)
+    words = [f"w{n}" for n in range(24)]
+    texts = []
+    for _ in range(count):
+        text = draw.choice(texts)[:] if texts and draw.random() < 0.7 else list(words)
+        text[draw.randrange(24)] = f"x{draw.randrange(1000)}"
+        texts.append(text)
+    return records([(" ".join(text), "") for text in texts])
+
+
+@pytest.mark.parametrize("exact_shingles", [1 << 24, -1])
+@pytest.mark.parametrize(
+    "wanted",
+    [{"threshold": 0.6}, {"similarity": "rouge_l", "threshold": 0.93}, {"keep": "longest"}],
+)
+def test_what_other_thresholds_would_drop_is_true(wanted, exact_shingles, monkeypatch):
+    monkeypatch.setattr("filters.near_search.EXACT_SHINGLES", exact_shingles)
+    monkeypatch.setattr("filters.near_groups.BUDGET", 200)
+    frame = noisy(250, seed=2)
+    step = Near(**wanted)
+    verdicts, said = found_by(step, frame)
+    counts = said.numbers["dropped_at"]
+    assert len(counts) == 2
+    for value, count in counts.items():
+        other = judged(Near(**(wanted | {"threshold": float(value)})), frame)
+        assert count == (~other["keep"]).sum()
+    assert said.numbers["dropped"] == (~verdicts["keep"]).sum()
+    assert len({*counts.values(), said.numbers["dropped"]}) == 3
+
+
+def test_clusters_are_a_table_and_a_sentence():
+    frame = records([(LONG, ""), ("Other words altogether", ""), (LONG + " x", ""), (LONG, "")])
+    _, said = found_by(Near(), frame)
+    table = said.tables["clusters"]
+    assert table.columns == ["row", "id", "cluster", "kept", "similarity"]
+    assert table["row"].to_list() == [0, 2, 3]
+    assert table["cluster"].to_list() == [0, 0, 0]
+    assert table["kept"].to_list() == [True, False, False]
+    assert table["similarity"].to_list() == [None, 14 / 15, 1.0]
+    assert said.sentences == (
+        "compared prompts with their responses (field: both): Jaccard similarity of runs of 3 "
+        "words, from 0.8",
+        "1 cluster of two or more rows, the largest of 3",
+        "2 rows go; it would be 2 at 0.75 and 2 at 0.85",
+    )
+
+
+def test_exact_says_what_was_compared_and_how_many_groups():
+    frame = records([("Hi", "Hello"), ("hi", "hello."), ("Bye", "Bye")])
+    _, said = found_by(Exact(), frame)
+    assert said.sentences[0] == "compared prompts with their responses (field: both)"
+    assert said.sentences[1] == "1 cluster of two or more rows, the largest of 2"
+    assert said.tables["clusters"]["row"].to_list() == [0, 1]
+    _, said = found_by(Exact(normalise=False), frame)
+    assert said.sentences[1] == "no two rows are in one cluster"
+
+
+ANSWERS = [
+    ("Tell me of the lighthouse.", LONG),
+    ("Tell me of the lighthouse.", LONG + " indeed"),
+    ("Tell me of the lighthouse.", LONG),
+    ("What is on the coast?", LONG + " indeed"),
+    ("", LONG),
+    ("", LONG),
+]
+
+
+@pytest.mark.parametrize("similarity", ["jaccard", "rouge_l"])
+def test_best_of_n_groups_are_spared_when_asked(similarity):
+    plain = Near(similarity=similarity, field="response")
+    assert dropped(plain, ANSWERS) == {1: 0, 2: 0, 3: 0, 4: 0, 5: 0}
+    spared = Near(similarity=similarity, field="response", spare="same_prompt")
+    # Rows without a prompt share none.
+    assert dropped(spared, ANSWERS) == {3: 0, 4: 0, 5: 0}
+    _, said = found_by(spared, records(ANSWERS))
+    assert any("spare: same_prompt" in sentence for sentence in said.sentences)
+
+
+def test_a_spared_group_goes_as_one_for_a_row_of_another_prompt():
+    rows = [ANSWERS[3], *ANSWERS[:3]]
+    assert dropped(Near(field="response", spare="same_prompt"), rows) == {1: 0, 2: 0, 3: 0}
+
+
+def test_thousands_of_answers_to_one_prompt_are_not_compared():
+    rows = [("Count for me please, as far as you can.", f"{LONG} {n}") for n in range(3_000)]
+    assert judged(Near(spare="same_prompt"), records(rows))["keep"].all()
+
+
+def test_short_answers_under_a_spared_prompt():
+    rows = [("", "Yes"), ("", "Yes"), ("Sky?", "Blue"), ("Sky?", "Blue")]
+    assert dropped(Near(spare="same_prompt"), rows) == {1: 0}
+
+
+def test_exact_spares_answers_to_one_prompt_and_says_where_that_means_nothing():
+    assert dropped(Exact(field="response"), ANSWERS) == {2: 0, 3: 1, 4: 0, 5: 0}
+    spared = Exact(field="response", spare="same_prompt")
+    assert dropped(spared, ANSWERS) == {3: 1, 4: 0, 5: 0}
+    with pytest.raises(CurateError, match=r"exact: spare is 'same_prompt', but rows equal by"):
+        Exact(spare="same_prompt")

@@ -1,0 +1,142 @@
+"""`near` with an index: a new dump against all that was curated before."""
+
+from __future__ import annotations
+
+import json
+
+import datasketch
+import polars as pl
+import pytest
+
+from curate.schema import CurateError, Remembers
+from filters.near import Near, signature_column
+from filters.shingles import shingle_hash
+from tests.judging import measures_of
+from tests.near_rows import records
+
+NOTE = "The old lighthouse has stood on the northern coast for a hundred and forty years now"
+BREAD = "Mix flour and water with salt and yeast and let it rise and then bake it for an hour"
+RIVER = "Rivers carry sand and stones to the sea where they settle into layers over the ages"
+
+
+def frame(*texts):
+    rows = records([("", text) for text in texts])
+    return rows.with_columns(source=pl.lit("dump.jsonl"), line=pl.col("row") + 1)
+
+
+def ran(step, rows, lost=()):
+    """One run: judge, say, and remember what stays (without `lost`, which later steps drop)."""
+    bound = step.bind(lambda paths: pl.DataFrame())
+    measures = measures_of(bound, rows)
+    found = bound.judge(measures)
+    said = bound.findings(measures, found)
+    bound.remember(rows.filter(found["keep"] & ~rows["row"].is_in(list(lost))))
+    return found, said
+
+
+def step_of(folder, **wanted):
+    return Near(index=str(folder / "index"), threshold=0.6, **wanted)
+
+
+@pytest.mark.parametrize("wanted", [{}, {"similarity": "rouge_l"}, {"spare": "same_prompt"}])
+def test_what_was_curated_before_goes_and_is_named(tmp_path, wanted):
+    step = step_of(tmp_path, **wanted)
+    first = frame(NOTE, BREAD)
+    found, _ = ran(step, first)
+    assert found["keep"].all()
+    found, said = ran(step, frame(RIVER, BREAD + " or two", NOTE, RIVER + " again"))
+    assert found["keep"].to_list() == [True, False, False, False]
+    assert found["reason"].to_list() == [
+        None,
+        "already_curated",
+        "already_curated",
+        "near_duplicate",
+    ]
+    assert found["twin"].to_list() == [None, None, None, 0]
+    assert found["evidence"][1] == f"{first['id'][1]} at dump.jsonl:2"
+    assert 0.6 <= found["score"][1] < 1
+    assert found["score"][2] == 1
+    assert said.numbers["curated_before"] == 2
+    assert said.numbers["already_curated"] == 2
+    assert said.tables["clusters"]["row"].to_list() == [0, 3]
+
+
+def test_the_same_run_again_is_the_same_and_adds_nothing(tmp_path):
+    step, one, two = step_of(tmp_path), frame(NOTE, BREAD, NOTE + " still"), frame(RIVER, BREAD)
+    first, then = ran(step, one), ran(step, two)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()}
+    assert len(files) == 3  # the manifest and two batches
+    for rows, (verdicts, said) in ((two, then), (one, first)):
+        again, words = ran(step, rows)
+        assert again.equals(verdicts)
+        assert words.sentences == said.sentences
+    assert {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()} == files
+
+
+def test_a_dump_that_has_grown_gives_only_what_is_new(tmp_path):
+    ran(step_of(tmp_path), frame(NOTE, BREAD))
+    found, _ = ran(step_of(tmp_path), frame(NOTE, BREAD, RIVER))
+    assert found["keep"].to_list() == [False, False, True]
+
+
+def test_only_rows_that_survive_the_whole_run_are_added(tmp_path):
+    ran(step_of(tmp_path), frame(NOTE, BREAD), lost=[1])
+    found, _ = ran(step_of(tmp_path), frame(RIVER, BREAD, NOTE))
+    assert found["keep"].to_list() == [True, True, False]
+
+
+def test_short_text_is_compared_exactly_with_the_index_too(tmp_path):
+    ran(step_of(tmp_path), frame("Paris", ""))
+    found, _ = ran(step_of(tmp_path), frame("Berlin", "paris!", ""))
+    assert found["keep"].to_list() == [True, False, True]
+
+
+def test_connected_clusters_do_not_run_through_the_index(tmp_path):
+    step = step_of(tmp_path, clusters="connected")
+    ran(step, frame(NOTE))
+    _, said = ran(step, frame(NOTE + " a", NOTE + " b", RIVER, RIVER + " now"))
+    assert said.tables["clusters"]["row"].to_list() == [2, 3]
+
+
+def test_an_index_of_other_settings_is_refused_before_any_work(tmp_path):
+    ran(step_of(tmp_path), frame(NOTE))
+    with pytest.raises(CurateError, match=r'built with field: "both", but this step has field'):
+        step_of(tmp_path, field="prompt").bind(lambda paths: pl.DataFrame())
+    Near(index=str(tmp_path / "index"), threshold=0.9).bind(lambda paths: pl.DataFrame())
+
+
+def test_a_folder_that_is_no_index_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CurateError, match=r"has no manifest.json but is not empty"):
+        Near(index=str(tmp_path)).bind(lambda paths: pl.DataFrame())
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(CurateError, match=r"not the manifest of an index"):
+        Near(index=str(tmp_path)).bind(lambda paths: pl.DataFrame())
+
+
+def test_a_missing_batch_is_said(tmp_path):
+    ran(step_of(tmp_path), frame(NOTE))
+    (batch,) = json.loads((tmp_path / "index" / "manifest.json").read_text())["batches"]
+    (tmp_path / "index" / f"{batch}.parquet").unlink()
+    with pytest.raises(CurateError, match=r"the manifest names it, but it cannot be read"):
+        ran(step_of(tmp_path), frame(BREAD))
+
+
+def test_a_datasketch_index_can_be_built_from_the_batches(tmp_path):
+    step = step_of(tmp_path)
+    rows = frame(NOTE, BREAD)
+    ran(step, rows)
+    lsh = datasketch.MinHashLSH(num_perm=128, params=(32, 4))
+    batches = pl.read_parquet(tmp_path / "index" / "*.parquet")
+    signatures = signature_column(step, batches).to_numpy()
+    for name, values in zip(batches["id"], signatures, strict=True):
+        lsh.insert(name, datasketch.MinHash(seed=0, hashvalues=values, scheme="affine32"))
+    asked = datasketch.MinHash(128, seed=0, hashfunc=shingle_hash)
+    words = (NOTE + " indeed").lower().split()
+    asked.update_batch([" ".join(words[i : i + 3]).encode() for i in range(len(words) - 2)])
+    assert lsh.query(asked) == [rows["id"][0]]
+
+
+def test_without_an_index_nothing_is_remembered():
+    assert Near().bind(lambda paths: pl.DataFrame()) == Near()
+    assert not isinstance(Near(), Remembers)
