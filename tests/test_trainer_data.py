@@ -322,7 +322,7 @@ def test_a_prompt_ends_where_training_starts():
 
 def test_thousands_of_near_copies_are_one_cluster_and_take_no_time():
     prompts = [[*different(0, 30), 9000 + number, *different(1, 30)] for number in range(3000)]
-    others = [different(number + 5, 20) for number in range(30_0)]
+    others = [different(number + 5, 20) for number in range(300)]
     rows = conversations(prompts[:2000] + others, [[3, 2]] * 2300)
     held = sides(rows, 0.1, seed=0)
     assert sum(held[:2000]) == 0

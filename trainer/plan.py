@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from trainer import batches, checkpoint, data, gate, model
+from trainer import checkpoint, data, gate, model
 from trainer.config import TrainConfig
 from trainer.presets import PRESETS
+from trainer.split import split
 
 Log = Callable[[str], None]
 

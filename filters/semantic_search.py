@@ -1,0 +1,143 @@
+"""Which vectors go for which: greedy in order of keeping, by products of blocks of vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
+
+# All pairs of so many vectors of 512 numbers take 1.3e12 multiplications, half a minute.
+EXACT_ROWS = 50_000
+BUCKET = 5_000  # rows in a k-means bucket, on average
+ROUNDS = 8
+SAMPLE = 1_000
+_BLOCK = 1024
+# A float32 product is this near to the true one. Closer calls are decided in float64, number by
+# number, so that they do not depend on how a library splits the work.
+_DOUBT = 1e-4
+
+
+def find_alike(vectors: F32, names: pl.Series, threshold: float, seed: int) -> tuple[I64, F64]:
+    """For vectors in order of keeping: the first kept one with this cosine or more, or -1; and
+    that cosine.
+
+    Equal vectors are compared once. `names` (content ids) fix the order in which rows enter
+    k-means, so that the order of the input does not matter to it.
+    """
+    twin, score = np.full(len(vectors), -1, np.int64), np.full(len(vectors), np.nan)
+    lead = _first_equal(vectors)
+    is_zero = ~vectors.any(axis=1)
+    leads = np.flatnonzero((lead == np.arange(len(lead))) & ~is_zero)
+    bucket = _buckets(vectors[leads], names.gather(leads), seed)
+    for number in range(int(bucket.max(initial=-1)) + 1):
+        rows = leads[bucket == number]
+        found, cosine = _greedy(vectors[rows], threshold)
+        goes = found >= 0
+        twin[rows[goes]] = rows[found[goes]]
+        score[rows] = cosine
+    copies = np.flatnonzero((lead != np.arange(len(lead))) & ~is_zero)
+    stays = twin[lead[copies]]
+    twin[copies] = np.where(stays < 0, lead[copies], stays)
+    score[copies] = np.where(stays < 0, 1.0, score[lead[copies]])
+    return twin, score
+
+
+def _first_equal(vectors: F32) -> I64:
+    """For each vector the first that is equal to it, number for number."""
+    if not len(vectors):
+        return np.zeros(0, np.int64)
+    rows = np.ascontiguousarray(vectors + np.float32(0))  # -0.0 becomes 0.0
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return first[group].astype(np.int64)
+
+
+def _greedy(vectors: F32, threshold: float) -> tuple[I64, F64]:
+    count = len(vectors)
+    twin = np.full(count, -1, np.int64)
+    kept = np.empty_like(vectors)
+    numbers: list[int] = []
+    for start in range(0, count, _BLOCK):
+        block = vectors[start : start + _BLOCK]
+        before = kept[: len(numbers)]
+        if len(numbers):
+            alike = _reaches(block, before, threshold)
+            first = alike.argmax(axis=1)
+            goes = alike[np.arange(len(block)), first]
+            at = np.flatnonzero(goes)
+            twin[start + at] = np.array(numbers)[first[at]]
+        left = np.flatnonzero(twin[start : start + len(block)] < 0)
+        alike = _reaches(block[left], block[left], threshold)
+        open_ = np.ones(len(left), bool)
+        # Whether a row stays depends on those before it, hence a loop, over rows not yet decided.
+        for position in range(len(left)):
+            if open_[position]:
+                hit = np.flatnonzero(alike[position, position + 1 :] & open_[position + 1 :])
+                hit += position + 1
+                twin[start + left[hit]] = start + left[position]
+                open_[hit] = False
+        stays = left[open_]
+        kept[len(numbers) : len(numbers) + len(stays)] = block[stays]
+        numbers += (start + stays).tolist()
+    goes = twin >= 0
+    score = np.full(count, np.nan)
+    score[goes] = np.minimum(_cosines(vectors[goes], vectors[twin[goes]]), 1.0)
+    return twin, score
+
+
+def _reaches(left: F32, right: F32, threshold: float) -> npt.NDArray[np.bool_]:
+    cosine = left @ right.T
+    found: npt.NDArray[np.bool_] = cosine >= threshold
+    one, other = np.nonzero(np.abs(cosine - threshold) < _DOUBT)
+    for low in range(0, len(one), 1 << 14):
+        chosen = slice(low, low + (1 << 14))
+        exact = _cosines(left[one[chosen]], right[other[chosen]])
+        found[one[chosen], other[chosen]] = exact >= threshold
+    return found
+
+
+def _cosines(left: F32, right: F32) -> F64:
+    # Rounded, because float32 unit vectors have a length of 1 to seven places only.
+    product: F64 = (left.astype(np.float64) * right.astype(np.float64)).sum(axis=1)
+    return product.round(6)
+
+
+def _buckets(vectors: F32, names: pl.Series, seed: int) -> I64:
+    """The bucket of each vector, by spherical k-means; all in one up to `EXACT_ROWS`."""
+    if len(vectors) <= EXACT_ROWS:
+        return np.zeros(len(vectors), np.int64)
+    count = -(-len(vectors) // BUCKET)
+    by_name = names.arg_sort().to_numpy()
+    chosen = np.random.default_rng(seed).permutation(len(vectors))[:EXACT_ROWS]
+    sample = vectors[by_name[np.sort(chosen)]]
+    centres = sample[np.linspace(0, len(sample) - 1, count).astype(np.int64)].copy()
+    for _ in range(ROUNDS):
+        nearest = _nearest(sample, centres)
+        for number in range(count):
+            members = sample[nearest == number]
+            if len(members):
+                mean = members.mean(axis=0, dtype=np.float64)
+                centres[number] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return _nearest(vectors, centres)
+
+
+def _nearest(vectors: F32, centres: F32) -> I64:
+    parts = [
+        (vectors[low : low + 8192] @ centres.T).argmax(axis=1)
+        for low in range(0, len(vectors), 8192)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def missed_pairs(kept: F32, threshold: float, seed: int) -> tuple[int, int]:
+    """Of a sample of kept vectors how many have another kept one within the threshold."""
+    sample = np.sort(np.random.default_rng(seed).permutation(len(kept))[:SAMPLE])
+    close = np.zeros(len(sample), np.int64)
+    for low in range(0, len(kept), 8192):
+        close += (kept[sample] @ kept[low : low + 8192].T >= threshold).sum(axis=1)
+    itself = (kept[sample] ** 2).sum(axis=1) >= threshold
+    return int((close > itself).sum()), len(sample)

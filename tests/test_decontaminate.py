@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate import sources
+from curate.schema import CurateError, with_text
+from filters.decontaminate import Decontaminate
+from tests.judging import judged, measures_of
+
+WORDS = [f"w{number}" for number in range(200)]
+
+
+def text(start: int, count: int) -> str:
+    return " ".join(WORDS[start : start + count])
+
+
+def row_of(number: int) -> str:
+    return " ".join(f"x{number}y{word}" for word in range(20))
+
+
+def bound(evaluation: pl.DataFrame, **settings: Any) -> Any:
+    return Decontaminate(against=("eval.jsonl",), **settings).bind(lambda paths: evaluation)
+
+
+def test_more_than_half_of_the_words_in_shared_runs_is_an_overlap_and_half_is_not(conversation):
+    step = bound(conversation((text(0, 40), "a")))
+    rows = conversation((text(0, 22) + " other", "x"), (text(0, 20) + " other", "x"))
+    found = judged(step, rows)
+    assert found["keep"].to_list() == [False, True]
+    assert found["score"].to_list() == [0.55, None]
+
+
+def test_the_words_must_be_shared_with_one_and_the_same_row(conversation):
+    step = bound(conversation((text(0, 40), "a")))
+    rows = conversation((text(0, 20), "x"), (text(20, 20), "x"))
+    assert judged(step, rows)["keep"].to_list() == [True, True]
+
+
+def test_a_copy_with_one_edit_is_found_at_start_middle_and_end(conversation):
+    step = bound(conversation((text(0, 40), "a")))
+    copies = []
+    for place in (0, 20, 39):
+        words = WORDS[:40].copy()
+        words[place] = "edited"
+        copies.append(("before " + " ".join(words) + " after", "x"))
+    assert judged(step, conversation(*copies))["keep"].to_list() == [False] * 3
+
+
+def test_the_evidence_is_the_shared_text_and_the_evaluation_row(conversation):
+    step = bound(conversation((text(0, 3), "a"), (text(50, 10), "a")))
+    found = judged(step, conversation((f"Say: {text(50, 10).upper()}!", "x")))
+    evidence = found["evidence"][0]
+    assert repr(text(50, 10)) in evidence
+    assert "test.jsonl:2" in evidence
+
+
+def test_one_run_of_thirteen_words_is_enough_for_ngram13_and_twelve_are_not(conversation):
+    step = bound(conversation((text(0, 60), "a")), rule="ngram13")
+    rows = conversation((text(10, 13) + " z", "x"), (text(10, 12) + " z", "x"))
+    assert judged(step, rows)["keep"].to_list() == [False, True]
+
+
+def test_wording_of_a_whole_benchmark_is_no_overlap_for_ngram13(conversation):
+    items = [(f"{text(0, 14)} question{number}", "a") for number in range(30)]
+    step = bound(conversation(*items), rule="ngram13")
+    assert judged(step, conversation((text(0, 14), "x")))["keep"].to_list() == [True]
+
+
+def test_wording_of_a_whole_benchmark_counts_for_tulu3_as_the_rule_says(conversation):
+    items = [(f"{text(0, 14)} {text(20 + number, 10)}", "a") for number in range(30)]
+    step = bound(conversation(*items))
+    measures = measures_of(step, conversation((text(0, 14) + " " + text(20, 10), "x")))
+    overlaps = measures["overlaps"][0].struct.unnest().sort("item")
+    assert overlaps["share"][0] == 1.0
+    assert overlaps["share"][29] == 14 / 24
+    assert overlaps.height == 30
+
+
+def test_a_short_prompt_must_equal_a_whole_prompt_or_user_message(conversation):
+    step = bound(conversation(("What is 5 + 3?", "8")))
+    rows = conversation(
+        ("what  is 5 + 3", "8"), ("What is 5 - 3?", "2"), ("Tell me: What is 5 + 3? Now!", "8")
+    )
+    found = judged(step, rows)
+    assert found["reason"].to_list() == ["evaluation_prompt", None, None]
+
+
+def test_a_short_answer_alone_proves_nothing(conversation):
+    step = bound(conversation((text(0, 30), "Paris.")), field="both")
+    assert judged(step, conversation(("Capital?", "Paris.")))["keep"].to_list() == [True]
+
+
+def test_answers_are_looked_for_when_asked(conversation):
+    evaluation = conversation((text(0, 30), text(100, 30)))
+    rows = conversation(("q", text(100, 30)), (text(100, 30), "explain"))
+    keeps = {
+        field: judged(bound(evaluation, field=field), rows)["keep"].to_list()
+        for field in ("prompt", "response", "both")
+    }
+    assert keeps == {"prompt": [True, True], "response": [False, True], "both": [False, False]}
+
+
+def test_more_than_two_percent_of_a_set_makes_it_contaminated(conversation):
+    evaluation = conversation(*[(row_of(number), "a") for number in range(50)])
+    for planted, verdict in ((1, False), (2, True)):
+        rows = conversation(*[(row_of(number), "x") for number in range(planted)])
+        step = bound(evaluation)
+        measures = measures_of(step, rows)
+        found = step.findings(measures, step.judge(measures))
+        (numbers,) = found.numbers["evaluations"]
+        assert (numbers["hit"], numbers["contaminated"]) == (planted, verdict)
+        assert found.sentences[0].startswith("contaminated for") is verdict
+        assert found.tables["matches"].height == planted
+
+
+def test_equal_hashes_are_no_overlap(conversation, monkeypatch):
+    import numpy as np
+
+    import filters.decontaminate_index as index
+
+    monkeypatch.setattr(index, "hash_spans", lambda data, low, high: np.zeros(len(low), np.uint64))
+    step = bound(conversation((text(0, 20), "a")))
+    assert judged(step, conversation((text(100, 20), "x")))["keep"].to_list() == [True]
+
+
+def test_an_evaluation_without_text_is_an_error(conversation):
+    with pytest.raises(CurateError, match="has no prompt text in its 1 rows"):
+        bound(conversation(("", "answer")))
+
+
+def test_nothing_to_compare_with_is_an_error():
+    with pytest.raises(CurateError, match="against is empty"):
+        Decontaminate()
+
+
+def test_a_vector_finds_what_runs_of_words_do_not(conversation):
+    evaluation = conversation(("alpha beta gamma delta epsilon zeta eta theta iota kappa", "a"))
+    rows = conversation(
+        ("kappa alpha gamma beta epsilon delta eta zeta iota theta", "x"), ("no", "x")
+    )
+    assert judged(bound(evaluation), rows)["keep"].to_list() == [True, True]
+    found = judged(bound(evaluation, encoder="lexical", cosine=0.6), rows)
+    assert found["reason"].to_list() == ["evaluation_rephrased", None]
+
+
+def test_hostile_rows_take_no_time(conversation):
+    step = bound(conversation((text(0, 40), "a"), ("short", "a")), field="both")
+    rows = conversation(
+        *[(text(0, 40), "x")] * 5000, ("", ""), ("a b " * 500_000, ""), ("🙂" * 50, "")
+    )
+    assert judged(step, rows)["keep"].sum() == 3
+
+
+def gsm8k(folder: Path) -> tuple[pl.DataFrame, list[dict[str, str]], Any]:
+    def read(paths: Any) -> pl.DataFrame:
+        return with_text(sources.read(list(paths)).records)
+
+    path = folder / "eval/gsm8k_test.jsonl"
+    test = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    step = Decontaminate(against=(str(path),)).bind(read)
+    return read([str(folder / "raw/gsm8k_train_alpaca.json")]), test, step
+
+
+def test_gsm8k_is_clean_and_fifty_planted_rows_are_found(test_data: Path, conversation) -> None:
+    train, test, step = gsm8k(test_data)
+    measures = measures_of(step, train)
+    judged_rows = step.judge(measures)
+    (numbers,) = step.findings(measures, judged_rows).numbers["evaluations"]
+    # Three training rows repeat two test rows with other numbers: dropped, yet far from 2 %.
+    assert (numbers["hit"], numbers["contaminated"]) == (2, False)
+    assert int((~judged_rows["keep"]).sum()) == 3
+    planted = conversation(*[(row["question"], row["answer"]) for row in test[::26][:50]])
+    measures = measures_of(step, planted)
+    found = step.judge(measures)
+    assert found["keep"].sum() == 0
+    assert found["score"].min() == 1.0
+    (numbers,) = step.findings(measures, found).numbers["evaluations"]
+    assert (numbers["hit"], numbers["contaminated"]) == (50, True)
