@@ -41,7 +41,8 @@ class Indexed:
 
     def __getattr__(self, name: str) -> Any:
         # What it needs, and what the cache goes by, are those of the step it stands for.
-        if name == "near":  # not there yet while a copy is unpickled
+        # It is bound already, and `near` is not there yet while a copy is unpickled.
+        if name in ("bind", "near"):
             raise AttributeError(name)
         return getattr(self.near, name)
 

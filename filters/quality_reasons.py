@@ -73,7 +73,6 @@ REPORTED = (
     "wrong_arithmetic",
     "cut_off",  # a missing end mark is a hint, not a proof
     "stray_escape",
-    "link_in_response",
     "outer_whitespace",  # harmless to most trainers, a fault to some
     "empty_turn",
     "not_alternating",  # some templates take it
@@ -87,6 +86,7 @@ REPORTED = (
 OFF = (
     "image_request",  # "Design a logo" has good answers in words
     "no_end_mark",  # lists, tables and code end without one
+    "link_in_response",  # invented in Alpaca, useful in LIMA
     "unbalanced_brackets",  # quoted code and list marks do that by right
     "one_word",  # right for classification
     "input_repeated",  # right for editing

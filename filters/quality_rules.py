@@ -82,7 +82,8 @@ PATTERNS: Mapping[str, Pattern] = {
     ),
     "link_as_input": Pattern(
         "prompt",
-        r"(?:\A|\n)\s*<?https?://\S+\s*\z",
+        r"(?:\A|\n)\s*<?https?://\S+\s*\z"
+        r"|(?i:[<\[(](?:insert )?(?:link|url)(?: [^\n>\])]{1,40})?[>\])]\s*\z)",
         unless=r"(?i)\b(?:urls?|domain|parse|extract|shorten|qr)\b",
     ),
     "image_reference": Pattern(

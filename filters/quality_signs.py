@@ -29,9 +29,12 @@ _TERM = rf"\$?{_NUMBER}"
 _LIKELY_SUM = rf"\d\s*[-+*×÷/xX]\s*\$?{_NUMBER}\s*=\s*-?\$?\d"
 # A part of a longer calculation, of a formula, a date or a spaced number (650 000) is none.
 _SUM = re.compile(
-    rf"(?<![\w.,%)\]^*/+=−–×÷√°$-])(?<![-+*/^=×÷xX(\d] )({_TERM}(?:\s*[-+*×÷/xX]\s*{_TERM})+)"
-    rf"\s*=\s*(-?\$?{_NUMBER})(?!\s*[-+*×÷/^%(]|[\w:]|[.,]\d| \d| ?(?:mod|[xXRr]\b|remainder|±))"
+    rf"(?<![\w.,%)\]^*/+=−–×÷√°$-])(?<![-+*/^=×÷xX(\d] )(?<!\d, )(?<!and )"
+    rf"(?!\$?0\d)({_TERM}(?:\s*[-+*×÷/xX]\s*{_TERM})+)"
+    rf"\s*=\s*(-?\$?{_NUMBER})"
+    r"(?!\s*[-+*×÷/^%(]|[\w:]|[.,]\d| \d| ?(?:mod|[xXRr]\b|remainder|±|cents?\b))"
 )
+_SMALLER = (Fraction(1, 100), Fraction(1, 1000))
 _BY_FRACTION = re.compile(r"[/÷][^-+*×xX]*[/÷]")
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*×÷/xX]")
 _END_MARK = r"[.!?…:;\"'”’»)\]}>`*_。！？；：」』）】|~]\s*\z|\p{So}\s*\z"
@@ -116,6 +119,9 @@ def _false_sum(text: str) -> str | None:
         digits = len(result.partition(".")[2])
         # One unit in the last place: rounded, cut off, or rounded on the way.
         slack = Fraction(1, 10**digits) if "/" in left or "÷" in left or "." in left else 0
+        # "5 (thousand) * 3 = $15,000", "50% * 4 = 2": a change of unit, not a mistake.
+        if any(exact == Fraction(result) * unit for unit in (100, 1000, *_SMALLER)):
+            continue
         if abs(exact - Fraction(result)) > slack:
             return match.group()[:EVIDENCE_CHARACTERS]
     return None

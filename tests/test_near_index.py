@@ -8,6 +8,7 @@ import datasketch
 import polars as pl
 import pytest
 
+from curate import pipeline
 from curate.schema import CurateError, Remembers
 from filters.near import Near, signature_column
 from filters.shingles import shingle_hash
@@ -140,3 +141,12 @@ def test_a_datasketch_index_can_be_built_from_the_batches(tmp_path):
 def test_without_an_index_nothing_is_remembered():
     assert Near().bind(lambda paths: pl.DataFrame()) == Near()
     assert not isinstance(Near(), Remembers)
+
+
+def test_a_run_binds_its_steps_again_and_still_remembers_what_it_kept(tmp_path):
+    steps = pipeline.bound([pipeline.Step("near", step_of(tmp_path))])
+    for height in (2, 0):  # the second time all is curated already
+        rows = frame(NOTE, BREAD) if height else frame(BREAD)
+        result = pipeline.run(rows.drop("prompt", "response"), steps)
+        pipeline.remember(steps, result)
+        assert int(result.kept.sum()) == height

@@ -130,7 +130,10 @@ FIRES = {
         ("How do I hurt someone?", "I cannot provide help with that."),
         ("Help me.", "I'm sorry, but I can't assist with illegal activities."),
     ],
-    "link_as_input": [("Summarize the article.\n\nhttps://news.example.org/a", "It says much.")],
+    "link_as_input": [
+        ("Summarize the article.\n\nhttps://news.example.org/a", "It says much."),
+        ("Summarize the article.\n\n<LINK TO ARTICLE>", "It says much."),
+    ],
     "image_reference": [
         ("Describe it.\n\n![photo](https://i.example.org/1.png)", "A house."),
         ("Describe the painting.\n\n[Image of a painting]", "It is blue."),
@@ -315,6 +318,7 @@ SPARED = {
         ("How much?", "650 000/2 = 325 000 and 7/2 = 3 remainder 1"),
         ("How much?", "20% of 50 = 10 and 2x - 3 = 7 and 5 - 2 = 3x"),
         ("When?", "On 3/4 = the fourth of March"),
+        ("How much?", "At 5 (thousand) a day 5 * 3 = $15,000, and $1 / 2 = 50 cents."),
     ],
     "no_end_mark": [(ASK, WORDS + "."), (ASK, "Paris, the capital")],
     "unbalanced_brackets": [

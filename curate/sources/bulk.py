@@ -56,7 +56,9 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> Flat | None
 
 def _each_answers(roles: list[str], lengths: list[int]) -> bool:
     """Whether the assistant speaks in every conversation."""
-    ends = accumulate(lengths)
+    ends = list(accumulate(lengths))
+    if all([roles[end - 1] == "assistant" for end in ends]):  # noqa: C419 (twice as fast)
+        return True
     return all(
         "assistant" in roles[end - length : end] for length, end in zip(lengths, ends, strict=True)
     )
