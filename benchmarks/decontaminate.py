@@ -48,9 +48,8 @@ def gsm8k(data: Path, encoders: dict[str, str]) -> None:
     rephrased = read([str(data / "eval/gsm8k_test_rephrased.jsonl")])
     print("rule                     train rows dropped   rephrased test rows found (of 1,319)")
     for rule in ("tulu3", "ngram13"):
-        print(
-            f"{rule:24} {asked(train, test, rule=rule)[0]:18,} {asked(rephrased, test, rule=rule)[1]:22,}"
-        )
+        dropped, found = asked(train, test, rule=rule)[0], asked(rephrased, test, rule=rule)[1]
+        print(f"{rule:24} {dropped:18,} {found:22,}")
     theirs_text = read([test])["prompt"]
     for name, encoder in encoders.items():
         theirs = embed("benchmark", encoder, theirs_text)

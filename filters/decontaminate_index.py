@@ -212,7 +212,7 @@ class Index:
         """Whether the n-gram of a text and that of an item are the same letters."""
         low, size = own.starts[gram], own.ends[gram] - own.starts[gram]
         item_low = self._all.starts[entry]
-        same = size == self._all.ends[entry] - item_low
+        same: npt.NDArray[np.bool_] = size == self._all.ends[entry] - item_low
         # In slices, because the index is eight bytes a letter.
         for start in range(0, len(gram), 1 << 14):
             part = np.arange(start, min(len(gram), start + (1 << 14)))
