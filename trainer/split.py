@@ -38,9 +38,9 @@ def split(rows: Rows, usable: Ints, share: float, seed: int) -> tuple[Ints, Ints
     Rows with the same id, the same tokens, the same prompt (all before the first trained label,
     unless most rows have it), or a prompt or whole row of Jaccard similarity 0.8 or more, form a
     group, and a group is never divided. Groups enter the held-out side in the order of a hash of
-    seed and id, so the choice does not depend on the order of the file; one that would make the side too large is
-    passed over. With a share above 0 and at least two groups the held-out side has at least one
-    row, and the training side always has.
+    seed and id, so the choice does not depend on the order of the file; one that would
+    make the side too large is passed over. With a share above 0 and at least two groups the
+    held-out side has at least one row, and the training side always has.
     """
     groups = _groups(rows, usable)
     wanted = max(1, round(share * len(usable))) if share > 0 else 0
