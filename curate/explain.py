@@ -31,7 +31,10 @@ def _one(run: RunFolder, verdicts: pl.DataFrame, row: int) -> str:
     record = run.find(row)
     last = verdicts.row(-1, named=True)
     fate = f"dropped by {last['step']}: {last['reason']}" if last["verdict"] == "drop" else "kept"
-    parts = [f"row {row}  id {record['id']}  {record['source']}:{record['line']}  {fate}", ""]
+    parts = [
+        f"row {row}  id {record['id']}  {printable(record['source'])}:{record['line']}  {fate}",
+        "",
+    ]
     for message in record["messages"]:
         parts.append(f"  {_speaker(message)}: {printable(message['content'] or '')}")
         parts += [
@@ -55,7 +58,7 @@ def _raw_line(record: dict[str, Any]) -> list[str]:
     if not line.strip() or b"\x00" in line:
         return []
     text = printable(" ".join(line.decode(errors="backslashreplace").split()), 200)
-    return ["", f"  line {record['line']} of {record['source']}: {text}"]
+    return ["", f"  line {record['line']} of {printable(record['source'])}: {text}"]
 
 
 def _speaker(message: dict[str, Any]) -> str:
@@ -84,7 +87,7 @@ def _verdict(
 def _twin(run: RunFolder, row: int, record: dict[str, Any]) -> list[str]:
     twin = run.find(row)
     here, there = _marked(_text(record), _text(twin))
-    where = f"{twin['source']}:{twin['line']}"
+    where = f"{printable(twin['source'])}:{twin['line']}"
     return [
         f"  {'':12} twin: row {row}  id {twin['id']}  {where}",
         f"  {'':12}   this: {here}",

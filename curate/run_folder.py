@@ -52,6 +52,7 @@ def write_report(run: RunFolder) -> Path:
     """Write a finished run's report anew, from its other files."""
     from curate.report import html
 
+    run.check()
     page = html(run)
     unfinished = run.path / f".{REPORT}.unfinished"
     unfinished.write_text(page, encoding="utf-8")
@@ -211,6 +212,17 @@ class RunFolder:
                     yield orjson.loads(line)
                 except orjson.JSONDecodeError as error:
                     raise CurateError(f"{self.path / name}:{number}: damaged ({error})") from error
+
+    def check(self) -> None:
+        """Raise `CurateError` when a file has not as many rows as the run wrote."""
+        for name in ("kept", "dropped", "rejects"):
+            path, expected = self.path / f"{name}.jsonl", self.manifest["counts"][name]
+            with path.open("rb") as file:
+                found = sum(1 for _ in file)
+            if found != expected:
+                raise CurateError(
+                    f"{path}: damaged, it has {found:,} rows; the run wrote {expected:,}"
+                )
 
     @cached_property
     def last_verdicts(self) -> pl.DataFrame:

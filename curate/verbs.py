@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -202,7 +203,11 @@ def _read(arguments: argparse.Namespace) -> Dump:
 
     columns = dict(_split(text, "--map", "field=column") for text in arguments.map)
     how = sources.Reading(arguments.format, columns, arguments.paths)
-    return sources.read(arguments.dump, how)
+    dump = sources.read(arguments.dump, how)
+    for name, times in Counter(file.source for file in dump.files).items():
+        if times > 1:
+            print(f"curate: {name} was given {times} times and read as often", file=sys.stderr)
+    return dump
 
 
 def _records(source: Path) -> Any:

@@ -157,7 +157,8 @@ def _own(variant: str | None, tokenizer: Tokenizer | None) -> ChatTemplate:
     """The tokenizer's template; with several, "tool_use" stands in for rows with tools."""
     if tokenizer is None:
         raise CurateError(
-            "no template given: name one with --template, or a tokenizer that has its own"
+            "the tokenizer's own template is wanted, but no tokenizer is given: name one with"
+            " --tokenizer, or another --template"
         )
     known = tokenizer.chat_templates
     if not known:

@@ -160,6 +160,29 @@ def test_a_damaged_run_is_named(
     assert "ledger.parquet: damaged" in run(capsys, "explain", out, "0")[2]
 
 
+def test_rows_that_went_missing_from_a_finished_run_are_noticed(
+    dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "RUN"
+    assert run(capsys, "run", dump, "--out", out, "--quiet")[0] == 0
+    (out / "kept.jsonl").write_text("")
+    code, _, said = run(capsys, "report", out)
+    assert code == 1 and "kept.jsonl: damaged, it has 0 rows; the run wrote" in said
+
+
+def test_a_file_given_twice_is_read_twice_and_says_so(
+    dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, said = run(capsys, "run", dump, dump, "--out", tmp_path / "RUN")
+    assert code == 0 and f"{dump} was given 2 times" in said
+
+
+def test_lines_may_end_as_they_once_did(tmp_path: Path) -> None:
+    dump = given(tmp_path, f"{GOOD}\r{GOOD}\r{{broken\r", "dump.jsonl")
+    assert dump.records["line"].to_list() == [1, 2]
+    assert dump.rejects.select("line", "raw").rows() == [(3, "{broken")]
+
+
 def test_a_run_that_keeps_nothing_says_so_and_so_does_what_follows(
     dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import recipe, run_folder, sources
@@ -33,7 +34,8 @@ def finished(folder: Path, rows: list[dict[str, Any]] = ROWS) -> RunFolder:
 
 def test_a_run_holds_the_promised_files_and_fields(tmp_path: Path) -> None:
     done = finished(tmp_path)
-    assert sorted(path.name for path in done.path.iterdir()) == sorted(run_folder.FILES)
+    written = sorted(path.name for path in done.path.iterdir())
+    assert set(run_folder.FILES) <= set(written) and written == sorted(done.manifest["files"])
     kept = list(done.lines("kept.jsonl"))
     names = ["id", "messages", "tools", "source", "line", "category", "score", "scores"]
     assert [list(record) for record in kept] == [names]
@@ -99,6 +101,54 @@ def test_any_messages_survive_being_written_as_json(turns: list[list[dict[str, A
         for turn in turns
     ]
     assert back == renamed
+
+
+said = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
+    lambda text: bool(text.strip())
+)
+calls = st.fixed_dictionaries(
+    {"name": st.just("look"), "arguments": st.dictionaries(said, said | st.integers(-9, 9))}
+)
+answers = st.one_of(
+    st.fixed_dictionaries({"role": st.just("assistant"), "content": said}),
+    st.fixed_dictionaries(
+        {"role": st.just("assistant"), "content": said, "reasoning_content": said}
+    ),
+    calls.map(
+        lambda call: {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"type": "function", "function": call}],
+        }
+    ),
+)
+asked = st.fixed_dictionaries({"role": st.just("user"), "content": said})
+conversations = st.lists(st.tuples(asked, answers), min_size=1, max_size=3).map(
+    lambda pairs: {"messages": [message for pair in pairs for message in pair]}
+)
+
+
+@settings(max_examples=30)
+@given(rows=st.lists(conversations, min_size=1, max_size=6), least=st.integers(0, 3))
+def test_any_records_come_back_from_the_files_of_a_run_as_they_were(
+    rows: list[dict[str, Any]], least: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        dump = Path(folder) / "dump.jsonl"
+        dump.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        steps = Path(folder) / "recipe.yaml"
+        steps.write_text(f"steps: [{{length: {{action: limit, min: {least}}}}}]")
+        read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
+        result = run(read.records, loaded.steps)
+        out = Path(folder) / "RUN"
+        run_folder.write(out, read, result, loaded)
+        names = [out / name for name in ("kept.jsonl", "dropped.jsonl")]
+        back = sources.read([str(name) for name in names if name.stat().st_size])
+        before = pl.concat(
+            [read.records.filter(result.kept), read.records.filter(~result.kept)]
+        ).drop("row", "source", "line", "meta")
+        assert not back.rejects.height
+        assert back.records.drop("row", "source", "line", "meta").equals(before)
 
 
 def test_a_step_may_be_called_like_a_column(tmp_path: Path) -> None:

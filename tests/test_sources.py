@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
+from curate.schema import CurateError, content_id
 from curate.sources import Dump, Reading, read
 from curate.sources.convert import REJECTS
 
@@ -419,3 +419,22 @@ def test_an_odd_row_among_many_plain_ones_is_read_for_itself(
     alone = read([path])
     assert together.records.equals(alone.records)
     assert together.rejects.equals(alone.rejects)
+
+
+@pytest.mark.parametrize(
+    "text", ['"]],[["', '\\"]],[["user","', "]],null]", '"', "\\", "\u2028\x00é"]
+)
+def test_ids_of_many_rows_are_those_of_each_whatever_the_text_holds(
+    tmp_path: Path, text: str
+) -> None:
+    rows = [{"instruction": f"{text}{number}", "output": text} for number in range(20)]
+    read_together = read([written(tmp_path, "dump.jsonl", *rows)]).records
+    assert read_together["id"].to_list() == [
+        content_id(
+            [
+                {"role": "user", "content": f"{text}{number}"},
+                {"role": "assistant", "content": text},
+            ]
+        )
+        for number in range(20)
+    ]

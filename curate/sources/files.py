@@ -105,6 +105,8 @@ def _parses(text: bytes) -> bool:
 
 
 def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
+    if b"\n" not in data and b"\r" in data.strip():
+        data = data.replace(b"\r", b"\n")  # line ends of an old kind; JSON escapes those in text
     if data.find(b"\n", data.find(b"\n") + 1) < 0 and b"\n" not in data.strip():
         # One line may be a whole file's object, with the rows inside.
         item = _line_item(data.strip(), 1)

@@ -1,4 +1,4 @@
-"""Names on the command line as inputs: files, folders, globs, saved datasets, standard input."""
+"""Names on the command line as inputs: files, folders, globs, saved or hub datasets, `-`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from curate.folder import written_by_us
 from curate.schema import CurateError
+from curate.sources import hub
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
 PACKED = (".gz", ".zst")
@@ -53,6 +55,9 @@ def expand(names: list[str]) -> list[Input]:
             if not matches:
                 raise CurateError(f"{name}: no file matches")
             found += expand(matches)
+        elif hub.is_hub_name(name, (*SUFFIXES, *PACKED)):
+            tables = hub.splits(name)
+            found += [Input(split, partial(hub.arrow_bytes, tables[split])) for split in tables]
         else:
             raise CurateError(f"{name}: no such file or folder")
     return found

@@ -63,7 +63,7 @@ def csv_items(data: bytes, delimiter: str) -> Iterator[Item]:
 
 def _rest(data: bytes, line: int) -> str:
     """All text from a line on: after a broken quote nothing more can be told apart."""
-    lines = data.decode(errors="backslashreplace").splitlines(keepends=True)
+    lines = list(io.StringIO(data.decode(errors="backslashreplace"), newline=""))
     return "".join(lines[line - 1 :])
 
 
