@@ -55,7 +55,7 @@ def test_a_misspelt_path_asks_no_server(
     hub: list[tuple[str, Any]], tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "here").mkdir()
-    with pytest.raises(CurateError, match="no such file or folder$"):
+    with pytest.raises(CurateError, match=r"no such file or folder$"):
         read([name])
     assert not hub
 
