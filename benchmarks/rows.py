@@ -11,8 +11,8 @@ import orjson
 _WORDS = [
     "".join(random.Random(n).choices("etaoinshrdlucmfwypvbgk", k=1 + n % 9)) for n in range(5_000)
 ]
-# Every second word: without them a language detector takes the text for none, and asks twice.
-_COMMON = (
+# Four words of five: without them a language detector takes the text for none, and asks twice.
+_PROSE = (
     "the of and to in is that it was for on are with as at be this have from or had by but some"
     " what there we can out other were all your when up use word how said each she which their time"
     " will way about many then them would write like so these her long make thing see him two has"
@@ -20,7 +20,8 @@ _COMMON = (
     " people may down side been now find new work part take get place made live where after back"
     " little only round man year came show every good give our under name very through just form"
     " great think say help low line before turn cause same mean differ move right boy old too does"
-).split()
+)
+_COMMON = _PROSE.split()
 
 
 def texts(seed: int, rows: int) -> Iterator[tuple[str, str]]:
@@ -38,7 +39,7 @@ def _text(chance: random.Random, words: int) -> str:
     # Squaring a uniform number makes some words common and most rare, as in any language.
     picked = [
         kinds[int(chance.random() ** 2 * len(kinds))]
-        for kinds in chance.choices((_COMMON, _WORDS), k=words)
+        for kinds in chance.choices((_COMMON, _WORDS), (4, 1), k=words)
     ]
     return " ".join(picked).capitalize() + "."
 
