@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from curate.schema import CurateError, Filter, Findings, Read, setting
-from filters.decontaminate_sets import Evaluations, judge_rows, load, match, report
+from filters.decontaminate_report import judge_rows, report
+from filters.decontaminate_sets import Evaluations, load, match
 from filters.embed import ENCODER_HELP, check_encoder, embed, fingerprint, vector_column
 from filters.near_keep import FIELDS, check_choice
 from filters.text import view

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from filters.shingles import _hash_spans as hash_spans
+from filters.decontaminate_grams import Grams, Sorted, coverage, grams, in_order, ranges
 from filters.text import Block, block, in_blocks
 
 I64 = npt.NDArray[np.int64]
@@ -27,21 +27,6 @@ COMMON = 20
 # Shared n-grams looked at together; bounds memory, whatever the texts hold.
 ENTRIES = 1 << 20
 _BITS = 22
-
-
-class Grams(NamedTuple):
-    """N-grams of some texts: 32-bit hash, and where in the block each starts and ends.
-
-    `text` and `word` say which text each is in and at which word of it it starts; `words` is
-    the number of words of each text.
-    """
-
-    hashes: U64
-    starts: I64
-    ends: I64
-    text: I64
-    word: I64
-    words: I64
 
 
 class Overlaps(NamedTuple):
@@ -56,20 +41,6 @@ class Overlaps(NamedTuple):
     share: F64
     first: I64
     run: I64
-
-
-def grams(data: npt.NDArray[np.uint8], bounds: I64, size: int) -> Grams:
-    """Every run of `size` words of each text of a block."""
-    ends = np.flatnonzero(data == ord(" "))
-    starts = np.concatenate([np.zeros(1, np.int64), ends + 1])[: len(ends)]
-    first = np.searchsorted(starts, bounds)  # number of the first word of each text
-    words = np.diff(first)
-    count = np.maximum(words - size + 1, 0)
-    text = np.repeat(np.arange(len(words)), count)
-    word = np.arange(len(text)) - np.repeat(np.cumsum(count) - count, count)
-    at = first[text] + word
-    low, high = starts[at], ends[at + size - 1]
-    return Grams(hash_spans(data, low, high), low, high, text, word, words)
 
 
 @dataclass(frozen=True)
@@ -113,18 +84,18 @@ class Index:
         What common n-grams cover of an item is left out where it is too little to matter.
         """
         if self.skip_common:
-            return _sorted(self._all, ~self._common)
+            return in_order(self._all, ~self._common)
         covered = coverage(self._all.text[self._common], self._all.word[self._common], self.size)
         share = np.zeros(len(self.words))
         share[covered.key] = covered.words / self.words[covered.key]
-        return _sorted(self._all, ~self._common | (share > self.floor)[self._all.text])
+        return in_order(self._all, ~self._common | (share > self.floor)[self._all.text])
 
     @cached_property
     def _left_out(self) -> Sorted:
         """N-grams that find no pair but count once it is found, by item."""
         kept = np.zeros(len(self._all.text), bool)
         kept[self._rare.order] = True
-        return _sorted(self._all, ~kept & (not self.skip_common))
+        return in_order(self._all, ~kept & (not self.skip_common))
 
     def find(self, texts: pl.Series) -> Overlaps:
         """Overlaps of texts (no nulls) with items above the floor, by position of the text."""
@@ -233,80 +204,9 @@ class Index:
         return " ".join(words[first : first + run])
 
 
-class Sorted(NamedTuple):
-    """Some n-grams in order of their hash: `order` are their numbers."""
-
-    hashes: U64
-    order: I64
-
-    def range(self, hashes: U64) -> tuple[I64, I64]:
-        """Where the n-grams with each of these hashes start and end."""
-        return np.searchsorted(self.hashes, hashes, "left"), np.searchsorted(
-            self.hashes, hashes, "right"
-        )
-
-    def expand(self, hashes: U64) -> tuple[I64, I64]:
-        """Every match: the position in `hashes`, and the number of the n-gram."""
-        which, position = ranges(*self.range(hashes))
-        return which, self.order[position]
-
-
 def _low_bits(hashes: U64) -> I64:
     low: I64 = (hashes & np.uint64((1 << _BITS) - 1)).astype(np.int64)
     return low
-
-
-def _sorted(of: Grams, chosen: npt.NDArray[np.bool_]) -> Sorted:
-    order = np.flatnonzero(chosen)
-    order = order[np.argsort(of.hashes[order], kind="stable")]
-    return Sorted(of.hashes[order], order)
-
-
-def ranges(low: I64, high: I64) -> tuple[I64, I64]:
-    """All whole numbers of some ranges, and which range each is of.
-
-    >>> [part.tolist() for part in ranges(np.array([3, 7]), np.array([5, 8]))]
-    [[0, 0, 1], [3, 4, 7]]
-    """
-    size = high - low
-    which = np.repeat(np.arange(len(size)), size)
-    numbers: I64 = np.arange(len(which)) - (np.cumsum(size) - size)[which] + low[which]
-    return which, numbers
-
-
-class Coverage(NamedTuple):
-    """For each key: words covered, and the first and length of the longest stretch."""
-
-    key: I64
-    words: I64
-    first: I64
-    run: I64
-
-
-def coverage(key: I64, word: I64, size: int) -> Coverage:
-    """How many words runs of `size` words cover together, which start at `word`, by key.
-
-    >>> [part.tolist() for part in coverage(np.array([5, 5, 5]), np.array([0, 1, 9]), 4)]
-    [[5], [9], [0], [5]]
-    """
-    if not len(key):
-        empty = np.zeros(0, np.int64)
-        return Coverage(empty, empty, empty, empty)
-    order = np.lexsort((word, key))
-    key, word = key[order], word[order]
-    last = np.append(np.diff(key) != 0, True)
-    step = np.append(np.diff(word), size)
-    covers = np.where(last, size, np.minimum(step, size))
-    # A stretch ends where the next run starts beyond this one's end.
-    ends = last | (step > size)
-    starts = np.concatenate([[True], ends[:-1]])
-    stretch = np.add.reduceat(covers, np.flatnonzero(starts))
-    of_stretch, at_word = key[starts], word[starts]
-    keys, first_of_key = np.unique(key, return_index=True)
-    total = np.add.reduceat(covers, first_of_key)
-    best = np.lexsort((at_word, -stretch, of_stretch))
-    best = best[np.unique(of_stretch[best], return_index=True)[1]]
-    return Coverage(keys, total, at_word[best], stretch[best])
 
 
 def _together(parts: list[Overlaps]) -> Overlaps:

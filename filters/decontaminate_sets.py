@@ -1,4 +1,4 @@
-"""Evaluation files as items to look for, what was found of them, and the verdict on each file."""
+"""Evaluation files as items to look for, and which records match them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError, Findings, verdicts
-from filters.decontaminate_index import Index, ranges
+from curate.schema import CurateError
+from filters.decontaminate_grams import ranges
+from filters.decontaminate_index import Index
 from filters.embed import F32, place_of
 from filters.text import Field, bare, block, view
 
-# More of an evaluation than this in the training set, and its results mean nothing (Tulu 3).
-CONTAMINATED = 0.02
-_QUOTED = 160
+# Characters of a text that evidence shows.
+QUOTED = 160
 
 OVERLAP = pl.Struct({"item": pl.UInt32, "share": pl.Float64, "first": pl.UInt32, "run": pl.UInt32})
-_KINDS = ("evaluation_overlap", "evaluation_prompt", "evaluation_rephrased")
+KINDS = ("evaluation_overlap", "evaluation_prompt", "evaluation_rephrased")
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +114,7 @@ def load(
                 f"decontaminate: {path} has no {field} text in its {records.height:,} rows, so "
                 "nothing could be found; set field to the side that has text"
             )
-        shown = prompts.zip_with(prompts != "", answers).str.slice(0, _QUOTED)
+        shown = prompts.zip_with(prompts != "", answers).str.slice(0, QUOTED)
         rows.append(records.select("source", "line", name=pl.lit(name), text=shown))
         texts += [
             pl.DataFrame({"row": numbers, "text": side, "is_prompt": side is prompts})
@@ -213,96 +213,3 @@ def _equal(short: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
     near = near.with_columns(text=_normal(near["text"])).unique(maintain_order=True)
     zero = pl.lit(0, pl.UInt32)
     return near.join(short, on="text").select("row", "item", share=1.0, first=zero, run=zero)
-
-
-def judge_rows(
-    evaluations: Evaluations, matches: pl.DataFrame, measures: pl.DataFrame
-) -> pl.DataFrame:
-    """Verdicts: the best match of each record is its reason, score and evidence."""
-    best = matches.unique("at", keep="first", maintain_order=True)
-    where = evaluations.rows[best["evaluation"].cast(pl.Int64)] if best.height else None
-    evidence = (
-        []
-        if where is None
-        else [
-            _evidence(evaluations, found, row)
-            for found, row in zip(
-                best.iter_rows(named=True), where.iter_rows(named=True), strict=True
-            )
-        ]
-    )  # a loop over dropped rows: each quotes a text of its own
-    found = pl.DataFrame({"at": pl.int_range(measures.height, dtype=pl.Int64, eager=True)}).join(
-        best.with_columns(evidence=pl.Series(evidence, dtype=pl.String)),
-        on="at",
-        how="left",
-        maintain_order="left",
-    )
-    slugs = dict(enumerate(_KINDS))
-    reason = found["kind"].replace_strict(slugs, return_dtype=pl.String)
-    return verdicts(found["kind"].is_null(), reason, found["score"], evidence=found["evidence"])
-
-
-def _evidence(evaluations: Evaluations, found: dict[str, object], row: dict[str, object]) -> str:
-    where = f"{row['source']}:{row['line']}"
-    text = " ".join(str(row["text"]).split())
-    if found["kind"] != 0:
-        return f"{where} {text!r}"
-    item, first, run = (int(str(found[name])) for name in ("item", "first", "run"))
-    quote = evaluations.index.quote(item, first, run)
-    shown = quote if len(quote) <= _QUOTED else quote[: _QUOTED - 1] + "…"
-    return f"{shown!r} in {where} {text!r}"
-
-
-def report(
-    evaluations: Evaluations, matches: pl.DataFrame, measures: pl.DataFrame, field: Field
-) -> Findings:
-    """Per evaluation file how many rows are in the set; and a table of every match."""
-    names = evaluations.rows.with_row_index("evaluation")
-    kinds = pl.DataFrame({"kind": pl.Series(range(3), dtype=pl.Int8), "how": list(_KINDS)})
-    table = matches.join(names, on="evaluation", maintain_order="left").join(
-        kinds, on="kind", maintain_order="left"
-    )
-    first = pl.col("kind") < 2
-    hits = table.group_by("name").agg(
-        hit=pl.col("evaluation").n_unique(),
-        by_wording=pl.col("evaluation").filter(first).n_unique(),
-        records=pl.col("at").n_unique(),
-    )
-    sets = (
-        names.group_by("name", maintain_order=True)
-        .agg(rows=pl.len())
-        .join(hits, on="name", how="left", maintain_order="left")
-        .fill_null(0)
-        .with_columns(share=pl.col("hit") / pl.col("rows"))
-        .with_columns(contaminated=pl.col("share") > CONTAMINATED)
-    )
-    words = evaluations.index.words
-    short = int((words < evaluations.index.size).sum())
-    sentences = [_sentence(row) for row in sets.iter_rows(named=True)]
-    if short:
-        sentences.append(
-            f"{short:,} of {len(words):,} different evaluation texts have under "
-            f"{evaluations.index.size} words: prompts must be equal, answers are not looked for"
-        )
-    listed = table.select(
-        row=measures["row"].gather(table["at"]),
-        id=measures["id"].gather(table["at"]),
-        evaluation="name",
-        source="source",
-        line="line",
-        how="how",
-        score="score",
-    )
-    return Findings(
-        tuple(sentences),
-        {"field": field, "evaluations": sets.to_dicts(), "short_texts": short},
-        {"evaluations": sets, "matches": listed},
-    )
-
-
-def _sentence(row: dict[str, object]) -> str:
-    hit, share = int(str(row["hit"])), float(str(row["share"]))
-    found = f"{hit:,} of {row['rows']:,} rows ({share:.1%}) found in {row['records']:,} records"
-    if row["contaminated"]:
-        return f"contaminated for {row['name']}: {found}, over {CONTAMINATED:.0%}"
-    return f"{row['name']}: {found}" if hit else f"{row['name']}: clean, 0 of {row['rows']:,} rows"

@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from filters.shingles import Rule, mix64, shingle_hash
-from filters.shingles import _hash_spans as hash_spans
-from filters.shingles import _spans as spans
+from filters.shingles import Rule, hash_spans, mix64, shingle_hash, spans
 from filters.text import block, in_blocks
 
 F32 = npt.NDArray[np.float32]

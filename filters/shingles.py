@@ -108,10 +108,10 @@ def shingle_sets(texts: pl.Series, rule: Rule) -> Sets:
     Works on arrays of 8 bytes a character: give it blocks (see `filters.text.in_blocks`).
     """
     data, bounds = block(texts, words_only=rule.unit == "word")
-    starts, ends, count = _spans(data, bounds, rule)
+    starts, ends, count = spans(data, bounds, rule)
     # Row above, hash below: one sort orders the sets, and equal neighbours are repeats.
     keyed = np.repeat(np.arange(len(texts), dtype=np.uint64), count) << _HALF
-    keyed |= _hash_spans(data, starts, ends)
+    keyed |= hash_spans(data, starts, ends)
     keyed.sort()
     is_first = np.ones(len(keyed), bool)
     np.not_equal(keyed[1:], keyed[:-1], out=is_first[1:])
@@ -124,8 +124,8 @@ def _bounds(sizes: I64) -> I64:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
 
-def _spans(data: npt.NDArray[np.uint8], bounds: I64, rule: Rule) -> tuple[I64, I64, I64]:
-    """Where each shingle starts and ends in the block, and how many each row has."""
+def spans(data: npt.NDArray[np.uint8], bounds: I64, rule: Rule) -> tuple[I64, I64, I64]:
+    """Where each shingle starts and ends in a block, and how many each row has."""
     if rule.unit == "word":
         ends = np.flatnonzero(data == ord(" "))
         starts = np.concatenate([np.zeros(1, np.int64), ends + 1])[: len(ends)]
@@ -141,7 +141,7 @@ def _spans(data: npt.NDArray[np.uint8], bounds: I64, rule: Rule) -> tuple[I64, I
     return starts[chosen], ends[chosen + rule.size - 1], count
 
 
-def _hash_spans(data: npt.NDArray[np.uint8], starts: I64, ends: I64) -> U64:
+def hash_spans(data: npt.NDArray[np.uint8], starts: I64, ends: I64) -> U64:
     """32-bit hashes (in 64-bit integers) of `data[start:end]` for many spans."""
     power, inverse = _powers(1 << len(data).bit_length())
     running = np.zeros(len(data) + 1, np.uint64)

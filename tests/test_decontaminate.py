@@ -121,9 +121,9 @@ def test_more_than_two_percent_of_a_set_makes_it_contaminated(conversation):
 def test_equal_hashes_are_no_overlap(conversation, monkeypatch):
     import numpy as np
 
-    import filters.decontaminate_index as index
+    import filters.decontaminate_grams as grams
 
-    monkeypatch.setattr(index, "hash_spans", lambda data, low, high: np.zeros(len(low), np.uint64))
+    monkeypatch.setattr(grams, "hash_spans", lambda data, low, high: np.zeros(len(low), np.uint64))
     step = bound(conversation((text(0, 20), "a")))
     assert judged(step, conversation((text(100, 20), "x")))["keep"].to_list() == [True]
 
