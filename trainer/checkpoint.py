@@ -19,8 +19,11 @@ WRITER = "curate train"
 _PARTIAL = ".partial"
 
 
-def check_place(out: str, force: bool, sources: Sequence[str]) -> None:
-    """Refuse an output folder that holds something else, or that holds what is read."""
+def check_place(out: str, force: bool, sources: Sequence[str], resume: bool = False) -> None:
+    """Refuse an output folder that holds something else, or that holds what is read.
+
+    With `resume` it may hold a run that was stopped.
+    """
     place = Path(out).resolve()
     for source in sources:
         read = Path(source).resolve()
@@ -37,33 +40,56 @@ def check_place(out: str, force: bool, sources: Sequence[str]) -> None:
             f"{out}: holds files that no training run wrote, so it is left alone; "
             "name another folder"
         )
-    if not force:
+    if _status(place) == "done":
+        if resume:
+            raise CurateError(f"{out}: this training run is done; there is nothing to resume")
+        if not force:
+            raise CurateError(
+                f"{out}: holds an earlier training run; name another folder, or use force to "
+                "replace it"
+            )
+    elif not force and not resume:
         raise CurateError(
-            f"{out}: holds an earlier training run; name another folder, or use force to replace it"
+            f"{out}: holds a training run that did not end; resume goes on with it, force replaces "
+            "it"
         )
 
 
 def _is_ours(place: Path) -> bool:
+    return _status(place) is not None
+
+
+def _status(place: Path) -> str | None:
+    """How the run in this folder went; None if it holds none of ours."""
     marker = place / MARKER
     if not marker.is_file():
-        return False
+        return None
     try:
         content = json.loads(marker.read_bytes())
     except ValueError:
-        return False
-    return isinstance(content, dict) and content.get("writer") == WRITER
+        return None
+    ours = isinstance(content, dict) and content.get("writer") == WRITER
+    return str(content.get("status")) if ours else None
 
 
-def start(out: str) -> Path:
-    """An empty folder, after `check_place` agreed."""
+# What a run needs to go on; all else in its folder is made again.
+_NEEDED = (MARKER, "epochs", "state", "metrics.jsonl")
+
+
+def start(out: str, resume: bool = False) -> Path:
+    """The folder to write to, after `check_place` agreed: empty, or with what `resume` needs."""
     place = Path(out)
     if place.exists():
+        for partial in [*place.glob(f"epochs/.*{_PARTIAL}"), *place.glob(f"state/.*{_PARTIAL}")]:
+            shutil.rmtree(partial)
         for entry in sorted(place.iterdir()):
+            if resume and entry.name in _NEEDED:
+                continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-    (place / "epochs").mkdir(parents=True)
+    (place / "epochs").mkdir(parents=True, exist_ok=True)
     return place
 
 
@@ -151,7 +177,8 @@ def prune(out: Path, written: Sequence[int], keep: int, best: int) -> list[int]:
     """Remove all but the newest `keep` epochs and the best one; the epochs that stay."""
     stays = sorted({best, *sorted(written)[-keep:]})
     for epoch in written:
-        if epoch not in stays:
+        # A resumed run may have removed it before it was stopped.
+        if epoch not in stays and epoch_folder(out, epoch).exists():
             shutil.rmtree(epoch_folder(out, epoch))
     return stays
 

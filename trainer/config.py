@@ -94,6 +94,10 @@ class TrainConfig:
     )
     seed: int = option(0, "decides split, order, adapters and dropout", low=0)
     allow: tuple[str, ...] = option((), "gate reasons you accept, by name")
+    resume: bool = option(False, "go on with the run that was stopped in the output folder")
+    save_every: int = option(
+        0, "optimizer steps between states to resume from, besides the end of each epoch", low=0
+    )
     force: bool = option(False, "replace the output folder if an earlier run wrote it")
 
     def __post_init__(self) -> None:
@@ -111,6 +115,8 @@ class TrainConfig:
                     f"the reasons are {', '.join(REASONS)}"
                 )
         self._check_adapter_fields()
+        if self.force and self.resume:
+            raise CurateError("force starts anew and resume goes on; give one of them")
 
     def _filled(self) -> dict[str, Any]:
         """Values for the fields left unset: from the preset, else the field's own default."""

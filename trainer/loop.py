@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curate.schema import CurateError
-from trainer import batches, checkpoint, finish, model, monitor
+from trainer import batches, checkpoint, finish, model, monitor, resume
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
 from trainer.dropout import add_residual_dropout
 from trainer.loss import head_is_plain, target_nats
 from trainer.plan import Log, Plan, learning_rate, make_plan
 from trainer.result import Epoch, Evaluation, TrainResult
+from trainer.resume import Progress
 from trainer.samples import answers, pair, prompts
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
     plan = make_plan(config, log)
     with deterministic():
         net, whole = load_model(plan, log)
-        out = checkpoint.start(config.out)
+        out = checkpoint.start(config.out, config.resume)
         try:
             finish.describe(plan, out, "running")
             asked = prompts(plan.tokens.rows, plan.held_out, config.samples)
@@ -49,6 +52,7 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
             )
             finish.write_results(result)
             finish.describe(plan, out, "done", result.as_dict())
+            shutil.rmtree(out / resume.STATE)
         except (CurateError, OSError) as error:
             raise finish.stopped(plan, out, error) from error
     for line in [*monitor.table_lines(table, chosen.epoch), f"chosen: {why}"]:
@@ -77,53 +81,79 @@ def load_model(plan: Plan, log: Log) -> tuple[Any, bool]:
 def train_epochs(plan: Plan, net: Any, whole: bool, out: Path, log: Log) -> list[Epoch]:
     """The table of epochs; each ends with an evaluation, a checkpoint and a line in it."""
     config = plan.config
+    of = resume.fingerprint(plan, net)
     optimizer = model.make_optimizer(net, config)
-    kept: list[int] = []
-    with (out / "metrics.jsonl").open("w", encoding="utf-8", buffering=1) as metrics:
-        table = [evaluated(plan, net, whole, 0, None, out, metrics, log)]
-        for epoch in range(1, config.epochs + 1):
-            loss = train_epoch(plan, net, whole, optimizer, epoch, out, metrics, log)
+    progress = resume.restore(out, of, net, optimizer) if config.resume else None
+    if progress:
+        log(f"resumed after step {progress.step} of {plan.steps}")
+    with (out / "metrics.jsonl").open(
+        "a" if progress else "w", encoding="utf-8", buffering=1
+    ) as metrics:
+        run = Run(plan, net, whole, optimizer, out, of, metrics, log)
+        if progress is None:
+            progress = Progress(table=(evaluated(run, 0, None),))
+        for epoch in range(progress.table[-1].epoch + 1, config.epochs + 1):
+            progress = train_epoch(run, epoch, progress)
             check_weights(net, epoch, out)
-            table.append(evaluated(plan, net, whole, epoch, loss, out, metrics, log))
+            loss = progress.nats / progress.targets
+            table = (*progress.table, evaluated(run, epoch, loss))
             checkpoint.save(net, checkpoint.epoch_folder(out, epoch))
+            progress = Progress(progress.step, table, (*progress.kept, epoch))
+            run.save(progress)
             best, _ = monitor.choose(table, config.choose)
-            kept = checkpoint.prune(out, [*kept, epoch], config.keep, best.epoch)
-    return table
+            kept = checkpoint.prune(out, progress.kept, config.keep, best.epoch)
+            progress = dataclasses.replace(progress, kept=tuple(kept))
+    return list(progress.table)
 
 
-def train_epoch(
-    plan: Plan,
-    net: Any,
-    whole: bool,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-    out: Path,
-    metrics: TextIO,
-    log: Log,
-) -> float:
-    """One pass over the training rows; returns the mean loss per trained token."""
-    config, rows = plan.config, plan.tokens.rows
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What stays the same from the first step to the last."""
+
+    plan: Plan
+    net: Any
+    whole: bool  # whether the loss needs the whole logits
+    optimizer: torch.optim.Optimizer
+    out: Path
+    of: dict[str, Any]  # what its states belong to
+    metrics: TextIO
+    log: Log
+
+    def save(self, progress: Progress) -> None:
+        """Write the state that a stopped run goes on from."""
+        resume.save(self.out, self.of, self.net, self.optimizer, progress)
+
+
+def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
+    """The rest of one pass over the training rows, and the sums of the whole pass."""
+    plan, config, rows = run.plan, run.plan.config, run.plan.tokens.rows
     order = batches.epoch_order(len(plan.train), config.seed, epoch)
-    nats, targets, tokens = 0.0, 0, 0
+    first = (epoch - 1) * plan.steps_per_epoch
     began = shown = time.perf_counter()
-    for index in range(plan.steps_per_epoch):
+    seen_before = progress.tokens
+    for step in range(progress.step, first + plan.steps_per_epoch):
         started = time.perf_counter()
-        step = (epoch - 1) * plan.steps_per_epoch + index
-        chosen = batches.step_rows(plan.train, order, config.batch, index)
+        chosen = batches.step_rows(plan.train, order, config.batch, step - first)
         torch_seed(batches.step_seed(config.seed, step))
-        loss, norm = gradients(net, rows, chosen, config, whole)
+        loss, norm = gradients(run.net, rows, chosen, config, run.whole)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise not_finite(plan, out, chosen, epoch, step, loss, norm)
+            raise not_finite(plan, run.out, chosen, epoch, step, loss, norm)
         rate = learning_rate(config, step, plan.steps)
-        for group in optimizer.param_groups:
+        for group in run.optimizer.param_groups:
             group["lr"] = rate
-        optimizer.step()
+        run.optimizer.step()
         seen = int(rows.lengths[chosen].sum())
         trained = int(rows.target_counts[chosen].sum())
-        nats, targets, tokens = nats + loss * trained, targets + trained, tokens + seen
+        progress = dataclasses.replace(
+            progress,
+            step=step + 1,
+            nats=progress.nats + loss * trained,
+            targets=progress.targets + trained,
+            tokens=progress.tokens + seen,
+        )
         now = time.perf_counter()
         note(
-            metrics,
+            run.metrics,
             step=step + 1,
             epoch=epoch,
             loss=loss,
@@ -133,14 +163,18 @@ def train_epoch(
             trained_tokens=trained,
             seconds=round(now - started, 6),
         )
-        if now - shown > _PROGRESS_SECONDS or index + 1 == plan.steps_per_epoch:
+        is_last = step + 1 == first + plan.steps_per_epoch
+        if config.save_every and (step + 1) % config.save_every == 0 and not is_last:
+            run.save(progress)
+        if now - shown > _PROGRESS_SECONDS or is_last:
             shown = now
-            log(
+            run.log(
                 f"epoch {epoch}/{config.epochs} step {step + 1}/{plan.steps} "
-                f"loss {nats / targets:.4f} rate {rate:.3g} gradient {norm:.3g} "
-                f"{tokens / (now - began):,.0f} tokens/s"
+                f"loss {progress.nats / progress.targets:.4f} rate {rate:.3g} "
+                f"gradient {norm:.3g} "
+                f"{(progress.tokens - seen_before) / (now - began):,.0f} tokens/s"
             )
-    return nats / targets
+    return progress
 
 
 def gradients(
@@ -165,30 +199,22 @@ def gradients(
     return total, float(norm)
 
 
-def evaluated(
-    plan: Plan,
-    net: Any,
-    whole: bool,
-    epoch: int,
-    loss: float | None,
-    out: Path,
-    metrics: TextIO,
-    log: Log,
-) -> Epoch:
+def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
     """The line of the table for the end of `epoch`, noted and logged; 0 is before training."""
+    plan = run.plan
     started = time.perf_counter()
-    held = held_out_loss(plan, net, whole)
+    held = held_out_loss(plan, run.net, run.whole)
     line = Epoch(epoch, epoch * plan.steps_per_epoch, loss, held)
     when = f"epoch {epoch}/{plan.config.epochs}" if epoch else "before training"
     if held is not None:
         if not math.isfinite(held.loss):
             raise CurateError(
                 f"{when}: the held-out loss is {held.loss}, so no checkpoint was written; "
-                f"{checkpoint.last_good(out)}"
+                f"{checkpoint.last_good(run.out)}"
             )
         seconds = round(time.perf_counter() - started, 6)
         note(
-            metrics,
+            run.metrics,
             eval=True,
             step=line.step,
             epoch=epoch,
@@ -198,7 +224,7 @@ def evaluated(
             trained_tokens=held.targets,
             seconds=seconds,
         )
-        log(f"{when}: held out {held.loss:.4f} a token, {held.loss_per_example:.4f} a row")
+        run.log(f"{when}: held out {held.loss:.4f} a token, {held.loss_per_example:.4f} a row")
     return line
 
 

@@ -38,7 +38,7 @@ class Plan:
 
 def make_plan(config: TrainConfig, log: Log) -> Plan:
     """Read the rows and the model's configuration, and refuse what cannot be trained."""
-    checkpoint.check_place(config.out, config.force, (config.tokens, config.model))
+    checkpoint.check_place(config.out, config.force, (config.tokens, config.model), config.resume)
     model.check_source(config.model)
     tokens = data.load_tokens(config.tokens)
     limits = model.read_limits(config.model)
