@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
-from itertools import repeat
 from importlib import metadata
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
