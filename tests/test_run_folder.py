@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -160,3 +161,25 @@ def test_a_step_may_be_called_like_a_column(tmp_path: Path) -> None:
     read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
     run_folder.write(tmp_path / "RUN", read, run(read.records, loaded.steps), loaded)
     assert next(RunFolder.open(tmp_path / "RUN").lines("kept.jsonl"))["scores"] == {"length": 1.0}
+
+
+def test_kept_rows_of_which_few_call_tools_load_as_the_readme_says(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    plain = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "y"}]}
+    call = {"type": "function", "function": {"name": "look", "arguments": {"at": 1}}}
+    using = {"role": "assistant", "content": "", "tool_calls": [call]}
+    rows = [plain] * 200 + [{"messages": [plain["messages"][0], using]}]
+    dump, steps = tmp_path / "dump.jsonl", tmp_path / "recipe.yaml"
+    dump.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    steps.write_text("steps: [{length: {action: limit, min: 0}}]")
+    read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
+    run_folder.write(tmp_path / "RUN", read, run(read.records, loaded.steps), loaded)
+    kept = datasets.load_dataset(
+        "json",
+        data_files=str(tmp_path / "RUN" / "kept.jsonl"),
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+        chunksize=1 << 28,
+    )
+    assert kept[0]["messages"] == plain["messages"]
+    assert kept[200]["messages"][1]["tool_calls"] == [call]
