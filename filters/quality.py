@@ -66,7 +66,7 @@ class Quality:
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     # Training weights decide which answers are looked at, and a row's id does not cover them.
     cached: ClassVar[bool] = False
 

@@ -22,7 +22,7 @@ REASONS: Mapping[str, str] = {
     "repetition": "Most of a long answer repeats earlier parts of itself word for word.",
     "unclosed_fence": "The answer stops inside a fenced code block.",
     "unpaired_think": "A <think> block is opened or closed but not both.",
-    "refusal": "The answer declines for lack of ability or information.",
+    "refusal": "The answer declines for lack of ability or access.",
     "safety_refusal": "The answer declines a harmful request.",
     "link_as_input": "The material to work on is only a link, so the answer is invented.",
     "image_reference": "The question shows an image that the text does not hold.",

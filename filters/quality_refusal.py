@@ -23,7 +23,8 @@ _MAYBE = (
 
 _NOT_ABLE = (
     r"(?:can(?:'|’)?t|can ?not|won(?:'|’)t|will not|unable|not able|have no (?:access|ability|way)"
-    r"|(?:am|'m|’m) (?:not|unable|just an?|only an?|an? (?:AI|large|language))"
+    r"|(?:am|'m|’m) (?:not(?! (?:sure|certain|clear)\b)|unable|just an?|only an?"
+    r"|an? (?:AI|large|language))"
     r"|do(?:n(?:'|’)t| not) (?:\w+ )?(?:have|possess|provide|support|engage|know how)"
     r"|not (?:capable|comfortable|programmed|designed|possible|allowed|permitted))"
 )
@@ -64,6 +65,23 @@ _GOES_ON = re.compile(
     r"\b(?:but|however|though|nevertheless|here (?:is|are))\b[^.]{0,12}"
     r"\b(?:I (?:can|could|will|would)(?!['’]t| ?not)|here|I'(?:ll|d)|let me)\b"
     r"|但(?:是)?我?(?:可以|能)",
+    re.IGNORECASE,
+)
+# What the question leaves out is no lack of ability: an angle from two sides, a text not given.
+_TOO_LITTLE = re.compile(
+    r"\bwithout (?:being (?:given|provided)|knowing|seeing"
+    r"|(?:any |some )?(?:further|additional|more|enough|sufficient))\b"
+    r"|\bgiven only\b|\bno (?:\w+ )?(?:was|were|has been) (?:given|provided)"
+    r"|(?:not|n['’]t) (?:been )?(?:given|provided|specified|included|attached)\b"
+    r"|\bdid(?:n['’]t| not) (?:give|provide|specify|include|attach)\b"
+    r"|(?:未|没有?)(?:提供|给出|说明|指定)|未知",
+    re.IGNORECASE,
+)
+# "I do not have real-time data. However, according to the census, it was 38.4" answers.
+_ANSWERS_NEXT = re.compile(
+    r"\b(?:however|but|that said|nevertheless|nonetheless|still),? (?:according to|based on|as of"
+    r"|historically|on average|typically|generally|in general"
+    r"|the (?:average|estimated|typical|usual))\b",
     re.IGNORECASE,
 )
 # A refusal is short; what goes on for longer is an answer with a disclaimer before it.
@@ -121,10 +139,12 @@ def refusals(turns: Turns) -> pl.DataFrame:
 
 
 def _refusal(text: str) -> str | None:
-    """The first sentence, if it refuses and does not go on to answer."""
+    """The first sentence, if it refuses what could be answered and no answer follows."""
     text = _OPENING.sub("", text, count=1)
     end = _SENTENCE_END.search(text)
     sentence = text[: end.start()] if end else text
-    if not any(pattern.match(sentence) for pattern in _REFUSALS) or _GOES_ON.search(sentence):
+    if not any(pattern.match(sentence) for pattern in _REFUSALS):
         return None
-    return sentence
+    if any(pattern.search(sentence) for pattern in (_GOES_ON, _TOO_LITTLE)):
+        return None
+    return None if _ANSWERS_NEXT.search(text) else sentence

@@ -29,7 +29,7 @@ _TERM = rf"\$?{_NUMBER}"
 _LIKELY_SUM = rf"\d\s*[-+*×÷/xX]\s*\$?{_NUMBER}\s*=\s*-?\$?\d"
 # A part of a longer calculation, of a formula, a date or a spaced number (650 000) is none.
 _SUM = re.compile(
-    rf"(?<![\w.,%)\]^*/+=−–×÷√°$-])(?<![-+*/^=×÷xX(\d] )(?<!\d, )(?<!and )"
+    rf"(?<![\w.,%)\]^*/+=−–×÷√°$-])(?<![-+*/^=–−×÷xX()\d] )(?<!\d, )(?<!and )"
     rf"(?!\$?0\d)({_TERM}(?:\s*[-+*×÷/xX]\s*{_TERM})+)"
     rf"\s*=\s*(-?\$?{_NUMBER})"
     r"(?!\s*[-+*×÷/^%(]|[\w:]|[.,]\d| \d| ?(?:mod|[xXRr]\b|remainder|±|cents?\b))"

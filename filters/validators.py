@@ -70,7 +70,7 @@ def fault_of(name: str, answer: str) -> str | None:
         return None if fenced(answer) else "no closed code block in the answer"
     blocks = fenced(answer)
     named = [body for info, body in blocks if info in INFO[name]]
-    bodies = named or [body for info, body in blocks if not info]
+    bodies = named or [body for info, body in blocks if not info and not _SHELL.match(body)]
     if not bodies:
         # Blocks of another language answer something else; without any, the text itself is meant.
         if blocks:
@@ -81,6 +81,14 @@ def fault_of(name: str, answer: str) -> str | None:
         bodies = [found]
     faults = [_PARSERS[name](textwrap.dedent(body).strip("\n")) for body in bodies]
     return next((fault[:EVIDENCE_CHARACTERS] for fault in faults if fault is not None), None)
+
+
+# Commands to type, often shown in a block without a name beside the code itself.
+_SHELL = re.compile(
+    r"\s*(?:[$>%] |(?:sudo |python3? -m )?(?:pip3?|conda|apt(?:-get)?|brew|npm) install\b"
+    r"|(?:cd|mkdir|python3?|git clone|source|export) [^\n=(]+$)",
+    re.MULTILINE,
+)
 
 
 def _unfenced(name: str, answer: str) -> str | None:

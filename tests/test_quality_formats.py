@@ -72,6 +72,7 @@ def test_the_fault_is_told_in_the_parsers_words(name: str, answer: str, fault: s
         ("python", ">>> x = 1\n>>> x\n1"),
         ("python", "    x = 1\n    y = 2"),
         ("python", "Here is one way.\n\n```\nx = 1\n```"),
+        ("python", "Install it.\n\n```\npip install x\n```\n\nThen:\n\n```\nimport x\n```"),
         ("python", 'import re\nre.match("\\d", x)'),
     ],
 )
