@@ -104,13 +104,34 @@ def _render(verbs: Any) -> None:
     verb = _verb(verbs, "render", about)
     verb.add_argument("source", help="a file or a RUN folder")
     _rendering(verb, required=True)
+    verb.add_argument("--strict", action="store_true", help="exit with 1 if any row is refused")
     _out(verb, "TOKENS")
 
 
 def _rendering(verb: Any, required: bool) -> None:
     verb.add_argument("--template", help="a bundled template, a .jinja file, or 'tokenizer'")
     verb.add_argument("--tokenizer", required=required, help="a tokenizer folder or hub id")
-    verb.add_argument("--max-length", type=_positive, help="refuse rows with more tokens than this")
+    add = verb.add_argument
+    add("--add-token", action="append", default=[], metavar="TEXT", help="a token of its own")
+    add("--arg", action="append", default=[], metavar="NAME=VALUE", help="given to the template")
+    add("--stop", action="append", default=[], metavar="TEXT", help="generation stops here too")
+    add("--date", help="the day that templates see, as 2024-07-26")
+    add("--max-length", type=_positive, help="the most tokens of a row")
+    _choice(add, "--overlong", "refuse, right, left", "longer rows: refuse, or cut on a side")
+    _choice(add, "--history", "split, last, error", "turns that later messages rewrite")
+    _choice(add, "--turns", "all, last", "the answers to train")
+    add("--role", action="append", default=[], choices=("system", "user", "assistant", "tool"))
+    add("--mask-reasoning", action="store_true", default=None, help="reasoning is not trained")
+    _choice(add, "--mask", "auto, tag, operational", "what generation tags mean")
+    _choice(add, "--control", "text, allow, reject", "control tokens spelt in content")
+    _choice(add, "--boundary", "split, train, mask, error", "a token across a prompt's end")
+    _choice(add, "--completion", "template, raw", "raw: the answer's words as given")
+    add("--append-eos", action="store_true", default=None, help="where a template writes no stop")
+
+
+def _choice(add: Any, option: str, known: str, about: str) -> None:
+    choices = tuple(known.split(", "))
+    add(option, choices=choices, help=f"{about} (default: {choices[0]})")
 
 
 def _train(verbs: Any) -> None:
@@ -124,6 +145,9 @@ def _train(verbs: Any) -> None:
         verb.add_argument(f"--{name}", type=kind)
     verb.add_argument("--seed", type=int)
     verb.add_argument("--allow", action="append", default=[], metavar="REASON")
+    verb.add_argument(
+        "--dry-run", action="store_true", help="check everything, time a step, write nothing"
+    )
     _out(verb, "CKPT")
 
 

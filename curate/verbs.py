@@ -88,7 +88,7 @@ def preview(arguments: argparse.Namespace) -> None:
     """`curate preview`: see its help."""
     import templates
 
-    tokenizer = templates.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
+    tokenizer = _tokenizer(arguments) if arguments.tokenizer else None
     style: Literal["ansi", "html", "json"]
     style = "html" if arguments.html else "json" if arguments.json else "ansi"
     options = templates.PreviewOptions(
@@ -97,7 +97,7 @@ def preview(arguments: argparse.Namespace) -> None:
         failures=arguments.failures,
         ids=arguments.ids,
         color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
-        max_length=arguments.max_length,
+        render=_render_options(arguments),
     )
     source = Path(arguments.source)
     if templates.is_tokens(source):
@@ -119,16 +119,48 @@ def render(arguments: argparse.Namespace) -> None:
     import templates
 
     say = _speaker(arguments.quiet)
-    tokenizer = templates.load_tokenizer(arguments.tokenizer)
+    tokenizer = _tokenizer(arguments)
     template = templates.load_template(arguments.template, tokenizer)
     templates.check_free(arguments.out, arguments.force)
     records = _records(Path(arguments.source))
-    rendered = templates.render(
-        records, template, tokenizer, templates.RenderOptions(max_length=arguments.max_length)
-    )
+    rendered = templates.render(records, template, tokenizer, _render_options(arguments))
     templates.write(rendered, arguments.out, arguments.force)
     say(rendered.summary())
     say(f"written to {arguments.out}")
+    refused = rendered.counts["refused"]
+    if refused and arguments.strict:
+        raise CurateError(
+            f"{refused:,} of {rendered.counts['rows']:,} rows were refused, and --strict takes "
+            f"none; {arguments.out / 'refused.jsonl'} says why"
+        )
+
+
+def _tokenizer(arguments: argparse.Namespace) -> Any:
+    """The tokenizer named, with the tokens added to it."""
+    import templates
+
+    return templates.load_tokenizer(arguments.tokenizer, tuple(arguments.add_token))
+
+
+def _render_options(arguments: argparse.Namespace) -> Any:
+    """What `render` and `preview` are told about rendering."""
+    import templates
+
+    names = ("max_length", "date", "boundary", "history", "turns", "mask", "completion")
+    given = {name: getattr(arguments, name) for name in (*names, "control", "overlong")}
+    given |= {name: getattr(arguments, name) for name in ("append_eos", "mask_reasoning")}
+    given = {name: value for name, value in given.items() if value is not None}
+    roles = tuple(dict.fromkeys(arguments.role)) or ("assistant",)
+    return templates.RenderOptions(
+        **given, stops=tuple(arguments.stop), roles=roles, arguments=_template_arguments(arguments)
+    )
+
+
+def _template_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    import yaml
+
+    pairs = [_split(text, "--arg", "name=value") for text in arguments.arg]
+    return {name: yaml.safe_load(value) for name, value in pairs}
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -143,7 +175,11 @@ def train(arguments: argparse.Namespace) -> None:
     given |= {"allow": tuple(arguments.allow), "force": arguments.force}
     given |= _assignments(arguments.set)
     say = _speaker(arguments.quiet)
-    result = trainer.train(trainer.TrainConfig.from_mapping(given), say)
+    config = trainer.TrainConfig.from_mapping(given)
+    if arguments.dry_run:
+        trainer.dry_run(config, print)
+        return
+    result = trainer.train(config, say)
     for line in _outcome(result):
         say(line)
     say(f"written to {result.out}")

@@ -3,8 +3,9 @@
 from templates.card import Card
 from templates.columns import EXAMPLES, REFUSED
 from templates.dataset import Tokens, check_free, is_tokens, manifest_of, read, write
+from templates.options import RenderOptions
 from templates.preview import PreviewOptions, preview
-from templates.render import Rendered, RenderOptions, render, verify
+from templates.render import Rendered, render, verify
 from templates.template import TEMPLATES, ChatTemplate, describe, load_template
 from templates.tokenizer import Tokenizer, load_tokenizer
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from templates.checks import HistoryRewritten, Refusal
+from templates.chains import prove
+from templates.checks import HistoryRewritten, Refusal, TagDisagrees
 from templates.messages import Message, chat
-from templates.regions import prove
+from templates.options import DEFAULTS, RenderOptions
 from templates.stops import (
     ANSWER,
     ANSWER_2,
@@ -49,6 +50,7 @@ class Card:
     content: str  # verbatim or trimmed
     history: str  # kept or rewritten
     date: str  # ignored or written
+    generation_tags: str  # none, agreeing, or how they differ from what is generated
     bos: str
     writes_bos: bool
     stops: tuple[Stop, ...]
@@ -73,6 +75,7 @@ class Card:
             ("content", self.content),
             ("history", self.history),
             ("date", self.date),
+            ("generation tags", self.generation_tags),
             ("bos", self.bos),
             ("turn ends with", stop_line(self.ends_with) if self.ends_with else "nothing"),
             *(("also stops at", stop_line(stop)) for stop in self.stops if stop != self.ends_with),
@@ -92,18 +95,19 @@ def stop_line(stop: Stop) -> str:
 
 
 def inspect(
-    template: ChatTemplate, tokenizer: Tokenizer | None, date: str, extra_stops: Sequence[str] = ()
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions = DEFAULTS
 ) -> Card:
     """The card of a template with a tokenizer, by about twenty renderings of probes.
 
     Raises `CurateError` if the template cannot render a user's and an assistant's turn.
     """
-    renderer = bind(template, tokenizer, date)
-    stops = find_stops(renderer, tokenizer, extra_stops)
+    renderer = bind(template, tokenizer, options.date, options.arguments)
+    stops = find_stops(renderer, tokenizer, options.stops)
     first = renderer.text([user(USER), answer(ANSWER)], None)
     ending = first_stop(first.partition(ANSWER)[2], stops)
-    history, problems = _history(renderer, stops)
-    dated = bind(template, tokenizer, OTHER_DATE).text([user(USER), answer(ANSWER)], None)
+    history, problems = _history(renderer, stops, options)
+    later = bind(template, tokenizer, OTHER_DATE, options.arguments)
+    dated = later.text([user(USER), answer(ANSWER)], None)
     return Card(
         template=template.name,
         template_hash=template.hash,
@@ -121,6 +125,7 @@ def inspect(
         content=_content(renderer),
         history=history,
         date="written" if dated != first else "ignored",
+        generation_tags=_tags(renderer, stops, options),
         bos=_bos(first, tokenizer),
         writes_bos=_starts_with_bos(first, tokenizer),
         stops=stops,
@@ -168,20 +173,43 @@ def _content(renderer: Renderer) -> str:
     return "verbatim" if all(kept) else "trimmed"
 
 
-def _history(renderer: Renderer, stops: Sequence[Stop]) -> tuple[str, tuple[str, ...]]:
+def _history(
+    renderer: Renderer, stops: Sequence[Stop], options: RenderOptions
+) -> tuple[str, tuple[str, ...]]:
     """Whether earlier turns stay as they were generated, and what keeps a plain chat unproven."""
     plain = [user(USER), answer(ANSWER), user(USER_2), answer(ANSWER_2)]
     thinking = [{**message, "reasoning": REASONING} for message in plain]
     history, problems = "kept", []
     for what, messages in (("", plain), (" of turns with reasoning", thinking)):
+        probe = chat({"messages": messages, "tools": None})
         try:
-            prove(renderer, chat({"messages": messages, "tools": None}), stops)
-        except HistoryRewritten as refusal:
+            whole = dataclasses.replace(options, history="error", mask="operational")
+            prove(renderer, probe, stops, whole)
+        except HistoryRewritten:
             history = f"rewritten{what}" if history == "kept" else history
-            problems += [f"{refusal.check}: {refusal}"] * (not what)
+        except Refusal:
+            pass  # said below, by the options asked for
+        if what:
+            continue
+        try:
+            prove(renderer, probe, stops, options)
         except Refusal as refusal:
-            problems += [f"{refusal.check}: {refusal}"] * (not what)
+            problems.append(f"{refusal.check}: {refusal}")
     return history, tuple(problems)
+
+
+def _tags(renderer: Renderer, stops: Sequence[Stop], options: RenderOptions) -> str:
+    """Whether `{% generation %}` encloses what is generated, on one question and answer."""
+    if renderer.template.tagging is None:
+        return "none"
+    probe = chat({"messages": [user(USER), answer(ANSWER)], "tools": None})
+    try:
+        prove(renderer, probe, stops, dataclasses.replace(options, mask="auto"))
+    except TagDisagrees as refusal:
+        return f"disagree: {str(refusal).splitlines()[0]}"
+    except Refusal as refusal:
+        return f"unknown: {_short(refusal)}"
+    return "agree with what is generated"
 
 
 def _starts_with_bos(first: str, tokenizer: Tokenizer | None) -> bool:

@@ -97,7 +97,17 @@ class NothingTrained(Refusal):
 
 class TooLong(Refusal):
     check = "too_long"
-    rule = "the row fits the given number of tokens; nothing is cut"
+    rule = "the row, or what is left of it, fits the given number of tokens"
+
+
+class TagDisagrees(Refusal):
+    check = "generation"
+    rule = "the template's generation tags agree with what is generated"
+
+
+class ControlInContent(Refusal):
+    check = "control"
+    rule = "no content spells a control token (with --control reject)"
 
 
 class BadToolCalls(Refusal):
@@ -123,6 +133,8 @@ CHECKS: tuple[type[Refusal], ...] = (
     EmptyAnswer,
     NothingTrained,
     TooLong,
+    TagDisagrees,
+    ControlInContent,
     BadToolCalls,
     BadWeight,
 )

@@ -54,7 +54,7 @@ class Examples:
         self._input_ids: list[Ints] = []
         self._labels: list[Ints] = []
         self.counts = dict.fromkeys(
-            ("tokens", "trained_tokens", "trained_turns", "boundaries", "escaped"), 0
+            ("truncated", "tokens", "trained_tokens", "trained_turns", "boundaries", "escaped"), 0
         )
 
     def add(self, records: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
@@ -74,6 +74,7 @@ class Examples:
         self._count(rows, len(ids), int(np.count_nonzero(labels != IGNORED)))
 
     def _count(self, rows: Sequence[Row], tokens: int, trained: int) -> None:
+        self.counts["truncated"] += sum(row.example.truncated for row in rows)
         self.counts["tokens"] += tokens
         self.counts["trained_tokens"] += trained
         self.counts["trained_turns"] += sum(len(row.proof.regions) for row in rows)

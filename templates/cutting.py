@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from templates.checks import BoundaryStraddled, excerpt
+from templates.options import Boundary
 from templates.pieces import Kind, Piece, Pieces
 from templates.regions import Region
-
-Boundary = Literal["split", "train", "mask", "error"]
 
 
 class PieceIds:

@@ -137,8 +137,13 @@ class Draft:
         return chars or (0, 0)
 
 
-def own_tokens(proof: Proof, tokenizer: Tokenizer) -> list[Own]:
-    """The control tokens that the template wrote: never those that data spells, even in part."""
+def own_tokens(proof: Proof, tokenizer: Tokenizer, allow: bool = False) -> list[Own]:
+    """The control tokens that the template wrote: never those that data spells, even in part.
+
+    With `allow` those that data spells too.
+    """
+    if allow:
+        return list(tokenizer.search(proof.text))
     found: list[Own] = []
     place = 0
     for start, stop in [(span.start, span.stop) for span in proof.spans] + [(len(proof.text), 0)]:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from templates.checks import NoStop, NotDecodable, Refusal, excerpt
-from templates.cutting import Boundary, Cutting, PieceIds, clip
+from templates.checks import ControlInContent, NoStop, NotDecodable, Refusal, excerpt
+from templates.cutting import Cutting, PieceIds, clip
 from templates.draft import Draft, Tail, own_tokens
 from templates.flat import Flat, Spelled
+from templates.options import Boundary, Control
 from templates.pieces import Piece
 from templates.regions import Proof
 from templates.tokenizer import Tokenizer
@@ -31,13 +32,16 @@ class Example:
     """A proven row. `spans` are the trained tokens `[start, end)` of each region, in order.
 
     `cut` counts boundaries that the tokenizer would have joined over, `escaped` says that
-    content which spells control tokens was encoded as plain text.
+    content which spells control tokens was encoded as plain text. A `truncated` row lost tokens
+    beyond `max_length`, the first `skipped` of them at its start.
     """
 
     ids: list[int]
     spans: list[tuple[int, int]]
     cut: int = 0
     escaped: bool = False
+    truncated: bool = False
+    skipped: int = 0
 
     @property
     def labels(self) -> list[int]:
@@ -51,15 +55,25 @@ class Example:
 class Encoder:
     """Encodes proven texts with one tokenizer; remembers the tokens of headers seen before."""
 
-    def __init__(self, tokenizer: Tokenizer, stop_ids: Sequence[int], boundary: Boundary) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        stop_ids: Sequence[int],
+        boundary: Boundary,
+        control: Control = "text",
+    ) -> None:
         self.tokenizer = tokenizer
+        self.control: Control = control
         self.stop_ids = frozenset(stop_ids)
         self.boundary: Boundary = boundary
         self._tails: dict[Tail, list[int]] = {}
         self._pieces = PieceIds(tokenizer.pieces)
 
     def drafts(self, proofs: Sequence[Proof]) -> list[Draft]:
-        return [Draft(proof, own_tokens(proof, self.tokenizer)) for proof in proofs]
+        return [self._draft(proof) for proof in proofs]
+
+    def _draft(self, proof: Proof) -> Draft:
+        return Draft(proof, own_tokens(proof, self.tokenizer, self.control == "allow"))
 
     def encode(self, drafts: Sequence[Draft]) -> list[Encoding]:
         """The whole texts encoded, unreadable ones as nothing; safe in a thread of its own."""
@@ -112,6 +126,8 @@ class Encoder:
         try:
             if draft.raw is None:
                 raise NotDecodable("the text holds half a surrogate pair, which no token spells")
+            if draft.escaped and self.control == "reject":
+                raise ControlInContent("its content spells a control token of the tokenizer")
             if draft.spans is None:
                 example = self._by_pieces(draft)
             else:
@@ -125,12 +141,14 @@ class Encoder:
 
     def offsets(self, proof: Proof, example: Example) -> list[tuple[int, int]]:
         """The characters that each token of an example stands for."""
+        first, size = example.skipped, len(example.ids)
         whole = self.tokenizer.backend.encode(proof.text, add_special_tokens=False)
-        if whole.ids == example.ids:
-            return list(whole.offsets)
-        cutting = self._cutting(Draft(proof, own_tokens(proof, self.tokenizer)))
+        if whole.ids[first : first + size] == example.ids:
+            return list(whole.offsets[first : first + size])
+        cutting = self._cutting(self._draft(proof))
         cutting.settle(self._pieces)
-        return list(self.tokenizer.pieces.encode(proof.text, cutting.pieces).offsets)
+        offsets = self.tokenizer.pieces.encode(proof.text, cutting.pieces).offsets
+        return list(offsets[first : first + size])
 
     def _cutting(self, draft: Draft) -> Cutting:
         text = draft.proof.text
@@ -207,6 +225,8 @@ class Encoder:
         """I5 at token level: the stop's token is the region's last, and its only stop."""
         for region, (start, end) in zip(draft.proof.regions, example.spans, strict=True):
             ids = example.ids[start:end]
+            if region.stop is None:
+                continue
             if region.stop.id is not None and (not ids or ids[-1] != region.stop.id):
                 why = f"its last token is not {region.stop.text!r}"
             elif not self.stop_ids.isdisjoint(ids[:-1]):

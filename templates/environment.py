@@ -44,12 +44,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja as transformers sets it up, with limits. Not to be shared between threads."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
+    generation: type[jinja2.ext.Extension]
 
     def __init__(self) -> None:
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
-            extensions=[Generation, jinja2.ext.loopcontrols],
+            extensions=[self.generation, jinja2.ext.loopcontrols],
         )
         self.steps = 0
         self.filters["tojson"] = tojson
@@ -159,6 +160,9 @@ class Generation(jinja2.ext.Extension):
 
     def body(self, caller: Macro) -> str:
         return caller()
+
+
+Sandbox.generation = Generation
 
 
 class TemplateDict:

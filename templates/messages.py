@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from templates.checks import BadToolCalls, BadWeight, EmptyAnswer, NothingTrained
+from templates.options import DEFAULTS, RenderOptions
 from templates.provenance import Leaf, Origins
 
 Message = dict[str, Any]
@@ -46,7 +47,7 @@ class Chat:
         ]
 
 
-def chat(record: Mapping[str, Any]) -> Chat:
+def chat(record: Mapping[str, Any], options: RenderOptions = DEFAULTS) -> Chat:
     """The chat of one record (a row of RECORDS as a dict).
 
     Keys without a value are dropped, reasoning is offered as `reasoning_content` and `thinking`,
@@ -54,9 +55,12 @@ def chat(record: Mapping[str, Any]) -> Chat:
     has nothing to train on, an empty answer, an unknown weight or unreadable tool calls.
     """
     given = record["messages"] or []
-    trained = tuple(turn for turn, message in enumerate(given) if _is_trained(turn, message))
+    trained = tuple(
+        turn for turn, message in enumerate(given) if _is_trained(turn, message, options.roles)
+    )
+    trained = trained[-1:] if options.turns == "last" else trained
     if not trained:
-        answers = sum(message["role"] == "assistant" for message in given)
+        answers = sum(message["role"] in options.roles for message in given)
         why = "every answer has weight 0" if answers else "it has no answer"
         raise NothingTrained(f"nothing to train on: {why}")
     for turn in trained:
@@ -66,11 +70,11 @@ def chat(record: Mapping[str, Any]) -> Chat:
     return Chat(messages, _tools(record.get("tools")), trained)
 
 
-def _is_trained(turn: int, message: Mapping[str, Any]) -> bool:
+def _is_trained(turn: int, message: Mapping[str, Any], roles: Sequence[str]) -> bool:
     weight = message.get("weight")
     if weight not in (None, 0, 1):
         raise BadWeight(f"message {turn}: weight {weight:g}; expected 0 or 1", turn)
-    return bool(message["role"] == "assistant" and weight != 0)
+    return bool(message["role"] in roles and weight != 0)
 
 
 def _message(turn: int, given: Mapping[str, Any]) -> Message:

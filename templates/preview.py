@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,14 +14,15 @@ import polars as pl
 
 from curate.schema import CurateError
 from templates.card import Card, inspect
+from templates.chains import prove
 from templates.checks import Refusal
 from templates.columns import Record, Row
 from templates.dataset import Tokens, read
-from templates.environment import DATE
 from templates.messages import chat
+from templates.options import DEFAULTS, RenderOptions
 from templates.page import page
-from templates.regions import Proof, prove
-from templates.render import RenderOptions, RowRenderer, render
+from templates.regions import Proof
+from templates.render import RowRenderer, render
 from templates.template import ChatTemplate, bind
 from templates.terminal import terminal
 from templates.tokenizer import Tokenizer, load_tokenizer
@@ -42,8 +44,8 @@ Format = Literal["ansi", "text", "html", "json"]
 class PreviewOptions:
     """What to show: rows by their `row` number, how, and whether refused rows are listed.
 
-    `color=None` means colour on a terminal unless NO_COLOR is set. `max_length` refuses longer
-    rows as `render` would.
+    `color=None` means colour on a terminal unless NO_COLOR is set. `render` holds the options of
+    `render`, which makes the rows that are shown.
     """
 
     rows: tuple[int, ...] = (0,)
@@ -51,7 +53,7 @@ class PreviewOptions:
     failures: bool = False
     ids: bool = False
     color: bool | None = None
-    max_length: int | None = None
+    render: RenderOptions = DEFAULTS
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
@@ -94,20 +96,19 @@ def _of_records(
 ) -> Preview:
     """Rendered by the same code that writes a dataset, then shown from ids and labels."""
     chosen = _choose(records, options)
-    settings = RenderOptions(max_length=options.max_length)
-    ready = RowRenderer(template, tokenizer, settings)
+    ready = RowRenderer(template, tokenizer, options.render)
     card = ready.setup.card
     rows = [
         _row_view(ready, record, row, card)
         for given, outcomes in ready.batches([chosen])
         for record, row in zip(given, outcomes, strict=True)
     ]
-    sample = render(records.head(SAMPLE), template, tokenizer, settings)
+    sample = render(records.head(SAMPLE), template, tokenizer, options.render)
     return Preview(
         f"{template.name} with {tokenizer.name}",
         rows,
         _failures(sample.refused) if options.failures else None,
-        statistics(sample.examples, sample.refused),
+        {**statistics(sample.examples, sample.refused), **_counted(sample.counts)},
         card.as_dict(),
         str(card),
         _sampled(records),
@@ -129,21 +130,27 @@ def _row_view(ready: RowRenderer, record: Record, row: Row | Refusal, card: Card
 
 def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOptions) -> Preview:
     """Texts and trained spans alone: what can be shown without a tokenizer."""
-    card = inspect(template, None, DATE)
-    renderer = bind(template, None, DATE)
+    how = options.render
+    card = inspect(template, None, how)
+    renderer = bind(template, None, how.date, how.arguments)
 
-    def proven(record: Record) -> Proof | Refusal:
+    def proven(record: Record) -> list[Proof] | Refusal:
         try:
-            return prove(renderer, chat(record), card.stops)
+            return prove(renderer, chat(record, how), card.stops, how)
         except Refusal as refusal:
             return refusal
 
-    rows = [_text_view(record, proven(record)) for record in _choose(records, options).to_dicts()]
+    rows = [
+        view
+        for record in _choose(records, options).to_dicts()
+        for view in _text_views(record, proven(record))
+    ]
     sampled = [(record, proven(record)) for record in records.head(SAMPLE).to_dicts()]
-    good = [proof for _, proof in sampled if isinstance(proof, Proof)]
+    good = [proof for _, made in sampled if isinstance(made, list) for proof in made]
+    refused = sum(isinstance(made, Refusal) for _, made in sampled)
     trained = sum(region.end - region.start for proof in good for region in proof.regions)
     characters = sum(len(proof.text) for proof in good)
-    failures = [_text_view(record, proof) for record, proof in sampled]
+    failures = [view for record, made in sampled for view in _text_views(record, made)]
     return Preview(
         f"{template.name}, texts only",
         rows,
@@ -151,7 +158,8 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
         {
             "rows": len(sampled),
             "examples": len(good),
-            "refused": len(sampled) - len(good),
+            "refused": refused,
+            "split": len(good) + refused - len(sampled),
             "characters": characters,
             "trained_characters": trained,
             "trained_share": round(trained / max(characters, 1), 4),
@@ -162,23 +170,30 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     )
 
 
-def _text_view(record: Record, proof: Proof | Refusal) -> RowView:
+def _text_views(record: Record, made: list[Proof] | Refusal) -> list[RowView]:
     roles = tuple(message["role"] for message in record["messages"] or [])
-    if isinstance(proof, Refusal):
-        return RowView(record["row"], record["id"], [], roles, str(proof), proof.check)
-    return RowView(record["row"], record["id"], from_text(proof), roles)
+    row, name = record["row"], record["id"]
+    if isinstance(made, Refusal):
+        return [RowView(row, name, [], roles, str(made), made.check)]
+    return [RowView(row, name, from_text(proof), roles) for proof in made]
+
+
+def _counted(counts: Mapping[str, int]) -> dict[str, int]:
+    """What `render` counts beyond the rows themselves."""
+    return {name: counts[name] for name in ("split", "truncated", "empty", "escaped")}
 
 
 def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOptions) -> Preview:
     """A written dataset, from what lies in its files."""
     manifest = tokens.manifest
-    known = tokenizer or load_tokenizer(manifest["tokenizer"]["name"])
+    made = manifest["tokenizer"]
+    known = tokenizer or load_tokenizer(made["name"], tuple(made.get("functional", ())))
     if known.hash != manifest["tokenizer"]["hash"]:
         raise CurateError(
             f"{tokens.folder}: written with another tokenizer than {known.name}; "
             "name the one it was rendered with"
         )
-    chosen = [_written_row(tokens, number, known) for number in options.rows]
+    chosen = [view for number in options.rows for view in _written_rows(tokens, number, known)]
     return Preview(
         f"{tokens.folder.name}: {manifest['template']['name']} with {known.name}",
         chosen,
@@ -190,22 +205,27 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
     )
 
 
-def _written_row(tokens: Tokens, number: int, tokenizer: Tokenizer) -> RowView:
+def _written_rows(tokens: Tokens, number: int, tokenizer: Tokenizer) -> list[RowView]:
     refused = tokens.refused.filter(pl.col("row") == number)
     if refused.height:
-        return _failures(refused)[0]
+        return _failures(refused)
     found = tokens.examples.filter(pl.col("row") == number)
     if not found.height:
         raise CurateError(
             f"row {number}: {tokens.folder} has no such row; "
             f"it holds {tokens.examples.height:,} examples and {tokens.refused.height:,} refusals"
         )
-    example = found.row(0, named=True)
     stop = tokens.manifest["stop"]
-    parts = from_tokens(
-        example["input_ids"], example["labels"], tokenizer.pieces, stop["ids"], stop["strings"]
-    )
-    return RowView(number, example["id"], parts)
+    return [
+        RowView(
+            number,
+            row["id"],
+            from_tokens(
+                row["input_ids"], row["labels"], tokenizer.pieces, stop["ids"], stop["strings"]
+            ),
+        )
+        for row in found.iter_rows(named=True)
+    ]
 
 
 def _choose(records: pl.DataFrame, options: PreviewOptions) -> pl.DataFrame:

@@ -8,7 +8,7 @@ the last character of its payload; a stop that S lacks is borrowed from F.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from templates.checks import (
     ForeignText,
@@ -16,14 +16,17 @@ from templates.checks import (
     NoStop,
     PayloadLost,
     PromptChanged,
+    TagDisagrees,
     Unstable,
     excerpt,
     first_difference,
     two_lines,
 )
 from templates.messages import Chat
+from templates.options import RenderOptions
 from templates.provenance import Leaf, Span
 from templates.stops import Stop, first_stop
+from templates.tags import Tag, check_tags, disagreement, enclosing
 from templates.template import Renderer
 
 
@@ -32,14 +35,15 @@ class Region:
     """Characters `start` to `end` of a rendered text: what is generated for message `turn`.
 
     The stop begins at `stop_start`; everything before it is payload and what the template
-    writes around it.
+    writes around it. `stop` is None where none is trained: turns of other roles, and tags that
+    leave it out.
     """
 
     turn: int
     start: int
     stop_start: int
     end: int
-    stop: Stop
+    stop: Stop | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +55,118 @@ class Proof:
     regions: list[Region]
 
 
-def prove(renderer: Renderer, chat: Chat, stops: Sequence[Stop]) -> Proof:
-    """Render a conversation and prove its regions, or raise the `Refusal` of the check it fails.
-
-    Costs two renderings for each trained turn (one for a last message), and following the data.
-    """
-    text = renderer.text(chat.messages, chat.tools)
-    origins = renderer.origins(chat, text)
-    if isinstance(origins, str):
-        raise _two_texts(renderer, chat, text, origins)
-    spans, leaves = origins
+def as_one(renderer: Renderer, chat: Chat, stops: Sequence[Stop], options: RenderOptions) -> Proof:
+    """All turns on the text of the whole conversation."""
+    messages, tools = chat.messages, chat.tools
+    whole = renderer.of(messages[chat.trained[-1]])
+    text = whole.text(messages, tools)
+    spans, leaves = follow(whole, chat, text)
     regions = []
     for turn in chat.trained:
-        prompt = renderer.text(chat.messages[:turn], chat.tools, prompt=True)
-        last = turn == len(chat.messages) - 1
-        upto = text if last else renderer.text(chat.messages[: turn + 1], chat.tools)
-        region = _region(turn, prompt, upto, text, spans, stops)
-        _check_contents(region, spans, [leaf for leaf in leaves if leaf.message == turn])
-        _check_strings(region, text, stops)
+        own = renderer.of(messages[turn])
+        if messages[turn]["role"] != "assistant":
+            regions.append(words(turn, spans))
+            continue
+        prompt = own.text(messages[:turn], tools, prompt=True)
+        last = turn == len(messages) - 1
+        upto = text if last else own.text(messages[: turn + 1], tools)
+        region = find(turn, prompt, upto, text, spans, stops)
+        check(region, text, spans, leaves, stops)
         regions.append(region)
-    return Proof(text, spans, regions)
+    return Proof(text, spans, marked(regions, whole, chat, text, spans, options))
 
 
-def _region(
+def follow(
+    renderer: Renderer, chat: Chat, text: str, prompt: bool = False
+) -> tuple[list[Span], list[Leaf]]:
+    """Where the data stands in a rendered text, and all data."""
+    origins = renderer.origins(chat, text, prompt)
+    if isinstance(origins, str):
+        raise _two_texts(renderer, chat, text, origins)
+    return origins
+
+
+def check(
+    region: Region,
+    text: str,
+    spans: Sequence[Span],
+    leaves: Sequence[Leaf],
+    stops: Sequence[Stop],
+) -> None:
+    """I3, I4 and I5: all of the message, nothing of another, and no stop before its stop."""
+    _check_contents(region, spans, [leaf for leaf in leaves if leaf.message == region.turn])
+    _check_strings(region, text, stops)
+
+
+def marked(
+    regions: list[Region],
+    renderer: Renderer,
+    chat: Chat,
+    text: str,
+    spans: Sequence[Span],
+    options: RenderOptions,
+) -> list[Region]:
+    """The regions after what tags and options say about them."""
+    if renderer.template.tagging is not None and options.mask != "operational":
+        tags = renderer.tags(chat.messages, chat.tools, text)
+        if options.mask == "auto" or tags is None:
+            check_tags(regions, tags, text)
+        else:
+            regions = [_as_tagged(region, tags, text) for region in regions]
+            for region in regions:
+                _check_contents(region, spans, [])
+    if options.mask_reasoning:
+        regions = [_after_reasoning(region, spans) for region in regions]
+    return regions
+
+
+def _as_tagged(region: Region, tags: Sequence[Tag], text: str) -> Region:
+    """What the tags hold of a turn, up to its stop."""
+    tag = enclosing(region, tags)
+    if tag is None:
+        raise TagDisagrees(
+            f"message {region.turn}: {disagreement(region, tags, text)}", region.turn
+        )
+    end = min(tag[1], region.end)
+    stop = region.stop if end == region.end else None
+    return Region(region.turn, tag[0], min(region.stop_start, end), end, stop)
+
+
+def _after_reasoning(region: Region, spans: Sequence[Span]) -> Region:
+    """The region from where the reasoning ends, which is given instead of trained."""
+    own = [s.stop for s in spans if s.leaf.message == region.turn]
+    thought = [
+        span.stop
+        for span in spans
+        if span.leaf.message == region.turn and span.leaf.field == "reasoning_content"
+    ]
+    if not thought or max(own) == max(thought):
+        return region
+    return replace(region, start=max(region.start, *thought))
+
+
+def words(turn: int, spans: Sequence[Span]) -> Region:
+    """The words of a message that nobody generates: its payload, without header or stop."""
+    own = [span for span in spans if span.leaf.message == turn and span.leaf.payload]
+    if not own:
+        raise PayloadLost(f"message {turn}: the template does not write it", turn)
+    region = Region(turn, own[0].start, own[-1].stop, own[-1].stop, None)
+    _check_contents(region, spans, [span.leaf for span in own])
+    return region
+
+
+def find(
     turn: int, prompt: str, upto: str, text: str, spans: Sequence[Span], stops: Sequence[Stop]
 ) -> Region:
+    """I1, I2 and I5: where a turn's generated text starts and ends in the whole text."""
     if not upto.startswith(prompt):
         raise _changed(
             PromptChanged, turn, "its prompt is not what it is rendered after", prompt, upto
         )
-    payload_end = max((span.stop for span in spans if span.leaf.message == turn), default=0)
-    if not payload_end:
-        raise PayloadLost(f"message {turn}: the template does not write the answer", turn)
+    payload_end = last_word(turn, spans)
     if upto[:payload_end] != text[:payload_end]:
         raise _rewritten(turn, upto, text)
-    found = first_stop(upto[payload_end:], stops)
-    if found is None:
-        others = (span.start for span in spans if span.start >= payload_end)
-        found = first_stop(text[payload_end : min(others, default=len(text))], stops)
+    found = first_stop(upto[payload_end:], stops) or borrowed(text, payload_end, spans, stops)
     if found is None:
         raise _stopless(turn, text, payload_end, stops)
     stop_start, stop = payload_end + found[0], found[1]
@@ -96,6 +174,22 @@ def _region(
     if end <= len(upto) and upto[:end] != text[:end]:
         raise _rewritten(turn, upto, text)
     return Region(turn, len(prompt), stop_start, end, stop)
+
+
+def last_word(turn: int, spans: Sequence[Span]) -> int:
+    """Where the data of a message ends."""
+    end = max((span.stop for span in spans if span.leaf.message == turn), default=0)
+    if not end:
+        raise PayloadLost(f"message {turn}: the template does not write the answer", turn)
+    return end
+
+
+def borrowed(
+    text: str, payload_end: int, spans: Sequence[Span], stops: Sequence[Stop]
+) -> tuple[int, Stop] | None:
+    """The stop that the whole text has between an answer and the next message's words."""
+    others = (span.start for span in spans if span.start >= payload_end)
+    return first_stop(text[payload_end : min(others, default=len(text))], stops)
 
 
 def _check_contents(region: Region, spans: Sequence[Span], leaves: Sequence[Leaf]) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from curate.schema import CurateError
 from templates.card import Card, inspect
-from templates.checks import EmptyAnswer, Refusal, TooLong
+from templates.chains import prove
+from templates.checks import EmptyAnswer, Refusal
 from templates.columns import Examples, Record, Refusals, Row
-from templates.cutting import Boundary
 from templates.draft import Draft
 from templates.encode import Encoder, Example
-from templates.environment import DATE, clock
 from templates.messages import chat
-from templates.regions import Proof, prove
+from templates.options import DEFAULTS, RenderOptions
+from templates.regions import Proof
 from templates.template import ChatTemplate, Renderer, bind
 from templates.tokenizer import Tokenizer
+from templates.truncation import fit
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -30,38 +30,13 @@ BATCH = 512  # rows that are proven, then encoded together
 
 
 @dataclass(frozen=True)
-class RenderOptions:
-    """How rows are rendered; every field is in the manifest.
-
-    `max_length` refuses longer rows (tokens; nothing is ever cut). `date` is the day that
-    templates see. `stops` are further texts at which generation will stop. `boundary` says what
-    happens where a token would lie across the start of a trained text: `split` encodes the
-    prompt alone, as inference does; `train` and `mask` leave the token whole; `error` refuses.
-    """
-
-    max_length: int | None = None
-    date: str = DATE
-    stops: tuple[str, ...] = ()
-    boundary: Boundary = "split"
-
-    def __post_init__(self) -> None:
-        clock(self.date)
-        if self.boundary not in get_args(Boundary):
-            known = ", ".join(get_args(Boundary))
-            raise CurateError(f"boundary {self.boundary!r}: expected one of {known}")
-        if self.max_length is not None and self.max_length < 1:
-            raise CurateError(f"max_length {self.max_length}: expected at least 1 token")
-        if not all(stop.strip() for stop in self.stops):
-            raise CurateError("stops: a stop cannot be empty or white space alone")
-
-
-@dataclass(frozen=True)
 class Rendered:
     """What became of the records.
 
-    `examples` has the columns of `EXAMPLES`, one row for each accepted record in input order;
-    `refused` those of `REFUSED`. `counts` says how many of what, `cards` the template's card,
-    and with it that of the tokenizer's "tool_use" template where there is one.
+    `examples` has the columns of `EXAMPLES`, in input order: one row for each accepted record,
+    several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
+    how many of what; `card` is the template's card, `tool_card` that of the tokenizer's
+    "tool_use" template where there is one.
     """
 
     examples: pl.DataFrame
@@ -82,6 +57,12 @@ class Rendered:
             f"{counts['tokens']:,} tokens, {counts['trained_tokens']:,} trained ({share:.1%}); "
             f"{counts['refused']:,} refused"
         ]
+        for name, what in (
+            ("split", "examples more, of conversations whose history the template rewrites"),
+            ("truncated", "examples cut to the longest length allowed"),
+        ):
+            if counts[name]:
+                lines.append(f"  {name}: {counts[name]:,} {what}")
         grouped = self.refused.group_by("check").agg(pl.len(), pl.col("message").first())
         for check, count, message in grouped.sort("check").iter_rows():
             lines.append(f"  {check}: {count:,} rows, such as: {message.splitlines()[0]}")
@@ -92,7 +73,7 @@ def render(
     records: pl.DataFrame,
     template: ChatTemplate,
     tokenizer: Tokenizer,
-    options: RenderOptions = RenderOptions(),
+    options: RenderOptions = DEFAULTS,
 ) -> Rendered:
     """Render, mask and encode records (columns of RECORDS); refuse what cannot be proven.
 
@@ -112,8 +93,7 @@ def render(
         "rows": records.height,
         "examples": frame.height,
         "refused": refusals.height,
-        "split": 0,  # rows made of one conversation whose history is rewritten: refused so far
-        "truncated": 0,  # nothing is ever cut
+        "split": frame.height + refusals.height - records.height,  # rows added by `history`
         "empty": empty,
         **examples.counts,
     }
@@ -135,7 +115,7 @@ class Batch(NamedTuple):
     """Rows on their way: rendered, and being encoded."""
 
     given: list[Record]
-    proofs: list[Proof | Refusal]
+    proofs: list[list[Proof] | Refusal]
     drafts: list[Draft]
     encoded: Future[list[Encoding]]
 
@@ -153,58 +133,73 @@ class RowRenderer:
         )
         setups = [setup for setup in (self.setup, self.tool_setup) if setup]
         ids = {stop.id for setup in setups for stop in setup.card.stops if stop.id is not None}
-        self.encoder = Encoder(tokenizer, sorted(ids), options.boundary)
+        self.encoder = Encoder(tokenizer, sorted(ids), options.boundary, options.control)
 
     def batches(
         self, slices: Iterable[pl.DataFrame]
     ) -> Iterator[tuple[list[Record], list[Row | Refusal]]]:
         """Each batch of records with what became of them, in order.
 
-        A batch is encoded in a thread, where tokenizers leave Python alone, while the next one
-        is rendered: templates are programs that run once for every row.
+        A record whose history is rewritten stands there once for each of its examples. A batch
+        is encoded in a thread, where tokenizers leave Python alone, while the next one is
+        rendered: templates are programs that run once for every row.
         """
         with ThreadPoolExecutor(1) as thread:
             waiting: Batch | None = None
             for records in slices:
                 given = records.select("row", "id", "messages", "tools").to_dicts()
-                proofs = [self.proof(record) for record in given]
-                drafts = self.encoder.drafts([p for p in proofs if isinstance(p, Proof)])
+                proofs = [self.proofs(record) for record in given]
+                flat = [proof for made in proofs if isinstance(made, list) for proof in made]
+                drafts = self.encoder.drafts(flat)
                 batch = Batch(given, proofs, drafts, thread.submit(self.encoder.encode, drafts))
                 if waiting:
-                    yield waiting.given, self._finish(waiting)
+                    yield self._finish(waiting)
                 waiting = batch
             if waiting:
-                yield waiting.given, self._finish(waiting)
+                yield self._finish(waiting)
 
-    def _finish(self, batch: Batch) -> list[Row | Refusal]:
+    def _finish(self, batch: Batch) -> tuple[list[Record], list[Row | Refusal]]:
         examples = iter(self.encoder.finish(batch.drafts, batch.encoded.result()))
-        return [
-            proof if isinstance(proof, Refusal) else self._row(proof, next(examples))
-            for proof in batch.proofs
-        ]
+        records: list[Record] = []
+        outcomes: list[Row | Refusal] = []
+        for record, proofs in zip(batch.given, batch.proofs, strict=True):
+            made = self._outcomes(proofs, examples)
+            outcomes += made
+            records += [record] * len(made)
+        return records, outcomes
 
-    def _row(self, proof: Proof, example: Example | Refusal) -> Row | Refusal:
-        if isinstance(example, Refusal):
-            return example
-        limit = self.options.max_length
-        if limit is not None and len(example.ids) > limit:
-            return TooLong(f"{len(example.ids):,} tokens; at most {limit:,} are allowed")
-        return Row(proof, example)
+    def _outcomes(
+        self, proofs: list[Proof] | Refusal, examples: Iterator[Example | Refusal]
+    ) -> Sequence[Row | Refusal]:
+        """The examples of a record, or the one refusal that any of them earned."""
+        if isinstance(proofs, Refusal):
+            return [proofs]
+        rows: list[Row] = []
+        refused: Refusal | None = None
+        for proof in proofs:
+            example = next(examples)
+            row = example if isinstance(example, Refusal) else fit(proof, example, self.options)
+            if isinstance(row, Row):
+                rows.append(row)
+            else:
+                refused = refused or row
+        return [refused] if refused else rows
 
-    def proof(self, record: Record) -> Proof | Refusal:
+    def proofs(self, record: Record) -> list[Proof] | Refusal:
+        """The proven texts of a record, or why there are none."""
         try:
-            conversation = chat(record)
+            conversation = chat(record, self.options)
             setup = self.tool_setup if conversation.tools and self.tool_setup else self.setup
-            return prove(setup.renderer, conversation, setup.card.stops)
+            return prove(setup.renderer, conversation, setup.card.stops, self.options)
         except Refusal as refusal:
             return refusal
 
 
 def _setup(template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions) -> Setup:
-    card = inspect(template, tokenizer, options.date, options.stops)
-    return Setup(bind(template, tokenizer, options.date), card)
+    card = inspect(template, tokenizer, options)
+    return Setup(bind(template, tokenizer, options.date, options.arguments), card)
 
 
 def verify(template: ChatTemplate, tokenizer: Tokenizer | None) -> Card:
     """The card of a template: what it does, whether it is safe to train with, and why."""
-    return inspect(template, tokenizer, DATE)
+    return inspect(template, tokenizer)

@@ -17,6 +17,7 @@ from templates.environment import Program, Sandbox, clock, compile_source
 from templates.messages import Chat, Message
 from templates.provenance import Leaf, Span
 from templates.skeleton import Shape, Skeleton, learn, shape_of
+from templates.tags import HAS_TAG, Tag, Tagging, read_marks
 from templates.tokenizer import Tokenizer
 from templates.tracing import Tracing
 
@@ -30,6 +31,7 @@ TEMPLATES: dict[str, str] = {
     "vicuna": "USER: ... ASSISTANT: ... with a preamble, as Vicuna 1.1; stops at eos",
     "zephyr": "<|user|> / <|assistant|> on lines of their own, as Zephyr; stops at eos",
 }
+THINKING = "enable_thinking"  # what hybrid templates ask: Qwen3, GLM, SmolLM3
 OWN = "tokenizer"  # the name of a tokenizer's own template
 
 
@@ -54,6 +56,12 @@ class ChatTemplate:
         return compile_source(self.source, self.name, Tracing())
 
     @cached_property
+    def tagging(self) -> Program | None:
+        """The program that marks what the generation tags enclose; None without tags."""
+        tagged = HAS_TAG.search(self.source)
+        return compile_source(self.source, self.name, Tagging()) if tagged else None
+
+    @cached_property
     def reads(self) -> frozenset[str]:
         """The variables that the template reads."""
         return frozenset(jinja2.meta.find_undeclared_variables(Sandbox().parse(self.source)))
@@ -65,61 +73,94 @@ class ChatTemplate:
 
 @dataclass(frozen=True)
 class Renderer:
-    """A template with everything but the conversation: special tokens and the clock."""
+    """A template with everything but the conversation: special tokens, clock, arguments."""
 
     template: ChatTemplate
     variables: Mapping[str, Any]
-    skeletons: dict[Shape, Skeleton | None] = field(default_factory=dict)
+    skeletons: dict[tuple[Shape, bool], Skeleton | None] = field(default_factory=dict)
+
+    def of(self, message: Message) -> Renderer:
+        """The renderer of a turn: a template that asks is told whether this turn has reasoning.
+
+        Then an empty block of thoughts that it writes for answers without any is in the prompt,
+        as at inference, and not trained.
+        """
+        return self._thinking[bool(message.get("reasoning_content"))]
+
+    @cached_property
+    def _thinking(self) -> tuple[Renderer, Renderer]:
+        """The renderer of turns without reasoning, and of turns with it."""
+        if THINKING not in self.template.reads or THINKING in self.variables:
+            return self, self
+        without, given = ({**self.variables, THINKING: asked} for asked in (False, True))
+        return Renderer(self.template, without), Renderer(self.template, given)
+
+    def tags(self, messages: list[Message], tools: list[Any] | None, text: str) -> list[Tag] | None:
+        """What the template's generation tags enclose in a rendered text, if it can be told."""
+        program = self.template.tagging
+        if program is None:
+            return []
+        return read_marks(program.run(self._given(messages, tools, False)), text)
+
+    def _given(
+        self, messages: list[Message], tools: list[Any] | None, prompt: bool
+    ) -> dict[str, Any]:
+        return {
+            **self.variables,
+            "messages": messages,
+            "tools": tools,
+            "add_generation_prompt": prompt,
+        }
 
     def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
         """The rendered text; `prompt` asks for the header of an answer to come."""
-        return self.template.plain.run(
-            {
-                **self.variables,
-                "messages": messages,
-                "tools": tools,
-                "add_generation_prompt": prompt,
-            }
-        )
+        return self.template.plain.run(self._given(messages, tools, prompt))
 
-    def origins(self, chat: Chat, text: str) -> tuple[list[Span], list[Leaf]] | str:
+    def origins(
+        self, chat: Chat, text: str, prompt: bool = False
+    ) -> tuple[list[Span], list[Leaf]] | str:
         """Which characters of a rendered text are whose data, and all data of the conversation.
 
         Returns the other text if following the data gives another one than `text`.
         """
         shape = shape_of(chat)
-        skeleton = self.skeletons.get(shape) if shape else None
+        skeleton = self.skeletons.get((shape, prompt)) if shape else None
         if skeleton is not None:
             leaves = chat.leaves()
             filled, spans = skeleton.fill(leaves)
             if filled == text:
                 return spans, leaves
         messages, tools, origins = chat.traced()
-        traced = self.template.tracing.run(
-            {
-                **self.variables,
-                "messages": messages,
-                "tools": tools,
-                "add_generation_prompt": False,
-            }
-        )
+        traced = self.template.tracing.run(self._given(messages, tools, prompt))
         if traced != text:
             return str.__str__(traced)
         spans = origins.spans(traced)
         if shape:
-            self.skeletons[shape] = learn(text, spans, origins.leaves)
+            self.skeletons[shape, prompt] = learn(text, spans, origins.leaves)
         return spans, origins.leaves
 
 
-def bind(template: ChatTemplate, tokenizer: Tokenizer | None, date: str) -> Renderer:
-    """A template ready to render, with the tokenizer's special tokens and a frozen day."""
+def bind(
+    template: ChatTemplate,
+    tokenizer: Tokenizer | None,
+    date: str,
+    arguments: Mapping[str, Any] | None = None,
+) -> Renderer:
+    """A template ready to render: the tokenizer's special tokens, a frozen day, `arguments`.
+
+    Raises `CurateError` for an argument that the template does not read.
+    """
+    unread = sorted(set(arguments or {}) - template.reads)
+    if unread:
+        raise CurateError(f"template {template.name}: it does not read the argument {unread[0]!r}")
     if tokenizer is None and "eos_token" in template.reads:
         raise CurateError(
             f"template {template.name}: it writes the tokenizer's eos_token; "
             "name a tokenizer with --tokenizer"
         )
     special = tokenizer.special if tokenizer else {}
-    return Renderer(template, {"documents": None, **special, "strftime_now": clock(date)})
+    given = {"documents": None, **special, "strftime_now": clock(date), **(arguments or {})}
+    return Renderer(template, given)
 
 
 def load_template(name: str | None, tokenizer: Tokenizer | None) -> ChatTemplate:

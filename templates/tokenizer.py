@@ -6,11 +6,12 @@ Reads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tok
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,7 +60,8 @@ class Tokenizer:
 
     `backend` adds no special tokens, cuts and pads nothing, and reports offsets untrimmed.
     `special` maps `bos_token`, `eos_token`, ... to their texts, as templates see them.
-    `origin` says where it came from, for the manifest.
+    `origin` says where it came from, for the manifest. `functional` tokens (text and id) are
+    vocabulary also where content spells them; those in `added` the model has no embedding for.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Tokenizer:
     adds_bos: bool
     hash: str
     origin: Mapping[str, str]
+    functional: Mapping[str, int] = field(default_factory=dict)
+    added: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def controls(self) -> dict[str, Control]:
@@ -80,7 +84,8 @@ class Tokenizer:
                 token.content, number, token.lstrip, token.rstrip, token.single_word
             )
             for number, token in sorted(added.items())
-            if token.special or token.content.replace("▁", " ").strip()
+            if token.content not in self.functional
+            and (token.special or token.content.replace("▁", " ").strip())
         }
 
     @cached_property
@@ -134,10 +139,14 @@ class Tokenizer:
         if known is None:
             if len(self._own_cache) > 10_000:  # texts of a template are few; dates may vary
                 self._own_cache.clear()
-            found = (match.span() for match in self._control_pattern.finditer(text))
-            known = tuple(own for span in found if (own := self._own(text, *span)) is not None)
+            known = self.search(text)
             self._own_cache[text] = known
         return known
+
+    def search(self, text: str) -> tuple[Own, ...]:
+        """The control tokens in any text, whoever wrote it."""
+        found = (match.span() for match in self._control_pattern.finditer(text))
+        return tuple(own for span in found if (own := self._own(text, *span)) is not None)
 
     def _own(self, text: str, start: int, stop: int) -> Own | None:
         control = self.controls[text[start:stop]]
@@ -156,11 +165,44 @@ class Tokenizer:
         return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
-def load_tokenizer(name: str) -> Tokenizer:
+def load_tokenizer(name: str, add: Sequence[str] = ()) -> Tokenizer:
     """The tokenizer in a folder, or of a model on the Hugging Face hub (`org/name`).
 
-    Raises `CurateError` if there is no such folder or it holds no readable `tokenizer.json`.
+    `add` are functional tokens: texts that are one token wherever they stand, in content too,
+    and that are trained like words. Those the vocabulary lacks are added to it. Raises
+    `CurateError` if there is no such folder or it holds no readable `tokenizer.json`.
     """
+    found = _load(name)
+    return with_tokens(found, add) if add else found
+
+
+def with_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokenizer:
+    """The tokenizer with functional tokens; `added` says what a model's embeddings must gain."""
+    import tokenizers
+
+    for text in texts:
+        if not text.strip() or text != text.strip():
+            raise CurateError(
+                f"added token {text!r}: expected some text without white space around it"
+            )
+    backend = tokenizers.Tokenizer.from_str(tokenizer.backend.to_str())
+    before = backend.get_vocab_size(with_added_tokens=True)
+    backend.add_tokens([tokenizers.AddedToken(text, normalized=False) for text in texts])
+    ids = {text: backend.token_to_id(text) for text in dict.fromkeys(texts)}
+    functional = {text: number for text, number in ids.items() if number is not None}
+    added = {text: number for text, number in functional.items() if number >= before}
+    digest = hashlib.sha256(f"{tokenizer.hash}{json.dumps(functional)}".encode())
+    return dataclasses.replace(
+        tokenizer,
+        backend=backend,
+        hash=digest.hexdigest(),
+        functional=functional,
+        added=added,
+    )
+
+
+def _load(name: str) -> Tokenizer:
+    """A tokenizer as its folder has it."""
     folder = Path(name).expanduser()
     if folder.name == "tokenizer.json" and folder.is_file():
         folder = folder.parent

@@ -11,7 +11,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from curate.schema import RECORDS, content_id
-from templates.render import Rendered, RenderOptions, render
+from templates.options import RenderOptions
+from templates.render import Rendered, render
 from templates.template import ChatTemplate
 from templates.tokenizer import Tokenizer, make_tokenizer
 

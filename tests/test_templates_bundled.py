@@ -206,7 +206,14 @@ def test_tools_that_move_with_the_conversation_are_a_rewritten_history(test_data
     sample = json.loads((folder / "sample.json").read_text())
     messages = [_as_record(message) for message in sample["messages"]]
     tokenizer = real(test_data, "tokenizers/mistral-v3")
-    done = rendered(bundled("mistral"), tokenizer, messages, messages[:4], tools=sample["tools"])
+    done = rendered(
+        bundled("mistral"),
+        tokenizer,
+        messages,
+        messages[:4],
+        tools=sample["tools"],
+        history="error",
+    )
     assert refusal(done)[0] == "I2" and "[|AVAILABLE_TOOLS]" in refusal(done)[1]
     assert [text[:14] for text in trained(done)] == ["[TOOL_CALLS] [", " I've sent the"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curate.schema import CurateError
+from templates.chains import prove
 from templates.checks import (
     CHECKS,
     HistoryRewritten,
@@ -15,7 +16,7 @@ from templates.checks import (
     two_lines,
 )
 from templates.messages import chat
-from templates.regions import prove
+from templates.options import RenderOptions
 from templates.stops import find_stops
 from templates.template import bind
 from tests.templates_toys import CHATML, byte_level, refusal, rendered, talk, template, trained
@@ -51,7 +52,13 @@ def test_a_prompt_that_is_no_prefix_of_its_answer_is_refused() -> None:
 
 
 def test_a_rewritten_history_is_refused_with_the_first_differing_place() -> None:
-    done = rendered(THINKING, byte_level(), thinking("a", "one", "b", "two"), thinking("a", "one"))
+    done = rendered(
+        THINKING,
+        byte_level(),
+        thinking("a", "one", "b", "two"),
+        thinking("a", "one"),
+        history="error",
+    )
     check, message = refusal(done)
     assert check == "I2"
     assert (
@@ -68,7 +75,7 @@ def test_a_moving_block_is_a_rewritten_history() -> None:
         "{% set ns = namespace(last=0) %}{% for m in messages if m.role == 'user' %}"
         "{% set ns.last = messages.index(m) %}{% endfor %}"
     ) + CHATML.replace("{{ '", "{{ ('[tools]' if loop.index0 == ns.last else '') + '", 1)
-    done = rendered(source, byte_level(), talk("a", "one", "b", "two"))
+    done = rendered(source, byte_level(), talk("a", "one", "b", "two"), history="error")
     assert refusal(done)[0] == "I2"
 
 
@@ -166,14 +173,18 @@ def test_a_template_that_writes_no_answers_is_refused_as_a_whole() -> None:
         rendered(source, byte_level(), talk("hi", "ok"))
 
 
+STRICT = RenderOptions(history="error")
+
+
 def test_refusals_carry_row_id_turn_and_offset() -> None:
     renderer = bind(template(THINKING), byte_level(), "2024-01-01")
     conversation = chat({"messages": thinking("a", "one", "b", "two"), "tools": None})
     with pytest.raises(HistoryRewritten) as refused:
-        prove(renderer, conversation, find_stops(renderer, byte_level()))
+        prove(renderer, conversation, find_stops(renderer, byte_level()), STRICT)
     text = renderer.text(conversation.messages[:2], None)
     assert (refused.value.turn, refused.value.offset) == (1, text.index("<think>"))
-    done = rendered(THINKING, byte_level(), talk("x", "y"), thinking("a", "one", "b", "two"))
+    turns = thinking("a", "one", "b", "two")
+    done = rendered(THINKING, byte_level(), talk("x", "y"), turns, history="error")
     row = done.refused.row(-1, named=True)
     assert (row["row"], row["turn"], row["check"], len(row["id"])) == (1, 1, "I2", 16)
 

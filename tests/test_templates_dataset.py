@@ -84,6 +84,16 @@ def test_the_manifest_says_what_a_trainer_must_know(tmp_path: Path) -> None:
         "date": "2024-07-26",
         "stops": ["STOP"],
         "boundary": "split",
+        "history": "split",
+        "turns": "all",
+        "roles": ["assistant"],
+        "mask": "auto",
+        "mask_reasoning": False,
+        "completion": "template",
+        "append_eos": False,
+        "control": "text",
+        "overlong": "refuse",
+        "arguments": {},
     }
     assert manifest["refused"] == {"empty": 1, "no_target": 1}
     assert set(manifest["files"]) == set(hashes(tmp_path / "tokens"))

@@ -63,7 +63,7 @@ def test_generation_tags_of_any_spelling_change_nothing(tag: str) -> None:
     source = CHATML.replace("{{ '<|im_start|>'", tag + "{{ '<|im_start|>'").replace(
         r"'<|im_end|>\n' }}", r"'<|im_end|>\n' }}{% endgeneration %}", 1
     )
-    done = rendered(source, byte_level(), talk("hi", "ok"))
+    done = rendered(source, byte_level(), talk("hi", "ok"), mask="operational")
     assert trained(done) == ["ok<|im_end|>"]
 
 

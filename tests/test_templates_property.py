@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from templates.checks import Refusal
 from templates.columns import Row
-from templates.render import RenderOptions, RowRenderer
+from templates.options import RenderOptions
+from templates.render import RowRenderer
 from templates.template import TEMPLATES, load_template
 from tests.templates_toys import byte_level, metaspace, prepending, records, template
 

@@ -142,7 +142,7 @@ def test_chat_templates_come_from_config_and_files_win(tmp_path: Path) -> None:
 def test_a_tokenizer_without_a_chat_template_names_the_bundled_ones() -> None:
     with pytest.raises(CurateError, match=r"has no chat template.*chatml"):
         load_template("tokenizer", metaspace())
-    with pytest.raises(CurateError, match="name one with --template"):
+    with pytest.raises(CurateError, match="name one with --tokenizer"):
         load_template(None, None)
 
 

@@ -8,7 +8,8 @@ import tokenizers
 from curate.schema import CurateError
 from templates.columns import Row
 from templates.draft import Draft, own_tokens
-from templates.render import RenderOptions, RowRenderer
+from templates.options import RenderOptions
+from templates.render import RowRenderer
 from templates.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import (
     CHATML,
@@ -232,8 +233,8 @@ def test_half_a_surrogate_pair_refuses_its_row_alone() -> None:
     ready = RowRenderer(template(CHATML), byte_level(), RenderOptions())
     bad = records(talk("hi", "ok")).to_dicts()[0]
     bad["messages"][0]["content"] = "\ud83d"
-    proof = ready.proof(bad)
-    drafts = ready.encoder.drafts([proof])  # type: ignore[list-item]
+    proofs = ready.proofs(bad)
+    drafts = ready.encoder.drafts(proofs)  # type: ignore[arg-type]
     outcome = ready.encoder.finish(drafts, ready.encoder.encode(drafts))[0]
     assert outcome.check == "I7"  # type: ignore[union-attr]
 
