@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import trainer
+from curate.schema import CurateError
 from tests.trainer_toys import (
     STOP,
     reversed_pairs,
@@ -257,3 +258,24 @@ def test_a_model_without_a_tokenizer_gives_samples_as_ids(tmp_path: Path, source
     assert sample["prompt"] is None
     assert sample["prompt_ids"] == list(run.samples[0].prompt_ids)
     assert not (run.out / "tokenizer.json").exists()
+
+
+def test_a_dry_run_checks_all_says_how_long_it_takes_and_writes_nothing(
+    sources: dict[str, str], tmp_path: Path
+):
+    said: list[str] = []
+    seconds = trainer.dry_run(configure(sources, tmp_path / "out"), said.append)
+    assert seconds > 0 and not (tmp_path / "out").exists()
+    assert any("tokens/s" in line and "about" in line for line in said)
+    with pytest.raises(CurateError, match="no such"):
+        trainer.dry_run(configure({**sources, "tokens": "nowhere"}, tmp_path / "out"), silent)
+
+
+def test_a_dry_run_sees_the_loss_of_the_first_step(
+    sources: dict[str, str], tmp_path: Path, done: TrainResult
+):
+    said: list[str] = []
+    trainer.dry_run(configure(sources, tmp_path / "out", batch=10**6), said.append)
+    trainer.train(configure(sources, tmp_path / "out", batch=10**6, epochs=1), silent)
+    first = next(line for line in read_metrics(tmp_path / "out") if not line.get("eval"))
+    assert any(f"first step: loss {first['loss']:.4f}" in line for line in said)

@@ -18,6 +18,7 @@ __all__ = [
     "Sample",
     "TrainConfig",
     "TrainResult",
+    "dry_run",
     "presets",
     "train",
 ]
@@ -32,6 +33,24 @@ def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResul
 
     >>> train(TrainConfig(tokens="tokens", model="base", out="tuned"))  # doctest: +SKIP
     """
+    _check_installed()
+    from trainer.loop import run
+
+    return run(config, log)
+
+
+def dry_run(config: TrainConfig, log: Callable[[str], None] = print) -> float:
+    """All that `train` checks before its first step, and an estimate of its seconds.
+
+    Nothing is written. Raises `CurateError` as `train` does.
+    """
+    _check_installed()
+    from trainer.rehearse import rehearse
+
+    return rehearse(config, log)
+
+
+def _check_installed() -> None:
     missing = [
         name for name in ("torch", "transformers", "datasets", "peft") if not find_spec(name)
     ]
@@ -40,6 +59,3 @@ def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResul
             f"training needs {', '.join(missing)}; "
             'install them with: pip install "curate-sft[train]"'
         )
-    from trainer.loop import run
-
-    return run(config, log)
