@@ -67,11 +67,27 @@ class Result:
 
 
 def bound(steps: Sequence[Step]) -> list[Step]:
-    """The steps with the files read that some of them compare with. Raises `CurateError`."""
-    return [
+    """The steps with the files read that some of them compare with.
+
+    Raises `CurateError`, also where two steps would keep what they remember in one place
+    (`remembers_in`, for those that say): the second could not see what the first will add.
+    """
+    ready = [
         Step(step.name, step.action.bind(_read)) if isinstance(step.action, Compares) else step
         for step in steps
     ]
+    taken: dict[str, str] = {}
+    for step in ready:
+        place = getattr(step.action, "remembers_in", None)
+        if place is None:
+            continue
+        if place in taken:
+            raise CurateError(
+                f"steps {taken[place]!r} and {step.name!r} both add to {place}; give each a "
+                "folder of its own"
+            )
+        taken[place] = step.name
+    return ready
 
 
 def _read(paths: Sequence[str]) -> pl.DataFrame:

@@ -141,11 +141,16 @@ def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter |
 
 
 def _found_beside(value: Any, folder: Path) -> Any:
-    """A path, or a list of them, looked up beside the recipe first."""
+    """A path, a list of them, or `file.py:name`, looked up beside the recipe first."""
     if isinstance(value, list):
         return [_found_beside(item, folder) for item in value]
-    if isinstance(value, str) and (folder / value).exists():
+    if not isinstance(value, str):
+        return value
+    if (folder / value).exists():
         return str(folder / value)
+    where, colon, name = value.rpartition(":")
+    if where.endswith(".py") and (folder / where).is_file():
+        return f"{folder / where}{colon}{name}"
     return value
 
 

@@ -39,6 +39,11 @@ class Indexed:
     def __repr__(self) -> str:
         return repr(self.near)
 
+    @property
+    def remembers_in(self) -> str:
+        """The index's folder, whatever way the recipe names it."""
+        return str(self._index.path.resolve())
+
     def __getattr__(self, name: str) -> Any:
         # What it needs, and what the cache goes by, are those of the step it stands for.
         # It is bound already, and `near` is not there yet while a copy is unpickled.

@@ -86,6 +86,19 @@ def test_the_longest_or_the_best_stays_when_asked():
     assert Near().needs == ()
 
 
+def test_a_row_whose_score_is_no_number_is_never_the_best():
+    rows = [(PROMPT, NOTE), (PROMPT, NOTE + " Good night."), NEARLY]
+    nan = float("nan")
+    assert dropped(Near(keep="best"), rows, score=[nan, None, 0.0]) == {0: 2, 1: 2}
+    least = float("-inf")
+    assert dropped(Near(keep="best"), rows, score=[nan, nan, least]) == {0: 2, 1: 2}
+    # Without any number the choice does not depend on the order of the input.
+    (stays,) = {0, 1, 2} - set(dropped(Near(keep="best"), rows, score=[nan, None, nan]))
+    moved = [rows[2], rows[0], rows[1]]
+    (still,) = {0, 1, 2} - set(dropped(Near(keep="best"), moved, score=[nan, nan, nan]))
+    assert moved[still] == rows[stays]
+
+
 def test_field_says_what_is_compared():
     other_note = "Keepers are gone since the lamp was given a motor and a clock in nineteen eighty."
     rows = [(PROMPT, NOTE), (PROMPT, other_note), (OTHER[0], NOTE)]

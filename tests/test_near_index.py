@@ -150,3 +150,13 @@ def test_a_run_binds_its_steps_again_and_still_remembers_what_it_kept(tmp_path):
         result = pipeline.run(rows.drop("prompt", "response"), steps)
         pipeline.remember(steps, result)
         assert int(result.kept.sum()) == height
+
+
+def test_two_steps_on_one_index_are_refused_however_they_name_it(tmp_path):
+    (tmp_path / "same").mkdir()
+    other = Near(field="prompt", index=str(tmp_path / "same" / ".." / "index"))
+    steps = [pipeline.Step("near", step_of(tmp_path)), pipeline.Step("near-2", other)]
+    with pytest.raises(CurateError, match=r"steps 'near' and 'near-2' both add to .*index; give"):
+        pipeline.bound(steps)
+    apart = pipeline.Step("near-2", Near(field="prompt", index=str(tmp_path / "prompts")))
+    assert len(pipeline.bound([steps[0], apart])) == 2

@@ -120,3 +120,13 @@ def test_every_filter_documents_its_settings_and_reasons(name: str) -> None:
     assert kind.__doc__
     assert all(field.metadata.get("help") for field in dataclasses.fields(kind))
     assert all(sentence for sentence in kind.reasons.values())
+
+
+def test_code_that_a_setting_names_is_found_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "encoders.py").write_text("class Mine:\n    encode = print\n", "utf-8")
+    text = "steps:\n  - semantic: {encoder: 'encoders.py:Mine'}\n"
+    semantic: Any = recipe.load(write(tmp_path, text)).steps[0].action
+    assert semantic.encoder == f"{tmp_path / 'encoders.py'}:Mine"
+    # What is not there is left as it is: it may be a name on a hub, or a folder from here.
+    with pytest.raises(CurateError, match=r"other\.py"):
+        recipe.load(write(tmp_path, "steps:\n  - semantic: {encoder: 'other.py:Mine'}\n"))

@@ -139,6 +139,47 @@ def test_twenty_thousand_identical_rows_and_two_thousand_alike_are_quick():
     assert time.process_time() - started < 20
 
 
+def test_hostile_rows_are_measured_and_kept():
+    rows = [
+        ("x" * 5_000_000, ""),
+        ("word " * 100_000, ""),
+        ("\U0001f389" * 50_000, ""),
+        ("", "\n" * 10_000),
+        ("\u5317" * 20_000, ""),
+        ("\x00\x1f\x7f", "\u202e\ufeff"),
+        (" ".join(f"{n:040}" for n in range(120_000)), ""),  # 4.9 MB of different words
+        ("", ""),
+    ]
+    started = time.process_time()
+    for tokenizer in ("ascii", "unicode"):
+        step = Near(similarity="rouge_l", tokenizer=tokenizer)
+        assert judged(step, records(rows))["keep"].all()
+    assert time.process_time() - started < 60
+
+
+@pytest.mark.parametrize("keep", ["first", "longest"])
+def test_running_twice_drops_nothing_more(keep):
+    rows = [(text, "") for text in sentences(300, seed=11)]
+    step = Near(similarity="rouge_l", threshold=0.6, keep=keep)
+    gone = dropped(step, rows)
+    assert len(gone) > 20
+    left = [row for number, row in enumerate(rows) if number not in gone]
+    assert dropped(step, left) == {}
+
+
+@pytest.mark.parametrize("clusters", ["greedy", "connected"])
+def test_permuting_the_rows_permutes_the_verdicts(clusters):
+    # Rows that differ in length or text: which of two equal ones stays is all that order decides.
+    rows = [(text, "") for text in dict.fromkeys(sentences(250, seed=12))]
+    order = random.Random(13).sample(range(len(rows)), len(rows))
+    step = Near(similarity="rouge_l", threshold=0.6, keep="longest", clusters=clusters)
+    there, moved = dropped(step, rows), dropped(step, [rows[number] for number in order])
+    assert len(there) > 20
+    assert {rows[goes]: rows[stays] for goes, stays in there.items()} == {
+        rows[order[goes]]: rows[order[stays]] for goes, stays in moved.items()
+    }
+
+
 def test_by_signatures_too_the_true_similarity_decides(monkeypatch):
     texts = [(f"these are the same ten words for all rows {n % 40} {n}", "") for n in range(80)]
     step = Near(similarity="rouge_l", threshold=0.8)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from curate import sources
+from curate import recipe, sources
 from curate.cli import main
 from curate.sources.convert import REJECTS
-from filters import FILTERS
+from filters.quality import Quality
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 needs_train = pytest.mark.skipif(
@@ -61,8 +61,8 @@ def test_the_recipe_gives_the_expected_funnel(tmp_path: Path) -> None:
 
 
 def funnel_of(out: Path) -> dict[str, Any]:
-    recipe = str(SAMPLE / "recipe.yaml")
-    assert main(["run", str(SAMPLE / "raw"), "--recipe", recipe, "--out", str(out / "run")]) == 0
+    steps = str(SAMPLE / "recipe.yaml")
+    assert main(["run", str(SAMPLE / "raw"), "--recipe", steps, "--out", str(out / "run")]) == 0
     manifest = json.loads((out / "run" / "manifest.json").read_text(encoding="utf-8"))
     lines = (out / "run" / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
     slugs = Counter(json.loads(line)["reason"].split(": ")[0] for line in lines)
@@ -77,13 +77,17 @@ def funnel_of(out: Path) -> dict[str, Any]:
 def test_every_reason_that_the_recipe_can_give_occurs() -> None:
     expected = json.loads((SAMPLE / "expected_funnel.json").read_text(encoding="utf-8"))
     given = {reason for step in expected["steps"] for reason in step["reasons"]}
-    known = {reason for kind in FILTERS.values() for reason in kind.reasons}
-    assert known - given == {
-        "safety_refusal",  # a note: the row stays
-        "short_for_task",  # the recipe does not trim
-        "long_for_task",
-        "over_represented",  # nor match lengths
-        "not_scorable",  # needs a reward model
+    steps = recipe.load(str(SAMPLE / "recipe.yaml")).steps
+    known = {(step.action.name, reason) for step in steps for reason in step.action.reasons}
+    (quality,) = (step.action for step in steps if isinstance(step.action, Quality))
+    notes = {slug for slug in quality.reasons if quality.acts(slug) != "drop"}
+    assert {(name, reason) for name, reason in known if reason not in given} == {
+        *(("quality", slug) for slug in notes),  # the row stays
+        ("near", "already_curated"),  # the recipe names no index of earlier runs
+        ("length", "short_for_task"),  # does not trim
+        ("length", "long_for_task"),
+        ("length", "over_represented"),  # nor match lengths
+        ("reward", "not_scorable"),  # and has no reward model
     }
 
 
