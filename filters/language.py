@@ -8,8 +8,10 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.schema import CurateError, nearest, setting, verdicts
+from curate.schema import CurateError, Findings, nearest, setting, verdicts
 from filters.language_detect import LANGUAGES, detect
+from filters.language_findings import counted
+from filters.language_mixing import mixing
 from filters.language_text import KEPT, words_of
 
 # Tasks whose answer is in another language by request.
@@ -39,11 +41,12 @@ class Language:
         "language_not_allowed": "The text is in a language that is not in `allow`.",
         "language_unsure": "No detector is sure of the language (only with `unsure: drop`).",
         "language_mismatch": "Question and answer are in different languages, unasked.",
+        "language_mixed": "Another script strays into the answer, unasked.",
     }
     per_row: ClassVar[bool] = True
     cached: ClassVar[bool] = True
-    measured_by: ClassVar[tuple[str, ...]] = ("field", "mismatch", "min_letters")
-    version: ClassVar[int] = 1
+    measured_by: ClassVar[tuple[str, ...]] = ("field", "mismatch", "mixing", "min_letters")
+    version: ClassVar[int] = 2
 
     allow: tuple[str, ...] = setting((), "language codes to keep, such as en or zh; none: report")
     min_confidence: float = setting(0.6, "confidence from 0 to 1 below which a language is unsure")
@@ -53,6 +56,11 @@ class Language:
     mismatch: Literal["off", "report", "drop"] = setting(
         "off",
         "what to do when question and answer are in different languages",
+        choices=("off", "report", "drop"),
+    )
+    mixing: Literal["off", "report", "drop"] = setting(
+        "off",
+        "what to do when a script that nobody asked for strays into the answer",
         choices=("off", "report", "drop"),
     )
     unsure: Literal["keep", "drop"] = setting(
@@ -75,7 +83,8 @@ class Language:
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`language`, `confidence`, `letters` of the field; of both sides too with `mismatch`.
 
-        The first words of each side are read; `language` is null where they are too few.
+        The first words of each side are read; `language` is null where they are too few. With
+        `mixing`, what strays into the answer.
         """
         asked = text_of_users(pl.col("messages"))
         words = records.select(
@@ -83,13 +92,16 @@ class Language:
             response=words_of(pl.col("response"), KEPT["response"]),
         ).with_columns(both=pl.concat_str("prompt", "response", separator=" "))
         measures = detect(words[self.field], self.min_letters)
-        if self.mismatch == "off":
-            return measures
-        for side in _SIDES:
-            found = detect(words[side], self.min_letters).drop("letters")
-            measures = measures.hstack(found.select(pl.all().name.prefix(f"{side}_")))
-        about = records.select(asked.str.contains(_ABOUT_LANGUAGE).alias("about_language"))
-        return measures.hstack(about)
+        if self.mismatch != "off":
+            for side in _SIDES:
+                found = detect(words[side], self.min_letters).drop("letters")
+                measures = measures.hstack(found.select(pl.all().name.prefix(f"{side}_")))
+        if self.mixing != "off":
+            measures = measures.with_columns(mixing=mixing(records, asked))
+        if (self.mismatch, self.mixing) != ("off", "off"):
+            about = asked.str.contains(_ABOUT_LANGUAGE).alias("about_language")
+            measures = measures.hstack(records.select(about))
+        return measures
 
     def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Drop other languages, then what is unsure or mismatched if so set; score = confidence."""
@@ -97,7 +109,10 @@ class Language:
         sure = language.is_not_null() & (confidence >= self.min_confidence)
         unsure = language.is_not_null() & ~sure
         foreign = sure & ~language.is_in(self.allow) if self.allow else pl.lit(False)
-        mixed = self._mismatched() if self.mismatch != "off" else pl.lit(False)
+        differ = self._mismatched() if self.mismatch != "off" else pl.lit(False)
+        stray = pl.lit(None, dtype=pl.String)
+        if self.mixing != "off":
+            stray = pl.when(~pl.col("about_language")).then("mixing")
         found = pl.format("{} {}", language, confidence.round(2))
         sides = (
             pl.format("question {}, answer {}", "prompt_language", "response_language")
@@ -109,12 +124,16 @@ class Language:
             .then(pl.lit("language_not_allowed"))
             .when(unsure & (self.unsure == "drop"))
             .then(pl.lit("language_unsure"))
-            .when(mixed & (self.mismatch == "drop"))
-            .then(pl.lit("language_mismatch")),
+            .when(differ & (self.mismatch == "drop"))
+            .then(pl.lit("language_mismatch"))
+            .when(stray.is_not_null() & (self.mixing == "drop"))
+            .then(pl.lit("language_mixed")),
             evidence=pl.when(foreign)
             .then(found)
-            .when(mixed)
+            .when(differ)
             .then(sides)
+            .when(stray.is_not_null())
+            .then(stray)
             .when(language.is_null())
             .then(pl.format("abstained: {} letters", "letters"))
             .when(unsure)
@@ -123,6 +142,10 @@ class Language:
         )
         keep = judged["reason"].is_null()
         return verdicts(keep, judged["reason"], judged["score"], evidence=judged["evidence"])
+
+    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+        """How many rows are in which language, of those seen and of those kept."""
+        return counted(measures, judged, self.min_confidence)
 
     def _mismatched(self) -> pl.Expr:
         """Both sides are sure, of different languages, and the question does not speak of any."""

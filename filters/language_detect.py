@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.schema import CurateError
+from filters.language_second import second_opinion
 from filters.language_text import by_script
 
 UNSURE = 0.6  # below this confidence a second opinion is asked for
 HOPELESS = 0.2  # below this one not even a certain second opinion makes it sure
+BRIEF = 40  # letters; on shorter texts the fast model is often wrong up to UNSURE_BRIEF
+UNSURE_BRIEF = 0.8
+_CANDIDATES = 5  # languages of the fast model that a second opinion can speak for
 _SECOND_SAMPLE = 100  # characters; langdetect takes milliseconds a text
-_TRIALS = 2  # random starts of langdetect; its own default of 7 takes three times as long
 
 # The codes of the fast model (ISO 639-1 where there is one) after folding.
 _CODES = """
@@ -56,7 +58,9 @@ def detect(words: pl.Series, min_letters: int) -> pl.DataFrame:
     )
     asked = (enough & found["language"].is_null()).arg_true()
     # One text a call: the model has no batch form that returns confidences.
-    opinions = [_opinion(text) for text in words.gather(asked)]
+    letters = found["letters"].gather(asked)
+    pairs = zip(words.gather(asked), letters, strict=True)
+    opinions = [_opinion(text, size) for text, size in pairs]
     names = pl.Series([name for name, _ in opinions], dtype=pl.String)
     sure = pl.Series([confidence for _, confidence in opinions], dtype=pl.Float64)
     return pl.DataFrame(
@@ -68,26 +72,31 @@ def detect(words: pl.Series, min_letters: int) -> pl.DataFrame:
     )
 
 
-def _opinion(text: str) -> tuple[str, float]:
+def _opinion(text: str, letters: int) -> tuple[str, float]:
     """Language and confidence of one text without line breaks.
 
-    An agreeing second opinion raises the confidence to the mean of both; one that disagrees
-    changes nothing, so the text stays unsure.
+    Where the fast model wavers both detectors have one vote: a language's confidence is the mean
+    of what they give it. So nothing that only one of them thinks of can be sure.
     """
     if text.isupper():  # capitals throughout make the model think of other languages
         text = text.lower()
     confidence, label = _fast()(text + "\n", 1, 0.0, "strict")[0]
     language = _fold(label.removeprefix("__label__"))
     confidence = min(float(confidence), 1.0)
-    if confidence >= UNSURE:
+    if confidence >= (UNSURE_BRIEF if letters < BRIEF else UNSURE):
         return language, confidence
     if _speaks(text, language):
         return language, (confidence + 1.0) / 2
-    if confidence >= HOPELESS:
-        second, certainty = _second()(text[:_SECOND_SAMPLE])
-        if second == language:
-            return language, (confidence + certainty) / 2
-    return language, confidence
+    if confidence < HOPELESS:
+        return language, confidence
+    name, certainty = second_opinion()(text[:_SECOND_SAMPLE])
+    second = _fold(name)
+    votes = {second: certainty / 2}
+    for given, name in _fast()(text + "\n", _CANDIDATES, 0.0, "strict"):
+        folded = _fold(name.removeprefix("__label__"))
+        votes[folded] = votes.get(folded, 0.0) + min(float(given), 1.0) / 2
+    best = max(votes, key=lambda code: (votes[code], code == language, code))
+    return best, votes[best]
 
 
 def _speaks(text: str, language: str) -> bool:
@@ -126,28 +135,3 @@ def _fast() -> Callable[[str, int, float, str], list[tuple[float, str]]]:
     predict: Callable[[str, int, float, str], list[tuple[float, str]]]
     predict = fasttext.load_model(str(model)).f.predict
     return predict
-
-
-@cache
-def _second() -> Callable[[str], tuple[str, float]]:
-    """langdetect with its own seeded factory: the same text gives the same answer at any time."""
-    from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
-    from langdetect.lang_detect_exception import LangDetectException
-
-    factory: Any = DetectorFactory()
-    # Sorted, because the order of languages enters the rounding of their probabilities.
-    profiles = sorted(path for path in Path(PROFILES_DIRECTORY).iterdir() if path.is_file())
-    factory.load_json_profile([path.read_text(encoding="utf-8") for path in profiles])
-    factory.set_seed(0)
-
-    def opinion(text: str) -> tuple[str, float]:
-        detector = factory.create()
-        detector.n_trial = _TRIALS
-        detector.append(text)
-        try:
-            best = detector.get_probabilities()[0]
-        except (LangDetectException, IndexError):  # no known letter group in the text
-            return "", 0.0
-        return _fold(str(best.lang)), float(best.prob)
-
-    return opinion

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 # Long texts repeat their language; the first part of each side is enough to tell it.
-SAMPLE = 1000  # characters read of a text
+LETTERS_READ = 1000  # characters read of a text
 KEPT = {"prompt": 80, "response": 120}  # characters of its words that are judged
 
 _FENCED = r"(?s)```.*?(?:```|\z)|~~~.*?(?:~~~|\z)|`[^`\n]+`"
@@ -27,10 +27,12 @@ _LINK_OR_FORMULA = (
 )
 # Letters and the marks on them; the apostrophe belongs to words (l'eau, don't).
 _NO_LETTERS = r"[^\p{L}\p{M}'’]+"
-# What is left of "3x + 4xy = b"; the vowels are words in several languages.
-_VARIABLE = r"(?-u:\b)[b-df-hj-np-tv-zB-DF-HJ-NP-TV-Z](?-u:\b)"
+# What is left of "3x + 4xy = b"; the vowels are words in several languages. Between spaces, not
+# at word borders: those of ASCII would cut the d off "día", those of Unicode are slow.
+_CONSONANT = "[b-df-hj-np-tv-zB-DF-HJ-NP-TV-Z]"
+_VARIABLES = rf"(?:^| ){_CONSONANT}(?: {_CONSONANT})*(?: |$)"
 
-_NOT_LATIN = r"[^\p{Latin}\p{Common}\p{Inherited}]"
+NOT_LATIN = r"[^\p{Latin}\p{Common}\p{Inherited}]"
 # Scripts that one language uses, or nearly so. Han is Chinese unless kana stands beside it.
 SCRIPTS = {
     "zh": r"\p{Han}",
@@ -59,9 +61,14 @@ CLEAR = 0.7  # share of a script from which it settles the language
 
 def words_of(text: pl.Expr, kept: int) -> pl.Expr:
     """The words of a text, without what is no language: at most `kept` characters."""
-    words = text.str.head(SAMPLE).str.replace_all(_FENCED, " ").str.replace_all(_CODE_LINE, " ")
-    words = words.str.replace_all(_LINK_OR_FORMULA, " ").str.replace_all(_NO_LETTERS, " ")
-    return words.str.replace_all(_VARIABLE, "").str.strip_chars(" '’").str.head(kept)
+    words = prose_of(text.str.head(LETTERS_READ)).str.replace_all(_NO_LETTERS, " ")
+    return words.str.replace_all(_VARIABLES, " ").str.strip_chars(" '’").str.head(kept)
+
+
+def prose_of(text: pl.Expr) -> pl.Expr:
+    """A text without code, links and formulas."""
+    text = text.str.replace_all(_FENCED, " ").str.replace_all(_CODE_LINE, " ")
+    return text.str.replace_all(_LINK_OR_FORMULA, " ")
 
 
 def by_script(words: pl.Series) -> pl.DataFrame:
@@ -74,7 +81,7 @@ def by_script(words: pl.Series) -> pl.DataFrame:
     frame = pl.DataFrame({"words": words, "letters": letters.cast(pl.Float64)}).with_row_index(
         "place"
     )
-    foreign = frame.filter(pl.col("words").str.contains(_NOT_LATIN))
+    foreign = frame.filter(pl.col("words").str.contains(NOT_LATIN))
     foreign = (
         foreign.with_columns(
             pl.col("words").str.count_matches(pattern).cast(pl.Float64).alias(language)

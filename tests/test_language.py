@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,8 @@ import pytest
 
 from curate.schema import VERDICTS, CurateError
 from filters.language import Language
+from filters.language_second import second_opinion
+from filters.language_text import words_of
 
 SHORT = {
     "en": ["What is the capital of France?", "Good morning, how are you today?"],
@@ -90,6 +93,87 @@ def test_words_around_code_are_judged_without_the_code(conversation: Any) -> Non
     code = "```python\nfor value in values: add(value)\n```"
     text = "Diese Funktion berechnet die Summe aller Zahlen.\n" + code
     assert answers(conversation, text)["language"].item() == "de"
+
+
+@pytest.mark.parametrize(
+    "text", ["A pig lives in a muddy sty", "Kick the bucket To die", "Calculate plus"]
+)
+def test_a_brief_text_in_a_wrong_language_is_never_sure(conversation: Any, text: str) -> None:
+    found = answers(conversation, text)
+    sure = found["confidence"].item() >= 0.6
+    assert found["language"].item() == "en" or not sure
+    judged = Language(allow=("en",)).judge(found)
+    assert judged["keep"].item()
+
+
+def test_letters_with_accents_do_not_end_a_word(conversation: Any) -> None:
+    rows = conversation(("", "Los siete días de la semana été très b x"))
+    words = rows.select(words_of(pl.col("response"), 100)).item()
+    assert words == "Los siete días de la semana été très"
+
+
+def test_the_second_opinion_is_what_langdetect_says() -> None:
+    from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
+
+    factory = DetectorFactory()
+    profiles = sorted(path for path in Path(PROFILES_DIRECTORY).iterdir() if path.is_file())
+    factory.load_json_profile([path.read_text(encoding="utf-8") for path in profiles])
+    factory.set_seed(0)
+    for text in ("Name three fruits", "A pig lives in a muddy sty", "Nombra tres frutas"):
+        detector = factory.create()
+        detector.n_trial = 2
+        detector.append(text)
+        best = detector.get_probabilities()[0]
+        assert second_opinion()(text) == (best.lang, best.prob)
+    assert second_opinion()("42") == ("", 0.0)
+
+
+def mixed(conversation: Any, *rows: tuple[str, str]) -> list[str | None]:
+    step = Language(mixing="drop")
+    judged = step.judge(step.measure(conversation(*rows)))
+    assert [slug in (None, "language_mixed") for slug in judged["reason"]]
+    evidence: list[str | None] = judged["evidence"].to_list()
+    return [said if slug else None for said, slug in zip(evidence, judged["reason"], strict=True)]
+
+
+def test_a_script_that_nobody_asked_for_strays_into_an_answer(conversation: Any) -> None:
+    assert mixed(
+        conversation,
+        ("Why is the sky blue?", "Because air scatters 蓝色 light more than red light does."),
+        ("Name a payment service.", "Many people use pаypal for that every day."),
+        ("What is 蓝色?", "The colour 蓝色 is that of the sky on a day without clouds."),
+        ("Translate sky to Chinese.", "The word that you are looking for is 天空."),
+        ("What is the angle?", "The angle α is larger than the angle β in this triangle."),
+        ("Что такое USB?", "USB и Wi-Fi нужны для того, чтобы соединять устройства."),
+        ("法国的首都是哪里？", "法国的首都是 Paris，也就是巴黎，它在塞纳河边。"),
+        ("How do I print it?", "Run this:\n```python\nprint('天空')\n```\nand then look at it."),
+    ) == [
+        "Chinese or Japanese in the answer: 蓝色",
+        "one word of two alphabets: pаypal",
+        *[None] * 6,
+    ]
+
+
+def test_mixing_is_only_noted_when_it_is_to_be_reported(conversation: Any) -> None:
+    step = Language(mixing="report")
+    rows = conversation(("Why is the sky blue?", "Because air scatters 蓝色 light, they say."))
+    judged = step.judge(step.measure(rows))
+    assert judged["keep"].item()
+    assert judged["evidence"].item() == "Chinese or Japanese in the answer: 蓝色"
+
+
+def test_every_language_is_counted_with_what_was_kept_of_it(conversation: Any) -> None:
+    rows = conversation(*((text, text) for text in LONG.values()), ("Hi", "42"))
+    step = Language(allow=("en", "de"))
+    measures = step.measure(rows)
+    found = step.findings(measures, step.judge(measures))
+    assert found.numbers["languages"]["en"] == {"rows": 1, "kept": 1}
+    assert found.numbers["languages"]["zh"] == {"rows": 1, "kept": 0}
+    assert found.numbers["abstained"] == {"rows": 1, "kept": 1}
+    assert found.sentences == (
+        "12.5 % de, 12.5 % en, 12.5 % es, 12.5 % fr, 12.5 % ja, 25.0 % in 2 other languages,"
+        " 12.5 % too little text to tell",
+    )
 
 
 def test_capitals_do_not_change_the_language(conversation: Any) -> None:
@@ -186,8 +270,11 @@ def test_threads_give_the_same_second_opinions(conversation: Any) -> None:
 
 
 def test_no_rows_give_no_verdicts(conversation: Any) -> None:
-    for kind in (Language(), Language(mismatch="drop")):
-        assert kind.judge(kind.measure(conversation())).schema == VERDICTS
+    for kind in (Language(), Language(mismatch="drop"), Language(mixing="drop")):
+        measures = kind.measure(conversation())
+        judged = kind.judge(measures)
+        assert judged.schema == VERDICTS
+        assert kind.findings(measures, judged).sentences == ("no rows to tell the language of",)
 
 
 def test_an_unknown_language_code_is_an_error_that_names_a_known_one() -> None:
