@@ -69,9 +69,13 @@ class Cutting:
         self.pieces = self._cut()
 
     def texts(self) -> list[tuple[Kind, str]]:
-        """The pieces that will be encoded."""
-        plain = (piece for piece in self.pieces if piece.id is None)
-        return [(piece.kind, self.text[piece.start : piece.stop]) for piece in plain]
+        """The pieces that will be encoded, and what proves the boundaries inside them."""
+        found = []
+        for piece in self.pieces:
+            inside = (place for place in self.boundaries if piece.start < place < piece.stop)
+            for stop in [piece.stop, *inside] if piece.id is None else []:
+                found.append((piece.kind, self.text[piece.start : stop]))
+        return found
 
     def settle(self, known: PieceIds) -> list[int]:
         """Cut until no token lies across a boundary; the ids of the text."""

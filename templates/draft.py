@@ -50,6 +50,11 @@ class Draft:
         self.spans: list[tuple[int, int]] | None = None  # where the ids can be taken as they are
         self.crossed: list[int] = []  # boundaries that lie inside a token
         self.cutting: Cutting | None = None  # how the text is cut where they cannot
+        self.known_cuts = False  # a stop is known to merge with the text after it
+
+    def cut_at(self, places: list[int], escaped: bool) -> None:
+        """Encode in pieces from the start: the ids of the whole text would not be used."""
+        self.crossed, self.escaped, self.known_cuts = places, escaped, bool(places)
 
     def take(
         self, encoding: Encoding, ids: list[int], places: list[int], overlap_free: bool
@@ -59,7 +64,7 @@ class Draft:
         `places` are the control tokens among the ids. They must be the template's own: the same
         ids in the same order, and, unless no two control tokens can overlap, at the same places.
         """
-        if self.raw is None:
+        if self.raw is None or self.known_cuts:
             return
         self.encoding, self.ids, self.places = encoding, ids, places
         self.escaped = [ids[place] for place in places] != [token.id for token in self.own]
@@ -90,7 +95,7 @@ class Draft:
 
     def place(self, tails: Mapping[Tail, list[int]]) -> None:
         """Find the trained tokens of each region, or the boundaries that lie inside a token."""
-        if self.raw is None or self.escaped:
+        if self.raw is None or self.escaped or self.known_cuts:
             return
         ends = dict(zip((token.stop for token in self.own), self.places, strict=True))
         spans: list[tuple[int, int]] = []

@@ -68,16 +68,47 @@ class Encoder:
         self.boundary: Boundary = boundary
         self._tails: dict[Tail, list[int]] = {}
         self._pieces = PieceIds(tokenizer.pieces)
+        self._joining: dict[tuple[str, str], bool] = {}
 
     def drafts(self, proofs: Sequence[Proof]) -> list[Draft]:
         return [self._draft(proof) for proof in proofs]
 
     def _draft(self, proof: Proof) -> Draft:
-        return Draft(proof, own_tokens(proof, self.tokenizer, self.control == "allow"))
+        draft = Draft(proof, own_tokens(proof, self.tokenizer, self.control == "allow"))
+        merging = self._merging(proof) if self.boundary != "error" else []
+        if merging:
+            spelled = len(self.tokenizer.search(proof.text)) > len(draft.own)
+            draft.cut_at(merging, spelled)
+        return draft
+
+    def _merging(self, proof: Proof) -> list[int]:
+        """Ends of regions where a stop of plain text is one token with the words after it.
+
+        Told by the stop and those words alone, so that the same row has the same cuts in any
+        company; other crossings show when the whole text is encoded.
+        """
+        places = []
+        for region in proof.regions:
+            if region.stop is None or region.stop.id is not None:
+                continue
+            data = (span.start for span in proof.spans if span.start >= region.end)
+            after = proof.text[region.end : min(next(data, len(proof.text)), region.end + 16)]
+            if after and self._joins(region.stop.text, after):
+                places.append(region.end)
+        return places
+
+    def _joins(self, stop: str, after: str) -> bool:
+        known = self._joining.get((stop, after))
+        if known is None:
+            offsets = self.tokenizer.pieces.front("cut").encode(stop + after).offsets
+            known = any(low < len(stop) < high for low, high in offsets)
+            self._joining[stop, after] = known
+        return known
 
     def encode(self, drafts: Sequence[Draft]) -> list[Encoding]:
         """The whole texts encoded, unreadable ones as nothing; safe in a thread of its own."""
-        texts = [draft.proof.text if draft.raw is not None else "" for draft in drafts]
+        unread = (draft.raw is None or draft.known_cuts for draft in drafts)
+        texts = ["" if no else draft.proof.text for no, draft in zip(unread, drafts, strict=True)]
         return self.tokenizer.backend.encode_batch(texts, add_special_tokens=False)
 
     def finish(
