@@ -1,8 +1,10 @@
-"""How often each quality reason is right, by rows that a person has read, and what it costs.
+"""How often each quality reason is right, by rows that were read whole, and what it costs.
 
-`--read REASON` prints the rows of a reason for reading, `--sample` 200 random rows; the judgements
-stand in `quality_read.json` (record id, reason, right or wrong; no text). Without either it prints
-the precision of each reason by those judgements, then the seconds of CPU over `--rows` rows.
+`--read REASON` prints rows of a reason for reading, `--sample` 200 random rows, both in full. The
+judgements stand in `quality_read.json`: per dump and reason the ids of records that were judged
+right and wrong, and per kind those of the 200 that are bad though no rule that acts says so; no
+text. Without either option it prints the table of those judgements by today's rules, what fired
+in the 200 rows, and the seconds of CPU over `--rows` rows.
 """
 
 from __future__ import annotations
@@ -28,12 +30,36 @@ sys.path.insert(0, str(HERE))
 
 DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data"))
 JUDGED = HERE / "quality_read.json"
-FILE = "alpaca_random_9k.json"
+FILE = "raw/alpaca_random_9k.json"
 SAMPLE, AT_MOST, SEED = 200, 25, 0
+CALCULATIONS = r"<<[^>]*>>"  # GSM8K's test set repeats each sum in these
+
+
+def records_of(name: str) -> pl.DataFrame:
+    """The records of a dump; `NAME#rejected` are its other answers, `NAME#plain` has plain sums."""
+    path, _, view = name.partition("#")
+    records = read([str(DATA / path)]).records
+    if not view:
+        return with_text(records)
+    lines = []
+    for messages, rejected in records.select("messages", "rejected").iter_rows():
+        talk = [{"role": one["role"], "content": one["content"]} for one in messages]
+        if view == "rejected" and not rejected:
+            continue
+        if view == "rejected":
+            talk[-1] = {"role": "assistant", "content": rejected[-1]["content"]}
+        lines.append(json.dumps({"messages": talk}))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "rows.jsonl"
+        text = "\n".join(lines)
+        if view == "plain":
+            text = pl.Series([text]).str.replace_all(CALCULATIONS, "")[0]
+        copy.write_text(text, "utf-8")
+        return with_text(read([str(copy)]).records)
 
 
 def fired(records: pl.DataFrame) -> pl.DataFrame:
-    """`index`, `reason`, `evidence` of everything that fires, with the default limits."""
+    """`id`, `index`, `reason`, `evidence` of everything that fires, with the default limits."""
     step = Quality()
     measures = step.measure(records)
     share, words = pl.col("repetition_share"), pl.col("prompt_words")
@@ -44,18 +70,22 @@ def fired(records: pl.DataFrame) -> pl.DataFrame:
         ),
     )
     return (
-        measures.select(list(REASONS))
+        measures.select(records["id"], *REASONS)
         .with_row_index("index")
-        .unpivot(index="index", variable_name="reason", value_name="evidence")
+        .unpivot(index=["index", "id"], variable_name="reason", value_name="evidence")
         .drop_nulls("evidence")
     )
 
 
+def sample(height: int) -> list[int]:
+    """The places of the rows that were read without regard to what fires."""
+    return sorted(random.Random(SEED).sample(range(height), SAMPLE))
+
+
 def show(records: pl.DataFrame, index: int, note: str) -> None:
-    """One record, short enough to read many."""
+    """One record in full."""
     row = records.row(index, named=True)
-    texts = [row[side][:400].replace("\n", " / ") for side in ("prompt", "response")]
-    print(f"{row['id']}  {note}\n  ask: {texts[0]}\n  say: {texts[1]}")
+    print(f"\n{row['id']}  {note}\nASK: {row['prompt']}\nSAY: {row['response']}")
 
 
 def to_read(records: pl.DataFrame, reason: str) -> list[tuple[int, str]]:
@@ -68,17 +98,53 @@ def to_read(records: pl.DataFrame, reason: str) -> list[tuple[int, str]]:
 
 
 def precision() -> None:
-    """Print how many of the rows that were read fired rightly, by reason and file."""
-    for name, reasons in json.loads(JUDGED.read_text("utf-8")).items():
-        records = with_text(read([str(DATA / "raw" / name)]).records)
-        found = fired(records).join(records["id"].to_frame().with_row_index("index"), on="index")
-        print(f"\n{name}, {records.height:,} rows\nreason                 fires  read  right")
-        for reason, read_ids in reasons.items():
-            ids = set(found.filter(pl.col("reason") == reason)["id"])
-            still = [right for id_, right in read_ids.items() if id_ in ids]
-            total = found.filter(pl.col("reason") == reason).height
-            share = f"{sum(still) / len(still):.2f}" if still else "-"
-            print(f"{reason:22} {total:5} {len(still):5}  {share}")
+    """Print the table of the page: what fires in the dumps read, and how it was judged."""
+    judged = json.loads(JUDGED.read_text("utf-8"))
+    lines: dict[str, list[int]] = {}
+    for name, reasons in judged["judged"].items():
+        records = records_of(name)
+        found = fired(records)
+        if name == judged["sample"]["file"]:
+            _sample(records, found, reasons, judged["sample"]["missed"])
+        for reason, verdicts in reasons.items():
+            hits = found.filter(pl.col("reason") == reason)["id"]
+            ids = set(hits)
+            right, wrong = (verdicts["right"], verdicts["wrong"])
+            counts = [
+                len(hits),
+                sum(id_ in ids for id_ in right),
+                sum(id_ in ids for id_ in wrong),
+                sum(id_ not in ids for id_ in right),
+                sum(id_ not in ids for id_ in wrong),
+            ]
+            line = lines.setdefault(reason, [0] * 6)
+            lines[reason] = [a + b for a, b in zip(line, [1, *counts], strict=True)]
+    print(
+        "\n| reason | dumps | fires | right | by default | no longer fires |\n" + "|---" * 6 + "|"
+    )
+    for reason in REASONS:
+        if reason in lines:
+            dumps, fires, right, wrong, lost, exempt = lines[reason]
+            read = f"{right} of {right + wrong}"
+            gone = f"{exempt} wrong, {lost} right" if exempt or lost else ""
+            acts = Quality().acts(reason)
+            print(f"| {reason} | {dumps} | {fires} | {read} | {acts} | {gone} |")
+
+
+def _sample(
+    records: pl.DataFrame,
+    found: pl.DataFrame,
+    judged: dict[str, dict[str, list[str]]],
+    missed: dict[str, list[str]],
+) -> None:
+    ids = records["id"].gather(sample(records.height)).to_list()
+    inside = found.filter(pl.col("id").is_in(ids))
+    print(f"{len(ids)} rows of {FILE}:")
+    for reason, count in inside.group_by("reason").len().sort("reason").iter_rows():
+        right = sum(id_ in ids for id_ in judged[reason]["right"])
+        print(f"  {reason} fires on {count}, {right} of them rightly")
+    for kind, rows in missed.items():
+        print(f"  missed, {kind}: {sum(id_ in ids for id_ in rows)}")
 
 
 def cost(rows: int) -> None:
@@ -100,16 +166,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--read", choices=list(REASONS), help="print rows of this reason")
     parser.add_argument("--sample", action="store_true", help="print random rows")
-    parser.add_argument("--file", default=FILE)
+    parser.add_argument("--file", default=FILE, help="a dump, as quality_read.json names it")
     parser.add_argument("--rows", type=int, default=100_000)
     options = parser.parse_args()
     if options.read or options.sample:
-        records = with_text(read([str(DATA / "raw" / options.file)]).records)
+        records = records_of(options.file)
         if options.read:
             for index, evidence in to_read(records, options.read):
                 show(records, index, evidence)
         else:
-            for index in sorted(random.Random(SEED).sample(range(records.height), SAMPLE)):
+            for index in sample(records.height):
                 show(records, index, "")
         return
     precision()
