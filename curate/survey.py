@@ -41,11 +41,16 @@ PROBLEMS = {
 }
 
 
-def survey(dump: Dump, measures: Mapping[str, pl.DataFrame] | None = None) -> dict[str, Any]:
+def survey(
+    dump: Dump,
+    measures: Mapping[str, pl.DataFrame] | None = None,
+    length: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Everything `curate inspect` shows, as plain JSON types.
 
     `measures` are filters' measures of (a sample of) the records, by the filter's name; their
-    numbers are given as quantiles, their texts as counts.
+    numbers are given as quantiles, their texts as counts. `length` are the numbers that a
+    `length` step found out.
     """
     records = with_text(dump.records)
     turns = records["messages"].list.len()
@@ -63,6 +68,7 @@ def survey(dump: Dump, measures: Mapping[str, pl.DataFrame] | None = None) -> di
         | _quantiles(records["score"].drop_nulls()),
         "prompt_words": _quantiles(_words(records["prompt"])),
         "response_words": _quantiles(_words(records["response"])),
+        "length": _length(length),
         "distinct": records["id"].n_unique(),
         "problems": _problems(records),
         "rejects": [
@@ -85,6 +91,18 @@ def sample(records: pl.DataFrame) -> pl.DataFrame:
     """Rows spread evenly over the records: all of them, or `SAMPLE`."""
     step = max(1, -(-records.height // SAMPLE))
     return records.gather_every(step)
+
+
+def _length(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The diagnosis of the lengths: verdict, reasons, every number, and the kinds of request."""
+    if found is None:
+        return None
+    names = ("group", "rows", "concentration", "spread")
+    groups = [
+        {name: group[name] for name in names} | {"quantiles": group["before"]}
+        for group in found["groups"]
+    ]
+    return {**found["before"], "groups": groups}
 
 
 def _summary(values: pl.Series) -> dict[str, Any]:
@@ -165,6 +183,9 @@ def _facts(found: dict[str, Any]) -> list[str]:
             f"scores: on {found['scores']['rows']:,} rows, median {found['scores']['50%']:g}"
         )
     lines += _measured(found["measures"])
+    if found["length"]:
+        said = " ".join(found["length"]["sentences"])
+        lines.append(f"response length: {found['length']['verdict']}. {said}")
     lines += [
         f"problem: {problem['about']} ({problem['rows']:,} rows, first {problem['first']})"
         for problem in found["problems"].values()

@@ -57,19 +57,25 @@ def inspect(arguments: argparse.Namespace) -> None:
     """`curate inspect`: see its help."""
     import json
 
-    from curate import recipe, survey
+    from curate import pipeline, recipe, survey
     from curate.schema import with_text
 
     dump = _read(arguments)
-    looked_at = with_text(survey.sample(dump.records))
+    sample = survey.sample(dump.records)
     wanted: dict[str, dict[str, Any]] = {"language": {}}
+    unit: dict[str, Any] = {}
     if arguments.tokenizer:
-        wanted["length"] = {"unit": "tokens", "tokenizer": arguments.tokenizer}
+        unit = {"unit": "tokens", "tokenizer": arguments.tokenizer}
+        wanted["length"] = unit
+    looked_at = with_text(sample)
     measures = {
         name: recipe.filter_called(name, settings).measure(looked_at)
         for name, settings in wanted.items()
     }
-    found = survey.survey(dump, measures)
+    # Words of all records are counted in no time; tokens are not.
+    length = pipeline.Step("length", recipe.filter_called("length", {"action": "report", **unit}))
+    lengths = pipeline.run(sample if unit else dump.records, [length]).steps[0].numbers
+    found = survey.survey(dump, measures, lengths)
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:

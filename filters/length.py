@@ -15,8 +15,9 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.schema import CurateError, setting
+from curate.schema import CurateError, Findings, setting
 from filters import length_actions as actions
+from filters.length_findings import findings
 from filters.length_reference import read_reference, reference_file
 from filters.length_tasks import tasks
 from filters.length_units import file_state, finished, lengths, load_tokenizer, tokenizer_file
@@ -147,14 +148,16 @@ class Length:
         if self.action == "cap":
             by = self.by or "record.score"
             return actions.keep_under_cap(measures, self.unit, self.tau, by, self.keep_each)
-        return actions.keep_matching(
-            measures,
-            self.unit,
-            self._target(),
-            self.tolerance,
-            self.by,
-            self.keep_each,
-            self.seed,
+        return actions.keep_matching(measures, self.unit, self._matching(measures), self.tolerance)
+
+    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+        """The diagnosis before and after in sentences and numbers (see `length_findings`)."""
+        target = self._matching(measures) if self.action == "match" and measures.height else None
+        return findings(measures, judged, self.unit, self.seed, target)
+
+    def _matching(self, measures: pl.DataFrame) -> actions.Matching:
+        return actions.matching(
+            measures, self._target(), self.tolerance, self.by, self.keep_each, self.seed
         )
 
     def _target(self) -> pl.DataFrame | tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from filters import length_match, length_stats
 from filters.length_cap import cap
 from filters.length_reference import target_shares
 from filters.length_report import codes_of
-from filters.length_stats import Bools, Ints
+from filters.length_stats import Bools, Floats, Ints
 from filters.length_tasks import pool, task_groups
 from filters.length_trim import trim
 from filters.select_order import best_first, noise_of, places, score_column
@@ -110,15 +111,36 @@ def _impossible(measures: pl.DataFrame, tau: float | None, why: str) -> pl.DataF
     return verdicts(everything, score=measures["length"], evidence=[why] * measures.height)
 
 
-def keep_matching(
+class Matching(NamedTuple):
+    """What `match` aimed at and reached; `laws` (cells, bins), `cells` (n,) one per row."""
+
+    done: length_match.Match
+    laws: Floats
+    cells: Ints
+
+    def law_of(self, rows: Ints) -> Floats:
+        """The target of these rows: the laws of their cells, mixed as the cells are."""
+        weights = np.bincount(self.cells[rows], minlength=len(self.laws)) / max(len(rows), 1)
+        found: Floats = weights @ self.laws
+        return found
+
+    @property
+    def sentence(self) -> str:
+        """Distance to the target before and after, and what the weights are worth."""
+        return (
+            f"KS to the target {self.done.before:.3f} before and {self.done.after:.3f} after,"
+            f" effective sample size {self.done.effective:,.0f} of {len(self.cells):,}"
+        )
+
+
+def matching(
     measures: pl.DataFrame,
-    unit: str,
     target: pl.DataFrame | tuple[int, ...],
     tolerance: float,
     by: str | None,
     least: int,
     seed: int,
-) -> pl.DataFrame:
+) -> Matching:
     """`target` is a reference's `length` and `task`, or lengths at equally spaced probabilities."""
     length = _lengths(measures)
     codes, _ = codes_of(pool([measures["task"]], OWN_KIND))
@@ -130,6 +152,13 @@ def keep_matching(
     scores = score_column(measures, by) if by else np.zeros(len(length))
     rank = places(best_first(measures, scores, noise_of(measures["id"], seed)))
     done = length_match.match(length, rank, cell, law, codes, tolerance, least)
+    return Matching(done, law.laws, cell)
+
+
+def keep_matching(
+    measures: pl.DataFrame, unit: str, found: Matching, tolerance: float
+) -> pl.DataFrame:
+    length, done = _lengths(measures), found.done
     if done.after > tolerance:
         raise CurateError(
             f"length: no selection of these {len(length):,} rows comes within {tolerance:g} of the"
@@ -137,12 +166,10 @@ def keep_matching(
             f" {100 * done.missing:.0f} % of the target has lengths that none of them has); raise"
             " tolerance, lower keep_each, or choose another target"
         )
-    summary = (
-        f"KS to the target {done.before:.3f} before and {done.after:.3f} after,"
-        f" effective sample size {done.effective:,.0f} of {len(length):,}"
-    )
     reasons = ["over_represented"] * len(length)
-    return _dropped(done.keep, reasons, length, lambda row: f"{length[row]} {unit}; {summary}")
+    return _dropped(
+        done.keep, reasons, length, lambda row: f"{length[row]} {unit}; {found.sentence}"
+    )
 
 
 def _lengths(measures: pl.DataFrame) -> Ints:

@@ -1,0 +1,127 @@
+"""What the length step says: the verdict before and after, the shift, the target, impossibility."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate.schema import Findings
+from filters.length import Length
+from tests.judging import measures_of, of_lengths
+
+VARIED = [1, 3, 8, 20, 45, 90, 200, 400, 800, 1600] * 20
+CROWDED = [*VARIED, *[120] * 200]
+
+
+def found(step: Length, measures: pl.DataFrame) -> Findings:
+    return step.findings(measures, step.judge(measures))
+
+
+def test_a_report_is_the_diagnosis_and_moves_nothing() -> None:
+    said = found(Length(action="report"), of_lengths(*CROWDED))
+    assert said.numbers["before"]["verdict"] == "flag"
+    assert said.numbers["after"] is None and said.numbers["shift"] is None
+    assert said.sentences == (
+        "50 % of the responses lie within 10 % of 110 words: a model trained on this stops there"
+        " whatever the task.",
+    )
+
+
+def test_a_cap_says_the_verdict_before_and_after_and_how_far_the_lengths_moved() -> None:
+    said = found(Length(action="cap", tau=0.2), of_lengths(*CROWDED))
+    assert said.numbers["before"]["verdict"] == "flag"
+    assert said.numbers["after"]["verdict"] == "pass"
+    assert said.numbers["after"]["concentration"] <= 0.2
+    assert said.numbers["shift"]["ks"] > 0.1
+    assert said.sentences[0].startswith("before: 50 % of the responses lie within 10 % of")
+    assert said.sentences[1].startswith("after: Lengths are varied")
+    assert said.sentences[2].startswith("250 of 400 rows stay; the median goes from ")
+
+
+def test_a_cap_that_is_impossible_says_why() -> None:
+    said = found(Length(action="cap"), of_lengths(*[200] * 50))
+    assert "cap at tau 0.2 is impossible" in said.sentences[-1]
+    assert said.numbers["impossible"] == said.sentences[-1]
+    assert said.numbers["after"] is None
+
+
+def test_a_match_says_target_distance_and_effective_sample_size() -> None:
+    lengths = [*range(5, 500), *[60] * 500]
+    said = found(Length(action="match", min=5, max=500), of_lengths(*lengths))
+    target = said.numbers["target"]
+    assert target["ks_after"] <= 0.05 < target["ks_before"]
+    assert 0 < target["effective_rows"] < len(lengths)
+    assert target["quantiles"]["0.01"] == 5
+    assert 40 <= target["quantiles"]["0.5"] <= 55  # the middle of 5 to 500 on the log scale
+    assert said.sentences[-1].startswith("KS to the target ")
+    assert "effective sample size" in said.sentences[-1]
+
+
+def test_each_kind_of_request_has_its_rows_lengths_and_target() -> None:
+    tasks = ["name"] * 200 + ["write"] * 200
+    measures = of_lengths(*CROWDED, task=tasks)
+    groups = found(Length(action="cap", tau=0.2), measures).numbers["groups"]
+    by_name = {group["group"]: group for group in groups}
+    assert by_name["name"]["ks"] is not None and by_name["name"]["target"] is None
+    assert by_name["write"]["rows"] == 200 > by_name["write"]["kept"]
+    assert by_name["write"]["before"]["0.5"] == by_name["write"]["after"]["0.5"] == 120
+    assert sum(group["kept"] for group in groups) == 250
+    rough = Length(action="match", min=1, max=1600, tolerance=0.2)
+    matched = found(rough, measures).numbers["groups"]
+    assert all(group["target"]["0.99"] > 1000 for group in matched)
+
+
+def test_the_kind_of_request_that_moved_most_is_named() -> None:
+    lengths = [*VARIED, *[30] * 100, *[120] * 200]
+    tasks = ["name"] * 200 + ["write"] * 300
+    said = found(Length(action="cap", tau=0.15), of_lengths(*lengths, task=tasks))
+    assert "kinds of request move beyond chance" in said.sentences[-1]
+    assert "most of all 'write': median 120 to " in said.sentences[-1]
+
+
+def test_scores_that_come_with_the_rows_are_compared_with_length() -> None:
+    scores = pl.Series([None, *map(float, CROWDED[1:])], dtype=pl.Float64)
+    scored = of_lengths(*CROWDED).with_columns(scores.alias("record.score"))
+    said = found(Length(action="report"), scored)
+    assert said.numbers["before"]["score_correlation"] == pytest.approx(1.0)
+    without = found(Length(action="report"), of_lengths(*CROWDED))
+    assert without.numbers["before"]["score_correlation"] is None
+
+
+@pytest.mark.parametrize("action", ["limit", "trim", "cap", "report"])
+def test_findings_are_json_even_of_no_rows(action: Any) -> None:
+    for measures in (of_lengths(5).clear(), of_lengths(5), of_lengths(*CROWDED)):
+        said = found(Length(action=action), measures)
+        assert json.loads(json.dumps(said.numbers)) == said.numbers
+        assert said.sentences
+
+
+def test_when_nothing_is_left_there_is_nothing_to_compare() -> None:
+    said = found(Length(min=1000), of_lengths(5, 6))
+    assert said.numbers["after"]["rows"] == 0
+    assert said.numbers["shift"] is None
+    assert said.numbers["groups"][0]["after"] is None
+
+
+def test_the_order_of_the_rows_changes_no_finding() -> None:
+    measures = of_lengths(*CROWDED, task=["name", "write"] * 200)
+    step = Length(action="match", min=1, max=1600, tolerance=0.2)
+    one = found(step, measures)
+    assert found(step, measures.reverse()) == one
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [("alpaca_1k_longest", "flag"), ("lima_1k", "pass"), ("alpaca_random_9k", "pass")],
+)
+def test_real_sets_are_flagged_or_pass(test_data: Path, name: str, verdict: str) -> None:
+    from curate.schema import with_text
+    from curate.sources import read
+
+    records = with_text(read([str(test_data / "raw" / f"{name}.json")]).records)
+    step = Length(action="report")
+    assert found(step, measures_of(step, records)).numbers["before"]["verdict"] == verdict
