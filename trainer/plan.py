@@ -9,6 +9,7 @@ from typing import Any
 
 from trainer import checkpoint, data, gate, model
 from trainer.config import TrainConfig
+from trainer.leaks import leaks
 from trainer.presets import PRESETS
 from trainer.split import split
 
@@ -47,9 +48,21 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     passed = gate.check(tokens, limits, config.allow, decode, model.token_ids(tokenizer))
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
     plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode)
-    for line in _announcement(plan, passed):
+    for line in [*_announcement(plan, passed), *_leaks(plan)]:
         log(line)
     return plan
+
+
+def _leaks(plan: Plan) -> list[str]:
+    """A warning if trained rows give held-out ones away; the split is made so that none does."""
+    leaking = leaks(plan.tokens.rows, plan.train, plan.held_out).tolist()
+    if not leaking:
+        return []
+    shown = ", ".join(plan.tokens.rows.ids[row] for row in leaking[:3])
+    return [
+        f"held out: {len(leaking):,} of {len(plan.held_out):,} rows are near-copies of trained "
+        f"ones, so their loss measures memory: {shown}{', ...' if len(leaking) > 3 else ''}"
+    ]
 
 
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:

@@ -29,6 +29,7 @@ TEMPLATE = 0.05
 HOT, HOT_ROUNDS = 256, 64
 
 Words = NDArray[np.uint64]
+Key = tuple[str, object]
 _WORD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -71,7 +72,7 @@ def _groups(rows: Rows, usable: Ints) -> list[list[int]]:
 
     if not len(usable):
         return []
-    links = [_equal(rows, usable), *(_alike(rows, usable, part) for part in _parts(rows))]
+    links = [_equal(rows, usable), *(_alike(rows, usable, part) for part in compared_parts(rows))]
     left, right = (np.concatenate(ends) for ends in zip(*links, strict=True))
     size = len(rows)
     graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(size, size))
@@ -82,7 +83,7 @@ def _groups(rows: Rows, usable: Ints) -> list[list[int]]:
     return list(groups.values())
 
 
-def _parts(rows: Rows) -> list[Ints]:
+def compared_parts(rows: Rows) -> list[Ints]:
     """How many leading tokens of each row are compared: those of the prompt, and all."""
     return [prompt_lengths(rows), rows.lengths]
 
@@ -103,8 +104,18 @@ def prompt_lengths(rows: Rows) -> Ints:
 
 def _equal(rows: Rows, usable: Ints) -> tuple[Ints, Ints]:
     """Links from each row to the first with its id, its tokens, or its prompt."""
-    first: dict[tuple[str, object], int] = {}
-    pairs = []
+    first: dict[Key, int] = {}
+    pairs = [
+        (first.setdefault(key, row), row)
+        for row, keys in zip(usable.tolist(), equal_keys(rows, usable), strict=True)
+        for key in keys
+    ]
+    left, right = np.array(pairs, dtype=np.int64).T
+    return left, right
+
+
+def equal_keys(rows: Rows, usable: Ints) -> Iterator[list[Key]]:
+    """Of each usable row what no trained and no held-out row may both have."""
     prompts = prompt_lengths(rows)
     texts = [rows.input_ids[rows.row(row)][: prompts[row]].tobytes() for row in usable.tolist()]
     # A prompt that most rows have is the template's, as the bare start token is.
@@ -112,12 +123,10 @@ def _equal(rows: Rows, usable: Ints) -> tuple[Ints, Ints]:
     # Python loop: the tokens of a row are hashed as one value.
     for row, prompt in zip(usable.tolist(), texts, strict=True):
         tokens = rows.input_ids[rows.row(row)].tobytes()
-        keys: list[tuple[str, object]] = [("id", rows.ids[row]), ("tokens", tokens)]
+        keys: list[Key] = [("id", rows.ids[row]), ("tokens", tokens)]
         if prompt and 2 * times[prompt] <= len(usable):
             keys.append(("prompt", prompt))
-        pairs += [(first.setdefault(key, row), row) for key in keys]
-    left, right = np.array(pairs, dtype=np.int64).T
-    return left, right
+        yield keys
 
 
 def _alike(rows: Rows, usable: Ints, lengths: Ints) -> tuple[Ints, Ints]:
@@ -126,18 +135,10 @@ def _alike(rows: Rows, usable: Ints, lengths: Ints) -> tuple[Ints, Ints]:
     Exact but for hot spots: of sets with Jaccard similarity t a pair shares one of the
     |x| - ceil(t |x|) + 1 rarest elements (Bayardo et al. 2007), and what shares one is compared.
     """
-    keys, owner = _runs(rows, usable, lengths)
-    sizes = np.bincount(owner, minlength=len(rows))
-    big = sizes[owner] >= FEWEST
-    keys, owner = keys[big], owner[big]
+    keys, owner = big_sets(rows, usable, lengths)
     sizes = np.bincount(owner, minlength=len(rows))
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    _, group, often = np.unique(keys, return_inverse=True, return_counts=True)
-    order = np.lexsort((keys, often[group], owner))
-    place = np.arange(len(keys)) - bounds[owner]
-    is_rare = place < (sizes - np.ceil(SIMILAR * sizes - 1e-9) + 1)[owner]
-    chosen = order[is_rare & (often[group][order] > 1)]
-    group, member = group[chosen], owner[chosen]
+    group, member = rare_runs(keys, owner, sizes)
     order = np.lexsort((member, group))
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
@@ -146,6 +147,26 @@ def _alike(rows: Rows, usable: Ints, lengths: Ints) -> tuple[Ints, Ints]:
         found += _compared(members, keys, bounds)
     left, right = (np.concatenate(ends) for ends in zip(*found, strict=True))
     return left, right
+
+
+def big_sets(rows: Rows, usable: Ints, lengths: Ints) -> tuple[Words, Ints]:
+    """The runs, and the row of each, of rows that have enough to be compared."""
+    keys, owner = _runs(rows, usable, lengths)
+    is_big = np.bincount(owner, minlength=len(rows))[owner] >= FEWEST
+    return keys[is_big], owner[is_big]
+
+
+def rare_runs(keys: Words, owner: Ints, sizes: Ints) -> tuple[Ints, Ints]:
+    """The rarest runs of each row that other rows have too: number of the run, and row.
+
+    Two rows of Jaccard similarity `SIMILAR` or more have one of these in common.
+    """
+    _, group, often = np.unique(keys, return_inverse=True, return_counts=True)
+    order = np.lexsort((keys, often[group], owner))
+    place = np.arange(len(keys)) - (np.cumsum(sizes) - sizes)[owner]
+    is_rare = place < (sizes - np.ceil(SIMILAR * sizes - 1e-9) + 1)[owner]
+    chosen = order[is_rare & (often[group][order] > 1)]
+    return group[chosen], owner[chosen]
 
 
 def _runs(rows: Rows, usable: Ints, lengths: Ints) -> tuple[Words, Ints]:
