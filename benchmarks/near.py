@@ -90,21 +90,21 @@ def records(rows: list[Row]) -> pl.DataFrame:
 
 
 def limit(characters: int, shingles: int, num_perm: int) -> float:
-    """Seconds to read the text once and do `num_perm` multiply-adds a shingle, on all cores.
+    """Seconds of processor to read the text once and do `num_perm` multiply-adds a shingle.
 
     By this machine's own speed, with everything in cache and nothing else to do.
     """
     few = np.arange(1 << 14, dtype=np.uint32)
     many = np.zeros(1 << 26, np.uint8)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(200):
         np.multiply(few, np.uint32(2654435761), out=few)
         np.add(few, np.uint32(12345), out=few)
-    step = (time.perf_counter() - started) / 200 / len(few)
-    started = time.perf_counter()
+    step = (time.process_time() - started) / 200 / len(few)
+    started = time.process_time()
     many.max()
-    byte = (time.perf_counter() - started) / len(many)
-    return (characters * byte + shingles * num_perm * step) / (os.cpu_count() or 1)
+    byte = (time.process_time() - started) / len(many)
+    return characters * byte + shingles * num_perm * step
 
 
 def datasketch_seconds(sample: pl.Series, step: Near) -> float:
@@ -130,17 +130,18 @@ def in_memory(frame: pl.DataFrame, step: Near) -> None:
     verdict = step.judge(pl.concat([known, own], how="horizontal"))
     done = time.perf_counter()
     seconds, shingles = done - started, int(own["shingles"].list.len().sum())
+    worked = time.process_time() - worked
     least = limit(size, shingles, step.num_perm)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"  measure {measured - started:6.2f} s   {shingles:,} shingles")
     print(f"  judge   {done - measured:6.2f} s   {int((~verdict['keep']).sum()):,} dropped")
     print(
         f"  both    {seconds:6.2f} s   {frame.height / seconds:,.0f} rows/s, "
-        f"{time.process_time() - worked:.1f} s of processor, {memory:.1f} GB at most"
+        f"{worked:.1f} s of processor, {memory:.1f} GB at most"
     )
     print(
-        f"  limit   {least:6.2f} s   to read once and multiply-add; "
-        f"{seconds / least:.1f} times that"
+        f"  limit   {least:6.2f} s   of processor to read once and multiply-add; "
+        f"{worked / least:.1f} times that"
     )
     sample = view(frame[:: max(1, frame.height // 1000)], "both")
     theirs = datasketch_seconds(sample, step) * frame.height
