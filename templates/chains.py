@@ -19,6 +19,7 @@ from templates.regions import (
     as_one,
     borrowed,
     check,
+    check_context,
     find,
     follow,
     last_word,
@@ -107,6 +108,7 @@ def _alone(
         check(region, text, spans, leaves, stops)
         return Proof(text, spans, marked([region], own, upto, written, spans, options))
     check(region, text, spans, leaves, stops)
+    check_context(own, upto, spans)
     return Proof(text, spans, marked([region], own, upto, text, spans, options))
 
 

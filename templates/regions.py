@@ -73,7 +73,30 @@ def as_one(renderer: Renderer, chat: Chat, stops: Sequence[Stop], options: Rende
         region = find(turn, prompt, upto, text, spans, stops)
         check(region, text, spans, leaves, stops)
         regions.append(region)
+    check_context(whole, chat, spans)
     return Proof(text, spans, marked(regions, whole, chat, text, spans, options))
+
+
+def check_context(renderer: Renderer, chat: Chat, spans: Sequence[Span]) -> None:
+    """Refuse a row if the template never writes what a system, user or tool message says.
+
+    Messages that were written when they were new, and that the history leaves out later, are the
+    template's way to remember.
+    """
+    written = {span.leaf.message for span in spans}
+    for number, message in enumerate(chat.messages):
+        if number in written or message["role"] == "assistant":
+            continue
+        if not (message.get("content") or "").strip():
+            continue
+        new = Chat(chat.messages[: number + 1], chat.tools, ())
+        text = renderer.text(new.messages, new.tools, prompt=True)
+        said, _ = follow(renderer, new, text, prompt=True)
+        if all(span.leaf.message != number for span in said):
+            raise PayloadLost(
+                f"message {number}: the template does not write the {message['role']}'s words",
+                number,
+            )
 
 
 def follow(

@@ -47,7 +47,7 @@ def find_stops(
     there is the stop. Raises `CurateError` if the template writes no answer at all.
     """
     alone, again, before = _tails(renderer)
-    stops = _tokens(tokenizer, extra)
+    stops = _tokens(tokenizer, renderer.template.stops, extra)
     ending = tokenizer.own(alone)[:1] if tokenizer else ()
     stops += [
         Stop(alone[token.start : token.stop], token.id, "template")
@@ -96,18 +96,21 @@ def _tails(renderer: Renderer) -> tuple[str, str, str]:
     return alone, again, between.removesuffix(header) if header else between
 
 
-def _tokens(tokenizer: Tokenizer | None, extra: Sequence[str]) -> list[Stop]:
+def _tokens(
+    tokenizer: Tokenizer | None, declared: Sequence[str], extra: Sequence[str]
+) -> list[Stop]:
     stops: list[Stop] = []
     if tokenizer:
         named = [(number, tokenizer.backend.id_to_token(number)) for number in tokenizer.eos_ids]
         stops += [Stop(text, number, "eos") for number, text in named if text]
-    for text in extra:
+    sources = [*((text, "template") for text in declared), *((text, "option") for text in extra)]
+    for text, source in sources:
         number = tokenizer.controls[text].id if tokenizer and text in tokenizer.controls else None
         known = any(stop.text == text for stop in stops)
         if number is not None and not known:
-            stops.append(Stop(text, number, "option"))
+            stops.append(Stop(text, number, source))
         elif not known:
-            stops.append(_as_text(text, tokenizer, "option"))
+            stops.append(_as_text(text, tokenizer, source))
     return stops
 
 

@@ -25,11 +25,26 @@ from templates.tracing import Tracing
 TEMPLATES: dict[str, str] = {
     "alpaca": "### Instruction: / ### Response: with a preamble; stops at eos",
     "chatml": "<|im_start|>role ... <|im_end|>, as Qwen and many others",
+    "command-r": "<|START_OF_TURN_TOKEN|><|USER_TOKEN|> ..., as Command R and Aya",
+    "deepseek": "<｜User｜> ... <｜Assistant｜> ..., tools included, as DeepSeek V3; stops at eos",
+    "gemma": "<start_of_turn>user ... <end_of_turn>, as Gemma 1 and 2; no system message",
+    "gpt-oss": "<|start|>role<|channel|>...<|message|> ..., Harmony, tools and reasoning included",
     "llama3": "<|start_header_id|>role<|end_header_id|> ... <|eot_id|>, as Llama 3",
     "mistral": "[INST] ... [/INST] answer, tools included, as Mistral v3; stops at eos",
+    "mistral-v1": "[INST] ... [/INST] answer, as Mistral v1; stops at eos",
+    "mistral-v2": "[INST] ... [/INST] answer, tools included, as Mistral v2; stops at eos",
+    "phi": "<|user|> ... <|end|>, as Phi-3",
+    "qwen": "ChatML with tools, as Qwen3 Instruct, without thinking",
+    "qwen-thinking": "ChatML with tools and <think> blocks, as the hybrid Qwen3",
     "simple": "Human: ... / Assistant: ...; stops at eos",
     "vicuna": "USER: ... ASSISTANT: ... with a preamble, as Vicuna 1.1; stops at eos",
     "zephyr": "<|user|> / <|assistant|> on lines of their own, as Zephyr; stops at eos",
+}
+# Where generation ends, for those whose probes do not tell: an end that only the last turn or only
+# a tool call has, or an eos after the end of the conversation.
+STOPS: dict[str, tuple[str, ...]] = {
+    "gpt-oss": ("<|return|>", "<|call|>"),
+    "phi": ("<|end|>",),
 }
 THINKING = "enable_thinking"  # what hybrid templates ask: Qwen3, GLM, SmolLM3
 OWN = "tokenizer"  # the name of a tokenizer's own template
@@ -39,13 +54,15 @@ OWN = "tokenizer"  # the name of a tokenizer's own template
 class ChatTemplate:
     """A Jinja chat template. `tool_use` takes its place for rows with tools, where there is one.
 
-    `origin` is "bundled", a file, or the tokenizer it came with.
+    `origin` is "bundled", a file, or the tokenizer it came with. `stops` are ends of turns that
+    its probes do not tell.
     """
 
     name: str
     source: str
     origin: str
     tool_use: ChatTemplate | None = None
+    stops: tuple[str, ...] = ()
 
     @cached_property
     def plain(self) -> Program:
@@ -183,7 +200,7 @@ def _find(name: str, tokenizer: Tokenizer | None) -> ChatTemplate:
         return _own(variant or None, tokenizer)
     if name in TEMPLATES:
         source = importlib.resources.files("templates") / "chat" / f"{name}.jinja"
-        return ChatTemplate(name, source.read_text("utf-8"), "bundled")
+        return ChatTemplate(name, source.read_text("utf-8"), "bundled", stops=STOPS.get(name, ()))
     path = Path(name).expanduser()
     if path.is_file():
         return ChatTemplate(path.stem, _read(path), name)

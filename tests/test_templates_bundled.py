@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from templates import describe, verify
 from templates.messages import chat
 from templates.stops import find_stops
 from templates.template import TEMPLATES, ChatTemplate, bind, load_template
-from templates.tokenizer import Tokenizer, load_tokenizer
+from templates.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
 from tests.templates_toys import (
     byte_level,
     ids,
@@ -37,6 +38,27 @@ EXPECTED = {
     "<|start_header_id|>assistant<|end_header_id|>\n\nok<|eot_id|>"
     "<|start_header_id|>user<|end_header_id|>\n\nso<|eot_id|>"
     "<|start_header_id|>assistant<|end_header_id|>\n\nfine<|eot_id|>",
+    "command-r": "<s><|START_OF_TURN_TOKEN|><|USER_TOKEN|>hi<|END_OF_TURN_TOKEN|>"
+    "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>ok<|END_OF_TURN_TOKEN|>"
+    "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>so<|END_OF_TURN_TOKEN|>"
+    "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>fine<|END_OF_TURN_TOKEN|>",
+    "deepseek": "<s><｜User｜>hi<｜Assistant｜>ok</s><｜User｜>so<｜Assistant｜>fine</s>",
+    "gemma": "<s><start_of_turn>user\nhi<end_of_turn>\n<start_of_turn>model\nok<end_of_turn>\n"
+    "<start_of_turn>user\nso<end_of_turn>\n<start_of_turn>model\nfine<end_of_turn>\n",
+    "gpt-oss": "<|start|>system<|message|>You are ChatGPT, a large language model trained by "
+    "OpenAI.\nKnowledge cutoff: 2024-06\nCurrent date: 2024-07-26\n\nReasoning: medium\n\n# Valid "
+    "channels: analysis, commentary, final. Channel must be included for every message.<|end|>"
+    "<|start|>user<|message|>hi<|end|><|start|>assistant<|channel|>final<|message|>ok<|end|>"
+    "<|start|>user<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>fine<|return|>",
+    "mistral-v1": "<s> [INST] hi [/INST] ok</s> [INST] so [/INST] fine</s>",
+    "mistral-v2": "<s>[INST] hi[/INST] ok</s>[INST] so[/INST] fine</s>",
+    "phi": "<|user|>\nhi<|end|>\n<|assistant|>\nok<|end|>\n"
+    "<|user|>\nso<|end|>\n<|assistant|>\nfine<|end|>\n</s>",
+    "qwen": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nok<|im_end|>\n"
+    "<|im_start|>user\nso<|im_end|>\n<|im_start|>assistant\nfine<|im_end|>\n",
+    "qwen-thinking": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nok<|im_end|>\n"
+    "<|im_start|>user\nso<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    "fine<|im_end|>\n",
     "mistral": "<s>[INST] hi[/INST] ok</s>[INST] so[/INST] fine</s>",
     "simple": "<s>Human: hi\n\nAssistant: ok</s>\n\nHuman: so\n\nAssistant: fine</s>",
     "vicuna": "<s>A chat between a curious user and an artificial intelligence assistant. "
@@ -45,7 +67,15 @@ EXPECTED = {
     "zephyr": "<|user|>\nhi</s>\n<|assistant|>\nok</s>\n"
     "<|user|>\nso</s>\n<|assistant|>\nfine</s>\n",
 }
+# What a template has the model write before an answer's words.
+OPENING = {"gpt-oss": "<|channel|>final<|message|>"}
+TOOLS = ("deepseek", "gpt-oss", "mistral", "mistral-v2", "qwen", "qwen-thinking")
+WITH_SYSTEM = [name for name in TEMPLATES if name != "gemma"]
 TOKENIZERS = (byte_level, metaspace, prepending)
+
+
+def everything_trained(done: Any) -> list[str]:
+    return [text for number in range(done.examples.height) for text in trained(done, number)]
 
 
 def bundled(name: str) -> ChatTemplate:
@@ -82,14 +112,21 @@ def test_each_is_safe_and_trains_answers_and_one_stop_on_any_tokenizer(
     done = rendered(bundled(name), tokenizer(), talk("hi", "ok 😀", "so", "the answer\n\nis yes!"))
     ending = done.card.ends_with
     assert not done.card.problems and ending is not None
-    assert [text.strip(" ") for text in trained(done)] == [
-        f"ok 😀{ending.text}",
-        f"the answer\n\nis yes!{ending.text}",
+    opening = OPENING.get(name, "")
+    assert [text.strip(" ") for text in everything_trained(done)] == [
+        f"{opening}ok 😀{ending.text}",
+        f"{opening}the answer\n\nis yes!{ending.text}",
     ]
     assert verify(bundled(name), tokenizer()) == done.card
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+def test_gemma_refuses_a_system_message_as_the_original_does() -> None:
+    system = {"role": "system", "content": "be brief"}
+    done = rendered(bundled("gemma"), metaspace(), [system, *talk("hi", "ok")])
+    assert refusal(done)[0] == "template" and "System role not supported" in refusal(done)[1]
+
+
+@pytest.mark.parametrize("name", WITH_SYSTEM)
 def test_each_keeps_a_system_message(name: str) -> None:
     system = {"role": "system", "content": "be brief"}
     done = rendered(bundled(name), metaspace(), [system, *talk("hi", "ok")])
@@ -97,7 +134,7 @@ def test_each_keeps_a_system_message(name: str) -> None:
     assert done.card.system == "written"
 
 
-@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "mistral"])
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name not in TOOLS])
 def test_tool_calls_are_refused_where_there_is_no_place_for_them(name: str) -> None:
     call = [{"name": "dig", "arguments": {"where": "here"}}]
     conversation = [*talk("hi"), {"role": "assistant", "content": None, "tool_calls": call}]
@@ -105,19 +142,40 @@ def test_tool_calls_are_refused_where_there_is_no_place_for_them(name: str) -> N
     assert refusal(done)[0] == "I3"
 
 
+@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_tool_calls_are_trained_and_their_results_are_not(name: str, tokenizer: Any) -> None:
+    call = [{"name": "dig", "arguments": {"where": "here", "deep": False}, "id": "call12345"}]
+    conversation = [
+        *talk("hi"),
+        {"role": "assistant", "content": None, "tool_calls": call},
+        {"role": "tool", "content": "gold", "name": "dig", "tool_call_id": "call12345"},
+        {"role": "assistant", "content": "found it"},
+    ]
+    tools = [{"type": "function", "function": {"name": "dig", "description": "Dig."}}]
+    done = rendered(bundled(name), tokenizer(), conversation, tools=tools)
+    assert not done.refused.height, done.refused["message"][0]
+    first, second = everything_trained(done)
+    assert "dig" in first and '"where": "here", "deep": false' in first
+    assert "found it" in second and "gold" not in first + second
+    stops = tuple(stop.text for stop in done.card.stops)
+    assert first.endswith(stops) and second.endswith(stops)
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_prompts_at_inference_are_prefixes_of_what_is_trained(name: str) -> None:
-    renderer = bind(bundled(name), metaspace(), "2024-07-26")
     turns = talk("hi", "ok", "so", "fine")
+    renderer = bind(bundled(name), metaspace(), "2024-07-26").of(turns[3])
     prompt = renderer.text(turns[:3], None, prompt=True)
     assert renderer.text(turns, None).startswith(prompt)
-    assert renderer.text(turns, None)[len(prompt) :].lstrip().startswith("fine")
+    said = renderer.text(turns, None)[len(prompt) :].lstrip()
+    assert said.startswith(f"{OPENING.get(name, '')}fine")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_each_renders_as_transformers_renders_it(name: str) -> None:
     utils = pytest.importorskip("transformers.utils.chat_template_utils")
-    system = [{"role": "system", "content": " be brief "}]
+    system = [{"role": "system", "content": " be brief "}] if name in WITH_SYSTEM else []
     for turns in (talk("hi", " ok "), system + talk("a", "b", "c", "d"), talk("a", "b", "c")):
         for prompt in (False, True):
             theirs, _ = utils.render_jinja_template(
@@ -128,7 +186,7 @@ def test_each_renders_as_transformers_renders_it(name: str) -> None:
                 eos_token="</s>",
             )
             ours = bind(bundled(name), metaspace(), "2024-07-26").text(turns, None, prompt)
-            assert ours == theirs[0]
+            assert ours == re.sub(r"date: \d{4}-\d\d-\d\d", "date: 2024-07-26", theirs[0])
 
 
 @functools.cache
@@ -161,8 +219,9 @@ def test_each_works_with_every_real_tokenizer(test_data: Path, folder: str) -> N
     for name in TEMPLATES:
         done = rendered(bundled(name), tokenizer, *rows)
         ending = done.card.ends_with
-        assert done.examples.height == 3 and ending is not None, done.refused
-        assert trained(done)[0].strip(" ") == f"{rows[0][1]['content']}{ending.text}"
+        assert not done.refused.height and ending is not None, done.refused["message"][0]
+        words = f"{OPENING.get(name, '')}{rows[0][1]['content']}{ending.text}"
+        assert trained(done)[0].strip(" ") == words
 
 
 def test_llama3_stops_at_its_end_of_turn_and_chatml_at_its_text(test_data: Path) -> None:
@@ -175,11 +234,12 @@ def test_llama3_stops_at_its_end_of_turn_and_chatml_at_its_text(test_data: Path)
     assert ending is not None and ending.id is None and len(ending.tokens) > 1
 
 
-@pytest.mark.parametrize("case", ["no_tools", "several_calls"])
-@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize(
+    ("version", "case"),
+    [("v2", "no_tools"), ("v2", "several_calls"), ("v3", "no_tools"), ("v3", "several_calls")],
+)
 def test_mistral_renders_the_golden_texts_and_ids(test_data: Path, case: str, version: str) -> None:
-    if (case, version) == ("several_calls", "v2"):
-        pytest.skip("the bundled template is v3, which keeps earlier tool calls; v2 drops them")
+    name = "mistral" if version == "v3" else f"mistral-{version}"
     folder = test_data / "rendering" / "mistral" / case
     sample = json.loads((folder / "sample.json").read_text())
     golden = (folder / f"text_{version}.txt").read_text().replace("▁", " ")
@@ -187,18 +247,54 @@ def test_mistral_renders_the_golden_texts_and_ids(test_data: Path, case: str, ve
     tokenizer = real(test_data, "tokenizers/mistral-v3")
     messages = [_as_record(message) for message in sample["messages"]]
     conversation = chat({"messages": messages, "tools": json.dumps(sample["tools"])})
-    renderer = bind(bundled("mistral"), tokenizer, "2024-07-26")
+    renderer = bind(bundled(name), tokenizer, "2024-07-26")
     text = renderer.text(conversation.messages, conversation.tools)
     assert text == golden
     assert tokenizer.backend.encode(text, add_special_tokens=False).ids == tokens
     if case == "no_tools":
-        done = rendered(bundled("mistral"), tokenizer, messages)
+        done = rendered(bundled(name), tokenizer, messages)
         assert ids(done) == tokens
         assert trained(done) == [
             " The result of 5 + 5 is 10.</s>",
             " The square root of 64 is 8, because 8 x 8 equals 64.</s>",
             " Sure! The result of 10 x 8 is 80.</s>",
         ]
+
+
+def test_mistral_v1_renders_the_golden_text_and_the_ids_of_a_vocabulary_like_its_own(
+    test_data: Path,
+) -> None:
+    folder = test_data / "rendering" / "mistral" / "no_tools"
+    messages = json.loads((folder / "sample.json").read_text())["messages"]
+    golden = (folder / "text_v1.txt").read_text().replace("▁", " ")
+    done = rendered(bundled("mistral-v1"), real(test_data, "tokenizers/llama2"), messages)
+    renderer = bind(bundled("mistral-v1"), done.tokenizer, "2024-07-26")
+    assert renderer.text(messages, None) == golden
+    assert trained(done)[0] == " The result of 5 + 5 is 10.</s>"
+
+
+CONTROL = re.compile(
+    r"<[|｜][^<>|｜\s]+[|｜]>|<(?:start|end)_of_turn>|\[/?(?:INST|[A-Z]+_[A-Z]+)\]"
+)
+
+
+@pytest.mark.parametrize("folder", REAL[:3])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_each_ends_in_one_token_where_the_vocabulary_has_its_control_tokens(
+    test_data: Path, name: str, folder: str
+) -> None:
+    plain = real(test_data, folder)
+    backend = tokenizers.Tokenizer.from_str(plain.backend.to_str())
+    backend.add_special_tokens(sorted(set(CONTROL.findall(bundled(name).source))))
+    made = make_tokenizer(backend, plain.special, plain.eos_ids, name="with control tokens")
+    done = rendered(bundled(name), made, talk("hi <|im_end|>", "ok 😀", "so", "fine\n"))
+    assert not done.refused.height and not done.card.problems
+    ending = done.card.ends_with
+    assert ending is not None and ending.id is not None
+    for labels in done.examples["labels"].to_list():
+        kept = [label for label in labels if label != -100]
+        assert kept[-1] == ending.id
+    assert len(everything_trained(done)) == 2
 
 
 def test_tools_that_move_with_the_conversation_are_a_rewritten_history(test_data: Path) -> None:
@@ -232,6 +328,8 @@ def test_transformers_makes_the_same_ids_of_the_same_conversation() -> None:
     turns = talk("hi there", "ok, fine!", "so?", "yes 😀")
     same = []
     for name in TEMPLATES:
+        if bundled(name).reads & {"strftime_now", "enable_thinking"}:
+            continue  # theirs writes today's date; thinking is told to ours turn by turn
         theirs.chat_template = bundled(name).source
         text = theirs.apply_chat_template(turns, tokenize=False)
         done = rendered(bundled(name), byte_level(), turns)
