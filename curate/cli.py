@@ -96,6 +96,8 @@ def _preview(verbs: Any) -> None:
     verb.add_argument("--html", type=Path, metavar="FILE", help="write a page instead")
     verb.add_argument("--json", action="store_true", help="for machines")
     verb.add_argument("--ids", action="store_true", help="show token ids")
+    verb.add_argument("--diff", metavar="TEMPLATE", help="compare with another template")
+    verb.add_argument("--diff-tokenizer", metavar="P", help="compare with another tokenizer")
     verb.add_argument("--failures", action="store_true", help="the rows that are refused, and why")
 
 

@@ -107,12 +107,18 @@ def preview(arguments: argparse.Namespace) -> None:
     )
     source = Path(arguments.source)
     if templates.is_tokens(source):
+        if arguments.diff or arguments.diff_tokenizer:
+            raise CurateError(
+                f"{source}: a written folder is shown as it is; give --diff the RUN or file"
+            )
         page = templates.preview(source, None, tokenizer, options)
     else:
         if not source.exists():
             raise CurateError(f"{source}: no such file or folder")
         template = templates.load_template(arguments.template, tokenizer)
-        page = templates.preview(_records(source), template, tokenizer, options)
+        page = templates.preview(
+            _records(source), template, tokenizer, options, _against(arguments, template, tokenizer)
+        )
     if arguments.html:
         arguments.html.write_text(page, encoding="utf-8")
         print(f"written to {arguments.html}")
@@ -146,6 +152,18 @@ def _tokenizer(arguments: argparse.Namespace) -> Any:
     import templates
 
     return templates.load_tokenizer(arguments.tokenizer, tuple(arguments.add_token))
+
+
+def _against(arguments: argparse.Namespace, template: Any, tokenizer: Any) -> Any:
+    """The other template and tokenizer of `--diff` and `--diff-tokenizer`, if any is given."""
+    import templates
+
+    if not (arguments.diff or arguments.diff_tokenizer):
+        return None
+    added = tuple(arguments.add_token)
+    other = arguments.diff_tokenizer
+    theirs = templates.load_tokenizer(other, added) if other else tokenizer
+    return (templates.load_template(arguments.diff, theirs) if arguments.diff else template), theirs
 
 
 def _render_options(arguments: argparse.Namespace) -> Any:

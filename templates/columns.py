@@ -37,6 +37,17 @@ REFUSED = pl.Schema(
 )
 
 
+COUNTED = (
+    "truncated",
+    "tokens",
+    "trained_tokens",
+    "trained_turns",
+    "trained_stops",
+    "boundaries",
+    "escaped",
+)
+
+
 class Row(NamedTuple):
     """An accepted row: the proven text, and its tokens."""
 
@@ -53,9 +64,7 @@ class Examples:
         self._lengths: list[int] = []
         self._input_ids: list[Ints] = []
         self._labels: list[Ints] = []
-        self.counts = dict.fromkeys(
-            ("truncated", "tokens", "trained_tokens", "trained_turns", "boundaries", "escaped"), 0
-        )
+        self.counts = dict.fromkeys(COUNTED, 0)
 
     def add(self, records: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
         self._keys += [(record["id"], record["row"]) for record in records]
@@ -78,6 +87,9 @@ class Examples:
         self.counts["tokens"] += tokens
         self.counts["trained_tokens"] += trained
         self.counts["trained_turns"] += sum(len(row.proof.regions) for row in rows)
+        self.counts["trained_stops"] += sum(
+            region.stop is not None for row in rows for region in row.proof.regions
+        )
         self.counts["boundaries"] += sum(row.example.cut for row in rows)
         self.counts["escaped"] += sum(row.example.escaped for row in rows)
 

@@ -29,6 +29,9 @@ pre { line-height: 1.45; overflow-x: auto; }
 .stop { background: var(--stop); border-bottom: 2px double currentColor; font-weight: 600; }
 .t small { opacity: .65; font-size: 9px; vertical-align: sub; white-space: nowrap; }
 .w { opacity: .45; }
+.gone { background: #f6c9c4; } .come { background: #c9ecc5; } .diff { white-space: pre-wrap; }
+@media (prefers-color-scheme: dark) { .gone { background: #5c2320; }
+  .come { background: #1d4d22; } }
 .refused { border-left: 4px solid #c0392b; padding-left: 1rem; white-space: pre-wrap; }
 table { border-collapse: collapse; } td { padding: .1rem 1.5rem .1rem 0; vertical-align: top; }
 td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
@@ -37,9 +40,15 @@ td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 
+_LINE_END = "\n</span><wbr>"
+
+
 def page(shown: Preview, ids: bool) -> str:
     """The page: legend, rows, figures, the template's card, refused rows."""
     body = [f"<h1>{escape(shown.title)}</h1>", _legend(), *(_row(view, ids) for view in shown.rows)]
+    if shown.difference:
+        changed = "".join(_changed(line) for line in shown.difference)
+        body.append(f"<h2>Difference</h2><pre class=diff>{changed}</pre>")
     body += [f"<h2>Figures</h2><p class=muted>{escape(shown.about)}</p>", _table(shown.figures)]
     body += [f"<h2>Template card</h2><pre>{escape(shown.card_text)}</pre>"]
     if shown.failures is not None:
@@ -50,6 +59,12 @@ def page(shown: Preview, ids: bool) -> str:
         '<meta name=viewport content="width=device-width">'
         f"<style>{STYLE}</style>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
+
+
+def _changed(line: str) -> str:
+    """A line of a difference, coloured by the side it stands on."""
+    kind = {"-": "gone", "+": "come"}.get(line[:1], "same")
+    return f'<span class="{kind}">{escape(line)}</span>\n'
 
 
 def _legend() -> str:
@@ -69,6 +84,8 @@ def _row(view: RowView, ids: bool) -> str:
         parts = list(group)
         who = _who(message, parts, view.roles)
         text = "".join(_part(part, ids) for part in parts)
+        if text.endswith(_LINE_END):  # the next turn starts a line anyway
+            text = f"{text.removesuffix(_LINE_END)}</span>"
         turns.append(
             f"<div class=turn><div class=who>{who}</div><div class=text>{text}</div></div>"
         )

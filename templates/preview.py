@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from templates.chains import prove
 from templates.checks import Refusal
 from templates.columns import Record, Row
 from templates.dataset import Tokens, read
+from templates.difference import differences
 from templates.messages import chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.page import page
@@ -66,21 +68,29 @@ def preview(
     template: ChatTemplate | None,
     tokenizer: Tokenizer | None,
     options: PreviewOptions = PreviewOptions(),
+    against: tuple[ChatTemplate, Tokenizer | None] | None = None,
 ) -> str:
     """Show rows of RECORDS, or of a TOKENS folder, as the trainer will see them.
 
     A TOKENS folder is read as it was written: its ids and labels are shown, nothing is rendered
-    again. Without a tokenizer, records are shown as texts. Raises `CurateError` for a row that
-    is not there.
+    again. Without a tokenizer, records are shown as texts. `against` is another template or
+    tokenizer to compare with. Raises `CurateError` for a row that is not there.
     """
+    if isinstance(source, Path) and against:
+        raise CurateError(
+            f"{source}: a written folder is shown as it is; compare templates on its records"
+        )
     if isinstance(source, Path):
         shown = _of_tokens(read(source), tokenizer, options)
     elif template is None:
         raise CurateError("preview: records need a template; name one with --template")
-    elif tokenizer is None:
-        shown = _of_texts(source, template, options)
     else:
-        shown = _of_records(source, template, tokenizer, options)
+        shown = _of_any(source, template, tokenizer, options)
+    if against and isinstance(source, pl.DataFrame):
+        chosen = _choose(source, options)
+        other = _of_any(chosen, *against, options)
+        lines = differences(shown.rows, other.rows, (shown.title, other.title))
+        shown = dataclasses.replace(shown, difference=lines)
     if options.format == "json":
         return json.dumps(shown.as_dict(), ensure_ascii=False, indent=1)
     if options.format == "html":
@@ -89,6 +99,17 @@ def preview(
     if color is None:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     return terminal(shown, options.ids, color and options.format == "ansi")
+
+
+def _of_any(
+    records: pl.DataFrame,
+    template: ChatTemplate,
+    tokenizer: Tokenizer | None,
+    options: PreviewOptions,
+) -> Preview:
+    if tokenizer is None:
+        return _of_texts(records, template, options)
+    return _of_records(records, template, tokenizer, options)
 
 
 def _of_records(
@@ -180,7 +201,9 @@ def _text_views(record: Record, made: list[Proof] | Refusal) -> list[RowView]:
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:
     """What `render` counts beyond the rows themselves."""
-    return {name: counts[name] for name in ("split", "truncated", "empty", "escaped")}
+    return {
+        name: counts[name] for name in ("trained_stops", "split", "truncated", "empty", "escaped")
+    }
 
 
 def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOptions) -> Preview:

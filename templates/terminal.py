@@ -39,10 +39,19 @@ def terminal(shown: Preview, ids: bool, color: bool) -> str:
     lines = [shown.title, "legend  " + _legend(paint), ""]
     for view in shown.rows:
         lines += [view.summary(), *_body(view, paint, ids), ""]
+    if shown.difference:
+        lines += [*(_changed(line, color) for line in shown.difference), ""]
     lines += _figures(shown)
     if shown.failures is not None:
         lines += ["", *_failure_lines(shown.failures)]
     return "\n".join(lines)
+
+
+def _changed(line: str, color: bool) -> str:
+    """A line of a difference; control characters of the data never reach the terminal."""
+    safe = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in line)
+    shade = {"-": 160, "+": 34}.get(line[:1])
+    return f"\x1b[38;5;{shade}m{safe}\x1b[0m" if color and shade else safe
 
 
 def _legend(paint: Paint) -> str:

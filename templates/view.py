@@ -129,6 +129,7 @@ class Preview:
     card: dict[str, Any]
     card_text: str
     about: str
+    difference: list[str] = field(default_factory=list)  # from another template or tokenizer
 
     def as_dict(self) -> dict[str, Any]:
         data = {
@@ -138,6 +139,8 @@ class Preview:
             "card": self.card,
             "rows": [view.as_dict() for view in self.rows],
         }
+        if self.difference:
+            data["difference"] = self.difference
         if self.failures is not None:
             data["failures"] = [view.as_dict() for view in self.failures]
         return data

@@ -161,3 +161,45 @@ def test_a_written_dataset_is_shown_with_the_tokenizer_it_was_made_with(tmp_path
 def test_runs_of_trained_labels_are_found() -> None:
     assert trained_runs([-100, 5, 6, -100, 7]) == [(1, 3), (4, 5)]
     assert trained_runs([-100]) == [] and trained_runs([3]) == [(0, 1)]
+
+
+def test_two_templates_are_compared_line_by_line_with_their_masks() -> None:
+    other = load_template("vicuna", None)
+    made = preview(
+        records(*ROWS),
+        template(CHATML),
+        byte_level(),
+        PreviewOptions(format="text", rows=(0, 1)),
+        (other, byte_level()),
+    )
+    lines = made.splitlines()
+    assert "- toy with byte-level" in lines and "+ vicuna with byte-level" in lines
+    assert "-[ok" in lines and "- 😀]{<|im_end|>}" in lines and "+ 😀]{<|eos|>}" in lines
+    assert "row 1: refused by empty | refused by empty" in lines
+    assert "  the same text and the same mask" in lines
+
+
+def test_two_tokenizers_are_compared_by_their_tokens() -> None:
+    page = preview(
+        records(*ROWS),
+        load_template("simple", None),
+        byte_level(),
+        PreviewOptions(format="html"),
+        (load_template("simple", None), metaspace()),
+    )
+    assert "<h2>Difference</h2>" in page and '<span class="come">' in page
+    found = re.search(r"row 0: (\d+) tokens, \d+ trained \| (\d+) tokens", page)
+    assert found is not None and found[1] != found[2]
+
+
+def test_figures_say_how_many_turns_and_stops_are_trained_and_what_was_split_or_cut() -> None:
+    figures = json.loads(shown(format="json"))["statistics"]
+    assert figures["trained_turns"] == figures["trained_stops"] == 3
+    assert (figures["split"], figures["truncated"], figures["refused"]) == (0, 0, 1)
+
+
+def test_a_written_folder_is_compared_with_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    folder = write(rendered(CHATML, byte_level(), ROWS[0]), tmp_path / "tokens")
+    with pytest.raises(CurateError, match="shown as it is"):
+        preview(folder, None, None, PreviewOptions(), (template(CHATML), byte_level()))
