@@ -11,7 +11,9 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 
 import polars as pl
 
@@ -69,11 +71,8 @@ class LocalEngine:
         if self.workers < 2:
             return None
         if self._pool is None:
-            # Spawn, not fork: Polars' thread pool does not survive a fork. An interrupt is for
-            # this process, which then ends the others.
-            self._pool = ProcessPoolExecutor(
-                self.workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-            )
+            # Spawn, not fork: Polars' thread pool does not survive a fork.
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _serve_parent)
         return self._pool
 
     def close(self) -> None:
@@ -81,6 +80,19 @@ class LocalEngine:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+
+def _serve_parent() -> None:
+    """An interrupt is for the parent, which ends the others; they never outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -58,3 +58,38 @@ def test_killed_at_any_moment_a_run_shows_nothing_and_ends_in_the_same_bytes(
     assert start(dump, out, cache).wait() == 0
     assert contents(out) == expected
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".unfinished")]
+
+
+def lives(process: int) -> bool:
+    """Whether it runs; one that ended may still be listed until somebody asks how."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc, which is not here")
+def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\n"
+        "from curate.engine import LocalEngine\n"
+        "if __name__ == '__main__':\n"
+        "    helpers = LocalEngine(2).helpers()\n"
+        "    print(helpers.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    helper = int(parent.stdout.readline())
+    assert lives(helper)
+    parent.kill()
+    parent.communicate()
+    for _ in range(200):
+        if not lives(helper):
+            return
+        time.sleep(0.1)
+    os.kill(helper, signal.SIGKILL)
+    pytest.fail("the helper went on without its parent")
