@@ -126,7 +126,10 @@ class Compares(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A filter that keeps something beyond the run, such as an index of what was curated."""
+    """A filter that keeps something beyond the run, such as an index of what was curated.
+
+    An optional property `remembers_in` names the place; two steps of a recipe may not share one.
+    """
 
     def remember(self, records: pl.DataFrame) -> None:
         """Called after the run is written, with the records (and texts) that all steps kept."""

@@ -75,7 +75,9 @@ def findings_of(
     if step.spare == "same_prompt":
         said.append(SPARED)
     if not found.exact:
-        said.append("too many for all pairs: those that share a band of their signatures were")
+        said.append(
+            "too many to compare all pairs; only those that share a band of their signatures were"
+        )
     if step.similarity == "rouge_l":
         wordless = int((measures["tokens"].list.len() == 0).sum())
         numbers["without_tokens"] = wordless
