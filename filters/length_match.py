@@ -31,7 +31,7 @@ class Target(NamedTuple):
 class Match(NamedTuple):
     """What was kept, the effective sample size of the weights, and the distance to the target.
 
-    `after` is the distance of what was kept; `kept` is everything when the distance was within
+    `after` is the distance of what was kept; `keep` is everything when the distance was within
     tolerance before, or when no selection came within it (then `after` is the best reached).
     """
 
@@ -100,7 +100,9 @@ def match(
     tried, distances = _distances(bins[order], cells[order], target, least)
     before, keep = float(distances[-1]), np.ones(len(lengths), dtype=np.bool_)
     near = np.flatnonzero(distances <= tolerance)
-    if before <= tolerance or not near.size:
+    if before <= tolerance:
+        return Match(keep, effective, before, before, float(missing))
+    if not near.size:
         return Match(keep, effective, before, float(distances.min()), float(missing))
     keep[order[tried[near[-1]] :]] = False
     return Match(keep, effective, before, float(distances[near[-1]]), float(missing))

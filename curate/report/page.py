@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from curate.report import charts, examples, rows, spread, tally
+from curate.report import calibration, charts, clusters, examples, moves, rows, spread, tally
 from curate.report.excerpts import visible
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Step(NamedTuple):
     lost: tally.Cell
     edited: int
     seconds: float
+    sentences: tuple[str, ...]
     reasons: list[Reason]
     further: list[tuple[str, int]]
     unlisted: int
@@ -58,6 +59,9 @@ def context(run: RunFolder) -> dict[str, Any]:
         "steps": steps(run),
         "seconds": sum(manifest["seconds"].values()),
         "length": _length(lengths),
+        "moves": moves.of_steps(run, lengths),
+        "calibrations": calibration.of_run(run),
+        "duplicates": clusters.of_run(run),
         "scores": [(found, charts.scores(found)) for found in spread.scores(run)],
         "categories": categories,
         "more_categories": more_categories,
@@ -123,6 +127,7 @@ def _step(
         lost=tally.Cell(step["dropped"], tally.share(step["dropped"], read)),
         edited=step["edited"],
         seconds=seconds,
+        sentences=tuple(step.get("sentences", ())),
         reasons=reasons,
         further=further[:UNEXAMPLED],
         unlisted=max(0, len(further) - UNEXAMPLED),

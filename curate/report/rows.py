@@ -39,17 +39,27 @@ class Seen(NamedTuple):
 
 
 def lengths(run: RunFolder) -> pl.DataFrame:
-    """`kept`, `words` (of the response, runs between white space) and `category` of each record."""
+    """Of each record `row`, `kept`, `words` (of the response, between white space), `category`."""
     return pl.concat([_lengths(run, "kept.jsonl"), _lengths(run, "dropped.jsonl")])
 
 
 def _lengths(run: RunFolder, name: str) -> pl.DataFrame:
+    # Every line is decoded for its length; no text outlives the count.
     line = pl.col("line").str.json_decode(_LINE)
     response = text_of(pl.col("messages"), assistant=True)
     words = response.str.count_matches(r"\S+").alias("words")
     kept = pl.lit(name == "kept.jsonl").alias("kept")
     lines = pl.scan_lines(run.path / name).select(line).unnest("line")
-    return _collected(lines.select(kept, words, "category"), run.path / name)
+    found = _collected(lines.select(kept, words, "category"), run.path / name)
+    # Line n of kept.jsonl is the nth row that was not dropped; so, too, for dropped.jsonl.
+    rows = run.last_verdicts.filter(pl.col("dropped") == (name == "dropped.jsonl"))["row"]
+    if len(rows) != found.height:
+        raise _damaged(run.path / name, min(len(rows), found.height))
+    return found.insert_column(0, rows)
+
+
+def _damaged(path: Path, lines: int) -> CurateError:
+    return CurateError(f"{path}: has no line {lines + 1}; the run is damaged, run it again")
 
 
 def reject_reasons(run: RunFolder) -> pl.DataFrame:
@@ -67,7 +77,7 @@ def pick(path: Path, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
     picked = {at: orjson.loads(line) for at, line in _collected(lines, path).iter_rows()}
     missing = wanted.filter(~wanted.is_in(pl.Series(list(picked), dtype=pl.UInt32).implode()))
     if missing.len():
-        raise CurateError(f"{path}: has no line {missing[0] + 1}; the run is damaged, run it again")
+        raise _damaged(path, missing[0])
     return picked
 
 

@@ -18,6 +18,7 @@ COLUMNS = 16  # drop reasons with a column of their own in the table of sources
 OTHER = ("", "other reasons")
 SOURCES = 60
 CATEGORIES = 30
+LANGUAGES = 30
 
 
 class Cell(NamedTuple):
@@ -112,24 +113,33 @@ def by_category(lengths: pl.DataFrame) -> tuple[list[tuple[str | None, int, Cell
     return lines, max(0, ordered.height - CATEGORIES)
 
 
-def by_language(run: RunFolder) -> list[tuple[str | None, int, Cell]]:
-    """What the steps called `language` say of the rows, as far as the ledger tells.
+class Languages(NamedTuple):
+    """What one step says of the languages; `left_out` of them are not in `lines`."""
 
-    Their evidence is `zh 0.97`, `unsure: fr 0.4`, `abstained: 5 letters`; the name is its first
-    part, and None for rows that were kept without a word.
-    """
-    name = pl.col("evidence").str.replace(r"(: .*| [0-9.]+)$", "")
-    counted = (
-        run.ledger.filter(pl.col("step").str.contains(r"^language(-[0-9]+)?$"))
-        .group_by(name.alias("name"))
-        .agg(rows=pl.len(), kept=(pl.col("verdict") == "keep").sum())
-        .sort("rows", "name", descending=[True, False])
-    )
-    if counted["name"].null_count() == counted.height:
-        return []
+    step: str
+    lines: list[tuple[str, int, Cell]]
+    left_out: int
+
+
+def by_language(run: RunFolder) -> list[Languages]:
+    """Rows and kept rows by language, for every step that counted them; commonest first."""
     return [
-        (name, rows, _cell(kept, rows)) for name, rows, kept in counted.head(CATEGORIES).iter_rows()
+        _languages(step)
+        for step in run.manifest["steps"]
+        if step["rows"] and isinstance(step.get("numbers", {}).get("languages"), dict)
     ]
+
+
+def _languages(step: Mapping[str, Any]) -> Languages:
+    numbers = step["numbers"]
+    named = list(numbers["languages"].items())
+    beside = {"unsure": "unsure which", "abstained": "too little text to tell"}
+    rest = [(told, numbers[name]) for name, told in beside.items() if numbers[name]["rows"]]
+    lines = [
+        (name, count["rows"], _cell(count["kept"], count["rows"]))
+        for name, count in [*named[:LANGUAGES], *rest]
+    ]
+    return Languages(step["name"], lines, max(0, len(named) - LANGUAGES))
 
 
 def common_evidence(run: RunFolder, most: int = 4) -> dict[tuple[str, str], list[tuple[str, int]]]:

@@ -1,0 +1,98 @@
+"""Duplicates: how many clusters the steps found, how large, and the largest of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from curate.report.examples import Side
+from curate.report.excerpts import excerpt
+from curate.report.rows import records
+from curate.schema import CurateError
+
+if TYPE_CHECKING:
+    from curate.run_folder import RunFolder
+
+SHOWN, MEMBERS = 3, 4  # clusters of a step, and rows of a cluster, with their text
+TEXT = 220  # characters of each text
+SIZES = ((2, 2), (3, 5), (6, 10), (11, 100), (101, None))
+_COLUMNS = {"row", "cluster", "kept"}
+
+
+class Member(NamedTuple):
+    """A row of a cluster."""
+
+    side: Side
+    kept: bool
+    similarity: float | None  # to the row that stays
+
+
+class Cluster(NamedTuple):
+    """Rows that say the same, as far as the step can tell; the first ones are shown."""
+
+    rows: int
+    kept: int
+    members: list[Member]
+
+
+class Clusters(NamedTuple):
+    """All clusters of one step; `sizes` says how many there are of each range of rows."""
+
+    step: str
+    clusters: int
+    rows: int
+    sizes: list[tuple[str, int]]
+    largest: list[Cluster]
+
+
+def of_run(run: RunFolder) -> list[Clusters]:
+    """The clusters of all steps that left a table of them, in the funnel's order."""
+    ending = ".clusters.parquet"
+    names = [name for name in run.manifest.get("files", []) if name.endswith(ending)]
+    found = []
+    for name in names:
+        table = _table(run, name)
+        if set(table.columns) >= _COLUMNS and table.height:
+            found.append(_clusters(run, name.removesuffix(ending), table))
+    return found
+
+
+def _table(run: RunFolder, name: str) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(run.path / name)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise CurateError(f"{run.path / name}: damaged ({error}); run it again") from error
+
+
+def _clusters(run: RunFolder, step: str, table: pl.DataFrame) -> Clusters:
+    if "similarity" not in table.columns:
+        table = table.with_columns(similarity=pl.lit(None, pl.Float64))
+    sizes = table.group_by("cluster").agg(rows=pl.len(), kept=pl.col("kept").sum())
+    largest = sizes.sort("rows", "cluster", descending=[True, False]).head(SHOWN)
+    members = table.filter(pl.col("cluster").is_in(largest["cluster"].implode()))
+    # The rows that stayed come first; beside them, some of those that went.
+    order = ["cluster", pl.col("kept").not_(), "row"]
+    members = members.sort(order).group_by("cluster", maintain_order=True).head(MEMBERS)
+    seen = records(run, members["row"])
+    shown: dict[int, list[Member]] = {}
+    for cluster, row, kept, similarity in members.select(
+        "cluster", "row", "kept", "similarity"
+    ).iter_rows():
+        record = seen[row]
+        texts = (excerpt(text, limit=TEXT) for text in (record.prompt, record.response))
+        shown.setdefault(cluster, []).append(Member(Side(record, *texts), kept, similarity))
+    listed = [Cluster(rows, kept, shown[cluster]) for cluster, rows, kept in largest.iter_rows()]
+    return Clusters(step, sizes.height, table.height, _by_size(sizes["rows"]), listed)
+
+
+def _by_size(rows: pl.Series) -> list[tuple[str, int]]:
+    found = []
+    for least, most in SIZES:
+        inside = int(((rows >= least) & (rows <= (most or rows.max()))).sum())
+        label = (
+            f"{least}" if least == most else f"{least} to {most}" if most else f"over {least - 1}"
+        )
+        if inside:
+            found.append((label, inside))
+    return found
