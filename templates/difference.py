@@ -63,6 +63,8 @@ def _marked(view: RowView) -> str:
 
 def _whole(text: str) -> str:
     """The text with characters whole whose bytes are shown one by one, `\\xf0\\x9f\\x98\\x80`."""
-    return _BYTES.sub(
-        lambda run: bytes.fromhex(run[0].replace("\\x", "")).decode(errors="replace"), text
-    )
+
+    def char(run: re.Match[str]) -> str:
+        return bytes.fromhex(run[0].replace("\\x", "")).decode(errors="replace")
+
+    return _BYTES.sub(char, text)

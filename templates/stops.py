@@ -48,9 +48,11 @@ def find_stops(
     """
     alone, again, before = _tails(renderer)
     stops = _tokens(tokenizer, renderer.template.stops, extra)
-    ending = tokenizer.own(alone)[:1] if tokenizer else ()
+    told = any(stop.text in tail for stop in stops for tail in (alone, before))
+    closing = alone if told or not tokenizer or tokenizer.own(alone) else before
+    ending = tokenizer.own(closing)[:1] if tokenizer else ()  # the next role's token, if need be
     stops += [
-        Stop(alone[token.start : token.stop], token.id, "template")
+        Stop(closing[token.start : token.stop], token.id, "template")
         for token in ending
         if all(stop.id != token.id for stop in stops)
     ]
