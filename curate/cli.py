@@ -150,6 +150,7 @@ def _train(verbs: Any) -> None:
     verb.add_argument(
         "--dry-run", action="store_true", help="check everything, time a step, write nothing"
     )
+    verb.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     _out(verb, "CKPT")
 
 

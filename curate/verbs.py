@@ -197,6 +197,7 @@ def train(arguments: argparse.Namespace) -> None:
         name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
     }
     given |= {"allow": tuple(arguments.allow), "force": arguments.force}
+    given |= {"resume": arguments.resume}
     given |= _assignments(arguments.set)
     say = _speaker(arguments.quiet)
     config = trainer.TrainConfig.from_mapping(given)
