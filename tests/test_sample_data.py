@@ -84,6 +84,7 @@ def test_every_reason_that_the_recipe_can_give_occurs() -> None:
     assert {(name, reason) for name, reason in known if reason not in given} == {
         *(("quality", slug) for slug in notes),  # the row stays
         ("near", "already_curated"),  # the recipe names no index of earlier runs
+        ("language", "language_mixed"),  # leaves `mixing` off
         ("length", "short_for_task"),  # does not trim
         ("length", "long_for_task"),
         ("length", "over_represented"),  # nor match lengths
