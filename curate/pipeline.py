@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -66,14 +67,16 @@ class Result:
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def bound(steps: Sequence[Step]) -> list[Step]:
+def bound(steps: Sequence[Step], warn: Callable[[str], None] = lambda line: None) -> list[Step]:
     """The steps with the files read that some of them compare with.
 
-    Raises `CurateError`, also where two steps would keep what they remember in one place
-    (`remembers_in`, for those that say): the second could not see what the first will add.
+    `warn` is told of rows there that cannot be read. Raises `CurateError`, also where two steps
+    would keep what they remember in one place (`remembers_in`, for those that say): the second
+    could not see what the first will add.
     """
+    read = partial(_read, warn=warn)
     ready = [
-        Step(step.name, step.action.bind(_read)) if isinstance(step.action, Compares) else step
+        Step(step.name, step.action.bind(read)) if isinstance(step.action, Compares) else step
         for step in steps
     ]
     taken: dict[str, str] = {}
@@ -90,13 +93,25 @@ def bound(steps: Sequence[Step]) -> list[Step]:
     return ready
 
 
-def _read(paths: Sequence[str]) -> pl.DataFrame:
+def _read(paths: Sequence[str], warn: Callable[[str], None]) -> pl.DataFrame:
+    """Records to compare with; rows that only ask are among them."""
     from curate import sources
+    from curate.sources.questions import questions
 
     dump = sources.read(paths)
-    if not dump.records.height:
-        raise CurateError(f"{', '.join(paths)}: no readable rows to compare with")
-    return with_text(dump.records)
+    asked, unread = questions(dump.rejects)
+    records = pl.concat([dump.records, asked]).sort("source", "line", maintain_order=True)
+    records = records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+    where = ", ".join(paths)
+    if not records.height:
+        raise CurateError(f"{where}: no readable rows to compare with")
+    if unread.height:
+        first = unread.row(0, named=True)
+        warn(
+            f"{where}: {unread.height:,} of {records.height + unread.height:,} rows cannot be read "
+            f"and are not compared with; first {first['source']}:{first['line']}: {first['reason']}"
+        )
+    return with_text(records)
 
 
 def remember(steps: Sequence[Step], result: Result) -> None:

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     say = _speaker(arguments.quiet)
     recipe = recipes.load(arguments.recipe, arguments.set)
     check_free(arguments.out, run_folder.MAKER, arguments.force, run_folder.FILES, arguments.dump)
-    steps = pipeline.bound(recipe.steps)
+    steps = pipeline.bound(recipe.steps, _warn)
     dump = _read(arguments)
     for file in dump.files:
         say(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
@@ -308,6 +308,10 @@ def _width() -> int:
     import shutil
 
     return max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
+
+
+def _warn(line: str) -> None:
+    print(f"curate: {printable(line)}", file=sys.stderr)
 
 
 def _speaker(quiet: bool) -> Say:

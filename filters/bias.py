@@ -187,8 +187,7 @@ class Bias:
             "asks": _held(measures.filter(~pl.col("asserts")), "agreement"),
         }
         style = {
-            name: int(measures[name].sum()) / rows
-            for name in ("exclamations", "emoji", "has_list")
+            name: int(measures[name].sum()) / rows for name in ("exclamations", "emoji", "has_list")
         }
         tasks = fixed_label_tasks(measures.with_row_index("at"), self.min_task_rows)
         priors, words = word_scores(tasks)

@@ -93,7 +93,7 @@ class Decontaminate:
         """The same step with its evaluation files read; each file is a set of its own."""
         size, share = RULES[self.rule]
         evaluations = load(
-            [(path, read([path])) for path in self.against],
+            [(path, read([path])) for path in dict.fromkeys(self.against)],
             self.field,
             self.size or size,
             share if self.threshold is None else self.threshold,

@@ -93,16 +93,19 @@ def _encoded(step: str, encoder: str, encode: Encode, texts: pl.Series) -> F32:
     for start in range(0, max(len(texts), 1), BATCH):
         part = texts[start : start + BATCH].to_list()
         try:
-            found = np.asarray(encode(part or [""]), dtype=np.float32)
+            given = np.asarray(encode(part or [""]))
+            is_real = np.isrealobj(given)
+            found = given.astype(np.float32) if is_real else np.zeros((0, 0), np.float32)
         except Exception as error:
             said = " ".join(str(error).split())
             raise CurateError(
                 f"{step}: encoder {encoder} failed with {type(error).__name__}: {said}"
             ) from error
-        if found.ndim != 2 or len(found) != max(len(part), 1) or not np.isfinite(found).all():
+        fits = found.ndim == 2 and len(found) == max(len(part), 1) and found.shape[1] > 0
+        if not (fits and np.isfinite(found).all()):
             raise CurateError(
-                f"{step}: encoder {encoder} gave {found.shape} for {len(part)} texts; expected one "
-                "row of finite numbers a text"
+                f"{step}: encoder {encoder} gave {given.dtype} {given.shape} for {len(part)} "
+                "texts; expected one row of finite numbers a text"
             )
         parts.append(found[: len(part)])
     return np.concatenate(parts)

@@ -49,6 +49,10 @@ class Index:
         known = self._batches()
         return known[: known.index(batch)] if batch in known else known
 
+    def has(self, batch: str) -> bool:
+        """Whether a run over the same records added to it before."""
+        return batch in self._batches()
+
     def read(self, batches: list[str]) -> pl.DataFrame | None:
         """Their rows, in this order; None if there are none."""
         frames = [self._read(name) for name in batches]

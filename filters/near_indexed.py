@@ -73,7 +73,11 @@ class Indexed:
         found = find(self.near, measures, known)
         count = 0 if known is None else known.height
         gone = int((judged["reason"] == "already_curated").sum())
-        said = f"{gone:,} rows are nearly one of {count:,} curated before"
+        # The same words the first time and again: a run that is repeated gives the same bytes.
+        said = (
+            f"{gone:,} rows are nearly one of {count:,} that the index had before a first run over "
+            "these very rows"
+        )
         return findings_of(
             self.near, measures, judged, found, (said,), curated_before=count, already_curated=gone
         )
@@ -82,6 +86,8 @@ class Indexed:
         """Add these records to the index, as the batch of the records judged."""
         if self._batch is None:
             raise CurateError("near: nothing was judged, so there is no batch to add to the index")
+        if not records.height and not self._index.has(self._batch):
+            return  # a run that kept nothing leaves nothing to repeat
         measured = self.near.measure(records).drop("length")
         rows = pl.concat([records.select(ORIGIN), measured], how="horizontal")
         self._index.add(self._batch, rows)

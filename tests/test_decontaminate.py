@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate import sources
+from curate import pipeline, sources
 from curate.schema import CurateError, with_text
 from filters.decontaminate import Decontaminate
 from tests.judging import judged, measures_of
@@ -181,3 +181,29 @@ def test_gsm8k_is_clean_and_fifty_planted_rows_are_found(test_data: Path, conver
     assert found["score"].min() == 1.0
     (numbers,) = step.findings(measures, found).numbers["evaluations"]
     assert (numbers["hit"], numbers["contaminated"]) == (50, True)
+
+
+def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_said(
+    tmp_path: Path,
+) -> None:
+    question = row_of(0)
+    rows = [
+        {"question": question},
+        {"question_id": 1, "category": "writing", "turns": [row_of(1), row_of(2)]},
+        {"messages": [{"role": "user", "content": row_of(3)}]},
+        {"nothing": "known"},
+    ]
+    path = tmp_path / "eval.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    dump = [
+        {"instruction": asked, "output": "x"}
+        for asked in (question, f"{row_of(1)} {row_of(2)}", row_of(3), row_of(9))
+    ]
+    (tmp_path / "dump.json").write_text(json.dumps(dump))
+    said: list[str] = []
+    steps = [pipeline.Step("decontaminate", Decontaminate(against=(str(path), str(path))))]
+    ready = pipeline.bound(steps, said.append)
+    result = pipeline.run(sources.read([str(tmp_path / "dump.json")]).records, ready)
+    assert result.kept.to_list() == [False, False, False, True]
+    assert len(said) == 1 and "1 of 4 rows cannot be read" in said[0]
+    assert "3 of 3 rows" in " ".join(result.steps[0].sentences)

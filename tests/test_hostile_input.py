@@ -201,3 +201,17 @@ def test_escape_sequences_in_field_names_do_not_reach_the_terminal(
     path.write_text(json.dumps({**ROW, "\x1b[31mred": 1}))
     code, out, _ = run(capsys, "run", path, "--out", tmp_path / "RUN")
     assert code == 0 and "\x1b" not in out and "\\x1b[31mred" in out
+
+
+def test_bytes_that_are_not_utf8_in_a_csv_file_are_rejects_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes(b"question,answer\nWas ist s\xfc\xdf?,Zucker\nUnd sauer?,Zitrone\n")
+    dump = read([str(path)])
+    assert dump.records["line"].to_list() == [3]
+    assert slugs(dump) == ["invalid_utf8"]
+    assert dump.rejects["raw"].to_list() == ["Was ist s\\xfc\\xdf?,Zucker"]
+
+
+def test_a_csv_file_with_semicolons_says_so(tmp_path: Path) -> None:
+    dump = given(tmp_path, "question;answer\nHow, then?;So.\n", "dump.csv")
+    assert "separated by semicolons" in dump.rejects["reason"][0]

@@ -160,3 +160,21 @@ def test_two_steps_on_one_index_are_refused_however_they_name_it(tmp_path):
         pipeline.bound(steps)
     apart = pipeline.Step("near-2", Near(field="prompt", index=str(tmp_path / "prompts")))
     assert len(pipeline.bound([steps[0], apart])) == 2
+
+
+def test_a_run_that_kept_nothing_does_not_blind_the_next_over_the_same_rows(tmp_path):
+    step, rows = step_of(tmp_path), frame(NOTE, BREAD)
+    ran(step, rows, lost=(0, 1))
+    ran(step, frame(NOTE, BREAD, RIVER))
+    found, said = ran(step, rows)
+    assert found["reason"].to_list() == ["already_curated", "already_curated"]
+    assert said.numbers["curated_before"] == 3
+
+
+def test_a_repeated_run_says_what_it_looks_at(tmp_path):
+    step, rows = step_of(tmp_path), frame(NOTE, BREAD)
+    ran(step, rows)
+    ran(step, frame(RIVER))
+    _, said = ran(step, rows)
+    wanted = "0 rows are nearly one of 0 that the index had before a first run over these very rows"
+    assert wanted in said.sentences

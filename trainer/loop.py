@@ -86,6 +86,8 @@ def train_epochs(plan: Plan, net: Any, whole: bool, out: Path, log: Log) -> list
     progress = resume.restore(out, of, net, optimizer) if config.resume else None
     if progress:
         log(f"resumed after step {progress.step} of {plan.steps}")
+    elif config.resume:
+        log(f"{out} holds no state to resume from: training begins with step 1")
     with (out / "metrics.jsonl").open(
         "a" if progress else "w", encoding="utf-8", buffering=1
     ) as metrics:

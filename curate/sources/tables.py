@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -37,10 +38,10 @@ def csv_items(data: bytes, delimiter: str) -> Iterator[Item]:
     """Rows of a CSV file with a header, all values as text; the line is the row's first one."""
     # The whole field may be a long answer: the module's own limit of 128 KB would be an error.
     csv.field_size_limit(sys.maxsize)
-    text = io.StringIO(data.decode(errors="backslashreplace"), newline="")
+    text = io.StringIO(data.decode(errors="surrogateescape"), newline="")
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     try:
-        header = next(rows)
+        header = [_visible(name) for name in next(rows)]
     except (csv.Error, StopIteration) as error:
         yield Item(1, reject=f"invalid_csv: no header ({error})")
         return
@@ -53,12 +54,25 @@ def csv_items(data: bytes, delimiter: str) -> Iterator[Item]:
             return
         if row is None:
             return
-        if len(row) == len(header):
+        if _BROKEN.search("".join(row)):
+            wrong = "invalid_utf8: bytes that are not UTF-8; save the file as UTF-8"
+            yield Item(line, reject=wrong, raw=_visible(delimiter.join(row)))
+        elif len(row) == len(header):
             yield Item(line, dict(zip(header, row, strict=True)))
         elif row:
             wrong = f"invalid_csv: {len(row)} fields; the header has {len(header)}"
+            if len(header) == 1 and delimiter == "," and ";" in header[0]:
+                wrong += "; it seems to be separated by semicolons: save it with commas"
             yield Item(line, reject=wrong, raw=delimiter.join(row))
         line = rows.line_num + 1
+
+
+# Bytes that are no UTF-8, as the decoder hands them on.
+_BROKEN = re.compile("[\udc80-\udcff]")
+
+
+def _visible(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _rest(data: bytes, line: int) -> str:
