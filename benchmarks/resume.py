@@ -65,7 +65,9 @@ def main() -> None:
                     process.send_signal(signal.SIGKILL)
                     status = process.wait()
                     said.append(f"{moment:.1f} s" + ("" if status else " (had ended)"))
-                if '"status": "done"' not in (out / "train.json").read_text("utf-8"):
+                described = out / "train.json"  # not there yet if the kill came early
+                text = described.read_text("utf-8") if described.exists() else ""
+                if '"status": "done"' not in text:
                     assert start(method, home, out, resume=True).wait() == 0
                 same = digest(out) == expected
                 print(f"  killed at {', '.join(said)}: same weights {same}", flush=True)
