@@ -64,8 +64,6 @@ def save(
     final = out / STATE / f"step-{progress.step}"
     final.parent.mkdir(exist_ok=True)
     earlier = _states(out)
-    if final in earlier:
-        return  # an epoch that ends where a state was just saved differs only in its table
     moments = {
         f"{number}.{name}": value.contiguous()
         for number, each in optimizer.state_dict()["state"].items()
