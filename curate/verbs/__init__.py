@@ -1,0 +1,20 @@
+"""What each verb of the command line does, one room for each folder it makes.
+
+Loaded when a verb is called; heavy imports live inside the verbs.
+"""
+
+from curate.verbs.cleaning import explain, filters, inspect, report, run
+from curate.verbs.rendering import preview, render, templates
+from curate.verbs.training import train
+
+__all__ = [
+    "explain",
+    "filters",
+    "inspect",
+    "preview",
+    "render",
+    "report",
+    "run",
+    "templates",
+    "train",
+]

@@ -1,0 +1,140 @@
+"""The verbs around TOKENS: preview, render, templates."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from curate.schema import CurateError
+from curate.verbs.common import speaker, split
+
+
+def preview(arguments: argparse.Namespace) -> None:
+    """`curate preview`: see its help."""
+    import templates
+
+    tokenizer = _tokenizer(arguments) if arguments.tokenizer else None
+    style: Literal["ansi", "html", "json"]
+    style = "html" if arguments.html else "json" if arguments.json else "ansi"
+    options = templates.PreviewOptions(
+        rows=tuple(arguments.row or (0,)),
+        format=style,
+        failures=arguments.failures,
+        ids=arguments.ids,
+        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        render=_render_options(arguments),
+    )
+    source = Path(arguments.source)
+    if templates.is_tokens(source):
+        if arguments.diff or arguments.diff_tokenizer:
+            raise CurateError(
+                f"{source}: a written folder is shown as it is; give --diff the RUN or file"
+            )
+        page = templates.preview(source, None, tokenizer, options)
+    else:
+        if not source.exists():
+            raise CurateError(f"{source}: no such file or folder")
+        template = templates.load_template(arguments.template, tokenizer)
+        page = templates.preview(
+            _records(source), template, tokenizer, options, _against(arguments, template, tokenizer)
+        )
+    if arguments.html:
+        arguments.html.write_text(page, encoding="utf-8")
+        print(f"written to {arguments.html}")
+    else:
+        print(page)
+
+
+def render(arguments: argparse.Namespace) -> None:
+    """`curate render`: see its help."""
+    import templates
+
+    say = speaker(arguments.quiet)
+    tokenizer = _tokenizer(arguments)
+    template = templates.load_template(arguments.template, tokenizer)
+    templates.check_free(arguments.out, arguments.force)
+    records = _records(Path(arguments.source))
+    rendered = templates.render(records, template, tokenizer, _render_options(arguments))
+    templates.write(rendered, arguments.out, arguments.force)
+    say(rendered.summary())
+    say(f"written to {arguments.out}")
+    refused = rendered.counts["refused"]
+    if refused and arguments.strict:
+        raise CurateError(
+            f"{refused:,} of {rendered.counts['rows']:,} rows were refused, and --strict takes "
+            f"none; {arguments.out / 'refused.jsonl'} says why"
+        )
+
+
+def templates(arguments: argparse.Namespace) -> None:
+    """`curate templates`: see its help."""
+    import templates as rendering
+
+    if arguments.check is None:
+        for name, about in rendering.describe():
+            print(f"{name:12} {about}")
+        return
+    tokenizer = rendering.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
+    print(rendering.verify(rendering.load_template(arguments.check, tokenizer), tokenizer))
+
+
+def _tokenizer(arguments: argparse.Namespace) -> Any:
+    """The tokenizer named, with the tokens added to it."""
+    import templates
+
+    return templates.load_tokenizer(arguments.tokenizer, tuple(arguments.add_token))
+
+
+def _against(arguments: argparse.Namespace, template: Any, tokenizer: Any) -> Any:
+    """The other template and tokenizer of `--diff` and `--diff-tokenizer`, if any is given."""
+    import templates
+
+    if not (arguments.diff or arguments.diff_tokenizer):
+        return None
+    added = tuple(arguments.add_token)
+    other = arguments.diff_tokenizer
+    theirs = templates.load_tokenizer(other, added) if other else tokenizer
+    return (templates.load_template(arguments.diff, theirs) if arguments.diff else template), theirs
+
+
+def _render_options(arguments: argparse.Namespace) -> Any:
+    """What `render` and `preview` are told about rendering."""
+    import templates
+
+    names = ("max_length", "date", "boundary", "history", "turns", "mask", "completion")
+    given = {name: getattr(arguments, name) for name in (*names, "control", "overlong")}
+    given |= {name: getattr(arguments, name) for name in ("append_eos", "mask_reasoning")}
+    given = {name: value for name, value in given.items() if value is not None}
+    roles = tuple(dict.fromkeys(arguments.role)) or ("assistant",)
+    return templates.RenderOptions(
+        **given, stops=tuple(arguments.stop), roles=roles, arguments=_template_arguments(arguments)
+    )
+
+
+def _template_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    import yaml
+
+    pairs = [split(text, "--arg", "name=value") for text in arguments.arg]
+    return {name: yaml.safe_load(value) for name, value in pairs}
+
+
+def _records(source: Path) -> Any:
+    """Records of a run's kept rows, or of a dump; unreadable rows are said, not swallowed."""
+    from curate import run_folder, sources
+
+    inside = source / "kept.jsonl" if run_folder.is_run(source) else source
+    if inside != source and not inside.stat().st_size:
+        raise CurateError(f"{source}: the run kept no rows; curate report {source} says why")
+    dump = sources.read([str(inside)])
+    if dump.rejects.height:
+        first = dump.rejects.row(0, named=True)
+        where = f"{first['source']}:{first['line']}: {first['reason']}"
+        print(
+            f"curate: {dump.rejects.height:,} rows cannot be read; first {where}", file=sys.stderr
+        )
+    if not dump.records.height:
+        raise CurateError(f"{inside}: no readable rows")
+    return dump.records

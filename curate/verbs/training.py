@@ -1,0 +1,51 @@
+"""The verb around CKPT: train."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from curate.terminal import printable
+from curate.verbs.common import assignments, speaker
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """`curate train`: see its help."""
+    import trainer
+
+    given = {"tokens": arguments.tokens, "model": arguments.model, "out": str(arguments.out)}
+    names = ("preset", "method", "epochs", "lr", "batch", "seed")
+    given |= {
+        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
+    }
+    given |= {"allow": tuple(arguments.allow), "force": arguments.force}
+    given |= {"resume": arguments.resume}
+    given |= assignments(arguments.set)
+    say = speaker(arguments.quiet)
+    config = trainer.TrainConfig.from_mapping(given)
+    if arguments.dry_run:
+        trainer.dry_run(config, print)
+        return
+    result = trainer.train(config, say)
+    for line in _outcome(result):
+        say(line)
+    say(f"written to {result.out}")
+
+
+def _outcome(result: Any) -> list[str]:
+    """Loss and answers before and after training, as lines."""
+    lines = []
+    if result.before and result.after:
+        before, after = result.before.loss, result.after.loss
+        lines.append(f"held-out loss per token: {before:.4f} before, {after:.4f} after")
+    for sample in result.samples:
+        said = {
+            "prompt": sample.prompt,
+            "expected": sample.expected,
+            "before": sample.before.text,
+            "after": sample.after.text,
+        }
+        if any(text is not None for text in said.values()):
+            lines.append("")
+            lines += [f"  {name:9} {printable(text or '', 300)}" for name, text in said.items()]
+    return lines
