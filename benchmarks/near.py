@@ -160,12 +160,18 @@ def whole(rows: list[Row]) -> None:
         recipe.write_text("steps:\n  - near\n")
         command = [sys.executable, "-m", "curate", "run", str(dump), "--recipe", str(recipe)]
         started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [*command, "--out", str(Path(folder, "run")), "--quiet"],
             env={**os.environ, "CURATE_CACHE": str(Path(folder, "cache"))},
             check=True,
         )
-        print(f"  process start to files written {time.perf_counter() - started:.1f} s")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(
+            f"  process start to files written {time.perf_counter() - started:.1f} s, "
+            f"{worked:.1f} s of processor, {after.ru_maxrss / 1e6:.1f} GB at most"
+        )
 
 
 def main() -> None:
@@ -174,13 +180,16 @@ def main() -> None:
     parser.add_argument("--shingle", choices=("adaptive", "word", "char"), default="adaptive")
     parser.add_argument("--threshold", type=float, default=0.8)
     parser.add_argument("--whole", action="store_true", help="also time `curate run`")
+    parser.add_argument("--made-up", action="store_true", help="leave real dumps out")
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
     )
     asked = parser.parse_args()
     step = Near(threshold=asked.threshold, shingle=asked.shingle)
     makers = {"made up": lambda: made_up(asked.rows)}
-    if any(asked.data.glob("raw/*.json")):
+    if asked.made_up:
+        pass
+    elif any(asked.data.glob("raw/*.json")):
         makers["real"] = lambda: real(asked.data, asked.rows)
     else:
         print(f"no dumps in {asked.data}/raw: made-up text only")

@@ -196,15 +196,6 @@ class Near:
         return findings_of(self, measures, judged, find(self, measures))
 
 
-def assign_clusters(step: Near, measures: pl.DataFrame) -> pl.Series:
-    """For each row the `row` that its cluster is named after: the first of it in order of keeping.
-
-    A row alone is a cluster of its own. `measures` are those that `judge` takes; an index is not
-    looked at.
-    """
-    return measures["row"].gather(find(step, measures).root).alias("cluster")
-
-
 def signature_column(step: Near, measures: pl.DataFrame) -> pl.Series:
     """The MinHash signature of each row, an array of `num_perm` 32-bit numbers.
 

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from curate.schema import CurateError, Filter
-from filters.near import Near, assign_clusters
+from filters.near import Near
+from filters.near_decide import find
 from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
@@ -69,8 +70,8 @@ def test_connected_clusters_hold_the_whole_chain_but_keep_the_same_rows():
     frame = records([*CHAIN, OTHER])
     greedy, connected = Near(threshold=0.5), Near(threshold=0.5, clusters="connected")
     measures = measures_of(greedy, frame)
-    assert assign_clusters(greedy, measures).to_list() == [0, 0, 2, 3]
-    assert assign_clusters(connected, measures).to_list() == [0, 0, 0, 3]
+    assert find(greedy, measures).root.tolist() == [0, 0, 2, 3]
+    assert find(connected, measures).root.tolist() == [0, 0, 0, 3]
     assert connected.judge(measures)["keep"].to_list() == [True, False, True, True]
     assert connected.judge(measures)["evidence"].to_list() == [
         *["cluster of row 0: 3 rows"] * 3,

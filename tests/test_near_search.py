@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import filters.near_groups
 import filters.near_search
-from filters.near import Near, assign_clusters
+from filters.near import Near
+from filters.near_decide import find
 from filters.shingles import Sets
 from filters.similarity import (
     Comparison,
@@ -102,7 +103,7 @@ def test_connected_clusters_are_the_components_of_all_similar_pairs(texts, thres
             if jaccard(sets[number], sets[other]) >= threshold:
                 high, low = max(label[number], label[other]), min(label[number], label[other])
                 label = [low if one == high else one for one in label]
-    assert assign_clusters(step, frame).to_list() == label
+    assert find(step, frame).root.tolist() == label
 
 
 def test_too_much_work_is_left_to_the_signatures(monkeypatch):

@@ -212,6 +212,15 @@ def test_an_array_cut_off_in_the_middle_keeps_what_is_whole(tmp_path: Path) -> N
     path.write_text(json.dumps([ALPACA, ALPACA], indent=1)[:-20])
     dump = read([str(path)])
     assert (dump.records.height, dump.rejects.height) == (1, 1)
+    assert "the file ends with it, and any row behind it is lost" in dump.rejects["reason"][0]
+
+
+def test_an_array_cut_off_between_two_rows_says_that_rows_are_lost(tmp_path: Path) -> None:
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps([ALPACA, ALPACA], indent=1)[: -len("\n]")] + ",\n")
+    dump = read([str(path)])
+    assert (dump.records.height, dump.rejects.height) == (2, 1)
+    assert "the array is never closed; what followed it is lost" in dump.rejects["reason"][0]
 
 
 KINDS: dict[str, Callable[[list[dict[str, Any]], Path], Any]] = {

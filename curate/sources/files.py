@@ -192,6 +192,8 @@ def _json_items(data: bytes, is_row: IsRow) -> Iterator[Item]:
         start = gap.end() if gap else position
         line += text.count("\n", position, start)
         if start >= len(text):
+            wrong = "the array is never closed; what followed it is lost"
+            yield Item(line, reject=f"invalid_json: {wrong}", raw=text[position:])
             return
         if text[start] == "]":
             if text[start + 1 :].strip():
@@ -206,7 +208,13 @@ def _json_items(data: bytes, is_row: IsRow) -> Iterator[Item]:
         except (ValueError, RecursionError) as error:
             end = _next_element(text, start)
             raw = text[start:end].rstrip().removesuffix(",")
-            yield Item(line, reject=f"invalid_json: {_reason(error, start)}", raw=raw)
+            why = _reason(error, start)
+            if end == len(text):
+                # Nothing tells the rows behind it from its own text.
+                why += "; the file ends with it, and any row behind it is lost"
+            yield Item(line, reject=f"invalid_json: {why}", raw=raw)
+            if end == len(text):
+                return
         line += text.count("\n", start, end)
         position = end
 
