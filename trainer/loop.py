@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curate.schema import CurateError
-from trainer import batches, checkpoint, finish, model, monitor, resume
+from trainer import batches, checkpoint, faults, finish, model, monitor, prepare, resume
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
-from trainer.dropout import add_residual_dropout
+from trainer.device import deterministic, pick_device, torch_seed
 from trainer.loss import head_is_plain, target_nats
 from trainer.plan import Log, Plan, learning_rate, make_plan
 from trainer.result import Epoch, Evaluation, TrainResult
@@ -45,7 +42,7 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
             chosen, why = monitor.choose(table, config.choose)
             net = finish.save_chosen(plan, net, out, chosen.epoch)
             after = held_out_loss(plan, net, whole)
-            finish.check_saved(out, chosen, after)
+            finish.check_saved(plan, out, chosen, after)
             said = pair(plan, asked, before, answers(plan, net, asked))
             result = TrainResult(
                 out, chosen.epoch, why, tuple(table), table[0].held_out, after, said
@@ -62,19 +59,7 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
 
 def load_model(plan: Plan, log: Log) -> tuple[Any, bool]:
     """The model on its device, and whether its loss needs the whole logits."""
-    import torch
-
-    config = plan.config
-    device = pick_device(config.device)
-    net = model.load(config.model, device)
-    model.use_threads(net, device)
-    if config.residual_dropout > 0:
-        add_residual_dropout(net, config.residual_dropout)
-    if config.method == "lora":
-        torch.manual_seed(config.seed)
-        net = model.add_adapters(net, config)
-    net.train()
-    log(f"{config.method} on {device}: {model.measure(net)}")
+    net = prepare.ready(plan, pick_device(plan.config.device), log)
     return net, not head_is_plain(net, batches.pad(plan.tokens.rows, plan.train[:1]))
 
 
@@ -96,10 +81,10 @@ def train_epochs(plan: Plan, net: Any, whole: bool, out: Path, log: Log) -> list
             progress = Progress(table=(evaluated(run, 0, None),))
         for epoch in range(progress.table[-1].epoch + 1, config.epochs + 1):
             progress = train_epoch(run, epoch, progress)
-            check_weights(net, epoch, out)
+            faults.check_weights(net, epoch, out)
             loss = progress.nats / progress.targets
             table = (*progress.table, evaluated(run, epoch, loss))
-            checkpoint.save(net, checkpoint.epoch_folder(out, epoch))
+            checkpoint.save(net, checkpoint.epoch_folder(out, epoch), config)
             progress = Progress(progress.step, table, (*progress.kept, epoch))
             run.save(progress)
             best, _ = monitor.choose(table, config.choose)
@@ -139,7 +124,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         torch_seed(batches.step_seed(config.seed, step))
         loss, norm = gradients(run.net, rows, chosen, config, run.whole)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise not_finite(plan, run.out, chosen, epoch, step, loss, norm)
+            raise faults.not_finite(plan, run.out, chosen, epoch, step, loss, norm)
         rate = learning_rate(config, step, plan.steps)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
@@ -236,62 +221,5 @@ def held_out_loss(plan: Plan, net: Any, whole: bool) -> Evaluation | None:
     )
 
 
-def not_finite(
-    plan: Plan, out: Path, chosen: Ints, epoch: int, step: int, loss: float, norm: float
-) -> CurateError:
-    """The error of a step that was not taken."""
-    ids = [plan.tokens.rows.ids[row] for row in chosen[:5].tolist()]
-    more = " ..." if len(chosen) > len(ids) else ""
-    return CurateError(
-        f"step {step + 1} of epoch {epoch}: loss {loss}, gradient norm {norm}, so the update was "
-        f"not made; {checkpoint.last_good(out)}; its rows are {', '.join(ids)}{more}; try a "
-        f"lower learning rate than {plan.config.lr:g}"
-    )
-
-
-def check_weights(net: Any, epoch: int, out: Path) -> None:
-    """Before a checkpoint: the last update of an epoch is seen by no later step."""
-    import torch
-
-    broken = [name for name, weight in net.named_parameters() if not torch.isfinite(weight).all()]
-    if broken:
-        raise CurateError(
-            f"epoch {epoch}: {len(broken)} weights are not finite (first {broken[0]}), so no "
-            f"checkpoint was written; {checkpoint.last_good(out)}; lower the learning rate"
-        )
-
-
 def note(metrics: TextIO, **values: Any) -> None:
     metrics.write(json.dumps(values) + "\n")
-
-
-def pick_device(wanted: str) -> torch.device:
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise CurateError("device: 'cuda' was asked for, but torch sees no GPU; use 'cpu'")
-    usable = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if usable else "cpu")
-
-
-def torch_seed(seed: int) -> None:
-    import torch
-
-    torch.manual_seed(seed)
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """Same input, same bits; the caller's random state and settings are given back."""
-    import torch
-
-    before, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
-    # Read by cuBLAS when it starts; without it deterministic mode refuses matrix products.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.set_deterministic_debug_mode("error")
-        try:
-            yield
-        finally:
-            torch.set_deterministic_debug_mode(before)
-            torch.set_num_threads(threads)

@@ -8,7 +8,8 @@ import numpy as np
 
 from trainer import batches
 from trainer.config import TrainConfig
-from trainer.loop import deterministic, gradients, held_out_loss, load_model, torch_seed
+from trainer.device import deterministic, torch_seed
+from trainer.loop import gradients, held_out_loss, load_model
 from trainer.plan import Log, make_plan
 
 

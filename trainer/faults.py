@@ -1,0 +1,36 @@
+"""Numbers that stop a run: a loss, a gradient or a weight that is not finite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from curate.schema import CurateError
+from trainer import checkpoint
+from trainer.data import Ints
+from trainer.plan import Plan
+
+
+def not_finite(
+    plan: Plan, out: Path, chosen: Ints, epoch: int, step: int, loss: float, norm: float
+) -> CurateError:
+    """The error of a step that was not taken."""
+    ids = [plan.tokens.rows.ids[row] for row in chosen[:5].tolist()]
+    more = " ..." if len(chosen) > len(ids) else ""
+    return CurateError(
+        f"step {step + 1} of epoch {epoch}: loss {loss}, gradient norm {norm}, so the update was "
+        f"not made; {checkpoint.last_good(out)}; its rows are {', '.join(ids)}{more}; try a "
+        f"lower learning rate than {plan.config.lr:g}"
+    )
+
+
+def check_weights(net: Any, epoch: int, out: Path) -> None:
+    """Before a checkpoint: the last update of an epoch is seen by no later step."""
+    import torch
+
+    broken = [name for name, weight in net.named_parameters() if not torch.isfinite(weight).all()]
+    if broken:
+        raise CurateError(
+            f"epoch {epoch}: {len(broken)} weights are not finite (first {broken[0]}), so no "
+            f"checkpoint was written; {checkpoint.last_good(out)}; lower the learning rate"
+        )
