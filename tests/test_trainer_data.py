@@ -34,7 +34,7 @@ def test_empty_documents_neither_take_nor_give_targets():
 
 def test_shifting_does_not_touch_the_labels_it_was_given():
     labels = np.array([-100, 6, 7])
-    shift(labels, np.array([0, 3]))
+    shift(labels, np.array([0, 3]), -100)
     assert labels.tolist() == [-100, 6, 7]
 
 
@@ -92,16 +92,37 @@ def test_labels_of_another_length_are_refused_with_the_row(tmp_path: Path):
         load_tokens(folder)
 
 
-def test_weights_that_nothing_reads_are_refused(tmp_path: Path):
+def weighted(tmp_path: Path, weights: list[list[float]]) -> str:
     import datasets
 
     write_tokens(tmp_path / "tokens", reversed_pairs(1))
     manifest = (tmp_path / "tokens" / "manifest.json").read_text()
-    columns = {"id": ["a"], "input_ids": [[1, 2]], "labels": [[-100, 2]], "weights": [[1.0, 0.5]]}
+    columns = {"id": ["a"], "input_ids": [[1, 2, 3]], "labels": [[-100, 2, 3]], "weights": weights}
     datasets.Dataset.from_dict(columns).save_to_disk(str(tmp_path / "weighted"))
     (tmp_path / "weighted" / "manifest.json").write_text(manifest)
-    with pytest.raises(CurateError, match="column 'weights', which this trainer does not read"):
-        load_tokens(str(tmp_path / "weighted"))
+    return str(tmp_path / "weighted")
+
+
+def test_weights_of_tokens_are_read_and_move_with_their_labels(tmp_path: Path):
+    rows = load_tokens(weighted(tmp_path, [[1.0, 0.5, 2.0]])).rows
+    assert rows.weights is not None
+    assert rows.weights.tolist() == [0.5, 2.0, 0.0]
+    assert rows.target_weights.tolist() == [2.5]
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([[1.0, 0.5]], r"weights of another length than their tokens; first is row 0 \(a\)"),
+        ([[1.0, -0.5, 1.0]], r"1 weights are negative or not finite; first is -0.5 in row 0 \(a\)"),
+        ([[1.0, float("inf"), 1.0]], "negative or not finite; first is inf"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused_with_the_row(
+    tmp_path: Path, weights: list[list[float]], said: str
+):
+    with pytest.raises(CurateError, match=said):
+        load_tokens(weighted(tmp_path, weights))
 
 
 # The split

@@ -10,7 +10,7 @@ from trainer.batches import batches, pad
 from trainer.config import TrainConfig
 from trainer.data import Rows, make_rows
 from trainer.loop import gradients
-from trainer.loss import head_is_plain, target_nats
+from trainer.loss import Way, head_is_plain, target_nats
 from trainer.monitor import evaluate
 
 # Three turns of prompt and answer, of lengths that share no batch size.
@@ -91,7 +91,7 @@ def test_loss_and_gradients_are_those_of_single_rows_however_a_step_is_cut(
     expected = reference_loss(model)
     expected.backward()
     expected_gradient = gradient_of(model).clone()
-    loss, norm = gradients(model, rows, ALL, config(micro_tokens=micro_tokens), whole)
+    loss, norm = gradients(model, rows, ALL, config(micro_tokens=micro_tokens), Way(whole, False))
     assert loss == pytest.approx(expected.item(), abs=1e-6)
     assert torch.allclose(gradient_of(model), expected_gradient, atol=1e-6, rtol=0)
     assert norm == pytest.approx(float(expected_gradient.norm()), abs=1e-6)
@@ -109,15 +109,15 @@ def test_a_mean_of_means_would_be_another_number():
 
 def test_gradients_of_an_earlier_step_are_gone():
     model, rows = toy_model(), documents()
-    gradients(model, rows, ALL, config(), False)
+    gradients(model, rows, ALL, config(), Way(False, False))
     once = gradient_of(model).clone()
-    gradients(model, rows, ALL, config(), False)
+    gradients(model, rows, ALL, config(), Way(False, False))
     assert bool((gradient_of(model) == once).all())
 
 
 def test_clipping_bounds_the_gradient_and_reports_its_norm_before():
     model, rows = toy_model(), documents()
-    _, norm = gradients(model, rows, ALL, config(clip=0.01), False)
+    _, norm = gradients(model, rows, ALL, config(clip=0.01), Way(False, False))
     assert norm > 0.01
     assert float(gradient_of(model).norm()) == pytest.approx(0.01, rel=1e-3)
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from curate.schema import CurateError, nearest
 from trainer.gate import REASONS
+from trainer.methods import METHODS, readers
 from trainer.presets import PRESET_OF_METHOD, PRESETS
 
 
@@ -57,7 +58,21 @@ class TrainConfig:
     preset: str | None = option(
         None, "recipe that fills every field you leave out (lima for full, lora for lora)"
     )
-    method: Literal["full", "lora"] = option("full", "what is trained: all weights, or adapters")
+    method: Literal[
+        "full",
+        "bitfit",
+        "norms",
+        "tokens",
+        "lora",
+        "rslora",
+        "dora",
+        "lora-xs",
+        "oft",
+        "boft",
+        "ia3",
+        "prefix",
+        "prompt",
+    ] = option("full", "what is trained: all weights, some of them, adapters, or a learnt prompt")
     epochs: int = option(3, "passes over the training rows", low=1)
     batch: int = option(32, "examples in one optimizer step, however they are padded", low=1)
     lr: float = option(1e-5, "peak learning rate", above=0.0, high=1.0)
@@ -76,10 +91,39 @@ class TrainConfig:
         low=0.0,
         below=1.0,
     )
-    lora_rank: int = option(8, "rank of the adapters (method lora)", low=1)
-    lora_alpha: float = option(16.0, "scale of the adapters times the rank (method lora)", above=0)
-    lora_dropout: float = option(0.0, "dropout before the adapters (method lora)", low=0, below=1)
-    micro_tokens: int = option(4096, "padded positions in one forward pass, a memory limit", low=1)
+    neftune: float = option(
+        0.0, "size of the noise on embeddings in training (NEFTune, usually 5)", low=0.0
+    )
+    lora_rank: int = option(8, "rank of the adapters", low=1)
+    lora_alpha: float = option(16.0, "scale of the adapters times the rank", above=0)
+    lora_dropout: float = option(0.0, "dropout before the adapters", low=0, below=1)
+    targets: tuple[str, ...] = option(
+        (), "names of the linear layers that get adapters; all but the output layer if empty"
+    )
+    rotation_block: int = option(32, "width of the blocks that are rotated", low=2)
+    virtual_tokens: int = option(20, "learnt vectors before the first token", low=1)
+    quantize: Literal["none", "4bit"] = option(
+        "none", "how the frozen base lies in memory; 4bit needs bitsandbytes and a GPU"
+    )
+    precision: Literal["fp32", "bf16"] = option(
+        "fp32", "number format of weights and activations; adapters stay fp32"
+    )
+    rounding: Literal["auto", "masters", "stochastic", "nearest"] = option(
+        "auto",
+        "how bf16 weights take small updates: fp32 masters, at random, or not at all; auto takes "
+        "masters up to a rate of 1e-3",
+    )
+    recompute: bool = option(
+        False, "compute activations again in the backward pass: slower, much less memory"
+    )
+    lr_find: bool = option(False, "find the peak learning rate by a range test, instead of lr")
+    micro_tokens: int = option(4096, "positions in one forward pass, a memory limit", low=1)
+    packing: Literal["auto", "on", "off"] = option(
+        "auto", "documents end to end without padding; auto if the model keeps them apart"
+    )
+    long_rows: Literal["alone", "split", "refuse"] = option(
+        "alone", "rows above micro_tokens: a forward pass of their own, cut in documents, an error"
+    )
     held_out: float = option(
         0.05, "share of rows kept for evaluation, never trained", low=0, high=0.5
     )
@@ -115,6 +159,7 @@ class TrainConfig:
                     f"the reasons are {', '.join(REASONS)}"
                 )
         self._check_adapter_fields()
+        self._check_precision()
         if self.force and self.resume:
             raise CurateError("force starts anew and resume goes on; give one of them")
 
@@ -142,18 +187,32 @@ class TrainConfig:
         return {**fallbacks, "preset": chosen}
 
     def _check_adapter_fields(self) -> None:
-        """Adapter settings under full fine-tuning would be accepted and read by nothing."""
-        if self.method == "lora":
-            return
+        """Settings of another method would be accepted and read by nothing."""
         for field in dataclasses.fields(self):
-            changed = field.name.startswith("lora_") and (
-                getattr(self, field.name) != field.metadata["default"]
-            )
-            if changed:
+            able = readers(field.name)
+            changed = able and getattr(self, field.name) != field.metadata["default"]
+            if changed and self.method not in able:
                 raise CurateError(
-                    f"{field.name}: is read only with method 'lora'; got method "
-                    f"{self.method!r}; set method to 'lora' or leave {field.name} out"
+                    f"{field.name}: is read only with method {', '.join(able)}; got method "
+                    f"{self.method!r}; leave {field.name} out"
                 )
+
+    def _check_precision(self) -> None:
+        if self.rounding != "auto" and (self.precision != "bf16" or self.learns != "weights"):
+            raise CurateError(
+                f"rounding: concerns bf16 weights that are trained; got precision "
+                f"{self.precision!r}, method {self.method!r}; leave rounding out"
+            )
+        if self.quantize != "none" and self.learns != "adapter":
+            raise CurateError(
+                f"quantize: a {self.quantize} base is frozen, so it goes with adapters; got "
+                f"method {self.method!r}"
+            )
+
+    @property
+    def learns(self) -> str:
+        """What the method trains: "weights", "adapter" or "prompt" (see `trainer.methods`)."""
+        return METHODS[self.method].learns
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -182,6 +241,8 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
             )
         return value
     if get_origin(hint) in (Union, types.UnionType):
+        if value is None:
+            return None
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if hint is str and isinstance(value, os.PathLike):
         value = os.fspath(value)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from curate.schema import CurateError
 
 IGNORED = -100
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Rows:
 
     `labels` are unshifted as the folder has them. `targets[j]` is the id that position `j` must
     predict, -100 where nothing is trained: labels moved left by one inside each document, so
-    the first token of a document is never a target and its last position has none.
+    the first token of a document is never a target and its last position has none. `weights[j]`
+    is what the target of position `j` counts in the loss; None where all count the same.
     """
 
     ids: tuple[str, ...]
@@ -33,6 +36,7 @@ class Rows:
     labels: Ints
     targets: Ints
     offsets: Ints
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -43,8 +47,18 @@ class Rows:
 
     @cached_property
     def target_counts(self) -> Ints:
-        """Targets of each row, counted after the shift: the only denominator there is."""
+        """Targets of each row, counted after the shift."""
         return count_by_row(self.targets != IGNORED, self.offsets)
+
+    @cached_property
+    def target_weights(self) -> NDArray[np.float64]:
+        """What the targets of each row count in all: the only denominator there is."""
+        if self.weights is None:
+            return self.target_counts.astype(np.float64)
+        counted = np.where(self.targets != IGNORED, self.weights, 0).astype(np.float64)
+        running = np.concatenate([np.zeros(1), np.cumsum(counted)])
+        sums: NDArray[np.float64] = running[self.offsets[1:]] - running[self.offsets[:-1]]
+        return sums
 
     def row(self, index: int) -> slice:
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
@@ -63,9 +77,12 @@ class Tokens:
 
 
 def make_rows(
-    ids: Sequence[str], input_ids: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]
+    ids: Sequence[str],
+    input_ids: Sequence[Sequence[int]],
+    labels: Sequence[Sequence[int]],
+    weights: Sequence[Sequence[float]] | None = None,
 ) -> Rows:
-    """Rows from lists, one document each.
+    """Rows from lists, one document each; `weights` say what each label counts.
 
     >>> rows = make_rows(["a", "b"], [[5, 6], [7, 8, 9]], [[-100, 6], [-100, 8, 9]])
     >>> rows.targets.tolist()
@@ -74,21 +91,63 @@ def make_rows(
     lengths = np.array([len(row) for row in input_ids], dtype=np.int64)
     flat_ids = np.array([token for row in input_ids for token in row], dtype=np.int64)
     flat_labels = np.array([label for row in labels for label in row], dtype=np.int64)
-    return _rows(tuple(ids), lengths, flat_ids, flat_labels)
+    flat_weights = None
+    if weights is not None:
+        flat_weights = np.array([each for row in weights for each in row], dtype=np.float32)
+    return _rows(tuple(ids), lengths, flat_ids, flat_labels, flat_weights)
 
 
-def _rows(ids: tuple[str, ...], lengths: Ints, input_ids: Ints, labels: Ints) -> Rows:
+def _rows(
+    ids: tuple[str, ...], lengths: Ints, input_ids: Ints, labels: Ints, weights: Floats | None
+) -> Rows:
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-    return Rows(ids, input_ids, labels, shift(labels, offsets), offsets)
+    moved = None if weights is None else shift(weights, offsets, 0)
+    return Rows(ids, input_ids, labels, shift(labels, offsets, IGNORED), offsets, moved)
 
 
-def shift(labels: Ints, offsets: Ints) -> Ints:
-    """What each position must predict: the next label of its own document, or -100."""
-    targets = np.full_like(labels, IGNORED)
-    targets[:-1] = labels[1:]
-    ends = offsets[1:][np.diff(offsets) > 0] - 1
-    targets[ends] = IGNORED
-    return targets
+def shift(values: NDArray[Number], offsets: Ints, last: int) -> NDArray[Number]:
+    """Each position gets its document's next value; the last position of a document gets `last`.
+
+    The one place where what a position holds becomes what it must predict.
+    """
+    moved = np.full_like(values, last)
+    moved[:-1] = values[1:]
+    moved[offsets[1:][np.diff(offsets) > 0] - 1] = last
+    return moved
+
+
+def join(one: Rows, other: Rows) -> Rows:
+    """The rows of both, `one` first."""
+    weights = None
+    if one.weights is not None or other.weights is not None:
+        both = [
+            np.ones(len(rows.targets), dtype=np.float32) if rows.weights is None else rows.weights
+            for rows in (one, other)
+        ]
+        weights = np.concatenate(both)
+    return Rows(
+        (*one.ids, *other.ids),
+        np.concatenate([one.input_ids, other.input_ids]),
+        np.concatenate([one.labels, other.labels]),
+        np.concatenate([one.targets, other.targets]),
+        np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]]),
+        weights,
+    )
+
+
+def train_prompts(rows: Rows, weight: float) -> Rows:
+    """The rows with every untrained token a target too, which counts `weight`.
+
+    The first token of a document has nothing before it and is no target even then.
+    """
+    everything = shift(rows.input_ids, rows.offsets, IGNORED)
+    is_prompt = (rows.targets == IGNORED) & (everything != IGNORED)
+    weights = np.ones(len(rows.targets), np.float32) if rows.weights is None else rows.weights
+    return dataclasses.replace(
+        rows,
+        targets=np.where(is_prompt, everything, rows.targets),
+        weights=np.where(is_prompt, np.float32(weight), weights),
+    )
 
 
 def count_by_row(flags: NDArray[np.bool_], offsets: Ints) -> Ints:
@@ -144,11 +203,6 @@ def _read_rows(folder: Path) -> Rows:
             f"{folder}: has no column {', '.join(sorted(missing))}; "
             f"its columns are {', '.join(dataset.column_names)}"
         )
-    if "weights" in dataset.column_names:
-        raise CurateError(
-            f"{folder}: has a column 'weights', which this trainer does not read; "
-            "render the rows without weights"
-        )
     table = dataset.with_format("arrow")[:]
     ids = tuple(str(row_id) for row_id in table["id"].to_pylist())
     lengths, input_ids = _flat(folder, table, "input_ids")
@@ -161,7 +215,29 @@ def _read_rows(folder: Path) -> Rows:
             f"first is row {first} ({ids[first]}): {lengths[first]} tokens, "
             f"{label_lengths[first]} labels"
         )
-    return _rows(ids, lengths, input_ids, labels)
+    weights = _weights(folder, table, ids, lengths) if "weights" in table.column_names else None
+    return _rows(ids, lengths, input_ids, labels, weights)
+
+
+def _weights(folder: Path, table: Any, ids: tuple[str, ...], lengths: Ints) -> Floats:
+    """What each token counts in the loss, beside `input_ids`; finite and not negative."""
+    column = table["weights"].combine_chunks()
+    unequal = np.flatnonzero(column.value_lengths().fill_null(0).to_numpy() != lengths)
+    if len(unequal):
+        first = int(unequal[0])
+        raise CurateError(
+            f"{folder}: {len(unequal)} rows have weights of another length than their tokens; "
+            f"first is row {first} ({ids[first]})"
+        )
+    weights: Floats = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if len(wrong):
+        row = int(np.searchsorted(np.cumsum(lengths), wrong[0], side="right"))
+        raise CurateError(
+            f"{folder}: {len(wrong)} weights are negative or not finite; first is "
+            f"{weights[wrong[0]]} in row {row} ({ids[row]}); expected numbers from 0"
+        )
+    return weights
 
 
 def _flat(folder: Path, table: Any, name: str) -> tuple[Ints, Ints]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curate.schema import CurateError
-from trainer import batches, checkpoint, faults, finish, model, monitor, prepare, resume
+from trainer import batches, checkpoint, faults, finish, model, monitor, packing, prepare, resume
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
 from trainer.device import deterministic, pick_device, torch_seed
-from trainer.loss import head_is_plain, target_nats
+from trainer.loss import Way, head_is_plain, target_nats, weighted_sum
 from trainer.plan import Log, Plan, learning_rate, make_plan
 from trainer.result import Epoch, Evaluation, TrainResult
 from trainer.resume import Progress
@@ -32,18 +32,18 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
     """Train, choose an epoch, and leave a folder that `from_pretrained` loads."""
     plan = make_plan(config, log)
     with deterministic():
-        net, whole = load_model(plan, log)
+        net, way = load_model(plan, log)
         out = checkpoint.start(config.out, config.resume)
         try:
             finish.describe(plan, out, "running")
             asked = prompts(plan.tokens.rows, plan.held_out, config.samples)
-            before = answers(plan, net, asked)
-            table = train_epochs(plan, net, whole, out, log)
+            before = answers(plan, net, asked, config.sample_tokens)
+            table = train_epochs(plan, net, way, out, log)
             chosen, why = monitor.choose(table, config.choose)
             net = finish.save_chosen(plan, net, out, chosen.epoch)
-            after = held_out_loss(plan, net, whole)
+            after = held_out_loss(plan, net, way)
             finish.check_saved(plan, out, chosen, after)
-            said = pair(plan, asked, before, answers(plan, net, asked))
+            said = pair(plan, asked, before, answers(plan, net, asked, config.sample_tokens))
             result = TrainResult(
                 out, chosen.epoch, why, tuple(table), table[0].held_out, after, said
             )
@@ -57,13 +57,15 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
     return result
 
 
-def load_model(plan: Plan, log: Log) -> tuple[Any, bool]:
-    """The model on its device, and whether its loss needs the whole logits."""
+def load_model(plan: Plan, log: Log) -> tuple[Any, Way]:
+    """The model on its device, and how its loss is computed."""
     net = prepare.ready(plan, pick_device(plan.config.device), log)
-    return net, not head_is_plain(net, batches.pad(plan.tokens.rows, plan.train[:1]))
+    rows = plan.tokens.rows
+    packed = packing.decide(net, rows, plan.train, plan.config, log)
+    return net, Way(not head_is_plain(net, batches.pad(rows, plan.train[:1])), packed)
 
 
-def train_epochs(plan: Plan, net: Any, whole: bool, out: Path, log: Log) -> list[Epoch]:
+def train_epochs(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> list[Epoch]:
     """The table of epochs; each ends with an evaluation, a checkpoint and a line in it."""
     config = plan.config
     of = resume.fingerprint(plan, net)
@@ -76,7 +78,7 @@ def train_epochs(plan: Plan, net: Any, whole: bool, out: Path, log: Log) -> list
     with (out / "metrics.jsonl").open(
         "a" if progress else "w", encoding="utf-8", buffering=1
     ) as metrics:
-        run = Run(plan, net, whole, optimizer, out, of, metrics, log)
+        run = Run(plan, net, way, optimizer, out, of, metrics, log)
         if progress is None:
             progress = Progress(table=(evaluated(run, 0, None),))
         for epoch in range(progress.table[-1].epoch + 1, config.epochs + 1):
@@ -99,7 +101,7 @@ class Run:
 
     plan: Plan
     net: Any
-    whole: bool  # whether the loss needs the whole logits
+    way: Way
     optimizer: torch.optim.Optimizer
     out: Path
     of: dict[str, Any]  # what its states belong to
@@ -122,7 +124,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         started = time.perf_counter()
         chosen = batches.step_rows(plan.train, order, config.batch, step - first)
         torch_seed(batches.step_seed(config.seed, step))
-        loss, norm = gradients(run.net, rows, chosen, config, run.whole)
+        loss, norm = gradients(run.net, rows, chosen, config, run.way)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise faults.not_finite(plan, run.out, chosen, epoch, step, loss, norm)
         rate = learning_rate(config, step, plan.steps)
@@ -165,22 +167,24 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
 
 
 def gradients(
-    net: Any, rows: Rows, chosen: Ints, config: TrainConfig, whole: bool
+    net: Any, rows: Rows, chosen: Ints, config: TrainConfig, way: Way
 ) -> tuple[float, float]:
     """Fill the gradients of one optimizer step; its loss in nats per target, and their norm.
 
-    Nats are summed over every padded batch and divided once, by the targets of the whole step:
-    however the rows are cut into batches, each trained token weighs the same.
+    Nats are summed over every forward pass and divided once, by what the targets of the whole
+    step count: however the rows are cut into passes, each trained token weighs the same.
     """
     import torch
 
-    targets = int(rows.target_counts[chosen].sum())
+    counted = float(rows.target_weights[chosen].sum())
     net.zero_grad(set_to_none=True)
     total = 0.0
-    for batch in batches.batches(rows, chosen, config.micro_tokens):
-        nats = target_nats(net, batch, whole=whole).sum() / targets
-        torch.autograd.backward(nats)
-        total += nats.item()
+    for batch in packing.step_batches(rows, chosen, config, way.packed):
+        with packing.isolated(batch.documents):
+            nats = target_nats(net, batch, whole=way.whole)
+            loss = weighted_sum(nats, batch) / counted
+            torch.autograd.backward(loss)
+        total += loss.item()
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(trained, config.clip or math.inf)
     return total, float(norm)
@@ -190,7 +194,7 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
     """The line of the table for the end of `epoch`, noted and logged; 0 is before training."""
     plan = run.plan
     started = time.perf_counter()
-    held = held_out_loss(plan, run.net, run.whole)
+    held = held_out_loss(plan, run.net, run.way)
     line = Epoch(epoch, epoch * plan.steps_per_epoch, loss, held)
     when = f"epoch {epoch}/{plan.config.epochs}" if epoch else "before training"
     if held is not None:
@@ -215,9 +219,9 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
     return line
 
 
-def held_out_loss(plan: Plan, net: Any, whole: bool) -> Evaluation | None:
+def held_out_loss(plan: Plan, net: Any, way: Way) -> Evaluation | None:
     return monitor.evaluate(
-        net, plan.tokens.rows, plan.held_out, plan.config.micro_tokens, whole=whole
+        net, plan.tokens.rows, plan.held_out, plan.config.micro_tokens, whole=way.whole
     )
 
 

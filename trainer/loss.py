@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trainer.batches import Batch
+from trainer.packing import isolated, positions
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +30,38 @@ def target_nats(
     import torch.nn.functional as F
 
     device = next(model.parameters()).device
-    ids = torch.from_numpy(batch.input_ids).to(device)
+    inputs = {"input_ids": torch.from_numpy(batch.input_ids).to(device)}
+    if batch.documents is not None:
+        inputs["position_ids"] = torch.from_numpy(positions(batch.documents)).to(device)
     at = torch.from_numpy(batch.at).to(device)
     targets = torch.from_numpy(batch.targets).to(device)
-    if whole:
-        # No 2-D mask and no positions: padding is on the right, and a mask of ones would only
-        # make the model build what causal attention gives anyway.
-        logits = model(input_ids=ids, use_cache=False).logits
-        picked = logits.flatten(0, 1).index_select(0, at)
-        return F.cross_entropy(picked.float(), targets, reduction="none")
-    states = _hidden_states(model, ids).flatten(0, 1).index_select(0, at)
+    # No 2-D mask: padding is on the right, where causal attention does not look, and with a
+    # mask transformers would no longer see packed documents in the positions.
+    with isolated(batch.documents):
+        if whole:
+            logits = model(**inputs, use_cache=False).logits
+            picked = logits.flatten(0, 1).index_select(0, at)
+            return F.cross_entropy(picked.float(), targets, reduction="none")
+        states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
     head = _plain(model).get_output_embeddings()
     return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a model's loss is computed: what it was found to need, and what it can do."""
+
+    whole: bool  # from whole logits, as they are more than the output layer
+    packed: bool  # from documents end to end
+
+
+def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The sum of nats [targets], each times what its target counts."""
+    import torch
+
+    if batch.weights is None:
+        return nats.sum()
+    return torch.dot(nats, torch.from_numpy(batch.weights).to(nats.device))
 
 
 def _chunked(head: Any, states: torch.Tensor, targets: torch.Tensor, rows: int) -> torch.Tensor:
@@ -84,7 +106,7 @@ def head_is_plain(model: Any, batch: Batch) -> bool:
         return False
     with evaluating(model):
         ids = torch.from_numpy(batch.input_ids[:1, :16]).to(next(model.parameters()).device)
-        states = _hidden_states(model, ids)
+        states = _hidden_states(model, {"input_ids": ids})
         expected = model(input_ids=ids, use_cache=False).logits
         return states is not None and bool(torch.equal(head(states), expected))
 
@@ -108,6 +130,6 @@ def _plain(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _hidden_states(model: Any, ids: torch.Tensor) -> Any:
-    outputs = _plain(model).base_model(input_ids=ids, use_cache=False)
+def _hidden_states(model: Any, inputs: dict[str, torch.Tensor]) -> Any:
+    outputs = _plain(model).base_model(**inputs, use_cache=False)
     return getattr(outputs, "last_hidden_state", None)

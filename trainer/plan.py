@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from trainer import checkpoint, data, gate, model
+from trainer import checkpoint, data, gate, model, packing, vocabulary
 from trainer.config import TrainConfig
 from trainer.leaks import leaks
 from trainer.presets import PRESETS
@@ -27,6 +27,7 @@ class Plan:
     limits: gate.Limits
     tokenizer: Any
     decode: gate.Decode | None
+    words: vocabulary.Vocabulary
 
     @property
     def steps_per_epoch(self) -> int:
@@ -43,12 +44,16 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     model.check_source(config.model)
     tokens = data.load_tokens(config.tokens)
     limits = model.read_limits(config.model)
+    words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)
+    limits = limits.with_room(words.size, config.virtual_tokens if config.learns == "prompt" else 0)
     tokenizer = model.read_tokenizer(config.model)
+    if tokenizer is not None and words.added:
+        vocabulary.extend(tokenizer, words, config.model)
     decode = model.decoder(tokenizer)
     passed = gate.check(tokens, limits, config.allow, decode, model.token_ids(tokenizer))
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
-    plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode)
-    for line in [*_announcement(plan, passed), *_leaks(plan)]:
+    plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode, words)
+    for line in [*_announcement(plan, passed), *_leaks(plan), *_long(plan)]:
         log(line)
     return plan
 
@@ -63,6 +68,10 @@ def _leaks(plan: Plan) -> list[str]:
         f"held out: {len(leaking):,} of {len(plan.held_out):,} rows are near-copies of trained "
         f"ones, so their loss measures memory: {shown}{', ...' if len(leaking) > 3 else ''}"
     ]
+
+
+def _long(plan: Plan) -> list[str]:
+    return packing.about_long_rows(plan.tokens.rows, plan.train, plan.config)
 
 
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:

@@ -21,19 +21,19 @@ def rehearse(config: TrainConfig, log: Log) -> float:
     """
     plan = make_plan(config, log)
     with deterministic():
-        net, whole = load_model(plan, log)
+        net, way = load_model(plan, log)
         rows = plan.tokens.rows
         order = batches.epoch_order(len(plan.train), config.seed, 1)
         chosen = batches.step_rows(plan.train, order, config.batch, 0)
-        gradients(net, rows, chosen[:1], config, whole)  # the first use of a model sets it up
+        gradients(net, rows, chosen[:1], config, way)  # the first use of a model sets it up
         torch_seed(batches.step_seed(config.seed, 0))
         started = time.perf_counter()
-        loss, _ = gradients(net, rows, chosen, config, whole)
+        loss, _ = gradients(net, rows, chosen, config, way)
         step = time.perf_counter() - started
         # Rows differ in length, so it is tokens that take time.
         per_token = step / int(rows.lengths[chosen].sum())
         started = time.perf_counter()
-        held_out_loss(plan, net, whole)
+        held_out_loss(plan, net, way)
         evaluation = time.perf_counter() - started
     tokens = int(rows.lengths[plan.train].sum()) * config.epochs
     seconds = per_token * tokens + evaluation * (config.epochs + 2)
