@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from templates.chains import prove
 from templates.checks import HistoryRewritten, Refusal, TagDisagrees
 from templates.messages import Message, chat
 from templates.options import DEFAULTS, RenderOptions
+from templates.parts import from_text
 from templates.stops import (
     ANSWER,
     ANSWER_2,
@@ -24,6 +25,7 @@ from templates.stops import (
 )
 from templates.template import ChatTemplate, Renderer, bind
 from templates.tokenizer import Tokenizer
+from templates.view import bracketed
 
 SYSTEM = "Echidna rules"
 REASONING = "Platypus ponders"
@@ -57,6 +59,7 @@ class Card:
     ends_with: Stop | None
     raises_on: tuple[str, ...]
     problems: tuple[str, ...]
+    example: str = ""  # a conversation of two questions, what is trained in brackets
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -64,16 +67,17 @@ class Card:
     def __str__(self) -> str:
         """The card as a readable page."""
         rows = [
+            ("verdict", self.verdict),
             ("template", f"{self.template} ({self.template_hash[:12]})"),
             ("tokenizer", self.tokenizer or "none: texts only"),
             ("generation prompt", self.generation_prompt),
-            ("system message", self.system),
+            ("system message", _outcome_line(self.system)),
             ("default system", "injected" if self.default_system else "none"),
-            ("reasoning", self.reasoning),
-            ("tools", self.tools),
-            ("tool calls", self.tool_calls),
+            ("reasoning", _outcome_line(self.reasoning)),
+            ("tools", self.tools + ": the model does not see them" * (self.tools == "dropped")),
+            ("tool calls", _outcome_line(self.tool_calls)),
             ("content", self.content),
-            ("history", self.history),
+            ("history", _history_line(self.history)),
             ("date", self.date),
             ("generation tags", self.generation_tags),
             ("bos", self.bos),
@@ -81,9 +85,37 @@ class Card:
             *(("also stops at", stop_line(stop)) for stop in self.stops if stop != self.ends_with),
             *(("raises on", shape) for shape in self.raises_on),
             *(("problem", problem) for problem in self.problems),
-            ("verdict", "NOT SAFE" if self.problems else "safe for plain conversations"),
         ]
-        return "\n".join(f"{name:18} {text}" for name, text in rows)
+        lines = [f"{name:18} {text}" for name, text in rows]
+        if self.example:
+            shown = self.example.replace("\n", "⏎\n").removesuffix("\n").split("\n")
+            lines += ["what is trained, in brackets, and its stops, in braces", *shown]
+        return "\n".join(lines)
+
+    @property
+    def verdict(self) -> str:
+        return "NOT SAFE: see problem" if self.problems else "safe for plain conversations"
+
+
+def card_of(data: Mapping[str, Any]) -> Card:
+    """The card that a manifest holds, as `as_dict` gave it."""
+    known = {field.name for field in dataclasses.fields(Card)}
+    given = {name: value for name, value in data.items() if name in known}
+    stops = tuple(_stop_of(stop) for stop in data["stops"])
+    ending = data["ends_with"] and _stop_of(data["ends_with"])
+    return Card(**{**given, "stops": stops, "ends_with": ending})
+
+
+def _stop_of(data: Mapping[str, Any]) -> Stop:
+    return Stop(**{**data, "tokens": tuple(data["tokens"])})
+
+
+def _outcome_line(outcome: str) -> str:
+    return f"{outcome}, so rows that have any are refused" if outcome == "dropped" else outcome
+
+
+def _history_line(history: str) -> str:
+    return history if history == "kept" else f"{history}, so each is an example of its own"
 
 
 def stop_line(stop: Stop) -> str:
@@ -105,7 +137,7 @@ def inspect(
     stops = find_stops(renderer, tokenizer, options.stops)
     first = renderer.text([user(USER), answer(ANSWER)], None)
     ending = first_stop(first.partition(ANSWER)[2], stops)
-    history, problems = _history(renderer, stops, options)
+    history, problems, example = _history(renderer, stops, options)
     later = bind(template, tokenizer, OTHER_DATE, options.arguments)
     dated = later.text([user(USER), answer(ANSWER)], None)
     return Card(
@@ -132,6 +164,7 @@ def inspect(
         ends_with=ending[1] if ending else None,
         raises_on=_raising(renderer),
         problems=problems,
+        example=example,
     )
 
 
@@ -175,11 +208,13 @@ def _content(renderer: Renderer) -> str:
 
 def _history(
     renderer: Renderer, stops: Sequence[Stop], options: RenderOptions
-) -> tuple[str, tuple[str, ...]]:
-    """Whether earlier turns stay as they were generated, and what keeps a plain chat unproven."""
+) -> tuple[str, tuple[str, ...], str]:
+    """Whether earlier turns stay as they were generated; what keeps a plain chat unproven, or the
+    chat with what is trained of it.
+    """
     plain = [user(USER), answer(ANSWER), user(USER_2), answer(ANSWER_2)]
     thinking = [{**message, "reasoning": REASONING} for message in plain]
-    history, problems = "kept", []
+    history, problems, example = "kept", [], ""
     for what, messages in (("", plain), (" of turns with reasoning", thinking)):
         probe = chat({"messages": messages, "tools": None})
         try:
@@ -192,10 +227,10 @@ def _history(
         if what:
             continue
         try:
-            prove(renderer, probe, stops, options)
+            example = bracketed(from_text(prove(renderer, probe, stops, options)[-1]))
         except Refusal as refusal:
             problems.append(f"{refusal.check}: {refusal}")
-    return history, tuple(problems)
+    return history, tuple(problems), example
 
 
 def _tags(renderer: Renderer, stops: Sequence[Stop], options: RenderOptions) -> str:

@@ -8,9 +8,10 @@ example; stale history is context in it and never trained.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from templates.checks import HistoryRewritten, NoStop, PromptChanged, Refusal
-from templates.messages import Chat
+from templates.checks import HistoryRewritten, NoStop, PayloadLost, PromptChanged, Refusal
+from templates.messages import ARGUMENTS, DOCUMENTS, Chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.provenance import Leaf, Span
 from templates.regions import (
@@ -23,7 +24,9 @@ from templates.regions import (
     find,
     follow,
     last_word,
+    made,
     marked,
+    unfinished,
     words,
 )
 from templates.stops import Stop
@@ -39,6 +42,7 @@ def prove(
     share a text. Costs two renderings for each trained turn (one for a last message), and
     following the data.
     """
+    renderer = renderer.with_data(_read(renderer, chat))
     try:
         return [as_one(renderer, chat, stops, options)]
     except HistoryRewritten:
@@ -51,6 +55,19 @@ def prove(
         if options.completion != "raw":
             raise
     return _chains(renderer, chat, stops, options)
+
+
+def _read(renderer: Renderer, chat: Chat) -> dict[str, Any]:
+    """What the row gives the template and the template reads.
+
+    A field named documents need not be meant for templates, and a switch that a template lacks
+    changes nothing; but words meant for it must not be lost.
+    """
+    for name, value in chat.given.items():
+        unread = name not in renderer.template.reads and name != DOCUMENTS
+        if unread and isinstance(value, str | list | dict):
+            raise PayloadLost(f"{ARGUMENTS}: the template does not read {name!r}, which has words")
+    return {name: item for name, item in chat.given.items() if name in renderer.template.reads}
 
 
 def _chains(
@@ -88,14 +105,18 @@ def _alone(
 ) -> Proof:
     """One turn on the conversation up to it."""
     own = renderer.of(chat.messages[turn])
-    upto = Chat(chat.messages[: turn + 1], chat.tools, (turn,))
+    is_open = chat.open and turn == len(chat.messages) - 1
+    upto = Chat(chat.messages[: turn + 1], chat.tools, (turn,), open=is_open)
     text = own.text(upto.messages, upto.tools)
     spans, leaves = follow(own, upto, text)
     if chat.messages[turn]["role"] != "assistant":
         return Proof(text, spans, [words(turn, spans)])
     prompt = own.text(chat.messages[:turn], chat.tools, prompt=True)
     try:
-        region = find(turn, prompt, text, text, spans, stops)
+        if is_open:
+            region = unfinished(turn, prompt, text, spans)
+        else:
+            region = find(turn, prompt, text, text, spans, stops)
     except PromptChanged as refusal:
         if options.completion != "raw":
             raise
@@ -109,7 +130,7 @@ def _alone(
         return Proof(text, spans, marked([region], own, upto, written, spans, options))
     check(region, text, spans, leaves, stops)
     check_context(own, upto, spans)
-    return Proof(text, spans, marked([region], own, upto, text, spans, options))
+    return made(upto, text, spans, marked([region], own, upto, text, spans, options))
 
 
 def _closed(

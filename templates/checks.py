@@ -120,6 +120,21 @@ class BadWeight(Refusal):
     rule = "a message's weight is 0 or 1"
 
 
+class BadArguments(Refusal):
+    check = "arguments"
+    rule = "what a row gives the template is an object of arguments"
+
+
+class NotOpen(Refusal):
+    check = "open"
+    rule = "a row whose last answer goes on ends in an answer"
+
+
+class NoPair(Refusal):
+    check = "pair"
+    rule = "a preference pair has two answers to one prompt"
+
+
 CHECKS: tuple[type[Refusal], ...] = (
     PromptChanged,
     HistoryRewritten,
@@ -137,6 +152,9 @@ CHECKS: tuple[type[Refusal], ...] = (
     ControlInContent,
     BadToolCalls,
     BadWeight,
+    BadArguments,
+    NotOpen,
+    NoPair,
 )
 
 

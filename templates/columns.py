@@ -26,6 +26,7 @@ EXAMPLES = pl.Schema(
         "turns": pl.List(pl.UInt32),
     }
 )
+PAIRED = ("input_ids", "labels")  # columns that a pair has twice, `rejected_...` the second time
 REFUSED = pl.Schema(
     {
         "row": pl.UInt32(),
@@ -49,10 +50,11 @@ COUNTED = (
 
 
 class Row(NamedTuple):
-    """An accepted row: the proven text, and its tokens."""
+    """An accepted row: the proven text, and its tokens; of a pair, the rejected answer's too."""
 
     proof: Proof
     example: Example
+    rejected: Row | None = None
 
 
 class Examples:
@@ -65,6 +67,7 @@ class Examples:
         self._input_ids: list[Ints] = []
         self._labels: list[Ints] = []
         self.counts = dict.fromkeys(COUNTED, 0)
+        self._rejected: Examples | None = None
 
     def add(self, records: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
         self._keys += [(record["id"], record["row"]) for record in records]
@@ -81,6 +84,10 @@ class Examples:
         self._input_ids.append(ids)
         self._labels.append(labels)
         self._count(rows, len(ids), int(np.count_nonzero(labels != IGNORED)))
+        losers = [row.rejected for row in rows if row.rejected]
+        if losers:  # all rows have one, or none
+            self._rejected = self._rejected or Examples()
+            self._rejected.add(records, losers)
 
     def _count(self, rows: Sequence[Row], tokens: int, trained: int) -> None:
         self.counts["truncated"] += sum(row.example.truncated for row in rows)
@@ -104,7 +111,11 @@ class Examples:
         tokens = _lists(np.array(self._lengths), flat)
         counts = np.array([len(turns) for turns in self._turns])
         turns = _lists(counts, {"turns": np.array([*chain(*self._turns)], np.uint32)})
-        return pl.DataFrame([*keys, *tokens, *turns], schema=EXAMPLES)
+        frame = pl.DataFrame([*keys, *tokens, *turns], schema=EXAMPLES)
+        if self._rejected is None:
+            return frame
+        losers = self._rejected.frame().select(PAIRED)
+        return frame.hstack(losers.rename({name: f"rejected_{name}" for name in PAIRED}))
 
 
 def _lists(lengths: Ints, columns: Mapping[str, Ints]) -> pl.DataFrame:

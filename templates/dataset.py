@@ -155,7 +155,10 @@ def _save(examples: pl.DataFrame, folder: Path) -> None:
         "input_ids": datasets.List(datasets.Value("int32")),
         "labels": datasets.List(datasets.Value("int32")),
         "turns": datasets.List(datasets.Value("uint32")),
+        "rejected_input_ids": datasets.List(datasets.Value("int32")),
+        "rejected_labels": datasets.List(datasets.Value("int32")),
     }
+    kinds = {name: kinds[name] for name in examples.columns}
     table = examples.to_arrow().cast(datasets.Features(kinds).arrow_schema)
     digest = hashlib.sha256()
     for column in table.columns:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from itertools import groupby
 
-from templates.view import RowView
+from templates.view import RowView, bracketed
 
 _BYTES = re.compile(
     r"\\x[c-d][0-9a-f]\\x[89ab][0-9a-f]|\\xe[0-9a-f](?:\\x[89ab][0-9a-f]){2}"
     r"|\\xf[0-4](?:\\x[89ab][0-9a-f]){3}"
 )
-SIDES = {"payload": ("[", "]"), "stop": ("{", "}")}  # as on a terminal without colour
 
 
 def differences(
@@ -53,12 +51,7 @@ def _sizes(views: Sequence[RowView]) -> str:
 def _marked(view: RowView) -> str:
     if view.refused is not None:
         return view.refused
-    runs = groupby(view.parts, key=lambda part: part.kind if part.kind in SIDES else "")
-    pieces = []
-    for kind, parts in runs:
-        before, after = SIDES.get(kind, ("", ""))
-        pieces.append(f"{before}{_whole(''.join(part.text for part in parts))}{after}")
-    return "".join(pieces)
+    return _whole(bracketed(view.parts))
 
 
 def _whole(text: str) -> str:

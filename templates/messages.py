@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from templates.checks import BadToolCalls, BadWeight, EmptyAnswer, NothingTrained
-from templates.options import DEFAULTS, RenderOptions
+from templates.checks import (
+    BadArguments,
+    BadToolCalls,
+    BadWeight,
+    EmptyAnswer,
+    NothingTrained,
+    NotOpen,
+)
+from templates.options import DEFAULTS, RESERVED, RenderOptions
 from templates.provenance import Leaf, Origins
 
 Message = dict[str, Any]
 
 # What must be found in the trained text of an answer; names and ids may be left out.
 PAYLOAD = ("content", "reasoning_content")
+# Extra fields of a row that go to the template: texts to answer from, and arguments of its own.
+DOCUMENTS = "documents"
+ARGUMENTS = "chat_template_kwargs"
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
     """One conversation in the shape of transformers' `apply_chat_template`.
 
-    `trained` holds the positions of the messages to train on, in order.
+    `trained` holds the positions of the messages to train on, in order. `given` is what this row
+    alone gives the template: documents and arguments. The last answer of an `open` one goes on.
     """
 
     messages: list[Message]
     tools: list[Any] | None
     trained: tuple[int, ...]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    open: bool = False
 
     def traced(self) -> tuple[list[Message], list[Any] | None, Origins]:
         """The same data with every text traced; roles stay plain, they are the template's."""
@@ -67,7 +80,38 @@ def chat(record: Mapping[str, Any], options: RenderOptions = DEFAULTS) -> Chat:
         if not (given[turn].get("content") or "").strip() and not given[turn].get("tool_calls"):
             raise EmptyAnswer(f"message {turn}: the answer is empty", turn)
     messages = [_message(turn, message) for turn, message in enumerate(given)]
-    return Chat(messages, _tools(record.get("tools")), trained)
+    extra, is_open = _extra(record.get("meta") or "", options.open_field)
+    if is_open and messages[-1]["role"] != "assistant":
+        raise NotOpen(f"the row says {options.open_field}, but its last message is no answer")
+    is_open = is_open and trained[-1] == len(messages) - 1
+    return Chat(messages, _tools(record.get("tools")), trained, extra, is_open)
+
+
+def _extra(meta: str, open_field: str | None) -> tuple[dict[str, Any], bool]:
+    """What the row's other fields give the template, and whether its last answer goes on."""
+    wanted = [DOCUMENTS, ARGUMENTS, *([open_field] if open_field else [])]
+    if not any(f'"{name}"' in meta for name in wanted):  # most rows: their JSON is left unread
+        return {}, False
+    fields = json.loads(meta)
+    documents = fields.get(DOCUMENTS)
+    listed = isinstance(documents, list) and documents
+    given = {DOCUMENTS: documents} if listed else {}
+    return given | _arguments(fields.get(ARGUMENTS)), fields.get(open_field) is True
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """The template's arguments of one row; those without a value are none."""
+    if isinstance(value, str) and value:
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise BadArguments(f"{ARGUMENTS}: no JSON ({error}): {value[:80]}") from error
+    if value is not None and not isinstance(value, Mapping):
+        raise BadArguments(f"{ARGUMENTS} is no object: {json.dumps(value)[:80]}")
+    found = {name: item for name, item in (value or {}).items() if item not in (None, "", [], {})}
+    if taken := [name for name in found if name in RESERVED]:
+        raise BadArguments(f"{ARGUMENTS}: {taken[0]} is given by the conversation itself")
+    return found
 
 
 def _is_trained(turn: int, message: Mapping[str, Any], roles: Sequence[str]) -> bool:

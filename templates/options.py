@@ -34,7 +34,9 @@ class RenderOptions:
     was generated in: `split` makes several examples of the conversation, each as at inference;
     `last` keeps the one with the last turn; `error` refuses. `turns` trains all answers or the
     last one. `roles` are trained; other roles than assistant have no stop, only their words.
-    `mask_reasoning` gives reasoning as context instead of training it.
+    `mask_reasoning` gives reasoning as context instead of training it. `pairs` renders the
+    rejected answer beside the chosen one and trains what follows the prompt of both. Rows whose
+    extra field `open_field` is true have a last answer that goes on: it is trained without a stop.
 
     Text: `date` is the day that templates see, `stops` are further texts at which generation will
     stop, `arguments` go to the template as they are. `mask` says what `{% generation %}` tags in
@@ -53,6 +55,8 @@ class RenderOptions:
     roles: tuple[str, ...] = ("assistant",)
     mask: Mask = "auto"
     mask_reasoning: bool = False
+    pairs: bool = False
+    open_field: str | None = None
     completion: Completion = "template"
     append_eos: bool = False
     control: Control = "text"

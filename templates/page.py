@@ -36,7 +36,12 @@ pre { line-height: 1.45; overflow-x: auto; }
 table { border-collapse: collapse; } td { padding: .1rem 1.5rem .1rem 0; vertical-align: top; }
 td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 .legend span { margin-right: .4rem; padding: 1px 6px; } .legend { line-height: 2.2; }
+.legend span, .legend b { white-space: nowrap; } .legend .item { margin-right: 1.2rem; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem; } .pair > div { min-width: 0; }
+h3 { font-size: .9rem; margin: .6rem 0 .2rem; } .pair .who { flex-basis: 6rem; }
 .muted { opacity: .7; font-size: 13px; }
+@media (max-width: 700px) { .turn { display: block; } .who { text-align: left; }
+  .pair { display: block; } }
 """
 
 
@@ -70,17 +75,34 @@ def _changed(line: str) -> str:
 def _legend() -> str:
     kinds = [(kind, meaning) for kind, meaning in KINDS.items() if kind != "masked"]
     spans = (
-        f'<span class="t {kind}">{kind}</span>{escape(meaning)} &emsp;' for kind, meaning in kinds
+        f'<span class=item><span class="t {kind}">{kind}</span>{escape(meaning)}</span> '
+        for kind, meaning in kinds
     )
-    return f"<p class=legend>{''.join(spans)}</p>"
+    lead = (
+        "The model learns to write what is underlined, and to stop there; it only reads the rest."
+    )
+    return f"<p>{lead}</p><p class=legend>{''.join(spans)}</p>"
 
 
 def _row(view: RowView, ids: bool) -> str:
     head = f"<h2>{escape(view.summary())}</h2>"
     if view.refused is not None:
         return f"{head}<div class=refused>{escape(view.refused)}</div>"
+    head += f"<p class=muted>labels {escape(view.runs)}</p>"
+    if view.rejected is None:
+        return head + _turns(view, 0, len(view.parts), ids)
+    prompt = _turns(view, 0, view.prompt, ids)
+    sides = (
+        f"<div><h3>{name}</h3>{_turns(side, side.prompt, len(side.parts), ids)}</div>"
+        for name, side in (("chosen", view), ("rejected", view.rejected))
+    )
+    return f"{head}{prompt}<div class=pair>{''.join(sides)}</div>"
+
+
+def _turns(view: RowView, start: int, stop: int, ids: bool) -> str:
+    """Some parts of a row, a block for each source."""
     turns = []
-    for message, group in groupby(view.parts, key=lambda part: part.message):
+    for message, group in groupby(view.parts[start:stop], key=lambda part: part.message):
         parts = list(group)
         who = _who(message, parts, view.roles)
         text = "".join(_part(part, ids) for part in parts)
@@ -89,12 +111,14 @@ def _row(view: RowView, ids: bool) -> str:
         turns.append(
             f"<div class=turn><div class=who>{who}</div><div class=text>{text}</div></div>"
         )
-    return f"{head}<p class=muted>labels {escape(view.runs)}</p>{''.join(turns)}"
+    return "".join(turns)
 
 
 def _who(message: int | None, parts: Sequence[Part], roles: Sequence[str]) -> str:
     if message is not None and message < len(roles):
         return escape(f"{message} {roles[message]}")
+    if message is not None:
+        return f"message {message}"
     return "template" if parts[0].kind == "header" else ""
 
 

@@ -6,15 +6,15 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import polars as pl
 
 from curate.schema import CurateError
-from templates.card import Card, inspect
+from templates.card import Card, card_of, inspect
 from templates.chains import prove
 from templates.checks import Refusal
 from templates.columns import Record, Row
@@ -23,19 +23,14 @@ from templates.difference import differences
 from templates.messages import chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.page import page
+from templates.pairs import prove_pair
+from templates.parts import annotate, from_text, from_tokens, with_turns
 from templates.regions import Proof
 from templates.render import RowRenderer, render
 from templates.template import ChatTemplate, bind
 from templates.terminal import terminal
 from templates.tokenizer import Tokenizer, load_tokenizer
-from templates.view import (
-    Preview,
-    RowView,
-    annotate,
-    from_text,
-    from_tokens,
-    statistics,
-)
+from templates.view import Preview, RowView, numbered, of_turn, statistics
 
 SAMPLE = 1_000  # records that the statistics of a preview are made of
 
@@ -46,11 +41,13 @@ Format = Literal["ansi", "text", "html", "json"]
 class PreviewOptions:
     """What to show: rows by their `row` number, how, and whether refused rows are listed.
 
-    `color=None` means colour on a terminal unless NO_COLOR is set. `render` holds the options of
-    `render`, which makes the rows that are shown.
+    `turn` shows one message of each row, with the header before it. `color=None` means colour on
+    a terminal unless NO_COLOR is set. `render` holds the options of `render`, which makes the rows
+    that are shown.
     """
 
     rows: tuple[int, ...] = (0,)
+    turn: int | None = None
     format: Format = "ansi"
     failures: bool = False
     ids: bool = False
@@ -91,6 +88,7 @@ def preview(
         other = _of_any(chosen, *against, options)
         lines = differences(shown.rows, other.rows, (shown.title, other.title))
         shown = dataclasses.replace(shown, difference=lines)
+    shown = dataclasses.replace(shown, rows=_asked(shown.rows, options.turn))
     if options.format == "json":
         return json.dumps(shown.as_dict(), ensure_ascii=False, indent=1)
     if options.format == "html":
@@ -99,6 +97,17 @@ def preview(
     if color is None:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     return terminal(shown, options.ids, color and options.format == "ansi")
+
+
+def _asked(views: Sequence[RowView], turn: int | None) -> list[RowView]:
+    """The examples of the rows, numbered; of one message alone if that is asked for."""
+    views = numbered(views)
+    if turn is None:
+        return views
+    found = [view if view.refused is not None else of_turn(view, turn) for view in views]
+    if not any(view.parts or view.refused for view in found):
+        raise CurateError(f"turn {turn}: nothing in the rows shown is known to be of that message")
+    return [view for view in found if view.parts or view.refused is not None]
 
 
 def _of_any(
@@ -136,8 +145,10 @@ def _of_records(
     )
 
 
-def _row_view(ready: RowRenderer, record: Record, row: Row | Refusal, card: Card) -> RowView:
-    roles = tuple(message["role"] for message in record["messages"] or [])
+def _row_view(
+    ready: RowRenderer, record: Record, row: Row | Refusal, card: Card, rejected: bool = False
+) -> RowView:
+    roles = _roles(record, rejected)
     if isinstance(row, Refusal):
         return RowView(record["row"], record["id"], [], roles, str(row), row.check)
     example = row.example
@@ -146,7 +157,8 @@ def _row_view(ready: RowRenderer, record: Record, row: Row | Refusal, card: Card
     pieces = ready.encoder.tokenizer.pieces
     parts = from_tokens(example.ids, example.labels, pieces, ids, strings)
     parts = annotate(parts, row.proof, ready.encoder.offsets(row.proof, example))
-    return RowView(record["row"], record["id"], parts, roles)
+    other = _row_view(ready, record, row.rejected, card, True) if row.rejected else None
+    return RowView(record["row"], record["id"], parts, roles, rejected=other)
 
 
 def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOptions) -> Preview:
@@ -157,6 +169,8 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
 
     def proven(record: Record) -> list[Proof] | Refusal:
         try:
+            if how.pairs:
+                return prove_pair(record, how, lambda one: prove(renderer, one, card.stops, how))
             return prove(renderer, chat(record, how), card.stops, how)
         except Refusal as refusal:
             return refusal
@@ -164,23 +178,23 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     rows = [
         view
         for record in _choose(records, options).to_dicts()
-        for view in _text_views(record, proven(record))
+        for view in _text_views(record, proven(record), how.pairs)
     ]
     sampled = [(record, proven(record)) for record in records.head(SAMPLE).to_dicts()]
     good = [proof for _, made in sampled if isinstance(made, list) for proof in made]
     refused = sum(isinstance(made, Refusal) for _, made in sampled)
     trained = sum(region.end - region.start for proof in good for region in proof.regions)
     characters = sum(len(proof.text) for proof in good)
-    failures = [view for record, made in sampled for view in _text_views(record, made)]
+    failures = [view for record, made in sampled for view in _text_views(record, made, how.pairs)]
     return Preview(
         f"{template.name}, texts only",
         rows,
         [view for view in failures if view.refused] if options.failures else None,
         {
             "rows": len(sampled),
-            "examples": len(good),
+            "examples": len(sampled) - refused if how.pairs else len(good),
             "refused": refused,
-            "split": len(good) + refused - len(sampled),
+            "split": 0 if how.pairs else len(good) + refused - len(sampled),
             "characters": characters,
             "trained_characters": trained,
             "trained_share": round(trained / max(characters, 1), 4),
@@ -191,12 +205,22 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     )
 
 
-def _text_views(record: Record, made: list[Proof] | Refusal) -> list[RowView]:
-    roles = tuple(message["role"] for message in record["messages"] or [])
+def _text_views(record: Record, made: list[Proof] | Refusal, pairs: bool) -> list[RowView]:
+    roles = _roles(record)
     row, name = record["row"], record["id"]
     if isinstance(made, Refusal):
         return [RowView(row, name, [], roles, str(made), made.check)]
+    if pairs:
+        other = RowView(row, name, from_text(made[1]), _roles(record, rejected=True))
+        return [RowView(row, name, from_text(made[0]), roles, rejected=other)]
     return [RowView(row, name, from_text(proof), roles) for proof in made]
+
+
+def _roles(record: Record, rejected: bool = False) -> tuple[str, ...]:
+    messages = record["messages"] or []
+    if rejected:
+        messages = [*messages[: -len(record["rejected"])], *record["rejected"]]
+    return tuple(message["role"] for message in messages)
 
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:
@@ -223,7 +247,7 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
         _failures(tokens.refused) if options.failures else None,
         {**statistics(tokens.examples, tokens.refused), "counts": manifest["counts"]},
         manifest["card"],
-        f"bos                {manifest['bos']['note']}",
+        str(card_of(manifest["card"])),
         "statistics over the whole folder, read from its files",
     )
 
@@ -239,14 +263,15 @@ def _written_rows(tokens: Tokens, number: int, tokenizer: Tokenizer) -> list[Row
             f"it holds {tokens.examples.height:,} examples and {tokens.refused.height:,} refusals"
         )
     stop = tokens.manifest["stop"]
+
+    def view(row: Mapping[str, Any], side: str = "") -> RowView:
+        ids, labels = row[f"{side}input_ids"], row[f"{side}labels"]
+        parts = from_tokens(ids, labels, tokenizer.pieces, stop["ids"], stop["strings"])
+        return RowView(number, row["id"], parts if side else with_turns(parts, row["turns"]))
+
+    paired = "rejected_labels" in found.columns
     return [
-        RowView(
-            number,
-            row["id"],
-            from_tokens(
-                row["input_ids"], row["labels"], tokenizer.pieces, stop["ids"], stop["strings"]
-            ),
-        )
+        dataclasses.replace(view(row), rejected=view(row, "rejected_") if paired else None)
         for row in found.iter_rows(named=True)
     ]
 

@@ -22,7 +22,7 @@ from templates.checks import (
     first_difference,
     two_lines,
 )
-from templates.messages import Chat
+from templates.messages import DOCUMENTS, Chat
 from templates.options import RenderOptions
 from templates.provenance import Leaf, Span
 from templates.stops import Stop, first_stop
@@ -70,20 +70,33 @@ def as_one(renderer: Renderer, chat: Chat, stops: Sequence[Stop], options: Rende
         prompt = own.text(messages[:turn], tools, prompt=True)
         last = turn == len(messages) - 1
         upto = text if last else own.text(messages[: turn + 1], tools)
-        region = find(turn, prompt, upto, text, spans, stops)
+        if last and chat.open:
+            region = unfinished(turn, prompt, text, spans)
+        else:
+            region = find(turn, prompt, upto, text, spans, stops)
         check(region, text, spans, leaves, stops)
         regions.append(region)
     check_context(whole, chat, spans)
-    return Proof(text, spans, marked(regions, whole, chat, text, spans, options))
+    return made(chat, text, spans, marked(regions, whole, chat, text, spans, options))
+
+
+def made(chat: Chat, text: str, spans: list[Span], regions: list[Region]) -> Proof:
+    """The proof of a text; that of an open conversation ends where the model is to go on."""
+    end = regions[-1].end if chat.open else len(text)
+    return Proof(text[:end], [span for span in spans if span.stop <= end], regions)
 
 
 def check_context(renderer: Renderer, chat: Chat, spans: Sequence[Span]) -> None:
     """Refuse a row if the template never writes what a system, user or tool message says.
 
+    Nor may it leave out the documents that came with the row. Tools it may, as at inference.
+
     Messages that were written when they were new, and that the history leaves out later, are the
     template's way to remember.
     """
     written = {span.leaf.message for span in spans}
+    if DOCUMENTS in renderer.data and all(span.leaf.field != DOCUMENTS for span in spans):
+        raise PayloadLost("the template does not write the documents of the row")
     for number, message in enumerate(chat.messages):
         if number in written or message["role"] == "assistant":
             continue
@@ -199,6 +212,15 @@ def find(
     return Region(turn, len(prompt), stop_start, end, stop)
 
 
+def unfinished(turn: int, prompt: str, text: str, spans: Sequence[Span]) -> Region:
+    """I1 for a last answer that goes on: all of its words are generated, and no stop."""
+    if not text.startswith(prompt):
+        what = "its prompt is not what it is rendered after"
+        raise _changed(PromptChanged, turn, what, prompt, text)
+    end = last_word(turn, spans)
+    return Region(turn, len(prompt), end, end, None)
+
+
 def last_word(turn: int, spans: Sequence[Span]) -> int:
     """Where the data of a message ends."""
     end = max((span.stop for span in spans if span.leaf.message == turn), default=0)
@@ -220,7 +242,8 @@ def _check_contents(region: Region, spans: Sequence[Span], leaves: Sequence[Leaf
     inside = [span for span in spans if span.stop > region.start and span.start < region.end]
     for span in inside:
         if span.leaf.message != region.turn:
-            source = "tools" if span.leaf.message < 0 else f"message {span.leaf.message}"
+            number = span.leaf.message
+            source = f"message {number}" if number >= 0 else span.leaf.field
             raise ForeignText(
                 f"message {region.turn}: text of {source} stands in the trained text: "
                 f"{span.leaf.text[:40]!r}",

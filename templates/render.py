@@ -15,8 +15,9 @@ from templates.checks import EmptyAnswer, Refusal
 from templates.columns import Examples, Record, Refusals, Row
 from templates.draft import Draft
 from templates.encode import Encoder, Example
-from templates.messages import chat
+from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
+from templates.pairs import pair_of, prove_pair
 from templates.regions import Proof
 from templates.template import ChatTemplate, Renderer, bind
 from templates.tokenizer import Tokenizer
@@ -133,6 +134,10 @@ class RowRenderer:
         )
         setups = [setup for setup in (self.setup, self.tool_setup) if setup]
         ids = {stop.id for setup in setups for stop in setup.card.stops if stop.id is not None}
+        meta, wanted = pl.col("meta"), [DOCUMENTS, ARGUMENTS, *filter(None, [options.open_field])]
+        given = pl.when(meta.str.contains_any(wanted)).then(meta)  # in most rows nothing to read
+        losers = ["rejected"] if options.pairs else []
+        self._columns = [*map(pl.col, ("row", "id", "messages", "tools", *losers)), given]
         self.encoder = Encoder(tokenizer, sorted(ids), options.boundary, options.control)
 
     def batches(
@@ -147,7 +152,7 @@ class RowRenderer:
         with ThreadPoolExecutor(1) as thread:
             waiting: Batch | None = None
             for records in slices:
-                given = records.select("row", "id", "messages", "tools").to_dicts()
+                given = records.select(self._columns).to_dicts()
                 proofs = [self.proofs(record) for record in given]
                 flat = [proof for made in proofs if isinstance(made, list) for proof in made]
                 drafts = self.encoder.drafts(flat)
@@ -174,25 +179,28 @@ class RowRenderer:
         """The examples of a record, or the one refusal that any of them earned."""
         if isinstance(proofs, Refusal):
             return [proofs]
-        rows: list[Row] = []
-        refused: Refusal | None = None
+        made: list[Row | Refusal] = []
         for proof in proofs:
             example = next(examples)
-            row = example if isinstance(example, Refusal) else fit(proof, example, self.options)
-            if isinstance(row, Row):
-                rows.append(row)
-            else:
-                refused = refused or row
-        return [refused] if refused else rows
+            cut = example if isinstance(example, Refusal) else fit(proof, example, self.options)
+            made.append(cut)
+        if self.options.pairs:
+            return [pair_of(made)]
+        refused = next((row for row in made if isinstance(row, Refusal)), None)
+        return [refused] if refused else made
 
     def proofs(self, record: Record) -> list[Proof] | Refusal:
         """The proven texts of a record, or why there are none."""
         try:
-            conversation = chat(record, self.options)
-            setup = self.tool_setup if conversation.tools and self.tool_setup else self.setup
-            return prove(setup.renderer, conversation, setup.card.stops, self.options)
+            if self.options.pairs:
+                return prove_pair(record, self.options, self._prove)
+            return self._prove(chat(record, self.options))
         except Refusal as refusal:
             return refusal
+
+    def _prove(self, conversation: Chat) -> list[Proof]:
+        setup = self.tool_setup if conversation.tools and self.tool_setup else self.setup
+        return prove(setup.renderer, conversation, setup.card.stops, self.options)
 
 
 def _setup(template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions) -> Setup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.resources
 from collections.abc import Mapping
@@ -90,11 +91,20 @@ class ChatTemplate:
 
 @dataclass(frozen=True)
 class Renderer:
-    """A template with everything but the conversation: special tokens, clock, arguments."""
+    """A template with everything but the conversation: special tokens, clock, arguments.
+
+    `data` names the variables that are data of one row, such as documents.
+    """
 
     template: ChatTemplate
     variables: Mapping[str, Any]
+    data: tuple[str, ...] = ()
     skeletons: dict[tuple[Shape, bool], Skeleton | None] = field(default_factory=dict)
+
+    def with_data(self, given: Mapping[str, Any]) -> Renderer:
+        """The renderer of a row that gives the template documents or arguments of its own."""
+        variables = {**self.variables, **given}
+        return Renderer(self.template, variables, tuple(given)) if given else self
 
     def of(self, message: Message) -> Renderer:
         """The renderer of a turn: a template that asks is told whether this turn has reasoning.
@@ -110,7 +120,10 @@ class Renderer:
         if THINKING not in self.template.reads or THINKING in self.variables:
             return self, self
         without, given = ({**self.variables, THINKING: asked} for asked in (False, True))
-        return Renderer(self.template, without), Renderer(self.template, given)
+        return self._telling(without), self._telling(given)
+
+    def _telling(self, variables: Mapping[str, Any]) -> Renderer:
+        return dataclasses.replace(self, variables=variables, skeletons={})
 
     def tags(self, messages: list[Message], tools: list[Any] | None, text: str) -> list[Tag] | None:
         """What the template's generation tags enclose in a rendered text, if it can be told."""
@@ -140,7 +153,7 @@ class Renderer:
 
         Returns the other text if following the data gives another one than `text`.
         """
-        shape = shape_of(chat)
+        shape = None if self.data else shape_of(chat)
         skeleton = self.skeletons.get((shape, prompt)) if shape else None
         if skeleton is not None:
             leaves = chat.leaves()
@@ -148,7 +161,9 @@ class Renderer:
             if filled == text:
                 return spans, leaves
         messages, tools, origins = chat.traced()
-        traced = self.template.tracing.run(self._given(messages, tools, prompt))
+        given = self._given(messages, tools, prompt)
+        given |= {name: origins.trace_all(given[name], -1, name, False) for name in self.data}
+        traced = self.template.tracing.run(given)
         if traced != text:
             return str.__str__(traced)
         spans = origins.spans(traced)

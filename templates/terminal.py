@@ -36,7 +36,7 @@ MARKS = {
 def terminal(shown: Preview, ids: bool, color: bool) -> str:
     """The preview as lines; without colour trained text stands in brackets, stops in braces."""
     paint: Paint = _painted if color else _marked
-    lines = [shown.title, "legend  " + _legend(paint), ""]
+    lines = [shown.title, *_legend(paint), ""]
     for view in shown.rows:
         lines += [view.summary(), *_body(view, paint, ids), ""]
     if shown.difference:
@@ -54,16 +54,12 @@ def _changed(line: str, color: bool) -> str:
     return f"\x1b[38;5;{shade}m{safe}\x1b[0m" if color and shade else safe
 
 
-def _legend(paint: Paint) -> str:
-    return "  ".join(
-        f"{paint([(word, False)], kind)} {KINDS[kind]}"
-        for kind, word in (
-            ("header", "text"),
-            ("context", "text"),
-            ("payload", "tok"),
-            ("stop", "end"),
-        )
-    )
+def _legend(paint: Paint) -> list[str]:
+    tokens: Line = [("to", False), ("kens", True)]
+    trained = f"{paint(tokens, 'payload')} {KINDS['payload']}   "
+    trained += f"{paint([('end', False)], 'stop')} {KINDS['stop']}"
+    rest = ", ".join(paint([(word, False)], word) for word in ("header", "context"))
+    return [f"legend  {trained}", f"        {rest}: masked, read and never learnt"]
 
 
 def _body(view: RowView, paint: Paint, ids: bool) -> list[str]:
@@ -71,8 +67,20 @@ def _body(view: RowView, paint: Paint, ids: bool) -> list[str]:
     if view.refused is not None:
         return [f"  {line}" for line in view.refused.splitlines()]
     lines = [f"  labels  {view.runs}"]
-    numbered = list(enumerate(view.parts))
-    for (kind, message), group in groupby(numbered, key=lambda pair: _group(pair[1])):
+    if view.rejected is None:
+        return lines + _turns(view, 0, len(view.parts), paint, ids)
+    both = (("chosen", view), ("rejected", view.rejected))
+    lines += _turns(view, 0, view.prompt, paint, ids)
+    for name, side in both:
+        lines += [f"  {name}", *_turns(side, side.prompt, len(side.parts), paint, ids)]
+    return lines
+
+
+def _turns(view: RowView, start: int, stop: int, paint: Paint, ids: bool) -> list[str]:
+    """The lines of some parts, each source named once."""
+    lines = []
+    placed = list(enumerate(view.parts))[start:stop]
+    for (kind, message), group in groupby(placed, key=lambda pair: _group(pair[1])):
         label = _label(kind, message, view.roles)
         for line in _lines(list(group), ids):
             lines.append(f"{label:>15} │{paint(line, kind)}")
@@ -87,6 +95,8 @@ def _group(part: Part) -> tuple[str, int | None]:
 def _label(kind: str, message: int | None, roles: Sequence[str]) -> str:
     if kind in ("context", "payload") and message is not None and message < len(roles):
         return f"{message} {roles[message]}"
+    if kind == "payload" and message is not None:
+        return f"message {message}"
     return kind
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import polars as pl
 
 from templates.encode import IGNORED
-from templates.pieces import Pieces
-from templates.regions import Proof
 
 # Kinds, and what they mean; the legend of every preview.
 KINDS = {
@@ -22,17 +21,22 @@ KINDS = {
     "payload": "trained: the answer",
     "stop": "trained: where generation ends",
 }
+SIDES = {"payload": ("[", "]"), "stop": ("{", "}")}  # as on a terminal without colour
 VISIBLE = {" ": "·", "\t": "→", "\r": "␍"}
 
 
 @dataclass(frozen=True)
 class Part:
-    """A token, or without a tokenizer a stretch of text. `message` is its source, if known."""
+    """A token, or without a tokenizer a stretch of text. `message` is its source, if known.
+
+    `glyphs` is how a token reads that is part of a character or ends one; else its `text`.
+    """
 
     text: str
     kind: str
     id: int | None = None
     message: int | None = None
+    glyphs: str | None = None
 
     @property
     def trained(self) -> bool:
@@ -41,10 +45,11 @@ class Part:
     @property
     def shown(self) -> str:
         """The text with white space made visible; `⏎` is followed by a line break."""
+        text = self.text if self.glyphs is None else self.glyphs
         if self.id is None:  # without tokens, single spaces between words need no mark
-            spaced = re.sub(r"(?<!\S) | (?!\S)|[\t\r]", lambda found: VISIBLE[found[0]], self.text)
+            spaced = re.sub(r"(?<!\S) | (?!\S)|[\t\r]", lambda found: VISIBLE[found[0]], text)
         else:
-            spaced = "".join(VISIBLE.get(char, char) for char in self.text)
+            spaced = "".join(VISIBLE.get(char, char) for char in text)
         marked = "".join(
             char if char == "\n" or char.isprintable() else f"\\u{ord(char):04x}" for char in spaced
         )
@@ -53,7 +58,11 @@ class Part:
 
 @dataclass(frozen=True)
 class RowView:
-    """One row of a preview: its parts, or why it was refused."""
+    """One example of a row: its parts, or why the row was refused.
+
+    `number` is which example of how many the row became. A pair has its `rejected` answer: another
+    example, with the same parts up to the first trained one.
+    """
 
     row: int
     id: str
@@ -61,6 +70,14 @@ class RowView:
     roles: tuple[str, ...] = ()
     refused: str | None = None
     check: str | None = None
+    number: tuple[int, int] = (1, 1)
+    rejected: RowView | None = None
+
+    @property
+    def prompt(self) -> int:
+        """How many parts stand before the first trained one."""
+        places = (place for place, part in enumerate(self.parts) if part.trained)
+        return next(places, len(self.parts))
 
     @property
     def trained(self) -> int:
@@ -85,6 +102,8 @@ class RowView:
     def summary(self) -> str:
         if self.refused is not None:
             return f"row {self.row}  id {self.id}  refused by {self.check}"
+        which, many = self.number
+        example = f", example {which} of {many}" if many > 1 else ""
         stops = sum(1 for kind, _ in groupby(part.kind for part in self.parts) if kind == "stop")
         what = "tokens" if any(part.id is not None for part in self.parts) else "characters"
         share = self.trained / max(self.size, 1)
@@ -92,7 +111,7 @@ class RowView:
         if stops == 1:
             turns = "1 turn trained with its stop"
         return (
-            f"row {self.row}  id {self.id}  {self.size} {what}, "
+            f"row {self.row}{example}  id {self.id}  {self.size} {what}, "
             f"{self.trained} trained ({share:.1%}), {turns}"
         )
 
@@ -107,7 +126,7 @@ class RowView:
             }
             for part in self.parts
         ]
-        return {
+        data = {
             "row": self.row,
             "id": self.id,
             "refused": self.refused,
@@ -116,6 +135,7 @@ class RowView:
             "runs": self.runs,
             "parts": parts,
         }
+        return data | ({"rejected": self.rejected.as_dict()} if self.rejected else {})
 
 
 @dataclass(frozen=True)
@@ -146,95 +166,36 @@ class Preview:
         return data
 
 
-def from_text(proof: Proof) -> list[Part]:
-    """The parts of a proven text, without tokens."""
-    cuts = {0, len(proof.text)}
-    for span in proof.spans:
-        cuts |= {span.start, span.stop}
-    for region in proof.regions:
-        cuts |= {region.start, region.stop_start, region.end}
-    places = sorted(cuts)
-    parts = []
-    for start, stop in pairwise(places):
-        kind, message = _source(proof, start, stop)
-        parts.append(Part(proof.text[start:stop], kind, None, message))
-    return parts
+def numbered(views: Sequence[RowView]) -> list[RowView]:
+    """The same views, those of one row numbered."""
+    many = Counter(view.row for view in views)
+    seen: Counter[int] = Counter()
+    found = []
+    for view in views:
+        seen[view.row] += 1
+        found.append(replace(view, number=(seen[view.row], many[view.row])))
+    return found
 
 
-def from_tokens(
-    ids: Sequence[int],
-    labels: Sequence[int],
-    pieces: Pieces,
-    stop_ids: Sequence[int],
-    stop_strings: Sequence[str],
-) -> list[Part]:
-    """The parts of a written row: what its ids and labels say, and nothing else."""
-    kinds = ["masked" if label == IGNORED else "payload" for label in labels]
-    said = pieces.said(ids)
-    for start, end in trained_runs(labels):
-        for place in range(_stop_start(ids, said, start, end, stop_ids, stop_strings), end):
-            kinds[place] = "stop"
-    texts = _texts(said)
-    return [Part(*part) for part in zip(texts, kinds, ids, strict=True)]
+def of_turn(view: RowView, turn: int) -> RowView:
+    """What a row says of one message, with the header before it."""
+    places = [place for place, part in enumerate(view.parts) if part.message == turn]
+    if not places:
+        return replace(view, parts=[])
+    start = places[0]
+    while start and view.parts[start - 1].kind in ("header", "masked"):
+        start -= 1
+    return replace(view, parts=view.parts[start : places[-1] + 1])
 
 
-def annotate(parts: Sequence[Part], proof: Proof, offsets: Sequence[tuple[int, int]]) -> list[Part]:
-    """The same parts with header told from context, and each part's source message."""
-    named = []
-    for part, (start, stop) in zip(parts, offsets, strict=True):
-        kind, message = _source(proof, start, max(stop, start + 1))
-        named.append(Part(part.text, part.kind if part.trained else kind, part.id, message))
-    return named
-
-
-def trained_runs(labels: Sequence[int]) -> list[tuple[int, int]]:
-    """Where labels are trained: `[start, end)` of each run."""
-    runs, place = [], 0
-    for on, run in groupby(label != IGNORED for label in labels):
-        length = len(list(run))
-        if on:
-            runs.append((place, place + length))
-        place += length
-    return runs
-
-
-def _stop_start(
-    ids: Sequence[int],
-    said: Sequence[bytes],
-    start: int,
-    end: int,
-    stop_ids: Sequence[int],
-    stop_strings: Sequence[str],
-) -> int:
-    """The first token of the stop that ends a trained run; `end` if there is none."""
-    if ids[end - 1] in stop_ids:
-        return end - 1
-    for text in stop_strings:
-        if b"".join(said[start:end]).endswith(text.encode()):
-            place, length = end, 0
-            while length < len(text.encode()):
-                place -= 1
-                length += len(said[place])
-            return place
-    return end
-
-
-def _source(proof: Proof, start: int, stop: int) -> tuple[str, int | None]:
-    """The kind of these characters, and the message that they come from."""
-    message = None
-    for span in proof.spans:
-        if span.start < stop and start < span.stop:
-            message = span.leaf.message if span.leaf.message >= 0 else None
-            break
-    for region in proof.regions:
-        if region.start < stop and start < region.end:
-            return ("stop" if start >= region.stop_start else "payload"), region.turn
-    return ("header" if message is None else "context"), message
-
-
-def _texts(said: Sequence[bytes]) -> list[str]:
-    """Tokens as texts; a part of a character as its bytes, `\\xf0\\x9f`."""
-    return [piece.decode(errors="backslashreplace") for piece in said]
+def bracketed(parts: Sequence[Part]) -> str:
+    """Parts as one text, trained ones in brackets and stops in braces."""
+    runs = groupby(parts, key=lambda part: part.kind if part.kind in SIDES else "")
+    pieces = []
+    for kind, run in runs:
+        before, after = SIDES.get(kind, ("", ""))
+        pieces.append(f"{before}{''.join(part.text for part in run)}{after}")
+    return "".join(pieces)
 
 
 def statistics(examples: pl.DataFrame, refused: pl.DataFrame) -> dict[str, Any]:

@@ -353,7 +353,9 @@ def test_the_card_is_a_readable_page() -> None:
     assert "generation prompt  honoured" in page
     assert "content            trimmed" in page
     assert "turn ends with     '<|eot_id|>', text of" in page
-    assert page.endswith("verdict            safe for plain conversations")
+    assert page.startswith("verdict            safe for plain conversations\n")
+    assert "reasoning          dropped, so rows that have any are refused" in page
+    assert page.endswith("<|end_header_id|>⏎\n⏎\n[Bilby explains]{<|eot_id|>}")
     vicuna = verify(bundled("vicuna"), metaspace())
     assert vicuna.default_system and vicuna.raises_on == (
         "a tool's result: vicuna has no place for a message with role tool",

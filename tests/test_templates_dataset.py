@@ -89,6 +89,8 @@ def test_the_manifest_says_what_a_trainer_must_know(tmp_path: Path) -> None:
         "roles": ["assistant"],
         "mask": "auto",
         "mask_reasoning": False,
+        "pairs": False,
+        "open_field": None,
         "completion": "template",
         "append_eos": False,
         "control": "text",

@@ -11,8 +11,8 @@ import pytest
 
 from curate.schema import CurateError
 from templates import PreviewOptions, preview, write
+from templates.parts import trained_runs
 from templates.template import TEMPLATES, load_template
-from templates.view import trained_runs
 from tests.templates_toys import (
     CHATML,
     byte_level,
