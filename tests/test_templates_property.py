@@ -118,8 +118,11 @@ def _check_masks(ready: RowRenderer, row: Row, contents: list[str], opening: str
         if composing:
             expected = unicodedata.normalize("NFC", expected)
         # Text before the answer is white space alone, text after it white space and the stop.
-        before, _, after = said.replace("▁", " ").partition(expected.replace("▁", " "))
-        assert before.strip() == opening and region.stop is not None
+        written = said.replace("▁", " ")
+        at = written.find(opening)
+        assert at >= 0 and not written[:at].strip() and region.stop is not None
+        before, _, after = written[at + len(opening) :].partition(expected.replace("▁", " "))
+        assert not before.strip()
         assert after.strip() == region.stop.text, (said, expected)
     trained = [label for label in row.example.labels if label != -100]
     assert len(trained) == sum(end - start for start, end in row.example.spans)
