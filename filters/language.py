@@ -12,7 +12,7 @@ from curate.schema import CurateError, Findings, nearest, setting, verdicts
 from filters.language_detect import LANGUAGES, detect
 from filters.language_findings import counted
 from filters.language_mixing import mixing
-from filters.language_text import KEPT, words_of
+from filters.language_text import GLANCES, KEPT, words_of
 
 # Tasks whose answer is in another language by request.
 _ABOUT_LANGUAGE = (
@@ -46,7 +46,7 @@ class Language:
     per_row: ClassVar[bool] = True
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = ("field", "mismatch", "mixing", "min_letters")
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     allow: tuple[str, ...] = setting((), "language codes to keep, such as en or zh; none: report")
     min_confidence: float = setting(0.6, "confidence from 0 to 1 below which a language is unsure")
@@ -87,14 +87,15 @@ class Language:
         `mixing`, what strays into the answer.
         """
         asked = text_of_users(pl.col("messages"))
-        words = records.select(
-            prompt=words_of(asked, KEPT["prompt"]),
-            response=words_of(pl.col("response"), KEPT["response"]),
-        ).with_columns(both=pl.concat_str("prompt", "response", separator=" "))
-        measures = detect(words[self.field], self.min_letters)
+        texts = records.select(prompt=asked, response=pl.col("response"))
+        words = texts.select(words_of(texts[side], KEPT[side]).alias(side) for side in _SIDES)
+        glances = words.select(pl.col(side).str.head(GLANCES[side]) for side in _SIDES)
+        both = pl.concat_str(_SIDES, separator=" ").alias("both")
+        words, glances = words.with_columns(both), glances.with_columns(both)
+        measures = detect(words[self.field], glances[self.field], self.min_letters)
         if self.mismatch != "off":
             for side in _SIDES:
-                found = detect(words[side], self.min_letters).drop("letters")
+                found = detect(words[side], glances[side], self.min_letters).drop("letters")
                 measures = measures.hstack(found.select(pl.all().name.prefix(f"{side}_")))
         if self.mixing != "off":
             measures = measures.with_columns(mixing=mixing(records, asked))

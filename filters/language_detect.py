@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from curate.schema import CurateError
+from filters.language_function import foreign_for_sure, own_words, speaks
 from filters.language_second import second_opinion
 from filters.language_text import by_script
 
@@ -16,6 +17,7 @@ UNSURE = 0.6  # below this confidence a second opinion is asked for
 HOPELESS = 0.2  # below this one not even a certain second opinion makes it sure
 BRIEF = 40  # letters; on shorter texts the fast model is often wrong up to UNSURE_BRIEF
 UNSURE_BRIEF = 0.8
+GLANCE = 0.7  # confidence from which the first words of each side do, and the rest is not read
 _CANDIDATES = 5  # languages of the fast model that a second opinion can speak for
 _SECOND_SAMPLE = 100  # characters; langdetect takes milliseconds a text
 
@@ -31,24 +33,13 @@ tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war xal xmf yi yo zh
 LANGUAGES = frozenset(_CODES.split())
 _FOLDED = {"wuu": "zh", "yue": "zh", "zh-cn": "zh", "zh-tw": "zh", "nn": "no", "arz": "ar"}
 
-# Words that no sentence does without. Technical prose puts the fast model off, these settle it.
-_FUNCTION_WORDS = {
-    "en": "the a an of to in is that for and with this are from which as on by it be you i",
-    "de": "der die das und ist nicht ein eine mit auf für den dem von zu ich sie wie",
-    "fr": "le la les des et est une dans pour que qui avec sur pas du je vous au",
-    "es": "el la los las de y es una en para que con por no del se su un",
-    "it": "il la di che e un una per con non sono del nel gli è le della",
-    "pt": "o a os as de e é um uma em para que com não do da se por",
-    "nl": "de het een van en is niet in op met voor dat zijn te aan ik je",
-}
-_ENOUGH_WORDS = 3
 
-
-def detect(words: pl.Series, min_letters: int) -> pl.DataFrame:
+def detect(words: pl.Series, glances: pl.Series, min_letters: int) -> pl.DataFrame:
     """`language`, `confidence` and `letters` of texts cleaned by `words_of`.
 
-    A null language means abstained: too few letters. Where the script settles the language a
-    third of `min_letters` is enough. The verdict on a text depends on nothing but the text.
+    `glances` are their first words, which settle most. A null language means abstained: too few
+    letters. Where the script settles the language a third of `min_letters` is enough. The verdict
+    on a text depends on nothing but the text.
     """
     found = by_script(words)
     needed = pl.when(pl.col("language").is_null()).then(min_letters).otherwise(min_letters / 3)
@@ -58,9 +49,8 @@ def detect(words: pl.Series, min_letters: int) -> pl.DataFrame:
     )
     asked = (enough & found["language"].is_null()).arg_true()
     # One text a call: the model has no batch form that returns confidences.
-    letters = found["letters"].gather(asked)
-    pairs = zip(words.gather(asked), letters, strict=True)
-    opinions = [_opinion(text, size) for text, size in pairs]
+    columns = (words.gather(asked), glances.gather(asked), found["letters"].gather(asked))
+    opinions = [_opinion(*texts) for texts in zip(*columns, strict=True)]
     names = pl.Series([name for name, _ in opinions], dtype=pl.String)
     sure = pl.Series([confidence for _, confidence in opinions], dtype=pl.Float64)
     return pl.DataFrame(
@@ -72,20 +62,34 @@ def detect(words: pl.Series, min_letters: int) -> pl.DataFrame:
     )
 
 
-def _opinion(text: str, letters: int) -> tuple[str, float]:
+def _opinion(text: str, glance: str, letters: int) -> tuple[str, float]:
     """Language and confidence of one text without line breaks.
 
-    Where the fast model wavers both detectors have one vote: a language's confidence is the mean
-    of what they give it. So nothing that only one of them thinks of can be sure.
+    A language none of whose function words stands in the text is never sure.
     """
     if text.isupper():  # capitals throughout make the model think of other languages
-        text = text.lower()
-    confidence, label = _fast()(text + "\n", 1, 0.0, "strict")[0]
-    language = _fold(label.removeprefix("__label__"))
-    confidence = min(float(confidence), 1.0)
-    if confidence >= (UNSURE_BRIEF if letters < BRIEF else UNSURE):
+        text, glance = text.lower(), glance.lower()
+    if letters >= BRIEF and len(glance) < len(text):
+        language, confidence = _guess(glance)
+        if confidence >= GLANCE and (language == "en" or foreign_for_sure(glance, language)):
+            return language, confidence
+    language, confidence = _judged(text, letters)
+    return language, confidence / 2 if own_words(text, language) == 0 else confidence
+
+
+def _judged(text: str, letters: int) -> tuple[str, float]:
+    """What the fast model says; where it wavers the function words, else both detectors.
+
+    Then each has one vote: a language's confidence is the mean of what they give it. So nothing
+    that only one of them thinks of can be sure. A brief text with a single function word always
+    needs both: to the fast model "Non-Computer Science" is Italian.
+    """
+    language, confidence = _guess(text)
+    brief = letters < BRIEF
+    doubtful = brief and own_words(text, language) == 1
+    if confidence >= (UNSURE_BRIEF if brief else UNSURE) and not doubtful:
         return language, confidence
-    if _speaks(text, language):
+    if speaks(text, language):
         return language, (confidence + 1.0) / 2
     if confidence < HOPELESS:
         return language, confidence
@@ -99,17 +103,9 @@ def _opinion(text: str, letters: int) -> tuple[str, float]:
     return best, votes[best]
 
 
-def _speaks(text: str, language: str) -> bool:
-    """Whether the text has several function words of the language, twice as many as of others."""
-    words = set(text.lower().split())
-    counts = {name: len(words & known) for name, known in _function_words().items()}
-    own = counts.pop(language, 0)
-    return own >= _ENOUGH_WORDS and own >= 2 * max(counts.values())
-
-
-@cache
-def _function_words() -> dict[str, set[str]]:
-    return {name: set(known.split()) for name, known in _FUNCTION_WORDS.items()}
+def _guess(text: str) -> tuple[str, float]:
+    confidence, label = _fast()(text + "\n", 1, 0.0, "strict")[0]
+    return _fold(label.removeprefix("__label__")), min(float(confidence), 1.0)
 
 
 def _fold(code: str) -> str:

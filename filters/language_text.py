@@ -7,6 +7,8 @@ import polars as pl
 # Long texts repeat their language; the first part of each side is enough to tell it.
 LETTERS_READ = 1000  # characters read of a text
 KEPT = {"prompt": 80, "response": 120}  # characters of its words that are judged
+GLANCES = {"prompt": 40, "response": 60}  # characters of its words that settle most texts
+ENOUGH_READ = 300  # characters that hold that many of words, where there is no code
 
 _FENCED = r"(?s)```.*?(?:```|\z)|~~~.*?(?:~~~|\z)|`[^`\n]+`"
 _KEYWORD = (
@@ -59,9 +61,20 @@ DENSITY = 3  # a character of these says about as much as three letters
 CLEAR = 0.7  # share of a script from which it settles the language
 
 
-def words_of(text: pl.Expr, kept: int) -> pl.Expr:
-    """The words of a text, without what is no language: at most `kept` characters."""
-    words = prose_of(text.str.head(LETTERS_READ)).str.replace_all(_NO_LETTERS, " ")
+def words_of(texts: pl.Series, kept: int) -> pl.Series:
+    """The words of texts, without what is no language: at most `kept` characters of each."""
+    frame = texts.alias("text").to_frame()
+    start = texts.str.head(ENOUGH_READ)
+    words = frame.select(_words(pl.col("text").str.head(ENOUGH_READ), kept)).to_series()
+    # Code, links and formulas are known by their ends, which may be further on.
+    short = (words.str.len_chars() < kept) | start.str.contains(r"[{};`~<$=]")
+    short &= texts.str.len_bytes() > ENOUGH_READ
+    longer = frame.filter(short).select(_words(pl.col("text").str.head(LETTERS_READ), kept))
+    return words.scatter(short.arg_true(), longer.to_series())
+
+
+def _words(text: pl.Expr, kept: int) -> pl.Expr:
+    words = prose_of(text).str.replace_all(_NO_LETTERS, " ")
     return words.str.replace_all(_VARIABLES, " ").str.strip_chars(" '’").str.head(kept)
 
 

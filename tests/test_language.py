@@ -96,9 +96,21 @@ def test_words_around_code_are_judged_without_the_code(conversation: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["A pig lives in a muddy sty", "Kick the bucket To die", "Calculate plus"]
+    "text",
+    [
+        "A pig lives in a muddy sty",
+        "Kick the bucket To die",
+        "Calculate plus",
+        "Non-Computer Science",
+        "Onion, Potato, Tomato",
+        "longitude, latitude",
+        "Pablo Picasso",
+        "Bill Gates, Jeff Bezos, Mark Zuckerberg, Elon Musk, Steve Jobs, Richard Branson",
+    ],
 )
-def test_a_brief_text_in_a_wrong_language_is_never_sure(conversation: Any, text: str) -> None:
+def test_a_brief_text_or_list_of_names_is_never_surely_in_a_wrong_language(
+    conversation: Any, text: str
+) -> None:
     found = answers(conversation, text)
     sure = found["confidence"].item() >= 0.6
     assert found["language"].item() == "en" or not sure
@@ -106,9 +118,27 @@ def test_a_brief_text_in_a_wrong_language_is_never_sure(conversation: Any, text:
     assert judged["keep"].item()
 
 
+def test_what_comes_after_the_first_words_counts_where_they_do_not_settle_it(
+    conversation: Any,
+) -> None:
+    text = (
+        "Anna Karenina, Konstantin Levin, Stepan Oblonsky, Daria Oblonskaja. Das sind die vier, "
+        "von denen ich am meisten halte, und sie sind mir nicht immer gleich lieb."
+    )
+    found = answers(conversation, text)
+    assert found["language"].item() == "de"
+    assert found["confidence"].item() >= 0.6
+
+
+def test_words_behind_a_long_block_of_code_are_read(conversation: Any) -> None:
+    code = "```python\n" + "value = add(value)\n" * 30 + "```\n"
+    text = code + "Diese Funktion berechnet die Summe aller Zahlen."
+    assert answers(conversation, text)["language"].item() == "de"
+
+
 def test_letters_with_accents_do_not_end_a_word(conversation: Any) -> None:
     rows = conversation(("", "Los siete días de la semana été très b x"))
-    words = rows.select(words_of(pl.col("response"), 100)).item()
+    words = words_of(rows["response"], 100).item()
     assert words == "Los siete días de la semana été très"
 
 
