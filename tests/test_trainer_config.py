@@ -77,8 +77,7 @@ def test_every_field_has_one_line_of_help():
     ("fields", "message"),
     [
         ({"preset": "lime"}, "there is no preset 'lime'; did you mean 'lima'?"),
-        ({"method": "lorra"}, "method: expected one of 'full', 'lora', got 'lorra'"),
-        ({"method": "oft"}, "method: expected one of 'full', 'lora', got 'oft'"),
+        ({"method": "lorra"}, "got 'lorra'; did you mean 'lora'?"),
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
         ({"epochs": 1.5}, "epochs: expected int, got 1.5"),
         ({"epochs": True}, "epochs: expected int, got True"),
@@ -91,7 +90,10 @@ def test_every_field_has_one_line_of_help():
         ({"force": 1}, "force: expected bool, got 1"),
         ({"allow": "no-stop"}, "allow: expected a list of names, got 'no-stop'"),
         ({"allow": ["no-stops"]}, "no gate reason 'no-stops'; did you mean 'no-stop'?"),
-        ({"lora_rank": 16}, "lora_rank: is read only with method 'lora'; got method 'full'"),
+        ({"lora_rank": 16}, "lora_rank: is read only with method lora, rslora, dora, lora-xs"),
+        ({"method": "lora", "rotation_block": 8}, "rotation_block: is read only with method oft"),
+        ({"rounding": "stochastic"}, "rounding: concerns bf16 weights that are trained"),
+        ({"quantize": "4bit"}, "quantize: a 4bit base is frozen, so it goes with adapters"),
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_read(fields: dict[str, Any], message: str):

@@ -9,7 +9,8 @@ import pytest
 import trainer
 from tests.trainer_toys import reversed_pairs, sha256, silent, toy_model, write_model, write_tokens
 from trainer import TrainConfig, TrainResult
-from trainer.model import add_adapters, make_optimizer, measure
+from trainer.adapt import attach
+from trainer.model import make_optimizer, measure
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -111,7 +112,7 @@ def test_only_adapters_are_trained_and_they_start_as_nothing():
 
     base = toy_model()
     before = logits(base)
-    adapted = add_adapters(base, TrainConfig(tokens="t", model="m", out="o", method="lora"))
+    adapted = attach(base, TrainConfig(tokens="t", model="m", out="o", method="lora"))
     trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
     assert trained and all("lora_" in name for name in trained)
     assert not any("lm_head" in name or "embed" in name for name in trained)
@@ -124,7 +125,7 @@ def test_the_size_counts_what_is_trained():
     assert full.trained == full.total == sum(weight.numel() for weight in base.parameters())
     assert full.bytes == 16 * full.total
     config = TrainConfig(tokens="t", model="m", out="o", method="lora", lora_rank=2)
-    adapted = measure(add_adapters(base, config))
+    adapted = measure(attach(base, config))
     # r (d_in + d_out) over q, k, v, o, gate, up and down of two blocks.
     shapes = [(16, 16), (16, 8), (16, 8), (16, 16), (16, 32), (16, 32), (32, 16)]
     assert adapted.trained == 2 * sum(2 * (wide + high) for wide, high in shapes)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.schema import CurateError
+from trainer.config import TrainConfig
 from trainer.model import quiet
 
 # The file that says a folder is ours; `force` replaces no folder without it.
@@ -147,30 +148,17 @@ def epoch_folder(out: Path, epoch: int) -> Path:
     return out / "epochs" / f"epoch-{epoch}"
 
 
-def save(model: Any, folder: Path) -> None:
-    """The model's weights and configuration, or of an adapted model its adapters, as one folder."""
+def save(model: Any, folder: Path, config: TrainConfig) -> None:
+    """What the run's method trains, as one folder: a whole model, or adapters alone."""
+    from trainer.adapt import save as write
+
     with whole_folder(folder) as partial:
-        if hasattr(model, "peft_config"):
-            _save_adapters(model, partial)
-        else:
-            save_weights(model, partial)
+        write(model, partial, config)
 
 
 def save_weights(model: Any, folder: Path) -> None:
     with quiet():
         model.save_pretrained(folder)
-
-
-def _save_adapters(model: Any, folder: Path) -> None:
-    # Embeddings are never trained here, and finding out would ask the hub.
-    model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # an empty form, not documentation
-    config = folder / "adapter_config.json"
-    content = json.loads(config.read_text(encoding="utf-8"))
-    # PEFT keeps the layers as a set, whose order changes from run to run.
-    if isinstance(content.get("target_modules"), list):
-        content["target_modules"].sort()
-    config.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def prune(out: Path, written: Sequence[int], keep: int, best: int) -> list[int]:

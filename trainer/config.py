@@ -159,7 +159,7 @@ class TrainConfig:
                     f"the reasons are {', '.join(REASONS)}"
                 )
         self._check_adapter_fields()
-        self._check_precision()
+        self._check_together()
         if self.force and self.resume:
             raise CurateError("force starts anew and resume goes on; give one of them")
 
@@ -197,7 +197,13 @@ class TrainConfig:
                     f"{self.method!r}; leave {field.name} out"
                 )
 
-    def _check_precision(self) -> None:
+    def _check_together(self) -> None:
+        """Settings that exclude each other."""
+        if self.packing == "on" and self.learns == "prompt":
+            raise CurateError(
+                f"packing: method {self.method} puts vectors before each row, so rows cannot lie "
+                "end to end; set packing to off"
+            )
         if self.rounding != "auto" and (self.precision != "bf16" or self.learns != "weights"):
             raise CurateError(
                 f"rounding: concerns bf16 weights that are trained; got precision "

@@ -12,37 +12,41 @@ from pathlib import Path
 from typing import Any
 
 from curate.schema import CurateError
-from trainer import checkpoint, curves, model
-from trainer.loss import evaluating
+from trainer import adapt, checkpoint, curves, model, vocabulary
 from trainer.plan import Plan
 from trainer.result import Epoch, Evaluation, Sample, TrainResult
 
 # The saved model, loaded anew, must have the held-out loss its epoch was chosen for, to within
 # this many nats: merging adapters rounds, anything larger means that other weights were saved.
 _SAVED_TOLERANCE = 1e-3
+_COARSE_TOLERANCE = 0.1
 
 
 def save_chosen(plan: Plan, net: Any, out: Path, epoch: int) -> Any:
     """Put the chosen epoch at the top of `out` and return it as loaded from there.
 
-    Adapters are merged into the weights; they are also kept, in the folder `adapter`.
+    Adapters are merged into the weights; they are also kept, in the folder `adapter`. A learnt
+    prompt cannot be merged: it lies at the top itself, and `peft` puts it on its base.
     """
+    config = plan.config
     kept = checkpoint.epoch_folder(out, epoch)
+    device = next(net.parameters()).device
     with checkpoint.whole_folder(out / "model") as folder:
-        if plan.config.method == "lora":
-            checkpoint.save_weights(_merged(net, kept), folder)
+        if config.learns == "adapter":
+            checkpoint.save_weights(_merged(plan, net, kept), folder)
         else:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
         checkpoint.add_stops(folder, plan.tokens.stop_ids)
-        model.copy_tokenizer(plan.config.model, plan.tokenizer, folder)
+        model.copy_tokenizer(config.model, plan.tokenizer, folder, bool(plan.words.added))
         if plan.tokenizer is not None:
             _write_templates(plan.tokens.manifest, folder)
-    if plan.config.method == "lora":
+    if config.learns == "adapter":
         with checkpoint.whole_folder(out / "adapter") as folder:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
     checkpoint.publish(out / "model", out)
-    device = next(net.parameters()).device
-    return model.load(str(out), device)
+    if config.learns == "prompt":
+        return adapt.load_prompted(model.load(config.model, device, config.precision), out)
+    return model.load(str(out), device, config.precision)
 
 
 def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
@@ -61,21 +65,26 @@ def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
         (named / "tool_use.jinja").write_text(template["tool_use"], encoding="utf-8")
 
 
-def _merged(net: Any, folder: Path) -> Any:
-    import peft
-    from safetensors.torch import load_file
+def _merged(plan: Plan, net: Any, kept: Path) -> Any:
+    """The plain model with an epoch's adapters in it; a 4-bit base is loaded whole for that."""
+    config = plan.config
+    if config.quantize != "none":
+        net = model.load(config.model, next(net.parameters()).device, config.precision)
+        vocabulary.grow(net, plan.words)
+        net = adapt.attach(net, config, sorted(plan.words.added.values()))
+    adapt.load_into(net, kept, config)
+    return adapt.merged(net, config)
 
-    weights = load_file(folder / "adapter_model.safetensors")
-    peft.set_peft_model_state_dict(net, weights)
-    with evaluating(net):
-        return net.merge_and_unload()
 
-
-def check_saved(out: Path, chosen: Epoch, after: Evaluation | None) -> None:
+def check_saved(plan: Plan, out: Path, chosen: Epoch, after: Evaluation | None) -> None:
     """Refuse to call a run done whose saved weights are not the ones that were chosen."""
+    config = plan.config
+    # Merging into bf16 rounds every weight, and a merged 4-bit base is no longer 4-bit.
+    coarse = config.learns == "adapter" and (config.quantize, config.precision) != ("none", "fp32")
+    tolerance = _COARSE_TOLERANCE if coarse else _SAVED_TOLERANCE
     if chosen.held_out is None or after is None:
         return
-    if not abs(after.loss - chosen.held_out.loss) <= _SAVED_TOLERANCE:
+    if not abs(after.loss - chosen.held_out.loss) <= tolerance:
         raise CurateError(
             f"{out}: the saved model has held-out loss {after.loss:.4f}, but epoch "
             f"{chosen.epoch} had {chosen.held_out.loss:.4f}; use epochs/epoch-{chosen.epoch}"

@@ -37,6 +37,11 @@ class Limits:
     vocabulary: int
     positions: int | None
 
+    def with_room(self, vocabulary: int, prompt: int) -> Limits:
+        """With rows for added tokens, and `prompt` positions taken by learnt vectors."""
+        positions = None if self.positions is None else self.positions - prompt
+        return Limits(vocabulary, positions)
+
 
 @dataclasses.dataclass(frozen=True)
 class Passed:
@@ -52,18 +57,20 @@ def check(
     allow: tuple[str, ...],
     decode: Decode | None = None,
     token_id: TokenId | None = None,
+    known: int | None = None,
 ) -> Passed:
     """Check every row; raise `CurateError` with a list unless each broken reason is allowed.
 
     `decode` turns ids into text; without it a stop that is no single token cannot be seen, and
     rows that end so are refused as `no-stop`. `token_id` gives the id of a special token in the
-    model's tokenizer, or None; without it the tokenizers are not compared.
+    model's tokenizer, or None; without it the tokenizers are not compared. `known` is how many
+    tokens that tokenizer has.
     """
     rows = tokens.rows
     if not len(rows):
         raise CurateError(f"{tokens.folder}: holds no rows, so there is nothing to train on")
     broken = _broken(tokens, limits, decode)
-    strange = _strange_tokens(tokens, token_id) if token_id is not None else []
+    strange = _strange_tokens(tokens, token_id, known) if token_id is not None else []
     if strange:
         broken["tokenizer"] = np.ones(len(rows), dtype=np.bool_)
     refused = {name: found for name, found in broken.items() if name not in allow}
@@ -128,8 +135,8 @@ def _ends_with_stop(
     return any(text.endswith(stop.rstrip()) for stop in stop_strings)
 
 
-def _strange_tokens(tokens: Tokens, token_id: TokenId) -> list[str]:
-    """Special tokens of the rows that the model's tokenizer lacks or has under another id."""
+def _strange_tokens(tokens: Tokens, token_id: TokenId, known: int | None) -> list[str]:
+    """What the rows' tokenizer has and the model's lacks, or has under another id."""
     named = tokens.manifest.get("tokenizer")
     special = named.get("special") if isinstance(named, dict) else None
     if not isinstance(named, dict) or not isinstance(special, dict):
@@ -144,6 +151,9 @@ def _strange_tokens(tokens: Tokens, token_id: TokenId) -> list[str]:
     ends = named.get("eos_ids", [])
     if number is not None and ends and number not in ends:
         strange.append(f"eos_token {text!r} is {number} in the model's, {ends} in the rows")
+    theirs = named.get("vocabulary")
+    if known is not None and isinstance(theirs, int) and theirs > known:
+        strange.append(f"{theirs} tokens in the rows' vocabulary, {known} in the model's")
     return strange
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curate.schema import CurateError
 from trainer.config import TrainConfig
 from trainer.gate import Decode, Limits, TokenId
+from trainer.precision import adamw, rounding_of
 
 if TYPE_CHECKING:
     import torch
@@ -99,16 +99,49 @@ def token_ids(tokenizer: Any | None) -> TokenId | None:
     return None if tokenizer is None else tokenizer.get_vocab().get
 
 
-def load(name: str, device: torch.device) -> Any:
-    """A causal language model in fp32, from safetensors alone, running no code of its folder."""
+def load(name: str, device: torch.device, precision: str = "fp32", quantize: str = "none") -> Any:
+    """A causal language model, from safetensors alone, running no code of its folder.
+
+    With `quantize` its linear layers are 4-bit NormalFloat (arXiv 2305.14314), which needs
+    bitsandbytes and a GPU.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    more = {} if quantize == "none" else _four_bit(device, dtype)
     with quiet(), _explained(name, "model"):
         model: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more
         )
-    return model.to(device)
+    return model if more else model.to(device)
+
+
+def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    missing = [
+        what
+        for what, there in (
+            ("a CUDA GPU", device.type == "cuda"),
+            ("the package bitsandbytes", find_spec("bitsandbytes") is not None),
+        )
+        if not there
+    ]
+    if missing:
+        raise CurateError(
+            f"quantize: a 4-bit base needs {' and '.join(missing)}; set quantize to none, and "
+            "precision to bf16 to halve the memory"
+        )
+    settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
 
 
 # Parameters below which a second thread waits more than it works: a tiny model's matrix products
@@ -139,23 +172,6 @@ def _explained(name: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def add_adapters(model: Any, config: TrainConfig) -> Any:
-    """The model with LoRA on every linear layer but the output layer; only they are trained."""
-    import peft
-
-    adapters = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        target_modules="all-linear",
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-    )
-    with warnings.catch_warnings():
-        # PEFT asks transformers 5 for a property under its old name.
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-        return peft.get_peft_model(model, adapters)
-
-
 @dataclasses.dataclass(frozen=True)
 class Size:
     """Parameters of a model and the memory that training them takes, activations aside."""
@@ -172,15 +188,51 @@ class Size:
         )
 
 
-def measure(model: Any) -> Size:
-    """Count parameters; fp32 weights take 4 bytes, a trained one 12 more (gradient, AdamW)."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    total = sum(count for count, _ in sizes)
-    trained = sum(count for count, grows in sizes if grows)
-    return Size(total, trained, 4 * total + 12 * trained)
+def measure(model: Any, masters: bool = False) -> Size:
+    """Count parameters; a trained one has a gradient like itself and two fp32 moments.
+
+    With `masters` it has an fp32 copy as well. A 4-bit weight counts as the bytes it lies in.
+    """
+    weights = list(model.parameters())
+    trained = [weight for weight in weights if weight.requires_grad]
+    held = sum(weight.numel() * weight.element_size() for weight in [*weights, *trained])
+    optimizer = (12 if masters else 8) * sum(weight.numel() for weight in trained)
+    return Size(sum(map(_count, weights)), sum(map(_count, trained)), held + optimizer)
 
 
-def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.AdamW:
+def _count(weight: Any) -> int:
+    # A 4-bit weight keeps two numbers in one byte.
+    return int(weight.numel()) * (2 if type(weight).__name__ == "Params4bit" else 1)
+
+
+def table(model: Any, config: TrainConfig) -> list[str]:
+    """Parameters and trained parameters of each part of the model, and the sum with its memory."""
+    parts: dict[str, list[int]] = {}
+    for name, weight in model.named_parameters():
+        counts = parts.setdefault(_part(name), [0, 0])
+        counts[0] += _count(weight)
+        counts[1] += _count(weight) if weight.requires_grad else 0
+    lines = [f"  {'part':<12} {'parameters':>16} {'trained':>16}"]
+    lines += [f"  {part:<12} {all_:>16,} {own:>16,}" for part, (all_, own) in parts.items()]
+    return [*lines, str(measure(model, rounding_of(config) == "masters"))]
+
+
+_PARTS = {
+    "adapters": ("lora_", "oft_", "boft_", "ia3_", "ln_tuning", "prompt_encoder", "tokens_delta"),
+    "norms": ("norm", "ln_"),
+    "embeddings": ("embed", "wte", "wpe"),
+    "output": ("lm_head", "embed_out"),
+    "attention": ("attn", "attention"),
+    "feed-forward": ("mlp", "feed_forward", "ffn", "fc1", "fc2"),
+}
+
+
+def _part(name: str) -> str:
+    found = (part for part, signs in _PARTS.items() if any(sign in name for sign in signs))
+    return next(found, "other")
+
+
+def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW whose decay leaves norms and biases alone: everything with fewer than two axes."""
     import torch
 
@@ -189,16 +241,19 @@ def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
+    groups = [group for group in groups if group["params"]]
     betas = (config.beta1, config.beta2)
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=config.lr, betas=betas, fused=True
-    )
+    rounding = rounding_of(config)
+    if rounding:
+        optimizer: torch.optim.Optimizer = adamw(groups, rounding, lr=config.lr, betas=betas)
+        return optimizer
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
 
 
-def copy_tokenizer(name: str, tokenizer: Any | None, folder: Path) -> None:
-    """Put the tokenizer beside the weights: byte for byte from a folder, else as downloaded."""
+def copy_tokenizer(name: str, tokenizer: Any | None, folder: Path, changed: bool = False) -> None:
+    """Put the tokenizer beside the weights: byte for byte from a folder, unless it was changed."""
     source = Path(name)
-    if source.is_dir():
+    if source.is_dir() and not changed:
         for file in TOKENIZER_FILES:
             if (source / file).is_file():
                 shutil.copyfile(source / file, folder / file)

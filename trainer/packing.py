@@ -147,7 +147,7 @@ def decide(model: Any, rows: Rows, train: Ints, config: TrainConfig, log: Log) -
 
     Raises `CurateError` if packing was asked for and the model does not.
     """
-    if config.packing == "off":
+    if config.packing == "off" or config.learns == "prompt":
         return False
     prepare(model)
     if isolates(model, rows, train):

@@ -50,7 +50,8 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if tokenizer is not None and words.added:
         vocabulary.extend(tokenizer, words, config.model)
     decode = model.decoder(tokenizer)
-    passed = gate.check(tokens, limits, config.allow, decode, model.token_ids(tokenizer))
+    known = None if tokenizer is None else len(tokenizer)
+    passed = gate.check(tokens, limits, config.allow, decode, model.token_ids(tokenizer), known)
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
     plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode, words)
     for line in [*_announcement(plan, passed), *_leaks(plan), *_long(plan)]:

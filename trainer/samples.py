@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from trainer.adapt import is_prompted
 from trainer.data import IGNORED, Ints, Rows
-from trainer.gate import Decode
 from trainer.loss import evaluating
 from trainer.plan import Plan
 from trainer.result import Answer, Sample
@@ -25,58 +26,108 @@ def prompts(rows: Rows, held_out: Ints, count: int) -> list[int]:
     return [row for row in held_out.tolist() if prompt_of(rows, row)][:count]
 
 
-def answer(
-    model: Any,
-    prompt: tuple[int, ...],
-    stop_ids: tuple[int, ...],
-    stop_strings: tuple[str, ...],
-    limit: int,
-    decode: Decode | None,
-) -> Answer:
-    """The most likely next token, again and again, until a stop or `limit` tokens.
+# Prompts answered at once; neighbours in length share a batch.
+_AT_ONCE = 16
 
-    The stop itself is not part of the answer's text.
+
+def answers(plan: Plan, model: Any, asked: Sequence[int], longest: int) -> list[Answer]:
+    """Greedy answers of at most `longest` tokens to the prompts of the rows `asked`.
+
+    They are as long as the model has positions, and end before the first stop.
     """
-    ids: list[int] = []
-    for token in _greedy(model, prompt, limit):
-        if token in stop_ids:
-            return Answer(None if decode is None else decode(ids), tuple(ids), True)
-        ids.append(token)
-        if decode is not None and stop_strings:
-            text = decode(ids)
-            places = [place for stop in stop_strings if (place := text.find(stop)) >= 0]
-            if places:
-                return Answer(text[: min(places)], tuple(ids), True)
-    return Answer(None if decode is None else decode(ids), tuple(ids), False)
-
-
-def answers(plan: Plan, model: Any, asked: list[int]) -> list[Answer]:
-    """Greedy answers to the prompts of the rows `asked`, as long as the model has positions."""
-    tokens, longest = plan.tokens, plan.config.sample_tokens
+    asked_prompts = [prompt_of(plan.tokens.rows, row) for row in asked]
     positions = plan.limits.positions
-    said = []
-    for row in asked:
-        prompt = prompt_of(tokens.rows, row)
-        limit = longest if positions is None else min(longest, positions - len(prompt))
-        stops = (tokens.stop_ids, tokens.stop_strings)
-        said.append(answer(model, prompt, *stops, limit, plan.decode))
-    return said
+    room = [
+        longest if positions is None else min(longest, positions - len(prompt))
+        for prompt in asked_prompts
+    ]
+    order = sorted(range(len(asked)), key=lambda place: len(asked_prompts[place]))
+    said: dict[int, Answer] = {}
+    at_once = _AT_ONCE if _takes_batches(model) else 1
+    for start in range(0, len(order), at_once):
+        places = order[start : start + at_once]
+        limits = [room[place] for place in places]
+        writing = [_Writing(plan, limit) for limit in limits]
+        greedy(model, [asked_prompts[place] for place in places], max(limits), writing)
+        said |= {place: one.answer() for place, one in zip(places, writing, strict=True)}
+    return [said[place] for place in range(len(asked))]
 
 
-def _greedy(model: Any, prompt: tuple[int, ...], limit: int) -> Iterator[int]:
-    """At most `limit` tokens, each the most likely one after all before it."""
+class _Writing:
+    """One answer under way: takes token after token until a stop or its limit."""
+
+    def __init__(self, plan: Plan, limit: int) -> None:
+        self.tokens, self.decode, self.limit = plan.tokens, plan.decode, limit
+        self.ids: list[int] = []
+        self.text: str | None = None
+        self.stopped = False
+
+    @property
+    def ended(self) -> bool:
+        return self.stopped or len(self.ids) >= self.limit
+
+    def take(self, token: int) -> None:
+        if self.ended:
+            return
+        if token in self.tokens.stop_ids:
+            self.stopped = True
+            return
+        self.ids.append(token)
+        if self.decode is not None and self.tokens.stop_strings:
+            text = self.decode(self.ids)
+            places = [at for stop in self.tokens.stop_strings if (at := text.find(stop)) >= 0]
+            if places:
+                self.stopped, self.text = True, text[: min(places)]
+
+    def answer(self) -> Answer:
+        """The stop itself is not part of the answer's text."""
+        text = self.text
+        if text is None and self.decode is not None:
+            text = self.decode(self.ids)
+        return Answer(text, tuple(self.ids), self.stopped)
+
+
+def _takes_batches(model: Any) -> bool:
+    """Whether the model gives the logits of the last position alone, if asked: a batch is small."""
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(plain.forward).parameters
+
+
+def greedy(
+    model: Any, asked: Sequence[tuple[int, ...]], limit: int, writing: Sequence[_Writing]
+) -> None:
+    """Give each of `writing` the most likely next tokens after its prompt, until all have ended.
+
+    Prompts are padded on the left under a mask. A model with a learnt prompt is asked anew for
+    each token, one prompt at a time, as its cache cannot be carried on.
+    """
     import torch
 
     device = next(model.parameters()).device
-    fed = torch.tensor([prompt], device=device)
-    cache = None
+    width = max(len(prompt) for prompt in asked)
+    padded = [[0] * (width - len(prompt)) + list(prompt) for prompt in asked]
+    fed = torch.tensor(padded, device=device)
+    is_real = torch.tensor(
+        [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in asked], device=device
+    )
+    options: dict[str, Any] = {"logits_to_keep": 1} if _takes_batches(model) else {}
+    keeps_cache, cache = not is_prompted(model), None
     for _ in range(limit):
+        if not bool(is_real.all()):
+            places = (is_real.cumsum(1) - 1).clamp(min=0)
+            options |= {"attention_mask": is_real, "position_ids": places[:, -fed.shape[1] :]}
+        if keeps_cache:
+            options |= {"past_key_values": cache, "use_cache": True}
         with evaluating(model):
-            output = model(input_ids=fed, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
-        token = int(output.logits[0, -1].argmax())
-        yield token
-        fed = torch.tensor([[token]], device=device)
+            output = model(input_ids=fed, **options)
+        cache = output.past_key_values if keeps_cache else None
+        token = output.logits[:, -1].argmax(dim=-1, keepdim=True)
+        for one, number in zip(writing, token[:, 0].tolist(), strict=True):
+            one.take(number)
+        if all(one.ended for one in writing):
+            return
+        fed = token if keeps_cache else torch.cat([fed, token], dim=1)
+        is_real = torch.cat([is_real, torch.ones_like(token)], dim=1)
 
 
 def pair(

@@ -1,0 +1,322 @@
+"""The model made ready for its method: adapters put on, saved, loaded back and merged."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.schema import CurateError, nearest
+from trainer import lora_xs
+from trainer.config import TrainConfig
+from trainer.methods import METHODS
+
+if TYPE_CHECKING:
+    import torch
+
+_TRAINED = "trained.safetensors"
+# Layers whose input IA3 scales instead of their output: the last of a feed-forward block.
+_FEED_FORWARD = ("down_proj", "fc2", "wo", "w2", "c_proj", "dense_4h_to_h", "fc_out")
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any:
+    """The model with what `config.method` trains, and nothing else, set to be trained.
+
+    `new_rows` are the ids of added tokens. Raises `CurateError` for layers the model does not
+    have, and for a method that this architecture or these rows do not go with.
+    """
+    name = config.method
+    if new_rows and not METHODS[name].new_rows:
+        able = ", ".join(method for method, one in METHODS.items() if one.new_rows)
+        raise CurateError(
+            f"method: {name} cannot train the embedding rows of added tokens, and these rows "
+            f"have {len(new_rows)}; methods that can are {able}"
+        )
+    if name == "full":
+        return model
+    if name == "bitfit":
+        return _biases(model)
+    layers = linear_layers(model, config.targets)
+    if name == "lora-xs":
+        return lora_xs.wrap(model, layers, config.lora_rank, config.lora_alpha)
+    with _explained(name):
+        import peft
+
+        _no_compiling(name)
+        adapted = peft.get_peft_model(model, _peft_config(model, config, layers, new_rows))
+    return Prompted(adapted) if METHODS[name].learns == "prompt" else adapted
+
+
+def _biases(model: Any) -> Any:
+    """BitFit: train every bias, and refuse a model that has none."""
+    model.requires_grad_(False)
+    biases = [weight for name, weight in model.named_parameters() if name.endswith("bias")]
+    if not biases:
+        raise CurateError(
+            f"method: bitfit trains biases, and {model.config.model_type} models of this shape "
+            "have none; nearest are norms and lora"
+        )
+    for bias in biases:
+        bias.requires_grad_(True)
+    return model
+
+
+def linear_layers(model: Any, targets: Sequence[str]) -> list[str]:
+    """Full names of the linear layers to adapt: all but the output layer, or those `targets` end.
+
+    Raises `CurateError` for a target that no layer has, with the nearest that there is.
+    """
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    names = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+    ]
+    if not targets:
+        return names
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            known = sorted({name.rpartition(".")[2] for name in names})
+            raise CurateError(
+                f"targets: the model has no linear layer {target!r}{nearest(target, known)}; "
+                f"it has {', '.join(known)}"
+            )
+    return [
+        name
+        for name in names
+        if any(name == target or name.endswith(f".{target}") for target in targets)
+    ]
+
+
+def _peft_config(
+    model: Any, config: TrainConfig, layers: list[str], new_rows: Sequence[int]
+) -> Any:
+    import peft
+
+    task, name = "CAUSAL_LM", config.method
+    if name in ("lora", "rslora", "dora"):
+        return peft.LoraConfig(
+            task_type=task,
+            target_modules=layers,
+            r=config.lora_rank,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            use_rslora=name == "rslora",
+            use_dora=name == "dora",
+            trainable_token_indices=_row_indices(model, new_rows),
+        )
+    if name == "oft":
+        # The series that peft takes by default leaves R^T R off the identity by 2 |Q|^4, and
+        # turns the other way round than the exact formula.
+        return peft.OFTConfig(
+            task_type=task,
+            target_modules=layers,
+            oft_block_size=config.rotation_block,
+            use_cayley_neumann=False,
+        )
+    if name == "boft":
+        return peft.BOFTConfig(
+            task_type=task, target_modules=layers, boft_block_size=config.rotation_block
+        )
+    if name == "ia3":
+        chosen = layers if config.targets else _ia3_layers(layers)
+        last = [layer for layer in chosen if layer.rpartition(".")[2] in _FEED_FORWARD]
+        return peft.IA3Config(task_type=task, target_modules=chosen, feedforward_modules=last)
+    if name == "norms":
+        return peft.LNTuningConfig(task_type=task, target_modules=_norms(model))
+    if name == "tokens":
+        if not new_rows:
+            raise CurateError(
+                "method: tokens trains the rows of added tokens, and these rows have none; "
+                "render them with --add-token"
+            )
+        return peft.TrainableTokensConfig(
+            task_type=task,
+            token_indices=list(new_rows),
+            target_modules=list(_row_indices(model, new_rows) or {}),
+        )
+    kind = peft.PrefixTuningConfig if name == "prefix" else peft.PromptTuningConfig
+    return kind(task_type=task, num_virtual_tokens=config.virtual_tokens)
+
+
+def _row_indices(model: Any, new_rows: Sequence[int]) -> dict[str, list[int]] | None:
+    """Embedding layers whose rows are trained; an output layer of its own is one of them."""
+    if not new_rows:
+        return None
+    layers = [model.get_input_embeddings()]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not layers[0].weight:
+        layers.append(head)
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(layer)]: list(new_rows) for layer in layers}
+
+
+def _ia3_layers(layers: list[str]) -> list[str]:
+    """Keys, values and the last feed-forward layer, by the names that architectures give them."""
+    wanted = ("k_proj", "v_proj", "query_key_value", "c_attn", "Wqkv", *_FEED_FORWARD)
+    chosen = [
+        layer
+        for layer in layers
+        if layer.rpartition(".")[2] in wanted and not layer.endswith("attn.c_proj")
+    ]
+    if not chosen:
+        known = sorted({layer.rpartition(".")[2] for layer in layers})
+        raise CurateError(
+            f"method: ia3 finds no keys, values or feed-forward layers by name among "
+            f"{', '.join(known)}; name them in targets"
+        )
+    return chosen
+
+
+def _norms(model: Any) -> list[str]:
+    found = [name for name, module in model.named_modules() if "Norm" in type(module).__name__]
+    if not found:
+        raise CurateError(f"method: {model.config.model_type} models have no norm layers to train")
+    return found
+
+
+def _no_compiling(name: str) -> None:
+    """Keep peft's BOFT from compiling a kernel that one butterfly factor does not use."""
+    if name == "boft":
+        import peft.tuners.boft.layer as boft
+
+        boft._FBD_CUDA = False
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Refusals of peft as one line; its warnings about itself kept off the terminal."""
+    with warnings.catch_warnings():
+        # PEFT asks transformers 5 for a property under its old name.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        # PEFT knows layer norms by class; every norm here is copied and trained like one of them.
+        warnings.filterwarnings("ignore", "Unsupported layer type .*Norm", UserWarning)
+        # A block that does not divide a layer's width is replaced by one that does.
+        warnings.filterwarnings("ignore", ".*oft_block_size.*", UserWarning)
+        try:
+            yield
+        except (ValueError, TypeError, NotImplementedError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise CurateError(f"method: {name} does not go with this model: {first}") from error
+
+
+def _prompted_class() -> Any:
+    """The class of `Prompted`, made when torch is there."""
+    import torch
+
+    class PromptedModel(torch.nn.Module):
+        """A model with learnt vectors before its first token, called like a plain one.
+
+        Logits of the learnt vectors' own positions are cut off, so positions mean the same as
+        without them.
+        """
+
+        def __init__(self, tuned: Any) -> None:
+            super().__init__()
+            self.tuned = tuned
+
+        @property
+        def config(self) -> Any:
+            return self.tuned.config
+
+        @property
+        def base_model(self) -> Any:
+            return self
+
+        def get_output_embeddings(self) -> None:
+            """None: hidden states alone do not give the logits here."""
+
+        def get_input_embeddings(self) -> Any:
+            return self.tuned.get_base_model().get_input_embeddings()
+
+        def forward(self, input_ids: torch.Tensor, **options: Any) -> Any:
+            if options.get("position_ids") is not None or options.get("past_key_values"):
+                raise CurateError(
+                    "method: prefix and prompt put vectors before each row, so rows cannot be "
+                    "packed; train them padded"
+                )
+            options = {name: value for name, value in options.items() if value is not None}
+            output = self.tuned(input_ids=input_ids, **{**options, "use_cache": False})
+            output.logits = output.logits[:, -input_ids.shape[1] :]
+            return output
+
+    return PromptedModel
+
+
+def Prompted(tuned: Any) -> Any:  # noqa: N802
+    """A peft model with a learnt prompt, called like a plain one."""
+    return _prompted_class()(tuned)
+
+
+def is_prompted(model: Any) -> bool:
+    return type(model).__name__ == "PromptedModel"
+
+
+def save(model: Any, folder: Path, config: TrainConfig) -> None:
+    """What the method trains, as files in `folder`: a whole model, or adapters alone."""
+    from trainer.checkpoint import save_weights
+
+    learns = METHODS[config.method].learns
+    if learns == "weights":
+        save_weights(model, folder)
+    elif config.method == "lora-xs":
+        from safetensors.torch import save_file
+
+        save_file(lora_xs.state(model), folder / _TRAINED)
+        said = {"method": "lora-xs", "rank": config.lora_rank, "alpha": config.lora_alpha}
+        (folder / "method.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    else:
+        _save_peft(model.tuned if is_prompted(model) else model, folder)
+
+
+def _save_peft(model: Any, folder: Path) -> None:
+    # Embeddings are never trained whole here, and finding out would ask the hub.
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty form, not documentation
+    path = folder / "adapter_config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    # PEFT keeps the layers as a set, whose order changes from run to run.
+    for key in ("target_modules", "feedforward_modules"):
+        if isinstance(content.get(key), list):
+            content[key].sort()
+    path.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def load_into(model: Any, folder: Path, config: TrainConfig) -> None:
+    """Put what `save` wrote into a model that `attach` made."""
+    import torch
+    from safetensors.torch import load_file
+
+    if config.method == "lora-xs":
+        saved = load_file(folder / _TRAINED)
+        with torch.no_grad():
+            for name, weight in lora_xs.state(model).items():
+                weight.copy_(saved[name])
+        return
+    import peft
+
+    tuned = model.tuned if is_prompted(model) else model
+    peft.set_peft_model_state_dict(tuned, load_file(folder / _ADAPTER_WEIGHTS))
+
+
+def merged(model: Any, config: TrainConfig) -> Any:
+    """The plain model with its adapters in its weights; the adapted one is used up."""
+    from trainer.loss import evaluating
+
+    with evaluating(model), _explained(config.method):
+        return lora_xs.merge(model) if config.method == "lora-xs" else model.merge_and_unload()
+
+
+def load_prompted(base: Any, folder: Path) -> Any:
+    """A base model with the learnt prompt that lies in `folder`."""
+    import peft
+
+    with _explained("prompt"):
+        return Prompted(peft.PeftModel.from_pretrained(base, folder))

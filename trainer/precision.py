@@ -1,0 +1,115 @@
+"""AdamW for bf16 weights: a small update must not vanish when it is rounded.
+
+A bf16 number has 8 bits of fraction: with |w| = 0.02 only changes above 6e-5 arrive, while a step
+of AdamW is about as large as the learning rate. So the sum is kept in fp32 ("masters"), or rounded
+up or down at random so that it is right on average ("stochastic", Zamirai et al., arXiv
+2010.06192), or rounded to the nearest value ("nearest"), which loses most of it at low rates.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trainer.config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+# Up to this rate most weights of usual size lose their updates when rounded to the nearest.
+LOW_RATE = 1e-3
+
+
+def rounding_of(config: TrainConfig) -> str | None:
+    """How trained weights are rounded; None where they are fp32 and nothing is."""
+    if config.precision != "bf16" or config.learns != "weights":
+        return None
+    if config.rounding != "auto":
+        return config.rounding
+    return "masters" if config.lr <= LOW_RATE else "nearest"
+
+
+def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
+    """A `torch.optim.Optimizer` like AdamW, with fp32 moments and rounded bf16 weights.
+
+    `lost_share()` gives the share of updates since it was last asked that rounding to the nearest
+    loses (or would have lost), and starts counting anew.
+    """
+    import torch
+    from torch.optim.adamw import adamw as update
+
+    class RoundedAdamW(torch.optim.Optimizer):
+        def __init__(self) -> None:
+            super().__init__(groups, {"lr": 0.0, "betas": (0.9, 0.999), "eps": 1e-8, **settings})
+            self.lost: Any = 0
+            self.moved: Any = 0
+
+        @torch.no_grad()
+        def step(self, closure: None = None) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                for weight in group["params"]:
+                    if weight.grad is not None:
+                        self._step_one(weight, weight.grad, group)
+
+        def _step_one(
+            self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]
+        ) -> None:
+            state = self.state[weight]
+            if not state:
+                state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
+                state["exp_avg"] = torch.zeros_like(weight, dtype=torch.float32)
+                state["exp_avg_sq"] = torch.zeros_like(weight, dtype=torch.float32)
+                if rounding == "masters":
+                    state["master"] = weight.detach().float().clone()
+            exact = state["master"] if rounding == "masters" else weight.detach().float()
+            before = exact.clone()
+            beta1, beta2 = group["betas"]
+            update(
+                [exact],
+                [gradient.float()],
+                [state["exp_avg"]],
+                [state["exp_avg_sq"]],
+                [],
+                [state["step"]],
+                fused=True,
+                amsgrad=False,
+                beta1=beta1,
+                beta2=beta2,
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
+            change = exact - before
+            moves = change != 0
+            self.moved = self.moved + moves.sum()
+            self.lost = self.lost + (moves & ((weight + change).to(weight.dtype) == weight)).sum()
+            weight.copy_(stochastic(exact) if rounding == "stochastic" else exact)
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            super().load_state_dict(state_dict)
+            # The base class casts state to the weights' own format; ours is fp32, by number.
+            numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
+            weights = [weight for group in self.param_groups for weight in group["params"]]
+            for number, weight in zip(numbers, weights, strict=True):
+                for name, value in state_dict["state"].get(number, {}).items():
+                    self.state[weight][name] = value.to(weight.device, torch.float32).clone()
+
+        def lost_share(self) -> float | None:
+            moved, lost = int(self.moved), int(self.lost)
+            self.moved = self.lost = 0
+            return lost / moved if moved else None
+
+    return RoundedAdamW()
+
+
+def stochastic(exact: torch.Tensor) -> torch.Tensor:
+    """fp32 values as bf16, each rounded up with the probability of what is cut off.
+
+    Uniform bits are added to the lower half of the word, which is then cut: unbiased, and drawn
+    from torch's generator, so a function of the step.
+    """
+    import torch
+
+    bits = exact.view(torch.int32)
+    noise = torch.randint(0, 1 << 16, exact.shape, dtype=torch.int32, device=exact.device)
+    return ((bits + noise) & -65536).view(torch.float32).to(torch.bfloat16)

@@ -1,0 +1,56 @@
+"""The model on its device with all that training adds to it, and what it weighs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.schema import CurateError
+from trainer import adapt, model, precision, vocabulary
+from trainer.dropout import add_residual_dropout
+from trainer.neftune import add_noise
+from trainer.plan import Log, Plan
+
+if TYPE_CHECKING:
+    import torch
+
+
+def ready(plan: Plan, device: torch.device, log: Log) -> Any:
+    """Load, give rows to added tokens, put adapters and noise on; in training mode."""
+    import torch
+
+    config, words = plan.config, plan.words
+    net = model.load(config.model, device, config.precision, config.quantize)
+    model.use_threads(net, device)
+    if words.added:
+        vocabulary.grow(net, words)
+        log(vocabulary.describe(words))
+    if config.residual_dropout > 0:
+        add_residual_dropout(net, config.residual_dropout)
+    torch.manual_seed(config.seed)
+    net = adapt.attach(net, config, sorted(words.added.values()))
+    if config.neftune > 0:
+        add_noise(net.tuned if adapt.is_prompted(net) else net, config.neftune)
+    if config.recompute:
+        _recompute(net, config.method)
+    net.train()
+    for line in model.table(net, config):
+        log(f"{config.method} on {device}: {line}" if line.endswith("optimizer") else line)
+    rounding = precision.rounding_of(config)
+    if rounding:
+        log(f"bf16 weights, updates rounded: {rounding}")
+    return net
+
+
+def _recompute(net: Any, method: str) -> None:
+    """Activations of a block are computed again for its gradients, dropout masks included."""
+    if method == "prefix":
+        raise CurateError(
+            "recompute: not possible with method prefix, whose keys and values are no activations"
+        )
+    plain = net.tuned if adapt.is_prompted(net) else net
+    plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
+    if not plain.supports_gradient_checkpointing:
+        raise CurateError(
+            f"recompute: {plain.config.model_type} models do not offer it; set recompute to false"
+        )
+    plain.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

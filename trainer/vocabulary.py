@@ -1,0 +1,89 @@
+"""Added tokens: rows of the embeddings that the base model does not have yet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curate.schema import CurateError
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """What the rows need of the embeddings: `size` ids, those in `added` newly made.
+
+    `functional` are all tokens that were named as added, also those the tokenizer had before.
+    """
+
+    size: int
+    added: Mapping[str, int]
+    functional: Mapping[str, int]
+
+
+def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabulary:
+    """Read the manifest's added tokens; `model_size` is the number of embedding rows there are.
+
+    A padded embedding matrix may have rows for them already: those are made anew as well, since
+    nothing was ever learnt there. Raises `CurateError` for ids that leave a gap after the model's.
+    """
+    said = manifest.get("tokenizer")
+    said = said if isinstance(said, dict) else {}
+    added = dict(sorted((said.get("added") or {}).items(), key=lambda item: item[1]))
+    functional = {**(said.get("functional") or {}), **added}
+    beyond = [number for number in added.values() if number >= model_size]
+    if beyond and (min(beyond) != model_size or max(beyond) + 1 != model_size + len(beyond)):
+        raise CurateError(
+            f"{where}: added tokens have ids {beyond[0]} to {beyond[-1]}, but the model's "
+            f"vocabulary ends at {model_size - 1}; render the rows with the model's own tokenizer"
+        )
+    return Vocabulary(model_size + len(beyond), added, functional)
+
+
+def grow(model: Any, words: Vocabulary) -> None:
+    """Give the model rows for the added tokens, each the mean of the rows before them.
+
+    Input and output embeddings are treated alike, tied or not. The mean makes a new token about
+    as likely as an average one at first (Hewitt 2021), where random rows can drown all others.
+    """
+    import torch
+
+    if not words.added:
+        return
+    if words.size > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(words.size, mean_resizing=False)
+    known = min(words.added.values())
+    rows = sorted(words.added.values())
+    both = [model.get_input_embeddings(), model.get_output_embeddings()]
+    with torch.no_grad():
+        for layer in both:
+            if layer is None:
+                continue
+            weight = layer.weight
+            weight[rows] = weight[:known].float().mean(dim=0).to(weight.dtype)
+            bias = getattr(layer, "bias", None)
+            if bias is not None:
+                bias[rows] = bias[:known].float().mean().to(bias.dtype)
+
+
+def extend(tokenizer: Any, words: Vocabulary, name: str) -> None:
+    """Teach the model's tokenizer the added tokens, under the ids that the rows have."""
+    from tokenizers import AddedToken
+
+    known = tokenizer.get_vocab()
+    new = [text for text in words.added if text not in known]
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in new])
+    for text, number in words.functional.items():
+        got = tokenizer.convert_tokens_to_ids(text)
+        if got != number:
+            raise CurateError(
+                f"{name}: its tokenizer gives the added token {text!r} the id {got}, the rows "
+                f"have {number}; render the rows with the model's own tokenizer"
+            )
+
+
+def describe(words: Vocabulary) -> str:
+    shown = ", ".join(f"{text} ({number})" for text, number in list(words.added.items())[:5])
+    more = f" and {len(words.added) - 5} more" if len(words.added) > 5 else ""
+    return f"added tokens: {shown}{more}; their rows start as the mean of those before them"
