@@ -11,6 +11,7 @@ from filters.fixes_pii import MaskPII
 from filters.formatting import Format
 from filters.language import Language
 from filters.length import Length
+from filters.mix import Mix
 from filters.near import Near
 from filters.quality import Quality
 from filters.reward import Reward
@@ -28,6 +29,7 @@ FILTERS: dict[str, type[Filter]] = {
     "language": Language,
     "length": Length,
     "reward": Reward,
+    "mix": Mix,
     "select": Select,
 }
 

@@ -48,11 +48,11 @@ def test_a_calibrated_reward_is_preferred_to_the_score_that_came_with_the_row() 
         [3.0, 2.0, 1.0], **{"reward.verdict": [0.1, 0.2, 0.3], "reward.score": [9.0] * 3}
     )
     assert kept(Select(budget=1), measures) == [2]
-    assert kept(Select(budget=1, by="record.score"), measures) == [0]
+    assert kept(Select(budget=1, by=("record.score",)), measures) == [0]
 
 
 def test_a_named_column_is_needed_from_an_earlier_step() -> None:
-    assert Select(by="reward.score").needs == ("reward.score",)
+    assert Select(by=("reward.score",)).needs == ("reward.score",)
     assert Select().needs == ()
 
 
@@ -200,18 +200,140 @@ def test_permuting_the_input_permutes_the_selection(
     assert len(kept(step, measures)) == min(7, len(rows))
 
 
+def arms_of(step: Select, measures: pl.DataFrame) -> pl.DataFrame:
+    return step.findings(measures, step.judge(measures)).tables["arms"]
+
+
+def test_the_arms_are_what_select_keeps_with_that_method_and_budget() -> None:
+    lengths = np.random.default_rng(0).integers(1, 90, 300).tolist()
+    measures = scored([float(length) for length in lengths], lengths=lengths)
+    step = Select(budget=40, seed=7)
+    arms = arms_of(step, measures)
+    chosen = kept(step, measures)
+    words = sum(lengths[row] for row in chosen)
+    expected: dict[tuple[str, str | None, int | None], list[int]] = {
+        ("selected", None, None): chosen,
+        ("full", None, None): list(range(300)),
+    }
+    for unit, budget in (("rows", 40), ("words", words)):
+        more: dict[str, Any] = {"budget": budget, "budget_in": unit}
+        expected["longest@k", unit, None] = kept(Select(method="longest", **more), measures)
+        for seed in (7, 8, 9):
+            drawn = Select(method="random", seed=seed, **more)
+            expected["random@k", unit, seed] = kept(drawn, measures)
+    found = arms.group_by("arm", "matched_by", "seed").agg(pl.col("row").sort())
+    assert {row[:3]: row[3] for row in found.iter_rows()} == expected
+    assert arms.join(measures, on=["row", "id"]).height == arms.height
+    longest = sum(lengths[row] for row in expected["longest@k", "words", None])
+    assert words - 90 < longest <= words
+
+
+def test_the_arms_are_described_by_their_lengths() -> None:
+    lengths = np.exp(np.random.default_rng(1).normal(4, 1, 2000)).astype(int) + 1
+    measures = scored(lengths.astype(float).tolist(), lengths=lengths.tolist())
+    step = Select(budget=200)
+    found = step.findings(measures, step.judge(measures))
+    by = {(arm["arm"], arm["matched_by"]): arm for arm in found.numbers["arms"]}
+    assert len(found.numbers["arms"]) == 10
+    assert by["selected", None]["rows"] == by["random@k", "rows"]["rows"] == 200
+    assert by["selected", None]["ks_to_full"] > 0.85 > 0.2 > by["random@k", "rows"]["ks_to_full"]
+    assert by["selected", None]["median"] > 3 * by["full", None]["median"]
+    assert by["random@k", "words"]["rows"] > 500
+    assert found.sentences[0].startswith("selected 200 rows, ")
+    assert "only training tells" in found.sentences[-1]
+
+
+def test_when_all_rows_fit_nothing_is_compared() -> None:
+    measures = scored([1.0, 2.0])
+    step = Select(budget=10)
+    said = step.findings(measures, step.judge(measures)).sentences
+    assert said[-1].startswith("the budget is no smaller than the rows, so all are kept")
+    assert step.findings(measures[:0], step.judge(measures[:0])).sentences == ()
+
+
+def test_coverage_is_that_of_the_rows_by_the_arm() -> None:
+    axes = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2]]
+    measures = scored([None] * 6).with_columns(pl.Series("vector", axes, pl.Array(pl.Float32, 4)))
+    step = Select(method="facility", budget=2)
+    assert kept(step, measures) == [0, 3]
+    arms = step.findings(measures, step.judge(measures)).numbers["arms"]
+    assert arms[0]["coverage"] == round(5 / 6, 4)
+    assert arms[0]["alikeness"] == 0.0
+
+
+def test_rows_say_why_they_were_chosen() -> None:
+    axes = np.eye(4, dtype=np.float32)[[0, 0, 1]]
+    measures = scored([2.0, 3.0, 1.0]).with_columns(
+        pl.Series("vector", axes, pl.Array(pl.Float32, 4)),
+        pl.Series("tags", [["a", "b"], ["a"], []], dtype=pl.List(pl.String)),
+    )
+    told = {
+        "top": "rank 1 of 3, 2 kept",
+        "repr": "rank 1 of 3, 2 kept",
+        "kcenter": None,
+        "facility": None,
+        "tags": "round 2: 1 tags, brings a",
+    }
+    for method, said in told.items():
+        evidence = Select(method=method, budget=2).judge(measures)["evidence"]  # type: ignore[arg-type]
+        assert said is None or evidence[1] == said, method
+    facility = Select(method="facility", budget=2).judge(measures)["evidence"].to_list()
+    assert facility == [
+        "pick 1 of 2: the nearest selected row for 2 of 3 rows",
+        "cosine 1.0 to row 0, the nearest that is selected",
+        "pick 2 of 2: the nearest selected row for 1 of 3 rows",
+    ]
+    centers = Select(method="kcenter", budget=2).judge(measures)["evidence"].to_list()
+    assert centers[2] == "pick 2 of 2: distance 1.0 to the nearest picked before"
+    tags = Select(method="tags", budget=2).judge(measures)
+    assert tags["reason"].to_list() == [None, None, "no_tags"]
+
+
+def test_a_tokenizer_counts_response_in_tokens(tmp_path: Any, conversation: Any) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"x": 0, "?": 1}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    records = conversation(("a", "x x x"), ("b", "x"), ("c", "x x"), score=[1.0, 3.0, 2.0])
+    step = Select(budget=5, budget_in="tokens", tokenizer=str(tmp_path))
+    assert judged(step, records)["keep"].to_list() == [False, True, True]  # 2 and 3 with the end
+    assert step.cached
+    assert not Select().cached
+
+
 def test_no_rows_are_no_problem() -> None:
     for stratify in ("none", "length", "category"):
-        step = Select(stratify=stratify, per_category=3)  # type: ignore[arg-type]
+        step = Select(stratify=stratify, per_category=3)
         assert step.judge(scored([])).schema == VERDICTS
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "method": ({"method": "best"}, "method is 'best'; expected top, random, longest"),
+    "method": ({"method": "best"}, "method is 'best'; expected top, random, longest, kcenter"),
     "stratify": ({"stratify": "task"}, "stratify is 'task'; expected none, length or category"),
     "budget": ({"budget": 0}, "budget is 0; expected 1 or more rows"),
     "quota": ({"per_category": 0}, "per_category is 0; expected 1 or more"),
-    "unread": ({"method": "random", "by": "x.y"}, "by is for method top, and method is random"),
+    "unread": (
+        {"method": "random", "by": ("x.y",)},
+        "by is for method top or repr, and method is random; leave one out",
+    ),
+    "threshold": ({"threshold": 0.5}, "threshold is for method repr, and method is top"),
+    "encoder": (
+        {"method": "tags", "encoder": "x"},
+        "encoder is for method kcenter or facility or repr, and method is tags",
+    ),
+    "tags": ({"tags": "x"}, "tags is for method tags, and method is top"),
+    "cosine": ({"method": "repr", "threshold": 1.5}, "threshold is 1.5; expected a cosine"),
+    "unit": ({"budget_in": "lines"}, "budget_in is 'lines'; expected rows, words, chars, tokens"),
+    "tokens": ({"budget_in": "tokens"}, "budget_in tokens needs a tokenizer"),
+    "tokenizer": ({"tokenizer": "no/such"}, "select: no tokenizer at no/such"),
+    "two units": (
+        {"tokenizer": "x", "budget_in": "words"},
+        "a tokenizer is for tokens, and budget_in is words",
+    ),
+    "no encoder": ({"method": "repr", "encoder": "./no"}, "select: encoder ./no: there is no"),
+    "words": ({"budget": 0, "budget_in": "words"}, "budget is 0; expected 1 or more words"),
+    "seed": ({"seed": -1}, "seed is -1; expected 0 or more"),
 }
 
 

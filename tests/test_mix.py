@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.schema import CurateError, Filter
+from filters.mix import Mix
+from filters.mix_shares import quotas
+from tests.judging import judged, of_lengths
+
+quick = settings(max_examples=40, deadline=None)
+
+
+def rows_of(**counts: int) -> pl.DataFrame:
+    """As `Mix.judge` sees them: so many rows of each source `NAME.json`."""
+    names = [f"data/{name}.json" for name, count in counts.items() for _ in range(count)]
+    frame = of_lengths(*[1] * len(names))
+    return frame.with_columns(pl.Series("record.source", names, dtype=pl.String))
+
+
+def mixed(step: Mix, measures: pl.DataFrame) -> dict[str, int]:
+    verdicts = step.judge(measures)
+    step.findings(measures, verdicts)  # asserts the card's sums
+    found = measures.filter(verdicts["keep"])["record.source"].value_counts()
+    return {name.removeprefix("data/").removesuffix(".json"): n for name, n in found.iter_rows()}
+
+
+def test_mix_is_a_filter() -> None:
+    assert isinstance(Mix(), Filter)
+
+
+def test_alone_it_keeps_everything() -> None:
+    assert mixed(Mix(), rows_of(a=5, b=3)) == {"a": 5, "b": 3}
+
+
+def test_a_budget_keeps_the_proportions() -> None:
+    assert mixed(Mix(budget=10), rows_of(a=60, b=30, c=10)) == {"a": 6, "b": 3, "c": 1}
+
+
+def test_temperature_evens_the_sources_out() -> None:
+    measures = rows_of(a=900, b=100)
+    assert mixed(Mix(budget=100, temperature=2.0), measures) == {"a": 75, "b": 25}  # 30 to 10
+    assert mixed(Mix(budget=100, temperature=1e6), measures) == {"a": 50, "b": 50}
+    # Without a budget the mixture ends where the first source does.
+    assert mixed(Mix(temperature=2.0), measures) == {"a": 300, "b": 100}
+
+
+def test_a_cap_limits_before_shares_are_counted() -> None:
+    assert mixed(Mix(cap=20), rows_of(a=60, b=30, c=10)) == {"a": 20, "b": 20, "c": 10}
+    assert mixed(Mix(caps={"a": 30, "b.json": 20}), rows_of(a=60, b=30, c=10)) == {
+        "a": 30,
+        "b": 20,
+        "c": 10,
+    }
+    assert mixed(Mix(cap=20, budget=25), rows_of(a=60, b=20, c=10)) == {"a": 10, "b": 10, "c": 5}
+
+
+def test_shares_are_set_and_the_others_divide_the_rest() -> None:
+    step = Mix(shares={"c": 0.5}, budget=20)
+    assert mixed(step, rows_of(a=60, b=30, c=10)) == {"c": 10, "a": 7, "b": 3}
+
+
+def test_without_a_budget_shares_give_the_largest_mixture() -> None:
+    assert mixed(Mix(shares={"a": 0.3, "b": 0.7}), rows_of(a=30, b=1000)) == {"a": 30, "b": 70}
+    assert mixed(Mix(shares={"a": 0.0}), rows_of(a=30, b=10)) == {"b": 10}
+
+
+def test_an_impossible_share_is_said_with_the_figure() -> None:
+    with pytest.raises(
+        CurateError,
+        match=r"c\.json has 10 rows, and a share of 0.5 of 100 is 50; with these shares the budget"
+        " can be 20 at most",
+    ):
+        mixed(Mix(shares={"c": 0.5}, budget=100), rows_of(a=60, b=30, c=10))
+    with pytest.raises(CurateError, match=r"add up to 0\.5, and there is no other group"):
+        mixed(Mix(shares={"a": 0.5}), rows_of(a=60))
+
+
+def test_what_a_small_source_cannot_fill_goes_to_the_others_and_is_said() -> None:
+    measures = rows_of(a=100, b=100, c=4)
+    step = Mix(budget=60, temperature=1e9)
+    assert mixed(step, measures) == {"a": 28, "b": 28, "c": 4}
+    said = step.findings(measures, step.judge(measures)).sentences
+    assert "c.json has all it can give, 6.7 % of the mixture and not 33.3 %" in said[1]
+
+
+def test_a_budget_beyond_the_rows_keeps_them_all_and_says_so() -> None:
+    measures = rows_of(a=3, b=2)
+    step = Mix(budget=10)
+    assert mixed(step, measures) == {"a": 3, "b": 2}
+    found = step.findings(measures, step.judge(measures))
+    assert found.sentences[-1] == "5 rows are all there are; the budget is 10"
+
+
+def test_names_are_paths_file_names_stems_or_patterns() -> None:
+    measures = rows_of(lima=5, alpaca=5)
+    for name in ("data/lima.json", "lima.json", "lima", "*lima*"):
+        assert mixed(Mix(shares={name: 0.5}, budget=4), measures) == {"lima": 2, "alpaca": 2}
+    with pytest.raises(CurateError, match=r"'limo', which is the name of no group; did you mean"):
+        mixed(Mix(shares={"limo": 0.5}), measures)
+    with pytest.raises(CurateError, match="the name of 2 groups"):
+        mixed(Mix(caps={"*.json": 3}), measures)
+    with pytest.raises(CurateError, match=r"caps names data/lima\.json twice"):
+        mixed(Mix(caps={"lima": 3, "lima.json": 3}), measures)
+
+
+def test_categories_are_mixed_alike_and_none_is_one_of_them() -> None:
+    measures = rows_of(a=6).with_columns(
+        pl.Series("record.category", ["code"] * 4 + [None] * 2, dtype=pl.String)
+    )
+    step = Mix(of="category", cap=1)
+    assert step.judge(measures)["keep"].sum() == 2
+    card = step.findings(measures, step.judge(measures)).tables["card"]
+    assert card["group"].to_list() == ["(none)", "code"]
+
+
+def test_the_best_rows_of_a_source_stay() -> None:
+    scores = pl.Series("q.score", [1.0, None, 3.0, 2.0])
+    judged_rows = Mix(budget=2, by="q.score").judge(rows_of(a=4).with_columns(scores))
+    assert judged_rows["keep"].to_list() == [False, False, True, True]
+    assert judged_rows["evidence"][0] == "data/a.json has 2 rows of the mixture"
+
+
+def test_words_are_counted_when_words_are_mixed(conversation: Any) -> None:
+    records = conversation(*[("q", "one two three four") for _ in range(6)], ("q", "one"))
+    step = Mix(unit="words", budget=9)
+    found = judged(step, records)
+    assert found["keep"].sum() == 3  # two of four words, and the one of one word
+    measures = pl.concat([records.select("row", "id"), step.measure(records)], how="horizontal")
+    assert measures["length"].to_list() == [4] * 6 + [1]
+
+
+def test_the_order_of_sources_and_rows_changes_nothing() -> None:
+    measures = rows_of(a=40, b=15, c=5)
+    shuffled = measures.sample(fraction=1.0, shuffle=True, seed=1)
+    step = Mix(budget=20, temperature=3.0)
+    one = set(measures.filter(step.judge(measures)["keep"])["id"])
+    assert one == set(shuffled.filter(step.judge(shuffled)["keep"])["id"])
+    assert len(one) == 20
+
+
+@quick
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=6),
+    st.integers(1, 120),
+    st.sampled_from([1.0, 2.0, 5.0, 1e9]),
+)
+def test_quotas_add_up_to_the_budget_or_to_all_there_is(
+    sizes: list[int], budget: int, temperature: float
+) -> None:
+    import numpy as np
+
+    names = [f"s{number}" for number in range(len(sizes))]
+    if not any(sizes):
+        return
+    found, parts = quotas(np.array(sizes), names, {}, temperature, budget, "rows")
+    assert found.sum() == min(budget, sum(sizes))
+    assert (found <= np.array(sizes)).all()
+    assert parts.sum() == pytest.approx(1.0)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "of": ({"of": "task"}, "of is 'task'; expected source or category"),
+    "unit": ({"unit": "lines"}, "unit is 'lines'; expected rows, words, chars, tokens"),
+    "temperature": ({"temperature": 0.0}, "temperature is 0; expected above 0"),
+    "nan": ({"temperature": float("nan")}, "temperature is nan; expected above 0"),
+    "budget": ({"budget": 0}, "budget is 0; expected 1 or more rows"),
+    "cap": ({"cap": -1}, "cap is -1; expected 1 or more rows"),
+    "caps": ({"caps": {"a": 0}}, "a is 0; expected 1 or more rows"),
+    "share": ({"shares": {"a": 1.5}}, "the share of a is 1.5; expected 0 to 1"),
+    "shares": ({"shares": {"a": 0.7, "b": 0.7}}, "the shares add up to 1.4, more than 1"),
+    "tokens": ({"unit": "tokens"}, "unit tokens needs a tokenizer"),
+    "tokenizer": ({"tokenizer": "x"}, "a tokenizer is for unit tokens, and unit is rows"),
+    "missing": ({"unit": "tokens", "tokenizer": "no/such"}, "mix: no tokenizer at no/such"),
+    "seed": ({"seed": -1}, "seed is -1; expected 0 or more"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_settings_that_make_no_sense_are_refused(case: str) -> None:
+    wrong, said = WRONG[case]
+    with pytest.raises(CurateError, match=said):
+        Mix(**wrong)
