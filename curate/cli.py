@@ -52,7 +52,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"curate {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for add in (_run, _inspect, _explain, _preview, _render, _train, _report, _filters, _templates):
+    for add in (
+        _run,
+        _inspect,
+        _explain,
+        _preview,
+        _render,
+        _train,
+        _pairs,
+        _reward,
+        _report,
+        _filters,
+        _templates,
+    ):
         add(verbs)
     return top
 
@@ -152,6 +164,38 @@ def _train(verbs: Any) -> None:
     )
     verb.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     _out(verb, "CKPT")
+
+
+def _pairs(verbs: Any) -> None:
+    about = "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators."
+    verb = _verb(verbs, "pairs", about)
+    _dumps(verb)
+    kinds = ("rejected", "votes", "scores", "ranks", "annotators")
+    add = verb.add_argument
+    add("--from", dest="kind", required=True, choices=kinds, help="what says which is better")
+    add("--by", metavar="FIELD", help="the number: score, or a field (votes, scores.reward, rank)")
+    add("--ratio", type=float, help="votes: times as many, where the fewer are above 0 (2)")
+    add("--margin", type=float, help="votes, scores: least lead of the better one (2; above 0)")
+    add("--least", type=float, help="votes, scores: what both need at least")
+    add("--time", metavar="FIELD", help="votes: the better one must not be the earlier")
+    add("--parent", metavar="FIELD", help="keeps equal prompts of different posts apart")
+    add("--per-parent", type=_positive, help="pairs of a prompt at most (votes 5, scores 1)")
+    add("--annotator", metavar="FIELD", help="annotators: who answered (annotator)")
+    add("--target", metavar="NAME", help="annotators: whose answers are the chosen ones")
+    add("--valid", metavar="FIELD", help="annotators: true where an answer counts")
+    add("--sft", action="store_true", help="also write the chosen answers as conversations")
+    _out(verb, "PAIRS")
+
+
+def _reward(verbs: Any) -> None:
+    about = "Fit a small reward model on preference pairs, to score rows in a recipe."
+    verb = _verb(verbs, "reward", about)
+    verb.add_argument(
+        "action", choices=("fit",), help="fit: learn from pairs which answer is better"
+    )
+    _dumps(verb)
+    verb.add_argument("--seed", type=int, default=0, help="of the folds and intervals")
+    _out(verb, "RM")
 
 
 def _report(verbs: Any) -> None:

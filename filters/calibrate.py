@@ -5,7 +5,6 @@ r_cal = r - E[r given length], after Huang et al. 2024 (arXiv 2409.17407).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -59,7 +58,7 @@ def calibrate_scores(
         return scores
     groups = np.zeros(len(scores), dtype=np.int64) if group is None else np.asarray(group)
     calibrated = np.full(len(scores), np.nan)
-    for rows in _fitted_together(scores, lengths, groups, own_group):
+    for rows in fitted_together(scores, lengths, groups, own_group):
         calibrated[rows] = _CALIBRATE[method](scores[rows], lengths[rows])
     return calibrated
 
@@ -102,18 +101,18 @@ def length_bins(length: ArrayLike, bins: int) -> Ints:
     return found
 
 
-def _fitted_together(
-    scores: Floats, lengths: Ints, groups: NDArray[np.int64], own_group: int
-) -> Iterator[Ints]:
+def fitted_together(
+    scores: Floats, lengths: Ints, groups: NDArray[np.int64], own_group: int = OWN_GROUP
+) -> list[Ints]:
     """Positions of the rows of each fit, in an order that the input's order does not change."""
     known = np.flatnonzero(~np.isnan(scores))
     if not known.size:
-        return
+        return []
     _, codes, counts = np.unique(groups[known], return_inverse=True, return_counts=True)
     fit = np.where(counts >= own_group, np.arange(len(counts)), len(counts))[codes]
     order = np.lexsort((scores[known], lengths[known], fit))
     ends = np.flatnonzero(np.diff(fit[order])) + 1
-    yield from np.split(known[order], ends)
+    return np.split(known[order], ends)
 
 
 def _lwr(scores: Floats, lengths: Ints) -> Floats:

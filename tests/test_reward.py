@@ -28,6 +28,7 @@ def frame(scores: list[float | None], **columns: Any) -> pl.DataFrame:
         "problem": pl.Series([None] * count, dtype=pl.String),
         "length": pl.Series([10] * count, dtype=pl.UInt32),
         "task": ["write"] * count,
+        "asked": pl.Series(range(count), dtype=pl.UInt64),
     }
     return pl.DataFrame({**plain, **columns})
 
@@ -239,6 +240,12 @@ def test_no_rows_are_no_problem() -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "margin without a prompt's best": ({"margin": 0.1}, "margin compares the two best of a prompt"),
+    "no margin": ({"margin": 0.0, "per_prompt": 1}, "margin is 0.0; expected a number above 0"),
+    "no answer": ({"per_prompt": 0}, "per_prompt is 0; expected 1 or more"),
+    "judge alone": ({"judge_by": "record.score"}, "without a rule every scored row stays"),
+    "neither": ({"combine": "xor"}, "combine is 'xor'; expected or, and"),
+    "no length term": ({"length_term": False}, "length_term is of a linear model"),
     "two rules": ({"keep_top": 0.5, "top_k": 3}, "keep_top and top_k both say how many"),
     "share of zero": ({"keep_top": 0.0}, "keep_top is 0; expected a share above 0"),
     "share in percent": ({"keep_top": 25.0}, "keep_top is 25; expected a share"),

@@ -1,0 +1,169 @@
+"""Pairs of answers to the same prompt, by a number that each has: votes, a score, or a rank."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import polars as pl
+
+from curate.pairs.shape import PAIRS, Made, answers, field, numbers
+from curate.schema import CurateError
+
+# How far a pair of answers came, and why an answer is in no pair if that is as far as any of
+# its pairs came.
+_STAGES = ("same_answer", "too_close", "earlier", "over_limit")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which of two answers to one prompt is chosen, and when they make no pair.
+
+    `by` is the field with the number; `lower` says that less is better (ranks). The better one
+    leads by `margin` or more, and more than nothing; where the worse number is above 0 it is
+    also `ratio` times as high. Both have `least` or more. With `time` (a field: a number or a
+    date) the chosen answer is the later one or as old: early answers collect votes by being
+    seen (SHP). Of a prompt the `per_parent` pairs that lie farthest apart are taken. `parent` is
+    a field that keeps equal prompts of different posts apart.
+    """
+
+    by: str = "score"
+    lower: bool = False
+    ratio: float | None = None
+    margin: float = 0.0
+    least: float | None = None
+    time: str | None = None
+    parent: str | None = None
+    per_parent: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ratio is not None and not 1.0 <= self.ratio < math.inf:
+            raise CurateError(f"pairs: ratio is {self.ratio}; expected 1 or more")
+        if not 0.0 <= self.margin < math.inf:
+            raise CurateError(f"pairs: margin is {self.margin}; expected 0 or more")
+        if self.per_parent is not None and self.per_parent < 1:
+            raise CurateError(f"pairs: per_parent is {self.per_parent}; expected 1 or more")
+
+
+def of_groups(records: pl.DataFrame, rule: Rule) -> Made:
+    """All pairs that the rule allows, those of one prompt together, the farthest apart first."""
+    frame = answers(records).with_columns(number=numbers(records, rule.by))
+    parent = pl.lit("") if rule.parent is None else field(records, rule.parent).fill_null("")
+    frame = frame.with_columns(
+        at=pl.lit(0.0) if rule.time is None else times(records, rule.time),
+        group=pl.col("row").min().over(pl.concat_str(parent, pl.lit("\x1c"), "asked")),
+    ).with_columns(problem=_problem(rule))
+    usable = frame.filter(pl.col("problem").is_null()).with_columns(
+        worth=-pl.col("number") if rule.lower else pl.col("number")
+    )
+    return matched(frame, _compared(usable, rule), rule.per_parent)
+
+
+def _problem(rule: Rule) -> pl.Expr:
+    low = pl.lit(False) if rule.least is None else pl.col("number") < rule.least
+    return (
+        pl.when(pl.col("problem").is_not_null())
+        .then("problem")
+        .when(pl.col("number").is_null())
+        .then(pl.lit("no_score"))
+        .when(pl.col("at").is_null())
+        .then(pl.lit("no_time"))
+        .when(low)
+        .then(pl.lit("below_least"))
+    )
+
+
+def _compared(usable: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """Every two answers of a group once, the better (then the earlier row) on the left."""
+    narrow = usable.select("row", "id", "group", "plain", "number", "worth", "at")
+    both = narrow.join(narrow, on="group", suffix="_other").filter(
+        (pl.col("worth") > pl.col("worth_other"))
+        | ((pl.col("worth") == pl.col("worth_other")) & (pl.col("row") < pl.col("row_other")))
+    )
+    lead = pl.col("worth") - pl.col("worth_other")
+    far = (lead > 0) & (lead >= rule.margin)
+    if rule.ratio is not None:
+        low = pl.col("number_other") <= 0
+        far &= low | (pl.col("number") >= rule.ratio * pl.col("number_other"))
+    return both.with_columns(
+        lead=lead,
+        stage=pl.when(pl.col("plain") == pl.col("plain_other"))
+        .then(0)
+        .when(~far)
+        .then(1)
+        .when(pl.col("at") < pl.col("at_other"))
+        .then(2)
+        .otherwise(3),
+    )
+
+
+def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None) -> Made:
+    """The pairs of `compared` (`row` beats `row_other`) that came to the last stage.
+
+    `frame` holds all rows with `problem`, `group`, `prompt`, `answer` and `number`.
+    """
+    order = ["group", "lead", "id", "id_other", "row", "row_other"]
+    passed = compared.filter(pl.col("stage") == 3).sort(
+        order, descending=[False, True, False, False, False, False]
+    )
+    if per_parent is not None:
+        passed = passed.filter(pl.int_range(pl.len()).over("group") < per_parent)
+    return Made(_pairs(frame, passed), _rows(frame, compared, passed))
+
+
+def _pairs(frame: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
+    chosen = frame.select(
+        "row", "prompt", "tools", "source", "line",
+        pl.col("answer").alias("chosen"), pl.col("number").alias("score_chosen"),
+    )  # fmt: skip
+    rejected = frame.select(
+        pl.col("row").alias("row_other"),
+        pl.col("answer").alias("rejected"),
+        pl.col("number").alias("score_rejected"),
+    )
+    pairs = passed.select("row", "row_other", pl.col("group").alias("parent"))
+    joined = pairs.join(chosen, on="row", how="left", maintain_order="left").join(
+        rejected, on="row_other", how="left", maintain_order="left"
+    )
+    return joined.select(PAIRS.names()).cast(PAIRS)
+
+
+def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
+    sides = [compared.select(pl.col(name).alias("row"), "stage") for name in ("row", "row_other")]
+    best = pl.concat(sides).group_by("row").agg(pl.col("stage").max())
+    used = pl.concat([passed.select("row"), passed.select(pl.col("row_other").alias("row"))])
+    counts = used.group_by("row").agg(pl.len().cast(pl.UInt32).alias("pairs"))
+    rows = frame.select("row", "problem").join(best, on="row", how="left", maintain_order="left")
+    rows = rows.join(counts, on="row", how="left", maintain_order="left")
+    stages = dict(enumerate(_STAGES))
+    return rows.select(
+        "row",
+        pl.col("pairs").fill_null(0),
+        reason=pl.when(pl.col("pairs").is_not_null())
+        .then(pl.lit(None, dtype=pl.String))
+        .when(pl.col("problem").is_not_null())
+        .then("problem")
+        .when(pl.col("stage").is_null())
+        .then(pl.lit("alone"))
+        .otherwise(pl.col("stage").replace_strict(stages, return_dtype=pl.String)),
+    )
+
+
+def times(records: pl.DataFrame, name: str) -> pl.Series:
+    """A field as seconds: a number as it is, a date or date and time as seconds since 1970."""
+    text = field(records, name)
+    dates = text.str.strip_chars_end("Z").str.replace(" ", "T", literal=True)
+    dates = dates.to_frame("d").select(
+        pl.coalesce(
+            pl.col("d").str.to_datetime(pattern, time_unit="us", strict=False)
+            for pattern in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+        ).dt.epoch("us") / 1e6
+    ).to_series()  # fmt: skip
+    found = text.cast(pl.Float64, strict=False)
+    found = found.zip_with(found.is_finite().fill_null(False), dates)
+    if len(found) and found.null_count() == len(found):
+        raise CurateError(
+            f"pairs: none of {len(found):,} rows has a time in {name!r}; expected a number, or a"
+            " date like 2024-07-26T12:00:00"
+        )
+    return found

@@ -1,0 +1,152 @@
+"""What a preference pair is, and what can keep a record out of all pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from curate.schema import MESSAGES, CurateError, text_of
+
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "prompt": MESSAGES,
+    "chosen": MESSAGES,
+    "rejected": MESSAGES,
+    "tools": pl.String,
+    "parent": pl.UInt32,  # equal for pairs of one prompt, which belong into one batch
+    "source": pl.String,  # of the chosen answer
+    "line": pl.UInt32,
+    "score_chosen": pl.Float64,
+    "score_rejected": pl.Float64,
+}
+PAIRS = pl.Schema(_COLUMNS)
+
+REASONS = {
+    "no_rejected": "nothing in the row is rejected: a tie, or no preference data",
+    "no_majority": "no answer has more than half of the annotators' votes",
+    "no_prompt": "there is no user message before the answer, or no answer after it",
+    "empty_answer": "the answer is empty",
+    "same_answer": "both answers are the same but for case and white space",
+    "no_score": "the row has no finite number where the score should be",
+    "no_time": "the row has no time, and the time guard needs one",
+    "below_least": "the score is below the least one",
+    "alone": "no other usable answer to its prompt",
+    "too_close": "its score is too near to those of the other answers, or the same",
+    "earlier": "the better answer was there first, so that its votes may be those of its time",
+    "over_limit": "its prompt has as many pairs as a prompt may have",
+    "no_annotator": "the row does not say whose answer it is",
+    "not_valid": "the answer is marked as not valid",
+    "no_target": "the target annotator has not answered its prompt",
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """`pairs` (see `PAIRS`) and `rows`: `row`, `pairs` (how many hold it) and `reason`.
+
+    Each record has a line in `rows`, with a reason if and only if it is in no pair.
+    """
+
+    pairs: pl.DataFrame
+    rows: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        assert self.pairs.schema == PAIRS, self.pairs.schema
+        explained = self.rows["reason"].is_not_null()
+        assert ((self.rows["pairs"] == 0) == explained).all(), "a row is in no pair for no reason"
+
+    def counts(self) -> dict[str, int]:
+        """Rows, rows in pairs, and rows per reason: the last two add up to the first."""
+        reasons = self.rows["reason"].drop_nulls().value_counts().sort("reason").iter_rows()
+        used = int((self.rows["pairs"] > 0).sum())
+        found = {"records": self.rows.height, "used": used, **dict(reasons)}
+        assert sum(found.values()) == 2 * found["records"]
+        return found
+
+
+def answers(records: pl.DataFrame) -> pl.DataFrame:
+    """Records with `prompt` (up to the last user message), `answer` (the rest) and `problem`.
+
+    `text` is the answer's text, `plain` the same without case and extra white space, `asked` a
+    key that is equal for equal prompts and tools.
+    """
+    roles = pl.element().struct.field("role")
+    split = records.with_columns(
+        cut=pl.col("messages").list.eval((roles == "user").arg_true().last()).list.first() + 1
+    )
+    split = split.with_columns(
+        prompt=pl.col("messages").list.head("cut"),
+        answer=pl.col("messages").list.slice("cut"),
+    ).drop("cut")
+    split = split.with_columns(text=text_of(pl.col("answer"), assistant=True))
+    no_answer = pl.col("answer").is_null() | (pl.col("answer").list.len() == 0)
+    return with_plain(split).with_columns(
+        asked=prompt_key(),
+        problem=pl.when(no_answer)
+        .then(pl.lit("no_prompt"))
+        .when(is_empty(pl.col("answer"), pl.col("text")))
+        .then(pl.lit("empty_answer")),
+    )
+
+
+def with_plain(frame: pl.DataFrame, text: str = "text", plain: str = "plain") -> pl.DataFrame:
+    """A column of texts without case and extra white space, beside it."""
+    bare = pl.col(text).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    return frame.with_columns(bare.alias(plain))
+
+
+def is_empty(answer: pl.Expr, text: pl.Expr) -> pl.Expr:
+    """Whether an answer has neither text nor tool calls."""
+    calls = answer.list.eval(pl.element().struct.field("tool_calls").is_not_null()).list.any()
+    return (text.str.strip_chars() == "") & ~calls.fill_null(False)
+
+
+def prompt_key() -> pl.Expr:
+    """A text that is equal where the columns `prompt` and `tools` are."""
+    part = pl.element().struct.field
+    said = part("role") + "\x1f" + part("content").fill_null("")
+    messages = pl.col("prompt").list.eval(said).list.join("\x1e", ignore_nulls=True)
+    return messages.fill_null("") + "\x1d" + pl.col("tools").fill_null("")
+
+
+def field(records: pl.DataFrame, name: str) -> pl.Series:
+    """A field of the rows as text: `score`, `category`, `source`, or one of `meta` (`a.b`)."""
+    if name in ("score", "category", "source"):
+        return records[name].cast(pl.String)
+    steps = name.split(".")
+    if "" in steps:
+        raise CurateError(f"pairs: {name!r} is no field's name; expected one like votes or a.b")
+    escaped = (step.replace("\\", "\\\\").replace("'", "\\'") for step in steps)
+    path = "$" + "".join(f"['{step}']" for step in escaped)
+    return records.select(pl.col("meta").str.json_path_match(path)).to_series()
+
+
+def numbers(records: pl.DataFrame, name: str) -> pl.Series:
+    """A field as finite numbers, null where it is none. Raises `CurateError` where all are null."""
+    found = field(records, name).cast(pl.Float64, strict=False)
+    found = found.to_frame("n").select(pl.when(pl.col("n").is_finite()).then("n")).to_series()
+    if len(found) and found.null_count() == len(found):
+        raise CurateError(
+            f"pairs: none of {len(found):,} rows has a number in {name!r}; name the field that"
+            " holds it"
+        )
+    return found
+
+
+def pair_texts(pairs: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Texts of prompt, chosen and rejected answers, as `with_text` gives them for records.
+
+    Answers that the assistant gave before, in the prompt, count on both sides.
+    """
+    before = text_of(pl.col("prompt"), assistant=True)
+    sides = {
+        name: pl.concat_str(
+            pl.when(before != "").then(before),
+            text_of(pl.col(name), assistant=True),
+            separator="\n\n",
+            ignore_nulls=True,
+        )
+        for name in ("chosen", "rejected")
+    }
+    found = pairs.select(prompt=text_of(pl.col("prompt"), assistant=False), **sides)
+    return found["prompt"], found["chosen"], found["rejected"]

@@ -1,0 +1,177 @@
+"""The verb that makes PAIRS: preference pairs out of dumps or a RUN, each unused row explained."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from curate.schema import CurateError
+from curate.verbs.common import read, speaker
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from curate.pairs import Made
+    from curate.sources import Dump
+
+MAKER = "curate pairs"
+FILES = ("pairs.jsonl", "unused.jsonl", "rejects.jsonl", "manifest.json")
+
+# Which options each kind of pairs reads, with their defaults; None: no such limit.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "rejected": {},
+    "votes": {
+        "by": "score", "ratio": 2.0, "margin": 2.0, "least": None, "time": None, "parent": None,
+        "per_parent": 5,
+    },
+    "scores": {
+        "by": "scores.reward", "margin": 0.0, "least": None, "parent": None, "per_parent": 1,
+    },
+    "ranks": {"by": "rank", "parent": None, "per_parent": None},
+    "annotators": {"annotator": "annotator", "target": None, "valid": None, "per_parent": None},
+}  # fmt: skip
+
+
+def pairs(arguments: argparse.Namespace) -> None:
+    """`curate pairs`: see its help."""
+    from curate.folder import check_free, whole
+    from curate.pairs import summary
+
+    say = speaker(arguments.quiet)
+    settings = _settings(arguments)
+    check_free(arguments.out, MAKER, arguments.force, FILES, arguments.dump)
+    arguments.dump = [name for given in arguments.dump for name in _files(given)]
+    dump = read(arguments)
+    made = _made(dump.records, arguments.kind, settings)
+    found = summary(made.pairs)
+    with whole(arguments.out, MAKER, arguments.force) as folder:
+        _write(folder / "pairs.jsonl", _pair_lines(made))
+        _write(folder / "unused.jsonl", _unused_lines(dump, made))
+        _write(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
+        files = list(FILES)
+        if arguments.sft:
+            files.insert(1, "sft.jsonl")
+            _write(folder / "sft.jsonl", _sft_lines(made))
+        counts = {"read": dump.read, "rejects": dump.rejects.height, **made.counts()}
+        manifest = {
+            "maker": MAKER,
+            "files": files,
+            "from": arguments.kind,
+            "settings": settings,
+            "counts": counts,
+            "pairs": found._asdict(),
+            "sources": [asdict(file) for file in dump.files],
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False)
+        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    say(told(dump.read, dump.rejects.height, made))
+    say(found.text())
+    say(f"written to {arguments.out}")
+
+
+def told(read_rows: int, rejects: int, made: Made) -> str:
+    """Where every row went, for people."""
+    from curate.pairs import REASONS
+
+    counts = made.counts()
+    lines = [
+        f"{read_rows:,} rows read: {counts['used']:,} in pairs,"
+        f" {counts['records'] - counts['used']:,} not, {rejects:,} unreadable"
+    ]
+    reasons = sorted(set(counts) & set(REASONS), key=lambda slug: (-counts[slug], slug))
+    return "\n".join(lines + [f"  {counts[slug]:>8,}  {slug}: {REASONS[slug]}" for slug in reasons])
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of this kind of pairs; one that it does not read is a mistake."""
+    mine = OPTIONS[arguments.kind]
+    every = {name for options in OPTIONS.values() for name in options}
+    given = {name for name in every if getattr(arguments, name) is not None}
+    for name in sorted(given - set(mine)):
+        kinds = ", ".join(kind for kind, options in OPTIONS.items() if name in options)
+        option = "--" + name.replace("_", "-")
+        raise CurateError(f"{option} is for --from {kinds}, not {arguments.kind}; leave it out")
+    settings = mine | {name: getattr(arguments, name) for name in given}
+    if arguments.kind == "annotators" and settings["target"] is None:
+        raise CurateError(
+            "--from annotators needs --target NAME: whose answers are the chosen ones"
+        )
+    return settings
+
+
+def _files(name: str) -> list[str]:
+    """Both files of records of a RUN; anything else as it is."""
+    from curate.run_folder import is_run
+
+    path = Path(name)
+    return [str(path / f"{part}.jsonl") for part in ("kept", "dropped")] if is_run(path) else [name]
+
+
+def _made(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> Made:
+    from curate.pairs import Rule, of_annotators, of_groups, of_rejected
+
+    makers: dict[str, Callable[[], Made]] = {
+        "rejected": lambda: of_rejected(records),
+        "votes": lambda: of_groups(records, Rule(**settings)),
+        "scores": lambda: of_groups(records, Rule(**settings)),
+        "ranks": lambda: of_groups(records, Rule(**settings, lower=True)),
+        "annotators": lambda: of_annotators(records, **settings),
+    }
+    return makers[kind]()
+
+
+def _pair_lines(made: Made) -> Iterator[bytes]:
+    """One object a pair, as TRL and our readers take it, without fields that no pair has."""
+    from curate.run_folder import message_json
+
+    sides = ("prompt", "chosen", "rejected")
+    texts = [map(orjson.Fragment, message_json(made.pairs[name])) for name in sides]
+    more = made.pairs.drop(sides)
+    named = [column.name for column in more if column.null_count() < len(column)]
+    tools = more["tools"].to_list()
+    for *messages, values, schemas in zip(
+        *texts, more.select(named).iter_rows(named=True), tools, strict=True
+    ):
+        if "tools" in values:
+            values["tools"] = orjson.Fragment(schemas) if schemas else None
+        yield orjson.dumps({**dict(zip(sides, messages, strict=True)), **values})
+
+
+def _sft_lines(made: Made) -> Iterator[bytes]:
+    """Each chosen answer once, as a conversation, in the order of the pairs."""
+    from curate.run_folder import message_json
+
+    frame = made.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
+    frame = frame.with_columns(messages=frame["prompt"].list.concat(frame["chosen"]))
+    seen = set()
+    for text, row in zip(message_json(frame["messages"]), frame.iter_rows(named=True), strict=True):
+        if (text, row["tools"]) in seen:
+            continue
+        seen.add((text, row["tools"]))
+        yield orjson.dumps(
+            {
+                "messages": orjson.Fragment(text),
+                "tools": orjson.Fragment(row["tools"]) if row["tools"] else None,
+                "score": row["score_chosen"],
+                "source": row["source"],
+                "line": row["line"],
+            }
+        )
+
+
+def _unused_lines(dump: Dump, made: Made) -> Iterator[bytes]:
+    rows = dump.records.select("row", "id", "source", "line").join(
+        made.rows.select("row", "reason"), on="row", how="left", maintain_order="left"
+    )
+    yield from map(orjson.dumps, rows.drop_nulls("reason").iter_rows(named=True))
+
+
+def _write(path: Path, lines: Any) -> None:
+    with path.open("wb") as file:
+        file.writelines(line + b"\n" for line in lines)

@@ -1,0 +1,63 @@
+"""The verb that makes RM: a small reward model fitted on preference pairs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from curate.verbs.common import read, speaker
+from curate.verbs.pairs import told
+
+if TYPE_CHECKING:
+    from filters.reward_linear_fit import Fitted
+
+
+def reward(arguments: argparse.Namespace) -> None:
+    """`curate reward fit`: see its help."""
+    from curate.folder import check_free, whole
+    from curate.pairs import of_rejected, pair_texts
+    from filters import reward_linear, reward_linear_fit
+
+    say = speaker(arguments.quiet)
+    files = (reward_linear.WEIGHTS, reward_linear.MANIFEST)
+    check_free(arguments.out, reward_linear.MAKER, arguments.force, files, arguments.dump)
+    dump = read(arguments)
+    # That nothing at all was answered is a way to lose, and one that a score should know.
+    made = of_rejected(dump.records, empty_rejected=True)
+    say(told(dump.read, dump.rejects.height, made))
+    pairs = reward_linear_fit.Pairs(*pair_texts(made.pairs))
+    fitted = reward_linear_fit.fit(pairs, arguments.seed)
+    about = {
+        "seed": arguments.seed,
+        "counts": {"read": dump.read, "rejects": dump.rejects.height, **made.counts()},
+        "penalty": fitted.penalty._asdict(),
+        "held_out": fitted.held_out.numbers(),
+        "held_out_without_length": fitted.without_length.numbers(),
+        "sources": [{"source": file.source, "sha256": file.sha256} for file in dump.files],
+    }
+    with whole(arguments.out, reward_linear.MAKER, arguments.force) as folder:
+        reward_linear.save(fitted.model, folder, about)
+    say(_verdict(fitted))
+    say(f"written to {arguments.out}; use it in a recipe: reward: {{model: {arguments.out}}}")
+
+
+def _verdict(fitted: Fitted) -> str:
+    """Held-out accuracy beside the two baselines, and whether the difference means anything."""
+    held, bare = fitted.held_out, fitted.without_length
+    found = (
+        "no better than picking the longer answer"
+        if held.gain.high < 0
+        else "not shown to be better than picking the longer answer"
+        if held.gain.low <= 0
+        else "better than picking the longer answer"
+    )
+    return "\n".join(
+        (
+            f"accuracy on held-out prompts, {held.pairs:,} pairs on {held.prompts:,} prompts:",
+            f"  linear            {held.model}",
+            f"  without length    {bare.model}",
+            f"  longer wins       {held.longer}",
+            "  coin              0.500",
+            f"linear less longer wins: {held.gain}; {found}",
+        )
+    )

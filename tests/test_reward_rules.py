@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.schema import CurateError
+from filters.length_stats import spearman
+from filters.reward import Reward
+from tests.judging import judged
+from tests.test_reward import frame, kept
+
+quick = settings(max_examples=40, deadline=None)
+
+
+def asked(*prompts: int) -> pl.Series:
+    return pl.Series(prompts, dtype=pl.UInt64)
+
+
+def test_best_of_n_keeps_the_best_answer_of_each_prompt(conversation: Any) -> None:
+    pairs = [("a", "one"), ("a", "two"), ("b", "three"), ("a", "four")]
+    found = judged(
+        Reward(per_prompt=1, calibrate="none"), conversation(*pairs, score=[1.0, 3.0, 0.0, 2.0])
+    )
+    assert found["reason"].to_list() == ["not_best_of_prompt", None, None, "not_best_of_prompt"]
+    assert found["evidence"][0].startswith("place 3 of 3 answers, 1 kept; score 1.0 (none)")
+
+
+def test_the_best_k_of_each_prompt_can_stay() -> None:
+    measures = frame([1.0, 3.0, 2.0, 0.0], asked=asked(7, 7, 7, 7))
+    assert kept(Reward(per_prompt=2, calibrate="none"), measures) == [1, 2]
+
+
+def test_a_tie_between_two_answers_goes_by_id_and_has_no_lead() -> None:
+    measures = frame([2.0, 2.0, 1.0], id=["c", "b", "a"], asked=asked(7, 7, 7))
+    assert kept(Reward(per_prompt=1, calibrate="none"), measures) == [1]
+    found = Reward(per_prompt=1, margin=0.5, calibrate="none").judge(measures)
+    assert found["reason"].to_list() == [
+        "not_best_of_prompt", "no_clear_winner", "not_best_of_prompt",
+    ]  # fmt: skip
+    assert found["evidence"][1] == "leads by 0.0, least is 0.5"
+
+
+def test_a_lead_of_exactly_the_margin_is_enough() -> None:
+    measures = frame([2.0, 1.5, 9.0], asked=asked(7, 7, 8))
+    assert kept(Reward(per_prompt=1, margin=0.5, calibrate="none"), measures) == [0, 2]
+
+
+def test_where_every_prompt_has_one_answer_nothing_is_chosen_and_it_is_said() -> None:
+    step, measures = Reward(per_prompt=1), frame([1.0, None, 3.0])
+    found = step.judge(measures)
+    assert found["keep"].to_list() == [True, False, True]
+    said = step.findings(measures, found)
+    assert (
+        said.sentences[1] == "none of 2 prompts has two scored answers, so per_prompt chose nothing"
+    )
+    assert said.numbers["prompts"] == {
+        "prompts": 2, "with_choice": 0, "longest": None, "chance": None,
+    }  # fmt: skip
+
+
+def test_it_is_said_how_often_the_best_answer_is_the_longest() -> None:
+    measures = frame(
+        [1.0, 2.0, 5.0, 4.0, 3.0, 1.0],
+        asked=asked(1, 1, 2, 2, 2, 3),
+        length=pl.Series([5, 9, 4, 8, 8, 3], dtype=pl.UInt32),
+    )
+    step = Reward(per_prompt=1, calibrate="none")
+    said = step.findings(measures, step.judge(measures))
+    assert said.numbers["prompts"]["with_choice"] == 2
+    assert said.numbers["prompts"]["longest"] == 0.5
+    assert said.numbers["prompts"]["chance"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert "the best is the longest for 50% of them (by chance 58%)" in said.sentences[1]
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 0.0, 1.0, 1.5]), st.integers(0, 3), st.sampled_from("abcde")
+        ),
+        min_size=1,
+        max_size=14,
+    ),
+    st.sampled_from([1, 2]),
+)
+def test_best_of_n_is_its_definition(
+    rows: list[tuple[float | None, int, str]], wanted: int
+) -> None:
+    scores, prompts, ids = (list(column) for column in zip(*rows, strict=True))
+    if all(score is None for score in scores):
+        return
+    expected = []
+    for prompt in set(prompts):
+        answers = [row for row in range(len(rows)) if prompts[row] == prompt]
+        scored = [row for row in answers if scores[row] is not None]
+        expected += sorted(scored, key=lambda row: (-scores[row], ids[row], row))[:wanted]
+    step = Reward(per_prompt=wanted, calibrate="none")
+    assert kept(step, frame(scores, id=ids, asked=asked(*prompts))) == sorted(expected)
+
+
+def llama(scores: list[float | None], grades: list[float | None], both: bool) -> list[int]:
+    """Llama 3: the top quarter of the reward model, or the best grade of the judge."""
+    ranked = sorted(
+        (row for row, score in enumerate(scores) if score is not None),
+        key=lambda row: (-(scores[row] or 0.0), row),
+    )
+    top = set(ranked[: math.ceil(len(ranked) / 4)])
+    best = max(grade for grade in grades if grade is not None)
+    graded = {row for row, grade in enumerate(grades) if grade == best}
+    return sorted(top & graded if both else top | graded)
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 0.0, 1.0, 2.0, 2.5]), st.sampled_from([None, 1.0, 2.0, 3.0])
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    st.booleans(),
+)
+def test_the_rule_of_llama_3_is_its_definition(
+    rows: list[tuple[float | None, float | None]], both: bool
+) -> None:
+    scores, grades = (list(column) for column in zip(*rows, strict=True))
+    if all(score is None for score in scores) or all(grade is None for grade in grades):
+        return
+    measures = frame(scores).with_columns(pl.Series("judge.score", grades, dtype=pl.Float64))
+    step = Reward(
+        keep_top=0.25, judge_by="judge.score", calibrate="none", combine="and" if both else "or"
+    )
+    assert step.needs == ("judge.score",)
+    assert kept(step, measures) == llama(scores, grades, both)
+    dropped = step.judge(measures).filter(~pl.col("keep"))
+    assert dropped["reason"].null_count() == dropped["evidence"].null_count() == 0
+    assert set(dropped["reason"]) <= {"no_score", "not_in_top", "not_best_graded"}
+
+
+def test_a_judge_without_any_grade_is_an_error() -> None:
+    measures = frame([1.0, 2.0]).with_columns(
+        pl.Series("record.score", [None, math.nan], dtype=pl.Float64)
+    )
+    with pytest.raises(CurateError, match=r"none of 2 rows has a grade in record\.score; name"):
+        Reward(keep_top=0.5, judge_by="record.score").judge(measures)
+
+
+def longish(rows: int) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    lengths = np.exp(rng.normal(4, 1, rows)).astype(int) + 1
+    scores = rng.normal(size=rows) + 2 * np.log(lengths)
+    return frame(
+        scores.tolist(),
+        length=pl.Series(lengths, dtype=pl.UInt32),
+        task=["write", "name"] * (rows // 2),
+    )
+
+
+def test_findings_show_score_against_length_before_and_after() -> None:
+    step, measures = Reward(keep_top=0.5), longish(600)
+    found = step.judge(measures)
+    said = step.findings(measures, found)
+    before, after = said.numbers["spearman"]["as_it_came"], said.numbers["spearman"]["calibrated"]
+    whole = spearman(measures["score"].to_numpy(), measures["length"].to_numpy())
+    assert before["all"] == round(whole or 0.0, 4)
+    assert before["within_task"] > 0.8 > 0.05 > abs(after["within_task"])
+    assert said.sentences[0] == (
+        "score and length within a kind of request: Spearman 0.90 as it came, -0.01 after"
+        " calibration (lwr)"
+    )
+    table = said.tables["length"]
+    assert table["rows"].sum() == 600
+    assert table["kept"].sum() == 300
+    assert table["score_median"].is_sorted()
+    assert table["verdict_median"].abs().max() < 0.3 < table["score_median"][-1]
+    assert (table["length_from"] <= table["length_median"]).all()
+
+
+def test_findings_of_constant_or_missing_scores_say_so() -> None:
+    step, same = Reward(), frame([2.0] * 30)
+    said = step.findings(same, step.judge(same))
+    assert said.sentences == (
+        "score and length: no correlation to speak of, one of them is the same for all",
+    )
+    none = frame([])
+    assert step.findings(none, step.judge(none)).sentences == ("no row has a score",)
