@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, write_tokens
-from trainer.batches import batches, epoch_order, pad, step_rows, step_seed
+from trainer.batches import batches, epoch_order, pad, step_seed
 from trainer.data import load_tokens, make_rows, shift
 from trainer.split import prompt_lengths, split
 
@@ -207,15 +207,6 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone():
     # A literal, because the order must survive new versions of NumPy.
     assert epoch_order(8, seed=0, epoch=1).tolist() == epoch_order(8, seed=0, epoch=1).tolist()
     assert epoch_order(8, seed=0, epoch=1).tolist() != epoch_order(8, seed=1, epoch=1).tolist()
-
-
-def test_the_rows_of_a_step_need_no_step_before_it():
-    train = np.array([10, 11, 12, 13, 14, 15, 16])
-    order = epoch_order(7, seed=5, epoch=2)
-    steps = [step_rows(train, order, 3, step).tolist() for step in range(3)]
-    assert [len(step) for step in steps] == [3, 3, 1]
-    assert sorted(row for step in steps for row in step) == train.tolist()
-    assert step_rows(train, epoch_order(7, 5, 2), 3, 2).tolist() == steps[2]
 
 
 def test_every_position_in_the_order_is_equally_likely():

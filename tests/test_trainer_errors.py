@@ -160,9 +160,12 @@ def test_a_model_that_is_broken_from_the_start_is_never_updated(
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     broken = {**sources, "model": str(folder)}
     said = refused(broken, tmp_path / "out")
+    assert "before the first step: loss nan, gradient norm nan on 4 rows" in said
+    assert not (tmp_path / "out").exists()
+    said = refused(broken, tmp_path / "out", proof=False)
     assert "before training: the held-out loss is nan" in said
     assert "there is no checkpoint yet" in said
-    said = refused(broken, tmp_path / "out", held_out=0.0, force=True)
+    said = refused(broken, tmp_path / "out", held_out=0.0, force=True, proof=False)
     assert "step 1 of epoch 1: loss nan" in said and "there is no checkpoint yet" in said
     assert "its rows are 000000000000000" in said
     assert (tmp_path / "out" / "metrics.jsonl").read_text() == ""
@@ -225,7 +228,7 @@ def test_an_earlier_run_is_replaced_only_by_force(sources: dict[str, str], tmp_p
     out = tmp_path / "out"
     trainer.train(configure(sources, out, epochs=2), silent)
     first = sha256(out / "model.safetensors")
-    assert "use force to replace it" in refused(sources, out)
+    assert "replace it with --force" in refused(sources, out)
     assert sha256(out / "model.safetensors") == first
     trainer.train(configure(sources, out, force=True, seed=3), silent)
     assert sha256(out / "model.safetensors") != first

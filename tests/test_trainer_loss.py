@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer_toys import toy_model
+from tests.trainer_toys import reversed_pairs, toy_model
 from trainer.batches import batches, pad
 from trainer.config import TrainConfig
-from trainer.data import Rows, make_rows
+from trainer.data import Rows, make_rows, train_prompts
 from trainer.loop import gradients
 from trainer.loss import Way, head_is_plain, target_nats
 from trainer.monitor import evaluate
+from trainer.packing import prepare
 
 # Three turns of prompt and answer, of lengths that share no batch size.
 DOCUMENTS = [
@@ -91,7 +92,9 @@ def test_loss_and_gradients_are_those_of_single_rows_however_a_step_is_cut(
     expected = reference_loss(model)
     expected.backward()
     expected_gradient = gradient_of(model).clone()
-    loss, norm = gradients(model, rows, ALL, config(micro_tokens=micro_tokens), Way(whole, False))
+    loss, norm, _ = gradients(
+        model, rows, ALL, config(micro_tokens=micro_tokens), Way(whole, False), len(rows)
+    )
     assert loss == pytest.approx(expected.item(), abs=1e-6)
     assert torch.allclose(gradient_of(model), expected_gradient, atol=1e-6, rtol=0)
     assert norm == pytest.approx(float(expected_gradient.norm()), abs=1e-6)
@@ -109,15 +112,15 @@ def test_a_mean_of_means_would_be_another_number():
 
 def test_gradients_of_an_earlier_step_are_gone():
     model, rows = toy_model(), documents()
-    gradients(model, rows, ALL, config(), Way(False, False))
+    gradients(model, rows, ALL, config(), Way(False, False), len(rows))
     once = gradient_of(model).clone()
-    gradients(model, rows, ALL, config(), Way(False, False))
+    gradients(model, rows, ALL, config(), Way(False, False), len(rows))
     assert bool((gradient_of(model) == once).all())
 
 
 def test_clipping_bounds_the_gradient_and_reports_its_norm_before():
     model, rows = toy_model(), documents()
-    _, norm = gradients(model, rows, ALL, config(clip=0.01), Way(False, False))
+    _, norm, _ = gradients(model, rows, ALL, config(clip=0.01), Way(False, False), len(rows))
     assert norm > 0.01
     assert float(gradient_of(model).norm()) == pytest.approx(0.01, rel=1e-3)
 
@@ -210,3 +213,140 @@ def test_a_short_last_batch_weighs_by_its_own_targets():
     cut = list(batches(rows, ALL, 14))
     assert sum(len(batch.targets) for batch in cut) == int(rows.target_counts.sum()) == 13
     assert len({len(batch.targets) for batch in cut}) > 1
+
+
+# What a target counts
+
+
+def test_weights_of_tokens_make_a_weighted_mean():
+    import torch
+
+    model = toy_model()
+    weights = [[0.0] * len(ids) for ids, _ in DOCUMENTS]
+    weights[0][4:] = [1.0, 0.5, 0.0]
+    weights[1][3:] = [2.0, 1.0]
+    names = [str(number) for number in range(len(DOCUMENTS))]
+    rows = make_rows(names, [row[0] for row in DOCUMENTS], [row[1] for row in DOCUMENTS], weights)
+    with torch.no_grad():
+        first = target_nats(model, pad(rows, np.array([0])), whole=False)
+        second = target_nats(model, pad(rows, np.array([1])), whole=False)
+    expected = (first @ torch.tensor([1.0, 0.5, 0.0]) + second @ torch.tensor([2.0, 1.0])) / 4.5
+    for packed in (False, True):
+        way = Way(False, packed)
+        loss, _, _ = gradients(model, rows, np.array([0, 1]), config(micro_tokens=9), way, 4)
+        assert loss == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_equal_weights_change_nothing_whatever_they_are():
+    model, plain = toy_model(), documents()
+    names = [str(number) for number in range(len(DOCUMENTS))]
+    ids, labels = [row[0] for row in DOCUMENTS], [row[1] for row in DOCUMENTS]
+    weighted = make_rows(names, ids, labels, [[3.0] * len(row) for row in ids])
+    losses = [
+        gradients(model, rows, ALL, config(), Way(False, False), 4) for rows in (plain, weighted)
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def test_a_weight_on_prompts_trains_every_token_but_the_first():
+    import torch
+    import torch.nn.functional as F
+
+    model = toy_model()
+    rows = train_prompts(documents(), 0.25)
+    assert rows.target_counts.tolist() == [6, 4, 10, 2]
+    nats, counted = 0.0, 0.0
+    for ids, labels in DOCUMENTS:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids])).logits[0, :-1]
+        each = F.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+        weight = torch.tensor([0.25 if label == -100 else 1.0 for label in labels[1:]])
+        nats, counted = nats + float(each @ weight), counted + float(weight.sum())
+    loss, _, _ = gradients(model, rows, ALL, config(), Way(False, False), 4)
+    assert loss == pytest.approx(nats / counted, abs=1e-6)
+
+
+def test_evaluation_is_of_answers_alone_whatever_prompts_weigh():
+    rows = documents()
+    assert train_prompts(rows, 0.5).labels is rows.labels
+    assert documents().target_counts.tolist() == rows.target_counts.tolist() == [3, 2, 7, 1]
+
+
+# Memory
+
+
+def test_logits_of_a_large_vocabulary_never_exist_whole():
+    """Of 600 targets and 128,000 words: 77 million logits, of which a piece exists at a time."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    model = toy_model(vocab_size=128_000, hidden_size=8, num_attention_heads=2)
+    ids = [*range(4, 44)]
+    rows = make_rows([str(number) for number in range(15)], [ids] * 15, [ids] * 15)
+
+    class Largest(TorchDispatchMode):
+        values = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            result = func(*args, **(kwargs or {}))
+            for each in result if isinstance(result, tuple | list) else (result,):
+                if isinstance(each, torch.Tensor):
+                    Largest.values = max(Largest.values, each.numel())
+            return result
+
+    with Largest():
+        nats = target_nats(model, pad(rows, np.arange(15)), whole=False, chunk=1 << 22)
+        nats.sum().backward()
+    assert len(nats) == 585
+    assert Largest.values <= 1 << 22
+
+
+def test_a_pass_without_targets_has_a_gradient_of_nothing_for_every_weight():
+    model = toy_model()
+    rows = make_rows(["a"], [[1, 5, 6, 3]], [[-100] * 4])
+    nats = target_nats(model, pad(rows, np.array([0])), whole=False).sum()
+    nats.backward()
+    assert nats.item() == 0.0
+    assert all(weight.grad is not None for weight in model.parameters())
+    assert float(gradient_of(model).abs().max()) == 0.0
+
+
+# Cuts of a step
+
+
+def test_one_pass_many_passes_and_recomputed_activations_train_alike():
+    import torch
+
+    runs = []
+    ways = ((1000, False, False), (1, False, False), (11, True, False), (11, True, True))
+    for micro_tokens, packed, recompute in ways:
+        model, rows = toy_model(), documents()
+        prepare(model)
+        if recompute:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            model.train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        losses = []
+        for step in range(8):
+            chosen = np.roll(ALL, step)[:3]
+            settings = config(micro_tokens=micro_tokens)
+            losses.append(gradients(model, rows, chosen, settings, Way(False, packed), 4)[0])
+            optimizer.step()
+        runs.append(losses)
+    for other in runs[1:]:
+        assert other == pytest.approx(runs[0], abs=2e-6)
+
+
+def test_a_short_last_step_is_divided_by_its_own_targets_and_leaves_nothing_behind():
+    """63 rows at 8 a step: the last has 7, and the next epoch begins from nothing."""
+    model = toy_model()
+    names, ids, labels = zip(*reversed_pairs(63), strict=True)
+    rows = make_rows(names, ids, labels)
+    last, first = np.arange(56, 63), np.arange(8)
+    seven, _, _ = gradients(model, rows, last, config(micro_tokens=7), Way(False, False), 63)
+    each = [
+        gradients(model, rows, np.array([row]), config(), Way(False, False), 63)[0] for row in last
+    ]
+    assert seven == pytest.approx(np.mean(each), abs=1e-6)
+    after = gradients(model, rows, first, config(), Way(False, False), 63)
+    assert after == gradients(toy_model(), rows, first, config(), Way(False, False), 63)

@@ -134,14 +134,14 @@ def test_rows_above_the_limit_end_the_epoch_with_a_finite_loss():
         for packed in (True, False):
             settings = config(micro_tokens=8, long_rows=fate)
             way = Way(False, packed)
-            loss, _ = gradients(packing_model(), rows, np.arange(2), settings, way)
+            loss, _, _ = gradients(packing_model(), rows, np.arange(2), settings, way, 2)
             assert np.isfinite(loss)
 
 
 def test_split_rows_give_the_same_loss_packed_and_padded():
     settings = config(micro_tokens=6, long_rows="split")
     losses = [
-        gradients(packing_model(), documents(), ALL, settings, Way(False, packed))
+        gradients(packing_model(), documents(), ALL, settings, Way(False, packed), 4)[:2]
         for packed in (True, False)
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
@@ -258,13 +258,13 @@ def test_packed_loss_and_gradients_are_those_of_the_padded_path(micro_tokens: in
     import torch
 
     rows, model = documents(), packing_model()
-    padded, _ = gradients(model, rows, ALL, config(), Way(False, False))
+    padded, _, _ = gradients(model, rows, ALL, config(), Way(False, False), 4)
     expected = gradient_of(model).clone()
     if recompute:
         model.activation_checkpointing_enable({"use_reentrant": False})
         model.train()
     settings = config(micro_tokens=micro_tokens)
-    packed, _ = gradients(model, rows, ALL, settings, Way(False, True))
+    packed, _, _ = gradients(model, rows, ALL, settings, Way(False, True), 4)
     assert packed == pytest.approx(padded, abs=1e-6)
     assert torch.allclose(gradient_of(model), expected, atol=1e-6, rtol=0)
 

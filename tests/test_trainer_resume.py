@@ -11,7 +11,7 @@ import pytest
 
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
-from trainer import TrainConfig, train
+from trainer import TrainConfig, dry_run, train
 
 pytest.importorskip("torch")
 
@@ -41,6 +41,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def settings(method: str) -> dict[str, Any]:
     if method == "full":
         return {**FIELDS, "preset": "alpaca"}
+    if method == "mixed":
+        # Cut into many passes, weighted, and packed, as all are.
+        return {**FIELDS, "preset": "alpaca", "micro_tokens": 14, "prompt_weight": 0.1}
+    if method == "oft":
+        return {**FIELDS, "preset": "lora", "method": "oft", "rotation_block": 4}
     return {**FIELDS, "preset": "lora", "method": "lora", "lora_dropout": 0.1}
 
 
@@ -111,6 +116,8 @@ def outcome(out: Path) -> dict[str, Any]:
         ("full", "trainer.checkpoint.prune", 1),
         ("full", "trainer.checkpoint.publish", 0),
         ("full", "trainer.finish.write_results", 0),
+        ("mixed", "trainer.loop.learning_rate", 8),
+        ("oft", "trainer.loop.learning_rate", 8),
         ("lora", "trainer.loop.learning_rate", 7),
         ("lora", "trainer.checkpoint.save", 1),
         ("lora", "trainer.checkpoint.publish", 0),
@@ -164,7 +171,7 @@ def stopped(
 
 
 def test_a_stopped_run_is_neither_taken_for_done_nor_lost(stopped: dict[str, Any]) -> None:
-    with pytest.raises(CurateError, match="did not end; resume goes on with it"):
+    with pytest.raises(CurateError, match="did not end; --resume goes on with it"):
         train(TrainConfig(**stopped), silent)
     assert (Path(stopped["out"]) / "state").is_dir()
 
@@ -175,23 +182,119 @@ def test_another_run_cannot_be_resumed_and_the_difference_is_named(
     with pytest.raises(CurateError, match=r"lr was 0.003, now 0.001.*--force"):
         train(TrainConfig(**{**stopped, "lr": 1e-3}, resume=True), silent)
     other = write_tokens(tmp_path / "other", reversed_pairs(40, first=3))
-    with pytest.raises(CurateError, match="the rows of the TOKENS folder are others"):
+    with pytest.raises(CurateError, match="the rows to train on are others"):
         train(TrainConfig(**{**stopped, "tokens": other}, resume=True), silent)
     base = write_model(tmp_path / "base", seed=1)
     with pytest.raises(CurateError, match="the weights of the base model are others"):
         train(TrainConfig(**{**stopped, "model": base}, resume=True), silent)
 
 
+def test_settings_that_changed_are_refused_before_anything_is_said(
+    stopped: dict[str, Any],
+) -> None:
+    lines: list[str] = []
+    with pytest.raises(CurateError, match="lr was"):
+        train(TrainConfig(**{**stopped, "lr": 1e-3}, resume=True), lines.append)
+    assert lines == []
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "state.json"])
-def test_a_state_cut_short_is_an_error_and_the_checkpoints_stay(
-    stopped: dict[str, Any], name: str
+def test_a_damaged_state_gives_way_to_the_one_before_it_and_the_bits_are_the_same(
+    stopped: dict[str, Any], whole: Callable[[str], Path], name: str
 ) -> None:
     out = Path(stopped["out"])
-    file = next(out.glob(f"state/*/{name}"))
-    file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(CurateError, match="the saved state is damaged"):
+    assert sorted(path.name for path in (out / "state").iterdir()) == ["step-5", "step-6"]
+    damage(out / "state" / "step-6" / name)
+    lines: list[str] = []
+    train(TrainConfig(**stopped, resume=True), lines.append)
+    assert any("step-6: this state is damaged, so an earlier one" in line for line in lines)
+    assert "resumed after step 5 of 15" in lines
+    assert outcome(out) == outcome(whole("full"))
+
+
+def test_states_that_are_all_damaged_are_an_error_and_the_checkpoints_stay(
+    stopped: dict[str, Any],
+) -> None:
+    out = Path(stopped["out"])
+    for file in out.glob("state/*/weights.safetensors"):
+        file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(CurateError, match=r"damaged, and there is no earlier one.*--force"):
         train(TrainConfig(**stopped, resume=True), silent)
     assert (out / "epochs" / "epoch-1" / "model.safetensors").is_file()
+
+
+def test_a_kill_during_a_save_leaves_the_state_before_it(
+    sources: dict[str, str],
+    whole: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields = {**sources, "out": str(tmp_path / "out"), **settings("full")}
+    # Each state is two files of tensors, then what it says: stop before the third one's second.
+    with monkeypatch.context() as patch:
+        stop_at(patch, "trainer.resume._digest", 5)
+        # A kill runs no clean-up.
+        patch.setattr("trainer.checkpoint.shutil.rmtree", lambda path: None)
+        with pytest.raises(StoppedError):
+            train(TrainConfig(**fields), silent)
+    states = sorted(path.name for path in (tmp_path / "out" / "state").iterdir())
+    assert states == [".step-5.partial", "step-2", "step-4"]
+    train(TrainConfig(**fields, resume=True), silent)
+    assert outcome(tmp_path / "out") == outcome(whole("full"))
+
+
+@pytest.mark.parametrize("which", ["shifted", "unseeded", "stale moments"])
+def test_a_resume_that_is_not_exact_is_seen(
+    stopped: dict[str, Any],
+    whole: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    which: str,
+) -> None:
+    if which == "shifted":
+        from trainer.mixing import Mixture
+
+        real = Mixture.epoch
+        monkeypatch.setattr(Mixture, "epoch", lambda self, epoch: real(self, epoch)[::-1])
+    elif which == "unseeded":
+        monkeypatch.setattr("trainer.loop.torch_seed", lambda seed: None)
+    else:
+        monkeypatch.setattr("trainer.resume._load", lambda place, net, optimizer: None)
+    train(TrainConfig(**stopped, resume=True), silent)
+    assert outcome(Path(stopped["out"]))["weights"] != outcome(whole("full"))["weights"]
+
+
+def test_a_dry_run_of_a_stopped_run_says_what_is_left(stopped: dict[str, Any]) -> None:
+    before = outcome_of_stopped(Path(stopped["out"]))
+    lines: list[str] = []
+    dry_run(TrainConfig(**stopped, resume=True), lines.append)
+    assert "a stopped run goes on after step 6 of 15" in lines
+    assert any("tokens in 9 steps" in line for line in lines)
+    assert outcome_of_stopped(Path(stopped["out"])) == before
+    with pytest.raises(CurateError, match="--resume goes on with it"):
+        dry_run(TrainConfig(**stopped), silent)
+
+
+def outcome_of_stopped(out: Path) -> dict[str, str]:
+    return {str(path): sha256(path) for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_steps_after_a_resume_are_logged_once_with_the_same_loss_norm_and_rate(
+    stopped: dict[str, Any], whole: Callable[[str], Path]
+) -> None:
+    train(TrainConfig(**stopped, resume=True), silent)
+    again, once = outcome(Path(stopped["out"])), outcome(whole("full"))
+    steps = [line["step"] for line in again["metrics"] if not line.get("eval")]
+    assert steps == list(range(1, 16))
+    for name in ("loss", "grad_norm", "lr", "tokens", "trained_tokens"):
+        assert [line.get(name) for line in again["metrics"]] == [
+            line.get(name) for line in once["metrics"]
+        ]
 
 
 def test_a_finished_run_has_nothing_to_resume(whole: Callable[[str], Path], sources: Any) -> None:

@@ -47,12 +47,6 @@ def epoch_order(count: int, seed: int, epoch: int) -> Ints:
     return order
 
 
-def step_rows(train: Ints, order: Ints, batch: int, step: int) -> Ints:
-    """The rows of step `step` (from 0) of the epoch with this order; the last may be short."""
-    rows: Ints = train[order[step * batch : (step + 1) * batch]]
-    return rows
-
-
 _WORD = 0xFFFFFFFFFFFFFFFF
 
 

@@ -14,7 +14,7 @@ from curate.schema import CurateError
 from trainer.config import TrainConfig
 from trainer.model import quiet
 
-# The file that says a folder is ours; `force` replaces no folder without it.
+# The file that says a folder is ours; `--force` replaces no folder without it.
 MARKER = "train.json"
 WRITER = "curate train"
 _PARTIAL = ".partial"
@@ -46,13 +46,13 @@ def check_place(out: str, force: bool, sources: Sequence[str], resume: bool = Fa
             raise CurateError(f"{out}: this training run is done; there is nothing to resume")
         if not force:
             raise CurateError(
-                f"{out}: holds an earlier training run; name another folder, or use force to "
-                "replace it"
+                f"{out}: holds an earlier training run; name another folder, or replace it with "
+                "--force"
             )
     elif not force and not resume:
         raise CurateError(
-            f"{out}: holds a training run that did not end; resume goes on with it, force replaces "
-            "it"
+            f"{out}: holds a training run that did not end; --resume goes on with it, --force "
+            "replaces it"
         )
 
 

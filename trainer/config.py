@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import operator
-import os
-import types
+import re
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 from curate.schema import CurateError, nearest
+from trainer.fields import checked, limited
 from trainer.gate import REASONS
-from trainer.methods import METHODS, readers
-from trainer.presets import PRESET_OF_METHOD, PRESETS
+from trainer.methods import METHODS
+from trainer.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
+from trainer.together import check_together
 
 
 class _Unset:
@@ -56,7 +55,7 @@ class TrainConfig:
     model: str = required("folder of a causal language model, or its name on the hub")
     out: str = required("folder for the tuned model; must not hold anything else")
     preset: str | None = option(
-        None, "recipe that fills every field you leave out (lima for full, lora for lora)"
+        None, "recipe that fills every field you leave out (lima for full, lora for all else)"
     )
     method: Literal[
         "full",
@@ -124,12 +123,46 @@ class TrainConfig:
     long_rows: Literal["alone", "split", "refuse"] = option(
         "alone", "rows above micro_tokens: a forward pass of their own, cut in documents, an error"
     )
+    proof: bool = option(
+        True, "before step 1, compute rows of the first step in every way and compare (--no-proof)"
+    )
+    prompt_weight: float = option(
+        0.0, "what a token of a prompt counts in the loss, a trained one being 1", low=0.0, high=1.0
+    )
+    source_weights: tuple[str, ...] = option(
+        (), "SOURCE=TIMES that each row of a source is read in an epoch, 1 where not given"
+    )
+    replay: str | None = option(
+        None, "general text mixed in: a .txt or .jsonl file, or a folder of token rows"
+    )
+    replay_share: float = option(
+        0.1, "general text's share of what counts in each step", above=0.0, high=0.9
+    )
     held_out: float = option(
         0.05, "share of rows kept for evaluation, never trained", low=0, high=0.5
     )
-    choose: Literal["loss", "last"] = option(
-        "loss", "which epoch becomes the model: lowest held-out loss per token, or the last"
+    choose: Literal["loss", "example-loss", "score", "lima", "last"] = option(
+        "loss",
+        "which epoch becomes the model: lowest held-out loss a token or a row, best score of "
+        "answers, the same within LIMA's window (the middle third), or the last",
     )
+    prompts: int = option(
+        16, "held-out prompts answered, and training answers tried, after each epoch", low=0
+    )
+    length_target: int = option(
+        0, "tokens an answer should have; 0 takes the median of the training answers", low=0
+    )
+    retention: str | None = option(
+        None, "general text (.txt, .jsonl, token rows) whose loss is watched"
+    )
+    retention_limit: float | None = option(
+        None, "nats a token by which that loss may rise in an epoch that is chosen", low=0.0
+    )
+    stop_on: Literal["never", "loss", "example-loss", "score", "retention"] = option(
+        "never", "end training when this has not improved for some epochs"
+    )
+    patience: int = option(2, "epochs without improvement after which training ends", low=1)
+    tensorboard: bool = option(False, "write the curves for TensorBoard as well")
     keep: int = option(3, "newest epochs kept in the folder besides the chosen one", low=1)
     samples: int = option(3, "held-out prompts answered before and after training", low=0)
     sample_tokens: int = option(128, "longest sampled answer, in tokens", low=1)
@@ -149,8 +182,8 @@ class TrainConfig:
             object.__setattr__(self, name, value)
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = _checked(field.name, hints[field.name], getattr(self, field.name))
-            _limited(field.name, value, field.metadata)
+            value = checked(field.name, hints[field.name], getattr(self, field.name))
+            limited(field.name, value, field.metadata)
             object.__setattr__(self, field.name, value)
         for reason in self.allow:
             if reason not in REASONS:
@@ -158,10 +191,8 @@ class TrainConfig:
                     f"allow: there is no gate reason {reason!r}{nearest(reason, list(REASONS))}; "
                     f"the reasons are {', '.join(REASONS)}"
                 )
-        self._check_adapter_fields()
-        self._check_together()
-        if self.force and self.resume:
-            raise CurateError("force starts anew and resume goes on; give one of them")
+        check_together(self)
+        self._check_mixing()
 
     def _filled(self) -> dict[str, Any]:
         """Values for the fields left unset: from the preset, else the field's own default."""
@@ -172,7 +203,7 @@ class TrainConfig:
         }
         chosen = given.get("preset")
         if chosen is None:
-            chosen = PRESET_OF_METHOD.get(given.get("method", "full"), "lima")
+            chosen = PRESET_OF_METHOD.get(given.get("method", "full"), OTHER_PRESET)
         if chosen not in PRESETS:
             raise CurateError(
                 f"preset: there is no preset {chosen!r}{nearest(str(chosen), list(PRESETS))}; "
@@ -186,34 +217,15 @@ class TrainConfig:
         }
         return {**fallbacks, "preset": chosen}
 
-    def _check_adapter_fields(self) -> None:
-        """Settings of another method would be accepted and read by nothing."""
-        for field in dataclasses.fields(self):
-            able = readers(field.name)
-            changed = able and getattr(self, field.name) != field.metadata["default"]
-            if changed and self.method not in able:
+    def _check_mixing(self) -> None:
+        for given in self.source_weights:
+            name, _, weight = given.rpartition("=")
+            if not name or not re.fullmatch(r"\d+(\.\d+)?", weight):
                 raise CurateError(
-                    f"{field.name}: is read only with method {', '.join(able)}; got method "
-                    f"{self.method!r}; leave {field.name} out"
+                    f"source_weights: expected SOURCE=TIMES such as forum=0.5, got {given!r}"
                 )
-
-    def _check_together(self) -> None:
-        """Settings that exclude each other."""
-        if self.packing == "on" and self.learns == "prompt":
-            raise CurateError(
-                f"packing: method {self.method} puts vectors before each row, so rows cannot lie "
-                "end to end; set packing to off"
-            )
-        if self.rounding != "auto" and (self.precision != "bf16" or self.learns != "weights"):
-            raise CurateError(
-                f"rounding: concerns bf16 weights that are trained; got precision "
-                f"{self.precision!r}, method {self.method!r}; leave rounding out"
-            )
-        if self.quantize != "none" and self.learns != "adapter":
-            raise CurateError(
-                f"quantize: a {self.quantize} base is frozen, so it goes with adapters; got "
-                f"method {self.method!r}"
-            )
+        if self.replay is None and self.replay_share != 0.1:
+            raise CurateError("replay_share: is read only with replay; name the general text too")
 
     @property
     def learns(self) -> str:
@@ -234,51 +246,3 @@ class TrainConfig:
         if missing:
             raise CurateError(f"train: {', '.join(missing)} must be given")
         return cls(**values)
-
-
-def _checked(name: str, hint: Any, value: Any) -> Any:
-    """`value` as the field's type; ints count as floats, lists as tuples, paths as text."""
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            choices = ", ".join(repr(choice) for choice in get_args(hint))
-            raise CurateError(
-                f"{name}: expected one of {choices}, got {value!r}"
-                f"{nearest(str(value), get_args(hint))}"
-            )
-        return value
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is None:
-            return None
-        hint = next(kind for kind in get_args(hint) if kind is not type(None))
-    if hint is str and isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if get_origin(hint) is tuple:
-        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        raise CurateError(f"{name}: expected a list of names, got {value!r}")
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise CurateError(f"{name}: expected {hint.__name__}, got {value!r}")
-    if value == "":
-        raise CurateError(f"{name}: must not be empty")
-    return value
-
-
-def _limited(name: str, value: Any, limits: Mapping[str, Any]) -> None:
-    """Refuse a number outside the limits that the field declares."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise CurateError(f"{name}: expected a finite number, got {value!r}")
-    inside = {
-        "low": ("at least", operator.ge),
-        "high": ("at most", operator.le),
-        "above": ("more than", operator.gt),
-        "below": ("less than", operator.lt),
-    }
-    broken = [
-        f"{words} {limits[limit]}"
-        for limit, (words, holds) in inside.items()
-        if limit in limits and not holds(value, limits[limit])
-    ]
-    if broken:
-        raise CurateError(f"{name}: must be {' and '.join(broken)}, got {value!r}")

@@ -74,6 +74,7 @@ class Tokens:
     manifest_hash: str
     stop_ids: tuple[int, ...]
     stop_strings: tuple[str, ...]
+    sources: tuple[str, ...] | None = None  # where each row is from, if the folder says
 
 
 def make_rows(
@@ -183,12 +184,12 @@ def load_tokens(folder: str) -> Tokens:
             f"{manifest_path}: expected JSON with stop.ids and stop.strings, got "
             f"{type(error).__name__}: {error}; render the rows again"
         ) from error
-    rows = _read_rows(path)
+    rows, sources = _read_rows(path)
     digest = hashlib.sha256(text).hexdigest()
-    return Tokens(path, rows, manifest, digest, stop_ids, stop_strings)
+    return Tokens(path, rows, manifest, digest, stop_ids, stop_strings, sources)
 
 
-def _read_rows(folder: Path) -> Rows:
+def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None]:
     import datasets
 
     try:
@@ -216,7 +217,10 @@ def _read_rows(folder: Path) -> Rows:
             f"{label_lengths[first]} labels"
         )
     weights = _weights(folder, table, ids, lengths) if "weights" in table.column_names else None
-    return _rows(ids, lengths, input_ids, labels, weights)
+    sources = None
+    if "source" in table.column_names:
+        sources = tuple(str(source) for source in table["source"].to_pylist())
+    return _rows(ids, lengths, input_ids, labels, weights), sources
 
 
 def _weights(folder: Path, table: Any, ids: tuple[str, ...], lengths: Ints) -> Floats:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from trainer import checkpoint, data, gate, model, packing, vocabulary
+from trainer import checkpoint, data, gate, mixing, model, packing, resume, vocabulary
 from trainer.config import TrainConfig
 from trainer.leaks import leaks
+from trainer.metrics import check_board
 from trainer.presets import PRESETS
 from trainer.split import split
 
@@ -28,10 +30,11 @@ class Plan:
     tokenizer: Any
     decode: gate.Decode | None
     words: vocabulary.Vocabulary
+    mixture: mixing.Mixture
 
     @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.train) / self.config.batch)
+        return math.ceil(self.mixture.per_epoch / self.config.batch)
 
     @property
     def steps(self) -> int:
@@ -42,6 +45,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     """Read the rows and the model's configuration, and refuse what cannot be trained."""
     checkpoint.check_place(config.out, config.force, (config.tokens, config.model), config.resume)
     model.check_source(config.model)
+    check_board(config.tensorboard)
     tokens = data.load_tokens(config.tokens)
     limits = model.read_limits(config.model)
     words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)
@@ -53,8 +57,12 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     known = None if tokenizer is None else len(tokenizer)
     passed = gate.check(tokens, limits, config.allow, decode, model.token_ids(tokenizer), known)
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
-    plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode, words)
-    for line in [*_announcement(plan, passed), *_leaks(plan), *_long(plan)]:
+    mixture = mixing.mix(config, tokens, train, tokenizer, limits)
+    if config.resume:
+        resume.check(Path(config.out), resume.settings(config, mixture.rows))
+    plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode, words, mixture)
+    long = packing.about_long_rows(tokens.rows, train, config)
+    for line in [*_announcement(plan, passed), *_leaks(plan), *mixture.lines(config.epochs), *long]:
         log(line)
     return plan
 
@@ -69,10 +77,6 @@ def _leaks(plan: Plan) -> list[str]:
         f"held out: {len(leaking):,} of {len(plan.held_out):,} rows are near-copies of trained "
         f"ones, so their loss measures memory: {shown}{', ...' if len(leaking) > 3 else ''}"
     ]
-
-
-def _long(plan: Plan) -> list[str]:
-    return packing.about_long_rows(plan.tokens.rows, plan.train, plan.config)
 
 
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:

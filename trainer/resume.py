@@ -10,60 +10,102 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
 from trainer import checkpoint
-from trainer.plan import Plan
-from trainer.result import Epoch, Evaluation
+from trainer.config import TrainConfig
+from trainer.data import Rows
+from trainer.result import Epoch
 
 if TYPE_CHECKING:
     import torch
 
 STATE = "state"
-# Fields that say how to run, not what comes out.
-_FREE = ("force", "resume", "save_every", "out")
+# Fields that say how to run, not what comes out; of folders it is the content that counts.
+_FREE = (
+    "force",
+    "resume",
+    "save_every",
+    "out",
+    "proof",
+    "tokens",
+    "model",
+    "replay",
+    "tensorboard",
+)
+# The newest, and one to fall back on if it is damaged.
+_KEPT = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a run is: optimizer steps taken, finished epochs, and sums of the one under way."""
+    """How far a run is: optimizer steps taken, finished epochs, and sums of the one under way.
+
+    `counted` is what the targets behind `nats` count, `tokens` how many tokens were read.
+    """
 
     step: int = 0
     table: tuple[Epoch, ...] = ()
     kept: tuple[int, ...] = ()
     nats: float = 0.0
-    targets: int = 0
+    counted: float = 0.0
     tokens: int = 0
 
 
-def fingerprint(plan: Plan, net: Any) -> dict[str, Any]:
+def settings(config: TrainConfig, rows: Rows) -> dict[str, Any]:
+    """What a state belongs to, as far as it is known before the model is loaded."""
+    digest = hashlib.sha256()
+    for array in (rows.input_ids, rows.targets, rows.offsets):
+        digest.update(array.tobytes())
+    if rows.weights is not None:
+        digest.update(rows.weights.tobytes())
+    values = dataclasses.asdict(config)
+    # A rate that is found is found again, from the same weights.
+    free = (*_FREE, "lr") if config.lr_find else _FREE
+    kept = {name: value for name, value in values.items() if name not in free}
+    # Through JSON, where a tuple is a list.
+    same: dict[str, Any] = json.loads(json.dumps({"config": kept, "rows": digest.hexdigest()}))
+    return same
+
+
+def fingerprint(known: dict[str, Any], net: Any) -> dict[str, Any]:
     """What a state belongs to: settings, rows and the weights before training."""
-    rows = hashlib.sha256()
-    for array in (plan.tokens.rows.input_ids, plan.tokens.rows.labels, plan.tokens.rows.offsets):
-        rows.update(array.tobytes())
+    import torch
+
     weights = hashlib.blake2b(digest_size=16)
     for name, weight in net.named_parameters():
         weights.update(name.encode())
-        weights.update(memoryview(weight.detach().cpu().contiguous().numpy()).cast("B"))
-    config = dataclasses.asdict(plan.config)
-    return {
-        "config": {name: value for name, value in config.items() if name not in _FREE},
-        "rows": rows.hexdigest(),
-        "weights": weights.hexdigest(),
-    }
+        weights.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return {**known, "weights": weights.hexdigest()}
+
+
+def check(out: Path, now: dict[str, Any]) -> None:
+    """Refuse to resume a run of other settings, before anything is loaded or said."""
+    for place in reversed(_states(out)):
+        if (said := _said(place)) is not None:
+            _check_same(said["of"], now, out)
+            break
+
+
+def steps_done(out: Path) -> int:
+    """The step after which a stopped run would go on; 0 without a state."""
+    for place in reversed(_states(out)):
+        if (said := _said(place)) is not None:
+            return int(said["progress"]["step"])
+    return 0
 
 
 def save(
     out: Path, of: dict[str, Any], net: Any, optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
-    """Write the state whole, then remove the one before it."""
+    """Write the state whole, then remove all but it and the one before."""
     from safetensors.torch import save_file
 
     final = out / STATE / f"step-{progress.step}"
     final.parent.mkdir(exist_ok=True)
-    earlier = _states(out)
     moments = {
         f"{number}.{name}": value.contiguous()
         for number, each in optimizer.state_dict()["state"].items()
@@ -72,49 +114,72 @@ def save(
     with checkpoint.whole_folder(final) as folder:
         save_file(_trained(net), folder / "weights.safetensors")
         save_file(moments, folder / "optimizer.safetensors")
-        said = {"of": of, "progress": dataclasses.asdict(progress)}
+        files = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+        said = {"of": of, "progress": dataclasses.asdict(progress), "files": files}
         checkpoint.write_json(folder / "state.json", said)
-    for folder in earlier:
+    for folder in _states(out)[:-_KEPT]:
         shutil.rmtree(folder)
 
 
 def restore(
-    out: Path, of: dict[str, Any], net: Any, optimizer: torch.optim.Optimizer
+    out: Path,
+    of: dict[str, Any],
+    net: Any,
+    optimizer: torch.optim.Optimizer,
+    log: Callable[[str], None],
 ) -> Progress | None:
-    """Put the newest state into the model and its optimizer; None if there is no state.
+    """Put the newest intact state into the model and its optimizer; None if there is no state.
 
-    Raises `CurateError` when the state belongs to another run, or is damaged.
+    Raises `CurateError` when the state belongs to another run, or if every state is damaged.
     """
+    states = _states(out)
+    for place in reversed(states):
+        said = _said(place)
+        if said is None:
+            log(f"{place}: this state is damaged, so an earlier one is taken")
+            continue
+        _check_same(said["of"], of, out)
+        _load(place, net, optimizer)
+        progress = _progress(said["progress"])
+        _forget_later(out, progress)
+        return progress
+    if states:
+        raise CurateError(
+            f"{states[-1]}: the saved state is damaged, and there is no earlier one; "
+            f"{checkpoint.last_good(out)}; start anew with --force"
+        )
+    return None
+
+
+def _said(place: Path) -> dict[str, Any] | None:
+    """What a state says of itself; None if it or one of its files is not as it was written."""
+    try:
+        said: dict[str, Any] = json.loads((place / "state.json").read_bytes())
+        intact = all(_digest(place / name) == hash for name, hash in said["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return said if intact else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load(place: Path, net: Any, optimizer: torch.optim.Optimizer) -> None:
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    states = _states(out)
-    if not states:
-        return None
-    place = states[-1]
-    try:
-        said = json.loads((place / "state.json").read_bytes())
-        _check_same(said["of"], of, out)
-        weights = load_file(place / "weights.safetensors")
-        moments = load_file(place / "optimizer.safetensors")
-        with torch.no_grad():
-            for name, weight in _trained(net).items():
-                weight.copy_(weights[name])
-        progress = _progress(said["progress"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise CurateError(
-            f"{place}: the saved state is damaged ({error}); {checkpoint.last_good(out)}; "
-            "start anew with --force"
-        ) from error
-    by_number: dict[int, dict[str, Any]] = {}
-    for key, value in moments.items():
+    weights = load_file(place / "weights.safetensors")
+    with torch.no_grad():
+        for name, weight in _trained(net).items():
+            weight.copy_(weights[name])
+    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+    # Not by load_state_dict, which would round fp32 moments of bf16 weights to bf16.
+    for key, value in load_file(place / "optimizer.safetensors").items():
         number, _, name = key.partition(".")
-        by_number.setdefault(int(number), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": by_number, "param_groups": groups})
-    _forget_later(out, progress)
-    return progress
+        weight = trained[int(number)]
+        optimizer.state[weight][name] = value.to(weight.device)
 
 
 def _trained(net: Any) -> dict[str, torch.Tensor]:
@@ -130,16 +195,14 @@ def _states(out: Path) -> list[Path]:
 
 
 def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
-    # Through JSON, where a tuple is a list.
-    now = json.loads(json.dumps(now))
     fields = [
         f"{name} was {saved['config'].get(name)!r}, now {value!r}"
         for name, value in now["config"].items()
         if saved["config"].get(name) != value
     ]
     if saved["rows"] != now["rows"]:
-        fields.append("the rows of the TOKENS folder are others")
-    if saved["weights"] != now["weights"]:
+        fields.append("the rows to train on are others")
+    if saved["weights"] != now.get("weights", saved["weights"]):
         fields.append("the weights of the base model are others")
     if fields:
         raise CurateError(
@@ -149,15 +212,15 @@ def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
 
 
 def _progress(said: dict[str, Any]) -> Progress:
-    table = tuple(
-        Epoch(**{**line, "held_out": Evaluation(**line["held_out"]) if line["held_out"] else None})
-        for line in said["table"]
-    )
+    table = tuple(Epoch.read(line) for line in said["table"])
     return Progress(**{**said, "table": table, "kept": tuple(said["kept"])})
 
 
 def _forget_later(out: Path, progress: Progress) -> None:
     """Remove what was written after the state: it comes again, with the same bits."""
+    for folder in _states(out):
+        if int(folder.name.removeprefix("step-")) > progress.step:
+            shutil.rmtree(folder)
     done = max((line.epoch for line in progress.table), default=0)
     for folder in (out / "epochs").glob("epoch-*"):
         if int(folder.name.removeprefix("epoch-")) > done:
