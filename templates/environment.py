@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Iterable, Mapping, Sized
+from types import CodeType
 from typing import Any, NoReturn
 
 import jinja2
@@ -196,12 +197,14 @@ def _check_name(name: Any) -> None:
 
 
 class Program:
-    """A template compiled in one environment."""
+    """A template compiled in one environment; `code` is shared by those that read tags alike."""
 
-    def __init__(self, source: str, environment: Sandbox) -> None:
+    def __init__(self, source: str, environment: Sandbox, code: CodeType | None = None) -> None:
         self.environment = environment
         self.source = source
-        self.template = environment.from_string(source)
+        self.code = code or environment.compile(source)
+        known = environment.make_globals(None)
+        self.template = environment.template_class.from_code(environment, self.code, known, None)
         # `~` is compiled to a call of these two names of the compiled module.
         namespace: dict[str, Any] = self.template.root_render_func.__globals__
         namespace |= {"str_join": environment.str_join, "markup_join": environment.str_join}
@@ -220,14 +223,16 @@ class Program:
             raise TemplateFailed(_quoted(error, self.source)) from error
 
 
-def compile_source(source: str, name: str, environment: Sandbox) -> Program:
+def compile_source(
+    source: str, name: str, environment: Sandbox, code: CodeType | None = None
+) -> Program:
     """Compile a template. Raises `CurateError` quoting the line that Jinja cannot read."""
     if len(source) > MAX_SOURCE:
         raise CurateError(
             f"template {name}: {len(source):,} characters; at most {MAX_SOURCE:,} are read"
         )
     try:
-        return Program(source, environment)
+        return Program(source, environment, code)
     except jinja2.TemplateSyntaxError as error:
         line = _line(source, error.lineno)
         raise CurateError(

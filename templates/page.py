@@ -35,8 +35,8 @@ pre { line-height: 1.45; overflow-x: auto; }
 .refused { border-left: 4px solid #c0392b; padding-left: 1rem; white-space: pre-wrap; }
 table { border-collapse: collapse; } td { padding: .1rem 1.5rem .1rem 0; vertical-align: top; }
 td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
-.legend span { margin-right: .4rem; padding: 1px 6px; } .legend { line-height: 2.2; }
-.legend span, .legend b { white-space: nowrap; } .legend .item { margin-right: 1.2rem; }
+.legend .t { margin-right: .4rem; padding: 1px 6px; } .legend { line-height: 2.2; }
+.legend .item { white-space: nowrap; margin-right: 1.2rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem; } .pair > div { min-width: 0; }
 h3 { font-size: .9rem; margin: .6rem 0 .2rem; } .pair .who { flex-basis: 6rem; }
 .muted { opacity: .7; font-size: 13px; }
@@ -85,7 +85,7 @@ def _legend() -> str:
 
 
 def _row(view: RowView, ids: bool) -> str:
-    head = f"<h2>{escape(view.summary())}</h2>"
+    head = f"<h2>{' · '.join(map(escape, view.summary().split('  ')))}</h2>"
     if view.refused is not None:
         return f"{head}<div class=refused>{escape(view.refused)}</div>"
     head += f"<p class=muted>labels {escape(view.runs)}</p>"

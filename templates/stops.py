@@ -51,6 +51,8 @@ def find_stops(
     told = any(stop.text in tail for stop in stops for tail in (alone, before))
     closing = alone if told or not tokenizer or tokenizer.own(alone) else before
     ending = tokenizer.own(closing)[:1] if tokenizer else ()  # the next role's token, if need be
+    if any(stop.text in alone and stop.text in before for stop in stops):
+        ending = ()  # every answer ends there: tokens before it close words, not the turn
     stops += [
         Stop(closing[token.start : token.stop], token.id, "template")
         for token in ending

@@ -71,7 +71,7 @@ class ChatTemplate:
 
     @cached_property
     def tracing(self) -> Program:
-        return compile_source(self.source, self.name, Tracing())
+        return compile_source(self.source, self.name, Tracing(), self.plain.code)
 
     @cached_property
     def tagging(self) -> Program | None:

@@ -78,6 +78,7 @@ def everything_trained(done: Any) -> list[str]:
     return [text for number in range(done.examples.height) for text in trained(done, number)]
 
 
+@functools.cache
 def bundled(name: str) -> ChatTemplate:
     return load_template(name, None)
 
@@ -278,16 +279,26 @@ CONTROL = re.compile(
 )
 
 
+@functools.cache
+def knowing_all(test_data: Path, name: str) -> Tokenizer:
+    """A real tokenizer with the control tokens of all templates."""
+    plain = real(test_data, name)
+    backend = tokenizers.Tokenizer.from_str(plain.backend.to_str())
+    texts = (bundled(name).source for name in TEMPLATES)
+    backend.add_special_tokens(sorted({token for text in texts for token in CONTROL.findall(text)}))
+    return make_tokenizer(backend, plain.special, plain.eos_ids, name="with control tokens")
+
+
 @pytest.mark.parametrize("folder", REAL[:3])
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_each_ends_in_one_token_where_the_vocabulary_has_its_control_tokens(
     test_data: Path, name: str, folder: str
 ) -> None:
-    plain = real(test_data, folder)
-    backend = tokenizers.Tokenizer.from_str(plain.backend.to_str())
-    backend.add_special_tokens(sorted(set(CONTROL.findall(bundled(name).source))))
-    made = make_tokenizer(backend, plain.special, plain.eos_ids, name="with control tokens")
-    done = rendered(bundled(name), made, talk("hi <|im_end|>", "ok 😀", "so", "fine\n"))
+    done = rendered(
+        bundled(name),
+        knowing_all(test_data, folder),
+        talk("hi <|im_end|>", "ok 😀", "so", "fine\n"),
+    )
     assert not done.refused.height and not done.card.problems
     ending = done.card.ends_with
     assert ending is not None and ending.id is not None

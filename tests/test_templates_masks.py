@@ -129,6 +129,13 @@ def test_a_stop_that_only_the_next_turn_writes_is_borrowed_and_missed_at_the_end
     assert refusal(done)[0] == "I5"
 
 
+def test_a_token_that_closes_the_words_before_the_eos_is_no_stop() -> None:
+    source = CHATML.replace("'<|im_end|>\\n'", "'<|im_end|><|eos|>'")
+    done = rendered(source, byte_level(), talk("hi", "fine", "so", "ok"))
+    assert trained(done) == ["fine<|im_end|><|eos|>", "ok<|im_end|><|eos|>"]
+    assert [stop.text for stop in done.card.stops] == ["<|eos|>"]
+
+
 def test_the_next_role_token_can_be_the_stop() -> None:
     source = (
         "{% for m in messages %}{{ '<|im_start|>' if m.role == 'user' else '<|im_end|>' }}"

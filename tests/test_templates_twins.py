@@ -1,146 +1,207 @@
-"""Others' masks: transformers' own, and the tagged twins of stock templates that trl ships."""
+"""Others' masks: the tagged twins of stock templates that trl ships."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import json
 import re
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tokenizers
 
+from templates.chains import prove
+from templates.checks import Refusal
+from templates.messages import chat
+from templates.options import RenderOptions
+from templates.stops import find_stops
+from templates.tags import CLOSE, OPEN, read_marks
+from templates.template import ChatTemplate, bind
 from templates.tokenizer import Tokenizer, make_tokenizer
-from tests.templates_toys import byte_level, rendered, talk, template, trained
+from tests.templates_toys import byte_level, talk, template
 
 CONTROL = re.compile(r"<[|｜][^<>|｜\s]+[|｜]>|<(?:start|end)_of_turn>")
+EOS = {"cohere2": "<|END_OF_TURN_TOKEN|>"}  # after another token that ends the words
 
-# Where a twin's tags hold words of the prompt, and which: headers that inference writes, and the
-# empty thoughts that the template writes into the prompt of an answer without any.
-NO_THOUGHTS = r"'<think>\n\n</think>\n\n'"
-HELD = {
-    "glm4moe": r"'\n<think></think>'",
-    "gptoss": "'<|start|>assistant'",
-    "muse_glimmer": "'<|start|>assistant'",
-    "nemotron_3_5_lightning": "'<think></think>'",
-    "nemotron_3_nano": "'<think></think>'",
-    "nemotron_3_super": "'<think></think>'",
-    "nemotron_3_ultra": "'<think></think>'",
-    "qwen3": NO_THOUGHTS,
-    "qwen3_5_nothink": NO_THOUGHTS,
-    "qwen3_5_think": NO_THOUGHTS,
-    "qwen3_6": NO_THOUGHTS,
-    "qwen3_8": NO_THOUGHTS,
+CALL = [{"id": "call12345", "name": "dig", "arguments": {"at": "x"}}]
+AT = {"type": "object", "properties": {"at": {"type": "string", "description": "where"}}}
+TOOLS = [{"type": "function", "function": {"name": "dig", "description": "Dig.", "parameters": AT}}]
+THOUGHT = {"reasoning": "hm"}
+OF_PARTS = ("idefics3", "llava_next", "smolvlm")  # templates for lists of parts, not for texts
+
+TALKS: dict[str, list[dict[str, Any]]] = {
+    "plain": talk("hi", "ok 😀", "so", "fine"),
+    "asked": talk("hi", "ok", "so"),
+    "thoughtful": [
+        turn | THOUGHT if turn["role"] == "assistant" else turn for turn in talk("a", "b", "c", "d")
+    ],
+    "tools": [
+        *talk("hi"),
+        {"role": "assistant", "content": "", "tool_calls": json.dumps(CALL)},
+        {"role": "tool", "content": "gold", "name": "dig", "tool_call_id": "call12345"},
+        {"role": "assistant", "content": "there"},
+    ],
 }
-# Templates for lists of parts, which a plain text is not.
-# Their prompt opens a thought that an answer without one does not have: both are refused (I1).
-OPENING = ("deepseek_r1_distill", "deepseekv3")
-OF_PARTS = ("idefics3", "llava_next", "smolvlm")
+
+
+# What a twin's tags hold beyond what a model generates after the prompt, each with the reason.
+HEADER = "+<|start|>assistant"
+OTHER = "another text"
+WHY = {
+    "+\n": "the line break after the stop: generation has ended, the next header brings it",
+    "+\n<|eos|>": "the end of the conversation, after the stop of its last turn",
+    HEADER: "the header of the turn, which inference writes",
+    "+<think></think>": "empty thoughts, which the prompt of an answer without any holds",
+    "+<think>\n\n</think>\n\n": "the same, on lines of their own",
+    "+\n<think></think>": "the same, after the line break that the prompt ends a header with",
+    "+<think>\n": "the thought's opening, which the prompt of an answer with thoughts holds",
+    OTHER: "the twin keeps empty thoughts in the history, where the stock template has none",
+}
+# An earlier turn as the history has it, which no model generates: ours is an example of its own.
+STALE = (
+    "+<|start|>assistant<|channel|>final<|message|>ok 😀<|end|>",
+    "+<|start|>assistant<|channel|>final<|message|>b<|end|>",
+    "+<think></think>b<|im_end|>\n",
+    "+<think></think>\nb<|im_end|>\n",
+    "+b<turn|>\n",
+)
+LINE, EMPTY, BLOCK, OPENING = "+\n", "+<think></think>", "+<think>\n\n</think>\n\n", "+<think>\n"
+DROPS = ("I3", "I3")  # neither thoughts nor calls have a place in the template
+GEMMA = ((LINE,), "I3", "template")  # plain, thoughtful, tools: differences, or who refuses
+HYBRID_3_5 = ((OTHER, BLOCK, LINE), (OTHER, OPENING, LINE), (BLOCK, LINE))
+FOUND: dict[str, tuple[str | tuple[str, ...], ...]] = {
+    "cohere": ((), "I3", "template"),
+    "cohere2": ((), "I3", "template"),
+    "deepseek_r1_distill": ("I1", "I1", "I1"),  # the prompt opens a thought that no answer has
+    "deepseekv3": ("I1", "I1", "template"),
+    "diffusion_gemma": ((LINE,), (STALE[4], LINE), "I5"),  # a call has no end in its template
+    "gemma": GEMMA,
+    "gemma3": GEMMA,
+    "glm4moe": ("I5", "I5", "I5"),  # the next turn's first token is the stop; see below
+    "gptoss": ((STALE[0], HEADER), (STALE[1], HEADER), (HEADER,)),
+    "lfm2": ((LINE,), *DROPS),
+    "lfm2_v2": ((LINE,), "I3", (LINE,)),
+    "llama3": ((), *DROPS),
+    "muse_glimmer": ((HEADER,), (HEADER,), (HEADER,)),
+    "nemotron_3_5_lightning": ((EMPTY, LINE), (STALE[2], OPENING, LINE), (EMPTY, LINE)),
+    "nemotron_3_nano": ((EMPTY, LINE), (STALE[3], OPENING, LINE), (EMPTY, LINE)),
+    "nemotron_3_super": ((EMPTY, LINE), (STALE[3], OPENING, LINE), (EMPTY, LINE)),
+    "nemotron_3_ultra": ((EMPTY, LINE), (STALE[2], OPENING, LINE), (EMPTY, LINE)),
+    "phi3": ((LINE, "+\n<|eos|>"), *DROPS),
+    "phi3_5": ((LINE, "+\n<|eos|>"), *DROPS),
+    "qwen2_5": ((LINE,), "I3", (LINE,)),
+    "qwen2_5_vl": ((LINE,), *DROPS),
+    "qwen3": ((OTHER, BLOCK, LINE), (OTHER, LINE), (OTHER, BLOCK, LINE)),
+    "qwen3_5_nothink": HYBRID_3_5,
+    "qwen3_5_think": HYBRID_3_5,
+    "qwen3_6": HYBRID_3_5,
+    "qwen3_8": ((BLOCK, LINE), (OPENING, LINE), (BLOCK, LINE)),
+    "qwen3_instruct_2507": ((LINE,), "I3", (LINE,)),
+    "qwen3_vl": ((LINE,), "I3", (LINE,)),
+}
+
+
+def folder() -> Path | None:
+    found = importlib.util.find_spec("trl")
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0]) / "chat_templates"
 
 
 def twins() -> list[str]:
-    found = importlib.util.find_spec("trl")
-    if found is None or not found.submodule_search_locations:
+    if (there := folder()) is None:
         return []
-    folder = Path(found.submodule_search_locations[0]) / "chat_templates"
-    names = (path.name.removesuffix("_training.jinja") for path in folder.glob("*_training.jinja"))
-    return sorted(name for name in names if (folder / f"{name}.jinja").is_file())
+    names = (path.name.removesuffix("_training.jinja") for path in there.glob("*_training.jinja"))
+    return sorted(name for name in names if (there / f"{name}.jinja").is_file())
 
 
 def source(name: str) -> str:
-    found = importlib.util.find_spec("trl")
-    assert found is not None and found.submodule_search_locations
-    folder = Path(found.submodule_search_locations[0]) / "chat_templates"
-    return (folder / f"{name}.jinja").read_text("utf-8")
+    there = folder()
+    assert there is not None
+    return (there / f"{name}.jinja").read_text("utf-8")
 
 
-def knowing(text: str) -> Tokenizer:
+def knowing(name: str) -> Tokenizer:
     """A toy tokenizer that has the control tokens of a template."""
+    tokens = sorted(set(CONTROL.findall(source(name))) - {"<|im_start|>", "<|im_end|>"})
     backend = tokenizers.Tokenizer.from_str(byte_level().backend.to_str())
-    backend.add_special_tokens(sorted(set(CONTROL.findall(text)) - {"<|im_start|>", "<|im_end|>"}))
-    return make_tokenizer(backend, byte_level().special, name="twin")
+    backend.add_special_tokens(tokens)
+    special = dict(byte_level().special)
+    special["eos_token"] = EOS.get(name, special["eos_token"])
+    return make_tokenizer(backend, special, name="twin")
+
+
+def difference(ours: list[bool], theirs: list[bool], text: str) -> list[str]:
+    """Each stretch that one of two masks has alone: `+` for theirs, `-` for ours."""
+    signs = [" +" if b > a else " -" if a > b else "" for a, b in zip(ours, theirs, strict=True)]
+    runs = groupby(range(len(text)), key=signs.__getitem__)
+    cut = [(sign.strip(), [text[n] for n in places]) for sign, places in runs]
+    return [f"{sign}{''.join(stretch)}" for sign, stretch in cut if sign]
+
+
+@functools.cache
+def both(name: str) -> tuple[ChatTemplate, ChatTemplate]:
+    return template(source(name)), template(source(f"{name}_training"))
+
+
+def compare(name: str, kind: str) -> str | tuple[str, ...]:
+    """How the tags of a twin differ from what is generated; or the check that refuses the row."""
+    tokenizer = knowing(name)
+    stock, twin = (bind(one, tokenizer, "2024-07-26") for one in both(name))
+    conversation = chat({"messages": TALKS[kind], "tools": json.dumps(TOOLS) * (kind == "tools")})
+    messages, tools = conversation.messages, conversation.tools
+    try:
+        stops = find_stops(stock, tokenizer, ("<|call|>",) if name == "gptoss" else ())
+        proofs = prove(stock, conversation, stops, RenderOptions(mask="operational"))
+    except Refusal as refusal:
+        return refusal.check
+    owner = twin.of(messages[conversation.trained[-1]])
+    program = owner.template.tagging
+    assert program is not None
+    marked = program.run(owner._given(messages, tools, False))
+    text = marked.replace(OPEN, "").replace(CLOSE, "")
+    tags = read_marks(marked, text) or []
+    if proofs[-1].text == text:
+        ours, theirs = [False] * len(text), [False] * len(text)
+        for region in proofs[-1].regions:
+            ours[region.start : region.end] = [True] * (region.end - region.start)
+        for low, high in tags:
+            theirs[low:high] = [True] * (high - low)
+        return tuple(dict.fromkeys(difference(ours, theirs, text)))
+    # The twin writes another text: turn by turn, what its tags hold around what is generated.
+    around = [OTHER]
+    regions = [(proof.text, region) for proof in proofs for region in proof.regions]
+    for (own, region), (low, high) in zip(regions, tags, strict=True):
+        words = own[region.start : region.end]
+        before, found, after = text[low:high].partition(words)
+        assert found == words
+        around += [f"+{piece}" for piece in (before, after) if piece]
+    return tuple(dict.fromkeys(around))
 
 
 @pytest.mark.parametrize("name", twins() or ["none"])
-def test_a_stock_template_and_its_tagged_twin_train_the_same_words(name: str) -> None:
+def test_a_tagged_twin_trains_what_is_generated_and_beyond_it_only_what_is_listed(
+    name: str,
+) -> None:
     if name == "none":
         pytest.skip("trl is not installed: no stock templates with tagged twins")
     if name in OF_PARTS:
         pytest.skip(f"{name} takes contents as lists of parts only")
-    tokenizer = knowing(source(name))
-    rows = (talk("hi", "ok 😀"), talk("hi", "ok", "so", "fine"))
-    twin = rendered(template(source(f"{name}_training")), tokenizer, *rows)
-    if name in HELD:
-        assert not twin.examples.height
-        for check, message in twin.refused.select("check", "message").rows():
-            assert check == "generation" and f"hold the prompt's {HELD[name]}" in message
-        return
-    stock = rendered(template(source(name)), tokenizer, *rows)
-    if name in OPENING:
-        checks = twin.refused["check"].to_list() + stock.refused["check"].to_list()
-        assert checks == ["I1"] * 4
-        return
-    assert not twin.refused.height and not stock.refused.height
-    assert twin.examples["input_ids"].to_list() == stock.examples["input_ids"].to_list()
-    assert twin.examples["labels"].to_list() == stock.examples["labels"].to_list()
+    kinds = ("plain", "thoughtful", "tools")
+    assert tuple(compare(name, kind) for kind in kinds) == FOUND[name]
 
 
-def theirs(text: str, turns: list[dict[str, Any]]) -> tuple[list[int], list[int]]:
-    """The ids and the mask of transformers."""
-    transformers = pytest.importorskip("transformers")
-    backend = tokenizers.Tokenizer.from_str(byte_level().backend.to_str())
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=backend, **byte_level().special
-    )
-    made = tokenizer.apply_chat_template(
-        turns, chat_template=text, return_assistant_tokens_mask=True, return_dict=True
-    )
-    return list(made["input_ids"]), list(made["assistant_masks"])
+def test_the_stop_that_the_next_turn_writes_is_in_the_tags_of_both() -> None:
+    if not twins():
+        pytest.skip("trl is not installed: no stock templates with tagged twins")
+    assert compare("glm4moe", "asked") == ("+\n<think></think>",)
 
 
-TAGGED = (
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' %}"
-    "{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}{% else %}"
-    "{{ m.content + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-
-
-def ours(text: str, turns: list[dict[str, Any]], **options: Any) -> tuple[list[int], list[int]]:
-    done = rendered(text, byte_level(), turns, **options)
-    row = done.examples.row(0, named=True)
-    return row["input_ids"], [int(label != -100) for label in row["labels"]]
-
-
-@pytest.mark.parametrize("words", [("hi", "ok"), ("a", "ok 😀 so", "b", "hi\n"), ("hi hi", "hi")])
-def test_the_masks_of_transformers_are_ours_where_tags_stand_in_the_open(
-    words: tuple[str, ...],
-) -> None:
-    assert ours(TAGGED, talk(*words)) == theirs(TAGGED, talk(*words))
-
-
-def test_transformers_loses_bytes_of_a_last_character_and_we_train_them_all() -> None:
-    stopless = TAGGED.replace(
-        "m.content + '<|im_end|>' }}{% endgeneration %}",
-        "m.content }}{% endgeneration %}{{ '<|im_end|>' }}",
-    )
-    ids, mine = ours(stopless, talk("hi", "ok 😀"), mask="tag")
-    same, mask = theirs(stopless, talk("hi", "ok 😀"))
-    assert ids == same and sum(mine) == sum(mask) + 3  # an emoji is four tokens here
-    kept = [number for number, on in zip(ids, mine, strict=True) if on]
-    assert byte_level().pieces.decode(kept).decode() == "ok 😀"
-
-
-SAID = "{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"{{% macro say(m) %}}{SAID}{{% endmacro %}}" + TAGGED.replace(SAID, "{{ say(m) }}"),
-        TAGGED.replace(SAID, f"{{% set said %}}{SAID}{{% endset %}}{{{{ said }}}}"),
-    ],
-)
-def test_one_tagged_answer_in_a_macro_or_a_buffer_has_the_same_mask_in_both(text: str) -> None:
-    assert ours(text, talk("a cat", "ok")) == theirs(text, talk("a cat", "ok"))
-    assert trained(rendered(text, byte_level(), talk("a cat", "ok"))) == ["ok<|im_end|>"]
+def test_every_difference_has_its_reason() -> None:
+    found = {text for outcomes in FOUND.values() for told in outcomes for text in told if told}
+    words = {text for text in found if text.startswith("+")} | {OTHER, "+\n<think></think>"}
+    assert words == set(WHY) | set(STALE)
+    assert not any(text.startswith("-") for text in found)  # nothing generated is left out
