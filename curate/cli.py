@@ -163,6 +163,9 @@ def _train(verbs: Any) -> None:
         "--dry-run", action="store_true", help="check everything, time a step, write nothing"
     )
     verb.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    verb.add_argument(
+        "--no-proof", action="store_true", help="skip the comparison of losses before step 1"
+    )
     _out(verb, "CKPT")
 
 

@@ -20,6 +20,8 @@ def train(arguments: argparse.Namespace) -> None:
     }
     given |= {"allow": tuple(arguments.allow), "force": arguments.force}
     given |= {"resume": arguments.resume}
+    if arguments.no_proof:
+        given["proof"] = False
     given |= assignments(arguments.set)
     say = speaker(arguments.quiet)
     config = trainer.TrainConfig.from_mapping(given)
