@@ -43,7 +43,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def configure(sources: dict[str, str], out: Path, **fields: Any) -> TrainConfig:
-    settings = {"epochs": EPOCHS, "batch": BATCH, "lr": 0.02, "held_out": 0.1, "keep": 2}
+    settings = {
+        "epochs": EPOCHS,
+        "batch": BATCH,
+        "lr": 0.02,
+        "held_out": 0.1,
+        "keep": 2,
+        "choose": "loss",
+    }
     return TrainConfig(**{**sources, **settings, "out": str(out), **fields})
 
 

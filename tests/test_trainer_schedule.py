@@ -10,6 +10,9 @@ from trainer.plan import learning_rate, warmup_steps
 from trainer.result import Epoch, Evaluation
 
 
+BY_LOSS = TrainConfig(tokens="t", model="m", out="o", choose="loss")
+
+
 def rates(steps: int, **fields: Any) -> list[float]:
     given = {"tokens": "t", "model": "m", "out": "o", "lr": 1.0, "warmup": 0.0, "floor": 0.0}
     config = TrainConfig(**{**given, **fields})
@@ -51,7 +54,7 @@ def table(*losses: float) -> list[Epoch]:
 
 
 def test_the_lowest_held_out_loss_is_chosen_and_the_reason_says_so():
-    chosen, why = choose(table(3.0, 2.0, 1.5, 1.7), "loss")
+    chosen, why = choose(table(3.0, 2.0, 1.5, 1.7), BY_LOSS)
     assert chosen.epoch == 2
     assert why == (
         "lowest held-out loss per token: 1.5000 at epoch 2 of 3 (before training 3.0000)"
@@ -59,13 +62,13 @@ def test_the_lowest_held_out_loss_is_chosen_and_the_reason_says_so():
 
 
 def test_of_equal_losses_the_earlier_epoch_is_chosen():
-    assert choose(table(3.0, 1.5, 1.5), "loss")[0].epoch == 1
+    assert choose(table(3.0, 1.5, 1.5), BY_LOSS)[0].epoch == 1
 
 
 def test_the_model_before_training_is_never_chosen_but_said_to_be_better():
-    chosen, why = choose(table(1.0, 2.0, 1.5), "loss")
+    chosen, why = choose(table(1.0, 2.0, 1.5), BY_LOSS)
     assert chosen.epoch == 2
-    assert "(before training 1.0000, which is lower)" in why
+    assert "(before training 1.0000, which is better)" in why
 
 
 def test_the_table_marks_the_chosen_epoch():

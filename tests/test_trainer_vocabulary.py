@@ -32,11 +32,11 @@ NAMED = {"special": {"eos_token": "</s>"}, "eos_ids": [STOP], "added": ADDED, "f
 
 
 def calls(count: int) -> list[Row]:
-    """Rows that answer a word with a call of it: two added tokens around the word."""
+    """Rows whose answer is two added tokens."""
     rows: list[Row] = []
     for number in range(count):
         word, other = 4 + number % 28, 4 + (3 * number + 7) % 28
-        prompt, answer = [START, word, other, ASK], [CALL, word, DONE, STOP]
+        prompt, answer = [START, word, other, ASK], [CALL, DONE, STOP]
         rows.append((f"{number:016x}", prompt + answer, [-100] * len(prompt) + answer))
     return rows
 
@@ -61,10 +61,11 @@ def test_added_tokens_are_learnt_saved_and_generated(method: str, tied: bool, tm
             model=model,
             out=str(tmp_path / "tuned"),
             method=method,
-            epochs=6,
+            epochs=4 if method == "full" else 10,
             batch=8,
             lr=0.03,
             samples=1,
+            prompts=0,
             choose="last",
         ),
         silent,
@@ -79,8 +80,7 @@ def test_added_tokens_are_learnt_saved_and_generated(method: str, tied: bool, tm
     said = tuned.generate(
         asked, attention_mask=torch.ones_like(asked), max_new_tokens=4, pad_token_id=0
     )
-    answer = words.decode(said[0, 4:])
-    assert answer.startswith("<call>") and "<done>" in answer
+    assert words.decode(said[0, 4:]) == "<call> <done> </s>"
     # Text that spells the token is the token.
     assert words("w9 <call> w8").input_ids == [9, CALL, 8]
 

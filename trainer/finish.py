@@ -145,13 +145,8 @@ def write_results(result: TrainResult) -> None:
     checkpoint.write_json(out / "samples.json", [_readable(said) for said in result.samples])
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     points = [json.loads(line) for line in lines]
-    measured = [(line.step, line.held_out) for line in result.table if line.held_out is not None]
-    picture = curves.draw(
-        [(point["step"], point["loss"]) for point in points if not point.get("eval")],
-        [(step, held.loss) for step, held in measured],
-        [(step, held.loss_per_example) for step, held in measured],
-        next(line.step for line in result.table if line.epoch == result.epoch),
-    )
+    steps = [(point["step"], point["loss"]) for point in points if not point.get("eval")]
+    picture = curves.draw(steps, result.table, result.epoch)
     checkpoint.write_whole(out / "curves.svg", picture)
 
 

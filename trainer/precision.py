@@ -8,6 +8,7 @@ up or down at random so that it is right on average ("stochastic", Zamirai et al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import TrainConfig
@@ -26,6 +27,15 @@ def rounding_of(config: TrainConfig) -> str | None:
     if config.rounding != "auto":
         return config.rounding
     return "masters" if config.lr <= LOW_RATE else "nearest"
+
+
+def lost_updates(optimizer: Any, log: Callable[[str], None]) -> dict[str, float]:
+    """The share of updates of an epoch that rounding loses, by name, and said; none for fp32."""
+    share = optimizer.lost_share() if hasattr(optimizer, "lost_share") else None
+    if share is None:
+        return {}
+    log(f"{share:.1%} of the updates vanish, or would, when bf16 rounds them to the nearest")
+    return {"lost_updates": share}
 
 
 def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:

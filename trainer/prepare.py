@@ -31,7 +31,7 @@ def ready(plan: Plan, device: torch.device, log: Log) -> Any:
     if config.neftune > 0:
         add_noise(net.tuned if adapt.is_prompted(net) else net, config.neftune)
     if config.recompute:
-        _recompute(net, config.method)
+        _recompute(net)
     net.train()
     for line in model.table(net, config):
         log(f"{config.method} on {device}: {line}" if line.endswith("optimizer") else line)
@@ -41,16 +41,17 @@ def ready(plan: Plan, device: torch.device, log: Log) -> Any:
     return net
 
 
-def _recompute(net: Any, method: str) -> None:
+def _recompute(net: Any) -> None:
     """Activations of a block are computed again for its gradients, dropout masks included."""
-    if method == "prefix":
-        raise CurateError(
-            "recompute: not possible with method prefix, whose keys and values are no activations"
-        )
     plain = net.tuned if adapt.is_prompted(net) else net
     plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
     if not plain.supports_gradient_checkpointing:
         raise CurateError(
             f"recompute: {plain.config.model_type} models do not offer it; set recompute to false"
         )
-    plain.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # transformers has the method under two names, the older one with a warning.
+    enable = getattr(plain, "activation_checkpointing_enable", None)
+    if enable is None:
+        plain.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        enable({"use_reentrant": False})

@@ -28,6 +28,8 @@ PRESETS: dict[str, Preset] = {
             "beta2": 0.95,
             "weight_decay": 0.1,
             "residual_dropout": 0.3,
+            "choose": "lima",
+            "prompts": 50,
         },
         says="about 1,000 chosen rows, full fine-tuning, many epochs",
         source="arXiv 2305.11206 section 3 and appendix B",
@@ -62,6 +64,25 @@ PRESETS: dict[str, Preset] = {
         },
         says="tens of thousands of short rows, full fine-tuning",
         source="tatsu-lab/stanford_alpaca README.md",
+    ),
+    "instructgpt": Preset(
+        # Rate and batch are those for 1.3B and 6B; the paper's dropout is the same in all layers,
+        # and its epoch is picked by a reward model, for which the score of answers stands here.
+        {
+            "epochs": 16,
+            "batch": 32,
+            "lr": 9.65e-6,
+            "schedule": "cosine",
+            "warmup": 0.0,
+            "floor": 0.1,
+            "beta1": 0.9,
+            "beta2": 0.95,
+            "weight_decay": 0.0,
+            "residual_dropout": 0.2,
+            "choose": "score",
+        },
+        says="about 13,000 demonstrations, full fine-tuning, far beyond the lowest loss",
+        source="arXiv 2203.02155 appendix C",
     ),
     "tulu3": Preset(
         {
@@ -100,7 +121,8 @@ PRESETS: dict[str, Preset] = {
 }
 
 # What a run takes when nobody named a preset; the trainer says so in its first line.
-PRESET_OF_METHOD = {"full": "lima", "lora": "lora"}
+PRESET_OF_METHOD = {"full": "lima"}
+OTHER_PRESET = "lora"
 
 
 def presets() -> list[tuple[str, str]]:

@@ -18,6 +18,35 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
+class Probe:
+    """What else was measured after an epoch; None where nothing was there to measure.
+
+    `fit` is the loss of as many training rows as are held out, without dropout, and `gap` the
+    held-out loss minus it. `verbatim` is the share of training answers that the model says by
+    itself. `stops`, `length` (mean, tokens), `likeness` and `score` are of greedy answers to
+    held-out prompts; `length_target` is what answers should have. `retention` is the loss of
+    general text, `kl` KL(tuned || base) at held-out targets. Losses and `kl` are nats a token.
+    """
+
+    fit: float | None = None
+    gap: float | None = None
+    verbatim: float | None = None
+    length_target: float | None = None
+    length: float | None = None
+    stops: float | None = None
+    likeness: float | None = None
+    score: float | None = None
+    retention: float | None = None
+    kl: float | None = None
+
+    def measured(self) -> dict[str, float]:
+        """The measures that there are, by name."""
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if value is not None
+        }
+
+
+@dataclasses.dataclass(frozen=True)
 class Epoch:
     """One line of the table: epoch 0 is the model before training."""
 
@@ -25,6 +54,14 @@ class Epoch:
     step: int
     train_loss: float | None
     held_out: Evaluation | None
+    probe: Probe = Probe()
+
+    @classmethod
+    def read(cls, said: dict[str, Any]) -> Epoch:
+        """A line from what `dataclasses.asdict` made of it."""
+        held = said["held_out"]
+        parts = {"held_out": Evaluation(**held) if held else None, "probe": Probe(**said["probe"])}
+        return cls(**{**said, **parts})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -140,7 +140,7 @@ def pair(
             id=rows.ids[row],
             prompt=None if decode is None else decode(list(prompt_of(rows, row))),
             prompt_ids=prompt_of(rows, row),
-            expected=None if decode is None else decode(_turn(rows, row, plan.tokens.stop_ids)),
+            expected=None if decode is None else decode(turn(rows, row, plan.tokens.stop_ids)),
             before=first,
             after=second,
         )
@@ -148,7 +148,7 @@ def pair(
     )
 
 
-def _turn(rows: Rows, row: int, stop_ids: tuple[int, ...]) -> list[int]:
+def turn(rows: Rows, row: int, stop_ids: tuple[int, ...]) -> list[int]:
     """The first trained run of a row, without its stop."""
     labels = rows.labels[rows.row(row)]
     trained = np.flatnonzero(labels != IGNORED)

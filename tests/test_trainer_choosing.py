@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trainer
+from curate.schema import CurateError
+from tests.trainer_toys import (
+    ASK,
+    START,
+    STOP,
+    Row,
+    reversed_pairs,
+    silent,
+    toy_model,
+    write_model,
+    write_tokenizer,
+    write_tokens,
+)
+from trainer import TrainConfig, monitor, probes
+from trainer.curves import ticks
+from trainer.result import Epoch, Evaluation, Probe
+
+
+def config(**fields: Any) -> TrainConfig:
+    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", **fields})
+
+
+def table(*values: dict[str, float]) -> list[Epoch]:
+    """Epoch 0 and on, each with some of: loss, score, retention."""
+    return [
+        Epoch(
+            number,
+            10 * number,
+            None,
+            Evaluation(each["loss"], each.get("rows", each["loss"]), 4, 12),
+            Probe(score=each.get("score"), retention=each.get("retention")),
+        )
+        for number, each in enumerate(values)
+    ]
+
+
+def test_limas_window_is_epoch_5_to_10_of_15():
+    assert monitor.window(15) == (5, 10)
+    assert [monitor.window(epochs) for epochs in (1, 2, 3, 6)] == [(1, 1), (1, 1), (1, 2), (2, 4)]
+
+
+def test_limas_rule_takes_the_best_answers_of_the_window_whatever_the_loss_says():
+    """As in LIMA's own run: held-out loss rises while answers get better."""
+    lines = table(
+        {"loss": 3.0, "score": 0.1},
+        {"loss": 1.0, "score": 0.99},
+        {"loss": 1.5, "score": 0.4},
+        {"loss": 2.0, "score": 0.6},
+        {"loss": 2.5, "score": 0.5},
+        {"loss": 2.6, "score": 0.9},
+        {"loss": 2.7, "score": 0.95},
+    )
+    chosen, why = monitor.choose(lines, config(choose="lima", epochs=6))
+    assert chosen.epoch == 3
+    assert (
+        why == "best score of answers: 0.6000 at epoch 3 of epochs 2 to 4 (before training 0.1000)"
+    )
+    assert monitor.choose(lines, config(choose="score", epochs=6))[0].epoch == 1
+    assert monitor.choose(lines, config(choose="loss", epochs=6))[0].epoch == 1
+
+
+def test_loss_a_token_and_loss_a_row_can_choose_differently():
+    lines = table({"loss": 3}, {"loss": 1, "rows": 2}, {"loss": 2, "rows": 1})
+    assert monitor.choose(lines, config(choose="loss", epochs=2))[0].epoch == 1
+    assert monitor.choose(lines, config(choose="example-loss", epochs=2))[0].epoch == 2
+
+
+def test_of_equal_epochs_the_earlier_is_taken():
+    lines = table({"loss": 3}, {"loss": 1}, {"loss": 1})
+    assert monitor.choose(lines, config(choose="loss", epochs=2))[0].epoch == 1
+
+
+def test_an_epoch_that_lost_too_much_on_general_text_is_not_chosen():
+    lines = table(
+        {"loss": 3, "retention": 2.0},
+        {"loss": 2, "retention": 2.1},
+        {"loss": 1, "retention": 2.5},
+    )
+    chosen, why = monitor.choose(lines, config(choose="loss", retention="f", retention_limit=0.2))
+    assert chosen.epoch == 1
+    assert why.endswith("1 epochs lost more than 0.2 on general text")
+
+
+def test_if_every_epoch_lost_too_much_the_least_is_taken_and_said():
+    lines = table(
+        {"loss": 3, "retention": 2.0}, {"loss": 2, "retention": 2.4}, {"loss": 1, "retention": 2.9}
+    )
+    chosen, why = monitor.choose(lines, config(choose="loss", retention="f", retention_limit=0.2))
+    assert chosen.epoch == 1
+    assert "every epoch lost more than 0.2 on general text, and this one the least (0.4000)" in why
+
+
+def test_training_ends_when_the_named_metric_has_not_improved():
+    lines = table({"loss": 9}, {"loss": 3}, {"loss": 2}, {"loss": 2.5}, {"loss": 2.2})
+    early = config(stop_on="loss", patience=2, epochs=9)
+    assert monitor.ended(lines[:4], early) is None
+    assert monitor.ended(lines, early) == (
+        "training ends after epoch 4 of 9: loss has not improved for 2 epochs"
+    )
+    assert monitor.ended(lines, config(epochs=9)) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"prompts": 0}, "choose: lima goes by answers to held-out prompts"),
+        ({"choose": "loss", "stop_on": "score", "prompts": 0}, "stop_on: score goes by answers"),
+        ({"stop_on": "retention"}, "stop_on: needs a general text; name a file in retention"),
+        ({"retention_limit": 0.1}, "retention_limit: needs a general text"),
+    ],
+)
+def test_a_rule_without_its_measure_is_refused(fields: dict[str, Any], message: str):
+    with pytest.raises(CurateError, match=message):
+        config(**fields)
+
+
+def test_the_table_has_a_column_for_each_measure_and_marks_the_chosen_epoch():
+    lines = table({"loss": 2, "score": 0.25}, {"loss": 1, "score": 0.5, "retention": 1.5})
+    head, first, second = monitor.table_lines(lines, 1)
+    assert head.split() == [
+        "epoch",
+        "step",
+        "held",
+        "out",
+        "mean",
+        "of",
+        "rows",
+        "score",
+        "retention",
+    ]
+    assert first.split() == ["0", "0", "2.0000", "2.0000", "0.250", "-"]
+    assert second.split() == ["1", "10", "1.0000", "1.0000", "0.500", "1.5000", "chosen"]
+
+
+def test_likeness_is_the_f1_of_two_bags_of_tokens():
+    assert probes.alike([1, 2, 3], [3, 2, 1]) == 1.0
+    assert probes.alike([1, 1, 2], [1, 3]) == pytest.approx(2 * 1 / 5)
+    assert probes.alike([], [1]) == 0.0
+
+
+def test_ticks_are_round_and_hold_all_values():
+    assert ticks(0.13, 0.97) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(3.0, 3.0)[0] <= 3.0 < ticks(3.0, 3.0)[-1]
+
+
+def long_answers(count: int) -> list[Row]:
+    """Rows with one answer of ten tokens, so that it is soon known by heart."""
+    rows: list[Row] = []
+    for number in range(count):
+        prompt, answer = [START, 4 + number % 28, 4 + (5 * number) % 28, ASK], [*range(6, 15), STOP]
+        rows.append((f"{number:016x}", prompt + answer, [-100] * len(prompt) + answer))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> trainer.TrainResult:
+    folder = tmp_path_factory.mktemp("choosing")
+    model = write_model(folder / "base")
+    write_tokenizer(folder / "base")
+    general = folder / "general.txt"
+    general.write_text("w5 w6 w7 w8 w9\n\nw20 w21 w22 w23", encoding="utf-8")
+    return trainer.train(
+        config(
+            tokens=write_tokens(folder / "tokens", long_answers(24)),
+            model=model,
+            out=str(folder / "tuned"),
+            epochs=5,
+            batch=6,
+            lr=0.02,
+            held_out=0.2,
+            retention=str(general),
+            choose="score",
+            prompts=4,
+            samples=0,
+            residual_dropout=0.0,
+        ),
+        silent,
+    )
+
+
+def test_each_epoch_is_measured_in_every_way(done: trainer.TrainResult):
+    assert [line.epoch for line in done.table] == [0, 1, 2, 3, 4, 5]
+    for line in done.table:
+        assert set(line.probe.measured()) == {
+            *("fit", "gap", "verbatim", "length_target", "length", "stops"),
+            *("likeness", "score", "retention", "kl"),
+        }
+        assert line.held_out is not None and line.probe.fit is not None
+        assert line.probe.gap == pytest.approx(line.held_out.loss - line.probe.fit)
+
+
+def test_what_is_learnt_by_heart_is_seen(done: trainer.TrainResult):
+    first, last = done.table[0].probe, done.table[-1].probe
+    assert (first.verbatim, last.verbatim) == (0.0, 1.0)
+    assert first.score is not None and last.score is not None
+    assert (last.stops, last.likeness, last.length) == (1.0, 1.0, 9.0)
+    assert first.score < last.score == 1.0
+    assert last.length_target == 9.0
+
+
+def test_the_divergence_from_the_base_starts_at_nothing_and_grows(done: trainer.TrainResult):
+    found = [line.probe.kl for line in done.table]
+    assert found[0] == pytest.approx(0.0, abs=1e-6)
+    assert found[1] is not None and found[-1] is not None and 0.01 < found[1] < found[-1]
+
+
+def test_the_loss_on_general_text_is_that_of_a_language_model(done: trainer.TrainResult):
+    """Every token but the first of each document counts; the base's loss is the plain one."""
+    import torch
+
+    texts = [[5, 6, 7, 8, 9, STOP], [20, 21, 22, 23, STOP]]
+    nats = [
+        torch.nn.functional.cross_entropy(
+            toy_model()(input_ids=torch.tensor([ids])).logits[0, :-1].detach(),
+            torch.tensor(ids[1:]),
+            reduction="sum",
+        )
+        for ids in texts
+    ]
+    losses = [line.probe.retention for line in done.table]
+    assert losses[0] == pytest.approx(float(sum(nats)) / 9, abs=1e-5)
+    assert losses[0] != losses[1]
+
+
+def test_the_chosen_epoch_has_the_best_score_and_need_not_be_the_last(done: trainer.TrainResult):
+    scores = {line.epoch: line.probe.score or 0.0 for line in done.table if line.epoch}
+    assert scores[done.epoch] == max(scores.values())
+    assert done.epoch < 5
+    assert done.why.startswith("best score of answers: 1.0000 at epoch")
+
+
+def test_metrics_and_picture_hold_the_measures(done: trainer.TrainResult):
+    lines = [json.loads(line) for line in (done.out / "metrics.jsonl").read_text().splitlines()]
+    held = [line for line in lines if line.get("eval")]
+    assert [line["kl"] for line in held] == [line.probe.kl for line in done.table]
+    picture = (done.out / "curves.svg").read_text()
+    for title in ("Loss, nats", "Greedy answers", "Mean length", "word for word", "KL", "general"):
+        assert title in picture
+    assert picture.count(">chosen<") == 6
+    described = json.loads((done.out / "train.json").read_text())
+    assert described["table"][3]["probe"]["verbatim"] == done.table[3].probe.verbatim
+
+
+def test_verbatim_agrees_with_answers_that_are_really_generated(done: trainer.TrainResult):
+    """The teacher-forced test must say what generating says."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from trainer.data import make_rows
+
+    tuned = AutoModelForCausalLM.from_pretrained(done.out)
+    for model, expected in ((tuned, True), (toy_model(), False)):
+        row = long_answers(1)[0]
+        rows = make_rows([row[0]], [row[1]], [row[2]])
+        asked = torch.tensor([row[1][:4]])
+        said = model.generate(
+            asked, attention_mask=torch.ones_like(asked), max_new_tokens=10, pad_token_id=0
+        )
+        plan: Any = type("P", (), {})()
+        plan.tokens, plan.limits, plan.config = plan, plan, plan
+        plan.rows, plan.vocabulary, plan.micro_tokens = rows, 32, 64
+        probe = probes.Probes(plan, None, None, (), np.array([0]), 9.0, None, (), None)  # type: ignore[arg-type]
+        assert (said[0, 4:].tolist() == row[1][4:]) == expected
+        assert probe._verbatim(model) == float(expected)
+
+
+def test_a_run_that_ends_early_says_why_and_keeps_its_choice(tmp_path: Path):
+    lines: list[str] = []
+    run = trainer.train(
+        config(
+            tokens=write_tokens(tmp_path / "tokens", reversed_pairs(16)),
+            model=write_model(tmp_path / "base"),
+            out=str(tmp_path / "tuned"),
+            epochs=6,
+            batch=4,
+            lr=0.9,
+            clip=0.0,
+            residual_dropout=0.0,
+            choose="loss",
+            stop_on="loss",
+            patience=1,
+            prompts=0,
+            samples=0,
+        ),
+        lines.append,
+    )
+    last = run.table[-1].epoch
+    assert last < 6 and run.epoch < last
+    assert f"training ends after epoch {last} of 6: loss has not improved for 1 epochs" in lines

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainer
+from curate.schema import CurateError
+from tests.trainer_toys import reversed_pairs, sha256, silent, toy_model, write_model, write_tokens
+from trainer import TrainConfig, lr_finder, pace
+from trainer.model import make_optimizer
+from trainer.neftune import add_noise, lengths
+from trainer.precision import rounding_of, stochastic
+
+
+def config(**fields: Any) -> TrainConfig:
+    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", **fields})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("precision")
+    write_tokens(made / "tokens", reversed_pairs(24))
+    write_model(made / "base")
+    return made
+
+
+def run(folder: Path, out: str, log: Any = silent, **fields: Any) -> trainer.TrainResult:
+    settings = {"epochs": 1, "batch": 8, "lr": 0.01, "samples": 0, "prompts": 0, "choose": "loss"}
+    return trainer.train(
+        config(
+            tokens=str(folder / "tokens"),
+            model=str(folder / "base"),
+            out=str(folder / out),
+            **{"residual_dropout": 0.0, **settings, **fields},
+        ),
+        log,
+    )
+
+
+def steps_of(run: trainer.TrainResult) -> list[float]:
+    lines = (run.out / "metrics.jsonl").read_text().splitlines()
+    return [line["loss"] for line in map(json.loads, lines) if not line.get("eval")]
+
+
+def test_rounding_at_random_is_right_on_average_and_hits_only_the_neighbours():
+    import torch
+
+    torch.manual_seed(0)
+    exact = torch.full((100_000,), 1.0 + 2**-9)  # a quarter of the way from 1 to 1 + 2^-7
+    rounded = stochastic(exact).float()
+    assert set(rounded.tolist()) == {1.0, 1.0 + 2**-7}
+    assert float(rounded.double().mean()) == pytest.approx(1.0 + 2**-9, abs=5e-5)
+    assert torch.equal(stochastic(torch.tensor([-1.5, 0.0])).float(), torch.tensor([-1.5, 0.0]))
+
+
+def updated(rounding: str, steps: int = 64) -> tuple[float, float | None]:
+    """Where a bf16 weight of 1 ends up after steps of about 1e-4, and the share that was lost."""
+    import torch
+
+    model = torch.nn.Linear(64, 64, bias=False, dtype=torch.bfloat16)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    settings = {"precision": "bf16", "rounding": rounding, "lr": 1e-4, "weight_decay": 0.0}
+    optimizer: Any = make_optimizer(model, config(**settings))
+    for _ in range(steps):
+        model.weight.grad = torch.full_like(model.weight, -1.0)
+        optimizer.step()
+    return float(model.weight.detach().float().mean()), optimizer.lost_share()
+
+
+def test_small_updates_are_lost_to_the_nearest_and_kept_by_masters_and_at_random():
+    assert updated("nearest") == (1.0, 1.0)
+    moved, lost = updated("masters")
+    assert moved == pytest.approx(1.0064, abs=2**-7) and moved > 1.0
+    assert lost is not None and lost > 0.9
+    moved, _ = updated("stochastic")
+    assert moved == pytest.approx(1.0064, abs=5e-4)
+
+
+def test_low_rates_take_masters_unless_told_otherwise():
+    assert rounding_of(config(precision="bf16", lr=1e-5)) == "masters"
+    assert rounding_of(config(precision="bf16", lr=0.01)) == "nearest"
+    assert rounding_of(config(precision="bf16", lr=1e-5, rounding="stochastic")) == "stochastic"
+    assert rounding_of(config(precision="bf16", method="lora")) is None
+    assert rounding_of(config()) is None
+
+
+@pytest.mark.parametrize("rounding", ["masters", "stochastic"])
+def test_a_bf16_run_resumes_to_the_same_bits(
+    rounding: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from trainer import loop
+
+    fields = {"precision": "bf16", "rounding": rounding, "lr": 1e-3, "epochs": 2}
+    said: list[str] = []
+    whole = run(folder, f"whole-{rounding}", said.append, **fields)
+    assert any("of the updates vanish" in line for line in said)
+    real = loop.evaluated
+
+    def fail(state: Any, epoch: int, loss: float | None) -> Any:
+        if epoch == 2:
+            raise OSError("stopped")
+        return real(state, epoch, loss)
+
+    with monkeypatch.context() as patch, pytest.raises(CurateError, match="stopped"):
+        patch.setattr(loop, "evaluated", fail)
+        run(folder, f"halves-{rounding}", **fields)
+    resumed = run(folder, f"halves-{rounding}", resume=True, **fields)
+    assert sha256(resumed.out / "model.safetensors") == sha256(whole.out / "model.safetensors")
+
+
+def test_adapters_stay_fp32_on_a_bf16_base():
+    import torch
+
+    from trainer import adapt
+
+    base = toy_model().to(torch.bfloat16)
+    adapted = adapt.attach(base, config(method="lora", precision="bf16"))
+    kinds = {weight.dtype for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert kinds == {torch.float32}
+    assert isinstance(
+        make_optimizer(adapted, config(method="lora", precision="bf16")), torch.optim.AdamW
+    )
+
+
+def test_activations_computed_again_give_the_same_losses(folder: Path):
+    """Dropout masks too: they are drawn again as they were."""
+    runs = [
+        run(folder, f"recompute-{again}", recompute=again, residual_dropout=0.3)
+        for again in (False, True)
+    ]
+    assert steps_of(runs[0]) == pytest.approx(steps_of(runs[1]), abs=1e-6)
+
+
+def test_noise_on_embeddings_is_there_in_training_and_not_in_evaluation():
+    import torch
+
+    model = toy_model()
+    ids = torch.tensor([[1, 5, 6, 3]])
+    plain = model(input_ids=ids).logits
+    add_noise(model, 5.0)
+    assert torch.equal(model(input_ids=ids).logits, plain)
+    model.train()
+    torch.manual_seed(1)
+    first = model(input_ids=ids).logits
+    torch.manual_seed(1)
+    assert torch.equal(model(input_ids=ids).logits, first)
+    assert not torch.allclose(first, plain, atol=1e-3)
+
+
+def test_the_noise_is_as_large_as_the_paper_says():
+    import torch
+
+    model = toy_model()
+    seen: list[Any] = []
+    ids = torch.randint(4, 32, (8, 40))
+    add_noise(model, 5.0)
+    model.get_input_embeddings().register_forward_hook(lambda *given: seen.append(given[2]))
+    model.train()(input_ids=ids)
+    noise = seen[0] - model.get_input_embeddings().weight[ids]
+    limit = 5.0 / (40 * 16) ** 0.5
+    assert 0.98 * limit < float(noise.abs().max()) <= limit + 1e-6
+
+
+def test_packed_documents_get_the_noise_of_their_own_length():
+    import torch
+
+    positions = torch.tensor([[0, 1, 2, 0, 1]])
+    assert lengths(torch.zeros(1, 5, 16), positions).tolist() == [[3, 3, 3, 2, 2]]
+    assert lengths(torch.zeros(2, 5, 16), None).tolist() == [[5] * 5] * 2
+
+
+def test_noise_changes_a_run_and_is_the_same_in_the_next(folder: Path):
+    plain, noisy, again = (
+        run(folder, name, neftune=size)
+        for name, size in (("plain", 0.0), ("noisy", 5.0), ("again", 5.0))
+    )
+    assert steps_of(noisy) == steps_of(again) != steps_of(plain)
+
+
+def test_a_found_rate_is_where_the_loss_falls_fastest():
+    rates = [10.0**exponent for exponent in range(-7, 1)]
+    assert lr_finder.found(rates, [5.0, 5.0, 4.9, 4.0, 2.0, 1.8, 1.9, 9.0]) == rates[4]
+    with pytest.raises(CurateError, match="the loss falls at no rate"):
+        lr_finder.found(rates, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7])
+
+
+def test_the_range_test_leaves_weights_as_they_were_and_finds_the_same_twice():
+    import torch
+
+    weight = torch.nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        weight.weight.copy_(torch.tensor([[1.0, -2.0, 0.5, 3.0]]))
+    before = weight.weight.detach().clone()
+    plan: Any = types.SimpleNamespace(config=config(lr_find=True))
+
+    def gradients(step: int) -> tuple[float, float]:
+        weight.zero_grad()
+        loss = weight.weight.square().sum()
+        loss.backward()
+        return float(loss.detach()), 1.0
+
+    first = lr_finder.tested(plan, weight, gradients)
+    assert torch.equal(weight.weight, before) and weight.weight.grad is None
+    assert lr_finder.tested(plan, weight, gradients) == first
+    assert 1e-3 < lr_finder.found(*first) < 1.0
+
+
+def test_a_run_trains_with_the_rate_it_found_and_says_so(folder: Path):
+    said: list[str] = []
+    done = run(folder, "found", said.append, lr_find=True, lr=1e-6, held_out=0.2)
+    (line,) = [line for line in said if line.startswith("learning rate")]
+    rate = json.loads((done.out / "train.json").read_text())["config"]["lr"]
+    assert f"learning rate {rate:.3g}, found by" in line
+    assert rate > 1e-4 and done.after is not None and done.before is not None
+    assert done.after.loss < done.before.loss
+
+
+def test_tensorboard_that_is_not_installed_is_an_error_that_names_the_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from trainer import metrics
+
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    with pytest.raises(CurateError, match=r'pip install "curate-sft\[tensorboard\]"'):
+        run(folder, "board", tensorboard=True)
+    assert not (folder / "board").exists()
+
+
+def test_tensorboard_gets_every_number_under_its_step(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from trainer import metrics
+
+    written: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            assert folder.endswith("tensorboard")
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def close(self) -> None:
+            written.append(("closed", 0, 0))
+
+    monkeypatch.setattr(metrics, "find_spec", lambda name: name)
+    module = types.SimpleNamespace(SummaryWriter=Writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    done = run(folder, "board", tensorboard=True)
+    losses = [(value, step) for name, value, step in written if name == "training/loss"]
+    assert losses == list(zip(steps_of(done), range(1, 4), strict=True))
+    assert any(name == "evaluation/loss" for name, _, _ in written)
+    assert written[-1][0] == "closed"
+
+
+def test_work_is_counted_by_what_is_trained():
+    """Two products forward, four backward; frozen weights need no gradient of their own."""
+    from trainer import adapt
+
+    model = toy_model()
+    inner = sum(weight.numel() for weight in model.parameters()) - 32 * 16
+    assert pace.flops_per_token(model, 0.0) == 6 * inner
+    assert pace.flops_per_token(model, 10.0) == 6 * inner + 12 * 2 * 16 * 10
+    tied = toy_model(tie_word_embeddings=True)
+    assert pace.flops_per_token(tied, 0.0) == 6 * inner
+    adapted = adapt.attach(toy_model(), config(method="lora"))
+    added = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+    assert pace.flops_per_token(adapted, 0.0) == 4 * inner + 6 * added
+
+
+def test_progress_says_speed_utilisation_memory_and_time_left(folder: Path):
+    said: list[str] = []
+    run(folder, "paced", said.append)
+    (line,) = [line for line in said if "tokens/s" in line]
+    assert "GFLOP/s (measured, fp32)" in line and " GB, " in line and line.endswith("left")

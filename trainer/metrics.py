@@ -1,0 +1,58 @@
+"""Where a run's numbers go: `metrics.jsonl` first, TensorBoard as well if that was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TextIO
+
+from curate.schema import CurateError
+
+BOARD = "tensorboard"
+
+
+def check_board(wanted: bool) -> None:
+    """Raise `CurateError` if TensorBoard is wanted and not installed."""
+    if wanted and find_spec("tensorboard") is None:
+        raise CurateError(
+            'tensorboard: is not installed; pip install "curate-sft[tensorboard]", or leave '
+            "tensorboard out: metrics.jsonl and curves.svg are written anyway"
+        )
+
+
+class Metrics:
+    """Takes one object at a time; the line is on the disk before anybody else sees it."""
+
+    def __init__(self, lines: TextIO, board: Any | None) -> None:
+        self.lines, self.board = lines, board
+
+    def note(self, **values: Any) -> None:
+        """One line: `step`, and numbers by name."""
+        self.lines.write(json.dumps(values) + "\n")
+        if self.board is None:
+            return
+        side = "evaluation" if values.get("eval") else "training"
+        for name, value in values.items():
+            if name not in ("step", "eval") and isinstance(value, int | float):
+                self.board.add_scalar(f"{side}/{name}", value, values["step"])
+
+
+@contextmanager
+def opened(out: Path, goes_on: bool, board: bool) -> Iterator[Metrics]:
+    """The metrics of the run in `out`; with `goes_on` those of its earlier part stay."""
+    with (out / "metrics.jsonl").open(
+        "a" if goes_on else "w", encoding="utf-8", buffering=1
+    ) as lines:
+        if not board:
+            yield Metrics(lines, None)
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(str(out / BOARD))
+        try:
+            yield Metrics(lines, writer)
+        finally:
+            writer.close()

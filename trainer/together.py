@@ -1,0 +1,71 @@
+"""Settings that make no sense with one another: refused before anything is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from curate.schema import CurateError
+from trainer.methods import readers
+
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+
+_BY_ANSWERS = ("score", "lima")
+
+
+def check_together(config: TrainConfig) -> None:
+    """Raise `CurateError` for the first pair of settings of which one would be without effect."""
+    _check_method(config)
+    _check_precision(config)
+    _check_choice(config)
+    if config.packing == "on" and config.learns == "prompt":
+        raise CurateError(
+            f"packing: method {config.method} puts vectors before each row, so rows cannot lie "
+            "end to end; set packing to off"
+        )
+    if config.recompute and config.method == "prefix":
+        raise CurateError(
+            "recompute: not possible with method prefix, whose keys and values are no activations"
+        )
+    if config.force and config.resume:
+        raise CurateError("--force starts anew and --resume goes on; give one of them")
+
+
+def _check_method(config: TrainConfig) -> None:
+    """Settings of another method would be accepted and read by nothing."""
+    for field in dataclasses.fields(config):
+        able = readers(field.name)
+        changed = able and getattr(config, field.name) != field.metadata["default"]
+        if changed and config.method not in able:
+            raise CurateError(
+                f"{field.name}: is read only with method {', '.join(able)}; got method "
+                f"{config.method!r}; leave {field.name} out"
+            )
+
+
+def _check_precision(config: TrainConfig) -> None:
+    if config.rounding != "auto" and (config.precision != "bf16" or config.learns != "weights"):
+        raise CurateError(
+            f"rounding: concerns bf16 weights that are trained; got precision "
+            f"{config.precision!r}, method {config.method!r}; leave rounding out"
+        )
+    if config.quantize != "none" and config.learns != "adapter":
+        raise CurateError(
+            f"quantize: a {config.quantize} base is frozen, so it goes with adapters; got "
+            f"method {config.method!r}"
+        )
+
+
+def _check_choice(config: TrainConfig) -> None:
+    for name in ("choose", "stop_on"):
+        if getattr(config, name) in _BY_ANSWERS and not config.prompts:
+            raise CurateError(
+                f"{name}: {getattr(config, name)} goes by answers to held-out prompts; set "
+                "prompts above 0"
+            )
+    if config.retention is None and (
+        config.stop_on == "retention" or config.retention_limit is not None
+    ):
+        name = "stop_on" if config.stop_on == "retention" else "retention_limit"
+        raise CurateError(f"{name}: needs a general text; name a file in retention")
