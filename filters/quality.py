@@ -15,6 +15,7 @@ import polars as pl
 
 from curate.schema import CurateError, nearest, setting, verdicts
 from filters import quality_answers as answers
+from filters import quality_counts as counts
 from filters import quality_prompts as prompts
 from filters import quality_signs as signs
 from filters.quality_pii import pii
@@ -24,7 +25,10 @@ from filters.quality_repetition import loops, repeated_share
 from filters.quality_rules import PATTERNS, matches
 from filters.quality_turns import Turns, turns_of
 from filters.validators import invalid_formats
-from filters.web_rules import SETS, check_splitter, page_rules
+from filters.web_rules import SETS as PAGE_SETS
+from filters.web_rules import check_splitter, page_rules
+
+SETS: Mapping[str, tuple[str, ...]] = {**PAGE_SETS, **counts.SETS}
 
 _COUNTED: Mapping[str, Callable[[Turns], pl.DataFrame]] = {
     "no_user_turn": answers.no_user_turn,
@@ -66,7 +70,7 @@ class Quality:
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     # Training weights decide which answers are looked at, and a row's id does not cover them.
     cached: ClassVar[bool] = False
 
@@ -77,7 +81,17 @@ class Quality:
         0.8, "largest share of words inside repeated runs of ten, in answers of 50 words or more"
     )
     rules: tuple[str, ...] = setting(
-        (), "rules for web pages to apply to the answer: gopher, c4, fineweb (extra `web`)"
+        (),
+        "sets of rules to apply to the answer: data_juicer; for web pages gopher, c4, fineweb"
+        " (extra `web`)",
+    )
+    min_words: int = setting(10, "word_count: fewest words of an answer")
+    max_words: int | None = setting(None, "word_count: most words of an answer; null: any number")
+    max_character_repetition: float = setting(
+        0.5, "character_repetition: largest share of the runs of ten characters that recur"
+    )
+    max_special_characters: float = setting(
+        0.25, "special_characters: largest share of characters that are no letters"
     )
     min_prompt_words: int = setting(4, "prompt_length: fewest words of an instruction")
     max_prompt_words: int = setting(150, "prompt_length: most words of an instruction")
@@ -105,6 +119,7 @@ class Quality:
                 f"quality: min_prompt_words is {self.min_prompt_words} and max_prompt_words"
                 f" {self.max_prompt_words}; expected 0 or more, the first not above the second"
             )
+        counts.check_limits(*self._counted_limits())
         self._check_rules(named)
 
     def _check_rules(self, named: Mapping[str, str]) -> None:
@@ -114,7 +129,7 @@ class Quality:
                     f"quality: rules: there is no set {name!r}{nearest(name, list(SETS))};"
                     f" known are {', '.join(SETS)}"
                 )
-        measured = self._page_reasons()
+        measured = self._named_reasons()
         for slug in (slug for slugs in SETS.values() for slug in slugs):
             if named.get(slug) in ("drop", "report") and slug not in measured:
                 owner = next(name for name, slugs in SETS.items() if slug in slugs)
@@ -122,16 +137,20 @@ class Quality:
                     f"quality: {named[slug]} names {slug!r}, which is only measured"
                     f" with rules: [{owner}]"
                 )
-        if self.rules:
+        if self.per_row:
             check_splitter()
 
-    def _page_reasons(self) -> tuple[str, ...]:
+    def _named_reasons(self) -> tuple[str, ...]:
         return tuple(slug for name, slugs in SETS.items() if name in self.rules for slug in slugs)
+
+    def _counted_limits(self) -> tuple[int, int | None, float, float]:
+        shares = (self.max_character_repetition, self.max_special_characters)
+        return (self.min_words, self.max_words, *shares)
 
     @property
     def per_row(self) -> bool:
         """Page rules loop over rows; all else works on columns."""
-        return bool(self.rules)
+        return not PAGE_SETS.keys().isdisjoint(self.rules)
 
     def acts(self, slug: str) -> str:
         """What a rule that fires does: `drop`, `report` or `off`."""
@@ -139,13 +158,14 @@ class Quality:
             if slug in getattr(self, field):
                 return field
         if any(slug in slugs for slugs in SETS.values()):
-            return "drop" if slug in self._page_reasons() else "off"
+            return "drop" if slug in self._named_reasons() else "off"
         return "report" if slug in REPORTED else "off" if slug in OFF else "drop"
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """One text column per reason (the span that fired, or null) and two of numbers.
+        """One text column per reason (the span that fired, or null) and some of numbers.
 
-        `repetition_share` is a share of words; `prompt_words` counts those of the instruction.
+        `repetition_share` is a share of words; `prompt_words` counts those of the instruction;
+        the others are `quality_counts.COUNTS`, null unless `rules` names them.
         """
         turns = turns_of(records)
         found = matches(turns, list(PATTERNS))
@@ -157,7 +177,7 @@ class Quality:
         found["prompt_length"] = words = prompts.prompt_words(turns)
         found |= pii(turns)
         found |= invalid_formats(turns)
-        pages = page_rules(records["response"], [name for name in SETS if name in self.rules])
+        pages = page_rules(records["response"], [name for name in PAGE_SETS if name in self.rules])
         none = pl.Series([None], dtype=pl.String).new_from_index(0, records.height)
         columns = [
             (
@@ -169,7 +189,9 @@ class Quality:
         ]
         share = _spread(repeated, "share", records.height).alias("repetition_share")
         counted = _spread(words, "words", records.height).alias("prompt_words")
-        return pl.DataFrame([*columns, share, counted])
+        asked = "data_juicer" in self.rules
+        numbers = counts.counts(records["response"]) if asked else counts.no_counts(records.height)
+        return pl.DataFrame([*columns, share, counted, *numbers])
 
     def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Drop for the first reason in the order of `reasons`; note what is only reported."""
@@ -184,6 +206,7 @@ class Quality:
         )
         fits = pl.col("prompt_words").is_between(self.min_prompt_words, self.max_prompt_words)
         spans["prompt_length"] = pl.when(~fits).then(pl.col("prompt_length"))
+        spans |= counts.fired(*self._counted_limits())
         by_act: dict[str, list[str]] = {"drop": [], "report": [], "off": []}
         for slug in REASONS:
             by_act[self.acts(slug)].append(slug)

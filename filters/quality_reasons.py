@@ -58,6 +58,9 @@ REASONS: Mapping[str, str] = {
     "gopher_repetition": "The answer fails Gopher's repetition rules for web pages.",
     "c4": "The answer fails C4's rules for web pages.",
     "fineweb": "The answer fails FineWeb's rules for web pages.",
+    "word_count": "The answer has fewer or more words than allowed, digits and marks not counted.",
+    "character_repetition": "Runs of ten characters recur over too much of the answer.",
+    "special_characters": "Too much of the answer is digits, marks, white space or emoji.",
 }
 
 # Rules that leave a note on the row and keep it, unless named in `drop` or `off`.

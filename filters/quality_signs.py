@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
+from typing import TypeVar
 
 import polars as pl
 
@@ -38,6 +40,9 @@ _SMALLER = (Fraction(1, 100), Fraction(1, 1000))
 _BY_FRACTION = re.compile(r"[/÷][^-+*×xX]*[/÷]")
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*×÷/xX]")
 _END_MARK = r"[.!?…:;\"'”’»)\]}>`*_。！？；：」』）】|~]\s*\z|\p{So}\s*\z"
+
+
+_Number = TypeVar("_Number", float, Fraction)
 
 
 def unbalanced_brackets(turns: Turns) -> pl.DataFrame:
@@ -113,7 +118,10 @@ def _false_sum(text: str) -> str | None:
             continue  # "3 / 1/4" divides by a quarter, which the order of operations does not
         result = right.replace(",", "").replace("$", "")
         try:
-            exact = _worked_out(left)
+            # Most sums are true and small; fractions are slow.
+            if abs(float(result)) < 1e5 and abs(_worked_out(left, float) - float(result)) < 1e-9:
+                continue
+            exact = _worked_out(left, Fraction)
         except ZeroDivisionError:
             return match.group()[:EVIDENCE_CHARACTERS]
         digits = len(result.partition(".")[2])
@@ -127,16 +135,16 @@ def _false_sum(text: str) -> str | None:
     return None
 
 
-def _worked_out(sum_: str) -> Fraction:
+def _worked_out(sum_: str, kind: Callable[[str], _Number]) -> _Number:
     """The value of numbers joined by + - * /, products first, from left to right."""
-    total, term, sign, operator = Fraction(0), Fraction(1), 1, "*"
+    total, term, sign, operator = kind("0"), kind("1"), 1, "*"
     for token in _TOKEN.findall(sum_.replace("$", "")):
         if token in "+-":
             total += sign * term
-            term, sign, operator = Fraction(1), (1 if token == "+" else -1), "*"
+            term, sign, operator = kind("1"), (1 if token == "+" else -1), "*"
         elif token in "*×xX/÷":
             operator = token
         else:
-            number = Fraction(token.replace(",", ""))
+            number = kind(token.replace(",", ""))
             term = term * number if operator in "*×xX" else term / number
     return total + sign * term

@@ -72,6 +72,8 @@ _FENCE_ASKED = re.compile(
     r"|\b(?:surround|wrap|enclose|fence)\w*\b[^.?!\n]{0,60}"
     r"\b(?:code[ -]?(?:block|fence)|(?:triple )?backticks)"
 )
+_NAMES = re.compile(r"json|ya?ml|xml|python", re.IGNORECASE)
+_FENCE_NAMED = re.compile(r"code[ -]?(?:block|fence)|fenced|backtick", re.IGNORECASE)
 INFO = {
     "json": ("json",),
     "yaml": ("yaml", "yml"),
@@ -91,22 +93,23 @@ def wanted(asked: str, answer: str) -> list[str]:
     """
     if len(asked) > LONGEST_QUESTION:
         asked = f"{asked[: LONGEST_QUESTION // 2]}\n{asked[-LONGEST_QUESTION // 2 :]}"
+    named = {name.lower().replace("yml", "yaml") for name in _NAMES.findall(asked)}
     names = [
         name
         for name, pattern in _DATA.items()
-        if pattern.search(asked) and not _ABOUT.search(asked)
+        if name in named and pattern.search(asked) and not _ABOUT.search(asked)
     ]
     # Of "Convert this XML to JSON" only the last is asked for.
     if len(names) > 1:
         names = [max(names, key=lambda name: _last_end(_DATA[name], asked))]
-    if _PYTHON.search(asked):
+    if "python" in named and _PYTHON.search(asked):
         names.append("python")
     if not names and answer.lstrip()[:3] in ("```", "~~~"):
         info, body = next(iter(fenced(answer)), ("", ""))
         # Nothing but the block: its two fences are all else there is.
         if answer.count("\n") <= body.count("\n") + 2:
             names += [name for name, infos in INFO.items() if info in infos]
-    if _FENCE_ASKED.search(asked):
+    if _FENCE_NAMED.search(asked) and _FENCE_ASKED.search(asked):
         names.append("fence")
     return names
 

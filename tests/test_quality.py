@@ -9,9 +9,8 @@ import polars as pl
 import pytest
 
 from curate.schema import RECORDS, VERDICTS, CurateError, with_text
-from filters.quality import Quality
+from filters.quality import SETS, Quality
 from filters.quality_reasons import OFF, REASONS, REPORTED
-from filters.web_rules import SETS
 
 ASK = "What is the capital of France?"
 WORDS = "Paris has been the seat of the French state for most of the last one thousand years"
@@ -382,14 +381,14 @@ def test_the_rule_leaves_the_near_miss_alone(slug: str) -> None:
 
 def test_every_reason_has_a_row_that_it_fires_on() -> None:
     of_conversations = {"no_answer", "not_alternating", "empty_turn"}
-    of_pages = {slug for slugs in SETS.values() for slug in slugs}  # tests/test_web_rules.py
-    assert set(FIRES) | of_conversations | of_pages == set(REASONS)
+    of_sets = {slug for slugs in SETS.values() for slug in slugs}  # tested with their sets
+    assert set(FIRES) | of_conversations | of_sets == set(REASONS)
 
 
 def test_every_reason_has_a_near_miss_that_it_spares() -> None:
     of_conversations = {"no_user_turn", "no_answer", "empty_turn"}
-    of_pages = {slug for slugs in SETS.values() for slug in slugs}
-    assert set(SPARED) | of_conversations | of_pages == set(REASONS)
+    of_sets = {slug for slugs in SETS.values() for slug in slugs}  # tested with their sets
+    assert set(SPARED) | of_conversations | of_sets == set(REASONS)
 
 
 def test_an_empty_user_message_beside_another_is_reported() -> None:
