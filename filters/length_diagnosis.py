@@ -132,9 +132,10 @@ def _percent(share: float | None, digits: int = 0) -> str:
 def _concentrated(found: Diagnosis) -> str:
     strong = found.concentration > FLAG_C10
     follows = "stops there whatever the task" if strong else "leans to that length"
+    low, high = -(-9 * found.concentration_at // 10), 11 * found.concentration_at // 10
     return (
-        f"{_percent(found.concentration)} of the responses lie within 10 % of"
-        f" {found.concentration_at:,} {found.unit}: a model trained on this {follows}."
+        f"{_percent(found.concentration)} of the responses have {low:,} to {high:,} {found.unit}:"
+        f" a model trained on this {follows}."
     )
 
 

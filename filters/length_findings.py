@@ -138,11 +138,11 @@ def _law_quantiles(law: Floats) -> dict[str, int]:
 
 
 def _largest_move(groups: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
-    beyond = [(_beyond_chance(group), group) for group in groups if group["ks"] is not None]
-    moved = [group for excess, group in beyond if group["ks"] >= MOVED and excess > 0.0]
+    excess = [(_beyond_chance(group), group) for group in groups if group["ks"] is not None]
+    moved = [(over, group) for over, group in excess if group["ks"] >= MOVED and over > 0.0]
     if not moved or len(groups) < 2:
         return []
-    _, most = max(beyond, key=lambda pair: (pair[0], pair[1]["rows"]))
+    _, most = max(moved, key=lambda pair: (pair[0], pair[1]["rows"]))
     before, after = most["before"]["0.5"], most["after"]["0.5"]
     return [
         f"{len(moved)} of {len(groups)} kinds of request move beyond chance and by KS {MOVED:g} or"

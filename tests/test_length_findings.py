@@ -26,7 +26,7 @@ def test_a_report_is_the_diagnosis_and_moves_nothing() -> None:
     assert said.numbers["before"]["verdict"] == "flag"
     assert said.numbers["after"] is None and said.numbers["shift"] is None
     assert said.sentences == (
-        "50 % of the responses lie within 10 % of 110 words: a model trained on this stops there"
+        "50 % of the responses have 99 to 121 words: a model trained on this stops there"
         " whatever the task.",
     )
 
@@ -37,7 +37,7 @@ def test_a_cap_says_the_verdict_before_and_after_and_how_far_the_lengths_moved()
     assert said.numbers["after"]["verdict"] == "pass"
     assert said.numbers["after"]["concentration"] <= 0.2
     assert said.numbers["shift"]["ks"] > 0.1
-    assert said.sentences[0].startswith("before: 50 % of the responses lie within 10 % of")
+    assert said.sentences[0].startswith("before: 50 % of the responses have 99 to 121 words")
     assert said.sentences[1].startswith("after: Lengths are varied")
     assert said.sentences[2].startswith("250 of 400 rows stay; the median goes from ")
 

@@ -454,12 +454,20 @@ def test_runs_without_rows_drops_or_steps_have_a_page(
 
 def test_a_damaged_run_is_said_to_be_damaged(tmp_path: Path) -> None:
     run = make(tmp_path, SMALL, *STEPS)
+    dropped = (run.path / "dropped.jsonl").read_text("utf-8")
     (run.path / "dropped.jsonl").write_text("", "utf-8")
     with pytest.raises(CurateError, match=r"dropped\.jsonl: has no line 1; the run is damaged"):
         html(run)
+    (run.path / "dropped.jsonl").write_text(dropped, "utf-8")
     (run.path / "kept.jsonl").write_text('{"messages": 3', "utf-8")
-    with pytest.raises(CurateError, match=r"kept\.jsonl: not as curate run wrote it"):
+    with pytest.raises(CurateError, match=r"kept\.jsonl:1: damaged"):
         html(run)
+    (run.path / "lengths.parquet").write_text("", "utf-8")
+    with pytest.raises(CurateError, match=r"lengths\.parquet: damaged"):
+        html(RunFolder(run.path))
+    (run.path / "lengths.parquet").unlink()
+    with pytest.raises(CurateError, match=r"lengths\.parquet: missing, this run is older"):
+        html(RunFolder(run.path))
 
 
 def test_a_hundred_thousand_rows_are_counted_in_columns(
@@ -474,6 +482,9 @@ def test_a_hundred_thousand_rows_are_counted_in_columns(
         run.ledger.join(shift, how="cross", maintain_order="right_left")
         .with_columns(pl.col("row", "twin") + 4 * pl.col("copy"))
         .drop("copy")
+    )
+    run.lengths = run.lengths.join(shift, how="cross", maintain_order="right_left").select(
+        pl.col("row") + 4 * pl.col("copy"), "kept", "words", "category"
     )
     parsed = 0
     loads = orjson.loads

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from curate.report import calibration, charts, clusters, examples, moves, rows, spread, tally
+from curate.report import calibration, charts, clusters, examples, moves, spread, tally
 from curate.report.excerpts import visible
 
 if TYPE_CHECKING:
@@ -51,15 +51,14 @@ class Step(NamedTuple):
 def context(run: RunFolder) -> dict[str, Any]:
     """Everything the template names."""
     manifest = run.manifest
-    lengths = rows.lengths(run)
-    categories, more_categories = tally.by_category(lengths)
+    categories, more_categories = tally.by_category(run.lengths)
     return {
         "counts": manifest["counts"],
         "manifest": manifest,
         "steps": steps(run),
         "seconds": sum(manifest["seconds"].values()),
-        "length": _length(lengths),
-        "moves": moves.of_steps(run, lengths),
+        "length": _length(run.lengths),
+        "moves": moves.of_steps(run, run.lengths),
         "calibrations": calibration.of_run(run),
         "duplicates": clusters.of_run(run),
         "scores": [(found, charts.scores(found)) for found in spread.scores(run)],

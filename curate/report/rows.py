@@ -1,4 +1,4 @@
-"""Rows of a run's `.jsonl` files: lengths of all of them as columns, the text of a few."""
+"""Rows of a run's `.jsonl` files: the few that the page shows."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ import orjson
 import polars as pl
 
 from curate.report.excerpts import shared
-from curate.schema import CurateError, text_of
+from curate.schema import CurateError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.run_folder import RunFolder
-
-# Of a line, only what the columns below need is decoded.
-_LINE = pl.Struct(
-    {
-        "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
-        "category": pl.String,
-    }
-)
 
 
 class Seen(NamedTuple):
@@ -36,26 +28,6 @@ class Seen(NamedTuple):
     messages: int
     calls: int
     fate: str
-
-
-def lengths(run: RunFolder) -> pl.DataFrame:
-    """Of each record `row`, `kept`, `words` (of the response, between white space), `category`."""
-    return pl.concat([_lengths(run, "kept.jsonl"), _lengths(run, "dropped.jsonl")])
-
-
-def _lengths(run: RunFolder, name: str) -> pl.DataFrame:
-    # Every line is decoded for its length; no text outlives the count.
-    line = pl.col("line").str.json_decode(_LINE)
-    response = text_of(pl.col("messages"), assistant=True)
-    words = response.str.count_matches(r"\S+").alias("words")
-    kept = pl.lit(name == "kept.jsonl").alias("kept")
-    lines = pl.scan_lines(run.path / name).select(line).unnest("line")
-    found = _collected(lines.select(kept, words, "category"), run.path / name)
-    # Line n of kept.jsonl is the nth row that was not dropped; so, too, for dropped.jsonl.
-    rows = run.last_verdicts.filter(pl.col("dropped") == (name == "dropped.jsonl"))["row"]
-    if len(rows) != found.height:
-        raise _damaged(run.path / name, min(len(rows), found.height))
-    return found.insert_column(0, rows)
 
 
 def _damaged(path: Path, lines: int) -> CurateError:
@@ -74,11 +46,19 @@ def pick(path: Path, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
     """The objects on some lines of a file, by line number from 0."""
     wanted = pl.Series(sorted(set(positions)), dtype=pl.UInt32)
     lines = pl.scan_lines(path).with_row_index("at").filter(pl.col("at").is_in(wanted.implode()))
-    picked = {at: orjson.loads(line) for at, line in _collected(lines, path).iter_rows()}
+    picked = {at: _object(path, at, line) for at, line in _collected(lines, path).iter_rows()}
     missing = wanted.filter(~wanted.is_in(pl.Series(list(picked), dtype=pl.UInt32).implode()))
     if missing.len():
         raise _damaged(path, missing[0])
     return picked
+
+
+def _object(path: Path, at: int, line: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise CurateError(f"{path}:{at + 1}: damaged ({error}); run it again") from error
+    return found
 
 
 def _collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:

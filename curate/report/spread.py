@@ -37,6 +37,16 @@ class Summary(NamedTuple):
     share: float  # rows in the densest window of +-10 %
     centre: int  # where that window is
 
+    @property
+    def low(self) -> int:
+        """The least length in the densest window."""
+        return -(-9 * self.centre // 10)
+
+    @property
+    def high(self) -> int:
+        """The greatest length in the densest window."""
+        return 11 * self.centre // 10
+
 
 class Scores(NamedTuple):
     """One step's scores: shares of each group per bin, and the line between the groups."""
