@@ -5,6 +5,7 @@ from __future__ import annotations
 from curate.schema import Filter, Fix
 from filters.bias import Bias
 from filters.decontaminate import Decontaminate
+from filters.difficulty import Difficulty
 from filters.exact import Exact
 from filters.fixes import RepairEncoding, StripEndToken, UnwrapPrompt
 from filters.fixes_pii import MaskPII
@@ -29,6 +30,7 @@ FILTERS: dict[str, type[Filter]] = {
     "language": Language,
     "length": Length,
     "reward": Reward,
+    "difficulty": Difficulty,
     "mix": Mix,
     "select": Select,
 }

@@ -31,7 +31,7 @@ def reward_findings(
     length = measures["length"].to_numpy().astype(np.int64)
     task = measures["task"].rank("dense").to_numpy()
     before, after = (
-        _with_length(values, length, fitted_together(raw, length, task)) for values in (raw, score)
+        with_length(values, length, fitted_together(raw, length, task)) for values in (raw, score)
     )
     numbers: dict[str, Any] = {
         "scored": int(known.size),
@@ -43,11 +43,11 @@ def reward_findings(
         made = choices(measures, score)
         numbers["prompts"] = made._asdict()
         sentences.append(_choice_sentence(made))
-    bins = _by_length(judged["keep"], length, raw, score, known)
+    bins = by_length(judged["keep"], length, raw, score, known)
     return Findings(tuple(sentences), numbers, {"length": bins})
 
 
-def _with_length(values: Floats, length: Ints, parts: list[Ints]) -> dict[str, float | None]:
+def with_length(values: Floats, length: Ints, parts: list[Ints]) -> dict[str, float | None]:
     """Spearman with length over all scored rows, and its mean within kinds of request by rows."""
     rows = np.sort(np.concatenate(parts))
     found = [(len(part), spearman(values[part], length[part])) for part in parts]
@@ -91,7 +91,7 @@ def _choice_sentence(made: Choices) -> str:
     )
 
 
-def _by_length(
+def by_length(
     keep: pl.Series, length: Ints, raw: Floats, score: Floats, known: Ints
 ) -> pl.DataFrame:
     """One line per tenth of the scored rows by length: what a chart of score over length needs."""

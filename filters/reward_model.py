@@ -44,9 +44,9 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
     in batches of one token count, so nothing is padded, and neighbours move a bfloat16 score in
     its last digits only. Rows over the model's context are not cut: they are a problem.
     """
-    with _quiet():
+    with quiet():
         model, tokenizer = _load(path)
-    limit = _context(model, tokenizer)
+    limit = context(model, tokenizer)
     rows: Rows = []
     problems: list[str | None] = []
     # Templates are programs run per conversation: a loop over rows it is.
@@ -56,7 +56,7 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
         problems.append(problem)
     scores = np.full(len(rows), np.nan)
     batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else 1
-    for batch in _batches(rows, batch_tokens):
+    for batch in batches(rows, batch_tokens):
         scores[batch] = _scores(model, [rows[at] for at in batch])
     for at in np.flatnonzero(np.isinf(scores) | (np.isnan(scores) & _fine(problems))).tolist():
         scores[at], problems[at] = np.nan, "the model's score is not a finite number"
@@ -143,12 +143,12 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return min(int(positions or 2**31), int(tokenizer.model_max_length))
 
 
-def _batches(rows: Rows, batch_tokens: int) -> Iterator[list[int]]:
+def batches(rows: Rows, batch_tokens: int) -> Iterator[list[int]]:
     """Positions of rows of equal length, longest first, so that too large a batch fails early."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     for length in np.unique(lengths[lengths > 0])[::-1].tolist():
@@ -186,7 +186,7 @@ def _no_template(path: str) -> CurateError:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Filters print nothing: no progress bar and no report while weights load."""
     from transformers.utils import logging
 
