@@ -107,6 +107,14 @@ def test_an_unknown_key_names_the_nearest_field():
         TrainConfig.from_mapping({"tokens": "t", "model": "m", "out": "o", "epoch": 3})
 
 
+def test_a_rate_may_be_written_as_people_write_it():
+    """YAML 1.1 reads 2e-3 as text."""
+    given = {"tokens": "t", "model": "m", "out": "o"}
+    assert TrainConfig.from_mapping({**given, "lr": "2e-3"}).lr == 0.002
+    with pytest.raises(CurateError, match="lr: expected float, got 'fast'"):
+        TrainConfig.from_mapping({**given, "lr": "fast"})
+
+
 def test_a_missing_folder_is_named():
     with pytest.raises(CurateError, match="model, out must be given"):
         TrainConfig.from_mapping({"tokens": "t"})

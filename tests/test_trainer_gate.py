@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from curate.schema import CurateError
 from trainer.data import Tokens, make_rows
-from trainer.gate import REASONS, Limits, check
+from trainer.gate import REASONS, Limits, check, rendered
+from trainer.split import split
 
 LIMITS = Limits(vocabulary=32, positions=8)
 GOOD = ([1, 4, 3, 5, 2], [-100, -100, -100, 5, 2])
@@ -168,3 +170,58 @@ def test_every_reason_is_a_slug_with_a_sentence():
     for name, sentence in REASONS.items():
         assert name == name.lower() and " " not in name
         assert len(sentence.split()) > 4
+
+
+def test_a_turn_that_goes_on_after_its_stop_is_refused():
+    """Generation ends at the stop, so what follows is never said."""
+    twice = ([1, 3, 5, 2, 6, 2], [-100, -100, 5, 2, 6, 2])
+    said = refusal(GOOD, twice)
+    assert "early-stop: a trained turn goes on after a stop token" in said
+    assert check(tokens(twice), LIMITS, ("early-stop",)).allowed == {"early-stop": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"roles": ["assistant", "user"]}, "rendered with trained user turns, which leaves"),
+        ({"mask": "tag", "roles": ["assistant"]}, "rendered with masks by the template's tags"),
+        ({"open_field": "open"}, "rendered with answers that go on"),
+    ],
+)
+def test_turns_without_a_stop_by_choice_are_allowed_by_name_and_the_choice_is_said(
+    options: dict[str, Any], why: str
+):
+    unstopped = ([1, 4, 3, 5, 6], [-100, -100, -100, 5, 6])
+    manifest = {"options": options}
+    assert why in refusal(unstopped, manifest=manifest)
+    passed = check(tokens(GOOD, unstopped, manifest=manifest), LIMITS, ("no-stop",))
+    assert passed.usable.tolist() == [0, 1]
+
+
+def test_parts_of_a_split_conversation_are_on_one_side():
+    """`--history split` makes several rows of one id, with prompts of their own."""
+    parts = [([1, 4 + part, 3, 5, 2], [-100, -100, -100, 5, 2]) for part in range(20)]
+    made = make_rows(
+        [f"id-{part // 4}" for part in range(20)],
+        [ids for ids, _ in parts],
+        [labels for _, labels in parts],
+    )
+    train, held = split(made, np.arange(20), 0.3, seed=0)
+    assert len(held) == 4
+    sides = [{made.ids[row] for row in side.tolist()} for side in (train, held)]
+    assert not sides[0] & sides[1]
+
+
+def test_what_rendering_did_is_said_before_training():
+    counts = {
+        "examples": 12,
+        "refused": 3,
+        "truncated": 1,
+        "trained_turns": 14,
+        "trained_stops": 13,
+    }
+    assert rendered({"counts": counts}) == [
+        "rendered: 12 rows, 3 refused, 1 cut, 0 made by splitting conversations, 0 with an empty "
+        "answer; 14 trained turns, 13 of them with their stop"
+    ]
+    assert rendered({"counts": {"rows": 3}}) == [] == rendered({})

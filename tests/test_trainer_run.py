@@ -91,6 +91,16 @@ def test_the_top_of_the_folder_is_the_chosen_epoch_byte_for_byte(done: TrainResu
     assert sha256(done.out / "model.safetensors") == sha256(kept / "model.safetensors")
 
 
+def test_each_checkpoint_names_the_rows_it_was_trained_on(
+    done: TrainResult, sources: dict[str, str]
+):
+    manifest = sha256(Path(sources["tokens"]) / "manifest.json")
+    for folder in (done.out, *(done.out / "epochs").iterdir()):
+        assert (
+            json.loads((folder / "origin.json").read_text())["tokens_manifest_sha256"] == manifest
+        )
+
+
 def test_the_chosen_epoch_has_the_lowest_held_out_loss(done: TrainResult):
     losses = {line.epoch: line.held_out.loss for line in done.table if line.held_out}
     assert losses[done.epoch] == min(loss for epoch, loss in losses.items() if epoch > 0)

@@ -9,7 +9,6 @@ from trainer.monitor import choose, table_lines
 from trainer.plan import learning_rate, warmup_steps
 from trainer.result import Epoch, Evaluation
 
-
 BY_LOSS = TrainConfig(tokens="t", model="m", out="o", choose="loss")
 
 

@@ -58,9 +58,13 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def step_seed(seed: int, step: int) -> int:
-    """The random seed of one optimizer step, so that dropout too is a function of the step."""
-    return int(mix(mix(np.array([seed], dtype=np.uint64)) + np.uint64(step))[0])
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """The random seed of one optimizer step, so that dropout too is a function of the step.
+
+    Each process of several has its own, or all would drop the same places of other rows.
+    """
+    place = np.uint64(step) ^ (np.uint64(rank) << np.uint64(48))
+    return int(mix(mix(np.array([seed], dtype=np.uint64)) + place)[0])
 
 
 def batches(

@@ -148,12 +148,17 @@ def epoch_folder(out: Path, epoch: int) -> Path:
     return out / "epochs" / f"epoch-{epoch}"
 
 
-def save(model: Any, folder: Path, config: TrainConfig) -> None:
-    """What the run's method trains, as one folder: a whole model, or adapters alone."""
+def save(model: Any, folder: Path, config: TrainConfig, rows: str) -> None:
+    """What the run's method trains, as one folder: a whole model, or adapters alone.
+
+    `rows` is the hash of the manifest of the rows; it lies beside the weights.
+    """
     from trainer.adapt import save as write
 
     with whole_folder(folder) as partial:
         write(model, partial, config)
+        origin = {"writer": WRITER, "method": config.method, "tokens_manifest_sha256": rows}
+        write_json(partial / "origin.json", origin)
 
 
 def save_weights(model: Any, folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, get_type_hints
 
 from curate.schema import CurateError, nearest
-from trainer.fields import checked, limited
+from trainer.fields import as_number, checked, limited
 from trainer.gate import REASONS
 from trainer.methods import METHODS
 from trainer.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
@@ -245,4 +245,5 @@ class TrainConfig:
         missing = [name for name in ("tokens", "model", "out") if name not in values]
         if missing:
             raise CurateError(f"train: {', '.join(missing)} must be given")
-        return cls(**values)
+        hints = get_type_hints(cls)
+        return cls(**{name: as_number(hints[name], value) for name, value in values.items()})

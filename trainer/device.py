@@ -19,7 +19,8 @@ def pick_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise CurateError("device: 'cuda' was asked for, but torch sees no GPU; use 'cpu'")
     usable = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if usable else "cpu")
+    # Of several processes each has a GPU of its own, which is the current one.
+    return torch.device("cuda", torch.cuda.current_device()) if usable else torch.device("cpu")
 
 
 def torch_seed(seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import os
@@ -38,6 +39,18 @@ def checked(name: str, hint: Any, value: Any) -> Any:
         raise CurateError(f"{name}: expected {hint.__name__}, got {value!r}")
     if value == "":
         raise CurateError(f"{name}: must not be empty")
+    return value
+
+
+def as_number(hint: Any, value: Any) -> Any:
+    """A text such as 2e-3 as the number it is where one is wanted: YAML asks for 2.0e-3.
+
+    >>> as_number(float, "2e-3")
+    0.002
+    """
+    if hint is float and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ REASONS: Mapping[str, str] = {
     "labels-differ": "a trained label is not the token at its own position",
     "no-targets": "nothing in the row is trained",
     "no-stop": "a trained turn does not end with a stop token",
+    "early-stop": "a trained turn goes on after a stop token, where generation would end",
     "tokenizer": "the model's tokenizer has other special tokens than the rows were rendered with",
 }
 LEFT_OUT = ("vocabulary", "too-long", "no-targets")
@@ -98,6 +100,7 @@ def _broken(tokens: Tokens, limits: Limits, decode: Decode | None) -> dict[str, 
         "labels-differ": count_by_row(differs, rows.offsets) > 0,
         "no-targets": rows.target_counts == 0,
         "no-stop": _without_stop(tokens, decode),
+        "early-stop": _with_early_stop(tokens),
     }
     return {name: flags for name, flags in found.items() if flags.any()}
 
@@ -122,6 +125,17 @@ def _without_stop(tokens: Tokens, decode: Decode | None) -> NDArray[np.bool_]:
     flags = np.zeros(len(rows), dtype=np.bool_)
     flags[row_of] = True
     return flags
+
+
+def _with_early_stop(tokens: Tokens) -> NDArray[np.bool_]:
+    """Rows in which a trained stop is followed by another trained token."""
+    rows = tokens.rows
+    trained = rows.labels != IGNORED
+    stops = np.isin(rows.input_ids, np.array(tokens.stop_ids, dtype=np.int64)) & trained
+    early = np.zeros_like(trained)
+    early[:-1] = stops[:-1] & trained[1:]
+    early[rows.offsets[1:][rows.lengths > 0] - 1] = False
+    return count_by_row(early, rows.offsets) > 0
 
 
 def _ends_with_stop(
@@ -191,5 +205,45 @@ def _detail(name: str, tokens: Tokens, limits: Limits) -> str:
     if name == "too-long":
         return f" (longest row {int(rows.lengths.max())}, model has {limits.positions} positions)"
     if name == "no-stop":
-        return f" (stop ids {list(tokens.stop_ids)}, strings {list(tokens.stop_strings)})"
+        stops = f"stop ids {list(tokens.stop_ids)}, strings {list(tokens.stop_strings)}"
+        why = _stopless_by_choice(tokens.manifest)
+        return f" ({stops}{f'; rendered with {why}, which leaves turns without' if why else ''})"
     return ""
+
+
+def _stopless_by_choice(manifest: Mapping[str, Any]) -> str:
+    """Choices of the rendering after which trained turns need not end in a stop, in words."""
+    options = manifest.get("options")
+    if not isinstance(options, dict):
+        return ""
+    roles = [role for role in options.get("roles", []) if role != "assistant"]
+    found = [f"trained {' and '.join(roles)} turns"] if roles else []
+    found += ["masks by the template's tags"] if options.get("mask") == "tag" else []
+    found += ["answers that go on"] if options.get("open_field") else []
+    return " and ".join(found)
+
+
+# Counts in the manifest that a reader should see before training, as words.
+_RENDERED = {
+    "refused": "refused",
+    "truncated": "cut",
+    "split": "made by splitting conversations",
+    "empty": "with an empty answer",
+}
+
+
+def rendered(manifest: Mapping[str, Any]) -> list[str]:
+    """What rendering did to the rows, as a line; none for a manifest that does not say.
+
+    Rendering has proven row by row that the trained text is the assistant's, that the prompt is
+    the one at inference, and that no control token comes from content; rows that fail it refuses.
+    """
+    counts = manifest.get("counts")
+    if not isinstance(counts, dict) or "trained_turns" not in counts:
+        return []
+    said = [f"{int(counts.get(name, 0)):,} {words}" for name, words in _RENDERED.items()]
+    return [
+        f"rendered: {int(counts.get('examples', 0)):,} rows, {', '.join(said)}; "
+        f"{int(counts['trained_turns']):,} trained turns, "
+        f"{int(counts.get('trained_stops', 0)):,} of them with their stop"
+    ]

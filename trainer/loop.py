@@ -8,6 +8,7 @@ import shutil
 import time
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
@@ -28,6 +29,7 @@ from trainer import (
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
 from trainer.device import deterministic, pick_device, torch_seed
+from trainer.distributed import ALONE, Group, joined
 from trainer.loss import Way, head_is_plain, target_nats, weighted_sum
 from trainer.metrics import Metrics, opened
 from trainer.pace import Pace, measure
@@ -44,10 +46,13 @@ if TYPE_CHECKING:
 
 def run(config: TrainConfig, log: Log) -> TrainResult:
     """Train, choose an epoch, and leave a folder that `from_pretrained` loads."""
-    plan = make_plan(config, log)
-    with deterministic():
-        net, way, about = load_model(plan, log)
+    with joined(config.device) as group, deterministic():
+        log = log if group.first else _unheard
+        plan = make_plan(config, log)
+        net, way, about = load_model(plan, log, group)
         plan = lr_finder.settle(plan, net, way, gradients, log)
+        if not group.first:
+            return follow(plan, net, way)
         out = checkpoint.start(config.out, config.resume)
         try:
             finish.describe(plan, out, "running", about)
@@ -67,19 +72,32 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
             shutil.rmtree(out / resume.STATE)
         except (CurateError, OSError) as error:
             raise finish.stopped(plan, out, error) from error
-    for line in [*monitor.table_lines(table, chosen.epoch), f"chosen: {why}"]:
-        log(line)
+        for line in [*monitor.table_lines(table, chosen.epoch), f"chosen: {why}"]:
+            log(line)
+        group.shared(result)
     return result
 
 
-def load_model(plan: Plan, log: Log) -> tuple[Any, Way, dict[str, Any]]:
+def follow(plan: Plan, net: Any, way: Way) -> TrainResult:
+    """Another process than the first: it takes the same steps and writes nothing that stays."""
+    with TemporaryDirectory() as folder:
+        train_epochs(plan, net, way, Path(folder), _unheard)
+    result: TrainResult = way.group.shared(None)
+    return result
+
+
+def _unheard(line: str) -> None:
+    """The log of all processes but the first."""
+
+
+def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, Way, dict[str, Any]]:
     """The model on its device, how its loss is computed, and what was found out about both."""
     config, rows = plan.config, plan.mixture.rows
     net = prepare.ready(plan, pick_device(config.device), log)
     packed = packing.decide(net, rows, plan.train, config, log)
-    way = Way(not head_is_plain(net, batches.pad(rows, plan.train[:1])), packed)
+    way = Way(not head_is_plain(net, batches.pad(rows, plan.train[:1])), packed, group)
     proof = proven(net, rows, plan.mixture.epoch(1)[0], config, way, log)
-    about = {"packed": packed, "proof": proof and proof.as_dict()}
+    about = {"packed": packed, "processes": group.count, "proof": proof and proof.as_dict()}
     return net, way, {**about, "mixing": plan.mixture.counts(config.epochs)}
 
 
@@ -89,7 +107,10 @@ def train_epochs(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> list[Ep
     of = resume.fingerprint(resume.settings(config, plan.mixture.rows), net)
     optimizer = model.make_optimizer(net, config)
     asks = probes.prepare(plan, net, partial(held_out_loss, plan, way))
-    progress = resume.restore(out, of, net, optimizer, log) if config.resume else None
+    first = way.group.first
+    progress = None
+    if config.resume:
+        progress = resume.restore(Path(config.out), of, net, optimizer, log, tidy=first)
     if progress:
         log(f"resumed after step {progress.step} of {plan.steps}")
     elif config.resume:
@@ -105,14 +126,12 @@ def train_epochs(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> list[Ep
                 break
             progress = train_epoch(run, epoch, progress)
             faults.check_weights(net, epoch, out)
+            way.group.check_alike(net)
             loss = progress.nats / progress.counted
             table = (*progress.table, evaluated(run, epoch, loss))
-            checkpoint.save(net, checkpoint.epoch_folder(out, epoch), config)
             progress = Progress(progress.step, table, (*progress.kept, epoch))
-            run.save(progress)
-            best, _ = monitor.choose(table, config)
-            kept = checkpoint.prune(out, progress.kept, config.keep, best.epoch)
-            progress = dataclasses.replace(progress, kept=tuple(kept))
+            if first:
+                progress = run.keep(epoch, progress)
     return list(progress.table)
 
 
@@ -135,22 +154,34 @@ class Run:
         """Write the state that a stopped run goes on from."""
         resume.save(self.out, self.of, self.net, self.optimizer, progress)
 
+    def keep(self, epoch: int, progress: Progress) -> Progress:
+        """Write an epoch's checkpoint and state, and remove those that are not kept."""
+        config = self.plan.config
+        place = checkpoint.epoch_folder(self.out, epoch)
+        checkpoint.save(self.net, place, config, self.plan.tokens.manifest_hash)
+        self.save(progress)
+        best, _ = monitor.choose(progress.table, config)
+        kept = checkpoint.prune(self.out, progress.kept, config.keep, best.epoch)
+        return dataclasses.replace(progress, kept=tuple(kept))
+
 
 def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
     """The rest of one pass over the training rows, and the sums of the whole pass."""
     plan, config, rows = run.plan, run.plan.config, run.plan.mixture.rows
-    steps = plan.mixture.epoch(epoch)
+    steps, group = plan.mixture.epoch(epoch), run.way.group
     first = (epoch - 1) * plan.steps_per_epoch
     for step in range(progress.step, first + len(steps)):
         started = time.perf_counter()
         chosen = steps[step - first]
-        torch_seed(batches.step_seed(config.seed, step))
+        torch_seed(batches.step_seed(config.seed, step, group.rank))
         loss, norm, general = gradients(run.net, rows, chosen, config, run.way, plan.mixture.own)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise faults.not_finite(plan, run.out, chosen, epoch, step, loss, norm)
         rate = learning_rate(config, step, plan.steps)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
+        if group.count > 1:  # rounding at random must be the same in every process
+            torch_seed(batches.step_seed(config.seed, step))
         run.optimizer.step()
         seen = int(rows.lengths[chosen].sum())
         counted = float(rows.target_weights[chosen].sum())
@@ -174,7 +205,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             **({} if general is None else {"general_loss": general}),
         )
         is_last = step + 1 == first + len(steps)
-        if config.save_every and (step + 1) % config.save_every == 0 and not is_last:
+        is_due = config.save_every and (step + 1) % config.save_every == 0
+        if is_due and not is_last and group.first:
             run.save(progress)
         if run.pace.is_due or is_last:
             run.log(
@@ -199,7 +231,8 @@ def gradients(
     counted = float(rows.target_weights[chosen].sum())
     net.zero_grad(set_to_none=True)
     total = general = 0.0
-    for batch in packing.step_batches(rows, chosen, config, way.packed):
+    mine = chosen[way.group.share(rows.lengths[chosen])]
+    for batch in packing.step_batches(rows, mine, config, way.packed):
         with packing.isolated(batch.documents):
             nats = target_nats(net, batch, whole=way.whole)
             loss = weighted_sum(nats, batch) / counted
@@ -208,6 +241,7 @@ def gradients(
         if int(batch.rows.max()) >= own:
             general += mixing.general_nats(nats, batch, own)
     trained = [weight for weight in net.parameters() if weight.requires_grad]
+    total, general = way.group.add_up(trained, total, general)
     norm = torch.nn.utils.clip_grad_norm_(trained, config.clip or math.inf)
     read = int(rows.target_counts[chosen[chosen >= own]].sum())
     return total, float(norm), general / read if read else None

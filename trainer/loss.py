@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trainer.batches import Batch
+from trainer.distributed import ALONE, Group
 from trainer.packing import isolated, positions
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Way:
 
     whole: bool  # from whole logits, as they are more than the output layer
     packed: bool  # from documents end to end
+    group: Group = ALONE  # who shares a step
 
 
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -90,6 +90,7 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     ]
     if changed:
         lines.append(f"other than the preset: {', '.join(changed)}")
+    lines += gate.rendered(plan.tokens.manifest)
     for reason, count in passed.allowed.items():
         effect = "left out" if reason in gate.LEFT_OUT else "trained all the same"
         lines.append(f"gate: {reason}: {count} rows {effect}, as allowed")

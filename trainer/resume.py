@@ -127,8 +127,11 @@ def restore(
     net: Any,
     optimizer: torch.optim.Optimizer,
     log: Callable[[str], None],
+    tidy: bool = True,
 ) -> Progress | None:
     """Put the newest intact state into the model and its optimizer; None if there is no state.
+
+    With `tidy` what was written after that state is removed.
 
     Raises `CurateError` when the state belongs to another run, or if every state is damaged.
     """
@@ -141,7 +144,8 @@ def restore(
         _check_same(said["of"], of, out)
         _load(place, net, optimizer)
         progress = _progress(said["progress"])
-        _forget_later(out, progress)
+        if tidy:
+            _forget_later(out, progress)
         return progress
     if states:
         raise CurateError(

@@ -1,0 +1,66 @@
+"""LIMA's preset on a model of 260,000 parameters: what fifteen epochs do, and which one is taken.
+
+A real dump is cleaned, rendered and trained on with three commands. The preset is scaled to the
+model: a rate of 2e-3, steps of 8 examples, dropout up to 0.2. The data is `stories260k-hf` and
+GPTeacher's role-play rows, looked for in the folder that CURATE_TEST_DATA names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RECIPE = """seed: 0
+steps:
+  - exact
+  - near
+  - quality
+  - length: {action: cap}
+  - select: {method: random, budget: ROWS}
+"""
+SETTINGS = ("lr=2e-3", "batch=8", "residual_dropout=0.2", "held_out=0.12", "sample_tokens=160")
+
+
+def curate(*words: str) -> None:
+    """One command of the tool, said and run."""
+    print("$ curate", *words, flush=True)
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "curate", *words], check=True)
+    print(f"({time.perf_counter() - started:.0f} s)\n", flush=True)
+
+
+def main() -> None:
+    """Clean, render, train; leave the picture where it is asked for."""
+    data = Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=260, help="kept rows; too long ones are left")
+    parser.add_argument("--dump", type=Path, default=data / "raw" / "gpteacher_roleplay.json")
+    parser.add_argument("--model", type=Path, default=data / "models" / "stories260k-hf")
+    parser.add_argument("--picture", type=Path, help="where to copy curves.svg to")
+    parser.add_argument("--choose", default="lima", help="rule that chooses the epoch")
+    options = parser.parse_args()
+    if not options.dump.is_file() or not options.model.is_dir():
+        print(f"skipped: {options.dump} or {options.model} is not there")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        recipe = home / "recipe.yaml"
+        recipe.write_text(RECIPE.replace("ROWS", str(options.rows)), encoding="utf-8")
+        run, tokens, tuned = (str(home / name) for name in ("run", "tokens", "tuned"))
+        base = str(options.model)
+        curate("run", str(options.dump), "--recipe", str(recipe), "--out", run, "--quiet")
+        curate("render", run, "--template", "simple", "--tokenizer", base, "--out", tokens)
+        sets = [word for one in (*SETTINGS, f"choose={options.choose}") for word in ("--set", one)]
+        curate("train", tokens, "--model", base, "--out", tuned, "--allow", "too-long", *sets)
+        if options.picture:
+            shutil.copyfile(Path(tuned) / "curves.svg", options.picture)
+
+
+if __name__ == "__main__":
+    main()
