@@ -75,15 +75,25 @@ class Comparison:
         return {"pairs": self.pairs, "prompts": self.prompts, "coin": 0.5, **found}
 
 
+class Tried(NamedTuple):
+    """A penalty and the mean log loss of held-out pairs under it, with its standard error."""
+
+    penalty: Penalty
+    loss: float
+    error: float
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The model on all pairs, the penalty chosen for it, and what held-out pairs say.
 
-    `without_length` are the same held-out pairs, scored without the length term.
+    `tried` is what the choice was made on; `without_length` are the held-out pairs scored
+    without the length term.
     """
 
     model: LinearReward
     penalty: Penalty
+    tried: tuple[Tried, ...]
     held_out: Comparison
     without_length: Comparison
 
@@ -129,8 +139,17 @@ def fit(pairs: Pairs, seed: int = 0) -> Fitted:
         bare[held] = data.take(held).margins(model, length_term=False)
     penalty = PENALTIES[trials.choose(None)]
     return Fitted(
-        data.fit(penalty), penalty, compare(full, pairs, seed), compare(bare, pairs, seed)
+        data.fit(penalty),
+        penalty,
+        trials.told(),
+        compare(full, pairs, seed),
+        compare(bare, pairs, seed),
     )
+
+
+def fit_with(pairs: Pairs, penalty: Penalty) -> LinearReward:
+    """The model of one penalty, without any choice or check."""
+    return _Data.of(pairs).fit(penalty)
 
 
 def margins(model: LinearReward, pairs: Pairs, *, length_term: bool = True) -> Floats:
@@ -298,10 +317,22 @@ class _Trials(NamedTuple):
     def choose(self, left_out: int | None) -> int:
         """The simplest penalty within one standard error of the best, without one fold's pairs."""
         if left_out is None:
-            own = self.losses[:, self.fold, np.arange(len(self.fold))]
+            own = self._held_out()
         else:
             own = self.losses[:, left_out, self.fold != left_out]
         mean = own.mean(axis=1)
         best = int(mean.argmin())
         error = own[best].std() / np.sqrt(own.shape[1])
         return int(np.flatnonzero(mean <= mean[best] + error)[0])
+
+    def told(self) -> tuple[Tried, ...]:
+        """What each penalty lost on held-out pairs."""
+        return tuple(
+            Tried(
+                penalty, round(float(own.mean()), 5), round(float(own.std() / len(own) ** 0.5), 5)
+            )
+            for penalty, own in zip(PENALTIES, self._held_out(), strict=True)
+        )
+
+    def _held_out(self) -> Floats:
+        return self.losses[:, self.fold, np.arange(len(self.fold))]

@@ -31,6 +31,10 @@ def reward(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
         "counts": {"read": dump.read, "rejects": dump.rejects.height, **made.counts()},
         "penalty": fitted.penalty._asdict(),
+        "tried": [
+            {**each.penalty._asdict(), "loss": each.loss, "error": each.error}
+            for each in fitted.tried
+        ],
         "held_out": fitted.held_out.numbers(),
         "held_out_without_length": fitted.without_length.numbers(),
         "sources": [{"source": file.source, "sha256": file.sha256} for file in dump.files],

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate import sources
+from curate.cli import main
+from curate.pairs import (
+    PAIRS,
+    REASONS,
+    Rule,
+    of_annotators,
+    of_groups,
+    of_rejected,
+    pair_texts,
+    summary,
+)
+from curate.schema import RECORDS, CurateError
+
+quick = settings(max_examples=25, deadline=None)
+
+
+def records(*rows: tuple[str, str, dict[str, Any]]) -> pl.DataFrame:
+    """Records of (prompt, answer, fields); the field score is the record's own."""
+    columns = {
+        "row": range(len(rows)),
+        "id": [f"{number:016x}" for number in range(len(rows))],
+        "source": ["test.jsonl"] * len(rows),
+        "line": range(1, len(rows) + 1),
+        "messages": [
+            [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+            for prompt, answer, _ in rows
+        ],
+        "score": [fields.get("score") for *_, fields in rows],
+        "meta": [
+            json.dumps({name: value for name, value in fields.items() if name != "score"})
+            for *_, fields in rows
+        ],
+    }
+    empty = {name: [None] * len(rows) for name in RECORDS if name not in columns}
+    return pl.DataFrame(columns | empty, schema_overrides=dict(RECORDS)).select(RECORDS.names())
+
+
+def said(made: Any) -> list[tuple[str, str]]:
+    """Chosen and rejected answers of the pairs, in order."""
+    _, chosen, rejected = pair_texts(made.pairs)
+    return list(zip(chosen.to_list(), rejected.to_list(), strict=True))
+
+
+def reasons(made: Any) -> list[str | None]:
+    found: list[str | None] = made.rows.sort("row")["reason"].to_list()
+    return found
+
+
+def votes(*answers: tuple[str, float | None]) -> pl.DataFrame:
+    return records(*[("q", answer, {"score": score}) for answer, score in answers])
+
+
+def test_twice_the_votes_make_a_pair_and_less_does_not() -> None:
+    made = of_groups(votes(("a", 4), ("b", 8), ("c", 5)), Rule(ratio=2.0, margin=2.0))
+    assert said(made) == [("b", "a")]
+    assert made.pairs.schema == PAIRS
+    assert made.pairs.row(0, named=True)["score_chosen"] == 8.0
+    assert reasons(made) == [None, None, "too_close"]
+    assert made.counts() == {"records": 3, "used": 2, "too_close": 1}
+
+
+def test_votes_at_or_below_nothing_need_a_margin_because_a_ratio_means_nothing() -> None:
+    given_ = votes(("a", 1), ("b", 0), ("c", -3), ("d", -1))
+    assert said(of_groups(given_, Rule(ratio=2.0, margin=2.0))) == [
+        ("a", "c"), ("b", "c"), ("a", "d"), ("d", "c"),
+    ]  # fmt: skip
+
+
+def test_the_time_guard_refuses_a_chosen_answer_that_was_there_first() -> None:
+    rows = records(
+        ("q", "early", {"score": 9, "at": "2024-07-26T10:00:00Z"}),
+        ("q", "late", {"score": 3, "at": "2024-07-26 11:30"}),
+        ("q", "same", {"score": 1, "at": "2024-07-26 11:30:00"}),
+        ("q", "never", {"score": 1}),
+    )
+    made = of_groups(rows, Rule(ratio=2.0, time="at"))
+    assert said(made) == [("late", "same")]
+    assert reasons(made) == ["earlier", None, None, "no_time"]
+    assert len(said(of_groups(rows, Rule(ratio=2.0)))) == 5
+
+
+def test_numbers_are_times_too_and_a_field_without_any_is_refused() -> None:
+    rows = records(("q", "a", {"score": 9, "t": 5}), ("q", "b", {"score": 3, "t": 6.5}))
+    assert reasons(of_groups(rows, Rule(time="t"))) == ["earlier", "earlier"]
+    with pytest.raises(CurateError, match="none of 2 rows has a time in 'when'; expected a number"):
+        of_groups(rows, Rule(time="when"))
+
+
+def test_a_prompt_gives_its_widest_pairs_up_to_the_limit() -> None:
+    made = of_groups(votes(("a", 1), ("b", 2), ("c", 9), ("d", 5)), Rule(per_parent=2))
+    assert said(made) == [("c", "a"), ("c", "b")]
+    assert reasons(made) == [None, None, None, "over_limit"]
+
+
+def test_equal_prompts_of_different_posts_are_not_compared_when_asked() -> None:
+    rows = records(
+        ("q", "a", {"score": 1, "post": {"id": 7}}), ("q", "b", {"score": 9, "post": {"id": 8}}),
+        ("q", "c", {"score": 3, "post": {"id": 7}}),
+    )  # fmt: skip
+    assert said(of_groups(rows, Rule(parent="post.id"))) == [("c", "a")]
+    assert reasons(of_groups(rows, Rule(parent="post.id"))) == [None, "alone", None]
+
+
+def test_each_row_that_is_in_no_pair_says_why() -> None:
+    rows = records(
+        ("q", "one", {"score": 5}), ("q", " ONE ", {"score": 1}), ("q", "", {"score": 9}),
+        ("q", "two", {}), ("q", "low", {"score": -9}), ("other", "alone", {"score": 3}),
+        ("r", "x", {"score": 2}), ("r", "y", {"score": 2}),
+    )  # fmt: skip
+    made = of_groups(rows, Rule(least=0.0))
+    assert reasons(made) == [
+        "same_answer", "same_answer", "empty_answer", "no_score", "below_least", "alone",
+        "too_close", "too_close",
+    ]  # fmt: skip
+    counts = made.counts()
+    assert sum(counts.values()) == 2 * counts["records"] == 16
+
+
+def test_scores_that_are_not_numbers_are_none_and_none_at_all_is_an_error() -> None:
+    rows = records(("q", "a", {"s": "NaN"}), ("q", "b", {"s": 1}), ("q", "c", {"s": "inf"}))
+    assert reasons(of_groups(rows, Rule(by="s"))) == ["no_score", "alone", "no_score"]
+    with pytest.raises(CurateError, match="none of 3 rows has a number in 'votes'; name the field"):
+        of_groups(rows, Rule(by="votes"))
+
+
+def test_a_rank_of_one_is_best_and_ties_make_no_pair() -> None:
+    rows = records(*[("q", answer, {"rank": rank}) for answer, rank in
+                     (("third", 3), ("first", 1), ("also first", 1), ("second", 2))])  # fmt: skip
+    made = of_groups(rows, Rule(by="rank", lower=True))
+    assert sorted(said(made)) == [
+        ("also first", "second"), ("also first", "third"), ("first", "second"), ("first", "third"),
+        ("second", "third"),
+    ]  # fmt: skip
+    assert made.pairs["parent"].n_unique() == 1
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2), st.sampled_from("abcd"), st.integers(-2, 6), st.integers(0, 3)
+        ),
+        max_size=9,
+    ),
+    st.sampled_from([None, 1.5, 2.0]),
+    st.sampled_from([0.0, 2.0]),
+    st.sampled_from([None, 1, 2]),
+)
+def test_pairs_from_votes_are_their_definition(
+    rows: list[tuple[int, str, int, int]], ratio: float | None, margin: float, limit: int | None
+) -> None:
+    given_ = records(
+        *[
+            (f"q{prompt}", answer, {"score": score, "t": time})
+            for prompt, answer, score, time in rows
+        ]
+    )
+    rule = Rule(ratio=ratio, margin=margin, time="t" if rows else None, per_parent=limit)
+    if not rows:
+        return
+    expected = []
+    for prompt in dict.fromkeys(prompt for prompt, *_ in rows):
+        mine = [row for row in range(len(rows)) if rows[row][0] == prompt]
+        found = []
+        for one, other in combinations(mine, 2):
+            best, worst = (one, other) if rows[one][2] >= rows[other][2] else (other, one)
+            high, low = rows[best][2], rows[worst][2]
+            far = high > low and high - low >= margin
+            enough = ratio is None or low <= 0 or high >= ratio * low
+            if (
+                rows[one][1] != rows[other][1]
+                and far
+                and enough
+                and rows[best][3] >= rows[worst][3]
+            ):
+                found.append((low - high, best, worst))
+        expected += [(best, worst) for _, best, worst in sorted(found)[:limit]]
+    made = of_groups(given_, rule)
+    got = list(zip(made.pairs["line"].to_list(), said(made), strict=True))
+    assert got == [(best + 1, (rows[best][1], rows[worst][1])) for best, worst in expected]
+    used = {row for pair in expected for row in pair}
+    assert [reason is None for reason in reasons(made)] == [row in used for row in range(len(rows))]
+
+
+def test_the_targets_answer_is_chosen_over_each_other_valid_one() -> None:
+    rows = records(
+        ("q", "mine", {"who": "ann", "ok": True}), ("q", "his", {"who": "bob", "ok": True}),
+        ("q", "bad", {"who": "cid", "ok": False}), ("q", "Mine", {"who": "dan", "ok": True}),
+        ("r", "lonely", {"who": "ann", "ok": True}), ("s", "his", {"who": "bob", "ok": True}),
+        ("q", "whose", {"ok": True}), ("q", "theirs", {"who": "eve", "ok": 1}),
+    )  # fmt: skip
+    made = of_annotators(rows, "who", "ann", valid="ok")
+    assert said(made) == [("mine", "his"), ("mine", "theirs")]
+    assert reasons(made) == [
+        None, None, "not_valid", "same_answer", "alone", "no_target", "no_annotator", None,
+    ]  # fmt: skip
+    assert said(of_annotators(rows, "who", "bob")) == [
+        ("his", "mine"), ("his", "bad"), ("his", "Mine"), ("his", "theirs"),
+    ]  # fmt: skip
+    known = "there is ann, bob, cid, dan, eve; did you mean 'ann'"
+    with pytest.raises(CurateError, match=f"no row has 'anne' in 'who'; {known}"):
+        of_annotators(rows, "who", "anne")
+    with pytest.raises(CurateError, match="who is 'ann' in a row; expected true or false"):
+        of_annotators(rows, "who", "ann", valid="who")
+
+
+def dump(path: Path, *rows: dict[str, Any]) -> str:
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return str(path)
+
+
+JUDGED = {"instruction": "q", "input": "", "response1": "one two", "response2": "three"}
+
+
+def judged(*chosen: int, **more: Any) -> dict[str, Any]:
+    return JUDGED | {f"annotator{place}": vote for place, vote in enumerate(chosen, 1)} | more
+
+
+def test_annotators_need_more_than_half_of_all_votes(tmp_path: Path) -> None:
+    given_ = dump(
+        tmp_path / "p.json",
+        judged(2, 2, 1), judged(2, 0, 0), judged(1, 1, 0), judged(1, 2, 0), judged(0, 0, 0),
+        judged(1, 1, 1, response2=" "), judged(1, 1, 1, response2="One  TWO"),
+    )  # fmt: skip
+    read = sources.read([given_]).records
+    made = of_rejected(read)
+    assert said(made) == [("three", "one two"), ("one two", "three")]
+    assert reasons(made) == [
+        None, "no_majority", None, "no_majority", "no_majority", "empty_answer", "same_answer",
+    ]  # fmt: skip
+    assert made.pairs["parent"].n_unique() == 1
+    assert of_rejected(read, empty_rejected=True).pairs.height == 3
+
+
+def test_pairs_with_a_conversation_before_them_keep_it_as_the_prompt(tmp_path: Path) -> None:
+    before = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+              {"role": "user", "content": "c"}]  # fmt: skip
+    given_ = dump(
+        tmp_path / "p.jsonl",
+        {"prompt": before, "chosen": [{"role": "assistant", "content": "good"}],
+         "rejected": [{"role": "assistant", "content": "bad"}]},
+        {"prompt": "q", "completion": "no pair"},
+    )  # fmt: skip
+    made = of_rejected(sources.read([given_]).records)
+    assert [message["content"] for message in made.pairs["prompt"][0]] == ["a", "b", "c"]
+    assert said(made) == [("b\n\ngood", "b\n\nbad")]
+    assert reasons(made) == [None, "no_rejected"]
+
+
+def test_a_summary_says_what_length_has_to_do_with_it(tmp_path: Path) -> None:
+    rows = votes(("one two three", 3), ("one", 1))
+    found = summary(of_groups(rows, Rule()).pairs)
+    assert found[:4] == (1, 1, 1.0, 0.0)
+    assert found.longer_wins == 1.0
+    assert found.log_length_gap == pytest.approx(0.6931, abs=1e-4)
+    assert "longer in 100.0%" in found.text()
+    none = of_groups(votes(("a", 1), ("b", 1)), Rule())
+    assert summary(none.pairs).text() == "no pairs"
+
+
+def test_the_command_writes_pairs_that_readers_and_trainers_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    given_ = dump(
+        tmp_path / "d.jsonl",
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "good"}],
+         "score": 9, "tools": tool},
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "poor"}],
+         "score": 2, "tools": tool},
+        {"messages": [{"role": "user", "content": "r"}, {"role": "assistant", "content": "x"}],
+         "score": 2},
+        {"colour": "blue"},
+    )  # fmt: skip
+    out = tmp_path / "PAIRS"
+    assert main(["pairs", given_, "--from", "votes", "--sft", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "4 rows read: 2 in pairs, 1 not, 1 unreadable" in told
+    assert f"alone: {REASONS['alone']}" in told
+    line = json.loads((out / "pairs.jsonl").read_text())
+    assert line["prompt"] == [{"role": "user", "content": "q"}]
+    assert line["chosen"] == [{"role": "assistant", "content": "good"}]
+    assert line["rejected"] == [{"role": "assistant", "content": "poor"}]
+    assert line["tools"] == tool
+    back = sources.read([str(out / "pairs.jsonl")]).records.row(0, named=True)
+    assert back["messages"][-1]["content"] == "good"
+    assert back["rejected"][0]["content"] == "poor"
+    assert back["score"] == 9.0
+    sft = json.loads((out / "sft.jsonl").read_text())
+    assert [message["content"] for message in sft["messages"]] == ["q", "good"]
+    counts = json.loads((out / "manifest.json").read_text())["counts"]
+    assert counts == {"read": 4, "rejects": 1, "records": 3, "used": 2, "alone": 1}
+    unused = [json.loads(text) for text in (out / "unused.jsonl").read_text().splitlines()]
+    assert [(row["line"], row["reason"]) for row in unused] == [(3, "alone")]
+    assert len((out / "rejects.jsonl").read_text().splitlines()) == 1
+    again = tmp_path / "again"
+    assert main(["pairs", given_, "--from", "votes", "--sft", "--out", str(again), "--quiet"]) == 0
+    for name in ("pairs.jsonl", "sft.jsonl", "unused.jsonl", "manifest.json"):
+        assert (out / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_the_scores_of_a_run_make_pairs_of_its_best_and_worst_answers(tmp_path: Path) -> None:
+    given_ = dump(
+        tmp_path / "d.jsonl",
+        *[{"prompt": "q", "completion": answer, "rating": score}
+          for answer, score in (("fine", 3), ("best", 5), ("worst", 1))],
+    )  # fmt: skip
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("steps: [{reward: {column: score, per_prompt: 1, calibrate: none}}]")
+    run, out = str(tmp_path / "RUN"), tmp_path / "PAIRS"
+    assert main(["run", given_, "--recipe", str(recipe), "--out", run, "--quiet"]) == 0
+    assert main(["pairs", run, "--from", "scores", "--out", str(out), "--quiet"]) == 0
+    line = json.loads((out / "pairs.jsonl").read_text())
+    assert line["chosen"][0]["content"] == "best"
+    assert line["rejected"][0]["content"] == "worst"
+    assert (line["score_chosen"], line["score_rejected"]) == (5.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--from", "scores", "--ratio", "2"], "--ratio is for --from votes, not scores; leave it"),
+        (["--from", "rejected", "--by", "x"], "--by is for --from votes, scores, ranks, not"),
+        (["--from", "annotators"], "--from annotators needs --target NAME"),
+        (["--from", "votes", "--ratio", "0.5"], "ratio is 0.5; expected 1 or more"),
+        (["--from", "votes", "--margin", "-1"], "margin is -1.0; expected 0 or more"),
+        (["--from", "votes", "--by", "a..b"], "'a..b' is no field's name"),
+        (["--from", "ranks"], "none of 2 rows has a number in 'rank'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_in_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given_ = dump(tmp_path / "d.jsonl", {"prompt": "q", "completion": "a", "score": 1},
+                  {"prompt": "q", "completion": "b", "score": 5})  # fmt: skip
+    assert main(["pairs", given_, *options, "--out", str(tmp_path / "OUT")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "OUT").exists()
