@@ -22,7 +22,7 @@ from curate.schema import CurateError, Filter, Fix, nearest, setting, verdicts
 from curate.settings import checked_settings
 from filters import FILTERS, FIXES
 
-BUNDLED = ("default",)
+BUNDLED = ("default", "lima", "longest", "alpagasus", "deita", "superfilter")
 KNOWN: dict[str, type[Filter] | type[Fix]] = {**FILTERS, **FIXES}
 
 

@@ -18,6 +18,7 @@ from filters.select_order import best_first, noise_of, score_column
 
 UNITS = ("rows", "words", "chars", "tokens")
 NONE = "(none)"
+_SHOWN = 8  # groups in the sentence; the card has all
 
 
 class _Plan(NamedTuple):
@@ -202,17 +203,26 @@ class Mix:
 
 def _sentences(card: pl.DataFrame, unit: str, budget: int | None) -> list[str]:
     total = int(card["kept_size"].sum())
+    largest = card.with_columns(_short_names(card["group"])).sort("kept_size", descending=True)
     said = [
         f"{name} {kept:,} of {rows:,} ({100 * share:.1f} %)"
-        for name, kept, rows, share in card.select("group", "kept", "rows", "share").iter_rows()
+        for name, kept, rows, share in largest.select("group", "kept", "rows", "share").iter_rows()
     ]
-    found = [f"{total:,} {unit} in all, no row twice; rows: {', '.join(said)}"]
-    short = card.filter((pl.col("wanted_share") - pl.col("share")) > 0.005)
-    for name, wanted, share in short.select("group", "wanted_share", "share").iter_rows():
-        found.append(
-            f"{name} has all it can give, {100 * share:.1f} % of the mixture and not"
-            f" {100 * wanted:.1f} %; the others have the rest"
-        )
+    rest = f" and {len(said) - _SHOWN} more groups in the card" if len(said) > _SHOWN else ""
+    found = [f"{total:,} {unit} in all, no row twice; rows: {', '.join(said[:_SHOWN])}{rest}"]
+    short = largest.filter((pl.col("wanted_share") - pl.col("share")) > 0.005)
+    told = [
+        f"{name} ({100 * share:.1f} %, not {100 * wanted:.1f} %)"
+        for name, wanted, share in short.select("group", "wanted_share", "share").iter_rows()
+    ]
+    if told:
+        found.append(f"all rows are taken, yet the share is not reached: {', '.join(told)}")
     if budget is not None and total < budget and unit == "rows":
         found.append(f"{total:,} rows are all there are; the budget is {budget:,}")
     return found
+
+
+def _short_names(names: pl.Series) -> pl.Series:
+    """File names without their folders, where these tell the groups apart."""
+    short = names.str.split("/").list.last()
+    return short if short.n_unique() == len(short) else names

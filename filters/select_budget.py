@@ -14,8 +14,8 @@ class Allowance:
 
     `cost` (n,) is what each row takes of it (1 for a budget of rows), `strata` (n,) a stratum
     number per row, `eligible` (n,) whether a row may be taken at all. The budget is shared out by
-    what the eligible rows of each stratum cost together; the largest remainders get the odd
-    units. `categories` (n,) with `quota` limit the rows of one category.
+    what the eligible rows of each stratum cost together, or in equal parts if `even`.
+    `categories` (n,) with `quota` limit the rows of one category.
     """
 
     def __init__(
@@ -26,12 +26,13 @@ class Allowance:
         eligible: Bools,
         categories: Ints | None = None,
         quota: int | None = None,
+        even: bool = False,
     ) -> None:
         self.cost, self.strata, self.eligible = cost, strata, eligible
         self.left = budget
         counted = np.where(eligible, cost, 0)
         sizes = np.bincount(strata, counted, minlength=1).astype(np.int64)
-        self.shares = shares(sizes, budget)
+        self.shares = even_shares(sizes, budget) if even else shares(sizes, budget)
         self.categories = np.zeros(len(cost), np.int64) if categories is None else categories
         rows = len(cost) if quota is None or categories is None else quota
         self.quotas = np.full(int(self.categories.max(initial=0)) + 1, rows)
@@ -75,8 +76,27 @@ class Allowance:
         return True
 
 
+def even_shares(sizes: Ints, budget: int) -> Ints:
+    """The budget in equal parts; what a small stratum cannot take goes to the others.
+
+    >>> even_shares(np.array([60, 30, 2]), 15).tolist()
+    [7, 6, 2]
+    """
+    given = np.zeros(len(sizes), dtype=np.int64)
+    left = min(budget, int(sizes.sum()))
+    while left:  # each turn fills up a stratum or ends
+        hungry = np.flatnonzero(given < sizes)
+        part, odd = divmod(left, len(hungry))
+        more = np.full(len(hungry), part, dtype=np.int64)
+        more[:odd] += 1
+        more = np.minimum(more, (sizes - given)[hungry])
+        given[hungry] += more
+        left -= int(more.sum())
+    return given
+
+
 def shares(sizes: Ints, budget: int) -> Ints:
-    """The budget shared out in proportion to `sizes` (strata,), none above its size.
+    """The budget in proportion to `sizes` (strata,); the largest remainders get the odd units.
 
     >>> shares(np.array([60, 30, 10]), 15).tolist()
     [9, 5, 1]

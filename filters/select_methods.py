@@ -12,12 +12,12 @@ from curate.schema import CurateError, verdicts
 from filters import diversity
 from filters.calibrate import length_bins
 from filters.diversity_facility import facility_location
-from filters.length_stats import Bools, Floats, Ints
+from filters.length_stats import Bools, Floats, Ints, log_length
 from filters.select_budget import Allowance, spend
 from filters.select_order import best_first, noise_of, places, score_column
 from filters.tags_greedy import tag_greedy
 
-LENGTH_STRATA = 10  # of equal size by length
+LENGTH_STRATA = 10
 BEST = ("reward.verdict", "record.score")
 
 __all__ = ["Wish", "by_id", "places", "ranked", "represented", "spread", "tagged"]
@@ -48,14 +48,26 @@ class Wish(NamedTuple):
             eligible,
             _codes(rows["record.category"]) if quota else None,
             self.per_category,
+            even=self.stratify == "log_length",
         )
 
     def _strata(self, rows: pl.DataFrame) -> Ints:
         if self.stratify == "length":
             return length_bins(rows["length"], LENGTH_STRATA)
+        if self.stratify == "log_length":
+            return _length_bands(rows["length"])
         if self.stratify == "category":
             return _codes(rows["record.category"])
         return np.zeros(rows.height, dtype=np.int64)
+
+
+def _length_bands(length: pl.Series) -> Ints:
+    """Bands of equal width in log length, from the 1st to the 99th percentile of the rows."""
+    log = log_length(length.cast(pl.Int64).to_numpy())
+    low, high = np.quantile(log, (0.01, 0.99)) if len(log) else (0.0, 0.0)
+    edges = np.linspace(low, high, LENGTH_STRATA + 1)[1:-1]
+    found: Ints = np.searchsorted(edges, log, side="right").astype(np.int64)
+    return found
 
 
 def by_id(measures: pl.DataFrame) -> Ints:

@@ -24,7 +24,7 @@ from filters.text import view
 RANKED = ("top", "random", "longest")
 VECTORS = ("kcenter", "facility", "repr")
 METHODS = (*RANKED, *VECTORS, "tags")
-STRATA = ("none", "length", "category")
+STRATA = ("none", "length", "log_length", "category")
 UNITS = ("rows", "words", "chars", "tokens")
 # Which settings only some methods read; one that is set for another is a mistake.
 READS: Mapping[str, tuple[str, ...]] = {
@@ -49,7 +49,8 @@ class Select:
     by length, in SELECT.arms.parquet.
 
     Any choice inherits what it likes, length above all: `stratify: length` chooses within ten
-    strata of length, in proportion to their rows, so that the selection keeps the pool's lengths.
+    strata of length, in proportion to their rows, so that the selection keeps the pool's lengths;
+    `stratify: log_length` takes as many short as middling and long ones, as far as there are any.
     """
 
     name: ClassVar[str] = "select"
@@ -91,8 +92,11 @@ class Select:
         None, "tags: field of the row that holds its tags; none: a built-in tagger"
     )
     per_category: int | None = setting(None, "rows that one category may have at most")
-    stratify: Literal["none", "length", "category"] = setting(
-        "none", "share the budget out by the rows of each stratum", choices=STRATA
+    stratify: Literal["none", "length", "log_length", "category"] = setting(
+        "none",
+        "share the budget out: by the rows of ten strata of length, or of each category, or evenly "
+        "over ten bands of log length",
+        choices=STRATA,
     )
     seed: int = setting(0, "random: seed of the draw; the baselines are drawn with it and the next")
 
@@ -110,7 +114,7 @@ class Select:
             raise CurateError(f"select: method is {self.method!r}; expected {', '.join(METHODS)}")
         if self.stratify not in STRATA:
             raise CurateError(
-                f"select: stratify is {self.stratify!r}; expected none, length or category"
+                f"select: stratify is {self.stratify!r}; expected {', '.join(STRATA)}"
             )
         if self.budget < 1:
             raise CurateError(

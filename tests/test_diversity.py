@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from curate.schema import CurateError
 from filters.diversity import deita_greedy, k_center
 from filters.diversity_facility import facility_location, near_pairs
-from filters.select_budget import Allowance, shares, spend
+from filters.select_budget import Allowance, even_shares, shares, spend
 from filters.selection import Select
 from filters.tags_greedy import tag_greedy
 from tests.judging import of_lengths
@@ -296,6 +296,12 @@ def test_shares_never_exceed_what_there_is() -> None:
     assert shares(np.array([3, 5]), 100).tolist() == [3, 5]
     assert shares(np.array([1, 1, 1]), 2).tolist() == [1, 1, 0]
     assert shares(np.array([2**61, 2**61]), 2**61).tolist() == [2**60, 2**60]
+
+
+def test_even_shares_give_what_a_small_stratum_cannot_take_to_the_others() -> None:
+    assert even_shares(np.array([60, 30, 2]), 15).tolist() == [7, 6, 2]
+    assert even_shares(np.array([1, 1]), 9).tolist() == [1, 1]
+    assert even_shares(np.array([0, 5]), 3).tolist() == [0, 3]
 
 
 def test_what_strata_leave_unspent_is_spent_by_all() -> None:

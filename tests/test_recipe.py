@@ -85,7 +85,8 @@ def test_a_missing_recipe_names_the_bundled_ones() -> None:
         recipe.load("nowhere.yaml")
 
 
-@pytest.mark.parametrize("name", recipe.BUNDLED)
+# (The model that `superfilter` needs is the user's to name.)
+@pytest.mark.parametrize("name", [name for name in recipe.BUNDLED if name != "superfilter"])
 def test_bundled_recipes_bind(name: str) -> None:
     assert recipe.load(name).steps
 

@@ -125,6 +125,19 @@ def test_strata_of_length_keep_the_lengths_of_the_pool() -> None:
     assert len(even) == 200
 
 
+def test_bands_of_log_length_take_as_many_short_as_long_rows() -> None:
+    rng = np.random.default_rng(2)
+    lengths = np.exp(rng.normal(4, 1, 4000)).astype(int) + 1
+    measures = scored(np.log(lengths).tolist(), lengths=lengths.tolist())
+    chosen = lengths[kept(Select(budget=200, stratify="log_length"), measures)]
+    assert len(chosen) == 200
+    found, drawn = np.quantile(np.log(chosen), [0.1, 0.3, 0.5, 0.7, 0.9]), np.log(lengths)
+    low, high = np.quantile(drawn, [0.01, 0.99])
+    even = low + (high - low) * np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    assert np.abs(found - even).max() < 0.45
+    assert np.quantile(drawn, 0.9) < found[-1] - 0.4
+
+
 def test_strata_of_category_share_the_budget_by_their_rows() -> None:
     categories = ["code"] * 60 + ["math"] * 30 + ["art"] * 10
     measures = scored([float(row) for row in range(100)]).with_columns(
@@ -185,7 +198,7 @@ def test_the_selection_is_its_definition(
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 200)), min_size=1, max_size=40),
     st.sampled_from(["top", "random", "longest"]),
-    st.sampled_from(["none", "length"]),
+    st.sampled_from(["none", "length", "log_length"]),
     st.randoms(use_true_random=False),
 )
 def test_permuting_the_input_permutes_the_selection(
@@ -303,14 +316,17 @@ def test_a_tokenizer_counts_response_in_tokens(tmp_path: Any, conversation: Any)
 
 
 def test_no_rows_are_no_problem() -> None:
-    for stratify in ("none", "length", "category"):
+    for stratify in ("none", "length", "log_length", "category"):
         step = Select(stratify=stratify, per_category=3)
         assert step.judge(scored([])).schema == VERDICTS
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "method": ({"method": "best"}, "method is 'best'; expected top, random, longest, kcenter"),
-    "stratify": ({"stratify": "task"}, "stratify is 'task'; expected none, length or category"),
+    "stratify": (
+        {"stratify": "task"},
+        "stratify is 'task'; expected none, length, log_length, category",
+    ),
     "budget": ({"budget": 0}, "budget is 0; expected 1 or more rows"),
     "quota": ({"per_category": 0}, "per_category is 0; expected 1 or more"),
     "unread": (

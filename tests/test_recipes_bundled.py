@@ -1,0 +1,152 @@
+"""The bundled recipes, on a few rows and on the real dumps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+
+from curate import recipe, run_folder, sources
+from curate.arms import write_arms
+from curate.pipeline import run
+from curate.schema import CurateError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_every_recipe_in_the_folder_is_known_by_name() -> None:
+    files = sorted(path.stem for path in (ROOT / "curate" / "recipes").glob("*.yaml"))
+    assert files == sorted(recipe.BUNDLED)
+
+
+@pytest.mark.parametrize("name", [name for name in recipe.BUNDLED if name != "default"])
+def test_recipes_name_their_source(name: str) -> None:
+    text = (ROOT / "curate" / "recipes" / f"{name}.yaml").read_text("utf-8")
+    assert "# Source: " in text
+    assert "arXiv 2" in text
+    assert f"`{name}`" in (ROOT / "docs" / "selection.md").read_text("utf-8")
+
+
+def test_an_unknown_recipe_lists_the_bundled_ones() -> None:
+    with pytest.raises(CurateError, match=r"there is: default, lima, longest, alpagasus, deita"):
+        recipe.load("limo")
+
+
+def rows(count: int = 40) -> list[dict[str, Any]]:
+    words = ["apple", "river", "stone", "cloud", "music", "paper", "garden", "winter", "summer"]
+    words += ["market", "doctor", "window"]
+    return [
+        {
+            "instruction": f"Tell me about {words[row % 12]} and {words[row // 12]} number {row}.",
+            "output": " ".join([f"The {words[row % 12]} is fine, says {row}."] * (row // 6 + 1)),
+            "score": row % 6,
+            "quality_score": 1 + row % 5,
+            "complexity_score": 1 + row % 3,
+        }
+        for row in range(count)
+    ]
+
+
+def made(tmp_path: Path, name: str, *overrides: str) -> Path:
+    dump = tmp_path / "dump.json"
+    dump.write_bytes(orjson.dumps(rows()))
+    loaded = recipe.load(name, overrides)
+    found = sources.read([str(dump)])
+    out = tmp_path / name
+    run_folder.write(out, found, run(found.records, loaded.steps), loaded, force=True)
+    return out
+
+
+def kept(folder: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in (folder / "kept.jsonl").read_bytes().splitlines()]
+
+
+def test_longest_keeps_the_longest_answers(tmp_path: Path) -> None:
+    lines = [row["line"] for row in kept(made(tmp_path, "longest", "select.budget=4"))]
+    answers = [len(row["output"].split()) for row in rows()]
+    assert len(lines) == 4
+    assert min(answers[-4:]) == max(answers)
+
+
+def test_alpagasus_keeps_what_a_judge_gave_four_and_a_half_points(tmp_path: Path) -> None:
+    assert {row["score"] for row in kept(made(tmp_path, "alpagasus"))} == {5.0}
+
+
+def test_deita_ranks_by_quality_times_complexity(tmp_path: Path) -> None:
+    out = made(tmp_path, "deita", "select.budget=5", "select.threshold=1.0")
+    scores = sorted(row["quality_score"] * row["complexity_score"] for row in rows())
+    assert sorted(row["scores"]["select"] for row in kept(out)) == scores[-5:]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("alpagasus", r"reward: none of 40 rows has a score in absent.*name a column"),
+        ("deita", r"reward: none of 40 rows has a score in absent.*name a column"),
+    ],
+)
+def test_a_recipe_without_its_scores_says_what_to_do(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(CurateError, match=said):
+        made(tmp_path, name, "reward.column=absent")
+
+
+def test_the_arms_of_a_run_become_files_to_train_on(tmp_path: Path) -> None:
+    out = made(tmp_path, "longest", "select.budget=4")
+    written = write_arms(out, tmp_path / "arms")
+    assert written == {
+        "select.full.jsonl": 40,
+        "select.longest-rows.jsonl": 4,
+        "select.longest-words.jsonl": 4,
+        **{f"select.random-rows-{seed}.jsonl": 4 for seed in range(3)},
+        **{
+            f"select.random-words-{seed}.jsonl": written[f"select.random-words-{seed}.jsonl"]
+            for seed in range(3)
+        },
+        "select.selected.jsonl": 4,
+    }
+    arms = tmp_path / "arms"
+    assert (arms / "select.selected.jsonl").read_bytes() == (out / "kept.jsonl").read_bytes()
+    again = sources.read([str(arms / "select.random-rows-0.jsonl")])
+    assert again.records.height == 4
+    table = pl.read_parquet(out / "select.arms.parquet").filter(arm="random@k", seed=0)
+    named = table.filter(matched_by="rows").sort("row")["id"].to_list()
+    assert again.records["id"].to_list() == named
+
+
+def test_a_run_without_a_selection_has_no_arms(tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="no step of this run selected rows"):
+        write_arms(made(tmp_path, "alpagasus"), tmp_path / "arms")
+
+
+def test_superfilter_asks_for_a_model() -> None:
+    with pytest.raises(CurateError, match="difficulty: name a causal language model's folder"):
+        recipe.load("superfilter")
+
+
+def test_superfilter_takes_the_hardest_fifth_and_then_what_covers_it(test_data: Path) -> None:
+    model = test_data / "models" / "stories260k-hf"
+    steps = recipe.load("superfilter", [f"difficulty.model={model}"]).steps
+    told = [repr(step.action) for step in steps[-2:]]
+    assert "variant='perplexity'" in told[0]
+    assert "keep_top=0.2" in told[0]
+    assert told[1].startswith("Select(method='facility', budget=1000")
+
+
+def test_lima_on_real_dumps_is_diverse_clean_and_calibrated(test_data: Path) -> None:
+    loaded = recipe.load("lima", ["select.budget=60", "mix.cap=200"])
+    names = ("alpaca_en_demo", "code_alpaca_2k", "alpaca_zh_demo")
+    found = sources.read([str(test_data / "raw" / f"{name}.json") for name in names]).records
+    result = run(found.filter(pl.col("row") % 6 == 0), loaded.steps)
+    steps = {step.name: step for step in result.steps}
+    assert steps["length-2"].kept == 60
+    assert steps["length-2"].numbers["before"]["verdict"] == "pass"
+    arms = steps["select"].numbers["arms"]
+    drawn = [arm["coverage"] for arm in arms if arm["arm"] == "random@k"]
+    assert arms[0]["coverage"] > max(drawn[:3]) + 0.02
+    chosen = result.verdicts.filter((pl.col("step") == "select") & (pl.col("verdict") != "drop"))
+    assert chosen["evidence"].str.contains("the nearest selected row for").all()
+    asked = result.records.filter(result.kept).select(pl.col("messages").list.first())
+    assert not asked.to_series().struct.field("content").str.contains(r"\p{Han}").any()
