@@ -29,7 +29,8 @@ def counted(measures: pl.DataFrame, judged: pl.DataFrame, min_confidence: float)
     )
     found = {name: {"rows": rows, "kept": kept} for name, rows, kept in lines.iter_rows()}
     beside = {name: found.pop(name, {"rows": 0, "kept": 0}) for name in ("unsure", "abstained")}
-    numbers: dict[str, Any] = {"languages": found, **beside}
+    thresholds = {"min_confidence": min_confidence}
+    numbers: dict[str, Any] = {"languages": found, **beside, "thresholds": thresholds}
     return Findings((_said(found, beside, measures.height),), numbers)
 
 

@@ -153,7 +153,10 @@ class Length:
     def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """The diagnosis before and after in sentences and numbers (see `length_findings`)."""
         target = self._matching(measures) if self.action == "match" and measures.height else None
-        return findings(measures, judged, self.unit, self.seed, target)
+        found = findings(measures, judged, self.unit, self.seed, target)
+        limits = {"min": self.min, "max": self.max} if self.action == "limit" else {}
+        thresholds = {name: limit for name, limit in limits.items() if limit is not None}
+        return dataclasses.replace(found, numbers={**found.numbers, "thresholds": thresholds})
 
     def _matching(self, measures: pl.DataFrame) -> actions.Matching:
         return actions.matching(

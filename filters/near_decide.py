@@ -89,6 +89,7 @@ def findings_of(
         dict(zip(others, counts, strict=True)),
         tuple(said),
         exact=found.exact,
+        thresholds={"threshold": step.level},
         **numbers,
     )
 

@@ -1,4 +1,4 @@
-"""What `curate run` leaves for people to read: the page and the terminal's funnel."""
+"""The page that `curate run` leaves: what stands on it, and that hostile data does it no harm."""
 
 from __future__ import annotations
 
@@ -6,167 +6,30 @@ import doctest
 import importlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import orjson
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from curate import run_folder, sources
 from curate.pipeline import Step
-from curate.pipeline import run as run_steps
-from curate.recipe import Recipe, filter_called
-from curate.report import charts, html, moves, spread, text
-from curate.report.excerpts import Piece, excerpt, side_by_side
+from curate.report import html, text
 from curate.run_folder import RunFolder
-from curate.schema import CurateError, Findings, verdicts
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Drops a response that an earlier row begins with the same word."""
-
-    name: ClassVar[str] = "twins"
-    reasons: ClassVar[Mapping[str, str]] = {"same_start": "an earlier row begins with this word"}
-
-    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        return records.select(word=pl.col("response").str.split(" ").list.first())
-
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
-        first = measures.select(pl.col("row").first().over("word")).to_series()
-        keep = first == measures["row"]
-        reason = ["same_start" if not kept else None for kept in keep]
-        twin = [None if kept else row for kept, row in zip(keep, first, strict=True)]
-        return verdicts(keep, reason=reason, twin=twin)
-
-
-@dataclass(frozen=True)
-class Words:
-    """Drops a response that holds a word, with the word as evidence and its length as score."""
-
-    name: ClassVar[str] = "words"
-    reasons: ClassVar[Mapping[str, str]] = {"bad_word": "the response holds the word"}
-    word: str = "sorry"
-    reason: str = "bad_word"
-
-    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        found = pl.col("response").str.contains(self.word, literal=True)
-        return records.select(found=found, size=pl.col("response").str.len_chars())
-
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
-        found = measures["found"]
-        reason = [self.reason if bad else None for bad in found]
-        evidence = [self.word if bad else None for bad in found]
-        return verdicts(~found, reason=reason, score=measures["size"], evidence=evidence)
-
-
-@dataclass(frozen=True)
-class EveryRowItsReason:
-    """Drops every row but the first, each for a reason of its own."""
-
-    name: ClassVar[str] = "flood"
-    reasons: ClassVar[Mapping[str, str]] = {}
-
-    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        return records.select("line")
-
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
-        keep = measures["row"] == 0
-        return verdicts(keep, reason=measures.select(pl.format("reason {}", "row")).to_series())
-
-
-@dataclass(frozen=True)
-class Upper:
-    """Writes the word `quiet` in capitals."""
-
-    name: ClassVar[str] = "upper"
-    reasons: ClassVar[Mapping[str, str]] = {"was_quiet": "the word was in small letters"}
-
-    def fix(self, records: pl.DataFrame) -> pl.DataFrame:
-        has = pl.col("response").str.contains("quiet", literal=True)
-        contents = pl.element().struct.field("content").str.replace_all("quiet", "QUIET")
-        messages = pl.col("messages").list.eval(pl.element().struct.with_fields(content=contents))
-        return records.with_columns(
-            messages=pl.when(has).then(messages).otherwise("messages"),
-            edited=pl.when(has).then(pl.lit("was_quiet")),
-        )
-
-
-def row(prompt: str, response: str, **more: Any) -> str:
-    return json.dumps({"prompt": prompt, "completion": response, **more})
-
-
-def make(
-    folder: Path,
-    lines: list[str],
-    *steps: Step,
-    name: str = "dump.jsonl",
-    recipe: str = "steps: []",
-) -> RunFolder:
-    """A run over these lines of one file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text("\n".join(lines) + "\n", "utf-8")
-    dump = sources.read([str(folder / name)])
-    result = run_steps(dump.records, steps)
-    run_folder.write(folder / "RUN", dump, result, Recipe("test", 0, steps, recipe))
-    return RunFolder(folder / "RUN")
-
-
-class Page(HTMLParser):
-    """The elements, attributes and visible text of a page."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.marked: list[str] = []
-        self._open: list[str] = []
-        self._text: list[str] = []
-        self.feed(source)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        self._open.append(tag)
-        if tag in ("td", "th", "dt", "dd", "span", "a"):
-            self._text.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        if "style" in self._open:
-            return
-        self._text.append(data)
-        if "mark" in self._open:
-            self.marked.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self._text).split())
-
-
-def page(run: RunFolder) -> Page:
-    return Page(html(run))
-
-
-SMALL = [
-    row("What is the sea?", "Water as far as one can see."),
-    row("What is a pond?", "Water in a garden."),
-    "not json",
-    row("Who are you?", "I am sorry, I cannot say."),
-    row("And rain?", "Drops of water that fall."),
-]
-STEPS = (Step("twins", Twins()), Step("words", Words()))
+from curate.schema import CurateError
+from tests.reports import (
+    HOSTILE,
+    SMALL,
+    STEPS,
+    EveryRowItsReason,
+    Page,
+    Twins,
+    Upper,
+    Words,
+    make,
+    page,
+    row,
+)
 
 
 def test_the_page_opens_with_how_much_was_read_kept_dropped_and_rejected(tmp_path: Path) -> None:
@@ -234,9 +97,6 @@ def test_a_step_explains_its_reasons_when_the_manifest_does(tmp_path: Path) -> N
     for step in run.manifest["steps"]:
         step["meanings"] = {"bad_word": "the response holds the word"}
     assert "bad_word 1 33.3 % the response holds the word" in page(run).text
-
-
-HOSTILE = "</style></script><script>alert(1)</script>{{ 7 * 7 }}{% raw %}\"'><img src=x onerror=a>"
 
 
 def test_markup_in_the_data_stays_text(tmp_path: Path) -> None:
@@ -322,118 +182,6 @@ def test_thousands_of_reasons_of_one_step_do_not_bloat_the_page(tmp_path: Path) 
     assert "2,987 further reasons" in Page(source).text
 
 
-def test_categories_are_counted_when_rows_have_them(tmp_path: Path) -> None:
-    lines = [row("a", "sorry", category="poems"), row("b", "Roses", category="poems")]
-    with_some = page(make(tmp_path / "some", [*lines, row("c", "Lilies")], Step("words", Words())))
-    assert "poems 2 1 50.0 %" in with_some.text and "no category 1 1 100 %" in with_some.text
-    without = page(make(tmp_path / "none", SMALL, *STEPS))
-    assert "Categories" not in without.text
-
-
-@dataclass(frozen=True)
-class Tells(Words):
-    """Words that also finds numbers and sentences."""
-
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    sentences: tuple[str, ...] = ()
-
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
-        return Findings(self.sentences, self.numbers)
-
-
-def languages(count: int) -> dict[str, Any]:
-    named = {f"l{at}": {"rows": 100 - at, "kept": 1} for at in range(count)}
-    nothing = {"rows": 0, "kept": 0}
-    return {"languages": named, "unsure": {"rows": 3, "kept": 3}, "abstained": nothing}
-
-
-def test_languages_are_named_with_what_was_kept_of_them(tmp_path: Path) -> None:
-    step = Step("tongues", Tells(numbers=languages(2)))
-    shown = page(make(tmp_path, SMALL, step)).text
-    table = shown[shown.index("As step tongues found them") :]
-    assert "l0 100 1 1.0 %" in table and "l1 99 1 1.0 %" in table
-    assert "unsure which 3 3 100 %" in table
-    assert "too little text" not in table and "more languages" not in table
-
-
-def test_languages_beyond_thirty_are_counted(tmp_path: Path) -> None:
-    shown = page(make(tmp_path, SMALL, Step("tongues", Tells(numbers=languages(33))))).text
-    assert "l29 " in shown and "l30 " not in shown
-    assert "and 3 more languages" in shown
-
-
-def test_what_a_step_says_of_the_whole_set_stands_on_the_page(tmp_path: Path) -> None:
-    said = ("two rows are <b>odd</b>", HOSTILE)
-    shown = page(make(tmp_path, SMALL, Step("words", Tells(sentences=said))))
-    assert all(sentence in shown.text for sentence in said)
-    assert "b" in shown.tags and "script" not in shown.tags
-
-
-def lengthy(*sizes: int) -> list[str]:
-    texts = ("word " * (size - 1) + "end." for size in sizes)
-    return [row(f"Write text {at}", text) for at, text in enumerate(texts)]
-
-
-def test_lengths_are_shown_per_kind_of_request_with_verdict_and_target(tmp_path: Path) -> None:
-    lines = lengthy(*[1, 3, 8, 20, 45, 90, 200, 400] * 20, *[120] * 140)
-    cap = Step("cap it", filter_called("length", {"action": "cap", "tau": 0.2}))
-    shown = page(make(tmp_path / "cap", lines, cap)).text
-    assert "what step cap it found" in shown
-    assert "✕ flag before, ✓ pass after" in shown
-    assert "a model trained on this stops there whatever the task" in shown
-    assert re.search(r"all 300 200 \d+ \d+ 0\.\d{3}", shown)
-    assert "write 300" in shown and "target" not in shown[: shown.index("Provenance")]
-    match = Step("match", filter_called("length", {"action": "match", "min": 5, "max": 200}))
-    shown = page(make(tmp_path / "match", lengthy(*range(5, 201), *[60] * 104), match)).text
-    assert "effective sample size" in shown and " median after target KS " in shown
-
-
-def test_a_verdict_without_drops_has_no_columns_of_afterwards(tmp_path: Path) -> None:
-    look = Step("look", filter_called("length", {"action": "report"}))
-    shown = page(make(tmp_path, lengthy(*range(5, 105)), look)).text
-    assert "Lengths are varied" in shown and "before, " not in shown[shown.index("what step") :]
-    assert "How each step moved the lengths" not in shown
-
-
-def test_every_step_that_dropped_rows_shows_how_it_moved_the_lengths(tmp_path: Path) -> None:
-    lines = [row("a", "one"), row("b", "sorry two three"), row("c", "one two three four five")]
-    shown = page(make(tmp_path, lines, Step("words", Words()), *STEPS[:1])).text
-    moved = shown[shown.index("How each step moved the lengths") :]
-    # Three rows of 1, 3 and 5 words; the one of 3 goes, then the second that begins with "one".
-    assert "words 3 2 3 3 3.0 3.0 0.167" in moved
-    assert "twins 2 1 3 1 3.0 1.0 0.500" in moved
-
-
-@given(st.lists(st.integers(0, 99), min_size=1), st.lists(st.integers(0, 99), min_size=1))
-def test_distances_of_lengths_are_those_of_their_distribution_functions(
-    one: list[int], other: list[int]
-) -> None:
-    points = range(100)
-    gaps = [
-        abs(sum(x <= at for x in one) / len(one) - sum(x <= at for x in other) / len(other))
-        for at in points
-    ]
-    area = sum(gap * (np.log1p(at + 1) - np.log1p(at)) for at, gap in enumerate(gaps))
-    ks, w1 = moves.distances(np.array(one), np.array(other))
-    assert ks == pytest.approx(max(gaps)) and w1 == pytest.approx(area)
-
-
-def test_clusters_of_duplicates_are_counted_and_the_largest_shown(tmp_path: Path) -> None:
-    lines = [row("Say it", f"Something very like this, {word}") for word in "aaaabb"]
-    lines += [row("Say it", HOSTILE), row("Say it", HOSTILE), row("Say more", "Alone.")]
-    step = Step("exact", filter_called("exact", {}))
-    shown = page(make(tmp_path, lines, step))
-    assert "exact: 8 rows in 3 clusters" in shown.text
-    assert "2 of 2 rows 1 of 3 to 5 rows" in shown.text
-    assert "4 rows, 1 kept" in shown.text and HOSTILE in shown.text
-
-
-def test_drop_reasons_are_counted_by_source(tmp_path: Path) -> None:
-    shown = page(make(tmp_path, SMALL, *STEPS)).text
-    table = shown[shown.index("Drop reasons by source") :]
-    assert "dump.jsonl 5 2 40.0 % 1 20.0 % 1 20.0 % 1 20.0 %" in table
-
-
 @pytest.mark.parametrize(
     ("lines", "steps", "said"),
     [
@@ -498,119 +246,6 @@ def test_a_hundred_thousand_rows_are_counted_in_columns(
     source = html(run)
     assert parsed < 50
     assert len(source) < 100_000
-
-
-def test_lengths_are_words_of_the_response(tmp_path: Path) -> None:
-    lines = [row("a b c", "one two three"), row("d", "  one\ttwo\n"), row("e", "sorry")]
-    shown = page(make(tmp_path, lines, Step("words", Words()))).text
-    assert "The median response went from 2 to 2 words." in shown
-    assert "read 3 1 2 2 2 3 3 2.0" in shown
-    assert "dropped 1 1 1 1 1 1 1 1.0" in shown
-
-
-@given(st.lists(st.integers(0, 400), min_size=1, max_size=60))
-def test_the_densest_window_is_the_best_of_all_windows(words: list[int]) -> None:
-    longest = max(10, *words)
-    counts = {
-        centre: sum(9 * centre <= 10 * word <= 11 * centre for word in words)
-        for centre in range(10, longest + 1)
-    }
-    share, centre = spread.densest(np.array(words))
-    assert share == max(counts.values()) / len(words)
-    assert counts[centre] == max(counts.values())
-
-
-def test_length_bins_hold_every_length_and_none_is_without_a_whole_number() -> None:
-    for largest in (1, 2, 9, 10, 11, 999, 123_456):
-        edges = spread.length_edges(largest)
-        assert edges[0] == 0 and edges[-1] > largest
-        assert (np.diff(edges) >= 1).all() and (edges == edges.round()).all()
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=40, unique=True))
-def test_every_score_is_in_a_bin(values: list[float]) -> None:
-    frame = pl.DataFrame({"verdict": ["keep"] * len(values), "score": values})
-    found = spread.of_step("step", frame)
-    assert found.histogram.heights["kept"].sum() == pytest.approx(1)
-    assert "<svg" in charts.scores(found)
-
-
-def test_scores_that_part_kept_from_dropped_show_where(tmp_path: Path) -> None:
-    lines = [row("a", "x" * size + (" sorry" if size > 50 else "")) for size in range(10, 100)]
-    shown = page(make(tmp_path, lines, Step("words", Words()))).text
-    assert "41 kept 49 dropped the groups part between 50 and 57" in shown
-
-
-def test_charts_hold_no_style_script_date_or_address(tmp_path: Path) -> None:
-    words = np.arange(200)
-    drawn = charts.lengths(spread.length_histogram(words, words < 100), [])
-    assert drawn.count("<svg") == 2
-    for unwanted in ("<script", "<style", "<!--", "http", "pygal"):
-        assert unwanted not in drawn
-
-
-def test_an_excerpt_says_how_much_it_leaves_out() -> None:
-    assert excerpt("short") == [Piece("short")]
-    assert excerpt("a" * 405, limit=400)[-1] == Piece("… 5 more characters", "cut")
-    assert excerpt("a" * 401, limit=400)[-1] == Piece("… 1 more character", "cut")
-    around = excerpt("x" * 1000 + "HERE" + "y" * 1000, "HERE", limit=100)
-    assert [piece.kind for piece in around] == ["cut", "text", "mark", "text", "cut"]
-    assert sum(len(piece.text) for piece in around if piece.kind != "cut") == 100
-
-
-def test_long_twins_are_shown_from_shortly_before_their_first_difference() -> None:
-    same = "the very same words " * 100
-    one, other = side_by_side(f"{same}red end", f"{same}blue end")
-    assert one[0] == Piece("1,864 characters before …", "cut")
-    assert [piece.text for piece in one if piece.kind == "mark"] == ["red"]
-    assert [piece.text for piece in other if piece.kind == "mark"] == ["blue"]
-
-
-def test_text_without_spaces_between_words_is_compared_by_character() -> None:
-    one, other = side_by_side("今天天气很好", "今天天气不好")
-    assert [piece.text for piece in one if piece.kind == "mark"] == ["很"]
-    assert [piece.text for piece in other if piece.kind == "mark"] == ["不"]
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.text(max_size=300), st.text(max_size=300))
-def test_two_texts_side_by_side_lose_nothing_but_what_is_counted(one: str, other: str) -> None:
-    for original, pieces in zip((one, other), side_by_side(one, other, limit=1000), strict=True):
-        shown = "".join(piece.text for piece in pieces if piece.kind != "cut")
-        same = [piece.kind for piece in pieces] == ["cut"] and one == other
-        assert same or len(shown) >= len(original)
-
-
-def test_the_terminal_shows_the_funnel_and_the_sum(tmp_path: Path) -> None:
-    run = make(tmp_path, SMALL, *STEPS)
-    run.manifest["seconds"] = {"twins": 0.5, "words": 12.25}
-    assert text(run).splitlines() == [
-        "step    rows in   dropped   kept   reasons        seconds",
-        "─────────────────────────────────────────────────────────",
-        "twins         4         1      3   1 same_start      0.50",
-        "words         3         1      2   1 bad_word       12.25",
-        "",
-        "5 read = 2 kept + 2 dropped + 1 rejects",
-    ]
-
-
-def test_the_terminal_takes_reasons_as_plain_text(tmp_path: Path) -> None:
-    step = Step("words", Words(reason="[bold]loud[/bold]\x1b[31m"))
-    shown = text(make(tmp_path, SMALL, step))
-    assert "[bold]loud[/bold]\\x1b[31m" in shown
-    assert "\x1b" not in shown
-
-
-def test_the_terminal_summary_stays_within_its_width(tmp_path: Path) -> None:
-    run = make(tmp_path, SMALL, Step("words", Words(reason="a_long_reason_" * 4)))
-    assert max(map(len, text(run, width=60).splitlines())) <= 60
-
-
-def test_the_terminal_counts_what_it_leaves_out(tmp_path: Path) -> None:
-    lines = [row("Count", f"Number {at}") for at in range(20)]
-    shown = text(make(tmp_path, lines, Step("flood", EveryRowItsReason())))
-    assert "… 11 more reasons" in shown
 
 
 @pytest.mark.parametrize("name", ["charts", "excerpts", "page", "rows"])

@@ -83,16 +83,15 @@ def strips(summaries: Sequence[Summary]) -> list[Strip]:
 
 
 def scores(found: Scores) -> Markup:
-    """Shares of kept and of dropped rows by score, with the line between the two groups."""
+    """Shares of kept and of dropped rows by score, with the thresholds, or where they part."""
     edges = found.histogram.edges
     scaled = np.log1p(edges) if found.logarithmic else edges
     heights = found.histogram.heights
     curves = [Curve(name, outline(scaled, shares)) for name, shares in heights.items()]
     ticks = nice_ticks(max(float(shares.max()) for shares in heights.values()))
-    if found.between:
-        middle = sum(found.between) / 2
-        at = math.log1p(middle) if found.logarithmic else middle
-        curves.append(Curve("between", [(at, 0), (at, ticks[-1])]))
+    for number, (_, value) in enumerate(found.lines, 1):
+        at = math.log1p(value) if found.logarithmic else value
+        curves.append(Curve(f"line-{number}", [(at, 0), (at, ticks[-1])]))
     x = _score_ticks(found)
     few = x[::2] if len(x) > 6 else x
     axes = Axes(few, few, [Tick(value, f"{100 * value:g} %") for value in ticks])

@@ -19,6 +19,9 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SCORE_BINS = 40
 
 
+LINES = 3  # thresholds in one chart, each with dashes of its own
+
+
 class Histogram(NamedTuple):
     """Rows per bin: `edges` (n + 1,) and, for each named group, `heights` (n,)."""
 
@@ -56,6 +59,16 @@ class Scores(NamedTuple):
     histogram: Histogram
     logarithmic: bool
     between: tuple[float, float] | None  # nearest scores of the two groups, if they do not mix
+    thresholds: tuple[tuple[str, float], ...] = ()  # what the step compared them with, by setting
+
+    @property
+    def lines(self) -> list[tuple[str, float]]:
+        """What the chart draws: thresholds within its range, else where the groups part."""
+        low, high = float(self.histogram.edges[0]), float(self.histogram.edges[-1])
+        inside = [(name, at) for name, at in self.thresholds if low <= at <= high]
+        if self.thresholds or self.between is None:
+            return inside[:LINES]
+        return [("", sum(self.between) / 2)]
 
 
 def length_histogram(words: Ints, kept: NDArray[np.bool_]) -> Histogram:
@@ -109,7 +122,9 @@ def scores(run: RunFolder) -> list[Scores]:
     for step in run.manifest["steps"]:
         mine = scored.filter(pl.col("step") == step["name"])
         if mine["score"].n_unique() > 2:
-            found.append(of_step(step["name"], mine))
+            given = step.get("numbers", {}).get("thresholds", {})
+            scores_of = of_step(step["name"], mine)
+            found.append(scores_of._replace(thresholds=tuple(given.items())))
     return found
 
 

@@ -1,0 +1,126 @@
+"""The sections of the page about the set as a whole: languages, lengths, duplicates, sources."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.pipeline import Step
+from curate.recipe import filter_called
+from curate.report import moves
+from tests.reports import HOSTILE, SMALL, STEPS, Tells, Words, make, page, row
+
+
+def test_categories_are_counted_when_rows_have_them(tmp_path: Path) -> None:
+    lines = [row("a", "sorry", category="poems"), row("b", "Roses", category="poems")]
+    with_some = page(make(tmp_path / "some", [*lines, row("c", "Lilies")], Step("words", Words())))
+    assert "poems 2 1 50.0 %" in with_some.text and "no category 1 1 100 %" in with_some.text
+    without = page(make(tmp_path / "none", SMALL, *STEPS))
+    assert "Categories" not in without.text
+
+
+def languages(count: int) -> dict[str, Any]:
+    named = {f"l{at}": {"rows": 100 - at, "kept": 1} for at in range(count)}
+    nothing = {"rows": 0, "kept": 0}
+    return {"languages": named, "unsure": {"rows": 3, "kept": 3}, "abstained": nothing}
+
+
+def test_languages_are_named_with_what_was_kept_of_them(tmp_path: Path) -> None:
+    step = Step("tongues", Tells(numbers=languages(2)))
+    shown = page(make(tmp_path, SMALL, step)).text
+    table = shown[shown.index("As step tongues found them") :]
+    assert "l0 100 1 1.0 %" in table and "l1 99 1 1.0 %" in table
+    assert "unsure which 3 3 100 %" in table
+    assert "too little text" not in table and "more languages" not in table
+
+
+def test_languages_beyond_thirty_are_counted(tmp_path: Path) -> None:
+    shown = page(make(tmp_path, SMALL, Step("tongues", Tells(numbers=languages(33))))).text
+    assert "l29 " in shown and "l30 " not in shown
+    assert "and 3 more languages" in shown
+
+
+def test_what_a_step_says_of_the_whole_set_stands_on_the_page(tmp_path: Path) -> None:
+    said = ("two rows are <b>odd</b>", HOSTILE)
+    shown = page(make(tmp_path, SMALL, Step("words", Tells(sentences=said))))
+    assert all(sentence in shown.text for sentence in said)
+    assert "b" in shown.tags and "script" not in shown.tags
+
+
+def lengthy(*sizes: int) -> list[str]:
+    texts = ("word " * (size - 1) + "end." for size in sizes)
+    return [row(f"Write text {at}", text) for at, text in enumerate(texts)]
+
+
+def test_lengths_are_shown_per_kind_of_request_with_verdict_and_target(tmp_path: Path) -> None:
+    lines = lengthy(*[1, 3, 8, 20, 45, 90, 200, 400] * 20, *[120] * 140)
+    cap = Step("cap it", filter_called("length", {"action": "cap", "tau": 0.2}))
+    shown = page(make(tmp_path / "cap", lines, cap)).text
+    assert "what step cap it found" in shown
+    assert "✕ flag before, ✓ pass after" in shown
+    assert "a model trained on this stops there whatever the task" in shown
+    assert re.search(r"all 300 200 \d+ \d+ 0\.\d{3}", shown)
+    assert "write 300" in shown and "target" not in shown[: shown.index("Provenance")]
+    match = Step("match", filter_called("length", {"action": "match", "min": 5, "max": 200}))
+    shown = page(make(tmp_path / "match", lengthy(*range(5, 201), *[60] * 104), match)).text
+    assert "effective sample size" in shown and " median after target KS " in shown
+
+
+def test_a_verdict_without_drops_has_no_columns_of_afterwards(tmp_path: Path) -> None:
+    look = Step("look", filter_called("length", {"action": "report"}))
+    shown = page(make(tmp_path, lengthy(*range(5, 105)), look)).text
+    assert "Lengths are varied" in shown and "before, " not in shown[shown.index("what step") :]
+    assert "How each step moved the lengths" not in shown
+
+
+def test_every_step_that_dropped_rows_shows_how_it_moved_the_lengths(tmp_path: Path) -> None:
+    lines = [row("a", "one"), row("b", "sorry two three"), row("c", "one two three four five")]
+    shown = page(make(tmp_path, lines, Step("words", Words()), *STEPS[:1])).text
+    moved = shown[shown.index("How each step moved the lengths") :]
+    # Three rows of 1, 3 and 5 words; the one of 3 goes, then the second that begins with "one".
+    assert "words 3 2 3 3 3.0 3.0 0.167" in moved
+    assert "twins 2 1 3 1 3.0 1.0 0.500" in moved
+
+
+@given(st.lists(st.integers(0, 99), min_size=1), st.lists(st.integers(0, 99), min_size=1))
+def test_distances_of_lengths_are_those_of_their_distribution_functions(
+    one: list[int], other: list[int]
+) -> None:
+    points = range(100)
+    gaps = [
+        abs(sum(x <= at for x in one) / len(one) - sum(x <= at for x in other) / len(other))
+        for at in points
+    ]
+    area = sum(gap * (np.log1p(at + 1) - np.log1p(at)) for at, gap in enumerate(gaps))
+    ks, w1 = moves.distances(np.array(one), np.array(other))
+    assert ks == pytest.approx(max(gaps)) and w1 == pytest.approx(area)
+
+
+def test_clusters_of_duplicates_are_counted_and_the_largest_shown(tmp_path: Path) -> None:
+    lines = [row("Say it", f"Something very like this, {word}") for word in "aaaabb"]
+    lines += [row("Say it", HOSTILE), row("Say it", HOSTILE), row("Say more", "Alone.")]
+    step = Step("exact", filter_called("exact", {}))
+    shown = page(make(tmp_path, lines, step))
+    assert "exact: 8 rows in 3 clusters" in shown.text
+    assert "2 of 2 rows 1 of 3 to 5 rows" in shown.text
+    assert "4 rows, 1 kept" in shown.text and HOSTILE in shown.text
+
+
+def test_drop_reasons_are_counted_by_source(tmp_path: Path) -> None:
+    shown = page(make(tmp_path, SMALL, *STEPS)).text
+    table = shown[shown.index("Drop reasons by source") :]
+    assert "dump.jsonl 5 2 40.0 % 1 20.0 % 1 20.0 % 1 20.0 %" in table
+
+
+def test_lengths_are_words_of_the_response(tmp_path: Path) -> None:
+    lines = [row("a b c", "one two three"), row("d", "  one\ttwo\n"), row("e", "sorry")]
+    shown = page(make(tmp_path, lines, Step("words", Words()))).text
+    assert "The median response went from 2 to 2 words." in shown
+    assert "read 3 1 2 2 2 3 3 2.0" in shown
+    assert "dropped 1 1 1 1 1 1 1 1.0" in shown
