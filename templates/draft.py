@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
+START, REGION = -1, -2  # a tail follows nothing, or the region before
 WHOLE_PROMPTS = 8  # times its own length that a text without control tokens is encoded again
 
 
@@ -43,10 +44,11 @@ class Draft:
         self.raw = _utf8(proof.text)
         self.ids: list[int] = []
         self.places: list[int] = []  # of each own control token among the ids
+        self.read = False  # the ids are those of the text, cut where it is known to be cut
         self.escaped = False  # content spells a control token
         self.encoding: Encoding | None = None
         self.tails: list[Tail] = []  # what must be encoded alone to prove each region's start
-        self._before: list[int] = []  # tokens before each tail; -1: up to the region before
+        self._after: list[int] = []  # the own token that each tail follows, START or REGION
         self.spans: list[tuple[int, int]] | None = None  # where the ids can be taken as they are
         self.crossed: list[int] = []  # boundaries that lie inside a token
         self.cutting: Cutting | None = None  # how the text is cut where they cannot
@@ -57,60 +59,63 @@ class Draft:
         self.crossed, self.escaped, self.known_cuts = places, escaped, bool(places)
 
     def take(
-        self, encoding: Encoding, ids: list[int], places: list[int], overlap_free: bool
+        self, encoding: Encoding | None, ids: list[int], places: list[int], overlap_free: bool
     ) -> None:
         """Accept the ids of the whole text, unless content became a control token.
 
         `places` are the control tokens among the ids. They must be the template's own: the same
         ids in the same order, and, unless no two control tokens can overlap, at the same places.
         """
-        if self.raw is None or self.known_cuts:
+        if not self.read:
             return
         self.encoding, self.ids, self.places = encoding, ids, places
         self.escaped = [ids[place] for place in places] != [token.id for token in self.own]
-        if not (self.escaped or overlap_free):
+        if not (self.escaped or overlap_free or encoding is None):
             starts = [encoding.char_to_token(token.start) for token in self.own]
             self.escaped = starts != places
-        if not self.escaped:
-            self._find_tails()
 
-    def _find_tails(self) -> None:
+    def find_tails(self) -> None:
+        """What must be encoded alone to prove the regions' starts."""
         text = self.proof.text
         stops = [token.stop for token in self.own]
-        again, previous = 0, 0
+        whole, previous = 0, 0
         for region in self.proof.regions:
             number = bisect_right(stops, region.start) - 1
-            again += region.start if number < 0 else 0
-            if number >= 0:
-                token, before = self.own[number], self.places[number] + 1
-                control = text[token.start : token.stop]
-                tail = Tail(control, text[token.stop : region.start])
-            elif previous and again > WHOLE_PROMPTS * len(text):
-                tail, before = Tail(None, text[previous : region.start]), -1
+            start = stops[number] if number >= 0 else 0
+            whole += 0 if number >= 0 else region.start
+            cut = self.known_cuts and start <= previous and previous in self.crossed
+            if cut or (previous and number < 0 and whole > WHOLE_PROMPTS * len(text)):
+                tail, after = Tail(None, text[previous : region.start]), REGION
+            elif number < 0:
+                tail, after = Tail("", text[: region.start]), START
             else:
-                tail, before = Tail("", text[: region.start]), 0
+                control = text[self.own[number].start : start]
+                tail, after = Tail(control, text[start : region.start]), number
             self.tails.append(tail)
-            self._before.append(before)
+            self._after.append(after)
             previous = region.end
 
-    def place(self, tails: Mapping[Tail, list[int]]) -> None:
+    def place(self, tails: Mapping[Tail, list[int]], spelled: Spelled, row: int) -> None:
         """Find the trained tokens of each region, or the boundaries that lie inside a token."""
-        if self.raw is None or self.escaped or self.known_cuts:
+        if not self.read or self.escaped:
             return
         ends = dict(zip((token.stop for token in self.own), self.places, strict=True))
         spans: list[tuple[int, int]] = []
-        for region, tail, before in zip(self.proof.regions, self.tails, self._before, strict=True):
-            low = spans[-1][1] if before < 0 else before
+        crossed: list[int] = []
+        for region, tail, after in zip(self.proof.regions, self.tails, self._after, strict=True):
+            low = spans[-1][1] if after == REGION else 0
+            low = self.places[after] + 1 if after >= 0 else low
             start = low + len(tails[tail])
             if self.ids[low:start] != tails[tail]:
-                self.crossed.append(region.start)
+                crossed.append(region.start)
             own = ends.get(region.end)
-            end = self._end(region) if own is None else own + 1
+            end = self._end(region, spelled, row) if own is None else own + 1
             if end is None:
-                self.crossed.append(region.end)
+                crossed.append(region.end)
                 end = start
             spans.append((start, end))
-        self.spans = None if self.crossed else spans
+        self.crossed += crossed
+        self.spans = None if crossed else spans
 
     def says(self, spelled: Spelled, row: int) -> bool:
         """I7 on the batch: the ids say the text, and each region's ids say its text."""
@@ -126,10 +131,10 @@ class Draft:
                     return False
         return True
 
-    def _end(self, region: Region) -> int | None:
+    def _end(self, region: Region, spelled: Spelled, row: int) -> int | None:
         """The number of tokens up to the region's end; None if a token goes on after it."""
         if self.encoding is None:
-            return None
+            return spelled.tokens_before(row, len(self.proof.text[: region.end].encode()))
         last = self.encoding.char_to_token(region.end - 1)
         if last is None:
             return None

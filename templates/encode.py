@@ -2,14 +2,13 @@
 
 A token is trained iff it lies in a region. Boundaries are decided by ids: the tokens of the
 prompt must be a prefix of the tokens of the text (I6). Control tokens are hard boundaries, so
-only the text after the last one needs to be encoded again, and equal headers only once.
+only the text after the last one needs to be encoded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from templates.checks import ControlInContent, NoStop, NotDecodable, Refusal, excerpt
 from templates.cutting import Cutting, PieceIds, clip
@@ -19,12 +18,9 @@ from templates.options import Boundary, Control
 from templates.pieces import Piece
 from templates.regions import Proof
 from templates.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
+from templates.whole import Encoded, Whole
 
 IGNORED = -100
-MAX_TAILS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ class Encoder:
         self.control: Control = control
         self.stop_ids = frozenset(stop_ids)
         self.boundary: Boundary = boundary
-        self._tails: dict[Tail, list[int]] = {}
+        self._whole = Whole(tokenizer)
         self._pieces = PieceIds(tokenizer.pieces)
         self._joining: dict[tuple[str, str], bool] = {}
 
@@ -105,53 +101,34 @@ class Encoder:
             self._joining[stop, after] = known
         return known
 
-    def encode(self, drafts: Sequence[Draft]) -> list[Encoding]:
-        """The whole texts encoded, unreadable ones as nothing; safe in a thread of its own."""
-        unread = (draft.raw is None or draft.known_cuts for draft in drafts)
-        texts = ["" if no else draft.proof.text for no, draft in zip(unread, drafts, strict=True)]
-        return self.tokenizer.backend.encode_batch(texts, add_special_tokens=False)
+    def encode(self, drafts: Sequence[Draft]) -> Encoded:
+        """The whole texts encoded; safe in a thread of its own."""
+        return self._whole.encode(drafts)
 
-    def finish(
-        self, drafts: Sequence[Draft], encodings: Sequence[Encoding]
-    ) -> list[Example | Refusal]:
+    def finish(self, drafts: Sequence[Draft], encoded: Encoded) -> list[Example | Refusal]:
         """An example, or the refusal of a check at token level, for each proven text."""
-        rows = [encoding.ids for encoding in encodings]
-        flat = Flat(rows)
+        flat = Flat(encoded.ids)
         places = flat.places_of(self.tokenizer.control_ids)
-        for draft, encoding, ids, at in zip(drafts, encodings, rows, places, strict=True):
-            draft.take(encoding, ids, at, self.tokenizer.overlap_free)
-        self._learn([tail for draft in drafts for tail in draft.tails])
-        for draft in drafts:
-            draft.place(self._tails)
-        self._warm([draft for draft in drafts if draft.raw is not None and draft.spans is None])
         spelled = Spelled(flat, self.tokenizer.token_bytes)
+        for row, draft in enumerate(drafts):
+            ids = encoded.ids[row].tolist()
+            encoding = encoded.encodings.get(row)
+            draft.take(encoding, ids, places[row], self.tokenizer.overlap_free)
+            draft.place(encoded.prompts, spelled, row)
+        left = [draft for draft in drafts if draft.raw is not None and draft.spans is None]
+        self._warm(left, encoded.prompts)
         return [self._finish(draft, spelled, row) for row, draft in enumerate(drafts)]
 
-    def _warm(self, drafts: Sequence[Draft]) -> None:
+    def _warm(self, drafts: Sequence[Draft], prompts: Mapping[Tail, list[int]]) -> None:
         """Encode at once what rows must be made of that cannot be taken as they are."""
         self._pieces.clear()
         for draft in drafts:
-            for tail in draft.tails:
-                self._pieces.put(tail.kind, tail.text, self._tails[tail])
+            for tail in [] if draft.escaped else draft.tails:
+                self._pieces.put(tail.kind, tail.text, prompts[tail])
         for draft in drafts if self.boundary != "error" else []:
             draft.cutting = self._cutting(draft)
         cuttings = [draft.cutting for draft in drafts if draft.cutting]
         self._pieces.warm(text for cutting in cuttings for text in cutting.texts())
-
-    def _learn(self, tails: Sequence[Tail]) -> None:
-        if len(self._tails) > MAX_TAILS:
-            self._tails.clear()
-        new = [tail for tail in dict.fromkeys(tails) if tail not in self._tails]
-        if not new:
-            return
-        joining = [tail for tail in new if tail.control is not None]
-        texts = [f"{tail.control}{tail.text}" for tail in joining]
-        batch = self.tokenizer.backend.encode_batch_fast(texts, add_special_tokens=False)
-        for tail, encoding in zip(joining, batch, strict=True):
-            self._tails[tail] = encoding.ids[1:] if tail.control else encoding.ids
-        cut = [tail for tail in new if tail.control is None]
-        ids = self.tokenizer.pieces.encode_batch("cut", [tail.text for tail in cut])
-        self._tails.update(zip(cut, ids, strict=True))
 
     def _finish(self, draft: Draft, spelled: Spelled, row: int) -> Example | Refusal:
         try:
@@ -162,7 +139,7 @@ class Encoder:
             if draft.spans is None:
                 example = self._by_pieces(draft)
             else:
-                example = Example(draft.ids, draft.spans)
+                example = Example(draft.ids, draft.spans, len(draft.crossed))
                 if not draft.says(spelled, row):
                     self._check_decodes(draft, example, None)
             self._check_stops(draft, example)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,45 +14,63 @@ from templates.pieces import Pieces
 Ints = NDArray[np.int64]
 
 
-class TokenBytes:
-    """What each token says, as slices of one buffer; filled as tokens are first seen."""
+class Ragged:
+    """Rows of different lengths in one buffer, found by number; filled as they are first met."""
 
-    def __init__(self, pieces: Pieces) -> None:
-        self._pieces = pieces
+    def __init__(self, kind: type[np.generic]) -> None:
         self._start = np.zeros(0, np.int64)
         self._length = np.full(0, -1, np.int64)
-        self._buffer = np.zeros(0, np.uint8)
+        self._buffer = np.zeros(0, kind)
 
-    def spell(self, ids: Ints) -> tuple[bytes, Ints]:
-        """The texts of all tokens joined, and where each token's text ends in it."""
-        self._learn(ids)
-        lengths = self._length[ids]
-        ends = np.cumsum(lengths)
-        total = int(ends[-1]) if len(ends) else 0
-        places = np.arange(total) + np.repeat(self._start[ids] - (ends - lengths), lengths)
-        return self._buffer[places].tobytes(), ends
+    def missing(self, numbers: Ints) -> Ints:
+        """The numbers that have no row yet, each once."""
+        self._grow(numbers)
+        return np.unique(numbers[self._length[numbers] < 0])
 
-    def _learn(self, ids: Ints) -> None:
-        grown = int(ids.max()) + 1 - len(self._length) if len(ids) else 0
+    def _grow(self, numbers: Ints) -> None:
+        grown = int(numbers.max()) + 1 - len(self._length) if len(numbers) else 0
         if grown > 0:
             self._start = np.append(self._start, np.zeros(grown, np.int64))
             self._length = np.append(self._length, np.full(grown, -1, np.int64))
-        new = np.unique(ids[self._length[ids] < 0])
-        if not len(new):
-            return
-        texts = [self._pieces.text(number) for number in new.tolist()]
-        lengths = np.array([len(text) for text in texts], np.int64)
-        self._length[new] = lengths
-        self._start[new] = len(self._buffer) + np.cumsum(lengths) - lengths
-        added = np.frombuffer(b"".join(texts), np.uint8)
+
+    def put(self, numbers: Ints, rows: Sequence[Sequence[int]]) -> None:
+        self._grow(numbers)
+        lengths = np.array([len(row) for row in rows], np.int64)
+        self._length[numbers] = lengths
+        self._start[numbers] = len(self._buffer) + np.cumsum(lengths) - lengths
+        added = np.fromiter(chain.from_iterable(rows), self._buffer.dtype)
         self._buffer = np.append(self._buffer, added)
+
+    def gather(self, numbers: Ints) -> tuple[NDArray[Any], Ints]:
+        """The rows of the numbers end to end, and where each ends."""
+        lengths = self._length[numbers]
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        places = np.arange(total) + np.repeat(self._start[numbers] - (ends - lengths), lengths)
+        return self._buffer[places], ends
+
+
+class TokenBytes:
+    """What each token says."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+        self._table = Ragged(np.uint8)
+
+    def spell(self, ids: Ints) -> tuple[bytes, Ints]:
+        """The texts of all tokens joined, and where each token's text ends in it."""
+        new = self._table.missing(ids)
+        if len(new):
+            self._table.put(new, [self._pieces.text(number) for number in new.tolist()])
+        said, ends = self._table.gather(ids)
+        return said.tobytes(), ends
 
 
 class Flat:
     """The ids of a batch: text `i` has `ids[bounds[i]:bounds[i + 1]]`."""
 
-    def __init__(self, rows: Sequence[list[int]]) -> None:
-        self.ids = np.fromiter(chain.from_iterable(rows), np.int64)
+    def __init__(self, rows: Sequence[NDArray[np.int32]]) -> None:
+        self.ids = np.concatenate([np.zeros(0, np.int64), *rows])
         self.bounds = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
 
     def places_of(self, wanted: frozenset[int]) -> list[list[int]]:
@@ -86,3 +105,10 @@ class Spelled:
     def bytes_before(self, row: int, token: int) -> int:
         """How much of a row's text stands before one of its tokens."""
         return int(self._ends[self._bounds[row] + token]) - self._starts[row]
+
+    def tokens_before(self, row: int, size: int) -> int | None:
+        """The tokens that say the first `size` bytes of a row's text; None if one goes on."""
+        low, high = self._bounds[row], self._bounds[row + 1]
+        wanted = self._starts[row] + size
+        token = low + int(np.searchsorted(self._ends[low : high + 1], wanted))
+        return token - low if token <= high and self._ends[token] == wanted else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
@@ -22,10 +22,7 @@ from templates.regions import Proof
 from templates.template import ChatTemplate, Renderer, bind
 from templates.tokenizer import Tokenizer
 from templates.truncation import fit
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
-
+from templates.whole import Encoded
 
 BATCH = 512  # rows that are proven, then encoded together
 
@@ -118,7 +115,7 @@ class Batch(NamedTuple):
     given: list[Record]
     proofs: list[list[Proof] | Refusal]
     drafts: list[Draft]
-    encoded: Future[list[Encoding]]
+    encoded: Future[Encoded]
 
 
 class RowRenderer:
