@@ -96,6 +96,10 @@ def _tails(renderer: Renderer) -> tuple[str, str, str]:
         return alone, alone, alone
     before, _, again = second.partition(ANSWER)[2].partition(ANSWER_2)
     between = before.partition(USER_2)[0]
+    asked = [user(USER)]
+    if renderer.text(asked, None) == renderer.text(asked, None, prompt=True):
+        # The header of an answer is always appended, or never: it does not end the last one.
+        alone = _common_start([alone, between]) or alone
     header = first.partition(USER)[0].removeprefix(renderer.variables.get("bos_token", ""))
     return alone, again, between.removesuffix(header) if header else between
 
