@@ -19,8 +19,9 @@ METHODS: tuple[Method, ...] = ("none", "lwr", "bin", "rank")
 SPAN = 0.3  # lwr: share of the rows that a local line is fitted to
 NARROWEST = float(np.log(1.1))  # lwr: but never closer than 10 % of a length
 ANCHORS = 200  # lwr: places where a line is fitted; interpolated between
-BIN_ROWS, MOST_BINS = 50, 20  # bin, rank: rows per bin at least, bins at most
+BIN_ROWS, MOST_BINS = 10, 50  # bin, rank: rows per bin at least, bins at most
 OWN_GROUP = 100  # rows from which a group is calibrated by itself
+LEVEL = 0.01  # Spearman with length that lwr and bin may leave where there are so many rows
 
 
 def calibrate_scores(
@@ -42,6 +43,10 @@ def calibrate_scores(
     - `bin` subtracts the mean of the row's quantile bin of length.
     - `rank` is the percentile rank inside that bin, 0..1 (ties share one, 0.5 is the middle).
     - `none` returns the scores.
+
+    Where scores are skewed, taking means out leaves ranks that lean on length; so for 100 rows
+    and more `lwr` and `bin` then take out the straight line (in log(1 + l), in the bin's number)
+    that brings Spearman to within 0.01 of zero.
 
     Votes and grades have few values: taking a mean out of them ranks the shortest of all best
     answers first. `spread_ties` beforehand prevents that.
@@ -123,8 +128,7 @@ def _lwr(scores: Floats, lengths: Ints) -> Floats:
     at = log_length(values)
     anchors = np.unique(np.quantile(at.repeat(counts), np.linspace(0, 1, ANCHORS)))
     expected = np.interp(at, anchors, _local_lines(anchors, at, means, counts))
-    calibrated: Floats = scores - expected[positions]
-    return calibrated
+    return _levelled(scores - expected[positions], lengths, at[positions])
 
 
 def _local_lines(anchors: Floats, at: Floats, means: Floats, counts: Ints) -> Floats:
@@ -145,19 +149,38 @@ def _local_lines(anchors: Floats, at: Floats, means: Floats, counts: Ints) -> Fl
     return lines
 
 
+def _levelled(scores: Floats, lengths: Ints, at: Floats) -> Floats:
+    """Scores less a multiple of `at` (n,), which grows with length, so that no rank leans on it."""
+    spread = float(scores.std()), float(at.std())
+    if len(scores) < OWN_GROUP or min(spread) < 1e-12:
+        return scores
+    centred, wanted = at - at.mean(), average_ranks(lengths)
+    step = spread[0] / spread[1]
+    low, high, leaning = -4.0 * step, 4.0 * step, scores
+    slope = 0.0
+    for _ in range(40):  # the more is taken away, the lower the correlation
+        leaning = scores - slope * centred
+        left = np.corrcoef(average_ranks(leaning), wanted)[0, 1]
+        if abs(left) <= LEVEL:
+            break
+        low, high = (slope, high) if left > 0 else (low, slope)
+        slope = (low + high) / 2
+    return leaning
+
+
 def _bin(scores: Floats, lengths: Ints) -> Floats:
     if scores.min() == scores.max():
         return np.zeros(len(scores))
     bins = length_bins(lengths, _bins_for(len(scores)))
-    calibrated: Floats = scores - (np.bincount(bins, scores) / np.bincount(bins))[bins]
-    return calibrated
+    left = scores - (np.bincount(bins, scores) / np.bincount(bins))[bins]
+    return _levelled(left, lengths, bins.astype(np.float64))
 
 
 def _rank(scores: Floats, lengths: Ints) -> Floats:
     bins = length_bins(lengths, _bins_for(len(scores)))
     order = np.argsort(bins, kind="stable")
     ranked = np.empty(len(scores))
-    for rows in np.split(order, np.cumsum(np.bincount(bins))[:-1]):  # at most 20 turns
+    for rows in np.split(order, np.cumsum(np.bincount(bins))[:-1]):  # at most 50 turns
         ranked[rows] = (average_ranks(scores[rows]) - 0.5) / len(rows)
     return ranked
 

@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import CurateError
-from filters.calibrate import calibrate_scores, length_bins, spread_ties
+from filters.calibrate import (
+    BIN_ROWS,
+    MOST_BINS,
+    calibrate_scores,
+    length_bins,
+    spread_ties,
+)
 from filters.length_stats import spearman
 
 METHODS = ("lwr", "bin", "rank")
@@ -85,8 +91,8 @@ def test_monotone_maps_leave_ranks_unchanged(given_rows: list[tuple[int, int, in
 
 
 def test_a_constant_per_bin_leaves_bin_unchanged() -> None:
-    bins = length_bins(LENGTHS, 20)
-    shifts = np.random.default_rng(1).normal(size=20)[bins]
+    bins = length_bins(LENGTHS, MOST_BINS)
+    shifts = np.random.default_rng(1).normal(size=MOST_BINS)[bins]
     one = calibrate_scores(QUALITY, LENGTHS, None, "bin")
     other = calibrate_scores(QUALITY + shifts, LENGTHS, None, "bin")
     assert other == pytest.approx(one, abs=1e-9)
@@ -205,9 +211,29 @@ def test_real_votes_lose_their_taste_for_length(test_data: Path) -> None:
     best = np.argsort(-ranked)[:500]
     assert lengths[best].mean() == pytest.approx(lengths.mean(), rel=0.1)
     assert scores[best].mean() > 2.5
-    for method in ("lwr", "bin"):  # the mean is taken out; ranks of so few values still lean
+    for method in ("lwr", "bin"):
         found = calibrate_scores(spread, lengths, None, method)  # type: ignore[arg-type]
-        assert abs(np.corrcoef(found, np.log1p(lengths))[0, 1]) < 0.05
+        assert abs(rho(found, lengths)) < 0.05
+
+
+@pytest.mark.parametrize("method", ["lwr", "bin", "rank"])
+def test_ranks_of_skewed_scores_do_not_lean_on_length_either(method: Any) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.exp(rng.normal(4, 1, 100)).astype(int) + 1
+    scores = np.log(lengths) - np.log(lengths) * rng.exponential(size=100)
+    assert abs(rho(calibrate_scores(scores, lengths, None, method), lengths)) < 0.05
+
+
+def test_within_a_bin_of_length_the_order_of_scores_stays() -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.exp(rng.normal(4, 1, 300)).astype(int) + 1
+    scores = np.log(lengths) * rng.exponential(size=300)
+    bins = length_bins(lengths, 300 // BIN_ROWS)
+    for method in ("bin", "rank"):
+        found = calibrate_scores(scores, lengths, None, method)  # type: ignore[arg-type]
+        for number in range(bins.max() + 1):
+            mine = bins == number
+            assert np.argsort(found[mine]).tolist() == np.argsort(scores[mine]).tolist()
 
 
 @quick

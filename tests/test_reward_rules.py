@@ -172,7 +172,7 @@ def test_findings_show_score_against_length_before_and_after() -> None:
     assert before["all"] == round(whole or 0.0, 4)
     assert before["within_task"] > 0.8 > 0.05 > abs(after["within_task"])
     assert said.sentences[0] == (
-        "score and length within a kind of request: Spearman 0.90 as it came, -0.01 after"
+        "score and length within a kind of request: Spearman 0.90 as it came, 0.00 after"
         " calibration (lwr)"
     )
     table = said.tables["length"]
