@@ -80,8 +80,8 @@ class Group:
         mine = float(torch.stack(sums).sum())
         if mine != self.shared(mine):
             raise CurateError(
-                f"process {self.rank} of {self.count}: its weights are no longer those of the first "
-                "one; run on devices of one kind, with the same versions"
+                f"process {self.rank} of {self.count}: its weights are no longer the first one's; "
+                "run on devices of one kind, with the same versions"
             )
 
     def shared(self, value: Any) -> Any:

@@ -25,6 +25,7 @@ from trainer import (
     prepare,
     probes,
     resume,
+    reward,
 )
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
@@ -94,6 +95,8 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, Way, di
     """The model on its device, how its loss is computed, and what was found out about both."""
     config, rows = plan.config, plan.mixture.rows
     net = prepare.ready(plan, pick_device(config.device), log)
+    if plan.rejected is not None:
+        return net, Way(True, False, group, plan.rejected), {"processes": group.count}
     packed = packing.decide(net, rows, plan.train, config, log)
     way = Way(not head_is_plain(net, batches.pad(rows, plan.train[:1])), packed, group)
     proof = proven(net, rows, plan.mixture.epoch(1)[0], config, way, log)
@@ -178,13 +181,12 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise faults.not_finite(plan, run.out, chosen, epoch, step, loss, norm)
         rate = learning_rate(config, step, plan.steps)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
+        for part in run.optimizer.param_groups:
+            part["lr"] = rate
         if group.count > 1:  # rounding at random must be the same in every process
             torch_seed(batches.step_seed(config.seed, step))
         run.optimizer.step()
-        seen = int(rows.lengths[chosen].sum())
-        counted = float(rows.target_weights[chosen].sum())
+        seen, counted = run.way.read(rows, chosen), run.way.counted(rows, chosen)
         progress = dataclasses.replace(
             progress,
             step=step + 1,
@@ -228,7 +230,9 @@ def gradients(
     """
     import torch
 
-    counted = float(rows.target_weights[chosen].sum())
+    if way.rejected is not None:
+        return *reward.gradients(net, rows, way.rejected, chosen, config, way.group), None
+    counted = way.counted(rows, chosen)
     net.zero_grad(set_to_none=True)
     total = general = 0.0
     mine = chosen[way.group.share(rows.lengths[chosen])]
@@ -280,4 +284,6 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
 
 
 def held_out_loss(plan: Plan, way: Way, net: Any, rows: Rows, chosen: Ints) -> Evaluation | None:
+    if way.rejected is not None:
+        return reward.evaluate(net, rows, way.rejected, chosen, plan.config.micro_tokens)
     return monitor.evaluate(net, rows, chosen, plan.config.micro_tokens, whole=way.whole)

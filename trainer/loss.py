@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trainer.batches import Batch
+from trainer.data import Ints, Rows
 from trainer.distributed import ALONE, Group
 from trainer.packing import isolated, positions
 
@@ -55,6 +56,18 @@ class Way:
     whole: bool  # from whole logits, as they are more than the output layer
     packed: bool  # from documents end to end
     group: Group = ALONE  # who shares a step
+    rejected: Rows | None = None  # of a reward model: the other side of the rows
+
+    def counted(self, rows: Rows, chosen: Ints) -> float:
+        """What a step's loss is divided by: its targets as they count, or its pairs."""
+        if self.rejected is not None:
+            return float(len(chosen))
+        return float(rows.target_weights[chosen].sum())
+
+    def read(self, rows: Rows, chosen: Ints) -> int:
+        """How many tokens a step reads."""
+        sides = [rows] if self.rejected is None else [rows, self.rejected]
+        return sum(int(side.lengths[chosen].sum()) for side in sides)
 
 
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:
