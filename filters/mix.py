@@ -135,7 +135,7 @@ class Mix:
         plan = self._plan(measures)
         kept = np.zeros(measures.height, dtype=np.bool_)
         scores = score_column(measures, self.by) if self.by else np.zeros(measures.height)
-        order = best_first(measures, scores, noise_of(measures["id"], self.seed))
+        order = best_first(measures, scores, noise_of(measures["id"], self.seed, "mix"))
         for number, quota in enumerate(plan.quota.tolist()):  # one turn a group, not a row
             inside = plan.group == number
             none = np.zeros(len(kept), dtype=np.int64)

@@ -43,7 +43,7 @@ def arms(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> list[
     )
     for matched_by, budget, cost in budgets:
         for draw in range(seed, seed + DRAWS):
-            order = best_first(measures, noise_of(measures["id"], draw))
+            order = best_first(measures, noise_of(measures["id"], draw, "select"))
             found.append(Arm("random@k", matched_by, draw, _first(order, cost, budget)))
         order = best_first(measures, score_column(measures, "length"))
         found.append(Arm("longest@k", matched_by, None, _first(order, cost, budget)))

@@ -80,7 +80,7 @@ def ranked(
 ) -> pl.DataFrame:
     """The first rows by score, by length or by lot that fit into the budget."""
     if method == "random":
-        rank_by = noise_of(rows["id"], seed)
+        rank_by = noise_of(rows["id"], seed, "select")
     elif method == "longest":
         rank_by = score_column(rows, "length")
     else:

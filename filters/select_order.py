@@ -28,13 +28,14 @@ def places(order: Ints) -> Ints:
     return place
 
 
-def noise_of(ids: pl.Series, seed: int) -> Floats:
-    """A number in (0, 1) per id that depends on the id and the seed alone.
+def noise_of(ids: pl.Series, seed: int, purpose: str = "") -> Floats:
+    """A number in (0, 1) per id that depends on the id, the seed and the purpose alone.
 
     A record keeps its number when others come and go, so a selection changes as little as the
-    input does.
+    input does. Steps that draw one after the other give a `purpose` each: with equal numbers the
+    second would draw from what the first one left at one end.
     """
-    key = str(seed).encode()
+    key = f"{purpose}{seed}".encode()
     # A cryptographic hash per id, 1 us each: Polars' own hash may change between versions.
     drawn = b"".join(
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from curate.schema import CurateError, Filter
 from filters.mix import Mix
 from filters.mix_shares import quotas
+from filters.selection import Select
 from tests.judging import judged, of_lengths
 
 quick = settings(max_examples=40, deadline=None)
@@ -141,6 +142,13 @@ def test_the_order_of_sources_and_rows_changes_nothing() -> None:
     one = set(measures.filter(step.judge(measures)["keep"])["id"])
     assert one == set(shuffled.filter(step.judge(shuffled)["keep"])["id"])
     assert len(one) == 20
+
+
+def test_a_later_draw_with_the_same_seed_does_not_see_what_was_drawn_here() -> None:
+    measures = rows_of(a=3000, b=300)
+    left = measures.filter(Mix(cap=300).judge(measures)["keep"])
+    drawn = left.filter(Select(method="random", budget=200).judge(left)["keep"])
+    assert 70 < drawn["record.source"].str.contains("a.json", literal=True).sum() < 130
 
 
 @quick
