@@ -74,14 +74,34 @@ def _templates() -> str:
 
 def _training() -> str:
     import trainer
+    from trainer.gate import LEFT_OUT, REASONS
+    from trainer.methods import METHODS
 
     presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
     fields = [
         f"| {field.name} | {_cell(field.metadata['help'])} |"
         for field in dataclasses.fields(trainer.TrainConfig)
     ]
-    head = ["| preset | when to take it |", "|---|---|"]
-    return "\n".join([*head, *presets, "", "| field | meaning |", "|---|---|", *fields]) + "\n"
+    methods = [
+        f"| {name} | {one.says} | {one.source or '-'} | {', '.join(one.fields) or '-'} "
+        f"| {'yes' if one.new_rows else 'no'} |"
+        for name, one in METHODS.items()
+    ]
+    reasons = [
+        f"| {name} | {sentence} | {'left out' if name in LEFT_OUT else 'trained as they are'} |"
+        for name, sentence in REASONS.items()
+    ]
+    tables = [
+        ["| preset | when to take it |", "|---|---|", *presets],
+        [
+            "| method | what is trained | source | settings of its own | rows of added tokens |",
+            "|---|---|---|---|---|",
+            *methods,
+        ],
+        ["| gate reason | meaning | rows, once allowed |", "|---|---|---|", *reasons],
+        ["| field | meaning |", "|---|---|", *fields],
+    ]
+    return "\n\n".join("\n".join(table) for table in tables) + "\n"
 
 
 PARTS: dict[str, Callable[[], str]] = {

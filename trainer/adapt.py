@@ -73,11 +73,13 @@ def linear_layers(model: Any, targets: Sequence[str]) -> list[str]:
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    head = model.get_output_embeddings()
+    # The head of a reward model is new: it is trained whole.
+    heads = [model.get_output_embeddings(), getattr(model, "score", None)]
     names = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and not any(module is head for head in heads)
     ]
     if not targets:
         return names
@@ -100,7 +102,8 @@ def _peft_config(
 ) -> Any:
     import peft
 
-    task, name = "CAUSAL_LM", config.method
+    task = "SEQ_CLS" if config.objective == "reward" else "CAUSAL_LM"
+    name = config.method
     if name in ("lora", "rslora", "dora"):
         return peft.LoraConfig(
             task_type=task,

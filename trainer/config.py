@@ -57,6 +57,9 @@ class TrainConfig:
     preset: str | None = option(
         None, "recipe that fills every field you leave out (lima for full, lora for all else)"
     )
+    objective: Literal["sft", "reward"] = option(
+        "sft", "what is learnt: answers, or a score for them from pairs"
+    )
     method: Literal[
         "full",
         "bitfit",
@@ -204,6 +207,7 @@ class TrainConfig:
         chosen = given.get("preset")
         if chosen is None:
             chosen = PRESET_OF_METHOD.get(given.get("method", "full"), OTHER_PRESET)
+            chosen = "reward" if given.get("objective") == "reward" else chosen
         if chosen not in PRESETS:
             raise CurateError(
                 f"preset: there is no preset {chosen!r}{nearest(str(chosen), list(PRESETS))}; "

@@ -75,6 +75,7 @@ class Tokens:
     stop_ids: tuple[int, ...]
     stop_strings: tuple[str, ...]
     sources: tuple[str, ...] | None = None  # where each row is from, if the folder says
+    rejected: Rows | None = None  # of pairs the answers that lost, row by row
 
 
 def make_rows(
@@ -184,12 +185,12 @@ def load_tokens(folder: str) -> Tokens:
             f"{manifest_path}: expected JSON with stop.ids and stop.strings, got "
             f"{type(error).__name__}: {error}; render the rows again"
         ) from error
-    rows, sources = _read_rows(path)
+    rows, sources, rejected = _read_rows(path)
     digest = hashlib.sha256(text).hexdigest()
-    return Tokens(path, rows, manifest, digest, stop_ids, stop_strings, sources)
+    return Tokens(path, rows, manifest, digest, stop_ids, stop_strings, sources, rejected)
 
 
-def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None]:
+def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None, Rows | None]:
     import datasets
 
     try:
@@ -206,8 +207,22 @@ def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None]:
         )
     table = dataset.with_format("arrow")[:]
     ids = tuple(str(row_id) for row_id in table["id"].to_pylist())
-    lengths, input_ids = _flat(folder, table, "input_ids")
-    label_lengths, labels = _flat(folder, table, "labels")
+    lengths, input_ids, labels = _side(folder, table, ids, "")
+    weights = _weights(folder, table, ids, lengths) if "weights" in table.column_names else None
+    sources = None
+    if "source" in table.column_names:
+        sources = tuple(str(source) for source in table["source"].to_pylist())
+    rejected = None
+    if "rejected_input_ids" in table.column_names:
+        other_lengths, other_ids, other_labels = _side(folder, table, ids, "rejected_")
+        rejected = _rows(ids, other_lengths, other_ids, other_labels, None)
+    return _rows(ids, lengths, input_ids, labels, weights), sources, rejected
+
+
+def _side(folder: Path, table: Any, ids: tuple[str, ...], prefix: str) -> tuple[Ints, Ints, Ints]:
+    """Lengths, ids and labels of one side of the rows."""
+    lengths, input_ids = _flat(folder, table, f"{prefix}input_ids")
+    label_lengths, labels = _flat(folder, table, f"{prefix}labels")
     unequal = np.flatnonzero(lengths != label_lengths)
     if len(unequal):
         first = int(unequal[0])
@@ -216,11 +231,7 @@ def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None]:
             f"first is row {first} ({ids[first]}): {lengths[first]} tokens, "
             f"{label_lengths[first]} labels"
         )
-    weights = _weights(folder, table, ids, lengths) if "weights" in table.column_names else None
-    sources = None
-    if "source" in table.column_names:
-        sources = tuple(str(source) for source in table["source"].to_pylist())
-    return _rows(ids, lengths, input_ids, labels, weights), sources
+    return lengths, input_ids, labels
 
 
 def _weights(folder: Path, table: Any, ids: tuple[str, ...], lengths: Ints) -> Floats:

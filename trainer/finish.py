@@ -46,7 +46,7 @@ def save_chosen(plan: Plan, net: Any, out: Path, epoch: int) -> Any:
     checkpoint.publish(out / "model", out)
     if config.learns == "prompt":
         return adapt.load_prompted(model.load(config.model, device, config.precision), out)
-    return model.load(str(out), device, config.precision)
+    return model.load(str(out), device, config.precision, objective=config.objective)
 
 
 def _write_templates(manifest: dict[str, Any], folder: Path) -> None:

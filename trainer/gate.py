@@ -52,6 +52,12 @@ class Passed:
     usable: Ints
     allowed: Mapping[str, int]
 
+    def both(self, other: Passed) -> Passed:
+        """Of pairs, those of which both sides pass."""
+        names = [name for name in REASONS if name in (*self.allowed, *other.allowed)]
+        allowed = {name: self.allowed.get(name, 0) + other.allowed.get(name, 0) for name in names}
+        return Passed(np.intersect1d(self.usable, other.usable), allowed)
+
 
 def check(
     tokens: Tokens,

@@ -99,22 +99,33 @@ def token_ids(tokenizer: Any | None) -> TokenId | None:
     return None if tokenizer is None else tokenizer.get_vocab().get
 
 
-def load(name: str, device: torch.device, precision: str = "fp32", quantize: str = "none") -> Any:
+def load(
+    name: str,
+    device: torch.device,
+    precision: str = "fp32",
+    quantize: str = "none",
+    objective: str = "sft",
+) -> Any:
     """A causal language model, from safetensors alone, running no code of its folder.
+
+    For the objective "reward" it has a score for the row instead of logits for words.
 
     With `quantize` its linear layers are 4-bit NormalFloat (arXiv 2305.14314), which needs
     bitsandbytes and a GPU.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    more = {} if quantize == "none" else _four_bit(device, dtype)
+    more: dict[str, Any] = {} if quantize == "none" else _four_bit(device, dtype)
+    kind: Any = AutoModelForCausalLM
+    if objective == "reward":
+        kind, more = AutoModelForSequenceClassification, {"num_labels": 1}
     with quiet(), _explained(name, "model"):
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any = kind.from_pretrained(
             name, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more
         )
-    return model if more else model.to(device)
+    return model if quantize != "none" else model.to(device)
 
 
 def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

@@ -141,6 +141,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Epoch], float | None]], ...] = (
     ("training", ".4f", lambda line: line.train_loss),
     ("held out", ".4f", lambda line: line.held_out.loss if line.held_out else None),
     ("mean of rows", ".4f", lambda line: line.held_out.loss_per_example if line.held_out else None),
+    ("accuracy", ".1%", lambda line: line.held_out.accuracy if line.held_out else None),
     ("gap", ".4f", lambda line: line.probe.gap),
     ("verbatim", ".0%", lambda line: line.probe.verbatim),
     ("length", ".1f", lambda line: line.probe.length),

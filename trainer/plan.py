@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoint, data, gate, mixing, model, packing, resume, vocabulary
+import numpy as np
+
+from trainer import checkpoint, data, gate, mixing, model, packing, resume, reward, vocabulary
 from trainer.config import TrainConfig
 from trainer.leaks import leaks
 from trainer.metrics import check_board
@@ -31,6 +33,7 @@ class Plan:
     decode: gate.Decode | None
     words: vocabulary.Vocabulary
     mixture: mixing.Mixture
+    rejected: data.Rows | None  # of a reward model: the other side of the rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -55,16 +58,39 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         vocabulary.extend(tokenizer, words, config.model)
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
-    passed = gate.check(tokens, limits, config.allow, decode, model.token_ids(tokenizer), known)
+    rejected = reward.rejected_rows(tokens, config)
+    about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
+    passed = gate.check(tokens, *about)
+    if rejected is not None:
+        passed = passed.both(gate.check(dataclasses.replace(tokens, rows=rejected), *about))
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
     mixture = mixing.mix(config, tokens, train, tokenizer, limits)
     if config.resume:
         resume.check(Path(config.out), resume.settings(config, mixture.rows))
-    plan = Plan(config, tokens, train, held_out, limits, tokenizer, decode, words, mixture)
+    plan = Plan(
+        config, tokens, train, held_out, limits, tokenizer, decode, words, mixture, rejected
+    )
     long = packing.about_long_rows(tokens.rows, train, config)
-    for line in [*_announcement(plan, passed), *_leaks(plan), *mixture.lines(config.epochs), *long]:
+    for line in [
+        *_announcement(plan, passed),
+        *_about_pairs(plan),
+        *_leaks(plan),
+        *mixture.lines(config.epochs),
+        *long,
+    ]:
         log(line)
     return plan
+
+
+def _about_pairs(plan: Plan) -> list[str]:
+    """What becomes of rows with two sides, as a line."""
+    rows = plan.tokens.rows
+    if plan.rejected is not None:
+        share = reward.longer_wins(rows, plan.rejected, np.union1d(plan.train, plan.held_out))
+        return [f"pairs: the longer answer is the better one in {100 * share:.1f} %"]
+    if plan.tokens.rejected is not None:
+        return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
+    return []
 
 
 def _leaks(plan: Plan) -> list[str]:

@@ -9,6 +9,7 @@ from trainer import adapt, model, precision, vocabulary
 from trainer.dropout import add_residual_dropout
 from trainer.neftune import add_noise
 from trainer.plan import Log, Plan
+from trainer.reward import padding_id
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,10 @@ def ready(plan: Plan, device: torch.device, log: Log) -> Any:
     import torch
 
     config, words = plan.config, plan.words
-    net = model.load(config.model, device, config.precision, config.quantize)
+    torch.manual_seed(config.seed)  # a reward model's head is drawn when it is loaded
+    net = model.load(config.model, device, config.precision, config.quantize, config.objective)
+    if plan.rejected is not None:
+        _set_padding(plan, net)
     model.use_threads(net, device)
     if words.added:
         vocabulary.grow(net, words)
@@ -55,3 +59,13 @@ def _recompute(net: Any) -> None:
         plain.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     else:
         enable({"use_reentrant": False})
+
+
+def _set_padding(plan: Plan, net: Any) -> None:
+    """Give a reward model an id to pad with; `AutoModelForSequenceClassification` asks for one."""
+    rows, rejected, text = plan.tokens.rows, plan.rejected, net.config.get_text_config()
+    assert rejected is not None
+    tokenizer = plan.tokenizer
+    own = [getattr(tokenizer, f"{name}_token_id", None) for name in ("pad", "unk", "bos")]
+    preferred = [text.pad_token_id, *own]
+    net.config.pad_token_id = padding_id(rows, rejected, preferred, plan.limits.vocabulary)

@@ -118,6 +118,24 @@ PRESETS: dict[str, Preset] = {
         says="any size, low-rank adapters, a tenth of the memory",
         source="TRL docs/source/sft_trainer.md; arXiv 2605.28819",
     ),
+    "reward": Preset(
+        {
+            "objective": "reward",
+            "epochs": 1,
+            "batch": 64,
+            "lr": 9e-6,
+            "schedule": "cosine",
+            "warmup": 0.0,
+            "floor": 0.1,
+            "beta1": 0.9,
+            "beta2": 0.95,
+            "weight_decay": 0.0,
+            "samples": 0,
+            "prompts": 0,
+        },
+        says="a reward model from tens of thousands of pairs, full fine-tuning",
+        source="arXiv 2203.02155 appendix C",
+    ),
 }
 
 # What a run takes when nobody named a preset; the trainer says so in its first line.

@@ -15,6 +15,7 @@ class Evaluation:
     loss_per_example: float
     rows: int
     targets: int
+    accuracy: float | None = None  # of a reward model: pairs whose chosen answer scores higher
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,8 @@ def check_together(config: TrainConfig) -> None:
     _check_method(config)
     _check_precision(config)
     _check_choice(config)
+    if config.objective == "reward":
+        _check_reward(config)
     if config.packing == "on" and config.learns == "prompt":
         raise CurateError(
             f"packing: method {config.method} puts vectors before each row, so rows cannot lie "
@@ -69,3 +71,39 @@ def _check_choice(config: TrainConfig) -> None:
     ):
         name = "stop_on" if config.stop_on == "retention" else "retention_limit"
         raise CurateError(f"{name}: needs a general text; name a file in retention")
+
+
+# Settings that say something about generating or about a loss on tokens, and what they must be.
+_NOT_FOR_REWARD = {
+    "samples": 0,
+    "prompts": 0,
+    "prompt_weight": 0.0,
+    "length_target": 0,
+    "neftune": 0.0,
+    "retention": None,
+    "replay": None,
+    "quantize": "none",
+}
+_REWARD_METHODS = ("full", "lora", "rslora", "dora")
+
+
+def _check_reward(config: TrainConfig) -> None:
+    """A reward model scores whole rows: it generates nothing and has no loss on tokens."""
+    for name, neutral in _NOT_FOR_REWARD.items():
+        if getattr(config, name) != neutral:
+            raise CurateError(
+                f"{name}: has no meaning for a reward model; got {getattr(config, name)!r}, leave "
+                f"it at {neutral!r}"
+            )
+    if config.method not in _REWARD_METHODS:
+        raise CurateError(
+            f"method: a reward model is trained with {', '.join(_REWARD_METHODS)}; got "
+            f"{config.method!r}"
+        )
+    if config.choose not in ("loss", "last") or config.stop_on not in ("never", "loss"):
+        raise CurateError(
+            "choose: a reward model has a loss and nothing else to compare epochs by; set choose "
+            "to loss or last, and stop_on to never or loss"
+        )
+    if config.packing == "on":
+        raise CurateError("packing: a reward model reads the last token of each padded row")
