@@ -3,11 +3,12 @@
 from templates.card import Card
 from templates.columns import EXAMPLES, REFUSED
 from templates.dataset import Tokens, check_free, is_tokens, manifest_of, read, write
+from templates.folder import load_tokenizer
 from templates.options import RenderOptions
 from templates.preview import PreviewOptions, preview
 from templates.render import Rendered, render, verify
 from templates.template import TEMPLATES, ChatTemplate, describe, load_template
-from templates.tokenizer import Tokenizer, load_tokenizer
+from templates.tokenizer import Tokenizer
 
 __all__ = [
     "EXAMPLES",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from templates.checks import HistoryRewritten, NoStop, PayloadLost, PromptChanged, Refusal
+from templates.contents import check, check_context, follow
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.provenance import Leaf, Span
@@ -19,10 +20,7 @@ from templates.regions import (
     Region,
     as_one,
     borrowed,
-    check,
-    check_context,
     find,
-    follow,
     last_word,
     made,
     marked,

@@ -20,6 +20,7 @@ from templates.checks import Refusal
 from templates.columns import Record, Row
 from templates.dataset import Tokens, read
 from templates.difference import differences
+from templates.folder import load_tokenizer
 from templates.messages import chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.page import page
@@ -29,7 +30,7 @@ from templates.regions import Proof
 from templates.render import RowRenderer, render
 from templates.template import ChatTemplate, bind
 from templates.terminal import terminal
-from templates.tokenizer import Tokenizer, load_tokenizer
+from templates.tokenizer import Tokenizer
 from templates.view import Preview, RowView, numbered, of_turn, statistics
 
 SAMPLE = 1_000  # records that the statistics of a preview are made of

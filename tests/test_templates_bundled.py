@@ -13,10 +13,11 @@ import tokenizers
 
 from curate.schema import CurateError
 from templates import describe, verify
+from templates.folder import load_tokenizer
 from templates.messages import chat
 from templates.stops import find_stops
 from templates.template import TEMPLATES, ChatTemplate, bind, load_template
-from templates.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
+from templates.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import (
     byte_level,
     ids,
@@ -262,16 +263,30 @@ def test_mistral_renders_the_golden_texts_and_ids(test_data: Path, case: str, ve
         ]
 
 
-def test_mistral_v1_renders_the_golden_text_and_the_ids_of_a_vocabulary_like_its_own(
-    test_data: Path,
-) -> None:
+def mistral_v1(test_data: Path) -> Tokenizer:
+    """The vocabulary of Mistral v1: that of v3 before 768 control tokens came into it."""
+    whole = json.loads(real(test_data, "tokenizers/mistral-v3").backend.to_str())
+    kept = {token: n for token, n in whole["model"]["vocab"].items() if not 3 <= n < 771}
+    whole["model"]["vocab"] = {token: n if n < 3 else n - 768 for token, n in kept.items()}
+    whole["added_tokens"] = [token for token in whole["added_tokens"] if token["id"] < 3]
+    backend = tokenizers.Tokenizer.from_str(json.dumps(whole))
+    return make_tokenizer(backend, {"bos_token": "<s>", "eos_token": "</s>"}, name="mistral-v1")
+
+
+def test_mistral_v1_renders_the_golden_text_and_ids(test_data: Path) -> None:
     folder = test_data / "rendering" / "mistral" / "no_tools"
     messages = json.loads((folder / "sample.json").read_text())["messages"]
     golden = (folder / "text_v1.txt").read_text().replace("▁", " ")
-    done = rendered(bundled("mistral-v1"), real(test_data, "tokenizers/llama2"), messages)
+    tokens = json.loads((folder / "tokens_v1.json").read_text())["tokens"]
+    done = rendered(bundled("mistral-v1"), mistral_v1(test_data), messages)
     renderer = bind(bundled("mistral-v1"), done.tokenizer, "2024-07-26")
     assert renderer.text(messages, None) == golden
-    assert trained(done)[0] == " The result of 5 + 5 is 10.</s>"
+    assert ids(done) == tokens
+    assert trained(done) == [
+        " The result of 5 + 5 is 10.</s>",
+        " The square root of 64 is 8, because 8 x 8 equals 64.</s>",
+        " Sure! The result of 10 x 8 is 80.</s>",
+    ]
 
 
 CONTROL = re.compile(

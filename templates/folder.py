@@ -1,0 +1,146 @@
+"""Tokenizers from a folder, without transformers or torch.
+
+Reads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json`,
+`generation_config.json`, `chat_template.jinja` and `additional_chat_templates/*.jinja`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from curate.schema import CurateError
+from templates.tokenizer import Tokenizer, make_tokenizer, with_tokens
+
+SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+)
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def load_tokenizer(name: str, add: Sequence[str] = ()) -> Tokenizer:
+    """The tokenizer in a folder, or of a model on the Hugging Face hub (`org/name`).
+
+    `add` are functional tokens: texts that are one token wherever they stand, in content too,
+    and that are trained like words. Those the vocabulary lacks are added to it. Raises
+    `CurateError` if there is no such folder or it holds no readable `tokenizer.json`.
+    """
+    found = _load(name)
+    return with_tokens(found, add) if add else found
+
+
+def _load(name: str) -> Tokenizer:
+    """A tokenizer as its folder has it."""
+    folder = Path(name).expanduser()
+    if folder.name == "tokenizer.json" and folder.is_file():
+        folder = folder.parent
+    if folder.is_dir():
+        return read_folder(folder, name, {"folder": name})
+    if not _is_hub_id(name):
+        raise CurateError(
+            f"tokenizer {name}: there is no such folder; give one with tokenizer.json"
+        )
+    downloaded = _download(name)
+    return read_folder(downloaded, name, {"hub": name, "revision": downloaded.name})
+
+
+def _is_hub_id(name: str) -> bool:
+    """`org/name`, and not a path into a folder that is here."""
+    return bool(HUB_ID.fullmatch(name)) and not Path(name.split("/")[0]).exists()
+
+
+def _download(name: str) -> Path:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise CurateError(
+            f"tokenizer {name}: no such folder here, and fetching it from the hub needs "
+            'huggingface_hub; pip install "curate-sft[train]"'
+        ) from error
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
+    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CurateError(
+            f"tokenizer {name}: no such folder here, and the hub gave nothing: {reason}"
+        ) from error
+
+
+def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer:
+    """The tokenizer whose files lie in a folder. Raises `CurateError` for unreadable ones."""
+    import tokenizers
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        hint = (
+            "; it has a tokenizer.model: convert it first" * (folder / "tokenizer.model").exists()
+        )
+        raise CurateError(f"tokenizer {name}: the folder has no tokenizer.json{hint}")
+    raw = path.read_bytes()
+    try:
+        backend = tokenizers.Tokenizer.from_buffer(raw)
+    except Exception as error:  # the library raises bare Exception
+        raise CurateError(f"{path}: no readable tokenizer: {error}") from error
+    config = _read_json(folder / "tokenizer_config.json")
+    named = {**_read_json(folder / "special_tokens_map.json"), **config}
+    eos = _read_json(folder / "generation_config.json").get("eos_token_id")
+    return make_tokenizer(
+        backend,
+        special=_special(named),
+        eos_ids=[] if eos is None else [eos] if isinstance(eos, int) else eos,
+        chat_templates=_chat_templates(folder, config.get("chat_template")),
+        name=name,
+        raw=raw,
+        origin=origin,
+    )
+
+
+def _special(named: Mapping[str, Any]) -> dict[str, str]:
+    """The special tokens as templates see them: `bos_token`, ... and a model's own names."""
+    extra = named.get("extra_special_tokens")
+    values = {f"{name}_token": named.get(f"{name}_token") for name in SPECIAL}
+    values |= extra if isinstance(extra, Mapping) else {}
+    texts = {name: _token_text(value) for name, value in values.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _token_text(value: Any) -> str | None:
+    text = value.get("content") if isinstance(value, Mapping) else value
+    return text if isinstance(text, str) else None
+
+
+def _chat_templates(folder: Path, configured: Any) -> dict[str, str]:
+    """Chat templates by name; files win over the configuration, as in transformers."""
+    found: dict[str, str] = {}
+    if isinstance(configured, str):
+        found["default"] = configured
+    elif isinstance(configured, list):
+        entries = [entry for entry in configured if isinstance(entry, Mapping)]
+        named = {entry.get("name"): entry.get("template") for entry in entries}
+        found |= {k: v for k, v in named.items() if isinstance(k, str) and isinstance(v, str)}
+    if (path := folder / "chat_template.jinja").is_file():
+        found["default"] = path.read_text("utf-8")
+    for path in sorted(folder.glob("additional_chat_templates/*.jinja")):
+        found[path.stem] = path.read_text("utf-8")
+    return found
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CurateError(f"{path}: no readable JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CurateError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
