@@ -38,7 +38,17 @@ def reward_findings(
         "method": method,
         "spearman": {"as_it_came": before, "calibrated": after},
     }
+    kept = length[judged["keep"].to_numpy()]
+    if 0 < len(kept) < len(length):
+        numbers["median_words"] = {
+            "scored": float(np.median(length[known])),
+            "kept": float(np.median(kept)),
+        }
     sentences = [_length_sentence(before, after, method)]
+    if "median_words" in numbers:
+        sentences.append(
+            "median words: {scored:g} scored, {kept:g} kept".format(**numbers["median_words"])
+        )
     if per_prompt is not None:
         made = choices(measures, score)
         numbers["prompts"] = made._asdict()

@@ -43,7 +43,7 @@ class Penalty(NamedTuple):
 # From the simplest model to the richest.
 PENALTIES = (
     *(Penalty(dense) for dense in (100.0, 10.0, 1.0, 0.3, 0.1, 0.03)),
-    *(Penalty(0.3, grams) for grams in (0.1, 0.02)),
+    Penalty(0.3, 0.02),
 )
 
 

@@ -50,6 +50,12 @@ def folder(fitted: fitting.Fitted, tmp_path_factory: pytest.TempPathFactory) -> 
     return str(made)
 
 
+@pytest.fixture
+def few_penalties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two penalties to choose from: as good a test of everything around the choice."""
+    monkeypatch.setattr(fitting, "PENALTIES", (fitting.Penalty(10.0), fitting.Penalty(0.3)))
+
+
 def one(prompt: str, response: str) -> dict[str, float]:
     found = features(pl.Series([prompt]), pl.Series([response]))
     return dict(zip(DENSE, found.dense[0].tolist(), strict=True))
@@ -115,6 +121,7 @@ def test_the_model_learns_what_length_alone_does_not_tell(fitted: fitting.Fitted
     assert held.model.low <= held.model.value <= held.model.high
 
 
+@pytest.mark.usefixtures("few_penalties")
 def test_labels_that_mean_nothing_are_not_better_than_a_coin() -> None:
     pairs = pairs_of(60)
     flip = pl.Series(np.random.default_rng(1).random(60) < 0.5)
@@ -240,6 +247,7 @@ def dump(path: Path, count: int) -> str:
     return str(path)
 
 
+@pytest.mark.usefixtures("few_penalties")
 def test_the_command_fits_a_model_and_says_how_good_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
