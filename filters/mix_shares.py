@@ -29,6 +29,9 @@ def quotas(
     its kind. Raises `CurateError` for shares that these rows do not allow, with the figure.
     """
     parts = _parts(sizes, names, wanted, temperature)
+    total = int(sizes.sum())
+    if not wanted and (total <= budget if budget is not None else temperature == 1.0):
+        return sizes, parts
     asked = budget if budget is not None else _largest(sizes, parts)
     for group, share in wanted.items():
         need = round(share * asked)

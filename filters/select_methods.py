@@ -179,6 +179,11 @@ def tagged(rows: pl.DataFrame, wish: Wish) -> pl.DataFrame:
     """Rows with most tags first, each only if it brings a tag that is new in its round."""
     tags = rows["tags"]
     count = tags.list.len().cast(pl.Int64).to_numpy()
+    if not count.any():
+        raise CurateError(
+            f"select: none of {rows.height:,} rows has a tag; name another field in tags, or leave"
+            " it out for the built-in tagger"
+        )
     room = wish.room(rows, count > 0)
     order = best_first(rows, count.astype(np.float64))
     found = tag_greedy(tags.to_list(), order, room)

@@ -63,7 +63,9 @@ class Select:
         "no_tags": "the row has no tag, so that it cannot bring a new one",
     }
     per_row: ClassVar[bool] = False
-    measured_by: ClassVar[tuple[str, ...]] = ("unit", "tokenizer", "vectors_of", "fingerprints")
+    measured_by: ClassVar[tuple[str, ...]] = (
+        "unit", "tokenizer", "vectors_of", "tags_of", "fingerprints"
+    )  # fmt: skip
     version: ClassVar[int] = 2
 
     method: Literal["top", "random", "longest", "kcenter", "facility", "repr", "tags"] = setting(
@@ -175,6 +177,11 @@ class Select:
     def vectors_of(self) -> tuple[str, str] | None:
         """The text that has vectors and what makes them, where the method compares rows."""
         return (self.field, self.encoder) if self.method in VECTORS else None
+
+    @property
+    def tags_of(self) -> tuple[str | None] | None:
+        """The field that holds tags, where the method reads any."""
+        return (self.tags,) if self.method == "tags" else None
 
     @property
     def cached(self) -> bool:

@@ -20,7 +20,8 @@ from filters.selection import Select
 from filters.tags_greedy import tag_greedy
 from tests.judging import of_lengths
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40, deadline=None)
+few = settings(max_examples=15, deadline=None)  # a whole step costs ten times a function
 
 # Unit vectors whose products are exact in binary, so that equal cosines are equal numbers.
 _AXES = [[float(place == axis) for place in range(4)] for axis in range(4)]
@@ -196,7 +197,7 @@ def with_vectors(vectors: Any, **columns: Any) -> pl.DataFrame:
     return frame.with_columns(pl.Series("vector", vectors, pl.Array(pl.Float32, vectors.shape[1])))
 
 
-@quick
+@few
 @given(
     exact_vectors,
     st.sampled_from(["kcenter", "facility", "repr"]),
@@ -219,6 +220,27 @@ def test_permuting_the_input_permutes_what_is_chosen(
     random.shuffle(order)
     step = Select(method=method, budget=4, stratify=stratify)
     assert step.judge(measures[order]).equals(step.judge(measures)[order])
+
+
+@few
+@given(exact_vectors, st.integers(1, 9), st.randoms(use_true_random=False))
+def test_select_goes_by_score_and_ties_by_id(vectors: Any, budget: int, random: Any) -> None:
+    count = len(vectors)
+    names = [f"{number:04x}" for number in range(count)]
+    random.shuffle(names)
+    scores = [float(random.randrange(3)) for _ in range(count)]
+    measures = with_vectors(vectors, ids=names, **{"record.score": scores})
+    by_id = sorted(range(count), key=lambda row: names[row])
+    by_score = sorted(range(count), key=lambda row: (-scores[row], names[row]))
+    expected = {
+        "kcenter": [by_id[row] for row in plain_k_center(vectors[by_id], budget)],
+        "facility": [by_id[row] for row in plain_facility(vectors[by_id], budget)],
+        "repr": [by_score[row] for row in plain_deita(vectors[by_score], 0.4, budget)],
+    }
+    for method, rows in expected.items():
+        more = {"threshold": 0.4} if method == "repr" else {}
+        judged = Select(method=method, budget=budget, **more).judge(measures)  # type: ignore[arg-type]
+        assert judged["keep"].arg_true().to_list() == sorted(rows), method
 
 
 @pytest.mark.parametrize("method", ["kcenter", "facility", "repr"])

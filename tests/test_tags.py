@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from curate.schema import CurateError
 from filters.selection import Select
 from filters.tags import built_in_tags, given_tags
 from tests.judging import judged
@@ -55,6 +58,11 @@ def test_tags_of_a_field_are_texts_objects_or_one_text_with_commas(conversation:
         [],
         [],
     ]
+
+
+def test_a_field_without_tags_is_an_error_that_says_what_to_do(conversation: Any) -> None:
+    with pytest.raises(CurateError, match="none of 1 rows has a tag; name another field in tags"):
+        judged(Select(method="tags", tags="absent"), conversation(("Write a poem", "x")))
 
 
 def test_rows_with_most_tags_come_first_if_they_bring_a_new_one(conversation: Any) -> None:
