@@ -59,6 +59,7 @@ class Card:
     ends_with: Stop | None
     raises_on: tuple[str, ...]
     problems: tuple[str, ...]
+    empty_thoughts: str = ""  # what the prompt of an answer without reasoning holds of them
     example: str = ""  # a conversation of two questions, what is trained in brackets
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,6 +75,7 @@ class Card:
             ("system message", _outcome_line(self.system)),
             ("default system", "injected" if self.default_system else "none"),
             ("reasoning", _outcome_line(self.reasoning)),
+            *(("empty thoughts", line) for line in _thoughts_lines(self.empty_thoughts)),
             ("tools", self.tools + ": the model does not see them" * (self.tools == "dropped")),
             ("tool calls", _outcome_line(self.tool_calls)),
             ("content", self.content),
@@ -112,6 +114,10 @@ def _stop_of(data: Mapping[str, Any]) -> Stop:
 
 def _outcome_line(outcome: str) -> str:
     return f"{outcome}, so rows that have any are refused" if outcome == "dropped" else outcome
+
+
+def _thoughts_lines(thoughts: str) -> tuple[str, ...]:
+    return (f"{thoughts!r} of answers without reasoning: not trained",) if thoughts else ()
 
 
 def _history_line(history: str) -> str:
@@ -164,6 +170,7 @@ def inspect(
         ends_with=ending[1] if ending else None,
         raises_on=_raising(renderer),
         problems=problems,
+        empty_thoughts=_empty_thoughts(renderer),
         example=example,
     )
 
@@ -177,6 +184,15 @@ def _generation_prompt(renderer: Renderer, stops: Sequence[Stop]) -> str:
     found = first_stop(tail, stops)
     after = tail[found[0] + len(found[1].text) :] if found else ""
     return "always appended" if after.strip() else "ignored"
+
+
+def _empty_thoughts(renderer: Renderer) -> str:
+    """What the prompt of an answer without reasoning holds beyond that of one with it."""
+    plain, thoughtful = answer(ANSWER), {**answer(ANSWER), "reasoning_content": REASONING}
+    without, given = (
+        renderer.of(turn).text([user(USER)], None, prompt=True) for turn in (plain, thoughtful)
+    )
+    return without.removeprefix(given) if without.startswith(given) else ""
 
 
 def _outcome(

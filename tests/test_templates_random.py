@@ -101,7 +101,7 @@ def runs(row: dict[str, Any]) -> list[tuple[int, int]]:
     contents=st.lists(CONTENT, min_size=2, max_size=4),
     tokenizer=st.sampled_from(TOKENIZERS),
 )
-def test_exactly_the_answers_and_their_stops_are_trained_after_the_prompts_of_inference(
+def test_exactly_the_answers_and_stops_are_trained_after_the_prompts_of_inference(
     made: Made, contents: list[str], tokenizer: Any
 ) -> None:
     known: Tokenizer = tokenizer()
