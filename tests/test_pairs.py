@@ -21,6 +21,7 @@ from curate.pairs import (
     of_rejected,
     pair_texts,
     summary,
+    unfolded,
 )
 from curate.schema import RECORDS, CurateError
 
@@ -327,6 +328,36 @@ def test_the_scores_of_a_run_make_pairs_of_its_best_and_worst_answers(tmp_path: 
     assert line["chosen"][0]["content"] == "best"
     assert line["rejected"][0]["content"] == "worst"
     assert (line["score_chosen"], line["score_rejected"]) == (5.0, 1.0)
+
+
+def test_a_list_of_answers_is_as_many_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = {"a": 3, "b": "4.5", "c": 1, "d": None}
+    answers = [{"model": "m", "response": text, "overall_score": score, "place": place}
+               for place, (text, score) in enumerate(scored.items())]  # fmt: skip
+    given_ = dump(
+        tmp_path / "u.jsonl",
+        {"instruction": "q", "completions": [*answers, {"response": 5, "overall_score": 2.5}]},
+        {"prompt": "q", "completion": "e", "score": 2},
+    )  # fmt: skip
+    options = ["--from", "scores", "--by", "score", "--per-parent", "9", "--least", "2"]
+    out = tmp_path / "PAIRS"
+    assert main(["pairs", given_, *options, "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "1 rows are lists of 5 answers, which count as rows of their own" in told
+    assert "6 rows read: 3 in pairs, 3 not, 0 unreadable" in told
+    pairs = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()]
+    assert [(pair["chosen"][0]["content"], pair["rejected"][0]["content"]) for pair in pairs] == [
+        ("b", "e"), ("b", "a"), ("a", "e"),
+    ]  # fmt: skip
+    counts = json.loads((out / "manifest.json").read_text())["counts"]
+    assert counts == {
+        "read": 2, "rejects": 0, "lists": 1, "answers": 5, "records": 6, "used": 3,
+        "below_least": 1, "empty_answer": 1, "no_score": 1,
+    }  # fmt: skip
+    ranked = of_groups(unfolded(sources.read([given_]).records)[0], Rule(by="place", lower=True))
+    assert len(said(ranked)) == 6
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from curate.pairs.annotators import of_annotators
 from curate.pairs.grouped import Rule, of_groups
+from curate.pairs.lists import unfolded
 from curate.pairs.paired import of_rejected
 from curate.pairs.shape import PAIRS, REASONS, Made, pair_texts
 from curate.pairs.summary import Summary, summary
@@ -23,4 +24,5 @@ __all__ = [
     "of_rejected",
     "pair_texts",
     "summary",
+    "unfolded",
 ]

@@ -41,24 +41,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
     from curate.folder import check_free, whole
-    from curate.pairs import summary
+    from curate.pairs import summary, unfolded
 
     say = speaker(arguments.quiet)
     settings = _settings(arguments)
     check_free(arguments.out, MAKER, arguments.force, FILES, arguments.dump)
     arguments.dump = [name for given in arguments.dump for name in _files(given)]
     dump = read(arguments)
-    made = _made(dump.records, arguments.kind, settings)
+    whole_lists = (dump.records, 0, 0) if arguments.kind == "rejected" else unfolded(dump.records)
+    records, lists, answers = whole_lists
+    made = _made(records, arguments.kind, settings)
     found = summary(made.pairs)
     with whole(arguments.out, MAKER, arguments.force) as folder:
         _write(folder / "pairs.jsonl", _pair_lines(made))
-        _write(folder / "unused.jsonl", _unused_lines(dump, made))
+        _write(folder / "unused.jsonl", _unused_lines(records, made))
         _write(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
         files = list(FILES)
         if arguments.sft:
             files.insert(1, "sft.jsonl")
             _write(folder / "sft.jsonl", _sft_lines(made))
-        counts = {"read": dump.read, "rejects": dump.rejects.height, **made.counts()}
+        counts = _counts(dump, lists, answers, made)
         manifest = {
             "maker": MAKER,
             "files": files,
@@ -70,9 +72,19 @@ def pairs(arguments: argparse.Namespace) -> None:
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
-    say(told(dump.read, dump.rejects.height, made))
+    if lists:
+        say(f"{lists:,} rows are lists of {answers:,} answers, which count as rows of their own")
+    say(told(counts["read"] - lists + answers, dump.rejects.height, made))
     say(found.text())
     say(f"written to {arguments.out}")
+
+
+def _counts(dump: Dump, lists: int, answers: int, made: Made) -> dict[str, int]:
+    """Where every row went: read - lists + answers = rejects + records, which `Made` adds up."""
+    found = made.counts()
+    assert dump.read - lists + answers == dump.rejects.height + found["records"]
+    folded = {"lists": lists, "answers": answers} if lists else {}
+    return {"read": dump.read, "rejects": dump.rejects.height, **folded, **found}
 
 
 def told(read_rows: int, rejects: int, made: Made) -> str:
@@ -165,8 +177,8 @@ def _sft_lines(made: Made) -> Iterator[bytes]:
         )
 
 
-def _unused_lines(dump: Dump, made: Made) -> Iterator[bytes]:
-    rows = dump.records.select("row", "id", "source", "line").join(
+def _unused_lines(records: pl.DataFrame, made: Made) -> Iterator[bytes]:
+    rows = records.select("row", "id", "source", "line").join(
         made.rows.select("row", "reason"), on="row", how="left", maintain_order="left"
     )
     yield from map(orjson.dumps, rows.drop_nulls("reason").iter_rows(named=True))
