@@ -150,4 +150,4 @@ def test_lima_on_real_dumps_is_diverse_clean_and_calibrated(test_data: Path) -> 
     assert chosen["evidence"].str.contains("the nearest selected row for").all()
     asked = result.records.filter(result.kept).select(pl.col("messages").list.first())
     foreign = asked.to_series().struct.field("content").str.count_matches(r"\p{Han}")
-    assert (foreign > 10).sum() == 0  # a third of the rows are Chinese; one is half English
+    assert (foreign > 0).sum() <= 1  # half of the rows are Chinese; one of them is half English
