@@ -1,7 +1,8 @@
 """Tokenizers from a folder, without transformers or torch.
 
-Reads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json`,
-`generation_config.json`, `chat_template.jinja` and `additional_chat_templates/*.jinja`.
+Reads `tokenizer.json`, or else SentencePiece's `tokenizer.model`, and, where present,
+`tokenizer_config.json`, `special_tokens_map.json`, `generation_config.json`,
+`chat_template.jinja` and `additional_chat_templates/*.jinja`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
+from templates.sentencepiece import backend_of, read_model
 from templates.tokenizer import Tokenizer, make_tokenizer, with_tokens
+
+if TYPE_CHECKING:
+    import tokenizers
 
 SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 FILES = (
     "tokenizer.json",
+    "tokenizer.model",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "generation_config.json",
@@ -77,31 +83,48 @@ def _download(name: str) -> Path:
 
 def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer:
     """The tokenizer whose files lie in a folder. Raises `CurateError` for unreadable ones."""
-    import tokenizers
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        hint = (
-            "; it has a tokenizer.model: convert it first" * (folder / "tokenizer.model").exists()
-        )
-        raise CurateError(f"tokenizer {name}: the folder has no tokenizer.json{hint}")
-    raw = path.read_bytes()
-    try:
-        backend = tokenizers.Tokenizer.from_buffer(raw)
-    except Exception as error:  # the library raises bare Exception
-        raise CurateError(f"{path}: no readable tokenizer: {error}") from error
     config = _read_json(folder / "tokenizer_config.json")
     named = {**_read_json(folder / "special_tokens_map.json"), **config}
     eos = _read_json(folder / "generation_config.json").get("eos_token_id")
+    backend, special, raw = _read_backend(folder, name, config)
     return make_tokenizer(
         backend,
-        special=_special(named),
+        special=special | _special(named),
         eos_ids=[] if eos is None else [eos] if isinstance(eos, int) else eos,
         chat_templates=_chat_templates(folder, config.get("chat_template")),
         name=name,
         raw=raw,
         origin=origin,
     )
+
+
+def _read_backend(
+    folder: Path, name: str, config: Mapping[str, Any]
+) -> tuple[tokenizers.Tokenizer, dict[str, str], bytes]:
+    """The tokenizer, the special tokens that its own file names, and the file's bytes."""
+    import tokenizers
+
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        raw = path.read_bytes()
+        try:
+            return tokenizers.Tokenizer.from_buffer(raw), {}, raw
+        except Exception as error:  # the library raises bare Exception
+            raise CurateError(f"{path}: no readable tokenizer: {error}") from error
+    path = folder / "tokenizer.model"
+    if not path.is_file():
+        raise CurateError(
+            f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model"
+        )
+    model = read_model(path)
+    backend = backend_of(model, path, config.get("legacy") is True)
+    bos = backend.token_to_id(model.special.get("bos_token", ""))
+    if config.get("add_bos_token", True) and bos is not None:
+        text = model.special["bos_token"]
+        backend.post_processor = tokenizers.processors.TemplateProcessing(
+            f"{text} $A", special_tokens=[(text, bos)]
+        )
+    return backend, dict(model.special), path.read_bytes()
 
 
 def _special(named: Mapping[str, Any]) -> dict[str, str]:

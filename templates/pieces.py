@@ -49,7 +49,9 @@ class Pieces:
         written = json.dumps(state, ensure_ascii=False)
         self._metaspace = "▁" in written
         self._byte_level = _byte_table() if '"ByteLevel"' in written else None
-        self._byte_fallback = bool(getattr(tokenizer.backend.model, "byte_fallback", False))
+        fallback = getattr(tokenizer.backend.model, "byte_fallback", None)  # Unigram does not tell
+        known = tokenizer.backend.token_to_id("<0x00>") is not None
+        self._byte_fallback = known if fallback is None else bool(fallback)
         self._fronts: dict[str, tokenizers.Tokenizer] = {}
         self._renamed: dict[int, int] = {}
 

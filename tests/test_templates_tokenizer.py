@@ -75,7 +75,7 @@ def test_control_tokens_are_known_and_white_space_is_vocabulary() -> None:
         ("nowhere", "there is no such folder"),
         ("./no/where", "there is no such folder"),
         ("empty", "no tokenizer.json"),
-        ("old", "tokenizer.model: convert it first"),
+        ("old", "not a SentencePiece model"),
         ("broken", "no readable tokenizer"),
         ("config", "no readable JSON"),
     ],
