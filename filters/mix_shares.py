@@ -112,9 +112,9 @@ def named(given: Mapping[str, float], names: Sequence[str], what: str) -> dict[i
             said = "no group" if not hits else f"{len(hits)} groups"
             known = [PurePath(name).name or name for name in names]
             hint = nearest(wanted, known) if not hits else ""
+            there_is = f"; there is {', '.join(names)}"
             raise CurateError(
-                f"mix: {what} names {wanted!r}, which is the name of {said}{hint}; there is"
-                f" {', '.join(names)}"
+                f"mix: {what} names {wanted!r}, which is the name of {said}{hint or there_is}"
             )
         if hits[0] in found:
             raise CurateError(f"mix: {what} names {names[hits[0]]} twice")

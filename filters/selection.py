@@ -232,4 +232,11 @@ class Select:
 
     def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """The baselines beside the selection: rows, lengths and, with vectors, coverage."""
-        return findings(measures, judged["keep"], self.unit, self.seed)
+        found = findings(measures, judged["keep"], self.unit, self.seed)
+        kept = int(judged["keep"].sum())
+        if self.budget_in != "rows" or kept >= min(self.budget, measures.height):
+            return found
+        why = judged.filter(~pl.col("keep"))["reason"].value_counts().sort("reason").rows()
+        said = ", ".join(f"{count:,} {reason}" for reason, count in why)
+        short = f"only {kept:,} rows for a budget of {self.budget:,}: {said}"
+        return dataclasses.replace(found, sentences=(*found.sentences, short))

@@ -162,6 +162,8 @@ def test_of_each_planted_near_pair_the_better_scored_row_alone_survives() -> Non
     kept = judged["keep"].to_numpy()
     assert (kept[:40] ^ kept[40:]).all()
     assert (kept[:40] == (scores[:40] > scores[40:])).all()
+    said = Select(method="repr", budget=80).findings(measures, judged).sentences
+    assert said[-1] == "only 40 rows for a budget of 80: 40 too_similar"
     dropped = judged.with_row_index("row").filter(~pl.col("keep"))
     assert dropped["reason"].unique().to_list() == ["too_similar"]
     assert dropped.select((pl.col("twin").cast(int) - pl.col("row").cast(int)).abs()).to_series(
