@@ -67,7 +67,8 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2"}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     command = [sys.executable, "-W", "ignore", "-c", SECOND, json.dumps(fields)]
     environment = os.environ | shared | {"RANK": "1", "LOCAL_RANK": "1", "OMP_NUM_THREADS": "1"}
     second = subprocess.Popen(

@@ -101,8 +101,7 @@ ALONE = Group()
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
     """The processes that torchrun started with this one, or this one alone."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield ALONE
         return
     import torch
@@ -113,6 +112,6 @@ def joined(device: str) -> Iterator[Group]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
-        yield Group(dist.get_rank(), count)
+        yield Group(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
