@@ -24,6 +24,7 @@ from filters.calibrate import METHODS, calibrate_scores, fitted_together, spread
 from filters.length_stats import spearman
 from filters.length_tasks import tasks
 from filters.length_units import lengths
+from filters.reward_accuracy import Pairs, compare
 from filters.reward_linear import LinearReward
 
 SIDES = {
@@ -37,20 +38,22 @@ def read(data: Path, side: str) -> pl.DataFrame:
     return sources.read([str(data / "preference" / name) for name in SIDES[side]]).records
 
 
-def pairs_of(records: pl.DataFrame) -> fitting.Pairs:
+def pairs_of(records: pl.DataFrame) -> Pairs:
     """Majority of annotators, ties left out, empty losing answers among them."""
     made = of_rejected(records, empty_rejected=True)
     print(f"    {made.counts()}")
-    return fitting.Pairs(*pair_texts(made.pairs))
+    pairs = Pairs(*pair_texts(made.pairs))
+    print(f"    {len(pairs.groups):,} pairs on {pairs.prompts.n_unique():,} prompts")
+    return pairs
 
 
-def characters(pairs: fitting.Pairs) -> float:
+def characters(pairs: Pairs) -> float:
     """How often the answer with more characters is the chosen one."""
     chosen, rejected = (side.str.len_chars().to_numpy() for side in (pairs.chosen, pairs.rejected))
     return float(((chosen > rejected) + 0.5 * (chosen == rejected)).mean())
 
 
-def transfer(train: str, test: str, known: dict[str, fitting.Pairs], fast: bool) -> LinearReward:
+def transfer(train: str, test: str, known: dict[str, Pairs], fast: bool) -> LinearReward:
     """Fit on one side, test on the other, print everything."""
     print(f"\n## Trained on {train}, tested on {test}")
     started = time.process_time()
@@ -59,7 +62,7 @@ def transfer(train: str, test: str, known: dict[str, fitting.Pairs], fast: bool)
     print(f"held-out prompts of {train}: {fitted.held_out.model}, {fitted.held_out.longer} longer")
     pairs = known[test]
     for label, term in (("with its length term", True), ("without it", False)):
-        found = fitting.compare(fitting.margins(fitted.model, pairs, length_term=term), pairs)
+        found = compare(fitting.margins(fitted.model, pairs, length_term=term), pairs)
         print(f"{test}, {label}: {found.model}; less longer wins {found.gain}")
     print(f"{test}, longer wins: {found.longer} by words, {characters(pairs):.3f} by characters")
     if not fast:
@@ -68,7 +71,7 @@ def transfer(train: str, test: str, known: dict[str, fitting.Pairs], fast: bool)
         )
         for tried in fitted.tried:
             model = fitting.fit_with(known[train], tried.penalty)
-            right = fitting.compare(fitting.margins(model, pairs), pairs).model.value
+            right = compare(fitting.margins(model, pairs), pairs).model.value
             chosen = " <- chosen" if tried.penalty == fitted.penalty else ""
             print(
                 f"  {tried.penalty.dense:>6} {tried.penalty.grams or '-':>5}  {tried.loss:.4f}"

@@ -21,6 +21,7 @@ from filters.reward_linear import is_linear, load, score_with_linear
 from filters.reward_model import check_model, score_with_model
 from filters.reward_rules import best_graded, rank_in_prompts
 from filters.reward_scores import scores_of_column, scores_of_file
+from filters.reward_told import evidence_of, reason_of
 from filters.select_order import best_first, places, score_column
 from filters.text import keys
 
@@ -174,7 +175,17 @@ class Reward:
             top=pl.Series(top),
             rank=pl.Series(place + 1),
         )
-        frame = frame.with_columns(reason=self._reason()).with_columns(told=self._told(top))
+        frame = frame.with_columns(reason=reason_of(self.min_score)).with_columns(
+            told=evidence_of(
+                source=self._source(),
+                kept=int(top.sum()),
+                calibrate=self.calibrate,
+                min_score=self.min_score,
+                per_prompt=self.per_prompt,
+                margin=self.margin,
+                judge_by=self.judge_by,
+            )
+        )
         return verdicts(kept, frame["reason"], frame["score"], evidence=frame["told"])
 
     def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
@@ -223,57 +234,6 @@ class Reward:
             # A hair less before rounding up: 0.07 * 100 is 7.000000000000001 in floating point.
             return math.ceil(self.keep_top * rows - 1e-9)
         return rows if self.top_k is None else self.top_k
-
-    def _reason(self) -> pl.Expr:
-        least = -math.inf if self.min_score is None else self.min_score
-        return (
-            pl.when("kept")
-            .then(pl.lit(None, dtype=pl.String))
-            .when(pl.col("problem").is_not_null())
-            .then(pl.lit("not_scorable"))
-            .when(pl.col("raw").is_null())
-            .then(pl.lit("no_score"))
-            .when(pl.col("raw") < least)
-            .then(pl.lit("below_min_score"))
-            .when(~pl.col("first"))
-            .then(pl.lit("not_best_of_prompt"))
-            .when(~pl.col("clear"))
-            .then(pl.lit("no_clear_winner"))
-            .when(~pl.col("top"))
-            .then(pl.lit("not_in_top"))
-            .otherwise(pl.lit("not_best_graded"))
-        )
-
-    def _told(self, top: Bools) -> pl.Expr:
-        """The evidence of each reason."""
-        raw, score = pl.col("raw").round(4), pl.col("score").round(4)
-        known = raw.drop_nulls()
-        ids = pl.when(known.min() == known.max()).then(
-            pl.lit("all scores are equal, so ids decided; ")
-        )
-        scored = pl.format(
-            f"score {{}} ({self.calibrate}), as it came {{}}, {{}} words", score, raw, "length"
-        )
-        ranked = pl.format(
-            f"{{}}rank {{}}, {int(top.sum())} kept; {{}}", ids.otherwise(pl.lit("")), "rank", scored
-        )
-        told = {
-            "not_scorable": pl.col("problem"),
-            "no_score": pl.lit(f"no finite number in {self._source()}"),
-            "below_min_score": pl.format(f"{{}}, least is {self.min_score}", raw),
-            "not_best_of_prompt": pl.format(
-                f"place {{}} of {{}} answers, {self.per_prompt} kept; {{}}",
-                pl.col("place") + 1, "answers", scored,
-            ),
-            "no_clear_winner": pl.format(
-                f"leads by {{}}, least is {self.margin}", pl.col("lead").round(4)
-            ),
-            "not_in_top": ranked,
-            "not_best_graded": pl.lit(f"its grade in {self.judge_by} is not the best one"),
-        }  # fmt: skip
-        return pl.coalesce(
-            pl.when(pl.col("reason") == reason).then(text) for reason, text in told.items()
-        )
 
     def _source(self) -> str:
         if self.model is not None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from curate.schema import CurateError
 from filters.length_stats import Floats, Ints
+from filters.reward_accuracy import Comparison, Pairs, compare
 from filters.reward_features import BUCKETS, DENSE, LENGTH, Features, features
 from filters.reward_linear import LinearReward, Scale
 from filters.select_order import noise_of
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 FOLDS = 5
 LEAST_PAIRS, LEAST_PROMPTS = 20, FOLDS
 MOST_COMPARED = 10_000  # pairs that penalties are chosen on; more would not change the choice
-RESAMPLES = 1_000
-WORD = r"\S+"
 # Penalties per pair on length and on the number of new words of content: next to none.
 LIGHT = 0.01
 FREE = "new"
@@ -45,34 +44,6 @@ PENALTIES = (
     *(Penalty(dense) for dense in (100.0, 10.0, 1.0, 0.3, 0.1, 0.03)),
     Penalty(0.3, 0.02),
 )
-
-
-class Share(NamedTuple):
-    """A share of pairs with its 95 % interval, by resampling prompts."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} (95 % {self.low:.3f} to {self.high:.3f})"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How often scores pick the chosen answer, beside picking the longer one. A tie is a half."""
-
-    pairs: int
-    prompts: int
-    model: Share
-    longer: Share
-    gain: Share  # model less longer, on the same resamples
-
-    def numbers(self) -> dict[str, Any]:
-        """For the manifest."""
-        shares = {"model": self.model, "longer": self.longer, "gain": self.gain}
-        found = {name: [round(part, 4) for part in share] for name, share in shares.items()}
-        return {"pairs": self.pairs, "prompts": self.prompts, "coin": 0.5, **found}
 
 
 class Tried(NamedTuple):
@@ -96,20 +67,6 @@ class Fitted:
     tried: tuple[Tried, ...]
     held_out: Comparison
     without_length: Comparison
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Texts of preference pairs, each Series (n,): prompt, chosen and rejected answer."""
-
-    prompts: pl.Series
-    chosen: pl.Series
-    rejected: pl.Series
-
-    @property
-    def groups(self) -> Ints:
-        """The number of each pair's prompt."""
-        return (self.prompts.rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 
 def fit(pairs: Pairs, seed: int = 0) -> Fitted:
@@ -155,36 +112,6 @@ def fit_with(pairs: Pairs, penalty: Penalty) -> LinearReward:
 def margins(model: LinearReward, pairs: Pairs, *, length_term: bool = True) -> Floats:
     """score(chosen) - score(rejected) of each pair (n,)."""
     return _Data.of(pairs).margins(model, length_term=length_term)
-
-
-def compare(margin: Floats, pairs: Pairs, seed: int = 0) -> Comparison:
-    """Accuracy of margins (n,) on pairs beside "longer wins" (in words), intervals by prompt."""
-    words = [
-        side.str.count_matches(WORD).cast(pl.Float64) for side in (pairs.chosen, pairs.rejected)
-    ]
-    right = np.stack([_right(margin), _right((words[0] - words[1]).to_numpy())])
-    groups = pairs.groups
-    count = np.bincount(groups)
-    sums = np.stack([np.bincount(groups, row) for row in right])
-    draws = np.random.default_rng(seed).multinomial(
-        len(count), np.full(len(count), 1 / len(count)), size=RESAMPLES
-    )
-    means = (draws @ sums.T) / (draws @ count)[:, None]
-    model, longer_wins = (
-        _share(float(row.mean()), means[:, place]) for place, row in enumerate(right)
-    )
-    gain = _share(model.value - longer_wins.value, means[:, 0] - means[:, 1])
-    return Comparison(len(margin), len(count), model, longer_wins, gain)
-
-
-def _share(value: float, resampled: Floats) -> Share:
-    low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
-    return Share(value, low, high)
-
-
-def _right(margin: Floats) -> Floats:
-    right: Floats = (margin > 0) + 0.5 * (margin == 0)
-    return right
 
 
 def _folds(prompts: pl.Series, groups: Ints, seed: int) -> Ints:

@@ -14,6 +14,7 @@ from curate.cli import main
 from curate.schema import CurateError
 from filters import reward_linear_fit as fitting
 from filters.reward import Reward
+from filters.reward_accuracy import Pairs, compare
 from filters.reward_features import BUCKETS, DENSE, features
 from filters.reward_linear import LinearReward, is_linear, load, save
 from tests.judging import judged
@@ -32,10 +33,8 @@ def rows(number: int) -> tuple[str, str, str]:
     return f"Describe number {number % 30}: the {thing}.", good, bad
 
 
-def pairs_of(count: int) -> fitting.Pairs:
-    return fitting.Pairs(
-        *(pl.Series(column) for column in zip(*map(rows, range(count)), strict=True))
-    )
+def pairs_of(count: int) -> Pairs:
+    return Pairs(*(pl.Series(column) for column in zip(*map(rows, range(count)), strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +124,7 @@ def test_the_model_learns_what_length_alone_does_not_tell(fitted: fitting.Fitted
 def test_labels_that_mean_nothing_are_not_better_than_a_coin() -> None:
     pairs = pairs_of(60)
     flip = pl.Series(np.random.default_rng(1).random(60) < 0.5)
-    noise = fitting.Pairs(
+    noise = Pairs(
         pairs.prompts, pairs.chosen.zip_with(flip, pairs.rejected),
         pairs.rejected.zip_with(flip, pairs.chosen),
     )  # fmt: skip
@@ -272,12 +271,12 @@ def test_on_real_judgements_it_beats_the_longer_answer_on_models_it_never_saw(
     from curate import sources
     from curate.pairs import of_rejected, pair_texts
 
-    def real(*names: str) -> fitting.Pairs:
+    def real(*names: str) -> Pairs:
         dump = sources.read([str(test_data / "preference" / name) for name in names])
-        return fitting.Pairs(*pair_texts(of_rejected(dump.records, empty_rejected=True).pairs))
+        return Pairs(*pair_texts(of_rejected(dump.records, empty_rejected=True).pairs))
 
     theirs = real("alpaca_eval_alpaca_7b.json", "alpaca_eval_phi_2.json")
     found = fitting.fit(real("pandalm_testset.json"))
     assert found.held_out.gain.low > 0
-    moved = fitting.compare(fitting.margins(found.model, theirs), theirs)
+    moved = compare(fitting.margins(found.model, theirs), theirs)
     assert moved.gain.value >= 0.03 and moved.gain.low > 0

@@ -13,6 +13,7 @@ from curate.schema import CurateError
 # How far a pair of answers came, and why an answer is in no pair if that is as far as any of
 # its pairs came.
 _STAGES = ("same_answer", "too_close", "earlier", "over_limit")
+MOST_ANSWERS = 2_000  # to one prompt: every two of them are compared
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ def _problem(rule: Rule) -> pl.Expr:
 
 def _compared(usable: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     """Every two answers of a group once, the better (then the earlier row) on the left."""
+    most = usable.group_by("group").len()["len"].max() if usable.height else 0
+    if isinstance(most, int) and most > MOST_ANSWERS:
+        raise CurateError(
+            f"pairs: one prompt has {most:,} answers, and at most {MOST_ANSWERS:,} are compared"
+            " with each other; name the field that tells posts apart in --parent"
+        )
     narrow = usable.select("row", "id", "group", "plain", "number", "worth", "at")
     both = narrow.join(narrow, on="group", suffix="_other").filter(
         (pl.col("worth") > pl.col("worth_other"))
@@ -98,14 +105,15 @@ def _compared(usable: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None) -> Made:
-    """The pairs of `compared` (`row` beats `row_other`) that came to the last stage.
+    """The pairs of `compared` (`row` beats `row_other`) that came to the last stage, each once.
 
-    `frame` holds all rows with `problem`, `group`, `prompt`, `answer` and `number`.
+    `frame` holds all rows with `problem`, `group`, `plain`, `prompt`, `answer` and `number`.
     """
     order = ["group", "lead", "id", "id_other", "row", "row_other"]
     passed = compared.filter(pl.col("stage") == 3).sort(
         order, descending=[False, True, False, False, False, False]
     )
+    passed = passed.unique(["group", "plain", "plain_other"], keep="first", maintain_order=True)
     if per_parent is not None:
         passed = passed.filter(pl.int_range(pl.len()).over("group") < per_parent)
     return Made(_pairs(frame, passed), _rows(frame, compared, passed))
@@ -133,8 +141,14 @@ def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> 
     best = pl.concat(sides).group_by("row").agg(pl.col("stage").max())
     used = pl.concat([passed.select("row"), passed.select(pl.col("row_other").alias("row"))])
     counts = used.group_by("row").agg(pl.len().cast(pl.UInt32).alias("pairs"))
-    rows = frame.select("row", "problem").join(best, on="row", how="left", maintain_order="left")
+    rows = frame.select("row", "problem", "group", "plain").join(
+        best, on="row", how="left", maintain_order="left"
+    )
     rows = rows.join(counts, on="row", how="left", maintain_order="left")
+    rows = rows.with_columns(
+        # Only what came to the last stage can be like what is in the pairs and not be in them.
+        twin=(pl.col("stage") == 3) & pl.col("pairs").is_not_null().any().over("group", "plain")
+    )
     stages = dict(enumerate(_STAGES))
     return rows.select(
         "row",
@@ -145,6 +159,8 @@ def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> 
         .then("problem")
         .when(pl.col("stage").is_null())
         .then(pl.lit("alone"))
+        .when(pl.col("twin"))
+        .then(pl.lit("repeated"))
         .otherwise(pl.col("stage").replace_strict(stages, return_dtype=pl.String)),
     )
 

@@ -27,6 +27,7 @@ REASONS = {
     "no_prompt": "there is no user message before the answer, or no answer after it",
     "empty_answer": "the answer is empty",
     "same_answer": "both answers are the same but for case and white space",
+    "repeated": "another row gives the same answer to the same prompt, and is in the pairs",
     "no_score": "the row has no finite number where the score should be",
     "no_time": "the row has no time, and the time guard needs one",
     "below_least": "the score is below the least one",

@@ -16,7 +16,7 @@ def reward(arguments: argparse.Namespace) -> None:
     """`curate reward fit`: see its help."""
     from curate.folder import check_free, whole
     from curate.pairs import of_rejected, pair_texts
-    from filters import reward_linear, reward_linear_fit
+    from filters import reward_accuracy, reward_linear, reward_linear_fit
 
     say = speaker(arguments.quiet)
     files = (reward_linear.WEIGHTS, reward_linear.MANIFEST)
@@ -25,7 +25,7 @@ def reward(arguments: argparse.Namespace) -> None:
     # That nothing at all was answered is a way to lose, and one that a score should know.
     made = of_rejected(dump.records, empty_rejected=True)
     say(told(dump.read, dump.rejects.height, made))
-    pairs = reward_linear_fit.Pairs(*pair_texts(made.pairs))
+    pairs = reward_accuracy.Pairs(*pair_texts(made.pairs))
     fitted = reward_linear_fit.fit(pairs, arguments.seed)
     about = {
         "seed": arguments.seed,

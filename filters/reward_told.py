@@ -1,0 +1,57 @@
+"""Why a reward step dropped a row, and what it saw: expressions over what the step worked out."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+
+def reason_of(min_score: float | None) -> pl.Expr:
+    """The reason of each row that is not kept: the first rule it failed."""
+    failed = {
+        "not_scorable": pl.col("problem").is_not_null(),
+        "no_score": pl.col("raw").is_null(),
+        "below_min_score": pl.col("raw") < (-math.inf if min_score is None else min_score),
+        "not_best_of_prompt": ~pl.col("first"),
+        "no_clear_winner": ~pl.col("clear"),
+        "not_in_top": ~pl.col("top"),
+        "not_best_graded": pl.lit(True),
+    }
+    first = pl.coalesce(pl.when(so).then(pl.lit(reason)) for reason, so in failed.items())
+    return pl.when(~pl.col("kept")).then(first)
+
+
+def evidence_of(
+    *,
+    source: str,
+    kept: int,
+    calibrate: str,
+    min_score: float | None,
+    per_prompt: int | None,
+    margin: float | None,
+    judge_by: str | None,
+) -> pl.Expr:
+    """What stands behind each reason; null where there is none."""
+    raw, score = pl.col("raw").round(4), pl.col("score").round(4)
+    known = raw.drop_nulls()
+    alike = pl.lit("all scores are equal, so ids decided; ")
+    ids = pl.when(known.min() == known.max()).then(alike).otherwise(pl.lit(""))
+    scored = pl.format(
+        f"score {{}} ({calibrate}), as it came {{}}, {{}} words", score, raw, "length"
+    )
+    place = pl.col("place") + 1
+    told = {
+        "not_scorable": pl.col("problem"),
+        "no_score": pl.lit(f"no finite number in {source}"),
+        "below_min_score": pl.format(f"{{}}, least is {min_score}", raw),
+        "not_best_of_prompt": pl.format(
+            f"place {{}} of {{}} answers, {per_prompt} kept; {{}}", place, "answers", scored
+        ),
+        "no_clear_winner": pl.format(f"leads by {{}}, least is {margin}", pl.col("lead").round(4)),
+        "not_in_top": pl.format(f"{{}}rank {{}}, {kept} kept; {{}}", ids, "rank", scored),
+        "not_best_graded": pl.lit(f"its grade in {judge_by} is not the best one"),
+    }
+    return pl.coalesce(
+        pl.when(pl.col("reason") == reason).then(text) for reason, text in told.items()
+    )
