@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from templates.view import KINDS, Part, Preview, RowView
+from templates.view import Part, Preview, RowView
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1e; --paper: #fbfaf7; --line: #d8d5cc;
@@ -50,7 +50,11 @@ _LINE_END = "\n</span><wbr>"
 
 def page(shown: Preview, ids: bool) -> str:
     """The page: legend, rows, figures, the template's card, refused rows."""
-    body = [f"<h1>{escape(shown.title)}</h1>", _legend(), *(_row(view, ids) for view in shown.rows)]
+    body = [
+        f"<h1>{escape(shown.title)}</h1>",
+        _legend(shown),
+        *(_row(view, ids) for view in shown.rows),
+    ]
     if shown.difference:
         changed = "".join(_changed(line) for line in shown.difference)
         body.append(f"<h2>Difference</h2><pre class=diff>{changed}</pre>")
@@ -72,11 +76,10 @@ def _changed(line: str) -> str:
     return f'<span class="{kind}">{escape(line)}</span>\n'
 
 
-def _legend() -> str:
-    kinds = [(kind, meaning) for kind, meaning in KINDS.items() if kind != "masked"]
+def _legend(shown: Preview) -> str:
     spans = (
         f'<span class=item><span class="t {kind}">{kind}</span>{escape(meaning)}</span> '
-        for kind, meaning in kinds
+        for kind, meaning in shown.kinds.items()
     )
     lead = (
         "The model learns to write what is underlined, and to stop there; it only reads the rest."

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from curate.schema import CurateError
-from templates.card import Card, card_of, inspect
+from templates.card import Card, card_of
 from templates.chains import prove
 from templates.checks import Refusal
 from templates.columns import Record, Row
@@ -26,6 +26,7 @@ from templates.options import DEFAULTS, RenderOptions
 from templates.page import page
 from templates.pairs import prove_pair
 from templates.parts import annotate, from_text, from_tokens, with_turns
+from templates.probes import inspect
 from templates.regions import Proof
 from templates.render import RowRenderer, render
 from templates.template import ChatTemplate, bind
@@ -35,6 +36,7 @@ from templates.view import Preview, RowView, numbered, of_turn, statistics
 
 SAMPLE = 1_000  # records that the statistics of a preview are made of
 
+COUNTED = ("trained_stops", "split", "truncated", "empty", "escaped")
 Format = Literal["ansi", "text", "html", "json"]
 
 
@@ -74,19 +76,17 @@ def preview(
     again. Without a tokenizer, records are shown as texts. `against` is another template or
     tokenizer to compare with. Raises `CurateError` for a row that is not there.
     """
-    if isinstance(source, Path) and against:
-        raise CurateError(
-            f"{source}: a written folder is shown as it is; compare templates on its records"
-        )
     if isinstance(source, Path):
+        if against:
+            what = "a written folder is shown as it is; compare templates on its records"
+            raise CurateError(f"{source}: {what}")
         shown = _of_tokens(read(source), tokenizer, options)
     elif template is None:
         raise CurateError("preview: records need a template; name one with --template")
     else:
         shown = _of_any(source, template, tokenizer, options)
     if against and isinstance(source, pl.DataFrame):
-        chosen = _choose(source, options)
-        other = _of_any(chosen, *against, options)
+        other = _of_any(_choose(source, options), *against, options)
         lines = differences(shown.rows, other.rows, (shown.title, other.title))
         shown = dataclasses.replace(shown, difference=lines)
     shown = dataclasses.replace(shown, rows=_asked(shown.rows, options.turn))
@@ -226,9 +226,7 @@ def _roles(record: Record, rejected: bool = False) -> tuple[str, ...]:
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:
     """What `render` counts beyond the rows themselves."""
-    return {
-        name: counts[name] for name in ("trained_stops", "split", "truncated", "empty", "escaped")
-    }
+    return {name: counts[name] for name in COUNTED}
 
 
 def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOptions) -> Preview:
@@ -246,7 +244,7 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
         f"{tokens.folder.name}: {manifest['template']['name']} with {known.name}",
         chosen,
         _failures(tokens.refused) if options.failures else None,
-        {**statistics(tokens.examples, tokens.refused), "counts": manifest["counts"]},
+        {**statistics(tokens.examples, tokens.refused), **_counted(manifest["counts"])},
         manifest["card"],
         str(card_of(manifest["card"])),
         "statistics over the whole folder, read from its files",

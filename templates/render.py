@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from templates.card import Card, inspect
+from templates.card import Card
 from templates.chains import prove
 from templates.checks import EmptyAnswer, Refusal
 from templates.columns import Examples, Record, Refusals, Row
@@ -18,6 +18,7 @@ from templates.encode import Encoder, Example
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.pairs import pair_of, prove_pair
+from templates.probes import inspect
 from templates.regions import Proof
 from templates.template import ChatTemplate, Renderer, bind
 from templates.tokenizer import Tokenizer
@@ -51,7 +52,7 @@ class Rendered:
         counts = self.counts
         share = counts["trained_tokens"] / max(counts["tokens"], 1)
         lines = [
-            f"{counts['examples']:,} of {counts['rows']:,} rows rendered: "
+            f"{counts['rows'] - counts['refused']:,} of {counts['rows']:,} rows rendered: "
             f"{counts['tokens']:,} tokens, {counts['trained_tokens']:,} trained ({share:.1%}); "
             f"{counts['refused']:,} refused"
         ]

@@ -36,7 +36,7 @@ MARKS = {
 def terminal(shown: Preview, ids: bool, color: bool) -> str:
     """The preview as lines; without colour trained text stands in brackets, stops in braces."""
     paint: Paint = _painted if color else _marked
-    lines = [shown.title, *_legend(paint), ""]
+    lines = [shown.title, *_legend(paint, shown), ""]
     for view in shown.rows:
         lines += [view.summary(), *_body(view, paint, ids), ""]
     if shown.difference:
@@ -54,11 +54,14 @@ def _changed(line: str, color: bool) -> str:
     return f"\x1b[38;5;{shade}m{safe}\x1b[0m" if color and shade else safe
 
 
-def _legend(paint: Paint) -> list[str]:
+def _legend(paint: Paint, shown: Preview) -> list[str]:
     tokens: Line = [("to", False), ("kens", True)]
     trained = f"{paint(tokens, 'payload')} {KINDS['payload']}   "
     trained += f"{paint([('end', False)], 'stop')} {KINDS['stop']}"
-    rest = ", ".join(paint([(word, False)], word) for word in ("header", "context"))
+    masked = [kind for kind in shown.kinds if kind not in ("payload", "stop")] or ["masked"]
+    rest = ", ".join(paint([(kind, False)], kind) for kind in masked)
+    if masked == ["masked"]:
+        return [f"legend  {trained}", f"        {rest}: read and never learnt"]
     return [f"legend  {trained}", f"        {rest}: masked, read and never learnt"]
 
 

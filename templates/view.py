@@ -151,6 +151,12 @@ class Preview:
     about: str
     difference: list[str] = field(default_factory=list)  # from another template or tokenizer
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kinds that the rows have, and what they mean."""
+        present = {part.kind for view in self.rows for part in view.parts}
+        return {kind: meaning for kind, meaning in KINDS.items() if kind in present}
+
     def as_dict(self) -> dict[str, Any]:
         data = {
             "title": self.title,
@@ -208,7 +214,7 @@ def statistics(examples: pl.DataFrame, refused: pl.DataFrame) -> dict[str, Any]:
     )
     tokens = int(lengths.sum())
     return {
-        "rows": examples.height + refused.height,
+        "rows": pl.concat([examples["row"], refused["row"]]).n_unique(),
         "examples": examples.height,
         "refused": refused.height,
         "refused_by_check": dict(refused.group_by("check").len().sort("check").iter_rows()),

@@ -158,6 +158,36 @@ def test_a_written_dataset_is_shown_with_the_tokenizer_it_was_made_with(tmp_path
     assert "the answer is empty" in page and "read from its files" in page
 
 
+def test_a_character_of_several_tokens_is_read_where_it_is_whole() -> None:
+    page = shown().replace("¦", "")
+    assert "😀" in page and "\\xf0" not in page and "‥" in page
+    parts = json.loads(shown(format="json"))["rows"][0]["parts"]
+    assert any("\\x" in part["text"] for part in parts)  # machines get the bytes
+
+
+def test_the_examples_that_one_row_became_are_numbered(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    thinking = load_template("qwen-thinking", None)
+    rows = (talk("a", "one", "b", "two"), talk("c", "three"))
+    made = preview(records(*rows), thinking, byte_level(), PreviewOptions(format="text"))
+    folder = write(rendered(thinking, byte_level(), *rows), tmp_path / "tokens")
+    written = preview(folder, None, byte_level(), PreviewOptions(format="text"))
+    for page in (made, written):
+        assert "row 0, example 1 of 2  id" in page and "row 0, example 2 of 2  id" in page
+        assert re.search(r"rows +2\n +examples +3\n", page)
+    assert "message 1 │[" in written and "message 3 │[" in written
+    assert "verdict            safe for plain conversations" in written
+    assert "masked: read and never learnt" in written and "header, context: masked" in made
+
+
+def test_one_message_of_a_row_is_shown_on_request() -> None:
+    page = shown(rows=(2,), turn=4)
+    body = page.partition("legend")[2].partition("statistics")[0]
+    assert "4 assistant │[c]" in body and "2 assistant" not in body and "system" not in body
+    with pytest.raises(CurateError, match="turn 9: nothing in the rows shown"):
+        shown(turn=9)
+
+
 def test_runs_of_trained_labels_are_found() -> None:
     assert trained_runs([-100, 5, 6, -100, 7]) == [(1, 3), (4, 5)]
     assert trained_runs([-100]) == [] and trained_runs([3]) == [(0, 1)]
