@@ -36,7 +36,8 @@ _PHONE = re.compile(
 )
 # Set aside for examples and films, or the first that comes to mind.
 _EXAMPLE_MAIL = re.compile(
-    r"@(?:[\w-]+\.)*(?:example|test|invalid|localhost|(?:your)?(?:domain|company))(?:\.[a-z]+)?$"
+    r"@(?:[\w-]+\.)*(?:example|email|test|invalid|localhost|(?:your)?(?:domain|company))"
+    r"(?:\.[a-z]+)?$"
     r"|^(?:git|example|user(?:name)?|your[\w.-]*|x+|someone)@",
     re.IGNORECASE,
 )
@@ -50,6 +51,8 @@ _ISSUER = re.compile(
 )
 _ARITHMETIC_BEFORE = re.compile(r"[=+*/^×÷<>$€£]\s*$")
 _ARITHMETIC_AFTER = re.compile(r"\s*(?:[=+*^×÷<>%]|/\s*\d)")
+# Numbers as long as a card's are summands and results in tasks of arithmetic.
+_LONG_SUM = re.compile(r"\d{5,} ?[+*×÷] ?\d{5,}|\d{5,} ?=")
 _CODE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`", re.DOTALL)
 
 
@@ -118,6 +121,8 @@ def _in_part(text: str, kinds: Sequence[str], low: int = 0, high: int | None = N
             continue
         for match in pattern.finditer(part):
             if not holds(match.group()) or (kind != "email" and _in_calculation(match)):
+                continue
+            if kind == "card" and _LONG_SUM.search(text):
                 continue
             start, end = match.start() + low, match.end() + low
             if all(end <= other[1] or other[2] <= start for other in spans):

@@ -15,6 +15,7 @@ import polars as pl
 
 from curate.schema import CurateError, nearest, setting, verdicts
 from filters import quality_answers as answers
+from filters import quality_asked as asked
 from filters import quality_counts as counts
 from filters import quality_prompts as prompts
 from filters import quality_signs as signs
@@ -47,6 +48,11 @@ _COUNTED: Mapping[str, Callable[[Turns], pl.DataFrame]] = {
     "one_word": signs.one_word,
     "link_in_response": signs.link_in_response,
     "wrong_arithmetic": signs.wrong_arithmetic,
+    "wrong_count": asked.wrong_count,
+    "repeated_item": asked.repeated_item,
+    "missing_code": asked.missing_code,
+    "needs_web": asked.needs_web,
+    "end_marker": asked.end_marker,
     "missing_input": prompts.missing_input,
     "input_repeated": prompts.input_repeated,
     "empty_turn": prompts.empty_turn,
@@ -70,7 +76,7 @@ class Quality:
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     # Training weights decide which answers are looked at, and a row's id does not cover them.
     cached: ClassVar[bool] = False
 
@@ -189,8 +195,10 @@ class Quality:
         ]
         share = _spread(repeated, "share", records.height).alias("repetition_share")
         counted = _spread(words, "words", records.height).alias("prompt_words")
-        asked = "data_juicer" in self.rules
-        numbers = counts.counts(records["response"]) if asked else counts.no_counts(records.height)
+        if "data_juicer" in self.rules:
+            numbers = counts.counts(records["response"])
+        else:
+            numbers = counts.no_counts(records.height)
         return pl.DataFrame([*columns, share, counted, *numbers])
 
     def judge(self, measures: pl.DataFrame) -> pl.DataFrame:

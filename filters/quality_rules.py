@@ -84,7 +84,9 @@ PATTERNS: Mapping[str, Pattern] = {
         "prompt",
         r"(?:\A|\n)\s*<?https?://\S+\s*\z"
         r"|(?i:[<\[(](?:insert )?(?:link|url)(?: [^\n>\])]{1,40})?[>\])]\s*\z)",
-        unless=r"(?i)\b(?:urls?|domain|parse|extract|shorten|qr)\b",
+        # What is asked about an address is answered from it; a tool may read what it leads to.
+        unless=r"(?i)\b(?:domain|parse|extract|shorten|qr|classif\w*|normali[sz]\w*|valid\w*"
+        r"|encod\w*|decod\w*|tool\w*)\b",
     ),
     "image_reference": Pattern(
         "prompt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -36,6 +37,12 @@ _SUM = re.compile(
     rf"\s*=\s*(-?\$?{_NUMBER})"
     r"(?!\s*[-+*×÷/^%(]|[\w:]|[.,]\d| \d| ?(?:mod|[xXRr]\b|remainder|±|cents?\b))"
 )
+# "The average of 4, 7 and 12 is 8.67"
+_OF_SEVERAL = re.compile(
+    rf"(?i)\b(average|mean|sum|product) (?:value )?of ((?:{_NUMBER}(?:,? and |, ))+{_NUMBER})"
+    rf" (?:is|equals|=) (-?{_NUMBER})(?![\d%/]|\.\d| ?[-+*/^])"
+)
+_LIKELY_SEVERAL = r"(?i)\b(?:average|mean|sum|product) (?:value )?of \d"
 _SMALLER = (Fraction(1, 100), Fraction(1, 1000))
 _BY_FRACTION = re.compile(r"[/÷][^-+*×xX]*[/÷]")
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*×÷/xX]")
@@ -105,8 +112,10 @@ def wrong_arithmetic(turns: Turns) -> pl.DataFrame:
     Results may be rounded to the digits that are shown. A loop, because each sum is worked out;
     a pattern leaves only texts that hold one.
     """
-    likely = turns.responses.filter(pl.col("plain").str.contains(_LIKELY_SUM))
-    found = [_false_sum(text) for text in likely["plain"]]
+    likely = turns.responses.filter(
+        pl.col("plain").str.contains(_LIKELY_SUM) | pl.col("plain").str.contains(_LIKELY_SEVERAL)
+    )
+    found = [_false_sum(text) or _false_of_several(text) for text in likely["plain"]]
     wrong = likely.with_columns(sum=pl.Series(found, dtype=pl.String))
     return evidence(wrong.filter(pl.col("sum").is_not_null()), pl.col("sum"))
 
@@ -131,6 +140,20 @@ def _false_sum(text: str) -> str | None:
         if any(exact == Fraction(result) * unit for unit in (100, 1000, *_SMALLER)):
             continue
         if abs(exact - Fraction(result)) > slack:
+            return match.group()[:EVIDENCE_CHARACTERS]
+    return None
+
+
+def _false_of_several(text: str) -> str | None:
+    for match in _OF_SEVERAL.finditer(text):
+        kind, listed, said = match.groups()
+        numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", listed)]
+        result = math.prod(numbers) if kind.lower() == "product" else sum(numbers)
+        if kind.lower() in ("average", "mean"):
+            result /= len(numbers)
+        said = said.replace(",", "")
+        # One unit in the last place: rounded, or cut off.
+        if abs(result - float(said)) > 10 ** -len(said.partition(".")[2]):
             return match.group()[:EVIDENCE_CHARACTERS]
     return None
 

@@ -130,6 +130,7 @@ FIRES = {
         ("Help me.", "I'm sorry, but I can't assist with illegal activities."),
     ],
     "link_as_input": [
+        ("Given a URL, produce an article.\n\nhttps://news.example.org/a", "It says much."),
         ("Summarize the article.\n\nhttps://news.example.org/a", "It says much."),
         ("Summarize the article.\n\n<LINK TO ARTICLE>", "It says much."),
     ],
@@ -163,7 +164,27 @@ FIRES = {
         ("How much?", "So $4,200 + $3,000 = $8,600."),
         ("How much?", "He has 2 + 3 x 4 = 20 coins."),
         ("How much?", "Each gets 10 / 4 = 3.5 cakes."),
+        ("What is the mean?", "The average of 4, 7 and 12 is 8.67."),
+        ("What is the sum?", "The sum of 10, 20 and 5.5 is 37."),
     ],
+    "wrong_count": [
+        ("Name three rivers.", "1. Rhine\n2. Nile\n3. Amazon\n4. Volga"),
+        ("Suggest 2 ways to rest.", "- Sleep\n- Sit\n- Read"),
+        ("List four towns in Italy", "Four towns: 1) Rome 2) Milan 3) Turin"),
+        ("Describe the sea in three sentences.", "It is wide. It is deep."),
+    ],
+    "repeated_item": [
+        ("Give synonyms of big.", "Large, huge, vast, large, and giant."),
+        ("What to buy?", "- Bread\n- Milk\n- Eggs\n- Bread"),
+    ],
+    "missing_code": [
+        (
+            "Write a program that sorts a list of numbers.",
+            "The program would take the list and put the smaller numbers before the larger ones.",
+        )
+    ],
+    "needs_web": [("Search the web and name the latest film by Lee.", "It is Rain.")],
+    "end_marker": [(ASK, "Paris.\n// end of output //"), (ASK, "Paris.\nEnd of the response")],
     "no_end_mark": [(ASK, WORDS + " and it still is today")],
     "unbalanced_brackets": [(ASK, "Paris (the city of light is the capital.")],
     "stray_escape": [
@@ -189,6 +210,35 @@ FIRES = {
 }
 
 SPARED = {
+    "wrong_count": [
+        ("Name three rivers.", "1. Rhine\n2. Nile\n3. Amazon"),
+        ("Name at least three rivers.", "1. Rhine\n2. Nile\n3. Amazon\n4. Volga"),
+        ("List 3 pros and 3 cons of tea.", "- a\n- b\n- c\n- d\n- e\n- f"),
+        ("Give two drinks with lemon.", "Tea:\n- lemon\n- water\nPunch:\n- lemon\n- rum"),
+        ("Describe the sea in 2-3 sentences.", "It is wide. It is deep. It is blue."),
+        ("Describe Dr. No in two sentences.", "Dr. No is a villain. He meets Mr. Bond."),
+        ("Combine them into one sentence.\n\nIt is wide. It is deep.", "It is wide and deep."),
+        ("Name a river.", "1. Rhine\n2. Nile"),
+    ],
+    "repeated_item": [
+        ("Give synonyms of big.", "Large, huge, vast, giant."),
+        ("Repeat each word.", "one, one, two, two, three"),
+        ("Classify each.", "fruit, fruit, meat, fruit"),
+        ("Say it.", "Yes, yes, he said, I will come when I am done with the work."),
+    ],
+    "missing_code": [
+        ("Write a program that sorts a list of numbers.", "numbers.sort() does it. " * 6),
+        ("Design a program to help the hungry in town.", "The program gives food to all. " * 4),
+        ("Write a script for a play in which a computer speaks.", "Hal says good day. " * 5),
+        ("Write a program to sort numbers.", "Gladly! In which language do you want it? " * 3),
+        ("Write a shell script to print numbers.", "#!/bin/bash and then echo the number. " * 3),
+    ],
+    "needs_web": [
+        ("How do I search the web with Python?", "With a library."),
+        ("Explain how people search the web.", "They type words."),
+        ("Search the web and define recursion.", "A function that calls itself."),
+    ],
+    "end_marker": [(ASK, "Paris.\nEnd"), (ASK, "That is the end of the document.")],
     "empty_response": [(ASK, "P"), (ASK, "42")],
     "placeholder_response": [
         ("Is it blue?", "No"),
@@ -322,6 +372,7 @@ SPARED = {
         ("What is a code block in Markdown?", "Text between backticks."),
     ],
     "wrong_arithmetic": [
+        ("What is the mean?", "The average of 4, 7 and 12 is 7.67, and that of 1, 2 and 4 is 2.3."),
         ("How much?", "10 x 9/10 = 9 and 1/3 = 0.33 and 3/ 1/4 = 12"),
         ("How much?", "That is 2 + 3 + 4 = 9, or 2 + 3 x 4 = 14."),
         ("How much?", "650 000/2 = 325 000 and 7/2 = 3 remainder 1"),
@@ -350,10 +401,13 @@ SPARED = {
         ("Fetch with curl", "```\ncurl https://x.example.org\n```"),
     ],
     "input_repeated": [("Classify.\n\ngreat film", "great film: positive")],
-    "pii_email": [(ASK, "Write to jane@example.com.")],
+    "pii_email": [(ASK, "Write to jane@example.com."), (ASK, "Write to jane@email.com.")],
     "pii_phone": [(ASK, "Call 555-0100."), (ASK, "It took 212 736 days.")],
     "pii_ip": [(ASK, "Use 192.168.0.1 or version 1.2.3.4.")],
-    "pii_card": [(ASK, "The number 4012 8888 8888 1882 fails the check.")],
+    "pii_card": [
+        (ASK, "The number 4012 8888 8888 1882 fails the check."),
+        (ASK, "4012888800000 + 88881881 =\n\nThe result is:\n\n4012888888881881"),
+    ],
     "prompt_length": [(ASK, "Paris."), ("Name the largest town", "Paris.")],
     "visual_word": [("Describe the imagery of the poem", "Dark.")],
     "program_prefix": [("Please Write a program", "Done.")],
