@@ -9,8 +9,8 @@ import pytest
 
 import trainer
 from curate.schema import CurateError
-from tests.trainer_toys import reversed_pairs, silent, write_model, write_tokens
-from trainer import PRESETS, TrainConfig
+from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
+from trainer import PRESETS, TrainConfig, adapt, precision
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -145,16 +145,24 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
     tokens = write_tokens(tmp_path / "tokens", reversed_pairs(8))
     model = write_model(tmp_path / "base")
     general = write_tokens(tmp_path / "general", reversed_pairs(4))
-    runs: list[dict[str, Any]] = [
-        {"stop_on": "loss", "replay": general, "replay_share": 0.1},
-        {"method": "lora", "epochs": 1},
-        {"method": "oft", "rotation_block": 8, "epochs": 1, "held_out": 0.0},
-        {"method": "prompt", "virtual_tokens": 2, "epochs": 1, "held_out": 0.0},
-        {"precision": "bf16", "rounding": "stochastic", "epochs": 1, "held_out": 0.0},
-    ]
     READ.clear()
-    for number, fields in enumerate(runs):
-        fields = {"epochs": 2, "samples": 0, "prompts": 1, **fields}
-        run = Recorded(tokens=tokens, model=model, out=str(tmp_path / f"{number}"), **fields)
-        trainer.train(run, silent)
+    run = Recorded(
+        tokens=tokens,
+        model=model,
+        out=str(tmp_path / "tuned"),
+        epochs=2,
+        samples=0,
+        prompts=1,
+        stop_on="loss",
+        replay=general,
+    )
+    trainer.train(run, silent)
+    given = {"tokens": "t", "model": "m", "out": "o"}
+    for method, fields in (
+        ("lora", {}),
+        ("oft", {"rotation_block": 8}),
+        ("prompt", {"virtual_tokens": 2}),
+    ):
+        adapt.attach(toy_model(), Recorded(**given, method=method, **fields))
+    precision.rounding_of(Recorded(**given, precision="bf16", rounding="stochastic"))
     assert {field.name for field in dataclasses.fields(TrainConfig)} - READ == set()

@@ -193,7 +193,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, method: str, name: str, **fields: Any) -> trainer.TrainResult:
-    settings = {"epochs": 2, "batch": 8, "lr": 0.02, "held_out": 0.1, "samples": 1}
+    settings = {"epochs": 2, "batch": 8, "lr": 0.02, "held_out": 0.1, "samples": 1, "prompts": 0}
+    settings |= {"proof": False, "packing": "off"}
     return trainer.train(
         TrainConfig(
             tokens=str(folder / "tokens"),
@@ -206,7 +207,7 @@ def run(folder: Path, method: str, name: str, **fields: Any) -> trainer.TrainRes
     )
 
 
-@pytest.mark.parametrize("method", ["dora", "lora-xs", "oft", "norms"])
+@pytest.mark.parametrize("method", ["dora", "lora-xs"])
 def test_a_run_learns_and_leaves_a_plain_model(method: str, folder: Path):
     from transformers import AutoModelForCausalLM
 

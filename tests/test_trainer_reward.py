@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import trainer
@@ -12,6 +12,7 @@ from curate.schema import CurateError
 from tests.trainer_toys import START, STOP, silent, toy_model, write_model, write_tokens
 from trainer import TrainConfig, reward
 from trainer.data import make_rows
+from trainer.plan import make_plan
 
 GOOD, BAD = 7, 9
 
@@ -84,14 +85,13 @@ def test_a_reward_model_learns_to_prefer_and_is_loaded_and_scored_by_transformer
     assert scores[0] > scores[1]
     assert float(alone) == pytest.approx(float(scores[0]), abs=1e-5)
     rows, other = (make_rows(["a"], [ids], [ids]) for ids in (good, bad))
-    held = reward.evaluate(saved, rows, other, __import__("numpy").array([0]), 64)
+    held = reward.evaluate(saved, rows, other, np.array([0]), 64)
     assert held is not None
     expected = math.log1p(math.exp(float(scores[1] - scores[0])))
     assert held.loss == pytest.approx(expected, abs=1e-5)
 
 
 def test_equal_scores_cost_ln_2():
-    import numpy as np
     import torch
 
     class Flat(torch.nn.Module):
@@ -148,8 +148,6 @@ def test_what_has_no_meaning_for_a_reward_model_is_refused(fields: dict[str, Any
 def test_pairs_can_be_trained_on_as_answers_too(sources: dict[str, str], tmp_path: Path):
     """Then the chosen side alone is read, and the log says so."""
     said: list[str] = []
-    settings = {"objective": "sft", "epochs": 1, "samples": 0, "prompts": 0, "choose": "loss"}
-    done = train(sources, tmp_path / "sft", said.append, **settings)
-    assert any("rows are pairs: the chosen answers are trained" in line for line in said)
-    described = json.loads((done.out / "train.json").read_text())
-    assert described["config"]["objective"] == "sft"
+    plan = make_plan(TrainConfig(**sources, out=str(tmp_path / "sft")), said.append)
+    assert "rows are pairs: the chosen answers are trained, the rejected ones not read" in said
+    assert plan.rejected is None

@@ -201,6 +201,8 @@ def _explained(name: str) -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         # PEFT knows layer norms by class; every norm here is copied and trained like one of them.
         warnings.filterwarnings("ignore", "Unsupported layer type .*Norm", UserWarning)
+        # True of adapters on both layers; trained rows are one tensor for both, as a test shows.
+        warnings.filterwarnings("ignore", ".*a tied layer is part of the adapter", UserWarning)
         # A block that does not divide a layer's width is replaced by one that does.
         warnings.filterwarnings("ignore", ".*oft_block_size.*", UserWarning)
         try:
