@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
+from templates.foreign import python_tokenizer
 from templates.sentencepiece import backend_of, read_model
 from templates.tokenizer import Tokenizer, make_tokenizer, with_tokens
 
@@ -86,16 +87,50 @@ def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer
     config = _read_json(folder / "tokenizer_config.json")
     named = {**_read_json(folder / "special_tokens_map.json"), **config}
     eos = _read_json(folder / "generation_config.json").get("eos_token_id")
-    backend, special, raw = _read_backend(folder, name, config)
-    return make_tokenizer(
-        backend,
-        special=special | _special(named),
-        eos_ids=[] if eos is None else [eos] if isinstance(eos, int) else eos,
-        chat_templates=_chat_templates(folder, config.get("chat_template")),
-        name=name,
-        raw=raw,
-        origin=origin,
-    )
+    eos_ids = [] if eos is None else [eos] if isinstance(eos, int) else eos
+    chat_templates = _chat_templates(folder, config.get("chat_template"))
+    special = _special(named)
+    if not any((folder / file).is_file() for file in FILES[:2]) and config.get("tokenizer_class"):
+        inner = _python(folder, name, config)
+        special = _special(inner.special_tokens_map) | special
+        if not inner.is_fast:
+            return python_tokenizer(inner, special, eos_ids, chat_templates, name, origin)
+        backend, raw = inner.backend_tokenizer, inner.backend_tokenizer.to_str().encode()
+    else:
+        backend, own, raw = _read_backend(folder, name, config)
+        special = own | special
+    return make_tokenizer(backend, special, eos_ids, chat_templates, name, raw, origin)
+
+
+def _python(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
+    """The tokenizer of a folder that only the class in transformers can read."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise CurateError(
+            f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model; reading "
+            'it otherwise needs transformers; pip install "curate-sft[train]"'
+        ) from error
+    kind = getattr(transformers, config["tokenizer_class"], None)
+    if kind is None:
+        raise CurateError(
+            f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model, and "
+            f"transformers has no {config['tokenizer_class']}; code of its own is not run"
+        )
+    files = [file for file in kind.vocab_files_names.values() if file != FILES[0]]
+    if files and not any((folder / file).is_file() for file in files):
+        raise CurateError(  # transformers would make up a vocabulary of its own
+            f"tokenizer {name}: the folder has no tokenizer.json, no tokenizer.model and none of "
+            f"the files of a {config['tokenizer_class']}: {', '.join(files)}"
+        )
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # transformers raises anything here
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CurateError(
+            f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model, and "
+            f"transformers cannot read it as {config['tokenizer_class']}: {reason}"
+        ) from error
 
 
 def _read_backend(

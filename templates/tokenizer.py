@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.schema import CurateError
 
@@ -40,16 +40,17 @@ class Own(NamedTuple):
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A fast tokenizer with what its folder says about it.
+    """A tokenizer with what its folder says about it.
 
-    `backend` adds no special tokens, cuts and pads nothing, and reports offsets untrimmed.
+    `backend` is a `tokenizers.Tokenizer` that adds no special tokens, cuts and pads nothing, and
+    reports offsets untrimmed; or a `templates.foreign.Foreign`, which has no offsets.
     `special` maps `bos_token`, `eos_token`, ... to their texts, as templates see them.
     `origin` says where it came from, for the manifest. `functional` tokens (text and id) are
     vocabulary also where content spells them; those in `added` the model has no embedding for.
     """
 
     name: str
-    backend: tokenizers.Tokenizer
+    backend: Any
     special: Mapping[str, str]
     eos_ids: tuple[int, ...]
     chat_templates: Mapping[str, str]
@@ -102,9 +103,18 @@ class Tokenizer:
 
     @cached_property
     def pieces(self) -> Pieces:
+        from templates.foreign import Foreign, ForeignPieces
         from templates.pieces import Pieces
 
-        return Pieces(self)
+        foreign = isinstance(self.backend, Foreign)
+        return ForeignPieces(self, self.backend) if foreign else Pieces(self)
+
+    @cached_property
+    def has_offsets(self) -> bool:
+        """Whether it tells which characters a token stands for."""
+        from templates.foreign import Foreign
+
+        return not isinstance(self.backend, Foreign)
 
     @cached_property
     def token_bytes(self) -> TokenBytes:
@@ -153,6 +163,11 @@ def with_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokenizer:
     """The tokenizer with functional tokens; `added` says what a model's embeddings must gain."""
     import tokenizers
 
+    if not tokenizer.has_offsets:
+        raise CurateError(
+            f"tokenizer {tokenizer.name}: it is written in Python and takes no further tokens; "
+            "give one with tokenizer.json"
+        )
     for text in texts:
         if not text.strip() or text != text.strip():
             raise CurateError(

@@ -36,6 +36,8 @@ class Whole:
 
     def encode(self, drafts: Sequence[Draft]) -> Encoded:
         """The whole texts encoded, unreadable ones and those to be cut as nothing."""
+        if not self.tokenizer.has_offsets:  # all are encoded piece by piece
+            return Encoded([np.zeros(0, np.int32)] * len(drafts), {}, {})
         rows = self._by_words(drafts)
         left = [number for number, row in enumerate(rows) if row is None]
         texts = []
