@@ -24,7 +24,7 @@ steps:
   - length: {action: cap}
   - select: {method: random, budget: ROWS}
 """
-SETTINGS = ("lr=2e-3", "batch=8", "residual_dropout=0.2", "held_out=0.12", "sample_tokens=160")
+SETTINGS = ("lr=2e-3", "batch=8", "residual_dropout=0.2", "held_out=0.12")
 
 
 def curate(*words: str) -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     """Clean, render, train; leave the picture where it is asked for."""
     data = Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=260, help="kept rows; too long ones are left")
+    parser.add_argument("--rows", type=int, default=220, help="kept rows; too long ones are left")
     parser.add_argument("--dump", type=Path, default=data / "raw" / "gpteacher_roleplay.json")
     parser.add_argument("--model", type=Path, default=data / "models" / "stories260k-hf")
     parser.add_argument("--picture", type=Path, help="where to copy curves.svg to")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 VERBATIM, LEAST = 32, 8
 # Base distributions are kept for at most so many values (fp32: 128 MB).
 _KEPT_VALUES = 1 << 25
+# Answers may be so many times as long as their target.
+_ROOM = 1.5
 _RETENTION_TOKENS = 32_768
 _RETENTION_LENGTH = 1024
 
@@ -55,7 +58,9 @@ class Probes:
         """All measures of the model as it is now, with greedy answers and no dropout."""
         plan = self.plan
         fit = self.losses(model, plan.tokens.rows, self.fit)
-        said = answers(plan, model, self.asked, plan.config.sample_tokens)
+        # Cut below their target, answers could neither reach it nor stop.
+        longest = max(plan.config.sample_tokens, math.ceil(_ROOM * self.length))
+        said = answers(plan, model, self.asked, longest)
         kept = None if self.general is None else self.losses(model, *self.general)
         return Probe(
             fit=None if fit is None else fit.loss,
