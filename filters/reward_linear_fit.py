@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 LEAST_PAIRS, LEAST_PROMPTS = 20, FOLDS
-MOST_COMPARED = 10_000  # pairs that penalties are chosen on; more would not change the choice
+MOST_COMPARED = 5_000  # pairs that penalties are chosen on; more would hardly change the choice
 # Penalties per pair on length and on the number of new words of content: next to none.
 LIGHT = 0.01
 FREE = "new"

@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from curate.cache import MeasureCache
 from curate.cli import main
+from curate.engine import LocalEngine
 from curate.schema import CurateError
 from filters import reward_linear_fit as fitting
 from filters.reward import Reward
@@ -213,6 +215,25 @@ def test_the_reward_step_uses_a_fitted_model(conversation: Any, folder: str) -> 
     assert found["keep"].to_list() == [True, False] * 3
     bare = Reward(model=folder, length_term=False).measure(records)["score"]
     assert bare.to_list() != step.measure(records)["score"].to_list()
+
+
+def test_moving_a_threshold_scores_nothing_again(
+    conversation: Any, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = conversation(*[rows(number)[:2] for number in range(6)])
+    engine = LocalEngine(1, MeasureCache(tmp_path))
+    once = engine.measure(Reward(model=folder, keep_top=0.5), records)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr("filters.reward.score_with_linear", never)
+    again = engine.measure(
+        Reward(model=folder, min_score=0.1, per_prompt=1, calibrate="rank"), records
+    )
+    assert again.equals(once.select(again.columns))
+    with pytest.raises(AssertionError, match="scored again"):
+        engine.measure(Reward(model=folder, length_term=False), records)
 
 
 def test_a_conversation_without_an_answer_is_not_scorable(conversation: Any, folder: str) -> None:
