@@ -50,7 +50,7 @@ def prove(
         if not options.append_eos:
             raise
     except PromptChanged:
-        if options.completion != "raw":
+        if options.history == "error" and options.completion != "raw":
             raise
     return _chains(renderer, chat, stops, options)
 
@@ -110,6 +110,8 @@ def _alone(
     if chat.messages[turn]["role"] != "assistant":
         return Proof(text, spans, [words(turn, spans)])
     prompt = own.text(chat.messages[:turn], chat.tools, prompt=True)
+    if not text.startswith(prompt) and options.history != "error":
+        text, spans = _continued(own, chat, turn, prompt, text, spans)
     try:
         if is_open:
             region = unfinished(turn, prompt, text, spans)
@@ -129,6 +131,40 @@ def _alone(
     check(region, text, spans, leaves, stops)
     check_context(own, upto, spans)
     return made(upto, text, spans, marked([region], own, upto, text, spans, options))
+
+
+def _continued(
+    renderer: Renderer, chat: Chat, turn: int, prompt: str, text: str, spans: list[Span]
+) -> tuple[str, list[Span]]:
+    """The prompt with the turn's own text after it, where that turn changes what came before.
+
+    As Harmony, which drops the analysis before a call once an answer follows: the answer is
+    generated after the prompt, analysis included. Only if both texts go on alike after the same
+    word, up to the end of the prompt; else the text as it was, which fails I1.
+    """
+    before = Chat(chat.messages[:turn], chat.tools, ())
+    said, _ = follow(renderer, before, prompt, prompt=True)
+    own = min((span.start for span in spans if span.leaf.message == turn), default=0)
+    earlier = [span for span in spans if span.stop <= own]
+    if not said or not earlier or _word(said[-1]) != _word(earlier[-1]):
+        return text, spans
+    header = prompt[said[-1].stop :]
+    cut = earlier[-1].stop + len(header)
+    if cut > own or not text.startswith(header, earlier[-1].stop):
+        return text, spans
+    shift = len(prompt) - cut
+    moved = [
+        span._replace(start=span.start + shift, stop=span.stop + shift)
+        for span in spans
+        if span.start >= cut
+    ]
+    return prompt + text[cut:], [*said, *moved]
+
+
+def _word(span: Span) -> tuple[int, str, str, int]:
+    """Which word of the data a span ends with."""
+    leaf = span.leaf
+    return leaf.message, leaf.field, leaf.text, span.offset + span.stop - span.start
 
 
 def _closed(

@@ -55,6 +55,8 @@ def _one(record: Mapping[str, Any], start: int, options: RenderOptions, prove: P
 
 
 def _check_prompts(chosen: Proof, other: Proof) -> None:
+    if chosen.text == other.text:
+        raise NoPair("both answers are the same")
     ours, theirs = (proof.text[: proof.regions[0].start] for proof in (chosen, other))
     if ours == theirs:
         return

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from templates import load_template, verify
+from templates.messages import chat
+from templates.template import bind
 from tests.templates_toys import (
     CHATML,
     byte_level,
     metaspace,
+    records,
     refusal,
     rendered,
     talk,
@@ -59,8 +62,21 @@ def test_harmony_ends_answers_in_return_calls_in_call_and_its_history_in_end() -
         "<|channel|>analysis<|message|>gold<|end|>"
         "<|start|>assistant<|channel|>final<|message|>found it<|return|>"
     )
-    # The analysis before a call is in the prompt of the answer, and not in the text with it.
-    assert refusal(rendered(harmony, byte_level(), CALLING, tools=tools))[0] == "I1"
+    # Once an answer follows, the template drops the analysis before a call. The answer is generated
+    # after a prompt that has it, so that is what is trained.
+    done = rendered(harmony, byte_level(), CALLING, tools=tools)
+    assert [trained(done, 0), done.examples["turns"].to_list()] == [[call, final], [[1, 3]]]
+    last = [turn.copy() for turn in CALLING]
+    last[1]["weight"] = 0
+    assert everything(rendered(harmony, byte_level(), last, tools=tools)) == [final]
+    strict = rendered(harmony, byte_level(), CALLING, tools=tools, history="error")
+    assert refusal(strict)[0] == "I2"
+    given = chat({"messages": records(CALLING)["messages"][0].to_list(), "tools": None})
+    prompt = bind(harmony, byte_level(), "2024-07-26").text(given.messages[:3], tools, prompt=True)
+    asked = byte_level().backend.encode(prompt, add_special_tokens=False).ids
+    ids = done.examples["input_ids"][0].to_list()
+    labels = done.examples["labels"][0].to_list()
+    assert ids[: len(asked)] == asked and labels[len(asked)] != -100 == labels[len(asked) - 1]
 
 
 def test_a_call_that_ends_in_a_token_of_its_own_is_trained_with_it() -> None:
