@@ -51,16 +51,18 @@ _MAY_REPEAT = re.compile(
     r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme",
     re.IGNORECASE,
 )
+_SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
 _ITEMS = 4  # a list of fewer is a sentence
 _ITEM_WORDS = 3
 
-_ORDERS_CODE = (
+# Cheap, and true of all that the pattern proper finds.
+_MAY_ORDER_CODE = r"(?i)function|program|script|code|query|class|method|snippet|reg(?:ex|ular)"
+_ASKS_CODE = re.compile(
     r"(?i)\b(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
     r"(?:me\s+)?(?:an?|the|some)\s+(?:[\w+#.-]+\s+){0,3}?"
     r"(?:function|program|(?:shell|bash|python) script|code|query|class|method|snippet|regex"
     r"|regular expression)\b(?:\s+in\s+[\w+#]+)?\s+(?:that|to|which|for|using|in)\b"
 )
-_ASKS_CODE = re.compile(_ORDERS_CODE)
 _ABOUT_DATA = re.compile(
     r"\b(?:python|java|javascript|c\+\+|c#|php|ruby|sql|html|css|strings?|integers?|array|numbers?"
     r"|loop|user input|input|database|files?|api|compute|calculat\w+|sort\w*|prints?|returns?"
@@ -91,12 +93,12 @@ def wrong_count(turns: Turns) -> pl.DataFrame:
 
 def repeated_item(turns: Turns) -> pl.DataFrame:
     """Records whose answer is a list of short items, one of which it names twice."""
-    return _pairs(turns, "", _named_twice)
+    return _pairs(turns, "", _named_twice, given=_SHORT_ITEMS)
 
 
 def missing_code(turns: Turns) -> pl.DataFrame:
     """Records that are asked for a program and answer in prose about one."""
-    return _pairs(turns, _ORDERS_CODE, _no_code)
+    return _pairs(turns, _MAY_ORDER_CODE, _no_code)
 
 
 def needs_web(turns: Turns) -> pl.DataFrame:
@@ -116,8 +118,13 @@ def end_marker(turns: Turns) -> pl.DataFrame:
     return evidence(found, pl.col("text").str.extract(f"({_END})", 1).str.strip_chars())
 
 
-def _pairs(turns: Turns, likely: str, fault: Callable[[str, str], str | None]) -> pl.DataFrame:
-    """What `fault` says of each question (likely ones) and the answer after it, without tools."""
+def _pairs(
+    turns: Turns, likely: str, fault: Callable[[str, str], str | None], given: str = ""
+) -> pl.DataFrame:
+    """What `fault` says of each question and the answer after it, without tools.
+
+    Only of those whose question matches `likely` and whose answer matches `given`.
+    """
     asked = pl.col("text").shift(1)
     pairs = turns.messages.with_columns(asked=asked).filter(
         pl.col("role") == "assistant",
@@ -125,7 +132,8 @@ def _pairs(turns: Turns, likely: str, fault: Callable[[str, str], str | None]) -
         ~pl.col("called"),
         ~pl.col("declared"),
         pl.col("weight") != 0,
-        pl.col("asked").str.contains(likely),
+        pl.col("asked").str.contains(likely) if likely else True,
+        pl.col("text").str.contains(given) if given else True,
         ~pl.col("text").str.contains("```", literal=True),
     )
     said = [fault(*texts) for texts in pairs.select("asked", "text").iter_rows()]
