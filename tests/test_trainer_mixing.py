@@ -13,7 +13,6 @@ import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import (
     reversed_pairs,
-    silent,
     write_model,
     write_tokenizer,
     write_tokens,
@@ -187,19 +186,3 @@ def test_a_mixed_run_says_what_it_reads_and_its_counts_add_up(tmp_path: Path, ge
     assert sum(note.get("general_loss", 0) > 0 for note in steps) >= 4
     trained = sum(note["trained_tokens"] for note in steps)
     assert trained == sum(sum(source["counted"]) for source in counts.values())
-
-
-def test_a_run_with_general_text_takes_another_path_but_evaluates_the_same_rows(
-    tmp_path: Path, general: str
-):
-    sources = {
-        "tokens": write_tokens(tmp_path / "tokens", reversed_pairs(24)),
-        "model": write_model(tmp_path / "base"),
-    }
-    fields = {"epochs": 1, "batch": 8, "samples": 0, "lr": 1e-3}
-    runs = [
-        trainer.train(TrainConfig(**sources, out=str(tmp_path / name), **fields, **more), silent)
-        for name, more in (("plain", {}), ("mixed", {"replay": general}))
-    ]
-    assert runs[0].before == runs[1].before
-    assert runs[0].after != runs[1].after

@@ -12,13 +12,21 @@ from hypothesis import strategies as st
 
 import trainer
 from curate.schema import CurateError
-from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
+from tests.trainer_toys import reversed_pairs, toy_model, write_model, write_tokens
 from trainer import TrainConfig
 from trainer.batches import cut, pad
 from trainer.data import IGNORED, Rows, make_rows
 from trainer.loop import gradients
 from trainer.loss import Way, target_nats
-from trainer.packing import best_fit, isolates, pack, positions, prepare
+from trainer.packing import (
+    about_long_rows,
+    best_fit,
+    decide,
+    isolates,
+    pack,
+    positions,
+    prepare,
+)
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -291,7 +299,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def train(sources: dict[str, str], out: Path, **fields: Any) -> tuple[Any, list[str]]:
-    settings = {"epochs": 2, "batch": 8, "lr": 3e-3, "samples": 0, "residual_dropout": 0.0}
+    settings = {"epochs": 1, "batch": 8, "lr": 3e-3, "samples": 0, "residual_dropout": 0.0}
     lines: list[str] = []
     made = TrainConfig(**{**sources, **settings, "out": str(out), **fields})
     return trainer.train(made, lines.append), lines
@@ -318,22 +326,17 @@ def test_rows_above_the_limit_can_be_refused_with_what_to_do(
     assert not (tmp_path / "out").exists()
 
 
-def test_rows_above_the_limit_can_be_split_and_the_parts_are_counted(
-    sources: dict[str, str], tmp_path: Path
-):
-    _, said = train(sources, tmp_path / "out", micro_tokens=16, long_rows="split", epochs=1)
-    assert any("the longest 30: split into" in line for line in said)
+def test_rows_above_the_limit_can_be_split_and_the_parts_are_counted():
+    said = about_long_rows(documents(), ALL, config(micro_tokens=8, long_rows="split"))
+    assert said == ["1 rows are longer than micro_tokens 8, the longest 11: split into 2 documents"]
+    assert about_long_rows(documents(), ALL, config(micro_tokens=11)) == []
 
 
-def test_packing_that_cannot_be_had_is_an_error_or_left_off(
-    sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("trainer.packing.isolates", lambda *given: False)
+def test_packing_that_cannot_be_had_is_an_error_or_left_off():
+    said: list[str] = []
     with pytest.raises(CurateError, match="would learn across rows; set packing to off"):
-        train(sources, tmp_path / "on", packing="on")
-    _, said = train(sources, tmp_path / "auto", epochs=1)
-    assert any(line.startswith("packing: off, as this model") for line in said)
-    trainer.train(
-        TrainConfig(**sources, out=str(tmp_path / "off"), epochs=1, samples=0, packing="off"),
-        silent,
-    )
+        decide(leaky_model(), documents(), ALL, config(packing="on"), said.append)
+    assert not decide(leaky_model(), documents(), ALL, config(), said.append)
+    assert said == ["packing: off, as this model does not keep packed documents apart"]
+    assert not decide(toy_model(), documents(), ALL, config(packing="off"), said.append)
+    assert decide(toy_model(), documents(), ALL, config(packing="on"), said.append)
