@@ -161,6 +161,13 @@ class Difficulty:
             },
         }
         sentences = [f"median IFD {median:.3f} ({self.variant}, written as {self.written_as})"]
+        problems = measures["problem"].drop_nulls().str.replace_all(r"\d[\d,]*", "N")
+        if len(problems):
+            worst = problems.value_counts().sort("count", "problem", descending=[True, False])
+            sentences.append(
+                f"{len(problems):,} rows cannot be measured; {worst['count'][0]:,} of them:"
+                f" {worst['problem'][0]}"
+            )
         if looping:
             sentences.append(
                 f"{looping:,} rows are certain for more than half of their tokens: loops, or"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,20 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def naive(folder: str, prompt: str, answer: str, before: str) -> tuple[float, float, int]:
-    """Mean losses of the answer's shared tokens, word by word from the definition."""
+@lru_cache
+def loaded(folder: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return AutoTokenizer.from_pretrained(folder), model
+
+
+def naive(folder: str, prompt: str, answer: str, before: str) -> tuple[float, float, int]:
+    """Mean losses of the answer's shared tokens, word by word from the definition."""
+    import torch
+
+    tokenizer, model = loaded(folder)
     sides = []
     for prefix in (prompt, before):
         found = tokenizer(prefix + answer, return_offsets_mapping=True)
@@ -108,11 +116,13 @@ def test_both_variants_equal_their_definitions_on_a_pretrained_model(
     records = conversation(*pairs)
     cherry = Difficulty(model=stories, max_ifd=None, template="wiz")
     super_ = Difficulty(model=stories, max_ifd=None, variant="perplexity")
-    loss, perplexity = judged(cherry, records)["score"], judged(super_, records)["score"]
+    measured = cherry.measure(records)
+    loss = (measured["given"] / measured["alone"]).to_list()
+    perplexity = judged(super_, records)["score"]
     for row, (prompt, answer) in enumerate(pairs):
         after, bare, count = naive(stories, f"{prompt}\n\n### Response:", answer, "### Response:")
         assert loss[row] == pytest.approx(after / bare, rel=1e-5)
-        assert cherry.measure(records)["tokens"][row] == count
+        assert measured["tokens"][row] == count
         after, bare, _ = naive(stories, f"{prompt}\n", answer, "")
         assert perplexity[row] == pytest.approx(math.exp(after) / math.exp(bare), rel=1e-5)
 
@@ -192,6 +202,14 @@ def test_what_cannot_be_measured_is_dropped_with_its_reason(conversation: Any, t
     assert found["evidence"][2] == "no answer with text" == found["evidence"][3]
     with pytest.raises(CurateError, match="none of 1 rows can be measured"):
         judged(Difficulty(model=toy), conversation(("two", "")))
+
+
+def test_findings_say_what_most_often_cannot_be_measured(stories: str) -> None:
+    measures = frame([1.0, None, None], [2.0, None, None])
+    step = Difficulty(model=stories)
+    measures = measures.with_columns(easy=pl.lit(0.0))
+    said = step.findings(measures, step.judge(measures))
+    assert said.sentences[1] == "2 rows cannot be measured; 2 of them: no answer with text"
 
 
 def test_a_loop_is_easy_and_the_findings_count_it(conversation: Any, stories: str) -> None:
