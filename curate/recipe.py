@@ -26,6 +26,9 @@ BUNDLED = ("default", "lima", "longest", "alpagasus", "deita", "superfilter")
 KNOWN: dict[str, type[Filter] | type[Fix]] = {**FILTERS, **FIXES}
 
 
+Entry = tuple[str, str, dict[str, Any]]  # label, what it names, settings
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Bound steps, the seed they share, and the text they came from."""
@@ -60,9 +63,31 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
     seed, entries = _entries(_parse(text, name), name)
     for override in overrides:
         _override(entries, override)
-    steps = tuple(Step(label, _bind(what, given, seed, folder)) for label, what, given in entries)
+    try:
+        steps = tuple(_step(entry, seed, folder) for entry in entries)
+    except _Unbound as error:
+        if name not in BUNDLED:
+            raise CurateError(str(error)) from error
+        # Whoever runs a bundled recipe has no file to write the setting into.
+        raise CurateError(f"recipe {name}: {error} (--set {error.label}.SETTING=VALUE)") from error
     _check_order(steps)
     return Recipe(name, seed, steps, text)
+
+
+class _Unbound(CurateError):
+    """A step of this label cannot be made from its settings."""
+
+    def __init__(self, label: str, error: CurateError) -> None:
+        super().__init__(str(error))
+        self.label = label
+
+
+def _step(entry: Entry, seed: int, folder: Path) -> Step:
+    label, what, given = entry
+    try:
+        return Step(label, _bind(what, given, seed, folder))
+    except CurateError as error:
+        raise _Unbound(label, error) from error
 
 
 def _parse(text: str, name: str) -> Mapping[str, Any]:
@@ -79,9 +104,6 @@ def _parse(text: str, name: str) -> Mapping[str, Any]:
     if not isinstance(recipe.get("seed", 0), int):
         raise CurateError(f"{name}: seed is {recipe['seed']!r}; expected a whole number")
     return recipe
-
-
-Entry = tuple[str, str, dict[str, Any]]  # label, what it names, settings
 
 
 def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:

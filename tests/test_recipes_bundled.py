@@ -122,7 +122,8 @@ def test_a_run_without_a_selection_has_no_arms(tmp_path: Path) -> None:
 
 
 def test_superfilter_asks_for_a_model() -> None:
-    with pytest.raises(CurateError, match="difficulty: name a causal language model's folder"):
+    said = r"recipe superfilter: difficulty: .*model.* \(--set difficulty\.SETTING=VALUE\)"
+    with pytest.raises(CurateError, match=said):
         recipe.load("superfilter")
 
 
