@@ -95,7 +95,7 @@ def runs(row: dict[str, Any]) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     made=MADE,
     contents=st.lists(CONTENT, min_size=2, max_size=4),
