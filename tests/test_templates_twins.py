@@ -158,6 +158,10 @@ def compare(name: str, kind: str) -> str | tuple[str, ...]:
         proofs = prove(stock, conversation, stops, RenderOptions(mask="operational"))
     except Refusal as refusal:
         return refusal.check
+    for proof in proofs:
+        for region in proof.regions:  # each turn stands after the prompt of inference
+            own, before = stock.of(messages[region.turn]), messages[: region.turn]
+            assert proof.text[: region.start] == own.text(before, tools, prompt=True)
     owner = twin.of(messages[conversation.trained[-1]])
     program = owner.template.tagging
     assert program is not None
