@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from curate.schema import CurateError
@@ -38,6 +40,12 @@ def test_every_check_has_its_own_name_and_rule() -> None:
     names = [kind.check for kind in CHECKS]
     assert names[:8] == [f"I{n}" for n in range(1, 9)]
     assert len(set(names)) == len({kind.rule for kind in CHECKS}) == len(CHECKS)
+
+
+def test_every_check_is_in_the_docs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "templates.md").read_text("utf-8")
+    for kind in CHECKS:
+        assert f"| `{kind.check}` | {kind.rule} |" in page
 
 
 def test_a_prompt_that_is_no_prefix_of_its_answer_is_refused() -> None:
