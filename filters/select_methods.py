@@ -18,6 +18,7 @@ from filters.select_order import best_first, noise_of, places, score_column
 from filters.tags_greedy import tag_greedy
 
 LENGTH_STRATA = 10
+MOST_COMPARED = 200_000  # rows for facility: about five minutes of two cores
 BEST = ("reward.verdict", "record.score")
 
 __all__ = ["Wish", "by_id", "places", "ranked", "represented", "spread", "tagged"]
@@ -144,6 +145,12 @@ def spread(rows: pl.DataFrame, wish: Wish, method: str, seed: int) -> pl.DataFra
     if method == "kcenter":
         picks = diversity.k_center(vectors, room)
     else:
+        if rows.height > MOST_COMPARED:
+            raise CurateError(
+                f"select: facility compares every row with every other, and {rows.height:,} rows"
+                f" are too many (at most {MOST_COMPARED:,}); draw candidates first with mix:"
+                " {budget: 50000}, or use kcenter"
+            )
         picks = facility_location(vectors, room, seed).picks
     at, cosine = diversity.nearest_of(vectors, vectors, picks.rows)
     score = 1.0 - cosine if method == "kcenter" else np.full(rows.height, np.nan)

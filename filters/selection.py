@@ -42,9 +42,10 @@ class Select:
 
     `top` takes the highest scores (`by`; of several columns the product), `repr` too, but passes
     over a row whose cosine to one already taken is above `threshold` (DEITA, arXiv 2312.15685).
-    `kcenter` takes the row farthest from all taken, `facility` the one that best covers the rest
-    (beyond 10,000 rows: a seeded sample of the rest), `tags` rows with many tags that bring a new
-    one (InsTag, arXiv 2308.07074). `random` and `longest` are the baselines that a selection has
+    `kcenter` starts at the row nearest to the mean and takes the one farthest from all taken;
+    `facility` takes the one that best covers the rest (beyond 4,472 rows only the 20 million
+    nearest pairs count); `tags` rows with many tags that bring a new one, round after round
+    (InsTag, arXiv 2308.07074). `random` and `longest` are the baselines that a selection has
     to beat (arXiv 2410.09335, 2402.04833): every selection comes with them, matched by rows and
     by length, in SELECT.arms.parquet.
 

@@ -348,6 +348,12 @@ def test_a_product_ranks_by_quality_times_complexity() -> None:
         step.judge(negative)
 
 
+def test_facility_refuses_what_would_take_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("filters.select_methods.MOST_COMPARED", 2)
+    with pytest.raises(CurateError, match=r"3 rows are too many \(at most 2\); draw candidates"):
+        Select(method="facility", budget=1).judge(with_vectors(all_random(3, 4, 0)))
+
+
 def test_repr_without_scores_says_which_methods_need_none() -> None:
     with pytest.raises(CurateError, match="a method that needs no score: facility, kcenter, tags"):
         Select(method="repr").judge(with_vectors(all_random(3, 4, 0)))

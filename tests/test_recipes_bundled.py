@@ -137,7 +137,7 @@ def test_superfilter_takes_the_hardest_fifth_and_then_what_covers_it(test_data: 
 
 
 def test_lima_on_real_dumps_is_diverse_clean_and_calibrated(test_data: Path) -> None:
-    loaded = recipe.load("lima", ["select.budget=30", "mix.cap=150"])
+    loaded = recipe.load("lima", ["select.budget=30", "mix.budget=150"])
     names = ("alpaca_en_demo", "alpaca_zh_demo")
     found = sources.read([str(test_data / "raw" / f"{name}.json") for name in names]).records
     result = run(found.filter(pl.col("row") % 5 == 0), loaded.steps)
