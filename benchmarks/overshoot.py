@@ -8,6 +8,7 @@ GPTeacher's role-play rows, looked for in the folder that CURATE_TEST_DATA names
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 RECIPE = """seed: 0
 steps:
@@ -24,7 +27,9 @@ steps:
   - length: {action: cap}
   - select: {method: random, budget: ROWS}
 """
-SETTINGS = ("lr=2e-3", "batch=8", "residual_dropout=0.2", "held_out=0.12")
+DOCS = Path(__file__).parent.parent / "docs"
+MARK, END = "<!-- benchmarks/overshoot.py --docs -->", "<!-- end of the run -->"
+SETTINGS = ("lr=2e-3", "batch=8", "residual_dropout=0.2", "held_out=0.15")
 
 
 def curate(*words: str) -> None:
@@ -35,14 +40,31 @@ def curate(*words: str) -> None:
     print(f"({time.perf_counter() - started:.0f} s)\n", flush=True)
 
 
+def document(tuned: Path) -> None:
+    """Put the picture and the table of a run into the page about training."""
+    from trainer.monitor import table_lines
+    from trainer.result import Epoch
+
+    said = json.loads((tuned / "train.json").read_text(encoding="utf-8"))
+    table = [Epoch.read(line) for line in said["table"]]
+    lines = [*table_lines(table, said["chosen_epoch"]), f"chosen: {said['why']}"]
+    page = DOCS / "training.md"
+    before, mark, rest = page.read_text(encoding="utf-8").partition(MARK)
+    after = rest[rest.index(END) :]
+    text = "\n".join(line.rstrip() for line in lines)
+    filled = f"{before}{mark}\n```\n{text}\n```\n\n![curves of the run](training.svg)\n{after}"
+    page.write_text(filled, encoding="utf-8")
+    shutil.copyfile(tuned / "curves.svg", DOCS / "training.svg")
+
+
 def main() -> None:
-    """Clean, render, train; leave the picture where it is asked for."""
+    """Clean, render, train; put the outcome into the docs if that is asked for."""
     data = Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=220, help="kept rows; too long ones are left")
+    parser.add_argument("--rows", type=int, default=130, help="kept rows; too long ones are left")
     parser.add_argument("--dump", type=Path, default=data / "raw" / "gpteacher_roleplay.json")
     parser.add_argument("--model", type=Path, default=data / "models" / "stories260k-hf")
-    parser.add_argument("--picture", type=Path, help="where to copy curves.svg to")
+    parser.add_argument("--docs", action="store_true", help="write table and picture into docs/")
     parser.add_argument("--choose", default="lima", help="rule that chooses the epoch")
     options = parser.parse_args()
     if not options.dump.is_file() or not options.model.is_dir():
@@ -58,8 +80,8 @@ def main() -> None:
         curate("render", run, "--template", "simple", "--tokenizer", base, "--out", tokens)
         sets = [word for one in (*SETTINGS, f"choose={options.choose}") for word in ("--set", one)]
         curate("train", tokens, "--model", base, "--out", tuned, "--allow", "too-long", *sets)
-        if options.picture:
-            shutil.copyfile(Path(tuned) / "curves.svg", options.picture)
+        if options.docs:
+            document(Path(tuned))
 
 
 if __name__ == "__main__":

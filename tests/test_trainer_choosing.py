@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,16 @@ def test_of_equal_epochs_the_earlier_is_taken():
     assert monitor.choose(lines, config(choose="loss", epochs=2))[0].epoch == 1
 
 
+def test_where_no_answer_stops_likeness_decides():
+    lines = table({"loss": 3, "score": 0.0}, *({"loss": 1, "score": 0.0} for _ in range(3)))
+    alike = (0.0, 0.2, 0.5, 0.3)
+    lines = [
+        dataclasses.replace(line, probe=Probe(score=0.0, likeness=likeness))
+        for line, likeness in zip(lines, alike, strict=True)
+    ]
+    assert monitor.choose(lines, config(choose="score", epochs=3))[0].epoch == 2
+
+
 def test_an_epoch_that_lost_too_much_on_general_text_is_not_chosen():
     lines = table(
         {"loss": 3, "retention": 2.0},
@@ -88,7 +99,7 @@ def test_an_epoch_that_lost_too_much_on_general_text_is_not_chosen():
     )
     chosen, why = monitor.choose(lines, config(choose="loss", retention="f", retention_limit=0.2))
     assert chosen.epoch == 1
-    assert why.endswith("1 epochs lost more than 0.2 on general text")
+    assert why.endswith("; left out for losing more than 0.2 on general text: 2")
 
 
 def test_if_every_epoch_lost_too_much_the_least_is_taken_and_said():
@@ -296,4 +307,4 @@ def test_a_run_that_ends_early_says_why_and_keeps_its_choice(tmp_path: Path):
     )
     last = run.table[-1].epoch
     assert last < 6 and run.epoch < last
-    assert f"training ends after epoch {last} of 6: loss has not improved for 1 epochs" in lines
+    assert f"training ends after epoch {last} of 6: loss has not improved for 1 epoch" in lines

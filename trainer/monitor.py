@@ -72,9 +72,9 @@ def value(line: Epoch, metric: str) -> float | None:
 def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
     """The epoch that becomes the model, and the reason in words.
 
-    Only trained epochs are candidates, and only those that keep the retention limit; equal values
-    go to the earlier epoch. Where nothing was measured that the rule compares, the last epoch is
-    taken.
+    Only trained epochs are candidates, and only those that keep the retention limit. Of equal
+    scores the higher likeness decides, else the earlier epoch. Where nothing was measured that
+    the rule compares, the last epoch is taken.
     """
     trained = [line for line in table if line.epoch > 0]
     last, rule = trained[-1], config.choose
@@ -87,7 +87,8 @@ def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
     if rule == "last" or not values:
         missing = "" if rule == "last" else "; there are no held-out rows to compare epochs by"
         return able[-1], f"{RULES['last']}{missing}{bound}"
-    best = able[values.index(min(values))]
+    measured = [line for line in able if value(line, metric) is not None]
+    best = min(measured, key=lambda line: _rank(line, metric))
     among = f" of epochs {low} to {high}" if rule == "lima" else f" of {last.epoch}"
     why = f"{RULES[rule]}: {abs(min(values)):.4f} at epoch {best.epoch}{among}"
     before = value(table[0], metric) if table[0].epoch == 0 else None
@@ -95,6 +96,12 @@ def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
         worse = ", which is better" if before <= min(values) else ""
         why += f" (before training {abs(before):.4f}{worse})"
     return best, why + bound
+
+
+def _rank(line: Epoch, metric: str) -> tuple[float, float]:
+    """Sorts epochs, the best first; where no answer stops all scores are 0 and likeness decides."""
+    likeness = line.probe.likeness if metric == "score" else None
+    return value(line, metric) or 0.0, -(likeness or 0.0)
 
 
 def _bounded(
@@ -107,8 +114,9 @@ def _bounded(
     losses = {line.epoch: line.probe.retention or math.inf for line in trained}
     able = [line for line in trained if losses[line.epoch] <= base + limit]
     if able:
-        out = len(trained) - len(able)
-        return able, f"; {out} epochs lost more than {limit:g} on general text" if out else ""
+        out = [str(line.epoch) for line in trained if line not in able]
+        said = f"; left out for losing more than {limit:g} on general text: {', '.join(out)}"
+        return able, said if out else ""
     kept = min(trained, key=lambda line: losses[line.epoch])
     return [kept], (
         f"; every epoch lost more than {limit:g} on general text, and this one the least "
@@ -132,7 +140,7 @@ def ended(table: Sequence[Epoch], config: TrainConfig) -> str | None:
         return None
     return (
         f"training ends after epoch {table[-1].epoch} of {config.epochs}: {config.stop_on} has "
-        f"not improved for {config.patience} epochs"
+        f"not improved for {config.patience} epoch{'s' if config.patience > 1 else ''}"
     )
 
 
