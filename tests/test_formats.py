@@ -136,6 +136,12 @@ CASES: dict[str, Case] = {
         {"instruction": "Hi", "output_1": "No.", "output_2": "Hello", "preference": None},
         "no_preference",
     ),
+    "shp": (
+        {"history": "Hi", "human_ref_A": "No.", "human_ref_B": "Hello", "labels": 0, "score_B": 9},
+        HELLO,
+        {"history": "Hi", "human_ref_A": "No.", "human_ref_B": "Hello", "labels": None},
+        "no_preference",
+    ),
     "ultrafeedback": (
         {
             "instruction": "Hi",

@@ -43,6 +43,7 @@ FORMATS = {
     "stackexchange-paired": Format(posts.is_paired, posts.paired),
     "stackexchange-answers": Format(posts.is_answers, posts.answers),
     "judged-pair": Format(preferences.is_judged_pair, preferences.judged_pair),
+    "shp": Format(preferences.is_voted_pair, preferences.voted_pair),
     "ultrafeedback": Format(preferences.is_completions, preferences.completions),
     "kto": Format(preferences.is_kto, preferences.kto),
     "self-instruct": Format(instances.is_self_instruct, instances.self_instruct),

@@ -126,8 +126,35 @@ def _winner(row: Row) -> int:
         if not isinstance(preference, int | float) or not 0 <= preference <= 2:
             raise Reject("no_preference", f"preference is {described(preference)}; expected 0 to 2")
         return 0 if preference in (0, 1.5) else round(preference)
-    first, second = votes.count(1), votes.count(2)
-    return 0 if first == second else 1 if first > second else 2
+    return next((side for side in (1, 2) if 2 * votes.count(side) > len(votes)), 0)
+
+
+def is_voted_pair(row: Row) -> bool:
+    """SHP `{history, human_ref_A, human_ref_B, labels: 1 for A or 0 for B, score_A, score_B}`."""
+    return "human_ref_A" in row and "human_ref_B" in row and "history" in row
+
+
+def voted_pair(row: Row) -> list[Conversation]:
+    """The comment that the label prefers, with its votes as the score; the other is rejected."""
+    label = row.get("labels")
+    if isinstance(label, bool) or label not in (0, 1):
+        raise Reject("no_preference", f"labels is {described(label)}; expected 1 for A or 0 for B")
+    better, other = ("A", "B") if label == 1 else ("B", "A")
+    said = {
+        side: text_of(row[f"human_ref_{side}"], f"human_ref_{side}") for side in (better, other)
+    }
+    score, name = number_of(row, (f"score_{better}",))
+    category, found = label_of(row, ("domain", "category"))
+    question = asked(text_of(row["history"], "history"), "")
+    return [
+        Conversation(
+            [question, {"role": "assistant", "content": said[better]}],
+            ("history", "human_ref_A", "human_ref_B", *name, *found),
+            rejected=[{"role": "assistant", "content": said[other]}],
+            score=score,
+            category=category,
+        )
+    ]
 
 
 def is_completions(row: Row) -> bool:
