@@ -237,6 +237,37 @@ def test_a_model_that_looks_across_documents_is_noticed():
     assert not isolates(leaky_model(), documents(), ALL)
 
 
+@pytest.mark.parametrize("kind", ["Mamba", "Bloom", "GPT2", "Gemma2"])
+def test_other_architectures_are_packed_only_if_they_keep_documents_apart(kind: str):
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    size: dict[str, dict[str, Any]] = {
+        "Mamba": {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
+        "Bloom": {"hidden_size": 16, "n_layer": 2, "n_head": 2},
+        "GPT2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32},
+        "Gemma2": {
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+        },
+    }
+    name = "GPT2LMHeadModel" if kind == "GPT2" else f"{kind}ForCausalLM"
+    settings = getattr(transformers, f"{kind}Config")(vocab_size=32, **size[kind])
+    model = getattr(transformers, name)(settings).eval()
+    packed = decide(model, documents(), ALL, config(), lambda line: None)
+    assert packed == (kind in ("GPT2", "Gemma2"))
+    losses = [
+        gradients(model, documents(), ALL, config(), Way(True, way), 4)[0]
+        for way in {False, packed}
+    ]
+    assert losses == pytest.approx([losses[0]] * len(losses), abs=1e-6)
+
+
 def test_evaluation_and_generation_after_packing_are_those_of_the_plain_model():
     import torch
 

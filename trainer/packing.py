@@ -6,6 +6,7 @@ that packing changes neither what a step holds nor, but for rounding, its loss a
 
 from __future__ import annotations
 
+import inspect
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -170,11 +171,15 @@ def prepare(model: Any) -> None:
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    plain = _plain(model)
     if plain.config._attn_implementation == "sdpa":
         AttentionInterface.register(_NAME, _attention)
         AttentionMaskInterface.register(_NAME, _mask)
         plain.set_attn_implementation(_NAME)
+
+
+def _plain(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _mask(*given: Any, **named: Any) -> Any:
@@ -234,6 +239,8 @@ def isolates(model: Any, rows: Rows, chosen: Ints, limit: int = 16) -> bool:
 
     from trainer.loss import evaluating
 
+    if "position_ids" not in inspect.signature(_plain(model).forward).parameters:
+        return False
     ends = [rows.offsets[row] + min(limit, rows.lengths[row]) for row in chosen[:2].tolist()]
     pair = [rows.input_ids[rows.offsets[r] : end] for r, end in zip(chosen[:2], ends, strict=True)]
     first, second = pair[0], pair[-1]
