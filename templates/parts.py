@@ -103,15 +103,15 @@ def _stop_start(
 
 def _source(proof: Proof, start: int, stop: int) -> tuple[str, int | None]:
     """The kind of these characters, and the message that they come from."""
-    message = None
+    message, kind = None, "header"
     for span in proof.spans:
-        if span.start < stop and start < span.stop:
-            message = span.leaf.message if span.leaf.message >= 0 else None
+        if span.start < stop and start < span.stop:  # tools and documents are of no message
+            message, kind = (span.leaf.message if span.leaf.message >= 0 else None), "context"
             break
     for region in proof.regions:
         if region.start < stop and start < region.end:
             return ("stop" if start >= region.stop_start else "payload"), region.turn
-    return ("header" if message is None else "context"), message
+    return kind, message
 
 
 def _texts(said: Sequence[bytes]) -> list[str]:

@@ -16,7 +16,7 @@ from templates.encode import IGNORED
 # Kinds, and what they mean; the legend of every preview.
 KINDS = {
     "header": "written by the template, masked",
-    "context": "data of other messages, masked",
+    "context": "data of other messages, tools and documents, masked",
     "masked": "not trained",
     "payload": "trained: the answer",
     "stop": "trained: where generation ends",
@@ -110,6 +110,9 @@ class RowView:
         turns = f"{stops} turns trained with their stops"
         if stops == 1:
             turns = "1 turn trained with its stop"
+        runs = sum(on for on, _ in groupby(part.trained for part in self.parts))
+        if runs > stops:
+            turns += f", {runs - stops} without a stop"
         return (
             f"row {self.row}{example}  id {self.id}  {self.size} {what}, "
             f"{self.trained} trained ({share:.1%}), {turns}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import polars as pl
 import pytest
 
-from templates import RenderOptions, render
+from templates import PreviewOptions, RenderOptions, preview, render
 from templates.render import Rendered
 from tests.templates_toys import (
     CHATML,
@@ -48,6 +49,18 @@ def test_documents_go_to_every_render_and_are_never_trained() -> None:
     assert trained(done) == ["one<|im_end|>", "two<|im_end|>"]
     # What a document spells is text: the only control tokens are the template's four.
     assert ids(done).count(byte_level().controls["<|im_end|>"].id) == 4
+
+
+def test_a_preview_tells_documents_from_the_template_and_an_answer_that_goes_on() -> None:
+    frame = records(talk("a", "one")).with_columns(
+        meta=pl.lit(json.dumps({"documents": [PAPER], "prefill": True}))
+    )
+    options = PreviewOptions(format="json", render=RenderOptions(open_field="prefill"))
+    parts = json.loads(preview(frame, template(READING), byte_level(), options))["rows"][0]["parts"]
+    context = "".join(part["text"] for part in parts if part["kind"] == "context")
+    assert context == "Moles <|im_end|> the mole is reda"
+    text = dataclasses.replace(options, format="text")
+    assert "1 without a stop" in preview(frame, template(READING), byte_level(), text)
 
 
 def test_documents_that_a_template_reads_and_leaves_out_refuse_the_row() -> None:
