@@ -17,6 +17,7 @@ import tokenizers
 
 if TYPE_CHECKING:
     from templates.tokenizer import Own, Tokenizer
+    from templates.words import Words
 
 # A piece starts the text, follows a control token, or goes on after a cut. Tokenizers that put
 # a space before a text do so for the first or the first two kinds, never for the third.
@@ -48,7 +49,7 @@ class Pieces:
         state = [_state(tokenizer.backend.normalizer), _state(tokenizer.backend.pre_tokenizer)]
         written = json.dumps(state, ensure_ascii=False)
         self._metaspace = "▁" in written
-        self._byte_level = _byte_table() if '"ByteLevel"' in written else None
+        self._byte_level = '"ByteLevel"' in written
         fallback = getattr(tokenizer.backend.model, "byte_fallback", None)  # Unigram does not tell
         known = tokenizer.backend.token_to_id("<0x00>") is not None
         self._byte_fallback = known if fallback is None else bool(fallback)
@@ -75,8 +76,8 @@ class Pieces:
         token: str = self.tokenizer.backend.id_to_token(number) or ""
         if number in self._added:
             return token.encode()
-        if self._byte_level is not None:
-            return b"".join(self._byte_level.get(char, char.encode()) for char in token)
+        if self._byte_level:
+            return _bytes_of(token)
         return self._unbyte(token.replace("▁", " ") if self._metaspace else token)
 
     def _unbyte(self, token: str) -> bytes:
@@ -124,9 +125,22 @@ class Pieces:
         return Encoded(ids, offsets)
 
     def encode_batch(self, kind: Kind, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of many pieces of one kind, encoded on all cores."""
-        batch = self.front(kind).encode_batch_fast(list(texts), add_special_tokens=False)
-        return [[self._renamed.get(n, n) for n in encoded.ids] for encoded in batch]
+        """The ids of many pieces of one kind: by words, or by the library on all cores."""
+        rows = self._words.encode(texts, plain=True) if self._words else [None] * len(texts)
+        left = [text for text, row in zip(texts, rows, strict=True) if row is None]
+        batch = iter(self.front(kind).encode_batch_fast(left, add_special_tokens=False))
+        return [
+            [self._renamed.get(number, number) for number in next(batch).ids]
+            if row is None
+            else row.tolist()
+            for row in rows
+        ]
+
+    @functools.cached_property
+    def _words(self) -> Words | None:
+        from templates.words import Words
+
+        return Words.of(self.tokenizer)
 
     def surface(self, text: str, pieces: Sequence[Piece]) -> bytes:
         """The text as the model behind the front ends gets it: normalised, spaces prefixed."""
@@ -220,9 +234,25 @@ def _unprefixed(state: Any, kind: Kind) -> Any:
     return state
 
 
-def _byte_table() -> dict[str, bytes]:
-    """The printable characters by which byte-level vocabularies spell bytes (GPT-2)."""
+def _bytes_of(token: str) -> bytes:
+    """The bytes that a token of a byte-level vocabulary spells; its other characters as UTF-8."""
+    moved = token.translate(_byte_table())
+    try:
+        return moved.encode("latin-1")
+    except UnicodeEncodeError:
+        pairs = zip(token, moved, strict=True)
+        return b"".join(
+            (byte.encode("latin-1") if byte < "\u0100" else char.encode()) for char, byte in pairs
+        )
+
+
+@functools.cache
+def _byte_table() -> dict[int, int]:
+    """The characters that spell other bytes than their own in byte-level vocabularies (GPT-2).
+
+    Those above ASCII that spell no byte are moved out of the way.
+    """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
-    table = {chr(byte): bytes([byte]) for byte in printable}
-    return table | {chr(256 + place): bytes([byte]) for place, byte in enumerate(others)}
+    table = {256 + place: byte for place, byte in enumerate(others)}
+    return table | {byte: 0xFFFF for byte in others if byte > 127}

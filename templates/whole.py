@@ -79,7 +79,7 @@ class Whole:
         whole = [tail for tail in new if words and not tail.control and tail.text]
         if words and whole:
             texts = [tail.text for tail in whole]
-            rows = words.encode(texts, texts, [0] * len(texts))
+            rows = words.encode(texts)
             known |= {
                 t: row.tolist() for t, row in zip(whole, rows, strict=True) if row is not None
             }

@@ -70,6 +70,8 @@ class Words:
         self._runs = rf"(\s)({EXPRESSIONS[expression]}[^\s{PRIVATE}])"
         added = tokenizer.backend.get_added_tokens_decoder()
         self._added = {number: token.content for number, token in sorted(added.items())}
+        self._all = list(self._added.values())
+        self._vocabulary = [text for text in self._all if text not in tokenizer.controls]
         self._moving = {
             c.id for c in tokenizer.controls.values() if c.lstrip or c.rstrip or c.single_word
         }
@@ -119,14 +121,20 @@ class Words:
         return self._marks[number]
 
     def encode(
-        self, texts: Sequence[str], coded: Sequence[str], marks: Sequence[int]
+        self,
+        texts: Sequence[str],
+        coded: Sequence[str] | None = None,
+        marks: Sequence[int] | None = None,
+        plain: bool = False,
     ) -> list[NDArray[np.int32] | None]:
         """The ids of each text, or None where the library must be asked.
 
         `coded` are the texts as `coded` makes them, `marks` the number of marks and cuts in each.
+        With `plain` what spells a control token is plain text.
         """
-        column = pl.Series("text", coded, dtype=pl.String)
-        sure = self._sure(texts, column, marks)
+        column = pl.Series("text", texts if coded is None else coded, dtype=pl.String)
+        wanted = pl.Series(marks or [0] * len(texts), dtype=pl.UInt32)
+        sure = self._sure(texts, column, wanted, self._vocabulary if plain else self._all)
         if not sure.any():
             return [None] * len(texts)
         words = (
@@ -140,16 +148,16 @@ class Words:
         rows = iter(np.split(ids, bounds[1:-1]))
         return [next(rows) if is_sure else None for is_sure in sure.to_list()]
 
-    def _sure(self, texts: Sequence[str], column: pl.Series, marks: Sequence[int]) -> pl.Series:
+    def _sure(
+        self, texts: Sequence[str], column: pl.Series, marks: pl.Series, without: list[str]
+    ) -> pl.Series:
         """Which texts hold nothing that could make the library's words differ."""
         new = set().union(*(text for text in texts if not text.isascii())) - self._met
         if new:
             self._compare(sorted(new))
-        sure = (column.str.count_matches(f"[{PRIVATE}]") == pl.Series(marks, dtype=pl.UInt32)) & (
-            column.str.len_bytes() > 0
-        )
-        if self._added:
-            sure &= ~column.str.contains_any(list(self._added.values()))
+        sure = (column.str.count_matches(f"[{PRIVATE}]") == marks) & (column.str.len_bytes() > 0)
+        if without:
+            sure &= ~column.str.contains_any(without)
         if self._odd:
             sure &= ~column.str.contains_any(sorted(self._odd))
         return sure if self._normal else sure & (column == column.str.normalize("NFC"))

@@ -270,3 +270,12 @@ def test_options_are_checked_before_any_row() -> None:
     for wrong in ({"boundary": "cut"}, {"max_length": 0}, {"date": "today"}, {"stops": (" ",)}):
         with pytest.raises(CurateError):
             RenderOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_token_says_its_bytes_and_what_spells_no_byte_as_itself() -> None:
+    vocabulary = {"Ġhé": 0, "\x80": 1, "ðŁĺĢ": 2, "你a": 3, "Ń\xad": 4, "é": 5}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    said = make_tokenizer(backend, {}).pieces.said(range(6))
+    expected = [b" h\xe9", "\x80".encode(), "😀".encode(), "你a".encode(), b"\xad\xc2\xad", b"\xe9"]
+    assert said == expected

@@ -50,7 +50,7 @@ def library(tokenizer: Tokenizer, text: str) -> list[int]:
 def by_words(tokenizer: Tokenizer, *texts: str) -> list[list[int] | None]:
     words = Words.of(tokenizer)
     assert words
-    rows = words.encode(texts, texts, [0] * len(texts))
+    rows = words.encode(texts)
     return [None if row is None else row.tolist() for row in rows]
 
 
@@ -63,7 +63,7 @@ def test_ids_are_those_of_the_library_or_left_to_it(expression: str) -> None:
     @settings(max_examples=40, deadline=None)
     @given(st.lists(TEXT, min_size=1, max_size=6))
     def check(texts: list[str]) -> None:
-        for text, row in zip(texts, words.encode(texts, texts, [0] * len(texts)), strict=True):
+        for text, row in zip(texts, words.encode(texts), strict=True):
             private = any("\ue000" <= char <= "\uf8ff" for char in text)
             assert (row is None) == (private or not text)
             assert row is None or row.tolist() == library(tokenizer, text)
@@ -76,7 +76,7 @@ def test_every_kind_of_character_is_taken_for_the_same_by_both_engines() -> None
         words = Words.of(splitting(expression))
         assert words
         texts = [chr(n) for n in range(0x80, 0x30000, 97) if not 0xD800 <= n < 0xF900]
-        rows = words.encode(texts, texts, [0] * len(texts))
+        rows = words.encode(texts)
         assert not words._odd and all(row is not None for row in rows)
 
 
@@ -84,7 +84,7 @@ def test_a_character_that_the_engines_take_for_two_things_is_left_to_the_library
     words = Words.of(splitting(GPT2))
     assert words
     words._words = words._words.replace(r"\p{L}", "[a-zA-Z]")
-    assert [row is None for row in words.encode(["ab", "aé"], ["ab", "aé"], [0, 0])] == [
+    assert [row is None for row in words.encode(["ab", "aé"])] == [
         False,
         True,
     ]
@@ -111,6 +111,17 @@ def test_a_control_token_that_shares_its_ends_with_itself_is_left_to_the_library
     words = Words.of(tokenizer)
     assert words and words.coded("a|||A|||", tokenizer.search("a|||A|||")) == ""
     assert words.encode(["a|||A|||"], [""], [1]) == [None]
+
+
+def test_as_plain_text_spelt_control_tokens_are_words_like_others() -> None:
+    tokenizer = splitting(GPT2)
+    words = Words.of(tokenizer)
+    assert words
+    texts = ["a <|end|> b", "|||A|||", "hi"]
+    expected = [tokenizer.pieces.front("cut").encode(text).ids for text in texts]
+    rows = words.encode(texts, plain=True)
+    assert [row if row is None else row.tolist() for row in rows] == expected
+    assert tokenizer.controls["<|end|>"].id not in expected[0]
 
 
 def test_a_cut_is_as_encoding_both_sides_alone() -> None:
@@ -148,7 +159,7 @@ def test_words_that_were_forgotten_are_encoded_again(monkeypatch: pytest.MonkeyP
     words = Words.of(tokenizer)
     assert words
     for text in ("a cat and a dog", "sat on the mat", "a cat sat"):
-        [row] = words.encode([text], [text], [0])
+        [row] = words.encode([text])
         assert row is not None and row.tolist() == library(tokenizer, text)
     assert len(words._known) == 3
 
