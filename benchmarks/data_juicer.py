@@ -44,7 +44,7 @@ process:
 """
 OURS = """
 steps:
-  - quality: {{rules: [data_juicer], "off": [{others}]}}
+  - quality: {{rules: [data_juicer], off: [{others}]}}
   - near: {{threshold: 0.7, shingle: word, size: 5}}
 """
 # Its operators one by one, without dropping anything: the numbers they decide by.

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import polars as pl
 import yaml
 
+from curate import values
 from curate.pipeline import Step
 from curate.schema import CurateError, Filter, Fix, nearest, setting, verdicts
 from curate.settings import checked_settings
@@ -92,7 +93,7 @@ def _step(entry: Entry, seed: int, folder: Path) -> Step:
 
 def _parse(text: str, name: str) -> Mapping[str, Any]:
     try:
-        recipe = yaml.safe_load(text)
+        recipe = values.load(text)
     except yaml.YAMLError as error:
         raise CurateError(f"{name}: not valid YAML ({error})") from error
     if not isinstance(recipe, dict) or not isinstance(recipe.get("steps"), list):
@@ -141,7 +142,7 @@ def _override(entries: list[Entry], override: str) -> None:
         hint = nearest(label, labels) or f"; the recipe has {', '.join(labels)}"
         raise CurateError(f"--set {override}: no step {label!r} in the recipe{hint}")
     try:
-        entries[labels.index(label)][2][field] = yaml.safe_load(value)
+        entries[labels.index(label)][2][field] = values.load(value)
     except yaml.YAMLError as error:
         raise CurateError(f"--set {override}: the value is not valid YAML ({error})") from error
 

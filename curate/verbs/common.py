@@ -48,10 +48,10 @@ def split(text: str, option: str, expected: str) -> tuple[str, str]:
 
 def assignments(given: Sequence[str]) -> dict[str, Any]:
     """What `--set FIELD=VALUE` gave, values read as YAML."""
-    import yaml
+    from curate import values
 
     pairs = [split(text, "--set", "field=value") for text in given]
-    return {name: yaml.safe_load(value) for name, value in pairs}
+    return {name: values.load(value) for name, value in pairs}
 
 
 def read(arguments: argparse.Namespace) -> Dump:

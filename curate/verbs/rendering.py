@@ -115,10 +115,10 @@ def _render_options(arguments: argparse.Namespace) -> Any:
 
 
 def _template_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    import yaml
+    from curate import values
 
     pairs = [split(text, "--arg", "name=value") for text in arguments.arg]
-    return {name: yaml.safe_load(value) for name, value in pairs}
+    return {name: values.load(value) for name, value in pairs}
 
 
 def _records(source: Path) -> Any:
