@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import tokenizers
 
@@ -279,3 +281,22 @@ def test_a_token_says_its_bytes_and_what_spells_no_byte_as_itself() -> None:
     said = make_tokenizer(backend, {}).pieces.said(range(6))
     expected = [b" h\xe9", "\x80".encode(), "😀".encode(), "你a".encode(), b"\xad\xc2\xad", b"\xe9"]
     assert said == expected
+
+
+def test_whole_words_that_no_merge_makes_are_one_token_and_trained_as_one() -> None:
+    whole = json.loads(byte_level().backend.to_str())
+    whole["model"]["vocab"] |= {"wombat": 900, "Ġwombat": 901}
+    whole["model"]["ignore_merges"] = True
+    tokenizer = make_tokenizer(
+        tokenizers.Tokenizer.from_str(json.dumps(whole)), dict(byte_level().special)
+    )
+    done = rendered(CHATML, tokenizer, talk("hi", "wombat wombat"), talk("wombat", "so"))
+    labels = [label for label in done.examples["labels"][0].to_list() if label != -100]
+    assert labels == [900, 901, tokenizer.controls["<|im_end|>"].id]
+    assert ids(done, 1) == tokens(
+        tokenizer,
+        "<|im_start|>user\nwombat<|im_end|>\n<|im_start|>assistant\nso<|im_end|>\n",
+    )
+    cut = rendered(COLON, tokenizer, talk("hi", "wombat"))
+    labels = [label for label in cut.examples["labels"][0].to_list() if label != -100]
+    assert labels == [900, tokenizer.controls["<|eos|>"].id] and cut.counts["boundaries"] == 1
