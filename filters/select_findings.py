@@ -139,10 +139,31 @@ def _sentences(described: list[dict[str, Any]], unit: str) -> Iterator[str]:
         same = [arm for arm in described if arm["arm"] == name and arm["matched_by"] == "rows"]
         drawn = f" (seed {same[0]['seed']} of {len(same)})" if len(same) > 1 else ""
         yield f"{name}{drawn} for comparison: {_told(same[0], unit)}"
+    yield from _not_beaten(described)
     yield (
         "whether the selection is worth more than these, only training tells: the arms, matched"
         f" by rows and by {unit}, are in the arms table"
     )
+
+
+def _not_beaten(described: list[dict[str, Any]]) -> Iterator[str]:
+    """Which baselines cover the rows better than the selection does."""
+    chosen = described[0]
+    for name in ("random@k", "longest@k"):
+        for matched_by in dict.fromkeys(arm["matched_by"] for arm in described[1:-1]):
+            same = [
+                arm
+                for arm in described
+                if (arm["arm"], arm["matched_by"]) == (name, matched_by) and "coverage" in arm
+            ]
+            if "coverage" not in chosen or not same:
+                continue
+            mean = sum(arm["coverage"] for arm in same) / len(same)
+            if mean >= chosen["coverage"]:
+                yield (
+                    f"{name} with as many {matched_by} ({same[0]['rows']:,} rows) covers all rows"
+                    f" no worse: {mean:.3f}"
+                )
 
 
 def _told(arm: dict[str, Any], unit: str) -> str:

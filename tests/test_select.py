@@ -274,6 +274,17 @@ def test_coverage_is_that_of_the_rows_by_the_arm() -> None:
     assert arms[0]["alikeness"] == 0.0
 
 
+def test_a_baseline_that_covers_the_rows_better_is_named() -> None:
+    axes = np.eye(8, dtype=np.float32)[[0] * 40 + [1, 2, 3, 4, 5, 6, 7]]
+    measures = scored([None] * 47).with_columns(pl.Series("vector", axes, pl.Array(pl.Float32, 8)))
+    chosen = pl.Series([False] * 40 + [True] * 7)
+    verdicts = Select().judge(measures.with_columns(pl.lit(1.0).alias("record.score")))
+    said = Select(method="kcenter").findings(measures, verdicts.with_columns(keep=chosen)).sentences
+    assert "random@k with as many rows (7 rows) covers all rows no worse" in " ".join(said)
+    best = Select(method="facility", budget=8)
+    assert "no worse" not in " ".join(best.findings(measures, best.judge(measures)).sentences)
+
+
 def test_rows_say_why_they_were_chosen() -> None:
     axes = np.eye(4, dtype=np.float32)[[0, 0, 1]]
     measures = scored([2.0, 3.0, 1.0]).with_columns(
