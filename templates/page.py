@@ -105,7 +105,7 @@ def _row(view: RowView, ids: bool) -> str:
 def _turns(view: RowView, start: int, stop: int, ids: bool) -> str:
     """Some parts of a row, a block for each source."""
     turns = []
-    for (message, _), group in groupby(view.parts[start:stop], key=_source):
+    for message, group in groupby(view.parts[start:stop], key=lambda part: part.message):
         parts = list(group)
         who = _who(message, parts, view.roles)
         text = "".join(_part(part, ids) for part in parts)
@@ -117,17 +117,13 @@ def _turns(view: RowView, start: int, stop: int, ids: bool) -> str:
     return "".join(turns)
 
 
-def _source(part: Part) -> tuple[int | None, str]:
-    """The message that a part is of; of no message are the template's words and the row's data."""
-    return part.message, part.kind if part.message is None else ""
-
-
 def _who(message: int | None, parts: Sequence[Part], roles: Sequence[str]) -> str:
     if message is not None and message < len(roles):
         return escape(f"{message} {roles[message]}")
     if message is not None:
         return f"message {message}"
-    return {"header": "template", "context": "the row"}.get(parts[0].kind, "")
+    kinds = {part.kind for part in parts}
+    return "template" if "header" in kinds else "the row" if "context" in kinds else ""
 
 
 def _part(part: Part, ids: bool) -> str:

@@ -12,6 +12,7 @@ from templates.pieces import Pieces
 from templates.regions import Proof
 from templates.view import Part
 
+MARKS = 12  # characters of JSON between two words of it
 PENDING = "‥"  # a token that is the first bytes of a character, which the next one shows
 
 
@@ -27,7 +28,7 @@ def from_text(proof: Proof) -> list[Part]:
     for start, stop in pairwise(places):
         kind, message = _source(proof, start, stop)
         parts.append(Part(proof.text[start:stop], kind, None, message))
-    return parts
+    return _whole(parts)
 
 
 def from_tokens(
@@ -53,7 +54,20 @@ def annotate(parts: Sequence[Part], proof: Proof, offsets: Sequence[tuple[int, i
     for part, (start, stop) in zip(parts, offsets, strict=True):
         kind, message = _source(proof, start, max(stop, start + 1))
         named.append(replace(part, kind=part.kind if part.trained else kind, message=message))
-    return named
+    return _whole(named)
+
+
+def _whole(parts: list[Part]) -> list[Part]:
+    """The same parts, marks between words of tools and documents (`": "`) with those words."""
+    runs = [list(run) for _, run in groupby(parts, key=lambda part: (part.kind, part.message))]
+    data = [run[0].kind == "context" and run[0].message is None for run in runs]
+    found: list[Part] = []
+    for place, run in enumerate(runs):
+        between = 0 < place < len(runs) - 1 and data[place - 1] and data[place + 1]
+        text = "".join(part.text for part in run)
+        marks = between and len(text) <= MARKS and "\n" not in text
+        found += [replace(part, kind="context") for part in run] if marks else run
+    return found
 
 
 def with_turns(parts: list[Part], turns: Sequence[int]) -> list[Part]:

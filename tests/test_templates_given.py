@@ -58,7 +58,7 @@ def test_a_preview_tells_documents_from_the_template_and_an_answer_that_goes_on(
     options = PreviewOptions(format="json", render=RenderOptions(open_field="prefill"))
     parts = json.loads(preview(frame, template(READING), byte_level(), options))["rows"][0]["parts"]
     context = "".join(part["text"] for part in parts if part["kind"] == "context")
-    assert context == "Moles <|im_end|> the mole is reda"
+    assert context == "Moles <|im_end|>: the mole is reda"
     text = dataclasses.replace(options, format="text")
     assert "1 without a stop" in preview(frame, template(READING), byte_level(), text)
 
