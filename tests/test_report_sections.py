@@ -53,6 +53,23 @@ def test_what_a_step_says_of_the_whole_set_stands_on_the_page(tmp_path: Path) ->
     assert "b" in shown.tags and "script" not in shown.tags
 
 
+def scored(count: int) -> list[str]:
+    """Answers of 1 to `count` words, each with its length as its score."""
+    return [row(f"Write text {at}", "word " * at + "end.", score=at) for at in range(count)]
+
+
+def test_scores_against_length_are_shown_as_they_came_and_as_judged(tmp_path: Path) -> None:
+    step = Step("best", filter_called("reward", {"keep_top": 0.5, "calibrate": "rank"}))
+    shown = page(make(tmp_path, scored(60), step)).text
+    assert "best: score against length" in shown
+    assert re.search(r"within a kind of request: 1\.00 as the scores came, -?0\.\d\d as", shown)
+    assert re.search(r"1–6 6 \d+\.\d.% 7–12 6 ", shown)
+
+
+def test_scores_that_no_step_set_against_length_have_no_such_table(tmp_path: Path) -> None:
+    assert "score against length" not in page(make(tmp_path, SMALL, *STEPS)).text
+
+
 def lengthy(*sizes: int) -> list[str]:
     texts = ("word " * (size - 1) + "end." for size in sizes)
     return [row(f"Write text {at}", text) for at, text in enumerate(texts)]

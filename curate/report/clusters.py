@@ -9,7 +9,7 @@ import polars as pl
 from curate.report.examples import Side
 from curate.report.excerpts import excerpt
 from curate.report.rows import records
-from curate.schema import CurateError
+from curate.report.tables import tables
 
 if TYPE_CHECKING:
     from curate.run_folder import RunFolder
@@ -48,21 +48,7 @@ class Clusters(NamedTuple):
 
 def of_run(run: RunFolder) -> list[Clusters]:
     """The clusters of all steps that left a table of them, in the funnel's order."""
-    ending = ".clusters.parquet"
-    names = [name for name in run.manifest.get("files", []) if name.endswith(ending)]
-    found = []
-    for name in names:
-        table = _table(run, name)
-        if set(table.columns) >= _COLUMNS and table.height:
-            found.append(_clusters(run, name.removesuffix(ending), table))
-    return found
-
-
-def _table(run: RunFolder, name: str) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(run.path / name)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CurateError(f"{run.path / name}: damaged ({error}); run it again") from error
+    return [_clusters(run, step, table) for step, table in tables(run, "clusters", _COLUMNS)]
 
 
 def _clusters(run: RunFolder, step: str, table: pl.DataFrame) -> Clusters:

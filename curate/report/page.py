@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from curate.report import calibration, charts, clusters, examples, moves, spread, tally
+from curate.report import calibration, charts, clusters, examples, leanings, moves, spread, tally
 from curate.report.excerpts import visible
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def context(run: RunFolder) -> dict[str, Any]:
         "calibrations": calibration.of_run(run),
         "duplicates": clusters.of_run(run),
         "scores": [(found, charts.scores(found)) for found in spread.scores(run)],
+        "leanings": leanings.of_run(run),
         "categories": categories,
         "more_categories": more_categories,
         "languages": tally.by_language(run),
