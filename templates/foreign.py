@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from templates.pieces import Encoded, Kind, Piece, Pieces
+from templates.pieces import Encoded, Kind, Piece, Pieces, spelt_bytes
 from templates.tokenizer import Tokenizer
+
+BROKEN = "\ufffd"  # what a decoder says for part of a character
+MAX_WAITING = 16  # tokens of one character
 
 
 class Foreign:
@@ -69,7 +73,10 @@ class ForeignPieces(Pieces):
 
     def text(self, number: int) -> bytes:
         token = self._backend.id_to_token(number) or ""
-        return (token if number in self._added else self._backend.decode([number])).encode()
+        if number in self._added:
+            return token.encode()
+        said = self._backend.decode([number])
+        return said.encode() if said and BROKEN not in said else _bytes_of(token)
 
     def encode(self, text: str, pieces: Sequence[Piece]) -> Encoded:
         ids: list[int] = []
@@ -81,17 +88,27 @@ class ForeignPieces(Pieces):
                 continue
             found = self._backend.encode(text[piece.start : piece.stop]).ids
             ids += found
-            offsets += self._offsets(found, piece)
+            offsets += self._offsets(found, text, piece)
         return Encoded(ids, offsets)
 
-    def _offsets(self, ids: Sequence[int], piece: Piece) -> list[tuple[int, int]]:
-        """About where each token stands: for display, and for tokens across a boundary."""
-        low, found = piece.start, []
+    def _offsets(self, ids: Sequence[int], text: str, piece: Piece) -> list[tuple[int, int]]:
+        """Where each token stands: for display, and for tokens across a boundary.
+
+        Tokens that are parts of a character wait until one ends it; all then stand for it.
+        """
+        low, found, waiting = piece.start, list[tuple[int, int]](), list[int]()
         for number in ids:
-            high = min(piece.stop, low + len(self.text(number).decode(errors="ignore")))
-            found.append((low, high))
-            low = high
-        return found
+            waiting.append(number)
+            said = b"".join(map(self.text, waiting)).decode(errors="replace")
+            high = low + len(said)
+            if text[low:high] != said:  # a space before it that the tokenizer leaves out
+                high += 1
+            if high <= piece.stop and text[low:high].removeprefix(" ") == said.removeprefix(" "):
+                found += [(low, high)] * len(waiting)
+                low, waiting = high, []
+            elif len(waiting) > MAX_WAITING:
+                break
+        return found + [(low, piece.stop)] * (len(ids) - len(found))
 
     def encode_batch(self, kind: Kind, texts: Sequence[str]) -> list[list[int]]:
         return [self._backend.encode(text).ids for text in texts]
@@ -115,6 +132,16 @@ class ForeignPieces(Pieces):
             else:
                 said.append(self._backend.decode(list(stretch)).removeprefix(" "))
         return "".join(said).encode()
+
+
+def _bytes_of(token: str) -> bytes:
+    """The bytes that a token spells which is part of a character: `<0xE9>`, or one char a byte."""
+    match = re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", token)
+    if match:
+        return bytes([int(match[1], 16)])
+    return b"".join(
+        char.encode("latin-1") if char < "\u0100" else spelt_bytes(char) for char in token
+    )
 
 
 def python_tokenizer(

@@ -77,7 +77,7 @@ class Pieces:
         if number in self._added:
             return token.encode()
         if self._byte_level:
-            return _bytes_of(token)
+            return spelt_bytes(token)
         return self._unbyte(token.replace("▁", " ") if self._metaspace else token)
 
     def _unbyte(self, token: str) -> bytes:
@@ -234,7 +234,7 @@ def _unprefixed(state: Any, kind: Kind) -> Any:
     return state
 
 
-def _bytes_of(token: str) -> bytes:
+def spelt_bytes(token: str) -> bytes:
     """The bytes that a token of a byte-level vocabulary spells; its other characters as UTF-8."""
     moved = token.translate(_byte_table())
     try:

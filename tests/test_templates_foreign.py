@@ -10,9 +10,23 @@ import pytest
 
 from curate.schema import CurateError
 from templates import load_tokenizer
+from templates.columns import Row
 from templates.foreign import python_tokenizer
+from templates.options import RenderOptions
+from templates.render import RowRenderer
 from templates.tokenizer import Tokenizer, with_tokens
-from tests.templates_toys import CHATML, byte_level, ids, merging, refusal, rendered, talk, trained
+from tests.templates_toys import (
+    CHATML,
+    byte_level,
+    ids,
+    merging,
+    records,
+    refusal,
+    rendered,
+    talk,
+    template,
+    trained,
+)
 
 transformers = pytest.importorskip("transformers")
 
@@ -29,7 +43,7 @@ TALKS = [
 ]
 
 
-class Slow(transformers.PythonBackend):  # type: ignore[misc]
+class Slow(transformers.PythonBackend):  # type: ignore[misc, name-defined]
     """The vocabulary of a fast tokenizer without its offsets."""
 
     def __init__(self, fast: Tokenizer) -> None:
@@ -80,10 +94,18 @@ def test_bytes_as_tokens_are_trained_up_to_the_stop(tmp_path: Path) -> None:
     told = done.examples.row(0, named=True)
     stop = tokenizer.id_of("</s>")
     labels = [label for label in told["labels"] if label != -100]
-    answers = [[byte + 3 for byte in text.encode()] + [stop] for text in ("ok 😀", "a </s>")]
+    answers = [[*(byte + 3 for byte in text.encode()), stop] for text in ("ok 😀", "a </s>")]
     assert labels == [*answers[0], *answers[1]]
     assert ids(done)[:7] == [byte + 3 for byte in b"Human: "]
     assert done.counts["escaped"] == 1
+    ready = RowRenderer(template(COLON), tokenizer, RenderOptions())
+    [(_, [row])] = ready.batches([records(talk("é", "😀k"))])
+    assert isinstance(row, Row)
+    assert tokenizer.pieces.decode(row.example.ids).decode() == "Human: é\n\nAssistant: 😀k</s>"
+    shown = [
+        row.proof.text[low:high] for low, high in ready.encoder.offsets(row.proof, row.example)
+    ]
+    assert shown[7:9] == ["é", "é"] and shown[-6:] == ["😀", "😀", "😀", "😀", "k", "</s>"]
 
 
 def test_text_that_has_no_id_is_refused() -> None:
