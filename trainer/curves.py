@@ -13,6 +13,7 @@ from trainer.result import Epoch
 _BLUE, _ORANGE, _VIOLET, _GREEN = "#3b82c4", "#c2620e", "#8a6bbf", "#2e8b57"
 _INK, _FAINT, _GRID, _PAPER = "#1f2328", "#6b7280", "#e3e6ea", "#ffffff"
 _WIDTH, _HEIGHT, _GAP = 900, 300, 24
+_DASHED = f'stroke="{_INK}" stroke-dasharray="5 4"'
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 52, 40
 
 Point = tuple[float, float]
@@ -162,11 +163,8 @@ def _drawn(panel: Panel, left: float, top: float, width: float) -> str:
     parts.append(_text((x0 + x1) / 2, y0 + 32, panel.across, colour=_FAINT, anchor="middle"))
     parts.append(_mark(x(panel.mark), y0, y1))
     if panel.level:
-        name, value = panel.level
-        parts.append(
-            f'<path d="M{x0:.1f} {y(value):.1f}H{x1:.1f}" stroke="{_INK}" stroke-dasharray="5 4"/>'
-        )
-        parts.append(_text(x1, y(value) - 5, f"{name} {value:g}", anchor="end"))
+        level = y(panel.level[1])
+        parts.append(f'<path d="M{x0:.1f} {level:.1f}H{x1:.1f}" {_DASHED}/>')
     for line in panel.lines:
         placed = [(x(one), y(other)) for one, other in line.points]
         parts.append(_curve(line, placed))
@@ -188,7 +186,7 @@ def _curve(line: Line, placed: Sequence[Point]) -> str:
 
 
 def _legend(panel: Panel, left: float, top: float) -> str:
-    """Names of the curves in a row under the title, and of the dotted line."""
+    """Names of the curves in a row under the title, and of the dashed and the dotted line."""
     parts, at = [], left
     for line in panel.lines:
         parts.append(
@@ -196,6 +194,11 @@ def _legend(panel: Panel, left: float, top: float) -> str:
         )
         parts.append(_text(at + 18, top, line.name))
         at += 32 + 6.4 * len(line.name)
+    if panel.level:
+        name, value = panel.level
+        parts.append(f'<path d="M{at:.1f} {top - 4:.1f}h14" {_DASHED}/>')
+        parts.append(_text(at + 18, top, f"{name} {value:g}"))
+        at += 32 + 6.4 * len(f"{name} {value:g}")
     parts.append(_mark(at + 4, top + 1, top - 10))
     parts.append(_text(at + 12, top, "chosen"))
     return "".join(parts)
