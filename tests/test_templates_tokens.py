@@ -271,7 +271,7 @@ def test_encoding_by_pieces_gives_the_ids_of_the_whole(tokenizer: object) -> Non
 def test_options_are_checked_before_any_row() -> None:
     for wrong in ({"boundary": "cut"}, {"max_length": 0}, {"date": "today"}, {"stops": (" ",)}):
         with pytest.raises(CurateError):
-            RenderOptions(**wrong)  # type: ignore[arg-type]
+            RenderOptions(**wrong)
 
 
 def test_a_token_says_its_bytes_and_what_spells_no_byte_as_itself() -> None:
