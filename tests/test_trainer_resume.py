@@ -39,12 +39,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-def settings(method: str) -> dict[str, Any]:
+def settings(method: str, sources: dict[str, str] | None = None) -> dict[str, Any]:
     if method == "full":
         return {**FIELDS, "preset": "alpaca"}
     if method == "mixed":
-        # Cut into many passes, weighted, and packed, as all are.
-        return {**FIELDS, "preset": "alpaca", "micro_tokens": 14, "prompt_weight": 0.1}
+        # Cut into many passes, weighted, with general text, and packed, as all are.
+        assert sources is not None
+        mixed = {"micro_tokens": 14, "prompt_weight": 0.1, "replay": sources["tokens"]}
+        return {**FIELDS, "preset": "alpaca", **mixed}
     if method == "oft":
         return {**FIELDS, "preset": "lora", "method": "oft", "rotation_block": 4}
     return {**FIELDS, "preset": "lora", "method": "lora", "lora_dropout": 0.1}
@@ -60,7 +62,7 @@ def whole(
     def of(method: str) -> Path:
         if method not in done:
             out = tmp_path_factory.mktemp("whole") / method
-            train(TrainConfig(**sources, out=str(out), **settings(method)), silent)
+            train(TrainConfig(**sources, out=str(out), **settings(method, sources)), silent)
             done[method] = out
         return done[method]
 
@@ -133,7 +135,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_in_the_same_bits(
     place: str,
     call: int,
 ) -> None:
-    fields = {**sources, "out": str(tmp_path / "out"), **settings(method)}
+    fields = {**sources, "out": str(tmp_path / "out"), **settings(method, sources)}
     with monkeypatch.context() as patch:
         stop_at(patch, place, call)
         with pytest.raises(StoppedError):
