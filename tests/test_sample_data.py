@@ -89,6 +89,12 @@ def test_every_reason_that_the_recipe_can_give_occurs() -> None:
         ("length", "long_for_task"),
         ("length", "over_represented"),  # nor match lengths
         ("reward", "not_scorable"),  # and has no reward model
+        ("reward", "not_best_of_prompt"),  # nor several answers a prompt
+        ("reward", "no_clear_winner"),
+        ("reward", "not_best_graded"),  # nor a judge
+        ("select", "too_similar"),  # selects by score alone
+        ("select", "no_vector"),
+        ("select", "no_tags"),
     }
 
 
