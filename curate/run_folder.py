@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from importlib import metadata
@@ -36,7 +36,8 @@ def write(out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = F
 
     with whole(out, MAKER, force) as folder:
         scores = _scores(result)
-        _write_lines(folder / "kept.jsonl", _lines(result.records.filter(result.kept), scores))
+        kept = _lines(result.records.filter(result.kept), scores, _more(result.records))
+        _write_lines(folder / "kept.jsonl", kept)
         _write_lines(folder / "dropped.jsonl", _dropped_lines(result, scores))
         _write_lines(
             folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True))
@@ -110,23 +111,34 @@ def _scores(result: Result) -> pl.DataFrame:
 def _dropped_lines(result: Result, scores: pl.DataFrame) -> Iterator[bytes]:
     drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", "step", "reason")
     dropped = result.records.filter(~result.kept).join(drops, on="row", maintain_order="left")
-    return _lines(dropped, scores, extra=("step", "reason"))
+    return _lines(dropped, scores, _more(result.records), extra=("step", "reason"))
+
+
+def _more(records: pl.DataFrame) -> tuple[str, ...]:
+    """Columns that few dumps fill: written to every line if any record has them, or to none."""
+    filled = {"rejected": records["rejected"].is_not_null(), "meta": records["meta"] != "{}"}
+    return tuple(name for name, has in filled.items() if has.any())
 
 
 def _lines(
-    records: pl.DataFrame, scores: pl.DataFrame, extra: tuple[str, ...] = ()
+    records: pl.DataFrame,
+    scores: pl.DataFrame,
+    more: tuple[str, ...],
+    extra: tuple[str, ...] = (),
 ) -> Iterator[bytes]:
     named = records.join(scores, on="row", how="left", maintain_order="left")
     steps = [name for name in scores.columns if name != "row"]
     bare = [name.removeprefix("scores.") for name in steps]
     fixed = ("source", "line", "category", "score", *extra)
+    further = {name: _OF_MORE[name](named[name]) for name in more}
     # One small object a row: the messages, by far the most text, are ready-made JSON.
-    for record_id, text, tools, values, given in zip(
+    for record_id, text, tools, values, given, others in zip(
         named["id"].to_list(),
         message_json(records["messages"]),
         named["tools"].to_list(),
         named.select(fixed).iter_rows(),
         named.select(steps).iter_rows() if steps else repeat(()),
+        zip(*further.values(), strict=True) if further else repeat(()),
         strict=False,
     ):
         found = zip(bare, given, strict=True)
@@ -137,6 +149,7 @@ def _lines(
                 "tools": orjson.Fragment(tools) if tools else None,
                 **dict(zip(fixed, values, strict=True)),
                 "scores": {name: score for name, score in found if score is not None},
+                **dict(zip(further, others, strict=True)),
             }
         )
 
@@ -160,6 +173,17 @@ def message_json(messages: pl.Series) -> list[str]:
         next(others) if text is None else text[len('{"m":') : -1]
         for text in frame["text"].to_list()
     ]
+
+
+def _rejected(rejected: pl.Series) -> list[orjson.Fragment | None]:
+    texts = message_json(rejected)
+    return [None if text == "null" else orjson.Fragment(text) for text in texts]
+
+
+_OF_MORE: dict[str, Callable[[pl.Series], list[Any]]] = {
+    "rejected": _rejected,
+    "meta": lambda meta: [None if text == "{}" else text for text in meta.to_list()],
+}
 
 
 def _long_form(conversation: pl.Series) -> str:

@@ -136,6 +136,31 @@ CASES: dict[str, Case] = {
         {"instruction": "Hi", "output_1": "No.", "output_2": "Hello", "preference": None},
         "no_preference",
     ),
+    "kept": (
+        {
+            "id": "0",
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Hello"},
+            ],
+            "source": "a",
+            "line": 1,
+            "scores": {},
+            "meta": '{"x": 1}',
+        },
+        HELLO,
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Hello"},
+            ],
+            "source": "a",
+            "line": 1,
+            "scores": {},
+            "meta": "no",
+        },
+        "wrong_type",
+    ),
     "shp": (
         {"history": "Hi", "human_ref_A": "No.", "human_ref_B": "Hello", "labels": 0, "score_B": 9},
         HELLO,

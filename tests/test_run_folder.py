@@ -38,7 +38,7 @@ def test_a_run_holds_the_promised_files_and_fields(tmp_path: Path) -> None:
     written = sorted(path.name for path in done.path.iterdir())
     assert set(run_folder.FILES) <= set(written) and written == sorted(done.manifest["files"])
     kept = list(done.lines("kept.jsonl"))
-    names = ["id", "messages", "tools", "source", "line", "category", "score", "scores"]
+    names = ["id", "messages", "tools", "source", "line", "category", "score", "scores", "meta"]
     assert [list(record) for record in kept] == [names]
     dropped = list(done.lines("dropped.jsonl"))
     assert {name for record in dropped for name in record} == {*names, "step", "reason"}
@@ -59,6 +59,27 @@ def test_counts_in_the_manifest_add_up(tmp_path: Path) -> None:
 def test_every_record_is_found_again_by_its_row(tmp_path: Path) -> None:
     done = finished(tmp_path)
     assert [done.find(row)["line"] for row in range(3)] == [1, 2, 3]
+
+
+def test_what_only_some_rows_have_is_written_for_all_or_for_none(tmp_path: Path) -> None:
+    plain = [{"instruction": "Say a.", "output": "Aah."}]
+    (tmp_path / "plain").mkdir()
+    (line,) = finished(tmp_path / "plain", plain).lines("kept.jsonl")
+    assert "meta" not in line and "rejected" not in line
+    pair = {"prompt": "Say b.", "chosen": "Bee.", "rejected": "Sea.", "margin": 2}
+    lines = list(finished(tmp_path, [*plain, pair]).lines("kept.jsonl"))
+    assert lines[0]["meta"] is None and lines[0]["rejected"] is None
+    assert json.loads(lines[1]["meta"]) == {"margin": 2}
+    assert lines[1]["rejected"] == [{"role": "assistant", "content": "Sea."}]
+
+
+def test_a_rejected_answer_and_other_fields_come_back_from_a_run(tmp_path: Path) -> None:
+    pair = {"prompt": "Say b.", "chosen": "Bee.", "rejected": "Sea.", "documents": ["d"]}
+    first = finished(tmp_path, [pair]).path
+    again = sources.read([str(first)]).records
+    assert again["rejected"].to_list()[0][0]["content"] == "Sea."
+    assert json.loads(again["meta"][0])["documents"] == ["d"]
+    assert json.loads(again["meta"][0])["line"] == 1
 
 
 def test_kept_rows_read_back_to_the_same_ids(tmp_path: Path, test_data: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from curate.sources.convert import (
     Conversation,
     Message,
@@ -61,6 +63,25 @@ def messages(row: Row) -> list[Conversation]:
     turns += [message_of(turn, position) for position, turn in enumerate(row[name], 1)]
     tools = "tools" if row.get("tools") else "functions"
     return [_conversation(row, turns, (name, "system", tools), tools)]
+
+
+def is_kept(row: Row) -> bool:
+    """A line of `kept.jsonl` or `dropped.jsonl` with `rejected` or `meta`."""
+    return {"messages", "source", "line", "scores"} <= set(row) and not {
+        "rejected",
+        "meta",
+    }.isdisjoint(row)
+
+
+def kept(row: Row) -> list[Conversation]:
+    """The record as it was before `curate run` wrote it, its other fields back in their places."""
+    (read,) = messages(row)
+    rejected = turns_in(row["rejected"]) if row.get("rejected") else None
+    try:
+        meta = orjson.loads(row.get("meta") or "{}")
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise Reject("wrong_type", f"meta is {described(row['meta'])}; expected JSON") from error
+    return [read._replace(used=(*read.used, "rejected", "meta"), rejected=rejected, meta=meta)]
 
 
 def message_of(turn: Any, position: int) -> Message:

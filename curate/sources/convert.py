@@ -38,6 +38,7 @@ class Conversation(NamedTuple):
     rejected: list[Message] | None = None
     score: float | None = None
     category: str | None = None
+    meta: Row | None = None  # fields it had before an earlier run wrote it
 
 
 REJECTS = {

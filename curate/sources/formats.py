@@ -32,6 +32,7 @@ FORMATS = {
     "openai-preference": Format(preferences.is_openai_preference, preferences.openai_preference),
     "harmony": Format(blocks.is_harmony, blocks.harmony),
     "anthropic": Format(blocks.is_anthropic, blocks.anthropic),
+    "kept": Format(chats.is_kept, chats.kept),
     "messages": Format(chats.is_messages, chats.messages),
     "sharegpt": Format(chats.is_sharegpt, chats.sharegpt),
     "lima": Format(lists.is_lima, lists.lima),

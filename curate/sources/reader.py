@@ -188,7 +188,8 @@ class Reader:
                 raise Reject(*item.reject.split(": ", 1))
             row = self._renamed(item.value)
             name, found = self._recognised(row)
-            metas = [meta_of(row, conversation.used) for conversation in found]
+            # Where a record first came from goes before where an earlier run wrote it.
+            metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in found]
         except Reject as reject:
             self.reject(item, reject)
             return
