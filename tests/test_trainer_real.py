@@ -66,6 +66,8 @@ def test_a_real_model_learns_from_real_rows_and_generates(
             held_out=0.1,
             samples=1,
             sample_tokens=12,
+            prompts=0,
+            choose="loss",
         ),
         silent,
     )
