@@ -76,7 +76,7 @@ def flops_per_token(net: Any, context: float) -> float:
     A frozen weight needs no gradient of its own: 4. The input embedding is looked up, not
     multiplied. Attention adds 12 * layers * width * `context` (PaLM, arXiv 2204.02311, B).
     """
-    from trainer.adapt import is_prompted
+    from trainer.prompted import is_prompted
 
     plain = net.tuned if is_prompted(net) else net
     plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain

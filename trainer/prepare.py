@@ -9,6 +9,7 @@ from trainer import adapt, model, precision, vocabulary
 from trainer.dropout import add_residual_dropout
 from trainer.neftune import add_noise
 from trainer.plan import Log, Plan
+from trainer.prompted import is_prompted
 from trainer.reward import padding_id
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def ready(plan: Plan, device: torch.device, log: Log) -> Any:
     torch.manual_seed(config.seed)
     net = adapt.attach(net, config, sorted(words.added.values()))
     if config.neftune > 0:
-        add_noise(net.tuned if adapt.is_prompted(net) else net, config.neftune)
+        add_noise(net.tuned if is_prompted(net) else net, config.neftune)
     if config.recompute:
         _recompute(net)
     net.train()
@@ -47,7 +48,7 @@ def ready(plan: Plan, device: torch.device, log: Log) -> Any:
 
 def _recompute(net: Any) -> None:
     """Activations of a block are computed again for its gradients, dropout masks included."""
-    plain = net.tuned if adapt.is_prompted(net) else net
+    plain = net.tuned if is_prompted(net) else net
     plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
     if not plain.supports_gradient_checkpointing:
         raise CurateError(

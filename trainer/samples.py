@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from trainer.adapt import is_prompted
 from trainer.data import IGNORED, Ints, Rows
 from trainer.loss import evaluating
 from trainer.plan import Plan
+from trainer.prompted import is_prompted
 from trainer.result import Answer, Sample
 
 

@@ -1,0 +1,62 @@
+"""A model with a learnt prompt, which is called like a plain one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.schema import CurateError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _prompted_class() -> Any:
+    """The class of `Prompted`, made when torch is there."""
+    import torch
+
+    class PromptedModel(torch.nn.Module):
+        """A model with learnt vectors before its first token, called like a plain one.
+
+        Logits of the learnt vectors' own positions are cut off, so positions mean the same as
+        without them.
+        """
+
+        def __init__(self, tuned: Any) -> None:
+            super().__init__()
+            self.tuned = tuned
+
+        @property
+        def config(self) -> Any:
+            return self.tuned.config
+
+        @property
+        def base_model(self) -> Any:
+            return self
+
+        def get_output_embeddings(self) -> None:
+            """None: hidden states alone do not give the logits here."""
+
+        def get_input_embeddings(self) -> Any:
+            return self.tuned.get_base_model().get_input_embeddings()
+
+        def forward(self, input_ids: torch.Tensor, **options: Any) -> Any:
+            if options.get("position_ids") is not None or options.get("past_key_values"):
+                raise CurateError(
+                    "method: prefix and prompt put vectors before each row, so rows cannot be "
+                    "packed; train them padded"
+                )
+            options = {name: value for name, value in options.items() if value is not None}
+            output = self.tuned(input_ids=input_ids, **{**options, "use_cache": False})
+            output.logits = output.logits[:, -input_ids.shape[1] :]
+            return output
+
+    return PromptedModel
+
+
+def Prompted(tuned: Any) -> Any:  # noqa: N802
+    """A peft model with a learnt prompt, called like a plain one."""
+    return _prompted_class()(tuned)
+
+
+def is_prompted(model: Any) -> bool:
+    return type(model).__name__ == "PromptedModel"
