@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         _train,
         _pairs,
         _reward,
+        _arms,
         _report,
         _filters,
         _templates,
@@ -105,6 +106,7 @@ def _preview(verbs: Any) -> None:
     verb.add_argument("source", help="a file, a RUN folder, or a TOKENS folder")
     _rendering(verb, required=False)
     verb.add_argument("--row", type=int, action="append", help="which record, from 0 (repeatable)")
+    verb.add_argument("--turn", type=int, metavar="N", help="only message N, from 0")
     verb.add_argument("--html", type=Path, metavar="FILE", help="write a page instead")
     verb.add_argument("--json", action="store_true", help="for machines")
     verb.add_argument("--ids", action="store_true", help="show token ids")
@@ -140,6 +142,8 @@ def _rendering(verb: Any, required: bool) -> None:
     _choice(add, "--control", "text, allow, reject", "control tokens spelt in content")
     _choice(add, "--boundary", "split, train, mask, error", "a token across a prompt's end")
     _choice(add, "--completion", "template, raw", "raw: the answer's words as given")
+    add("--pairs", action="store_true", help="the rejected answer too, beside the chosen one")
+    add("--open-field", metavar="NAME", help="where this field is true the last answer goes on")
     add("--append-eos", action="store_true", default=None, help="where a template writes no stop")
 
 
@@ -204,6 +208,13 @@ def _reward(verbs: Any) -> None:
 def _report(verbs: Any) -> None:
     verb = _verb(verbs, "report", "Print a run's funnel and write its report.html anew.")
     verb.add_argument("run", type=Path, help="a folder written by curate run")
+
+
+def _arms(verbs: Any) -> None:
+    about = "The sets that a run's selection is to be compared with, as files to render."
+    verb = _verb(verbs, "arms", about)
+    verb.add_argument("run", type=Path, help="a folder written by curate run with a select step")
+    _out(verb, "ARMS")
 
 
 def _filters(verbs: Any) -> None:

@@ -17,7 +17,7 @@ from templates.regions import Proof
 Record = dict[str, Any]
 Ints = NDArray[Any]
 
-EXAMPLES = pl.Schema(
+TRAINED = pl.Schema(
     {
         "id": pl.String(),
         "row": pl.UInt32(),
@@ -26,6 +26,7 @@ EXAMPLES = pl.Schema(
         "turns": pl.List(pl.UInt32),
     }
 )
+EXAMPLES = pl.Schema({**TRAINED, "source": pl.String()})
 PAIRED = ("input_ids", "labels")  # columns that a pair has twice, `rejected_...` the second time
 REFUSED = pl.Schema(
     {
@@ -102,7 +103,7 @@ class Examples:
 
     def frame(self) -> pl.DataFrame:
         if not self._keys:
-            return pl.DataFrame(schema=EXAMPLES)
+            return pl.DataFrame(schema=TRAINED)
         flat = {
             "input_ids": np.concatenate(self._input_ids),
             "labels": np.concatenate(self._labels),
@@ -111,7 +112,7 @@ class Examples:
         tokens = _lists(np.array(self._lengths), flat)
         counts = np.array([len(turns) for turns in self._turns])
         turns = _lists(counts, {"turns": np.array([*chain(*self._turns)], np.uint32)})
-        frame = pl.DataFrame([*keys, *tokens, *turns], schema=EXAMPLES)
+        frame = pl.DataFrame([*keys, *tokens, *turns], schema=TRAINED)
         if self._rejected is None:
             return frame
         losers = self._rejected.frame().select(PAIRED)

@@ -155,6 +155,7 @@ def _save(examples: pl.DataFrame, folder: Path) -> None:
         "input_ids": datasets.List(datasets.Value("int32")),
         "labels": datasets.List(datasets.Value("int32")),
         "turns": datasets.List(datasets.Value("uint32")),
+        "source": datasets.Value("string"),
         "rejected_input_ids": datasets.List(datasets.Value("int32")),
         "rejected_labels": datasets.List(datasets.Value("int32")),
     }

@@ -12,7 +12,7 @@ import polars as pl
 from templates.card import Card
 from templates.chains import prove
 from templates.checks import EmptyAnswer, Refusal
-from templates.columns import Examples, Record, Refusals, Row
+from templates.columns import EXAMPLES, Examples, Record, Refusals, Row
 from templates.draft import Draft
 from templates.encode import Encoder, Example
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
@@ -86,7 +86,9 @@ def render(
         accepted = [(record, row) for record, row in pairs if isinstance(row, Row)]
         examples.add([record for record, _ in accepted], [row for _, row in accepted])
         refused.add([(record, row) for record, row in pairs if isinstance(row, Refusal)])
-    frame, refusals = examples.frame(), refused.frame()
+    frame = examples.frame().join(_origin(records), on="row", how="left", maintain_order="left")
+    frame = frame.select(*EXAMPLES, pl.exclude(*EXAMPLES))  # a pair's other columns last
+    refusals = refused.frame()
     empty = refusals.filter(pl.col("check") == EmptyAnswer.check).height
     counts = {
         "rows": records.height,
@@ -100,6 +102,12 @@ def render(
     return Rendered(
         frame, refusals, ready.setup.card, counts, template, tokenizer, options, tool_card
     )
+
+
+def _origin(records: pl.DataFrame) -> pl.DataFrame:
+    """`row` and `source`: what the row itself says it is from, else the file it was read from."""
+    said = pl.col("meta").str.json_path_match("$.source")
+    return records.select("row", pl.coalesce(said, "source").alias("source"))
 
 
 @dataclass(frozen=True)

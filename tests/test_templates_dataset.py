@@ -7,12 +7,21 @@ import json
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from curate.schema import CurateError
 from templates import check_free, is_tokens, read, write
-from templates.render import Rendered
-from tests.templates_toys import CHATML, byte_level, metaspace, rendered, talk
+from templates.render import Rendered, render
+from tests.templates_toys import (
+    CHATML,
+    byte_level,
+    metaspace,
+    records,
+    rendered,
+    talk,
+    template,
+)
 
 
 def sample() -> Rendered:
@@ -38,11 +47,20 @@ def test_datasets_loads_it_with_the_promised_columns(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     done = sample()
     rows = datasets.load_from_disk(str(write(done, tmp_path / "tokens")))
-    assert rows.column_names == ["id", "row", "input_ids", "labels", "turns"]
+    assert rows.column_names == ["id", "row", "input_ids", "labels", "turns", "source"]
     assert rows["input_ids"][:] == done.examples["input_ids"].to_list()
     assert rows["labels"][:] == done.examples["labels"].to_list()
     assert rows["turns"][:] == [[1, 3], [1]] and rows["row"][:] == [0, 3]
     assert rows.features["input_ids"].feature.dtype == "int32"
+
+
+def test_the_source_is_what_a_row_says_of_itself_else_its_file() -> None:
+    ready = records(talk("hi", "ok"), talk("so", "yes"))
+    ready = ready.with_columns(
+        source=pl.lit("dump.jsonl"), meta=pl.Series(['{"source":"forum"}', "{}"])
+    )
+    found = render(ready, template(CHATML), byte_level()).examples
+    assert found["source"].to_list() == ["forum", "dump.jsonl"]
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def said(done: Rendered, side: str = "", number: int = 0) -> list[str]:
 def test_both_answers_stand_in_columns_after_the_same_prompt_ids() -> None:
     done = made(CHATML, (talk("a", "old", "hi", "good"), answer("bad 😀")))
     assert done.examples.columns == [
-        *["id", "row", "input_ids", "labels", "turns", "rejected_input_ids", "rejected_labels"]
+        *["id", "row", "input_ids", "labels", "turns", "source"],
+        *["rejected_input_ids", "rejected_labels"],
     ]
     assert said(done) == ["good<|im_end|>"]  # not what the prompt of both already holds
     assert said(done, "rejected_") == ["bad 😀<|im_end|>"]

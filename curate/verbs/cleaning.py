@@ -1,4 +1,4 @@
-"""The verbs around a RUN: run, inspect, explain, report, filters."""
+"""The verbs around a RUN: run, inspect, explain, report, arms, filters."""
 
 from __future__ import annotations
 
@@ -89,6 +89,16 @@ def report(arguments: argparse.Namespace) -> None:
     run_folder.write_report(folder)
     print(text(folder, width()))
     print(f"written to {arguments.run / 'report.html'}")
+
+
+def arms(arguments: argparse.Namespace) -> None:
+    """`curate arms`: see its help."""
+    from curate.arms import write_arms
+
+    say = speaker(arguments.quiet)
+    for name, rows in write_arms(arguments.run, arguments.out, arguments.force).items():
+        say(f"{name}: {rows:,} rows")
+    say(f"written to {arguments.out}; curate render takes each file")
 
 
 def filters(arguments: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ def preview(arguments: argparse.Namespace) -> None:
         format=style,
         failures=arguments.failures,
         ids=arguments.ids,
+        turn=arguments.turn,
         color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
         render=_render_options(arguments),
     )
@@ -104,9 +105,11 @@ def _render_options(arguments: argparse.Namespace) -> Any:
     """What `render` and `preview` are told about rendering."""
     import templates
 
-    names = ("max_length", "date", "boundary", "history", "turns", "mask", "completion")
-    given = {name: getattr(arguments, name) for name in (*names, "control", "overlong")}
-    given |= {name: getattr(arguments, name) for name in ("append_eos", "mask_reasoning")}
+    names = (
+        *("max_length", "date", "boundary", "history", "turns", "mask", "completion", "control"),
+        *("overlong", "open_field", "pairs", "append_eos", "mask_reasoning"),
+    )
+    given = {name: getattr(arguments, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     roles = tuple(dict.fromkeys(arguments.role)) or ("assistant",)
     return templates.RenderOptions(

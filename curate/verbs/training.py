@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from curate.terminal import printable
@@ -23,7 +24,8 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.no_proof:
         given["proof"] = False
     given |= assignments(arguments.set)
-    say = speaker(arguments.quiet)
+    # Under torchrun the first process speaks for all.
+    say = speaker(arguments.quiet or os.environ.get("RANK", "0") != "0")
     config = trainer.TrainConfig.from_mapping(given)
     if arguments.dry_run:
         trainer.dry_run(config, print)
