@@ -201,7 +201,7 @@ def _reward(verbs: Any) -> None:
         "action", choices=("fit",), help="fit: learn from pairs which answer is better"
     )
     _dumps(verb)
-    verb.add_argument("--seed", type=int, default=0, help="of the folds and intervals")
+    verb.add_argument("--seed", type=_seed, default=0, help="of the folds and intervals")
     _out(verb, "RM")
 
 
@@ -239,6 +239,12 @@ def _out(verb: Any, folder: str) -> None:
     verb.add_argument("--out", type=Path, required=True, metavar=folder, help="the folder to write")
     verb.add_argument("--force", action="store_true", help="write even if the folder holds more")
     verb.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
 
 
 def _positive(text: str) -> int:

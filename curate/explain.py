@@ -52,13 +52,21 @@ def _raw_line(record: dict[str, Any]) -> list[str]:
     try:
         with Path(record["source"]).open("rb") as file:
             # An element of an array is spread over several lines: its start is enough.
-            line = b"".join(islice(file, max(0, record["line"] - 1), record["line"] + 4))
+            spread = Path(record["source"]).suffix.lower() not in (".jsonl", ".ndjson")
+            first = max(0, record["line"] - 1)
+            line = b"".join(islice(file, first, first + (5 if spread else 1)))
     except OSError:
         return []
     if not line.strip() or b"\x00" in line:
         return []
     text = printable(" ".join(line.decode(errors="backslashreplace").split()), 200)
     return ["", f"  line {record['line']} of {printable(record['source'])}: {text}"]
+
+
+def _number(score: float) -> str:
+    """A count as it is, anything else in four digits."""
+    whole = abs(score) < 1e15 and score == int(score)
+    return f"{score:.0f}" if whole else f"{score:.4g}"
 
 
 def _speaker(message: dict[str, Any]) -> str:
@@ -73,7 +81,7 @@ def _verdict(
     if verdict["reason"]:
         said.append(verdict["reason"])
     if verdict["score"] is not None:
-        said.append(f"score {verdict['score']:.4g}")
+        said.append(f"score {_number(verdict['score'])}")
     if verdict["evidence"]:
         said.append(f"evidence: {printable(verdict['evidence'], 200)}")
     lines = ["  ".join(said)]

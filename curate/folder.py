@@ -53,6 +53,11 @@ def check_free(
     for name in inputs:
         if name != "-" and Path(name).resolve().is_relative_to(out.resolve()):
             raise CurateError(f"--out {out} holds the input {name}; choose another folder")
+        if name != "-" and _would_be_read(out.resolve(), Path(name).resolve()):
+            raise CurateError(
+                f"--out {out} lies in the input {name}, so the next run would read it too; choose "
+                "a folder outside"
+            )
     above = next((parent for parent in out.absolute().parents if parent.exists()), Path())
     if not above.is_dir():
         raise CurateError(f"{out}: {above} is a file, so there can be no folder in it")
@@ -69,6 +74,13 @@ def check_free(
         raise CurateError(
             f"{out}: the folder holds something else; choose another --out, or --force"
         )
+
+
+def _would_be_read(out: Path, folder: Path) -> bool:
+    """Whether a scan of `folder` would find files in `out`; hidden folders are left out of it."""
+    if not folder.is_dir() or not out.is_relative_to(folder):
+        return False
+    return not any(part.startswith(".") for part in out.relative_to(folder).parts)
 
 
 def _show(hidden: Path, out: Path, maker: str) -> None:

@@ -291,6 +291,11 @@ def _check_order(steps: Sequence[Step]) -> None:
     for step in steps:
         for column in getattr(step.action, "needs", ()):
             prefix = column.rpartition(".")[0]
+            if not prefix:
+                raise CurateError(
+                    f"step {step.name!r} needs {column!r}, which names no step; write STEP.COLUMN, "
+                    "such as record.score or reward.score"
+                )
             if prefix not in earlier:
                 raise CurateError(
                     f"step {step.name!r} needs {column!r}, but no earlier step is called {prefix!r}"

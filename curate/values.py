@@ -34,10 +34,23 @@ for _tag, _written, _first in (
     _Core.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_written})$"), _first)
 
 
+def _mapping(loader: _Core, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: list[str] = []
+    for key, _ in node.value:
+        if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key.value!r} is given twice", key.start_mark
+            )
+        seen.append(key.value)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
 def _int(loader: _Core, node: yaml.ScalarNode) -> int:
     return int(node.value)  # 010 is ten, not eight
 
 
+_Core.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Core.add_constructor("tag:yaml.org,2002:int", _int)
 
 

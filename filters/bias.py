@@ -8,7 +8,7 @@ deleting them (2407.21783, 4.2), so `cap` lowers their share and keeps the best 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from filters.bias_phrases import TRAITS, phrase_columns
 from filters.length_stats import Ints
 from filters.select_order import best_first, noise_of, places, score_column
 
+_CAP_ONLY = ("by", "max_drop")
 _CAPPED = ("opener", *TRAITS)
 _HABITS = ("agreement", "apology", "closing_offer")
 
@@ -87,6 +88,14 @@ class Bias:
                 f"bias: opener_words is {self.opener_words} and min_task_rows"
                 f" {self.min_task_rows}; expected 1 or more, and 20 or more"
             )
+        if self.action == "report":
+            self._check_unread()
+
+    def _check_unread(self) -> None:
+        for field in fields(self):
+            given = field.name in _CAP_ONLY and getattr(self, field.name) != field.default
+            if given:
+                raise CurateError(f"bias: {field.name} is read only with action: cap")
 
     @property
     def needs(self) -> tuple[str, ...]:

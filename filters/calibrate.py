@@ -24,6 +24,9 @@ OWN_GROUP = 100  # rows from which a group is calibrated by itself
 LEVEL = 0.01  # Spearman with length that lwr and bin may leave where there are so many rows
 
 
+_HUGE = 1e100
+
+
 def calibrate_scores(
     score: ArrayLike,
     length: ArrayLike,
@@ -57,6 +60,10 @@ def calibrate_scores(
     if method not in METHODS:
         raise CurateError(f"calibrate is {method!r}; expected {', '.join(METHODS)}")
     scores = np.array(score, dtype=np.float64)
+    largest = np.max(np.abs(scores), where=np.isfinite(scores), initial=0.0)
+    if largest > _HUGE:  # squares of such scores are beyond what a float holds
+        small = calibrate_scores(scores / largest, length, group, method, own_group=own_group)
+        return small if method == "rank" else small * largest
     lengths = np.asarray(length, dtype=np.int64)
     scores[~np.isfinite(scores)] = np.nan
     if method == "none":

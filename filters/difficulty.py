@@ -164,9 +164,10 @@ class Difficulty:
         problems = measures["problem"].drop_nulls().str.replace_all(r"\d[\d,]*", "N")
         if len(problems):
             worst = problems.value_counts().sort("count", "problem", descending=[True, False])
+            kind, rows = worst["problem"][0], worst["count"][0]
+            example = measures["problem"].drop_nulls().filter(problems == kind)[0]
             sentences.append(
-                f"{len(problems):,} rows cannot be measured; {worst['count'][0]:,} of them:"
-                f" {worst['problem'][0]}"
+                f"{len(problems):,} rows cannot be measured; {rows:,} of them: {example}"
             )
         if looping:
             sentences.append(

@@ -111,6 +111,8 @@ class Quality:
                     raise CurateError(
                         f"quality: {field}: there is no reason {slug!r}{nearest(slug, known)}"
                     )
+                if named.get(slug) == field:
+                    raise CurateError(f"quality: {field} names {slug!r} twice")
                 if slug in named:
                     raise CurateError(
                         f"quality: {slug!r} is in both {named[slug]} and {field}; name it in one"

@@ -20,7 +20,7 @@ from filters.reward_findings import reward_findings
 from filters.reward_linear import is_linear, load, score_with_linear
 from filters.reward_model import check_model, score_with_model
 from filters.reward_rules import best_graded, rank_in_prompts
-from filters.reward_scores import scores_of_column, scores_of_file
+from filters.reward_scores import LARGEST, scores_of_column, scores_of_file
 from filters.reward_told import evidence_of, reason_of
 from filters.select_order import best_first, places, score_column
 from filters.text import keys
@@ -99,6 +99,8 @@ class Reward:
             )
         if self.combine not in ("or", "and"):
             raise CurateError(f"reward: combine is {self.combine!r}; expected or, and")
+        if self.combine != "or" and self.judge_by is None:
+            raise CurateError("reward: combine is read only with judge_by; name the judge's column")
 
     def _check_rules(self) -> None:
         if self.keep_top is not None and self.top_k is not None:
@@ -226,7 +228,10 @@ class Reward:
             found = scores_of_file(records, self.scores, self.column)
         else:
             found = scores_of_column(records, self.column)
-        finite = pl.when(pl.col("score").is_finite()).then("score")
+        # As in what a record came with: larger numbers are faults, and their sums overflow.
+        finite = pl.when(pl.col("score").is_finite() & (pl.col("score").abs() < LARGEST)).then(
+            "score"
+        )
         return found.to_frame().select(score=finite, problem=pl.lit(None, dtype=pl.String))
 
     def _wanted(self, rows: int) -> int:

@@ -11,6 +11,8 @@ import polars as pl
 
 from curate.schema import CurateError
 
+LARGEST = 1e300  # the size up to which the score that came with a record is read
+
 
 def scores_of_column(records: pl.DataFrame, column: str) -> pl.Series:
     """`record.score` for the name `score`, else the field of `meta`; null where there is none.

@@ -29,6 +29,7 @@ from templates.limits import (
     MAX_STEPS,
     SIZED,
     LimitExceeded,
+    bounded_format,
     bounded_join,
     bounded_replace,
     check_format,
@@ -59,6 +60,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap"):
             self.filters[name] = narrow(self.filters[name])
         self.filters["replace"] = bounded_replace(self.filters["replace"])
+        self.filters["format"] = bounded_format(self.filters["format"])
         self.filters["join"] = bounded_join(self.filters["join"])
         self.globals |= {
             "raise_exception": raise_exception,
@@ -233,6 +235,10 @@ def compile_source(
         )
     try:
         return Program(source, environment, code)
+    except RecursionError as error:
+        raise CurateError(
+            f"template {name}: brackets or blocks lie too deep inside each other to be read"
+        ) from error
     except jinja2.TemplateSyntaxError as error:
         line = _line(source, error.lineno)
         raise CurateError(

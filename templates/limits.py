@@ -80,6 +80,15 @@ def bounded_join(function: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+def bounded_format(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def checked(value: Any, *arguments: Any, **named: Any) -> Any:
+        check_format(str(value), (*arguments, *named.values()))
+        return function(value, *arguments, **named)
+
+    return checked
+
+
 def _replaced(text: str, old: Any, new: Any) -> int:
     return len(text) + text.count(str(old)) * len(str(new))
 

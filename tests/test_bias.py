@@ -211,3 +211,8 @@ def test_no_opener_is_above_its_cap_unless_it_was_given_up(letters: list[str], s
 def test_a_setting_out_of_range_is_an_error(settings: Any, message: str) -> None:
     with pytest.raises(CurateError, match=message):
         Bias(**settings)
+
+
+def test_what_only_a_cap_reads_is_refused_in_a_report():
+    with pytest.raises(CurateError, match="bias: max_drop is read only with action: cap"):
+        Bias(max_drop=0.1)

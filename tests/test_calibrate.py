@@ -258,3 +258,11 @@ def test_scores_without_ties_and_missing_ones_are_not_spread() -> None:
     found = spread_ties([1.0, np.nan, 1.0, 2.0], [3, 2, 1, 0])
     assert found[[0, 2, 3]].tolist() == [1.25, 0.75, 2.0]
     assert np.isnan(found[1])
+
+
+def test_scores_near_the_largest_number_do_not_overflow():
+    length = np.arange(40) + 5
+    score = (length % 7).astype(float)
+    small = calibrate_scores(score, length, method="bin")
+    large = calibrate_scores(score * 1e299, length, method="bin")
+    assert np.allclose(large / 1e299, small)

@@ -44,6 +44,7 @@ GREEDY = [
     "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(20) }}",
     "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "{{ lipsum(10**6) }}",
+    "{{ '%999999999d' | format(1) }}",
 ]
 JOINING = [attack for attack in GREEDY if "join" in attack or " ~ " in attack or "tojson" in attack]
 

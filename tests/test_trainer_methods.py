@@ -164,7 +164,7 @@ def test_adapters_go_on_the_named_layers_alone():
 @pytest.mark.parametrize(
     ("method", "fields", "message"),
     [
-        ("boft", {"rotation_block": 5}, "boft does not go with this model: in_features"),
+        ("boft", {"rotation_block": 5}, "boft rotates blocks of "),
         ("lora-xs", {"lora_rank": 9}, "lora_rank: 9 is more than the 8 singular values"),
         ("tokens", {}, "these rows have none; render them with --add-token"),
         ("ia3", {"targets": ("nothing",)}, "no linear layer 'nothing'"),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from curate import recipe, values
 
@@ -32,6 +33,11 @@ from curate import recipe, values
 def test_a_value_is_what_yaml_1_2_makes_of_it(written: str, meant: Any) -> None:
     found = values.load(written)
     assert found == meant and type(found) is type(meant)
+
+
+def test_a_setting_given_twice_is_an_error() -> None:
+    with pytest.raises(yaml.YAMLError, match="'threshold' is given twice"):
+        values.load("near: {threshold: 0.7, threshold: 0.9}")
 
 
 def test_off_is_a_word_in_a_recipe_and_on_the_command_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -126,6 +127,7 @@ def _peft_config(
             use_cayley_neumann=False,
         )
     if name == "boft":
+        _check_blocks(model, layers, config.rotation_block)
         return peft.BOFTConfig(
             task_type=task, target_modules=layers, boft_block_size=config.rotation_block
         )
@@ -148,6 +150,19 @@ def _peft_config(
         )
     kind = peft.PrefixTuningConfig if name == "prefix" else peft.PromptTuningConfig
     return kind(task_type=task, num_virtual_tokens=config.virtual_tokens)
+
+
+def _check_blocks(model: Any, layers: Sequence[str], block: int) -> None:
+    """Butterfly blocks must divide the width of every layer."""
+    widths = [model.get_submodule(layer).weight.shape[1] for layer in layers]
+    odd = [width for width in widths if width % block]
+    if odd:
+        fitting = [size for size in range(2, block) if math.gcd(*widths) % size == 0]
+        advice = f"set rotation_block to {fitting[-1]}" if fitting else "take another method"
+        raise CurateError(
+            f"method: boft rotates blocks of {block}, which do not divide a layer's width of "
+            f"{odd[0]}; {advice}"
+        )
 
 
 def _row_indices(model: Any, new_rows: Sequence[int]) -> dict[str, list[int]] | None:

@@ -32,6 +32,8 @@ def checked(name: str, hint: Any, value: Any) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if get_origin(hint) is tuple:
+        if isinstance(value, str):  # names on the command line: a,b
+            value = [item.strip() for item in value.split(",") if item.strip()]
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise CurateError(f"{name}: expected a list of names, got {value!r}")

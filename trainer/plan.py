@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.schema import CurateError
 from trainer import checkpoint, data, gate, mixing, model, packing, resume, reward, vocabulary
 from trainer.config import TrainConfig
 from trainer.leaks import leaks
@@ -49,6 +50,8 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     checkpoint.check_place(config.out, config.force, (config.tokens, config.model), config.resume)
     model.check_source(config.model)
     check_board(config.tensorboard)
+    if config.retention is not None and not Path(config.retention).exists():
+        raise CurateError(f"retention: {config.retention}: no such file or folder")
     tokens = data.load_tokens(config.tokens)
     limits = model.read_limits(config.model)
     words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)

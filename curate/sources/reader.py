@@ -125,7 +125,7 @@ class Reader:
     def reject(self, item: Item, why: Reject) -> None:
         """Write down a place that could not be read."""
         raw = item.raw
-        if not raw and item.value is not None:
+        if not raw and (item.reject is None or item.value is not None):
             raw = _as_text(item.value)
         self.rejects.append((self.report.source, item.line, str(why), raw))
         self.report.rejects[why.slug] = self.report.rejects.get(why.slug, 0) + 1
@@ -212,7 +212,9 @@ class Reader:
         for name, known in self.formats.items():
             if known.matches(row):
                 return name, known.convert(row)
-        shown = ", ".join(map(str, list(row)[:8])) or "none"
+        if not row:
+            raise Reject("unknown_shape", "the row is an object without fields")
+        shown = ", ".join(map(str, list(row)[:8]))
         wanted = (
             f"format {self.how.format} does not have" if self.how.format else "no known format has"
         )
