@@ -162,6 +162,9 @@ def _train(verbs: Any) -> None:
     for name, kind in (("method", str), ("epochs", _positive), ("lr", float), ("batch", _positive)):
         verb.add_argument(f"--{name}", type=kind)
     verb.add_argument("--seed", type=int)
+    verb.add_argument(
+        "--objective", choices=("sft", "reward"), help="answers, or which of two is better (sft)"
+    )
     verb.add_argument("--allow", action="append", default=[], metavar="REASON")
     verb.add_argument(
         "--dry-run", action="store_true", help="check everything, time a step, write nothing"

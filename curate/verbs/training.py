@@ -15,7 +15,7 @@ def train(arguments: argparse.Namespace) -> None:
     import trainer
 
     given = {"tokens": arguments.tokens, "model": arguments.model, "out": str(arguments.out)}
-    names = ("preset", "method", "epochs", "lr", "batch", "seed")
+    names = ("preset", "method", "objective", "epochs", "lr", "batch", "seed")
     given |= {
         name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
     }
