@@ -116,3 +116,10 @@ def test_every_verb_has_help_and_no_help_loads_anything_heavy() -> None:
     assert done.returncode == 0, done.stderr
     for verb in parser()._subparsers._group_actions[0].choices:  # type: ignore[union-attr]
         assert verb in done.stdout
+
+
+def test_a_value_that_is_no_yaml_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "T", "--model", "M", "--out", "O", "--set", "lr={a"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("curate: --set lr={a: the value is not valid YAML (")
+    assert said.count("\n") == 1

@@ -5,28 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer_toys import reversed_pairs, toy_model
+from tests.trainer_toys import ALL, DOCUMENTS, documents, reversed_pairs, toy_model
 from trainer.batches import batches, pad
 from trainer.config import TrainConfig
-from trainer.data import Rows, make_rows, train_prompts
+from trainer.data import make_rows, train_prompts
 from trainer.loop import gradients
 from trainer.loss import Way, head_is_plain, target_nats
 from trainer.monitor import evaluate
 from trainer.packing import prepare
-
-# Three turns of prompt and answer, of lengths that share no batch size.
-DOCUMENTS = [
-    ([1, 5, 6, 3, 9, 8, 2], [-100, -100, -100, -100, 9, 8, 2]),
-    ([1, 7, 3, 10, 2], [-100, -100, -100, 10, 2]),
-    ([1, 4, 3, 11, 12, 13, 2, 3, 14, 15, 2], [-100] * 3 + [11, 12, 13, 2, -100, 14, 15, 2]),
-    ([1, 4, 2], [-100, -100, 2]),
-]
-ALL = np.arange(len(DOCUMENTS))
-
-
-def documents() -> Rows:
-    names = [str(number) for number in range(len(DOCUMENTS))]
-    return make_rows(names, [row[0] for row in DOCUMENTS], [row[1] for row in DOCUMENTS])
 
 
 def reference_nats(model: Any, ids: list[int], labels: list[int]) -> tuple[Any, int]:

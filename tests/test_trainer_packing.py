@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 
 import trainer
 from curate.schema import CurateError
-from tests.trainer_toys import reversed_pairs, toy_model, write_model, write_tokens
+from tests.trainer_toys import (
+    ALL,
+    documents,
+    reversed_pairs,
+    toy_model,
+    write_model,
+    write_tokens,
+)
 from trainer import TrainConfig
 from trainer.batches import cut, pad
-from trainer.data import IGNORED, Rows, make_rows
+from trainer.data import IGNORED, make_rows
 from trainer.loop import gradients
 from trainer.loss import Way, target_nats
 from trainer.packing import (
@@ -30,19 +37,6 @@ from trainer.packing import (
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
-
-DOCUMENTS = [
-    ([1, 5, 6, 3, 9, 8, 2], [-100, -100, -100, -100, 9, 8, 2]),
-    ([1, 7, 3, 10, 2], [-100, -100, -100, 10, 2]),
-    ([1, 4, 3, 11, 12, 13, 2, 3, 14, 15, 2], [-100] * 3 + [11, 12, 13, 2, -100, 14, 15, 2]),
-    ([1, 4, 2], [-100, -100, 2]),
-]
-ALL = np.arange(len(DOCUMENTS))
-
-
-def documents() -> Rows:
-    names = [str(number) for number in range(len(DOCUMENTS))]
-    return make_rows(names, [row[0] for row in DOCUMENTS], [row[1] for row in DOCUMENTS])
 
 
 def config(**fields: Any) -> TrainConfig:

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from trainer.data import Rows, make_rows
+
 START, STOP, ASK = 1, 2, 3
 VOCABULARY, POSITIONS = 32, 48
 
@@ -96,3 +100,18 @@ def sha256(path: Path) -> str:
 
 def silent(line: str) -> None:
     """A log that nobody reads."""
+
+
+# Documents with one to two turns, of lengths that share no batch size.
+DOCUMENTS = [
+    ([1, 5, 6, 3, 9, 8, 2], [-100, -100, -100, -100, 9, 8, 2]),
+    ([1, 7, 3, 10, 2], [-100, -100, -100, 10, 2]),
+    ([1, 4, 3, 11, 12, 13, 2, 3, 14, 15, 2], [-100] * 3 + [11, 12, 13, 2, -100, 14, 15, 2]),
+    ([1, 4, 2], [-100, -100, 2]),
+]
+ALL = np.arange(len(DOCUMENTS))
+
+
+def documents() -> Rows:
+    names = [str(number) for number in range(len(DOCUMENTS))]
+    return make_rows(names, [row[0] for row in DOCUMENTS], [row[1] for row in DOCUMENTS])

@@ -45,7 +45,6 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
     loses (or would have lost), and starts counting anew.
     """
     import torch
-    from torch.optim.adamw import adamw as update
 
     class RoundedAdamW(torch.optim.Optimizer):
         def __init__(self) -> None:
@@ -63,33 +62,7 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
         def _step_one(
             self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]
         ) -> None:
-            state = self.state[weight]
-            if not state:
-                state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
-                state["exp_avg"] = torch.zeros_like(weight, dtype=torch.float32)
-                state["exp_avg_sq"] = torch.zeros_like(weight, dtype=torch.float32)
-                if rounding == "masters":
-                    state["master"] = weight.detach().float().clone()
-            exact = state["master"] if rounding == "masters" else weight.detach().float()
-            before = exact.clone()
-            beta1, beta2 = group["betas"]
-            update(
-                [exact],
-                [gradient.float()],
-                [state["exp_avg"]],
-                [state["exp_avg_sq"]],
-                [],
-                [state["step"]],
-                fused=True,
-                amsgrad=False,
-                beta1=beta1,
-                beta2=beta2,
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-            )
-            change = exact - before
+            exact, change = _advanced(weight, gradient, self.state[weight], group, rounding)
             moves = change != 0
             self.moved = self.moved + moves.sum()
             self.lost = self.lost + (moves & ((weight + change).to(weight.dtype) == weight)).sum()
@@ -110,6 +83,45 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
             return lost / moved if moved else None
 
     return RoundedAdamW()
+
+
+def _advanced(
+    weight: torch.Tensor,
+    gradient: torch.Tensor,
+    state: dict[str, Any],
+    group: dict[str, Any],
+    rounding: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A weight after one step of AdamW in fp32, and by how much it changed; `state` moves on."""
+    import torch
+    from torch.optim.adamw import adamw as update
+
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
+        state["exp_avg"] = torch.zeros_like(weight, dtype=torch.float32)
+        state["exp_avg_sq"] = torch.zeros_like(weight, dtype=torch.float32)
+        if rounding == "masters":
+            state["master"] = weight.detach().float().clone()
+    exact = state["master"] if rounding == "masters" else weight.detach().float()
+    before = exact.clone()
+    beta1, beta2 = group["betas"]
+    update(
+        [exact],
+        [gradient.float()],
+        [state["exp_avg"]],
+        [state["exp_avg_sq"]],
+        [],
+        [state["step"]],
+        fused=True,
+        amsgrad=False,
+        beta1=beta1,
+        beta2=beta2,
+        lr=group["lr"],
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        maximize=False,
+    )
+    return exact, exact - before
 
 
 def stochastic(exact: torch.Tensor) -> torch.Tensor:

@@ -46,12 +46,21 @@ def split(text: str, option: str, expected: str) -> tuple[str, str]:
     return name, value
 
 
-def assignments(given: Sequence[str]) -> dict[str, Any]:
-    """What `--set FIELD=VALUE` gave, values read as YAML."""
+def assignments(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """What an option like `--set FIELD=VALUE` gave, values read as YAML."""
+    import yaml
+
     from curate import values
 
-    pairs = [split(text, "--set", "field=value") for text in given]
-    return {name: values.load(value) for name, value in pairs}
+    found = {}
+    for text in given:
+        name, value = split(text, option, "field=value")
+        try:
+            found[name] = values.load(value)
+        except yaml.YAMLError as error:
+            said = " ".join(str(error).split())
+            raise CurateError(f"{option} {text}: the value is not valid YAML ({said})") from error
+    return found
 
 
 def read(arguments: argparse.Namespace) -> Dump:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curate.schema import CurateError
-from curate.verbs.common import speaker, split
+from curate.verbs.common import assignments, speaker
 
 
 def preview(arguments: argparse.Namespace) -> None:
@@ -113,15 +113,11 @@ def _render_options(arguments: argparse.Namespace) -> Any:
     given = {name: value for name, value in given.items() if value is not None}
     roles = tuple(dict.fromkeys(arguments.role)) or ("assistant",)
     return templates.RenderOptions(
-        **given, stops=tuple(arguments.stop), roles=roles, arguments=_template_arguments(arguments)
+        **given,
+        stops=tuple(arguments.stop),
+        roles=roles,
+        arguments=assignments(arguments.arg, "--arg"),
     )
-
-
-def _template_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    from curate import values
-
-    pairs = [split(text, "--arg", "name=value") for text in arguments.arg]
-    return {name: values.load(value) for name, value in pairs}
 
 
 def _records(source: Path) -> Any:
