@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from near import Row, made_up, real, records
 from peers import Taken, timed
 
-from filters.quality import Quality
-from filters.quality_reasons import REASONS
+from filters.quality.filter import Quality
+from filters.quality.reasons import REASONS
 
 PACKAGES = ("py-data-juicer==1.6.*", "aiohttp", "ray", "scipy", "torch")
 TARGET = 10

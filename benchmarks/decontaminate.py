@@ -22,7 +22,7 @@ from rows import texts
 
 from curate import sources
 from curate.schema import with_text
-from filters.decontaminate import Decontaminate
+from filters.decontaminate.filter import Decontaminate
 from filters.embed import embed
 
 COSINES = (0.6, 0.7, 0.8, 0.9)
@@ -73,7 +73,7 @@ def judged_pairs(data: Path, encoders: dict[str, str]) -> None:
     same = np.array([pair[2] for pair in pairs], bool)
     print(f"\n{len(pairs)} judged pairs of code, {same.sum()} the same: found, of them the same")
     for rule, (size, share) in {"tulu3": (8, 0.5), "ngram13": (13, 0.0)}.items():
-        from filters.decontaminate_index import Index
+        from filters.decontaminate.index import Index
 
         index = Index(pl.Series([pair[0] for pair in pairs]), size, share, skip_common=False)
         found = index.find(pl.Series([pair[1] for pair in pairs]))

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from near import Row, records
 
-import filters.near_search
-from filters.near import Near
+import filters.near.search
+from filters.near.filter import Near
 from filters.text import block, view
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -81,12 +81,12 @@ def verdicts(frame: pl.DataFrame, threshold: float, exact: bool) -> pl.DataFrame
     """What `near` says, by all pairs or by signatures."""
     step = Near(threshold=threshold, shingle="word")
     known = frame.select("row", "id", pl.col("score").alias("record.score"))
-    usual = filters.near_search.EXACT_SHINGLES
-    filters.near_search.EXACT_SHINGLES = usual if exact else -1
+    usual = filters.near.search.EXACT_SHINGLES
+    filters.near.search.EXACT_SHINGLES = usual if exact else -1
     try:
         return step.judge(pl.concat([known, step.measure(frame)], how="horizontal"))
     finally:
-        filters.near_search.EXACT_SHINGLES = usual
+        filters.near.search.EXACT_SHINGLES = usual
 
 
 def told(name: str, folder: Path, limit: int) -> None:

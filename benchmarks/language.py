@@ -18,8 +18,9 @@ import polars as pl
 
 from curate.schema import with_text
 from curate.sources import read
-from filters import language_detect, language_second
-from filters.language import Language
+from filters.language import detect as language_detect
+from filters.language import second as language_second
+from filters.language.filter import Language
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data")) / "raw"

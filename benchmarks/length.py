@@ -21,8 +21,8 @@ from curate.pipeline import Result, Step, run
 from curate.recipe import filter_called
 from curate.schema import CurateError, with_text
 from curate.sources import read
-from filters.length import Length
-from filters.length_report import diagnose, shift
+from filters.length.filter import Length
+from filters.length.report import diagnose, shift
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data")) / "raw"

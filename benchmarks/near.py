@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import texts
 
 from curate.schema import RECORDS, with_text
-from filters.near import Near
+from filters.near.filter import Near
 from filters.text import view
 
 Row = tuple[str, str]

@@ -22,8 +22,8 @@ import polars as pl
 
 from curate.schema import with_text
 from curate.sources import read
-from filters.quality import Quality
-from filters.quality_reasons import REASONS
+from filters.quality.filter import Quality
+from filters.quality.reasons import REASONS
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

@@ -19,13 +19,13 @@ import polars as pl
 from curate import sources
 from curate.pairs import of_rejected, pair_texts
 from curate.schema import with_text
-from filters import reward_linear_fit as fitting
 from filters.calibrate import METHODS, calibrate_scores, fitted_together, spread_ties
-from filters.length_stats import spearman
-from filters.length_tasks import tasks
-from filters.length_units import lengths
-from filters.reward_accuracy import Pairs, compare
-from filters.reward_linear import LinearReward
+from filters.length.stats import spearman
+from filters.length.tasks import tasks
+from filters.length.units import lengths
+from filters.reward import linear_fit as fitting
+from filters.reward.accuracy import Pairs, compare
+from filters.reward.linear import LinearReward
 
 SIDES = {
     "alpaca_eval": ("alpaca_eval_alpaca_7b.json", "alpaca_eval_phi_2.json"),

@@ -26,7 +26,7 @@ from curate import recipe, sources
 from curate.engine import local_engine
 from curate.pipeline import run
 from curate.schema import with_text
-from filters.selection import VECTORS, Select
+from filters.selection.filter import VECTORS, Select
 from filters.text import view
 
 HERE = Path(__file__).parent

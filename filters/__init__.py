@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from curate.schema import Filter, Fix
-from filters.bias import Bias
-from filters.decontaminate import Decontaminate
-from filters.difficulty import Difficulty
+from filters.bias.filter import Bias
+from filters.decontaminate.filter import Decontaminate
+from filters.difficulty.filter import Difficulty
 from filters.exact import Exact
-from filters.fixes import RepairEncoding, StripEndToken, UnwrapPrompt
-from filters.fixes_pii import MaskPII
+from filters.fixes.pii import MaskPII
+from filters.fixes.rewrite import RepairEncoding, StripEndToken, UnwrapPrompt
 from filters.formatting import Format
-from filters.language import Language
-from filters.length import Length
-from filters.mix import Mix
-from filters.near import Near
-from filters.quality import Quality
-from filters.reward import Reward
-from filters.selection import Select
-from filters.semantic import Semantic
+from filters.language.filter import Language
+from filters.length.filter import Length
+from filters.mix.filter import Mix
+from filters.near.filter import Near
+from filters.quality.filter import Quality
+from filters.reward.filter import Reward
+from filters.selection.filter import Select
+from filters.semantic.filter import Semantic
 
 FILTERS: dict[str, type[Filter]] = {
     "exact": Exact,

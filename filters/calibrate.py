@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from curate.schema import CurateError
-from filters.length_stats import Floats, Ints, average_ranks, log_length
+from filters.length.stats import Floats, Ints, average_ranks, log_length
 
 Method = Literal["none", "lwr", "bin", "rank"]
 METHODS: tuple[Method, ...] = ("none", "lwr", "bin", "rank")

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from curate.schema import CurateError, Findings, setting
-from filters.near_findings import cluster_findings, cluster_table
-from filters.near_keep import (
+from filters.near.findings import cluster_findings, cluster_table
+from filters.near.keep import (
     FIELDS,
     I64,
     RECORD_SCORE,

@@ -15,10 +15,10 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from curate.schema import CurateError, Findings, setting, verdicts
-from filters.fixes import WRAPPERS
+from filters.fixes.rewrite import WRAPPERS
 from filters.format_markers import DIALOGUE, MARKERS
-from filters.quality_rules import PATTERNS, Pattern, matches
-from filters.quality_turns import Turns, turns_of
+from filters.quality.rules import PATTERNS, Pattern, matches
+from filters.quality.turns import Turns, turns_of
 
 # What a text may be wrapped in: a last or first line of marks only, or a label with a colon.
 _TAIL = r"(?:\n|\s)((?:#{2,}|-{2,}>|={2,}>?|>{2,}|\*{3,})[ \t]*:?)\s*\z"

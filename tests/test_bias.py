@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.schema import CurateError
-from filters.bias import Bias
-from filters.bias_labels import word_scores
+from filters.bias.filter import Bias
+from filters.bias.labels import word_scores
 from tests.judging import judged, measures_of
 
 

@@ -18,7 +18,7 @@ from filters.calibrate import (
     length_bins,
     spread_ties,
 )
-from filters.length_stats import spearman
+from filters.length.stats import spearman
 
 METHODS = ("lwr", "bin", "rank")
 rng = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 
 from curate import pipeline, sources
 from curate.schema import CurateError, with_text
-from filters.decontaminate import Decontaminate
+from filters.decontaminate.filter import Decontaminate
 from tests.judging import judged, measures_of
 
 WORDS = [f"w{number}" for number in range(200)]
@@ -121,7 +121,7 @@ def test_more_than_two_percent_of_a_set_makes_it_contaminated(conversation):
 def test_equal_hashes_are_no_overlap(conversation, monkeypatch):
     import numpy as np
 
-    import filters.decontaminate_grams as grams
+    import filters.decontaminate.grams as grams
 
     monkeypatch.setattr(grams, "hash_spans", lambda data, low, high: np.zeros(len(low), np.uint64))
     step = bound(conversation((text(0, 20), "a")))

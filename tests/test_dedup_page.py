@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from curate import pipeline, recipe
-from filters.near import Near
+from filters.near.filter import Near
 from tests.near_rows import records
 
 PAGE = (Path(__file__).parent.parent / "docs" / "dedup.md").read_text("utf-8")

@@ -16,8 +16,8 @@ pytest.importorskip("torch", reason="difficulty needs torch")
 pytest.importorskip("transformers", reason="difficulty needs transformers")
 
 from curate.schema import CurateError, Filter, with_text
-from filters.difficulty import Difficulty
-from filters.difficulty_texts import Encoded, alone, shared, written
+from filters.difficulty.filter import Difficulty
+from filters.difficulty.texts import Encoded, alone, shared, written
 from tests.judging import judged
 
 quick = settings(max_examples=40, deadline=None)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import CurateError
-from filters.diversity import deita_greedy, k_center
-from filters.diversity_facility import facility_location, near_pairs
-from filters.select_budget import Allowance, even_shares, shares, spend
-from filters.selection import Select
-from filters.tags_greedy import tag_greedy
+from filters.selection.budget import Allowance, even_shares, shares, spend
+from filters.selection.diversity import deita_greedy, k_center
+from filters.selection.facility import facility_location, near_pairs
+from filters.selection.filter import Select
+from filters.selection.greedy import tag_greedy
 from tests.judging import of_lengths
 
 quick = settings(max_examples=40, deadline=None)
@@ -349,7 +349,7 @@ def test_a_product_ranks_by_quality_times_complexity() -> None:
 
 
 def test_facility_refuses_what_would_take_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filters.select_methods.MOST_COMPARED", 2)
+    monkeypatch.setattr("filters.selection.methods.MOST_COMPARED", 2)
     with pytest.raises(CurateError, match=r"3 rows are too many \(at most 2\); draw candidates"):
         Select(method="facility", budget=1).judge(with_vectors(all_random(3, 4, 0)))
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import MESSAGE_FIELDS, RECORDS, CurateError, Fix
-from filters.fixes import RepairEncoding, StripEndToken, UnwrapPrompt
-from filters.fixes_pii import MaskPII
+from filters.fixes.pii import MaskPII
+from filters.fixes.rewrite import RepairEncoding, StripEndToken, UnwrapPrompt
 
 FIXES = (UnwrapPrompt(), StripEndToken(), RepairEncoding(), MaskPII())
 PREAMBLE = (

@@ -8,7 +8,7 @@ import pytest
 
 from curate.schema import CurateError
 from filters.formatting import Format
-from filters.quality import Quality
+from filters.quality.filter import Quality
 from tests.judging import judged, measures_of
 
 ASK = "What is the capital of France?"

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from curate.schema import VERDICTS, CurateError
-from filters.language import Language
-from filters.language_second import second_opinion
-from filters.language_text import words_of
+from filters.language.filter import Language
+from filters.language.second import second_opinion
+from filters.language.text import words_of
 
 SHORT = {
     "en": ["What is the capital of France?", "Good morning, how are you today?"],

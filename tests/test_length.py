@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from curate.schema import VERDICTS, CurateError, Filter
-from filters.length import READS, Length
+from filters.length.filter import READS, Length
 from tests.judging import judged, of_lengths
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import CurateError
-from filters.length import Length
-from filters.length_cap import cap
-from filters.length_report import diagnose
-from filters.length_stats import concentration
+from filters.length.cap import cap
+from filters.length.filter import Length
+from filters.length.report import diagnose
+from filters.length.stats import concentration
 from tests.judging import of_lengths
 
 VARIED = [1, 3, 9, 20, 45, 90, 200, 400, 800, 1600] * 10

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from curate.schema import Findings
-from filters.length import Length
+from filters.length.filter import Length
 from tests.judging import measures_of, of_lengths
 
 VARIED = [1, 3, 8, 20, 45, 90, 200, 400, 800, 1600] * 20

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import CurateError
-from filters.length import Length
-from filters.length_match import EDGES, Target, bins_of, law_of_quantiles, match, shares
-from filters.length_report import shift
+from filters.length.filter import Length
+from filters.length.match import EDGES, Target, bins_of, law_of_quantiles, match, shares
+from filters.length.report import shift
 from tests.judging import of_lengths
 
 quick = settings(max_examples=30, deadline=None)

@@ -11,9 +11,9 @@ import pytest
 
 from curate.schema import CurateError, with_text
 from curate.sources import read
-from filters.length import Length
-from filters.length_match import EDGES
-from filters.length_report import shift
+from filters.length.filter import Length
+from filters.length.match import EDGES
+from filters.length.report import shift
 from tests.judging import measures_of
 
 TARGET = (5, 30, 90, 300)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from filters.length import Length
-from filters.length_diagnosis import REASONS, Diagnosis
-from filters.length_report import diagnose, diagnose_measures, shift
+from filters.length.diagnosis import REASONS, Diagnosis
+from filters.length.filter import Length
+from filters.length.report import diagnose, diagnose_measures, shift
 
 Rows = list[tuple[str, str]]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.length import Length
+from filters.length.filter import Length
 from tests.judging import of_lengths
 
 rows_of_trim = st.lists(

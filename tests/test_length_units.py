@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from curate.schema import CurateError, with_text
-from filters.length import Length
+from filters.length.filter import Length
 
 
 def lengths(records: pl.DataFrame, **settings: Any) -> list[int]:

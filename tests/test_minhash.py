@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.minhash import EMPTY, band_entries, enough_bands, hit_rate, signatures
-from filters.near import Near, signature_column
+from filters.near.filter import Near, signature_column
+from filters.near.minhash import EMPTY, band_entries, enough_bands, hit_rate, signatures
+from filters.near.similarity import pairs_within
 from filters.shingles import (
     Rule,
     Sets,
@@ -22,7 +23,6 @@ from filters.shingles import (
     shingle_hash,
     shingle_sets,
 )
-from filters.similarity import pairs_within
 from tests.near_rows import records
 
 WORDS = Rule("word", 3, 8)

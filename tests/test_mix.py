@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import CurateError, Filter
-from filters.mix import Mix
-from filters.mix_shares import quotas
-from filters.selection import Select
+from filters.mix.filter import Mix
+from filters.mix.shares import quotas
+from filters.selection.filter import Select
 from tests.judging import judged, of_lengths
 
 quick = settings(max_examples=40, deadline=None)

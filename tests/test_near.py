@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from curate.schema import CurateError, Filter
-from filters.near import Near
-from filters.near_decide import find
+from filters.near.decide import find
+from filters.near.filter import Near
 from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 

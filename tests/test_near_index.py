@@ -10,7 +10,7 @@ import pytest
 
 from curate import pipeline
 from curate.schema import CurateError, Remembers
-from filters.near import Near, signature_column
+from filters.near.filter import Near, signature_column
 from filters.shingles import shingle_hash
 from tests.judging import measures_of
 from tests.near_rows import records

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-import filters.near_search
-from filters.near import Near
+import filters.near.search
+from filters.near.filter import Near
 from filters.text import view
 from tests.judging import measures_of
 from tests.near_rows import alpaca_rows, family_rows, records
@@ -40,7 +40,7 @@ def test_families_are_cut_exactly_as_all_pairs_say(
     test_data: Path, family: str, exact: bool, monkeypatch: pytest.MonkeyPatch
 ):
     if not exact:
-        monkeypatch.setattr(filters.near_search, "EXACT_SHINGLES", -1)
+        monkeypatch.setattr(filters.near.search, "EXACT_SHINGLES", -1)
     rows = family_rows(test_data / "dedup" / "t0" / family, files=11, rows=60)
     # Plain ASCII, so that `\\w+` of the oracle below means what it says.
     rows = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from filters.exact import Exact
-from filters.near import Near
+from filters.near.filter import Near
 from tests.judging import measures_of
 from tests.near_rows import dropped, records
 

@@ -14,7 +14,7 @@ import curate.engine
 from curate import pipeline
 from curate.cache import MeasureCache
 from curate.engine import LocalEngine, local_engine
-from filters.near import Near
+from filters.near.filter import Near
 from tests.near_rows import records
 
 

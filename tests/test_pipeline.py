@@ -116,7 +116,7 @@ def test_any_number_of_processes_measures_the_same(
     conversation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from curate import engine
-    from filters.language import Language
+    from filters.language.filter import Language
 
     monkeypatch.setattr(engine, "SPREAD_FROM", 2)
     records = conversation(*[("Question?", f"This is the answer number {n}.") for n in range(9)])

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from curate.schema import RECORDS, VERDICTS, CurateError, with_text
-from filters.quality import SETS, Quality
-from filters.quality_reasons import OFF, REASONS, REPORTED
+from filters.quality.filter import SETS, Quality
+from filters.quality.reasons import OFF, REASONS, REPORTED
 
 ASK = "What is the capital of France?"
 WORDS = "Paris has been the seat of the French state for most of the last one thousand years"

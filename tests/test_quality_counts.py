@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import RECORDS, CurateError, with_text
-from filters.quality import Quality
-from filters.quality_counts import SETS, counts
-from filters.quality_reasons import REASONS
+from filters.quality.counts import SETS, counts
+from filters.quality.filter import Quality
+from filters.quality.reasons import REASONS
 
 # What Data-Juicer 1.6.1 computed: words, ratio of repeated runs, ratio of special characters.
 THEIRS = [

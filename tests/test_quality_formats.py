@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from filters.validators import fault_of
-from filters.validators_asked import fenced, wanted
+from filters.quality.validators import fault_of
+from filters.quality.validators_asked import fenced, wanted
 
 
 @pytest.mark.parametrize(

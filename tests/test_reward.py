@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import VERDICTS, CurateError, Filter
-from filters.reward import Reward
+from filters.reward.filter import Reward
 from tests.judging import judged
 
 quick = settings(max_examples=30, deadline=None)

@@ -14,11 +14,11 @@ from curate.cache import MeasureCache
 from curate.cli import main
 from curate.engine import LocalEngine
 from curate.schema import CurateError
-from filters import reward_linear_fit as fitting
-from filters.reward import Reward
-from filters.reward_accuracy import Pairs, compare
-from filters.reward_features import BUCKETS, DENSE, features
-from filters.reward_linear import LinearReward, is_linear, load, save
+from filters.reward import linear_fit as fitting
+from filters.reward.accuracy import Pairs, compare
+from filters.reward.features import BUCKETS, DENSE, features
+from filters.reward.filter import Reward
+from filters.reward.linear import LinearReward, is_linear, load, save
 from tests.judging import judged
 
 THINGS = "apple bridge candle desert engine forest guitar harbour island jungle kettle lantern"
@@ -97,7 +97,7 @@ def test_features_of_a_row_do_not_depend_on_the_others(monkeypatch: pytest.Monke
     texts = [*map(rows, range(20)), ("", "", ""), ("Say 猫", "猫は\n\n動物です。", "\x00")]
     prompts, answers = pl.Series([row[0] for row in texts]), pl.Series([row[1] for row in texts])
     together = features(prompts, answers)
-    monkeypatch.setattr("filters.reward_features.RUN_BYTES", 1)
+    monkeypatch.setattr("filters.reward.features.RUN_BYTES", 1)
     alone = features(prompts, answers)
     assert np.array_equal(together.dense, alone.dense)
     assert np.array_equal(together.length, alone.length)
@@ -227,7 +227,7 @@ def test_moving_a_threshold_scores_nothing_again(
     def never(*_: Any) -> None:
         raise AssertionError("scored again")
 
-    monkeypatch.setattr("filters.reward.score_with_linear", never)
+    monkeypatch.setattr("filters.reward.filter.score_with_linear", never)
     again = engine.measure(
         Reward(model=folder, min_score=0.1, per_prompt=1, calibrate="rank"), records
     )

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the reward model needs torch")
 pytest.importorskip("transformers", reason="the reward model needs transformers")
 
 from curate.schema import CurateError
-from filters.reward import Reward
+from filters.reward.filter import Reward
 from tests.judging import judged
 
 TEMPLATE = (
@@ -180,7 +180,7 @@ def test_a_folder_that_does_not_load_is_refused(tmp_path: Path, conversation: An
 def test_without_torch_the_error_says_what_to_install(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("filters.reward_model.find_spec", lambda name: None)
+    monkeypatch.setattr("filters.reward.model.find_spec", lambda name: None)
     with pytest.raises(CurateError, match=r'pip install "curate-sft\[train\]"'):
         Reward(model=model)
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import CurateError
-from filters.length_stats import spearman
-from filters.reward import Reward
+from filters.length.stats import spearman
+from filters.reward.filter import Reward
 from tests.judging import judged
 from tests.test_reward import frame, kept
 

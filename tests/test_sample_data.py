@@ -16,7 +16,7 @@ import pytest
 from curate import recipe, sources
 from curate.cli import main
 from curate.sources.convert import REJECTS
-from filters.quality import Quality
+from filters.quality.filter import Quality
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 needs_train = pytest.mark.skipif(

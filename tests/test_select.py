@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.schema import VERDICTS, CurateError, Filter
-from filters.length_report import shift
-from filters.selection import Select
+from filters.length.report import shift
+from filters.selection.filter import Select
 from tests.judging import judged, of_lengths
 
 quick = settings(max_examples=30, deadline=None)

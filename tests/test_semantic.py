@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from curate.schema import CurateError
-from filters import semantic_search
-from filters.semantic import Semantic
+from filters.semantic import search as semantic_search
+from filters.semantic.filter import Semantic
 from tests.judging import judged, measures_of
 
 LONG = "The quick brown fox jumps over the lazy dog while seven wizards brew potions quietly"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from curate.schema import CurateError
-from filters.selection import Select
-from filters.tags import built_in_tags, given_tags
+from filters.selection.filter import Select
+from filters.selection.tags import built_in_tags, given_tags
 from tests.judging import judged
 
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from curate.schema import CurateError, with_text
-from filters import web_rules
-from filters.quality import Quality
+from filters.quality import web_rules
+from filters.quality.filter import Quality
 
 spacy = pytest.importorskip("spacy", reason="the rules for web pages need the extra `web`")
 

@@ -9,24 +9,24 @@ from curate.verbs.common import read, speaker
 from curate.verbs.pairs import told
 
 if TYPE_CHECKING:
-    from filters.reward_linear_fit import Fitted
+    from filters.reward.linear_fit import Fitted
 
 
 def reward(arguments: argparse.Namespace) -> None:
     """`curate reward fit`: see its help."""
     from curate.folder import check_free, whole
     from curate.pairs import of_rejected, pair_texts
-    from filters import reward_accuracy, reward_linear, reward_linear_fit
+    from filters.reward import accuracy, linear, linear_fit
 
     say = speaker(arguments.quiet)
-    files = (reward_linear.WEIGHTS, reward_linear.MANIFEST)
-    check_free(arguments.out, reward_linear.MAKER, arguments.force, files, arguments.dump)
+    files = (linear.WEIGHTS, linear.MANIFEST)
+    check_free(arguments.out, linear.MAKER, arguments.force, files, arguments.dump)
     dump = read(arguments)
     # That nothing at all was answered is a way to lose, and one that a score should know.
     made = of_rejected(dump.records, empty_rejected=True)
     say(told(dump.read, dump.rejects.height, made))
-    pairs = reward_accuracy.Pairs(*pair_texts(made.pairs))
-    fitted = reward_linear_fit.fit(pairs, arguments.seed)
+    pairs = accuracy.Pairs(*pair_texts(made.pairs))
+    fitted = linear_fit.fit(pairs, arguments.seed)
     about = {
         "seed": arguments.seed,
         "counts": {"read": dump.read, "rejects": dump.rejects.height, **made.counts()},
@@ -39,8 +39,8 @@ def reward(arguments: argparse.Namespace) -> None:
         "held_out_without_length": fitted.without_length.numbers(),
         "sources": [{"source": file.source, "sha256": file.sha256} for file in dump.files],
     }
-    with whole(arguments.out, reward_linear.MAKER, arguments.force) as folder:
-        reward_linear.save(fitted.model, folder, about)
+    with whole(arguments.out, linear.MAKER, arguments.force) as folder:
+        linear.save(fitted.model, folder, about)
     say(_verdict(fitted))
     say(f"written to {arguments.out}; use it in a recipe: reward: {{model: {arguments.out}}}")
 

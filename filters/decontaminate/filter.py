@@ -1,0 +1,152 @@
+"""Records that repeat a test set: what a model has been trained on, it cannot be tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal
+
+import polars as pl
+
+from curate.schema import CurateError, Filter, Findings, Read, setting
+from filters.decontaminate.report import judge_rows, report
+from filters.decontaminate.sets import Evaluations, load, match
+from filters.embed import ENCODER_HELP, check_encoder, embed, fingerprint, vector_column
+from filters.near.keep import FIELDS, check_choice
+from filters.text import view
+
+RULES = {"tulu3": (8, 0.5), "ngram13": (13, 0.0)}
+
+
+@dataclass(frozen=True)
+class Decontaminate:
+    """Drops records that overlap a row of an evaluation file, and quotes what they share.
+
+    `tulu3` (Lambert et al. 2024, arXiv 2411.15124): a word of the evaluation row counts if it lies
+    in a run of 8 words that one and the same record has too; more than half must. `ngram13`
+    (Brown et al. 2020, arXiv 2005.14165): one shared run of 13 words is enough, unless more than
+    20 evaluation rows have it, which makes it the set's own wording. Case, punctuation and
+    Unicode forms do not count. A prompt with fewer words than a run must equal a whole prompt or
+    a whole user message; so short an answer proves nothing and is passed over. A set of which
+    more than 2 % is found is called contaminated.
+    """
+
+    name: ClassVar[str] = "decontaminate"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "evaluation_overlap": "It shares runs of words with a row of an evaluation file.",
+        "evaluation_prompt": "Its prompt is a short one of an evaluation file, to the letter.",
+        "evaluation_rephrased": "Its vector is close to that of a row of an evaluation file.",
+    }
+    version: ClassVar[int] = 1
+    cached: ClassVar[bool] = True
+    measured_by: ClassVar[tuple[str, ...]] = (
+        "field", "rule", "size", "threshold", "encoder", "encoder_print", "evaluations",
+    )  # fmt: skip
+
+    against: tuple[str, ...] = setting(
+        (), "evaluation files, in any format that is read", path=True
+    )
+    rule: Literal["tulu3", "ngram13"] = setting(
+        "tulu3",
+        "tulu3: over half of the words in shared runs of 8; ngram13: one shared run of 13",
+        choices=tuple(RULES),
+    )
+    field: Literal["prompt", "response", "both"] = setting(
+        "prompt",
+        "what is looked for: the evaluation's prompt in the prompt, its answer in the response, "
+        "or both of them anywhere in the conversation; never in the system prompt",
+        choices=FIELDS,
+    )
+    size: int | None = setting(None, "words in a run, if not the rule's own")
+    threshold: float | None = setting(
+        None, "share of the evaluation row's words that must be exceeded, if not the rule's own"
+    )
+    encoder: str | None = setting(
+        None, f"to find rephrased rows too: {ENCODER_HELP}; none: do not look", path=True
+    )
+    cosine: float = setting(0.8, "with an encoder: cosine from which a record goes")
+
+    def __post_init__(self) -> None:
+        check_choice(self.name, "rule", self.rule, tuple(RULES))
+        check_choice(self.name, "field", self.field, FIELDS)
+        if not self.against:
+            raise CurateError("decontaminate: against is empty; name one evaluation file or more")
+        self._check("size", self.size is None or self.size >= 2, "2 words or more")
+        fits = self.threshold is None or 0 <= self.threshold < 1
+        self._check("threshold", fits, "a share from 0 to below 1")
+        self._check("cosine", 0 < self.cosine <= 1, "a number above 0 and at most 1")
+        if self.encoder is not None:
+            check_encoder(self.name, self.encoder)
+
+    def _check(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise CurateError(
+                f"decontaminate: {name} is {getattr(self, name)}; expected {expected}"
+            )
+
+    @property
+    def encoder_print(self) -> str:
+        """What the cached vectors depend on beside the name of the encoder."""
+        return fingerprint(self.name, self.encoder) if self.encoder else ""
+
+    def bind(self, read: Read) -> Filter:
+        """The same step with its evaluation files read; each file is a set of its own."""
+        size, share = RULES[self.rule]
+        evaluations = load(
+            [(path, read([path])) for path in dict.fromkeys(self.against)],
+            self.field,
+            self.size or size,
+            share if self.threshold is None else self.threshold,
+            skip_common=self.rule == "ngram13",
+        )
+        settings = {part.name: getattr(self, part.name) for part in fields(self)}
+        return BoundDecontaminate(**settings, evaluations=evaluations)
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        """Not before `bind`: there is nothing to compare with."""
+        raise CurateError("decontaminate: no evaluation file has been read; call bind(read) first")
+
+    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """Not before `bind` either."""
+        raise CurateError("decontaminate: no evaluation file has been read; call bind(read) first")
+
+
+@dataclass(frozen=True, repr=False)
+class BoundDecontaminate(Decontaminate):
+    """The step once its evaluation files are read."""
+
+    evaluations: Evaluations = field(default_factory=Evaluations.none)
+
+    def __repr__(self) -> str:
+        shown = [f"{part.name}={getattr(self, part.name)!r}" for part in fields(Decontaminate)]
+        return f"Decontaminate({', '.join(shown)})"
+
+    def bind(self, read: Read) -> Filter:
+        """The same: it is bound already."""
+        return self
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        """`overlaps`: evaluation items and what is shared with them; `vector` with an encoder.
+
+        Each overlap has `item`, `share` of its words, `first` word and `run` of the longest
+        stretch; a `run` of 0 means that a short prompt is equal.
+        """
+        found = match(self.evaluations, records, self.field)
+        if self.encoder is None:
+            return found.to_frame()
+        vectors = embed(self.name, self.encoder, view(records, self.field))
+        return pl.DataFrame([found, vector_column(vectors)])
+
+    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """A record goes with the evaluation row that it has most of; its score is that share."""
+        return judge_rows(self.evaluations, self._matches(measures), measures)
+
+    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+        """How much of each evaluation file is in the set, and every match."""
+        return report(self.evaluations, self._matches(measures), measures, self.field)
+
+    def _matches(self, measures: pl.DataFrame) -> pl.DataFrame:
+        if self.encoder is None:
+            return self.evaluations.matches(measures)
+        theirs = embed(self.name, self.encoder, self.evaluations.whole)
+        return self.evaluations.matches(measures, theirs, self.cosine)

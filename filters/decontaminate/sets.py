@@ -1,0 +1,215 @@
+"""Evaluation files as items to look for, and which records match them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from curate.schema import CurateError
+from filters.decontaminate.grams import ranges
+from filters.decontaminate.index import Index
+from filters.embed import F32, place_of
+from filters.text import Field, bare, block, view
+
+# Characters of a text that evidence shows.
+QUOTED = 160
+
+OVERLAP = pl.Struct({"item": pl.UInt32, "share": pl.Float64, "first": pl.UInt32, "run": pl.UInt32})
+KINDS = ("evaluation_overlap", "evaluation_prompt", "evaluation_rephrased")
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluations:
+    """Rows of evaluation files, and the different texts (items) that are looked for.
+
+    `rows` has `name` of its file, `source`, `line`, `text` (its start) for each evaluation row;
+    `asked` pairs each `row` with an `item`. `short` items have too few words for the index and
+    must be equal. `whole` is what an encoder compares, a text for each row.
+    """
+
+    rows: pl.DataFrame
+    asked: pl.DataFrame
+    index: Index
+    short: pl.DataFrame
+    whole: pl.Series
+
+    @classmethod
+    def none(cls) -> Evaluations:
+        """No evaluation at all."""
+        empty = pl.Series([], dtype=pl.String)
+        frame = pl.DataFrame(schema={"text": pl.String, "item": pl.UInt32})
+        return cls(pl.DataFrame(), pl.DataFrame(), Index(empty, 8, 0.5, False), frame, empty)
+
+    def __repr__(self) -> str:
+        """A digest of all that a measure depends on."""
+        digest = hashlib.blake2b(digest_size=8)
+        for text in self.index.items.to_list():
+            digest.update(text.encode() + b"\x00")
+        digest.update(repr(self.short["item"].to_list()).encode())
+        return f"Evaluations({digest.hexdigest()})"
+
+    def matches(
+        self, measures: pl.DataFrame, theirs: F32 | None = None, cosine: float = 1.0
+    ) -> pl.DataFrame:
+        """Every match: `at` (position of the record), `evaluation` (row), `kind`, `score`,
+        `item`, `first`, `run`; sorted by record, best first."""
+        found = (
+            measures.select(at=pl.int_range(pl.len(), dtype=pl.Int64), overlap="overlaps")
+            .explode("overlap", empty_as_null=False)
+            .unnest("overlap")
+            .join(self.asked, on="item")
+            .select(
+                "at",
+                pl.col("row").alias("evaluation"),
+                (pl.col("run") == 0).cast(pl.Int8).alias("kind"),
+                pl.col("share").alias("score"),
+                "item",
+                "first",
+                "run",
+            )
+        )
+        if theirs is not None:
+            found = pl.concat([found, _close(measures, theirs, cosine)], how="diagonal")
+        return found.sort("at", "kind", pl.col("score") * -1, "evaluation", "item")
+
+
+def _close(measures: pl.DataFrame, theirs: F32, cosine: float) -> pl.DataFrame:
+    """Records and evaluation rows whose vectors are this close."""
+    ours = measures["vector"].to_numpy()
+    empty = {"at": pl.Int64, "evaluation": pl.UInt32, "score": pl.Float64}
+    parts = [pl.DataFrame(schema=empty)]
+    for start in range(0, len(ours), 2048):
+        alike = ours[start : start + 2048] @ theirs.T
+        at, row = np.nonzero(alike >= cosine)
+        found = {"at": at + start, "evaluation": row, "score": alike[at, row]}
+        parts.append(pl.DataFrame(found, schema_overrides=empty))
+    return pl.concat(parts).with_columns(kind=pl.lit(2, pl.Int8))
+
+
+def load(
+    files: Sequence[tuple[str, pl.DataFrame]],
+    field: Field,
+    size: int,
+    floor: float,
+    *,
+    skip_common: bool,
+) -> Evaluations:
+    """Items of evaluation files. Raises `CurateError` for one in which nothing can be found."""
+    names = _names([path for path, _ in files])
+    rows, texts = [], []
+    count = 0
+    for (path, records), name in zip(files, names, strict=True):
+        prompts, answers = view(records, "prompt"), records["response"]
+        numbers = pl.int_range(count, count + records.height, dtype=pl.UInt32, eager=True)
+        count += records.height
+        sides = {"prompt": [prompts], "response": [answers], "both": [prompts, answers]}[field]
+        if all((side.str.strip_chars() == "").all() for side in sides):
+            raise CurateError(
+                f"decontaminate: {path} has no {field} text in its {records.height:,} rows, so "
+                "nothing could be found; set field to the side that has text"
+            )
+        shown = prompts.zip_with(prompts != "", answers).str.slice(0, QUOTED)
+        rows.append(records.select("source", "line", name=pl.lit(name), text=shown))
+        texts += [
+            pl.DataFrame({"row": numbers, "text": side, "is_prompt": side is prompts})
+            for side in sides
+        ]
+    asked = pl.concat(texts).filter(pl.col("text").str.strip_chars() != "")
+    whole = pl.concat([view(records, field) for _, records in files])
+    return _items(pl.concat(rows), asked, Index, size, floor, skip_common, whole)
+
+
+def _items(
+    rows: pl.DataFrame,
+    asked: pl.DataFrame,
+    kind: type[Index],
+    size: int,
+    floor: float,
+    skip_common: bool,
+    whole: pl.Series,
+) -> Evaluations:
+    items = asked["text"].unique(maintain_order=True)
+    asked = asked.with_columns(item=pl.Series(place_of(asked["text"], items), dtype=pl.UInt32))
+    index = kind(items, size, floor, skip_common)
+    is_short = pl.Series(index.words < size)
+    prompts = asked.filter("is_prompt")["item"].unique()
+    number = pl.int_range(len(items), dtype=pl.UInt32, eager=True)
+    short = number.filter(is_short & number.is_in(prompts.implode()))
+    normal = pl.DataFrame({"text": _normal(items.gather(short)), "item": short})
+    return Evaluations(
+        rows, asked.select("row", "item").unique(maintain_order=True), index, normal, whole
+    )
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """File names, or whole paths where two files have the same name."""
+    names = [Path(path).name or path for path in paths]
+    return [
+        name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)
+    ]
+
+
+def _normal(texts: pl.Series) -> pl.Series:
+    """The text itself in normal form: case, white space, Unicode forms, marks at the ends."""
+    data, bounds = block(bare(texts), words_only=False)
+    raw, ends = data.tobytes(), bounds.tolist()
+    # Only short texts come here: a loop over them.
+    found = [raw[low:high].decode() for low, high in pairwise(ends)]
+    return bare(pl.Series(found, dtype=pl.String).str.strip_chars())
+
+
+def match(evaluations: Evaluations, records: pl.DataFrame, field: Field) -> pl.Series:
+    """For each record its overlaps with items, named `overlaps`, lists of `OVERLAP`."""
+    texts = records["response"] if field == "response" else view(records, field)
+    different = texts.unique(maintain_order=True)
+    found = evaluations.index.find(different)
+    place = place_of(texts, different)
+    low, high = (
+        np.searchsorted(found.text, place, "left"),
+        np.searchsorted(found.text, place, "right"),
+    )
+    row, at = ranges(low, high)
+    frame = pl.DataFrame(
+        {
+            "row": row.astype(np.uint32),
+            "item": found.item[at].astype(np.uint32),
+            "share": found.share[at],
+            "first": found.first[at].astype(np.uint32),
+            "run": found.run[at].astype(np.uint32),
+        }
+    )
+    if field != "response" and evaluations.short.height:
+        frame = pl.concat([frame, _equal(evaluations.short, records)])
+    grouped = (
+        frame.sort("row", "item")
+        .group_by("row", maintain_order=True)
+        .agg(overlaps=pl.struct("item", "share", "first", "run"))
+    )
+    rows = pl.int_range(records.height, dtype=pl.UInt32, eager=True).alias("row").to_frame()
+    joined = rows.join(grouped, on="row", how="left", maintain_order="left")["overlaps"]
+    return joined.cast(pl.List(OVERLAP)).fill_null([])
+
+
+def _equal(short: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    """Records whose prompt, or one of whose user messages, is a short item."""
+    longest = 4 * int(short["text"].str.len_chars().max() or 0) + 64  # type: ignore[arg-type]
+    said = records.select(
+        row=pl.int_range(pl.len(), dtype=pl.UInt32),
+        text=pl.col("messages").list.eval(
+            pl.element().filter(pl.element().struct.field("role") == "user").struct.field("content")
+        ),
+    ).explode("text")
+    whole = pl.DataFrame(
+        {"row": said["row"].unique(maintain_order=True), "text": view(records, "prompt")}
+    )
+    near = pl.concat([said, whole]).drop_nulls().with_columns(pl.col("text").str.strip_chars())
+    near = near.filter(pl.col("text").str.len_chars().is_between(1, longest))
+    near = near.with_columns(text=_normal(near["text"])).unique(maintain_order=True)
+    zero = pl.lit(0, pl.UInt32)
+    return near.join(short, on="text").select("row", "item", share=1.0, first=zero, run=zero)

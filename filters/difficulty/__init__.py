@@ -1,0 +1,1 @@
+"""How much a small model gains from the instruction (IFD): texts, losses, the filter."""

@@ -1,0 +1,165 @@
+"""Which languages a set holds, and rows in languages that it should not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import polars as pl
+
+from curate.schema import CurateError, Findings, nearest, setting, verdicts
+from filters.language.detect import LANGUAGES, detect
+from filters.language.findings import counted
+from filters.language.mixing import mixing
+from filters.language.text import GLANCES, KEPT, words_of
+
+# Tasks whose answer is in another language by request.
+_ABOUT_LANGUAGE = (
+    r"(?i)translat|transliterat|traduc|tradui|traduz|übersetz|перевед|перевод|翻译|翻譯|翻訳|번역"
+    r"|(?-u:\b)(?:languages?|english|french|german|spanish|italian|portuguese|dutch|russian|chinese"
+    r"|mandarin|japanese|korean|arabic|hindi|latin|greek|polish|turkish|swedish|deutsch|französisch"
+    r"|englisch|anglais|français|español|inglés|inglese|italiano|português)(?-u:\b)"
+    r"|英语|英文|中文|日语|法语|英語|日本語|中国語|영어|한국어|английск|русск"
+)
+_SIDES = ("prompt", "response")
+
+
+@dataclass(frozen=True)
+class Language:
+    """Keep rows in the allowed languages; without any, only report what there is.
+
+    Code, links, formulas and numbers are no language. Texts with too few letters are never
+    judged: `language` is null for them and the evidence says `abstained`.
+
+    >>> Language(allow=("en", "de")).min_confidence
+    0.6
+    """
+
+    name: ClassVar[str] = "language"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "language_not_allowed": "The text is in a language that is not in `allow`.",
+        "language_unsure": "No detector is sure of the language (only with `unsure: drop`).",
+        "language_mismatch": "Question and answer are in different languages, unasked.",
+        "language_mixed": "Another script strays into the answer, unasked.",
+    }
+    per_row: ClassVar[bool] = True
+    cached: ClassVar[bool] = True
+    measured_by: ClassVar[tuple[str, ...]] = ("field", "mismatch", "mixing", "min_letters")
+    version: ClassVar[int] = 3
+
+    allow: tuple[str, ...] = setting((), "language codes to keep, such as en or zh; none: report")
+    min_confidence: float = setting(0.6, "confidence from 0 to 1 below which a language is unsure")
+    field: Literal["both", "prompt", "response"] = setting(
+        "both", "which text is judged", choices=("both", "prompt", "response")
+    )
+    mismatch: Literal["off", "report", "drop"] = setting(
+        "off",
+        "what to do when question and answer are in different languages",
+        choices=("off", "report", "drop"),
+    )
+    mixing: Literal["off", "report", "drop"] = setting(
+        "off",
+        "what to do when a script that nobody asked for strays into the answer",
+        choices=("off", "report", "drop"),
+    )
+    unsure: Literal["keep", "drop"] = setting(
+        "keep", "what to do with rows whose language is unsure", choices=("keep", "drop")
+    )
+    min_letters: int = setting(12, "letters below which no language is given")
+
+    def __post_init__(self) -> None:
+        for code in self.allow:
+            if code not in LANGUAGES:
+                raise CurateError(
+                    f"language: allow: {code!r} is not a known language code"
+                    f"{nearest(code, sorted(LANGUAGES))}"
+                )
+        if not 0 <= self.min_confidence <= 1:
+            raise CurateError(f"language: min_confidence is {self.min_confidence}; from 0 to 1")
+        if self.min_letters < 1:
+            raise CurateError(f"language: min_letters is {self.min_letters}; at least 1")
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        """`language`, `confidence`, `letters` of the field; of both sides too with `mismatch`.
+
+        The first words of each side are read; `language` is null where they are too few. With
+        `mixing`, what strays into the answer.
+        """
+        asked = text_of_users(pl.col("messages"))
+        texts = records.select(prompt=asked, response=pl.col("response"))
+        words = texts.select(words_of(texts[side], KEPT[side]).alias(side) for side in _SIDES)
+        glances = words.select(pl.col(side).str.head(GLANCES[side]) for side in _SIDES)
+        both = pl.concat_str(_SIDES, separator=" ").alias("both")
+        words, glances = words.with_columns(both), glances.with_columns(both)
+        measures = detect(words[self.field], glances[self.field], self.min_letters)
+        if self.mismatch != "off":
+            for side in _SIDES:
+                found = detect(words[side], glances[side], self.min_letters).drop("letters")
+                measures = measures.hstack(found.select(pl.all().name.prefix(f"{side}_")))
+        if self.mixing != "off":
+            measures = measures.with_columns(mixing=mixing(records, asked))
+        if (self.mismatch, self.mixing) != ("off", "off"):
+            about = asked.str.contains(_ABOUT_LANGUAGE).alias("about_language")
+            measures = measures.hstack(records.select(about))
+        return measures
+
+    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """Drop other languages, then what is unsure or mismatched if so set; score = confidence."""
+        language, confidence = pl.col("language"), pl.col("confidence")
+        sure = language.is_not_null() & (confidence >= self.min_confidence)
+        unsure = language.is_not_null() & ~sure
+        foreign = sure & ~language.is_in(self.allow) if self.allow else pl.lit(False)
+        differ = self._mismatched() if self.mismatch != "off" else pl.lit(False)
+        stray = pl.lit(None, dtype=pl.String)
+        if self.mixing != "off":
+            stray = pl.when(~pl.col("about_language")).then("mixing")
+        found = pl.format("{} {}", language, confidence.round(2))
+        sides = (
+            pl.format("question {}, answer {}", "prompt_language", "response_language")
+            if self.mismatch != "off"
+            else pl.lit(None, dtype=pl.String)
+        )
+        judged = measures.select(
+            reason=pl.when(foreign)
+            .then(pl.lit("language_not_allowed"))
+            .when(unsure & (self.unsure == "drop"))
+            .then(pl.lit("language_unsure"))
+            .when(differ & (self.mismatch == "drop"))
+            .then(pl.lit("language_mismatch"))
+            .when(stray.is_not_null() & (self.mixing == "drop"))
+            .then(pl.lit("language_mixed")),
+            evidence=pl.when(foreign)
+            .then(found)
+            .when(differ)
+            .then(sides)
+            .when(stray.is_not_null())
+            .then(stray)
+            .when(language.is_null())
+            .then(pl.format("abstained: {} letters", "letters"))
+            .when(unsure)
+            .then(pl.format("unsure: {}", found)),
+            score=confidence,
+        )
+        keep = judged["reason"].is_null()
+        return verdicts(keep, judged["reason"], judged["score"], evidence=judged["evidence"])
+
+    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+        """How many rows are in which language, of those seen and of those kept."""
+        return counted(measures, judged, self.min_confidence)
+
+    def _mismatched(self) -> pl.Expr:
+        """Both sides are sure, of different languages, and the question does not speak of any."""
+        sides = [pl.col(f"{side}_confidence") >= self.min_confidence for side in _SIDES]
+        differ = pl.col("prompt_language") != pl.col("response_language")
+        return pl.all_horizontal(*sides, differ, ~pl.col("about_language")).fill_null(False)
+
+
+def text_of_users(messages: pl.Expr) -> pl.Expr:
+    """The contents of the user's messages, joined by a blank line.
+
+    System prompts and tool results often are in another language than the conversation.
+    """
+    asked = pl.element().filter(pl.element().struct.field("role") == "user")
+    contents = messages.list.eval(asked.struct.field("content"))
+    return contents.list.join("\n\n", ignore_nulls=True).fill_null("")

@@ -1,0 +1,1 @@
+"""Response length: units, tasks, statistics, and the actions that calibrate it."""

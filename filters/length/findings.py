@@ -1,0 +1,157 @@
+"""What `Length` says about a set: the diagnosis before and after, and how the lengths moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.schema import Findings
+from filters.length.actions import Matching
+from filters.length.diagnosis import Diagnosis
+from filters.length.match import CHANCE, EDGES
+from filters.length.report import (
+    QUANTILES,
+    codes_of,
+    diagnose_measures,
+    quantiles,
+    shift,
+)
+from filters.length.stats import Bools, Floats, Ints
+from filters.length.tasks import task_groups
+
+MOVED = 0.1  # KS from which a kind of request is said to have moved
+
+
+def findings(
+    measures: pl.DataFrame, judged: pl.DataFrame, unit: str, seed: int, target: Matching | None
+) -> Findings:
+    """Numbers for machines, and in sentences the verdicts before and after and the shift.
+
+    `before` and `after` are `Diagnosis.to_dict()` (`after` null when nothing was dropped),
+    `shift` a `Shift`, `target` what `match` aims at, `impossible` why nothing could be done,
+    `groups` each kind of request with its rows, its lengths before and after and its target.
+    """
+    keep = judged["keep"].to_numpy()
+    before = _diagnosed(measures, unit, seed)
+    after = None if keep.all() else _diagnosed(measures.filter(judged["keep"]), unit, seed)
+    length: Ints = measures["length"].cast(pl.Int64).to_numpy()
+    moved = None if after is None else shift(length, length[keep])
+    impossible = _impossible(judged)
+    groups = _groups(measures, keep, length, before, target)
+    numbers: dict[str, Any] = {
+        "unit": unit,
+        "before": _without_groups(before),
+        "after": None if after is None else _without_groups(after),
+        "shift": None if moved is None else moved.to_dict(),
+        "target": None if target is None else _target(target),
+        "impossible": impossible,
+        "groups": groups,
+    }
+    sentences = [*before.sentences] if after is None else [f"before: {_last(before)}"]
+    if after is not None and moved is not None:
+        sentences += [
+            f"after: {_last(after)}",
+            f"{int(keep.sum()):,} of {len(keep):,} rows stay; the median goes from"
+            f" {moved.median_before:,} to {moved.median_after:,} {unit}; distance of the two laws"
+            f" on the log scale: KS {moved.ks:.3f}, W1 {moved.w1:.3f}",
+            *_largest_move(groups, unit),
+        ]
+    if target is not None:
+        sentences.append(target.sentence)
+    return Findings((*sentences, *([impossible] if impossible else [])), numbers)
+
+
+def _diagnosed(measures: pl.DataFrame, unit: str, seed: int) -> Diagnosis:
+    scores = measures["record.score"] if "record.score" in measures.columns else None
+    known = None if scores is None or scores.null_count() == len(scores) else scores
+    given = None if known is None else known.fill_null(float("nan")).to_numpy()
+    return diagnose_measures(measures, unit=unit, scores=given, seed=seed)
+
+
+def _without_groups(found: Diagnosis) -> dict[str, Any]:
+    return {name: value for name, value in found.to_dict().items() if name != "groups"}
+
+
+def _last(found: Diagnosis) -> str:
+    return " ".join(found.sentences)
+
+
+def _impossible(judged: pl.DataFrame) -> str | None:
+    """Why a cap could not be done: rows that stay have no other evidence."""
+    said = judged.filter("keep")["evidence"].drop_nulls()
+    return None if said.is_empty() else f"nothing was dropped: {said[0]}"
+
+
+def _groups(
+    measures: pl.DataFrame,
+    keep: Bools,
+    length: Ints,
+    before: Diagnosis,
+    target: Matching | None,
+) -> list[dict[str, Any]]:
+    if not measures.height:
+        return []
+    codes, names = codes_of(task_groups(measures, 20))
+    order = np.argsort(codes, kind="stable")
+    parts = dict(zip(names, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True))
+    found = []
+    for group in before.groups:  # one turn per kind of request, not per row
+        rows = parts[group.group]
+        kept = rows[keep[rows]]
+        moved = shift(length[rows], length[kept])
+        found.append(
+            {
+                "group": group.group,
+                "rows": group.rows,
+                "kept": len(kept),
+                "concentration": group.concentration,
+                "spread": group.spread,
+                "before": group.quantiles,
+                "after": quantiles(length[kept]) if len(kept) else None,
+                "target": None if target is None else _law_quantiles(target.law_of(rows)),
+                "ks": None if moved is None else moved.ks,
+                "w1": None if moved is None else moved.w1,
+            }
+        )
+    return found
+
+
+def _target(target: Matching) -> dict[str, Any]:
+    done = target.done
+    return {
+        "quantiles": _law_quantiles(target.law_of(np.arange(len(target.cells)))),
+        "ks_before": done.before,
+        "ks_after": done.after,
+        "effective_rows": done.effective,
+        "missing": done.missing,
+    }
+
+
+def _law_quantiles(law: Floats) -> dict[str, int]:
+    """The first length of the bin in which each of the usual probabilities is reached."""
+    below = np.cumsum(law)
+    at = np.minimum(np.searchsorted(below, np.array(QUANTILES) - 1e-12), len(EDGES) - 1)
+    return {f"{p:g}": int(EDGES[place]) for p, place in zip(QUANTILES, at, strict=True)}
+
+
+def _largest_move(groups: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
+    excess = [(_beyond_chance(group), group) for group in groups if group["ks"] is not None]
+    moved = [(over, group) for over, group in excess if group["ks"] >= MOVED and over > 0.0]
+    if not moved or len(groups) < 2:
+        return []
+    _, most = max(moved, key=lambda pair: (pair[0], pair[1]["rows"]))
+    before, after = most["before"]["0.5"], most["after"]["0.5"]
+    return [
+        f"{len(moved)} of {len(groups)} kinds of request move beyond chance and by KS {MOVED:g} or"
+        f" more, most of all '{most['group']}': median {before:,} to {after:,} {unit},"
+        f" {most['kept']:,} of {most['rows']:,} rows stay, KS {most['ks']:.3f}"
+    ]
+
+
+def _beyond_chance(group: Mapping[str, Any]) -> float:
+    """KS less the 95 % quantile for a random choice of as many of the group's rows."""
+    rows, kept = group["rows"], group["kept"]
+    return float(group["ks"] - CHANCE * np.sqrt(max(0.0, 1.0 / kept - 1.0 / rows)))

@@ -1,0 +1,223 @@
+"""Measure what the lengths of a set would teach a model, and how a selection moved them.
+
+Nothing is dropped here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from filters.length import stats
+from filters.length.diagnosis import Diagnosis, GroupLengths, judged
+from filters.length.stats import Bools, Floats, Ints
+from filters.length.tasks import pool, task_groups
+
+CONTEXT_LIMITS = tuple(2**power for power in range(6, 18))
+QUANTILES = (0.01, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How a selection moved lengths: Kolmogorov-Smirnov and W1 distance on log(1 + l)."""
+
+    ks: float
+    w1: float
+    mean_ratio: float | None
+    median_before: int
+    median_after: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def diagnose(
+    lengths: ArrayLike,
+    groups: Sequence[str] | NDArray[Any] | pl.Series | None = None,
+    *,
+    unit: str = "words",
+    finished: ArrayLike | None = None,
+    scores: ArrayLike | None = None,
+    min_group: int = 20,
+    permutations: int = 200,
+    seed: int = 0,
+) -> Diagnosis:
+    """Diagnose `lengths` (n,) of answers in `unit`.
+
+    `groups` (n,) names the kind of request (kinds under `min_group` rows are pooled), `finished`
+    (n,) is False for answers that stop in mid-sentence, `scores` (n,) may hold NaN for none. The
+    order of the rows changes nothing.
+
+    >>> diagnose([200, 201, 205, 3] * 50).verdict
+    'flag'
+    """
+    rows = np.asarray(lengths, dtype=np.int64)
+    if not rows.size:
+        return judged(Diagnosis(unit, 0, 0.0, 0, {}, 0.0, 0, 0.0, 0.0, 0.0))
+    named = pl.Series(["all"] * len(rows)) if groups is None else pl.Series(groups)
+    codes, names = codes_of(pool([named.cast(pl.String)], min_group))
+    whole = np.ones(len(rows), dtype=bool) if finished is None else np.asarray(finished, bool)
+    given = np.zeros(len(rows)) if scores is None else np.asarray(scores, dtype=np.float64)
+    # One order for every input order: floating-point sums then agree to the last bit.
+    order = np.lexsort((given, whole, rows, codes))
+    rows, codes, whole, given = rows[order], codes[order], whole[order], given[order]
+    log = stats.log_length(rows)
+    dense = stats.concentration(rows)
+    task = _task_dependence(log, codes, len(names), permutations, seed)
+    wall = _Wall() if finished is None else _wall(rows, unit, whole)
+    score = _ScoreDependence() if scores is None else _score_dependence(rows, codes, given)
+    return judged(
+        Diagnosis(
+            unit=unit,
+            rows=len(rows),
+            mean=float(rows.mean()),
+            maximum=int(rows.max()),
+            quantiles=quantiles(rows),
+            concentration=dense.share,
+            concentration_at=dense.at,
+            concentration_floor=stats.concentration_floor(rows).share,
+            spread=float(log.std()),
+            spread_within=_spread_within(log, codes),
+            eta2=task.eta2,
+            eta2_null=task.null,
+            eta2_null95=task.null95,
+            eta2_adjusted=task.adjusted,
+            wall=wall.share,
+            wall_at=wall.at,
+            score_correlation=score.overall,
+            score_correlation_within=score.within,
+            groups=_group_lengths(rows, codes, names),
+        )
+    )
+
+
+def diagnose_measures(
+    measures: pl.DataFrame,
+    *,
+    unit: str = "words",
+    scores: ArrayLike | None = None,
+    min_group: int = 20,
+    seed: int = 0,
+) -> Diagnosis:
+    """Diagnose what `Length.measure` returned, with its kinds of request as groups."""
+    return diagnose(
+        measures["length"].to_numpy(),
+        task_groups(measures, min_group),
+        unit=unit,
+        finished=measures["finished"].to_numpy(),
+        scores=scores,
+        min_group=min_group,
+        seed=seed,
+    )
+
+
+def shift(before: ArrayLike, after: ArrayLike) -> Shift | None:
+    """How far the lengths `after` (k,) lie from those `before` (n,); None when one is empty."""
+    pool_rows, kept = np.asarray(before, dtype=np.int64), np.asarray(after, dtype=np.int64)
+    if not pool_rows.size or not kept.size:
+        return None
+    one, other = stats.log_length(pool_rows), stats.log_length(kept)
+    mean = float(pool_rows.mean())
+    return Shift(
+        ks=stats.kolmogorov_smirnov(one, other),
+        w1=stats.wasserstein(one, other),
+        mean_ratio=float(kept.mean()) / mean if mean else None,
+        median_before=quantiles(pool_rows)["0.5"],
+        median_after=quantiles(kept)["0.5"],
+    )
+
+
+def quantiles(rows: Ints) -> dict[str, int]:
+    """Lengths that occur at the usual probabilities, by probability."""
+    found = np.quantile(rows, QUANTILES, method="inverted_cdf")
+    return {f"{p:g}": int(value) for p, value in zip(QUANTILES, found, strict=True)}
+
+
+def codes_of(groups: pl.Series) -> tuple[Ints, list[str]]:
+    """Group numbers 0..k-1 in the alphabetical order of the names, and the names."""
+    codes = (groups.rank("dense") - 1).cast(pl.Int64).to_numpy()
+    return codes, groups.unique().sort().to_list()
+
+
+def _spread_within(log: Floats, codes: Ints) -> float:
+    explained = stats.eta_squared(log, codes)
+    return float(log.std() * np.sqrt(max(0.0, 1.0 - explained)))
+
+
+class _TaskDependence(NamedTuple):
+    eta2: float | None = None
+    null: float | None = None
+    null95: float | None = None
+    adjusted: float | None = None
+
+
+def _task_dependence(
+    log: Floats, codes: Ints, groups: int, permutations: int, seed: int
+) -> _TaskDependence:
+    if groups < 2 or log.min() == log.max():
+        return _TaskDependence()
+    eta2 = stats.eta_squared(log, codes)
+    null = stats.permutation_null(log, codes, permutations, seed)
+    # The mean over all assignments is known exactly; only the quantile needs drawing.
+    mean = (groups - 1) / (len(log) - 1)
+    adjusted = (eta2 - mean) / (1.0 - mean) if mean < 1.0 else 0.0
+    return _TaskDependence(eta2, mean, float(np.quantile(null, 0.95)), adjusted)
+
+
+class _Wall(NamedTuple):
+    share: float | None = None
+    at: int | None = None
+
+
+def _wall(rows: Ints, unit: str, finished: Bools) -> _Wall:
+    """The place where most answers stop unfinished: the maximum, or a usual context limit.
+
+    Words and characters vary under a limit set in tokens, so the last 2 % count as the place.
+    """
+    cut = rows[~finished]
+    places = [int(rows.max())]
+    places += [limit for limit in CONTEXT_LIMITS if unit == "tokens" and limit < places[0]]
+    at = [int(((cut >= 0.98 * place) & (cut <= place)).sum()) for place in places]
+    most = int(np.argmax(at))
+    return _Wall(at[most] / len(rows), places[most])
+
+
+class _ScoreDependence(NamedTuple):
+    overall: float | None = None
+    within: float | None = None
+
+
+def _score_dependence(rows: Ints, codes: Ints, given: Floats) -> _ScoreDependence:
+    known = np.isfinite(given)
+    overall = stats.spearman(given[known], rows[known])
+    found, weights = [], []
+    for code in np.unique(codes[known]):  # one turn per group, not per row
+        inside = known & (codes == code)
+        rho = stats.spearman(given[inside], rows[inside])
+        if rho is not None:
+            found.append(rho)
+            weights.append(int(inside.sum()))
+    within = float(np.average(found, weights=weights)) if found else None
+    return _ScoreDependence(overall, within)
+
+
+def _group_lengths(rows: Ints, codes: Ints, names: list[str]) -> tuple[GroupLengths, ...]:
+    order = np.argsort(codes, kind="stable")
+    parts: list[NDArray[Any]] = np.split(rows[order], np.cumsum(np.bincount(codes))[:-1])
+    described = [
+        GroupLengths(
+            name,
+            len(part),
+            quantiles(part),
+            stats.concentration(part).share,
+            float(stats.log_length(part).std()),
+        )
+        for name, part in zip(names, parts, strict=True)
+    ]
+    return tuple(sorted(described, key=lambda group: (-group.rows, group.group)))

@@ -1,0 +1,1 @@
+"""Shares of sources and categories in what is kept."""

@@ -1,0 +1,1 @@
+"""Near-duplicates: signatures, search, groups, and which member of a group stays."""

@@ -1,0 +1,154 @@
+"""The quality rules that compare messages or count in them: is there an answer, and is it whole?"""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+from filters.quality.turns import BLANK, EVIDENCE, Turns, evidence
+
+CUT_OFF_MIN_WORDS = 20  # shorter answers often are phrases
+
+# N/A, <nooutput>, "Your answer here": never an answer.
+_NEVER = (
+    r"(?i)\A[\s\[(<\"'*]*(?:n/a|n\.a\.?|no[ _]?(?:output|input|response|answer)|not applicable"
+    r"|to be (?:filled|added|determined)|tbd|todo|(?:your|insert|add) (?:\w+ )?(?:answer|response"
+    r"|output|text)(?: here)?|lorem ipsum[^\n]*|\.{2,}|…|-{1,3}|\?{1,3})[\s\])>\"'*.!]*\z"
+    r"|(?i)\A\s*[\[(<]no ?output\b[^\n]{0,100}\z"
+)
+# Left over from a table export, unless the question is about them or offers them as choices.
+_EXPORT = r"\A\s*(NaN|nan|null|NULL|None|none|undefined|<NA>)\s*\z"
+
+_FENCE = r"(?m:^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+)?(?:`{3}|~{3}))"
+_FENCE_LINE = re.compile(r"^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+|\d+[.)][ \t]+)?(`{3,}|~{3,})(.*)$")
+
+# A sentence does not end in one of these words, nor a line of some length in a comma. (Shorter
+# lines do: "With best wishes,".) Words that do end clauses ("as high as you can") are left out.
+_DANGLING = (
+    r"(?i)(?:[A-Za-z],? (?:and|or|but|the|an|of|with|which|such as|including|because|their|its"
+    r"|your|our|my|was|were|has)|(?:\S+ ){6,}\S*[A-Za-z],)\s*\z"
+)
+
+
+def no_user_turn(turns: Turns) -> pl.DataFrame:
+    """Records without a user message that says something."""
+    asked = turns.prompts.filter(pl.col("role") == "user", ~pl.col("text").str.contains(BLANK))
+    everyone = pl.select(index=pl.int_range(turns.height, dtype=pl.UInt32))
+    silent = everyone.join(asked.select("index"), on="index", how="anti", maintain_order="left")
+    return evidence(silent, pl.lit("no user message with text"))
+
+
+def no_answer(turns: Turns) -> pl.DataFrame:
+    """Records that end without the assistant."""
+    last = turns.messages.filter(pl.col("last") & (pl.col("role").ne_missing("assistant")))
+    role = pl.col("role").fill_null("none, there are no messages")
+    return evidence(last, pl.format("last message: {}", role))
+
+
+def empty_response(turns: Turns) -> pl.DataFrame:
+    """Records with an assistant message that has neither text nor tool calls."""
+    empty = turns.responses.filter(~pl.col("called"), pl.col("text").str.contains(BLANK))
+    return evidence(empty, pl.lit("empty assistant message"))
+
+
+def placeholder_response(turns: Turns) -> pl.DataFrame:
+    """Records answered by a word that stands for a missing answer."""
+    short = turns.responses.filter(pl.col("text").str.len_bytes() < 120)
+    never = short.filter(pl.col("text").str.contains(_NEVER))
+    export = short.with_columns(word=pl.col("text").str.extract(_EXPORT, 1)).filter(
+        pl.col("word").is_not_null()
+    )
+    if export.height:
+        asked = turns.prompts.join(export, on="index", how="semi").group_by("index")
+        word = pl.col("word").str.to_lowercase()
+        export = export.join(asked.agg(asked=pl.col("text").str.join("\n")), on="index").filter(
+            ~pl.col("asked").str.to_lowercase().str.contains(word, literal=True)
+        )
+    columns = ["index", "text"]
+    hits = pl.concat([never.select(columns), export.select(columns)]).sort("index")
+    return evidence(hits, pl.col("text").str.strip_chars())
+
+
+def repeats_prompt(turns: Turns) -> pl.DataFrame:
+    """Records whose answer is the message before it, but for case and outer white space."""
+    pairs = turns.messages.with_columns(
+        text=pl.col("text").str.strip_chars(), before=pl.col("text").shift(1).str.strip_chars()
+    )
+    # Equal texts have equal lengths, so case is folded on few rows.
+    alike = pairs.filter(
+        pl.col("role") == "assistant",
+        pl.col("previous") == "user",
+        pl.col("text") != "",
+        pl.col("text").str.len_bytes() == pl.col("before").str.len_bytes(),
+    )
+    same = alike.filter(pl.col("text").str.to_lowercase() == pl.col("before").str.to_lowercase())
+    return evidence(same, pl.col("text"))
+
+
+def unpaired_think(turns: Turns) -> pl.DataFrame:
+    """Records whose answer opens a reasoning block without closing it, or the reverse."""
+    marked = turns.responses.filter(pl.col("plain").str.contains(r"</?think>"))
+    opened, closed = (
+        pl.col("plain").str.count_matches(tag, literal=True) for tag in ("<think>", "</think>")
+    )
+    return evidence(
+        marked.filter(opened != closed), pl.format("{} <think>, {} </think>", opened, closed)
+    )
+
+
+def unclosed_fence(turns: Turns) -> pl.DataFrame:
+    """Records whose answer ends inside a fenced code block, by CommonMark's rule for fences.
+
+    Answers with three backticks inside a line are left out: some dumps quote every word of code
+    in them, or close a block at the end of its last line.
+    """
+    fences, all_ticks = (pl.col("text").str.count_matches(p) for p in (_FENCE, r"`{3,}|~{3,}"))
+    fenced = turns.responses.filter(pl.col("text").str.contains(_FENCE))
+    fenced = fenced.filter(fences == all_ticks)
+    # Whether a fence line opens or closes depends on those before it; few rows have any.
+    opener = [_open_fence(text) for text in fenced["text"]]
+    left = fenced.with_columns(opener=pl.Series(opener, dtype=pl.String)).filter(
+        pl.col("opener").is_not_null()
+    )
+    return evidence(left, pl.col("opener"))
+
+
+def _open_fence(text: str) -> str | None:
+    """The line that opened the block which is still open at the end, or None.
+
+    A closing fence has the opener's character, is at least as long and carries nothing else.
+    """
+    opener: str | None = None
+    marker = ""
+    for line in text.split("\n"):
+        match = _FENCE_LINE.match(line)
+        if match is None:
+            continue
+        fence, info = match.groups()
+        if opener is None:
+            # ```code``` on one line is an inline span: an info string holds no backtick.
+            if fence[0] == "~" or "`" not in info:
+                opener, marker = line.strip(), fence
+        elif fence[0] == marker[0] and len(fence) >= len(marker) and not info.strip():
+            opener = None
+    return opener
+
+
+def cut_off(turns: Turns) -> pl.DataFrame:
+    """Records whose answer of 20 words or more stops in the middle of a sentence."""
+    dangling = turns.responses.filter(
+        pl.col("last"), ~pl.col("called"), pl.col("text").str.contains(_DANGLING)
+    )
+    long = dangling.filter(pl.col("text").str.count_matches(r"\S+") >= CUT_OFF_MIN_WORDS)
+    return evidence(long, pl.col("text").str.strip_chars_end().str.tail(40))
+
+
+def not_alternating(turns: Turns) -> pl.DataFrame:
+    """Records with two user messages or two plain assistant messages in a row."""
+    twice = turns.messages.filter(
+        pl.col("role") == pl.col("previous"), pl.col("role").is_in(["user", "assistant"])
+    )
+    if not twice.height:
+        return pl.DataFrame(schema=EVIDENCE)
+    return evidence(twice, pl.format("two {} messages in a row", pl.col("role")))

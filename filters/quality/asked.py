@@ -1,0 +1,204 @@
+"""The quality rules that lay an answer beside what its question orders: counts, code, the web.
+
+Each fires only where the order is plain and what was given can be counted without understanding
+it. Loops over the few rows that a pattern leaves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import polars as pl
+
+from filters.quality.turns import EVIDENCE, Turns, evidence
+
+_SMALL = "one two three four five six seven eight nine ten eleven twelve"
+_VALUES = dict(zip(_SMALL.split(), range(1, 13), strict=True)) | {"fifteen": 15, "twenty": 20}
+_NUMBER = rf"(\d{{1,2}}|{'|'.join(sorted(_VALUES, key=len, reverse=True))})"
+
+_A_LIST = (
+    r"\b(?:list|name|give|provide|generate|suggest|identify|write|create|come up with|offer|propose"
+    r"|brainstorm|make|compile|produce|tell|outline|state|mention|recommend|share)\s+(?:me\s+|us\s+)?"
+    rf"(?:a\s+(?:\w+\s+)?list\s+(?:of|with|containing)\s+|down\s+)?{_NUMBER}\s+"
+)
+_IN_SENTENCES = (
+    rf"\b(?:in|into)\s+(?:exactly\s+|only\s+|just\s+)?{_NUMBER}(?:\s+\w+)?\s+sentences\b"
+)
+_LIST = re.compile(
+    rf"{_A_LIST}(?!to\b|or\b|and\b|[-–/])(?:[a-z'-]+\s+){{0,3}}?[a-z'-]+s\b", re.IGNORECASE
+)
+_SENTENCES = re.compile(_IN_SENTENCES, re.IGNORECASE)
+# With these another number may be right: "at least three", "two for each", "3 pros and 3 cons".
+_LOOSE = re.compile(
+    r"\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b|\bm(?:in|ax)imum\b|\bno more\b"
+    r"|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
+    rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"(?:^|\s)(\d{1,2})[.)]\s+(?=\S)")
+_BULLET = re.compile(r"^[-*•]\s+\S", re.MULTILINE)
+_HEADING = re.compile(r":\s*$", re.MULTILINE)
+_ABBREVIATION = re.compile(
+    r"\b(?:Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|U\.S|U\.K|Inc|Jr|Sr|No|Prof|a\.m|p\.m|[A-Z])\."
+)
+_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)")
+
+# A question that wants things in an order, twice, or under names has a reason to repeat them.
+_MAY_REPEAT = re.compile(
+    r"repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
+    r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme",
+    re.IGNORECASE,
+)
+_SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
+_ITEMS = 4  # a list of fewer is a sentence
+_ITEM_WORDS = 3
+
+# Cheap, and true of all that the pattern proper finds.
+_MAY_ORDER_CODE = r"(?i)function|program|script|code|query|class|method|snippet|reg(?:ex|ular)"
+_ASKS_CODE = re.compile(
+    r"(?i)\b(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
+    r"(?:me\s+)?(?:an?|the|some)\s+(?:[\w+#.-]+\s+){0,3}?"
+    r"(?:function|program|(?:shell|bash|python) script|code|query|class|method|snippet|regex"
+    r"|regular expression)\b(?:\s+in\s+[\w+#]+)?\s+(?:that|to|which|for|using|in)\b"
+)
+_ABOUT_DATA = re.compile(
+    r"\b(?:python|java|javascript|c\+\+|c#|php|ruby|sql|html|css|strings?|integers?|array|numbers?"
+    r"|loop|user input|input|database|files?|api|compute|calculat\w+|sort\w*|prints?|returns?"
+    r"|variables?|computer|detects?|to-do)\b",
+    re.IGNORECASE,
+)
+_LOOKS_LIKE_CODE = re.compile(
+    r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|pseudo", re.MULTILINE
+)
+_PROSE_WORDS = 12
+
+_SEARCHES = (
+    r"(?i)(?:\A|[.!?]\s|\bplease\s)\s*(?:search|browse|surf)\s+(?:on\s+|through\s+)?(?:the\s+)?"
+    r"(?:web|internet|google|online)\b[^\n]*"
+)
+# What changes from day to day; a definition can be given without a search.
+_TODAYS = (
+    r"(?i)\b(?:news|articles?|current|latest|recent|today|trends?|prices?|weather|near\w*|rated"
+    r"|restaurants?|hotels?|reviews?)\b"
+)
+_END = r"(?i)(?:\A|\n)\W*end of (?:the )?(?:output|response|answer|text|document|input)\W*\z"
+
+
+def wrong_count(turns: Turns) -> pl.DataFrame:
+    """Records whose answer lists, or has sentences, in another number than the question orders."""
+    return _pairs(turns, f"(?i){_A_LIST}|{_IN_SENTENCES}", _miscounted)
+
+
+def repeated_item(turns: Turns) -> pl.DataFrame:
+    """Records whose answer is a list of short items, one of which it names twice."""
+    return _pairs(turns, "", _named_twice, given=_SHORT_ITEMS)
+
+
+def missing_code(turns: Turns) -> pl.DataFrame:
+    """Records that are asked for a program and answer in prose about one."""
+    return _pairs(turns, _MAY_ORDER_CODE, _no_code)
+
+
+def needs_web(turns: Turns) -> pl.DataFrame:
+    """Records without tools that are told to look up today's facts: the answer only pretends to."""
+    asked = turns.prompts.filter(
+        ~pl.col("declared"),
+        pl.col("role") == "user",
+        pl.col("text").str.contains(_SEARCHES),
+        pl.col("text").str.contains(_TODAYS),
+    )
+    return evidence(asked, pl.col("text").str.extract(f"({_SEARCHES})", 1))
+
+
+def end_marker(turns: Turns) -> pl.DataFrame:
+    """Records whose answer ends in a line such as `// end of output //`."""
+    found = turns.responses.filter(pl.col("text").str.contains(_END))
+    return evidence(found, pl.col("text").str.extract(f"({_END})", 1).str.strip_chars())
+
+
+def _pairs(
+    turns: Turns, likely: str, fault: Callable[[str, str], str | None], given: str = ""
+) -> pl.DataFrame:
+    """What `fault` says of each question and the answer after it, without tools.
+
+    Only of those whose question matches `likely` and whose answer matches `given`.
+    """
+    asked = pl.col("text").shift(1)
+    pairs = turns.messages.with_columns(asked=asked).filter(
+        pl.col("role") == "assistant",
+        pl.col("previous") == "user",
+        ~pl.col("called"),
+        ~pl.col("declared"),
+        pl.col("weight") != 0,
+        pl.col("asked").str.contains(likely) if likely else True,
+        pl.col("text").str.contains(given) if given else True,
+        ~pl.col("text").str.contains("```", literal=True),
+    )
+    said = [fault(*texts) for texts in pairs.select("asked", "text").iter_rows()]
+    found = pairs.with_columns(said=pl.Series(said, dtype=pl.String)).drop_nulls("said")
+    return evidence(found, pl.col("said")) if found.height else pl.DataFrame(schema=EVIDENCE)
+
+
+def _value(word: str) -> int:
+    return int(word) if word.isdigit() else _VALUES[word.lower()]
+
+
+def _miscounted(asked: str, answer: str) -> str | None:
+    # The order stands in the first paragraph, what to work on below it.
+    order = asked.strip().partition("\n\n")[0][:1000]
+    if _LOOSE.search(order):
+        return None
+    wanted = _SENTENCES.search(order)
+    if wanted and "\n" not in answer.strip() and not _NUMBERED.search(answer):
+        return _differs(wanted, _sentences(answer))
+    wanted = _LIST.search(order)
+    given = _listed(answer) if wanted else None
+    return _differs(wanted, given) if wanted and given else None
+
+
+def _differs(wanted: re.Match[str], given: int) -> str | None:
+    number = _value(wanted[1])
+    return None if number in (given, 1) else f"{wanted[0]}: {given} given"
+
+
+def _sentences(text: str) -> int:
+    plain = _ABBREVIATION.sub("x", text.strip())
+    ends = [match.end() for match in _SENTENCE_END.finditer(plain)]
+    return len(ends) + (not ends or ends[-1] < len(plain))
+
+
+def _listed(answer: str) -> int | None:
+    """Items of an answer that holds one list, numbered from 1 or of bullets; else None."""
+    numbers = [int(number) for number in _NUMBERED.findall(answer)]
+    if numbers:
+        return len(numbers) if numbers == list(range(1, len(numbers) + 1)) else None
+    # Of two headings each has a list of its own.
+    bullets, headings = _BULLET.findall(answer), _HEADING.findall(answer)
+    return len(bullets) if len(bullets) > 1 and len(headings) < 2 else None
+
+
+def _named_twice(asked: str, answer: str) -> str | None:
+    text = answer.strip().rstrip(".").lower()
+    if "\n" not in text:
+        items = [] if ";" in text else re.split(r",\s+(?:and\s+)?", text)
+    elif all(_BULLET.match(line) for line in text.split("\n") if line.strip()):
+        items = [line.lstrip("-*• ").rstrip() for line in text.split("\n") if line.strip()]
+    else:
+        return None
+    if len(items) < _ITEMS or any(not 1 <= len(item.split()) <= _ITEM_WORDS for item in items):
+        return None
+    item, times = Counter(items).most_common(1)[0]
+    named = times > 1 and re.search(r"[^\W\d_]{3}", item)
+    if not named or _MAY_REPEAT.search(asked) or asked.lower().count(item) > 1:
+        return None
+    return f"{item}: {times} times in {len(items)}"
+
+
+def _no_code(asked: str, answer: str) -> str | None:
+    order = _ASKS_CODE.search(asked.strip().partition("\n\n")[0][:1000])
+    if not order or not _ABOUT_DATA.search(asked) or len(answer.split()) < _PROSE_WORDS:
+        return None
+    asks_back = answer.rstrip().endswith("?")
+    return None if asks_back or _LOOKS_LIKE_CODE.search(answer) else order[0]

@@ -1,0 +1,107 @@
+"""The quality rules about what is asked: is the material there, and would Alpaca's generator
+(stanford_alpaca, `generate_instruction.py`) have taken the instruction?
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from filters.quality.turns import BLANK, Turns, evidence
+
+# "Summarize the following article." and nothing after it. The prompt must be one line without
+# quotes, digits, a colon or brackets, any of which may hold the material.
+_MATERIAL = (
+    r"(?:texts?|sentences?|articles?|passages?|paragraphs?|poems?|code|function|equations?"
+    r"|expressions?|numbers?|words?|tweets?|reviews?|emails?|dialogues?|statements?|lists?"
+    r"|arrays?|strings?|stor(?:y|ies)|snippets?|excerpts?|quotes?|html|data|tables?|documents?)"
+)
+_POINTS_AT = (
+    rf"(?i)\b(?:the|this|these) (?:following|given|provided|attached) (?:\w+ ){{0,2}}{_MATERIAL}"
+    rf"(?: (?:below|above|given|provided))?[.?!]?\s*\z"
+    rf"|\b(?:the|this|these) (?:\w+ )?{_MATERIAL} (?:below|above)[.?!]?\s*\z"
+)
+_HOLDS_SOME = r"[\n:\"“”‘`{}\[\]()<>|=0-9]|\s['']"
+# "Write a story that uses the given words": even then nothing is given, so no exemption for that;
+# but code can be written for material that is given later.
+_FOR_LATER = (
+    r"(?i)\b(?:function|program|script|algorithm|method|class|query|code|regex|formula|how)\b"
+)
+
+_ALPACA_WORDS = (
+    r"(?i)\b(?:images?|graphs?|pictures?|files?|maps?|draw|plot|go to|video|audio|music"
+    r"|flowchart|diagram)\b"
+)
+INPUT_CHARACTERS = 60  # shorter material is a word or a number, which an answer has to name
+
+
+def empty_turn(turns: Turns) -> pl.DataFrame:
+    """Records with an empty user message beside others that say something."""
+    asked = turns.prompts.filter(pl.col("role") == "user")
+    blank = pl.col("text").str.contains(BLANK)
+    some = asked.filter(~blank).select("index").unique()
+    empty = asked.filter(blank).join(some, on="index", how="semi", maintain_order="left")
+    return evidence(empty, pl.lit("empty user message"))
+
+
+def missing_input(turns: Turns) -> pl.DataFrame:
+    """Records of one question that points at material which is not there."""
+    asked = turns.prompts.filter(
+        pl.len().over("index") == 1,
+        pl.col("role") == "user",
+        pl.col("text").str.contains(_POINTS_AT),
+    )
+    bare = asked.filter(
+        ~pl.col("text").str.strip_chars().str.contains(_HOLDS_SOME),
+        ~pl.col("text").str.contains(_FOR_LATER),
+    )
+    return evidence(bare, pl.col("text").str.extract(f"({_POINTS_AT})", 1))
+
+
+def input_repeated(turns: Turns) -> pl.DataFrame:
+    """Records whose answer holds what follows the first blank line of the question."""
+    material = pl.col("text").str.extract(r"(?s)\A.*?\n\n(.*)\z", 1).str.strip_chars()
+    asked = turns.prompts.filter(pl.col("text").str.contains("\n\n", literal=True)).select(
+        "index", material=material
+    )
+    long = asked.filter(pl.col("material").str.len_chars() >= INPUT_CHARACTERS)
+    pairs = turns.responses.join(long, on="index", how="inner", maintain_order="left")
+    same = pairs.filter(pl.col("text").str.contains(pl.col("material"), literal=True))
+    return evidence(same, pl.col("material"))
+
+
+def prompt_words(turns: Turns) -> pl.DataFrame:
+    """`index`, `evidence` (the number, as text) and `words` of every record's instruction."""
+    return _instructions(turns).select(
+        "index",
+        words=pl.col("text").str.count_matches(r"\S+"),
+        evidence=pl.format("{} words", pl.col("text").str.count_matches(r"\S+")),
+    )
+
+
+def visual_word(turns: Turns) -> pl.DataFrame:
+    """Records whose instruction has a word that points beyond text."""
+    found = pl.col("text").str.extract(f"({_ALPACA_WORDS})", 1)
+    return evidence(_instructions(turns).filter(found.is_not_null()), found)
+
+
+def program_prefix(turns: Turns) -> pl.DataFrame:
+    """Records whose instruction begins with "Write a program"."""
+    program = _instructions(turns).filter(pl.col("text").str.starts_with("Write a program"))
+    return evidence(program, pl.col("text"))
+
+
+def odd_first_character(turns: Turns) -> pl.DataFrame:
+    """Records whose instruction begins with ASCII punctuation or a character beyond ASCII."""
+    odd = _instructions(turns).filter(
+        pl.col("text").str.contains(r"\A(?:[!-/:-@\[-`{-~]|[^\x00-\x7f])")
+    )
+    return evidence(odd, pl.col("text").str.head(20))
+
+
+def _instructions(turns: Turns) -> pl.DataFrame:
+    """The first user message of each record, up to its first blank line."""
+    asked = turns.prompts.filter(pl.col("role") == "user").unique(
+        "index", keep="first", maintain_order=True
+    )
+    first = pl.col("text").str.strip_chars().str.splitn("\n\n", 2).struct.field("field_0")
+    return asked.select("index", text=first.fill_null(""))

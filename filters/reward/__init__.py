@@ -1,0 +1,1 @@
+"""Scores of answers, from rules, a linear model, a reward model or the rows, and the filter."""

@@ -1,0 +1,273 @@
+"""Keep the rows that a reward model, a judge or votes score best, whatever their length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import polars as pl
+
+from curate.schema import CurateError, Findings, setting, verdicts
+from filters.calibrate import METHODS, calibrate_scores, spread_ties
+from filters.length.stats import Bools, Floats
+from filters.length.tasks import tasks
+from filters.length.units import file_state, lengths
+from filters.reward.findings import reward_findings
+from filters.reward.linear import is_linear, load, score_with_linear
+from filters.reward.model import check_model, score_with_model
+from filters.reward.rules import best_graded, rank_in_prompts
+from filters.reward.scores import LARGEST, scores_of_column, scores_of_file
+from filters.reward.told import evidence_of, reason_of
+from filters.selection.order import best_first, places, score_column
+from filters.text import keys
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Judge records by a score from a column, a side file, or a local reward model.
+
+    A model is a folder of a sequence classifier with one output, or one that `curate reward fit`
+    wrote. Scores that grow with length choose long answers, not good ones; so every rule but
+    `min_score` compares scores with the part that length explains removed (`calibrate`), within
+    the kinds of request that have 100 rows or more. Equal scores are spread by id up to the next
+    ones before that, or the shortest of all best answers would come first; for votes and grades
+    with few values, `calibrate: rank` evens lengths out best. Without a rule, all scored rows
+    stay; rows without a finite score are dropped with a reason of their own.
+
+    Rules apply in this order: `min_score` (on the score as it came), `per_prompt` (best of n; a
+    prompt's only answer stays) with `margin`, then `keep_top` or `top_k` of what is left.
+    `judge_by: judge.score` with `keep_top: 0.25` is the rule of Llama 3 (arXiv 2407.21783, 4.2.3):
+    the top quarter of the reward, or the best grade of the judge.
+
+    The measured `reward.score` is the score as it came; `reward.verdict` the calibrated one.
+    """
+
+    name: ClassVar[str] = "reward"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "no_score": "the row has no score, or one that is not a finite number",
+        "not_scorable": "the reward model could not read the row",
+        "below_min_score": "the score is below the least one",
+        "not_best_of_prompt": "other answers to the same prompt score better",
+        "no_clear_winner": "the best answer to its prompt leads the next one by too little",
+        "not_in_top": "other rows score better, length taken into account",
+        "not_best_graded": "the judge has not given it the best grade",
+    }
+    per_row: ClassVar[bool] = False
+    measured_by: ClassVar[tuple[str, ...]] = (
+        "column", "scores", "model", "fingerprint", "length_term",
+    )  # fmt: skip
+    version: ClassVar[int] = 2
+
+    column: str = setting(
+        "score", "where the score is: score, or a field of the row (judge.help for a nested one)"
+    )
+    scores: str | None = setting(
+        None, "JSON Lines file with id and the field named by column, for each row", path=True
+    )
+    model: str | None = setting(
+        None, "folder of a sequence classifier with one output, or of a linear model", path=True
+    )
+    length_term: bool = setting(True, "linear model: count its length term in the score")
+    keep_top: float | None = setting(None, "share of the scored rows to keep, 0 to 1")
+    top_k: int | None = setting(None, "number of rows to keep")
+    min_score: float | None = setting(None, "least score, on the scale it came with")
+    per_prompt: int | None = setting(None, "answers of one prompt to keep at most: 1 = best of n")
+    margin: float | None = setting(
+        None, "per_prompt 1: least lead of the best answer; else all of the prompt go"
+    )
+    judge_by: str | None = setting(
+        None, "column of a judge's grade: record.score, or STEP.score of an earlier step"
+    )
+    combine: Literal["or", "and"] = setting(
+        "or", "keep what the score's rules or the judge's best grade keep, or what both do",
+        choices=("or", "and"),
+    )  # fmt: skip
+    calibrate: Literal["none", "lwr", "bin", "rank"] = setting(
+        "lwr", "how length is taken out of the score before scores are compared", choices=METHODS
+    )
+
+    def __post_init__(self) -> None:
+        self._check_source()
+        self._check_rules()
+        if self.calibrate not in METHODS:
+            raise CurateError(
+                f"reward: calibrate is {self.calibrate!r}; expected {', '.join(METHODS)}"
+            )
+        if self.combine not in ("or", "and"):
+            raise CurateError(f"reward: combine is {self.combine!r}; expected or, and")
+        if self.combine != "or" and self.judge_by is None:
+            raise CurateError("reward: combine is read only with judge_by; name the judge's column")
+
+    def _check_rules(self) -> None:
+        if self.keep_top is not None and self.top_k is not None:
+            raise CurateError("reward: keep_top and top_k both say how many to keep; give one")
+        if self.keep_top is not None and not 0.0 < self.keep_top <= 1.0:
+            raise CurateError(
+                f"reward: keep_top is {self.keep_top:g}; expected a share above 0, at most 1"
+            )
+        for name in ("top_k", "per_prompt"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise CurateError(f"reward: {name} is {getattr(self, name)}; expected 1 or more")
+        if self.min_score is not None and not math.isfinite(self.min_score):
+            raise CurateError(f"reward: min_score is {self.min_score}; expected a finite number")
+        if self.margin is not None and not 0.0 < self.margin < math.inf:
+            raise CurateError(f"reward: margin is {self.margin}; expected a number above 0")
+        if self.margin is not None and self.per_prompt != 1:
+            raise CurateError("reward: margin compares the two best of a prompt; set per_prompt: 1")
+        ruled = (self.keep_top, self.top_k, self.min_score, self.per_prompt)
+        if self.judge_by is not None and self.combine == "or" and ruled == (None,) * 4:
+            raise CurateError(
+                "reward: without a rule every scored row stays, whatever judge_by says; set"
+                " keep_top, top_k, min_score or per_prompt, or combine: and"
+            )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The judge's column, when one is named."""
+        return (self.judge_by,) if self.judge_by else ()
+
+    @property
+    def cached(self) -> bool:
+        """Only a model's scores depend on the text alone and are worth keeping."""
+        return self.model is not None
+
+    @property
+    def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of the model's files: another model, other scores."""
+        if self.model is None:
+            return ()
+        files = sorted(path for path in Path(self.model).iterdir() if path.is_file())
+        return tuple((file.name, *file_state(file)) for file in files)
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        """`score` (f64), `problem` (str), `length` (words, u32), `task` (first word) and `asked`.
+
+        `asked` (u64) is the same for rows whose prompt, system message and all, is the same.
+        """
+        found = self._scored(records)
+        length = lengths(records, "words", "response", None)
+        asked = pl.Series("asked", keys(records["prompt"], normalise=False))
+        return found.with_columns(length, tasks(records)["task"], asked)
+
+    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+        raw = score_column(measures, "score")
+        best = self._best_graded(measures)
+        known = ~np.isnan(raw)
+        if len(raw) and not known.any():
+            raise self._nothing_scored(measures)
+        score = self._calibrated(measures, raw)
+        enough = known & (raw >= (-math.inf if self.min_score is None else self.min_score))
+        ranked = rank_in_prompts(measures, np.where(enough, score, np.nan))
+        first = enough & (ranked.place < (self.per_prompt or len(raw)))
+        clear = first & (ranked.lead >= (self.margin or -math.inf))
+        place = places(best_first(measures, np.where(clear, score, np.nan)))
+        top = clear & (place < self._wanted(int(clear.sum())))
+        kept = top if best is None else top | best if self.combine == "or" else top & best
+        frame = measures.select("problem", "length").with_columns(
+            *(pl.Series(name, values) for name, values in ranked._asdict().items()),
+            raw=pl.Series(raw).fill_nan(None),
+            score=pl.Series(score).fill_nan(None),
+            kept=pl.Series(kept),
+            first=pl.Series(first),
+            clear=pl.Series(clear),
+            top=pl.Series(top),
+            rank=pl.Series(place + 1),
+        )
+        frame = frame.with_columns(reason=reason_of(self.min_score)).with_columns(
+            told=evidence_of(
+                source=self._source(),
+                kept=int(top.sum()),
+                calibrate=self.calibrate,
+                min_score=self.min_score,
+                per_prompt=self.per_prompt,
+                margin=self.margin,
+                judge_by=self.judge_by,
+            )
+        )
+        return verdicts(kept, frame["reason"], frame["score"], evidence=frame["told"])
+
+    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+        """Score against length, before and after calibration; what prompts had to choose from."""
+        raw, score = score_column(measures, "score"), score_column(judged, "score")
+        return reward_findings(
+            measures, judged, raw, score, method=self.calibrate, per_prompt=self.per_prompt
+        )
+
+    def _scored(self, records: pl.DataFrame) -> pl.DataFrame:
+        if self.model is None:
+            return self._given(records)
+        if is_linear(self.model):
+            return score_with_linear(records, self.model, self.length_term)
+        return score_with_model(records, self.model)
+
+    def _best_graded(self, measures: pl.DataFrame) -> Bools | None:
+        if self.judge_by is None:
+            return None
+        grades = score_column(measures, self.judge_by)
+        if len(grades) and np.isnan(grades).all():
+            raise CurateError(
+                f"reward: none of {len(grades):,} rows has a grade in {self.judge_by}; name"
+                " another column in judge_by, or leave it out"
+            )
+        return best_graded(grades)
+
+    def _calibrated(self, measures: pl.DataFrame, raw: Floats) -> Floats:
+        if self.calibrate == "none":
+            return raw
+        first = places(best_first(measures, np.zeros(len(raw))))
+        tasks_of = measures["task"].rank("dense").to_numpy()
+        spread = spread_ties(raw, -first)
+        return calibrate_scores(spread, measures["length"], tasks_of, self.calibrate)
+
+    def _given(self, records: pl.DataFrame) -> pl.DataFrame:
+        if self.scores is not None:
+            found = scores_of_file(records, self.scores, self.column)
+        else:
+            found = scores_of_column(records, self.column)
+        # As in what a record came with: larger numbers are faults, and their sums overflow.
+        finite = pl.when(pl.col("score").is_finite() & (pl.col("score").abs() < LARGEST)).then(
+            "score"
+        )
+        return found.to_frame().select(score=finite, problem=pl.lit(None, dtype=pl.String))
+
+    def _wanted(self, rows: int) -> int:
+        if self.keep_top is not None:
+            # A hair less before rounding up: 0.07 * 100 is 7.000000000000001 in floating point.
+            return math.ceil(self.keep_top * rows - 1e-9)
+        return rows if self.top_k is None else self.top_k
+
+    def _source(self) -> str:
+        if self.model is not None:
+            return self.model
+        return self.column if self.scores is None else f"{self.scores} ({self.column})"
+
+    def _nothing_scored(self, measures: pl.DataFrame) -> CurateError:
+        problem = measures["problem"].drop_nulls()
+        why = f" (the first: {problem[0]})" if len(problem) else ""
+        return CurateError(
+            f"reward: none of {measures.height:,} rows has a score in {self._source()}{why};"
+            " name a column that the rows have, a file with their ids, or a model"
+        )
+
+    def _check_source(self) -> None:
+        if self.model is not None and self.scores is not None:
+            raise CurateError("reward: scores and model both give the score; give one")
+        if self.model is not None:
+            if self.column != "score":
+                raise CurateError("reward: column is not read when a model gives the score")
+            if is_linear(self.model):
+                load(self.model)
+            else:
+                check_model(self.model)
+        if not self.length_term and (self.model is None or not is_linear(self.model)):
+            raise CurateError(
+                "reward: length_term is of a linear model; name one in model, or leave it out"
+            )
+        if self.scores is not None and not Path(self.scores).is_file():
+            raise CurateError(f"reward: no file {self.scores}; expected JSON Lines with ids")
+        if not self.column or "" in self.column.split("."):
+            raise CurateError(f"reward: column is {self.column!r}; expected a field's name")

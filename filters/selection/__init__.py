@@ -1,0 +1,1 @@
+"""A budget of rows, by score, order, diversity or tags."""

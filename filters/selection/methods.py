@@ -1,0 +1,300 @@
+"""How `Select` chooses: measures in order of id in, verdicts out; one function per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from curate.schema import CurateError, verdicts
+from filters.calibrate import length_bins
+from filters.length.stats import Bools, Floats, Ints, log_length
+from filters.selection import diversity
+from filters.selection.budget import Allowance, spend
+from filters.selection.facility import facility_location
+from filters.selection.greedy import tag_greedy
+from filters.selection.order import best_first, noise_of, places, score_column
+
+LENGTH_STRATA = 10
+MOST_COMPARED = 200_000  # rows for facility: about five minutes of two cores
+BEST = ("reward.verdict", "record.score")
+
+__all__ = ["Wish", "by_id", "places", "ranked", "represented", "spread", "tagged"]
+
+
+class Wish(NamedTuple):
+    """What is to be selected: how much, counted how, and shared out how."""
+
+    budget: int
+    budget_in: str
+    unit: str
+    stratify: str
+    per_category: int | None
+
+    def cost(self, rows: pl.DataFrame) -> Ints:
+        """What each row takes of the budget."""
+        if self.budget_in == "rows":
+            return np.ones(rows.height, dtype=np.int64)
+        found: Ints = rows["length"].cast(pl.Int64).to_numpy()
+        return found
+
+    def room(self, rows: pl.DataFrame, eligible: Bools, quota: bool = True) -> Allowance:
+        """The budget; `quota` False where the quota of categories was seen to before."""
+        return Allowance(
+            self.cost(rows),
+            self.budget,
+            self._strata(rows),
+            eligible,
+            _codes(rows["record.category"]) if quota else None,
+            self.per_category,
+            even=self.stratify == "log_length",
+        )
+
+    def _strata(self, rows: pl.DataFrame) -> Ints:
+        if self.stratify == "length":
+            return length_bins(rows["length"], LENGTH_STRATA)
+        if self.stratify == "log_length":
+            return _length_bands(rows["length"])
+        if self.stratify == "category":
+            return _codes(rows["record.category"])
+        return np.zeros(rows.height, dtype=np.int64)
+
+
+def _length_bands(length: pl.Series) -> Ints:
+    """Bands of equal width in log length, from the 1st to the 99th percentile of the rows."""
+    log = log_length(length.cast(pl.Int64).to_numpy())
+    low, high = np.quantile(log, (0.01, 0.99)) if len(log) else (0.0, 0.0)
+    edges = np.linspace(low, high, LENGTH_STRATA + 1)[1:-1]
+    found: Ints = np.searchsorted(edges, log, side="right").astype(np.int64)
+    return found
+
+
+def by_id(measures: pl.DataFrame) -> Ints:
+    """Positions in order of id, then of row."""
+    return best_first(measures, np.zeros(measures.height))
+
+
+def ranked(
+    rows: pl.DataFrame, wish: Wish, method: str, by: Sequence[str], seed: int
+) -> pl.DataFrame:
+    """The first rows by score, by length or by lot that fit into the budget."""
+    if method == "random":
+        rank_by = noise_of(rows["id"], seed, "select")
+    elif method == "longest":
+        rank_by = score_column(rows, "length")
+    else:
+        rank_by = product_of(rows, by)
+    known = ~np.isnan(rank_by)
+    order = best_first(rows, rank_by)
+    inside = known & _inside_quota(rows, order, wish.per_category)
+    kept = spend(order.tolist(), wish.room(rows, inside, quota=False))
+    alike = known.sum() > 1 and np.ptp(rank_by[known]) == 0.0
+    ids = "all scores are equal, so ids decided; " if alike else ""
+    place = pl.Series(places(order) + 1)
+    told = pl.select(
+        pl.format(f"{ids}rank {{}} of {rows.height}, {int(kept.sum())} kept", place)
+    ).to_series()
+    return _judged(rows, wish, kept, rank_by, told, no_score=~known, over_quota=~inside)
+
+
+def represented(
+    rows: pl.DataFrame, wish: Wish, by: Sequence[str], threshold: float
+) -> pl.DataFrame:
+    """The first rows by score, but none too similar to one that was taken."""
+    rank_by = product_of(rows, by)
+    known, vectors = ~np.isnan(rank_by), _vectors(rows)
+    blank = _blank(vectors)
+    order = best_first(rows, rank_by)
+    room = wish.room(rows[order], (known & ~blank)[order])
+    found = diversity.deita_greedy(vectors[order], threshold, room)
+    back = places(order)
+    twin = np.where(found.twin >= 0, order[found.twin], -1)[back]
+    frame = pl.DataFrame(
+        {"place": back + 1, "cosine": found.cosine[back], "twin": rows["row"].gather(twin)}
+    )
+    rank = pl.format(f"rank {{}} of {rows.height}, {len(found.rows)} kept", "place")
+    near = pl.format("; cosine {} to", pl.col("cosine").round(3))
+    told = frame.select(
+        pl.when(pl.Series(twin >= 0))
+        .then(pl.format(f"{{}}{{}} row {{}}, above {threshold:g}", rank, near, "twin"))
+        .when(pl.col("cosine").is_nan())
+        .then(rank)
+        .otherwise(pl.format("{}{} the nearest row taken before", rank, near))
+    ).to_series()
+    return _judged(
+        rows,
+        wish,
+        room.taken[back],
+        rank_by,
+        told,
+        no_score=~known,
+        no_vector=blank,
+        too_similar=twin >= 0,
+        over_quota=room.full()[back],
+        twin=twin,
+    )
+
+
+def spread(rows: pl.DataFrame, wish: Wish, method: str, seed: int) -> pl.DataFrame:
+    """Rows far from each other (`kcenter`), or rows that cover the others (`facility`)."""
+    vectors = _vectors(rows)
+    blank = _blank(vectors)
+    room = wish.room(rows, ~blank)
+    if method == "kcenter":
+        picks = diversity.k_center(vectors, room)
+    else:
+        if rows.height > MOST_COMPARED:
+            raise CurateError(
+                f"select: facility compares every row with every other, and {rows.height:,} rows"
+                f" are too many (at most {MOST_COMPARED:,}); draw candidates first with mix:"
+                " {budget: 50000}, or use kcenter"
+            )
+        picks = facility_location(vectors, room, seed).picks
+    at, cosine = diversity.nearest_of(vectors, vectors, picks.rows)
+    score = 1.0 - cosine if method == "kcenter" else np.full(rows.height, np.nan)
+    score[picks.rows] = picks.values
+    number = np.zeros(rows.height, dtype=np.int64)
+    number[picks.rows] = np.arange(1, len(picks.rows) + 1)
+    stands_for = np.bincount(at[at >= 0], minlength=rows.height)
+    frame = pl.DataFrame(
+        {"pick": number, "cosine": cosine, "at": rows["row"].gather(at), "for": stands_for}
+    )
+    why = (
+        pl.format("distance {} to the nearest picked before", pl.Series(score).round(3))
+        if method == "kcenter"
+        else pl.format(f"the nearest selected row for {{}} of {rows.height} rows", "for")
+    )
+    told = frame.select(
+        pl.when(pl.col("pick") > 0)
+        .then(pl.format(f"pick {{}} of {len(picks.rows)}: {{}}", "pick", why))
+        .when(pl.col("cosine").is_finite())
+        .then(
+            pl.format(
+                "cosine {} to row {}, the nearest that is selected",
+                pl.col("cosine").round(3),
+                "at",
+            )
+        )
+        .otherwise(pl.lit("nothing fits into the budget"))
+    ).to_series()
+    return _judged(rows, wish, room.taken, score, told, no_vector=blank, over_quota=room.full())
+
+
+def tagged(rows: pl.DataFrame, wish: Wish) -> pl.DataFrame:
+    """Rows with most tags first, each only if it brings a tag that is new in its round."""
+    tags = rows["tags"]
+    count = tags.list.len().cast(pl.Int64).to_numpy()
+    if not count.any():
+        raise CurateError(
+            f"select: none of {rows.height:,} rows has a tag; name another field in tags, or leave"
+            " it out for the built-in tagger"
+        )
+    room = wish.room(rows, count > 0)
+    order = best_first(rows, count.astype(np.float64))
+    found = tag_greedy(tags.to_list(), order, room)
+    told = [
+        f"round {turn}: {count[at]} tags, brings {brought}" if turn else f"{count[at]} tags"
+        for at, (turn, brought) in enumerate(zip(found.turn.tolist(), found.brings, strict=True))
+    ]
+    return _judged(
+        rows,
+        wish,
+        room.taken,
+        count.astype(np.float64),
+        pl.Series(told),
+        no_tags=count == 0,
+        over_quota=room.full(),
+    )
+
+
+def product_of(rows: pl.DataFrame, by: Sequence[str]) -> Floats:
+    """The product of the named columns (n,), NaN where one has no finite number.
+
+    Raises `CurateError` when no row has a number, and for a negative number in a product.
+    """
+    named = tuple(by) or (next((name for name in BEST if name in rows.columns), BEST[-1]),)
+    columns = [score_column(rows, name) for name in named]
+    if len(columns) > 1:
+        for name, column in zip(named, columns, strict=True):
+            least = np.nanmin(column, initial=0.0)
+            if least < 0.0:
+                raise CurateError(
+                    f"select: {name} goes down to {least:g}, and a product of negative numbers"
+                    " ranks nothing; give scores of 0 and more, such as reward's calibrate: rank"
+                )
+    product = np.prod(columns, axis=0)
+    if np.isnan(product).all():
+        raise CurateError(
+            f"select: none of {len(product):,} rows has a number in {' and '.join(named)}; put a"
+            " reward step before this one, name another column in by, or use a method that needs"
+            " no score: facility, kcenter, tags, random, longest"
+        )
+    found: Floats = product
+    return found
+
+
+def _inside_quota(rows: pl.DataFrame, order: Ints, quota: int | None) -> Bools:
+    """Rows that rank among the first `quota` of their category."""
+    if quota is None:
+        return np.ones(len(order), dtype=np.bool_)
+    ranks = rows["record.category"].fill_null("")[order].to_frame("category")
+    place = ranks.select(pl.int_range(pl.len()).over("category")).to_series().to_numpy()
+    inside = np.empty(len(order), dtype=np.bool_)
+    inside[order] = place < quota
+    return inside
+
+
+def _codes(column: pl.Series) -> Ints:
+    found: Ints = (column.fill_null("").rank("dense") - 1).cast(pl.Int64).to_numpy()
+    return found
+
+
+def _vectors(rows: pl.DataFrame) -> diversity.F32:
+    found: diversity.F32 = rows["vector"].to_numpy()
+    return np.ascontiguousarray(found, dtype=np.float32)
+
+
+def _blank(vectors: diversity.F32) -> Bools:
+    found: Bools = np.logical_not(vectors.any(axis=1))
+    return found
+
+
+_TOLD = {
+    "no_score": "no finite number to rank by",
+    "no_vector": "blank text",
+    "no_tags": "no tags",
+}
+
+
+def _judged(
+    rows: pl.DataFrame,
+    wish: Wish,
+    kept: Bools,
+    score: Floats,
+    told: pl.Series,
+    twin: Ints | None = None,
+    **reasons: Bools,
+) -> pl.DataFrame:
+    """Verdicts: the first of `reasons` that holds for a row, else `not_selected`."""
+    fixed = _TOLD | {"over_quota": f"its category has {wish.per_category} rows that rank higher"}
+    reason, evidence = pl.lit("not_selected"), pl.col("told")
+    for slug in ("over_quota", "too_similar", "no_tags", "no_vector", "no_score"):
+        if slug in reasons:
+            reason = pl.when(slug).then(pl.lit(slug)).otherwise(reason)
+            told_of = pl.lit(fixed[slug]) if slug in fixed else pl.col("told")
+            evidence = pl.when(slug).then(told_of).otherwise(evidence)
+    frame = pl.DataFrame({"kept": kept, "told": told, **reasons})
+    judged = frame.select(
+        reason=pl.when(~pl.col("kept")).then(reason),
+        evidence=pl.when("kept").then("told").otherwise(evidence),
+    )
+    other = None
+    if twin is not None:
+        other = rows["row"].gather(np.maximum(twin, 0)).to_frame("row").select(
+            pl.when(pl.Series((twin >= 0) & ~kept)).then("row")
+        ).to_series()  # fmt: skip
+    return verdicts(
+        kept, judged["reason"], pl.Series(score).fill_nan(None), other, judged["evidence"]
+    )

@@ -1,0 +1,1 @@
+"""Rows that say the same in other words, by their embeddings."""
