@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tests.trainer_toys import ALL, DOCUMENTS, documents, reversed_pairs, toy_model
+from trainer.attention import prepare
 from trainer.batches import batches, pad
 from trainer.config import TrainConfig
 from trainer.data import make_rows, train_prompts
 from trainer.loop import gradients
 from trainer.loss import Way, head_is_plain, target_nats
 from trainer.monitor import evaluate
-from trainer.packing import prepare
 
 
 def reference_nats(model: Any, ids: list[int], labels: list[int]) -> tuple[Any, int]:

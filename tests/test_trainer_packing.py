@@ -21,6 +21,7 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
+from trainer.attention import isolated, prepare
 from trainer.batches import cut, pad
 from trainer.data import IGNORED, make_rows
 from trainer.loop import gradients
@@ -32,7 +33,6 @@ from trainer.packing import (
     isolates,
     pack,
     positions,
-    prepare,
 )
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
@@ -155,8 +155,6 @@ def test_split_rows_give_the_same_loss_packed_and_padded():
 def logits(model: Any, rows: list[list[int]]) -> Any:
     """The logits of the rows as one packed row."""
     import torch
-
-    from trainer.packing import isolated
 
     lengths = tuple(len(row) for row in rows)
     with torch.no_grad(), isolated(lengths):

@@ -12,7 +12,7 @@ import pytest
 import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, toy_model, write_model, write_tokens
-from trainer import TrainConfig, packing
+from trainer import TrainConfig, attention
 from trainer.data import Rows, make_rows
 from trainer.loss import Way
 from trainer.proof import ALLOWED, prove, proven
@@ -34,7 +34,7 @@ def config(**fields: Any) -> TrainConfig:
 
 def ready(**changes: Any) -> Any:
     model = toy_model(**changes)
-    packing.prepare(model)
+    attention.prepare(model)
     return model.train()
 
 
@@ -60,13 +60,13 @@ def test_bf16_is_held_to_what_bf16_can_do():
 def test_a_model_whose_attention_ignores_documents_is_refused_with_the_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    real = packing._attention
+    real = attention._attention
 
     def leaky(*given: Any, **named: Any) -> Any:
-        with packing.isolated(None):
+        with attention.isolated(None):
             return real(*given, **named)
 
-    monkeypatch.setattr(packing, "_attention", leaky)
+    monkeypatch.setattr(attention, "_attention", leaky)
     rows = rows_of(6)
     with pytest.raises(CurateError) as refused:
         prove(ready(), rows, np.arange(9), config(), Way(False, True))

@@ -172,6 +172,9 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "where to train; auto takes a GPU if any"
     )
+    deterministic: bool = option(
+        True, "only kernels that give the same bits each time; without, a GPU may be faster"
+    )
     seed: int = option(0, "decides split, order, adapters and dropout", low=0)
     allow: tuple[str, ...] = option((), "gate reasons you accept, by name")
     resume: bool = option(False, "go on with the run that was stopped in the output folder")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from curate.schema import CurateError
 
@@ -23,6 +25,26 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if usable else torch.device("cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """What computes: the GPU's name, or "cpu"."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def put(values: np.ndarray[Any, Any], device: torch.device) -> torch.Tensor:
+    """The array on the device; a copy to a GPU waits for nothing that runs there."""
+    import torch
+
+    here = torch.from_numpy(values)
+    # From memory that can be moved, a copy waits until the GPU has done all it was given.
+    return (
+        here.pin_memory().to(device, non_blocking=True)
+        if device.type == "cuda"
+        else here.to(device)
+    )
+
+
 def torch_seed(seed: int) -> None:
     import torch
 
@@ -30,17 +52,27 @@ def torch_seed(seed: int) -> None:
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
-    """Same input, same bits; the caller's random state and settings are given back."""
+def deterministic(strict: bool = True) -> Iterator[None]:
+    """Same input, same bits; the caller's random state and settings are given back.
+
+    Strict is an error at any kernel that may give other bits the next time, and flash attention's
+    slower backward pass on a GPU.
+    """
     import torch
 
+    filling: Any = torch.utils.deterministic
     before, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
-    # Read by cuBLAS when it starts; without it deterministic mode refuses matrix products.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    filled = filling.fill_uninitialized_memory
+    if strict:
+        # Read by cuBLAS when it starts; without it deterministic mode refuses matrix products.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.set_deterministic_debug_mode("error")
+        torch.set_deterministic_debug_mode("error" if strict else "default")
+        # Strict mode would fill whatever is allocated before it is written: a tenth more kernels.
+        filling.fill_uninitialized_memory = False
         try:
             yield
         finally:
+            filling.fill_uninitialized_memory = filled
             torch.set_deterministic_debug_mode(before)
             torch.set_num_threads(threads)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
 from trainer import (
+    attention,
     batches,
     checkpoint,
     faults,
@@ -29,7 +30,7 @@ from trainer import (
 )
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
-from trainer.device import deterministic, pick_device, torch_seed
+from trainer.device import deterministic, device_name, pick_device, torch_seed
 from trainer.distributed import ALONE, Group, joined
 from trainer.loss import Way, head_is_plain, target_nats, weighted_sum
 from trainer.metrics import Metrics, opened
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 def run(config: TrainConfig, log: Log) -> TrainResult:
     """Train, choose an epoch, and leave a folder that `from_pretrained` loads."""
-    with joined(config.device) as group, deterministic():
+    with joined(config.device) as group, deterministic(config.deterministic):
         log = log if group.first else _unheard
         plan = make_plan(config, log)
         net, way, about = load_model(plan, log, group)
@@ -94,13 +95,15 @@ def _unheard(line: str) -> None:
 def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, Way, dict[str, Any]]:
     """The model on its device, how its loss is computed, and what was found out about both."""
     config, rows = plan.config, plan.mixture.rows
-    net = prepare.ready(plan, pick_device(config.device), log)
+    device = pick_device(config.device)
+    net = prepare.ready(plan, device, log)
+    about = {"device": device_name(device), "processes": group.count}
     if plan.rejected is not None:
-        return net, Way(True, False, group, plan.rejected), {"processes": group.count}
+        return net, Way(True, False, group, plan.rejected), about
     packed = packing.decide(net, rows, plan.train, config, log)
     way = Way(not head_is_plain(net, batches.pad(rows, plan.train[:1])), packed, group)
     proof = proven(net, rows, plan.mixture.epoch(1)[0], config, way, log)
-    about = {"packed": packed, "processes": group.count, "proof": proof and proof.as_dict()}
+    about |= {"packed": packed, "proof": proof and proof.as_dict()}
     return net, way, {**about, "mixing": plan.mixture.counts(config.epochs)}
 
 
@@ -234,18 +237,20 @@ def gradients(
         return *reward.gradients(net, rows, way.rejected, chosen, config, way.group), None
     counted = way.counted(rows, chosen)
     net.zero_grad(set_to_none=True)
-    total = general = 0.0
+    total: Any = 0.0
+    general = 0.0
     mine = chosen[way.group.share(rows.lengths[chosen])]
     for batch in packing.step_batches(rows, mine, config, way.packed):
-        with packing.isolated(batch.documents):
+        with attention.isolated(batch.documents):
             nats = target_nats(net, batch, whole=way.whole)
             loss = weighted_sum(nats, batch) / counted
             torch.autograd.backward(loss)
-        total += loss.item()
+        # Read once a step: a GPU is not waited for between passes.
+        total = total + loss.detach().double()
         if int(batch.rows.max()) >= own:
             general += mixing.general_nats(nats, batch, own)
     trained = [weight for weight in net.parameters() if weight.requires_grad]
-    total, general = way.group.add_up(trained, total, general)
+    total, general = way.group.add_up(trained, float(total), general)
     norm = torch.nn.utils.clip_grad_norm_(trained, config.clip or math.inf)
     read = int(rows.target_counts[chosen[chosen >= own]].sum())
     return total, float(norm), general / read if read else None

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from trainer.attention import isolated
 from trainer.batches import Batch
 from trainer.data import Ints, Rows
+from trainer.device import put
 from trainer.distributed import ALONE, Group
-from trainer.packing import isolated, positions
+from trainer.packing import positions
 
 if TYPE_CHECKING:
     import torch
@@ -28,15 +30,14 @@ def target_nats(
     `cross_entropy(..., ignore_index=-100)` over the shifted labels of the whole step. Unless
     `whole`, the output layer runs only where something is trained (see `head_is_plain`).
     """
-    import torch
     import torch.nn.functional as F
 
     device = next(model.parameters()).device
-    inputs = {"input_ids": torch.from_numpy(batch.input_ids).to(device)}
+    inputs = {"input_ids": put(batch.input_ids, device)}
     if batch.documents is not None:
-        inputs["position_ids"] = torch.from_numpy(positions(batch.documents)).to(device)
-    at = torch.from_numpy(batch.at).to(device)
-    targets = torch.from_numpy(batch.targets).to(device)
+        inputs["position_ids"] = put(positions(batch.documents), device)
+    at = put(batch.at, device)
+    targets = put(batch.targets, device)
     # No 2-D mask: padding is on the right, where causal attention does not look, and with a
     # mask transformers would no longer see packed documents in the positions.
     with isolated(batch.documents):
@@ -76,7 +77,7 @@ def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:
 
     if batch.weights is None:
         return nats.sum()
-    return torch.dot(nats, torch.from_numpy(batch.weights).to(nats.device))
+    return torch.dot(nats, put(batch.weights, nats.device))
 
 
 def _chunked(head: Any, states: torch.Tensor, targets: torch.Tensor, rows: int) -> torch.Tensor:

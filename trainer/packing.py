@@ -9,23 +9,18 @@ from __future__ import annotations
 import inspect
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from curate.schema import CurateError
+from trainer.attention import how, isolated, prepare
 from trainer.batches import Batch, Documents, batches, cut
 from trainer.config import TrainConfig
 from trainer.data import IGNORED, Ints, Rows
-
-if TYPE_CHECKING:
-    import torch
+from trainer.device import put
 
 Log = Callable[[str], None]
-
-# The name under which transformers finds the attention below.
-_NAME = "documents"
 
 
 def step_batches(rows: Rows, chosen: Ints, config: TrainConfig, packed: bool) -> Iterator[Batch]:
@@ -101,26 +96,6 @@ def positions(documents: tuple[int, ...]) -> Ints:
     return np.concatenate([np.arange(length) for length in documents])[None]
 
 
-class _Laid:
-    """The documents of the forward pass under way; None outside of packed ones."""
-
-    lengths: tuple[int, ...] | None = None
-
-
-@contextmanager
-def isolated(documents: tuple[int, ...] | None) -> Iterator[None]:
-    """Within, attention stays inside documents of these lengths; None is attention as usual.
-
-    It must also hold during the backward pass, which may compute a forward pass again. Not a
-    context variable, because a GPU's backward pass runs in a thread of its own.
-    """
-    before, _Laid.lengths = _Laid.lengths, documents
-    try:
-        yield
-    finally:
-        _Laid.lengths = before
-
-
 def about_long_rows(rows: Rows, train: Ints, config: TrainConfig) -> list[str]:
     """A line if rows are longer than a forward pass may be; `CurateError` if that is refused."""
     limit = config.micro_tokens
@@ -152,7 +127,7 @@ def decide(model: Any, rows: Rows, train: Ints, config: TrainConfig, log: Log) -
         return False
     prepare(model)
     if isolates(model, rows, train):
-        log("packing: documents end to end without padding, attention inside each")
+        log(f"packing: documents end to end without padding, {how()}")
         return True
     if config.packing == "on":
         raise CurateError(
@@ -163,70 +138,8 @@ def decide(model: Any, rows: Rows, train: Ints, config: TrainConfig, log: Log) -
     return False
 
 
-def prepare(model: Any) -> None:
-    """Let a model with SDPA attention compute each document of a packed row by itself.
-
-    That is padding-free, and no token is compared with another document's. Models with another
-    attention get the block-diagonal mask that transformers builds from restarting positions.
-    """
-    from transformers import AttentionInterface, AttentionMaskInterface
-
-    plain = _plain(model)
-    if plain.config._attn_implementation == "sdpa":
-        AttentionInterface.register(_NAME, _attention)
-        AttentionMaskInterface.register(_NAME, _mask)
-        plain.set_attn_implementation(_NAME)
-
-
 def _plain(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _mask(*given: Any, **named: Any) -> Any:
-    """None in a packed pass, in which `_attention` does without; else what SDPA needs."""
-    from transformers.masking_utils import sdpa_mask
-
-    return None if _Laid.lengths is not None else sdpa_mask(*given, **named)
-
-
-def _attention(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    **named: Any,
-) -> tuple[torch.Tensor, None]:
-    """SDPA of each document in [1, heads, tokens, width]; the output is [1, tokens, heads, width].
-
-    As in transformers, a query sees the keys less than `sliding_window` before it, if given.
-    """
-    import torch
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    if _Laid.lengths is None:
-        output: torch.Tensor = sdpa_attention_forward(
-            module, query, key, value, attention_mask, **named
-        )[0]
-        return output, None
-    lengths, window = list(_Laid.lengths), named.get("sliding_window")
-    each = [torch.split(states, lengths, 2) for states in (query, key, value)]
-    outputs = [
-        sdpa_attention_forward(module, q, k, v, _band(q, window), **named)[0]
-        for q, k, v in zip(*each, strict=True)
-    ]
-    return torch.cat(outputs, 1), None
-
-
-def _band(query: torch.Tensor, window: int | None) -> torch.Tensor | None:
-    """The mask of a document longer than the window; others are causal and need none."""
-    import torch
-
-    length = query.shape[2]
-    if window is None or length <= window:
-        return None
-    ones = torch.ones((length, length), dtype=torch.bool, device=query.device)
-    return (ones.tril() & ones.triu(1 - window))[None, None]
 
 
 def isolates(model: Any, rows: Rows, chosen: Ints, limit: int = 16) -> bool:
@@ -247,11 +160,11 @@ def isolates(model: Any, rows: Rows, chosen: Ints, limit: int = 16) -> bool:
     vocabulary = model.get_input_embeddings().weight.shape[0]
     device = next(model.parameters()).device
     documents = (len(first), len(second))
-    where = torch.from_numpy(positions(documents)).to(device)
+    where = put(positions(documents), device)
     outputs = []
     with evaluating(model), isolated(documents):
         for before in (first, (first + 1) % vocabulary):
-            ids = torch.from_numpy(np.concatenate([before, second])[None]).to(device)
+            ids = put(np.concatenate([before, second])[None], device)
             logits = model(input_ids=ids, position_ids=where, use_cache=False).logits
             outputs.append(logits[:, len(first) :])
     return bool(torch.equal(*outputs))

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from curate.schema import CurateError
+from trainer.attention import isolated
 from trainer.batches import Batch, batches
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
 from trainer.loss import Way, target_nats, weighted_sum
-from trainer.packing import isolated, pack
+from trainer.packing import pack
 
 # Largest difference of the loss relative to 1 or to itself, and of the gradient relative to its
 # norm: about ten times what rounding was seen to do in either format.

@@ -25,7 +25,7 @@ def rehearse(config: TrainConfig, log: Log) -> float:
     """
     plan = make_plan(config, log)
     rows, chosen = plan.mixture.rows, plan.mixture.epoch(1)[0]
-    with deterministic():
+    with deterministic(config.deterministic):
         net, way, _ = load_model(plan, log)
         own = plan.mixture.own
         gradients(net, rows, chosen[:1], config, way, own)  # the first use of a model sets it up
