@@ -14,6 +14,7 @@ from templates.checks import HistoryRewritten, NoStop, PayloadLost, PromptChange
 from templates.contents import check, check_context, follow
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat
 from templates.options import DEFAULTS, RenderOptions
+from templates.plans import Plans
 from templates.provenance import Leaf, Span
 from templates.regions import (
     Proof,
@@ -32,17 +33,27 @@ from templates.template import Renderer
 
 
 def prove(
-    renderer: Renderer, chat: Chat, stops: Sequence[Stop], options: RenderOptions = DEFAULTS
+    renderer: Renderer,
+    chat: Chat,
+    stops: Sequence[Stop],
+    options: RenderOptions = DEFAULTS,
+    plans: Plans | None = None,
 ) -> list[Proof]:
     """Render a conversation and prove its regions, or raise the `Refusal` of the check it fails.
 
     One proof, unless the template rewrites earlier turns: then one for each chain of turns that
     share a text. Costs two renderings for each trained turn (one for a last message), and
-    following the data.
+    following the data; less where `plans`, made with the same arguments, know the way.
     """
+    known = plans.proof(chat) if plans else None
+    if known is not None:
+        return [known]
     renderer = renderer.with_data(_read(renderer, chat))
     try:
-        return [as_one(renderer, chat, stops, options)]
+        proof = as_one(renderer, chat, stops, options)
+        if plans:
+            plans.learn(chat, proof)
+        return [proof]
     except HistoryRewritten:
         if options.history == "error":
             raise

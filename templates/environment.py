@@ -46,6 +46,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja as transformers sets it up, with limits. Not to be shared between threads."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
+    written: Callable[..., Any] = str  # what a template writes of a value
     generation: type[jinja2.ext.Extension]
 
     def __init__(self) -> None:
@@ -207,9 +208,10 @@ class Program:
         self.code = code or environment.compile(source)
         known = environment.make_globals(None)
         self.template = environment.template_class.from_code(environment, self.code, known, None)
-        # `~` is compiled to a call of these two names of the compiled module.
+        # `~` is compiled to a call of these two names of the compiled module, output to `str`.
         namespace: dict[str, Any] = self.template.root_render_func.__globals__
         namespace |= {"str_join": environment.str_join, "markup_join": environment.str_join}
+        namespace["str"] = environment.written
         self.globals = dict(self.template.globals)  # a chain of maps is slow to copy
 
     def run(self, variables: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,12 +52,32 @@ class Chat:
 
     def leaves(self) -> list[Leaf]:
         """The texts of a conversation without tools, in the order in which they are traced."""
-        return [
-            Leaf(0, value, number, key, key in PAYLOAD)
-            for number, message in enumerate(self.messages)
-            for key, value in message.items()
-            if key not in ("role", "thinking")
-        ]
+        return leaves_of(self.messages)
+
+
+def leaves_of(messages: Sequence[Message]) -> list[Leaf]:
+    """The texts of messages without tool calls, in the order in which they are traced."""
+    return [
+        Leaf(0, value, number, key, key in PAYLOAD)
+        for number, message in enumerate(messages)
+        for key, value in message.items()
+        if key not in ("role", "thinking")
+    ]
+
+
+def standing_for(messages: Sequence[Message], values: Iterable[Any]) -> list[Message]:
+    """The messages with other values for their texts, given in the order of `leaves_of`."""
+    left = iter(values)
+    made: list[Message] = []
+    for message in messages:
+        new: Message = {}
+        for key, value in message.items():
+            if key == "thinking":  # another name of reasoning_content, the same text
+                new[key] = new["reasoning_content"]
+            else:
+                new[key] = value if key == "role" else next(left)
+        made.append(new)
+    return made
 
 
 def chat(record: Mapping[str, Any], options: RenderOptions = DEFAULTS) -> Chat:

@@ -18,6 +18,7 @@ from templates.encode import Encoder, Example
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.pairs import pair_of, prove_pair
+from templates.plans import Plans
 from templates.probes import inspect
 from templates.regions import Proof
 from templates.template import ChatTemplate, Renderer, bind
@@ -112,10 +113,11 @@ def _origin(records: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Setup:
-    """One template, bound and probed."""
+    """One template, bound and probed; `plans` remember how its rows were proven."""
 
     renderer: Renderer
     card: Card
+    plans: Plans
 
 
 class Batch(NamedTuple):
@@ -206,12 +208,13 @@ class RowRenderer:
 
     def _prove(self, conversation: Chat) -> list[Proof]:
         setup = self.tool_setup if conversation.tools and self.tool_setup else self.setup
-        return prove(setup.renderer, conversation, setup.card.stops, self.options)
+        return prove(setup.renderer, conversation, setup.card.stops, self.options, setup.plans)
 
 
 def _setup(template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions) -> Setup:
     card = inspect(template, tokenizer, options)
-    return Setup(bind(template, tokenizer, options.date, options.arguments), card)
+    renderer = bind(template, tokenizer, options.date, options.arguments)
+    return Setup(renderer, card, Plans(renderer, card.stops, options))
 
 
 def verify(template: ChatTemplate, tokenizer: Tokenizer | None) -> Card:

@@ -11,30 +11,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from templates.messages import Chat
+from templates.messages import Message
 from templates.provenance import Leaf, Span
 
 Shape = tuple[tuple[str, ...], ...]
 
 
-class Slot(NamedTuple):
-    """Where a leaf goes, and on which sides it is trimmed."""
+class Trim(NamedTuple):
+    """White space taken from the left or right of a text: `characters`, or all of it."""
 
-    leaf: int
     left: bool
     right: bool
+    characters: str | None = None
+
+    def apply(self, text: str) -> tuple[str, int]:
+        """What is left, and how many characters were taken before it."""
+        kept = text.lstrip(self.characters) if self.left else text
+        taken = len(text) - len(kept)
+        return (kept.rstrip(self.characters) if self.right else kept), taken
+
+
+class Slot(NamedTuple):
+    """Where a leaf goes, and how it is trimmed, one after the other."""
+
+    leaf: int
+    trims: tuple[Trim, ...] = ()
 
     def fill(self, text: str) -> tuple[str, int]:
         """What stands in the slot, and how many characters of the leaf were trimmed before it."""
-        kept = text.lstrip() if self.left else text
-        trimmed = len(text) - len(kept)
-        return (kept.rstrip() if self.right else kept), trimmed
+        trimmed = 0
+        for trim in self.trims:
+            text, taken = trim.apply(text)
+            trimmed += taken
+        return text, trimmed
+
+
+Part = str | Slot
 
 
 class Skeleton(NamedTuple):
     """The template's own words and the slots between them, in order."""
 
-    parts: tuple[str | Slot, ...]
+    parts: tuple[Part, ...]
 
     def fill(self, leaves: Sequence[Leaf]) -> tuple[str, list[Span]]:
         """The text that these leaves would give, and where they would stand in it."""
@@ -54,17 +72,24 @@ class Skeleton(NamedTuple):
         return "".join(words), spans
 
 
-def shape_of(chat: Chat) -> Shape | None:
-    """What rows must share to share a skeleton; None for tools, whose JSON is never remembered."""
-    if chat.tools or any("tool_calls" in message for message in chat.messages):
+def shape_of(messages: Sequence[Message], tools: object) -> Shape | None:
+    """What rows must share to share a skeleton: roles and fields, in order.
+
+    None for tools and tool calls, whose JSON is never remembered.
+    """
+    if tools is not None:
         return None
-    return tuple((message["role"], *message) for message in chat.messages)
+    for message in messages:
+        for value in message.values():
+            if value.__class__ is not str:
+                return None
+    return tuple([(message["role"], *message) for message in messages])
 
 
 def learn(text: str, spans: Sequence[Span], leaves: Sequence[Leaf]) -> Skeleton | None:
     """The skeleton of a traced text; None if a leaf was changed beyond trimming, or repeated."""
     numbers = {id(leaf): number for number, leaf in enumerate(leaves)}
-    parts: list[str | Slot] = []
+    parts: list[Part] = []
     seen: set[int] = set()
     place = 0
     for span in spans:
@@ -76,6 +101,7 @@ def learn(text: str, spans: Sequence[Span], leaves: Sequence[Leaf]) -> Skeleton 
         if text[span.start : span.stop] != whole[span.offset : len(whole) - len(after)]:
             return None
         seen.add(number)
-        parts += [text[place : span.start], Slot(number, bool(before), bool(after))]
+        trims = (Trim(bool(before), bool(after)),) if before or after else ()
+        parts += [text[place : span.start], Slot(number, trims)]
         place = span.stop
     return Skeleton((*parts, text[place:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,12 @@ import jinja2.meta
 
 from curate.schema import CurateError, nearest
 from templates.environment import Program, Sandbox, clock, compile_source
-from templates.messages import Chat, Message
+from templates.messages import Chat, Message, leaves_of, standing_for
 from templates.provenance import Leaf, Span
+from templates.recall import Recall
 from templates.skeleton import Shape, Skeleton, learn, shape_of
+from templates.symbolic import Route, Symbolic, read
+from templates.symbols import Trace
 from templates.tags import HAS_TAG, Tag, Tagging, read_marks
 from templates.tokenizer import Tokenizer
 from templates.tracing import Tracing
@@ -74,6 +77,13 @@ class ChatTemplate:
         return compile_source(self.source, self.name, Tracing(), self.plain.code)
 
     @cached_property
+    def symbolic(self) -> Program | None:
+        """The program that renders symbols; None for a template whose escapes it could miss."""
+        if "autoescape" in self.source:
+            return None
+        return compile_source(self.source, self.name, Symbolic(), self.plain.code)
+
+    @cached_property
     def tagging(self) -> Program | None:
         """The program that marks what the generation tags enclose; None without tags."""
         tagged = HAS_TAG.search(self.source)
@@ -100,6 +110,7 @@ class Renderer:
     variables: Mapping[str, Any]
     data: tuple[str, ...] = ()
     skeletons: dict[tuple[Shape, bool], Skeleton | None] = field(default_factory=dict)
+    routes: Recall[Route] = field(default_factory=Recall)
 
     def with_data(self, given: Mapping[str, Any]) -> Renderer:
         """The renderer of a row that gives the template documents or arguments of its own."""
@@ -123,7 +134,7 @@ class Renderer:
         return self._telling(without), self._telling(given)
 
     def _telling(self, variables: Mapping[str, Any]) -> Renderer:
-        return dataclasses.replace(self, variables=variables, skeletons={})
+        return dataclasses.replace(self, variables=variables, skeletons={}, routes=Recall())
 
     def tags(self, messages: list[Message], tools: list[Any] | None, text: str) -> list[Tag] | None:
         """What the template's generation tags enclose in a rendered text, if it can be told."""
@@ -143,8 +154,36 @@ class Renderer:
         }
 
     def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
-        """The rendered text; `prompt` asks for the header of an answer to come."""
-        return self.template.plain.run(self._given(messages, tools, prompt))
+        """The rendered text; `prompt` asks for the header of an answer to come.
+
+        A row that goes a known way through the template is put together without it.
+        """
+        shape = shape_of(messages, tools)
+        if shape is None or self.data:
+            return self.template.plain.run(self._given(messages, tools, prompt))
+        key, leaves = (shape, prompt), leaves_of(messages)
+        route = self._route(key, leaves)
+        if route is not None:
+            return route.skeleton.fill(leaves)[0]
+        text = self.template.plain.run(self._given(messages, tools, prompt))
+        if self.routes.wants(key, len(messages)):
+            found = self.route(messages, prompt)
+            known = found if found and found.skeleton.fill(leaves)[0] == text else None
+            self.routes.learn(key, known, len(known.skeleton.parts) if known else 0)
+        return text
+
+    def route(self, messages: list[Message], prompt: bool = False) -> Route | None:
+        """The way that messages without tools go through the template, if it can be followed."""
+        program = self.template.symbolic
+        if program is None or self.data:
+            return None
+        trace = Trace([leaf.text for leaf in leaves_of(messages)])
+        given = self._given(standing_for(messages, trace.symbols()), None, prompt)
+        return read(program, given, trace)
+
+    def _route(self, key: tuple[Shape, bool], leaves: Sequence[Leaf]) -> Route | None:
+        texts = [leaf.text for leaf in leaves]
+        return next((route for route in self.routes.known(key) if route.fits(texts)), None)
 
     def origins(
         self, chat: Chat, text: str, prompt: bool = False
@@ -153,10 +192,13 @@ class Renderer:
 
         Returns the other text if following the data gives another one than `text`.
         """
-        shape = None if self.data else shape_of(chat)
-        skeleton = self.skeletons.get((shape, prompt)) if shape else None
+        shape = None if self.data else shape_of(chat.messages, chat.tools)
+        leaves = chat.leaves() if shape else []
+        route = self._route((shape, prompt), leaves) if shape else None
+        skeleton = (
+            route.skeleton if route else self.skeletons.get((shape, prompt)) if shape else None
+        )
         if skeleton is not None:
-            leaves = chat.leaves()
             filled, spans = skeleton.fill(leaves)
             if filled == text:
                 return spans, leaves
