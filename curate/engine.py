@@ -35,7 +35,10 @@ class LocalEngine:
         self._pool: ProcessPoolExecutor | None = None
 
     def measure(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
-        """`step.measure(records)`, looked up where it is known, else computed."""
+        """`step.measure(records)`, looked up where it is known, else computed.
+
+        A step with the class variable `reads` gets those columns and no others.
+        """
         kept = self.cache.of(step) if self.cache else None
         if kept is None or not records.height:
             return self._compute(step, records)
@@ -58,6 +61,8 @@ class LocalEngine:
         return rows.drop("id")
 
     def _compute(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
+        # Here and in a worker alike, lest a column that `reads` forgets be missed only there.
+        records = records.select(getattr(step, "reads", records.columns))
         per_row = getattr(step, "per_row", False)
         helpers = self.helpers() if per_row and records.height >= SPREAD_FROM else None
         if helpers is None:

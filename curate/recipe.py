@@ -19,7 +19,7 @@ import yaml
 
 from curate import values
 from curate.pipeline import Step
-from curate.schema import CurateError, Filter, Fix, nearest, setting, verdicts
+from curate.schema import RECORDS, TEXTS, CurateError, Filter, Fix, nearest, setting, verdicts
 from curate.settings import checked_settings
 from filters import FILTERS, FIXES
 
@@ -160,7 +160,17 @@ def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter |
     bound = found(**checked_settings(found, given, f"step {what!r}"))
     if not isinstance(bound, Filter | Fix):
         raise CurateError(f"step {what!r}: {found!r} has neither measure and judge nor fix")
+    _check_reads(what, getattr(bound, "reads", ()))
     return bound
+
+
+def _check_reads(what: str, reads: Sequence[str]) -> None:
+    known = (*RECORDS.names(), *TEXTS)
+    for column in reads:
+        if column not in known:
+            raise CurateError(
+                f"step {what!r} reads {column!r}, which no record has; known are {', '.join(known)}"
+            )
 
 
 def _found_beside(value: Any, folder: Path) -> Any:

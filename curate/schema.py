@@ -43,6 +43,9 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 RECORDS = pl.Schema(_COLUMNS)
 
+# What `with_text` adds to them.
+TEXTS = ("prompt", "response")
+
 VERDICTS = pl.Schema(
     {
         "keep": pl.Boolean,
@@ -73,7 +76,8 @@ class Filter(Protocol):
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """Numbers about each record: same height and order, narrow columns, no view of other rows.
 
-        `records` has the columns of `RECORDS` plus `prompt` and `response` (see `with_text`).
+        `records` has the columns of `RECORDS` plus `prompt` and `response` (see `with_text`), or
+        those of them that a class variable `reads` names: nothing else is sent to a worker.
         """
         ...
 

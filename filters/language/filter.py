@@ -44,6 +44,7 @@ class Language:
         "language_mixed": "Another script strays into the answer, unasked.",
     }
     per_row: ClassVar[bool] = True
+    reads: ClassVar[tuple[str, ...]] = ("messages", "response")
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = ("field", "mismatch", "mixing", "min_letters")
     version: ClassVar[int] = 3
