@@ -60,5 +60,19 @@ def test_the_left_side_can_be_cut_instead(limit: int) -> None:
         assert refusal(done)[0] == "too_long"
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_labels_are_cut_where_ids_are(side: str) -> None:
+    labels = rendered(CHATML, byte_level(), LONG).examples["labels"][0].to_list()
+    stop = max(n for n, label in enumerate(labels) if label != -100)
+    assert stop + 1 < len(labels)  # a line break follows the last stop
+    done = rendered(CHATML, byte_level(), LONG, max_length=len(labels) - 1, overlong=side)
+    cut = labels[1:] if side == "left" else labels[:-1]
+    assert done.examples["labels"][0].to_list() == cut
+    assert len(ids(done)) == len(cut)
+    assert [x for x, y in zip(ids(done), cut, strict=True) if y != -100] == [
+        label for label in cut if label != -100
+    ]
+
+
 def test_too_long_rows_are_refused_unless_told_otherwise() -> None:
     assert refusal(rendered(CHATML, byte_level(), LONG, max_length=5))[0] == "too_long"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from curate.schema import CurateError
 from tests.templates_toys import CHATML, byte_level, refusal, rendered, talk, trained, words
 
 
@@ -27,6 +28,25 @@ def test_an_answer_equal_to_its_question_is_found_by_position() -> None:
     text = done.tokenizer.pieces.decode(done.examples["input_ids"][0].to_list()).decode()
     assert trained(done) == ["hi<|im_end|>", "hi<|im_end|>"]
     assert labels[-3:][-1] == -100 and text.endswith("hi<|im_end|>\n")
+
+
+def test_a_short_turn_that_repeats_an_earlier_one_and_spaces_before_signs_are_kept() -> None:
+    words = "yes , so !  ok"  # a decoder that cleans up would write "yes, so! ok"
+    done = rendered(CHATML, byte_level(), talk("hi", words, "no", "yes", "hm", "yes , so"))
+    assert trained(done) == [f"{words}<|im_end|>", "yes<|im_end|>", "yes , so<|im_end|>"]
+
+
+def test_a_stop_that_the_template_never_writes_trains_nothing_and_ends_no_answer() -> None:
+    known = rendered(CHATML, byte_level(), talk("hi", "ok"), stops=("<|bos|>",))
+    assert trained(known) == ["ok<|im_end|>"]
+    bare = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
+    done = rendered(bare, byte_level(), talk("hi", "ok"), stops=("<|im_end|>",))
+    assert refusal(done)[0] == "I5" and done.card.problems
+
+
+def test_no_role_to_train_is_an_error_and_no_empty_dataset() -> None:
+    with pytest.raises(CurateError, match=r"roles \[\]: expected some of system, user, assistant"):
+        rendered(CHATML, byte_level(), talk("hi", "ok"), roles=())
 
 
 def test_white_space_that_the_template_trims_is_no_error_and_on_the_card() -> None:

@@ -76,6 +76,19 @@ def test_an_answer_outside_all_tags_is_a_disagreement_under_every_reading_of_tag
         assert refusal(done)[0] == "generation" and "leave the answer out" in refusal(done)[1]
 
 
+@pytest.mark.parametrize("mask", ["auto", "tag", "operational"])
+def test_a_tag_that_runs_past_its_turn_trains_nothing_beyond_the_stop(mask: str) -> None:
+    """The header of the next turn stands within the tag: it is never generated."""
+    past = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ '<|im_start|>assistant\n' }}"
+        "{% generation %}{{ m.content + '<|im_end|>\n<|im_start|>user\n' }}{% endgeneration %}"
+        "{% else %}{{ '<|im_start|>user\n' if loop.first else '' }}{{ m.content + '<|im_end|>\n' }}"
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    done = rendered(past, byte_level(), talk("hi", "ok", "so", "yes"), mask=mask)
+    assert trained(done) == ["ok<|im_end|>", "yes<|im_end|>"]
+
+
 def test_a_turn_that_is_not_trained_may_be_tagged() -> None:
     turns = talk("a", "one", "b", "two")
     turns[1]["weight"] = 0

@@ -22,7 +22,7 @@ from tests.trainer_toys import (
     write_tokenizer,
     write_tokens,
 )
-from trainer import TrainConfig, monitor, probes
+from trainer import TrainConfig, checkpoint, monitor, probes
 from trainer.curves import ticks
 from trainer.result import Epoch, Evaluation, Probe
 
@@ -79,6 +79,20 @@ def test_loss_a_token_and_loss_a_row_can_choose_differently():
 def test_of_equal_epochs_the_earlier_is_taken():
     lines = table({"loss": 3}, {"loss": 1}, {"loss": 1})
     assert monitor.choose(lines, config(choose="loss", epochs=2))[0].epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("best", "keep", "stays"), [(1, 2, [1, 4, 5]), (5, 2, [4, 5]), (4, 1, [4, 5]), (2, 1, [2, 5])]
+)
+def test_the_newest_epochs_and_the_best_one_stay_whatever_is_removed(
+    tmp_path: Path, best: int, keep: int, stays: list[int]
+):
+    written = [1, 2, 3, 4, 5]
+    for epoch in written:
+        checkpoint.epoch_folder(tmp_path, epoch).mkdir(parents=True)
+    assert checkpoint.prune(tmp_path, written, keep, best) == stays
+    left = sorted(folder.name for folder in (tmp_path / "epochs").iterdir())
+    assert left == [f"epoch-{epoch}" for epoch in stays]
 
 
 def test_where_no_answer_stops_likeness_decides():
@@ -260,6 +274,10 @@ def test_metrics_and_picture_hold_the_measures(done: trainer.TrainResult):
     assert picture.count(">chosen<") == 6
     described = json.loads((done.out / "train.json").read_text())
     assert described["table"][3]["probe"]["verbatim"] == done.table[3].probe.verbatim
+    assert described["length_target"] == {
+        "tokens": 9.0,
+        "source": "the median of the training answers",
+    }
 
 
 def test_verbatim_agrees_with_answers_that_are_really_generated(done: trainer.TrainResult):

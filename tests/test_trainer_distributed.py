@@ -51,12 +51,13 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
 ):
     """As torchrun starts them: one of the two is this process."""
     fields: dict[str, Any] = {
-        "tokens": write_tokens(tmp_path / "tokens", reversed_pairs(19)),
+        "tokens": write_tokens(tmp_path / "tokens", reversed_pairs(158)),
         "model": write_model(tmp_path / "base"),
         "epochs": 2,
-        "batch": 6,  # 18 rows to train: whole steps, whose share of three has several passes
+        "batch": 6,  # 150 rows to train: 50 whole steps, whose share of three has several passes
         "lr": 3e-3,
         "samples": 0,
+        "prompts": 0,
         "residual_dropout": 0.0,
         "micro_tokens": 14,
         "device": "cpu",
@@ -85,6 +86,7 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     assert weights(two.out) == pytest.approx(weights(one.out), abs=1e-6)
     assert json.loads((two.out / "train.json").read_text())["processes"] == 2
     losses = [[line["loss"] for line in lines(run.out)] for run in (one, two)]
+    assert len(losses[0]) == 50 + 3  # and the evaluations of before, the first and the second epoch
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tests.trainer_toys import ALL, DOCUMENTS, documents, reversed_pairs, toy_model
-from trainer.attention import prepare
 from trainer.batches import batches, pad
 from trainer.config import TrainConfig
 from trainer.data import make_rows, train_prompts
@@ -297,30 +296,7 @@ def test_a_pass_without_targets_has_a_gradient_of_nothing_for_every_weight():
     assert float(gradient_of(model).abs().max()) == 0.0
 
 
-# Cuts of a step
-
-
-def test_one_pass_many_passes_and_recomputed_activations_train_alike():
-    import torch
-
-    runs = []
-    ways = ((1000, False, False), (1, False, False), (11, True, False), (11, True, True))
-    for micro_tokens, packed, recompute in ways:
-        model, rows = toy_model(), documents()
-        prepare(model)
-        if recompute:
-            model.activation_checkpointing_enable({"use_reentrant": False})
-            model.train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-        losses = []
-        for step in range(8):
-            chosen = np.roll(ALL, step)[:3]
-            settings = config(micro_tokens=micro_tokens)
-            losses.append(gradients(model, rows, chosen, settings, Way(False, packed), 4)[0])
-            optimizer.step()
-        runs.append(losses)
-    for other in runs[1:]:
-        assert other == pytest.approx(runs[0], abs=2e-6)
+# Steps
 
 
 def test_a_short_last_step_is_divided_by_its_own_targets_and_leaves_nothing_behind():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -7,7 +8,15 @@ import pytest
 
 import trainer
 from curate.schema import CurateError
-from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
+from tests.trainer_toys import (
+    ALL,
+    documents,
+    reversed_pairs,
+    silent,
+    toy_model,
+    write_model,
+    write_tokens,
+)
 from trainer import TrainConfig, adapt
 from trainer.methods import METHODS
 
@@ -100,6 +109,50 @@ def test_taking_the_adapters_out_again_restores_the_base(method: str):
     assert all(torch.allclose(weight, base[name], atol=1e-5) for name, weight in moved)
     with adapted.disable_adapter():
         assert torch.allclose(logits(adapted), logits(toy_model()), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", [name for name in SMALL if name != "norms"])
+def test_a_step_moves_the_adapters_and_not_one_bit_of_the_base(method: str):
+    import torch
+
+    from trainer.loop import gradients
+    from trainer.loss import Way
+    from trainer.model import make_optimizer
+
+    settings = config(method, lr=0.02)
+    adapted = adapt.attach(toy_model(), settings).train()
+    before = {name: weight.detach().clone() for name, weight in adapted.named_parameters()}
+    optimizer, rows = make_optimizer(adapted, settings), documents()
+    for _ in range(2):  # where B begins as 0, the first step moves B alone
+        gradients(adapted, rows, ALL, settings, Way(True, False), 4)
+        optimizer.step()
+    for name, weight in adapted.named_parameters():
+        assert weight.requires_grad != torch.equal(weight, before[name]), name
+
+
+def test_adapters_on_a_4_bit_base_do_what_they_do_on_the_whole_one(tmp_path: Path):
+    import torch
+
+    from trainer import model
+
+    if not torch.cuda.is_available() or not find_spec("bitsandbytes"):
+        pytest.skip("a 4-bit base needs a CUDA GPU and the package bitsandbytes")
+    place, found = torch.device("cuda"), []
+    folder = write_model(tmp_path / "base", hidden_size=64, intermediate_size=128)
+    for quantize in ("none", "4bit"):
+        base = model.load(folder, place, quantize=quantize)
+        ids = torch.tensor(ASKED, device=place)
+        with torch.no_grad():
+            plain = base.eval()(input_ids=ids).logits
+            adapted = adapt.attach(base, config("lora", quantize=quantize)).eval()
+            assert torch.equal(adapted(input_ids=ids).logits, plain)
+            for name, weight in adapted.named_parameters():
+                if "lora_B" in name:
+                    weight.fill_(0.05)
+            tuned = adapted(input_ids=ids).logits
+        found.append((plain.float().flatten(), (tuned - plain).float().flatten()))
+    for whole, quantized in zip(*found, strict=True):  # 4 bits round each weight by some percent
+        assert float(torch.cosine_similarity(whole, quantized, dim=0)) > 0.9
 
 
 def test_oft_turns_and_neither_stretches_nor_shears():

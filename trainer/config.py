@@ -132,6 +132,9 @@ class TrainConfig:
     prompt_weight: float = option(
         0.0, "what a token of a prompt counts in the loss, a trained one being 1", low=0.0, high=1.0
     )
+    normalize: Literal["tokens", "examples"] = option(
+        "tokens", "what counts the same in a step: each trained token, or each example whole"
+    )
     source_weights: tuple[str, ...] = option(
         (), "SOURCE=TIMES that each row of a source is read in an epoch, 1 where not given"
     )

@@ -152,6 +152,23 @@ def train_prompts(rows: Rows, weight: float) -> Rows:
     )
 
 
+def even_rows(rows: Rows) -> Rows:
+    """The rows with weights by which each row's targets count 1 in all, as before among themselves.
+
+    The sum over a step divided by what its targets count is then the mean of its rows' own means.
+    Rows in which nothing counts are left as they are.
+
+    >>> rows = even_rows(make_rows(["a", "b"], [[5, 6], [7, 8, 9]], [[-100, 6], [-100, 8, 9]]))
+    >>> rows.weights.tolist()
+    [1.0, 1.0, 0.5, 0.5, 0.5]
+    """
+    sums = np.where(rows.target_weights > 0, rows.target_weights, 1.0)
+    weights = np.ones(len(rows.targets)) if rows.weights is None else rows.weights
+    return dataclasses.replace(
+        rows, weights=(weights / np.repeat(sums, rows.lengths)).astype(np.float32)
+    )
+
+
 def count_by_row(flags: NDArray[np.bool_], offsets: Ints) -> Ints:
     """How many flags each document has."""
     running = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(flags, dtype=np.int64)])

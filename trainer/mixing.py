@@ -14,7 +14,7 @@ import numpy as np
 from curate.schema import CurateError, nearest
 from trainer.batches import Batch, epoch_order
 from trainer.config import TrainConfig
-from trainer.data import Ints, Rows, Tokens, join, train_prompts
+from trainer.data import Ints, Rows, Tokens, even_rows, join, train_prompts
 from trainer.gate import Limits
 from trainer.general import check_vocabulary, read_general
 
@@ -143,15 +143,17 @@ def mix(
             f"{tokens.folder}: the weights of {len(weightless)} rows are all 0, so there "
             f"is nothing to learn from them; first is {rows.ids[weightless[0]]}"
         )
+    # A row counts once whatever its weights; of general text each document does.
+    even = even_rows if config.normalize == "examples" else lambda rows: rows
     sources = _sources(config, tokens, train)
     share = config.replay_share
     if config.replay is None:
-        return Mixture(rows, sources, len(rows), config.batch, config.seed, 0.0)
+        return Mixture(even(rows), sources, len(rows), config.batch, config.seed, 0.0)
     path = Path(config.replay)
     longest = min(config.micro_tokens, limits.positions or config.micro_tokens)
     general = read_general(path, tokenizer, longest)
     check_vocabulary(path, general, limits.vocabulary)
-    mixed = join(rows, general)
+    mixed = even(join(rows, general))
     return Mixture(mixed, sources, len(rows), config.batch, config.seed, share)
 
 

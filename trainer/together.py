@@ -78,6 +78,7 @@ _NOT_FOR_REWARD = {
     "samples": 0,
     "prompts": 0,
     "prompt_weight": 0.0,
+    "normalize": "tokens",
     "length_target": 0,
     "neftune": 0.0,
     "retention": None,
