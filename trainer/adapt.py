@@ -17,7 +17,7 @@ from trainer.methods import METHODS
 from trainer.prompted import Prompted, is_prompted
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 _TRAINED = "trained.safetensors"
 # Layers whose input IA3 scales instead of their output: the last of a feed-forward block.
@@ -228,26 +228,31 @@ def _explained(name: str) -> Iterator[None]:
             raise CurateError(f"method: {name} does not go with this model: {first}") from error
 
 
-def save(model: Any, folder: Path, config: TrainConfig) -> None:
-    """What the method trains, as files in `folder`: a whole model, or adapters alone."""
+def save(
+    model: Any, folder: Path, config: TrainConfig, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """What the method trains, as files in `folder`: a whole model, or adapters alone.
+
+    Of a model whose weights are shared, `weights` are those that were gathered.
+    """
     from trainer.checkpoint import save_weights
 
     learns = METHODS[config.method].learns
     if learns == "weights":
-        save_weights(model, folder)
+        save_weights(model, folder, weights)
     elif config.method == "lora-xs":
         from safetensors.torch import save_file
 
-        save_file(lora_xs.state(model), folder / _TRAINED)
+        save_file(weights or lora_xs.state(model), folder / _TRAINED)
         said = {"method": "lora-xs", "rank": config.lora_rank, "alpha": config.lora_alpha}
         (folder / "method.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     else:
-        _save_peft(model.tuned if is_prompted(model) else model, folder)
+        _save_peft(model.tuned if is_prompted(model) else model, folder, weights)
 
 
-def _save_peft(model: Any, folder: Path) -> None:
+def _save_peft(model: Any, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
     # Embeddings are never trained whole here, and finding out would ask the hub.
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     (folder / "README.md").unlink(missing_ok=True)  # an empty form, not documentation
     path = folder / "adapter_config.json"
     content = json.loads(path.read_text(encoding="utf-8"))

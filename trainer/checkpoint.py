@@ -148,22 +148,26 @@ def epoch_folder(out: Path, epoch: int) -> Path:
     return out / "epochs" / f"epoch-{epoch}"
 
 
-def save(model: Any, folder: Path, config: TrainConfig, rows: str) -> None:
+def save(model: Any, folder: Path, config: TrainConfig, rows: str, first: bool = True) -> None:
     """What the run's method trains, as one folder: a whole model, or adapters alone.
 
-    `rows` is the hash of the manifest of the rows; it lies beside the weights.
+    `rows` is the hash of the manifest of the rows; it lies beside the weights. Where weights are
+    shared every process must give its part, and only the `first` writes.
     """
-    from trainer.adapt import save as write
+    from trainer import adapt, sharding
 
+    weights = sharding.state(model, config.learns == "weights", first)
+    if not first:
+        return
     with whole_folder(folder) as partial:
-        write(model, partial, config)
+        adapt.save(model, partial, config, weights)
         origin = {"writer": WRITER, "method": config.method, "tokens_manifest_sha256": rows}
         write_json(partial / "origin.json", origin)
 
 
-def save_weights(model: Any, folder: Path) -> None:
+def save_weights(model: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
     with quiet():
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
 
 
 def prune(out: Path, written: Sequence[int], keep: int, best: int) -> list[int]:

@@ -175,6 +175,11 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "where to train; auto takes a GPU if any"
     )
+    sharding: Literal["none", "full"] = option(
+        "none",
+        "what each of several processes holds: the whole model, or a share of every weight; full "
+        "needs torchrun",
+    )
     deterministic: bool = option(
         True, "only kernels that give the same bits each time; without, a GPU may be faster"
     )

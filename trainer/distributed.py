@@ -1,8 +1,8 @@
 """Several processes, started by `torchrun`, that take each step together.
 
-Every process holds the whole model and a share of the step's rows; gradients and losses are added
-up, so that the step is the one a single process would take, to rounding. The first process alone
-writes. A model must fit on each device.
+Every process has a share of the step's rows, and the whole model or a share of that too (see
+`trainer.sharding`); gradients and losses are added up, so that the step is the one a single process
+would take, to rounding. The first process alone writes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,20 +22,29 @@ from trainer.data import Ints
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
+
 # How long a process waits for one that evaluates, answers prompts or writes.
 _PATIENCE = datetime.timedelta(hours=12)
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Process number `rank` of `count`."""
+    """Process number `rank` of `count`; `sharded` if each has a share of every weight."""
 
     rank: int = 0
     count: int = 1
+    sharded: bool = False
+    device: str = "cpu"
 
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    @property
+    def gives(self) -> bool:
+        """Whether this process has something to give to what is written."""
+        return self.first or self.sharded
 
     def share(self, lengths: Ints) -> Ints:
         """Places of the rows of this process, so that all have about as many tokens.
@@ -51,10 +60,45 @@ class Group:
         places: Ints = np.sort(by_length[dealt == self.rank])
         return places
 
+    def in_step(self, passes: Iterable[T], spare: Callable[[], T]) -> Iterator[tuple[T, float]]:
+        """The passes of this process, each with the 1 it counts.
+
+        Where weights are shared, spare passes that count 0 follow, so that all processes make as
+        many: each pass needs all of them.
+        """
+        if not self.sharded:
+            yield from ((one, 1.0) for one in passes)
+            return
+        import torch
+        import torch.distributed as dist
+
+        own = list(passes)
+        most = torch.tensor(len(own), device=self.device)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+        yield from ((one, 1.0) for one in own)
+        yield from ((spare(), 0.0) for _ in range(int(most) - len(own)))
+
     def add_up(self, weights: Sequence[torch.Tensor], *numbers: float) -> tuple[float, ...]:
-        """Sum the gradients in place and the numbers over all processes."""
+        """Sum the gradients in place and the numbers over all processes.
+
+        Gradients of shared weights are summed in the backward pass already.
+        """
+        if self.count > 1 and not self.sharded:
+            self._add_gradients(weights)
+        return self.total(numbers)
+
+    def total(self, numbers: Sequence[float]) -> tuple[float, ...]:
+        """The sums of the numbers over all processes."""
         if self.count == 1:
-            return numbers
+            return tuple(numbers)
+        import torch
+        import torch.distributed as dist
+
+        sums = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        return tuple(sums.tolist())
+
+    def _add_gradients(self, weights: Sequence[torch.Tensor]) -> None:
         import torch
         import torch.distributed as dist
 
@@ -66,13 +110,10 @@ class Group:
                 if weight.grad is None:
                     weight.grad = torch.zeros_like(weight)
                 dist.all_reduce(weight.grad)
-        sums = torch.tensor(numbers, dtype=torch.float64, device=device)
-        dist.all_reduce(sums)
-        return tuple(sums.tolist())
 
     def check_alike(self, net: Any) -> None:
-        """Refuse to go on once processes hold different weights."""
-        if self.count == 1:
+        """Refuse to go on once processes hold different weights; a share is held once."""
+        if self.count == 1 or self.sharded:
             return
         import torch
 
@@ -99,9 +140,17 @@ ALONE = Group()
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Group]:
-    """The processes that torchrun started with this one, or this one alone."""
+def joined(device: str, sharding: str = "none") -> Iterator[Group]:
+    """The processes that torchrun started with this one, or this one alone.
+
+    Raises `CurateError` if weights shall be shared and torchrun did not start this process.
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
+        if sharding != "none":
+            raise CurateError(
+                f"sharding: {sharding} shares the weights among processes, and this one is alone; "
+                "start them with: torchrun --nproc-per-node N -m curate train ..."
+            )
         yield ALONE
         return
     import torch
@@ -112,6 +161,7 @@ def joined(device: str) -> Iterator[Group]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
-        yield Group(dist.get_rank(), dist.get_world_size())
+        place = f"cuda:{torch.cuda.current_device()}" if on_gpu else "cpu"
+        yield Group(dist.get_rank(), dist.get_world_size(), sharding != "none", place)
     finally:
         dist.destroy_process_group()

@@ -37,7 +37,9 @@ def add_residual_dropout(model: Any, share: float) -> None:
     everything dropped, each block must hand on exactly what it got. Raises `CurateError` for
     an architecture that does not pass.
     """
-    blocks = _blocks(model)
+    blocks = decoder_blocks(model)
+    if not blocks:
+        raise _unsupported(model, "its blocks are not one list of modules")
     drops: list[tuple[_Drop, float]] = []
     for index, block in enumerate(blocks):
         # A single block is the last one.
@@ -52,14 +54,15 @@ def add_residual_dropout(model: Any, share: float) -> None:
         drop.share = wanted
 
 
-def _blocks(model: Any) -> list[Any]:
+def decoder_blocks(model: Any) -> list[Any]:
+    """The blocks that a token passes one after the other; none if they are not one list."""
     import torch
 
     count = model.config.get_text_config().num_hidden_layers
     for module in model.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:
             return list(module)
-    raise _unsupported(model, "its blocks are not one list of modules")
+    return []
 
 
 def _sublayers(model: Any, block: Any) -> list[Any]:

@@ -8,7 +8,9 @@ from typing import Any
 from curate.schema import CurateError
 from trainer import checkpoint
 from trainer.data import Ints
+from trainer.distributed import ALONE, Group
 from trainer.plan import Plan
+from trainer.sharding import own
 
 
 def not_finite(
@@ -24,11 +26,14 @@ def not_finite(
     )
 
 
-def check_weights(net: Any, epoch: int, out: Path) -> None:
+def check_weights(net: Any, epoch: int, out: Path, group: Group = ALONE) -> None:
     """Before a checkpoint: the last update of an epoch is seen by no later step."""
     import torch
 
-    broken = [name for name, weight in net.named_parameters() if not torch.isfinite(weight).all()]
+    weights = dict(net.named_parameters())
+    found = [float(not torch.isfinite(own(weight)).all()) for weight in weights.values()]
+    # A weight may be broken in another process's share alone.
+    broken = [name for name, count in zip(weights, group.total(found), strict=True) if count]
     if broken:
         raise CurateError(
             f"epoch {epoch}: {len(broken)} weights are not finite (first {broken[0]}), so no "

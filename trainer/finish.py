@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.schema import CurateError
-from trainer import adapt, checkpoint, curves, model, vocabulary
+from trainer import adapt, checkpoint, curves, model, sharding, vocabulary
+from trainer.distributed import ALONE, Group
 from trainer.plan import Plan
 from trainer.result import Epoch, Evaluation, Sample, TrainResult
 
@@ -22,15 +23,33 @@ _SAVED_TOLERANCE = 1e-3
 _COARSE_TOLERANCE = 0.1
 
 
-def save_chosen(plan: Plan, net: Any, out: Path, epoch: int) -> Any:
+def save_chosen(plan: Plan, net: Any, out: Path, epoch: int, group: Group = ALONE) -> Any:
     """Put the chosen epoch at the top of `out` and return it as loaded from there.
+
+    The first process writes; where weights are shared all others come here too, and wait for it.
+    """
+    import torch
+
+    config, device = plan.config, next(net.parameters()).device
+    if group.first:
+        _publish(plan, net, out, epoch)
+    if group.sharded:
+        group.shared(None)
+    if config.learns == "prompt":
+        return adapt.load_prompted(model.load(config.model, device, config.precision), out)
+    place = torch.device("cpu") if group.sharded else device
+    tuned = model.load(str(out), place, config.precision, objective=config.objective)
+    return sharding.shard(tuned, device) if group.sharded else tuned
+
+
+def _publish(plan: Plan, net: Any, out: Path, epoch: int) -> None:
+    """Put the chosen epoch at the top of `out`.
 
     Adapters are merged into the weights; they are also kept, in the folder `adapter`. A learnt
     prompt cannot be merged: it lies at the top itself, and `peft` puts it on its base.
     """
     config = plan.config
     kept = checkpoint.epoch_folder(out, epoch)
-    device = next(net.parameters()).device
     with checkpoint.whole_folder(out / "model") as folder:
         if config.learns == "adapter":
             checkpoint.save_weights(_merged(plan, net, kept), folder)
@@ -44,9 +63,6 @@ def save_chosen(plan: Plan, net: Any, out: Path, epoch: int) -> Any:
         with checkpoint.whole_folder(out / "adapter") as folder:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
     checkpoint.publish(out / "model", out)
-    if config.learns == "prompt":
-        return adapt.load_prompted(model.load(config.model, device, config.precision), out)
-    return model.load(str(out), device, config.precision, objective=config.objective)
 
 
 def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
@@ -66,10 +82,16 @@ def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
 
 
 def _merged(plan: Plan, net: Any, kept: Path) -> Any:
-    """The plain model with an epoch's adapters in it; a 4-bit base is loaded whole for that."""
-    config = plan.config
-    if config.quantize != "none":
-        net = model.load(config.model, next(net.parameters()).device, config.precision)
+    """The plain model with an epoch's adapters in it.
+
+    A 4-bit base is loaded whole for that, and one whose weights are shared, on the CPU.
+    """
+    import torch
+
+    config, device = plan.config, next(net.parameters()).device
+    if config.quantize != "none" or sharding.is_sharded(net):
+        device = torch.device("cpu") if sharding.is_sharded(net) else device
+        net = model.load(config.model, device, config.precision, objective=config.objective)
         vocabulary.grow(net, plan.words)
         net = adapt.attach(net, config, sorted(plan.words.added.values()))
     adapt.load_into(net, kept, config)

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curate.schema import CurateError
 from trainer import (
     attention,
@@ -41,6 +43,7 @@ from trainer.proof import proven
 from trainer.result import Epoch, Evaluation, TrainResult
 from trainer.resume import Progress
 from trainer.samples import answers, pair, prompts
+from trainer.sharding import clip
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +51,8 @@ if TYPE_CHECKING:
 
 def run(config: TrainConfig, log: Log) -> TrainResult:
     """Train, choose an epoch, and leave a folder that `from_pretrained` loads."""
-    with joined(config.device) as group, deterministic(config.deterministic):
-        log = log if group.first else _unheard
+    with joined(config.device, config.sharding) as group, deterministic(config.deterministic):
+        log = log if group.first else unheard
         plan = make_plan(config, log)
         net, way, about = load_model(plan, log, group)
         plan = lr_finder.settle(plan, net, way, gradients, log)
@@ -58,37 +61,45 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
         out = checkpoint.start(config.out, config.resume)
         try:
             finish.describe(plan, out, "running", about)
-            asked = prompts(plan.tokens.rows, plan.held_out, config.samples)
-            before = answers(plan, net, asked, config.sample_tokens)
-            table = train_epochs(plan, net, way, out, log)
-            chosen, why = monitor.choose(table, config)
-            net = finish.save_chosen(plan, net, out, chosen.epoch)
-            after = held_out_loss(plan, way, net, plan.tokens.rows, plan.held_out)
-            finish.check_saved(plan, out, chosen, after)
-            said = pair(plan, asked, before, answers(plan, net, asked, config.sample_tokens))
-            result = TrainResult(
-                out, chosen.epoch, why, tuple(table), table[0].held_out, after, said
-            )
+            result = tune(plan, net, way, out, log)
             finish.write_results(result)
             finish.describe(plan, out, "done", {**about, **result.as_dict()})
             shutil.rmtree(out / resume.STATE)
         except (CurateError, OSError) as error:
             raise finish.stopped(plan, out, error) from error
-        for line in [*monitor.table_lines(table, chosen.epoch), f"chosen: {why}"]:
+        for line in [*monitor.table_lines(result.table, result.epoch), f"chosen: {result.why}"]:
             log(line)
         group.shared(result)
     return result
 
 
+def tune(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> TrainResult:
+    """Train, load back the epoch that is chosen, and compare it with the model before."""
+    config, place = plan.config, Path(plan.config.out)
+    asked = prompts(plan.tokens.rows, plan.held_out, config.samples)
+    before = answers(plan, net, asked, config.sample_tokens)
+    table = train_epochs(plan, net, way, out, log)
+    chosen, why = monitor.choose(table, config)
+    net = finish.save_chosen(plan, net, place, chosen.epoch, way.group)
+    after = held_out_loss(plan, way, net, plan.tokens.rows, plan.held_out)
+    finish.check_saved(plan, place, chosen, after)
+    said = pair(plan, asked, before, answers(plan, net, asked, config.sample_tokens))
+    return TrainResult(place, chosen.epoch, why, tuple(table), table[0].held_out, after, said)
+
+
 def follow(plan: Plan, net: Any, way: Way) -> TrainResult:
-    """Another process than the first: it takes the same steps and writes nothing that stays."""
+    """Another process than the first: it takes the same steps and writes nothing that stays.
+
+    With a share of the weights it has a part in all that the first does with the model.
+    """
     with TemporaryDirectory() as folder:
-        train_epochs(plan, net, way, Path(folder), _unheard)
+        part = tune if way.group.sharded else train_epochs
+        part(plan, net, way, Path(folder), unheard)
     result: TrainResult = way.group.shared(None)
     return result
 
 
-def _unheard(line: str) -> None:
+def unheard(line: str) -> None:
     """The log of all processes but the first."""
 
 
@@ -96,7 +107,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, Way, di
     """The model on its device, how its loss is computed, and what was found out about both."""
     config, rows = plan.config, plan.mixture.rows
     device = pick_device(config.device)
-    net = prepare.ready(plan, device, log)
+    net = prepare.ready(plan, device, log, group)
     about = {"device": device_name(device), "processes": group.count}
     if plan.rejected is not None:
         return net, Way(True, False, group, plan.rejected), about
@@ -131,12 +142,12 @@ def train_epochs(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> list[Ep
                 log(why)
                 break
             progress = train_epoch(run, epoch, progress)
-            faults.check_weights(net, epoch, out)
+            faults.check_weights(net, epoch, out, way.group)
             way.group.check_alike(net)
             loss = progress.nats / progress.counted
             table = (*progress.table, evaluated(run, epoch, loss))
             progress = Progress(progress.step, table, (*progress.kept, epoch))
-            if first:
+            if way.group.gives:
                 progress = run.keep(epoch, progress)
     return list(progress.table)
 
@@ -158,13 +169,14 @@ class Run:
 
     def save(self, progress: Progress) -> None:
         """Write the state that a stopped run goes on from."""
-        resume.save(self.out, self.of, self.net, self.optimizer, progress)
+        first = self.way.group.first
+        resume.save(self.out, self.of, self.net, self.optimizer, progress, first)
 
     def keep(self, epoch: int, progress: Progress) -> Progress:
         """Write an epoch's checkpoint and state, and remove those that are not kept."""
-        config = self.plan.config
+        config, first = self.plan.config, self.way.group.first
         place = checkpoint.epoch_folder(self.out, epoch)
-        checkpoint.save(self.net, place, config, self.plan.tokens.manifest_hash)
+        checkpoint.save(self.net, place, config, self.plan.tokens.manifest_hash, first)
         self.save(progress)
         best, _ = monitor.choose(progress.table, config)
         kept = checkpoint.prune(self.out, progress.kept, config.keep, best.epoch)
@@ -186,7 +198,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         rate = learning_rate(config, step, plan.steps)
         for part in run.optimizer.param_groups:
             part["lr"] = rate
-        if group.count > 1:  # rounding at random must be the same in every process
+        if group.count > 1 and not group.sharded:  # every process must round alike
             torch_seed(batches.step_seed(config.seed, step))
         run.optimizer.step()
         seen, counted = run.way.read(rows, chosen), run.way.counted(rows, chosen)
@@ -211,7 +223,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         )
         is_last = step + 1 == first + len(steps)
         is_due = config.save_every and (step + 1) % config.save_every == 0
-        if is_due and not is_last and group.first:
+        if is_due and not is_last and group.gives:
             run.save(progress)
         if run.pace.is_due or is_last:
             run.log(
@@ -240,20 +252,22 @@ def gradients(
     total: Any = 0.0
     general = 0.0
     mine = chosen[way.group.share(rows.lengths[chosen])]
-    for batch in packing.step_batches(rows, mine, config, way.packed):
+    passes = packing.step_batches(rows, mine, config, way.packed)
+    shortest = chosen[[np.argmin(rows.lengths[chosen])]]
+    for batch, counts in way.group.in_step(passes, lambda: batches.pad(rows, shortest)):
         with attention.isolated(batch.documents):
             nats = target_nats(net, batch, whole=way.whole)
-            loss = weighted_sum(nats, batch) / counted
+            loss = weighted_sum(nats, batch) * counts / counted
             torch.autograd.backward(loss)
         # Read once a step: a GPU is not waited for between passes.
         total = total + loss.detach().double()
-        if int(batch.rows.max()) >= own:
+        if counts and int(batch.rows.max()) >= own:
             general += mixing.general_nats(nats, batch, own)
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     total, general = way.group.add_up(trained, float(total), general)
-    norm = torch.nn.utils.clip_grad_norm_(trained, config.clip or math.inf)
+    norm = clip(trained, config.clip)
     read = int(rows.target_counts[chosen[chosen >= own]].sum())
-    return total, float(norm), general / read if read else None
+    return total, norm, general / read if read else None
 
 
 def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
@@ -262,7 +276,10 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
     started = time.perf_counter()
     held = held_out_loss(plan, run.way, run.net, plan.tokens.rows, plan.held_out)
     probe = run.probes.measure(run.net, held)
-    line = Epoch(epoch, epoch * plan.steps_per_epoch, loss, held, probe)
+    # What is decided by it must be decided alike in all processes.
+    line: Epoch = run.way.group.shared(
+        Epoch(epoch, epoch * plan.steps_per_epoch, loss, held, probe)
+    )
     when = f"epoch {epoch}/{plan.config.epochs}" if epoch else "before training"
     if held is not None:
         if not math.isfinite(held.loss):
@@ -271,7 +288,7 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
                 f"{checkpoint.last_good(run.out)}"
             )
         seconds = round(time.perf_counter() - started, 6)
-        lost = lost_updates(run.optimizer, run.log)
+        lost = lost_updates(run.optimizer, run.log, run.way.group)
         run.metrics.note(
             eval=True,
             step=line.step,

@@ -13,6 +13,7 @@ from trainer.data import Ints, Rows
 from trainer.device import put
 from trainer.distributed import ALONE, Group
 from trainer.packing import positions
+from trainer.sharding import inside
 
 if TYPE_CHECKING:
     import torch
@@ -45,9 +46,13 @@ def target_nats(
             logits = model(**inputs, use_cache=False).logits
             picked = logits.flatten(0, 1).index_select(0, at)
             return F.cross_entropy(picked.float(), targets, reduction="none")
-        states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
-    head = _plain(model).get_output_embeddings()
-    return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
+
+        def nats() -> torch.Tensor:
+            states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
+            head = _plain(model).get_output_embeddings()
+            return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
+
+        return inside(model, nats)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,9 +127,14 @@ def head_is_plain(model: Any, batch: Batch) -> bool:
         return False
     with evaluating(model):
         ids = torch.from_numpy(batch.input_ids[:1, :16]).to(next(model.parameters()).device)
-        states = _hidden_states(model, {"input_ids": ids})
+
+        def apart() -> Any:
+            states = _hidden_states(model, {"input_ids": ids})
+            return None if states is None else head(states)
+
+        logits = inside(model, apart)
         expected = model(input_ids=ids, use_cache=False).logits
-        return states is not None and bool(torch.equal(head(states), expected))
+        return logits is not None and bool(torch.equal(logits, expected))
 
 
 @contextmanager

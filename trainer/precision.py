@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import TrainConfig
+from trainer.distributed import ALONE, Group
+from trainer.sharding import own
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +31,11 @@ def rounding_of(config: TrainConfig) -> str | None:
     return "masters" if config.lr <= LOW_RATE else "nearest"
 
 
-def lost_updates(optimizer: Any, log: Callable[[str], None]) -> dict[str, float]:
+def lost_updates(
+    optimizer: Any, log: Callable[[str], None], group: Group = ALONE
+) -> dict[str, float]:
     """The share of updates of an epoch that rounding loses, by name, and said; none for fp32."""
-    share = optimizer.lost_share() if hasattr(optimizer, "lost_share") else None
+    share = optimizer.lost_share(group) if hasattr(optimizer, "lost_share") else None
     if share is None:
         return {}
     log(f"{share:.1%} of the updates vanish, or would, when bf16 rounds them to the nearest")
@@ -42,7 +46,8 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
     """A `torch.optim.Optimizer` like AdamW, with fp32 moments and rounded bf16 weights.
 
     `lost_share()` gives the share of updates since it was last asked that rounding to the nearest
-    loses (or would have lost), and starts counting anew.
+    loses (or would have lost), and starts counting anew. Of a shared weight each process moves
+    its own part.
     """
     import torch
 
@@ -63,6 +68,7 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
             self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]
         ) -> None:
             exact, change = _advanced(weight, gradient, self.state[weight], group, rounding)
+            weight = own(weight)
             moves = change != 0
             self.moved = self.moved + moves.sum()
             self.lost = self.lost + (moves & ((weight + change).to(weight.dtype) == weight)).sum()
@@ -77,8 +83,8 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
                 for name, value in state_dict["state"].get(number, {}).items():
                     self.state[weight][name] = value.to(weight.device, torch.float32).clone()
 
-        def lost_share(self) -> float | None:
-            moved, lost = int(self.moved), int(self.lost)
+        def lost_share(self, group: Group = ALONE) -> float | None:
+            moved, lost = group.total([int(self.moved), int(self.lost)])
             self.moved = self.lost = 0
             return lost / moved if moved else None
 
@@ -102,16 +108,18 @@ def _advanced(
         state["exp_avg_sq"] = torch.zeros_like(weight, dtype=torch.float32)
         if rounding == "masters":
             state["master"] = weight.detach().float().clone()
-    exact = state["master"] if rounding == "masters" else weight.detach().float()
+    mine = {name: own(value) for name, value in state.items()}
+    weight, gradient = own(weight.detach()), own(gradient)
+    exact = mine["master"] if rounding == "masters" else weight.float()
     before = exact.clone()
     beta1, beta2 = group["betas"]
     update(
         [exact],
         [gradient.float()],
-        [state["exp_avg"]],
-        [state["exp_avg_sq"]],
+        [mine["exp_avg"]],
+        [mine["exp_avg_sq"]],
         [],
-        [state["step"]],
+        [mine["step"]],
         fused=True,
         amsgrad=False,
         beta1=beta1,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
-from trainer import adapt, model, precision, vocabulary
+from trainer import adapt, model, precision, sharding, vocabulary
+from trainer.distributed import ALONE, Group
 from trainer.dropout import add_residual_dropout
 from trainer.neftune import add_noise
 from trainer.plan import Log, Plan
@@ -16,16 +17,20 @@ if TYPE_CHECKING:
     import torch
 
 
-def ready(plan: Plan, device: torch.device, log: Log) -> Any:
-    """Load, give rows to added tokens, put adapters and noise on; in training mode."""
+def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> Any:
+    """Load, give rows to added tokens, put adapters and noise on; in training mode.
+
+    Where processes share the weights each loads all of them on the CPU and keeps its share.
+    """
     import torch
 
+    place = torch.device("cpu") if group.sharded else device
     config, words = plan.config, plan.words
     torch.manual_seed(config.seed)  # a reward model's head is drawn when it is loaded
-    net = model.load(config.model, device, config.precision, config.quantize, config.objective)
+    net = model.load(config.model, place, config.precision, config.quantize, config.objective)
     if plan.rejected is not None:
         _set_padding(plan, net)
-    model.use_threads(net, device)
+    model.use_threads(net, place)
     if words.added:
         vocabulary.grow(net, words)
         log(vocabulary.describe(words))
@@ -43,6 +48,10 @@ def ready(plan: Plan, device: torch.device, log: Log) -> Any:
     rounding = precision.rounding_of(config)
     if rounding:
         log(f"bf16 weights, updates rounded: {rounding}")
+    if group.sharded:
+        held = model.measure(net, rounding == "masters").bytes / group.count / 1e6
+        log(f"shared by {group.count} processes, about {held:,.1f} MB of that in each")
+        sharding.shard(net, device)
     return net
 
 

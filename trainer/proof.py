@@ -22,6 +22,7 @@ from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
 from trainer.loss import Way, target_nats, weighted_sum
 from trainer.packing import pack
+from trainer.sharding import norm
 
 # Largest difference of the loss relative to 1 or to itself, and of the gradient relative to its
 # norm: about ten times what rounding was seen to do in either format.
@@ -136,7 +137,8 @@ class _Passes:
             with isolated(batch.documents):
                 nats = target_nats(net, batch, whole=way.whole)
                 loss = weighted_sum(nats, batch) * self.scale
-                torch.autograd.backward(loss)
+                # Of shared weights the gradients of all processes are summed, and all are this.
+                torch.autograd.backward(loss / way.group.count if way.group.sharded else loss)
             total += loss.item()
         return total
 
@@ -153,10 +155,7 @@ def _slice(net: Any, rows: Rows, first: Ints) -> Ints:
 
 
 def _norm(net: Any) -> float:
-    import torch
-
-    given = [weight.grad for weight in net.parameters() if weight.grad is not None]
-    return float(torch.nn.utils.get_total_norm(given))
+    return norm([weight.grad for weight in net.parameters() if weight.grad is not None])
 
 
 @contextmanager

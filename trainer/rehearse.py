@@ -11,7 +11,8 @@ import numpy as np
 from trainer import batches, resume
 from trainer.config import TrainConfig
 from trainer.device import deterministic, torch_seed
-from trainer.loop import gradients, held_out_loss, load_model
+from trainer.distributed import joined
+from trainer.loop import gradients, held_out_loss, load_model, unheard
 from trainer.pace import peak_memory, spoken
 from trainer.plan import Log, make_plan
 
@@ -23,10 +24,11 @@ def rehearse(config: TrainConfig, log: Log) -> float:
     `resume`, all is what is left of the run that was stopped. Returns the estimate in seconds:
     training and held-out loss, without saving or samples.
     """
-    plan = make_plan(config, log)
-    rows, chosen = plan.mixture.rows, plan.mixture.epoch(1)[0]
-    with deterministic(config.deterministic):
-        net, way, _ = load_model(plan, log)
+    with joined(config.device, config.sharding) as group, deterministic(config.deterministic):
+        log = log if group.first else unheard
+        plan = make_plan(config, log)
+        rows, chosen = plan.mixture.rows, plan.mixture.epoch(1)[0]
+        net, way, _ = load_model(plan, log, group)
         own = plan.mixture.own
         gradients(net, rows, chosen[:1], config, way, own)  # the first use of a model sets it up
         torch_seed(batches.step_seed(config.seed, 0))
@@ -50,7 +52,8 @@ def rehearse(config: TrainConfig, log: Log) -> float:
         f"{tokens:,} tokens in {plan.steps - done:,} steps: about {spoken(seconds)}"
     )
     longest = int(np.max(rows.lengths[plan.train]))
-    memory = (peak_memory(next(net.parameters()).device) + moments(net)) / 1e9
+    optimizer = moments(net) / (group.count if group.sharded else 1)
+    memory = (peak_memory(next(net.parameters()).device) + optimizer) / 1e9
     log(
         f"longest row {longest:,} tokens; about {memory:.2f} GB at most, the optimizer included; "
         "nothing was written (dry run)"

@@ -19,6 +19,7 @@ from trainer import checkpoint
 from trainer.config import TrainConfig
 from trainer.data import Rows
 from trainer.result import Epoch
+from trainer.sharding import gathered, share_like, whole
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,7 @@ _FREE = (
     "model",
     "replay",
     "tensorboard",
+    "sharding",
 )
 # The newest, and one to fall back on if it is damaged.
 _KEPT = 2
@@ -78,7 +80,8 @@ def fingerprint(known: dict[str, Any], net: Any) -> dict[str, Any]:
     weights = hashlib.blake2b(digest_size=16)
     for name, weight in net.named_parameters():
         weights.update(name.encode())
-        weights.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        plain = whole(weight).cpu().contiguous().flatten()
+        weights.update(plain.view(torch.uint8).numpy().data)
     return {**known, "weights": weights.hexdigest()}
 
 
@@ -99,20 +102,31 @@ def steps_done(out: Path) -> int:
 
 
 def save(
-    out: Path, of: dict[str, Any], net: Any, optimizer: torch.optim.Optimizer, progress: Progress
+    out: Path,
+    of: dict[str, Any],
+    net: Any,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    first: bool = True,
 ) -> None:
-    """Write the state whole, then remove all but it and the one before."""
+    """Write the state whole, then remove all but it and the one before.
+
+    Where weights are shared every process must give its part, and only the `first` writes.
+    """
     from safetensors.torch import save_file
 
-    final = out / STATE / f"step-{progress.step}"
-    final.parent.mkdir(exist_ok=True)
     moments = {
-        f"{number}.{name}": value.contiguous()
+        f"{number}.{name}": value
         for number, each in optimizer.state_dict()["state"].items()
         for name, value in each.items()
     }
+    weights, moments = gathered(_trained(net), first), gathered(moments, first)
+    if not first:
+        return
+    final = out / STATE / f"step-{progress.step}"
+    final.parent.mkdir(exist_ok=True)
     with checkpoint.whole_folder(final) as folder:
-        save_file(_trained(net), folder / "weights.safetensors")
+        save_file(weights, folder / "weights.safetensors")
         save_file(moments, folder / "optimizer.safetensors")
         files = {path.name: _digest(path) for path in sorted(folder.iterdir())}
         said = {"of": of, "progress": dataclasses.asdict(progress), "files": files}
@@ -177,13 +191,13 @@ def _load(place: Path, net: Any, optimizer: torch.optim.Optimizer) -> None:
     weights = load_file(place / "weights.safetensors")
     with torch.no_grad():
         for name, weight in _trained(net).items():
-            weight.copy_(weights[name])
+            weight.copy_(share_like(weights[name], weight))
     trained = [weight for group in optimizer.param_groups for weight in group["params"]]
     # Not by load_state_dict, which would round fp32 moments of bf16 weights to bf16.
     for key, value in load_file(place / "optimizer.safetensors").items():
         number, _, name = key.partition(".")
         weight = trained[int(number)]
-        optimizer.state[weight][name] = value.to(weight.device)
+        optimizer.state[weight][name] = share_like(value, weight)
 
 
 def _trained(net: Any) -> dict[str, torch.Tensor]:

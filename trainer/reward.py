@@ -18,6 +18,7 @@ from trainer.data import Ints, Rows, Tokens
 from trainer.distributed import Group
 from trainer.loss import evaluating
 from trainer.result import Evaluation
+from trainer.sharding import clip
 
 if TYPE_CHECKING:
     import torch
@@ -65,15 +66,15 @@ def gradients(
     net.zero_grad(set_to_none=True)
     total = 0.0
     mine = chosen[group.share(rows.lengths[chosen])]
-    for pairs in _batches(rows, rejected, mine, config.micro_tokens):
+    own = _batches(rows, rejected, mine, config.micro_tokens)
+    for pairs, counts in group.in_step(own, lambda: chosen[:1]):
         better, worse = _scores(net, rows, rejected, pairs)
-        loss = -F.logsigmoid(better - worse).sum() / len(chosen)
+        loss = -F.logsigmoid(better - worse).sum() * counts / len(chosen)
         torch.autograd.backward(loss)
         total += loss.item()
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     total, _ = group.add_up(trained, total, 0.0)
-    norm = torch.nn.utils.clip_grad_norm_(trained, config.clip or float("inf"))
-    return total, float(norm)
+    return total, clip(trained, config.clip)
 
 
 def evaluate(

@@ -13,6 +13,7 @@ from trainer.loss import evaluating
 from trainer.plan import Plan
 from trainer.prompted import is_prompted
 from trainer.result import Answer, Sample
+from trainer.sharding import agreed
 
 
 def prompt_of(rows: Rows, row: int) -> tuple[int, ...]:
@@ -121,7 +122,7 @@ def greedy(
         with evaluating(model):
             output = model(input_ids=fed, **options)
         cache = output.past_key_values if keeps_cache else None
-        token = output.logits[:, -1].argmax(dim=-1, keepdim=True)
+        token = agreed(model, output.logits[:, -1].argmax(dim=-1, keepdim=True))
         for one, number in zip(writing, token[:, 0].tolist(), strict=True):
             one.take(number)
         if all(one.ended for one in writing):

@@ -30,6 +30,8 @@ def check_together(config: TrainConfig) -> None:
         raise CurateError(
             "recompute: not possible with method prefix, whose keys and values are no activations"
         )
+    if config.sharding != "none":
+        _check_sharding(config)
     if config.force and config.resume:
         raise CurateError("--force starts anew and --resume goes on; give one of them")
 
@@ -44,6 +46,20 @@ def _check_method(config: TrainConfig) -> None:
                 f"{field.name}: is read only with method {', '.join(able)}; got method "
                 f"{config.method!r}; leave {field.name} out"
             )
+
+
+def _check_sharding(config: TrainConfig) -> None:
+    """What was never seen to work with shared weights, or cannot."""
+    if config.learns == "prompt":
+        raise CurateError(
+            f"sharding: method {config.method} trains a few vectors on a model that must lie whole "
+            "on each device; set sharding to none, or take method lora"
+        )
+    if config.quantize != "none":
+        raise CurateError(
+            f"sharding: a {config.quantize} base cannot be shared; set one of sharding and "
+            "quantize to none"
+        )
 
 
 def _check_precision(config: TrainConfig) -> None:
