@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-START, REGION = -1, -2  # a tail follows nothing, or the region before
+START, REGION, WORD = -1, -2, -3  # a tail follows nothing, the region before, or a word
+WORD_REACH = 200  # characters before a boundary where the end of a word is looked for
+_WORD_END = re.compile(r".*([A-Za-z])[ \n]", re.DOTALL)
 WHOLE_PROMPTS = 8  # times its own length that a text without control tokens is encoded again
 
 
@@ -45,10 +48,11 @@ class Draft:
         self.ids: list[int] = []
         self.places: list[int] = []  # of each own control token among the ids
         self.read = False  # the ids are those of the text, cut where it is known to be cut
+        self.by_words = False  # and they were made word by word
         self.escaped = False  # content spells a control token
         self.encoding: Encoding | None = None
         self.tails: list[Tail] = []  # what must be encoded alone to prove each region's start
-        self._after: list[int] = []  # the own token that each tail follows, START or REGION
+        self._after: list[int] = []  # the own token that each tail follows, or START, REGION, WORD
         self.spans: list[tuple[int, int]] | None = None  # where the ids can be taken as they are
         self.crossed: list[int] = []  # boundaries that lie inside a token
         self.cutting: Cutting | None = None  # how the text is cut where they cannot
@@ -82,10 +86,13 @@ class Draft:
         for region in self.proof.regions:
             number = bisect_right(stops, region.start) - 1
             start = stops[number] if number >= 0 else 0
-            whole += 0 if number >= 0 else region.start
+            word = word_end(text, start, region.start) if number < 0 and self.by_words else 0
+            whole += 0 if number >= 0 or word else region.start
             cut = self.known_cuts and start <= previous and previous in self.crossed
             if cut or (previous and number < 0 and whole > WHOLE_PROMPTS * len(text)):
                 tail, after = Tail(None, text[previous : region.start]), REGION
+            elif word:
+                tail, after = Tail("", text[word : region.start]), WORD
             elif number < 0:
                 tail, after = Tail("", text[: region.start]), START
             else:
@@ -105,6 +112,9 @@ class Draft:
         for region, tail, after in zip(self.proof.regions, self.tails, self._after, strict=True):
             low = spans[-1][1] if after == REGION else 0
             low = self.places[after] + 1 if after >= 0 else low
+            if after == WORD:
+                word = region.start - len(tail.text)
+                low = spelled.tokens_before(row, len(self.proof.text[:word].encode())) or 0
             start = low + len(tails[tail])
             if self.ids[low:start] != tails[tail]:
                 crossed.append(region.start)
@@ -145,6 +155,18 @@ class Draft:
     def _chars(self, place: int) -> tuple[int, int]:
         chars = self.encoding.token_to_chars(place) if self.encoding else None
         return chars or (0, 0)
+
+
+def word_end(text: str, low: int, high: int) -> int:
+    """The last place before `high` where a word ends for certain; 0 if none is near.
+
+    No expression of `words.EXPRESSIONS` has a word with white space after a letter, and none
+    looks behind. So a text is encoded as its two sides are, and the prompt as well: what proves
+    a boundary after such a place is the text from there on.
+    """
+    first = max(low, high - WORD_REACH)
+    found = _WORD_END.search(text[first:high])
+    return first + found.end(1) if found else 0
 
 
 def own_tokens(proof: Proof, tokenizer: Tokenizer, allow: bool = False) -> list[Own]:

@@ -9,7 +9,7 @@ what depends on its words is looked at. Rows that no plan fits are proven as eve
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from templates.messages import Chat, leaves_of
@@ -45,17 +45,18 @@ class Plan(NamedTuple):
     """What is written and trained for every row of a shape that answers its questions alike."""
 
     route: Route
-    answers: Mapping[Question, bool]  # to the questions of all renders that the proof needs
+    answers: tuple[tuple[Question, bool], ...]  # of all renders that the proof needs
     outlines: tuple[Outline, ...]
     plain_stops: tuple[str, ...]
 
     def proof(self, leaves: Sequence[Leaf]) -> Proof | None:
         """The proof of a row of these texts; None if it must be proven by itself."""
         texts = [leaf.text for leaf in leaves]
-        if not self.route.bounded(texts) or any(
-            question.answer(texts) != answer for question, answer in self.answers.items()
-        ):
+        if not self.route.bounded(texts):
             return None
+        for question, answer in self.answers:
+            if question.answer(texts) != answer:
+                return None
         words: list[str] = []
         starts: list[int] = []
         spans: list[Span] = []
@@ -154,7 +155,8 @@ class Plans:
             if message["role"] != "assistant" and "content" in message and number not in written:
                 return None
         plain = tuple(stop.text for stop in self._stops if stop.id is None)
-        return Plan(whole, answers, tuple(outlines), plain)
+        asked = tuple(pair for pair in answers.items() if not _follows(*pair, whole))
+        return Plan(whole, asked, tuple(outlines), plain)
 
 
 def _alike(one: Proof | None, other: Proof) -> bool:
@@ -166,6 +168,19 @@ def _alike(one: Proof | None, other: Proof) -> bool:
         for proof in (one, other)
     )
     return mine == theirs
+
+
+def _follows(question: Question, answer: bool, route: Route) -> bool:
+    """Whether the answer follows from that every slot of the text says something."""
+    if question.kind != "says" or not answer:
+        return False
+    slots = [part for part in question.parts if isinstance(part, Slot)]
+    return any(
+        slot.leaf == part.leaf and slot.trims == part.trims[: len(slot.trims)]
+        for slot in slots
+        for part in route.skeleton.parts
+        if isinstance(part, Slot)
+    )
 
 
 def _slots(route: Route, leaves: Sequence[Leaf]) -> list[tuple[Leaf, int]]:

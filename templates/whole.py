@@ -65,7 +65,7 @@ class Whole:
         marks = [len(draft.own) + len(places) for draft, places in zip(drafts, cuts, strict=True)]
         rows = self._words.encode(texts, coded, marks)
         for draft, row in zip(drafts, rows, strict=True):
-            draft.read = row is not None
+            draft.read = draft.by_words = row is not None
         return rows
 
     def _prompts(self, drafts: Sequence[Draft]) -> dict[Tail, list[int]]:
