@@ -10,6 +10,7 @@ are compared with its default arm alone, fp32 everywhere (bf16 is many times slo
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
@@ -25,7 +26,40 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 PACKAGES = ("trl==1.16.*", "torch==2.13.*", "transformers==5.23.*", "datasets==5.2.*")
-BATCH, LONGEST, VOCABULARY, RATE, WARM = 32, 512, 512, 1e-3, 20
+BATCH, RATE, WARM = 32, 1e-3, 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A model with random weights, and rows of log-normal lengths that fit it."""
+
+    kind: str  # as transformers names it
+    sizes: dict[str, Any]  # fields of its configuration
+    middle: int  # tokens of the row in the middle
+    spread: float
+    longest: int
+
+    @property
+    def vocabulary(self) -> int:
+        return int(self.sizes["vocab_size"])
+
+
+TINY = Shape(
+    "llama",
+    {
+        "vocab_size": 512,
+        "hidden_size": 64,
+        "intermediate_size": 172,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.05,
+    },
+    middle=121,
+    spread=0.7,
+    longest=512,
+)
 
 # What TRL is told: as it comes but for fp32, then without what only saves memory.
 ARMS: dict[str, dict[str, Any]] = {
@@ -41,130 +75,185 @@ ARMS: dict[str, dict[str, Any]] = {
         "per_device_train_batch_size": 2,
         "gradient_checkpointing": False,
         "packing": True,
-        "max_length": LONGEST,
+        "max_length": TINY.longest,
     },
 }
 
-TRL = """
+# Both scripts are told how to run (`how`) apart from the settings of the trainer itself, and look
+# at the clock twice: a GPU must not be waited for in between.
+START = """
 import json, os, sys, time
 home, settings = sys.argv[1], json.loads(sys.argv[2])
-os.environ["HF_HUB_OFFLINE"] = "1"
+how = settings.pop("how")
+batch, warm, on_gpu = settings.pop("batch"), how["warm"], how["device"] == "cuda"
 import torch
-torch.set_num_threads(1)
+stamps = []
+def look():
+    if on_gpu:
+        torch.cuda.synchronize()
+    stamps.append(time.perf_counter() if on_gpu else time.process_time())
+"""
+
+TRL = (
+    START
+    + """
+os.environ["HF_HUB_OFFLINE"] = "1"
+import resource
+import transformers, trl
 from datasets import load_from_disk
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
-batch = settings.pop("batch")
-rows = load_from_disk(f"{home}/ordered")
-losses, tokens, stamps = [], [], []
+if not on_gpu:
+    torch.set_num_threads(1)
+dtype, attention = settings.pop("dtype", "float32"), settings.pop("attention", "sdpa")
+losses, tokens = [], []
 class Noted(SFTTrainer):
     def training_step(self, model, inputs, *given, **named):
         ids = inputs.get("attention_mask")
-        tokens[-1] += int(ids.sum()) if ids is not None else inputs["input_ids"].numel()
+        tokens[-1] += ids.sum() if ids is not None else inputs["input_ids"].numel()
         loss = super().training_step(model, inputs, *given, **named)
-        losses[-1] += float(loss)
+        losses[-1] += loss.detach()
         return loss
 class Timed(TrainerCallback):
     def on_step_begin(self, *given, **named):
-        stamps.append(time.process_time()); losses.append(0.0); tokens.append(0)
+        if len(losses) == warm:
+            look()
+        losses.append(0.0); tokens.append(0)
     def on_train_end(self, *given, **named):
-        stamps.append(time.process_time())
+        look()
 config = SFTConfig(
-    output_dir=f"{home}/trl", use_cpu=True, bf16=False, seed=0, num_train_epochs=1,
+    output_dir=f"{home}/trl", use_cpu=not on_gpu, bf16=how["bf16"], seed=0, num_train_epochs=1,
     gradient_accumulation_steps=batch // settings["per_device_train_batch_size"],
-    learning_rate=RATE, lr_scheduler_type="constant", report_to="none", save_strategy="no",
+    learning_rate=how["rate"], lr_scheduler_type="constant", report_to="none", save_strategy="no",
     disable_tqdm=True, logging_strategy="no", dataset_kwargs={}, **settings,
 )
+model = AutoModelForCausalLM.from_pretrained(
+    f"{home}/model", dtype=getattr(torch, dtype), attn_implementation=attention
+)
 trainer = Noted(
-    AutoModelForCausalLM.from_pretrained(f"{home}/model", dtype=torch.float32), config,
-    train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(f"{home}/model"),
-    callbacks=[Timed()],
+    model, config, train_dataset=load_from_disk(f"{home}/ordered"),
+    processing_class=AutoTokenizer.from_pretrained(f"{home}/model"), callbacks=[Timed()],
 )
 trainer.train()
-print("RESULT " + json.dumps({"losses": losses, "tokens": tokens, "stamps": stamps}))
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+libraries = (torch, transformers, trl)
+print("RESULT " + json.dumps({
+    "losses": [float(loss) for loss in losses], "tokens": [int(count) for count in tokens],
+    "stamps": stamps, "memory": torch.cuda.max_memory_allocated() if on_gpu else memory,
+    "versions": {library.__name__: library.__version__ for library in libraries},
+}))
 """
+)
 
-OURS = """
-import json, os, sys, time
-home, settings = sys.argv[1], json.loads(sys.argv[2])
-import trainer
-from trainer import TrainConfig, loop
-settings.pop("batch", None)
-stamps, real = [], loop.gradients
+OURS = (
+    START
+    + """
+import transformers, trainer
+from trainer import TrainConfig, loop, pace
+begun, paces = [], []
+real, stop, measure = loop.gradients, loop.faults.check_weights, loop.measure
 def timed(*given, **named):
-    stamps.append(time.process_time())
+    if len(begun) == warm:
+        look()
+    begun.append(1)
     return real(*given, **named)
-loop.gradients = timed
+def ended(*given):
+    look()
+    return stop(*given)
+def measured(*given):
+    paces.append(measure(*given))
+    return paces[-1]
+loop.gradients, loop.faults.check_weights, loop.measure = timed, ended, measured
 config = TrainConfig(
     tokens=f"{home}/tokens", model=f"{home}/model", out=f"{home}/ours", preset="alpaca", epochs=1,
-    batch=BATCH, lr=RATE, schedule="constant", warmup=0.0, held_out=0.0, samples=0, proof=False,
-    device="cpu", force=True, **settings,
+    batch=batch, lr=how["rate"], schedule="constant", warmup=0.0, held_out=0.0, samples=0,
+    prompts=0, proof=False, device=how["device"], force=True, **settings,
 )
-stop = loop.faults.check_weights
-def ended(*given):
-    stamps.append(time.process_time())
-    return stop(*given)
-loop.faults.check_weights = ended
-trainer.train(config, lambda line: None)
+said = []
+trainer.train(config, said.append)
 lines = [json.loads(line) for line in open(f"{home}/ours/metrics.jsonl")]
 steps = [line for line in lines if not line.get("eval")]
 print("RESULT " + json.dumps({
     "losses": [step["loss"] for step in steps], "tokens": [step["tokens"] for step in steps],
-    "stamps": stamps,
+    "stamps": stamps, "memory": pace.peak_memory(paces[0].device), "flops": paces[0].flops,
+    "peak": paces[0].peak, "of": paces[0].of, "said": [s for s in said if s.startswith("packing")],
+    "versions": {library.__name__: library.__version__ for library in (torch, transformers)},
 }))
 """
+)
 
 
-def make(home: Path, steps: int) -> None:
-    """Rows of random ids, their lengths as conversations have them; a model and its tokenizer."""
+def make(home: Path, steps: int, shape: Shape = TINY, dtype: str = "float32") -> tuple[int, int]:
+    """Rows of random ids, a model and its tokenizer; how many tokens there are and are trained."""
     import datasets
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
 
-    from tests.trainer_toys import write_model, write_tokens
+    from tests.trainer_toys import write_tokens
     from trainer.batches import epoch_order
 
     chance = np.random.default_rng(0)
     count = steps * BATCH
-    lengths = np.exp(chance.normal(4.8, 0.7, count)).clip(16, LONGEST).astype(int)
+    lengths = np.exp(chance.normal(np.log(shape.middle), shape.spread, count))
+    lengths = lengths.clip(16, shape.longest).astype(int)
     rows = []
     for number, length in enumerate(lengths.tolist()):
-        ids = [1, *chance.integers(4, VOCABULARY, length - 2).tolist(), 2]
+        ids = [1, *chance.integers(4, shape.vocabulary, length - 2).tolist(), 2]
         prompt = max(1, length // 3)
         rows.append((f"{number:016x}", ids, [-100] * prompt + ids[prompt:]))
     write_tokens(home / "tokens", rows)
     ordered = [rows[place] for place in epoch_order(count, 0, 1)]
     columns = {"input_ids": [row[1] for row in ordered], "labels": [row[2] for row in ordered]}
     datasets.Dataset.from_dict(columns).save_to_disk(str(home / "ordered"))
-    shape = {"hidden_size": 64, "intermediate_size": 172, "num_attention_heads": 4}
-    more = {"num_key_value_heads": 2, "max_position_embeddings": LONGEST, "initializer_range": 0.05}
-    write_model(home / "model", vocab_size=VOCABULARY, **shape, **more)
-    words = {f"w{number}": number for number in range(VOCABULARY)}
+    write_model(home / "model", shape, dtype)
+    return int(lengths.sum()), int((lengths - np.maximum(1, lengths // 3)).sum())
+
+
+def write_model(folder: Path, shape: Shape, dtype: str) -> None:
+    """A model with random weights, and a tokenizer whose token `n` is the word `wn`."""
+    import torch
+    from tokenizers import Tokenizer, models
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    special = {"bos_token_id": 1, "eos_token_id": 2}
+    config = AutoConfig.for_model(shape.kind, **shape.sizes, **special)
+    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    model.save_pretrained(folder)
+    words = {f"w{number}": number for number in range(shape.vocabulary)}
     PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="w0")),
         bos_token="w1",
         eos_token="w2",
         pad_token="w0",
-    ).save_pretrained(home / "model")
+    ).save_pretrained(folder)
 
 
-def arm(python: Path | str, script: str, home: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """One process; what it says after RESULT."""
-    script = script.replace("RATE", str(RATE)).replace("BATCH", str(BATCH))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [str(python), "-c", script, str(home), json.dumps({"batch": BATCH, **settings})]
+class Failed(Exception):
+    """An arm that did not end, with the last that it said."""
+
+
+def arm(
+    python: Path | str, script: str, home: Path, settings: dict[str, Any], **how: Any
+) -> dict[str, Any]:
+    """One process; what it says after RESULT. `how` is read by both scripts."""
+    how = {"device": "cpu", "warm": WARM, "rate": RATE, "bf16": False, **how}
+    threads = {} if how["device"] == "cuda" else {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", **threads}
+    told = json.dumps({"batch": BATCH, "how": how, **settings})
+    command = [str(python), "-c", script, str(home), told]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     said = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not said:
-        raise SystemExit(f"{settings}: failed\n{done.stderr[-3000:]}")
+        raise Failed(done.stderr[-3000:])
     result: dict[str, Any] = json.loads(said[-1].removeprefix("RESULT "))
     return result
 
 
-def speed(result: dict[str, Any]) -> float:
-    """Real tokens, padding not counted, a second of processor time, after the first steps."""
-    seconds = result["stamps"][-1] - result["stamps"][WARM]
-    return float(sum(result["tokens"][WARM:]) / seconds)
+def speed(result: dict[str, Any], warm: int = WARM) -> float:
+    """Real tokens, padding not counted, a second after the first steps; on a CPU, of its time."""
+    began, ended = result["stamps"]
+    return float(sum(result["tokens"][warm:]) / (ended - began))
 
 
 def install(folder: Path) -> None:
@@ -189,7 +278,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         make(home, asked.steps)
-        print(f"{asked.steps} steps of {BATCH} rows, 2 layers of 64, vocabulary {VOCABULARY}, fp32")
+        print(f"{asked.steps} steps of {BATCH} rows, 2 layers of 64, {TINY.vocabulary} words, fp32")
         ours = {
             "curate": arm(sys.executable, OURS, home, {}),
             "curate, padded": arm(sys.executable, OURS, home, {"packing": "off"}),
