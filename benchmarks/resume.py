@@ -1,14 +1,18 @@
 """kill -9 at random moments of a training run, then resume: are the weights the same?
 
 Each kill is followed by the same command with `--resume`, until the run ends; its weights must be
-those of a run that was never killed, to the bit.
+those of a run that was never killed, to the bit. A moment is a random step, seen in
+`metrics.jsonl`, and a random share of the time to the next one, in which checkpoints are written
+and answers asked; so it lies within the run on a busy machine too.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
 SETTINGS = ("epochs=6", "batch=16", "held_out=0.1", "save_every=3", "residual_dropout=0.1")
 # Steps are packed unless packing is off, and of one pass unless it may hold fewer positions.
@@ -27,15 +32,17 @@ RUNS = {
     "lora": ("method=lora",),
     "oft": ("method=oft", "rotation_block=8"),
 }
+LOOK_EVERY = 0.002  # seconds
+TRIES = 10  # at kills that fall within the run: nearly all do
 
 
 def start(run: str, home: Path, out: Path, resume: bool) -> subprocess.Popen[bytes]:
-    """The run as a process of its own."""
+    """The run as a process of its own, with the code beside this script."""
     command = [sys.executable, "-m", "curate", "train", str(home / "tokens")]
     command += ["--model", str(home / "model"), "--out", str(out), "--quiet"]
     for setting in (*SETTINGS, *RUNS[run]):
         command += ["--set", setting]
-    return subprocess.Popen([*command, "--resume"] if resume else command)
+    return subprocess.Popen([*command, "--resume"] if resume else command, cwd=ROOT)
 
 
 def digest(out: Path) -> str:
@@ -46,6 +53,65 @@ def digest(out: Path) -> str:
     return whole.hexdigest()[:16]
 
 
+def steps(out: Path) -> int:
+    """The last step that the run has noted whole; 0 before the first."""
+    path = out / "metrics.jsonl"
+    lines = path.read_text("utf-8").split("\n")[:-1] if path.exists() else []
+    return max((json.loads(line)["step"] for line in lines), default=0)
+
+
+def uninterrupted(run: str, home: Path, out: Path) -> list[float]:
+    """Seconds until each step was noted, from 0 for the start to the end of the process."""
+    began = time.perf_counter()
+    process, times = start(run, home, out, resume=False), [0.0]
+    while process.poll() is None:
+        times += [time.perf_counter() - began] * (steps(out) - len(times) + 1)
+        time.sleep(LOOK_EVERY)
+    assert process.returncode == 0
+    return [*times, time.perf_counter() - began]
+
+
+def killed(process: subprocess.Popen[bytes], out: Path, step: int, later: float) -> str | None:
+    """Kill the process so many seconds after a step; where that was, or None if it had ended."""
+    while process.poll() is None and steps(out) < step:
+        time.sleep(LOOK_EVERY)
+    time.sleep(later)
+    process.send_signal(signal.SIGKILL)
+    if process.wait() != -signal.SIGKILL:
+        assert process.returncode == 0
+        return None
+    unfinished = sorted(path.name for path in out.rglob(".*.partial"))
+    writing = f" while it wrote {', '.join(unfinished)}" if unfinished else ""
+    return f"after step {steps(out)}{writing}"
+
+
+def kill(
+    run: str, home: Path, out: Path, times: list[float], kills: int, chance: random.Random
+) -> list[str]:
+    """Start a run and kill it, as often as asked, each time further on; where that was."""
+    last, places = len(times) - 2, []
+    for number in range(kills):
+        # Leave steps for the kills to come.
+        step = chance.randint(min(steps(out) + bool(number), last), last - (kills - 1 - number))
+        later = chance.random() * (times[step + 1] - times[step])
+        place = killed(start(run, home, out, resume=bool(number)), out, step, later)
+        if place is None:
+            return []
+        places.append(place)
+    return places
+
+
+def killed_within(
+    run: str, home: Path, out: Path, times: list[float], kills: int, chance: random.Random
+) -> list[str]:
+    """As `kill`, anew from the start when a kill came too late."""
+    for _ in range(TRIES):
+        if places := kill(run, home, out, times, kills, chance):
+            return places
+        shutil.rmtree(out)
+    raise SystemExit(f"{run}: {TRIES} times a kill came after the end")
+
+
 def main() -> None:
     """Each run once whole, then killed and resumed."""
     from tests.trainer_toys import reversed_pairs, write_model, write_tokens
@@ -54,34 +120,27 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5, help="for each run")
     parser.add_argument("--twice", action="store_true", help="kill the resumed run once more")
     parser.add_argument("--rows", type=int, default=400)
-    parser.add_argument("--only", choices=RUNS, help="one of the runs")
+    parser.add_argument("--only", choices=RUNS, action="append", help="one of the runs, or more")
     options = parser.parse_args()
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         write_tokens(home / "tokens", reversed_pairs(options.rows))
         write_model(home / "model", hidden_size=64, intermediate_size=128)
-        for run in [options.only] if options.only else RUNS:
+        for run in options.only or RUNS:
             name = run.replace(", ", "-")
-            started = time.perf_counter()
-            assert start(run, home, home / name, resume=False).wait() == 0
-            seconds, expected = time.perf_counter() - started, digest(home / name)
-            print(f"{run}: {seconds:.1f} s uninterrupted, {expected}", flush=True)
-            for kill in range(options.kills):
-                out, said = home / f"{name}{kill}", []
-                for again in range(2 if options.twice else 1):
-                    process = start(run, home, out, resume=bool(again))
-                    moment = chance.uniform(0.2, 1.0) * seconds
-                    time.sleep(moment)
-                    process.send_signal(signal.SIGKILL)
-                    status = process.wait()
-                    said.append(f"{moment:.1f} s" + ("" if status else " (had ended)"))
-                described = out / "train.json"  # not there yet if the kill came early
-                text = described.read_text("utf-8") if described.exists() else ""
-                if '"status": "done"' not in text:
-                    assert start(run, home, out, resume=True).wait() == 0
+            times = uninterrupted(run, home, home / name)
+            expected = digest(home / name)
+            print(
+                f"{run}: {len(times) - 2} steps, {times[-1]:.1f} s uninterrupted, {expected}",
+                flush=True,
+            )
+            for number in range(options.kills):
+                out = home / f"{name}-{number}"
+                places = killed_within(run, home, out, times, 1 + options.twice, chance)
+                assert start(run, home, out, resume=True).wait() == 0
                 same = digest(out) == expected
-                print(f"  killed at {', '.join(said)}: same weights {same}", flush=True)
+                print(f"  killed {', then '.join(places)}: same weights {same}", flush=True)
                 if not same:
                     raise SystemExit(1)
 

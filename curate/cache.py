@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import Filter
+from curate.schema import CurateError, Filter
 
 # Old parts go, least recently used first, when the cache outgrows this many bytes.
 LIMIT = 4 << 30
@@ -81,8 +81,15 @@ class StepCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.blake2b("".join(part["id"]).encode(), digest_size=12).hexdigest()
         unfinished = self.folder / f"{name}.{os.getpid()}.unfinished"
-        part.write_ipc(unfinished, compression="lz4")
-        unfinished.replace(self.folder / f"{name}.arrow")
+        try:
+            part.write_ipc(unfinished, compression="lz4")
+            unfinished.replace(self.folder / f"{name}.arrow")
+        except (pl.exceptions.PolarsError, OSError) as error:
+            unfinished.unlink(missing_ok=True)
+            raise CurateError(
+                f"{self.folder}: measures could not be kept ({error}); check the free space and "
+                "the greatest size of a file (ulimit -f), or go without: --no-cache"
+            ) from error
 
 
 def _key(step: Filter) -> str:

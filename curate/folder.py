@@ -28,7 +28,8 @@ def whole(out: Path, maker: str, force: bool = False) -> Iterator[Path]:
     """A hidden folder to write into; its files appear in `out` when the block ends well.
 
     A folder that holds anything else than an earlier result of the same maker is refused unless
-    `force`; even then only files that the maker wrote are replaced. Raises `CurateError`.
+    `force`; even then only files that the maker wrote are replaced. Raises `CurateError`, also
+    when something cannot be written.
     """
     check_free(out, maker, force)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,11 @@ def whole(out: Path, maker: str, force: bool = False) -> Iterator[Path]:
     try:
         yield hidden
         _show(hidden, out, maker)
+    except OSError as error:
+        raise CurateError(
+            f"{out}: could not be written ({error}); check the free space, the greatest size of a "
+            "file (ulimit -f) and the folder's rights"
+        ) from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 

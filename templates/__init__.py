@@ -4,6 +4,7 @@ from templates.card import Card
 from templates.columns import EXAMPLES, REFUSED
 from templates.dataset import Tokens, check_free, is_tokens, manifest_of, read, write
 from templates.folder import load_tokenizer
+from templates.lengths import Matched
 from templates.options import RenderOptions
 from templates.preview import PreviewOptions, preview
 from templates.render import Rendered, render, verify
@@ -16,6 +17,7 @@ __all__ = [
     "TEMPLATES",
     "Card",
     "ChatTemplate",
+    "Matched",
     "PreviewOptions",
     "RenderOptions",
     "Rendered",

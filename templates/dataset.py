@@ -16,12 +16,14 @@ import polars as pl
 
 from curate.schema import CurateError
 from templates.columns import REFUSED
+from templates.lengths import Matched, in_tokens
 from templates.render import Rendered
 from templates.stops import Stop
 
 MAKER = "curate render"
 MANIFEST = "manifest.json"
 REFUSALS = "refused.jsonl"
+DATA = "_data_files"  # the key of a dataset's state.json under which its parts are named
 VERSIONS = ("curate-sft", "datasets", "jinja2", "polars", "pyarrow", "tokenizers")
 
 
@@ -35,11 +37,14 @@ class Tokens:
     refused: pl.DataFrame
 
 
-def write(rendered: Rendered, out: Path, force: bool = False) -> Path:
+def write(
+    rendered: Rendered, out: Path, force: bool = False, matched: Matched | None = None
+) -> Path:
     """Write the TOKENS folder; the same input gives the same bytes.
 
-    It is written beside `out` and appears when whole. Needs the `datasets` library. Raises
-    `CurateError` if there is nothing to train on or `out` holds something else (`check_free`).
+    It is written beside `out` and appears when whole. Needs the `datasets` library. `matched` is
+    what the run that the records are from matched their lengths to. Raises `CurateError` if there
+    is nothing to train on, or `out` holds something else (`check_free`) or cannot be written.
     """
     if not rendered.examples.height:
         raise CurateError(_nothing(rendered))
@@ -54,29 +59,36 @@ def write(rendered: Rendered, out: Path, force: bool = False) -> Path:
         ]
         (hidden / REFUSALS).write_text("".join(f"{line}\n" for line in lines), "utf-8")
         files = sorted(path.name for path in hidden.iterdir())
-        manifest = {**manifest_of(rendered), "files": [*files, MANIFEST]}
+        manifest = {**manifest_of(rendered, matched), "files": [*files, MANIFEST]}
         text = json.dumps(manifest, ensure_ascii=False, indent=1)
         (hidden / MANIFEST).write_text(f"{text}\n", "utf-8")
         _show(hidden, out)
+    except OSError as error:
+        raise CurateError(
+            f"{out}: could not be written ({error}); check the free space, the greatest size of a "
+            "file (ulimit -f) and the folder's rights"
+        ) from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     return out
 
 
-def manifest_of(rendered: Rendered) -> dict[str, Any]:
+def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str, Any]:
     """What the trainer's gate, sampling and a reader need to know about the rows.
 
-    `stop.ids` and `stop.strings` end generation; `template.source` renders prompts at inference.
+    `stop.ids` and `stop.strings` end generation; `template.source` renders prompts at inference;
+    `length` is what the answers' lengths were matched to, in tokens too (`lengths.in_tokens`).
     """
     template, tokenizer, card = rendered.template, rendered.tokenizer, rendered.card
     cards = [card, rendered.tool_card] if rendered.tool_card else [card]
     stops = [stop for one in cards for stop in one.stops]
+    ids = _stop_ids(stops)
     tool_use = template.tool_use
     return {
         "maker": MAKER,
         "counts": rendered.counts,
         "refused": _by_check(rendered.refused),
-        "stop": {"ids": _stop_ids(stops), "strings": _stop_strings(stops)},
+        "stop": {"ids": ids, "strings": _stop_strings(stops)},
         "bos": {
             "token": tokenizer.special.get("bos_token"),
             "written": card.writes_bos,
@@ -102,6 +114,7 @@ def manifest_of(rendered: Rendered) -> dict[str, Any]:
         "card": card.as_dict(),
         "tool_card": rendered.tool_card.as_dict() if rendered.tool_card else None,
         "options": dataclasses.asdict(rendered.options),
+        "length": in_tokens(matched, rendered.examples, ids) if matched else None,
         "versions": _versions(),
     }
 
@@ -232,9 +245,21 @@ def read(path: Path) -> Tokens:
     """Read a TOKENS folder, without the `datasets` library. Raises `CurateError` if it is none."""
     if not is_tokens(path):
         raise CurateError(f"{path}: no TOKENS folder; `curate render` writes one")
-    manifest = json.loads((path / MANIFEST).read_text("utf-8"))
-    state = json.loads((path / "state.json").read_text("utf-8"))
-    shards = [pl.read_ipc_stream(path / entry["filename"]) for entry in state["_data_files"]]
-    lines = (path / REFUSALS).read_text("utf-8").split("\n")
-    refused = pl.DataFrame([json.loads(line) for line in lines if line], schema=REFUSED)
-    return Tokens(path, manifest, pl.concat(shards), refused)
+    part = path / MANIFEST
+    try:
+        manifest = json.loads(part.read_text("utf-8"))
+        part = path / "state.json"
+        names = [str(entry["filename"]) for entry in json.loads(part.read_text("utf-8"))[DATA]]
+        shards = []
+        for name in names:
+            part = path / name
+            shards.append(pl.read_ipc_stream(part))
+        part = path / REFUSALS
+        lines = part.read_text("utf-8").split("\n")
+        refused = pl.DataFrame([json.loads(line) for line in lines if line], schema=REFUSED)
+        part = path
+        return Tokens(path, manifest, pl.concat(shards), refused)
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise CurateError(
+            f"{part}: damaged ({type(error).__name__}: {error}); render the rows again"
+        ) from error

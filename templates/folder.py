@@ -73,12 +73,20 @@ def _download(name: str) -> Path:
             f"tokenizer {name}: no such folder here, and fetching it from the hub needs "
             'huggingface_hub; pip install "curate-sft[train]"'
         ) from error
+    from huggingface_hub.errors import RepositoryNotFoundError
+
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
+    except RepositoryNotFoundError as error:
+        raise CurateError(
+            f"tokenizer {name}: no such folder here, and no public model of this name on the hub; "
+            "check the spelling, or log in with: hf auth login"
+        ) from error
     except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CurateError(
-            f"tokenizer {name}: no such folder here, and the hub gave nothing: {reason}"
+            f"tokenizer {name}: no such folder here, and the hub gave nothing ({reason}); check "
+            "the spelling and the network, or name a folder"
         ) from error
 
 

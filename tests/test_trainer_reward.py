@@ -9,29 +9,30 @@ import pytest
 
 import trainer
 from curate.schema import CurateError
+from tests.test_trainer_resume import StoppedError, stop_at
 from tests.trainer_toys import START, STOP, silent, toy_model, write_model, write_tokens
-from trainer import TrainConfig, reward
+from trainer import PRESETS, TrainConfig, reward
 from trainer.data import make_rows
 from trainer.plan import make_plan
 
 GOOD, BAD = 7, 9
 
 
-def pairs(count: int) -> list[dict[str, Any]]:
+def pairs(count: int, bad: int = BAD) -> list[dict[str, Any]]:
     """The chosen answer is one word, the rejected one another, twice as long."""
     found = []
     for number in range(count):
         prompt = [START, 10 + number % 20, 10 + (3 * number) % 20, 3]
-        sides = [[*prompt, GOOD, STOP], [*prompt, BAD, BAD, STOP]]
+        sides = [[*prompt, GOOD, STOP], [*prompt, bad, bad, STOP]]
         labels = [[-100] * 4 + ids[4:] for ids in sides]
         found.append({"id": f"{number:016x}", "ids": sides, "labels": labels})
     return found
 
 
-def write_pairs(folder: Path, count: int) -> str:
+def write_pairs(folder: Path, count: int, bad: int = BAD) -> str:
     import datasets
 
-    made = pairs(count)
+    made = pairs(count, bad)
     rows = [(one["id"], one["ids"][0], one["labels"][0]) for one in made]
     write_tokens(folder, rows)
     manifest = (folder / "manifest.json").read_text()
@@ -91,6 +92,21 @@ def test_a_reward_model_learns_to_prefer_and_is_loaded_and_scored_by_transformer
     assert held.loss == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_stopped_run_is_not_resumed_with_other_rejected_answers(
+    sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        stop_at(patch, "trainer.loop.learning_rate", 5)
+        with pytest.raises(StoppedError):
+            train(sources, tmp_path / "rm")
+    other = write_pairs(tmp_path / "other", 40, bad=8)
+    with pytest.raises(CurateError, match=r"cannot resume.*the rows to train on are others"):
+        train({**sources, "tokens": other}, tmp_path / "rm", resume=True)
+    said: list[str] = []
+    train(sources, tmp_path / "rm", said.append, resume=True)
+    assert "resumed after step 4 of 12" in said
+
+
 def test_equal_scores_cost_ln_2():
     import torch
 
@@ -143,6 +159,19 @@ def test_a_pair_is_trained_only_if_both_sides_pass_the_gate(
 def test_what_has_no_meaning_for_a_reward_model_is_refused(fields: dict[str, Any], message: str):
     with pytest.raises(CurateError, match=message):
         TrainConfig(tokens="t", model="m", out="o", objective="reward", **fields)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_train_a_reward_model_and_what_it_says_of_answers_gives_way(preset: str):
+    settings = TrainConfig(tokens="t", model="m", out="o", preset=preset, objective="reward")
+    assert (settings.samples, settings.prompts, settings.length_target) == (0, 0, 0)
+    assert settings.choose in ("loss", "last")
+    assert settings.epochs == PRESETS[preset].values["epochs"]
+
+
+def test_the_preset_for_reward_models_says_nothing_of_answers():
+    settings = TrainConfig(tokens="t", model="m", out="o", preset="reward", objective="sft")
+    assert settings.samples > 0 and settings.prompts > 0
 
 
 def test_pairs_can_be_trained_on_as_answers_too(sources: dict[str, str], tmp_path: Path):

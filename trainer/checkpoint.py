@@ -112,7 +112,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(partial)
         raise CurateError(
             f"{final}: could not be written ({error}); nothing of it was left behind, and what "
-            "was finished before is intact; check the free space and the folder's rights"
+            "was finished before is intact; check the free space, the greatest size of "
+            "a file (ulimit -f) and the folder's rights"
         ) from error
     except BaseException:
         shutil.rmtree(partial)

@@ -12,7 +12,7 @@ from trainer.fields import as_number, checked, limited
 from trainer.gate import REASONS
 from trainer.methods import METHODS
 from trainer.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
-from trainer.together import check_together
+from trainer.together import check_together, fitting
 
 
 class _Unset:
@@ -156,7 +156,9 @@ class TrainConfig:
         16, "held-out prompts answered, and training answers tried, after each epoch", low=0
     )
     length_target: int = option(
-        0, "tokens an answer should have; 0 takes the median of the training answers", low=0
+        0,
+        "tokens an answer should have; 0 takes what the rows were matched to, or else their median",
+        low=0,
     )
     retention: str | None = option(
         None, "general text (.txt, .jsonl, token rows) whose loss is watched"
@@ -230,7 +232,8 @@ class TrainConfig:
             for field in dataclasses.fields(self)
             if field.name not in given
         }
-        return {**fallbacks, "preset": chosen}
+        objective = given.get("objective", fallbacks.get("objective"))
+        return {**fitting(objective, fallbacks), "preset": chosen}
 
     def _check_mixing(self) -> None:
         for given in self.source_weights:

@@ -134,6 +134,7 @@ def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = N
                 "held_out": [plan.tokens.rows.ids[row] for row in plan.held_out.tolist()],
             },
             "steps": plan.steps,
+            "length_target": dataclasses.asdict(plan.length) if plan.config.prompts else None,
             "versions": _versions(),
             **(more or {}),
         },
@@ -154,11 +155,19 @@ def _named(template: Any) -> Any:
 
 def stopped(plan: Plan, out: Path, error: CurateError | OSError) -> CurateError:
     """The error to raise for a run that did not end, after a note of it in `train.json`."""
-    said = error if isinstance(error, CurateError) else CurateError(f"{out}: {error}")
+    said = error if isinstance(error, CurateError) else CurateError(_unwritten(out, error))
     # On a full disk the note fails like everything else, and the first error is the one to show.
     with contextlib.suppress(OSError):
         describe(plan, out, f"stopped: {said}")
     return said
+
+
+def _unwritten(out: Path, error: OSError) -> str:
+    return (
+        f"{out}: could not be written ({error}); {checkpoint.last_good(out)}; check the free "
+        "space, the greatest size of a file (ulimit -f) and the folder's rights, then go on with "
+        "--resume"
+    )
 
 
 def write_results(result: TrainResult) -> None:

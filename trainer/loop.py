@@ -121,7 +121,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, Way, di
 def train_epochs(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> list[Epoch]:
     """The table of epochs; each ends with an evaluation, a checkpoint and a line in it."""
     config = plan.config
-    of = resume.fingerprint(resume.settings(config, plan.mixture.rows), net)
+    of = resume.fingerprint(resume.settings(plan), net)
     optimizer = model.make_optimizer(net, config)
     asks = probes.prepare(plan, net, partial(held_out_loss, plan, way))
     first = way.group.first

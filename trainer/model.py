@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
+from trainer import hub
 from trainer.config import TrainConfig
 from trainer.gate import Decode, Limits, TokenId
 from trainer.precision import adamw, rounding_of
@@ -69,7 +70,7 @@ def read_limits(name: str) -> Limits:
     from transformers import AutoConfig
 
     with _explained(name, "configuration"):
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(hub.place(name), trust_remote_code=False)
     text = config.get_text_config()
     return Limits(int(text.vocab_size), getattr(text, "max_position_embeddings", None))
 
@@ -82,7 +83,7 @@ def read_tokenizer(name: str) -> Any | None:
     if path.is_dir() and not any((path / file).is_file() for file in TOKENIZER_FILES):
         return None
     with _explained(name, "tokenizer"):
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(hub.place(name), trust_remote_code=False)
 
 
 def decoder(tokenizer: Any | None) -> Decode | None:
@@ -123,7 +124,7 @@ def load(
         kind, more = AutoModelForSequenceClassification, {"num_labels": 1}
     with quiet(), _explained(name, "model"):
         model: Any = kind.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more
+            hub.place(name), dtype=dtype, use_safetensors=True, trust_remote_code=False, **more
         )
     return model if quantize != "none" else model.to(device)
 

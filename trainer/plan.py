@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from curate.schema import CurateError
 from trainer import checkpoint, data, gate, mixing, model, packing, resume, reward, vocabulary
 from trainer.config import TrainConfig
 from trainer.leaks import leaks
+from trainer.lengths import Wanted, wanted
 from trainer.metrics import check_board
 from trainer.presets import PRESETS
 from trainer.split import split
@@ -44,6 +46,11 @@ class Plan:
     def steps(self) -> int:
         return self.config.epochs * self.steps_per_epoch
 
+    @cached_property
+    def length(self) -> Wanted:
+        """What the length of greedy answers is compared with."""
+        return wanted(self.config, self.tokens, self.train)
+
 
 def make_plan(config: TrainConfig, log: Log) -> Plan:
     """Read the rows and the model's configuration, and refuse what cannot be trained."""
@@ -68,11 +75,11 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         passed = passed.both(gate.check(dataclasses.replace(tokens, rows=rejected), *about))
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
     mixture = mixing.mix(config, tokens, train, tokenizer, limits)
-    if config.resume:
-        resume.check(Path(config.out), resume.settings(config, mixture.rows))
     plan = Plan(
         config, tokens, train, held_out, limits, tokenizer, decode, words, mixture, rejected
     )
+    if config.resume:
+        resume.check(Path(config.out), resume.settings(plan))
     long = packing.about_long_rows(tokens.rows, train, config)
     for line in [
         *_announcement(plan, passed),
@@ -133,6 +140,8 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
         f"{config.batch} examples a step, {config.schedule} rate from {config.lr:g} "
         f"after {warmup_steps(config, plan.steps)} warm-up steps"
     )
+    if config.prompts:
+        lines.append(str(plan.length))
     return lines
 
 

@@ -130,8 +130,6 @@ PRESETS: dict[str, Preset] = {
             "beta1": 0.9,
             "beta2": 0.95,
             "weight_decay": 0.0,
-            "samples": 0,
-            "prompts": 0,
         },
         says="a reward model from tens of thousands of pairs, full fine-tuning",
         source="arXiv 2203.02155 appendix C",

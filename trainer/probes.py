@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,10 +14,11 @@ import numpy as np
 from trainer.batches import batches
 from trainer.data import Ints, Rows
 from trainer.general import check_vocabulary, read_general
+from trainer.lengths import some, turn
 from trainer.loss import CHUNK_VALUES, evaluating
 from trainer.plan import Plan
 from trainer.result import Answer, Evaluation, Probe
-from trainer.samples import answers, prompts, turn
+from trainer.samples import answers, prompts
 
 if TYPE_CHECKING:
     import torch
@@ -115,10 +115,10 @@ def prepare(plan: Plan, model: Any, losses: Losses) -> Probes:
     return Probes(
         plan=plan,
         losses=losses,
-        fit=_some(plan, plan.train, len(plan.held_out)),
+        fit=some(rows, plan.train, len(plan.held_out)),
         asked=asked,
-        recited=_some(plan, long, config.prompts),
-        length=config.length_target or typical_length(plan),
+        recited=some(rows, long, config.prompts),
+        length=plan.length.tokens,
         compared=compared,
         base=tuple(
             logits.float().log_softmax(dim=-1)
@@ -143,23 +143,6 @@ def _within(rows: Rows, chosen: Ints, targets: int) -> Ints:
     """The first of the rows that have at most so many targets together, and at least one row."""
     fits = np.cumsum(rows.target_counts[chosen]) <= targets
     return chosen[: max(1, int(fits.sum()))]
-
-
-def _some(plan: Plan, rows: Ints, count: int) -> Ints:
-    """At most `count` of the rows, by a hash of their ids, in file order."""
-    ids = plan.tokens.rows.ids
-    ranked = sorted(
-        rows.tolist(), key=lambda row: hashlib.blake2b(ids[row].encode(), digest_size=8).digest()
-    )
-    return np.array(sorted(ranked[:count]), dtype=np.int64)
-
-
-def typical_length(plan: Plan) -> float:
-    """The median length of the training rows' first answers, in tokens, without their stop."""
-    rows = plan.tokens.rows
-    chosen = _some(plan, plan.train, 2000)
-    lengths = [len(turn(rows, row, plan.tokens.stop_ids)) for row in chosen.tolist()]
-    return float(np.median(lengths))
 
 
 def _target_logits(model: Any, plan: Plan, chosen: Ints) -> Any:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
 from trainer import checkpoint
-from trainer.config import TrainConfig
 from trainer.data import Rows
 from trainer.result import Epoch
 from trainer.sharding import gathered, share_like, whole
 
 if TYPE_CHECKING:
     import torch
+
+    from trainer.plan import Plan
 
 STATE = "state"
 # Fields that say how to run, not what comes out; of folders it is the content that counts.
@@ -57,20 +58,33 @@ class Progress:
     tokens: int = 0
 
 
-def settings(config: TrainConfig, rows: Rows) -> dict[str, Any]:
-    """What a state belongs to, as far as it is known before the model is loaded."""
+def settings(plan: Plan) -> dict[str, Any]:
+    """What a state belongs to, as far as it is known before the model is loaded.
+
+    The rows are both sides of pairs where both are read.
+    """
+    config = plan.config
     digest = hashlib.sha256()
-    for array in (rows.input_ids, rows.targets, rows.offsets):
-        digest.update(array.tobytes())
-    if rows.weights is not None:
-        digest.update(rows.weights.tobytes())
+    for rows in (plan.mixture.rows, plan.rejected):
+        if rows is not None:
+            _add(digest, rows)
     values = dataclasses.asdict(config)
     # A rate that is found is found again, from the same weights.
     free = (*_FREE, "lr") if config.lr_find else _FREE
     kept = {name: value for name, value in values.items() if name not in free}
+    if config.prompts:  # what answers are compared with, wherever it is from
+        kept["length_target"] = plan.length.tokens
     # Through JSON, where a tuple is a list.
     same: dict[str, Any] = json.loads(json.dumps({"config": kept, "rows": digest.hexdigest()}))
     return same
+
+
+def _add(digest: Any, rows: Rows) -> None:
+    """All of the rows that decides what is learnt; their ids decide which are held out."""
+    digest.update("\n".join(rows.ids).encode())
+    for array in (rows.input_ids, rows.targets, rows.offsets, rows.weights):
+        if array is not None:
+            digest.update(array.tobytes())
 
 
 def fingerprint(known: dict[str, Any], net: Any) -> dict[str, Any]:

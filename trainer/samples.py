@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.data import IGNORED, Ints, Rows
+from trainer.lengths import turn
 from trainer.loss import evaluating
 from trainer.plan import Plan
 from trainer.prompted import is_prompted
@@ -147,12 +148,3 @@ def pair(
         )
         for row, first, second in zip(asked, before, after, strict=True)
     )
-
-
-def turn(rows: Rows, row: int, stop_ids: tuple[int, ...]) -> list[int]:
-    """The first trained run of a row, without its stop."""
-    labels = rows.labels[rows.row(row)]
-    trained = np.flatnonzero(labels != IGNORED)
-    gaps = np.flatnonzero(np.diff(trained) > 1)
-    turn: list[int] = labels[trained[: gaps[0] + 1] if len(gaps) else trained].tolist()
-    return turn[:-1] if turn and turn[-1] in stop_ids else turn

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
 from trainer.methods import readers
@@ -90,7 +91,7 @@ def _check_choice(config: TrainConfig) -> None:
 
 
 # Settings that say something about generating or about a loss on tokens, and what they must be.
-_NOT_FOR_REWARD = {
+NOT_FOR_REWARD = {
     "samples": 0,
     "prompts": 0,
     "prompt_weight": 0.0,
@@ -102,11 +103,26 @@ _NOT_FOR_REWARD = {
     "quantize": "none",
 }
 _REWARD_METHODS = ("full", "lora", "rslora", "dora")
+_BY_LOSS = ("loss", "last")
+
+
+def fitting(objective: object, fallbacks: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in for fields left out, made to fit: presets were written for answers.
+
+    >>> fitting("reward", {"prompts": 50, "choose": "lima", "epochs": 15})
+    {'prompts': 0, 'choose': 'loss', 'epochs': 15}
+    """
+    if objective != "reward":
+        return {**fallbacks}
+    neutral = {name: value for name, value in NOT_FOR_REWARD.items() if name in fallbacks}
+    if fallbacks.get("choose", "loss") not in _BY_LOSS:
+        neutral["choose"] = "loss"
+    return {**fallbacks, **neutral}
 
 
 def _check_reward(config: TrainConfig) -> None:
     """A reward model scores whole rows: it generates nothing and has no loss on tokens."""
-    for name, neutral in _NOT_FOR_REWARD.items():
+    for name, neutral in NOT_FOR_REWARD.items():
         if getattr(config, name) != neutral:
             raise CurateError(
                 f"{name}: has no meaning for a reward model; got {getattr(config, name)!r}, leave "
@@ -117,7 +133,7 @@ def _check_reward(config: TrainConfig) -> None:
             f"method: a reward model is trained with {', '.join(_REWARD_METHODS)}; got "
             f"{config.method!r}"
         )
-    if config.choose not in ("loss", "last") or config.stop_on not in ("never", "loss"):
+    if config.choose not in _BY_LOSS or config.stop_on not in ("never", "loss"):
         raise CurateError(
             "choose: a reward model has a loss and nothing else to compare epochs by; set choose "
             "to loss or last, and stop_on to never or loss"

@@ -6,10 +6,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from curate.schema import CurateError
 from curate.verbs.common import assignments, speaker
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def preview(arguments: argparse.Namespace) -> None:
@@ -59,7 +62,8 @@ def render(arguments: argparse.Namespace) -> None:
     templates.check_free(arguments.out, arguments.force)
     records = _records(Path(arguments.source))
     rendered = templates.render(records, template, tokenizer, _render_options(arguments))
-    templates.write(rendered, arguments.out, arguments.force)
+    matched = _matched(Path(arguments.source), records)
+    templates.write(rendered, arguments.out, arguments.force, matched)
     say(rendered.summary())
     say(f"written to {arguments.out}")
     refused = rendered.counts["refused"]
@@ -68,6 +72,39 @@ def render(arguments: argparse.Namespace) -> None:
             f"{refused:,} of {rendered.counts['rows']:,} rows were refused, and --strict takes "
             f"none; {arguments.out / 'refused.jsonl'} says why"
         )
+
+
+def _matched(source: Path, records: pl.DataFrame) -> Any:
+    """What the last `length` step with a target matched a run's answers to; None without one."""
+    import polars as pl
+
+    import templates
+    from curate import run_folder
+
+    if not run_folder.is_run(source):
+        return None
+    run = run_folder.RunFolder(source)
+    steps = [step for step in run.manifest["steps"] if _has_target(step["numbers"])]
+    if not steps:
+        return None
+    name, numbers = steps[-1]["name"], steps[-1]["numbers"]
+    judged = run.ledger.filter(pl.col("step") == name, pl.col("verdict") == "keep")
+    # Line n of kept.jsonl is the nth row that was not dropped.
+    kept = run.last_verdicts.filter(~pl.col("dropped")).with_row_index("line", offset=1)
+    kept = kept.join(judged.select("row", length="score"), on="row", how="left")
+    lengths = records.select("row", "line").join(kept.drop("row"), on="line", how="left")
+    target = numbers["target"]["quantiles"]["0.5"]
+    return templates.Matched(name, numbers["unit"], numbers["of"], target, lengths)
+
+
+def _has_target(numbers: dict[str, Any]) -> bool:
+    """Whether these are findings of a `length` step that matched answers, not prompts."""
+    target = numbers.get("target")
+    return (
+        isinstance(target, dict)
+        and "0.5" in target.get("quantiles", ())
+        and numbers.get("of") in ("response", "turn")
+    )
 
 
 def templates(arguments: argparse.Namespace) -> None:

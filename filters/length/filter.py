@@ -156,7 +156,8 @@ class Length:
         found = findings(measures, judged, self.unit, self.seed, target)
         limits = {"min": self.min, "max": self.max} if self.action == "limit" else {}
         thresholds = {name: limit for name, limit in limits.items() if limit is not None}
-        return dataclasses.replace(found, numbers={**found.numbers, "thresholds": thresholds})
+        more = {"of": self.of, "thresholds": thresholds}
+        return dataclasses.replace(found, numbers={**found.numbers, **more})
 
     def _matching(self, measures: pl.DataFrame) -> actions.Matching:
         return actions.matching(
