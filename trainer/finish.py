@@ -91,7 +91,9 @@ def _merged(plan: Plan, net: Any, kept: Path) -> Any:
     config, device = plan.config, next(net.parameters()).device
     if config.quantize != "none" or sharding.is_sharded(net):
         device = torch.device("cpu") if sharding.is_sharded(net) else device
+        padding = net.config.pad_token_id  # of a reward model; others do not pad
         net = model.load(config.model, device, config.precision, objective=config.objective)
+        net.config.pad_token_id = padding
         vocabulary.grow(net, plan.words)
         net = adapt.attach(net, config, sorted(plan.words.added.values()))
     adapt.load_into(net, kept, config)
