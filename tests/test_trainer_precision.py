@@ -11,7 +11,7 @@ import pytest
 import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
-from trainer import TrainConfig, lr_finder, pace
+from trainer import TrainConfig, lr_finder, pace, precision
 from trainer.model import make_optimizer
 from trainer.neftune import add_noise, lengths
 from trainer.precision import rounding_of, stochastic
@@ -92,6 +92,35 @@ def test_small_updates_are_lost_to_the_nearest_and_kept_by_masters_and_at_random
     assert lost is not None and lost > 0.9
     moved, _ = updated("stochastic")
     assert moved == pytest.approx(1.0064, abs=5e-4)
+
+
+@pytest.mark.parametrize("rounding", ["masters", "stochastic", "nearest"])
+def test_weights_stepped_together_come_to_the_bits_of_each_alone(
+    rounding: str, monkeypatch: pytest.MonkeyPatch
+):
+    import torch
+
+    def stepped(together: int) -> tuple[list[Any], float | None]:
+        monkeypatch.setattr(precision, "_TOGETHER", together)
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(7, 5), torch.nn.Linear(33, 3), torch.nn.Linear(2, 40)]
+        layers = [layer.to(torch.bfloat16) for layer in layers]
+        layers[1].weight.data = layers[1].weight.data.float()  # some models keep a part in fp32
+        net = torch.nn.ModuleList(layers)
+        optimizer: Any = make_optimizer(
+            net, config(precision="bf16", rounding=rounding, lr=1e-4, weight_decay=0.1)
+        )
+        for _ in range(3):
+            for weight in net.parameters():
+                weight.grad = torch.randn_like(weight)
+            layers[0].bias.grad = None
+            optimizer.step()
+        return [weight.detach().clone() for weight in net.parameters()], optimizer.lost_share()
+
+    alone, lost = stepped(1)
+    for together in (100, 10_000):
+        weights, share = stepped(together)
+        assert all(map(torch.equal, weights, alone)) and share == lost
 
 
 def test_low_rates_take_masters_unless_told_otherwise():

@@ -8,7 +8,7 @@ up or down at random so that it is right on average ("stochastic", Zamirai et al
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import TrainConfig
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # Up to this rate most weights of usual size lose their updates when rounded to the nearest.
 LOW_RATE = 1e-3
+# Small weights are stepped together, up to so many values: a GPU starts a kernel for all of them in
+# the time that it takes for one.
+_TOGETHER = 1 << 25
 
 
 def rounding_of(config: TrainConfig) -> str | None:
@@ -60,19 +63,22 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
         @torch.no_grad()
         def step(self, closure: None = None) -> None:  # type: ignore[override]
             for group in self.param_groups:
-                for weight in group["params"]:
-                    if weight.grad is not None:
-                        self._step_one(weight, weight.grad, group)
+                moving = [weight for weight in group["params"] if weight.grad is not None]
+                for some in _runs(moving):
+                    self._step_some(some, group)
 
-        def _step_one(
-            self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]
-        ) -> None:
-            exact, change = _advanced(weight, gradient, self.state[weight], group, rounding)
-            weight = own(weight)
+        def _step_some(self, weights: list[torch.Tensor], group: dict[str, Any]) -> None:
+            exact, before = _advanced(weights, self.state, group, rounding)
+            mine = [own(weight.detach()) for weight in weights]
+            new, weight = _flat(exact), _flat(mine)
+            change = new - _flat(before)
             moves = change != 0
             self.moved = self.moved + moves.sum()
             self.lost = self.lost + (moves & ((weight + change).to(weight.dtype) == weight)).sum()
-            weight.copy_(stochastic(exact) if rounding == "stochastic" else exact)
+            rounded = stochastic(new) if rounding == "stochastic" else new
+            parts = torch.split(rounded, [each.numel() for each in mine])
+            shaped = [part.view_as(each) for part, each in zip(parts, mine, strict=True)]
+            torch._foreach_copy_(mine, shaped)
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             super().load_state_dict(state_dict)
@@ -91,35 +97,59 @@ def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
     return RoundedAdamW()
 
 
+def _runs(weights: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Weights of one format, in their order, of at most `_TOGETHER` values if more than one."""
+    some: list[torch.Tensor] = []
+    size = 0
+    for weight in weights:
+        size += weight.numel()
+        if some and (size > _TOGETHER or weight.dtype != some[0].dtype):
+            yield some
+            some, size = [], weight.numel()
+        some.append(weight)
+    if some:
+        yield some
+
+
+def _flat(tensors: list[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    each = [tensor.flatten() for tensor in tensors]
+    return torch.cat(each) if len(each) > 1 else each[0]
+
+
+def _as_fp32(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    import torch
+
+    made = [torch.empty_like(tensor, dtype=torch.float32) for tensor in tensors]
+    torch._foreach_copy_(made, tensors)
+    return made
+
+
 def _advanced(
-    weight: torch.Tensor,
-    gradient: torch.Tensor,
-    state: dict[str, Any],
-    group: dict[str, Any],
-    rounding: str,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A weight after one step of AdamW in fp32, and by how much it changed; `state` moves on."""
+    weights: list[torch.Tensor], states: dict[Any, Any], group: dict[str, Any], rounding: str
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Weights after one step of AdamW in fp32, and before it; `states` move on."""
     import torch
     from torch.optim.adamw import adamw as update
 
-    if not state:
-        state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
-        state["exp_avg"] = torch.zeros_like(weight, dtype=torch.float32)
-        state["exp_avg_sq"] = torch.zeros_like(weight, dtype=torch.float32)
-        if rounding == "masters":
-            state["master"] = weight.detach().float().clone()
-    mine = {name: own(value) for name, value in state.items()}
-    weight, gradient = own(weight.detach()), own(gradient)
-    exact = mine["master"] if rounding == "masters" else weight.float()
-    before = exact.clone()
+    for weight in weights:
+        if not states[weight]:
+            states[weight] = _first_state(weight, rounding)
+    parts = [{name: own(value) for name, value in states[each].items()} for each in weights]
+    if rounding == "masters":
+        exact = [part["master"] for part in parts]
+    else:
+        exact = _as_fp32([own(weight.detach()) for weight in weights])
+    before = torch._foreach_clone(exact)
     beta1, beta2 = group["betas"]
     update(
-        [exact],
-        [gradient.float()],
-        [mine["exp_avg"]],
-        [mine["exp_avg_sq"]],
+        exact,
+        _as_fp32([own(weight.grad) for weight in weights]),
+        [part["exp_avg"] for part in parts],
+        [part["exp_avg_sq"] for part in parts],
         [],
-        [mine["step"]],
+        [part["step"] for part in parts],
         fused=True,
         amsgrad=False,
         beta1=beta1,
@@ -129,7 +159,20 @@ def _advanced(
         eps=group["eps"],
         maximize=False,
     )
-    return exact, exact - before
+    return exact, list(before)
+
+
+def _first_state(weight: torch.Tensor, rounding: str) -> dict[str, torch.Tensor]:
+    import torch
+
+    state = {
+        "step": torch.zeros((), dtype=torch.float32, device=weight.device),
+        "exp_avg": torch.zeros_like(weight, dtype=torch.float32),
+        "exp_avg_sq": torch.zeros_like(weight, dtype=torch.float32),
+    }
+    if rounding == "masters":
+        state["master"] = weight.detach().float().clone()
+    return state
 
 
 def stochastic(exact: torch.Tensor) -> torch.Tensor:
