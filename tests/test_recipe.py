@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curate import recipe
+from curate.cli import main
 from curate.pipeline import run
 from curate.schema import CurateError
 from filters import FILTERS, FIXES
@@ -131,3 +133,22 @@ def test_code_that_a_setting_names_is_found_beside_the_recipe(tmp_path: Path) ->
     # What is not there is left as it is: it may be a name on a hub, or a folder from here.
     with pytest.raises(CurateError, match=r"other\.py"):
         recipe.load(write(tmp_path, "steps:\n  - semantic: {encoder: 'other.py:Mine'}\n"))
+
+
+def test_steps_and_encoders_may_be_modules_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "of_my_own").mkdir()
+    (tmp_path / "of_my_own" / "parts.py").write_text(
+        "def encode(texts):\n    return [[1.0, float('far' in text)] for text in texts]\n\n\n"
+        "def short(record):\n    return len(record['response']) < 9\n"
+    )
+    rows = '{"instruction": "a", "output": "b"}\n{"instruction": "c", "output": "far too long"}\n'
+    (tmp_path / "dump.jsonl").write_text(rows)
+    steps = 'steps: [{semantic: {encoder: "of_my_own.parts:encode"}}, "of_my_own.parts:short"]'
+    (tmp_path / "recipe.yaml").write_text(steps)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    words = ["run", "dump.jsonl", "--recipe", "recipe.yaml", "--out", "RUN"]
+    assert main(words) == 0
+    assert "semantic: 2 rows, 0 dropped\nshort: 2 rows, 1 dropped" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curate.schema import VERDICTS, CurateError, Filter
 from filters.reward.filter import Reward
-from tests.judging import judged
+from tests.judging import judged, measures_of
 
 quick = settings(max_examples=30, deadline=None)
 
@@ -61,8 +61,20 @@ def test_a_score_can_be_any_field_of_the_row(conversation: Any) -> None:
     found = judged(Reward(column="judge.it's", min_score=5.0), records)
     assert found["reason"].to_list() == ["below_min_score", None, "no_score"]
     assert found["evidence"].to_list() == [
-        "4.5, least is 5.0", None, "no finite number in judge.it's",
+        "as it came 4.5, least is 5.0", None, "no number under 1e+300 in judge.it's",
     ]  # fmt: skip
+
+
+def test_a_least_score_says_on_which_scale_it_is(conversation: Any) -> None:
+    rows = [("q", "word " * (n % 40 + 1)) for n in range(120)]
+    records = conversation(*rows, score=[n % 40 + n / 7 for n in range(120)])
+    step = Reward(min_score=20.0)
+    measures = measures_of(step, records)
+    said = step.findings(measures, step.judge(measures)).sentences
+    assert any("min_score 20 is compared with scores as they came, 0 to 56" in one for one in said)
+    bare = Reward(min_score=20.0, calibrate="none")
+    said = bare.findings(measures, bare.judge(measures)).sentences
+    assert not any("min_score" in one for one in said)
 
 
 def test_a_score_can_stand_in_a_file_by_id(conversation: Any, tmp_path: Path) -> None:

@@ -319,6 +319,28 @@ def test_one_unreadable_file_among_several_does_not_cost_the_others(tmp_path: Pa
     ]
 
 
+def test_a_mapped_column_that_no_row_has_is_an_error_with_those_there_are(tmp_path: Path) -> None:
+    files = [written(tmp_path, name, {"question": "Q?", "reply_text": "A."}) for name in "ab"]
+    with pytest.raises(
+        CurateError,
+        match=r"a, .*/b: no row has a field 'reply', which is mapped to "
+        r"response; there are question, reply_text; did you mean 'reply_text'\?$",
+    ):
+        read(files, Reading(columns={"response": "reply"}))
+    with pytest.raises(CurateError, match="mapped to two fields"):
+        Reading(columns={"response": "reply", "output": "reply"})
+
+
+def test_a_score_that_is_no_number_stays_in_the_meta_of_its_row(tmp_path: Path) -> None:
+    scores = [3, "n/a", 1e301, None] * 8  # enough rows to be taken together
+    rows = [{"instruction": "Q?", "output": "A.", "score": score, "n": 1} for score in scores]
+    records = read([written(tmp_path, "a.jsonl", *rows)]).records
+    assert records["score"].to_list() == [3.0, None, None, None] * 8
+    metas = [json.loads(meta) for meta in records["meta"]]
+    left = [{"n": 1}, *({"score": score, "n": 1} for score in scores[1:4])]
+    assert metas == left * 8
+
+
 def test_a_named_format_and_mapped_columns_replace_detection(tmp_path: Path) -> None:
     path = written(tmp_path, "dump.jsonl", {"ask": "Add.", "reply": "3"}, {"ask": "Add."})
     dump = read([path], Reading(columns={"prompt": "ask", "response": "reply"}))

@@ -60,6 +60,7 @@ class Scores(NamedTuple):
     logarithmic: bool
     between: tuple[float, float] | None  # nearest scores of the two groups, if they do not mix
     thresholds: tuple[tuple[str, float], ...] = ()  # what the step compared them with, by setting
+    scale: str = ""  # how length was taken out of them, if it was: not the scale they came on
 
     @property
     def lines(self) -> list[tuple[str, float]]:
@@ -122,9 +123,12 @@ def scores(run: RunFolder) -> list[Scores]:
     for step in run.manifest["steps"]:
         mine = scored.filter(pl.col("step") == step["name"])
         if mine["score"].n_unique() > 2:
-            given = step.get("numbers", {}).get("thresholds", {})
+            numbers = step.get("numbers", {})
+            given = numbers.get("thresholds", {})
+            method = numbers.get("method", "none")
+            scale = "" if method == "none" else f"length taken out ({method})"
             scores_of = of_step(step["name"], mine)
-            found.append(scores_of._replace(thresholds=tuple(given.items())))
+            found.append(scores_of._replace(thresholds=tuple(given.items()), scale=scale))
     return found
 
 

@@ -7,14 +7,14 @@ first that recognises the row's fields converts it; what none recognises becomes
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import polars as pl
 
-from curate.schema import RECORDS, CurateError
+from curate.schema import RECORDS, CurateError, nearest
 from curate.sources.convert import Reject
 from curate.sources.files import Item, items
 from curate.sources.formats import FORMATS, is_row
@@ -61,6 +61,7 @@ def read(names: Iterable[str], how: Reading = DETECTED) -> Dump:
             found.append(part)
     if not any(part.records.height or part.rejects for part in found):
         raise CurateError("no rows in " + ", ".join(part.report.source for part in found))
+    _check_mapped(how, found)
     rejects = [reject for part in found for reject in part.rejects]
     records = pl.concat([pl.DataFrame(schema=RECORDS), *(part.records for part in found)])
     return Dump(
@@ -68,6 +69,20 @@ def read(names: Iterable[str], how: Reading = DETECTED) -> Dump:
         pl.DataFrame(rejects, schema=REJECTED, orient="row"),
         [part.report for part in found],
     )
+
+
+def _check_mapped(how: Reading, found: Sequence[Part]) -> None:
+    """A column that no row has is misspelt: not a fault of every row, but of who named it."""
+    names = list(dict.fromkeys(name for part in found for name in part.names))
+    for known, column in how.columns.items():
+        if names and column not in names:
+            files = ", ".join(part.report.source for part in found[:3])
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            there = f"there are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+            raise CurateError(
+                f"{files}{more}: no row has a field {column!r}, which is mapped to {known}"
+                f"; {there}{nearest(column, names)}"
+            )
 
 
 def _read_file(source: Input, stored: bytes, how: Reading, *, alone: bool) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import orjson
@@ -54,7 +54,6 @@ class Builder:
         self._flush()
         scores, named_scores = _of_each(rows, SCORES, number_of)
         categories, named_categories = _of_each(rows, CATEGORIES, label_of)
-        used = (*flat.used, *named_scores, *named_categories)
         columns: dict[str, list[Any] | pl.Series] = {
             "id": _plain_ids(flat),
             "source": pl.repeat(source, len(rows), dtype=pl.String, eager=True),
@@ -62,7 +61,7 @@ class Builder:
             "tools": pl.repeat(None, len(rows), dtype=pl.String, eager=True),
             "score": scores,
             "category": categories,
-            "meta": _metas(rows, used),
+            "meta": _metas(rows, flat.used, list(zip(named_scores, named_categories, strict=True))),
         }
         given: dict[str, list[Any]] = {"role": flat.roles, "content": flat.contents}
         nobody = pl.repeat(None, len(rows), dtype=MESSAGES, eager=True).alias("rejected")
@@ -91,12 +90,18 @@ class Builder:
         self._rows += chunk.height
 
 
-def _of_each(rows: Sequence[Row], names: tuple[str, ...], look: Any) -> tuple[list[Any], set[str]]:
-    """A field that may be called by several names, from rows that all have the same fields."""
+Used = tuple[str, ...]
+
+
+def _of_each(rows: Sequence[Row], names: Used, look: Any) -> tuple[list[Any], list[Used]]:
+    """A field that may be called by several names, from rows that all have the same fields.
+
+    For each row the value and the names it was found under.
+    """
     if not set(names) & set(rows[0]):
-        return [None] * len(rows), set()
+        return [None] * len(rows), [()] * len(rows)
     found = [look(row, names) for row in rows]
-    return [value for value, _ in found], {name for _, used in found for name in used}
+    return [value for value, _ in found], [used for _, used in found]
 
 
 def _plain_ids(flat: Flat) -> pl.Series:
@@ -141,9 +146,8 @@ def _folded(name: str, lengths: list[int], given: dict[str, list[Any]]) -> pl.Se
     return rows.join(folded, on="at", how="left", maintain_order="left")[name].cast(MESSAGES)
 
 
-def meta_of(row: Row, used: tuple[str, ...]) -> str:
+def meta_of(row: Row, used: Used) -> str:
     """The fields of a raw row that no column took, as JSON; a reject if JSON cannot hold them."""
-
     rest = {key: value for key, value in row.items() if key not in used}
     if not rest:
         return "{}"
@@ -153,8 +157,13 @@ def meta_of(row: Row, used: tuple[str, ...]) -> str:
         raise Reject("wrong_type", f"a field cannot be kept as JSON ({error})") from error
 
 
-def _metas(rows: Sequence[Row], used: tuple[str, ...]) -> list[str]:
-    """`meta_of` for rows that all have the same fields."""
+def _metas(rows: Sequence[Row], always: Used, labels: Sequence[tuple[Used, Used]]) -> list[str]:
+    """`meta_of` for rows that all have the same fields; `labels` are what further columns took."""
+    used = (*always, *chain.from_iterable(labels[0]))
+    if labels.count(labels[0]) < len(labels):
+        # A score that is no number in some rows stays in the meta of these.
+        each = ((*always, *chain.from_iterable(label)) for label in labels)
+        return [meta_of(row, taken) for row, taken in zip(rows, each, strict=True)]
     names = [name for name in rows[0] if name not in used]
     if not names:
         return ["{}"] * len(rows)

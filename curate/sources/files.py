@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import orjson
@@ -29,17 +30,27 @@ class Block(NamedTuple):
     values: list[Any]
 
 
+class Starts(NamedTuple):
+    """The line on which each row begins. Comes last; until then they are numbered from 1."""
+
+    lines: list[int]
+
+
+Found = Item | Block | Starts
+
 # Bytes of lines parsed in one go: large enough to spread the cost of a call, small beside a file.
 BLOCK = 1 << 22
 
 IsRow = Callable[[Any], bool]
 
 
-def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Item | Block]:
+def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Found]:
     """Every row of an input in order; tables and text are told apart by content.
 
-    `is_row` says whether an object is a row that some format knows: an object that is none may
-    hold lists of rows. Raises `CurateError` when nothing in the input can be read.
+    Its line is where it begins; where lines do not tell rows apart (tables, rows inside of an
+    object, several elements of an array on one line) it is the row's number. `is_row` says whether
+    an object is a row that some format knows: one that is none may hold lists of rows. Raises
+    `CurateError` when nothing in the input can be read.
     """
     from curate.sources import tables
 
@@ -54,15 +65,21 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Item | Block]
         raise CurateError(f"{source.name}: {broken}")
     if data.isspace() or not data:
         raise CurateError(f"{source.name}: the file holds only white space")
-    item: Item | Block = Item(1)
+    item: Found = Item(1)
     for item in _text_items(source, data, is_row):
         yield item
     if broken:
-        last = item.lines[-1] if isinstance(item, Block) else item.line
-        yield Item(last, reject=f"damaged: {broken}; what follows this line is lost")
+        yield Item(_last(item), reject=f"damaged: {broken}; what follows this line is lost")
 
 
-def _text_items(source: Input, data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
+def _last(item: Found) -> int:
+    """The line, or the number, of the last row."""
+    if isinstance(item, Starts):
+        return len(item.lines)
+    return item.lines[-1] if isinstance(item, Block) else item.line
+
+
+def _text_items(source: Input, data: bytes, is_row: IsRow) -> Iterator[Found]:
     from curate.sources import tables
 
     suffix = source.suffix()
@@ -105,8 +122,8 @@ def _parses(text: bytes) -> bool:
 
 
 def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
-    if b"\n" not in data and b"\r" in data.strip():
-        data = data.replace(b"\r", b"\n")  # line ends of an old kind; JSON escapes those in text
+    if b"\r" in data:
+        data = _with_line_feeds(data)
     if data.find(b"\n", data.find(b"\n") + 1) < 0 and b"\n" not in data.strip():
         # One line may be a whole file's object, with the rows inside.
         item = _line_item(data.strip(), 1)
@@ -121,6 +138,16 @@ def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
         following = number + len(texts) - 1
         yield from _block_items(texts, number)
         start, number = end, following
+
+
+def _with_line_feeds(data: bytes) -> bytes:
+    """Line ends of an old kind as usual ones, also where only some are: between two rows."""
+    if b"\n" not in data:
+        return data.replace(b"\r", b"\n")  # JSON escapes those in text
+    return _OLD_END.sub(b"\n", data)
+
+
+_OLD_END = re.compile(rb"\r(?=\{)(?<=\}\r)")
 
 
 def _block_items(texts: list[bytes], first: int) -> Iterator[Item | Block]:
@@ -178,12 +205,25 @@ _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
 _SPACE = re.compile(r"[\s,]*")
 
 
-def _json_items(data: bytes, is_row: IsRow) -> Iterator[Item]:
+def _json_items(data: bytes, is_row: IsRow) -> Iterator[Item | Starts]:
     """Elements of a JSON array, or the rows inside a JSON object."""
     text = data.decode(errors="backslashreplace")
     if text.lstrip().startswith("{"):
         yield from _rows_in(json.loads(text), is_row)
         return
+    lines: list[int] = []
+    item = Item(1)
+    for item in _elements(text):
+        lines.append(item.line)
+        yield item._replace(line=len(lines))
+    # A reject at the end is what follows the rows, and may begin where the last of them does.
+    rows = lines if item.reject is None else lines[:-1]
+    if all(first < second for first, second in pairwise(rows)):
+        yield Starts(lines)
+
+
+def _elements(text: str) -> Iterator[Item]:
+    """Elements of a JSON array with the line on which each begins."""
     position = text.index("[") + 1
     line = 1 + text.count("\n", 0, position)
     suspicious = "\\ud" in text or "\\uD" in text
@@ -241,7 +281,10 @@ def _reason(error: Exception, start: int) -> str:
 
 
 def _rows_in(value: Any, is_row: IsRow) -> Iterator[Item]:
-    """The rows of one JSON object: itself, its lists of objects, or its objects by name."""
+    """The rows of one JSON object: itself, its lists of objects, or its objects by name.
+
+    The parser tells no lines, so they are numbered.
+    """
     if not isinstance(value, dict) or is_row(value):
         yield Item(1, value)
         return
@@ -249,8 +292,8 @@ def _rows_in(value: Any, is_row: IsRow) -> Iterator[Item]:
     rows = [row for inner in lists for row in inner]
     if not lists and any(is_row(inner) for inner in value.values()):
         rows = [inner for inner in value.values() if isinstance(inner, dict)]
-    for row in rows or [value]:
-        yield Item(1, row)
+    for number, row in enumerate(rows or [value], 1):
+        yield Item(number, row)
 
 
 def _holds_objects(value: Any) -> bool:

@@ -15,7 +15,7 @@ from curate.sources import trees
 from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
-from curate.sources.files import Block, Item
+from curate.sources.files import Block, Found, Item, Starts
 from curate.sources.formats import FORMATS, GATHERED, Format
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
@@ -65,6 +65,8 @@ class Reading:
         if self.format is not None and self.format not in FORMATS:
             hint = nearest(self.format, list(FORMATS)) or f"; known are {', '.join(FORMATS)}"
             raise CurateError(f"no format {self.format!r}{hint}")
+        if len(set(self.columns.values())) < len(self.columns):
+            raise CurateError("a column is mapped to two fields; map it to one")
         if "" in self.columns or "" in self.columns.values():
             raise CurateError("a column mapping needs a field and a column: response=answer")
         if self.paths not in ("best", "all") and not (self.paths.isdecimal() and int(self.paths)):
@@ -79,11 +81,15 @@ class Reading:
 
 
 class Part(NamedTuple):
-    """What one file turned out to be; `records` count their rows from 0."""
+    """What one file turned out to be; `records` count their rows from 0.
+
+    `names` are the fields of its rows, before columns were renamed; none where none are.
+    """
 
     records: pl.DataFrame
     rejects: list[Rejected]
     report: FileReport
+    names: tuple[str, ...]
 
 
 class Reader:
@@ -93,6 +99,8 @@ class Reader:
         self.how, self.formats = how, how.formats()
         self.report, self.builder = FileReport(source), Builder()
         self.rejects: list[Rejected] = []
+        self.names: dict[str, None] = {}
+        self.starts: list[int] | None = None
         # Rows to be joined, by the format that joins them.
         self.aside: dict[str, list[tuple[int, Row]]] = {}
 
@@ -102,14 +110,23 @@ class Reader:
             for joined in GATHERED[name][1](rows):
                 self._convert(Item(joined.line, joined.row, joined.reject))
         self.aside = {}
-        return Part(self.builder.frame(), self.rejects, self.report)
+        records, rejects = self.builder.frame(), self.rejects
+        if self.starts is not None:
+            starts = self.starts
+            begins = pl.Series("line", starts, pl.UInt32).gather(records["line"] - 1)
+            records = records.with_columns(begins)
+            rejects = [(file, starts[line - 1], why, raw) for file, line, why, raw in rejects]
+        return Part(records, rejects, self.report, tuple(self.names))
 
-    def take(self, found: Iterable[Item | Block]) -> None:
+    def take(self, found: Iterable[Found]) -> None:
         """Convert all items: neighbours with the same fields together, others one by one."""
         # Rows are Python objects here: their shapes differ, and parsing them is C code already.
         alike: list[Item] = []
         fields: tuple[Any, ...] | None = None
         for item in found:
+            if isinstance(item, Starts):
+                self.starts = item.lines
+                continue
             if isinstance(item, Block):
                 self._take_alike(alike)
                 alike, fields = [], None
@@ -200,11 +217,12 @@ class Reader:
     def _renamed(self, row: Any) -> Row:
         if not isinstance(row, dict):
             raise Reject("not_an_object", f"the row is {described(row)}; expected an object")
+        if not self.how.columns:
+            return row
+        self.names |= dict.fromkeys(map(str, row))
         for known, column in self.how.columns.items():
             if column not in row:
                 raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
-        if not self.how.columns:
-            return row
         theirs: dict[Any, str] = {column: known for known, column in self.how.columns.items()}
         return {theirs.get(key) or key: value for key, value in row.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from curate.sources.convert import (
@@ -30,11 +30,12 @@ def is_tree(row: Row) -> bool:
 def tree(row: Row, paths: str = "best") -> list[Conversation]:
     """Conversations along `paths` of a tree: the best-ranked one, all, or the best k.
 
-    Deleted, failed and spam messages are not followed. `meta` keeps the whole tree's identity
-    and how many of its messages are on no chosen path.
+    Deleted, failed and spam messages are not followed. `meta` keeps the tree's identity, the
+    `ranks` of the path's messages among their siblings (0 is best), and as `rank` the answer's.
     """
     limit = {"best": 1, "all": None}.get(paths, int(paths) if paths.isdecimal() else None)
-    found = []
+    found: dict[str, Conversation] = {}  # paths cut back to the same last answer are one
+    language = row["prompt"].get("lang")
     for path in _leaves(row["prompt"]):
         messages: list[Message] = []
         for position, node in enumerate(path, 1):
@@ -43,16 +44,22 @@ def tree(row: Row, paths: str = "best") -> list[Conversation]:
         while messages and messages[-1]["role"] != "assistant":
             messages.pop()
         if messages:
-            found.append(messages)
+            meta = _ranks(path[: len(messages)])
+            category = str(language) if language else None
+            one = Conversation(checked(messages), ("prompt",), category=category, meta=meta)
+            found.setdefault(repr(messages), one)
         if limit is not None and len(found) >= limit:
             break
     if not found:
         raise Reject("no_answer", "no path through the tree ends with the assistant")
-    language = row["prompt"].get("lang")
-    return [
-        Conversation(checked(messages), ("prompt",), category=str(language) if language else None)
-        for messages in _distinct(found)
-    ]
+    return list(found.values())
+
+
+def _ranks(path: Sequence[dict[str, Any]]) -> Row:
+    ranks = [node.get("rank") for node in path]
+    if ranks.count(None) == len(ranks):
+        return {}
+    return {"rank": ranks[-1], "ranks": ranks}
 
 
 def _leaves(root: Any) -> Iterator[list[dict[str, Any]]]:
@@ -97,15 +104,6 @@ def _label(labels: Any, name: str) -> float:
     entry = labels.get(name)
     value = entry.get("value") if isinstance(entry, dict) else None
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _distinct(conversations: list[list[Message]]) -> list[list[Message]]:
-    """Paths that were cut back to the same last answer are one conversation."""
-    kept: list[list[Message]] = []
-    for messages in conversations:
-        if messages not in kept:
-            kept.append(messages)
-    return kept
 
 
 def is_tree_message(row: Row) -> bool:

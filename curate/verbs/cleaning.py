@@ -17,8 +17,12 @@ def run(arguments: argparse.Namespace) -> None:
     from curate.engine import local_engine
     from curate.folder import check_free
     from curate.report import text
+    from curate.schema import CurateError
 
     say = speaker(arguments.quiet)
+    if "" not in sys.path:
+        # Steps and encoders may be modules in the current folder; last, so that none hides another.
+        sys.path.append("")
     recipe = recipes.load(arguments.recipe, arguments.set)
     check_free(arguments.out, run_folder.MAKER, arguments.force, run_folder.FILES, arguments.dump)
     steps = pipeline.bound(recipe.steps, warn)
@@ -35,8 +39,14 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if cache:
         cache.trim()
-    run_folder.write(arguments.out, dump, result, recipe, arguments.force)
+    fault = run_folder.write(arguments.out, dump, result, recipe, arguments.force)
     pipeline.remember(steps, result)
+    if fault is not None:
+        said = " ".join(f"{type(fault).__name__}: {fault}".split())
+        raise CurateError(
+            f"{arguments.out} holds the whole run, but {run_folder.REPORT} could not be made "
+            f"({said}); make it again with: curate report {arguments.out}"
+        ) from fault
     say(text(run_folder.RunFolder(arguments.out), width()))
     say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
     if not result.kept.any():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
@@ -64,13 +64,30 @@ def assignments(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
 
 
 def read(arguments: argparse.Namespace) -> Dump:
-    """The dumps that were named, read as `--format`, `--map` and `--paths` say."""
-    from curate import sources
+    """The dumps that were named, read as `--format`, `--map` and `--paths` say.
 
-    columns = dict(split(text, "--map", "field=column") for text in arguments.map)
+    A run among them must be as it was written. Files of the same bytes are said, not refused.
+    """
+    from curate import sources
+    from curate.run_folder import RunFolder, is_run
+
+    for name in arguments.dump:
+        if is_run(Path(name)):
+            RunFolder(Path(name)).check("kept")
+    mapped = [split(text, "--map", "field=column") for text in arguments.map]
+    columns = dict(mapped)
+    if len(columns) < len(mapped):
+        raise CurateError("--map names a field twice; give each field one column")
     how = sources.Reading(arguments.format, columns, arguments.paths)
     dump = sources.read(arguments.dump, how)
-    for name, times in Counter(file.source for file in dump.files).items():
-        if times > 1:
-            print(f"curate: {name} was given {times} times and read as often", file=sys.stderr)
+    same: dict[str, list[str]] = {}
+    for file in dump.files:
+        same.setdefault(file.sha256, []).append(file.source)
+    for names in same.values():
+        shown = list(dict.fromkeys(names))
+        if len(shown) > 1:
+            more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+            warn(f"{', '.join(shown[:3])}{more} hold the same bytes, read {len(names)} times")
+        elif len(names) > 1:
+            warn(f"{shown[0]} was given {len(names)} times and read as often")
     return dump

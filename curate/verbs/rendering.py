@@ -162,6 +162,8 @@ def _records(source: Path) -> Any:
     from curate import run_folder, sources
 
     inside = source / "kept.jsonl" if run_folder.is_run(source) else source
+    if inside != source:
+        run_folder.RunFolder(source).check("kept")
     if inside != source and not inside.stat().st_size:
         raise CurateError(f"{source}: the run kept no rows; curate report {source} says why")
     dump = sources.read([str(inside)])

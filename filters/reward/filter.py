@@ -48,7 +48,7 @@ class Reward:
 
     name: ClassVar[str] = "reward"
     reasons: ClassVar[Mapping[str, str]] = {
-        "no_score": "the row has no score, or one that is not a finite number",
+        "no_score": "the row has no score, or one that is no number under 1e300",
         "not_scorable": "the reward model could not read the row",
         "below_min_score": "the score is below the least one",
         "not_best_of_prompt": "other answers to the same prompt score better",
@@ -194,7 +194,13 @@ class Reward:
         """Score against length, before and after calibration; what prompts had to choose from."""
         raw, score = score_column(measures, "score"), score_column(judged, "score")
         return reward_findings(
-            measures, judged, raw, score, method=self.calibrate, per_prompt=self.per_prompt
+            measures,
+            judged,
+            raw,
+            score,
+            method=self.calibrate,
+            per_prompt=self.per_prompt,
+            min_score=self.min_score,
         )
 
     def _scored(self, records: pl.DataFrame) -> pl.DataFrame:

@@ -23,6 +23,7 @@ def reward_findings(
     *,
     method: str,
     per_prompt: int | None,
+    min_score: float | None,
 ) -> Findings:
     """Spearman of score and length, raw and calibrated, and how prompts chose their best answer."""
     known = np.flatnonzero(~np.isnan(raw))
@@ -48,6 +49,12 @@ def reward_findings(
     if "median_words" in numbers:
         sentences.append(
             "median words: {scored:g} scored, {kept:g} kept".format(**numbers["median_words"])
+        )
+    if min_score is not None and method != "none":
+        low, high = raw[known].min(), raw[known].max()
+        sentences.append(
+            f"min_score {min_score:g} is compared with scores as they came, {low:.4g} to"
+            f" {high:.4g}; charts and reward.verdict show them with length taken out ({method})"
         )
     if per_prompt is not None:
         made = choices(measures, score)

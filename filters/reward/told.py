@@ -6,6 +6,8 @@ import math
 
 import polars as pl
 
+from filters.reward.scores import LARGEST
+
 
 def reason_of(min_score: float | None) -> pl.Expr:
     """The reason of each row that is not kept: the first rule it failed."""
@@ -43,8 +45,8 @@ def evidence_of(
     place = pl.col("place") + 1
     told = {
         "not_scorable": pl.col("problem"),
-        "no_score": pl.lit(f"no finite number in {source}"),
-        "below_min_score": pl.format(f"{{}}, least is {min_score}", raw),
+        "no_score": pl.lit(f"no number under {LARGEST:g} in {source}"),
+        "below_min_score": pl.format(f"as it came {{}}, least is {min_score}", raw),
         "not_best_of_prompt": pl.format(
             f"place {{}} of {{}} answers, {per_prompt} kept; {{}}", place, "answers", scored
         ),
