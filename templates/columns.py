@@ -75,7 +75,7 @@ class Examples:
         self._turns += [[region.turn for region in row.proof.regions] for row in rows]
         lengths = [len(row.example.ids) for row in rows]
         self._lengths += lengths
-        ids = np.fromiter(chain.from_iterable(row.example.ids for row in rows), np.int32)
+        ids = np.concatenate([np.zeros(0, np.int32), *(_ids(row.example) for row in rows)])
         labels = np.full(len(ids), IGNORED, np.int32)
         first = 0
         for row, length in zip(rows, lengths, strict=True):
@@ -117,6 +117,10 @@ class Examples:
             return frame
         losers = self._rejected.frame().select(PAIRED)
         return frame.hstack(losers.rename({name: f"rejected_{name}" for name in PAIRED}))
+
+
+def _ids(example: Example) -> Ints:
+    return np.array(example.ids, np.int32) if example.array is None else example.array
 
 
 def _lists(lengths: Ints, columns: Mapping[str, Ints]) -> pl.DataFrame:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from templates.cutting import Cutting
 from templates.flat import Spelled
@@ -46,6 +49,7 @@ class Draft:
         self.own = own
         self.raw = _utf8(proof.text)
         self.ids: list[int] = []
+        self.array: NDArray[np.int32] | None = None  # the same
         self.places: list[int] = []  # of each own control token among the ids
         self.read = False  # the ids are those of the text, cut where it is known to be cut
         self.by_words = False  # and they were made word by word
@@ -63,7 +67,11 @@ class Draft:
         self.crossed, self.escaped, self.known_cuts = places, escaped, bool(places)
 
     def take(
-        self, encoding: Encoding | None, ids: list[int], places: list[int], overlap_free: bool
+        self,
+        encoding: Encoding | None,
+        array: NDArray[np.int32],
+        places: list[int],
+        overlap_free: bool,
     ) -> None:
         """Accept the ids of the whole text, unless content became a control token.
 
@@ -72,7 +80,8 @@ class Draft:
         """
         if not self.read:
             return
-        self.encoding, self.ids, self.places = encoding, ids, places
+        ids = array.tolist()
+        self.encoding, self.array, self.ids, self.places = encoding, array, ids, places
         self.escaped = [ids[place] for place in places] != [token.id for token in self.own]
         if not (self.escaped or overlap_free or encoding is None):
             starts = [encoding.char_to_token(token.start) for token in self.own]
@@ -176,14 +185,16 @@ def own_tokens(proof: Proof, tokenizer: Tokenizer, allow: bool = False) -> list[
     """
     if allow:
         return list(tokenizer.search(proof.text))
-    found: list[Own] = []
-    place = 0
-    for start, stop in [(span.start, span.stop) for span in proof.spans] + [(len(proof.text), 0)]:
-        if place < start:
-            written = tokenizer.own(proof.text[place:start])
-            found += [Own(low + place, high + place, number) for low, high, number in written]
-        place = stop
-    return found
+    text, found, place = proof.text, list[Own](), 0
+    for span in proof.spans:
+        if place < span.start:
+            found += _moved(tokenizer.own(text[place : span.start]), place)
+        place = span.stop
+    return found + _moved(tokenizer.own(text[place:]), place)
+
+
+def _moved(tokens: Sequence[Own], by: int) -> list[Own]:
+    return [Own(low + by, high + by, number) for low, high, number in tokens]
 
 
 def _utf8(text: str) -> bytes | None:

@@ -8,7 +8,10 @@ only the text after the last one needs to be encoded again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from templates.checks import ControlInContent, NoStop, NotDecodable, Refusal, excerpt
 from templates.cutting import Cutting, PieceIds, clip
@@ -29,7 +32,8 @@ class Example:
 
     `cut` counts boundaries that the tokenizer would have joined over, `escaped` says that
     content which spells control tokens was encoded as plain text. A `truncated` row lost tokens
-    beyond `max_length`, the first `skipped` of them at its start.
+    beyond `max_length`, the first `skipped` of them at its start. `array` are the ids once more,
+    where they were made as one.
     """
 
     ids: list[int]
@@ -38,6 +42,7 @@ class Example:
     escaped: bool = False
     truncated: bool = False
     skipped: int = 0
+    array: NDArray[np.int32] | None = field(default=None, compare=False, repr=False)
 
     @property
     def labels(self) -> list[int]:
@@ -114,9 +119,8 @@ class Encoder:
         places = flat.places_of(self.tokenizer.control_ids)
         spelled = Spelled(flat, self.tokenizer.token_bytes)
         for row, draft in enumerate(drafts):
-            ids = encoded.ids[row].tolist()
             encoding = encoded.encodings.get(row)
-            draft.take(encoding, ids, places[row], self.tokenizer.overlap_free)
+            draft.take(encoding, encoded.ids[row], places[row], self.tokenizer.overlap_free)
             draft.place(encoded.prompts, spelled, row)
         left = [draft for draft in drafts if draft.raw is not None and draft.spans is None]
         self._warm(left, encoded.prompts)
@@ -142,7 +146,7 @@ class Encoder:
             if draft.spans is None:
                 example = self._by_pieces(draft)
             else:
-                example = Example(draft.ids, draft.spans, len(draft.crossed))
+                example = Example(draft.ids, draft.spans, len(draft.crossed), array=draft.array)
                 if not draft.says(spelled, row):
                     self._check_decodes(draft, example, None)
             self._check_stops(draft, example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import Any
@@ -91,9 +92,10 @@ class Spelled:
     def __init__(self, flat: Flat, table: TokenBytes) -> None:
         said, ends = table.spell(flat.ids)
         self._said = said
-        self._ends = np.concatenate([[0], ends])
+        before = np.concatenate([[0], ends])
+        self._ends = memoryview(before.data)  # read number by number, which is slow for an array
         self._bounds: list[int] = flat.bounds.tolist()
-        self._starts: list[int] = self._ends[flat.bounds].tolist()
+        self._starts: list[int] = before[flat.bounds].tolist()
 
     def shift(self, row: int, raw: bytes) -> int | None:
         """0 if a row's tokens say this text, 1 if they say it after a space, else None."""
@@ -104,11 +106,12 @@ class Spelled:
 
     def bytes_before(self, row: int, token: int) -> int:
         """How much of a row's text stands before one of its tokens."""
-        return int(self._ends[self._bounds[row] + token]) - self._starts[row]
+        ends: int = self._ends[self._bounds[row] + token]
+        return ends - self._starts[row]
 
     def tokens_before(self, row: int, size: int) -> int | None:
         """The tokens that say the first `size` bytes of a row's text; None if one goes on."""
         low, high = self._bounds[row], self._bounds[row + 1]
         wanted = self._starts[row] + size
-        token = low + int(np.searchsorted(self._ends[low : high + 1], wanted))
+        token = bisect_left(self._ends, wanted, low, high + 1)
         return token - low if token <= high and self._ends[token] == wanted else None

@@ -30,6 +30,7 @@ def fit(proof: Proof, example: Example, options: RenderOptions) -> Row | Refusal
     cut = dataclasses.replace(
         example,
         ids=example.ids[low : low + limit],
+        array=None,
         spans=[span for _, span in kept],
         skipped=low,
         truncated=True,
