@@ -25,21 +25,20 @@ from trainer import (
     model,
     monitor,
     packing,
-    prepare,
     probes,
     resume,
     reward,
 )
 from trainer.config import TrainConfig
 from trainer.data import Ints, Rows
-from trainer.device import deterministic, device_name, pick_device, torch_seed
-from trainer.distributed import ALONE, Group, joined
-from trainer.loss import Way, head_is_plain, target_nats, weighted_sum
+from trainer.device import deterministic, torch_seed
+from trainer.distributed import joined
+from trainer.loss import Way, target_nats, weighted_sum
 from trainer.metrics import Metrics, opened
 from trainer.pace import Pace, measure
 from trainer.plan import Log, Plan, learning_rate, make_plan
 from trainer.precision import lost_updates
-from trainer.proof import proven
+from trainer.prepare import load_model
 from trainer.result import Epoch, Evaluation, TrainResult
 from trainer.resume import Progress
 from trainer.samples import answers, pair, prompts
@@ -101,21 +100,6 @@ def follow(plan: Plan, net: Any, way: Way) -> TrainResult:
 
 def unheard(line: str) -> None:
     """The log of all processes but the first."""
-
-
-def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, Way, dict[str, Any]]:
-    """The model on its device, how its loss is computed, and what was found out about both."""
-    config, rows = plan.config, plan.mixture.rows
-    device = pick_device(config.device)
-    net = prepare.ready(plan, device, log, group)
-    about = {"device": device_name(device), "processes": group.count}
-    if plan.rejected is not None:
-        return net, Way(True, False, group, plan.rejected), about
-    packed = packing.decide(net, rows, plan.train, config, log)
-    way = Way(not head_is_plain(net, batches.pad(rows, plan.train[:1])), packed, group)
-    proof = proven(net, rows, plan.mixture.epoch(1)[0], config, way, log)
-    about |= {"packed": packed, "proof": proof and proof.as_dict()}
-    return net, way, {**about, "mixing": plan.mixture.counts(config.epochs)}
 
 
 def train_epochs(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> list[Epoch]:

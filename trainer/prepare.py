@@ -1,16 +1,20 @@
-"""The model on its device with all that training adds to it, and what it weighs."""
+"""The model on its device with all that training adds to it, what it weighs, and how it is used."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
-from trainer import adapt, model, precision, sharding, vocabulary
+from trainer import adapt, model, packing, precision, sharding, vocabulary
+from trainer.batches import pad
+from trainer.device import device_name, pick_device
 from trainer.distributed import ALONE, Group
 from trainer.dropout import add_residual_dropout
+from trainer.loss import Way, head_is_plain
 from trainer.neftune import add_noise
 from trainer.plan import Log, Plan
 from trainer.prompted import is_prompted
+from trainer.proof import proven
 from trainer.reward import padding_id
 
 if TYPE_CHECKING:
@@ -79,3 +83,18 @@ def _set_padding(plan: Plan, net: Any) -> None:
     own = [getattr(tokenizer, f"{name}_token_id", None) for name in ("pad", "unk", "bos")]
     preferred = [text.pad_token_id, *own]
     net.config.pad_token_id = padding_id(rows, rejected, preferred, plan.limits.vocabulary)
+
+
+def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, Way, dict[str, Any]]:
+    """The model on its device, how its loss is computed, and what was found out about both."""
+    config, rows = plan.config, plan.mixture.rows
+    device = pick_device(config.device)
+    net = ready(plan, device, log, group)
+    about = {"device": device_name(device), "processes": group.count}
+    if plan.rejected is not None:
+        return net, Way(True, False, group, plan.rejected), about
+    packed = packing.decide(net, rows, plan.train, config, log)
+    way = Way(not head_is_plain(net, pad(rows, plan.train[:1])), packed, group)
+    proof = proven(net, rows, plan.mixture.epoch(1)[0], config, way, log)
+    about |= {"packed": packed, "proof": proof and proof.as_dict()}
+    return net, way, {**about, "mixing": plan.mixture.counts(config.epochs)}

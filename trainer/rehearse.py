@@ -12,9 +12,10 @@ from trainer import batches, resume
 from trainer.config import TrainConfig
 from trainer.device import deterministic, torch_seed
 from trainer.distributed import joined
-from trainer.loop import gradients, held_out_loss, load_model, unheard
+from trainer.loop import gradients, held_out_loss, unheard
 from trainer.pace import peak_memory, spoken
 from trainer.plan import Log, make_plan
+from trainer.prepare import load_model
 
 
 def rehearse(config: TrainConfig, log: Log) -> float:
