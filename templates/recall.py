@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-MAX_WEIGHT = 400_000  # parts of shapes and of what is known of them: some tens of megabytes
+MAX_WEIGHT = 200_000  # parts of shapes and of what is known of them: about 20 megabytes
 MAX_PATHS = 8  # ways that a template goes for one shape
 SEEN = 2  # rows of a shape before one is learnt from: learning costs as much as a few rows
 FAILURES = 3  # rows that cannot be learnt from before a shape is given up

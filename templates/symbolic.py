@@ -14,7 +14,7 @@ from templates.checks import TemplateFailed
 from templates.environment import Program, Sandbox
 from templates.limits import MAX_STEPS, MAX_TEXT
 from templates.skeleton import Skeleton
-from templates.symbols import METHOD_OF, Beyond, Question, Symbol, Trace
+from templates.symbols import METHOD_OF, Beyond, Question, Symbol, Trace, beyond
 
 # Filters that do nothing to a symbol but hand it on, or cannot use it. Those not named here are
 # unknown to a template that renders symbols. The first ones write what they are given.
@@ -83,10 +83,16 @@ class Symbolic(Sandbox):
         return super().getitem(obj, argument)
 
 
+class Method(functools.partial[Any]):
+    """A symbol's method: only to be called, as those of equal texts may be equal or not."""
+
+    __eq__ = __ne__ = __hash__ = beyond
+
+
 def _method(symbol: Symbol, name: str) -> Any:
     if name not in METHOD_OF:
         raise Beyond
-    return functools.partial(METHOD_OF[name], symbol)
+    return Method(METHOD_OF[name], symbol)
 
 
 def _settled(value: Any) -> Any:

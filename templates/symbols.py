@@ -113,7 +113,7 @@ class Trace:
         return Symbol(tuple(merged), self)
 
 
-def _beyond(*_: Any) -> NoReturn:
+def beyond(*_: Any) -> NoReturn:
     raise Beyond
 
 
@@ -204,11 +204,11 @@ class Symbol:
             raise Beyond
         return [self]
 
-    __hash__ = __str__ = __repr__ = __format__ = __len__ = __iter__ = __reversed__ = _beyond
-    __getitem__ = __call__ = __index__ = __int__ = __float__ = __complex__ = __bytes__ = _beyond
-    __lt__ = __le__ = __gt__ = __ge__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _beyond
-    __abs__ = __neg__ = __pos__ = __invert__ = __round__ = __sub__ = __rsub__ = _beyond
-    __pow__ = __rpow__ = __truediv__ = __floordiv__ = __and__ = __or__ = __reduce_ex__ = _beyond
+    __hash__ = __str__ = __repr__ = __format__ = __len__ = __iter__ = __reversed__ = beyond
+    __getitem__ = __call__ = __index__ = __int__ = __float__ = __complex__ = __bytes__ = beyond
+    __lt__ = __le__ = __gt__ = __ge__ = __mul__ = __rmul__ = __mod__ = __rmod__ = beyond
+    __abs__ = __neg__ = __pos__ = __invert__ = __round__ = __sub__ = __rsub__ = beyond
+    __pow__ = __rpow__ = __truediv__ = __floordiv__ = __and__ = __or__ = __reduce_ex__ = beyond
 
 
 def _plain(value: Any) -> str:
