@@ -50,14 +50,14 @@ def as_torchrun(monkeypatch: pytest.MonkeyPatch, processes: int, port: str) -> d
 
 @pytest.fixture(scope="module")
 def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """18 rows to train in steps of six, whose share of three takes one pass or two."""
+    """18 rows to train in steps of 17 and of one: shares of five passes and four, one and none."""
     home = tmp_path_factory.mktemp("sharding")
     return {
         "tokens": write_tokens(home / "tokens", reversed_pairs(19)),
         # An odd vocabulary, of which the processes have different shares, tied to the output.
         "model": write_model(home / "base", vocab_size=33, tie_word_embeddings=True),
         "epochs": 2,
-        "batch": 6,
+        "batch": 17,
         "lr": 3e-3,
         "samples": 1,
         "sample_tokens": 3,
@@ -66,6 +66,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "micro_tokens": 14,
         "device": "cpu",
         "preset": "alpaca",
+        "proof": False,
     }
 
 
@@ -79,10 +80,11 @@ def test_two_processes_with_half_of_the_weights_each_end_where_one_does(
         for name, each in plain.items()
     }
     two = {
-        name: {**each, "sharding": "full", "save_every": 2, "out": str(tmp_path / name)}
+        name: {**each, "sharding": "full", "save_every": 1, "out": str(tmp_path / name)}
         for name, each in plain.items()
     }
     two["on"] = {**two["full"], "out": str(tmp_path / "on"), "resume": True}
+    two["full"]["proof"] = True
     ports = {name: free_port() for name in two}
     shared = as_torchrun(monkeypatch, 2, ports["full"])
     jobs = [(ports[name], each) for name, each in two.items()]
@@ -99,13 +101,14 @@ def test_two_processes_with_half_of_the_weights_each_end_where_one_does(
             monkeypatch.setenv("MASTER_PORT", ports[name])
             with monkeypatch.context() as patch:
                 if name == "full":
-                    patch.setattr(resume, "save", copying(resume.save, 2, tmp_path / "on"))
+                    patch.setattr(resume, "save", copying(resume.save, 3, tmp_path / "on"))
                 done[name] = trainer.train(TrainConfig(**each), silent)
         said, complaint = second.communicate(timeout=60)
     finally:
         second.kill()
     assert (second.returncode, said) == (0, ""), complaint
     for name, one in alone.items():
+        assert one.table[-1].step == 4
         assert losses(done[name].out) == pytest.approx(losses(one.out), abs=1e-6)
         assert weights(done[name].out) == pytest.approx(weights(one.out), abs=1e-6)
         assert done[name].samples == one.samples
@@ -146,11 +149,11 @@ def test_a_state_of_shared_weights_goes_on_without_sharing(
     fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Dropout and recomputed blocks as well; of one process all is the same to the bit."""
-    fields = {**fields, "residual_dropout": 0.2, "recompute": True, "samples": 0, "save_every": 2}
+    fields = {**fields, "residual_dropout": 0.2, "recompute": True, "samples": 0, "save_every": 1}
     whole = trainer.train(TrainConfig(**fields, out=str(tmp_path / "whole")), silent)
     with monkeypatch.context() as patch:
         as_torchrun(patch, 1, free_port())
-        patch.setattr(resume, "save", copying(resume.save, 2, tmp_path / "on"))
+        patch.setattr(resume, "save", copying(resume.save, 3, tmp_path / "on"))
         out = str(tmp_path / "shared")
         shared = trainer.train(TrainConfig(**fields, sharding="full", out=out), silent)
     on = trainer.train(TrainConfig(**fields, out=str(tmp_path / "on"), resume=True), silent)
