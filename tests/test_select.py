@@ -356,7 +356,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "tokenizer": ({"tokenizer": "no/such"}, "select: no tokenizer at no/such"),
     "two units": (
         {"tokenizer": "x", "budget_in": "words"},
-        "a tokenizer is for tokens, and budget_in is words",
+        "a tokenizer is for budget_in tokens, and budget_in is words",
     ),
     "no encoder": ({"method": "repr", "encoder": "./no"}, "select: encoder ./no: there is no"),
     "words": ({"budget": 0, "budget_in": "words"}, "budget is 0; expected 1 or more words"),

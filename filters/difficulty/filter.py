@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from filters.difficulty.losses import check_causal, measure_difficulty
 from filters.difficulty.texts import Template
 from filters.length.stats import Bools, Floats
 from filters.length.tasks import tasks
-from filters.length.units import file_state, lengths
+from filters.length.units import lengths, model_state
 from filters.reward.findings import by_length, with_length
 from filters.selection.order import best_first, places, score_column
 
@@ -106,9 +105,8 @@ class Difficulty:
 
     @property
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size and time of the model's files: another model, other losses."""
-        files = sorted(path for path in Path(str(self.model)).iterdir() if path.is_file())
-        return tuple((file.name, *file_state(file)) for file in files)
+        """Of the model's files."""
+        return model_state(self.model)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`given`, `alone`, `tokens`, `easy`, `late`, `problem`; `length` in words and `task`."""

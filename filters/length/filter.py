@@ -20,7 +20,7 @@ from filters.length import actions
 from filters.length.findings import findings
 from filters.length.reference import read_reference, reference_file
 from filters.length.tasks import tasks
-from filters.length.units import file_state, finished, lengths, load_tokenizer, tokenizer_file
+from filters.length.units import check_tokenizer, finished, lengths, tokenizer_state
 
 # Which settings each action reads; one that is set for another action is a mistake.
 READS: Mapping[str, tuple[str, ...]] = {
@@ -113,7 +113,7 @@ class Length:
         if self.action not in READS:
             raise CurateError(f"length: action is {self.action!r}; expected {', '.join(READS)}")
         self._check_read()
-        self._check_unit()
+        check_tokenizer(self.name, "unit", self.unit, self.tokenizer)
         self._check_ranges()
         if self.action == "match":
             self._check_target()
@@ -130,8 +130,8 @@ class Length:
 
     @property
     def fingerprint(self) -> tuple[int, int] | None:
-        """Size and time of the tokenizer's file: another tokenizer, another measure."""
-        return None if self.tokenizer is None else file_state(tokenizer_file(self.tokenizer))
+        """Of the tokenizer's file."""
+        return tokenizer_state(self.tokenizer)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`length` (u32), `task`, `has_input`, `asks` (see `length_tasks`) and `finished`."""
@@ -178,14 +178,6 @@ class Length:
                     f"length: {field.name} is for action {' or '.join(users)}, and this step's"
                     f" action is {self.action}; set action, or leave {field.name} out"
                 )
-
-    def _check_unit(self) -> None:
-        if self.unit == "tokens":
-            if self.tokenizer is None:
-                raise CurateError("length: unit tokens needs a tokenizer (a tokenizer.json)")
-            load_tokenizer(self.tokenizer)
-        elif self.tokenizer is not None:
-            raise CurateError(f"length: a tokenizer is for unit tokens, and unit is {self.unit}")
 
     def _check_ranges(self) -> None:
         if self.min < 0 or (self.max is not None and self.max < self.min):

@@ -51,6 +51,22 @@ def finished(records: pl.DataFrame) -> pl.Series:
     return records.select(finished=last.str.tail(40).str.contains(_FINISHED)).to_series()
 
 
+def check_tokenizer(step: str, setting: str, unit: str, tokenizer: str | None) -> None:
+    """Raise `CurateError` unless tokens, and only tokens, come with a tokenizer that loads.
+
+    `setting` is what the step calls its unit.
+    """
+    if unit == "tokens" and tokenizer is None:
+        raise CurateError(f"{step}: {setting} tokens needs a tokenizer (a tokenizer.json)")
+    if unit != "tokens" and tokenizer is not None:
+        raise CurateError(f"{step}: a tokenizer is for {setting} tokens, and {setting} is {unit}")
+    if tokenizer is not None:
+        try:
+            load_tokenizer(tokenizer)
+        except CurateError as error:
+            raise CurateError(f"{step}: {error}") from error
+
+
 def load_tokenizer(path: str) -> Tokenizer:
     """The tokenizer of a `tokenizer.json` or of a folder that holds one, without truncation.
 
@@ -64,13 +80,26 @@ def tokenizer_file(path: str) -> Path:
     """The file itself, or `tokenizer.json` of a folder; `CurateError` when there is none."""
     file = Path(path) / "tokenizer.json" if Path(path).is_dir() else Path(path)
     if not file.is_file():
-        raise CurateError(f"length: no tokenizer at {file}; expected a tokenizer.json")
+        raise CurateError(f"no tokenizer at {file}; expected a tokenizer.json")
     return file
+
+
+def tokenizer_state(tokenizer: str | None) -> tuple[int, int] | None:
+    """Size and time of a tokenizer's file, None without one: another tokenizer, another measure."""
+    return None if tokenizer is None else file_state(tokenizer_file(tokenizer))
 
 
 def file_state(file: Path) -> tuple[int, int]:
     """Size and time of the last change."""
     return file.stat().st_size, file.stat().st_mtime_ns
+
+
+def model_state(folder: str | None) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of a model's files, none without one: another model, other scores."""
+    if folder is None:
+        return ()
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return tuple((file.name, *file_state(file)) for file in files)
 
 
 @lru_cache(maxsize=2)
@@ -80,7 +109,7 @@ def _loaded(file: str, state: tuple[int, int]) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(file)
     except Exception as error:  # the library raises bare Exception for a malformed file
-        raise CurateError(f"length: {file} is no tokenizer file ({error})") from error
+        raise CurateError(f"{file} is no tokenizer file ({error})") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

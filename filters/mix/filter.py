@@ -11,7 +11,7 @@ import polars as pl
 
 from curate.schema import CurateError, Findings, setting, verdicts
 from filters.length.stats import Bools, Floats, Ints
-from filters.length.units import file_state, lengths, load_tokenizer, tokenizer_file
+from filters.length.units import check_tokenizer, lengths, tokenizer_state
 from filters.mix.shares import named, quotas
 from filters.selection.budget import Allowance, spend
 from filters.selection.order import best_first, noise_of, score_column
@@ -85,7 +85,7 @@ class Mix:
             if value is not None and value < 1:
                 raise CurateError(f"mix: {name} is {value}; expected 1 or more {self.unit}")
         self._check_shares()
-        self._check_tokenizer()
+        check_tokenizer(self.name, "unit", self.unit, self.tokenizer)
 
     def _check_shares(self) -> None:
         given = self.shares or {}
@@ -94,19 +94,6 @@ class Mix:
                 raise CurateError(f"mix: the share of {name} is {share:g}; expected 0 to 1")
         if sum(given.values()) > 1.0 + 1e-9:
             raise CurateError(f"mix: the shares add up to {sum(given.values()):g}, more than 1")
-
-    def _check_tokenizer(self) -> None:
-        if (self.unit == "tokens") != (self.tokenizer is not None):
-            raise CurateError(
-                "mix: unit tokens needs a tokenizer (a tokenizer.json)"
-                if self.tokenizer is None
-                else f"mix: a tokenizer is for unit tokens, and unit is {self.unit}"
-            )
-        if self.tokenizer is not None:
-            try:
-                load_tokenizer(self.tokenizer)
-            except CurateError as error:
-                raise CurateError(f"mix: {str(error).removeprefix('length: ')}") from error
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -120,8 +107,8 @@ class Mix:
 
     @property
     def fingerprint(self) -> tuple[int, int] | None:
-        """Size and time of the tokenizer's file."""
-        return None if self.tokenizer is None else file_state(tokenizer_file(self.tokenizer))
+        """Of the tokenizer's file."""
+        return tokenizer_state(self.tokenizer)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`length`: what each row counts (u32); 1 for rows."""

@@ -15,8 +15,6 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 Keep = Literal["first", "longest", "best"]
 
-Spare = Literal["none", "same_prompt"]
-
 RECORD_SCORE = "record.score"
 FIELDS = ("prompt", "response", "both")
 SPARE = ("none", "same_prompt")

@@ -15,7 +15,7 @@ from curate.schema import CurateError, Findings, setting, verdicts
 from filters.calibrate import METHODS, calibrate_scores, spread_ties
 from filters.length.stats import Bools, Floats
 from filters.length.tasks import tasks
-from filters.length.units import file_state, lengths
+from filters.length.units import lengths, model_state
 from filters.reward.findings import reward_findings
 from filters.reward.linear import is_linear, load, score_with_linear
 from filters.reward.model import check_model, score_with_model
@@ -137,11 +137,8 @@ class Reward:
 
     @property
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size and time of the model's files: another model, other scores."""
-        if self.model is None:
-            return ()
-        files = sorted(path for path in Path(self.model).iterdir() if path.is_file())
-        return tuple((file.name, *file_state(file)) for file in files)
+        """Of the model's files."""
+        return model_state(self.model)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`score` (f64), `problem` (str), `length` (words, u32), `task` (first word) and `asked`.

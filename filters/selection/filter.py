@@ -15,7 +15,7 @@ import polars as pl
 from curate.schema import CurateError, Findings, setting, verdicts
 from filters.embed import ENCODER_HELP, LEXICAL, check_encoder, embed, fingerprint, vector_column
 from filters.length.tasks import tasks
-from filters.length.units import Unit, file_state, finished, lengths, load_tokenizer, tokenizer_file
+from filters.length.units import Unit, check_tokenizer, finished, lengths, tokenizer_state
 from filters.selection import methods
 from filters.selection.findings import findings
 from filters.selection.tags import built_in_tags, given_tags
@@ -150,17 +150,7 @@ class Select:
             raise CurateError(
                 f"select: budget_in is {self.budget_in!r}; expected {', '.join(UNITS)}"
             )
-        if self.budget_in == "tokens" and self.tokenizer is None:
-            raise CurateError("select: budget_in tokens needs a tokenizer (a tokenizer.json)")
-        if self.tokenizer is not None:
-            if self.budget_in in ("words", "chars"):
-                raise CurateError(
-                    f"select: a tokenizer is for tokens, and budget_in is {self.budget_in}"
-                )
-            try:
-                load_tokenizer(self.tokenizer)
-            except CurateError as error:
-                raise CurateError(f"select: {str(error).removeprefix('length: ')}") from error
+        check_tokenizer(self.name, "budget_in", self.unit, self.tokenizer)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -196,7 +186,7 @@ class Select:
     @property
     def fingerprints(self) -> tuple[object, ...]:
         """What the measures depend on beside names: the state of tokenizer and encoder."""
-        tokens = None if self.tokenizer is None else file_state(tokenizer_file(self.tokenizer))
+        tokens = tokenizer_state(self.tokenizer)
         return (tokens, fingerprint(self.name, self.encoder) if self.vectors_of else None)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
