@@ -3,8 +3,10 @@
 `--read REASON` prints rows of a reason for reading, `--sample` 200 random rows, both in full. The
 judgements stand in `quality_read.json`: per dump and reason the ids of records that were judged
 right and wrong, and per kind those of the 200 that are bad though no rule that acts says so; no
-text. Without either option it prints the table of those judgements by today's rules, what fired
-in the 200 rows, and the seconds of CPU over `--rows` rows.
+text. `held_out` names rows of several dumps that were drawn and read before the last rules were
+tried on them, and those that are bad. Without either option it prints the table of those
+judgements by today's rules, what fired in the 200 rows, how many of the bad rows that were held
+out the rules name, and the seconds of CPU over `--rows` rows.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "
 JUDGED = HERE / "quality_read.json"
 FILE = "raw/alpaca_random_9k.json"
 SAMPLE, AT_MOST, SEED = 200, 25, 0
+ACTS = ("drop", "report")
 CALCULATIONS = r"<<[^>]*>>"  # GSM8K's test set repeats each sum in these
 
 
@@ -131,6 +134,29 @@ def precision() -> None:
             print(f"| {reason} | {dumps} | {fires} | {read} | {acts} | {gone} |")
 
 
+def held_out() -> None:
+    """Print how many of the bad rows among those held out the rules name, and how many others."""
+    held = json.loads(JUDGED.read_text("utf-8"))["held_out"]
+    totals = {"read": 0, "bad": 0} | {f"{act} {of}": 0 for act in ACTS for of in ("bad", "good")}
+    for name, rows in held.items():
+        found = fired(records_of(name)).filter(pl.col("id").is_in(rows["read"]))
+        bad = {id_ for ids in rows["bad"].values() for id_ in ids}
+        totals["read"] += len(rows["read"])
+        totals["bad"] += len(bad)
+        for act in ACTS:
+            acting = [reason for reason in REASONS if Quality().acts(reason) == act]
+            hits = found.filter(pl.col("reason").is_in(acting)).sort("id", "reason")
+            ids = set(hits["id"])
+            totals[f"{act} bad"] += len(ids & bad)
+            totals[f"{act} good"] += len(ids - bad)
+            for id_, reason, evidence in hits.select("id", "reason", "evidence").iter_rows():
+                verdict = "bad" if id_ in bad else "good"
+                print(f"  {name} {id_}: {act} {reason} on a {verdict} row: {evidence}")
+    print(f"{totals['read']} rows held out, {totals['bad']} of them bad:")
+    for act in ACTS:
+        print(f"  {act}: {totals[f'{act} bad']} bad, {totals[f'{act} good']} good")
+
+
 def _sample(
     records: pl.DataFrame,
     found: pl.DataFrame,
@@ -179,6 +205,7 @@ def main() -> None:
                 show(records, index, "")
         return
     precision()
+    held_out()
     cost(options.rows)
 
 

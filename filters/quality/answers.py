@@ -14,7 +14,8 @@ CUT_OFF_MIN_WORDS = 20  # shorter answers often are phrases
 _NEVER = (
     r"(?i)\A[\s\[(<\"'*]*(?:n/a|n\.a\.?|no[ _]?(?:output|input|response|answer)|not applicable"
     r"|to be (?:filled|added|determined)|tbd|todo|(?:your|insert|add) (?:\w+ )?(?:answer|response"
-    r"|output|text)(?: here)?|lorem ipsum[^\n]*|\.{2,}|…|-{1,3}|\?{1,3})[\s\])>\"'*.!]*\z"
+    r"|output|text)(?: here)?|insert [\w ]{1,40} here"
+    r"|lorem ipsum[^\n]*|\.{2,}|…|-{1,3}|\?{1,3})[\s\])>\"'*.!]*\z"
     r"|(?i)\A\s*[\[(<]no ?output\b[^\n]{0,100}\z"
 )
 # Left over from a table export, unless the question is about them or offers them as choices.
@@ -23,11 +24,12 @@ _EXPORT = r"\A\s*(NaN|nan|null|NULL|None|none|undefined|<NA>)\s*\z"
 _FENCE = r"(?m:^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+)?(?:`{3}|~{3}))"
 _FENCE_LINE = re.compile(r"^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+|\d+[.)][ \t]+)?(`{3,}|~{3,})(.*)$")
 
-# A sentence does not end in one of these words, nor a line of some length in a comma. (Shorter
-# lines do: "With best wishes,".) Words that do end clauses ("as high as you can") are left out.
+# A sentence does not end in one of these words, in half a word, or in "the G". Words that do end
+# clauses ("as high as you can") are left out, and so are commas: some answers end in one with
+# nothing missing.
 _DANGLING = (
-    r"(?i)(?:[A-Za-z],? (?:and|or|but|the|an|of|with|which|such as|including|because|their|its"
-    r"|your|our|my|was|were|has)|(?:\S+ ){6,}\S*[A-Za-z],)\s*\z"
+    r"(?:(?i:[a-z][,.:;]? (?:and|or|but|the|an|of|with|which|such as|including|because|their|its"
+    r"|your|our|my|was|were|has))|[a-z]-| the [A-Z])\s*\z"
 )
 
 

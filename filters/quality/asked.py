@@ -88,17 +88,17 @@ _END = r"(?i)(?:\A|\n)\W*end of (?:the )?(?:output|response|answer|text|document
 
 def wrong_count(turns: Turns) -> pl.DataFrame:
     """Records whose answer lists, or has sentences, in another number than the question orders."""
-    return _pairs(turns, f"(?i){_A_LIST}|{_IN_SENTENCES}", _miscounted)
+    return said_of_pairs(turns, _miscounted, f"(?i){_A_LIST}|{_IN_SENTENCES}")
 
 
 def repeated_item(turns: Turns) -> pl.DataFrame:
     """Records whose answer is a list of short items, one of which it names twice."""
-    return _pairs(turns, "", _named_twice, given=_SHORT_ITEMS)
+    return said_of_pairs(turns, _named_twice, given=_SHORT_ITEMS)
 
 
 def missing_code(turns: Turns) -> pl.DataFrame:
     """Records that are asked for a program and answer in prose about one."""
-    return _pairs(turns, _MAY_ORDER_CODE, _no_code)
+    return said_of_pairs(turns, _no_code, _MAY_ORDER_CODE)
 
 
 def needs_web(turns: Turns) -> pl.DataFrame:
@@ -118,27 +118,26 @@ def end_marker(turns: Turns) -> pl.DataFrame:
     return evidence(found, pl.col("text").str.extract(f"({_END})", 1).str.strip_chars())
 
 
-def _pairs(
-    turns: Turns, likely: str, fault: Callable[[str, str], str | None], given: str = ""
+def said_of_pairs(
+    turns: Turns, fault: Callable[[str, str], str | None], *likely: str, given: str = ""
 ) -> pl.DataFrame:
     """What `fault` says of each question and the answer after it, without tools.
 
-    Only of those whose question matches `likely` and whose answer matches `given`.
+    Only of those whose question matches all of `likely` and whose answer matches `given`.
     """
-    asked = pl.col("text").shift(1)
-    pairs = turns.messages.with_columns(asked=asked).filter(
-        pl.col("role") == "assistant",
-        pl.col("previous") == "user",
-        ~pl.col("called"),
-        ~pl.col("declared"),
-        pl.col("weight") != 0,
-        pl.col("asked").str.contains(likely) if likely else True,
-        pl.col("text").str.contains(given) if given else True,
-        ~pl.col("text").str.contains("```", literal=True),
-    )
+    pairs = turns.pairs
+    for pattern in likely:
+        pairs = pairs.filter(pl.col("asked").str.contains(pattern))
+    if given:
+        pairs = pairs.filter(pl.col("text").str.contains(given))
     said = [fault(*texts) for texts in pairs.select("asked", "text").iter_rows()]
     found = pairs.with_columns(said=pl.Series(said, dtype=pl.String)).drop_nulls("said")
     return evidence(found, pl.col("said")) if found.height else pl.DataFrame(schema=EVIDENCE)
+
+
+def order_of(asked: str) -> str:
+    """The first paragraph of a question: the order stands there, what to work on below it."""
+    return asked.strip().partition("\n\n")[0][:1000]
 
 
 def _value(word: str) -> int:
@@ -146,8 +145,7 @@ def _value(word: str) -> int:
 
 
 def _miscounted(asked: str, answer: str) -> str | None:
-    # The order stands in the first paragraph, what to work on below it.
-    order = asked.strip().partition("\n\n")[0][:1000]
+    order = order_of(asked)
     if _LOOSE.search(order):
         return None
     wanted = _SENTENCES.search(order)
@@ -197,7 +195,7 @@ def _named_twice(asked: str, answer: str) -> str | None:
 
 
 def _no_code(asked: str, answer: str) -> str | None:
-    order = _ASKS_CODE.search(asked.strip().partition("\n\n")[0][:1000])
+    order = _ASKS_CODE.search(order_of(asked))
     if not order or not _ABOUT_DATA.search(asked) or len(answer.split()) < _PROSE_WORDS:
         return None
     asks_back = answer.rstrip().endswith("?")

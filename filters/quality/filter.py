@@ -14,11 +14,12 @@ from typing import ClassVar
 import polars as pl
 
 from curate.schema import CurateError, nearest, setting, verdicts
-from filters.quality import answers, asked, counts, prompts, signs
+from filters.quality import answers, asked, counts, demands, prompts, signs
 from filters.quality.pii import pii
 from filters.quality.reasons import OFF, REASONS, REPORTED
 from filters.quality.refusal import refusals
 from filters.quality.repetition import loops, repeated_share
+from filters.quality.results import wrong_result
 from filters.quality.rules import PATTERNS, matches
 from filters.quality.turns import Turns, turns_of
 from filters.quality.validators import invalid_formats
@@ -49,6 +50,11 @@ _COUNTED: Mapping[str, Callable[[Turns], pl.DataFrame]] = {
     "missing_code": asked.missing_code,
     "needs_web": asked.needs_web,
     "end_marker": asked.end_marker,
+    "wrong_length": demands.wrong_length,
+    "wrong_lines": demands.wrong_lines,
+    "wrong_result": wrong_result,
+    "unchanged_input": demands.unchanged_input,
+    "empty_promise": demands.empty_promise,
     "missing_input": prompts.missing_input,
     "input_repeated": prompts.input_repeated,
     "empty_turn": prompts.empty_turn,
@@ -72,7 +78,7 @@ class Quality:
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     # Training weights decide which answers are looked at, and a row's id does not cover them.
     cached: ClassVar[bool] = False
 

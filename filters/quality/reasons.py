@@ -37,6 +37,11 @@ REASONS: Mapping[str, str] = {
     "wrong_count": "The answer lists another number of things than the question orders.",
     "repeated_item": "The answer is a list of short items and names one of them twice.",
     "missing_code": "A program was asked for, and the answer only tells what it would do.",
+    "wrong_length": "The answer is longer than the question allows, or far shorter than it orders.",
+    "wrong_lines": "The answer has another number of lines or paragraphs than the question orders.",
+    "wrong_result": "A sort, count, reversal or calculation that the question orders is wrong.",
+    "unchanged_input": "The question orders a change, and the answer is its text, unchanged.",
+    "empty_promise": "The answer ends in a colon, and what it announces does not come.",
     "needs_web": "The question orders a search of the web, which the answer can only pretend.",
     "end_marker": "The answer ends in a line such as // end of output //.",
     "cut_off": "An answer of 20 words or more stops in the middle of a sentence.",
@@ -76,15 +81,10 @@ REPORTED = (
     "invalid_json",
     "invalid_yaml",
     "invalid_xml",
-    "invalid_python",
     "missing_fence",
-    "wrong_arithmetic",
-    "wrong_count",
-    "repeated_item",
+    "unchanged_input",  # too rare in real dumps to know how often it is right
     "missing_code",
     "needs_web",
-    "end_marker",
-    "cut_off",  # a missing end mark is a hint, not a proof
     "stray_escape",
     "outer_whitespace",  # harmless to most trainers, a fault to some
     "empty_turn",

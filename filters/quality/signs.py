@@ -128,9 +128,9 @@ def _false_sum(text: str) -> str | None:
         result = right.replace(",", "").replace("$", "")
         try:
             # Most sums are true and small; fractions are slow.
-            if abs(float(result)) < 1e5 and abs(_worked_out(left, float) - float(result)) < 1e-9:
+            if abs(float(result)) < 1e5 and abs(worked_out(left, float) - float(result)) < 1e-9:
                 continue
-            exact = _worked_out(left, Fraction)
+            exact = worked_out(left, Fraction)
         except ZeroDivisionError:
             return match.group()[:EVIDENCE_CHARACTERS]
         digits = len(result.partition(".")[2])
@@ -158,7 +158,7 @@ def _false_of_several(text: str) -> str | None:
     return None
 
 
-def _worked_out(sum_: str, kind: Callable[[str], _Number]) -> _Number:
+def worked_out(sum_: str, kind: Callable[[str], _Number]) -> _Number:
     """The value of numbers joined by + - * /, products first, from left to right."""
     total, term, sign, operator = kind("0"), kind("1"), 1, "*"
     for token in _TOKEN.findall(sum_.replace("$", "")):

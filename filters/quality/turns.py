@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
@@ -29,6 +30,27 @@ class Turns:
     prompts: pl.DataFrame  # system and user messages
     responses: pl.DataFrame  # assistant messages that will be trained on
     messages: pl.DataFrame  # every message: index, role, text, called, last, previous
+
+    @cached_property
+    def pairs(self) -> pl.DataFrame:
+        """`index`, `asked`, `text`: user messages and the answers to them that are prose.
+
+        Without conversations that have tools, and without answers with fenced code.
+        """
+        return (
+            self.messages.lazy()
+            .with_columns(asked=pl.col("text").shift(1))
+            .filter(
+                pl.col("role") == "assistant",
+                pl.col("previous") == "user",
+                ~pl.col("called"),
+                ~pl.col("declared"),
+                pl.col("weight") != 0,
+                ~pl.col("text").str.contains("```", literal=True),
+            )
+            .select("index", "asked", "text")
+            .collect()
+        )
 
     def side(self, name: str) -> pl.DataFrame:
         """`prompts` or `responses` by name, or both in the order of the conversation."""

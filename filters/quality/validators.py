@@ -91,10 +91,18 @@ _SHELL = re.compile(
 )
 
 
+_MAKES_JSON = re.compile(
+    r"^(?:import|from|const|let|var|def|function) \w|^\w+ = |\bjson\.dumps\(|\bJSON\.stringify\(",
+    re.MULTILINE,
+)
+
+
 def _unfenced(name: str, answer: str) -> str | None:
     """The part of an answer without code blocks that is in the format, or null."""
     text = answer.strip().strip("`").strip()
     if name == "json":
+        if _MAKES_JSON.search(text):
+            return "null"  # a program that makes it; whether it does is not for a parser
         start = re.search(r"[{\[]", text)
         end = max(text.rfind("}"), text.rfind("]"))
         if text[:1] in '"-0123456789' or text in ("true", "false", "null"):

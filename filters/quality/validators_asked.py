@@ -40,7 +40,8 @@ _ABOUT = re.compile(
     r"(?i)\b(?:functions?|methods?|scripts?|programs?|class(?:es)?|endpoint|api|libraries"
     r"|library|parser|regex"
     r"|query|queries|sql|what (?:is|are|does)|how (?:do|to|can|would|does)|explain|why|difference"
-    r"|python|javascript|java|typescript|node|c#|php|ruby|bash|code (?:that|to|which))\b"
+    r"|python|javascript|java|typescript|node|c#|php|ruby|bash"
+    r"|code (?:that|to(?! json| xml| yaml)|which))\b"
 )
 
 
