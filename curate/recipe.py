@@ -8,18 +8,18 @@ import importlib.util
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import polars as pl
 import yaml
 
 from curate import values
+from curate.functions import UserFunction, failed
 from curate.pipeline import Step
-from curate.schema import RECORDS, TEXTS, CurateError, Filter, Fix, nearest, setting, verdicts
+from curate.schema import RECORDS, TEXTS, CurateError, Filter, Fix, nearest
 from curate.settings import checked_settings
 from filters import FILTERS, FIXES
 
@@ -239,49 +239,8 @@ def _load_file(path: Path, what: str) -> Any:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise CurateError(f"step {what!r}: {path.name} {_failed(error)}") from error
+        raise CurateError(f"step {what!r}: {path.name} {failed(error)}") from error
     return module
-
-
-def _failed(error: BaseException) -> str:
-    """What the user's own code did, in one line."""
-    return f"failed with {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-@dataclass(frozen=True)
-class UserFunction:
-    """A plain function `record -> bool | reason`: True keeps, False or a slug drops."""
-
-    name: ClassVar[str] = "function"
-    reasons: ClassVar[Mapping[str, str]] = {"rejected_by_function": "the user's function said no"}
-
-    function: Callable[[dict[str, Any]], Any]
-    label: str = setting("", "how the recipe names the function")
-
-    def __repr__(self) -> str:
-        return self.label
-
-    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        # The user's function takes one record: this loop is what was asked for.
-        answers = [self._answer(record) for record in records.iter_rows(named=True)]
-        return pl.DataFrame({"reason": answers}, schema={"reason": pl.String})
-
-    def _answer(self, record: dict[str, Any]) -> str | None:
-        try:
-            answer = self.function(record)
-        except (Exception, SystemExit) as error:
-            raise CurateError(f"{self.label}, row {record['row']}: {_failed(error)}") from error
-        if isinstance(answer, str):
-            return answer
-        if answer is None or not isinstance(answer, bool):
-            raise CurateError(
-                f"{self.label} returned {answer!r} for row {record['row']};"
-                " expected True, False or a reason"
-            )
-        return None if answer else "rejected_by_function"
-
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
-        return verdicts(measures["reason"].is_null(), reason=measures["reason"])
 
 
 def _of_function(what: str, found: Any, given: dict[str, Any]) -> Filter | Fix:

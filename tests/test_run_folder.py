@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import recipe, run_folder, sources
+from curate.messages import message_json
 from curate.pipeline import run
-from curate.run_folder import RunFolder, message_json
+from curate.run_folder import RunFolder
 from curate.schema import MESSAGES
 
 ROWS = [

@@ -140,7 +140,7 @@ def _made(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> Made:
 
 def _pair_lines(made: Made) -> Iterator[bytes]:
     """One object a pair, as TRL and our readers take it, without fields that no pair has."""
-    from curate.run_folder import message_json
+    from curate.messages import message_json
 
     sides = ("prompt", "chosen", "rejected")
     texts = [map(orjson.Fragment, message_json(made.pairs[name])) for name in sides]
@@ -157,7 +157,7 @@ def _pair_lines(made: Made) -> Iterator[bytes]:
 
 def _sft_lines(made: Made) -> Iterator[bytes]:
     """Each chosen answer once, as a conversation, in the order of the pairs."""
-    from curate.run_folder import message_json
+    from curate.messages import message_json
 
     frame = made.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
     frame = frame.with_columns(messages=frame["prompt"].list.concat(frame["chosen"]))
