@@ -21,7 +21,8 @@ from templates.symbols import METHOD_OF, Beyond, Question, Symbol, Trace, beyond
 WRITING = ("capitalize", "lower", "title", "trim", "upper")
 FILTERS = (
     *WRITING, "_counted", "count", "d", "default", "first", "items", "join", "last", "length",
-    "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "tojson",
+    "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "string",
+    "tojson",
 )  # fmt: skip
 TESTS = (
     "!=", "<", "<=", "==", ">", ">=", "boolean", "callable", "defined", "divisibleby", "eq",
@@ -40,6 +41,7 @@ class Symbolic(Sandbox):
         filters: dict[str, Any] = {name: self.filters[name] for name in FILTERS}
         filters |= {name: functools.partial(_writing, filters[name]) for name in WRITING}
         filters["trim"] = functools.partial(_trim, filters["trim"])
+        filters["string"] = functools.partial(_string, filters["string"])
         filters["join"] = pass_eval_context(functools.partial(_join, filters["join"]))
         tests: dict[str, Any] = {name: self.tests[name] for name in TESTS}
         tests |= {name: functools.partial(_is_text_or, tests[name]) for name in LIKE_TEXT}
@@ -102,8 +104,12 @@ def _settled(value: Any) -> Any:
     raise Beyond
 
 
-def _writing(function: Any, value: Any) -> Any:
-    return function(_settled(value))
+def _writing(function: Any, value: Any, *more: Any) -> Any:
+    return function(_settled(value), *more)
+
+
+def _string(string: Any, value: Any) -> Any:
+    return value if isinstance(value, Symbol) else string(_settled(value))
 
 
 def _join(join: Any, context: Any, items: Any, d: Any = "", attribute: Any = None) -> Any:

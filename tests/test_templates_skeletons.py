@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,8 @@ FOLLOWED = {
     "a joiner": "{% set j = joiner(m.content) %}{{ j() }}{{ j() }}{{ j() }}",
     "a call": "{% macro w() %}[{{ caller() }}]{% endmacro %}"
     "{% call w() %}{{ m.content }}{% endcall %}",
+    "as a string": "{{ m.content | string }}{{ ' x ' | trim }}{{ 3 | string }}"
+    "{{ 'ab' | trim('a') }}",
     "a filter block": "{% filter trim %} {{ m.content }} {% endfilter %}",
 }
 # Ways that look into contents otherwise: such rows are left to Jinja.
@@ -313,6 +316,20 @@ def test_plans_prove_what_is_proven_without_them_for_every_bundled_template(name
         alone = proven(bind(template, byte_level(), DATE), given_, None)
         assert proven(renderer, given_, plans) == alone
     assert used > 20
+
+
+@pytest.mark.parametrize("name", ["gemma3", "gptoss", "lfm2", "llama3_1", "qwen3", "qwen3_6"])
+def test_stock_templates_give_jinjas_text_for_any_words(name: str) -> None:
+    trl = pytest.importorskip("trl", reason="trl, whose stock templates these are, is missing")
+    path = Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja"
+    tricky = (" a ", "b</think>c", "\n", "<think>\nx\n</think>\n\ny")
+    rows = [talk("hi", "ok", "more", "yes")] * 4
+    rows += [talk("hi", one, "more", two) for one, two in itertools.product(tricky, repeat=2)]
+    thinking = [
+        chat({"messages": with_thoughts(("a", one), "why"), "tools": None}).messages
+        for one in (*tricky[:2],) * 4
+    ]
+    assert check_all(path.read_text("utf-8"), rows + thinking).routes._entries
 
 
 def test_an_answer_that_says_its_stop_is_proven_by_itself_and_refused() -> None:
