@@ -134,6 +134,7 @@ FIRES = {
         ("Given a URL, produce an article.\n\nhttps://news.example.org/a", "It says much."),
         ("Summarize the article.\n\nhttps://news.example.org/a", "It says much."),
         ("Summarize the article.\n\n<LINK TO ARTICLE>", "It says much."),
+        ("Classify the song as folk or jazz.\n\nhttps://songs.example.org/a", "Folk."),
     ],
     "image_reference": [
         ("Describe it.\n\n![photo](https://i.example.org/1.png)", "A house."),
@@ -218,10 +219,11 @@ FIRES = {
         ("如何做面包？", "步骤如下："),
     ],
     "missing_code": [
+        ("Write a Java program that sorts a list.\n\n3, 1, 2", "1, 2, 3"),
         (
             "Write a program that sorts a list of numbers.",
             "The program would take the list and put the smaller numbers before the larger ones.",
-        )
+        ),
     ],
     "needs_web": [("Search the web and name the latest film by Lee.", "It is Rain.")],
     "end_marker": [(ASK, "Paris.\n// end of output //"), (ASK, "Paris.\nEnd of the response")],
@@ -313,6 +315,8 @@ SPARED = {
         ("Repair the loop.\n\nfor x in range 3", "for x in range(3):"),
     ],
     "missing_code": [
+        ("Write a Bash script to make a directory for files.", "mkdir test"),
+        ("Write a regex that finds numbers.", "^2.+"),
         ("Write a program that sorts a list of numbers.", "numbers.sort() does it. " * 6),
         ("Design a program to help the hungry in town.", "The program gives food to all. " * 4),
         ("Write a script for a play in which a computer speaks.", "Hal says good day. " * 5),
@@ -405,6 +409,7 @@ SPARED = {
     "link_as_input": [
         ("Identify the domain in this URL.\n\nhttps://www.example.com/a", "example.com"),
         ("Read https://example.com and then tell me more", "Sure."),
+        ("Classify the website.\n\nhttps://news.example.org/", "A newspaper."),
         ("Normalize this URL.\n\nHTTP://www.Example.com:80/a", "http://www.example.com/a"),
     ],
     "image_reference": [

@@ -70,9 +70,16 @@ _ABOUT_DATA = re.compile(
     re.IGNORECASE,
 )
 _LOOKS_LIKE_CODE = re.compile(
-    r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|pseudo", re.MULTILINE
+    r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|\breturn\b|\bimport\b|pseudo",
+    re.MULTILINE,
 )
 _PROSE_WORDS = 12
+# A few words may be all of these. Elsewhere they are what the program would have said.
+_MAY_BE_BRIEF = re.compile(
+    r"\b(?:bash|shell|commands?|reg(?:ex|ular)\w*"
+    r"|quer(?:y|ies)|sql|css|html|excel|one[- ]lin\w*)\b",
+    re.IGNORECASE,
+)
 
 _SEARCHES = (
     r"(?i)(?:\A|[.!?]\s|\bplease\s)\s*(?:search|browse|surf)\s+(?:on\s+|through\s+)?(?:the\s+)?"
@@ -97,7 +104,7 @@ def repeated_item(turns: Turns) -> pl.DataFrame:
 
 
 def missing_code(turns: Turns) -> pl.DataFrame:
-    """Records that are asked for a program and answer in prose about one."""
+    """Records that are asked for a program and answer in prose about one, or with what it says."""
     return said_of_pairs(turns, _no_code, _MAY_ORDER_CODE)
 
 
@@ -196,7 +203,9 @@ def _named_twice(asked: str, answer: str) -> str | None:
 
 def _no_code(asked: str, answer: str) -> str | None:
     order = _ASKS_CODE.search(order_of(asked))
-    if not order or not _ABOUT_DATA.search(asked) or len(answer.split()) < _PROSE_WORDS:
+    if not order or not _ABOUT_DATA.search(asked) or not answer.strip():
+        return None
+    if len(answer.split()) < _PROSE_WORDS and _MAY_BE_BRIEF.search(asked):
         return None
     asks_back = answer.rstrip().endswith("?")
     return None if asks_back or _LOOKS_LIKE_CODE.search(answer) else order[0]

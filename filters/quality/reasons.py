@@ -36,7 +36,7 @@ REASONS: Mapping[str, str] = {
     "wrong_arithmetic": "The answer states a sum, product, quotient or mean that is not true.",
     "wrong_count": "The answer lists another number of things than the question orders.",
     "repeated_item": "The answer is a list of short items and names one of them twice.",
-    "missing_code": "A program was asked for, and the answer only tells what it would do.",
+    "missing_code": "A program was asked for, and the answer only tells what it does or gives.",
     "wrong_length": "The answer is longer than the question allows, or far shorter than it orders.",
     "wrong_lines": "The answer has another number of lines or paragraphs than the question orders.",
     "wrong_result": "A sort, count, reversal or calculation that the question orders is wrong.",
@@ -83,7 +83,6 @@ REPORTED = (
     "invalid_xml",
     "missing_fence",
     "unchanged_input",  # too rare in real dumps to know how often it is right
-    "missing_code",
     "needs_web",
     "stray_escape",
     "outer_whitespace",  # harmless to most trainers, a fault to some

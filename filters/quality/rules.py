@@ -85,7 +85,8 @@ PATTERNS: Mapping[str, Pattern] = {
         r"(?:\A|\n)\s*<?https?://\S+\s*\z"
         r"|(?i:[<\[(](?:insert )?(?:link|url)(?: [^\n>\])]{1,40})?[>\])]\s*\z)",
         # What is asked about an address is answered from it; a tool may read what it leads to.
-        unless=r"(?i)\b(?:domain|parse|extract|shorten|qr|classif\w*|normali[sz]\w*|valid\w*"
+        unless=r"(?i)\b(?:domain|parse|extract|shorten|qr"
+        r"|classif\w*[^\n]{0,40}\bwebsites?|websites?[^\n]{0,40}\bclassif\w*|normali[sz]\w*|valid\w*"
         r"|encod\w*|decod\w*|tool\w*)\b",
     ),
     "image_reference": Pattern(
