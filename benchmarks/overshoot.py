@@ -42,8 +42,8 @@ def curate(*words: str) -> None:
 
 def document(tuned: Path) -> None:
     """Put the picture and the table of a run into the page about training."""
-    from trainer.monitor import table_lines
-    from trainer.result import Epoch
+    from trainer.watch.monitor import table_lines
+    from trainer.watch.result import Epoch
 
     said = json.loads((tuned / "train.json").read_text(encoding="utf-8"))
     table = [Epoch.read(line) for line in said["table"]]

@@ -149,7 +149,8 @@ OURS = (
     START
     + """
 import transformers, trainer
-from trainer import TrainConfig, loop, pace
+from trainer import TrainConfig, loop
+from trainer.watch import pace
 begun, paces = [], []
 real, stop, measure = loop.gradients, loop.faults.check_weights, loop.measure
 def timed(*given, **named):
@@ -188,7 +189,7 @@ def make(home: Path, steps: int, shape: Shape = TINY, dtype: str = "float32") ->
     import datasets
 
     from tests.trainer_toys import write_tokens
-    from trainer.batches import epoch_order
+    from trainer.rows.batches import epoch_order
 
     chance = np.random.default_rng(0)
     count = steps * BATCH

@@ -74,8 +74,8 @@ def _templates() -> str:
 
 def _training() -> str:
     import trainer
-    from trainer.gate import LEFT_OUT, REASONS
-    from trainer.methods import METHODS
+    from trainer.checks.gate import LEFT_OUT, REASONS
+    from trainer.settings.methods import METHODS
 
     presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
     fields = [

@@ -1,15 +1,15 @@
 """Conversations into masked tokens: rendered by any chat template, proven row by row."""
 
 from templates.card import Card
-from templates.columns import EXAMPLES, REFUSED
-from templates.dataset import Tokens, check_free, is_tokens, manifest_of, read, write
-from templates.folder import load_tokenizer
-from templates.lengths import Matched
+from templates.encoding.folder import load_tokenizer
+from templates.encoding.tokenizer import Tokenizer
 from templates.options import RenderOptions
-from templates.preview import PreviewOptions, preview
+from templates.previews.preview import PreviewOptions, preview
 from templates.render import Rendered, render, verify
 from templates.template import TEMPLATES, ChatTemplate, describe, load_template
-from templates.tokenizer import Tokenizer
+from templates.tokens.columns import EXAMPLES, REFUSED
+from templates.tokens.dataset import Tokens, check_free, is_tokens, manifest_of, read, write
+from templates.tokens.lengths import Matched
 
 __all__ = [
     "EXAMPLES",

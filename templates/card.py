@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from templates.stops import Stop
+from templates.proof.stops import Stop
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from templates.checks import (
+from templates.options import DEFAULTS, RESERVED, RenderOptions
+from templates.proof.checks import (
     BadArguments,
     BadToolCalls,
     BadWeight,
@@ -15,8 +16,7 @@ from templates.checks import (
     NothingTrained,
     NotOpen,
 )
-from templates.options import DEFAULTS, RESERVED, RenderOptions
-from templates.provenance import Leaf, Origins
+from templates.sandbox.provenance import Leaf, Origins
 
 Message = dict[str, Any]
 

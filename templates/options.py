@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from curate.schema import ROLES, CurateError
-from templates.environment import DATE, clock
+from templates.sandbox.environment import DATE, clock
 
 Boundary = Literal["split", "train", "mask", "error"]
 History = Literal["split", "last", "error"]

@@ -10,21 +10,21 @@ from typing import NamedTuple
 import polars as pl
 
 from templates.card import Card
-from templates.chains import prove
-from templates.checks import EmptyAnswer, Refusal
-from templates.columns import EXAMPLES, Examples, Record, Refusals, Row
-from templates.draft import Draft
-from templates.encode import Encoder, Example
+from templates.encoding.draft import Draft
+from templates.encoding.encode import Encoder, Example
+from templates.encoding.tokenizer import Tokenizer
+from templates.encoding.truncation import fit
+from templates.encoding.whole import Encoded
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
-from templates.pairs import pair_of, prove_pair
-from templates.plans import Plans
-from templates.probes import inspect
-from templates.regions import Proof
+from templates.proof.chains import prove
+from templates.proof.checks import EmptyAnswer, Refusal
+from templates.proof.probes import inspect
+from templates.proof.regions import Proof
+from templates.shapes.plans import Plans
 from templates.template import ChatTemplate, Renderer, bind
-from templates.tokenizer import Tokenizer
-from templates.truncation import fit
-from templates.whole import Encoded
+from templates.tokens.columns import EXAMPLES, Examples, Record, Refusals, Row
+from templates.tokens.pairs import pair_of, prove_pair
 
 BATCH = 512  # rows that are proven, then encoded together
 

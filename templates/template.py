@@ -14,16 +14,16 @@ from typing import Any
 import jinja2.meta
 
 from curate.schema import CurateError, nearest
-from templates.environment import Program, Sandbox, clock, compile_source
+from templates.encoding.tokenizer import Tokenizer
 from templates.messages import Chat, Message, leaves_of, standing_for
-from templates.provenance import Leaf, Span
-from templates.recall import Recall
-from templates.skeleton import Shape, Skeleton, learn, shape_of
-from templates.symbolic import Route, Symbolic, read
-from templates.symbols import Trace
-from templates.tags import HAS_TAG, Tag, Tagging, read_marks
-from templates.tokenizer import Tokenizer
-from templates.tracing import Tracing
+from templates.proof.tags import HAS_TAG, Tag, Tagging, read_marks
+from templates.sandbox.environment import Program, Sandbox, clock, compile_source
+from templates.sandbox.provenance import Leaf, Span
+from templates.sandbox.tracing import Tracing
+from templates.shapes.recall import Recall
+from templates.shapes.skeleton import Shape, Skeleton, learn, shape_of
+from templates.shapes.symbolic import Route, Symbolic, read
+from templates.shapes.symbols import Trace
 
 # Bundled templates: name, and one line that says what it looks like.
 TEMPLATES: dict[str, str] = {

@@ -11,10 +11,10 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from curate.schema import RECORDS, content_id
+from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.options import RenderOptions
 from templates.render import Rendered, render
 from templates.template import ChatTemplate
-from templates.tokenizer import Tokenizer, make_tokenizer
 
 CORPUS = [
     "Hello there, how are you? I am fine, thank you very much.",

@@ -12,11 +12,11 @@ import pytest
 from curate.cli import main
 from curate.schema import CurateError
 from templates import Matched, read
-from templates.lengths import first_answers, in_tokens
+from templates.tokens.lengths import first_answers, in_tokens
 from tests.templates_toys import byte_level
 from tests.trainer_toys import reversed_pairs, silent, write_model, write_tokens
 from trainer import TrainConfig
-from trainer.plan import Plan, make_plan
+from trainer.checks.plan import Plan, make_plan
 
 MATCHED = {
     "step": "length",

@@ -13,11 +13,11 @@ import tokenizers
 
 from curate.schema import CurateError
 from templates import describe, verify
-from templates.folder import load_tokenizer
+from templates.encoding.folder import load_tokenizer
+from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.messages import chat
-from templates.stops import find_stops
+from templates.proof.stops import find_stops
 from templates.template import TEMPLATES, ChatTemplate, bind, load_template
-from templates.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import (
     byte_level,
     ids,

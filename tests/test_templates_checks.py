@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from curate.schema import CurateError
-from templates.chains import prove
-from templates.checks import (
+from templates.messages import chat
+from templates.options import RenderOptions
+from templates.proof.chains import prove
+from templates.proof.checks import (
     CHECKS,
     HistoryRewritten,
     PayloadLost,
@@ -17,9 +19,7 @@ from templates.checks import (
     first_difference,
     two_lines,
 )
-from templates.messages import chat
-from templates.options import RenderOptions
-from templates.stops import find_stops
+from templates.proof.stops import find_stops
 from templates.template import bind
 from tests.templates_toys import CHATML, byte_level, refusal, rendered, talk, template, trained
 

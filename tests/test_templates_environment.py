@@ -8,11 +8,11 @@ import time
 import pytest
 
 from curate.schema import CurateError
-from templates.checks import TemplateFailed
-from templates.environment import Sandbox, clock, compile_source
-from templates.limits import MAX_TEXT
+from templates.proof.checks import TemplateFailed
+from templates.sandbox.environment import Sandbox, clock, compile_source
+from templates.sandbox.limits import MAX_TEXT
+from templates.sandbox.tracing import Tracing
 from templates.template import bind
-from templates.tracing import Tracing
 from tests.templates_toys import CHATML, byte_level, rendered, talk, template, trained
 
 ROWS = [{"role": "user", "content": "a < b & 'c' é"}, {"role": "tool", "content": "{{ 7 * 7 }}"}]

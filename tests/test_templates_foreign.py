@@ -10,11 +10,11 @@ import pytest
 
 from curate.schema import CurateError
 from templates import load_tokenizer
-from templates.columns import Row
-from templates.foreign import python_tokenizer
+from templates.encoding.foreign import python_tokenizer
+from templates.encoding.tokenizer import Tokenizer, with_tokens
 from templates.options import RenderOptions
 from templates.render import RowRenderer
-from templates.tokenizer import Tokenizer, with_tokens
+from templates.tokens.columns import Row
 from tests.templates_toys import (
     CHATML,
     byte_level,

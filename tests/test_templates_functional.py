@@ -9,8 +9,8 @@ import pytest
 
 from curate.schema import CurateError
 from templates import load_template, load_tokenizer, read, write
-from templates.preview import PreviewOptions, preview
-from templates.tokenizer import Tokenizer, with_tokens
+from templates.encoding.tokenizer import Tokenizer, with_tokens
+from templates.previews.preview import PreviewOptions, preview
 from tests.templates_toys import CHATML, byte_level, ids, metaspace, rendered, talk, trained
 
 

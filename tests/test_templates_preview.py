@@ -11,7 +11,7 @@ import pytest
 
 from curate.schema import CurateError
 from templates import PreviewOptions, preview, write
-from templates.parts import trained_runs
+from templates.previews.parts import trained_runs
 from templates.template import TEMPLATES, load_template
 from tests.templates_toys import (
     CHATML,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from templates.checks import Refusal
-from templates.columns import Row
 from templates.options import RenderOptions
+from templates.proof.checks import Refusal
 from templates.render import RowRenderer
 from templates.template import TEMPLATES, load_template
+from templates.tokens.columns import Row
 from tests.templates_toys import byte_level, metaspace, prepending, records, template
 
 # Words that break things: control tokens, byte tokens, spaces of all kinds, joining characters.

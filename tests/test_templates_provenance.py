@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from templates.environment import compile_source, tojson
 from templates.messages import chat
-from templates.provenance import Origins, Traced, runs_of
-from templates.skeleton import learn, shape_of
-from templates.tracing import Tracing, traced_json
+from templates.sandbox.environment import compile_source, tojson
+from templates.sandbox.provenance import Origins, Traced, runs_of
+from templates.sandbox.tracing import Tracing, traced_json
+from templates.shapes.skeleton import learn, shape_of
 from tests.templates_toys import talk
 
 TEXT = st.text(alphabet=st.sampled_from('ab \n"\\é😀,'), max_size=12)
@@ -145,7 +145,7 @@ def test_a_skeleton_is_filled_with_the_next_row_of_its_shape() -> None:
 
 
 def _span(start: int, stop: int, leaf: Any, offset: int) -> Any:
-    from templates.provenance import Span
+    from templates.sandbox.provenance import Span
 
     return Span(start, stop, leaf, offset)
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from templates.encoding.tokenizer import Tokenizer
 from templates.template import ChatTemplate
-from templates.tokenizer import Tokenizer
 from tests.templates_toys import byte_level, merging, metaspace, prepending, rendered, talk
 from tests.test_templates_property import WORDS
 

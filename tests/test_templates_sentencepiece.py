@@ -12,7 +12,7 @@ import pytest
 
 from curate.schema import CurateError
 from templates import load_template, load_tokenizer
-from templates.tokenizer import Tokenizer
+from templates.encoding.tokenizer import Tokenizer
 from tests.templates_toys import ids, refusal, rendered, talk, trained
 
 INST = (

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from templates.chains import prove
-from templates.checks import Refusal, TemplateFailed
 from templates.messages import Chat, Message, chat, leaves_of
 from templates.options import RenderOptions
-from templates.plans import Plans
-from templates.provenance import Span
-from templates.recall import Recall
-from templates.regions import Proof
-from templates.skeleton import shape_of
-from templates.stops import find_stops
-from templates.symbolic import Route
+from templates.proof.chains import prove
+from templates.proof.checks import Refusal, TemplateFailed
+from templates.proof.regions import Proof
+from templates.proof.stops import find_stops
+from templates.sandbox.provenance import Span
+from templates.shapes.plans import Plans
+from templates.shapes.recall import Recall
+from templates.shapes.skeleton import shape_of
+from templates.shapes.symbolic import Route
 from templates.template import TEMPLATES, ChatTemplate, Renderer, bind, load_template
 from tests.templates_toys import CHATML, byte_level, metaspace, rendered, talk
 

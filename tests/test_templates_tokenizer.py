@@ -58,7 +58,7 @@ def test_the_hash_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
 def test_control_tokens_are_known_and_white_space_is_vocabulary() -> None:
     import tokenizers
 
-    from templates.tokenizer import make_tokenizer
+    from templates.encoding.tokenizer import make_tokenizer
 
     backend = tokenizers.Tokenizer.from_str(byte_level().backend.to_str())
     backend.add_tokens(["    ", "<tool>"])

@@ -8,11 +8,11 @@ import pytest
 import tokenizers
 
 from curate.schema import CurateError
-from templates.columns import Row
-from templates.draft import Draft, own_tokens
+from templates.encoding.draft import Draft, own_tokens
+from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.options import RenderOptions
 from templates.render import RowRenderer
-from templates.tokenizer import Tokenizer, make_tokenizer
+from templates.tokens.columns import Row
 from tests.templates_toys import (
     CHATML,
     byte_level,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from templates.checks import BadToolCalls
 from templates.messages import chat
+from templates.proof.checks import BadToolCalls
 from templates.template import ChatTemplate
 from tests.templates_toys import byte_level, ids, refusal, rendered, talk, template, trained
 

@@ -12,7 +12,7 @@ import pytest
 import tokenizers
 
 from templates import load_tokenizer
-from templates.tokenizer import Tokenizer
+from templates.encoding.tokenizer import Tokenizer
 from tests.templates_toys import byte_level, metaspace, rendered, talk, words
 
 TAGGED = (

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import tokenizers
 
-from templates.chains import prove
-from templates.checks import Refusal
+from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.messages import chat
 from templates.options import RenderOptions
-from templates.stops import find_stops
-from templates.tags import CLOSE, OPEN, read_marks
+from templates.proof.chains import prove
+from templates.proof.checks import Refusal
+from templates.proof.stops import find_stops
+from templates.proof.tags import CLOSE, OPEN, read_marks
 from templates.template import ChatTemplate, bind
-from templates.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import byte_level, talk, template
 
 CONTROL = re.compile(r"<[|｜][^<>|｜\s]+[|｜]>|<(?:start|end)_of_turn>")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from templates import load_tokenizer
-from templates.tokenizer import Own, Tokenizer, make_tokenizer
-from templates.words import CUT, EXPRESSIONS, GPT2, Words
+from templates.encoding.tokenizer import Own, Tokenizer, make_tokenizer
+from templates.encoding.words import CUT, EXPRESSIONS, GPT2, Words
 from tests.templates_toys import CHATML, CORPUS, byte_level, metaspace, prepending, rendered, talk
 
 SPACES = " \n\r\t\x0b\x0c\x1c\x85\xa0\u2003\u2028\u3000"
@@ -182,7 +182,7 @@ def test_rows_are_the_same_as_without_words(source: str, monkeypatch: pytest.Mon
 
 
 def test_words_that_were_forgotten_are_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("templates.words.MAX_WORDS", 3)
+    monkeypatch.setattr("templates.encoding.words.MAX_WORDS", 3)
     tokenizer = splitting(GPT2)
     words = Words.of(tokenizer)
     assert words

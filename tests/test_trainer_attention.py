@@ -16,11 +16,12 @@ import pytest
 
 from curate.schema import CurateError
 from tests.trainer_toys import ALL, documents, silent, toy_model
-from trainer import TrainConfig, attention
-from trainer.attention import isolated, prepare
+from trainer import TrainConfig
 from trainer.loop import gradients
 from trainer.loss import Way
-from trainer.packing import decide, positions
+from trainer.models import attention
+from trainer.models.attention import isolated, prepare
+from trainer.rows.packing import decide, positions
 
 LENGTHS = (3, 1, 9, 4)
 

@@ -22,9 +22,11 @@ from tests.trainer_toys import (
     write_tokenizer,
     write_tokens,
 )
-from trainer import TrainConfig, checkpoint, monitor, probes
-from trainer.curves import ticks
-from trainer.result import Epoch, Evaluation, Probe
+from trainer import TrainConfig
+from trainer.saving import checkpoint
+from trainer.watch import monitor, probes
+from trainer.watch.curves import ticks
+from trainer.watch.result import Epoch, Evaluation, Probe
 
 
 def config(**fields: Any) -> TrainConfig:
@@ -285,7 +287,7 @@ def test_verbatim_agrees_with_answers_that_are_really_generated(done: trainer.Tr
     import torch
     from transformers import AutoModelForCausalLM
 
-    from trainer.data import make_rows
+    from trainer.rows.data import make_rows
 
     tuned = AutoModelForCausalLM.from_pretrained(done.out)
     for model, expected in ((tuned, True), (toy_model(), False)):

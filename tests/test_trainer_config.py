@@ -10,7 +10,8 @@ import pytest
 import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
-from trainer import PRESETS, TrainConfig, adapt, precision
+from trainer import PRESETS, TrainConfig
+from trainer.models import adapt, precision
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -132,12 +133,13 @@ class Recorded(TrainConfig):
 
     def __getattribute__(self, name: str) -> Any:
         caller = Path(sys._getframe(1).f_code.co_filename)
-        if caller.parent.name == "trainer" and caller.name not in ("config.py", "together.py"):
+        if caller.is_relative_to(HOUSE) and caller.parent.name != "settings":
             READ.add(name)
         return super().__getattribute__(name)
 
 
 READ: set[str] = set()
+HOUSE = Path(trainer.__file__).parent
 
 
 def test_every_field_is_read_by_the_trainer(tmp_path: Path):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, write_tokens
-from trainer.batches import batches, epoch_order, pad, step_seed
-from trainer.data import load_tokens, make_rows, shift
-from trainer.split import prompt_lengths, split
+from trainer.rows.batches import batches, epoch_order, pad, step_seed
+from trainer.rows.data import load_tokens, make_rows, shift
+from trainer.rows.split import prompt_lengths, split
 
 
 def test_labels_move_left_by_one_within_each_document():

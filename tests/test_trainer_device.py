@@ -12,7 +12,7 @@ import pytest
 import trainer
 from tests.trainer_toys import reversed_pairs, write_model, write_tokens
 from trainer import TrainConfig
-from trainer.device import deterministic, put
+from trainer.models.device import deterministic, put
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")

@@ -6,7 +6,7 @@ import pytest
 
 from curate.schema import CurateError
 from tests.trainer_toys import toy_model
-from trainer.dropout import add_residual_dropout
+from trainer.models.dropout import add_residual_dropout
 
 
 def logits(model: Any) -> Any:

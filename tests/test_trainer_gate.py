@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from curate.schema import CurateError
-from trainer.data import Tokens, make_rows
-from trainer.gate import REASONS, Limits, check, rendered
-from trainer.split import split
+from trainer.checks.gate import REASONS, Limits, check, rendered
+from trainer.rows.data import Tokens, make_rows
+from trainer.rows.split import split
 
 LIMITS = Limits(vocabulary=32, positions=8)
 GOOD = ([1, 4, 3, 5, 2], [-100, -100, -100, 5, 2])

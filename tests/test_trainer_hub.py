@@ -12,7 +12,7 @@ import pytest
 from curate.schema import CurateError
 from templates import load_tokenizer
 from tests.trainer_toys import write_model
-from trainer import hub, model
+from trainer.models import hub, model
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 errors: Any = pytest.importorskip("huggingface_hub.errors")

@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from trainer.data import Rows, make_rows
-from trainer.leaks import leaks
-from trainer.split import HOT, HOT_ROUNDS, split
+from trainer.rows.data import Rows, make_rows
+from trainer.rows.leaks import leaks
+from trainer.rows.split import HOT, HOT_ROUNDS, split
 
 
 def rows_of(*rows: tuple[list[int], list[int]], ids: list[str] | None = None) -> Rows:

@@ -9,8 +9,8 @@ import pytest
 import trainer
 from tests.trainer_toys import reversed_pairs, sha256, silent, toy_model, write_model, write_tokens
 from trainer import TrainConfig, TrainResult
-from trainer.adapt import attach
-from trainer.model import make_optimizer, measure
+from trainer.models.adapt import attach
+from trainer.models.model import make_optimizer, measure
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.trainer_toys import ALL, DOCUMENTS, documents, reversed_pairs, toy_model
-from trainer.batches import batches, pad
-from trainer.config import TrainConfig
-from trainer.data import make_rows, train_prompts
 from trainer.loop import gradients
 from trainer.loss import Way, head_is_plain, target_nats
-from trainer.monitor import evaluate
+from trainer.rows.batches import batches, pad
+from trainer.rows.data import make_rows, train_prompts
+from trainer.settings.config import TrainConfig
+from trainer.watch.monitor import evaluate
 
 
 def reference_nats(model: Any, ids: list[int], labels: list[int]) -> tuple[Any, int]:

@@ -17,8 +17,9 @@ from tests.trainer_toys import (
     write_model,
     write_tokens,
 )
-from trainer import TrainConfig, adapt
-from trainer.methods import METHODS
+from trainer import TrainConfig
+from trainer.models import adapt
+from trainer.settings.methods import METHODS
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -117,7 +118,7 @@ def test_a_step_moves_the_adapters_and_not_one_bit_of_the_base(method: str):
 
     from trainer.loop import gradients
     from trainer.loss import Way
-    from trainer.model import make_optimizer
+    from trainer.models.model import make_optimizer
 
     settings = config(method, lr=0.02)
     adapted = adapt.attach(toy_model(), settings).train()
@@ -133,7 +134,7 @@ def test_a_step_moves_the_adapters_and_not_one_bit_of_the_base(method: str):
 def test_adapters_on_a_4_bit_base_do_what_they_do_on_the_whole_one(tmp_path: Path):
     import torch
 
-    from trainer import model
+    from trainer.models import model
 
     if not torch.cuda.is_available() or not find_spec("bitsandbytes"):
         pytest.skip("a 4-bit base needs a CUDA GPU and the package bitsandbytes")
@@ -232,7 +233,7 @@ def test_what_does_not_go_together_is_refused(method: str, fields: dict[str, Any
 def test_a_4_bit_base_without_a_gpu_says_what_is_missing():
     import torch
 
-    from trainer import model
+    from trainer.models import model
 
     with pytest.raises(CurateError, match="a 4-bit base needs a CUDA GPU"):
         model.load("nowhere", torch.device("cpu"), quantize="4bit")

@@ -18,10 +18,10 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.data import Tokens, make_rows
-from trainer.gate import Limits
-from trainer.general import read_general
-from trainer.mixing import Mixture, mix
+from trainer.checks.gate import Limits
+from trainer.rows.data import Tokens, make_rows
+from trainer.rows.general import read_general
+from trainer.rows.mixing import Mixture, mix
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")

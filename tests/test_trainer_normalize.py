@@ -23,16 +23,16 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.attention import prepare
-from trainer.data import Rows, Tokens, even_rows, load_tokens, make_rows, train_prompts
+from trainer.checks.gate import Limits
+from trainer.checks.proof import prove
 from trainer.distributed import Group
-from trainer.gate import Limits
 from trainer.loop import gradients
 from trainer.loss import Way
-from trainer.mixing import Mixture, mix
-from trainer.monitor import evaluate
-from trainer.packing import step_batches
-from trainer.proof import prove
+from trainer.models.attention import prepare
+from trainer.rows.data import Rows, Tokens, even_rows, load_tokens, make_rows, train_prompts
+from trainer.rows.mixing import Mixture, mix
+from trainer.rows.packing import step_batches
+from trainer.watch.monitor import evaluate
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")

@@ -21,12 +21,12 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.attention import isolated, prepare
-from trainer.batches import cut, pad
-from trainer.data import IGNORED, make_rows
 from trainer.loop import gradients
 from trainer.loss import Way, target_nats
-from trainer.packing import (
+from trainer.models.attention import isolated, prepare
+from trainer.rows.batches import cut, pad
+from trainer.rows.data import IGNORED, make_rows
+from trainer.rows.packing import (
     about_long_rows,
     best_fit,
     decide,

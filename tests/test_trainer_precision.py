@@ -11,10 +11,13 @@ import pytest
 import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
-from trainer import TrainConfig, lr_finder, pace, precision
-from trainer.model import make_optimizer
-from trainer.neftune import add_noise, lengths
-from trainer.precision import rounding_of, stochastic
+from trainer import TrainConfig
+from trainer.checks import lr_finder
+from trainer.models import precision
+from trainer.models.model import make_optimizer
+from trainer.models.neftune import add_noise, lengths
+from trainer.models.precision import rounding_of, stochastic
+from trainer.watch import pace
 
 
 def config(**fields: Any) -> TrainConfig:
@@ -173,7 +176,7 @@ def test_a_bf16_run_says_how_many_updates_would_be_lost(folder: Path):
 def test_adapters_stay_fp32_on_a_bf16_base():
     import torch
 
-    from trainer import adapt
+    from trainer.models import adapt
 
     base = toy_model().to(torch.bfloat16)
     adapted = adapt.attach(base, config(method="lora", precision="bf16"))
@@ -188,8 +191,8 @@ def test_activations_computed_again_give_the_same_losses_and_gradients():
     """Dropout masks too: they are drawn again as they were."""
     import torch
 
-    from trainer.dropout import add_residual_dropout
-    from trainer.prepare import _recompute
+    from trainer.models.dropout import add_residual_dropout
+    from trainer.models.prepare import _recompute
 
     found = []
     for again in (False, True):
@@ -293,7 +296,7 @@ def test_a_run_trains_with_the_rate_it_found_and_says_so(
 def test_tensorboard_that_is_not_installed_is_an_error_that_names_the_extra(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from trainer import metrics
+    from trainer.watch import metrics
 
     monkeypatch.setattr(metrics, "find_spec", lambda name: None)
     with pytest.raises(CurateError, match=r'pip install "curate-sft\[tensorboard\]"'):
@@ -304,7 +307,7 @@ def test_tensorboard_that_is_not_installed_is_an_error_that_names_the_extra(
 def test_tensorboard_gets_every_number_under_its_step(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from trainer import metrics
+    from trainer.watch import metrics
 
     written: list[tuple[str, float, int]] = []
 
@@ -330,7 +333,7 @@ def test_tensorboard_gets_every_number_under_its_step(
 
 def test_work_is_counted_by_what_is_trained():
     """Two products forward, four backward; frozen weights need no gradient of their own."""
-    from trainer import adapt
+    from trainer.models import adapt
 
     model = toy_model()
     inner = sum(weight.numel() for weight in model.parameters()) - 32 * 16

@@ -12,10 +12,11 @@ import pytest
 import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, toy_model, write_model, write_tokens
-from trainer import TrainConfig, attention
-from trainer.data import Rows, make_rows
+from trainer import TrainConfig
+from trainer.checks.proof import ALLOWED, prove, proven
 from trainer.loss import Way
-from trainer.proof import ALLOWED, prove, proven
+from trainer.models import attention
+from trainer.rows.data import Rows, make_rows
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -76,7 +77,7 @@ def test_a_model_whose_attention_ignores_documents_is_refused_with_the_numbers(
 
 
 def test_a_loss_divided_by_each_pass_is_refused(monkeypatch: pytest.MonkeyPatch):
-    from trainer import proof
+    from trainer.checks import proof
 
     def mean(nats: Any, batch: Any) -> Any:
         return nats.mean()
@@ -87,7 +88,7 @@ def test_a_loss_divided_by_each_pass_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_dropout_is_off_in_the_proof_and_back_after_it():
-    from trainer.dropout import add_residual_dropout
+    from trainer.models.dropout import add_residual_dropout
 
     model = toy_model()
     add_residual_dropout(model, 0.5)
@@ -98,7 +99,7 @@ def test_dropout_is_off_in_the_proof_and_back_after_it():
 
 
 def test_of_a_large_model_only_the_shortest_rows_are_proven(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("trainer.proof._WORK", 1.0)
+    monkeypatch.setattr("trainer.checks.proof._WORK", 1.0)
     rows = rows_of(4)
     proof = prove(ready(), rows, np.arange(6), config(), Way(False, True))
     assert (proof.rows, proof.tokens) == (2, 14)

@@ -114,16 +114,16 @@ def outcome(out: Path) -> dict[str, Any]:
         ("full", "trainer.loop.learning_rate", 3),
         ("full", "trainer.loop.learning_rate", STEPS_PER_EPOCH),
         ("full", "trainer.loop.learning_rate", 3 * STEPS_PER_EPOCH - 1),
-        ("full", "trainer.checkpoint.save", 1),
-        ("full", "trainer.resume.save", 4),
-        ("full", "trainer.checkpoint.prune", 1),
-        ("full", "trainer.checkpoint.publish", 0),
-        ("full", "trainer.finish.write_results", 0),
+        ("full", "trainer.saving.checkpoint.save", 1),
+        ("full", "trainer.saving.resume.save", 4),
+        ("full", "trainer.saving.checkpoint.prune", 1),
+        ("full", "trainer.saving.checkpoint.publish", 0),
+        ("full", "trainer.saving.finish.write_results", 0),
         ("mixed", "trainer.loop.learning_rate", 8),
         ("oft", "trainer.loop.learning_rate", 8),
         ("lora", "trainer.loop.learning_rate", 7),
-        ("lora", "trainer.checkpoint.save", 1),
-        ("lora", "trainer.checkpoint.publish", 0),
+        ("lora", "trainer.saving.checkpoint.save", 1),
+        ("lora", "trainer.saving.checkpoint.publish", 0),
     ],
 )
 def test_a_run_stopped_anywhere_and_resumed_ends_in_the_same_bits(
@@ -246,9 +246,9 @@ def test_a_kill_during_a_save_leaves_the_state_before_it(
     fields = {**sources, "out": str(tmp_path / "out"), **settings("full")}
     # Each state is two files of tensors, then what it says: stop before the third one's second.
     with monkeypatch.context() as patch:
-        stop_at(patch, "trainer.resume._digest", 5)
+        stop_at(patch, "trainer.saving.resume._digest", 5)
         # A kill runs no clean-up.
-        patch.setattr("trainer.checkpoint.shutil.rmtree", lambda path: None)
+        patch.setattr("trainer.saving.checkpoint.shutil.rmtree", lambda path: None)
         with pytest.raises(StoppedError):
             train(TrainConfig(**fields), silent)
     states = sorted(path.name for path in (tmp_path / "out" / "state").iterdir())
@@ -265,7 +265,7 @@ def test_a_resume_that_is_not_exact_is_seen(
     which: str,
 ) -> None:
     if which == "shifted":
-        from trainer.mixing import Mixture
+        from trainer.rows.mixing import Mixture
 
         real = Mixture.epoch
         monkeypatch.setattr(Mixture, "epoch", lambda self, epoch: real(self, epoch)[::-1])

@@ -12,8 +12,8 @@ from curate.schema import CurateError
 from tests.test_trainer_resume import StoppedError, stop_at
 from tests.trainer_toys import START, STOP, silent, toy_model, write_model, write_tokens
 from trainer import PRESETS, TrainConfig, reward
-from trainer.data import make_rows
-from trainer.plan import make_plan
+from trainer.checks.plan import make_plan
+from trainer.rows.data import make_rows
 
 GOOD, BAD = 7, 9
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from trainer.config import TrainConfig
-from trainer.monitor import choose, table_lines
-from trainer.plan import learning_rate, warmup_steps
-from trainer.result import Epoch, Evaluation
+from trainer.checks.plan import learning_rate, warmup_steps
+from trainer.settings.config import TrainConfig
+from trainer.watch.monitor import choose, table_lines
+from trainer.watch.result import Epoch, Evaluation
 
 BY_LOSS = TrainConfig(tokens="t", model="m", out="o", choose="loss")
 

@@ -18,8 +18,9 @@ import pytest
 import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
-from trainer import TrainConfig, resume
+from trainer import TrainConfig
 from trainer.distributed import Group, joined
+from trainer.saving import resume
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")

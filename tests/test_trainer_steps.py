@@ -10,13 +10,13 @@ import pytest
 
 from tests.trainer_toys import ALL, DOCUMENTS, documents, toy_model
 from trainer import loop
-from trainer.attention import prepare
-from trainer.config import TrainConfig
-from trainer.data import Rows, make_rows
 from trainer.loop import gradients
 from trainer.loss import Way, target_nats
-from trainer.monitor import evaluate
-from trainer.packing import pack
+from trainer.models.attention import prepare
+from trainer.rows.data import Rows, make_rows
+from trainer.rows.packing import pack
+from trainer.settings.config import TrainConfig
+from trainer.watch.monitor import evaluate
 
 BATCH = 8
 WHOLE = 8 * 11  # positions of a step in one pass

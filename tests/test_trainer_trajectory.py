@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
-from trainer import TrainConfig, loop, resume, train
-from trainer.mixing import Mixture
+from trainer import TrainConfig, loop, train
+from trainer.rows.mixing import Mixture
+from trainer.saving import resume
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")

@@ -20,8 +20,9 @@ from tests.trainer_toys import (
     write_tokenizer,
     write_tokens,
 )
-from trainer import TrainConfig, adapt, vocabulary
-from trainer.vocabulary import Vocabulary
+from trainer import TrainConfig
+from trainer.models import adapt, vocabulary
+from trainer.models.vocabulary import Vocabulary
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from curate.schema import CurateError
-from trainer.config import TrainConfig
-from trainer.presets import PRESETS, presets
-from trainer.result import Answer, Epoch, Evaluation, Sample, TrainResult
+from trainer.settings.config import TrainConfig
+from trainer.settings.presets import PRESETS, presets
+from trainer.watch.result import Answer, Epoch, Evaluation, Sample, TrainResult
 
 __all__ = [
     "PRESETS",
@@ -45,7 +45,7 @@ def dry_run(config: TrainConfig, log: Callable[[str], None] = print) -> float:
     Nothing is written. Raises `CurateError` as `train` does.
     """
     _check_installed()
-    from trainer.rehearse import rehearse
+    from trainer.checks.rehearse import rehearse
 
     return rehearse(config, log)
 

@@ -1,7 +1,7 @@
 """Several processes, started by `torchrun`, that take each step together.
 
 Every process has a share of the step's rows, and the whole model or a share of that too (see
-`trainer.sharding`); gradients and losses are added up, so that the step is the one a single process
+`sharding.py`); gradients and losses are added up, so that the step is the one a single process
 would take, to rounding. The first process alone writes.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from curate.schema import CurateError
-from trainer.data import Ints
+from trainer.rows.data import Ints
 
 if TYPE_CHECKING:
     import torch

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from curate.schema import CurateError
-from trainer import checkpoint
-from trainer.data import Ints
+from trainer.checks.plan import Plan
 from trainer.distributed import ALONE, Group
-from trainer.plan import Plan
-from trainer.sharding import own
+from trainer.models.sharding import own
+from trainer.rows.data import Ints
+from trainer.saving import checkpoint
 
 
 def not_finite(

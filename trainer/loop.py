@@ -14,35 +14,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.schema import CurateError
-from trainer import (
-    attention,
-    batches,
-    checkpoint,
-    faults,
-    finish,
-    lr_finder,
-    mixing,
-    model,
-    monitor,
-    packing,
-    probes,
-    resume,
-    reward,
-)
-from trainer.config import TrainConfig
-from trainer.data import Ints, Rows
-from trainer.device import deterministic, torch_seed
+from trainer import faults, reward
+from trainer.checks import lr_finder
+from trainer.checks.plan import Log, Plan, learning_rate, make_plan
 from trainer.distributed import joined
 from trainer.loss import Way, target_nats, weighted_sum
-from trainer.metrics import Metrics, opened
-from trainer.pace import Pace, measure
-from trainer.plan import Log, Plan, learning_rate, make_plan
-from trainer.precision import lost_updates
-from trainer.prepare import load_model
-from trainer.result import Epoch, Evaluation, TrainResult
-from trainer.resume import Progress
-from trainer.samples import answers, pair, prompts
-from trainer.sharding import clip
+from trainer.models import attention, model
+from trainer.models.device import deterministic, torch_seed
+from trainer.models.precision import lost_updates
+from trainer.models.prepare import load_model
+from trainer.models.sharding import clip
+from trainer.rows import batches, mixing, packing
+from trainer.rows.data import Ints, Rows
+from trainer.saving import checkpoint, finish, resume
+from trainer.saving.resume import Progress
+from trainer.settings.config import TrainConfig
+from trainer.watch import monitor, probes
+from trainer.watch.metrics import Metrics, opened
+from trainer.watch.pace import Pace, measure
+from trainer.watch.result import Epoch, Evaluation, TrainResult
+from trainer.watch.samples import answers, pair, prompts
 
 if TYPE_CHECKING:
     import torch

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trainer.attention import isolated
-from trainer.batches import Batch
-from trainer.data import Ints, Rows
-from trainer.device import put
 from trainer.distributed import ALONE, Group
-from trainer.packing import positions
-from trainer.sharding import inside
+from trainer.models.attention import isolated
+from trainer.models.device import put
+from trainer.models.sharding import inside
+from trainer.rows.batches import Batch
+from trainer.rows.data import Ints, Rows
+from trainer.rows.packing import positions
 
 if TYPE_CHECKING:
     import torch

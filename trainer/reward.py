@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.schema import CurateError
-from trainer.config import TrainConfig
-from trainer.data import Ints, Rows, Tokens
 from trainer.distributed import Group
 from trainer.loss import evaluating
-from trainer.result import Evaluation
-from trainer.sharding import clip
+from trainer.models.sharding import clip
+from trainer.rows.data import Ints, Rows, Tokens
+from trainer.settings.config import TrainConfig
+from trainer.watch.result import Evaluation
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def rejected_rows(tokens: Tokens, config: TrainConfig) -> Rows | None:
 def padding_id(rows: Rows, rejected: Rows, preferred: list[int | None], vocabulary: int) -> int:
     """An id that no row ends with, so that padding is never taken for a row's last token.
 
-    >>> from trainer.data import make_rows
+    >>> from trainer.rows.data import make_rows
     >>> one = make_rows(["a"], [[5, 2]], [[-100, 2]])
     >>> padding_id(one, one, [2, None], 32)
     0

@@ -1,0 +1,1 @@
+"""Tokenizers, and the ids and labels of proven texts."""

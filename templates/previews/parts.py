@@ -1,0 +1,141 @@
+"""Rendered rows as the parts of a preview: from ids and labels, or from texts."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby, pairwise
+
+from templates.encoding.encode import IGNORED
+from templates.encoding.pieces import Pieces
+from templates.previews.view import Part
+from templates.proof.regions import Proof
+
+MARKS = 12  # characters of JSON between two words of it
+PENDING = "‥"  # a token that is the first bytes of a character, which the next one shows
+
+
+def from_text(proof: Proof) -> list[Part]:
+    """The parts of a proven text, without tokens."""
+    cuts = {0, len(proof.text)}
+    for span in proof.spans:
+        cuts |= {span.start, span.stop}
+    for region in proof.regions:
+        cuts |= {region.start, region.stop_start, region.end}
+    places = sorted(cuts)
+    parts = []
+    for start, stop in pairwise(places):
+        kind, message = _source(proof, start, stop)
+        parts.append(Part(proof.text[start:stop], kind, None, message))
+    return _whole(parts)
+
+
+def from_tokens(
+    ids: Sequence[int],
+    labels: Sequence[int],
+    pieces: Pieces,
+    stop_ids: Sequence[int],
+    stop_strings: Sequence[str],
+) -> list[Part]:
+    """The parts of a written row: what its ids and labels say, and nothing else."""
+    kinds = ["masked" if label == IGNORED else "payload" for label in labels]
+    said = pieces.said(ids)
+    for start, end in trained_runs(labels):
+        for place in range(_stop_start(ids, said, start, end, stop_ids, stop_strings), end):
+            kinds[place] = "stop"
+    columns = zip(_texts(said), kinds, ids, _glyphs(said), strict=True)
+    return [Part(text, kind, number, glyphs=glyphs) for text, kind, number, glyphs in columns]
+
+
+def annotate(parts: Sequence[Part], proof: Proof, offsets: Sequence[tuple[int, int]]) -> list[Part]:
+    """The same parts with header told from context, and each part's source message."""
+    named = []
+    for part, (start, stop) in zip(parts, offsets, strict=True):
+        kind, message = _source(proof, start, max(stop, start + 1))
+        named.append(replace(part, kind=part.kind if part.trained else kind, message=message))
+    return _whole(named)
+
+
+def _whole(parts: list[Part]) -> list[Part]:
+    """The same parts, marks between words of tools and documents (`": "`) with those words."""
+    runs = [list(run) for _, run in groupby(parts, key=lambda part: (part.kind, part.message))]
+    data = [run[0].kind == "context" and run[0].message is None for run in runs]
+    found: list[Part] = []
+    for place, run in enumerate(runs):
+        between = 0 < place < len(runs) - 1 and data[place - 1] and data[place + 1]
+        text = "".join(part.text for part in run)
+        marks = between and len(text) <= MARKS and "\n" not in text
+        found += [replace(part, kind="context") for part in run] if marks else run
+    return found
+
+
+def with_turns(parts: list[Part], turns: Sequence[int]) -> list[Part]:
+    """The parts of a written row with the message of each trained run, if they can be told."""
+    places = [place for place, part in enumerate(parts) if part.trained]
+    runs = [
+        [place for _, place in run]
+        for _, run in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0])
+    ]
+    if len(runs) != len(turns):
+        return parts
+    told = {place: turn for run, turn in zip(runs, turns, strict=True) for place in run}
+    return [replace(part, message=told.get(place)) for place, part in enumerate(parts)]
+
+
+def trained_runs(labels: Sequence[int]) -> list[tuple[int, int]]:
+    """Where labels are trained: `[start, end)` of each run."""
+    runs, place = [], 0
+    for on, run in groupby(label != IGNORED for label in labels):
+        length = len(list(run))
+        if on:
+            runs.append((place, place + length))
+        place += length
+    return runs
+
+
+def _stop_start(
+    ids: Sequence[int],
+    said: Sequence[bytes],
+    start: int,
+    end: int,
+    stop_ids: Sequence[int],
+    stop_strings: Sequence[str],
+) -> int:
+    """The first token of the stop that ends a trained run; `end` if there is none."""
+    if ids[end - 1] in stop_ids:
+        return end - 1
+    for text in stop_strings:
+        if b"".join(said[start:end]).endswith(text.encode()):
+            place, length = end, 0
+            while length < len(text.encode()):
+                place -= 1
+                length += len(said[place])
+            return place
+    return end
+
+
+def _source(proof: Proof, start: int, stop: int) -> tuple[str, int | None]:
+    """The kind of these characters, and the message that they come from."""
+    message, kind = None, "header"
+    for span in proof.spans:
+        if span.start < stop and start < span.stop:  # tools and documents are of no message
+            message, kind = (span.leaf.message if span.leaf.message >= 0 else None), "context"
+            break
+    for region in proof.regions:
+        if region.start < stop and start < region.end:
+            return ("stop" if start >= region.stop_start else "payload"), region.turn
+    return kind, message
+
+
+def _texts(said: Sequence[bytes]) -> list[str]:
+    """Tokens as texts; a part of a character as its bytes, `\\xf0\\x9f`."""
+    return [piece.decode(errors="backslashreplace") for piece in said]
+
+
+def _glyphs(said: Sequence[bytes]) -> list[str]:
+    """Tokens as they are read: a character stands in the token that completes it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    last = len(said) - 1
+    read = (decoder.decode(piece, final=place == last) for place, piece in enumerate(said))
+    return [text or (PENDING if piece else "") for text, piece in zip(read, said, strict=True)]

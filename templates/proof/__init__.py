@@ -1,0 +1,1 @@
+"""Which text is trained, and why it may be: regions, stops, checks."""

@@ -1,0 +1,225 @@
+"""What a template does with a tokenizer, found by rendering probes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from templates.card import Card
+from templates.encoding.tokenizer import Tokenizer
+from templates.messages import Message, chat
+from templates.options import DEFAULTS, RenderOptions
+from templates.previews.parts import from_text
+from templates.previews.view import bracketed
+from templates.proof.chains import prove
+from templates.proof.checks import HistoryRewritten, Refusal, TagDisagrees
+from templates.proof.stops import (
+    ANSWER,
+    ANSWER_2,
+    USER,
+    USER_2,
+    Stop,
+    answer,
+    find_stops,
+    first_stop,
+    user,
+)
+from templates.template import ChatTemplate, Renderer, bind
+
+SYSTEM = "Echidna rules"
+REASONING = "Platypus ponders"
+TOOL, ARGUMENT, RESULT = "dig_burrow", "Kookaburra", "Cassowary found"
+OTHER_DATE = "1999-12-31"
+
+
+def inspect(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions = DEFAULTS
+) -> Card:
+    """The card of a template with a tokenizer, by about twenty renderings of probes.
+
+    Raises `CurateError` if the template cannot render a user's and an assistant's turn.
+    """
+    renderer = bind(template, tokenizer, options.date, options.arguments)
+    stops = find_stops(renderer, tokenizer, options.stops)
+    first = renderer.text([user(USER), answer(ANSWER)], None)
+    ending = first_stop(first.partition(ANSWER)[2], stops)
+    history, problems, example = _history(renderer, stops, options)
+    later = bind(template, tokenizer, OTHER_DATE, options.arguments)
+    dated = later.text([user(USER), answer(ANSWER)], None)
+    return Card(
+        template=template.name,
+        template_hash=template.hash,
+        tokenizer=tokenizer.name if tokenizer else None,
+        generation_prompt=_generation_prompt(renderer, stops),
+        system=_outcome(renderer, [_system(SYSTEM), user(USER), answer(ANSWER)], SYSTEM),
+        default_system=_default_system(renderer),
+        reasoning=_outcome(
+            renderer,
+            [user(USER), {**answer(ANSWER), "reasoning_content": REASONING, "thinking": REASONING}],
+            REASONING,
+        ),
+        tools=_outcome(renderer, [user(USER), answer(ANSWER)], TOOL, _tools()),
+        tool_calls=_outcome(renderer, [user(USER), _call(), _result(), answer(ANSWER)], ARGUMENT),
+        content=_content(renderer),
+        history=history,
+        date="written" if dated != first else "ignored",
+        generation_tags=_tags(renderer, stops, options),
+        bos=_bos(first, tokenizer),
+        writes_bos=_starts_with_bos(first, tokenizer),
+        stops=stops,
+        ends_with=ending[1] if ending else None,
+        raises_on=_raising(renderer),
+        problems=problems,
+        empty_thoughts=_empty_thoughts(renderer),
+        example=example,
+    )
+
+
+def _generation_prompt(renderer: Renderer, stops: Sequence[Stop]) -> str:
+    asked = renderer.text([user(USER)], None, prompt=True)
+    unasked = renderer.text([user(USER)], None)
+    if asked != unasked:
+        return "honoured"
+    tail = renderer.text([user(USER), answer(ANSWER)], None).partition(ANSWER)[2]
+    found = first_stop(tail, stops)
+    after = tail[found[0] + len(found[1].text) :] if found else ""
+    return "always appended" if after.strip() else "ignored"
+
+
+def _empty_thoughts(renderer: Renderer) -> str:
+    """What the prompt of an answer without reasoning holds beyond that of one with it."""
+    plain, thoughtful = answer(ANSWER), {**answer(ANSWER), "reasoning_content": REASONING}
+    without, given = (
+        renderer.of(turn).text([user(USER)], None, prompt=True) for turn in (plain, thoughtful)
+    )
+    return without.removeprefix(given) if without.startswith(given) else ""
+
+
+def _outcome(
+    renderer: Renderer, messages: list[Message], sentinel: str, tools: list[Any] | None = None
+) -> str:
+    """Whether a text of the probe comes out: written, dropped, or refused with the reason."""
+    try:
+        return "written" if sentinel in renderer.text(messages, tools) else "dropped"
+    except Refusal as refusal:
+        return f"refused: {_short(refusal)}"
+
+
+def _default_system(renderer: Renderer) -> bool:
+    """Whether words stand before the first user that a system message would replace."""
+    plain = renderer.text([user(USER)], None)
+    try:
+        given = renderer.text([_system(SYSTEM), user(USER)], None)
+    except Refusal:
+        return False
+    before = plain.partition(USER)[0]
+    return SYSTEM in given and len(before) > len(given.partition(USER)[0].replace(SYSTEM, ""))
+
+
+def _content(renderer: Renderer) -> str:
+    padded = renderer.text([user(f" {USER} "), answer(f" {ANSWER} ")], None)
+    kept = [f" {text} " in padded for text in (USER, ANSWER)]
+    return "verbatim" if all(kept) else "trimmed"
+
+
+def _history(
+    renderer: Renderer, stops: Sequence[Stop], options: RenderOptions
+) -> tuple[str, tuple[str, ...], str]:
+    """Whether earlier turns stay as they were generated; what keeps a plain chat unproven, or the
+    chat with what is trained of it.
+    """
+    plain = [user(USER), answer(ANSWER), user(USER_2), answer(ANSWER_2)]
+    thinking = [{**message, "reasoning": REASONING} for message in plain]
+    history, problems, example = "kept", [], ""
+    for what, messages in (("", plain), (" of turns with reasoning", thinking)):
+        probe = chat({"messages": messages, "tools": None})
+        try:
+            whole = dataclasses.replace(options, history="error", mask="operational")
+            prove(renderer, probe, stops, whole)
+        except HistoryRewritten:
+            history = f"rewritten{what}" if history == "kept" else history
+        except Refusal:
+            pass  # said below, by the options asked for
+        if what:
+            continue
+        try:
+            example = bracketed(from_text(prove(renderer, probe, stops, options)[-1]))
+        except Refusal as refusal:
+            problems.append(f"{refusal.check}: {refusal}")
+    return history, tuple(problems), example
+
+
+def _tags(renderer: Renderer, stops: Sequence[Stop], options: RenderOptions) -> str:
+    """Whether `{% generation %}` encloses what is generated, on one question and answer."""
+    if renderer.template.tagging is None:
+        return "none"
+    probe = chat({"messages": [user(USER), answer(ANSWER)], "tools": None})
+    try:
+        prove(renderer, probe, stops, dataclasses.replace(options, mask="auto"))
+    except TagDisagrees as refusal:
+        return f"disagree: {str(refusal).splitlines()[0]}"
+    except Refusal as refusal:
+        return f"unknown: {_short(refusal)}"
+    return "agree with what is generated"
+
+
+def _starts_with_bos(first: str, tokenizer: Tokenizer | None) -> bool:
+    bos = tokenizer.special.get("bos_token") if tokenizer else None
+    return bool(bos) and first.startswith(bos or "")
+
+
+def _bos(first: str, tokenizer: Tokenizer | None) -> str:
+    if tokenizer is None:
+        return "unknown without a tokenizer"
+    bos = tokenizer.special.get("bos_token")
+    if not bos:
+        return "none: the tokenizer has no bos token"
+    if _starts_with_bos(first, tokenizer):
+        return f"{bos!r}, written by the template; the tokenizer adds none"
+    adds = "the tokenizer would add it to plain text, " if tokenizer.adds_bos else ""
+    return f"missing: {adds}this template does not write {bos!r}, so training has none"
+
+
+def _raising(renderer: Renderer) -> tuple[str, ...]:
+    shapes = {
+        "an answer first": [answer(ANSWER), user(USER), answer(ANSWER_2)],
+        "two users in a row": [user(USER), user(USER_2), answer(ANSWER)],
+        "two answers in a row": [user(USER), answer(ANSWER), answer(ANSWER_2)],
+        "a user last": [user(USER), answer(ANSWER), user(USER_2)],
+        "several turns": [user(USER), answer(ANSWER), user(USER_2), answer(ANSWER_2)],
+        "a tool's result": [user(USER), _call(), _result(), answer(ANSWER)],
+    }
+    found = []
+    for shape, messages in shapes.items():
+        try:
+            renderer.text(messages, None)
+        except Refusal as refusal:
+            found.append(f"{shape}: {_short(refusal)}")
+    return tuple(found)
+
+
+def _short(refusal: Refusal) -> str:
+    """What a template said, without the line of its source."""
+    said = str(refusal).removeprefix("the template fails: ")
+    return said.partition(" at line ")[0]
+
+
+def _system(text: str) -> Message:
+    return {"role": "system", "content": text}
+
+
+def _call() -> Message:
+    function = {"name": TOOL, "arguments": {"where": ARGUMENT}}
+    call = {"id": "call00001", "type": "function", "function": function}
+    return {"role": "assistant", "tool_calls": [call]}
+
+
+def _result() -> Message:
+    return {"role": "tool", "name": TOOL, "tool_call_id": "call00001", "content": RESULT}
+
+
+def _tools() -> list[Any]:
+    parameters = {"type": "object", "properties": {"where": {"type": "string"}}}
+    function = {"name": TOOL, "description": "Dig.", "parameters": parameters}
+    return [{"type": "function", "function": function}]

@@ -1,0 +1,132 @@
+"""The stops of a template: where inference ends a turn, found by rendering probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from curate.schema import CurateError
+from templates.encoding.tokenizer import Tokenizer
+from templates.messages import Message
+from templates.proof.checks import Refusal, excerpt, first_difference
+from templates.template import Renderer
+
+USER, ANSWER = "Quokka asks", "Wombat replies"  # found again in the rendered probes
+USER_2, ANSWER_2 = "Numbat wonders", "Bilby explains"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A text at which generation stops.
+
+    `id` is its token, or None if it is plain text of the `tokens` given: generation must then
+    stop on the string. `source` is "eos", "template" or "option".
+    """
+
+    text: str
+    id: int | None
+    source: str
+    tokens: tuple[int, ...] = ()
+
+
+def user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def answer(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+def find_stops(
+    renderer: Renderer, tokenizer: Tokenizer | None, extra: Sequence[str] = ()
+) -> tuple[Stop, ...]:
+    """The stop set of a template with a tokenizer.
+
+    The tokenizer's eos and its generation config's, the control token that ends an answer on the
+    probes, and `extra`. If no token ends the answer, the text that the template always writes
+    there is the stop. Raises `CurateError` if the template writes no answer at all.
+    """
+    alone, again, before = _tails(renderer)
+    stops = _tokens(tokenizer, renderer.template.stops, extra)
+    told = any(stop.text in tail for stop in stops for tail in (alone, before))
+    closing = alone if told or not tokenizer or tokenizer.own(alone) else before
+    ending = tokenizer.own(closing)[:1] if tokenizer else ()  # the next role's token, if need be
+    if any(stop.text in alone and stop.text in before for stop in stops):
+        ending = ()  # every answer ends there: tokens before it close words, not the turn
+    stops += [
+        Stop(closing[token.start : token.stop], token.id, "template")
+        for token in ending
+        if all(stop.id != token.id for stop in stops)
+    ]
+    if not any(stop.text in tail for stop in stops for tail in (alone, before)):
+        closing = _common_start([alone, again, before]).strip()
+        stops += [_as_text(closing, tokenizer, "template")] if closing else []
+    return tuple(stops)
+
+
+def first_stop(tail: str, stops: Iterable[Stop]) -> tuple[int, Stop] | None:
+    """The place of the first stop in a text that follows a payload, and which; longest first."""
+    found = [(tail.find(stop.text), -len(stop.text), stop) for stop in stops]
+    places = [place for place in found if place[0] >= 0]
+    if not places:
+        return None
+    place, _, stop = min(places, key=lambda place: place[:2])
+    return place, stop
+
+
+def _tails(renderer: Renderer) -> tuple[str, str, str]:
+    """What follows an answer that is last, one that is last of two, and one before a user."""
+    one = [user(USER), answer(ANSWER)]
+    two = [*one, user(USER_2), answer(ANSWER_2)]
+    try:
+        first = renderer.text(one, None)
+    except Refusal as refusal:
+        raise CurateError(
+            f"template {renderer.template.name}: it cannot render a user and an answer: {refusal}"
+        ) from refusal
+    if ANSWER not in first:
+        raise CurateError(
+            f"template {renderer.template.name}: it writes no assistant turns, or changes their "
+            f"words: the answer {ANSWER!r} became {excerpt(first, 0)}"
+        )
+    alone = first.partition(ANSWER)[2]
+    try:
+        second = renderer.text(two, None)
+    except Refusal:  # a template for one turn only: what it writes there is all there is
+        return alone, alone, alone
+    before, _, again = second.partition(ANSWER)[2].partition(ANSWER_2)
+    between = before.partition(USER_2)[0]
+    asked = [user(USER)]
+    if renderer.text(asked, None) == renderer.text(asked, None, prompt=True):
+        # The header of an answer is always appended, or never: it does not end the last one.
+        alone = _common_start([alone, between]) or alone
+    header = first.partition(USER)[0].removeprefix(renderer.variables.get("bos_token", ""))
+    return alone, again, between.removesuffix(header) if header else between
+
+
+def _tokens(
+    tokenizer: Tokenizer | None, declared: Sequence[str], extra: Sequence[str]
+) -> list[Stop]:
+    stops: list[Stop] = []
+    if tokenizer:
+        named = [(number, tokenizer.backend.id_to_token(number)) for number in tokenizer.eos_ids]
+        stops += [Stop(text, number, "eos") for number, text in named if text]
+    sources = [*((text, "template") for text in declared), *((text, "option") for text in extra)]
+    for text, source in sources:
+        number = tokenizer.controls[text].id if tokenizer and text in tokenizer.controls else None
+        known = any(stop.text == text for stop in stops)
+        if number is not None and not known:
+            stops.append(Stop(text, number, source))
+        elif not known:
+            stops.append(_as_text(text, tokenizer, source))
+    return stops
+
+
+def _as_text(text: str, tokenizer: Tokenizer | None, source: str) -> Stop:
+    ids = tokenizer.backend.encode(text, add_special_tokens=False).ids if tokenizer else ()
+    return Stop(text, None, source, tuple(ids))
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    low, high = min(texts), max(texts)  # the two that differ first
+    return low[: first_difference(low, high)]

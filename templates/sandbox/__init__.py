@@ -1,0 +1,1 @@
+"""Where templates of strangers run: bounded, equal to transformers, and traced."""

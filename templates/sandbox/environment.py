@@ -1,0 +1,298 @@
+"""The sandbox in which chat templates run: equal to that of transformers, and bounded.
+
+A template is foreign code. It runs in Jinja's immutable sandbox with the filters, globals and
+extensions that transformers offers (`utils/chat_template_utils.py`), on plain data, with a
+frozen clock, and within limits of text and steps.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterable, Mapping, Sized
+from types import CodeType
+from typing import Any, NoReturn
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+from jinja2.runtime import Context, Macro, new_context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from curate.schema import CurateError
+from templates.proof.checks import TemplateFailed
+from templates.sandbox.limits import (
+    CALL_STEPS,
+    LONG_TEXT,
+    MAX_SOURCE,
+    MAX_STEPS,
+    SIZED,
+    LimitExceeded,
+    bounded_format,
+    bounded_join,
+    bounded_replace,
+    check_format,
+    check_operands,
+    check_size,
+    check_text_method,
+    narrow,
+)
+
+DATE = "2024-07-26"  # what `strftime_now` says unless told otherwise
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja as transformers sets it up, with limits. Not to be shared between threads."""
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    written: Callable[..., Any] = str  # what a template writes of a value
+    generation: type[jinja2.ext.Extension]
+
+    def __init__(self) -> None:
+        super().__init__(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[self.generation, jinja2.ext.loopcontrols],
+        )
+        self.steps = 0
+        self.filters["tojson"] = tojson
+        self.filters[_COUNTED] = self.counted
+        for name in ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap"):
+            self.filters[name] = narrow(self.filters[name])
+        self.filters["replace"] = bounded_replace(self.filters["replace"])
+        self.filters["format"] = bounded_format(self.filters["format"])
+        self.filters["join"] = bounded_join(self.filters["join"])
+        self.globals |= {
+            "raise_exception": raise_exception,
+            "dict": TemplateDict(),
+            "namespace": TemplateNamespace,
+            "range": self.range,
+        }
+        del self.globals["lipsum"]  # random text
+
+    def spend(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise LimitExceeded(f"more than {MAX_STEPS:,} steps")
+
+    def range(self, *arguments: int) -> range:
+        items = range(*arguments)
+        self.spend(len(items))
+        return items
+
+    def counted(self, items: Any) -> Any:
+        """What a `for` walks over, its items counted as steps."""
+        if isinstance(items, Sized):
+            self.spend(len(items))
+            return items
+        return self._counting(items)
+
+    def _counting(self, items: Iterable[Any]) -> Iterable[Any]:
+        for item in items:
+            self.spend(1)
+            yield item
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator != "+":
+            check_operands(operator, left, right)
+            result = self.binop_table[operator](left, right)
+        else:
+            result = left + right
+        self.steps += 1
+        if isinstance(result, SIZED) and len(result) > LONG_TEXT:
+            self.weigh(len(result))
+        return result
+
+    def concat(self, pieces: Iterable[str]) -> str:
+        parts = list(pieces)
+        characters = sum(map(len, parts))
+        if characters > LONG_TEXT:
+            self.weigh(characters)
+        return self.joined(parts)
+
+    def joined(self, parts: list[str]) -> str:
+        return "".join(parts)
+
+    def str_join(self, pieces: Iterable[Any]) -> str:
+        return self.concat(map(str, pieces))
+
+    def weigh(self, characters: int) -> None:
+        check_size(characters)
+        self.spend(characters // 64)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        wrapper = super().wrap_str_format(value)
+        if wrapper is None:
+            return None
+
+        def checked(*args: Any, **kwargs: Any) -> str:
+            check_format(value.__self__, args)
+            return wrapper(*args, **kwargs)
+
+        return checked
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        __self.spend(CALL_STEPS)
+        owner = getattr(__obj, "__self__", None)
+        if isinstance(owner, str):
+            check_text_method(__obj.__name__, owner, args)
+        return super().call(__context, __obj, *args, **kwargs)
+
+    def _generate(self, source: jinja2.nodes.Template, *args: Any, **kwargs: Any) -> str:
+        for loop in source.find_all(jinja2.nodes.For):
+            loop.iter = jinja2.nodes.Filter(
+                loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno
+            )
+        code: str = super()._generate(source, *args, **kwargs)
+        return code
+
+
+_COUNTED = "_counted"
+
+
+class Generation(jinja2.ext.Extension):
+    """`{% generation %}` marks what its author thinks is generated; the text is its body."""
+
+    tags = {"generation"}  # noqa: RUF012
+
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        call = self.call_method("body")
+        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def body(self, caller: Macro) -> str:
+        return caller()
+
+
+Sandbox.generation = Generation
+
+
+class TemplateDict:
+    """`dict` without the attributes of the class."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*args)
+
+
+class TemplateNamespace(jinja2.utils.Namespace):
+    """`namespace` that stores no underscored attributes."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, args = args[0], args[1:]
+        attributes = dict(*args, **kwargs)
+        for name in attributes:
+            _check_name(name)
+        jinja2.utils.Namespace.__init__(self, attributes)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_name(name)
+        super().__setitem__(name, value)
+
+
+def _check_name(name: Any) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise jinja2.exceptions.SecurityError(f"a namespace cannot hold the attribute {name!r}")
+
+
+class Program:
+    """A template compiled in one environment; `code` is shared by those that read tags alike."""
+
+    def __init__(self, source: str, environment: Sandbox, code: CodeType | None = None) -> None:
+        self.environment = environment
+        self.source = source
+        self.code = code or environment.compile(source)
+        known = environment.make_globals(None)
+        self.template = environment.template_class.from_code(environment, self.code, known, None)
+        # `~` is compiled to a call of these two names of the compiled module, output to `str`.
+        namespace: dict[str, Any] = self.template.root_render_func.__globals__
+        namespace |= {"str_join": environment.str_join, "markup_join": environment.str_join}
+        namespace["str"] = environment.written
+        self.globals = dict(self.template.globals)  # a chain of maps is slow to copy
+
+    def run(self, variables: Mapping[str, Any]) -> str:
+        """The rendered text. Raises `TemplateFailed` quoting the line of the template."""
+        environment, template = self.environment, self.template
+        environment.steps = 0
+        try:
+            context = new_context(
+                environment, template.name, template.blocks, {**self.globals, **variables}, True
+            )
+            return environment.concat(template.root_render_func(context))
+        except Exception as error:  # foreign code may raise anything: the row's error, quoted
+            raise TemplateFailed(_quoted(error, self.source)) from error
+
+
+def compile_source(
+    source: str, name: str, environment: Sandbox, code: CodeType | None = None
+) -> Program:
+    """Compile a template. Raises `CurateError` quoting the line that Jinja cannot read."""
+    if len(source) > MAX_SOURCE:
+        raise CurateError(
+            f"template {name}: {len(source):,} characters; at most {MAX_SOURCE:,} are read"
+        )
+    try:
+        return Program(source, environment, code)
+    except RecursionError as error:
+        raise CurateError(
+            f"template {name}: brackets or blocks lie too deep inside each other to be read"
+        ) from error
+    except jinja2.TemplateSyntaxError as error:
+        line = _line(source, error.lineno)
+        raise CurateError(
+            f"template {name}: line {error.lineno}: {error.message}: {line}"
+        ) from error
+
+
+def _quoted(error: Exception, source: str) -> str:
+    """What went wrong in which line of the template."""
+    number = None
+    trace = error.__traceback__
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            number = template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    kind = "" if type(error) is jinja2.TemplateError else f"{type(error).__name__}: "
+    where = "" if number is None else f" at line {number}: {_line(source, number)}"
+    return f"the template fails: {kind}{error}{where}"
+
+
+def _line(source: str, number: int) -> str:
+    lines = source.splitlines()
+    text = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+    return text if len(text) <= 160 else f"{text[:160]}..."
+
+
+def raise_exception(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """JSON as transformers' templates expect it: no HTML escapes, no `\\u` escapes."""
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def clock(date: str) -> Callable[[str], str]:
+    """`strftime_now` on a frozen day (ISO date, midnight): the same text on any day."""
+    try:
+        moment = datetime.datetime.combine(datetime.date.fromisoformat(date), datetime.time())
+    except ValueError as error:
+        raise CurateError(f"date {date!r}: expected a day such as {DATE}") from error
+    return moment.strftime

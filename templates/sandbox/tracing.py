@@ -1,0 +1,95 @@
+"""The sandbox in which texts keep their origin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from jinja2 import pass_eval_context
+from jinja2.filters import FILTERS
+
+from templates.sandbox.environment import Sandbox, tojson
+from templates.sandbox.limits import bounded_join, narrow
+from templates.sandbox.provenance import TEMPLATE, Traced, joined
+
+
+class Tracing(Sandbox):
+    """The sandbox with every joint of text made traceable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters["tojson"] = narrow(traced_json)
+        self.filters["safe"] = _same
+        self.filters["join"] = bounded_join(_traced_join)
+
+    def joined(self, parts: list[str]) -> str:
+        return joined(parts)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return super().getattr(_traceable(obj), attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        return super().getitem(_traceable(obj), argument)
+
+
+def _traceable(value: Any) -> Any:
+    """A plain text that is about to act on texts (`', '.join(...)`) as a traced one."""
+    return Traced(value) if value.__class__ is str else value
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@pass_eval_context
+def _traced_join(context: Any, items: Iterable[Any], d: str = "", attribute: Any = None) -> str:
+    if attribute is not None:
+        plain: str = FILTERS["join"](context, items, d, attribute)
+        return plain
+    return Traced(str(d)).join(map(str, items))
+
+
+def traced_json(value: Any, **options: Any) -> str:
+    """`tojson` that keeps origins: each text of the data is found in the JSON, in order."""
+    text = tojson(value, **options)
+    encode = json.JSONEncoder(ensure_ascii=options.get("ensure_ascii", False)).encode
+    parts: list[str] = []
+    cursor = done = 0
+    for leaf in _texts(value, bool(options.get("sort_keys", False))):
+        quoted = encode(leaf)
+        start = text.index(quoted, cursor) + 1  # all quoted texts before it were passed over
+        cursor = start + len(quoted) - 1
+        parts += [text[done:start], _escaped(leaf, quoted[1:-1], encode)]
+        done = cursor - 1
+    return joined([*parts, text[done:]])
+
+
+def _texts(value: Any, sort_keys: bool) -> Iterator[str]:
+    """The texts of plain data in the order in which JSON writes them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in sorted(value.items()) if sort_keys else value.items():
+            yield key if isinstance(key, str) else json.dumps(key)
+            yield from _texts(item, sort_keys)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item, sort_keys)
+
+
+def _escaped(leaf: str, written: str, encode: Callable[[str], str]) -> str:
+    if not isinstance(leaf, Traced):
+        return written
+    if len(written) == len(leaf):
+        return Traced(written, leaf.runs)
+    # An escape is several characters that all come from the one they stand for.
+    pieces = (len(encode(str.__getitem__(leaf, place))) - 2 for place in range(len(leaf)))
+    runs = (
+        (1, first + place if first != TEMPLATE else TEMPLATE)
+        for length, first in leaf.runs
+        for place in range(length)
+    )
+    return Traced(
+        written, tuple(run for size, run in zip(pieces, runs, strict=True) for _ in range(size))
+    )

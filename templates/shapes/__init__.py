@@ -1,0 +1,1 @@
+"""What was learnt from one conversation and holds for all of its shape."""

@@ -1,0 +1,166 @@
+"""The sandbox in which a template renders symbols, and what is known of a row from that."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from operator import mul
+from typing import Any, NamedTuple
+
+from jinja2 import Undefined, pass_eval_context
+from jinja2.runtime import Context
+
+from templates.proof.checks import TemplateFailed
+from templates.sandbox.environment import Program, Sandbox
+from templates.sandbox.limits import MAX_STEPS, MAX_TEXT
+from templates.shapes.skeleton import Skeleton
+from templates.shapes.symbols import METHOD_OF, Beyond, Question, Symbol, Trace, beyond
+
+# Filters that do nothing to a symbol but hand it on, or cannot use it. Those not named here are
+# unknown to a template that renders symbols. The first ones write what they are given.
+WRITING = ("capitalize", "lower", "title", "trim", "upper")
+FILTERS = (
+    *WRITING, "_counted", "count", "d", "default", "first", "items", "join", "last", "length",
+    "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "string",
+    "tojson",
+)  # fmt: skip
+TESTS = (
+    "!=", "<", "<=", "==", ">", ">=", "boolean", "callable", "defined", "divisibleby", "eq",
+    "equalto", "even", "false", "float", "ge", "greaterthan", "gt", "in", "integer", "iterable",
+    "le", "lessthan", "lt", "mapping", "ne", "none", "number", "odd", "sequence", "string", "true",
+    "undefined",
+)  # fmt: skip
+LIKE_TEXT = ("iterable", "sequence", "string")  # what a symbol is, as any text
+
+
+class Symbolic(Sandbox):
+    """The sandbox for symbols: everything that could miss that a value is one is left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        filters: dict[str, Any] = {name: self.filters[name] for name in FILTERS}
+        filters |= {name: functools.partial(_writing, filters[name]) for name in WRITING}
+        filters["trim"] = functools.partial(_trim, filters["trim"])
+        filters["string"] = functools.partial(_string, filters["string"])
+        filters["join"] = pass_eval_context(functools.partial(_join, filters["join"]))
+        tests: dict[str, Any] = {name: self.tests[name] for name in TESTS}
+        tests |= {name: functools.partial(_is_text_or, tests[name]) for name in LIKE_TEXT}
+        self.filters, self.tests = filters, tests
+
+    @staticmethod
+    def written(value: Any) -> Any:
+        return value if isinstance(value, Symbol) else str(_settled(value))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if isinstance(left, Symbol) or isinstance(right, Symbol):
+            if operator != "+":
+                raise Beyond
+            self.steps += 1
+            return left + right
+        if operator == "%" and isinstance(left, str):
+            raise Beyond
+        return super().call_binop(context, operator, left, right)
+
+    def concat(self, pieces: Iterable[Any]) -> Any:
+        parts = list(pieces)
+        trace = next((part.trace for part in parts if isinstance(part, Symbol)), None)
+        return super().concat(parts) if trace is None else trace.joined(parts)
+
+    def str_join(self, pieces: Iterable[Any]) -> Any:
+        return self.concat(map(self.written, pieces))
+
+    def wrap_str_format(self, value: Any) -> Any:
+        if super().wrap_str_format(value) is not None:
+            raise Beyond
+        return None
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return (
+            _method(obj, attribute) if isinstance(obj, Symbol) else super().getattr(obj, attribute)
+        )
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Symbol) or isinstance(argument, Symbol):
+            raise Beyond
+        return super().getitem(obj, argument)
+
+
+class Method(functools.partial[Any]):
+    """A symbol's method: only to be called, as those of equal texts may be equal or not."""
+
+    __eq__ = __ne__ = __hash__ = beyond
+
+
+def _method(symbol: Symbol, name: str) -> Any:
+    if name not in METHOD_OF:
+        raise Beyond
+    return Method(METHOD_OF[name], symbol)
+
+
+def _settled(value: Any) -> Any:
+    """A value that is written alike each time: no function or generator, which has an address."""
+    if value.__class__ in (str, int, float, bool, type(None)) or isinstance(value, Undefined):
+        return value
+    raise Beyond
+
+
+def _writing(function: Any, value: Any, *more: Any) -> Any:
+    return function(_settled(value), *more)
+
+
+def _string(string: Any, value: Any) -> Any:
+    return value if isinstance(value, Symbol) else string(_settled(value))
+
+
+def _join(join: Any, context: Any, items: Any, d: Any = "", attribute: Any = None) -> Any:
+    if attribute is not None:
+        raise Beyond
+    return join(context, [_settled(item) for item in items], _settled(d))
+
+
+def _trim(trim: Any, value: Any, chars: Any = None) -> Any:
+    return value.strip(chars) if isinstance(value, Symbol) else trim(value, chars)
+
+
+def _is_text_or(test: Any, value: Any) -> Any:
+    return True if isinstance(value, Symbol) else test(value)
+
+
+class Route(NamedTuple):
+    """What a template writes for every row of a shape that answers its questions alike.
+
+    `constant` and `counts` bound the text that it builds on the way, for the sandbox's limits.
+    """
+
+    skeleton: Skeleton
+    answers: tuple[tuple[Question, bool], ...]
+    constant: int
+    counts: tuple[int, ...]
+
+    def fits(self, texts: Sequence[str]) -> bool:
+        """Whether the template takes this route for a row of these texts, within the limits."""
+        return self.bounded(texts) and all(
+            question.answer(texts) == answer for question, answer in self.answers
+        )
+
+    def bounded(self, texts: Sequence[str]) -> bool:
+        """Whether no limit of the sandbox can be met with these texts."""
+        lengths = [*map(len, texts)]
+        if self.constant + max(self.counts, default=0) * sum(lengths) <= MAX_TEXT:
+            return True
+        built: int = sum(map(mul, self.counts, lengths))
+        return self.constant + built <= MAX_TEXT
+
+
+def read(program: Program, variables: Mapping[str, Any], trace: Trace) -> Route | None:
+    """The path that a template takes for the texts of a trace; None if it is not followed."""
+    try:
+        text: Any = program.run(variables)
+    except (Beyond, TemplateFailed):
+        return None
+    # Texts up to the limit may cost this many steps more, as they are weighed.
+    if program.environment.steps + MAX_TEXT // 32 > MAX_STEPS:
+        return None
+    parts = text.parts if isinstance(text, Symbol) else (text,)
+    answers = tuple(trace.answers.items())
+    return Route(Skeleton(parts), answers, trace.constant, tuple(trace.counts))

@@ -1,0 +1,1 @@
+"""The TOKENS folder: its columns, its manifest, its preference pairs."""

@@ -1,0 +1,296 @@
+"""The model made ready for its method: adapters put on, saved, loaded back and merged."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.schema import CurateError, nearest
+from trainer.models import lora_xs
+from trainer.models.prompted import Prompted, is_prompted
+from trainer.settings.config import TrainConfig
+from trainer.settings.methods import METHODS
+
+if TYPE_CHECKING:
+    import torch
+
+_TRAINED = "trained.safetensors"
+# Layers whose input IA3 scales instead of their output: the last of a feed-forward block.
+_FEED_FORWARD = ("down_proj", "fc2", "wo", "w2", "c_proj", "dense_4h_to_h", "fc_out")
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any:
+    """The model with what `config.method` trains, and nothing else, set to be trained.
+
+    `new_rows` are the ids of added tokens. Raises `CurateError` for layers the model does not
+    have, and for a method that this architecture or these rows do not go with.
+    """
+    name = config.method
+    if new_rows and not METHODS[name].new_rows:
+        able = ", ".join(method for method, one in METHODS.items() if one.new_rows)
+        raise CurateError(
+            f"method: {name} cannot train the embedding rows of added tokens, and these rows "
+            f"have {len(new_rows)}; methods that can are {able}"
+        )
+    if name == "full":
+        return model
+    if name == "bitfit":
+        return _biases(model)
+    layers = linear_layers(model, config.targets)
+    if name == "lora-xs":
+        return lora_xs.wrap(model, layers, config.lora_rank, config.lora_alpha)
+    with _explained(name):
+        import peft
+
+        _no_compiling(name)
+        adapted = peft.get_peft_model(model, _peft_config(model, config, layers, new_rows))
+    return Prompted(adapted) if METHODS[name].learns == "prompt" else adapted
+
+
+def _biases(model: Any) -> Any:
+    """BitFit: train every bias, and refuse a model that has none."""
+    model.requires_grad_(False)
+    biases = [weight for name, weight in model.named_parameters() if name.endswith("bias")]
+    if not biases:
+        raise CurateError(
+            f"method: bitfit trains biases, and {model.config.model_type} models of this shape "
+            "have none; nearest are norms and lora"
+        )
+    for bias in biases:
+        bias.requires_grad_(True)
+    return model
+
+
+def linear_layers(model: Any, targets: Sequence[str]) -> list[str]:
+    """Full names of the linear layers to adapt: all but the output layer, or those `targets` end.
+
+    Raises `CurateError` for a target that no layer has, with the nearest that there is.
+    """
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    # The head of a reward model is new: it is trained whole.
+    heads = [model.get_output_embeddings(), getattr(model, "score", None)]
+    names = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and not any(module is head for head in heads)
+    ]
+    if not targets:
+        return names
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            known = sorted({name.rpartition(".")[2] for name in names})
+            raise CurateError(
+                f"targets: the model has no linear layer {target!r}{nearest(target, known)}; "
+                f"it has {', '.join(known)}"
+            )
+    return [
+        name
+        for name in names
+        if any(name == target or name.endswith(f".{target}") for target in targets)
+    ]
+
+
+def _peft_config(
+    model: Any, config: TrainConfig, layers: list[str], new_rows: Sequence[int]
+) -> Any:
+    import peft
+
+    task = "SEQ_CLS" if config.objective == "reward" else "CAUSAL_LM"
+    name = config.method
+    if name in ("lora", "rslora", "dora"):
+        return peft.LoraConfig(
+            task_type=task,
+            target_modules=layers,
+            r=config.lora_rank,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            use_rslora=name == "rslora",
+            use_dora=name == "dora",
+            trainable_token_indices=_row_indices(model, new_rows),
+        )
+    if name == "oft":
+        # The series that peft takes by default leaves R^T R off the identity by 2 |Q|^4, and
+        # turns the other way round than the exact formula.
+        return peft.OFTConfig(
+            task_type=task,
+            target_modules=layers,
+            oft_block_size=config.rotation_block,
+            use_cayley_neumann=False,
+        )
+    if name == "boft":
+        _check_blocks(model, layers, config.rotation_block)
+        return peft.BOFTConfig(
+            task_type=task, target_modules=layers, boft_block_size=config.rotation_block
+        )
+    if name == "ia3":
+        chosen = layers if config.targets else _ia3_layers(layers)
+        last = [layer for layer in chosen if layer.rpartition(".")[2] in _FEED_FORWARD]
+        return peft.IA3Config(task_type=task, target_modules=chosen, feedforward_modules=last)
+    if name == "norms":
+        return peft.LNTuningConfig(task_type=task, target_modules=_norms(model))
+    if name == "tokens":
+        if not new_rows:
+            raise CurateError(
+                "method: tokens trains the rows of added tokens, and these rows have none; "
+                "render them with --add-token"
+            )
+        return peft.TrainableTokensConfig(
+            task_type=task,
+            token_indices=list(new_rows),
+            target_modules=list(_row_indices(model, new_rows) or {}),
+        )
+    kind = peft.PrefixTuningConfig if name == "prefix" else peft.PromptTuningConfig
+    return kind(task_type=task, num_virtual_tokens=config.virtual_tokens)
+
+
+def _check_blocks(model: Any, layers: Sequence[str], block: int) -> None:
+    """Butterfly blocks must divide the width of every layer."""
+    widths = [model.get_submodule(layer).weight.shape[1] for layer in layers]
+    odd = [width for width in widths if width % block]
+    if odd:
+        fitting = [size for size in range(2, block) if math.gcd(*widths) % size == 0]
+        advice = f"set rotation_block to {fitting[-1]}" if fitting else "take another method"
+        raise CurateError(
+            f"method: boft rotates blocks of {block}, which do not divide a layer's width of "
+            f"{odd[0]}; {advice}"
+        )
+
+
+def _row_indices(model: Any, new_rows: Sequence[int]) -> dict[str, list[int]] | None:
+    """Embedding layers whose rows are trained; an output layer of its own is one of them."""
+    if not new_rows:
+        return None
+    layers = [model.get_input_embeddings()]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not layers[0].weight:
+        layers.append(head)
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(layer)]: list(new_rows) for layer in layers}
+
+
+def _ia3_layers(layers: list[str]) -> list[str]:
+    """Keys, values and the last feed-forward layer, by the names that architectures give them."""
+    wanted = ("k_proj", "v_proj", "query_key_value", "c_attn", "Wqkv", *_FEED_FORWARD)
+    chosen = [
+        layer
+        for layer in layers
+        if layer.rpartition(".")[2] in wanted and not layer.endswith("attn.c_proj")
+    ]
+    if not chosen:
+        known = sorted({layer.rpartition(".")[2] for layer in layers})
+        raise CurateError(
+            f"method: ia3 finds no keys, values or feed-forward layers by name among "
+            f"{', '.join(known)}; name them in targets"
+        )
+    return chosen
+
+
+def _norms(model: Any) -> list[str]:
+    found = [name for name, module in model.named_modules() if "Norm" in type(module).__name__]
+    if not found:
+        raise CurateError(f"method: {model.config.model_type} models have no norm layers to train")
+    return found
+
+
+def _no_compiling(name: str) -> None:
+    """Keep peft's BOFT from compiling a kernel that one butterfly factor does not use."""
+    if name == "boft":
+        import peft.tuners.boft.layer as boft
+
+        boft._FBD_CUDA = False
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Refusals of peft as one line; its warnings about itself kept off the terminal."""
+    with warnings.catch_warnings():
+        # PEFT asks transformers 5 for a property under its old name.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        # PEFT knows layer norms by class; every norm here is copied and trained like one of them.
+        warnings.filterwarnings("ignore", "Unsupported layer type .*Norm", UserWarning)
+        # True of adapters on both layers; trained rows are one tensor for both, as a test shows.
+        warnings.filterwarnings("ignore", ".*a tied layer is part of the adapter", UserWarning)
+        # A block that does not divide a layer's width is replaced by one that does.
+        warnings.filterwarnings("ignore", ".*oft_block_size.*", UserWarning)
+        try:
+            yield
+        except (ValueError, TypeError, NotImplementedError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise CurateError(f"method: {name} does not go with this model: {first}") from error
+
+
+def save(
+    model: Any, folder: Path, config: TrainConfig, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """What the method trains, as files in `folder`: a whole model, or adapters alone.
+
+    Of a model whose weights are shared, `weights` are those that were gathered.
+    """
+    from trainer.saving.checkpoint import save_weights
+
+    learns = METHODS[config.method].learns
+    if learns == "weights":
+        save_weights(model, folder, weights)
+    elif config.method == "lora-xs":
+        from safetensors.torch import save_file
+
+        save_file(weights or lora_xs.state(model), folder / _TRAINED)
+        said = {"method": "lora-xs", "rank": config.lora_rank, "alpha": config.lora_alpha}
+        (folder / "method.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    else:
+        _save_peft(model.tuned if is_prompted(model) else model, folder, weights)
+
+
+def _save_peft(model: Any, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
+    # Embeddings are never trained whole here, and finding out would ask the hub.
+    model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty form, not documentation
+    path = folder / "adapter_config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    # PEFT keeps the layers as a set, whose order changes from run to run.
+    for key in ("target_modules", "feedforward_modules"):
+        if isinstance(content.get(key), list):
+            content[key].sort()
+    path.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def load_into(model: Any, folder: Path, config: TrainConfig) -> None:
+    """Put what `save` wrote into a model that `attach` made."""
+    import torch
+    from safetensors.torch import load_file
+
+    if config.method == "lora-xs":
+        saved = load_file(folder / _TRAINED)
+        with torch.no_grad():
+            for name, weight in lora_xs.state(model).items():
+                weight.copy_(saved[name])
+        return
+    import peft
+
+    tuned = model.tuned if is_prompted(model) else model
+    peft.set_peft_model_state_dict(tuned, load_file(folder / _ADAPTER_WEIGHTS))
+
+
+def merged(model: Any, config: TrainConfig) -> Any:
+    """The plain model with its adapters in its weights; the adapted one is used up."""
+    from trainer.loss import evaluating
+
+    with evaluating(model), _explained(config.method):
+        return lora_xs.merge(model) if config.method == "lora-xs" else model.merge_and_unload()
+
+
+def load_prompted(base: Any, folder: Path) -> Any:
+    """A base model with the learnt prompt that lies in `folder`."""
+    import peft
+
+    with _explained("prompt"):
+        return Prompted(peft.PeftModel.from_pretrained(base, folder))

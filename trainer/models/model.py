@@ -1,0 +1,273 @@
+"""The model to train: loaded from safetensors, with or without adapters, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.schema import CurateError
+from trainer.checks.gate import Decode, Limits, TokenId
+from trainer.models import hub
+from trainer.models.precision import adamw, rounding_of
+from trainer.settings.config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without progress bars: a training log holds the trainer's own lines."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def check_source(name: str) -> None:
+    """Refuse a model that is clearly not there before anything is loaded."""
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise CurateError(f"{name}: not a model folder, it has no config.json")
+        if not list(path.glob("*.safetensors")):
+            raise CurateError(
+                f"{name}: has no .safetensors weights; other formats can run code when they are "
+                "read and are not loaded; convert the model first"
+            )
+    elif path.exists():
+        raise CurateError(f"{name}: is a file; name the folder that holds config.json")
+    elif path.is_absolute() or name.startswith(".") or name.count("/") != 1:
+        raise CurateError(
+            f"{name}: there is no such model folder (a name on the hub looks like owner/name)"
+        )
+
+
+def read_limits(name: str) -> Limits:
+    """Vocabulary and positions from the model's configuration, without its weights."""
+    from transformers import AutoConfig
+
+    with _explained(name, "configuration"):
+        config = AutoConfig.from_pretrained(hub.place(name), trust_remote_code=False)
+    text = config.get_text_config()
+    return Limits(int(text.vocab_size), getattr(text, "max_position_embeddings", None))
+
+
+def read_tokenizer(name: str) -> Any | None:
+    """The tokenizer beside the model, or None where a local folder has none."""
+    from transformers import AutoTokenizer
+
+    path = Path(name)
+    if path.is_dir() and not any((path / file).is_file() for file in TOKENIZER_FILES):
+        return None
+    with _explained(name, "tokenizer"):
+        return AutoTokenizer.from_pretrained(hub.place(name), trust_remote_code=False)
+
+
+def decoder(tokenizer: Any | None) -> Decode | None:
+    """Ids to text exactly as stored: special tokens shown, spaces untouched."""
+    if tokenizer is None:
+        return None
+    return lambda ids: str(
+        tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    )
+
+
+def token_ids(tokenizer: Any | None) -> TokenId | None:
+    """The id of a token by its text, added tokens included."""
+    return None if tokenizer is None else tokenizer.get_vocab().get
+
+
+def load(
+    name: str,
+    device: torch.device,
+    precision: str = "fp32",
+    quantize: str = "none",
+    objective: str = "sft",
+) -> Any:
+    """A causal language model, from safetensors alone, running no code of its folder.
+
+    For the objective "reward" it has a score for the row instead of logits for words.
+
+    With `quantize` its linear layers are 4-bit NormalFloat (arXiv 2305.14314), which needs
+    bitsandbytes and a GPU.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    more: dict[str, Any] = {} if quantize == "none" else _four_bit(device, dtype)
+    kind: Any = AutoModelForCausalLM
+    if objective == "reward":
+        kind, more = AutoModelForSequenceClassification, {"num_labels": 1}
+    with quiet(), _explained(name, "model"):
+        model: Any = kind.from_pretrained(
+            hub.place(name), dtype=dtype, use_safetensors=True, trust_remote_code=False, **more
+        )
+    return model if quantize != "none" else model.to(device)
+
+
+def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    missing = [
+        what
+        for what, there in (
+            ("a CUDA GPU", device.type == "cuda"),
+            ("the package bitsandbytes", find_spec("bitsandbytes") is not None),
+        )
+        if not there
+    ]
+    if missing:
+        raise CurateError(
+            f"quantize: a 4-bit base needs {' and '.join(missing)}; set quantize to none, and "
+            "precision to bf16 to halve the memory"
+        )
+    settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+# Parameters below which a second thread waits more than it works: a tiny model's matrix products
+# take microseconds, and on a busy machine two threads were ten times slower than one.
+ONE_THREAD_BELOW = 20_000_000
+
+
+def use_threads(model: Any, device: torch.device) -> None:
+    """One thread for a small model on the CPU, unless OMP_NUM_THREADS says otherwise."""
+    import torch
+
+    small = sum(weight.numel() for weight in model.parameters()) < ONE_THREAD_BELOW
+    if device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def _explained(name: str, what: str) -> Iterator[None]:
+    """Turn a loading error into one line that names the model."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise CurateError(
+            f"{name}: its {what} cannot be loaded: {type(error).__name__}: {first}"
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Parameters of a model and the memory that training them takes, activations aside."""
+
+    total: int
+    trained: int
+    bytes: int
+
+    def __str__(self) -> str:
+        share = 100 * self.trained / self.total
+        return (
+            f"{self.total:,} parameters, {self.trained:,} trained ({share:.2f} %), "
+            f"{self.bytes / 1e6:,.1f} MB with gradients and optimizer"
+        )
+
+
+def measure(model: Any, masters: bool = False) -> Size:
+    """Count parameters; a trained one has a gradient like itself and two fp32 moments.
+
+    With `masters` it has an fp32 copy as well. A 4-bit weight counts as the bytes it lies in.
+    """
+    weights = list(model.parameters())
+    trained = [weight for weight in weights if weight.requires_grad]
+    held = sum(weight.numel() * weight.element_size() for weight in [*weights, *trained])
+    optimizer = (12 if masters else 8) * sum(weight.numel() for weight in trained)
+    return Size(sum(map(_count, weights)), sum(map(_count, trained)), held + optimizer)
+
+
+def _count(weight: Any) -> int:
+    # A 4-bit weight keeps two numbers in one byte.
+    return int(weight.numel()) * (2 if type(weight).__name__ == "Params4bit" else 1)
+
+
+def table(model: Any, config: TrainConfig) -> list[str]:
+    """Parameters and trained parameters of each part of the model, and the sum with its memory."""
+    parts: dict[str, list[int]] = {}
+    for name, weight in model.named_parameters():
+        counts = parts.setdefault(_part(name), [0, 0])
+        counts[0] += _count(weight)
+        counts[1] += _count(weight) if weight.requires_grad else 0
+    lines = [f"  {'part':<12} {'parameters':>16} {'trained':>16}"]
+    lines += [f"  {part:<12} {all_:>16,} {own:>16,}" for part, (all_, own) in parts.items()]
+    return [*lines, str(measure(model, rounding_of(config) == "masters"))]
+
+
+_PARTS = {
+    "adapters": ("lora_", "oft_", "boft_", "ia3_", "ln_tuning", "prompt_encoder", "tokens_delta"),
+    "norms": ("norm", "ln_"),
+    "embeddings": ("embed", "wte", "wpe"),
+    "output": ("lm_head", "embed_out"),
+    "attention": ("attn", "attention"),
+    "feed-forward": ("mlp", "feed_forward", "ffn", "fc1", "fc2"),
+}
+
+
+def _part(name: str) -> str:
+    found = (part for part, signs in _PARTS.items() if any(sign in name for sign in signs))
+    return next(found, "other")
+
+
+def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW whose decay leaves norms and biases alone: everything with fewer than two axes."""
+    import torch
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    betas = (config.beta1, config.beta2)
+    rounding = rounding_of(config)
+    if rounding:
+        optimizer: torch.optim.Optimizer = adamw(groups, rounding, lr=config.lr, betas=betas)
+        return optimizer
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
+
+
+def copy_tokenizer(name: str, tokenizer: Any | None, folder: Path, changed: bool = False) -> None:
+    """Put the tokenizer beside the weights: byte for byte from a folder, unless it was changed."""
+    source = Path(name)
+    if source.is_dir() and not changed:
+        for file in TOKENIZER_FILES:
+            if (source / file).is_file():
+                shutil.copyfile(source / file, folder / file)
+    elif tokenizer is not None:
+        tokenizer.save_pretrained(folder)

@@ -1,0 +1,1 @@
+"""Token rows: read, split, mixed, laid out in batches and packed."""

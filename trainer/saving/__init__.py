@@ -1,0 +1,1 @@
+"""What is written: checkpoints, states to resume from, the chosen model."""

@@ -1,0 +1,270 @@
+"""A run that was stopped goes on where its last state was saved, and ends in the same bits.
+
+Batch order, dropout and rate are functions of the seed and the step alone, so that weights,
+optimizer and the number of the step are all the state there is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.schema import CurateError
+from trainer.models.sharding import gathered, share_like, whole
+from trainer.rows.data import Rows
+from trainer.saving import checkpoint
+from trainer.watch.result import Epoch
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainer.checks.plan import Plan
+
+STATE = "state"
+# Fields that say how to run, not what comes out; of folders it is the content that counts.
+_FREE = (
+    "force",
+    "resume",
+    "save_every",
+    "out",
+    "proof",
+    "tokens",
+    "model",
+    "replay",
+    "tensorboard",
+    "sharding",
+)
+# The newest, and one to fall back on if it is damaged.
+_KEPT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run is: optimizer steps taken, finished epochs, and sums of the one under way.
+
+    `counted` is what the targets behind `nats` count, `tokens` how many tokens were read.
+    """
+
+    step: int = 0
+    table: tuple[Epoch, ...] = ()
+    kept: tuple[int, ...] = ()
+    nats: float = 0.0
+    counted: float = 0.0
+    tokens: int = 0
+
+
+def settings(plan: Plan) -> dict[str, Any]:
+    """What a state belongs to, as far as it is known before the model is loaded.
+
+    The rows are both sides of pairs where both are read.
+    """
+    config = plan.config
+    digest = hashlib.sha256()
+    for rows in (plan.mixture.rows, plan.rejected):
+        if rows is not None:
+            _add(digest, rows)
+    values = dataclasses.asdict(config)
+    # A rate that is found is found again, from the same weights.
+    free = (*_FREE, "lr") if config.lr_find else _FREE
+    kept = {name: value for name, value in values.items() if name not in free}
+    if config.prompts:  # what answers are compared with, wherever it is from
+        kept["length_target"] = plan.length.tokens
+    # Through JSON, where a tuple is a list.
+    same: dict[str, Any] = json.loads(json.dumps({"config": kept, "rows": digest.hexdigest()}))
+    return same
+
+
+def _add(digest: Any, rows: Rows) -> None:
+    """All of the rows that decides what is learnt; their ids decide which are held out."""
+    digest.update("\n".join(rows.ids).encode())
+    for array in (rows.input_ids, rows.targets, rows.offsets, rows.weights):
+        if array is not None:
+            digest.update(array.tobytes())
+
+
+def fingerprint(known: dict[str, Any], net: Any) -> dict[str, Any]:
+    """What a state belongs to: settings, rows and the weights before training."""
+    import torch
+
+    weights = hashlib.blake2b(digest_size=16)
+    for name, weight in net.named_parameters():
+        weights.update(name.encode())
+        plain = whole(weight).cpu().contiguous().flatten()
+        weights.update(plain.view(torch.uint8).numpy().data)
+    return {**known, "weights": weights.hexdigest()}
+
+
+def check(out: Path, now: dict[str, Any]) -> None:
+    """Refuse to resume a run of other settings, before anything is loaded or said."""
+    for place in reversed(_states(out)):
+        if (said := _said(place)) is not None:
+            _check_same(said["of"], now, out)
+            break
+
+
+def steps_done(out: Path) -> int:
+    """The step after which a stopped run would go on; 0 without a state."""
+    for place in reversed(_states(out)):
+        if (said := _said(place)) is not None:
+            return int(said["progress"]["step"])
+    return 0
+
+
+def save(
+    out: Path,
+    of: dict[str, Any],
+    net: Any,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    first: bool = True,
+) -> None:
+    """Write the state whole, then remove all but it and the one before.
+
+    Where weights are shared every process must give its part, and only the `first` writes.
+    """
+    from safetensors.torch import save_file
+
+    moments = {
+        f"{number}.{name}": value
+        for number, each in optimizer.state_dict()["state"].items()
+        for name, value in each.items()
+    }
+    weights, moments = gathered(_trained(net), first), gathered(moments, first)
+    if not first:
+        return
+    final = out / STATE / f"step-{progress.step}"
+    final.parent.mkdir(exist_ok=True)
+    with checkpoint.whole_folder(final) as folder:
+        save_file(weights, folder / "weights.safetensors")
+        save_file(moments, folder / "optimizer.safetensors")
+        files = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+        said = {"of": of, "progress": dataclasses.asdict(progress), "files": files}
+        checkpoint.write_json(folder / "state.json", said)
+    for folder in _states(out)[:-_KEPT]:
+        shutil.rmtree(folder)
+
+
+def restore(
+    out: Path,
+    of: dict[str, Any],
+    net: Any,
+    optimizer: torch.optim.Optimizer,
+    log: Callable[[str], None],
+    tidy: bool = True,
+) -> Progress | None:
+    """Put the newest intact state into the model and its optimizer; None if there is no state.
+
+    With `tidy` what was written after that state is removed.
+
+    Raises `CurateError` when the state belongs to another run, or if every state is damaged.
+    """
+    states = _states(out)
+    for place in reversed(states):
+        said = _said(place)
+        if said is None:
+            log(f"{place}: this state is damaged, so an earlier one is taken")
+            continue
+        _check_same(said["of"], of, out)
+        _load(place, net, optimizer)
+        progress = _progress(said["progress"])
+        if tidy:
+            _forget_later(out, progress)
+        return progress
+    if states:
+        raise CurateError(
+            f"{states[-1]}: the saved state is damaged, and there is no earlier one; "
+            f"{checkpoint.last_good(out)}; start anew with --force"
+        )
+    return None
+
+
+def _said(place: Path) -> dict[str, Any] | None:
+    """What a state says of itself; None if it or one of its files is not as it was written."""
+    try:
+        said: dict[str, Any] = json.loads((place / "state.json").read_bytes())
+        intact = all(_digest(place / name) == hash for name, hash in said["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return said if intact else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load(place: Path, net: Any, optimizer: torch.optim.Optimizer) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(place / "weights.safetensors")
+    with torch.no_grad():
+        for name, weight in _trained(net).items():
+            weight.copy_(share_like(weights[name], weight))
+    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+    # Not by load_state_dict, which would round fp32 moments of bf16 weights to bf16.
+    for key, value in load_file(place / "optimizer.safetensors").items():
+        number, _, name = key.partition(".")
+        weight = trained[int(number)]
+        optimizer.state[weight][name] = share_like(value, weight)
+
+
+def _trained(net: Any) -> dict[str, torch.Tensor]:
+    return {
+        name: weight.detach() for name, weight in net.named_parameters() if weight.requires_grad
+    }
+
+
+def _states(out: Path) -> list[Path]:
+    return sorted(
+        (out / STATE).glob("step-*"), key=lambda path: int(path.name.removeprefix("step-"))
+    )
+
+
+def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
+    fields = [
+        f"{name} was {saved['config'].get(name)!r}, now {value!r}"
+        for name, value in now["config"].items()
+        if saved["config"].get(name) != value
+    ]
+    if saved["rows"] != now["rows"]:
+        fields.append("the rows to train on are others")
+    if saved["weights"] != now.get("weights", saved["weights"]):
+        fields.append("the weights of the base model are others")
+    if fields:
+        raise CurateError(
+            f"{out}: cannot resume, the run that was stopped is another one: {'; '.join(fields)}; "
+            "give the same settings, or start anew with --force"
+        )
+
+
+def _progress(said: dict[str, Any]) -> Progress:
+    table = tuple(Epoch.read(line) for line in said["table"])
+    return Progress(**{**said, "table": table, "kept": tuple(said["kept"])})
+
+
+def _forget_later(out: Path, progress: Progress) -> None:
+    """Remove what was written after the state: it comes again, with the same bits."""
+    for folder in _states(out):
+        if int(folder.name.removeprefix("step-")) > progress.step:
+            shutil.rmtree(folder)
+    done = max((line.epoch for line in progress.table), default=0)
+    for folder in (out / "epochs").glob("epoch-*"):
+        if int(folder.name.removeprefix("epoch-")) > done:
+            shutil.rmtree(folder)
+    metrics = out / "metrics.jsonl"
+    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+    kept = [line for line in lines if _up_to(line, progress.step)]
+    checkpoint.write_whole(metrics, "".join(f"{line}\n" for line in kept))
+
+
+def _up_to(line: str, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except ValueError:
+        return False  # the line that was being written

@@ -1,0 +1,1 @@
+"""While it runs: metrics, pace, evaluations, answers, curves, and the choice of an epoch."""

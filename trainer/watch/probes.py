@@ -1,0 +1,196 @@
+"""What is measured after each epoch besides held-out loss: answers, memory, and what was lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.checks.plan import Plan
+from trainer.loss import CHUNK_VALUES, evaluating
+from trainer.rows.batches import batches
+from trainer.rows.data import Ints, Rows
+from trainer.rows.general import check_vocabulary, read_general
+from trainer.watch.lengths import some, turn
+from trainer.watch.result import Answer, Evaluation, Probe
+from trainer.watch.samples import answers, prompts
+
+if TYPE_CHECKING:
+    import torch
+
+# An answer counts as reproduced when its first so many tokens are; shorter answers count whole,
+# and those below the least are not asked, as they are easily right by chance.
+VERBATIM, LEAST = 32, 8
+# Base distributions are kept for at most so many values (fp32: 128 MB).
+_KEPT_VALUES = 1 << 25
+# Answers may be so many times as long as their target.
+_ROOM = 1.5
+_RETENTION_TOKENS = 32_768
+_RETENTION_LENGTH = 1024
+
+Losses = Callable[[Any, Rows, Ints], Evaluation | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Probes:
+    """What stays the same from epoch to epoch: the questions, and the base's answers to some.
+
+    `length` is the target in tokens. `base` holds the base model's log probabilities at targets
+    of held-out rows, by forward pass.
+    """
+
+    plan: Plan
+    losses: Losses
+    fit: Ints
+    asked: tuple[int, ...]
+    recited: Ints
+    length: float
+    compared: Ints
+    base: tuple[torch.Tensor, ...]
+    general: tuple[Rows, Ints] | None
+
+    def measure(self, model: Any, held: Evaluation | None) -> Probe:
+        """All measures of the model as it is now, with greedy answers and no dropout."""
+        plan = self.plan
+        fit = self.losses(model, plan.tokens.rows, self.fit)
+        # Cut below their target, answers could neither reach it nor stop.
+        longest = max(plan.config.sample_tokens, math.ceil(_ROOM * self.length))
+        said = answers(plan, model, self.asked, longest)
+        kept = None if self.general is None else self.losses(model, *self.general)
+        return Probe(
+            fit=None if fit is None else fit.loss,
+            gap=None if fit is None or held is None else held.loss - fit.loss,
+            verbatim=self._verbatim(model),
+            kl=self._divergence(model),
+            retention=None if kept is None else kept.loss,
+            length_target=self.length,
+            **_judged(plan, self.asked, said, self.length),
+        )
+
+    def _verbatim(self, model: Any) -> float | None:
+        """Share of training answers whose greedy continuation is the answer's own beginning.
+
+        The greedy continuation equals the answer so far exactly if each token is the most likely
+        one after the true ones before it, so one forward pass tells.
+        """
+        if not len(self.recited):
+            return None
+        right = 0
+        for batch, logits in _target_logits(model, self.plan, self.recited):
+            first = np.searchsorted(batch.row_of, batch.row_of)
+            is_early = np.arange(len(batch.row_of)) - first < VERBATIM
+            hits = (logits.argmax(dim=-1).cpu().numpy() == batch.targets) | ~is_early
+            missed = np.unique(batch.row_of[~hits])
+            right += len(np.unique(batch.row_of)) - len(missed)
+        return right / len(self.recited)
+
+    def _divergence(self, model: Any) -> float | None:
+        """KL(tuned || base), mean over targets of held-out rows, in nats."""
+        if not self.base:
+            return None
+        total, count = 0.0, 0
+        passes = _target_logits(model, self.plan, self.compared)
+        for (_, logits), base in zip(passes, self.base, strict=True):
+            tuned = logits.float().log_softmax(dim=-1)
+            total += float((tuned.exp() * (tuned - base.float())).sum(dim=-1).double().sum())
+            count += len(tuned)
+        return total / count
+
+
+def prepare(plan: Plan, model: Any, losses: Losses) -> Probes:
+    """Choose what is asked, and ask the base model once. `model` is as it was before training.
+
+    `losses` gives the loss of a model on given rows.
+    """
+    config, rows = plan.config, plan.tokens.rows
+    asked = tuple(prompts(rows, plan.held_out, config.prompts))
+    long = plan.train[rows.target_counts[plan.train] >= LEAST]
+    compared = _within(rows, plan.held_out, _KEPT_VALUES // plan.limits.vocabulary)
+    compared = compared[: config.prompts]
+    return Probes(
+        plan=plan,
+        losses=losses,
+        fit=some(rows, plan.train, len(plan.held_out)),
+        asked=asked,
+        recited=some(rows, long, config.prompts),
+        length=plan.length.tokens,
+        compared=compared,
+        base=tuple(
+            logits.float().log_softmax(dim=-1)
+            for _, logits in _target_logits(model, plan, compared)
+        ),
+        general=_general(plan),
+    )
+
+
+def _general(plan: Plan) -> tuple[Rows, Ints] | None:
+    """The user's general text, and the rows of it that are read."""
+    if plan.config.retention is None:
+        return None
+    path = Path(plan.config.retention)
+    longest = min(_RETENTION_LENGTH, plan.limits.positions or _RETENTION_LENGTH)
+    rows = read_general(path, plan.tokenizer, longest)
+    check_vocabulary(path, rows, plan.limits.vocabulary)
+    return rows, _within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
+
+
+def _within(rows: Rows, chosen: Ints, targets: int) -> Ints:
+    """The first of the rows that have at most so many targets together, and at least one row."""
+    fits = np.cumsum(rows.target_counts[chosen]) <= targets
+    return chosen[: max(1, int(fits.sum()))]
+
+
+def _target_logits(model: Any, plan: Plan, chosen: Ints) -> Any:
+    """For each forward pass over the rows: the batch, and logits [targets, vocabulary]."""
+    import torch
+
+    rows, limits = plan.tokens.rows, plan.limits
+    positions = max(1, min(plan.config.micro_tokens, CHUNK_VALUES // limits.vocabulary))
+    device = next(model.parameters()).device
+    if not len(chosen):
+        return
+    with evaluating(model):
+        for batch in batches(rows, chosen, positions):
+            logits = model(input_ids=torch.from_numpy(batch.input_ids).to(device), use_cache=False)
+            at = torch.from_numpy(batch.at).to(device)
+            yield batch, logits.logits.flatten(0, 1).index_select(0, at)
+
+
+def _judged(
+    plan: Plan, asked: Sequence[int], said: Sequence[Answer], length: float
+) -> dict[str, float]:
+    """Stop rate, mean length and likeness of answers, and the score made of the three.
+
+    The score is the product of the share that stopped, of how near their median length is to the
+    target (the smaller over the larger), and of their mean likeness to the rows' own answers.
+    """
+    if not asked:
+        return {}
+    lengths = [len(answer.ids) for answer in said]
+    middle = max(float(np.median(lengths)), 1e-9)
+    near = min(middle, length) / max(middle, length) if length else 0.0
+    expected = [turn(plan.tokens.rows, row, plan.tokens.stop_ids) for row in asked]
+    pairs = zip(said, expected, strict=True)
+    likeness = float(np.mean([alike(answer.ids, own) for answer, own in pairs]))
+    stops = sum(answer.stopped for answer in said) / len(said)
+    return {
+        "stops": stops,
+        "length": float(np.mean(lengths)),
+        "likeness": likeness,
+        "score": stops * near * likeness,
+    }
+
+
+def alike(one: Sequence[int], other: Sequence[int]) -> float:
+    """F1 of two texts as bags of tokens (as in SQuAD, Rajpurkar et al. 2016), 0 to 1.
+
+    >>> alike([5, 6, 6, 7], [6, 5])
+    0.6666666666666666
+    """
+    common = sum((Counter(one) & Counter(other)).values())
+    return 2 * common / (len(one) + len(other)) if one or other else 1.0

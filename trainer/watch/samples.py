@@ -1,0 +1,150 @@
+"""Greedy answers to held-out prompts, before and after training."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.checks.plan import Plan
+from trainer.loss import evaluating
+from trainer.models.prompted import is_prompted
+from trainer.models.sharding import agreed
+from trainer.rows.data import IGNORED, Ints, Rows
+from trainer.watch.lengths import turn
+from trainer.watch.result import Answer, Sample
+
+
+def prompt_of(rows: Rows, row: int) -> tuple[int, ...]:
+    """The ids before the first trained token: what a user of the model would send."""
+    first = int(np.flatnonzero(rows.labels[rows.row(row)] != IGNORED)[0])
+    return tuple(rows.input_ids[rows.row(row)][:first].tolist())
+
+
+def prompts(rows: Rows, held_out: Ints, count: int) -> list[int]:
+    """The first `count` held-out rows whose answer is not the whole row."""
+    return [row for row in held_out.tolist() if prompt_of(rows, row)][:count]
+
+
+# Prompts answered at once; neighbours in length share a batch.
+_AT_ONCE = 16
+
+
+def answers(plan: Plan, model: Any, asked: Sequence[int], longest: int) -> list[Answer]:
+    """Greedy answers of at most `longest` tokens to the prompts of the rows `asked`.
+
+    They are as long as the model has positions, and end before the first stop.
+    """
+    asked_prompts = [prompt_of(plan.tokens.rows, row) for row in asked]
+    positions = plan.limits.positions
+    room = [
+        longest if positions is None else min(longest, positions - len(prompt))
+        for prompt in asked_prompts
+    ]
+    order = sorted(range(len(asked)), key=lambda place: len(asked_prompts[place]))
+    said: dict[int, Answer] = {}
+    at_once = _AT_ONCE if _takes_batches(model) else 1
+    for start in range(0, len(order), at_once):
+        places = order[start : start + at_once]
+        limits = [room[place] for place in places]
+        writing = [_Writing(plan, limit) for limit in limits]
+        greedy(model, [asked_prompts[place] for place in places], max(limits), writing)
+        said |= {place: one.answer() for place, one in zip(places, writing, strict=True)}
+    return [said[place] for place in range(len(asked))]
+
+
+class _Writing:
+    """One answer under way: takes token after token until a stop or its limit."""
+
+    def __init__(self, plan: Plan, limit: int) -> None:
+        self.tokens, self.decode, self.limit = plan.tokens, plan.decode, limit
+        self.ids: list[int] = []
+        self.text: str | None = None
+        self.stopped = False
+
+    @property
+    def ended(self) -> bool:
+        return self.stopped or len(self.ids) >= self.limit
+
+    def take(self, token: int) -> None:
+        if self.ended:
+            return
+        if token in self.tokens.stop_ids:
+            self.stopped = True
+            return
+        self.ids.append(token)
+        if self.decode is not None and self.tokens.stop_strings:
+            text = self.decode(self.ids)
+            places = [at for stop in self.tokens.stop_strings if (at := text.find(stop)) >= 0]
+            if places:
+                self.stopped, self.text = True, text[: min(places)]
+
+    def answer(self) -> Answer:
+        """The stop itself is not part of the answer's text."""
+        text = self.text
+        if text is None and self.decode is not None:
+            text = self.decode(self.ids)
+        return Answer(text, tuple(self.ids), self.stopped)
+
+
+def _takes_batches(model: Any) -> bool:
+    """Whether the model gives the logits of the last position alone, if asked: a batch is small."""
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(plain.forward).parameters
+
+
+def greedy(
+    model: Any, asked: Sequence[tuple[int, ...]], limit: int, writing: Sequence[_Writing]
+) -> None:
+    """Give each of `writing` the most likely next tokens after its prompt, until all have ended.
+
+    Prompts are padded on the left under a mask. A model with a learnt prompt is asked anew for
+    each token, one prompt at a time, as its cache cannot be carried on.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    width = max(len(prompt) for prompt in asked)
+    padded = [[0] * (width - len(prompt)) + list(prompt) for prompt in asked]
+    fed = torch.tensor(padded, device=device)
+    is_real = torch.tensor(
+        [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in asked], device=device
+    )
+    options: dict[str, Any] = {"logits_to_keep": 1} if _takes_batches(model) else {}
+    keeps_cache, cache = not is_prompted(model), None
+    for _ in range(limit):
+        if not bool(is_real.all()):
+            places = (is_real.cumsum(1) - 1).clamp(min=0)
+            options |= {"attention_mask": is_real, "position_ids": places[:, -fed.shape[1] :]}
+        if keeps_cache:
+            options |= {"past_key_values": cache, "use_cache": True}
+        with evaluating(model):
+            output = model(input_ids=fed, **options)
+        cache = output.past_key_values if keeps_cache else None
+        token = agreed(model, output.logits[:, -1].argmax(dim=-1, keepdim=True))
+        for one, number in zip(writing, token[:, 0].tolist(), strict=True):
+            one.take(number)
+        if all(one.ended for one in writing):
+            return
+        fed = token if keeps_cache else torch.cat([fed, token], dim=1)
+        is_real = torch.cat([is_real, torch.ones_like(token)], dim=1)
+
+
+def pair(
+    plan: Plan, asked: list[int], before: list[Answer], after: list[Answer]
+) -> tuple[Sample, ...]:
+    """Samples from the answers of the two models to the prompts of the rows `asked`."""
+    rows, decode = plan.tokens.rows, plan.decode
+    return tuple(
+        Sample(
+            id=rows.ids[row],
+            prompt=None if decode is None else decode(list(prompt_of(rows, row))),
+            prompt_ids=prompt_of(rows, row),
+            expected=None if decode is None else decode(turn(rows, row, plan.tokens.stop_ids)),
+            before=first,
+            after=second,
+        )
+        for row, first, second in zip(asked, before, after, strict=True)
+    )
