@@ -36,6 +36,20 @@ LOOK_EVERY = 0.002  # seconds
 TRIES = 10  # at kills that fall within the run: nearly all do
 
 
+def rows_of_many_lengths(
+    count: int, chance: random.Random
+) -> list[tuple[str, list[int], list[int]]]:
+    """Rows whose answer is the prompt's ids in the other order: packed and padded steps differ."""
+    from tests.trainer_toys import ASK, START, STOP
+
+    rows = []
+    for number in range(count):
+        asked = [chance.randint(4, 31) for _ in range(chance.randint(1, 9))]
+        prompt, answer = [START, *asked, ASK], [*reversed(asked), STOP]
+        rows.append((f"{number:016x}", prompt + answer, [-100] * len(prompt) + answer))
+    return rows
+
+
 def start(run: str, home: Path, out: Path, resume: bool) -> subprocess.Popen[bytes]:
     """The run as a process of its own, with the code beside this script."""
     command = [sys.executable, "-m", "curate", "train", str(home / "tokens")]
@@ -114,7 +128,7 @@ def killed_within(
 
 def main() -> None:
     """Each run once whole, then killed and resumed."""
-    from tests.trainer_toys import reversed_pairs, write_model, write_tokens
+    from tests.trainer_toys import write_model, write_tokens
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=5, help="for each run")
@@ -125,7 +139,7 @@ def main() -> None:
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        write_tokens(home / "tokens", reversed_pairs(options.rows))
+        write_tokens(home / "tokens", rows_of_many_lengths(options.rows, chance))
         write_model(home / "model", hidden_size=64, intermediate_size=128)
         for run in options.only or RUNS:
             name = run.replace(", ", "-")
