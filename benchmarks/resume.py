@@ -74,6 +74,12 @@ def steps(out: Path) -> int:
     return max((json.loads(line)["step"] for line in lines), default=0)
 
 
+def is_done(out: Path) -> bool:
+    """Whether the run had ended, though its process had not."""
+    path = out / "train.json"
+    return path.exists() and json.loads(path.read_bytes())["status"] == "done"
+
+
 def uninterrupted(run: str, home: Path, out: Path) -> list[float]:
     """Seconds until each step was noted, from 0 for the start to the end of the process."""
     began = time.perf_counter()
@@ -86,13 +92,15 @@ def uninterrupted(run: str, home: Path, out: Path) -> list[float]:
 
 
 def killed(process: subprocess.Popen[bytes], out: Path, step: int, later: float) -> str | None:
-    """Kill the process so many seconds after a step; where that was, or None if it had ended."""
+    """Kill the process so many seconds after a step; where that was, or None if all was done."""
     while process.poll() is None and steps(out) < step:
         time.sleep(LOOK_EVERY)
     time.sleep(later)
     process.send_signal(signal.SIGKILL)
     if process.wait() != -signal.SIGKILL:
         assert process.returncode == 0
+        return None
+    if is_done(out):
         return None
     unfinished = sorted(path.name for path in out.rglob(".*.partial"))
     writing = f" while it wrote {', '.join(unfinished)}" if unfinished else ""
