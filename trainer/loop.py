@@ -225,7 +225,7 @@ def gradients(
     counted = way.counted(rows, chosen)
     net.zero_grad(set_to_none=True)
     total: Any = 0.0
-    general = 0.0
+    general: Any = 0.0
     mine = chosen[way.group.share(rows.lengths[chosen])]
     passes = packing.step_batches(rows, mine, config, way.packed)
     shortest = chosen[[np.argmin(rows.lengths[chosen])]]
@@ -237,9 +237,9 @@ def gradients(
         # Read once a step: a GPU is not waited for between passes.
         total = total + loss.detach().double()
         if counts and int(batch.rows.max()) >= own:
-            general += mixing.general_nats(nats, batch, own)
+            general = general + mixing.general_nats(nats, batch, own)
     trained = [weight for weight in net.parameters() if weight.requires_grad]
-    total, general = way.group.add_up(trained, float(total), general)
+    total, general = way.group.add_up(trained, float(total), float(general))
     norm = clip(trained, config.clip)
     read = int(rows.target_counts[chosen[chosen >= own]].sum())
     return total, norm, general / read if read else None

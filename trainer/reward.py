@@ -64,16 +64,16 @@ def gradients(
     import torch.nn.functional as F
 
     net.zero_grad(set_to_none=True)
-    total = 0.0
+    total: Any = 0.0
     mine = chosen[group.share(rows.lengths[chosen])]
     own = _batches(rows, rejected, mine, config.micro_tokens)
     for pairs, counts in group.in_step(own, lambda: chosen[:1]):
         better, worse = _scores(net, rows, rejected, pairs)
         loss = -F.logsigmoid(better - worse).sum() * counts / len(chosen)
         torch.autograd.backward(loss)
-        total += loss.item()
+        total = total + loss.detach().double()  # read once a step
     trained = [weight for weight in net.parameters() if weight.requires_grad]
-    total, _ = group.add_up(trained, total, 0.0)
+    total, _ = group.add_up(trained, float(total), 0.0)
     return total, clip(trained, config.clip)
 
 

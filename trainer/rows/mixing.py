@@ -13,6 +13,7 @@ import numpy as np
 
 from curate.schema import CurateError, nearest
 from trainer.checks.gate import Limits
+from trainer.models.device import put
 from trainer.rows.batches import Batch, epoch_order
 from trainer.rows.data import Ints, Rows, Tokens, even_rows, join, train_prompts
 from trainer.rows.general import check_vocabulary, read_general
@@ -118,12 +119,10 @@ class Mixture:
         ]
 
 
-def general_nats(nats: Any, batch: Batch, own: int) -> float:
-    """The nats of the targets that are in general text."""
-    import torch
-
+def general_nats(nats: Any, batch: Batch, own: int) -> Any:
+    """The sum of the nats of the targets that are in general text, fp64 and on their device."""
     places = np.flatnonzero(batch.rows[batch.row_of] >= own)
-    return float(nats.detach()[torch.from_numpy(places).to(nats.device)].sum())
+    return nats.detach()[put(places, nats.device)].sum().double()
 
 
 def mix(
