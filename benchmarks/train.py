@@ -2,9 +2,11 @@
 
 TRL lives in a virtual environment of its own, because it pins other versions of our dependencies:
 `--install` makes it. Without it our own speed is all there is to print. Every arm is a process of
-one thread and is timed by the processor time of its steps, the first 20 left out, which other work
-on the machine disturbs least. Packing and grouping by length change TRL's order of rows, so losses
-are compared with its default arm alone, fp32 everywhere (bf16 is many times slower on a CPU).
+one thread and is timed by the processor time of its steps, the first ones left out, which other
+work on the machine disturbs least. A tiny model shows what a step costs besides arithmetic; with
+`--small` nearly all is arithmetic, and what is left to save is padding and logits. Packing and
+grouping by length change TRL's order of rows, so losses are compared with its default arm alone,
+fp32 everywhere (bf16 is many times slower on a CPU).
 """
 
 from __future__ import annotations
@@ -59,6 +61,17 @@ TINY = Shape(
     middle=121,
     spread=0.7,
     longest=512,
+)
+
+SMALL = dataclasses.replace(
+    TINY,
+    sizes={
+        **TINY.sizes,
+        "vocab_size": 8000,
+        "hidden_size": 256,
+        "intermediate_size": 688,
+        "num_hidden_layers": 4,
+    },
 )
 
 # What TRL is told: as it comes but for fp32, then without what only saves memory.
@@ -265,7 +278,8 @@ def install(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, help="default: 200, and 24 of the small model")
+    parser.add_argument("--small", action="store_true", help="a larger model, of 7,000,000 weights")
     parser.add_argument(
         "--peers",
         type=Path,
@@ -276,28 +290,34 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.install and not asked.peers.exists():
         install(asked.peers)
+    shape, warm = (SMALL, 4) if asked.small else (TINY, WARM)
+    steps = asked.steps or (24 if asked.small else 200)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        make(home, asked.steps)
-        print(f"{asked.steps} steps of {BATCH} rows, 2 layers of 64, {TINY.vocabulary} words, fp32")
+        make(home, steps, shape)
+        layers, width = shape.sizes["num_hidden_layers"], shape.sizes["hidden_size"]
+        print(
+            f"{steps} steps of {BATCH} rows, {layers} layers of {width}, {shape.vocabulary} words, "
+            "fp32"
+        )
         ours = {
-            "curate": arm(sys.executable, OURS, home, {}),
-            "curate, padded": arm(sys.executable, OURS, home, {"packing": "off"}),
+            "curate": arm(sys.executable, OURS, home, {}, warm=warm),
+            "curate, padded": arm(sys.executable, OURS, home, {"packing": "off"}, warm=warm),
         }
         for name, result in ours.items():
-            print(f"  {name:20s} {speed(result):8,.0f} tokens/s", flush=True)
+            print(f"  {name:20s} {speed(result, warm):8,.0f} tokens/s", flush=True)
         python = asked.peers.absolute() / "bin" / "python"
         if not python.exists():
             print(
                 f"  no TRL in {asked.peers}: `python benchmarks/train.py --install` puts it there"
             )
             return
-        own = speed(ours["curate"])
+        own = speed(ours["curate"], warm)
         for name, settings in ARMS.items():
-            theirs = arm(python, TRL, home, settings)
+            theirs = arm(python, TRL, home, settings, warm=warm)
             print(
-                f"  {name:20s} {speed(theirs):8,.0f} tokens/s; curate is "
-                f"{own / speed(theirs):.2f} times as fast",
+                f"  {name:20s} {speed(theirs, warm):8,.0f} tokens/s; curate is "
+                f"{own / speed(theirs, warm):.2f} times as fast",
                 flush=True,
             )
             if name == "TRL default":
