@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from trainer.checks.plan import Plan
 from trainer.loss import evaluating
-from trainer.models.prompted import is_prompted
 from trainer.models.sharding import agreed
 from trainer.rows.data import IGNORED, Ints, Rows
 from trainer.watch.lengths import turn
@@ -45,14 +44,30 @@ def answers(plan: Plan, model: Any, asked: Sequence[int], longest: int) -> list[
     ]
     order = sorted(range(len(asked)), key=lambda place: len(asked_prompts[place]))
     said: dict[int, Answer] = {}
-    at_once = _AT_ONCE if _takes_batches(model) else 1
-    for start in range(0, len(order), at_once):
-        places = order[start : start + at_once]
-        limits = [room[place] for place in places]
-        writing = [_Writing(plan, limit) for limit in limits]
-        greedy(model, [asked_prompts[place] for place in places], max(limits), writing)
+    for places in _together(order, room, _AT_ONCE if _takes_batches(model) else 1):
+        limit = room[places[0]]
+        writing = [_Writing(plan, limit) for _ in places]
+        greedy(model, [asked_prompts[place] for place in places], limit, writing)
         said |= {place: one.answer() for place, one in zip(places, writing, strict=True)}
     return [said[place] for place in range(len(asked))]
+
+
+def _together(order: Sequence[int], room: Sequence[int], at_once: int) -> Iterator[list[int]]:
+    """Places in their order, at most so many at once, and all with the same room for an answer.
+
+    Else a long prompt would run on beyond the model's positions while a short one is answered.
+
+    >>> list(_together([0, 1, 2, 3], [64, 64, 64, 9], 2))
+    [[0, 1], [2], [3]]
+    """
+    places: list[int] = []
+    for place in order:
+        if places and (len(places) == at_once or room[place] != room[places[0]]):
+            yield places
+            places = []
+        places.append(place)
+    if places:
+        yield places
 
 
 class _Writing:
@@ -89,10 +104,18 @@ class _Writing:
         return Answer(text, tuple(self.ids), self.stopped)
 
 
-def _takes_batches(model: Any) -> bool:
-    """Whether the model gives the logits of the last position alone, if asked: a batch is small."""
+def _takes(model: Any, option: str) -> bool:
+    """Whether the model's forward pass has this option."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(plain.forward).parameters
+    return option in inspect.signature(plain.forward).parameters
+
+
+def _takes_batches(model: Any) -> bool:
+    """Whether a batch is small, as the last position's logits come alone, and padding is masked.
+
+    A model that remembers in another way than by keys and values may take padding for text.
+    """
+    return _takes(model, "logits_to_keep") and _takes(model, "past_key_values")
 
 
 def greedy(
@@ -100,8 +123,8 @@ def greedy(
 ) -> None:
     """Give each of `writing` the most likely next tokens after its prompt, until all have ended.
 
-    Prompts are padded on the left under a mask. A model with a learnt prompt is asked anew for
-    each token, one prompt at a time, as its cache cannot be carried on.
+    Prompts are padded on the left under a mask. A model with a learnt prompt, or without keys and
+    values to carry on (Mamba), is asked anew for each token, one prompt at a time.
     """
     import torch
 
@@ -112,8 +135,8 @@ def greedy(
     is_real = torch.tensor(
         [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in asked], device=device
     )
-    options: dict[str, Any] = {"logits_to_keep": 1} if _takes_batches(model) else {}
-    keeps_cache, cache = not is_prompted(model), None
+    options: dict[str, Any] = {"logits_to_keep": 1} if _takes(model, "logits_to_keep") else {}
+    keeps_cache, cache = _takes(model, "past_key_values"), None
     for _ in range(limit):
         if not bool(is_real.all()):
             places = (is_real.cumsum(1) - 1).clamp(min=0)
