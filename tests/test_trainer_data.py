@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,75 @@ def test_a_missing_column_is_named(tmp_path: Path):
     with pytest.raises(CurateError, match="has no column labels; its columns are id, input_ids"):
         load_tokens(str(tmp_path / "bare"))
     assert load_tokens(folder).rows.ids
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (
+            {"input_ids": [5], "labels": [5]},
+            "column 'input_ids' holds int.*, expected lists of ids",
+        ),
+        ({"input_ids": ["hi"], "labels": ["hi"]}, "column 'input_ids' holds string, expected list"),
+        ({"input_ids": [[5]], "labels": [[0.5]]}, "'labels' holds list<.*double>, expected lists"),
+        (
+            {"input_ids": [[5]], "labels": [[5]], "weights": [1.0]},
+            "column 'weights' holds double, expected lists of numbers",
+        ),
+        (
+            {"input_ids": [[5]], "labels": [[5]], "weights": [["a"]]},
+            "column 'weights' holds list<.*string>, expected lists of numbers",
+        ),
+    ],
+)
+def test_columns_that_are_no_lists_of_numbers_are_refused(
+    tmp_path: Path, columns: dict[str, Any], said: str
+):
+    import datasets
+
+    write_tokens(tmp_path / "tokens", reversed_pairs(1))
+    manifest = (tmp_path / "tokens" / "manifest.json").read_text()
+    datasets.Dataset.from_dict({"id": ["a"], **columns}).save_to_disk(str(tmp_path / "odd"))
+    (tmp_path / "odd" / "manifest.json").write_text(manifest)
+    with pytest.raises(CurateError, match=said):
+        load_tokens(str(tmp_path / "odd"))
+
+
+@pytest.mark.parametrize("file", ["state.json", "dataset_info.json"])
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"features": {"id": 3}}', "{"])
+def test_a_dataset_whose_own_files_were_changed_is_refused_or_read(
+    tmp_path: Path, file: str, text: str
+):
+    folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
+    (tmp_path / "tokens" / file).write_text(text)
+    if (file, text) == ("dataset_info.json", "{}"):  # what it says is in the rows' file too
+        assert len(load_tokens(folder).rows) == 3
+        return
+    with pytest.raises(CurateError, match=r"cannot be read as a dataset .* render the rows again"):
+        load_tokens(folder)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"stop": {"ids": [2.5], "strings": []}}, r"stop.ids: expected a list of ids, got \[2.5\]"),
+        ({"stop": {"ids": 2, "strings": []}}, "stop.ids: expected a list of ids, got 2"),
+        ({"template": {"source": 5}}, "template.source: expected a text, got 5"),
+        ({"tokenizer": "toy"}, "tokenizer: expected an object, got 'toy'"),
+        ({"tokenizer": {"special": {"eos_token": None}}}, "tokenizer.special: expected an object"),
+        ({"tokenizer": {"eos_ids": 7}}, "tokenizer.eos_ids: expected a list of ids, got 7"),
+        ({"tokenizer": {"added": {"<x>": "40"}}}, "tokenizer.added: expected an object with an id"),
+        ({"tokenizer": {"functional": [1]}}, "tokenizer.functional: expected an object with an id"),
+        ({"counts": {"trained_turns": "many"}}, "counts.trained_turns: expected a whole number"),
+        ({"options": {"roles": "assistant"}}, "options.roles: expected a list of texts"),
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused_before_anything_is_loaded(
+    tmp_path: Path, changed: dict[str, Any], said: str
+):
+    folder = write_tokens(tmp_path / "tokens", reversed_pairs(3), **changed)
+    with pytest.raises(CurateError, match=f"manifest.json: {said}"):
+        load_tokens(folder)
 
 
 def test_labels_of_another_length_are_refused_with_the_row(tmp_path: Path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.schema import CurateError
+from trainer.rows.manifest import read_manifest
 
 IGNORED = -100
 Ints = NDArray[np.int64]
@@ -179,8 +179,8 @@ def count_by_row(flags: NDArray[np.bool_], offsets: Ints) -> Ints:
 def load_tokens(folder: str) -> Tokens:
     """Read a folder that `curate render` wrote.
 
-    Raises `CurateError` if it is no such folder, has no manifest, lacks a column, or holds
-    labels that do not match the tokens in length.
+    Raises `CurateError` if it is no such folder, has no manifest or one that was changed, lacks a
+    column, or holds labels that do not match the tokens in length.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -192,16 +192,8 @@ def load_tokens(folder: str) -> Tokens:
             "`curate render` writes one"
         )
     text = manifest_path.read_bytes()
-    try:
-        manifest = json.loads(text)
-        stop = manifest["stop"]
-        stop_ids = tuple(int(token) for token in stop["ids"])
-        stop_strings = tuple(str(string) for string in stop["strings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CurateError(
-            f"{manifest_path}: expected JSON with stop.ids and stop.strings, got "
-            f"{type(error).__name__}: {error}; render the rows again"
-        ) from error
+    manifest = read_manifest(manifest_path, text)
+    stop_ids, stop_strings = (tuple(manifest["stop"][name]) for name in ("ids", "strings"))
     rows, sources, rejected = _read_rows(path)
     digest = hashlib.sha256(text).hexdigest()
     return Tokens(path, rows, manifest, digest, stop_ids, stop_strings, sources, rejected)
@@ -212,8 +204,12 @@ def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None, Rows | None]
 
     try:
         dataset = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError) as error:
-        raise CurateError(f"{folder}: cannot be read as a dataset: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # The last three are what the library makes of a state.json or dataset_info.json of others.
+        raise CurateError(
+            f"{folder}: cannot be read as a dataset ({type(error).__name__}: {error}); render the "
+            "rows again"
+        ) from error
     if not isinstance(dataset, datasets.Dataset):
         raise CurateError(f"{folder}: holds several splits; train on one of the folders inside")
     missing = {"id", "input_ids", "labels"} - set(dataset.column_names)
@@ -253,7 +249,7 @@ def _side(folder: Path, table: Any, ids: tuple[str, ...], prefix: str) -> tuple[
 
 def _weights(folder: Path, table: Any, ids: tuple[str, ...], lengths: Ints) -> Floats:
     """What each token counts in the loss, beside `input_ids`; finite and not negative."""
-    column = table["weights"].combine_chunks()
+    column = _lists(folder, table, "weights", "numbers")
     unequal = np.flatnonzero(column.value_lengths().fill_null(0).to_numpy() != lengths)
     if len(unequal):
         first = int(unequal[0])
@@ -274,17 +270,26 @@ def _weights(folder: Path, table: Any, ids: tuple[str, ...], lengths: Ints) -> F
 
 def _flat(folder: Path, table: Any, name: str) -> tuple[Ints, Ints]:
     """Lengths and values of a column of lists; a null list is an empty one."""
-    column = table[name].combine_chunks()
+    column = _lists(folder, table, name, "ids")
     values = column.flatten()
     if values.null_count:
         raise CurateError(f"{folder}: column {name!r} has {values.null_count} nulls among its ids")
     lengths = column.value_lengths().fill_null(0)
-    return _integers(folder, name, lengths), _integers(folder, name, values)
+    both = (array.to_numpy(zero_copy_only=False).astype(np.int64) for array in (lengths, values))
+    return next(both), next(both)
 
 
-def _integers(folder: Path, name: str, array: Any) -> Ints:
-    values = array.to_numpy(zero_copy_only=False)
-    if len(values) and values.dtype.kind not in "iu":
-        raise CurateError(f"{folder}: column {name!r} holds {array.type}, expected lists of ids")
-    integers: Ints = values.astype(np.int64)
-    return integers
+def _lists(folder: Path, table: Any, name: str, wanted: str) -> Any:
+    """The column `name` in one piece; `CurateError` unless it holds lists of ids, or of numbers."""
+    import pyarrow.types as kinds
+
+    column = table[name].combine_chunks()
+    held = getattr(column.type, "value_type", None)
+    fits = held is not None and not kinds.is_dictionary(column.type)
+    fits = fits and (kinds.is_integer(held) or (wanted == "numbers" and kinds.is_floating(held)))
+    if not fits and len(column):
+        raise CurateError(
+            f"{folder}: column {name!r} holds {column.type}, expected lists of {wanted}; render "
+            "the rows again"
+        )
+    return column
