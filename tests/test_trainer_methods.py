@@ -204,6 +204,29 @@ def test_bitfit_trains_biases_alone_and_refuses_a_model_without_any():
         adapt.attach(toy_model(), config("bitfit"))
 
 
+@pytest.mark.parametrize("method", ["lora", "lora-xs", "ia3"])
+def test_adapters_fit_layers_that_keep_their_weight_the_other_way_round(method: str):
+    """GPT-2's layers are Conv1D, whose weights are [in, out]; peft's own warning is kept quiet."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    def base() -> Any:
+        torch.manual_seed(0)
+        sizes = {"vocab_size": 32, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 16}
+        ends = {"bos_token_id": 1, "eos_token_id": 2}
+        return GPT2LMHeadModel(GPT2Config(**sizes, **ends, initializer_range=0.2))
+
+    adapted = adapt.attach(base(), config(method))
+    assert torch.allclose(logits(adapted), logits(base()), atol=1e-6)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight += 0.1 * torch.randn(weight.shape, generator=torch.manual_seed(3))
+    expected = logits(adapted)
+    assert not torch.allclose(expected, logits(base()), atol=1e-2)
+    assert torch.allclose(logits(adapt.merged(adapted, config(method))), expected, atol=1e-5)
+
+
 def test_a_layer_that_is_not_there_is_an_error_that_names_the_nearest():
     with pytest.raises(CurateError, match="no linear layer 'q_prj'; did you mean 'q_proj'"):
         adapt.attach(toy_model(), config("lora", targets=("q_prj", "v_proj")))
@@ -228,6 +251,18 @@ def test_adapters_go_on_the_named_layers_alone():
 def test_what_does_not_go_together_is_refused(method: str, fields: dict[str, Any], message: str):
     with pytest.raises(CurateError, match=message):
         adapt.attach(toy_model(), config(method, **fields))
+
+
+def test_a_learnt_prompt_that_a_model_cannot_take_is_refused_when_it_is_put_on():
+    """Falcon with one key for all heads wants learnt keys of a shape that peft does not make."""
+    from transformers import FalconConfig, FalconForCausalLM
+
+    sizes = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = FalconForCausalLM(FalconConfig(**sizes, bos_token_id=1, eos_token_id=2))
+    with pytest.raises(
+        CurateError, match="prefix does not go with falcon models of this shape: Sizes"
+    ):
+        adapt.attach(model, config("prefix"))
 
 
 def test_a_4_bit_base_without_a_gpu_says_what_is_missing():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError, nearest
 from trainer.models import lora_xs
-from trainer.models.prompted import Prompted, is_prompted
+from trainer.models.prompted import Prompted, is_prompted, tried
 from trainer.settings.config import TrainConfig
 from trainer.settings.methods import METHODS
 
@@ -50,7 +50,7 @@ def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any
 
         _no_compiling(name)
         adapted = peft.get_peft_model(model, _peft_config(model, config, layers, new_rows))
-    return Prompted(adapted) if METHODS[name].learns == "prompt" else adapted
+    return tried(Prompted(adapted), name) if METHODS[name].learns == "prompt" else adapted
 
 
 def _biases(model: Any) -> Any:
@@ -219,6 +219,8 @@ def _explained(name: str) -> Iterator[None]:
         warnings.filterwarnings("ignore", "Unsupported layer type .*Norm", UserWarning)
         # True of adapters on both layers; trained rows are one tensor for both, as a test shows.
         warnings.filterwarnings("ignore", ".*a tied layer is part of the adapter", UserWarning)
+        # True of GPT-2's layers, and what peft then sets is right.
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
         # A block that does not divide a layer's width is replaced by one that does.
         warnings.filterwarnings("ignore", ".*oft_block_size.*", UserWarning)
         try:

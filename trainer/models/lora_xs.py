@@ -24,6 +24,7 @@ def wrap(model: Any, layers: list[str], rank: int, alpha: float) -> Any:
     """
     import torch
     from torch import nn
+    from transformers.pytorch_utils import Conv1D
 
     class LoraXs(nn.Module):
         """A linear layer and its square."""
@@ -31,10 +32,10 @@ def wrap(model: Any, layers: list[str], rank: int, alpha: float) -> Any:
         up: torch.Tensor
         down: torch.Tensor
 
-        def __init__(self, base: nn.Linear) -> None:
+        def __init__(self, base: nn.Linear | Conv1D) -> None:
             super().__init__()
             self.base = base
-            weight = base.weight.detach().float()
+            weight = _upright(base, base.weight.detach().float())
             if rank > min(weight.shape):
                 raise CurateError(
                     f"lora_rank: {rank} is more than the {min(weight.shape)} singular values of "
@@ -50,8 +51,8 @@ def wrap(model: Any, layers: list[str], rank: int, alpha: float) -> Any:
             self.lora_xs_square = nn.Parameter(square)
 
         def change(self) -> torch.Tensor:
-            """What is added to the weight, fp32 [out, in]."""
-            return alpha / rank * (self.up @ self.lora_xs_square @ self.down)
+            """What is added to the weight, fp32 and shaped like it."""
+            return _upright(self.base, alpha / rank * (self.up @ self.lora_xs_square @ self.down))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             small = x.to(self.up.dtype) @ self.down.T @ self.lora_xs_square.T @ self.up.T
@@ -64,6 +65,13 @@ def wrap(model: Any, layers: list[str], rank: int, alpha: float) -> Any:
         holder = model.get_submodule(parent)
         setattr(holder, own, LoraXs(getattr(holder, own)))
     return model
+
+
+def _upright(base: Any, weight: torch.Tensor) -> torch.Tensor:
+    """A layer's weight as [out, in], or back; the Conv1D of GPT-2 keeps it the other way round."""
+    from transformers.pytorch_utils import Conv1D
+
+    return weight.T if isinstance(base, Conv1D) else weight
 
 
 def state(model: Any) -> dict[str, torch.Tensor]:

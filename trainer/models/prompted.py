@@ -58,5 +58,23 @@ def Prompted(tuned: Any) -> Any:  # noqa: N802
     return _prompted_class()(tuned)
 
 
+def tried(prompted: Any, method: str) -> Any:
+    """The model, once it has read two tokens: peft puts a learnt prompt on models it cannot run."""
+    import torch
+
+    from trainer.loss import evaluating
+
+    ids = torch.zeros((1, 2), dtype=torch.int64, device=next(prompted.parameters()).device)
+    try:
+        with evaluating(prompted):
+            prompted(input_ids=ids)
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
+        raise CurateError(
+            f"method: {method} does not go with {prompted.config.model_type} models of this shape: "
+            f"{(str(error).strip() or type(error).__name__).splitlines()[0]}; take method lora"
+        ) from error
+    return prompted
+
+
 def is_prompted(model: Any) -> bool:
     return type(model).__name__ == "PromptedModel"
