@@ -10,6 +10,7 @@ import trainer
 from curate.schema import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
 from trainer import TrainConfig, loop
+from trainer.checks.causal import check_causal
 from trainer.saving import checkpoint
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
@@ -87,6 +88,22 @@ def test_an_unknown_architecture_is_one_line(sources: dict[str, str], tmp_path: 
     said = refused({**sources, "model": str(folder)}, tmp_path / "out")
     assert "its configuration cannot be loaded" in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("objective", ["sft", "reward"])
+def test_a_model_that_reads_in_both_directions_is_refused(objective: str, tmp_path: Path):
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+    from trainer.models import model
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = BertConfig(vocab_size=32, num_attention_heads=2, num_labels=1, **sizes)
+    kinds = {"sft": BertForMaskedLM, "reward": BertForSequenceClassification}
+    kinds[objective](config).save_pretrained(tmp_path)
+    loaded = model.load(str(tmp_path), torch.device("cpu"), objective=objective)
+    with pytest.raises(CurateError, match="a bert model of this kind reads a row in both direct"):
+        check_causal(loaded, "base")
 
 
 def test_a_gpu_that_is_not_there_is_said_to_be_missing(

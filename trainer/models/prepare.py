@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.schema import CurateError
+from trainer.checks.causal import check_causal
 from trainer.checks.plan import Log, Plan
 from trainer.checks.proof import proven
 from trainer.distributed import ALONE, Group
@@ -33,6 +34,7 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     config, words = plan.config, plan.words
     torch.manual_seed(config.seed)  # a reward model's head is drawn when it is loaded
     net = model.load(config.model, place, config.precision, config.quantize, config.objective)
+    check_causal(net, config.model)
     if plan.rejected is not None:
         _set_padding(plan, net)
     model.use_threads(net, place)
