@@ -94,6 +94,23 @@ def test_every_field_has_one_line_of_help():
         ({"lora_rank": 16}, "lora_rank: is read only with method lora, rslora, dora, lora-xs"),
         ({"method": "lora", "rotation_block": 8}, "rotation_block: is read only with method oft"),
         ({"rounding": "stochastic"}, "rounding: concerns bf16 weights that are trained"),
+        ({"seed": 2**64}, "seed: must be at most 18446744073709551615, got"),
+        ({"schedule": "constant", "floor": 0.5}, "floor: is read only with a schedule that falls"),
+        ({"patience": 7}, "patience: is read only with stop_on"),
+        (
+            {"preset": "alpaca", "prompts": 0, "length_target": 9},
+            "length_target: is read only with",
+        ),
+        (
+            {"prompts": 0, "samples": 0, "sample_tokens": 9, "choose": "loss"},
+            "sample_tokens: is re",
+        ),
+        ({"replay_share": 0.3}, "replay_share: is read only with replay; name the general text"),
+        ({"stop_on": "score", "held_out": 0}, "stop_on: score is measured on held-out rows"),
+        (
+            {"objective": "reward", "long_rows": "split"},
+            "long_rows: a reward model reads whole rows",
+        ),
         ({"quantize": "4bit"}, "quantize: a 4bit base is frozen, so it goes with adapters"),
     ],
 )
@@ -101,6 +118,17 @@ def test_a_wrong_value_is_refused_before_anything_is_read(fields: dict[str, Any]
     with pytest.raises(CurateError) as refused:
         config(**fields)
     assert message in str(refused.value)
+
+
+def test_a_preset_s_floor_is_no_part_of_another_schedule():
+    assert config(preset="lima").floor == 0.1
+    assert config(preset="lima", schedule="constant").floor == 0.0
+
+
+def test_a_rate_that_is_looked_for_cannot_be_given():
+    given = {"tokens": "t", "model": "m", "out": "o", "lr": 0.1}
+    with pytest.raises(CurateError, match="lr: is looked for with lr_find; give one of them"):
+        TrainConfig.from_mapping({**given, "lr_find": True})
 
 
 def test_an_unknown_key_names_the_nearest_field():

@@ -150,7 +150,8 @@ def test_a_state_of_shared_weights_goes_on_without_sharing(
     fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Dropout and recomputed blocks as well; of one process all is the same to the bit."""
-    fields = {**fields, "residual_dropout": 0.2, "recompute": True, "samples": 0, "save_every": 1}
+    fields = {**fields, "residual_dropout": 0.2, "recompute": True, "save_every": 1}
+    fields |= {"samples": 0, "sample_tokens": 128}
     whole = trainer.train(TrainConfig(**fields, out=str(tmp_path / "whole")), silent)
     with monkeypatch.context() as patch:
         as_torchrun(patch, 1, free_port())

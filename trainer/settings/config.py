@@ -185,7 +185,7 @@ class TrainConfig:
     deterministic: bool = option(
         True, "only kernels that give the same bits each time; without, a GPU may be faster"
     )
-    seed: int = option(0, "decides split, order, adapters and dropout", low=0)
+    seed: int = option(0, "decides split, order, adapters and dropout", low=0, high=2**64 - 1)
     allow: tuple[str, ...] = option((), "gate reasons you accept, by name")
     resume: bool = option(False, "go on with the run that was stopped in the output folder")
     save_every: int = option(
@@ -232,6 +232,8 @@ class TrainConfig:
             for field in dataclasses.fields(self)
             if field.name not in given
         }
+        if given.get("schedule") == "constant" and "floor" in fallbacks:
+            fallbacks["floor"] = 0.0  # the preset's belongs to the preset's schedule
         objective = given.get("objective", fallbacks.get("objective"))
         return {**fitting(objective, fallbacks), "preset": chosen}
 
@@ -242,8 +244,6 @@ class TrainConfig:
                 raise CurateError(
                     f"source_weights: expected SOURCE=TIMES such as forum=0.5, got {given!r}"
                 )
-        if self.replay is None and self.replay_share != 0.1:
-            raise CurateError("replay_share: is read only with replay; name the general text too")
 
     @property
     def learns(self) -> str:
@@ -263,5 +263,7 @@ class TrainConfig:
         missing = [name for name in ("tokens", "model", "out") if name not in values]
         if missing:
             raise CurateError(f"train: {', '.join(missing)} must be given")
+        if "lr" in values and values.get("lr_find") is True:
+            raise CurateError("lr: is looked for with lr_find; give one of them")
         hints = get_type_hints(cls)
         return cls(**{name: as_number(hints[name], value) for name, value in values.items()})

@@ -20,6 +20,7 @@ def check_together(config: TrainConfig) -> None:
     _check_method(config)
     _check_precision(config)
     _check_choice(config)
+    _check_read(config)
     if config.objective == "reward":
         _check_reward(config)
     if config.packing == "on" and config.learns == "prompt":
@@ -90,6 +91,27 @@ def _check_choice(config: TrainConfig) -> None:
         raise CurateError(f"{name}: needs a general text; name a file in retention")
 
 
+def _check_read(config: TrainConfig) -> None:
+    """Settings that are read only beside another one, and would be without effect."""
+    answers = config.prompts > 0
+    unread = {
+        "floor": (config.schedule != "constant", "a schedule that falls; constant has no end"),
+        "patience": (config.stop_on != "never", "stop_on; say what has to improve"),
+        "length_target": (answers, "answers to compare; set prompts above 0"),
+        "sample_tokens": (answers or config.samples > 0, "answers; set prompts or samples above 0"),
+        "replay_share": (config.replay is not None, "replay; name the general text too"),
+    }
+    for field in dataclasses.fields(config):
+        is_read, beside = unread.get(field.name, (True, ""))
+        if not is_read and getattr(config, field.name) != field.metadata["default"]:
+            raise CurateError(f"{field.name}: is read only with {beside}, or leave it out")
+    if config.held_out == 0 and config.stop_on not in ("never", "retention"):
+        raise CurateError(
+            f"stop_on: {config.stop_on} is measured on held-out rows, and held_out is 0; set "
+            "held_out above 0, or stop_on to never"
+        )
+
+
 # Settings that say something about generating or about a loss on tokens, and what they must be.
 NOT_FOR_REWARD = {
     "samples": 0,
@@ -138,5 +160,7 @@ def _check_reward(config: TrainConfig) -> None:
             "choose: a reward model has a loss and nothing else to compare epochs by; set choose "
             "to loss or last, and stop_on to never or loss"
         )
+    if config.long_rows == "split":
+        raise CurateError("long_rows: a reward model reads whole rows; set it to alone or refuse")
     if config.packing == "on":
         raise CurateError("packing: a reward model reads the last token of each padded row")
