@@ -271,6 +271,12 @@ def test_a_run_does_not_replace_what_it_reads(sources: dict[str, str], tmp_path:
     inside = {**sources, "model": str(out / "epochs" / "epoch-1")}
     assert "which this run reads" in refused(inside, out, force=True)
     assert (out / "model.safetensors").is_file()
+    general = out / "general.txt"
+    general.write_text("w5 w6 w7")
+    for field in ("replay", "retention"):
+        said = refused(sources, out, force=True, **{field: str(general)})
+        assert f"the output folder holds {general}, which this run reads" in said
+    assert general.is_file()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(sources: dict[str, str], tmp_path: Path):

@@ -58,7 +58,9 @@ class Plan:
 
 def make_plan(config: TrainConfig, log: Log) -> Plan:
     """Read the rows and the model's configuration, and refuse what cannot be trained."""
-    checkpoint.check_place(config.out, config.force, (config.tokens, config.model), config.resume)
+    read = [config.tokens, config.model, config.replay, config.retention]
+    named = [source for source in read if source is not None]
+    checkpoint.check_place(config.out, config.force, named, config.resume)
     model.check_source(config.model)
     check_board(config.tensorboard)
     if config.retention is not None and not Path(config.retention).exists():
