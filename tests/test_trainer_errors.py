@@ -81,6 +81,39 @@ def test_a_model_cut_short_is_one_line(sources: dict[str, str], tmp_path: Path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_whose_weights_are_not_all_there_is_refused(
+    sources: dict[str, str], tmp_path: Path
+):
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(write_model(tmp_path / "part"))
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    said = refused({**sources, "model": str(folder)}, tmp_path / "out")
+    assert "lack 1 that the model needs (first model.layers.1.mlp.up_proj.weight)" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"intermediate_size": 40}, "its model cannot be loaded: RuntimeError: You set"),
+        ({"hidden_size": "wide"}, "its configuration cannot be loaded: StrictDataclassField"),
+        ({"num_attention_heads": 0}, "its configuration cannot be loaded: ZeroDivisionError"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_configuration_that_does_not_fit_the_weights_is_one_line(
+    sources: dict[str, str], tmp_path: Path, changed: dict[str, Any], said: str
+):
+    folder = Path(write_model(tmp_path / "odd"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changed}))
+    found = refused({**sources, "model": str(folder)}, tmp_path / "out")
+    assert said in found and "\n" not in found
+
+
 def test_an_unknown_architecture_is_one_line(sources: dict[str, str], tmp_path: Path):
     folder = Path(write_model(tmp_path / "odd"))
     config = json.loads((folder / "config.json").read_text())

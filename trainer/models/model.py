@@ -109,7 +109,8 @@ def load(
 ) -> Any:
     """A causal language model, from safetensors alone, running no code of its folder.
 
-    For the objective "reward" it has a score for the row instead of logits for words.
+    For the objective "reward" it has a score for the row instead of logits for words. Raises
+    `CurateError` for what cannot be read, and for weights that are not all there.
 
     With `quantize` its linear layers are 4-bit NormalFloat (arXiv 2305.14314), which needs
     bitsandbytes and a GPU.
@@ -123,8 +124,20 @@ def load(
     if objective == "reward":
         kind, more = AutoModelForSequenceClassification, {"num_labels": 1}
     with quiet(), _explained(name, "model"):
-        model: Any = kind.from_pretrained(
-            hub.place(name), dtype=dtype, use_safetensors=True, trust_remote_code=False, **more
+        model, found = kind.from_pretrained(
+            hub.place(name),
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **more,
+        )
+    # The head of a reward model is new unless it was saved as one.
+    missing = sorted(key for key in found["missing_keys"] if key != "score.weight")
+    if missing:
+        raise CurateError(
+            f"{name}: its weights lack {len(missing)} that the model needs (first {missing[0]}), "
+            "which would be drawn at random; is it whole, and of the kind its config.json says?"
         )
     return model if quantize != "none" else model.to(device)
 
@@ -173,11 +186,14 @@ def use_threads(model: Any, device: torch.device) -> None:
 @contextmanager
 def _explained(name: str, what: str) -> Iterator[None]:
     """Turn a loading error into one line that names the model."""
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
+    # What a changed or half-written file of a model makes its libraries raise.
+    odd = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (*odd, RuntimeError, SafetensorError, StrictDataclassError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise CurateError(
             f"{name}: its {what} cannot be loaded: {type(error).__name__}: {first}"
