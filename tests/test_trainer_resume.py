@@ -226,6 +226,39 @@ def test_a_damaged_state_gives_way_to_the_one_before_it_and_the_bits_are_the_sam
     assert outcome(out) == outcome(whole("full"))
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", '{"files": {}}', '{"of": {}, "files": {}, "progress": {}}', "{", "\\xff"]
+)
+def test_a_state_that_was_written_over_is_a_damaged_one(
+    stopped: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    out = Path(stopped["out"])
+    for file in out.glob("state/*/state.json"):
+        file.write_text(text)
+    with pytest.raises(CurateError, match=r"damaged, and there is no earlier one.*--force"):
+        train(TrainConfig(**stopped, resume=True), silent)
+
+
+def test_a_state_of_another_step_and_copies_of_epochs_are_no_part_of_the_run(
+    stopped: dict[str, Any], whole: Callable[[str], Path]
+) -> None:
+    """An older state has a count of tokens, which nothing read; a user's copies lie beside."""
+    out = Path(stopped["out"])
+    changed = json.loads((out / "state" / "step-6" / "state.json").read_text())
+    changed["progress"]["step"] = 4
+    (out / "state" / "step-6" / "state.json").write_text(json.dumps(changed))
+    older = json.loads((out / "state" / "step-5" / "state.json").read_text())
+    older["progress"]["tokens"] = 280
+    (out / "state" / "step-5" / "state.json").write_text(json.dumps(older))
+    (out / "epochs" / "epoch-1-mine").mkdir()
+    (out / "state" / "step-mine").mkdir()
+    with (out / "metrics.jsonl").open("ab") as file:
+        file.write(b'[]\n{"step": 7}\n{"loss": 1}\n\xff\xfe\n')
+    train(TrainConfig(**stopped, resume=True), silent)
+    (out / "epochs" / "epoch-1-mine").rmdir()
+    assert outcome(out) == outcome(whole("full"))
+
+
 def test_states_that_are_all_damaged_are_an_error_and_the_checkpoints_stay(
     stopped: dict[str, Any],
 ) -> None:

@@ -182,7 +182,6 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             step=step + 1,
             nats=progress.nats + loss * counted,
             counted=progress.counted + counted,
-            tokens=progress.tokens + seen,
         )
         run.pace.step(seen)
         run.metrics.note(

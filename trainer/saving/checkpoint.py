@@ -181,12 +181,21 @@ def prune(out: Path, written: Sequence[int], keep: int, best: int) -> list[int]:
     return stays
 
 
+def numbered(folder: Path, prefix: str) -> list[tuple[int, Path]]:
+    """What lies in `folder` under `prefix` and a number alone, by that number.
+
+    A copy under a name such as epoch-3-mine is the user's and none of it.
+    """
+    found = [(path.name.removeprefix(prefix), path) for path in folder.glob(f"{prefix}*")]
+    return sorted((int(number), path) for number, path in found if number.isdecimal())
+
+
 def last_good(out: Path) -> str:
     """Where the newest finished checkpoint is, in words."""
-    finished = [int(folder.name.removeprefix("epoch-")) for folder in out.glob("epochs/epoch-*")]
+    finished = numbered(out / "epochs", "epoch-")
     if not finished:
         return "there is no checkpoint yet"
-    return f"the last good checkpoint is {epoch_folder(out, max(finished))}"
+    return f"the last good checkpoint is {finished[-1][1]}"
 
 
 def publish(source: Path, out: Path) -> None:

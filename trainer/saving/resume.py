@@ -39,6 +39,7 @@ _FREE = (
     "tensorboard",
     "sharding",
 )
+_FILES = ("optimizer.safetensors", "weights.safetensors")
 # The newest, and one to fall back on if it is damaged.
 _KEPT = 2
 
@@ -47,7 +48,7 @@ _KEPT = 2
 class Progress:
     """How far a run is: optimizer steps taken, finished epochs, and sums of the one under way.
 
-    `counted` is what the targets behind `nats` count, `tokens` how many tokens were read.
+    `counted` is what the targets behind `nats` count.
     """
 
     step: int = 0
@@ -55,7 +56,14 @@ class Progress:
     kept: tuple[int, ...] = ()
     nats: float = 0.0
     counted: float = 0.0
-    tokens: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """What a state says of itself: the run it belongs to, and how far that was."""
+
+    of: dict[str, Any]
+    progress: Progress
 
 
 def settings(plan: Plan) -> dict[str, Any]:
@@ -103,7 +111,7 @@ def check(out: Path, now: dict[str, Any]) -> None:
     """Refuse to resume a run of other settings, before anything is loaded or said."""
     for place in reversed(_states(out)):
         if (said := _said(place)) is not None:
-            _check_same(said["of"], now, out)
+            _check_same(said.of, now, out)
             break
 
 
@@ -111,7 +119,7 @@ def steps_done(out: Path) -> int:
     """The step after which a stopped run would go on; 0 without a state."""
     for place in reversed(_states(out)):
         if (said := _said(place)) is not None:
-            return int(said["progress"]["step"])
+            return said.progress.step
     return 0
 
 
@@ -142,7 +150,7 @@ def save(
     with checkpoint.whole_folder(final) as folder:
         save_file(weights, folder / "weights.safetensors")
         save_file(moments, folder / "optimizer.safetensors")
-        files = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+        files = {name: _digest(folder / name) for name in _FILES}
         said = {"of": of, "progress": dataclasses.asdict(progress), "files": files}
         checkpoint.write_json(folder / "state.json", said)
     for folder in _states(out)[:-_KEPT]:
@@ -169,12 +177,11 @@ def restore(
         if said is None:
             log(f"{place}: this state is damaged, so an earlier one is taken")
             continue
-        _check_same(said["of"], of, out)
+        _check_same(said.of, of, out)
         _load(place, net, optimizer)
-        progress = _progress(said["progress"])
         if tidy:
-            _forget_later(out, progress)
-        return progress
+            _forget_later(out, said.progress)
+        return said.progress
     if states:
         raise CurateError(
             f"{states[-1]}: the saved state is damaged, and there is no earlier one; "
@@ -183,14 +190,18 @@ def restore(
     return None
 
 
-def _said(place: Path) -> dict[str, Any] | None:
+def _said(place: Path) -> Saved | None:
     """What a state says of itself; None if it or one of its files is not as it was written."""
     try:
-        said: dict[str, Any] = json.loads((place / "state.json").read_bytes())
-        intact = all(_digest(place / name) == hash for name, hash in said["files"].items())
+        said = json.loads((place / "state.json").read_bytes())
+        intact = set(said["files"]) == set(_FILES) and all(
+            _digest(place / name) == hash for name, hash in said["files"].items()
+        )
+        of = {name: said["of"][name] for name in ("config", "rows", "weights")}
+        saved = Saved({**of, "config": dict(of["config"])}, _progress(said["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return said if intact else None
+    return saved if intact and place.name == f"step-{saved.progress.step}" else None
 
 
 def _digest(path: Path) -> str:
@@ -221,9 +232,7 @@ def _trained(net: Any) -> dict[str, torch.Tensor]:
 
 
 def _states(out: Path) -> list[Path]:
-    return sorted(
-        (out / STATE).glob("step-*"), key=lambda path: int(path.name.removeprefix("step-"))
-    )
+    return [path for _, path in checkpoint.numbered(out / STATE, "step-")]
 
 
 def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
@@ -244,21 +253,22 @@ def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
 
 
 def _progress(said: dict[str, Any]) -> Progress:
+    """Progress as it was written; what older states hold besides is not read."""
     table = tuple(Epoch.read(line) for line in said["table"])
-    return Progress(**{**said, "table": table, "kept": tuple(said["kept"])})
+    kept = tuple(int(epoch) for epoch in said["kept"])
+    return Progress(int(said["step"]), table, kept, float(said["nats"]), float(said["counted"]))
 
 
 def _forget_later(out: Path, progress: Progress) -> None:
     """Remove what was written after the state: it comes again, with the same bits."""
-    for folder in _states(out):
-        if int(folder.name.removeprefix("step-")) > progress.step:
-            shutil.rmtree(folder)
     done = max((line.epoch for line in progress.table), default=0)
-    for folder in (out / "epochs").glob("epoch-*"):
-        if int(folder.name.removeprefix("epoch-")) > done:
-            shutil.rmtree(folder)
+    for folder, prefix, last in ((STATE, "step-", progress.step), ("epochs", "epoch-", done)):
+        for number, place in checkpoint.numbered(out / folder, prefix):
+            if number > last:
+                shutil.rmtree(place)
     metrics = out / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+    text = metrics.read_text(encoding="utf-8", errors="replace") if metrics.is_file() else ""
+    lines = text.splitlines()
     kept = [line for line in lines if _up_to(line, progress.step)]
     checkpoint.write_whole(metrics, "".join(f"{line}\n" for line in kept))
 
@@ -266,5 +276,5 @@ def _forget_later(out: Path, progress: Progress) -> None:
 def _up_to(line: str, step: int) -> bool:
     try:
         return bool(json.loads(line)["step"] <= step)
-    except ValueError:
-        return False  # the line that was being written
+    except (ValueError, KeyError, TypeError):
+        return False  # the line that was being written, or none of ours
