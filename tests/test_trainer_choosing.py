@@ -226,6 +226,20 @@ def test_each_epoch_is_measured_in_every_way(done: trainer.TrainResult):
         assert line.probe.gap == pytest.approx(line.held_out.loss - line.probe.fit)
 
 
+def test_what_is_measured_is_in_the_metrics_without_held_out_rows_too(tmp_path: Path):
+    general = write_tokens(tmp_path / "general", long_answers(4))
+    tokens, model = write_tokens(tmp_path / "tokens", long_answers(4)), write_model(tmp_path / "m")
+    about = {"epochs": 1, "batch": 4, "held_out": 0.0, "samples": 0, "residual_dropout": 0.0}
+    out = tmp_path / "out"
+    done = trainer.train(
+        config(tokens=tokens, model=model, out=str(out), retention=general, **about), silent
+    )
+    noted = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    found = [line["retention"] for line in noted if line.get("eval")]
+    assert found == [line.probe.retention for line in done.table]
+    assert not any("loss" in line for line in noted if line.get("eval"))
+
+
 def test_what_is_learnt_by_heart_is_seen(done: trainer.TrainResult):
     first, last = done.table[0].probe, done.table[-1].probe
     assert (first.verbatim, last.verbatim) == (0.0, 1.0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def test_a_reward_model_learns_to_prefer_and_is_loaded_and_scored_by_transformer
     assert done.before is not None and done.after is not None
     assert done.after.accuracy == 1.0
     assert done.after.loss < done.before.loss
+    noted = [json.loads(line) for line in (done.out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["accuracy"] for line in noted if line.get("eval")][-1] == 1.0
     assert any("longer answer is the better one" in line and "0.0 %" in line for line in said)
     saved = AutoModelForSequenceClassification.from_pretrained(done.out).eval()
     padding = saved.config.pad_token_id

@@ -255,27 +255,25 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
         Epoch(epoch, epoch * plan.steps_per_epoch, loss, held, probe)
     )
     when = f"epoch {epoch}/{plan.config.epochs}" if epoch else "before training"
+    said: dict[str, Any] = {}
     if held is not None:
         if not math.isfinite(held.loss):
             raise CurateError(
                 f"{when}: the held-out loss is {held.loss}, so no checkpoint was written; "
                 f"{checkpoint.last_good(run.out)}"
             )
-        seconds = round(time.perf_counter() - started, 6)
-        lost = lost_updates(run.optimizer, run.log, run.way.group)
-        run.metrics.note(
-            eval=True,
-            step=line.step,
-            epoch=epoch,
-            loss=held.loss,
-            loss_per_example=held.loss_per_example,
-            rows=held.rows,
-            trained_tokens=held.targets,
-            seconds=seconds,
-            **probe.measured(),
-            **lost,
-        )
+        said = {
+            "loss": held.loss,
+            "loss_per_example": held.loss_per_example,
+            "rows": held.rows,
+            "trained_tokens": held.targets,
+            **({} if held.accuracy is None else {"accuracy": held.accuracy}),
+        }
         run.log(f"{when}: held out {held.loss:.4f} a token, {held.loss_per_example:.4f} a row")
+    said |= {**probe.measured(), **lost_updates(run.optimizer, run.log, run.way.group)}
+    if said.keys() - {"length_target"}:
+        seconds = round(time.perf_counter() - started, 6)
+        run.metrics.note(eval=True, step=line.step, epoch=epoch, seconds=seconds, **said)
     return line
 
 
