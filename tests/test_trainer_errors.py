@@ -317,6 +317,15 @@ def test_a_file_in_the_place_of_the_folder_is_refused(sources: dict[str, str], t
     assert "is a file" in refused(sources, tmp_path / "out")
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_the_model_is_read(
+    sources: dict[str, str], tmp_path: Path
+):
+    (tmp_path / "file").write_text("mine")
+    nowhere = {**sources, "model": str(tmp_path / "nowhere")}
+    said = refused(nowhere, tmp_path / "file" / "deep" / "out")
+    assert f"cannot be written, as {tmp_path / 'file'} is no folder in which this user may" in said
+
+
 def test_allowed_rows_are_left_out_and_said_so(sources: dict[str, str], tmp_path: Path):
     rows = [*reversed_pairs(6), ("masked", [1, 4, 2], [-100] * 3)]
     tokens = write_tokens(tmp_path / "mixed", rows)

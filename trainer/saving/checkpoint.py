@@ -30,10 +30,16 @@ def check_place(out: str, force: bool, sources: Sequence[str], resume: bool = Fa
         read = Path(source).resolve()
         if Path(source).exists() and (read == place or place in read.parents):
             raise CurateError(f"{out}: the output folder holds {source}, which this run reads")
+    above = next(one for one in (place, *place.parents) if one.exists())
+    if above == place and not place.is_dir():
+        raise CurateError(f"{out}: is a file; name a folder for the tuned model")
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise CurateError(
+            f"{out}: cannot be written, as {above} is no folder in which this user may make files; "
+            "name another folder"
+        )
     if not place.exists():
         return
-    if not place.is_dir():
-        raise CurateError(f"{out}: is a file; name a folder for the tuned model")
     if not any(place.iterdir()):
         return
     if not _is_ours(place):
