@@ -39,9 +39,13 @@ def test_one_process_has_all_rows_and_adds_nothing():
     assert Group().shared("value") == "value"
 
 
+# It comes late to the output folder, which the first may not have begun by then.
 SECOND = """
-import json, sys
+import json, sys, time
 import trainer
+from trainer import loop
+plan = loop.make_plan
+loop.make_plan = lambda *given: time.sleep(2) or plan(*given)
 trainer.train(trainer.TrainConfig(**json.loads(sys.argv[1])), print)
 """
 

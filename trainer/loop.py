@@ -44,6 +44,7 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
     with joined(config.device, config.sharding) as group, deterministic(config.deterministic):
         log = log if group.first else unheard
         plan = make_plan(config, log)
+        group.wait()  # else a late process would find the output folder begun, or emptied
         net, way, about = load_model(plan, log, group)
         plan = lr_finder.settle(plan, net, way, gradients, log)
         if not group.first:
