@@ -48,6 +48,12 @@ def test_a_folder_is_read_as_it_was_written(tmp_path: Path):
     assert tokens.stop_ids == (2,)
 
 
+def test_rows_without_ids_are_refused_for_a_split_would_keep_them_together(tmp_path: Path):
+    rows = [(None, ids, labels) for _, ids, labels in reversed_pairs(2)]
+    with pytest.raises(CurateError, match="column 'id' has 2 nulls"):
+        load_tokens(write_tokens(tmp_path / "tokens", rows))
+
+
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path):
     with pytest.raises(CurateError, match="there is no such tokens folder"):
         load_tokens(str(tmp_path / "nowhere"))

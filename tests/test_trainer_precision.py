@@ -129,6 +129,7 @@ def test_weights_stepped_together_come_to_the_bits_of_each_alone(
 def test_low_rates_take_masters_unless_told_otherwise():
     assert rounding_of(config(precision="bf16", lr=1e-5)) == "masters"
     assert rounding_of(config(precision="bf16", lr=0.01)) == "nearest"
+    assert rounding_of(config(precision="bf16", lr_find=True)) == "masters"
     assert rounding_of(config(precision="bf16", lr=1e-5, rounding="stochastic")) == "stochastic"
     assert rounding_of(config(precision="bf16", method="lora")) is None
     assert rounding_of(config()) is None

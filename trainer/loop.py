@@ -174,7 +174,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         rate = learning_rate(config, step, plan.steps)
         for part in run.optimizer.param_groups:
             part["lr"] = rate
-        if group.count > 1 and not group.sharded:  # every process must round alike
+        if group.count > 1 and not group.sharded:
+            # Where weights are rounded at random, every process must round alike.
             torch_seed(batches.step_seed(config.seed, step))
         run.optimizer.step()
         seen, counted = run.way.read(rows, chosen), run.way.counted(rows, chosen)

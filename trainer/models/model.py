@@ -30,6 +30,8 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "merges.txt",
 )
+# A folder beside them, in which transformers looks for chat templates by name.
+MORE_TEMPLATES = "additional_chat_templates"
 
 
 @contextmanager
@@ -285,5 +287,7 @@ def copy_tokenizer(name: str, tokenizer: Any | None, folder: Path, changed: bool
         for file in TOKENIZER_FILES:
             if (source / file).is_file():
                 shutil.copyfile(source / file, folder / file)
+        if (source / MORE_TEMPLATES).is_dir():
+            shutil.copytree(source / MORE_TEMPLATES, folder / MORE_TEMPLATES)
     elif tokenizer is not None:
         tokenizer.save_pretrained(folder)

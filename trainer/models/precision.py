@@ -31,7 +31,8 @@ def rounding_of(config: TrainConfig) -> str | None:
         return None
     if config.rounding != "auto":
         return config.rounding
-    return "masters" if config.lr <= LOW_RATE else "nearest"
+    # A rate that is yet to be found may be low.
+    return "masters" if config.lr_find or config.lr <= LOW_RATE else "nearest"
 
 
 def lost_updates(

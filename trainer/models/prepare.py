@@ -34,7 +34,8 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     config, words = plan.config, plan.words
     torch.manual_seed(config.seed)  # a reward model's head is drawn when it is loaded
     net = model.load(config.model, place, config.precision, config.quantize, config.objective)
-    check_causal(net, config.model)
+    if group.first or not group.sharded:  # of shared weights one reading of all is enough
+        check_causal(net, config.model)
     if plan.rejected is not None:
         _set_padding(plan, net)
     model.use_threads(net, place)

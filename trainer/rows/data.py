@@ -219,6 +219,9 @@ def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None, Rows | None]
             f"its columns are {', '.join(dataset.column_names)}"
         )
     table = dataset.with_format("arrow")[:]
+    if table["id"].null_count:
+        # Rows of one id are one group, which a split never parts.
+        raise CurateError(f"{folder}: column 'id' has {table['id'].null_count} nulls")
     ids = tuple(str(row_id) for row_id in table["id"].to_pylist())
     lengths, input_ids, labels = _side(folder, table, ids, "")
     weights = _weights(folder, table, ids, lengths) if "weights" in table.column_names else None

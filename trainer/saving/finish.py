@@ -78,8 +78,8 @@ def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
     if template.get("source"):
         (folder / "chat_template.jinja").write_text(template["source"], encoding="utf-8")
     if template.get("tool_use"):
-        named = folder / "additional_chat_templates"
-        named.mkdir()
+        named = folder / model.MORE_TEMPLATES
+        named.mkdir(exist_ok=True)
         (named / "tool_use.jinja").write_text(template["tool_use"], encoding="utf-8")
 
 

@@ -113,7 +113,7 @@ class TrainConfig:
     rounding: Literal["auto", "masters", "stochastic", "nearest"] = option(
         "auto",
         "how bf16 weights take small updates: fp32 masters, at random, or not at all; auto takes "
-        "masters up to a rate of 1e-3",
+        "masters up to a rate of 1e-3, or where it is to be found",
     )
     recompute: bool = option(
         False, "compute activations again in the backward pass: slower, much less memory"
