@@ -111,6 +111,10 @@ BEYOND = {
     "indented": "{{ m.content | indent }}",
     "attr": "{{ m.content | attr('title') }}",
     "raised": "{{ raise_exception(m.content) }}",
+    "asked whether it can be called": "{{ m.content is callable }}",
+    "picked by what can be called": "{{ [m.content] | select('callable') | list | length }}",
+    "inside of a method": "{{ m.content.strip.func is defined }}",
+    "inside of a method by item": "{{ m.content.strip['args'] is defined }}",
 }
 WORDS = (
     "a",
@@ -201,6 +205,12 @@ def test_each_way_to_write_contents_gives_jinjas_text_for_any_words(name: str) -
     pairs = itertools.product(("a", " a ", "", " \n", "x</think>\ny", "a"), repeat=2)
     rows = [talk(*pair) for pair in [("a", "b")] * 4 + [*pairs]]
     check_all(each((FOLLOWED | BEYOND)[name]), rows)
+
+
+@pytest.mark.parametrize("asked", ["m.content is callable", "m.content.strip.func is defined"])
+def test_what_only_a_stand_in_is_does_not_lead_the_way(asked: str) -> None:
+    source = each(f"{{{{ m.content.strip() if {asked} else m.content }}}}")
+    check_all(source, [talk("a", "b")] * 4 + [talk(" a ", "b ")])
 
 
 def test_a_text_that_answers_otherwise_takes_no_known_route() -> None:

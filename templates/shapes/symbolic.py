@@ -25,9 +25,9 @@ FILTERS = (
     "tojson",
 )  # fmt: skip
 TESTS = (
-    "!=", "<", "<=", "==", ">", ">=", "boolean", "callable", "defined", "divisibleby", "eq",
-    "equalto", "even", "false", "float", "ge", "greaterthan", "gt", "in", "integer", "iterable",
-    "le", "lessthan", "lt", "mapping", "ne", "none", "number", "odd", "sequence", "string", "true",
+    "!=", "<", "<=", "==", ">", ">=", "boolean", "defined", "divisibleby", "eq", "equalto",
+    "even", "false", "float", "ge", "greaterthan", "gt", "in", "integer", "iterable", "le",
+    "lessthan", "lt", "mapping", "ne", "none", "number", "odd", "sequence", "string", "true",
     "undefined",
 )  # fmt: skip
 LIKE_TEXT = ("iterable", "sequence", "string")  # what a symbol is, as any text
@@ -75,12 +75,14 @@ class Symbolic(Sandbox):
         return None
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Method):  # which has other attributes than a text's method
+            raise Beyond
         return (
             _method(obj, attribute) if isinstance(obj, Symbol) else super().getattr(obj, attribute)
         )
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(obj, Symbol) or isinstance(argument, Symbol):
+        if isinstance(obj, Symbol | Method) or isinstance(argument, Symbol):
             raise Beyond
         return super().getitem(obj, argument)
 
