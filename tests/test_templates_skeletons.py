@@ -240,6 +240,14 @@ def test_a_limit_is_met_by_the_row_that_meets_it_however_many_were_read_before()
         renderer.text(talk("a" * 9_000_000, "b" * 9_000_000), None)
 
 
+def test_a_limit_is_met_by_a_prompt_that_meets_it_in_any_company() -> None:
+    many = " ~ ".join(["messages[0].content"] * 30)
+    source = CHATML.replace("{% endif %}", f"{{% set x = {many} %}}{{% endif %}}")
+    done = rendered(source, byte_level(), *[talk("hi", "ok")] * 4, talk("a b" * 300_000, "yes"))
+    assert done.refused["row"].to_list() == [4]
+    assert "16,000,000 characters" in done.refused["message"][0]
+
+
 def test_a_template_that_takes_many_steps_has_no_route() -> None:
     loops = "{% for x in range(1300) %}{% for y in range(1300) %}{% endfor %}{% endfor %}"
     assert route_of(loops + each("{{ m.content }}"), "a", "b") is None

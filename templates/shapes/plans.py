@@ -10,6 +10,7 @@ what depends on its words is looked at. Rows that no plan fits are proven as eve
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from templates.messages import Chat, leaves_of
@@ -137,6 +138,7 @@ class Plans:
         if whole is None:
             return None
         answers = dict(whole.answers)
+        routes = [whole]
         outlines = []
         for turn in chat.trained:
             own = self._renderer.of(messages[turn])
@@ -149,6 +151,7 @@ class Plans:
             if outline is None:
                 return None
             outlines.append(outline)
+            routes += (prompt, upto)
             answers |= {**dict(prompt.answers), **dict(upto.answers)}
         written = {leaf.message for leaf, _ in _slots(whole, leaves_of(messages))}
         for number, message in enumerate(messages):
@@ -156,7 +159,14 @@ class Plans:
                 return None
         plain = tuple(stop.text for stop in self._stops if stop.id is None)
         asked = tuple(pair for pair in answers.items() if not _follows(*pair, whole))
-        return Plan(whole, asked, tuple(outlines), plain)
+        return Plan(_bounding(whole, routes), asked, tuple(outlines), plain)
+
+
+def _bounding(whole: Route, routes: Sequence[Route]) -> Route:
+    """The whole route with bounds that hold for all: a prompt may build more than the whole."""
+    counts = zip_longest(*(route.counts for route in routes), fillvalue=0)
+    constant = max(route.constant for route in routes)
+    return whole._replace(constant=constant, counts=tuple(map(max, counts)))
 
 
 def _alike(one: Proof | None, other: Proof) -> bool:
