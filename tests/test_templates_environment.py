@@ -46,6 +46,37 @@ GREEDY = [
     "{{ lipsum(10**6) }}",
     "{{ '%999999999d' | format(1) }}",
 ]
+MANY = "{% set n = namespace(l=[]) %}{% for i in range(40) %}{% set n.l = [n.l, n.l] %}{% endfor %}"
+LONG = "{% set x = 'ab' * 7000000 %}{% set n = namespace(l=[]) %}"
+GREEDY += [
+    *(
+        MANY + written
+        for written in (
+            "{{ n.l }}", "{{ n }}", "{{ n.l ~ '' }}", "{{ n.l | tojson }}", "{{ '%s' % n.l }}",
+            "{{ '{}'.format(n.l) }}", "{{ n.l in [[n.l]] }}", "{{ raise_exception(n) }}",
+        )
+    ),
+    *(
+        f"{LONG}{{% for i in range(100000) %}}{work}{{% endfor %}}"
+        for work in (
+            "{% if 'bb' in x %}{% endif %}", "{% if x.count('ba') %}{% endif %}",
+            "{% if x | upper %}{% endif %}", "{% set n.l = n.l + [x[1:]] %}",
+            "{% set n.l = n.l + [x | lower] %}", "{% if x | wordcount %}{% endif %}",
+            "{% if x.split() %}{% endif %}", "{% if 2 is in x %}{% endif %}",
+        )
+    ),
+    "{{ ('\n' * 9999999) | indent(999, blank=true) }}",
+    "{{ ('\t' * 9999999).expandtabs(999) }}",
+    "{{ '\t'.expandtabs(tabsize=10**9) }}",
+    "{{ ('a' * 9999).translate({97: 'x' * 9999999}) }}",
+    "{{ 'a'.encode() * 10**9 }}",
+    "{{ ('x' * 9999).join('a' * 9999999) }}",
+    "{{ ('x' * 9999999).join({1: 1, 2: 2, 3: 3}.keys() | map('string')) }}",
+    "{{ '{:{}}'.format('a', 10**9) }}",
+    "{{ '{:{w}}'.format('a', w=10**9) }}",
+    "{{ (1).to_bytes(10**9, 'big') | length }}",
+    "{{ ([[1] * 1000] * 99999) | sum(start=[]) | length }}",
+]  # fmt: skip
 JOINING = [attack for attack in GREEDY if "join" in attack or " ~ " in attack or "tojson" in attack]
 
 
@@ -107,6 +138,16 @@ def test_errors_quote_the_line_of_the_template() -> None:
         run("a\n{{ x.y }}")
     with pytest.raises(CurateError, match=r"template toy: line 2: .*endfor"):
         compile_source("a\n{% for a in b %}", "toy", Sandbox())
+
+
+def test_long_texts_may_be_looked_at_sliced_and_listed() -> None:
+    source = (
+        "{% for m in messages %}{% if 'no' not in m.content and m in messages and messages[1:] %}"
+        "{{ (m.content | trim)[:-1].replace('\n', ' ').split('</think>')[-1] }}"
+        "{% endif %}{% endfor %}"
+    )
+    assert len(run(source, messages=talk(*["word\n" * 20_000] * 20))) == 20 * 99_998
+    assert len(run(source, messages=talk(*["word"] * 400))) == 400 * 3
 
 
 def test_a_template_of_a_megabyte_is_not_read() -> None:

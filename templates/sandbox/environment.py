@@ -17,11 +17,12 @@ import jinja2
 import jinja2.ext
 import jinja2.nodes
 import jinja2.parser
-from jinja2.runtime import Context, Macro, new_context
+from jinja2.runtime import Context, LoopContext, Macro, new_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from curate.schema import CurateError
 from templates.proof.checks import TemplateFailed
+from templates.sandbox.containers import TemplateDict, TemplateNamespace
 from templates.sandbox.limits import (
     CALL_STEPS,
     LONG_TEXT,
@@ -30,15 +31,19 @@ from templates.sandbox.limits import (
     SIZED,
     LimitExceeded,
     bounded_format,
+    bounded_indent,
     bounded_join,
     bounded_replace,
     check_format,
+    check_method,
     check_operands,
     check_size,
-    check_text_method,
     narrow,
 )
+from templates.sandbox.weights import GLANCED, HEEDED, NESTED, Weights, heeding
 
+OWNERS = (str, bytes, int, list, tuple)  # of methods whose cost depends on them
+READERS = (str, list, tuple, LoopContext)  # of methods that write or compare what they are given
 DATE = "2024-07-26"  # what `strftime_now` says unless told otherwise
 
 
@@ -46,7 +51,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja as transformers sets it up, with limits. Not to be shared between threads."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
-    written: Callable[..., Any] = str  # what a template writes of a value
     generation: type[jinja2.ext.Extension]
 
     def __init__(self) -> None:
@@ -56,6 +60,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             extensions=[self.generation, jinja2.ext.loopcontrols],
         )
         self.steps = 0
+        self.weights = Weights(self)
         self.filters["tojson"] = tojson
         self.filters[_COUNTED] = self.counted
         for name in ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap"):
@@ -63,6 +68,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters["replace"] = bounded_replace(self.filters["replace"])
         self.filters["format"] = bounded_format(self.filters["format"])
         self.filters["join"] = bounded_join(self.filters["join"])
+        self.filters["indent"] = bounded_indent(self.filters["indent"])
+        self.weigh_all()
         self.globals |= {
             "raise_exception": raise_exception,
             "dict": TemplateDict(),
@@ -70,6 +77,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "range": self.range,
         }
         del self.globals["lipsum"]  # random text
+
+    def weigh_all(self) -> None:
+        """Have filters and tests cost what they read and make."""
+        weights = self.weights
+        self.filters |= {name: weights.weighed(name, f) for name, f in self.filters.items()}
+        tests: dict[str, Any] = dict(self.tests)
+        self.tests |= {name: weights.asked(test) for name, test in tests.items()}
+        self.filters |= {HEEDED: weights.heed, GLANCED: weights.glance}
 
     def spend(self, steps: int) -> None:
         self.steps += steps
@@ -96,6 +111,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator != "+":
             check_operands(operator, left, right)
+            if operator == "%" and isinstance(left, str):
+                self.weights.heed(right)
             result = self.binop_table[operator](left, right)
         else:
             result = left + right
@@ -115,7 +132,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "".join(parts)
 
     def str_join(self, pieces: Iterable[Any]) -> str:
-        return self.concat(map(str, pieces))
+        return self.concat(map(self.written, pieces))
+
+    def written(self, value: Any) -> Any:
+        """What a template writes of a value."""
+        if not isinstance(value, str) and isinstance(value, NESTED):
+            self.weights.walk(value)
+        return str(value)
 
     def weigh(self, characters: int) -> None:
         check_size(characters)
@@ -127,23 +150,32 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return None
 
         def checked(*args: Any, **kwargs: Any) -> str:
-            check_format(value.__self__, args)
+            check_format(value.__self__, args, fields=True)
+            self.weights.walk((args, kwargs))
             return wrapper(*args, **kwargs)
 
         return checked
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         __self.spend(CALL_STEPS)
+        weights = __self.weights
         owner = getattr(__obj, "__self__", None)
-        if isinstance(owner, str):
-            check_text_method(__obj.__name__, owner, args)
-        return super().call(__context, __obj, *args, **kwargs)
+        reads = weights.heed if isinstance(owner, READERS) else weights.glance
+        for value in args:
+            reads(value)
+        if isinstance(owner, OWNERS):
+            weights.heed(owner)
+            args = check_method(__obj.__name__, owner, args, kwargs)
+        made = super().call(__context, __obj, *args, **kwargs)
+        weights.glance(made)
+        return made
 
     def _generate(self, source: jinja2.nodes.Template, *args: Any, **kwargs: Any) -> str:
         for loop in source.find_all(jinja2.nodes.For):
             loop.iter = jinja2.nodes.Filter(
                 loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno
             )
+        heeding(source)
         code: str = super()._generate(source, *args, **kwargs)
         return code
 
@@ -167,36 +199,6 @@ class Generation(jinja2.ext.Extension):
 
 
 Sandbox.generation = Generation
-
-
-class TemplateDict:
-    """`dict` without the attributes of the class."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
-        return dict(*args, **kwargs)
-
-    def fromkeys(self, *args: Any) -> dict[Any, Any]:
-        return dict.fromkeys(*args)
-
-
-class TemplateNamespace(jinja2.utils.Namespace):
-    """`namespace` that stores no underscored attributes."""
-
-    def __init__(*args: Any, **kwargs: Any) -> None:
-        self, args = args[0], args[1:]
-        attributes = dict(*args, **kwargs)
-        for name in attributes:
-            _check_name(name)
-        jinja2.utils.Namespace.__init__(self, attributes)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        _check_name(name)
-        super().__setitem__(name, value)
-
-
-def _check_name(name: Any) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise jinja2.exceptions.SecurityError(f"a namespace cannot hold the attribute {name!r}")
 
 
 class Program:
@@ -268,8 +270,9 @@ def _line(source: str, number: int) -> str:
     return text if len(text) <= 160 else f"{text[:160]}..."
 
 
-def raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
+def raise_exception(message: Any) -> NoReturn:
+    said = type(message).__name__ if isinstance(message, NESTED) else message
+    raise jinja2.TemplateError(said)
 
 
 def tojson(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jinja2
@@ -17,7 +17,7 @@ LONG_TEXT = 4_096  # building a text longer than this costs a step for every 64 
 MAX_WIDTH = 1_000  # columns that a filter may pad to
 MAX_BITS = 10_000  # of a whole number
 
-SIZED = (str, list, tuple)
+SIZED = (str, bytes, list, tuple)
 
 
 class LimitExceeded(jinja2.TemplateRuntimeError):
@@ -42,14 +42,28 @@ def _bits(left: int, right: int) -> int:
     return left.bit_length() + right.bit_length()
 
 
-def check_text_method(name: str, owner: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse methods of text that would build an enormous one."""
-    if name in ("ljust", "rjust", "center", "zfill", "expandtabs"):
-        check_width(arguments)
+def check_method(
+    name: str, owner: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """Refuse methods that would build an enormous text; the arguments, to be read once more."""
+    if isinstance(owner, int):
+        check_width((*arguments, *named.values()) if name == "to_bytes" else ())
+    elif name in ("ljust", "rjust", "center", "zfill"):
+        check_width((*arguments, *named.values()))
+    elif name == "expandtabs":
+        check_width((*arguments, *named.values()))
+        check_size(len(owner) * max([8, *arguments, *named.values()]))
+    elif name == "translate" and arguments and isinstance(arguments[0], Mapping):
+        texts = (len(text) for text in arguments[0].values() if isinstance(text, str))
+        check_size(len(owner) * max(texts, default=1))
     elif name == "replace" and len(arguments) >= 2:
         check_size(_replaced(owner, arguments[0], arguments[1]))
-    elif name == "join" and arguments and isinstance(arguments[0], list | tuple):
-        check_size(_joined(owner, arguments[0]))
+    elif name == "join" and arguments:
+        items = arguments[0] if isinstance(arguments[0], SIZED) else list(arguments[0])
+        check_size(len(owner) * len(items))
+        check_size(_joined(owner, items))
+        return (items, *arguments[1:])
+    return arguments
 
 
 def narrow(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,6 +90,15 @@ def bounded_join(function: Callable[..., Any]) -> Callable[..., Any]:
         items = list(items)
         check_size(_joined(str(d), items))
         return function(context, items, d, attribute)
+
+    return checked
+
+
+def bounded_indent(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def checked(text: Any, width: Any = 4, *more: Any, **named: Any) -> Any:
+        check_size(str(text).count("\n") * (width if isinstance(width, int) else len(width)))
+        return function(text, width, *more, **named)
 
     return checked
 
@@ -107,7 +130,10 @@ def check_width(arguments: Iterable[Any]) -> None:
         raise LimitExceeded(f"a width of more than {MAX_WIDTH:,}")
 
 
-def check_format(text: str, arguments: tuple[Any, ...]) -> None:
+def check_format(text: str, arguments: tuple[Any, ...], fields: bool = False) -> None:
+    """Refuse widths that are enormous, or given by data inside of a `{...}` field."""
+    if fields and re.search(r"\{[^{}]*\{", text.replace("{{", "")):
+        raise LimitExceeded("a width that is no number")
     widths = [int(digits[:9]) for digits in re.findall(r"\d+", text)]
     if "*" in text:
         widths += [argument for argument in arguments if isinstance(argument, int)]

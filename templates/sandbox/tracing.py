@@ -22,6 +22,8 @@ class Tracing(Sandbox):
         self.filters["tojson"] = narrow(traced_json)
         self.filters["safe"] = _same
         self.filters["join"] = bounded_join(_traced_join)
+        for name in ("tojson", "safe", "join"):
+            self.filters[name] = self.weights.weighed(name, self.filters[name])
 
     def joined(self, parts: list[str]) -> str:
         return joined(parts)

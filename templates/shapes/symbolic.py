@@ -20,9 +20,9 @@ from templates.shapes.symbols import METHOD_OF, Beyond, Question, Symbol, Trace,
 # unknown to a template that renders symbols. The first ones write what they are given.
 WRITING = ("capitalize", "lower", "title", "trim", "upper")
 FILTERS = (
-    *WRITING, "_counted", "count", "d", "default", "first", "items", "join", "last", "length",
-    "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "string",
-    "tojson",
+    *WRITING, "_counted", "_glanced", "_heeded", "count", "d", "default", "first", "items", "join",
+    "last", "length", "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr",
+    "string", "tojson",
 )  # fmt: skip
 TESTS = (
     "!=", "<", "<=", "==", ">", ">=", "boolean", "defined", "divisibleby", "eq", "equalto",
@@ -47,8 +47,7 @@ class Symbolic(Sandbox):
         tests |= {name: functools.partial(_is_text_or, tests[name]) for name in LIKE_TEXT}
         self.filters, self.tests = filters, tests
 
-    @staticmethod
-    def written(value: Any) -> Any:
+    def written(self, value: Any) -> Any:
         return value if isinstance(value, Symbol) else str(_settled(value))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:

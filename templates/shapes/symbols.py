@@ -59,8 +59,8 @@ def filled(parts: Iterable[Part], texts: Sequence[str]) -> str:
 class Trace:
     """The texts that symbols stand for in one rendering, and what was asked about them.
 
-    `constant` and `counts` bound the text that was built on the way: characters of the
-    template's own, and how often each text went into a longer one.
+    `constant` and `counts` bound the text that was built or read on the way: characters of the
+    template's own, and how often each text went into a longer one, was trimmed or asked about.
     """
 
     texts: list[str]
@@ -76,6 +76,7 @@ class Trace:
 
     def ask(self, kind: str, parts: tuple[Part, ...], argument: str | tuple[Part, ...]) -> bool:
         question = Question(kind, parts, argument)
+        self.read((*parts, *((argument,) if isinstance(argument, str) else argument)))
         known = self.answers.get(question)
         if known is None:
             if len(self.answers) >= MAX_QUESTIONS:
@@ -93,12 +94,16 @@ class Trace:
                 parts.append(piece)
             else:  # such as Markup, which would change what it is put together with
                 raise Beyond
+        self.read(parts)
+        return self.text(parts)
+
+    def read(self, parts: Iterable[Part]) -> None:
+        """Put on record that so much text was built, or read, which costs no more."""
         for part in parts:
             if isinstance(part, str):
                 self.constant += len(part)
             else:
                 self.counts[part.leaf] += 1
-        return self.text(parts)
 
     def text(self, parts: Iterable[Part]) -> Symbol | str:
         """A text of these parts; a plain one where no symbol is left."""
@@ -155,6 +160,7 @@ class Symbol:
         return not self == other
 
     def strip(self, characters: Any = None) -> Symbol | str:
+        self.trace.read(self.parts)
         if len(self.parts) == 1 and isinstance(self.parts[0], Slot):
             return self._cut(self.parts[0], Trim(True, True, _white(characters)))
         return self.trace.text(
@@ -172,6 +178,7 @@ class Symbol:
 
     def _trimmed(self, given: Sequence[Part], characters: Any, side: int) -> list[Part]:
         """The parts without white space at one side: 0 or -1."""
+        self.trace.read(given)
         trim = Trim(side == 0, side != 0, _white(characters))
         parts = list(given)
         while parts:

@@ -1,0 +1,132 @@
+"""What the values that a template reads and makes cost it, in steps.
+
+A filter, a method or a comparison is one step of a template and may be any amount of work: on a
+long text, or on lists that hold each other many times over and are written out in full.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jinja2.nodes
+from jinja2.utils import Namespace
+
+from templates.sandbox.limits import LONG_TEXT, check_size
+
+if TYPE_CHECKING:
+    from templates.sandbox.environment import Sandbox
+
+# The filters that comparisons and slices are given their values by.
+HEEDED, GLANCED = "_heeded", "_glanced"
+ITEM = 4  # what an item costs where all are written
+PLAIN = frozenset({bool, int, float, type(None)})
+TEXTS = (str, bytes)
+LISTS = (dict, list, tuple)
+VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+NESTED: Any = (*LISTS, *VIEWS, Namespace)  # what is written with all that it holds
+
+# Filters that look at the items they are given alone, not into them.
+SHALLOW = (
+    "_counted", "attr", "batch", "count", "d", "default", "first", "items", "last", "length",
+    "list", "map", "random", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
+)  # fmt: skip
+# Filters that are slow for each character.
+SLOW = ("indent", "pprint", "striptags", "title", "urlize", "wordcount", "wordwrap")
+
+
+class Weights:
+    """What values cost in one environment."""
+
+    def __init__(self, environment: Sandbox) -> None:
+        self._spend = environment.spend
+
+    def heed(self, value: Any, item: int = 1) -> Any:
+        """A value that is compared, or read as a whole: as text, or item by item."""
+        if value.__class__ in PLAIN:
+            return value
+        if isinstance(value, TEXTS):
+            if len(value) > LONG_TEXT:
+                self._spend(len(value) // 64)
+        elif isinstance(value, NESTED):
+            self.walk(value, item)
+        return value
+
+    def walk(self, value: Any, cost: int = ITEM) -> None:
+        """Steps for each item, met again or not: what it takes to write or compare it all.
+
+        Raises `LimitExceeded` also for more text than a template may build.
+        """
+        characters = 0
+        left: list[Any] = [value]
+        while left:
+            item = left.pop()
+            if isinstance(item, TEXTS):
+                characters += len(item)
+            elif isinstance(item, Namespace):
+                left.append(item._Namespace__attrs)  # its items, which it hides from templates
+            elif isinstance(item, NESTED):
+                self._spend(cost * (len(item) + 1))
+                left += item
+                if isinstance(item, dict):
+                    left += item.values()
+        check_size(characters)
+        self._spend(characters // 64)
+
+    def glance(self, value: Any) -> Any:
+        """A value that is taken or made without a look into its items."""
+        if value.__class__ in PLAIN:
+            return value
+        if isinstance(value, TEXTS):
+            if len(value) > LONG_TEXT:
+                check_size(len(value))
+                self._spend(len(value) // 64)
+        elif isinstance(value, LISTS):
+            self._spend(len(value) // 8)
+        return value
+
+    def weighed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter that costs what it reads and what it makes."""
+        reads = self.glance if name in SHALLOW else functools.partial(self.heed, item=ITEM)
+        slow = name in SLOW
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            for value in (*args, *kwargs.values()) if kwargs else args:
+                reads(value)
+                if slow and isinstance(value, str):
+                    self._spend(len(value))
+            made = function(*args, **kwargs)
+            self.glance(made)
+            return made
+
+        return checked
+
+    def asked(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A test that costs what it reads."""
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            for value in args:
+                self.heed(value)
+            return function(*args, **kwargs)
+
+        return checked
+
+
+def heeding(source: jinja2.nodes.Template) -> None:
+    """Have every value that a template compares or slices counted. Changes the tree."""
+    for compare in source.find_all(jinja2.nodes.Compare):
+        compare.expr = _given_by(HEEDED, compare.expr)
+        for operand in compare.ops:
+            operand.expr = _given_by(HEEDED, operand.expr)
+    for item in source.find_all(jinja2.nodes.Getitem):
+        if isinstance(item.arg, jinja2.nodes.Slice):
+            item.node = _given_by(GLANCED, item.node)
+
+
+def _given_by(name: str, value: jinja2.nodes.Expr) -> jinja2.nodes.Expr:
+    if isinstance(value, jinja2.nodes.Const):
+        return value
+    return jinja2.nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
