@@ -257,6 +257,16 @@ def test_bytes_that_are_not_utf8_in_a_csv_file_are_rejects_not_text(tmp_path: Pa
     assert dump.rejects["raw"].to_list() == ["Was ist s\\xfc\\xdf?,Zucker"]
 
 
+def test_a_column_that_stands_twice_loses_no_words(tmp_path: Path) -> None:
+    rows = "prompt,completion,prompt\nHow?,So.,Why?\nWhen?,Now.,\nWho?,Me.,Who?\n"
+    dump = given(tmp_path, rows, "dump.csv")
+    asked = [messages[0]["content"] for messages in dump.records["messages"].to_list()]
+    assert asked == ["When?", "Who?"]
+    assert dump.rejects["line"].to_list() == [2]
+    assert "the column 'prompt' twice" in dump.rejects["reason"][0]
+    assert dump.rejects["raw"][0] == "How?,So.,Why?"
+
+
 def test_a_csv_file_with_semicolons_says_so(tmp_path: Path) -> None:
     dump = given(tmp_path, "question;answer\nHow, then?;So.\n", "dump.csv")
     assert "separated by semicolons" in dump.rejects["reason"][0]

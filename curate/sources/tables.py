@@ -58,13 +58,33 @@ def csv_items(data: bytes, delimiter: str) -> Iterator[Item]:
             wrong = "invalid_utf8: bytes that are not UTF-8; save the file as UTF-8"
             yield Item(line, reject=wrong, raw=_visible(delimiter.join(row)))
         elif len(row) == len(header):
-            yield Item(line, dict(zip(header, row, strict=True)))
+            fields = _fields(header, row)
+            if isinstance(fields, str):
+                yield Item(line, reject=fields, raw=delimiter.join(row))
+            else:
+                yield Item(line, fields)
         elif row:
             wrong = f"invalid_csv: {len(row)} fields; the header has {len(header)}"
             if len(header) == 1 and delimiter == "," and ";" in header[0]:
                 wrong += "; it seems to be separated by semicolons: save it with commas"
             yield Item(line, reject=wrong, raw=delimiter.join(row))
         line = rows.line_num + 1
+
+
+def _fields(header: list[str], row: list[str]) -> dict[str, str] | str:
+    """The row by column; of a column that stands twice, what it says, or why that is unknown."""
+    fields = dict(zip(header, row, strict=True))
+    if len(fields) == len(header):
+        return fields
+    for name, value in zip(header, row, strict=True):
+        fields[name] = fields[name] or value
+    for name, value in zip(header, row, strict=True):
+        if value and value != fields[name]:
+            return (
+                f"invalid_csv: the header has the column {name!r} twice, and here they differ; "
+                "rename one"
+            )
+    return fields
 
 
 # Bytes that are no UTF-8, as the decoder hands them on.
