@@ -32,11 +32,11 @@ def whole(out: Path, maker: str, force: bool = False) -> Iterator[Path]:
     when something cannot be written.
     """
     check_free(out, maker, force)
-    out.parent.mkdir(parents=True, exist_ok=True)
     hidden = out.parent / f".{out.name}.unfinished"
     shutil.rmtree(hidden, ignore_errors=True)
-    hidden.mkdir()
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        hidden.mkdir()
         yield hidden
         _show(hidden, out, maker)
     except OSError as error:

@@ -67,3 +67,17 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(CurateError, match="out: is a file"):
         fill(tmp_path / "out", a="1")
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with (
+        pytest.raises(CurateError, match=r"run: could not be written .*the folder's rights"),
+        whole(tmp_path / "run", "test"),
+    ):
+        pass
