@@ -21,7 +21,7 @@ from templates.sandbox.environment import Program, Sandbox, clock, compile_sourc
 from templates.sandbox.provenance import Leaf, Span
 from templates.sandbox.tracing import Tracing
 from templates.shapes.recall import Recall
-from templates.shapes.skeleton import Shape, Skeleton, learn, shape_of
+from templates.shapes.skeleton import Shape, shape_of
 from templates.shapes.symbolic import Route, Symbolic, read
 from templates.shapes.symbols import Trace
 
@@ -109,7 +109,6 @@ class Renderer:
     template: ChatTemplate
     variables: Mapping[str, Any]
     data: tuple[str, ...] = ()
-    skeletons: dict[tuple[Shape, bool], Skeleton | None] = field(default_factory=dict)
     routes: Recall[Route] = field(default_factory=Recall)
 
     def with_data(self, given: Mapping[str, Any]) -> Renderer:
@@ -134,7 +133,7 @@ class Renderer:
         return self._telling(without), self._telling(given)
 
     def _telling(self, variables: Mapping[str, Any]) -> Renderer:
-        return dataclasses.replace(self, variables=variables, skeletons={}, routes=Recall())
+        return dataclasses.replace(self, variables=variables, routes=Recall())
 
     def tags(self, messages: list[Message], tools: list[Any] | None, text: str) -> list[Tag] | None:
         """What the template's generation tags enclose in a rendered text, if it can be told."""
@@ -193,25 +192,20 @@ class Renderer:
         Returns the other text if following the data gives another one than `text`.
         """
         shape = None if self.data else shape_of(chat.messages, chat.tools)
-        leaves = chat.leaves() if shape else []
-        route = self._route((shape, prompt), leaves) if shape else None
-        skeleton = (
-            route.skeleton if route else self.skeletons.get((shape, prompt)) if shape else None
-        )
-        if skeleton is not None:
-            filled, spans = skeleton.fill(leaves)
-            if filled == text:
-                return spans, leaves
+        if shape is not None:
+            leaves = chat.leaves()
+            route = self._route((shape, prompt), leaves)
+            if route is not None:
+                filled, spans = route.skeleton.fill(leaves)
+                if filled == text:
+                    return spans, leaves
         messages, tools, origins = chat.traced()
         given = self._given(messages, tools, prompt)
         given |= {name: origins.trace_all(given[name], -1, name, False) for name in self.data}
         traced = self.template.tracing.run(given)
         if traced != text:
             return str.__str__(traced)
-        spans = origins.spans(traced)
-        if shape:
-            self.skeletons[shape, prompt] = learn(text, spans, origins.leaves)
-        return spans, origins.leaves
+        return origins.spans(traced), origins.leaves
 
 
 def bind(

@@ -12,7 +12,7 @@ from templates.messages import chat
 from templates.sandbox.environment import compile_source, tojson
 from templates.sandbox.provenance import Origins, Traced, runs_of
 from templates.sandbox.tracing import Tracing, traced_json
-from templates.shapes.skeleton import learn, shape_of
+from templates.shapes.skeleton import Skeleton, Slot, Trim, shape_of
 from tests.templates_toys import talk
 
 TEXT = st.text(alphabet=st.sampled_from('ab \n"\\é😀,'), max_size=12)
@@ -125,36 +125,12 @@ def test_common_ways_of_writing_content_keep_its_origin(expression: str) -> None
     assert found == "abword"
 
 
-def test_a_skeleton_is_filled_with_the_next_row_of_its_shape() -> None:
+def test_a_skeleton_is_filled_with_each_row_of_its_shape() -> None:
+    skeleton = Skeleton(("<", Slot(0, (Trim(True, True),)), ">", Slot(1), "</s>"))
     first = chat({"messages": talk(" a ", "b"), "tools": None})
-    leaves = first.leaves()
-    origins = first.traced()[2]
-    text = "<a>b</s>"
-    spans = [
-        origins.leaves[0]._replace() and _span(1, 2, origins.leaves[0], 1),
-        _span(3, 4, origins.leaves[1], 0),
-    ]
-    skeleton = learn(text, spans, origins.leaves)
-    assert skeleton is not None
-    assert skeleton.fill(leaves)[0] == text
+    assert skeleton.fill(first.leaves())[0] == "<a>b</s>"
     other = chat({"messages": talk("\n cd", "ef"), "tools": None})
     filled, found = skeleton.fill(other.leaves())
     assert filled == "<cd>ef</s>"
     assert [(span.start, span.stop, span.offset) for span in found] == [(1, 3, 2), (4, 6, 0)]
     assert shape_of(first.messages, None) == shape_of(other.messages, None)
-
-
-def _span(start: int, stop: int, leaf: Any, offset: int) -> Any:
-    from templates.sandbox.provenance import Span
-
-    return Span(start, stop, leaf, offset)
-
-
-def test_changed_or_repeated_data_has_no_skeleton() -> None:
-    origins = Origins()
-    origins.trace("ab", 0, "content", True)
-    leaf = origins.leaves[0]
-    assert learn("AB", [_span(0, 2, leaf, 0)], origins.leaves) is None
-    assert learn("abab", [_span(0, 2, leaf, 0), _span(2, 4, leaf, 0)], origins.leaves) is None
-    assert learn("b", [_span(0, 1, leaf, 1)], origins.leaves) is None
-    assert learn("ab", [_span(0, 2, leaf, 0)], origins.leaves) is not None

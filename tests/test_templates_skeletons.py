@@ -401,6 +401,27 @@ def test_rows_are_the_same_in_any_company(tokenizer: Any) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("written", "row"),
+    [
+        ("m.content.split('\\n') | join('\\n')", ("\n\nhi", "ok")),
+        ("(m.content | e) if 'x' in m.content else m.content", ("hi", "ox")),
+    ],
+)
+def test_where_a_template_cannot_be_followed_no_row_stands_for_another(
+    written: str, row: tuple[str, str]
+) -> None:
+    """Equal texts may have another origin: what was trimmed in one was none of the other's."""
+    source = CHATML.replace("m.content", f"({written})")
+    assert source != CHATML
+    given = {"roles": ("assistant", "user")}
+    alone = rendered(source, byte_level(), talk(*row), **given)
+    later = rendered(source, byte_level(), talk("a", "b"), talk(*row), **given)
+    same = ("input_ids", "labels")
+    assert alone.examples.select(same).rows() == later.examples.filter(row=1).select(same).rows()
+    assert alone.refused.height == later.refused.height
+
+
 def test_tools_and_what_is_no_text_have_no_shape() -> None:
     fields = ("role", "content")
     assert shape_of(talk("a", "b"), None) == (("user", *fields), ("assistant", *fields))

@@ -1,9 +1,8 @@
-"""Where data stands in a rendered text, remembered by the shape of the conversation.
+"""Where data stands in a rendered text, by the shape of the conversation.
 
 Tracing every row costs as much as rendering it four times. Most rows of a set have one shape
-(the same roles and fields), for which a template writes the same words around the data. So the
-first row of a shape is traced; for the next ones its skeleton is filled with their data, and
-accepted only if the result is the rendered text, character for character.
+(the same roles and fields), for which a template that can be followed (see `symbolic.py`) writes
+the same words around the data; its skeleton is filled with theirs.
 """
 
 from __future__ import annotations
@@ -84,24 +83,3 @@ def shape_of(messages: Sequence[Message], tools: object) -> Shape | None:
             if value.__class__ is not str:
                 return None
     return tuple([(message["role"], *message) for message in messages])
-
-
-def learn(text: str, spans: Sequence[Span], leaves: Sequence[Leaf]) -> Skeleton | None:
-    """The skeleton of a traced text; None if a leaf was changed beyond trimming, or repeated."""
-    numbers = {id(leaf): number for number, leaf in enumerate(leaves)}
-    parts: list[Part] = []
-    seen: set[int] = set()
-    place = 0
-    for span in spans:
-        number = numbers[id(span.leaf)]
-        whole = span.leaf.text
-        before, after = whole[: span.offset], whole[span.offset + span.stop - span.start :]
-        if number in seen or before.strip() or after.strip():
-            return None
-        if text[span.start : span.stop] != whole[span.offset : len(whole) - len(after)]:
-            return None
-        seen.add(number)
-        trims = (Trim(bool(before), bool(after)),) if before or after else ()
-        parts += [text[place : span.start], Slot(number, trims)]
-        place = span.stop
-    return Skeleton((*parts, text[place:]))
