@@ -213,3 +213,8 @@ def test_every_construct_renders_as_transformers_renders_it(source: str) -> None
     }
     for sandbox in (Sandbox(), Tracing()):
         assert str(compile_source(source, "toy", sandbox).run(variables)) == theirs[0]
+
+
+def test_a_text_by_chance_would_be_another_one_each_time() -> None:
+    with pytest.raises(CurateError, match="No filter named 'random'"):
+        run("{{ messages | random }}", messages=ROWS)

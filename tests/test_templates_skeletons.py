@@ -405,14 +405,14 @@ def test_rows_are_the_same_in_any_company(tokenizer: Any) -> None:
     ("written", "row"),
     [
         ("m.content.split('\\n') | join('\\n')", ("\n\nhi", "ok")),
-        ("(m.content | e) if 'x' in m.content else m.content", ("hi", "ox")),
+        ("m.content | e if 'x' in m.content else m.content", ("hi", "ox")),
     ],
 )
 def test_where_a_template_cannot_be_followed_no_row_stands_for_another(
     written: str, row: tuple[str, str]
 ) -> None:
     """Equal texts may have another origin: what was trimmed in one was none of the other's."""
-    source = CHATML.replace("m.content", f"({written})")
+    source = CHATML.replace(" + m.content + ", " }}{{ CONTENT }}{{ ").replace("CONTENT", written)
     assert source != CHATML
     given = {"roles": ("assistant", "user")}
     alone = rendered(source, byte_level(), talk(*row), **given)

@@ -76,7 +76,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "namespace": TemplateNamespace,
             "range": self.range,
         }
-        del self.globals["lipsum"]  # random text
+        # Made by chance: a text that is another one each time has no proof.
+        del self.globals["lipsum"], self.filters["random"]
 
     def weigh_all(self) -> None:
         """Have filters and tests cost what they read and make."""
@@ -246,7 +247,7 @@ def compile_source(
     except jinja2.TemplateSyntaxError as error:
         line = _line(source, error.lineno)
         raise CurateError(
-            f"template {name}: line {error.lineno}: {error.message}: {line}"
+            f"template {name}: line {error.lineno}: {error.message.rstrip('.')}: {line}"
         ) from error
 
 

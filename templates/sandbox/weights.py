@@ -30,7 +30,7 @@ NESTED: Any = (*LISTS, *VIEWS, Namespace)  # what is written with all that it ho
 # Filters that look at the items they are given alone, not into them.
 SHALLOW = (
     "_counted", "attr", "batch", "count", "d", "default", "first", "items", "last", "length",
-    "list", "map", "random", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
+    "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
 )  # fmt: skip
 # Filters that are slow for each character.
 SLOW = ("indent", "pprint", "striptags", "title", "urlize", "wordcount", "wordwrap")
