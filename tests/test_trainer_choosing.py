@@ -314,9 +314,41 @@ def test_verbatim_agrees_with_answers_that_are_really_generated(done: trainer.Tr
         plan: Any = type("P", (), {})()
         plan.tokens, plan.limits, plan.config = plan, plan, plan
         plan.rows, plan.vocabulary, plan.micro_tokens = rows, 32, 64
-        probe = probes.Probes(plan, None, None, (), np.array([0]), 9.0, None, (), None)  # type: ignore[arg-type]
+        none: Any = None
+        probe = probes.Probes(plan, none, False, none, (), np.array([0]), 9.0, none, (), none)
         assert (said[0, 4:].tolist() == row[1][4:]) == expected
         assert probe._verbatim(model) == float(expected)
+
+
+def test_a_long_row_is_compared_by_its_first_targets_and_no_more_logits_exist(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of one row of 40 targets 10 are kept, and the output layer sees 8 at a time."""
+    import torch
+
+    from trainer.rows.data import make_rows
+
+    model = toy_model()
+    ids = [1, 3, *range(4, 32), *range(4, 16)]
+    rows = make_rows(["a"], [ids], [[-100, -100, *ids[2:]]])
+    monkeypatch.setattr(probes, "_KEPT_VALUES", 320)
+    monkeypatch.setattr("trainer.loss.read_logits.__kwdefaults__", {"chunk": 256})
+    seen: list[int] = []
+    model.get_output_embeddings().register_forward_hook(
+        lambda module, given, output: seen.append(len(output))
+    )
+    plan: Any = type("P", (), {})()
+    plan.tokens, plan.limits, plan.config = plan, plan, plan
+    plan.rows, plan.vocabulary, plan.micro_tokens = rows, 32, 64
+    chosen = np.array([0])
+    (batch,) = probes._compared_passes(plan, chosen)
+    base = probes._log_probabilities(model, batch, whole=False)
+    assert seen == [8, 2]
+    whole = model(input_ids=torch.tensor([ids])).logits[0, 1:11].log_softmax(dim=-1)
+    assert torch.allclose(base, whole, atol=1e-6)
+    none: Any = None
+    probe = probes.Probes(plan, none, False, none, (), chosen, 9.0, chosen, (base + 1,), none)
+    assert probe._divergence(model) == pytest.approx(-1.0, abs=1e-6)
 
 
 def test_a_run_that_ends_early_says_why_and_keeps_its_choice(tmp_path: Path):

@@ -99,7 +99,7 @@ def train_epochs(plan: Plan, net: Any, way: Way, out: Path, log: Log) -> list[Ep
     config = plan.config
     of = resume.fingerprint(resume.settings(plan), net)
     optimizer = model.make_optimizer(net, config)
-    asks = probes.prepare(plan, net, partial(held_out_loss, plan, way))
+    asks = probes.prepare(plan, net, partial(held_out_loss, plan, way), way.whole)
     first = way.group.first
     progress = None
     if config.resume:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +33,8 @@ def target_nats(
     """
     import torch.nn.functional as F
 
-    device = next(model.parameters()).device
-    inputs = {"input_ids": put(batch.input_ids, device)}
-    if batch.documents is not None:
-        inputs["position_ids"] = put(positions(batch.documents), device)
-    at = put(batch.at, device)
-    targets = put(batch.targets, device)
-    # No 2-D mask: padding is on the right, where causal attention does not look, and with a
-    # mask transformers would no longer see packed documents in the positions.
+    inputs, at = _inputs(model, batch)
+    targets = put(batch.targets, at.device)
     with isolated(batch.documents):
         if whole:
             logits = model(**inputs, use_cache=False).logits
@@ -53,6 +47,50 @@ def target_nats(
             return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
 
         return inside(model, nats)
+
+
+def read_logits(
+    model: Any,
+    batch: Batch,
+    use: Callable[[slice, torch.Tensor], None],
+    *,
+    whole: bool,
+    chunk: int = CHUNK_VALUES,
+) -> None:
+    """Hand `use` the logits of the targets, fp32 [some, vocabulary], and which targets they are of.
+
+    Piece after piece in the order of `batch.targets`; without gradients, dropout off. Only where
+    `whole` the logits of all positions exist at a time.
+    """
+    inputs, at = _inputs(model, batch)
+    with evaluating(model), isolated(batch.documents):
+        if whole:
+            logits = model(**inputs, use_cache=False).logits
+            use(slice(0, len(at)), logits.flatten(0, 1).index_select(0, at).float())
+            return
+
+        def pieces() -> None:
+            states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
+            head = _plain(model).get_output_embeddings()
+            rows = max(1, chunk // head.weight.shape[0])
+            for start in range(0, max(1, len(at)), rows):
+                piece = slice(start, min(start + rows, len(at)))
+                use(piece, head(states[piece]).float())
+
+        inside(model, pieces)
+
+
+def _inputs(model: Any, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """What the model is given, and the places of the targets, on its device.
+
+    No 2-D mask: padding is on the right, where causal attention does not look, and with a mask
+    transformers would no longer see packed documents in the positions.
+    """
+    device = next(model.parameters()).device
+    inputs = {"input_ids": put(batch.input_ids, device)}
+    if batch.documents is not None:
+        inputs["position_ids"] = put(positions(batch.documents), device)
+    return inputs, put(batch.at, device)
 
 
 @dataclasses.dataclass(frozen=True)

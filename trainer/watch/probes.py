@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.checks.plan import Plan
-from trainer.loss import CHUNK_VALUES, evaluating
-from trainer.rows.batches import batches
+from trainer.loss import CHUNK_VALUES, read_logits
+from trainer.rows.batches import Batch, batches
 from trainer.rows.data import Ints, Rows
 from trainer.rows.general import check_vocabulary, read_general
 from trainer.watch.lengths import some, turn
@@ -46,6 +46,7 @@ class Probes:
 
     plan: Plan
     losses: Losses
+    whole: bool
     fit: Ints
     asked: tuple[int, ...]
     recited: Ints
@@ -81,11 +82,14 @@ class Probes:
         if not len(self.recited):
             return None
         right = 0
-        for batch, logits in _target_logits(model, self.plan, self.recited):
-            first = np.searchsorted(batch.row_of, batch.row_of)
-            is_early = np.arange(len(batch.row_of)) - first < VERBATIM
-            hits = (logits.argmax(dim=-1).cpu().numpy() == batch.targets) | ~is_early
-            missed = np.unique(batch.row_of[~hits])
+        for batch in _passes(self.plan, self.recited, VERBATIM):
+            best = np.empty_like(batch.targets)
+
+            def note(places: slice, logits: torch.Tensor, best: Ints = best) -> None:
+                best[places] = logits.argmax(dim=-1).cpu().numpy()
+
+            read_logits(model, batch, note, whole=self.whole)
+            missed = np.unique(batch.row_of[best != batch.targets])
             right += len(np.unique(batch.row_of)) - len(missed)
         return right / len(self.recited)
 
@@ -93,36 +97,39 @@ class Probes:
         """KL(tuned || base), mean over targets of held-out rows, in nats."""
         if not self.base:
             return None
-        total, count = 0.0, 0
-        passes = _target_logits(model, self.plan, self.compared)
-        for (_, logits), base in zip(passes, self.base, strict=True):
-            tuned = logits.float().log_softmax(dim=-1)
-            total += float((tuned.exp() * (tuned - base.float())).sum(dim=-1).double().sum())
-            count += len(tuned)
-        return total / count
+        sums: list[float] = []
+        passes = _compared_passes(self.plan, self.compared)
+        for batch, base in zip(passes, self.base, strict=True):
+
+            def compare(places: slice, logits: torch.Tensor, base: torch.Tensor = base) -> None:
+                tuned = logits.log_softmax(dim=-1)
+                apart = (tuned.exp() * (tuned - base[places])).sum(dim=-1)
+                sums.append(float(apart.double().sum()))
+
+            read_logits(model, batch, compare, whole=self.whole)
+        return sum(sums) / sum(len(base) for base in self.base)
 
 
-def prepare(plan: Plan, model: Any, losses: Losses) -> Probes:
+def prepare(plan: Plan, model: Any, losses: Losses, whole: bool) -> Probes:
     """Choose what is asked, and ask the base model once. `model` is as it was before training.
 
-    `losses` gives the loss of a model on given rows.
+    `losses` gives the loss of a model on given rows; `whole` is as in `target_nats`.
     """
     config, rows = plan.config, plan.tokens.rows
     asked = tuple(prompts(rows, plan.held_out, config.prompts))
     long = plan.train[rows.target_counts[plan.train] >= LEAST]
-    compared = _within(rows, plan.held_out, _KEPT_VALUES // plan.limits.vocabulary)
-    compared = compared[: config.prompts]
+    compared = _within(rows, plan.held_out, _kept(plan))[: config.prompts]
     return Probes(
         plan=plan,
         losses=losses,
+        whole=whole,
         fit=some(rows, plan.train, len(plan.held_out)),
         asked=asked,
         recited=some(rows, long, config.prompts),
         length=plan.length.tokens,
         compared=compared,
         base=tuple(
-            logits.float().log_softmax(dim=-1)
-            for _, logits in _target_logits(model, plan, compared)
+            _log_probabilities(model, batch, whole) for batch in _compared_passes(plan, compared)
         ),
         general=_general(plan),
     )
@@ -145,20 +152,42 @@ def _within(rows: Rows, chosen: Ints, targets: int) -> Ints:
     return chosen[: max(1, int(fits.sum()))]
 
 
-def _target_logits(model: Any, plan: Plan, chosen: Ints) -> Any:
-    """For each forward pass over the rows: the batch, and logits [targets, vocabulary]."""
+def _kept(plan: Plan) -> int:
+    """How many targets the base's distributions are kept for."""
+    return max(1, _KEPT_VALUES // plan.limits.vocabulary)
+
+
+def _compared_passes(plan: Plan, chosen: Ints) -> Iterator[Batch]:
+    # More than one row fits as a whole; of a single one the first targets are kept.
+    return _passes(plan, chosen, _kept(plan))
+
+
+def _passes(plan: Plan, chosen: Ints, most: int) -> Iterator[Batch]:
+    """The forward passes over the rows, with at most so many targets of each row, its first."""
+    positions = max(1, min(plan.config.micro_tokens, CHUNK_VALUES // plan.limits.vocabulary))
+    for batch in batches(plan.tokens.rows, chosen, positions):
+        first = np.searchsorted(batch.row_of, batch.row_of)
+        early = np.arange(len(batch.row_of)) - first < most
+        yield dataclasses.replace(
+            batch,
+            at=batch.at[early],
+            targets=batch.targets[early],
+            row_of=batch.row_of[early],
+            weights=None,
+        )
+
+
+def _log_probabilities(model: Any, batch: Batch, whole: bool) -> torch.Tensor:
+    """ln p of every word at each target, fp32 [targets, vocabulary]."""
     import torch
 
-    rows, limits = plan.tokens.rows, plan.limits
-    positions = max(1, min(plan.config.micro_tokens, CHUNK_VALUES // limits.vocabulary))
-    device = next(model.parameters()).device
-    if not len(chosen):
-        return
-    with evaluating(model):
-        for batch in batches(rows, chosen, positions):
-            logits = model(input_ids=torch.from_numpy(batch.input_ids).to(device), use_cache=False)
-            at = torch.from_numpy(batch.at).to(device)
-            yield batch, logits.logits.flatten(0, 1).index_select(0, at)
+    parts: list[torch.Tensor] = []
+
+    def keep(places: slice, logits: torch.Tensor) -> None:
+        parts.append(logits.log_softmax(dim=-1))
+
+    read_logits(model, batch, keep, whole=whole)
+    return torch.cat(parts)
 
 
 def _judged(
