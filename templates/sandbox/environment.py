@@ -245,10 +245,8 @@ def compile_source(
             f"template {name}: brackets or blocks lie too deep inside each other to be read"
         ) from error
     except jinja2.TemplateSyntaxError as error:
-        line = _line(source, error.lineno)
-        raise CurateError(
-            f"template {name}: line {error.lineno}: {error.message.rstrip('.')}: {line}"
-        ) from error
+        line, said = _line(source, error.lineno), (error.message or "").rstrip(".")
+        raise CurateError(f"template {name}: line {error.lineno}: {said}: {line}") from error
 
 
 def _quoted(error: Exception, source: str) -> str:
