@@ -104,7 +104,6 @@ BEYOND = {
     "trimmed of words": "{{ m.content.strip('a') }}",
     "an attribute": "{{ m.content.real }}",
     "dates": "{{ strftime_now(m.content) }}",
-    "a random one": "{{ [m.content] | random }}",
     "first letter": "{{ m.content | first }}",
     "reversed": "{{ m.content | reverse }}",
     "words": "{{ m.content | wordcount }}",
