@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import texts
 
 from curate import sources
-from curate.schema import with_text
+from curate.base.schema import with_text
+from filters.common.vectors import embed
 from filters.decontaminate.filter import Decontaminate
-from filters.embed import embed
 
 COSINES = (0.6, 0.7, 0.8, 0.9)
 

@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from near import Row, records
 
-import filters.near.search
-from filters.near.filter import Near
-from filters.text import block, view
+import filters.dedup.near.search
+from filters.common.text import block, view
+from filters.dedup.near.filter import Near
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 BLOCK = 500
@@ -81,12 +81,12 @@ def verdicts(frame: pl.DataFrame, threshold: float, exact: bool) -> pl.DataFrame
     """What `near` says, by all pairs or by signatures."""
     step = Near(threshold=threshold, shingle="word")
     known = frame.select("row", "id", pl.col("score").alias("record.score"))
-    usual = filters.near.search.EXACT_SHINGLES
-    filters.near.search.EXACT_SHINGLES = usual if exact else -1
+    usual = filters.dedup.near.search.EXACT_SHINGLES
+    filters.dedup.near.search.EXACT_SHINGLES = usual if exact else -1
     try:
         return step.judge(pl.concat([known, step.measure(frame)], how="horizontal"))
     finally:
-        filters.near.search.EXACT_SHINGLES = usual
+        filters.dedup.near.search.EXACT_SHINGLES = usual
 
 
 def told(name: str, folder: Path, limit: int) -> None:
@@ -109,7 +109,7 @@ def told(name: str, folder: Path, limit: int) -> None:
             found = verdicts(frame, threshold, exact)
             gone = ~found["keep"].to_numpy()
             resolved = (gone[low] | gone[high])[wanted]
-            twins = zip(found["twin"].to_list(), range(frame.height), strict=True)
+            twins = zip(found["duplicate_of"].to_list(), range(frame.height), strict=True)
             wrong = sum(
                 truth.get((twin, row), 0) < threshold for twin, row in twins if twin is not None
             )

@@ -16,7 +16,7 @@ from unittest import mock
 
 import polars as pl
 
-from curate.schema import with_text
+from curate.base.schema import with_text
 from curate.sources import read
 from filters.language import detect as language_detect
 from filters.language import second as language_second

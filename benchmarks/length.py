@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.pipeline import Result, Step, run
-from curate.recipe import filter_called
-from curate.schema import CurateError, with_text
+from curate.base.errors import CurateError
+from curate.base.schema import with_text
+from curate.pipeline.recipe import filter_called
+from curate.pipeline.runner import Result, Step, run
 from curate.sources import read
 from filters.length.filter import Length
 from filters.length.report import diagnose, shift

@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import texts
 
-from curate.schema import RECORDS, with_text
-from filters.near.filter import Near
-from filters.text import view
+from curate.base.schema import RECORDS, with_text
+from filters.common.text import view
+from filters.dedup.near.filter import Near
 
 Row = tuple[str, str]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.schema import with_text
+from curate.base.schema import with_text
 from curate.sources import read
 from filters.quality.filter import Quality
 from filters.quality.reasons import REASONS

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import texts
 
-from curate.schema import RECORDS, content_id
+from curate.base.schema import RECORDS, content_id
 from templates import RenderOptions, load_template, load_tokenizer, render
 
 ROUND = 5_000  # rows

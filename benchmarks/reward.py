@@ -17,12 +17,12 @@ import numpy as np
 import polars as pl
 
 from curate import sources
+from curate.base.schema import with_text
 from curate.pairs import of_rejected, pair_texts
-from curate.schema import with_text
-from filters.calibrate import METHODS, calibrate_scores, fitted_together, spread_ties
-from filters.length.stats import spearman
-from filters.length.tasks import tasks
-from filters.length.units import lengths
+from filters.common.calibrate import METHODS, calibrate_scores, fitted_together, spread_ties
+from filters.common.stats import spearman
+from filters.common.tasks import tasks
+from filters.common.units import lengths
 from filters.reward import linear_fit as fitting
 from filters.reward.accuracy import Pairs, compare
 from filters.reward.linear import LinearReward

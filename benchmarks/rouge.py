@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from near import Row, records
 
-from filters.near.decide import find
-from filters.near.filter import Near
+from filters.dedup.near.decide import find
+from filters.dedup.near.filter import Near
 
 
 def rows_of(path: Path) -> list[Row]:

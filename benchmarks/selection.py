@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from curate import recipe, sources
-from curate.engine import local_engine
-from curate.pipeline import run
-from curate.schema import with_text
+from curate import sources
+from curate.base.schema import with_text
+from curate.pipeline import recipe
+from curate.pipeline.engine import local_engine
+from curate.pipeline.runner import run
+from filters.common.text import view
 from filters.selection.filter import VECTORS, Select
-from filters.text import view
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data")) / "raw"
@@ -118,7 +119,7 @@ def lima(folder: Path) -> None:
 
 def alike(kept: list[dict[str, object]]) -> None:
     """Print how alike the chosen rows are: the nearest pairs that are left."""
-    from filters.embed import embed
+    from filters.common.vectors import embed
 
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.writelines(json.dumps(row) + "\n" for row in kept)

@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_verb(arguments: argparse.Namespace) -> int:
     from curate import verbs
-    from curate.schema import CurateError
-    from curate.terminal import printable
+    from curate.base.errors import CurateError
+    from curate.base.terminal import printable
 
     try:
         getattr(verbs, arguments.verb)(arguments)

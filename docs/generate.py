@@ -34,7 +34,7 @@ def _cell(text: str) -> str:
 
 
 def _filters() -> str:
-    from curate.catalogue import describe
+    from curate.pipeline.catalogue import describe
 
     return _block(describe())
 

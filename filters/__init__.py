@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from curate.schema import Filter, Fix
+from curate.base.contract import Filter, Fix
 from filters.bias.filter import Bias
 from filters.decontaminate.filter import Decontaminate
+from filters.dedup.exact import Exact
+from filters.dedup.near.filter import Near
+from filters.dedup.semantic.filter import Semantic
 from filters.difficulty.filter import Difficulty
-from filters.exact import Exact
 from filters.fixes.pii import MaskPII
 from filters.fixes.rewrite import RepairEncoding, StripEndToken, UnwrapPrompt
-from filters.formatting import Format
 from filters.language.filter import Language
 from filters.length.filter import Length
 from filters.mix.filter import Mix
-from filters.near.filter import Near
 from filters.quality.filter import Quality
+from filters.quality.formatting import Format
 from filters.reward.filter import Reward
 from filters.selection.filter import Select
-from filters.semantic.filter import Semantic
 
 FILTERS: dict[str, type[Filter]] = {
     "exact": Exact,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from curate.schema import ROLES, CurateError
+from curate.base.errors import CurateError
+from curate.base.schema import ROLES
 from templates.sandbox.environment import DATE, clock
 
 Boundary = Literal["split", "train", "mask", "error"]

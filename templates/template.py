@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2.meta
 
-from curate.schema import CurateError, nearest
+from curate.base.errors import CurateError, nearest
 from templates.encoding.tokenizer import Tokenizer
 from templates.messages import Chat, Message, leaves_of, standing_for
 from templates.proof.tags import HAS_TAG, Tag, Tagging, read_marks

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-from curate.schema import RECORDS, content_id, with_text
+from curate.base.schema import RECORDS, content_id, with_text
 
 # Shared machines stall for longer than hypothesis allows one example; CI must not depend on luck.
 settings.register_profile("here", deadline=None)

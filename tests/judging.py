@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import VERDICTS, Filter
+from curate.base.contract import VERDICTS, Filter
 
 
 def measures_of(step: Filter, records: pl.DataFrame, **earlier: Any) -> pl.DataFrame:
@@ -24,7 +24,7 @@ def measures_of(step: Filter, records: pl.DataFrame, **earlier: Any) -> pl.DataF
 
 def judged(step: Filter, records: pl.DataFrame, **earlier: Any) -> pl.DataFrame:
     """The verdicts, checked for shape and for a known reason on every drop."""
-    found = step.judge(measures_of(step, records, **earlier))
+    found = step.judge(measures_of(step, records, **earlier)).verdicts
     assert found.schema == VERDICTS
     assert found.height == records.height
     dropped = found.filter(~pl.col("keep"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import RECORDS, content_id, with_text
+from curate.base.schema import RECORDS, content_id, with_text
 from tests.judging import judged
 
 Row = tuple[str, str]
@@ -44,7 +44,7 @@ def dropped(
     """Row and twin of every drop."""
     frame = records(rows, **columns)
     found = judged(step, frame).with_columns(frame["row"]).filter(~pl.col("keep"))
-    return dict(zip(found["row"].to_list(), found["twin"].to_list(), strict=True))
+    return dict(zip(found["row"].to_list(), found["duplicate_of"].to_list(), strict=True))
 
 
 def alpaca_rows(path: Path) -> list[Row]:

@@ -11,17 +11,18 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from curate import run_folder, sources
-from curate.pipeline import Step
-from curate.pipeline import run as run_steps
-from curate.recipe import Recipe
+from curate import sources
+from curate.base.contract import Filter, Findings, Fix, Judgement, verdicts
+from curate.pipeline import run_folder
+from curate.pipeline.recipe import Recipe
+from curate.pipeline.run_folder import RunFolder
+from curate.pipeline.runner import Step
+from curate.pipeline.runner import run as run_steps
 from curate.report import html
-from curate.run_folder import RunFolder
-from curate.schema import Findings, verdicts
 
 
 @dataclass(frozen=True)
-class Twins:
+class Twins(Filter):
     """Drops a response that an earlier row begins with the same word."""
 
     name: ClassVar[str] = "twins"
@@ -30,16 +31,20 @@ class Twins:
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         return records.select(word=pl.col("response").str.split(" ").list.first())
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         first = measures.select(pl.col("row").first().over("word")).to_series()
         keep = first == measures["row"]
         reason = ["same_start" if not kept else None for kept in keep]
         twin = [None if kept else row for kept, row in zip(keep, first, strict=True)]
-        return verdicts(keep, reason=reason, twin=twin)
+        return verdicts(keep, reason=reason, duplicate_of=twin)
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(Filter):
     """Drops a response that holds a word, with the word as evidence and its length as score."""
 
     name: ClassVar[str] = "words"
@@ -51,7 +56,11 @@ class Words:
         found = pl.col("response").str.contains(self.word, literal=True)
         return records.select(found=found, size=pl.col("response").str.len_chars())
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         found = measures["found"]
         reason = [self.reason if bad else None for bad in found]
         evidence = [self.word if bad else None for bad in found]
@@ -59,7 +68,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class EveryRowItsReason:
+class EveryRowItsReason(Filter):
     """Drops every row but the first, each for a reason of its own."""
 
     name: ClassVar[str] = "flood"
@@ -68,13 +77,17 @@ class EveryRowItsReason:
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         return records.select("line")
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         keep = measures["row"] == 0
         return verdicts(keep, reason=measures.select(pl.format("reason {}", "row")).to_series())
 
 
 @dataclass(frozen=True)
-class Upper:
+class Upper(Fix):
     """Writes the word `quiet` in capitals."""
 
     name: ClassVar[str] = "upper"

@@ -10,7 +10,7 @@ import polars as pl
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from curate.schema import RECORDS, content_id
+from curate.base.schema import RECORDS, content_id
 from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.options import RenderOptions
 from templates.render import Rendered, render

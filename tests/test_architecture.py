@@ -33,7 +33,7 @@ def test_imports_point_one_way(path: Path) -> None:
         if target == package or here.startswith(OUTWARD):
             continue
         assert target == "curate", f"{here} imports {name}"
-        assert name == "curate" or name.startswith("curate.schema"), f"{here} imports {name}"
+        assert name == "curate" or name.startswith("curate.base.schema"), f"{here} imports {name}"
 
 
 def test_no_file_is_named_like_a_standard_library_module() -> None:
@@ -45,7 +45,7 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
     import subprocess
 
     code = (
-        "import sys, curate.cli, curate.recipe, filters, templates, trainer;"
+        "import sys, curate.cli, curate.pipeline.recipe, filters, templates, trainer;"
         "heavy = ('torch', 'transformers', 'datasets', 'scipy', 'langdetect');"
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from filters.bias.filter import Bias
 from filters.bias.labels import word_scores
 from tests.judging import judged, measures_of

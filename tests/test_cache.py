@@ -8,16 +8,17 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from curate import engine
-from curate.cache import MeasureCache
-from curate.engine import LocalEngine
-from curate.schema import setting, verdicts
+from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.settings import setting
+from curate.pipeline import engine
+from curate.pipeline.cache import MeasureCache
+from curate.pipeline.engine import LocalEngine
 
 measured: list[int] = []
 
 
 @dataclass(frozen=True)
-class Slow:
+class Slow(Filter):
     name: ClassVar[str] = "slow"
     reasons: ClassVar[Mapping[str, str]] = {"short": "too short"}
     cached: ClassVar[bool] = True
@@ -32,7 +33,11 @@ class Slow:
             size=pl.col("response").str.len_chars(), parts=pl.col("response").str.split(" ")
         )
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         keep = measures["size"] >= self.limit
         return verdicts(keep, [None if kept else "short" for kept in keep])
 

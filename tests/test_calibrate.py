@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
-from filters.calibrate import (
-    BIN_ROWS,
-    MOST_BINS,
-    calibrate_scores,
-    length_bins,
-    spread_ties,
-)
-from filters.length.stats import spearman
+from curate.base.errors import CurateError
+from filters.common.calibrate import BIN_ROWS, MOST_BINS, calibrate_scores, length_bins, spread_ties
+from filters.common.stats import spearman
 
 METHODS = ("lwr", "bin", "rank")
 rng = np.random.default_rng(0)

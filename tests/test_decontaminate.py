@@ -7,8 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate import pipeline, sources
-from curate.schema import CurateError, with_text
+from curate import sources
+from curate.base.errors import CurateError
+from curate.base.schema import with_text
+from curate.pipeline import runner as pipeline
 from filters.decontaminate.filter import Decontaminate
 from tests.judging import judged, measures_of
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate import pipeline, recipe
-from filters.near.filter import Near
+from curate.pipeline import recipe
+from curate.pipeline import runner as pipeline
+from filters.dedup.near.filter import Near
 from tests.near_rows import records
 
 PAGE = (Path(__file__).parent.parent / "docs" / "dedup.md").read_text("utf-8")

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="difficulty needs torch")
 pytest.importorskip("transformers", reason="difficulty needs transformers")
 
-from curate.schema import CurateError, Filter, with_text
+from curate.base.contract import Filter
+from curate.base.errors import CurateError
+from curate.base.schema import with_text
 from filters.difficulty.filter import Difficulty
 from filters.difficulty.texts import Encoded, alone, shared, written
 from tests.judging import judged

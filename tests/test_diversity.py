@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from filters.selection.budget import Allowance, even_shares, shares, spend
 from filters.selection.diversity import deita_greedy, k_center
 from filters.selection.facility import facility_location, near_pairs
@@ -166,8 +166,8 @@ def test_of_each_planted_near_pair_the_better_scored_row_alone_survives() -> Non
     assert said[-1] == "only 40 rows for a budget of 80: 40 too_similar"
     dropped = judged.with_row_index("row").filter(~pl.col("keep"))
     assert dropped["reason"].unique().to_list() == ["too_similar"]
-    assert dropped.select((pl.col("twin").cast(int) - pl.col("row").cast(int)).abs()).to_series(
-    ).unique().to_list() == [40]  # fmt: skip
+    apart = dropped["duplicate_of"].cast(int) - dropped["row"].cast(int)
+    assert apart.abs().unique().to_list() == [40]
     assert "above 0.9" in dropped["evidence"][0]
 
 

@@ -10,16 +10,18 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from curate import recipe
-from curate.engine import LocalEngine
-from curate.schema import RECORDS, TEXTS, CurateError, verdicts
+from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.errors import CurateError
+from curate.base.schema import RECORDS, TEXTS
+from curate.pipeline import recipe
+from curate.pipeline.engine import LocalEngine
 from filters.language.filter import Language
 
 seen: list[list[str]] = []
 
 
 @dataclass(frozen=True)
-class Looks:
+class Looks(Filter):
     name: ClassVar[str] = "looks"
     reasons: ClassVar[Mapping[str, str]] = {}
 
@@ -27,7 +29,11 @@ class Looks:
         seen.append(records.columns)
         return pl.DataFrame({"one": [1] * records.height})
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         return verdicts([True] * measures.height)
 
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from curate.schema import CurateError, Filter
-from filters.exact import Exact
+from curate.base.contract import Filter
+from curate.base.errors import CurateError
+from filters.dedup.exact import Exact
 from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
@@ -17,7 +18,7 @@ CAPITAL = ("What is the capital of France?", "Paris is the capital of France.")
 def test_a_repeated_conversation_goes_and_names_the_one_that_stays():
     found = judged(Exact(), records([CAPITAL, ("Hi", "Hello"), CAPITAL, CAPITAL]))
     assert found["keep"].to_list() == [True, True, False, False]
-    assert found["twin"].to_list() == [None, None, 0, 0]
+    assert found["duplicate_of"].to_list() == [None, None, 0, 0]
     assert found["reason"].to_list() == [None, None, "exact_duplicate", "exact_duplicate"]
     assert found["score"].to_list() == [None, None, 1.0, 1.0]
     assert found["evidence"].to_list() == [

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.explain import explain
-from curate.schema import CurateError
+from curate.base.errors import CurateError
+from curate.report.explain import explain
 from tests.test_run_folder import finished
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import MESSAGE_FIELDS, RECORDS, CurateError, Fix
+from curate.base.contract import Fix
+from curate.base.errors import CurateError
+from curate.base.schema import MESSAGE_FIELDS, RECORDS
 from filters.fixes.pii import MaskPII
 from filters.fixes.rewrite import RepairEncoding, StripEndToken, UnwrapPrompt
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.folder import MANIFEST, whole
-from curate.schema import CurateError
+from curate.base.errors import CurateError
+from curate.base.folder import MANIFEST, whole
 
 
 def fill(out: Path, force: bool = False, **files: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
-from filters.formatting import Format
+from curate.base.errors import CurateError
 from filters.quality.filter import Quality
+from filters.quality.formatting import Format
 from tests.judging import judged, measures_of
 
 ASK = "What is the capital of France?"

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from curate.base.errors import CurateError
 from curate.cli import main
-from curate.schema import CurateError
 from curate.sources import Dump, Reading, read
 
 ROW = {"instruction": "Add.", "output": "3"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from curate.sources import read
 
 ROWS = [{"instruction": "Add 1 and 2.", "output": "3"}, {"instruction": "Say hi.", "output": "hi"}]

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.schema import VERDICTS, CurateError
+from curate.base.contract import VERDICTS
+from curate.base.errors import CurateError
 from filters.language.filter import Language
 from filters.language.second import second_opinion
 from filters.language.text import words_of

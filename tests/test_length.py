@@ -5,7 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.schema import VERDICTS, CurateError, Filter
+from curate.base.contract import VERDICTS, Filter
+from curate.base.errors import CurateError
 from filters.length.filter import READS, Length
 from tests.judging import judged, of_lengths
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
+from filters.common.stats import concentration
 from filters.length.cap import cap
 from filters.length.filter import Length
 from filters.length.report import diagnose
-from filters.length.stats import concentration
 from tests.judging import of_lengths
 
 VARIED = [1, 3, 9, 20, 45, 90, 200, 400, 800, 1600] * 10

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.schema import Findings
+from curate.base.contract import Findings
 from filters.length.filter import Length
 from tests.judging import measures_of, of_lengths
 
@@ -119,7 +119,7 @@ def test_the_order_of_the_rows_changes_no_finding() -> None:
     [("alpaca_1k_longest", "flag"), ("lima_1k", "pass"), ("alpaca_random_9k", "pass")],
 )
 def test_real_sets_are_flagged_or_pass(test_data: Path, name: str, verdict: str) -> None:
-    from curate.schema import with_text
+    from curate.base.schema import with_text
     from curate.sources import read
 
     records = with_text(read([str(test_data / "raw" / f"{name}.json")]).records)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from filters.length.filter import Length
 from filters.length.match import EDGES, Target, bins_of, law_of_quantiles, match, shares
 from filters.length.report import shift

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.schema import CurateError, with_text
+from curate.base.errors import CurateError
+from curate.base.schema import with_text
 from curate.sources import read
 from filters.length.filter import Length
 from filters.length.match import EDGES

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.length import stats
+from filters.common import stats
 
 LENGTHS = st.lists(st.integers(0, 120), min_size=1, max_size=40)
 quick = settings(max_examples=30, deadline=None)

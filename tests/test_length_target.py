@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from curate.base.errors import CurateError
 from curate.cli import main
-from curate.schema import CurateError
 from templates import Matched, read
 from templates.tokens.lengths import first_answers, in_tokens
 from tests.templates_toys import byte_level

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.length.tasks import pool, task_groups, tasks
+from filters.common.tasks import pool, task_groups, tasks
 
 WRAPPER = (
     "Below is an instruction that describes a task. Write a response that appropriately"

@@ -9,10 +9,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate import recipe, run_folder, sources
-from curate.explain import explain
-from curate.pipeline import run
-from curate.run_folder import RunFolder
+from curate import sources
+from curate.pipeline import recipe, run_folder
+from curate.pipeline.run_folder import RunFolder
+from curate.pipeline.runner import run
+from curate.report.explain import explain
 
 ROWS = [{"instruction": f"Say {word}.", "output": f"{word}!"} for word in ("one", "two", "three")]
 TEXTS = [json.dumps(row) for row in ROWS]

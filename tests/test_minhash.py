@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.near.filter import Near, signature_column
-from filters.near.minhash import EMPTY, band_entries, enough_bands, hit_rate, signatures
-from filters.near.similarity import pairs_within
-from filters.shingles import (
+from filters.common.shingles import (
     Rule,
     Sets,
     joined,
@@ -23,6 +20,9 @@ from filters.shingles import (
     shingle_hash,
     shingle_sets,
 )
+from filters.dedup.near.filter import Near, signature_column
+from filters.dedup.near.minhash import EMPTY, band_entries, enough_bands, hit_rate, signatures
+from filters.dedup.near.similarity import pairs_within
 from tests.near_rows import records
 
 WORDS = Rule("word", 3, 8)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError, Filter
+from curate.base.contract import Filter
+from curate.base.errors import CurateError
 from filters.mix.filter import Mix
 from filters.mix.shares import quotas
 from filters.selection.filter import Select

@@ -7,9 +7,10 @@ import random
 import polars as pl
 import pytest
 
-from curate.schema import CurateError, Filter
-from filters.near.decide import find
-from filters.near.filter import Near
+from curate.base.contract import Filter
+from curate.base.errors import CurateError
+from filters.dedup.near.decide import find
+from filters.dedup.near.filter import Near
 from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
@@ -35,7 +36,7 @@ CHAIN = [
 def test_a_row_that_nearly_repeats_another_goes_and_names_it():
     found = judged(Near(), records([(PROMPT, NOTE), OTHER, NEARLY]))
     assert found["keep"].to_list() == [True, True, False]
-    assert found["twin"].to_list() == [None, None, 0]
+    assert found["duplicate_of"].to_list() == [None, None, 0]
     assert found["reason"].to_list() == [None, None, "near_duplicate"]
     assert found["evidence"][2] == "cluster of row 0: 2 rows"
     # 44 words make 42 shingles; one other word changes three of them.
@@ -174,7 +175,7 @@ def test_measures_do_not_depend_on_how_rows_are_split(monkeypatch):
     rows = [(PROMPT, NOTE), OTHER, NEARLY, ("", ""), ("Hi", "Hello"), ("", NOTE * 30)] * 5
     frame = records(rows)
     whole = Near().measure(frame)
-    monkeypatch.setattr("filters.text.BLOCK", 100)
+    monkeypatch.setattr("filters.common.text.BLOCK", 100)
     assert Near().measure(frame).equals(whole)
     parts = pl.concat([Near().measure(frame[low : low + 7]) for low in range(0, 30, 7)])
     assert parts.equals(whole)

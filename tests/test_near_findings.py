@@ -7,9 +7,9 @@ import random
 import polars as pl
 import pytest
 
-from curate.schema import CurateError
-from filters.exact import Exact
-from filters.near.filter import Near
+from curate.base.errors import CurateError
+from filters.dedup.exact import Exact
+from filters.dedup.near.filter import Near
 from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
@@ -39,8 +39,8 @@ def noisy(count: int, seed: int) -> pl.DataFrame:
     [{"threshold": 0.6}, {"similarity": "rouge_l", "threshold": 0.93}, {"keep": "longest"}],
 )
 def test_what_other_thresholds_would_drop_is_true(wanted, exact_shingles, monkeypatch):
-    monkeypatch.setattr("filters.near.search.EXACT_SHINGLES", exact_shingles)
-    monkeypatch.setattr("filters.near.groups.BUDGET", 200)
+    monkeypatch.setattr("filters.dedup.near.search.EXACT_SHINGLES", exact_shingles)
+    monkeypatch.setattr("filters.dedup.near.groups.BUDGET", 200)
     frame = noisy(250, seed=2)
     step = Near(**wanted)
     verdicts, said = found_by(step, frame)

@@ -8,10 +8,11 @@ import datasketch
 import polars as pl
 import pytest
 
-from curate import pipeline
-from curate.schema import CurateError, Remembers
-from filters.near.filter import Near, signature_column
-from filters.shingles import shingle_hash
+from curate.base.contract import Remembers
+from curate.base.errors import CurateError
+from curate.pipeline import runner as pipeline
+from filters.common.shingles import shingle_hash
+from filters.dedup.near.filter import Near, signature_column
 from tests.judging import measures_of
 from tests.near_rows import records
 
@@ -53,7 +54,7 @@ def test_what_was_curated_before_goes_and_is_named(tmp_path, wanted):
         "already_curated",
         "near_duplicate",
     ]
-    assert found["twin"].to_list() == [None, None, None, 0]
+    assert found["duplicate_of"].to_list() == [None, None, None, 0]
     assert found["evidence"][1] == f"{first['id'][1]} at dump.jsonl:2"
     assert 0.6 <= found["score"][1] < 1
     assert found["score"][2] == 1

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-import filters.near.search
-from filters.near.filter import Near
-from filters.text import view
+import filters.dedup.near.search
+from filters.common.text import view
+from filters.dedup.near.filter import Near
 from tests.judging import measures_of
 from tests.near_rows import alpaca_rows, family_rows, records
 
@@ -40,7 +40,7 @@ def test_families_are_cut_exactly_as_all_pairs_say(
     test_data: Path, family: str, exact: bool, monkeypatch: pytest.MonkeyPatch
 ):
     if not exact:
-        monkeypatch.setattr(filters.near.search, "EXACT_SHINGLES", -1)
+        monkeypatch.setattr(filters.dedup.near.search, "EXACT_SHINGLES", -1)
     rows = family_rows(test_data / "dedup" / "t0" / family, files=11, rows=60)
     # Plain ASCII, so that `\\w+` of the oracle below means what it says.
     rows = [
@@ -54,7 +54,7 @@ def test_families_are_cut_exactly_as_all_pairs_say(
     measures = measures_of(Near(shingle="word"), frame)
     for threshold in (0.5, 0.6, 0.7, 0.8, 0.9):
         found = Near(shingle="word", threshold=threshold).judge(measures)
-        twins = dict(enumerate(found["twin"].to_list()))
+        twins = dict(enumerate(found["duplicate_of"].to_list()))
         kept = {row for row, twin in twins.items() if twin is None}
         for row, twin in twins.items():
             if twin is not None:  # precision

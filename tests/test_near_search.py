@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import filters.near.groups
-import filters.near.search
-from filters.near.decide import find
-from filters.near.filter import Near
-from filters.near.similarity import (
+import filters.dedup.near.groups
+import filters.dedup.near.search
+from filters.common.shingles import Sets
+from filters.dedup.near.decide import find
+from filters.dedup.near.filter import Near
+from filters.dedup.near.similarity import (
     Comparison,
     likely_pairs,
     pair_count,
@@ -27,7 +28,6 @@ from filters.near.similarity import (
     shared_entries,
     split,
 )
-from filters.shingles import Sets
 from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
@@ -78,7 +78,7 @@ def test_verdicts_are_those_of_comparing_every_pair(texts, size, threshold):
 def test_halving_the_work_does_not_change_the_verdicts(texts, threshold):
     expected = textbook(texts, 1, threshold)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filters.near.groups, "BUDGET", 2)
+        patch.setattr(filters.dedup.near.groups, "BUDGET", 2)
         assert verdicts_of(texts, size=1, threshold=threshold) == expected
 
 
@@ -87,7 +87,7 @@ def test_halving_the_work_does_not_change_the_verdicts(texts, threshold):
 def test_signatures_find_only_true_pairs_and_with_one_row_a_band_nearly_all(texts, threshold):
     expected = textbook(texts, 1, threshold)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filters.near.search, "EXACT_SHINGLES", -1)
+        patch.setattr(filters.dedup.near.search, "EXACT_SHINGLES", -1)
         assert verdicts_of(texts, size=1, threshold=threshold, bands=128) == expected
 
 
@@ -111,12 +111,12 @@ def test_too_much_work_is_left_to_the_signatures(monkeypatch):
     expected = verdicts_of(texts, threshold=0.6)
     assert expected
     seen = []
-    spy = filters.near.search.band_entries
+    spy = filters.dedup.near.search.band_entries
     monkeypatch.setattr(
-        filters.near.search, "band_entries", lambda *given: seen.append(1) or spy(*given)
+        filters.dedup.near.search, "band_entries", lambda *given: seen.append(1) or spy(*given)
     )
-    monkeypatch.setattr(filters.near.search, "EXACT_WORK", 100)
-    monkeypatch.setattr(filters.near.search, "WORK_A_SHINGLE", 0)
+    monkeypatch.setattr(filters.dedup.near.search, "EXACT_WORK", 100)
+    monkeypatch.setattr(filters.dedup.near.search, "WORK_A_SHINGLE", 0)
     assert verdicts_of(texts, threshold=0.6) == expected
     assert seen
 
@@ -167,7 +167,7 @@ def test_jaccard_is_that_of_python_sets():
 
 
 def test_buckets_give_each_pair_within_across_and_between(monkeypatch):
-    monkeypatch.setattr("filters.near.similarity.SLICE", 3)
+    monkeypatch.setattr("filters.dedup.near.similarity.SLICE", 3)
     entries = shared_entries(
         np.array([(7 << 32) | n for n in (4, 1, 3, 2)] + [(9 << 32) | 5], np.uint64)
     )
@@ -198,13 +198,13 @@ def test_twenty_thousand_identical_rows_take_no_more_time_than_others():
     )
     seconds, found = seconds_of(Near(), copies)
     assert found["keep"].sum() == 1
-    assert found["twin"].drop_nulls().unique().to_list() == [0]
+    assert found["duplicate_of"].drop_nulls().unique().to_list() == [0]
     assert seconds < 20
 
 
 @pytest.mark.parametrize("exact_shingles", [1 << 24, -1])
 def test_thousands_of_near_copies_are_not_compared_with_each_other(exact_shingles, monkeypatch):
-    monkeypatch.setattr(filters.near.search, "EXACT_SHINGLES", exact_shingles)
+    monkeypatch.setattr(filters.dedup.near.search, "EXACT_SHINGLES", exact_shingles)
     compared = 0
     original = Comparison.jaccard
 

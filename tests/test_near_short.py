@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from filters.exact import Exact
-from filters.near.filter import Near
+from filters.dedup.exact import Exact
+from filters.dedup.near.filter import Near
 from tests.judging import measures_of
 from tests.near_rows import dropped, records
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.shingles import Rule, shingle_hash, shingle_sets
-from filters.text import block, in_blocks, keys, view
+from filters.common.shingles import Rule, shingle_hash, shingle_sets
+from filters.common.text import block, in_blocks, keys, view
 from tests.near_rows import records
 
 
@@ -110,7 +110,7 @@ def blake(text: str) -> int:
 
 
 def test_blocks_come_back_in_order_and_no_text_gives_none(monkeypatch):
-    monkeypatch.setattr("filters.text.BLOCK", 10)
+    monkeypatch.setattr("filters.common.text.BLOCK", 10)
     texts = pl.Series([str(n) * (n % 7) for n in range(200)])
     parts = in_blocks(texts, lambda part: part.to_list())
     assert len(parts) > 20

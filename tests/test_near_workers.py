@@ -10,11 +10,11 @@ from typing import ClassVar
 import polars as pl
 import pytest
 
-import curate.engine
-from curate import pipeline
-from curate.cache import MeasureCache
-from curate.engine import LocalEngine, local_engine
-from filters.near.filter import Near
+import curate.pipeline.engine
+from curate.pipeline import runner as pipeline
+from curate.pipeline.cache import MeasureCache
+from curate.pipeline.engine import LocalEngine, local_engine
+from filters.dedup.near.filter import Near
 from tests.near_rows import records
 
 
@@ -54,7 +54,7 @@ def written(frame: pl.DataFrame, engine: LocalEngine | None = None) -> list[byte
 
 
 def test_any_number_of_workers_gives_the_same_bytes(monkeypatch):
-    monkeypatch.setattr(curate.engine, "SPREAD_FROM", 10)
+    monkeypatch.setattr(curate.pipeline.engine, "SPREAD_FROM", 10)
     frame = rows(200)
     with local_engine(workers=1) as one, local_engine(workers=2) as two:
         assert written(frame, two) == written(frame, one)
@@ -66,8 +66,8 @@ def test_any_number_of_threads_or_parts_gives_the_same_bytes(cores, tmp_path, mo
     frame = rows(300)
     expected = written(frame)
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    monkeypatch.setattr("filters.text.BLOCK", 200)
-    monkeypatch.setattr(curate.engine, "PART", 70)
+    monkeypatch.setattr("filters.common.text.BLOCK", 200)
+    monkeypatch.setattr(curate.pipeline.engine, "PART", 70)
     engine = LocalEngine(workers=1, cache=MeasureCache(tmp_path))
     assert written(frame, engine) == expected
     assert written(frame, engine) == expected  # this time from what is kept

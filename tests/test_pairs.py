@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import sources
+from curate.base.errors import CurateError
+from curate.base.schema import RECORDS
 from curate.cli import main
 from curate.pairs import (
     PAIRS,
@@ -23,7 +25,6 @@ from curate.pairs import (
     summary,
     unfolded,
 )
-from curate.schema import RECORDS, CurateError
 
 quick = settings(max_examples=25, deadline=None)
 

@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from curate.engine import local_engine
-from curate.pipeline import Step, run
-from curate.schema import CurateError, setting, verdicts
+from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from curate.pipeline.engine import local_engine
+from curate.pipeline.runner import Step, run
 
 
 @dataclass(frozen=True)
-class AtLeast:
+class AtLeast(Filter):
     name: ClassVar[str] = "at-least"
     reasons: ClassVar[Mapping[str, str]] = {"short": "too few characters"}
 
@@ -24,14 +26,18 @@ class AtLeast:
             length=pl.col("response").str.len_chars(), letters=pl.col("response").str.split("")
         )
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         keep = measures["length"] >= self.characters
         reasons = [None if kept else "short" for kept in keep]
         return verdicts(keep, reasons, score=measures["length"])
 
 
 @dataclass(frozen=True)
-class AtMostBy:
+class AtMostBy(Filter):
     name: ClassVar[str] = "at-most"
     reasons: ClassVar[Mapping[str, str]] = {"long": "too much"}
 
@@ -44,13 +50,17 @@ class AtMostBy:
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         return records.select(nothing=pl.col("row") * 0)
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         keep = measures[self.by] < 5
         return verdicts(keep, [None if kept else "long" for kept in keep])
 
 
 @dataclass(frozen=True)
-class Loud:
+class Loud(Filter):
     name: ClassVar[str] = "loud"
     reasons: ClassVar[Mapping[str, str]] = {"shouted": "made upper case"}
 
@@ -105,8 +115,8 @@ def test_a_step_that_needs_a_column_nobody_measured_says_which(conversation: Any
 
 def test_drops_without_a_reason_break_the_contract(conversation: Any) -> None:
     class Silent(AtLeast):
-        def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
-            return verdicts([False] * measures.height)
+        def judge(self, measures: pl.DataFrame) -> Judgement:
+            return Judgement.of([False] * measures.height)
 
     with pytest.raises(AssertionError, match="without a reason"):
         run(conversation(("q", "abc")), [Step("silent", Silent())])
@@ -115,7 +125,7 @@ def test_drops_without_a_reason_break_the_contract(conversation: Any) -> None:
 def test_any_number_of_processes_measures_the_same(
     conversation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from curate import engine
+    from curate.pipeline import engine
     from filters.language.filter import Language
 
     monkeypatch.setattr(engine, "SPREAD_FROM", 2)

@@ -8,7 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.schema import RECORDS, VERDICTS, CurateError, with_text
+from curate.base.contract import VERDICTS
+from curate.base.errors import CurateError
+from curate.base.schema import RECORDS, with_text
 from filters.quality.filter import SETS, Quality
 from filters.quality.reasons import OFF, REASONS, REPORTED
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import RECORDS, CurateError, with_text
+from curate.base.errors import CurateError
+from curate.base.schema import RECORDS, with_text
 from filters.quality.counts import SETS, counts
 from filters.quality.filter import Quality
 from filters.quality.reasons import REASONS

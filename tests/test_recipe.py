@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from curate import recipe
+from curate.base.errors import CurateError
 from curate.cli import main
-from curate.pipeline import run
-from curate.schema import CurateError
+from curate.pipeline import recipe
+from curate.pipeline.runner import run
 from filters import FILTERS, FIXES
 
 

@@ -9,10 +9,11 @@ import orjson
 import polars as pl
 import pytest
 
-from curate import recipe, run_folder, sources
-from curate.arms import write_arms
-from curate.pipeline import run
-from curate.schema import CurateError
+from curate import sources
+from curate.base.errors import CurateError
+from curate.pipeline import recipe, run_folder
+from curate.pipeline.baselines import write_arms
+from curate.pipeline.runner import run
 
 ROOT = Path(__file__).resolve().parent.parent
 

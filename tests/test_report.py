@@ -13,10 +13,10 @@ import orjson
 import polars as pl
 import pytest
 
-from curate.pipeline import Step
+from curate.base.errors import CurateError
+from curate.pipeline.run_folder import RunFolder
+from curate.pipeline.runner import Step
 from curate.report import html, text
-from curate.run_folder import RunFolder
-from curate.schema import CurateError
 from tests.reports import (
     HOSTILE,
     SMALL,
@@ -228,7 +228,7 @@ def test_a_hundred_thousand_rows_are_counted_in_columns(
     shift = pl.DataFrame({"copy": range(copies)}, schema={"copy": pl.UInt32})
     run.ledger = (
         run.ledger.join(shift, how="cross", maintain_order="right_left")
-        .with_columns(pl.col("row", "twin") + 4 * pl.col("copy"))
+        .with_columns(pl.col("row", "duplicate_of") + 4 * pl.col("copy"))
         .drop("copy")
     )
     run.lengths = run.lengths.join(shift, how="cross", maintain_order="right_left").select(

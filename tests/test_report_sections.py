@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.pipeline import Step
-from curate.recipe import filter_called
+from curate.pipeline.recipe import filter_called
+from curate.pipeline.runner import Step
 from curate.report import moves
 from tests.reports import HOSTILE, SMALL, STEPS, Tells, Words, make, page, row
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import VERDICTS, CurateError, Filter
+from curate.base.contract import VERDICTS, Filter
+from curate.base.errors import CurateError
 from filters.reward.filter import Reward
 from tests.judging import judged, measures_of
 

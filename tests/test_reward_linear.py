@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.cache import MeasureCache
+from curate.base.errors import CurateError
 from curate.cli import main
-from curate.engine import LocalEngine
-from curate.schema import CurateError
+from curate.pipeline.cache import MeasureCache
+from curate.pipeline.engine import LocalEngine
 from filters.reward import linear_fit as fitting
 from filters.reward.accuracy import Pairs, compare
 from filters.reward.features import BUCKETS, DENSE, features

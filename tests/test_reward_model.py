@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the reward model needs torch")
 pytest.importorskip("transformers", reason="the reward model needs transformers")
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from filters.reward.filter import Reward
 from tests.judging import judged
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
-from filters.length.stats import spearman
+from curate.base.errors import CurateError
+from filters.common.stats import spearman
 from filters.reward.filter import Reward
 from tests.judging import judged
 from tests.test_reward import frame, kept

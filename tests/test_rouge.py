@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-import filters.near.rouge
-import filters.near.search
-from curate.schema import CurateError
-from filters.near.filter import Near
-from filters.near.rouge import f_measure, token_lists
+import filters.dedup.near.rouge
+import filters.dedup.near.search
+from curate.base.errors import CurateError
+from filters.dedup.near.filter import Near
+from filters.dedup.near.rouge import f_measure, token_lists
 from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
@@ -185,7 +185,7 @@ def test_by_signatures_too_the_true_similarity_decides(monkeypatch):
     step = Near(similarity="rouge_l", threshold=0.8)
     expected = dropped(step, texts)
     assert expected
-    monkeypatch.setattr(filters.near.search, "EXACT_SHINGLES", -1)
+    monkeypatch.setattr(filters.dedup.near.search, "EXACT_SHINGLES", -1)
     assert dropped(step, texts) == expected
 
 
@@ -193,7 +193,7 @@ def test_more_words_than_code_points_give_the_same(monkeypatch):
     rows = [(text, "") for text in sentences(60, seed=3)]
     step = Near(similarity="rouge_l", threshold=0.5)
     expected = dropped(step, rows)
-    monkeypatch.setattr(filters.near.rouge, "_CODE_POINTS", 2)
+    monkeypatch.setattr(filters.dedup.near.rouge, "_CODE_POINTS", 2)
     assert dropped(step, rows) == expected != {}
 
 

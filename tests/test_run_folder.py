@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import recipe, run_folder, sources
-from curate.messages import message_json
-from curate.pipeline import run
-from curate.run_folder import RunFolder
-from curate.schema import MESSAGES
+from curate import sources
+from curate.base.messages import message_json
+from curate.base.schema import MESSAGES
+from curate.pipeline import recipe, run_folder
+from curate.pipeline.run_folder import RunFolder
+from curate.pipeline.runner import run
 
 ROWS = [
     {"instruction": "Say a.", "output": "Aah.", "score": 3, "extra": 1},

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from curate import recipe, sources
+from curate import sources
 from curate.cli import main
+from curate.pipeline import recipe
 from curate.sources.convert import REJECTS
 from filters.quality.filter import Quality
 

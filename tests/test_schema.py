@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from curate import schema
-from curate.schema import content_id, text_of, verdicts
+from curate.base import schema
+from curate.base.contract import verdicts
+from curate.base.schema import content_id, text_of
 
 
 def test_equal_conversations_have_equal_ids_whatever_else_came_with_them() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import VERDICTS, CurateError, Filter
+from curate.base.contract import VERDICTS, Filter
+from curate.base.errors import CurateError
 from filters.length.report import shift
 from filters.selection.filter import Select
 from tests.judging import judged, of_lengths

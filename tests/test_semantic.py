@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.schema import CurateError
-from filters.semantic import search as semantic_search
-from filters.semantic.filter import Semantic
+from curate.base.errors import CurateError
+from filters.dedup.semantic import search as semantic_search
+from filters.dedup.semantic.filter import Semantic
 from tests.judging import judged, measures_of
 
 LONG = "The quick brown fox jumps over the lazy dog while seven wizards brew potions quietly"
@@ -33,7 +33,7 @@ def test_a_row_goes_only_for_one_that_stays_and_names_it(conversation, tmp_path)
     rows = conversation(("0 a", "x"), ("20 b", "x"), ("40 c", "x"))
     found = judged(Semantic(threshold=0.9, encoder=encoder(tmp_path, ANGLES)), rows)
     assert found["keep"].to_list() == [True, False, True]
-    assert found["twin"].to_list() == [None, 0, None]
+    assert found["duplicate_of"].to_list() == [None, 0, None]
     assert found["score"][1] == pytest.approx(0.939693)
 
 
@@ -70,7 +70,7 @@ def test_twenty_thousand_equal_rows_and_a_long_one_take_no_time(conversation):
     rows = conversation(*[(LONG, "x")] * 20_000, ("a b c " * 300_000, ""))
     found = judged(Semantic(), rows)
     assert found["keep"].sum() == 2
-    assert found["twin"].drop_nulls().unique().to_list() == [0]
+    assert found["duplicate_of"].drop_nulls().unique().to_list() == [0]
 
 
 def test_the_report_says_what_other_thresholds_would_drop(conversation, tmp_path):

@@ -15,7 +15,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.schema import CurateError, content_id
+from curate.base.errors import CurateError
+from curate.base.schema import content_id
 from curate.sources import Dump, Reading, read
 from curate.sources.convert import REJECTS
 

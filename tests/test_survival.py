@@ -73,7 +73,7 @@ def lives(process: int) -> bool:
 def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\n"
-        "from curate.engine import LocalEngine\n"
+        "from curate.pipeline.engine import LocalEngine\n"
         "if __name__ == '__main__':\n"
         "    helpers = LocalEngine(2).helpers()\n"
         "    print(helpers.submit(os.getpid).result(), flush=True)\n"

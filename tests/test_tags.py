@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from filters.selection.filter import Select
 from filters.selection.tags import built_in_tags, given_tags
 from tests.judging import judged

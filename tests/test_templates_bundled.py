@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tokenizers
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates import describe, verify
 from templates.encoding.folder import load_tokenizer
 from templates.encoding.tokenizer import Tokenizer, make_tokenizer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.messages import chat
 from templates.options import RenderOptions
 from templates.proof.chains import prove

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates import check_free, is_tokens, read, write
 from templates.render import Rendered, render
 from tests.templates_toys import (

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.proof.checks import TemplateFailed
 from templates.sandbox.environment import Sandbox, clock, compile_source
 from templates.sandbox.limits import MAX_TEXT

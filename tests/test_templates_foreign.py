@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates import load_tokenizer
 from templates.encoding.foreign import python_tokenizer
 from templates.encoding.tokenizer import Tokenizer, with_tokens

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates import load_template, load_tokenizer, read, write
 from templates.encoding.tokenizer import Tokenizer, with_tokens
 from templates.previews.preview import PreviewOptions, preview

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.templates_toys import CHATML, byte_level, refusal, rendered, talk, trained, words
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates import PreviewOptions, preview, write
 from templates.previews.parts import trained_runs
 from templates.template import TEMPLATES, load_template

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates import load_template, load_tokenizer
 from templates.encoding.tokenizer import Tokenizer
 from tests.templates_toys import ids, refusal, rendered, talk, trained

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates import load_template, load_tokenizer
 from tests.templates_toys import CHATML, byte_level, metaspace, rendered, talk, trained
 

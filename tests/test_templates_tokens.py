@@ -7,7 +7,7 @@ import json
 import pytest
 import tokenizers
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.encoding.draft import Draft, own_tokens
 from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.options import RenderOptions

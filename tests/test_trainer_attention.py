@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import ALL, documents, silent, toy_model
 from trainer import TrainConfig
 from trainer.loop import gradients

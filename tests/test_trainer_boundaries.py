@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import ALL, documents
 from trainer.checks.gate import Limits, check
 from trainer.rows.batches import Batch, batches, pad

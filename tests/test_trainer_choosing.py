@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import (
     ASK,
     START,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
 from trainer import PRESETS, TrainConfig
 from trainer.models import adapt, precision

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, write_tokens
 from trainer.rows.batches import batches, epoch_order, pad, step_seed
 from trainer.rows.data import load_tokens, make_rows, shift

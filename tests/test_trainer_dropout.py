@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import toy_model
 from trainer.models.dropout import add_residual_dropout
 

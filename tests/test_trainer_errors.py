@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
 from trainer import TrainConfig, loop
 from trainer.checks.causal import check_causal

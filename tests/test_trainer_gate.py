@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.checks.gate import REASONS, Limits, check, rendered
 from trainer.rows.data import Tokens, make_rows
 from trainer.rows.split import split

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import (
     ALL,
     documents,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, toy_model, write_model, write_tokens
 from trainer import TrainConfig
 from trainer.checks.proof import ALLOWED, prove, proven

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
 from trainer import TrainConfig, dry_run, train
 

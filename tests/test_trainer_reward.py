@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.test_trainer_resume import StoppedError, stop_at
 from tests.trainer_toys import START, STOP, silent, toy_model, write_model, write_tokens
 from trainer import PRESETS, TrainConfig, reward

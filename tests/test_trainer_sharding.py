@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
 from trainer import TrainConfig
 from trainer.distributed import Group, joined

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import trainer
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from tests.trainer_toys import (
     ASK,
     START,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from curate import recipe, values
+from curate.base import values
+from curate.pipeline import recipe
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.schema import CurateError, with_text
+from curate.base.errors import CurateError
+from curate.base.schema import with_text
 from filters.quality import web_rules
 from filters.quality.filter import Quality
 

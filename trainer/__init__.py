@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.settings.config import TrainConfig
 from trainer.settings.presets import PRESETS, presets
 from trainer.watch.result import Answer, Epoch, Evaluation, Sample, TrainResult

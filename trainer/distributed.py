@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.rows.data import Ints
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.checks.plan import Plan
 from trainer.distributed import ALONE, Group
 from trainer.models.sharding import own

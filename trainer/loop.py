@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer import faults, reward
 from trainer.checks import lr_finder
 from trainer.checks.plan import Log, Plan, learning_rate, make_plan

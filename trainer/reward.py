@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.distributed import Group
 from trainer.loss import evaluating
 from trainer.models.sharding import clip

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from curate.base.errors import CurateError, nearest
 from curate.pairs.grouped import matched
 from curate.pairs.shape import Made, answers, field
-from curate.schema import CurateError, nearest
 
 _VALID = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from curate.base.errors import CurateError
 from curate.pairs.shape import PAIRS, Made, answers, field, numbers
-from curate.schema import CurateError
 
 # How far a pair of answers came, and why an answer is in no pair if that is as far as any of
 # its pairs came.

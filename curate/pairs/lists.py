@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from curate.schema import RECORDS, content_id
+from curate.base.schema import RECORDS, content_id
 
 # The readers take the best answer of such a row and leave the whole list in `meta`.
 LIST, ANSWER = "completions", "response"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 import polars as pl
 
+from curate.base.schema import text_of
 from curate.pairs.shape import PAIRS, Made, is_empty, prompt_key, with_plain
-from curate.schema import text_of
 
 
 def of_rejected(records: pl.DataFrame, *, empty_rejected: bool = False) -> Made:

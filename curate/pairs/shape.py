@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from curate.schema import MESSAGES, CurateError, text_of
+from curate.base.errors import CurateError
+from curate.base.schema import MESSAGES, text_of
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "prompt": MESSAGES,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.schema import text_of
+from curate.base.schema import text_of
 
 WORD = r"\S+"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from curate.report.charts import Strip
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 KINDS = 16  # kinds of request shown, the commonest
 _SHOWN = ("0.05", "0.25", "0.5", "0.75", "0.95")

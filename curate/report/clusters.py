@@ -12,7 +12,7 @@ from curate.report.rows import records
 from curate.report.tables import tables
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 SHOWN, MEMBERS = 3, 4  # clusters of a step, and rows of a cluster, with their text
 TEXT = 220  # characters of each text

@@ -11,7 +11,7 @@ from curate.report.rows import Seen, pick, records, reject_reasons, source_names
 from curate.report.tally import REASONS
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 EVIDENCE = 200  # characters
 
@@ -60,7 +60,7 @@ def of_reasons(run: RunFolder) -> dict[tuple[str, str], list[Example]]:
     reasons = pl.DataFrame(shown, schema={"step": pl.String, "reason": pl.String})
     verdicts = run.ledger.filter(pl.col("verdict") != "keep").join(reasons, on=["step", "reason"])
     chosen = _spread(verdicts.sort("score", "row"), ["step", "reason"])
-    seen = records(run, pl.concat([chosen["row"], chosen["twin"].drop_nulls()]))
+    seen = records(run, pl.concat([chosen["row"], chosen["duplicate_of"].drop_nulls()]))
     found: dict[tuple[str, str], list[Example]] = {}
     for verdict in chosen.with_columns(pl.col("evidence").str.head(LIMIT)).iter_rows(named=True):
         examples = found.setdefault((verdict["step"], verdict["reason"]), [])
@@ -75,7 +75,7 @@ def _spread(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 
 def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
-    mine, other = seen[verdict["row"]], seen.get(verdict["twin"])
+    mine, other = seen[verdict["row"]], seen.get(verdict["duplicate_of"])
     said = verdict["evidence"] or ""
     if other is None:
         record, twin = _marked(mine, said), None
@@ -85,7 +85,7 @@ def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
         record = Side(mine, prompts[0], responses[0])
         twin = Side(other, prompts[1], responses[1])
     evidence = excerpt(said, limit=EVIDENCE)
-    return Example(record, verdict["score"], evidence, twin, verdict["twin"])
+    return Example(record, verdict["score"], evidence, twin, verdict["duplicate_of"])
 
 
 def _marked(seen: Seen, evidence: str) -> Side:

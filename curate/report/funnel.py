@@ -6,10 +6,10 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from curate.terminal import printable
+from curate.base.terminal import printable
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 REASONS = 8  # of one step; the page has them all
 WORD = 60  # characters of a reason: a user's own function may return any text

@@ -10,7 +10,7 @@ from curate.report.charts import Strip
 from curate.report.tables import tables
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 _COLUMNS = {"rows", "kept", "length_from", "length_to"} | {
     f"{kind}_{place}" for kind in ("score", "verdict") for place in ("low", "median", "high")

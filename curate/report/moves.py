@@ -10,7 +10,7 @@ import polars as pl
 from curate.report.spread import Floats, Ints
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 
 class Move(NamedTuple):

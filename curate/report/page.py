@@ -15,7 +15,7 @@ from curate.report.excerpts import visible
 if TYPE_CHECKING:
     import jinja2
 
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 UNEXAMPLED = 40  # further reasons of a step that are listed with their counts alone
 INPUTS = 200

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 import polars as pl
 
+from curate.base.errors import CurateError
 from curate.report.excerpts import shared
-from curate.schema import CurateError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 
 class Seen(NamedTuple):

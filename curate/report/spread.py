@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

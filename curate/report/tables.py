@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 
 def tables(run: RunFolder, name: str, columns: set[str]) -> Iterator[tuple[str, pl.DataFrame]]:

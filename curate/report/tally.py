@@ -11,7 +11,7 @@ import polars as pl
 from curate.report.rows import source_names
 
 if TYPE_CHECKING:
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
 
 REASONS = 12  # reasons of one step shown with examples; a user's function may give thousands
 COLUMNS = 16  # drop reasons with a column of their own in the table of sources

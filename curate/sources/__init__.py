@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from curate.schema import RECORDS, CurateError, nearest
+from curate.base.errors import CurateError, nearest
+from curate.base.schema import RECORDS
 from curate.sources.convert import Reject
 from curate.sources.files import Item, items
 from curate.sources.formats import FORMATS, is_row

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from curate.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
+from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
 from curate.sources.bulk import Flat
 from curate.sources.convert import Conversation, Message, Reject, Row, label_of, number_of
 from curate.sources.pairs import CATEGORIES, SCORES

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from curate.schema import ROLES
+from curate.base.schema import ROLES
 
 Row = Mapping[str, Any]
 Message = dict[str, Any]

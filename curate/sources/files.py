@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from curate.sources.inputs import Input, unpack
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 _NAME = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(:(?P<split>\w+))?")
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from curate.folder import written_by_us
-from curate.schema import CurateError
+from curate.base.errors import CurateError
+from curate.base.folder import files_of
 from curate.sources import hub
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
@@ -68,7 +68,7 @@ def _file(path: Path) -> Input:
 
 
 def _inside(folder: Path) -> list[Path]:
-    if "kept.jsonl" in written_by_us(folder, "curate run"):
+    if "kept.jsonl" in files_of(folder, "curate run"):
         return [folder / "kept.jsonl"]
     if (folder / "state.json").is_file():
         return _saved_dataset(folder)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 import polars as pl
 
-from curate.schema import CurateError, nearest
+from curate.base.errors import CurateError, nearest
 from curate.sources import trees
 from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK

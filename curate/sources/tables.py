@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from curate.sources.files import Item
 
 

@@ -11,20 +11,21 @@ from curate.verbs.common import read, speaker, warn, width
 
 def run(arguments: argparse.Namespace) -> None:
     """`curate run`: see its help."""
-    from curate import pipeline, run_folder
-    from curate import recipe as recipes
-    from curate.cache import MeasureCache, default_folder
-    from curate.engine import local_engine
-    from curate.folder import check_free
+    from curate.base.errors import CurateError
+    from curate.base.folder import check_out
+    from curate.pipeline import recipe as recipes
+    from curate.pipeline import run_folder
+    from curate.pipeline import runner as pipeline
+    from curate.pipeline.cache import MeasureCache, default_folder
+    from curate.pipeline.engine import local_engine
     from curate.report import text
-    from curate.schema import CurateError
 
     say = speaker(arguments.quiet)
     if "" not in sys.path:
         # Steps and encoders may be modules in the current folder; last, so that none hides another.
         sys.path.append("")
     recipe = recipes.load(arguments.recipe, arguments.set)
-    check_free(arguments.out, run_folder.MAKER, arguments.force, run_folder.FILES, arguments.dump)
+    check_out(arguments.out, run_folder.MAKER, arguments.force, arguments.dump)
     steps = pipeline.bound(recipe.steps, warn)
     dump = read(arguments)
     for file in dump.files:
@@ -57,8 +58,10 @@ def inspect(arguments: argparse.Namespace) -> None:
     """`curate inspect`: see its help."""
     import json
 
-    from curate import pipeline, recipe, survey
-    from curate.schema import with_text
+    from curate.base.schema import with_text
+    from curate.pipeline import recipe
+    from curate.pipeline import runner as pipeline
+    from curate.report import inspection as survey
 
     dump = read(arguments)
     sample = survey.sample(dump.records)
@@ -84,15 +87,15 @@ def inspect(arguments: argparse.Namespace) -> None:
 
 def explain(arguments: argparse.Namespace) -> None:
     """`curate explain`: see its help."""
-    from curate.explain import explain as explained
-    from curate.run_folder import RunFolder
+    from curate.pipeline.run_folder import RunFolder
+    from curate.report.explain import explain as explained
 
     print(explained(RunFolder.open(arguments.run), arguments.key))
 
 
 def report(arguments: argparse.Namespace) -> None:
     """`curate report`: see its help."""
-    from curate import run_folder
+    from curate.pipeline import run_folder
     from curate.report import text
 
     folder = run_folder.RunFolder.open(arguments.run)
@@ -103,7 +106,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 def arms(arguments: argparse.Namespace) -> None:
     """`curate arms`: see its help."""
-    from curate.arms import write_arms
+    from curate.pipeline.baselines import write_arms
 
     say = speaker(arguments.quiet)
     for name, rows in write_arms(arguments.run, arguments.out, arguments.force).items():
@@ -113,6 +116,6 @@ def arms(arguments: argparse.Namespace) -> None:
 
 def filters(arguments: argparse.Namespace) -> None:
     """`curate filters`: see its help."""
-    from curate.catalogue import describe
+    from curate.pipeline.catalogue import describe
 
     print(describe(arguments.name))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError
-from curate.terminal import printable
+from curate.base.errors import CurateError
+from curate.base.terminal import printable
 
 if TYPE_CHECKING:
     from curate.sources import Dump
@@ -50,7 +50,7 @@ def assignments(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """What an option like `--set FIELD=VALUE` gave, values read as YAML."""
     import yaml
 
-    from curate import values
+    from curate.base import values
 
     found = {}
     for text in given:
@@ -69,7 +69,7 @@ def read(arguments: argparse.Namespace) -> Dump:
     A run among them must be as it was written. Files of the same bytes are said, not refused.
     """
     from curate import sources
-    from curate.run_folder import RunFolder, is_run
+    from curate.pipeline.run_folder import RunFolder, is_run
 
     for name in arguments.dump:
         if is_run(Path(name)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from curate.verbs.common import read, speaker
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from curate.sources import Dump
 
 MAKER = "curate pairs"
-FILES = ("pairs.jsonl", "unused.jsonl", "rejects.jsonl", "manifest.json")
 
 # Which options each kind of pairs reads, with their defaults; None: no such limit.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -40,38 +38,33 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
-    from curate.folder import check_free, whole
+    from curate.base.folder import atomic_folder, check_out, write_manifest
     from curate.pairs import summary, unfolded
 
     say = speaker(arguments.quiet)
     settings = _settings(arguments)
-    check_free(arguments.out, MAKER, arguments.force, FILES, arguments.dump)
+    check_out(arguments.out, MAKER, arguments.force, arguments.dump)
     arguments.dump = [name for given in arguments.dump for name in _files(given)]
     dump = read(arguments)
     whole_lists = (dump.records, 0, 0) if arguments.kind == "rejected" else unfolded(dump.records)
     records, lists, answers = whole_lists
     made = _made(records, arguments.kind, settings)
     found = summary(made.pairs)
-    with whole(arguments.out, MAKER, arguments.force) as folder:
+    with atomic_folder(arguments.out, MAKER, arguments.force) as folder:
         _write(folder / "pairs.jsonl", _pair_lines(made))
         _write(folder / "unused.jsonl", _unused_lines(records, made))
         _write(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
-        files = list(FILES)
         if arguments.sft:
-            files.insert(1, "sft.jsonl")
             _write(folder / "sft.jsonl", _sft_lines(made))
         counts = _counts(dump, lists, answers, made)
         manifest = {
-            "maker": MAKER,
-            "files": files,
             "from": arguments.kind,
             "settings": settings,
             "counts": counts,
             "pairs": found._asdict(),
             "sources": [asdict(file) for file in dump.files],
         }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False)
-        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        write_manifest(folder, MAKER, manifest)
     if lists:
         say(f"{lists:,} rows are lists of {answers:,} answers, which count as rows of their own")
     say(told(counts["read"] - lists + answers, dump.rejects.height, made))
@@ -119,7 +112,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _files(name: str) -> list[str]:
     """Both files of records of a RUN; anything else as it is."""
-    from curate.run_folder import is_run
+    from curate.pipeline.run_folder import is_run
 
     path = Path(name)
     return [str(path / f"{part}.jsonl") for part in ("kept", "dropped")] if is_run(path) else [name]
@@ -140,7 +133,7 @@ def _made(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> Made:
 
 def _pair_lines(made: Made) -> Iterator[bytes]:
     """One object a pair, as TRL and our readers take it, without fields that no pair has."""
-    from curate.messages import message_json
+    from curate.base.messages import message_json
 
     sides = ("prompt", "chosen", "rejected")
     texts = [map(orjson.Fragment, message_json(made.pairs[name])) for name in sides]
@@ -157,7 +150,7 @@ def _pair_lines(made: Made) -> Iterator[bytes]:
 
 def _sft_lines(made: Made) -> Iterator[bytes]:
     """Each chosen answer once, as a conversation, in the order of the pairs."""
-    from curate.messages import message_json
+    from curate.base.messages import message_json
 
     frame = made.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
     frame = frame.with_columns(messages=frame["prompt"].list.concat(frame["chosen"]))

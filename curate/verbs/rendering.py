@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from curate.verbs.common import assignments, speaker
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _matched(source: Path, records: pl.DataFrame) -> Any:
     import polars as pl
 
     import templates
-    from curate import run_folder
+    from curate.pipeline import run_folder
 
     if not run_folder.is_run(source):
         return None
@@ -159,7 +159,8 @@ def _render_options(arguments: argparse.Namespace) -> Any:
 
 def _records(source: Path) -> Any:
     """Records of a run's kept rows, or of a dump; unreadable rows are said, not swallowed."""
-    from curate import run_folder, sources
+    from curate import sources
+    from curate.pipeline import run_folder
 
     inside = source / "kept.jsonl" if run_folder.is_run(source) else source
     if inside != source:

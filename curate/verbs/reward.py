@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 def reward(arguments: argparse.Namespace) -> None:
     """`curate reward fit`: see its help."""
-    from curate.folder import check_free, whole
+    from curate.base.folder import atomic_folder, check_out
     from curate.pairs import of_rejected, pair_texts
     from filters.reward import accuracy, linear, linear_fit
 
     say = speaker(arguments.quiet)
-    files = (linear.WEIGHTS, linear.MANIFEST)
-    check_free(arguments.out, linear.MAKER, arguments.force, files, arguments.dump)
+    check_out(arguments.out, linear.MAKER, arguments.force, arguments.dump)
     dump = read(arguments)
     # That nothing at all was answered is a way to lose, and one that a score should know.
     made = of_rejected(dump.records, empty_rejected=True)
@@ -39,7 +38,7 @@ def reward(arguments: argparse.Namespace) -> None:
         "held_out_without_length": fitted.without_length.numbers(),
         "sources": [{"source": file.source, "sha256": file.sha256} for file in dump.files],
     }
-    with whole(arguments.out, linear.MAKER, arguments.force) as folder:
+    with atomic_folder(arguments.out, linear.MAKER, arguments.force) as folder:
         linear.save(fitted.model, folder, about)
     say(_verdict(fitted))
     say(f"written to {arguments.out}; use it in a recipe: reward: {{model: {arguments.out}}}")

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from curate.terminal import printable
+from curate.base.terminal import printable
 from curate.verbs.common import assignments, speaker
 
 

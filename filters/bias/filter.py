@@ -14,11 +14,13 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError, Findings, nearest, setting, verdicts
+from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.errors import CurateError, nearest
+from curate.base.settings import setting
 from filters.bias.labels import fixed_label_tasks, label_columns, word_scores
 from filters.bias.phrases import TRAITS, phrase_columns
-from filters.length.stats import Ints
-from filters.selection.order import best_first, noise_of, places, score_column
+from filters.common.ranking import best_first, noise_of, places, score_column
+from filters.common.stats import Ints
 
 _CAP_ONLY = ("by", "max_drop")
 _CAPPED = ("opener", *TRAITS)
@@ -26,7 +28,7 @@ _HABITS = ("agreement", "apology", "closing_offer")
 
 
 @dataclass(frozen=True)
-class Bias:
+class Bias(Filter):
     """Report what answers have in common beyond their tasks; `cap` lowers the largest shares.
 
     `cap` takes away rows of a trait until it is at most `max_share` of the rows: lowest score
@@ -106,7 +108,12 @@ class Bias:
         """Opener, habits and style of the answers; task, label and words of short answers."""
         return pl.DataFrame([*phrase_columns(records, self.opener_words), *label_columns(records)])
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Keep all rows, or drop those beyond the shares with the share as score."""
         height = measures.height
         if self.action == "report" or not height:
@@ -184,7 +191,7 @@ class Bias:
         scores = score_column(measures, self.by)
         return places(best_first(measures, scores, noise_of(measures["id"], self.seed)))
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """Rates of habits, commonest openers, label priors and the words that give labels away."""
         if not measures.height:
             return Findings(("no rows, so no habits",), {"rows": 0})

@@ -8,18 +8,20 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.schema import CurateError, Filter, Findings, Read, setting
+from curate.base.contract import Filter, Findings, Judgement, Read
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from filters.common.text import view
+from filters.common.vectors import ENCODER_HELP, check_encoder, embed, fingerprint, vector_column
 from filters.decontaminate.report import judge_rows, report
 from filters.decontaminate.sets import Evaluations, load, match
-from filters.embed import ENCODER_HELP, check_encoder, embed, fingerprint, vector_column
-from filters.near.keep import FIELDS, check_choice
-from filters.text import view
+from filters.dedup.keep import FIELDS, check_choice
 
 RULES = {"tulu3": (8, 0.5), "ngram13": (13, 0.0)}
 
 
 @dataclass(frozen=True)
-class Decontaminate:
+class Decontaminate(Filter):
     """Drops records that overlap a row of an evaluation file, and quotes what they share.
 
     `tulu3` (Lambert et al. 2024, arXiv 2411.15124): a word of the evaluation row counts if it lies
@@ -106,7 +108,11 @@ class Decontaminate:
         """Not before `bind`: there is nothing to compare with."""
         raise CurateError("decontaminate: no evaluation file has been read; call bind(read) first")
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Not before `bind` either."""
         raise CurateError("decontaminate: no evaluation file has been read; call bind(read) first")
 
@@ -137,11 +143,16 @@ class BoundDecontaminate(Decontaminate):
         vectors = embed(self.name, self.encoder, view(records, self.field))
         return pl.DataFrame([found, vector_column(vectors)])
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         """A record goes with the evaluation row that it has most of; its score is that share."""
         return judge_rows(self.evaluations, self._matches(measures), measures)
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """How much of each evaluation file is in the set, and every match."""
         return report(self.evaluations, self._matches(measures), measures, self.field)
 

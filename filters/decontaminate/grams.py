@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from filters.shingles import I64, U64, hash_spans
+from filters.common.shingles import I64, U64, hash_spans
 
 
 class Grams(NamedTuple):

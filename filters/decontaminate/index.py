@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from filters.common.text import Block, block, in_blocks
 from filters.decontaminate.grams import Grams, Sorted, coverage, grams, in_order, ranges
-from filters.text import Block, block, in_blocks
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]

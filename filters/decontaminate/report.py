@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from curate.schema import Findings, verdicts
+from curate.base.contract import Findings, verdicts
+from filters.common.text import Field
 from filters.decontaminate.sets import KINDS, QUOTED, Evaluations
-from filters.text import Field
 
 # More of an evaluation than this in the training set, and its results mean nothing (Tulu 3).
 CONTAMINATED = 0.02

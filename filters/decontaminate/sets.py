@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
+from filters.common.text import Field, bare, block, view
+from filters.common.vectors import F32, place_of
 from filters.decontaminate.grams import ranges
 from filters.decontaminate.index import Index
-from filters.embed import F32, place_of
-from filters.text import Field, bare, block, view
 
 # Characters of a text that evidence shows.
 QUOTED = 160

@@ -10,22 +10,24 @@ from typing import ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError, Findings, setting, verdicts
-from filters.calibrate import METHODS, calibrate_scores, fitted_together
+from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from filters.common.calibrate import METHODS, calibrate_scores, fitted_together
+from filters.common.ranking import best_first, places, score_column
+from filters.common.stats import Bools, Floats
+from filters.common.tasks import tasks
+from filters.common.units import lengths, model_state
 from filters.difficulty.losses import check_causal, measure_difficulty
 from filters.difficulty.texts import Template
-from filters.length.stats import Bools, Floats
-from filters.length.tasks import tasks
-from filters.length.units import lengths, model_state
 from filters.reward.findings import by_length, with_length
-from filters.selection.order import best_first, places, score_column
 
 VARIANTS = ("loss", "perplexity")
 LOOPING = 0.5  # of the tokens were certain beforehand
 
 
 @dataclass(frozen=True)
-class Difficulty:
+class Difficulty(Filter):
     """Keep the rows whose question helps a small language model least, but helps it.
 
     IFD compares the mean loss of the answer's tokens after the question with that of the same
@@ -114,7 +116,12 @@ class Difficulty:
         length = lengths(records, "words", "response", None)
         return found.with_columns(length, tasks(records)["task"])
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         ifd = self._ifd(measures)
         known = ~np.isnan(ifd)
         if len(ifd) and not known.any():
@@ -137,7 +144,7 @@ class Difficulty:
         frame = frame.with_columns(reason=_reason()).with_columns(told=self._told(int(kept.sum())))
         return verdicts(kept, frame["reason"], frame["score"], evidence=frame["told"])
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """IFD against length, and the rows that a model finds easy because they loop."""
         ifd, score = self._ifd(measures), score_column(judged, "score")
         known = np.flatnonzero(~np.isnan(ifd))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
+from curate.base.progress import quiet_transformers as quiet
+from filters.common.stats import Floats
 from filters.difficulty.texts import Encoded, Template, Written, alone, shared, written
-from filters.length.stats import Floats
-from filters.reward.model import GPU_BATCH_TOKENS, Rows, batches, context, quiet
+from filters.reward.model import GPU_BATCH_TOKENS, Rows, batches, context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

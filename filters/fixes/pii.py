@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from curate.schema import CurateError, nearest, setting
+from curate.base.contract import Fix
+from curate.base.errors import CurateError, nearest
+from curate.base.settings import setting
 from filters.fixes.rewrite import edit_texts, rewrite
 
 KINDS = ("email", "phone", "ip", "card")
@@ -139,7 +141,7 @@ def _masked(text: str, spans: Sequence[Span]) -> str:
 
 
 @dataclass(frozen=True)
-class MaskPII:
+class MaskPII(Fix):
     """Replace personal data by what it was: `[EMAIL]`, `[PHONE]`, `[IP]`, `[CARD]`.
 
     Examples and private addresses (example.com, 192.168.0.1, 555 numbers) stay, and so do

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from curate.schema import MESSAGE, setting
+from curate.base.contract import Fix
+from curate.base.schema import MESSAGE
+from curate.base.settings import setting
 
 # An edit: messages in, the same messages out with a column `edited` (reason slug or null).
 Edit = Callable[[pl.DataFrame], pl.DataFrame]
@@ -82,7 +84,7 @@ _NESTED = (
 
 
 @dataclass(frozen=True)
-class UnwrapPrompt:
+class UnwrapPrompt(Fix):
     """Take the prompt out of a known template that was rendered into the user's message.
 
     Dumps converted for one trainer hold "Below is an instruction ... ### Instruction: ...", with
@@ -145,7 +147,7 @@ _STRUCK_OUT = r"[^\s]\s*<s>"
 
 
 @dataclass(frozen=True)
-class StripEndToken:
+class StripEndToken(Fix):
     """Cut end-of-text tokens that were written out as text at the end of messages.
 
     A model that trains on a literal `</s>` learns to print it. White space before the token goes
@@ -184,7 +186,7 @@ _MOJIBAKE = r"[\x{80}-\x{9F}]|[À-ÿĂăŒœŠšŽžŸƒ][\x{A0}-\x{BF}€‚ƒ�
 
 
 @dataclass(frozen=True)
-class RepairEncoding:
+class RepairEncoding(Fix):
     """Undo text that was decoded with the wrong encoding: `cafÃ©` becomes `café`.
 
     By ftfy's `fix_encoding`, which changes a text only when the result is less odd than the

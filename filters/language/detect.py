@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from filters.language.function import foreign_for_sure, own_words, speaks
 from filters.language.second import second_opinion
 from filters.language.text import by_script

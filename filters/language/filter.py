@@ -8,7 +8,9 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.schema import CurateError, Findings, nearest, setting, verdicts
+from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.errors import CurateError, nearest
+from curate.base.settings import setting
 from filters.language.detect import LANGUAGES, detect
 from filters.language.findings import counted
 from filters.language.mixing import mixing
@@ -26,7 +28,7 @@ _SIDES = ("prompt", "response")
 
 
 @dataclass(frozen=True)
-class Language:
+class Language(Filter):
     """Keep rows in the allowed languages; without any, only report what there is.
 
     Code, links, formulas and numbers are no language. Texts with too few letters are never
@@ -105,7 +107,12 @@ class Language:
             measures = measures.hstack(records.select(about))
         return measures
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Drop other languages, then what is unsure or mismatched if so set; score = confidence."""
         language, confidence = pl.col("language"), pl.col("confidence")
         sure = language.is_not_null() & (confidence >= self.min_confidence)
@@ -145,7 +152,7 @@ class Language:
         keep = judged["reason"].is_null()
         return verdicts(keep, judged["reason"], judged["score"], evidence=judged["evidence"])
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """How many rows are in which language, of those seen and of those kept."""
         return counted(measures, judged, self.min_confidence)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import Findings
+from curate.base.contract import Findings
 
 NAMED = 5  # languages in the sentence; the numbers have them all
 

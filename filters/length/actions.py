@@ -9,15 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError, verdicts
-from filters.length import match, stats
+from curate.base.contract import verdicts
+from curate.base.errors import CurateError
+from filters.common import stats
+from filters.common.ranking import best_first, noise_of, places, score_column
+from filters.common.stats import Bools, Floats, Ints
+from filters.common.tasks import pool, task_groups
+from filters.length import match
 from filters.length.cap import cap
 from filters.length.reference import target_shares
 from filters.length.report import codes_of
-from filters.length.stats import Bools, Floats, Ints
-from filters.length.tasks import pool, task_groups
 from filters.length.trim import trim
-from filters.selection.order import best_first, noise_of, places, score_column
 
 OWN_KIND = 20  # rows from which a kind of request is judged by itself, and a set is capped
 USUAL_TAU = 0.2

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from filters.length import stats
-from filters.length.stats import Bools, Floats, Ints
+from filters.common import stats
+from filters.common.stats import Bools, Floats, Ints
 
 _USED_UP = np.iinfo(np.int64).max
 

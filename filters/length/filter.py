@@ -15,12 +15,14 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.schema import CurateError, Findings, setting
+from curate.base.contract import Filter, Findings, Judgement
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from filters.common.tasks import tasks
+from filters.common.units import check_tokenizer, finished, lengths, tokenizer_state
 from filters.length import actions
 from filters.length.findings import findings
 from filters.length.reference import read_reference, reference_file
-from filters.length.tasks import tasks
-from filters.length.units import check_tokenizer, finished, lengths, tokenizer_state
 
 # Which settings each action reads; one that is set for another action is a mistake.
 READS: Mapping[str, tuple[str, ...]] = {
@@ -34,7 +36,7 @@ _ALWAYS = ("action", "unit", "of", "tokenizer", "seed")
 
 
 @dataclass(frozen=True)
-class Length:
+class Length(Filter):
     """Judge records by the length of their answers.
 
     `limit` drops answers under `min` or over `max`. `trim` drops outliers of each kind of
@@ -138,7 +140,12 @@ class Length:
         length = lengths(records, self.unit, self.of, self.tokenizer)
         return tasks(records).insert_column(0, length).with_columns(finished(records))
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         if not measures.height or self.action == "report":
             return actions.keep_all(measures)
         if self.action == "limit":
@@ -150,7 +157,7 @@ class Length:
             return actions.keep_under_cap(measures, self.unit, self.tau, by, self.keep_each)
         return actions.keep_matching(measures, self.unit, self._matching(measures), self.tolerance)
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """The diagnosis before and after in sentences and numbers (see `length_findings`)."""
         target = self._matching(measures) if self.action == "match" and measures.height else None
         found = findings(measures, judged, self.unit, self.seed, target)

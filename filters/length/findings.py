@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.schema import Findings
+from curate.base.contract import Findings
+from filters.common.stats import Bools, Floats, Ints
+from filters.common.tasks import task_groups
 from filters.length.actions import Matching
 from filters.length.diagnosis import Diagnosis
 from filters.length.match import CHANCE, EDGES
-from filters.length.report import (
-    QUANTILES,
-    codes_of,
-    diagnose_measures,
-    quantiles,
-    shift,
-)
-from filters.length.stats import Bools, Floats, Ints
-from filters.length.tasks import task_groups
+from filters.length.report import QUANTILES, codes_of, diagnose_measures, quantiles, shift
 
 MOVED = 0.1  # KS from which a kind of request is said to have moved
 

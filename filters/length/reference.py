@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.schema import MESSAGES, CurateError, with_text
+from curate.base.errors import CurateError
+from curate.base.schema import MESSAGES, with_text
+from filters.common.stats import Ints
 from filters.length.match import Target, shares
-from filters.length.stats import Ints
 
 Measure = Callable[[pl.DataFrame], pl.DataFrame]
 

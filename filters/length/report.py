@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from filters.length import stats
+from filters.common import stats
+from filters.common.stats import Bools, Floats, Ints
+from filters.common.tasks import pool, task_groups
 from filters.length.diagnosis import Diagnosis, GroupLengths, judged
-from filters.length.stats import Bools, Floats, Ints
-from filters.length.tasks import pool, task_groups
 
 CONTEXT_LIMITS = tuple(2**power for power in range(6, 18))
 QUANTILES = (0.01, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)

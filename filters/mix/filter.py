@@ -9,12 +9,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError, Findings, setting, verdicts
-from filters.length.stats import Bools, Floats, Ints
-from filters.length.units import check_tokenizer, lengths, tokenizer_state
+from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from filters.common.ranking import best_first, noise_of, score_column
+from filters.common.stats import Bools, Floats, Ints
+from filters.common.units import check_tokenizer, lengths, tokenizer_state
 from filters.mix.shares import named, quotas
 from filters.selection.budget import Allowance, spend
-from filters.selection.order import best_first, noise_of, score_column
 
 UNITS = ("rows", "words", "chars", "tokens")
 NONE = "(none)"
@@ -33,7 +35,7 @@ class _Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Mix:
+class Mix(Filter):
     """Keep of each source (or category) what its share of the mixture allows.
 
     A group of n rows has a share in proportion to n ** (1 / temperature): 1 keeps proportions,
@@ -116,7 +118,12 @@ class Mix:
             return pl.DataFrame({"length": np.ones(records.height, dtype=np.uint32)})
         return lengths(records, self.unit, "response", self.tokenizer).to_frame()
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         if not measures.height:
             return verdicts([])
         plan = self._plan(measures)
@@ -140,7 +147,7 @@ class Mix:
         score = pl.Series(scores).fill_nan(None) if self.by else None
         return verdicts(kept, judged["reason"], score, evidence=judged["evidence"])
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """The card: of each group what there was, what it should have and what it has."""
         if not measures.height:
             return Findings()

@@ -8,8 +8,8 @@ from pathlib import PurePath
 
 import numpy as np
 
-from curate.schema import CurateError, nearest
-from filters.length.stats import Floats, Ints
+from curate.base.errors import CurateError, nearest
+from filters.common.stats import Floats, Ints
 from filters.selection.budget import shares
 
 

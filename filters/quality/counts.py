@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 # What a user names, and the reasons that it stands for.
 SETS: Mapping[str, tuple[str, ...]] = {

@@ -13,7 +13,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from curate.schema import CurateError, nearest, setting, verdicts
+from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.errors import CurateError, nearest
+from curate.base.settings import setting
 from filters.quality import answers, asked, counts, demands, prompts, signs
 from filters.quality.pii import pii
 from filters.quality.reasons import OFF, REASONS, REPORTED
@@ -65,7 +67,7 @@ _COUNTED: Mapping[str, Callable[[Turns], pl.DataFrame]] = {
 
 
 @dataclass(frozen=True)
-class Quality:
+class Quality(Filter):
     """Drop conversations with a defect that can be pointed at.
 
     `measure` returns one column per rule: the span that fired, or null. Which rules drop and
@@ -205,7 +207,11 @@ class Quality:
             numbers = counts.no_counts(records.height)
         return pl.DataFrame([*columns, share, counted, *numbers])
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Drop for the first reason in the order of `reasons`; note what is only reported."""
         repeats = pl.col("repetition_share") > self.max_repetition
         spans = {slug: pl.col(slug) for slug in REASONS}

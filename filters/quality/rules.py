@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from filters.format_markers import DIALOGUE, MARKERS
+from filters.quality.markers import DIALOGUE, MARKERS
 from filters.quality.turns import EVIDENCE, Turns, evidence
 
 Side = Literal["prompt", "response", "either"]

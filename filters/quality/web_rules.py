@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 # What a user names, and the reasons that it stands for.
 SETS: Mapping[str, tuple[str, ...]] = {

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from filters.embed_lexical import COMMON
-from filters.length.stats import Bools, Floats, Ints
-from filters.shingles import U64, Rule, hash_spans, mix64, shingle_hash, spans
-from filters.text import block, in_threads
+from filters.common.lexical import COMMON
+from filters.common.shingles import U64, Rule, hash_spans, mix64, shingle_hash, spans
+from filters.common.stats import Bools, Floats, Ints
+from filters.common.text import block, in_threads
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

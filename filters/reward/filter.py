@@ -11,23 +11,25 @@ from typing import ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError, Findings, setting, verdicts
-from filters.calibrate import METHODS, calibrate_scores, spread_ties
-from filters.length.stats import Bools, Floats
-from filters.length.tasks import tasks
-from filters.length.units import lengths, model_state
+from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from filters.common.calibrate import METHODS, calibrate_scores, spread_ties
+from filters.common.ranking import best_first, places, score_column
+from filters.common.stats import Bools, Floats
+from filters.common.tasks import tasks
+from filters.common.text import keys
+from filters.common.units import lengths, model_state
 from filters.reward.findings import reward_findings
 from filters.reward.linear import is_linear, load, score_with_linear
 from filters.reward.model import check_model, score_with_model
 from filters.reward.rules import best_graded, rank_in_prompts
 from filters.reward.scores import LARGEST, scores_of_column, scores_of_file
 from filters.reward.told import evidence_of, reason_of
-from filters.selection.order import best_first, places, score_column
-from filters.text import keys
 
 
 @dataclass(frozen=True)
-class Reward:
+class Reward(Filter):
     """Judge records by a score from a column, a side file, or a local reward model.
 
     A model is a folder of a sequence classifier with one output, or one that `curate reward fit`
@@ -150,7 +152,12 @@ class Reward:
         asked = pl.Series("asked", keys(records["prompt"], normalise=False))
         return found.with_columns(length, tasks(records)["task"], asked)
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         raw = score_column(measures, "score")
         best = self._best_graded(measures)
         known = ~np.isnan(raw)
@@ -187,7 +194,7 @@ class Reward:
         )
         return verdicts(kept, frame["reason"], frame["score"], evidence=frame["told"])
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """Score against length, before and after calibration; what prompts had to choose from."""
         raw, score = score_column(measures, "score"), score_column(judged, "score")
         return reward_findings(

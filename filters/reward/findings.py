@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.schema import Findings
-from filters.calibrate import fitted_together, length_bins
-from filters.length.stats import Floats, Ints, spearman
+from curate.base.contract import Findings
+from filters.common.calibrate import fitted_together, length_bins
+from filters.common.stats import Floats, Ints, spearman
 from filters.reward.rules import Choices, choices
 
 BINS = 10  # of equal size by length

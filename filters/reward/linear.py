@@ -7,7 +7,6 @@ score, and what remains does not grow with length on the kind of text it was fit
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError
-from filters.length.stats import Floats
+from curate.base.errors import CurateError
+from curate.base.folder import MANIFEST, is_made_by, sha256, write_manifest
+from filters.common.stats import Floats
 from filters.reward.features import BUCKETS, DENSE, LENGTH, VERSION, Features, features
 
 MAKER = "curate reward fit"
-WEIGHTS, MANIFEST = "weights.npz", "manifest.json"
+WEIGHTS = "weights.npz"
 FARTHEST = 4.0  # standard deviations: past that a feature says no more
 _SHAPES = {
     "length_mean": (len(LENGTH),),
@@ -121,27 +121,14 @@ class LinearReward:
 
 def is_linear(path: str) -> bool:
     """Whether a folder was written by `curate reward fit`."""
-    try:
-        manifest = json.loads((Path(path) / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and manifest.get("maker") == MAKER
+    return is_made_by(Path(path), MAKER)
 
 
 def save(model: LinearReward, folder: Path, about: Mapping[str, Any]) -> None:
     """Write `weights.npz` and `manifest.json` (with the weights' SHA-256) into a folder."""
     with (folder / WEIGHTS).open("wb") as file:
         np.savez(file, **model.arrays())  # type: ignore[arg-type]
-    manifest = {
-        "maker": MAKER,
-        "files": [WEIGHTS, MANIFEST],
-        "kind": "linear",
-        "features": VERSION,
-        "sha256": _sha256(folder / WEIGHTS),
-        **about,
-    }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    write_manifest(folder, MAKER, {"kind": "linear", "features": VERSION, **about})
 
 
 def load(path: str) -> LinearReward:
@@ -154,7 +141,7 @@ def load(path: str) -> LinearReward:
             f" version reads {VERSION}; fit it anew with curate reward fit"
         )
     file = folder / WEIGHTS
-    if not file.is_file() or _sha256(file) != manifest.get("sha256"):
+    if not file.is_file() or sha256(file) != manifest["sha256"].get(WEIGHTS):
         raise CurateError(f"{file}: not the weights that its manifest names; fit the model anew")
     with np.load(file, allow_pickle=False) as stored:
         found = {name: stored[name] for name in stored.files}
@@ -181,10 +168,6 @@ def score_with_linear(records: pl.DataFrame, path: str, length_term: bool) -> pl
         score=pl.when("answered").then("score"),
         problem=pl.when(~pl.col("answered")).then(pl.lit("no assistant message")),
     )
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _no_zeros(deviations: Floats) -> Floats:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError
-from filters.length.stats import Floats, Ints
+from curate.base.errors import CurateError
+from filters.common.ranking import noise_of
+from filters.common.stats import Floats, Ints
 from filters.reward.accuracy import Comparison, Pairs, compare
 from filters.reward.features import BUCKETS, DENSE, LENGTH, Features, features
 from filters.reward.linear import LinearReward, Scale
-from filters.selection.order import noise_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

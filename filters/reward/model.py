@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
+from curate.base.progress import quiet_transformers as quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -183,19 +183,3 @@ def _no_template(path: str) -> CurateError:
         f"reward: the tokenizer in {path} has no chat template, so how its conversations look is"
         " unknown; save it with the template that the reward model was trained with"
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Filters print nothing: no progress bar and no report while weights load."""
-    from transformers.utils import logging
-
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.length.stats import Bools, Floats, Ints
-from filters.selection.order import best_first
+from filters.common.ranking import best_first
+from filters.common.stats import Bools, Floats, Ints
 
 
 class Ranked(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 LARGEST = 1e300  # the size up to which the score that came with a record is read
 

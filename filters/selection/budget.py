@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from filters.length.stats import Bools, Ints
+from filters.common.stats import Bools, Ints
 
 
 class Allowance:

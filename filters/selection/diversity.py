@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from filters.length.stats import Floats, Ints
+from filters.common.stats import Floats, Ints
 from filters.selection.budget import Allowance
 
 F32 = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from filters.length.stats import Floats, Ints
+from filters.common.stats import Floats, Ints
 from filters.selection.budget import Allowance
 from filters.selection.diversity import F32, Picks
 

@@ -12,14 +12,23 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.schema import CurateError, Findings, setting, verdicts
-from filters.embed import ENCODER_HELP, LEXICAL, check_encoder, embed, fingerprint, vector_column
-from filters.length.tasks import tasks
-from filters.length.units import Unit, check_tokenizer, finished, lengths, tokenizer_state
+from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from filters.common.tasks import tasks
+from filters.common.text import view
+from filters.common.units import Unit, check_tokenizer, finished, lengths, tokenizer_state
+from filters.common.vectors import (
+    ENCODER_HELP,
+    LEXICAL,
+    check_encoder,
+    embed,
+    fingerprint,
+    vector_column,
+)
 from filters.selection import methods
 from filters.selection.findings import findings
 from filters.selection.tags import built_in_tags, given_tags
-from filters.text import view
 
 RANKED = ("top", "random", "longest")
 VECTORS = ("kcenter", "facility", "repr")
@@ -37,7 +46,7 @@ READS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Select:
+class Select(Filter):
     """Keep as many rows as the budget allows; ties by id.
 
     `top` takes the highest scores (`by`; of several columns the product), `repr` too, but passes
@@ -202,7 +211,12 @@ class Select:
             found = found.with_columns(tags)
         return found
 
-    def judge(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Chooses on the rows in order of id, so that the order of the input changes nothing."""
         if not measures.height:
             return verdicts([])
@@ -221,7 +235,7 @@ class Select:
             found = methods.spread(rows, wish, self.method, self.seed)
         return found[methods.places(order)]
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
         """The baselines beside the selection: rows, lengths and, with vectors, coverage."""
         found = findings(measures, judged["keep"], self.unit, self.seed)
         kept = int(judged["keep"].sum())

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.schema import Findings
+from curate.base.contract import Findings
+from filters.common.ranking import best_first, noise_of, score_column
+from filters.common.stats import Bools, Ints
 from filters.length.report import diagnose_measures, shift
-from filters.length.stats import Bools, Ints
 from filters.selection.budget import Allowance, spend
 from filters.selection.diversity import nearest_of
-from filters.selection.order import best_first, noise_of, score_column
 
 DRAWS = 3  # seeds of the random arm
 PROBES = 2_000  # rows on which coverage is counted

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from filters.length.stats import Ints
+from filters.common.stats import Ints
 from filters.selection.budget import Allowance
 
 

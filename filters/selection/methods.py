@@ -8,14 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.schema import CurateError, verdicts
-from filters.calibrate import length_bins
-from filters.length.stats import Bools, Floats, Ints, log_length
+from curate.base.contract import verdicts
+from curate.base.errors import CurateError
+from filters.common.calibrate import length_bins
+from filters.common.ranking import best_first, noise_of, places, score_column
+from filters.common.stats import Bools, Floats, Ints, log_length
 from filters.selection import diversity
 from filters.selection.budget import Allowance, spend
 from filters.selection.facility import facility_location
 from filters.selection.greedy import tag_greedy
-from filters.selection.order import best_first, noise_of, places, score_column
 
 LENGTH_STRATA = 10
 MOST_COMPARED = 200_000  # rows for facility: about five minutes of two cores
@@ -133,7 +134,7 @@ def represented(
         no_vector=blank,
         too_similar=twin >= 0,
         over_quota=room.full()[back],
-        twin=twin,
+        duplicate_of=twin,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from filters.length.tasks import tasks
+from filters.common.tasks import tasks
 
 # Tag -> whole words of the user's turns, in lower case, that bring it.
 WORDS: Mapping[str, str] = {

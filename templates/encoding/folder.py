@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.encoding.foreign import python_tokenizer
 from templates.encoding.sentencepiece import backend_of, read_model
 from templates.encoding.tokenizer import Tokenizer, make_tokenizer, with_tokens

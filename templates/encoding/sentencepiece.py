@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 if TYPE_CHECKING:
     import tokenizers

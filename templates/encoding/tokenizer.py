@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 if TYPE_CHECKING:
     import tokenizers

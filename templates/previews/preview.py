@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.card import Card, card_of
 from templates.encoding.folder import load_tokenizer
 from templates.encoding.tokenizer import Tokenizer

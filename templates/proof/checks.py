@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 CONTEXT = 24  # characters shown on each side of the first difference
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.encoding.tokenizer import Tokenizer
 from templates.messages import Message
 from templates.proof.checks import Refusal, excerpt, first_difference

@@ -20,7 +20,7 @@ import jinja2.parser
 from jinja2.runtime import Context, LoopContext, Macro, new_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.proof.checks import TemplateFailed
 from templates.sandbox.containers import TemplateDict, TemplateNamespace
 from templates.sandbox.limits import (

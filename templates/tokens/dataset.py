@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from templates.proof.stops import Stop
 from templates.render import Rendered
 from templates.tokens.columns import REFUSED

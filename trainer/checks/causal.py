@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 _TOKENS = 8
 

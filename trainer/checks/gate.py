@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.rows.data import IGNORED, Ints, Rows, Tokens, count_by_row
 
 # Every reason with its sentence. Rows of a reason in LEFT_OUT cannot be computed on; once it is

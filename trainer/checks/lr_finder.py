@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.checks.plan import Log, Plan
 from trainer.loss import Way
 from trainer.models import model

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer import reward
 from trainer.checks import gate
 from trainer.models import model, vocabulary

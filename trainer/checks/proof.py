@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.loss import Way, target_nats, weighted_sum
 from trainer.models.attention import isolated
 from trainer.models.sharding import norm

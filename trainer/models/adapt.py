@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError, nearest
+from curate.base.errors import CurateError, nearest
 from trainer.models import lora_xs
 from trainer.models.prompted import Prompted, is_prompted, tried
 from trainer.settings.config import TrainConfig

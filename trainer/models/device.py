@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 if TYPE_CHECKING:
     import torch

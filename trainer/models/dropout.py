@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 if TYPE_CHECKING:
     import torch

@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError
+from curate.base import hub, models
+from curate.base.errors import CurateError
 from trainer.checks.gate import Decode, Limits, TokenId
-from trainer.models import hub
 from trainer.models.precision import adamw, rounding_of
 from trainer.settings.config import TrainConfig
 
@@ -32,20 +30,6 @@ TOKENIZER_FILES = (
 )
 # A folder beside them, in which transformers looks for chat templates by name.
 MORE_TEMPLATES = "additional_chat_templates"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without progress bars: a training log holds the trainer's own lines."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def check_source(name: str) -> None:
@@ -71,7 +55,7 @@ def read_limits(name: str) -> Limits:
     """Vocabulary and positions from the model's configuration, without its weights."""
     from transformers import AutoConfig
 
-    with _explained(name, "configuration"):
+    with models.explained(name, "configuration"):
         config = AutoConfig.from_pretrained(hub.place(name), trust_remote_code=False)
     text = config.get_text_config()
     return Limits(int(text.vocab_size), getattr(text, "max_position_embeddings", None))
@@ -79,13 +63,10 @@ def read_limits(name: str) -> Limits:
 
 def read_tokenizer(name: str) -> Any | None:
     """The tokenizer beside the model, or None where a local folder has none."""
-    from transformers import AutoTokenizer
-
     path = Path(name)
     if path.is_dir() and not any((path / file).is_file() for file in TOKENIZER_FILES):
         return None
-    with _explained(name, "tokenizer"):
-        return AutoTokenizer.from_pretrained(hub.place(name), trust_remote_code=False)
+    return models.load_tokenizer(hub.place(name))
 
 
 def decoder(tokenizer: Any | None) -> Decode | None:
@@ -118,29 +99,14 @@ def load(
     bitsandbytes and a GPU.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     more: dict[str, Any] = {} if quantize == "none" else _four_bit(device, dtype)
-    kind: Any = AutoModelForCausalLM
+    kind: models.Kind = "causal"
     if objective == "reward":
-        kind, more = AutoModelForSequenceClassification, {"num_labels": 1}
-    with quiet(), _explained(name, "model"):
-        model, found = kind.from_pretrained(
-            hub.place(name),
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **more,
-        )
+        kind, more = "score", {"num_labels": 1}
     # The head of a reward model is new unless it was saved as one.
-    missing = sorted(key for key in found["missing_keys"] if key != "score.weight")
-    if missing:
-        raise CurateError(
-            f"{name}: its weights lack {len(missing)} that the model needs (first {missing[0]}), "
-            "which would be drawn at random; is it whole, and of the kind its config.json says?"
-        )
+    model = models.load_model(hub.place(name), kind, dtype, may_lack=("score.weight",), **more)
     return model if quantize != "none" else model.to(device)
 
 
@@ -183,23 +149,6 @@ def use_threads(model: Any, device: torch.device) -> None:
     small = sum(weight.numel() for weight in model.parameters()) < ONE_THREAD_BELOW
     if device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
-
-
-@contextmanager
-def _explained(name: str, what: str) -> Iterator[None]:
-    """Turn a loading error into one line that names the model."""
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    # What a changed or half-written file of a model makes its libraries raise.
-    odd = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-    try:
-        yield
-    except (*odd, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise CurateError(
-            f"{name}: its {what} cannot be loaded: {type(error).__name__}: {first}"
-        ) from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.models.dropout import decoder_blocks
 
 if TYPE_CHECKING:

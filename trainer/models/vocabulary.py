@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.rows.manifest import read_manifest
 
 IGNORED = -100

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.rows.data import IGNORED, Rows, load_tokens, make_rows, train_prompts
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 Shape = tuple[str, Callable[[Any], bool]]
 

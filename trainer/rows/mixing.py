@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.schema import CurateError, nearest
+from curate.base.errors import CurateError, nearest
 from trainer.checks.gate import Limits
 from trainer.models.device import put
 from trainer.rows.batches import Batch, epoch_order

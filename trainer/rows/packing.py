@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.models.attention import how, isolated, prepare
 from trainer.models.device import put
 from trainer.rows.batches import Batch, Documents, batches, cut

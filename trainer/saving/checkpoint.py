@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curate.schema import CurateError
-from trainer.models.model import quiet
+from curate.base.errors import CurateError
+from curate.base.progress import quiet_transformers as quiet
 from trainer.settings.config import TrainConfig
 
 # The file that says a folder is ours; `--force` replaces no folder without it.

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.checks.plan import Plan
 from trainer.distributed import ALONE, Group
 from trainer.models import adapt, model, sharding, vocabulary

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.models.sharding import gathered, share_like, whole
 from trainer.rows.data import Rows
 from trainer.saving import checkpoint

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_type_hints
 
-from curate.schema import CurateError, nearest
+from curate.base.errors import CurateError, nearest
 from trainer.checks.gate import REASONS
 from trainer.settings.fields import as_number, checked, limited
 from trainer.settings.methods import METHODS

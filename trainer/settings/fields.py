@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
-from curate.schema import CurateError, nearest
+from curate.base.errors import CurateError, nearest
 
 
 def checked(name: str, hint: Any, value: Any) -> Any:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.settings.methods import readers
 
 if TYPE_CHECKING:

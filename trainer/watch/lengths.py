@@ -7,7 +7,7 @@ import hashlib
 
 import numpy as np
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 from trainer.rows.data import IGNORED, Ints, Rows, Tokens
 from trainer.settings.config import TrainConfig
 

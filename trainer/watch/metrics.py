@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
-from curate.schema import CurateError
+from curate.base.errors import CurateError
 
 BOARD = "tensorboard"
 

@@ -1,0 +1,21 @@
+"""What a user can mend, and how it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class CurateError(Exception):
+    """A mistake the user can mend. The command line prints it as it is and exits with 1."""
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?` for a misspelt word, or the empty string.
+
+    >>> nearest("treshold", ["threshold", "keep"])
+    "; did you mean 'threshold'?"
+    """
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,286 @@
+"""Output folders: claimed before the work, filled out of sight, shown only when whole.
+
+A folder that an earlier run wrote may be replaced. What that run wrote stands in its
+`manifest.json`, with a hash of every file; but a manifest may come from a stranger, so only plain
+files that lie in the folder itself, and still have that hash, are ever replaced or removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from curate.base.errors import CurateError
+
+MANIFEST = "manifest.json"
+_UNFINISHED = ".unfinished"
+_ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
+
+
+def files_of(folder: Path, maker: str) -> dict[str, str | None]:
+    """The files that the manifest here says `maker` wrote, with their hashes; none without one.
+
+    Only plain names count: no path, no link, nothing that is not a file in this very folder. A
+    file without a hash is one that is drawn from the others (a report).
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(manifest, dict) or manifest.get("maker") != maker:
+        return {}
+    listed, hashes = manifest.get("files"), manifest.get("sha256")
+    if not isinstance(listed, list) or not isinstance(hashes, dict):
+        return {}
+    return {name: hashes.get(name) for name in listed if _is_plain_file(folder, name)}
+
+
+def _is_plain_file(folder: Path, name: Any) -> bool:
+    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+        return False
+    path = folder / name
+    return path.is_file() and not path.is_symlink()
+
+
+def is_made_by(folder: Path, maker: str) -> bool:
+    """Whether `maker` wrote this folder."""
+    return bool(files_of(folder, maker))
+
+
+def write_manifest(
+    folder: Path, maker: str, about: Mapping[str, Any], drawn: Sequence[str] = ()
+) -> None:
+    """Write `manifest.json`: the maker, every file in `folder` with its hash, and `about`.
+
+    `drawn` names files, perhaps still to come, that are made from the others: they have no hash.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *drawn))
+    content = {
+        "maker": maker,
+        "files": [*names, *drawn, MANIFEST],
+        **about,
+        "sha256": {name: sha256(folder / name) for name in names},
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_folder(
+    out: str | Path, maker: str, force: bool = False, inputs: Sequence[str] = ()
+) -> Iterator[Path]:
+    """A hidden folder to write into; its files appear in `out` when the block ends well.
+
+    The block does all the work, so that whatever stands in the way is found before it: `out` is
+    checked (`check_out`), locked against other runs, and a folder beside it is made. Two runs
+    into one folder: the first has it, the other is refused. Raises `CurateError`.
+    """
+    place = check_out(out, maker, force, inputs)
+    with locked(place):
+        for left_over in place.parent.glob(f".{_escaped(place.name)}.*{_UNFINISHED}"):
+            if not left_over.is_symlink():
+                shutil.rmtree(left_over, ignore_errors=True)
+        with _writing(place):
+            hidden = Path(tempfile.mkdtemp(_UNFINISHED, f".{place.name}.", dir=place.parent))
+        try:
+            hidden.chmod(0o777 & ~_umask())
+            yield hidden
+            with _writing(place):
+                _show(hidden, check_out(place, maker, force, inputs), maker)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CurateError(f"{out}: could not be written ({error}); {_ADVICE}") from error
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other runs from writing to `out` until the block ends; `CurateError` if one does."""
+    from filelock import FileLock, Timeout
+
+    with _writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        name = out.parent / f".{out.name}.lock"
+        lock = FileLock(name, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise CurateError(
+                f"{out}: another run is writing to this folder; wait for it, or choose another "
+                "--out"
+            ) from None
+    try:
+        yield
+    finally:
+        # While it is held: who opened this file before sees that it has no name any more.
+        name.unlink(missing_ok=True)
+        lock.release()
+
+
+def check_out(out: str | Path, maker: str, force: bool = False, inputs: Sequence[str] = ()) -> Path:
+    """The folder to write to, as a path; `CurateError` if writing there could harm anything.
+
+    Free are: a new name, an empty folder, and a folder that the same `maker` wrote and that
+    nobody changed since. With `force` the folder may hold other files as well, and they stay.
+    """
+    place = check_place(out)
+    for name in inputs:
+        _check_input(out, place, name)
+    if not place.is_dir() or not any(place.iterdir()):
+        return place
+    ours = files_of(place, maker)
+    others = sorted(path.name for path in place.iterdir() if path.name not in ours)
+    if not ours or (others and not force):
+        what = "something else" if not ours else ", ".join(others[:3])
+        raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
+    changed = [name for name, old in ours.items() if old and sha256(place / name) != old]
+    if changed:
+        raise CurateError(
+            f"{out}: {', '.join(changed[:3])} was changed since curate wrote it; move it away, or "
+            "choose another --out"
+        )
+    return place
+
+
+def check_place(out: str | Path) -> Path:
+    """`out` as a path that can become a folder: not empty, no link, no file, nor below one."""
+    if not str(out).strip():
+        raise CurateError("--out is empty; name the folder to write to")
+    place = Path(out)
+    if place.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise CurateError(f"--out {out} holds the current folder; name a new folder in it")
+    if place.is_symlink():
+        raise CurateError(f"{out}: is a link; name the folder itself")
+    above = next((parent for parent in place.absolute().parents if parent.exists()), Path())
+    if not above.is_dir():
+        raise CurateError(f"{out}: {above} is a file, so there can be no folder in it")
+    if place.exists() and not place.is_dir():
+        raise CurateError(f"{out}: is a file; give the name of a folder to write to")
+    if not os.access(above if not place.exists() else place, os.W_OK | os.X_OK):
+        raise CurateError(
+            f"{out}: cannot be written, as {above} is no folder in which this user may make files; "
+            "name another folder"
+        )
+    return place
+
+
+def _check_input(out: str | Path, place: Path, name: str) -> None:
+    if name == "-":
+        return
+    given, into = Path(name).resolve(), place.resolve()
+    if given.is_relative_to(into):
+        raise CurateError(f"--out {out} holds the input {name}; choose another folder")
+    if _would_be_read(into, given):
+        raise CurateError(
+            f"--out {out} lies in the input {name}, so the next run would read it too; choose "
+            "a folder outside"
+        )
+
+
+def _would_be_read(out: Path, folder: Path) -> bool:
+    """Whether a scan of `folder` would find files in `out`; hidden folders are left out of it."""
+    if not folder.is_dir() or not out.is_relative_to(folder):
+        return False
+    return not any(part.startswith(".") for part in out.relative_to(folder).parts)
+
+
+def _show(hidden: Path, out: Path, maker: str) -> None:
+    """Put the finished files in place; the manifest goes first and comes last."""
+    sync_folder(hidden)
+    if not out.exists() or not any(out.iterdir()):
+        hidden.replace(out)
+        return
+    ours = files_of(out, maker)
+    names = sorted(path.name for path in hidden.iterdir())
+    if foreign := [name for name in names if _is_there(out / name) and name not in ours]:
+        raise CurateError(
+            f"{out}: {', '.join(foreign)} was not written by curate; move it away first"
+        )
+    for name in [MANIFEST, *ours]:
+        (out / name).unlink(missing_ok=True)
+    for name in [*(name for name in names if name != MANIFEST), MANIFEST]:
+        (hidden / name).replace(out / name)
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+@contextmanager
+def atomic_subfolder(final: Path) -> Iterator[Path]:
+    """A folder that appears under its name only when everything in it is on the disk.
+
+    For folders inside an output folder that is ours already, such as a checkpoint; `final` must
+    not exist. Whatever ends the block early leaves nothing of it.
+    """
+    partial = final.with_name(f".{final.name}{_UNFINISHED}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with _writing(final):
+            partial.mkdir()
+            yield partial
+            sync_folder(partial)
+            partial.rename(final)
+            _sync(final.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """A file that is either the old one or the new one, never half of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """See to it that all that lies in `folder` is on the disk."""
+    for entry in sorted(folder.rglob("*")):
+        _sync(entry)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _escaped(name: str) -> str:
+    import glob
+
+    return glob.escape(name)

@@ -1,0 +1,98 @@
+"""Models and tokenizers of a folder or of the hub, loaded so that nothing of a stranger's runs.
+
+Weights come from safetensors alone, code of a model's own is never run, weights that are not there
+are an error instead of random numbers, and whatever goes wrong is one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from curate.base.errors import CurateError
+from curate.base.progress import quiet_transformers
+
+if TYPE_CHECKING:
+    import tokenizers
+    import torch
+
+Kind = Literal["causal", "score"]
+
+
+def read_backend(path: Path) -> tokenizers.Tokenizer:
+    """The tokenizer of a `tokenizer.json`. Raises `CurateError` when it cannot be read."""
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_buffer(path.read_bytes())
+    except Exception as error:  # the library raises bare Exception for a malformed file
+        raise CurateError(f"{path}: no readable tokenizer: {error}") from error
+
+
+def load_tokenizer(name: str, local: bool = False) -> Any:
+    """The tokenizer of a model as transformers reads it; `local` asks no server.
+
+    Raises `CurateError`.
+    """
+    from transformers import AutoTokenizer
+
+    with explained(name, "tokenizer"):
+        return AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+
+
+def load_model(
+    name: str,
+    kind: Kind,
+    dtype: torch.dtype,
+    *,
+    local: bool = False,
+    may_lack: Sequence[str] = (),
+    **more: Any,
+) -> Any:
+    """A causal language model, or one that gives a row a score, on the CPU unless `more` says.
+
+    `may_lack` are weights that may be new. `more` goes to `from_pretrained`. Raises `CurateError`
+    for what cannot be read, and for weights that are not all there.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    kinds: dict[str, Any] = {
+        "causal": AutoModelForCausalLM,
+        "score": AutoModelForSequenceClassification,
+    }
+    with quiet_transformers(), explained(name, "model"):
+        model, found = kinds[kind].from_pretrained(
+            name,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=local,
+            output_loading_info=True,
+            **more,
+        )
+    missing = sorted(key for key in found["missing_keys"] if key not in may_lack)
+    if missing:
+        raise CurateError(
+            f"{name}: its weights lack {len(missing)} that the model needs (first {missing[0]}), "
+            "which would be drawn at random; is it whole, and of the kind its config.json says?"
+        )
+    return model
+
+
+@contextmanager
+def explained(name: str, what: str) -> Iterator[None]:
+    """Turn a loading error into one line that names the model."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    # What a changed or half-written file of a model makes its libraries raise.
+    odd = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+    try:
+        yield
+    except (*odd, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise CurateError(
+            f"{name}: its {what} cannot be loaded: {type(error).__name__}: {first}"
+        ) from error

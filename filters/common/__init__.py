@@ -1,0 +1,1 @@
+"""What several filters share: text, shingles, vectors, statistics, ranking."""

@@ -1,0 +1,175 @@
+"""Texts as vectors: a model's, the user's own, or a built-in one that knows letters only."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from curate.base.errors import CurateError
+from filters.common.lexical import lexical
+
+F32 = npt.NDArray[np.float32]
+Encode = Callable[[Sequence[str]], Any]
+
+LEXICAL = "lexical"
+# Texts given to an encoder at once; it may cut them into smaller batches itself.
+BATCH = 4096
+
+ENCODER_HELP = (
+    "what turns text into vectors: lexical (built in, alike means alike in wording), the folder "
+    "or hub name of a sentence-transformers model, or code with encode(texts), as file.py:name "
+    "or package.module:name"
+)
+
+
+def check_encoder(step: str, encoder: str) -> None:
+    """`CurateError` unless the encoder can be used here; loads no model and runs no code."""
+    if encoder == LEXICAL:
+        return
+    if _is_code(encoder):
+        _source_of(step, encoder)
+        return
+    if encoder.startswith((".", "/", "~")) and not Path(encoder).is_dir():
+        raise CurateError(f"{step}: encoder {encoder}: there is no such model folder")
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise CurateError(
+            f"{step}: encoder {encoder!r} is a sentence-transformers model, which needs"
+            ' pip install "curate-sft[embed]"; or use encoder lexical, which needs nothing'
+        )
+
+
+def fingerprint(step: str, encoder: str) -> str:
+    """Changes when the encoder's files do, so that vectors of another one are not taken."""
+    if encoder == LEXICAL:
+        return LEXICAL
+    if _is_code(encoder):
+        return hashlib.blake2b(_source_of(step, encoder).read_bytes(), digest_size=8).hexdigest()
+    files = sorted(path for path in Path(encoder).rglob("*") if path.is_file())
+    known = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.blake2b(repr(known).encode(), digest_size=8).hexdigest()
+
+
+def embed(step: str, encoder: str, texts: pl.Series) -> F32:
+    """Unit vectors [texts, dimensions]; blank text has the zero vector, similar to nothing.
+
+    Each different text is encoded once. Raises `CurateError` if the encoder cannot be loaded or
+    answers with anything but one finite vector a text.
+    """
+    different = texts.unique(maintain_order=True)
+    if encoder == LEXICAL:
+        found = lexical(different)
+    else:
+        encode = _code(step, encoder) if _is_code(encoder) else _model(step, encoder)
+        found = _encoded(step, encoder, encode, different)
+    norm = np.linalg.norm(found, axis=1, keepdims=True)
+    unit = (found / np.where(norm > 0, norm, 1)).astype(np.float32)
+    unit[(different.str.strip_chars() == "").to_numpy()] = 0
+    return unit[place_of(texts, different)]
+
+
+def place_of(texts: pl.Series, different: pl.Series) -> npt.NDArray[np.int64]:
+    """For each text its position among the different ones."""
+    known = different.to_frame("text").with_row_index("place")
+    found = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")
+    return found["place"].to_numpy().astype(np.int64)
+
+
+def vector_column(vectors: F32, name: str = "vector") -> pl.Series:
+    """As a column of arrays."""
+    return pl.Series(name, vectors, pl.Array(pl.Float32, vectors.shape[1]))
+
+
+def _encoded(step: str, encoder: str, encode: Encode, texts: pl.Series) -> F32:
+    parts = []
+    for start in range(0, max(len(texts), 1), BATCH):
+        part = texts[start : start + BATCH].to_list()
+        try:
+            given = np.asarray(encode(part or [""]))
+            is_real = np.isrealobj(given)
+            found = given.astype(np.float32) if is_real else np.zeros((0, 0), np.float32)
+        except Exception as error:
+            said = " ".join(str(error).split())
+            raise CurateError(
+                f"{step}: encoder {encoder} failed with {type(error).__name__}: {said}"
+            ) from error
+        fits = found.ndim == 2 and len(found) == max(len(part), 1) and found.shape[1] > 0
+        if not (fits and np.isfinite(found).all()):
+            raise CurateError(
+                f"{step}: encoder {encoder} gave {given.dtype} {given.shape} for {len(part)} "
+                "texts; expected one row of finite numbers a text"
+            )
+        parts.append(found[: len(part)])
+    return np.concatenate(parts)
+
+
+def _is_code(encoder: str) -> bool:
+    return ":" in encoder and not Path(encoder).exists()
+
+
+def _source_of(step: str, encoder: str) -> Path:
+    where = encoder.rpartition(":")[0]
+    if where.endswith(".py"):
+        path = Path(where)
+    else:
+        try:
+            spec = importlib.util.find_spec(where)
+        except ModuleNotFoundError as error:
+            raise CurateError(f"{step}: encoder {encoder}: {error}") from error
+        if spec is None or spec.origin is None:
+            raise CurateError(f"{step}: encoder {encoder}: there is no module {where!r}")
+        path = Path(spec.origin)
+    if not path.is_file():
+        raise CurateError(f"{step}: encoder {encoder}: there is no file {where}")
+    return path
+
+
+def _code(step: str, encoder: str) -> Encode:
+    """The function, or the `encode` of the object (or of what the class makes)."""
+    where, _, name = encoder.rpartition(":")
+    try:
+        if where.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(
+                f"curate_encoder_{Path(where).stem}", where
+            )
+            assert spec and spec.loader
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(where)
+        found = getattr(module, name)
+        found = found() if inspect.isclass(found) else found
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise CurateError(
+            f"{step}: encoder {encoder} cannot be loaded: {type(error).__name__}: {said}"
+        ) from error
+    encode: Any = getattr(found, "encode", found)
+    if not callable(encode):
+        raise CurateError(f"{step}: encoder {encoder} has no encode(texts), nor is it a function")
+    checked: Encode = encode
+    return checked
+
+
+def _model(step: str, encoder: str) -> Encode:
+    """A sentence-transformers model: safetensors only, and none of its own code is run."""
+    sentence_transformers: Any = importlib.import_module("sentence_transformers")
+    try:
+        model = sentence_transformers.SentenceTransformer(
+            encoder,
+            trust_remote_code=False,
+            local_files_only=Path(encoder).is_dir(),
+            model_kwargs={"use_safetensors": True},
+        )
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        said = " ".join(str(error).split())
+        raise CurateError(f"{step}: encoder {encoder} cannot be loaded: {said}") from error
+    return lambda texts: model.encode(list(texts), show_progress_bar=False)

@@ -1,0 +1,77 @@
+"""What `near` and `exact` say about the set as a whole: clusters, and other thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.base.contract import Findings
+from filters.dedup.keep import I64
+
+# How far from the threshold it is told what another would do.
+STEP = 0.05
+
+
+def other_thresholds(threshold: float, *, strict: bool) -> list[float]:
+    """One step lower and one higher, where something could be similar enough.
+
+    >>> other_thresholds(0.8, strict=False), other_thresholds(1.0, strict=False)
+    ([0.75, 0.85], [0.95])
+    """
+    # Rounded, because 0.8 + 0.05 is above 0.85, and pairs at 17/20 are common.
+    near = [round(threshold - STEP, 12), round(threshold + STEP, 12)]
+    return [one for one in near if 0 < one < 1 or (one == 1 and not strict)]
+
+
+def cluster_table(measures: pl.DataFrame, root: I64, judged: pl.DataFrame) -> pl.DataFrame:
+    """A line for each row in a cluster of two or more, by cluster, its head first.
+
+    `cluster` is the row of the head; `similarity` that of a row that goes to the one that stays.
+    """
+    size = np.bincount(root, minlength=len(root))[root]
+    lines = measures.select("row", "id").with_columns(
+        cluster=measures["row"].gather(root),
+        kept=judged["keep"],
+        similarity=judged["score"],
+        is_head=pl.Series(root == np.arange(len(root))),
+    )
+    found = lines.filter(pl.Series(size > 1))
+    return found.sort("cluster", pl.col("is_head").not_(), "row").drop("is_head")
+
+
+def cluster_findings(
+    view: str,
+    clusters: pl.DataFrame,
+    dropped: int,
+    others: Mapping[float, int],
+    more: tuple[str, ...] = (),
+    **numbers: Any,
+) -> Findings:
+    """Sentences, numbers and the table `clusters`; `others` is dropped rows by other threshold."""
+    sizes = clusters["cluster"].value_counts()["count"]
+    largest = int(sizes.max()) if len(sizes) else 0  # type: ignore[arg-type]
+    sentences = [view, _said(len(sizes), largest)]
+    if others:
+        there = " and ".join(f"{count:,} at {value:g}" for value, count in others.items())
+        sentences.append(f"{dropped:,} rows go; it would be {there}")
+    return Findings(
+        (*sentences, *more),
+        {
+            "clusters": len(sizes),
+            "largest_cluster": largest,
+            "dropped": dropped,
+            **({"dropped_at": {f"{value:g}": n for value, n in others.items()}} if others else {}),
+            **numbers,
+        },
+        {"clusters": clusters},
+    )
+
+
+def _said(count: int, largest: int) -> str:
+    if not count:
+        return "no two rows are in one cluster"
+    many = "cluster" if count == 1 else "clusters"
+    return f"{count:,} {many} of two or more rows, the largest of {largest:,}"

@@ -1,0 +1,210 @@
+"""From measures to twins: which rows are near-duplicates of which, and how that is found out.
+
+Every pair that could reach the threshold is compared, so nothing is missed, up to a million rows
+of ordinary text. Where that would take too long, the pairs that agree on a band of their MinHash
+signatures are. Either way true similarity decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from filters.common.shingles import I64, U32, U64, Sets, mix64, sets_of_column
+from filters.common.text import in_threads
+from filters.dedup.keep import F64, first_of_equal
+from filters.dedup.near.groups import Levels, Likeness, Search, TooMuchWorkError
+from filters.dedup.near.minhash import band_entries, enough_bands, signatures
+from filters.dedup.near.rouge import RougeComparison, bags, jaccard_of
+from filters.dedup.near.similarity import Bools, Comparison, likely_pairs, rare_entries
+
+# All pairs are compared while that is cheap. Ordering shingles by rarity takes 0.1 s a million and
+# 16 bytes each, so memory sets the first bound (1.4 million conversations by words). The second
+# is met by text of few different shingles (characters, beyond some 50,000 rows); comparing a
+# million shingles takes 10 ms, so the third gives up after 3 s and 0.2 s a million.
+EXACT_SHINGLES = 1 << 27
+EXACT_PAIRS = 1 << 26
+EXACT_WORK = 1 << 28
+WORK_A_SHINGLE = 16
+
+
+class Sketch(NamedTuple):
+    """How pairs of large sets are found: MinHash signatures, cut into bands."""
+
+    num_perm: int
+    seed: int
+    bands: int | None  # none: enough for the threshold
+
+
+@dataclass
+class Texts:
+    """What is compared: one element a row, by position, in columns that `near` measured.
+
+    `key` is equal for equal texts and null for text that is similar to nothing. Rows of one
+    `group` (null: of none) are not duplicates of each other. The first `known` rows stay whatever
+    the others are.
+    """
+
+    measures: pl.DataFrame
+    known: int = 0
+    sets: Sets = field(init=False)
+
+    def __post_init__(self) -> None:
+        # For ROUGE-L, bags of tokens find the pairs, and the sequences decide.
+        tokens = self._tokens
+        self.sets = sets_of_column(self.measures["shingles"]) if tokens is None else bags(tokens)
+
+    @property
+    def _tokens(self) -> pl.Series | None:
+        return self.measures["tokens"] if "tokens" in self.measures.columns else None
+
+    @property
+    def has_key(self) -> Bools:
+        """Whether a row can be equal to another."""
+        return self.measures["key"].is_not_null().to_numpy()
+
+    @cached_property
+    def key(self) -> U64:
+        """Equal for equal texts; 0 for none."""
+        return self.measures["key"].fill_null(0).to_numpy()
+
+    @cached_property
+    def group(self) -> I64 | None:
+        """A number for each row, equal for rows of one group."""
+        if "group" not in self.measures.columns:
+            return None
+        given = self.measures["group"]
+        own = given.fill_null(0).to_numpy()
+        number = np.unique(own, return_inverse=True)[1].astype(np.int64)
+        alone = given.is_null().to_numpy()
+        return np.where(alone, len(number) + np.arange(len(number)), number)
+
+    def comparison(self, positions: I64, sets: Sets) -> Likeness:
+        """Of the rows at these positions, whose sets those are, numbered in this order."""
+        if self._tokens is None:
+            return Comparison(sets)
+        return RougeComparison(sets, self._tokens.gather(positions))
+
+    def jaccard(self, score: float) -> float:
+        """The Jaccard similarity of the sets of two rows that are `score` similar, at least."""
+        return score if self._tokens is None else jaccard_of(score)
+
+
+class Twins(NamedTuple):
+    """For each row, by position: the row that stays instead or -1, their similarity, the cluster.
+
+    `twin` and `score` have one line for each level. `root` is the first row of the cluster in
+    order of keeping; it stays. `exact` says that all pairs were compared.
+    """
+
+    twin: I64
+    score: F64
+    root: I64
+    exact: bool
+
+
+def find_twins(texts: Texts, order: I64, levels: Levels, sketch: Sketch, *, chains: bool) -> Twins:
+    """Decide near-duplicates; `order` has the row to keep first, known rows before all others.
+
+    With `chains`, a cluster is all that similar rows link; else a row that stays and those that
+    go for it.
+    """
+    equal = order[texts.has_key[order]]
+    first = first_of_equal(texts.key, equal)
+    # Equal texts of one group stand or fall together with the first of them.
+    stand = first
+    if texts.group is not None:
+        group = mix64(texts.group.astype(np.uint64) + np.uint64(1))
+        stand = first_of_equal(mix64(texts.key + group), equal)
+    leads = order[(stand[order] == order) & (texts.sets.sizes[order] > 0)]
+    found = _search(texts, leads, levels, sketch)
+
+    rows = np.arange(len(stand))
+    twins, scores = [], []
+    for twin, score in zip(found.search.twin, found.search.score, strict=True):
+        goes = np.flatnonzero(twin >= 0)
+        # Text too short for a set goes for the first of its equals, if that is of another group.
+        instead, similarity = np.where(texts.sets.sizes > 0, rows, first), np.ones(len(rows))
+        instead[found.leads[goes]] = found.leads[twin[goes]]
+        similarity[found.leads[goes]] = score[goes]
+        own = instead[stand]
+        if texts.group is not None:
+            own = np.where(texts.group[own] == texts.group, rows, own)
+        twins.append(np.where(own == rows, -1, own))
+        scores.append(similarity[stand])
+    twin = np.stack(twins)
+    return Twins(twin, np.stack(scores), _roots(texts, twin[0], found, chains), found.exact)
+
+
+class _Found(NamedTuple):
+    """A finished search: set i is that of row `leads[i]`."""
+
+    leads: I64
+    search: Search
+    entries: U64
+    exact: bool
+
+
+def _roots(texts: Texts, twin: I64, found: _Found, chains: bool) -> I64:
+    rows = np.arange(len(twin))
+    head = np.where(twin >= texts.known, twin, rows)
+    if chains:
+        linked = rows.copy()
+        linked[found.leads] = found.leads[found.search.roots(found.entries)]
+        head = linked[head]
+    return head
+
+
+def _search(texts: Texts, leads: I64, levels: Levels, sketch: Sketch) -> _Found:
+    """A finished search over `leads`, or those of them that any candidate pair has."""
+    exact = _search_all(texts, leads, levels)
+    if exact is not None:
+        return exact
+    signature = _signatures(texts.sets, leads, sketch)
+    floor = texts.jaccard(levels.floor)
+    entries = band_entries(signature, sketch.bands or enough_bands(floor, sketch.num_perm))
+    involved, number = np.unique(entries & np.uint64(0xFFFFFFFF), return_inverse=True)
+    involved = involved.astype(np.int64)
+    entries = entries >> np.uint64(32) << np.uint64(32) | number.astype(np.uint64)
+    leads = leads[involved]
+    search = _prepared(texts, leads, texts.sets.take(leads), levels)
+    search.sketched = (signature[involved], floor)
+    search.run(entries)
+    return _Found(leads, search, entries, exact=False)
+
+
+def _search_all(texts: Texts, leads: I64, levels: Levels) -> _Found | None:
+    """A finished search that misses no pair, or None where that would take too long."""
+    sets, floor = texts.sets.take(leads), texts.jaccard(levels.floor)
+    size, every = len(sets.hashes), len(leads) * (len(leads) - 1) // 2
+    # Pairs of a few thousand rows share many buckets, but are no more than all there are.
+    likely = min(every, likely_pairs(sets, floor))
+    if size > EXACT_SHINGLES or likely > max(EXACT_PAIRS, size):
+        return None
+    entries = rare_entries(sets, floor)
+    search = _prepared(texts, leads, sets, levels)
+    search.limit = EXACT_WORK + WORK_A_SHINGLE * size
+    try:
+        search.run(entries)
+    except TooMuchWorkError:
+        return None
+    return _Found(leads, search, entries, exact=True)
+
+
+def _prepared(texts: Texts, leads: I64, sets: Sets, levels: Levels) -> Search:
+    group = None if texts.group is None else texts.group[leads]
+    known = int(np.count_nonzero(leads < texts.known))
+    return Search(texts.comparison(leads, sets), levels, known=known, group=group)
+
+
+def _signatures(sets: Sets, positions: I64, sketch: Sketch) -> U32:
+    def of_part(part: I64) -> U32:
+        return signatures(sets.take(part), sketch.num_perm, sketch.seed)
+
+    # Some 100,000 shingles at once, to stay in cache.
+    parts = np.array_split(positions, max(1, int(sets.sizes[positions].sum()) >> 17))
+    return np.concatenate(in_threads(parts, of_part))

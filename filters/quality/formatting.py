@@ -1,0 +1,258 @@
+"""Is the set in one format? Delimiters of chat templates inside texts, and style that only some
+rows have.
+
+What a template adds at rendering must not be in the texts, or it is there twice; and a wrapper
+that some rows have and others lack (a prompt that ends in `###`, an answer that begins with
+`Answer:`) teaches nothing but noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import polars as pl
+
+from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.errors import CurateError
+from curate.base.settings import setting
+from filters.fixes.rewrite import WRAPPERS
+from filters.quality.markers import DIALOGUE, MARKERS
+from filters.quality.rules import PATTERNS, Pattern, matches
+from filters.quality.turns import Turns, turns_of
+
+# What a text may be wrapped in: a last or first line of marks only, or a label with a colon.
+_TAIL = r"(?:\n|\s)((?:#{2,}|-{2,}>|={2,}>?|>{2,}|\*{3,})[ \t]*:?)\s*\z"
+_LABEL = (
+    r"(?:Answer|Response|Output|Solution|Assistant|A|AI|Bot|Question|Instruction|Prompt|Input"
+    r"|Query|User|Q|Task)"
+)
+_TAIL_LABEL = rf"\n\s*((?:#+ ?)?{_LABEL}:)\s*\z"
+_HEAD = rf"\A\s*((?:#+ ?)?{_LABEL}:|>{{2,}})"
+_MARKDOWN = r"(?m)^#{1,6} \S|^\s*[-*+] \S|^\s*```|\*\*[^*\n]+\*\*|^\|.*\|\s*$"
+
+# Where a wrapper may stand: side of the conversation and end of the text.
+PLACES: Mapping[str, tuple[str, str]] = {
+    "prompt_start": ("a prompt begins with", "prompts begin with"),
+    "prompt_end": ("a prompt ends with", "prompts end with"),
+    "answer_start": ("an answer begins with", "answers begin with"),
+    "answer_end": ("an answer ends with", "answers end with"),
+}
+
+
+@dataclass(frozen=True)
+class Format(Filter):
+    """Find delimiters of chat templates in the texts, and wrappers that only some rows have.
+
+    Delimiters are judged row by row; wrappers by the whole set. One that most rows have is the
+    set's style, and the rows without it are the odd ones; any other is odd itself.
+    """
+
+    name: ClassVar[str] = "format"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "wrapped_prompt": "A user message is a whole prompt of a template, wrapper and all.",
+        "foreign_marker": "A delimiter or control token of a chat template is in a message.",
+        "role_marker": "Turns of another conversation (Human:, Assistant:) inside one message.",
+        "odd_wrapper": "The text begins or ends with a mark or label that few other rows have.",
+        "missing_wrapper": "The text lacks the mark or label that most other rows have.",
+    }
+    measured_by: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    cached: ClassVar[bool] = False  # weights of answers decide, and an id does not cover them
+
+    action: Literal["report", "drop"] = setting(
+        "report",
+        "what to do with rows that have a finding",
+        choices=("report", "drop"),
+    )
+    off: tuple[str, ...] = setting((), "reasons that are ignored")
+    most: float = setting(
+        0.5, "share of rows, 0.5 to 1, above which a wrapper is the style of the set"
+    )
+    min_rows: int = setting(5, "rows that a wrapper needs before it counts as one")
+
+    def __post_init__(self) -> None:
+        for slug in self.off:
+            if slug not in self.reasons:
+                raise CurateError(
+                    f"format: off: there is no reason {slug!r}; known are {', '.join(self.reasons)}"
+                )
+        if not 0.5 <= self.most < 1:
+            raise CurateError(f"format: most is {self.most}; a share from 0.5 to below 1")
+        if self.min_rows < 1:
+            raise CurateError(f"format: min_rows is {self.min_rows}; expected 1 or more")
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        """The marker found and its family, the wrappers at both ends of both sides, and style."""
+        turns = turns_of(records)
+        return pl.DataFrame(
+            [*_markers(turns), *_wrappers(turns), *_style(turns)],
+        )
+
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        judged = self._verdicts(measures)
+        return Judgement(judged, self._findings(measures, judged))
+
+    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """Drop or note each row for its first finding."""
+        found = self._found(measures)
+        if self.action == "drop":
+            kept = found["reason"].is_null()
+            return verdicts(kept, found["reason"], evidence=found["evidence"])
+        note = pl.concat_str(pl.col("reason"), pl.lit(": "), pl.col("evidence"))
+        notes = found.select(note.alias("note")).to_series()
+        return verdicts(pl.Series([True]).new_from_index(0, found.height), evidence=notes)
+
+    def _found(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """`reason` and `evidence` of each row's first finding, null where there is none."""
+        cases: list[tuple[str, pl.Expr, pl.Expr]] = [
+            ("wrapped_prompt", pl.col("wrapper").is_not_null(), pl.col("wrapper")),
+            (
+                "foreign_marker",
+                pl.col("marker").is_not_null(),
+                pl.format("{} ({})", "marker", "family"),
+            ),
+            ("role_marker", pl.col("dialogue").is_not_null(), pl.col("dialogue")),
+        ]
+        for place, mark, share, usual in self._styles(measures):
+            said = f"{PLACES[place][0]} {mark!r}, as {share:.2%} of the rows do"
+            has = pl.col(place).eq_missing(mark)
+            cases.append(
+                ("missing_wrapper", ~has, pl.lit(f"without: {said}"))
+                if usual
+                else ("odd_wrapper", has, pl.lit(said))
+            )
+        reason, text = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
+        for slug, fires, evidence in reversed(cases):
+            if slug not in self.off:
+                reason = pl.when(fires).then(pl.lit(slug)).otherwise(reason)
+                text = pl.when(fires).then(evidence).otherwise(text)
+        return measures.select(reason=reason, evidence=text)
+
+    def _styles(self, measures: pl.DataFrame) -> list[tuple[str, str, float, bool]]:
+        """Place, mark, share of rows and whether it is usual, of each wrapper that counts."""
+        styles = []
+        for place in PLACES:
+            counts = (
+                measures.select(pl.col(place).drop_nulls().value_counts())
+                .unnest(place)
+                .filter(pl.col("count") >= self.min_rows)
+                .sort(["count", place], descending=[True, False])
+            )
+            for mark, count in counts.iter_rows():
+                share = count / measures.height
+                if share < 1:
+                    styles.append((place, mark, share, share > self.most))
+        return styles
+
+    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+        """Shares of every template family, wrapper and style over the set."""
+        rows = max(1, measures.height)
+        families = dict(sorted(measures["family"].drop_nulls().value_counts().iter_rows()))
+        style = {name: int(measures[name].sum()) for name in ("markdown", "padded", "system")}
+        styles = self._styles(measures)
+        sentences = [
+            f"{count:,} of {measures.height:,} rows hold a delimiter of {family}"
+            for family, count in families.items()
+        ]
+        sentences += [
+            f"{share:.2%} of the {PLACES[place][1]} {mark!r}"
+            + ("; the others do not" if usual else ": a style of its own")
+            for place, mark, share, usual in styles
+        ]
+        for name, what in _MIXED.items():
+            if 0.02 < style[name] / rows < 0.98:
+                sentences.append(f"mixed style: {style[name] / rows:.1%} of the rows {what}")
+        wrapped = measures["wrapper"].drop_nulls().len()
+        numbers = {
+            "families": families,
+            "wrapped_prompts": wrapped,
+            "dialogues": measures["dialogue"].drop_nulls().len(),
+            "wrappers": [
+                {"place": place, "mark": mark, "share": share, "usual": usual}
+                for place, mark, share, usual in styles
+            ],
+            **{f"{name}_share": count / rows for name, count in style.items()},
+        }
+        if wrapped:
+            sentences.insert(
+                0,
+                f"{wrapped:,} of {measures.height:,} prompts are wrapped in a template;"
+                " the fix unwrap_prompt takes them out",
+            )
+        return Findings(tuple(sentences), numbers)
+
+
+_MIXED = {
+    "markdown": "have Markdown in the answer",
+    "padded": "have white space around the answer",
+    "system": "have a system prompt",
+}
+_FAMILIES = {family: Pattern("either", marks) for family, marks in MARKERS.items()}
+_DIALOGUE = {"dialogue": Pattern("either", DIALOGUE, unless=PATTERNS["role_marker"].unless)}
+
+
+def _markers(turns: Turns) -> list[pl.Series]:
+    """The first marker by family order, its family, a wrapped prompt, and written-out turns."""
+    found = matches(turns, list(_FAMILIES), _FAMILIES) | matches(turns, ["dialogue"], _DIALOGUE)
+    spans = [_column(found[family], "evidence", turns.height, family) for family in _FAMILIES]
+    frame = pl.DataFrame(spans)
+    family = pl.coalesce(
+        pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in _FAMILIES
+    )
+    frame = frame.select(marker=pl.coalesce(list(_FAMILIES)), family=family)
+    asked = turns.prompts.filter(pl.col("role") == "user")
+    kinds = pl.coalesce(
+        pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(slug.removeprefix("unwrapped_")))
+        for slug, pattern in WRAPPERS.items()
+    )
+    # Only texts that hold some marker can be wrapped, and the patterns are slow.
+    likely = asked.filter(pl.col("text").str.contains(r"# ?Instruction:|\[INST\]|<\|im_|:\s*\z"))
+    wrapped = likely.with_columns(wrapper=kinds).filter(pl.col("wrapper").is_not_null())
+    return [
+        frame["marker"],
+        frame["family"],
+        _column(wrapped, "wrapper", turns.height, "wrapper"),
+        _column(found["dialogue"], "evidence", turns.height, "dialogue"),
+    ]
+
+
+def _wrappers(turns: Turns) -> list[pl.Series]:
+    """The mark or label at both ends of the first prompt and of the last answer."""
+    asked = turns.prompts.filter(pl.col("role") == "user").unique(
+        "index", keep="first", maintain_order=True
+    )
+    answered = turns.responses.unique("index", keep="last", maintain_order=True)
+    columns = []
+    for side, frame in (("prompt", asked), ("answer", answered)):
+        text = pl.col("text")
+        # Extracting is slow; nearly no text has a wrapper, so it is done on few.
+        head = frame.filter(text.str.contains(_HEAD)).with_columns(mark=text.str.extract(_HEAD, 1))
+        ends = text.str.contains(_TAIL) | text.str.contains(_TAIL_LABEL)
+        tail = frame.filter(ends).with_columns(
+            mark=pl.coalesce(text.str.extract(_TAIL, 1), text.str.extract(_TAIL_LABEL, 1))
+        )
+        for place, found in (("start", head), ("end", tail)):
+            marks = found.with_columns(pl.col("mark").str.strip_chars())
+            columns.append(_column(marks, "mark", turns.height, f"{side}_{place}"))
+    return columns
+
+
+def _style(turns: Turns) -> list[pl.Series]:
+    """Whether the answers have Markdown or outer white space, and whether there is a system."""
+    text = pl.col("text")
+    rows = {
+        "markdown": turns.responses.filter(text.str.contains(_MARKDOWN)),
+        "padded": turns.responses.filter(text.str.contains(r"\A\s|\s\z")),
+        "system": turns.prompts.filter(pl.col("role") == "system"),
+    }
+    everyone = pl.int_range(turns.height, dtype=pl.UInt32, eager=True)
+    return [everyone.is_in(found["index"].implode()).alias(name) for name, found in rows.items()]
+
+
+def _column(found: pl.DataFrame, value: str, height: int, name: str) -> pl.Series:
+    first = found.unique("index", keep="first", maintain_order=True)
+    values = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    return values.scatter(first["index"], first[value]).alias(name)
