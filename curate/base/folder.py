@@ -80,7 +80,7 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def atomic_folder(
-    out: str | Path, maker: str, force: bool = False, inputs: Sequence[str] = ()
+    out: str | os.PathLike[str], maker: str, force: bool = False, inputs: Sequence[str] = ()
 ) -> Iterator[Path]:
     """A hidden folder to write into; its files appear in `out` when the block ends well.
 
@@ -136,7 +136,9 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_out(out: str | Path, maker: str, force: bool = False, inputs: Sequence[str] = ()) -> Path:
+def check_out(
+    out: str | os.PathLike[str], maker: str, force: bool = False, inputs: Sequence[str] = ()
+) -> Path:
     """The folder to write to, as a path; `CurateError` if writing there could harm anything.
 
     Free are: a new name, an empty folder, and a folder that the same `maker` wrote and that
@@ -161,9 +163,9 @@ def check_out(out: str | Path, maker: str, force: bool = False, inputs: Sequence
     return place
 
 
-def check_place(out: str | Path) -> Path:
+def check_place(out: str | os.PathLike[str]) -> Path:
     """`out` as a path that can become a folder: not empty, no link, no file, nor below one."""
-    if not str(out).strip():
+    if not os.fspath(out).strip():
         raise CurateError("--out is empty; name the folder to write to")
     place = Path(out)
     if place.resolve() in (Path.cwd(), *Path.cwd().parents):
@@ -183,7 +185,7 @@ def check_place(out: str | Path) -> Path:
     return place
 
 
-def _check_input(out: str | Path, place: Path, name: str) -> None:
+def _check_input(out: str | os.PathLike[str], place: Path, name: str) -> None:
     if name == "-":
         return
     given, into = Path(name).resolve(), place.resolve()
