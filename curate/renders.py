@@ -20,7 +20,7 @@ import templates
 from curate.api import Data, Log
 from curate.base.errors import CurateError
 from curate.base.extras import require
-from curate.base.folder import atomic_folder, check_out, files_of
+from curate.base.folder import atomic_folder, check_out, files_of, writing
 from curate.base.settings import known_settings
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.runs import Run, Source, open_run, paths_of, read_data
@@ -136,7 +136,7 @@ class Tokens:
             templates.write(self.rendered, Path(out), force, self._matched)
             self.path = Path(out)
         elif self.path is not None:
-            with atomic_folder(out, templates.MAKER, force) as folder:
+            with atomic_folder(out, templates.MAKER, force) as folder, writing(out):
                 for name in files_of(self.path, templates.MAKER):
                     shutil.copyfile(self.path / name, folder / name)
         return Path(out)

@@ -16,7 +16,7 @@ from curate import sources
 from curate.api import Data, Log, no_log
 from curate.base.errors import CurateError
 from curate.base.extras import require
-from curate.base.folder import atomic_folder, files_of, write_atomic
+from curate.base.folder import atomic_folder, files_of, write_atomic, writing
 from curate.base.messages import message_json
 from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
@@ -124,7 +124,7 @@ class Run:
 
     def save(self, out: Source, force: bool = False) -> Path:
         """Keep the run: copy its files to the folder `out`. Raises `CurateError`."""
-        with atomic_folder(out, run_folder.MAKER, force) as folder:
+        with atomic_folder(out, run_folder.MAKER, force) as folder, writing(out):
             for name in files_of(self.path, run_folder.MAKER):
                 shutil.copyfile(self.path / name, folder / name)
         return Path(out)
@@ -225,7 +225,7 @@ def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[s
         temporary = tempfile.TemporaryDirectory(prefix="curate-")
         out = Path(temporary.name) / "RUN"
     tell = plan.warn or notices.append
-    with atomic_folder(out, run_folder.MAKER, plan.force, inputs) as folder:
+    with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
         steps = runner.bound(plan.recipe.steps, tell)
         dump = read(tell)
         for file in dump.files:
@@ -234,7 +234,8 @@ def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[s
             result = runner.run(dump.records, steps, plan.engine, _progress(plan.log))
         finally:
             plan.engine.close()
-        run_folder.write(folder, dump, result, plan.recipe)
+        with writing(out):
+            run_folder.write(folder, dump, result, plan.recipe)
         fault = _draw(RunFolder(folder))
     runner.remember(steps, result)
     if fault is not None:

@@ -80,32 +80,38 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def atomic_folder(
-    out: str | os.PathLike[str], maker: str, force: bool = False, inputs: Sequence[str] = ()
+    out: str | os.PathLike[str],
+    maker: str,
+    force: bool = False,
+    inputs: Sequence[str] = (),
+    files: Sequence[str] = (),
 ) -> Iterator[Path]:
     """A hidden folder to write into; its files appear in `out` when the block ends well.
 
     The block does all the work, so that whatever stands in the way is found before it: `out` is
     checked (`check_out`), locked against other runs, and a folder beside it is made. Two runs
-    into one folder: the first has it, the other is refused. Raises `CurateError`.
+    into one folder: the first has it, the other is refused. Raises `CurateError`. What the block
+    writes, it writes within `writing(out)`.
     """
-    place = check_out(out, maker, force, inputs)
+    place = check_out(out, maker, force, inputs, files)
     with locked(place):
         for left_over in place.parent.glob(f".{_escaped(place.name)}.*{_UNFINISHED}"):
             if not left_over.is_symlink():
                 shutil.rmtree(left_over, ignore_errors=True)
-        with _writing(place):
+        with writing(place):
             hidden = Path(tempfile.mkdtemp(_UNFINISHED, f".{place.name}.", dir=place.parent))
         try:
             hidden.chmod(0o777 & ~_umask())
             yield hidden
-            with _writing(place):
-                _show(hidden, check_out(place, maker, force, inputs), maker)
+            with writing(place):
+                _show(hidden, check_out(place, maker, force, inputs, files), maker)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def writing(out: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a failed write into a `CurateError` that names the folder, and what to do."""
     try:
         yield
     except OSError as error:
@@ -117,7 +123,7 @@ def locked(out: Path) -> Iterator[None]:
     """Keep other runs from writing to `out` until the block ends; `CurateError` if one does."""
     from filelock import FileLock, Timeout
 
-    with _writing(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         name = out.parent / f".{out.name}.lock"
         lock = FileLock(name, timeout=0)
@@ -137,12 +143,17 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def check_out(
-    out: str | os.PathLike[str], maker: str, force: bool = False, inputs: Sequence[str] = ()
+    out: str | os.PathLike[str],
+    maker: str,
+    force: bool = False,
+    inputs: Sequence[str] = (),
+    files: Sequence[str] = (),
 ) -> Path:
     """The folder to write to, as a path; `CurateError` if writing there could harm anything.
 
     Free are: a new name, an empty folder, and a folder that the same `maker` wrote and that
-    nobody changed since. With `force` the folder may hold other files as well, and they stay.
+    nobody changed since. With `force` the folder may hold other files as well, and they stay, but
+    none of `files`, which are to be written. `inputs` must not lie in it, nor it in them.
     """
     place = check_place(out)
     for name in inputs:
@@ -154,6 +165,10 @@ def check_out(
     if not ours or (others and not force):
         what = "something else" if not ours else ", ".join(others[:3])
         raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
+    if taken := [name for name in files if _is_there(place / name) and name not in ours]:
+        raise CurateError(
+            f"{out}: {', '.join(taken)} was not written by curate; move it away first"
+        )
     changed = [name for name, old in ours.items() if old and sha256(place / name) != old]
     if changed:
         raise CurateError(
@@ -237,7 +252,7 @@ def atomic_subfolder(final: Path) -> Iterator[Path]:
     partial = final.with_name(f".{final.name}{_UNFINISHED}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _writing(final):
+        with writing(final):
             partial.mkdir()
             yield partial
             sync_folder(partial)

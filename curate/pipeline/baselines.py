@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import atomic_folder, write_manifest
+from curate.base.folder import atomic_folder, write_manifest, writing
 from curate.pipeline.run_folder import RunFolder
 
 MAKER = "curate baselines"
@@ -32,7 +32,7 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
     needed = pl.concat([table["row"] for table in tables.values()]).unique()
     lines = _lines(folder, needed)
     written: dict[str, int] = {}
-    with atomic_folder(out, MAKER, force) as unfinished:
+    with atomic_folder(out, MAKER, force) as unfinished, writing(out):
         for step, table in tables.items():
             for (baseline, matched_by, seed), rows in sorted(
                 table.group_by("baseline", "matched_by", "seed"), key=lambda part: str(part[0])
