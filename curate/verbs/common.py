@@ -78,8 +78,8 @@ def read(arguments: argparse.Namespace) -> Dump:
     columns = dict(mapped)
     if len(columns) < len(mapped):
         raise CurateError("--map names a field twice; give each field one column")
-    how = sources.Reading(arguments.format, columns, arguments.paths)
-    dump = sources.read(arguments.dump, how)
+    options = sources.ReadOptions(arguments.format, columns, arguments.paths)
+    dump = sources.read(arguments.dump, options)
     same: dict[str, list[str]] = {}
     for file in dump.files:
         same.setdefault(file.sha256, []).append(file.source)
