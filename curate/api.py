@@ -210,4 +210,4 @@ def baselines(run: Any, out: str | PathLike[str], force: bool = False) -> dict[s
 def _read_options(format: str | None, columns: Mapping[str, str] | None, paths: str) -> Any:
     from curate import sources
 
-    return sources.Reading(format, dict(columns or {}), paths)
+    return sources.ReadOptions(format, dict(columns or {}), paths)

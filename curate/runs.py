@@ -192,7 +192,7 @@ class Plan:
 
     recipe: recipes.Recipe
     engine: LocalEngine
-    how: sources.Reading = sources.DETECTED
+    how: sources.ReadOptions = sources.DETECTED
     out: Source | None = None
     force: bool = False
     log: Log = no_log
@@ -275,7 +275,7 @@ def paths_of(data: Data) -> list[Source] | None:
 
 
 def read_data(
-    data: Data, how: sources.Reading = sources.DETECTED, tell: Log = no_log
+    data: Data, how: sources.ReadOptions = sources.DETECTED, tell: Log = no_log
 ) -> sources.Dump:
     """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
 
@@ -331,7 +331,7 @@ def open_run(path: Source) -> Run:
     return Run(RunFolder.open(Path(path)))
 
 
-def inspect(data: Data, how: sources.Reading, tokenizer: str | None) -> dict[str, Any]:
+def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:
     """See `curate.inspect`."""
     dump = read_data(data, how)
     sample = inspection.sample(dump.records)

@@ -82,5 +82,5 @@ def read(arguments: argparse.Namespace) -> Dump:
 
     how = reading(arguments)
     return read_data(
-        arguments.dump, sources.Reading(how["format"], how["columns"], how["paths"]), warn
+        arguments.dump, sources.ReadOptions(how["format"], how["columns"], how["paths"]), warn
     )
