@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -59,12 +60,13 @@ class Run:
         folder: RunFolder,
         session: Session | None = None,
         notices: Sequence[str] = (),
-        temporary: tempfile.TemporaryDirectory[str] | None = None,
+        temporary: Path | None = None,
     ) -> None:
         self.folder = folder
         self.notices = tuple(notices)
         self._session = session
-        self._temporary = temporary  # goes with this object
+        if temporary is not None:
+            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
 
     def __repr__(self) -> str:
         return "\n".join([f"Run in {self.path}: {self.summary(80)}", *self.notices])
@@ -220,10 +222,24 @@ def start(data: Data, plan: Plan) -> Run:
 
 
 def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[str] = ()) -> Run:
-    temporary, out, notices = None, plan.out, list[str]()
-    if out is None:
-        temporary = tempfile.TemporaryDirectory(prefix="curate-")
-        out = Path(temporary.name) / "RUN"
+    if plan.out is not None:
+        return _run_into(plan.out, plan, read, inputs)
+    temporary = Path(tempfile.mkdtemp(prefix="curate-"))
+    try:
+        return _run_into(temporary / "RUN", plan, read, inputs, temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _run_into(
+    out: Source,
+    plan: Plan,
+    read: Callable[[Log], sources.Dump],
+    inputs: Sequence[str],
+    temporary: Path | None = None,
+) -> Run:
+    notices: list[str] = []
     tell = plan.warn or notices.append
     with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
         steps = runner.bound(plan.recipe.steps, tell)
@@ -238,6 +254,8 @@ def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[s
             run_folder.write(folder, dump, result, plan.recipe)
         fault = _draw(RunFolder(folder))
     runner.remember(steps, result)
+    if plan.engine.cache is not None:
+        plan.engine.cache.trim()
     if fault is not None:
         raise CurateError(
             f"{out} holds the whole run, but {run_folder.REPORT} could not be made "

@@ -20,6 +20,8 @@ from typing import Any
 from curate.base.errors import CurateError
 
 MANIFEST = "manifest.json"
+# What is made from the other files of a folder, and may be made anew: it has no hash.
+DRAWN = ("report.html",)
 _UNFINISHED = ".unfinished"
 _ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
 
@@ -27,8 +29,8 @@ _ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the
 def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     """The files that the manifest here says `maker` wrote, with their hashes; none without one.
 
-    Only plain names count: no path, no link, nothing that is not a file in this very folder. A
-    file without a hash is one that is drawn from the others (a report).
+    Only plain names count: no path, no link, nothing that is not a file in this very folder; and,
+    but for the manifest and what is drawn from the other files (`DRAWN`), only with a hash.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -39,7 +41,11 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     listed, hashes = manifest.get("files"), manifest.get("sha256")
     if not isinstance(listed, list) or not isinstance(hashes, dict):
         return {}
-    return {name: hashes.get(name) for name in listed if _is_plain_file(folder, name)}
+    return {
+        name: hashes.get(name)
+        for name in listed
+        if _is_plain_file(folder, name) and (name in (MANIFEST, *DRAWN) or hashes.get(name))
+    }
 
 
 def _is_plain_file(folder: Path, name: Any) -> bool:
@@ -59,9 +65,9 @@ def write_manifest(
 ) -> None:
     """Write `manifest.json`: the maker, every file in `folder` with its hash, and `about`.
 
-    `drawn` names files, perhaps still to come, that are made from the others: they have no hash.
+    `drawn` are those of `DRAWN` that are in the folder or will be.
     """
-    names = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *drawn))
+    names = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *DRAWN))
     content = {
         "maker": maker,
         "files": [*names, *drawn, MANIFEST],
@@ -162,7 +168,7 @@ def check_out(
         return place
     ours = files_of(place, maker)
     others = sorted(path.name for path in place.iterdir() if path.name not in ours)
-    if not ours or (others and not force):
+    if others and not force:
         what = "something else" if not ours else ", ".join(others[:3])
         raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
     if taken := [name for name in files if _is_there(place / name) and name not in ours]:
