@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from curate.api import baselines, inspect, open, preview, render, run, train
 from curate.base.errors import CurateError
+from curate.base.version import __version__
 
 if TYPE_CHECKING:
     from curate.base.contract import Filter, Findings, Fix, Judgement
     from curate.base.settings import setting
 
-__version__ = "0.2.0"
+
 __all__ = [
     "CurateError",
     "Filter",
     "Findings",
     "Fix",
     "Judgement",
+    "__version__",
     "baselines",
     "inspect",
     "open",

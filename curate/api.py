@@ -6,10 +6,11 @@ imported when a function is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from curate.base.log import Log, no_log
 from curate.base.packages import check_ours
 
 if TYPE_CHECKING:
@@ -18,13 +19,8 @@ if TYPE_CHECKING:
     from curate.runs import Run
     from trainer import TrainResult
 
-Log = Callable[[str], None]
 # One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
 Data = Any
-
-
-def no_log(line: str) -> None:
-    """Takes a line and says nothing."""
 
 
 def run(

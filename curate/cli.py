@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curate import __version__
+from curate.base.version import __version__
 
 
 class Terminated(KeyboardInterrupt):

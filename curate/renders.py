@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 import templates
-from curate.api import Data, Log
 from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, check_out, files_of, writing
+from curate.base.log import Log
 from curate.base.settings import known_settings
 from curate.pipeline.run_folder import RunFolder, is_run
-from curate.runs import Run, Source, open_run, paths_of, read_data
+from curate.runs import Data, Run, Source, open_run, paths_of, read_data
 
 if TYPE_CHECKING:
     import datasets

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate import sources
-from curate.api import Data, Log, no_log
 from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, files_of, write_atomic, writing
+from curate.base.log import Log, no_log
 from curate.base.messages import message_json
 from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 
 Source = str | PathLike[str]
+# Paths, rows in memory, or a run: see `curate.run`.
+Data = Any
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import orjson
 import polars as pl
 
-from curate import __version__
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, is_made_by, write_manifest
 from curate.base.messages import message_json
 from curate.base.schema import RECORDS
+from curate.base.version import __version__
 from curate.pipeline import ledger
 from curate.pipeline.recipe import Recipe
 from curate.pipeline.runner import Result
