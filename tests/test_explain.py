@@ -19,13 +19,13 @@ def test_a_kept_row_shows_its_text_and_every_verdict(tmp_path: Path) -> None:
 def test_a_dropped_row_shows_its_reason_and_settings(tmp_path: Path) -> None:
     page = explain(finished(tmp_path), "1")
     assert "dropped by quality: empty_response" in page
-    assert "by Quality(" in page
+    assert "settings: Quality(" in page
 
 
-def test_a_duplicate_shows_its_twin(tmp_path: Path) -> None:
+def test_a_duplicate_shows_the_row_it_duplicates(tmp_path: Path) -> None:
     page = explain(finished(tmp_path), "2")
     assert "dropped by exact: exact_duplicate" in page
-    assert "twin: row 0" in page
+    assert "duplicates row 0  id" in page
 
 
 def test_an_id_finds_every_row_that_bears_it(tmp_path: Path) -> None:

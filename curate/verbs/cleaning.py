@@ -61,10 +61,10 @@ def inspect(arguments: argparse.Namespace) -> None:
     from curate.base.schema import with_text
     from curate.pipeline import recipe
     from curate.pipeline import runner as pipeline
-    from curate.report import inspection as survey
+    from curate.report import inspection
 
     dump = read(arguments)
-    sample = survey.sample(dump.records)
+    sample = inspection.sample(dump.records)
     wanted: dict[str, dict[str, Any]] = {"language": {}}
     unit: dict[str, Any] = {}
     if arguments.tokenizer:
@@ -78,11 +78,11 @@ def inspect(arguments: argparse.Namespace) -> None:
     # Words of all records are counted in no time; tokens are not.
     length = pipeline.Step("length", recipe.filter_called("length", {"action": "report", **unit}))
     lengths = pipeline.run(sample if unit else dump.records, [length]).steps[0].numbers
-    found = survey.survey(dump, measures, lengths)
+    found = inspection.inspection(dump, measures, lengths)
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        print(survey.text(found))
+        print(inspection.text(found))
 
 
 def explain(arguments: argparse.Namespace) -> None:
