@@ -218,6 +218,28 @@ def test_a_damaged_run_is_said_to_be_damaged(tmp_path: Path) -> None:
         html(RunFolder(run.path))
 
 
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"steps": [{}]}, "KeyError: 'name'"),
+        ({"counts": {"read": 5}}, "TypeError: .*StrictUndefined"),
+        ({"counts": None}, "TypeError: "),
+        ({"recipe": {}}, "TypeError: .*StrictUndefined"),
+        ({"sources": [{"source": "dump.jsonl"}]}, "KeyError: "),
+    ],
+)
+def test_a_manifest_with_other_fields_is_said_to_be_damaged(
+    tmp_path: Path, change: dict[str, Any], error: str
+) -> None:
+    run = make(tmp_path, SMALL, *STEPS)
+    run.manifest.update(change)
+    with pytest.raises(CurateError, match=rf"not as curate run wrote it \({error}"):
+        html(run)
+    if "steps" in change or "counts" in change:
+        with pytest.raises(CurateError, match="not as curate run wrote it"):
+            text(run)
+
+
 def test_a_hundred_thousand_rows_are_counted_in_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

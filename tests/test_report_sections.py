@@ -125,7 +125,7 @@ def test_clusters_of_duplicates_are_counted_and_the_largest_shown(tmp_path: Path
     step = Step("exact", filter_called("exact", {}))
     shown = page(make(tmp_path, lines, step))
     assert "exact: 8 rows in 3 clusters" in shown.text
-    assert "2 of 2 rows 1 of 3 to 5 rows" in shown.text
+    assert "2 clusters of 2 rows 1 cluster of 3 to 5 rows" in shown.text
     assert "4 rows, 1 kept" in shown.text and HOSTILE in shown.text
 
 
