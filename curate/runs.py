@@ -365,4 +365,4 @@ def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict
     # Words of all records are counted in no time; tokens are not.
     step = runner.Step("length", recipes.filter_called("length", {"action": "report", **unit}))
     lengths = runner.run(sample if unit else dump.records, [step]).steps[0].numbers
-    return inspection.survey(dump, measures, lengths)
+    return inspection.inspection(dump, measures, lengths)
