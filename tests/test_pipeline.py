@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.contract import Filter, Fix, Judgement
 from curate.base.errors import CurateError
 from curate.base.settings import setting
 from curate.pipeline.engine import local_engine
@@ -27,13 +27,8 @@ class AtLeast(Filter):
         )
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         keep = measures["length"] >= self.characters
-        reasons = [None if kept else "short" for kept in keep]
-        return verdicts(keep, reasons, score=measures["length"])
+        return Judgement.of(keep, "short", score=measures["length"])
 
 
 @dataclass(frozen=True)
@@ -51,16 +46,11 @@ class AtMostBy(Filter):
         return records.select(nothing=pl.col("row") * 0)
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        keep = measures[self.by] < 5
-        return verdicts(keep, [None if kept else "long" for kept in keep])
+        return Judgement.of(measures[self.by] < 5, "long")
 
 
 @dataclass(frozen=True)
-class Loud(Filter):
+class Loud(Fix):
     name: ClassVar[str] = "loud"
     reasons: ClassVar[Mapping[str, str]] = {"shouted": "made upper case"}
 

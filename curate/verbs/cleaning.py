@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
         sys.path.append("")
     recipe = recipes.load(arguments.recipe, arguments.set)
     check_out(arguments.out, run_folder.MAKER, arguments.force, arguments.dump)
-    steps = pipeline.bound(recipe.steps, warn)
+    steps = pipeline.bind_steps(recipe.steps, warn)
     dump = read(arguments)
     for file in dump.files:
         say(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
