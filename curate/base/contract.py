@@ -102,6 +102,8 @@ class Filter(ABC):
     version: ClassVar[int] = 1
     # The settings that change what `measure` gives; with them measures are kept between runs.
     measured_by: ClassVar[Sequence[str]] = ()
+    # Former names of settings and their present ones, for the error that a former one is.
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         check_settings(self, self.name)
@@ -157,7 +159,9 @@ class Fix(ABC):
     """Rewrites text; never drops. The runner records which rows changed."""
 
     name: ClassVar[str]
+    # Every slug that `edited` can hold, with one sentence for the docs and the report.
     reasons: ClassVar[Mapping[str, str]]
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         check_settings(self, self.name)
