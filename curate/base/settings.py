@@ -120,6 +120,11 @@ def _check_limits(value: Any, limits: Mapping[str, Any]) -> None:
     )
 
 
+def values_of(settings: Any, kind: type) -> dict[str, Any]:
+    """The values of those settings that `kind`, or what it extends, declares."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
+
+
 def fitted(value: Any, hint: Any) -> Any:
     """The value as the annotated type; ValueError says what was expected instead.
 

@@ -47,7 +47,7 @@ class Result:
 
     `records` are all records as they were last seen (fixes applied), `kept` a Boolean series of
     the same height, `verdicts` the ledger (see `curate.pipeline.ledger`), `steps` the funnel,
-    `tables` what steps found out beside their verdicts, by `STEP.NAME`.
+    `tables` those of the steps' findings, by `STEP.NAME`.
     """
 
     records: pl.DataFrame
@@ -118,7 +118,7 @@ def bind_steps(
 ) -> list[Step]:
     """The steps with the files read that some of them compare with.
 
-    `warn` is told of rows there that cannot be read. Raises `CurateError`, also where two steps
+    `warn` gets a line on rows there that cannot be read. Raises `CurateError`, also where two steps
     would keep what they remember in one place (`remembers_in`, for those that say): the second
     could not see what the first will add.
     """
