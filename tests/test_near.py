@@ -9,9 +9,9 @@ import pytest
 
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
-from filters.dedup.near.decide import find
+from curate.pipeline.runner import judge
+from filters.dedup.near.decide import decide
 from filters.dedup.near.filter import Near
-from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
 PROMPT = "Write a short note about the old lighthouse on the northern coast."
@@ -34,7 +34,7 @@ CHAIN = [
 
 
 def test_a_row_that_nearly_repeats_another_goes_and_names_it():
-    found = judged(Near(), records([(PROMPT, NOTE), OTHER, NEARLY]))
+    found = judge(Near(), records([(PROMPT, NOTE), OTHER, NEARLY])).verdicts
     assert found["keep"].to_list() == [True, True, False]
     assert found["duplicate_of"].to_list() == [None, None, 0]
     assert found["reason"].to_list() == [None, None, "near_duplicate"]
@@ -70,11 +70,12 @@ def test_ends_of_a_chain_stay_when_only_the_middle_is_like_both():
 def test_connected_clusters_hold_the_whole_chain_but_keep_the_same_rows():
     frame = records([*CHAIN, OTHER])
     greedy, connected = Near(threshold=0.5), Near(threshold=0.5, clusters="connected")
-    measures = measures_of(greedy, frame)
-    assert find(greedy, measures).root.tolist() == [0, 0, 2, 3]
-    assert find(connected, measures).root.tolist() == [0, 0, 0, 3]
-    assert connected.judge(measures)["keep"].to_list() == [True, False, True, True]
-    assert connected.judge(measures)["evidence"].to_list() == [
+    measures = judge(greedy, frame).measures
+    assert decide(greedy, measures).root.tolist() == [0, 0, 2, 3]
+    assert decide(connected, measures).root.tolist() == [0, 0, 0, 3]
+    verdicts = connected.judge(measures).verdicts
+    assert verdicts["keep"].to_list() == [True, False, True, True]
+    assert verdicts["evidence"].to_list() == [
         *["cluster of row 0: 3 rows"] * 3,
         None,
     ]
@@ -182,19 +183,22 @@ def test_measures_do_not_depend_on_how_rows_are_split(monkeypatch):
 
 
 def test_no_rows_give_no_verdicts():
-    assert judged(Near(), records([])).height == 0
-    assert judged(Near(clusters="connected"), records([])).height == 0
+    assert judge(Near(), records([])).verdicts.height == 0
+    assert judge(Near(clusters="connected"), records([])).verdicts.height == 0
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"threshold": 0.0}, "near: threshold is 0.0; expected a number above 0 and at most 1"),
+        (
+            {"threshold": 0.0},
+            "near: threshold is 0.0; expected a number of more than 0 and at most 1",
+        ),
         ({"threshold": 1.5}, "near: threshold is 1.5"),
         ({"threshold": float("nan")}, "near: threshold is nan"),
-        ({"shingle": "wrod"}, "expected adaptive, word or char; did you mean 'word'"),
-        ({"size": 0}, "near: size is 0; expected 1 or more"),
-        ({"bands": 129}, r"near: bands is 129; expected 1 to num_perm \(128\)"),
+        ({"shingle": "wrod"}, "expected one of adaptive, word, char; did you mean 'word'"),
+        ({"size": 0}, "near: size is 0; expected a number of at least 1"),
+        ({"bands": 129}, r"near: bands is 129; expected at most num_perm \(128\)"),
         ({"num_perm": 0}, "near: num_perm is 0"),
         ({"seed": -1}, "near: seed is -1"),
         ({"clusters": "all"}, "near: clusters is 'all'"),

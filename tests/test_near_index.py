@@ -8,12 +8,11 @@ import datasketch
 import polars as pl
 import pytest
 
-from curate.base.contract import Remembers
 from curate.base.errors import CurateError
 from curate.pipeline import runner as pipeline
+from curate.pipeline.runner import judge
 from filters.common.shingles import shingle_hash
 from filters.dedup.near.filter import Near, signature_column
-from tests.judging import measures_of
 from tests.near_rows import records
 
 NOTE = "The old lighthouse has stood on the northern coast for a hundred and forty years now"
@@ -27,21 +26,19 @@ def frame(*texts):
 
 
 def ran(step, rows, lost=()):
-    """One run: judge, say, and remember what stays (without `lost`, which later steps drop)."""
+    """One run: judge, and remember what is kept (without `lost`, which later steps drop)."""
     bound = step.bind(lambda paths: pl.DataFrame())
-    measures = measures_of(bound, rows)
-    found = bound.judge(measures)
-    said = bound.findings(measures, found)
-    bound.remember(rows.filter(found["keep"] & ~rows["row"].is_in(list(lost))))
-    return found, said
+    _, verdicts, findings = judge(bound, rows)
+    bound.remember(rows.filter(verdicts["keep"] & ~rows["row"].is_in(list(lost))))
+    return verdicts, findings
 
 
 def step_of(folder, **wanted):
     return Near(index=str(folder / "index"), threshold=0.6, **wanted)
 
 
-@pytest.mark.parametrize("wanted", [{}, {"similarity": "rouge_l"}, {"spare": "same_prompt"}])
-def test_what_was_curated_before_goes_and_is_named(tmp_path, wanted):
+@pytest.mark.parametrize("wanted", [{}, {"similarity": "rouge_l"}, {"exempt": "same_prompt"}])
+def test_what_was_curated_before_is_dropped_and_named(tmp_path, wanted):
     step = step_of(tmp_path, **wanted)
     first = frame(NOTE, BREAD)
     found, _ = ran(step, first)
@@ -107,6 +104,16 @@ def test_an_index_of_other_settings_is_refused_before_any_work(tmp_path):
     Near(index=str(tmp_path / "index"), threshold=0.9).bind(lambda paths: pl.DataFrame())
 
 
+def test_an_index_that_calls_a_setting_by_its_former_name_is_still_one(tmp_path):
+    ran(step_of(tmp_path), frame(NOTE))
+    path = tmp_path / "index" / "manifest.json"
+    path.write_text(path.read_text().replace('"exempt"', '"spare"'))
+    verdicts, _ = ran(step_of(tmp_path), frame(NOTE, BREAD))
+    assert verdicts["keep"].to_list() == [False, True]
+    with pytest.raises(CurateError, match=r'built with exempt: "none", but this step has exempt'):
+        step_of(tmp_path, exempt="same_prompt").bind(lambda paths: pl.DataFrame())
+
+
 def test_a_folder_that_is_no_index_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(CurateError, match=r"has no manifest.json but is not empty"):
@@ -141,11 +148,11 @@ def test_a_datasketch_index_can_be_built_from_the_batches(tmp_path):
 
 def test_without_an_index_nothing_is_remembered():
     assert Near().bind(lambda paths: pl.DataFrame()) == Near()
-    assert not isinstance(Near(), Remembers)
+    assert Near().remembers_in is None
 
 
 def test_a_run_binds_its_steps_again_and_still_remembers_what_it_kept(tmp_path):
-    steps = pipeline.bound([pipeline.Step("near", step_of(tmp_path))])
+    steps = pipeline.bind_steps([pipeline.Step("near", step_of(tmp_path))])
     for height in (2, 0):  # the second time all is curated already
         rows = frame(NOTE, BREAD) if height else frame(BREAD)
         result = pipeline.run(rows.drop("prompt", "response"), steps)
@@ -158,9 +165,9 @@ def test_two_steps_on_one_index_are_refused_however_they_name_it(tmp_path):
     other = Near(field="prompt", index=str(tmp_path / "same" / ".." / "index"))
     steps = [pipeline.Step("near", step_of(tmp_path)), pipeline.Step("near-2", other)]
     with pytest.raises(CurateError, match=r"steps 'near' and 'near-2' both add to .*index; give"):
-        pipeline.bound(steps)
+        pipeline.bind_steps(steps)
     apart = pipeline.Step("near-2", Near(field="prompt", index=str(tmp_path / "prompts")))
-    assert len(pipeline.bound([steps[0], apart])) == 2
+    assert len(pipeline.bind_steps([steps[0], apart])) == 2
 
 
 def test_a_run_that_kept_nothing_does_not_blind_the_next_over_the_same_rows(tmp_path):

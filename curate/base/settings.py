@@ -21,8 +21,8 @@ from curate.base.errors import CurateError, nearest
 
 _LIMITS = {
     "low": ("at least", operator.ge),
-    "high": ("at most", operator.le),
     "above": ("more than", operator.gt),
+    "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
 
@@ -116,7 +116,7 @@ def _check_limits(value: Any, limits: Mapping[str, Any]) -> None:
     if value is None or all(holds(value, limit) for _, holds, limit in wanted):
         return
     raise ValueError(
-        "a number of " + " and ".join(f"{text} {limit:g}" for text, _, limit in wanted)
+        "a number of " + " and ".join(f"{text} {limit}" for text, _, limit in wanted)
     )
 
 
