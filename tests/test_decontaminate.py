@@ -182,7 +182,7 @@ def test_gsm8k_is_clean_and_fifty_planted_rows_are_found(test_data: Path, conver
     assert (numbers["hit"], numbers["contaminated"]) == (50, True)
 
 
-def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_said(
+def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_counted(
     tmp_path: Path,
 ) -> None:
     question = row_of(0)
@@ -199,10 +199,10 @@ def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_said
         for asked in (question, f"{row_of(1)} {row_of(2)}", row_of(3), row_of(9))
     ]
     (tmp_path / "dump.json").write_text(json.dumps(dump))
-    said: list[str] = []
+    warnings: list[str] = []
     steps = [pipeline.Step("decontaminate", Decontaminate(against=(str(path), str(path))))]
-    ready = pipeline.bind_steps(steps, said.append)
+    ready = pipeline.bind_steps(steps, warnings.append)
     result = pipeline.run(sources.read([str(tmp_path / "dump.json")]).records, ready)
     assert result.kept.to_list() == [False, False, False, True]
-    assert len(said) == 1 and "1 of 4 rows cannot be read" in said[0]
+    assert len(warnings) == 1 and "1 of 4 rows cannot be read" in warnings[0]
     assert "3 of 3 rows" in " ".join(result.steps[0].sentences)

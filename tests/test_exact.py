@@ -1,4 +1,4 @@
-"""Exact duplicates: what counts as the same, and which row stays."""
+"""Exact duplicates: what counts as the same, and which row is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.near_rows import dropped, records
 CAPITAL = ("What is the capital of France?", "Paris is the capital of France.")
 
 
-def test_a_repeated_conversation_goes_and_names_the_one_that_stays():
+def test_a_repeated_conversation_is_dropped_and_names_the_one_that_is_kept():
     found = judge(Exact(), records([CAPITAL, ("Hi", "Hello"), CAPITAL, CAPITAL])).verdicts
     assert found["keep"].to_list() == [True, True, False, False]
     assert found["duplicate_of"].to_list() == [None, None, 0, 0]
@@ -112,7 +112,7 @@ def test_rows_that_differ_only_in_tool_calls_or_tools_are_not_equal():
     assert dropped(Exact(), [call("Rome")] * 2, tools=tools) == {}
 
 
-def test_the_longest_or_the_best_stays_when_asked():
+def test_the_longest_or_the_best_is_kept_when_asked():
     rows = [("Name a fruit.", "An apple."), ("Name a fruit.", "An apple, perhaps."), CAPITAL]
     rows.append(("Name a fruit.", "A fig."))
     assert dropped(Exact(field="prompt", keep="longest"), rows) == {0: 1, 3: 1}
@@ -130,7 +130,7 @@ def test_best_may_go_by_a_measure_of_an_earlier_step():
         step.judge(frame.drop("reward.score"))
 
 
-def test_which_row_of_equals_stays_does_not_depend_on_their_order():
+def test_which_row_of_equals_is_kept_does_not_depend_on_their_order():
     rows = [CAPITAL, ("what is the capital of france?", CAPITAL[1]), ("Hi", "Hello")]
     step = Exact(keep="longest")
     (goes,) = dropped(step, rows)

@@ -1,4 +1,4 @@
-"""Near-duplicates: which rows go, for which, and why."""
+"""Near-duplicates: which rows are dropped, for which, and why."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHAIN = [
 ]
 
 
-def test_a_row_that_nearly_repeats_another_goes_and_names_it():
+def test_a_row_that_nearly_repeats_another_is_dropped_and_names_it():
     found = judge(Near(), records([(PROMPT, NOTE), OTHER, NEARLY])).verdicts
     assert found["keep"].to_list() == [True, True, False]
     assert found["duplicate_of"].to_list() == [None, None, 0]
@@ -43,7 +43,7 @@ def test_a_row_that_nearly_repeats_another_goes_and_names_it():
     assert found["score"].to_list() == [None, None, 39 / 45]
 
 
-def test_a_pair_exactly_at_the_threshold_goes():
+def test_a_pair_exactly_at_the_threshold_is_dropped():
     assert dropped(Near(threshold=39 / 45), records_pair()) == {1: 0}
     assert dropped(Near(threshold=39 / 45 + 1e-9), records_pair()) == {}
 
@@ -62,7 +62,7 @@ def test_decimal_thresholds_take_ties_in(threshold):
     assert dropped(Near(threshold=threshold, shingle="word"), [("", one), ("", other)]) == {1: 0}
 
 
-def test_ends_of_a_chain_stay_when_only_the_middle_is_like_both():
+def test_ends_of_a_chain_are_kept_when_only_the_middle_is_like_both():
     assert dropped(Near(threshold=0.5), CHAIN) == {1: 0}
     assert dropped(Near(threshold=0.5), [CHAIN[1], CHAIN[0], CHAIN[2]]) == {1: 0, 2: 0}
 
@@ -81,7 +81,7 @@ def test_connected_clusters_hold_the_whole_chain_but_keep_the_same_rows():
     ]
 
 
-def test_the_longest_or_the_best_stays_when_asked():
+def test_the_longest_or_the_best_is_kept_when_asked():
     rows = [(PROMPT, NOTE), (PROMPT, NOTE + " Good night."), NEARLY]
     assert dropped(Near(keep="longest"), rows) == {0: 1, 2: 1}
     assert dropped(Near(keep="best"), rows, score=[0.1, None, 0.2]) == {0: 2, 1: 2}
@@ -96,10 +96,10 @@ def test_a_row_whose_score_is_no_number_is_never_the_best():
     least = float("-inf")
     assert dropped(Near(keep="best"), rows, score=[nan, nan, least]) == {0: 2, 1: 2}
     # Without any number the choice does not depend on the order of the input.
-    (stays,) = {0, 1, 2} - set(dropped(Near(keep="best"), rows, score=[nan, None, nan]))
+    (kept,) = {0, 1, 2} - set(dropped(Near(keep="best"), rows, score=[nan, None, nan]))
     moved = [rows[2], rows[0], rows[1]]
     (still,) = {0, 1, 2} - set(dropped(Near(keep="best"), moved, score=[nan, nan, nan]))
-    assert moved[still] == rows[stays]
+    assert moved[still] == rows[kept]
 
 
 def test_field_says_what_is_compared():
@@ -167,8 +167,8 @@ def test_permuting_the_rows_permutes_the_verdicts(clusters):
     there = dropped(step, rows)
     moved = dropped(step, [rows[number] for number in order])
     assert there
-    assert {rows[goes]: rows[stays] for goes, stays in there.items()} == {
-        rows[order[goes]]: rows[order[stays]] for goes, stays in moved.items()
+    assert {rows[row]: rows[kept] for row, kept in there.items()} == {
+        rows[order[row]]: rows[order[kept]] for row, kept in moved.items()
     }
 
 

@@ -43,14 +43,14 @@ def test_what_other_thresholds_would_drop_is_true(wanted, exact_shingles, monkey
     monkeypatch.setattr("filters.dedup.near.groups.BUDGET", 200)
     frame = noisy(250, seed=2)
     step = Near(**wanted)
-    verdicts, said = found_by(step, frame)
-    counts = said.numbers["dropped_at"]
+    verdicts, findings = found_by(step, frame)
+    counts = findings.numbers["dropped_at"]
     assert len(counts) == 2
     for value, count in counts.items():
         other = judge(Near(**(wanted | {"threshold": float(value)})), frame).verdicts
         assert count == (~other["keep"]).sum()
-    assert said.numbers["dropped"] == (~verdicts["keep"]).sum()
-    assert len({*counts.values(), said.numbers["dropped"]}) == 3
+    assert findings.numbers["dropped"] == (~verdicts["keep"]).sum()
+    assert len({*counts.values(), findings.numbers["dropped"]}) == 3
 
 
 def test_one_search_gives_verdicts_and_findings(monkeypatch):
@@ -66,14 +66,14 @@ def test_one_search_gives_verdicts_and_findings(monkeypatch):
 
 def test_clusters_are_a_table_and_a_sentence():
     frame = records([(LONG, ""), ("Other words altogether", ""), (LONG + " x", ""), (LONG, "")])
-    _, said = found_by(Near(), frame)
-    table = said.tables["clusters"]
+    _, findings = found_by(Near(), frame)
+    table = findings.tables["clusters"]
     assert table.columns == ["row", "id", "cluster", "kept", "similarity"]
     assert table["row"].to_list() == [0, 2, 3]
     assert table["cluster"].to_list() == [0, 0, 0]
     assert table["kept"].to_list() == [True, False, False]
     assert table["similarity"].to_list() == [None, 14 / 15, 1.0]
-    assert said.sentences == (
+    assert findings.sentences == (
         "compared prompts with their responses (field: both): Jaccard similarity of runs of 3 "
         "words, from 0.8",
         "1 cluster of two or more rows, the largest of 3",
@@ -83,12 +83,12 @@ def test_clusters_are_a_table_and_a_sentence():
 
 def test_exact_says_what_was_compared_and_how_many_groups():
     frame = records([("Hi", "Hello"), ("hi", "hello."), ("Bye", "Bye")])
-    _, said = found_by(Exact(), frame)
-    assert said.sentences[0] == "compared prompts with their responses (field: both)"
-    assert said.sentences[1] == "1 cluster of two or more rows, the largest of 2"
-    assert said.tables["clusters"]["row"].to_list() == [0, 1]
-    _, said = found_by(Exact(normalise=False), frame)
-    assert said.sentences[1] == "no two rows are in one cluster"
+    _, findings = found_by(Exact(), frame)
+    assert findings.sentences[0] == "compared prompts with their responses (field: both)"
+    assert findings.sentences[1] == "1 cluster of two or more rows, the largest of 2"
+    assert findings.tables["clusters"]["row"].to_list() == [0, 1]
+    _, findings = found_by(Exact(normalise=False), frame)
+    assert findings.sentences[1] == "no two rows are in one cluster"
 
 
 ANSWERS = [
@@ -108,8 +108,8 @@ def test_best_of_n_groups_are_exempt_when_asked(similarity):
     exempted = Near(similarity=similarity, field="response", exempt="same_prompt")
     # Rows without a prompt share none.
     assert dropped(exempted, ANSWERS) == {3: 0, 4: 0, 5: 0}
-    _, said = found_by(exempted, records(ANSWERS))
-    assert any("exempt: same_prompt" in sentence for sentence in said.sentences)
+    _, findings = found_by(exempted, records(ANSWERS))
+    assert any("exempt: same_prompt" in sentence for sentence in findings.sentences)
 
 
 def test_an_exempted_group_is_dropped_as_one_for_a_row_of_another_prompt():

@@ -43,7 +43,7 @@ def test_what_was_curated_before_is_dropped_and_named(tmp_path, wanted):
     first = frame(NOTE, BREAD)
     found, _ = ran(step, first)
     assert found["keep"].all()
-    found, said = ran(step, frame(RIVER, BREAD + " or two", NOTE, RIVER + " again"))
+    found, findings = ran(step, frame(RIVER, BREAD + " or two", NOTE, RIVER + " again"))
     assert found["keep"].to_list() == [True, False, False, False]
     assert found["reason"].to_list() == [
         None,
@@ -55,9 +55,9 @@ def test_what_was_curated_before_is_dropped_and_named(tmp_path, wanted):
     assert found["evidence"][1] == f"{first['id'][1]} at dump.jsonl:2"
     assert 0.6 <= found["score"][1] < 1
     assert found["score"][2] == 1
-    assert said.numbers["curated_before"] == 2
-    assert said.numbers["already_curated"] == 2
-    assert said.tables["clusters"]["row"].to_list() == [0, 3]
+    assert findings.numbers["curated_before"] == 2
+    assert findings.numbers["already_curated"] == 2
+    assert findings.tables["clusters"]["row"].to_list() == [0, 3]
 
 
 def test_the_same_run_again_is_the_same_and_adds_nothing(tmp_path):
@@ -65,10 +65,10 @@ def test_the_same_run_again_is_the_same_and_adds_nothing(tmp_path):
     first, then = ran(step, one), ran(step, two)
     files = {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()}
     assert len(files) == 3  # the manifest and two batches
-    for rows, (verdicts, said) in ((two, then), (one, first)):
+    for rows, (verdicts, findings) in ((two, then), (one, first)):
         again, words = ran(step, rows)
         assert again.equals(verdicts)
-        assert words.sentences == said.sentences
+        assert words.sentences == findings.sentences
     assert {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()} == files
 
 
@@ -93,8 +93,8 @@ def test_short_text_is_compared_exactly_with_the_index_too(tmp_path):
 def test_connected_clusters_do_not_run_through_the_index(tmp_path):
     step = step_of(tmp_path, clusters="connected")
     ran(step, frame(NOTE))
-    _, said = ran(step, frame(NOTE + " a", NOTE + " b", RIVER, RIVER + " now"))
-    assert said.tables["clusters"]["row"].to_list() == [2, 3]
+    _, findings = ran(step, frame(NOTE + " a", NOTE + " b", RIVER, RIVER + " now"))
+    assert findings.tables["clusters"]["row"].to_list() == [2, 3]
 
 
 def test_an_index_of_other_settings_is_refused_before_any_work(tmp_path):
@@ -123,7 +123,7 @@ def test_a_folder_that_is_no_index_is_refused(tmp_path):
         Near(index=str(tmp_path)).bind(lambda paths: pl.DataFrame())
 
 
-def test_a_missing_batch_is_said(tmp_path):
+def test_a_missing_batch_is_an_error(tmp_path):
     ran(step_of(tmp_path), frame(NOTE))
     (batch,) = json.loads((tmp_path / "index" / "manifest.json").read_text())["batches"]
     (tmp_path / "index" / f"{batch}.parquet").unlink()
@@ -174,15 +174,15 @@ def test_a_run_that_kept_nothing_does_not_blind_the_next_over_the_same_rows(tmp_
     step, rows = step_of(tmp_path), frame(NOTE, BREAD)
     ran(step, rows, lost=(0, 1))
     ran(step, frame(NOTE, BREAD, RIVER))
-    found, said = ran(step, rows)
+    found, findings = ran(step, rows)
     assert found["reason"].to_list() == ["already_curated", "already_curated"]
-    assert said.numbers["curated_before"] == 3
+    assert findings.numbers["curated_before"] == 3
 
 
 def test_a_repeated_run_says_what_it_looks_at(tmp_path):
     step, rows = step_of(tmp_path), frame(NOTE, BREAD)
     ran(step, rows)
     ran(step, frame(RIVER))
-    _, said = ran(step, rows)
+    _, findings = ran(step, rows)
     wanted = "0 rows are nearly one of 0 that the index had before a first run over these very rows"
-    assert wanted in said.sentences
+    assert wanted in findings.sentences

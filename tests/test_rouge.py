@@ -104,7 +104,7 @@ def test_order_of_words_counts_and_repeated_words_count_each_time():
     assert dropped(Near(similarity="rouge_l", threshold=0.5), rows) == {}
 
 
-def test_only_rows_that_stay_block_others():
+def test_only_rows_that_are_kept_block_others():
     rows = [("a b c d", ""), ("b c d e", ""), ("c d e f", "")]
     assert dropped(Near(similarity="rouge_l", threshold=0.75), rows) == {1: 0}
 
@@ -168,14 +168,14 @@ def test_running_twice_drops_nothing_more(keep):
 
 @pytest.mark.parametrize("clusters", ["greedy", "connected"])
 def test_permuting_the_rows_permutes_the_verdicts(clusters):
-    # Rows that differ in length or text: which of two equal ones stays is all that order decides.
+    # Rows that differ in length or text: which of two equal ones is kept is all that order decides.
     rows = [(text, "") for text in dict.fromkeys(sentences(250, seed=12))]
     order = random.Random(13).sample(range(len(rows)), len(rows))
     step = Near(similarity="rouge_l", threshold=0.6, keep="longest", clusters=clusters)
     there, moved = dropped(step, rows), dropped(step, [rows[number] for number in order])
     assert len(there) > 20
-    assert {rows[goes]: rows[stays] for goes, stays in there.items()} == {
-        rows[order[goes]]: rows[order[stays]] for goes, stays in moved.items()
+    assert {rows[row]: rows[kept] for row, kept in there.items()} == {
+        rows[order[row]]: rows[order[kept]] for row, kept in moved.items()
     }
 
 
@@ -196,7 +196,7 @@ def test_more_words_than_code_points_give_the_same(monkeypatch):
     assert dropped(step, rows) == expected != {}
 
 
-def test_a_missing_stemmer_is_said(monkeypatch):
+def test_a_missing_stemmer_is_an_error(monkeypatch):
     monkeypatch.setattr("curate.base.extras.find_spec", lambda name: None)
     with pytest.raises(CurateError, match=r'near: stem: true needs nltk; .*"curate-sft\[stem\]"'):
         Near(similarity="rouge_l", stem=True)

@@ -28,8 +28,8 @@ class Mine:
 """
 
 
-def test_a_row_goes_only_for_one_that_stays_and_names_it(conversation, tmp_path):
-    # 20 degrees apart is 0.94: row 1 goes for row 0; row 2 is like row 1 only, so it stays.
+def test_a_row_is_dropped_only_for_one_that_is_kept_and_names_it(conversation, tmp_path):
+    # 20 degrees apart is 0.94: row 1 is dropped for row 0; row 2 is like row 1 only, so it is kept.
     rows = conversation(("0 a", "x"), ("20 b", "x"), ("40 c", "x"))
     found = judge(Semantic(threshold=0.9, encoder=encoder(tmp_path, ANGLES)), rows).verdicts
     assert found["keep"].to_list() == [True, False, True]
@@ -37,7 +37,7 @@ def test_a_row_goes_only_for_one_that_stays_and_names_it(conversation, tmp_path)
     assert found["score"][1] == pytest.approx(0.939693)
 
 
-def test_the_longest_or_the_best_stays_when_asked(conversation, tmp_path):
+def test_the_longest_or_the_best_is_kept_when_asked(conversation, tmp_path):
     rows = conversation(("0 a", "x"), ("5 b", "longer"), score=[2.0, 1.0])
     code = encoder(tmp_path, ANGLES)
     assert judge(Semantic(encoder=code, keep="longest"), rows).verdicts["keep"].to_list() == [
