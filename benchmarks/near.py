@@ -127,7 +127,7 @@ def in_memory(frame: pl.DataFrame, step: Near) -> None:
     own = step.measure(frame)
     measured = time.perf_counter()
     known = frame.select("row", "id", pl.col("score").alias("record.score"))
-    verdict = step.judge(pl.concat([known, own], how="horizontal"))
+    verdict = step.judge(pl.concat([known, own], how="horizontal")).verdicts
     done = time.perf_counter()
     seconds, shingles = done - started, int(own["shingles"].list.len().sum())
     worked = time.process_time() - worked

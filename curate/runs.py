@@ -244,7 +244,7 @@ def _run_into(
     notices: list[str] = []
     tell = plan.warn or notices.append
     with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
-        steps = runner.bound(plan.recipe.steps, tell)
+        steps = runner.bind_steps(plan.recipe.steps, tell)
         dump = read(tell)
         for file in dump.files:
             plan.log(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")

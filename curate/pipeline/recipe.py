@@ -225,7 +225,7 @@ def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter |
             f"step {what!r}: {found.__name__} is no filter; write class {found.__name__}"
             "(curate.Filter) with measure and judge, or (curate.Fix) with fix"
         )
-    bound: Filter | Fix = found(**checked_settings(found, given, f"step {what!r}"))
+    bound: Filter | Fix = found(**checked_settings(found, given, f"step {what!r}", found.renamed))
     if isinstance(bound, Filter):
         _check_reads(what, bound.reads or ())
     return bound
