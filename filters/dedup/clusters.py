@@ -58,7 +58,8 @@ def cluster_findings(
     counts = {"clusters": len(sizes), "largest_cluster": largest, "dropped": dropped}
     if others:
         there = " and ".join(f"{count:,} at {value:g}" for value, count in others.items())
-        sentences.append(f"{dropped:,} rows are dropped; it would be {there}")
+        rows = "row is" if dropped == 1 else "rows are"
+        sentences.append(f"{dropped:,} {rows} dropped; it would be {there}")
         numbers = {"dropped_at": {f"{value:g}": n for value, n in others.items()}, **numbers}
     return Findings((*sentences, *more), {**counts, **numbers}, {"clusters": clusters})
 
