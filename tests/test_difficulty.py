@@ -18,9 +18,9 @@ pytest.importorskip("transformers", reason="difficulty needs transformers")
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
+from curate.pipeline.runner import judge
 from filters.difficulty.filter import Difficulty
 from filters.difficulty.texts import Encoded, alone, shared, written
-from tests.judging import judged
 
 quick = settings(max_examples=40, deadline=None)
 
@@ -120,7 +120,7 @@ def test_both_variants_equal_their_definitions_on_a_pretrained_model(
     super_ = Difficulty(model=stories, max_ifd=None, variant="perplexity")
     measured = cherry.measure(records)
     loss = (measured["given"] / measured["alone"]).to_list()
-    perplexity = judged(super_, records)["score"]
+    perplexity = judge(super_, records).verdicts["score"]
     for row, (prompt, answer) in enumerate(pairs):
         after, bare, count = naive(stories, f"{prompt}\n\n### Response:", answer, "### Response:")
         assert loss[row] == pytest.approx(after / bare, rel=1e-5)
@@ -198,19 +198,19 @@ def test_several_turns_count_together_each_after_all_that_went_before(
 
 def test_what_cannot_be_measured_is_dropped_with_its_reason(conversation: Any, toy: str) -> None:
     pairs = [("two", "two and two"), ("two", "é " * 80), ("two", ""), ("two", "   ")]
-    found = judged(Difficulty(model=toy, max_ifd=None), conversation(*pairs))
+    found = judge(Difficulty(model=toy, max_ifd=None), conversation(*pairs)).verdicts
     assert found["reason"].to_list() == [None, *["not_measurable"] * 3]
     assert "and the model reads 64" in found["evidence"][1]
     assert found["evidence"][2] == "no answer with text" == found["evidence"][3]
     with pytest.raises(CurateError, match="none of 1 rows can be measured"):
-        judged(Difficulty(model=toy), conversation(("two", "")))
+        judge(Difficulty(model=toy), conversation(("two", "")))
 
 
 def test_findings_say_what_most_often_cannot_be_measured(stories: str) -> None:
     measures = frame([1.0, None, None], [2.0, None, None])
     step = Difficulty(model=stories)
     measures = measures.with_columns(easy=pl.lit(0.0))
-    said = step.findings(measures, step.judge(measures))
+    said = step.judge(measures).findings
     assert said.sentences[1] == "2 rows cannot be measured; 2 of them: no answer with text"
 
 
@@ -226,7 +226,7 @@ def test_a_loop_is_easy_and_the_findings_count_it(conversation: Any, stories: st
     assert measures["easy"][0] > 0.5 > measures["easy"][1]
     assert measures["late"][0] < 0 < measures["given"][1]
     full = pl.concat([records.select("row", "id"), measures], how="horizontal")
-    said = step.findings(full, step.judge(full))
+    said = step.judge(full).findings
     assert said.numbers["looping"] == 1
     assert said.sentences[1].startswith("1 rows are certain for more than half")
     assert said.tables["length"]["rows"].sum() == 3
@@ -249,10 +249,10 @@ def frame(given: list[float | None], alone: list[float | None]) -> pl.DataFrame:
 
 def test_an_ifd_of_one_is_kept_by_one_variant_and_dropped_by_the_other(stories: str) -> None:
     measures = frame([2.0, 1.0, 3.0], [2.0, 2.0, 2.0])
-    loss = Difficulty(model=stories).judge(measures)
+    loss = Difficulty(model=stories).judge(measures).verdicts
     assert loss["keep"].to_list() == [True, True, False]
     assert loss["evidence"][2] == "IFD 1.5, most is 1.0; 3.0 after the question, 2.0 alone"
-    perplexity = Difficulty(model=stories, variant="perplexity").judge(measures)
+    perplexity = Difficulty(model=stories, variant="perplexity").judge(measures).verdicts
     assert perplexity["keep"].to_list() == [False, True, False]
 
 
@@ -282,7 +282,7 @@ def test_the_top_share_is_its_definition(
     step = object.__new__(Difficulty)  # the rule alone, without a model
     for name, value in {"variant": variant, "keep_top": share}.items():
         object.__setattr__(step, name, value)
-    assert step.judge(frame(given_, alone_))["keep"].arg_true().to_list() == expected
+    assert step.judge(frame(given_, alone_)).verdicts["keep"].arg_true().to_list() == expected
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
