@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
 from curate.base.models import explained
 from filters.common.lexical import lexical
@@ -100,9 +100,7 @@ def _encoded(step: str, encoder: str, encode: Encode, texts: pl.Series) -> F32:
             is_real = np.isrealobj(given)
             vectors = given.astype(np.float32) if is_real else np.zeros((0, 0), np.float32)
         except Exception as error:
-            raise CurateError(
-                f"{step}: encoder {encoder} failed with {_one_line(error)}"
-            ) from error
+            raise CurateError(f"{step}: encoder {encoder} failed with {one_line(error)}") from error
         fits = vectors.ndim == 2 and len(vectors) == max(len(part), 1) and vectors.shape[1] > 0
         if not (fits and np.isfinite(vectors).all()):
             raise CurateError(
@@ -111,10 +109,6 @@ def _encoded(step: str, encoder: str, encode: Encode, texts: pl.Series) -> F32:
             )
         parts.append(vectors[: len(part)])
     return np.concatenate(parts)
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _is_code(encoder: str) -> bool:
@@ -155,7 +149,7 @@ def _code(step: str, encoder: str) -> Encode:
         named = named() if inspect.isclass(named) else named
     except Exception as error:
         raise CurateError(
-            f"{step}: encoder {encoder} cannot be loaded: {_one_line(error)}"
+            f"{step}: encoder {encoder} cannot be loaded: {one_line(error)}"
         ) from error
     encode: Any = getattr(named, "encode", named)
     if not callable(encode):
