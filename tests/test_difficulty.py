@@ -228,7 +228,7 @@ def test_a_loop_is_easy_and_the_findings_count_it(conversation: Any, stories: st
     full = pl.concat([records.select("row", "id"), measures], how="horizontal")
     said = step.judge(full).findings
     assert said.numbers["looping"] == 1
-    assert said.sentences[1].startswith("1 rows are certain for more than half")
+    assert said.sentences[1].startswith("rows with more than half of the tokens certain")
     assert said.tables["length"]["rows"].sum() == 3
 
 
@@ -240,6 +240,7 @@ def frame(given: list[float | None], alone: list[float | None]) -> pl.DataFrame:
             "id": [f"{number:016x}" for number in range(count)],
             "given": pl.Series(given, dtype=pl.Float64),
             "alone": pl.Series(alone, dtype=pl.Float64),
+            "easy": pl.Series([0.0] * count, dtype=pl.Float64),
             "problem": ["no answer with text" if loss is None else None for loss in given],
             "length": pl.Series([10] * count, dtype=pl.UInt32),
             "task": ["write"] * count,
@@ -251,7 +252,7 @@ def test_an_ifd_of_one_is_kept_by_one_variant_and_dropped_by_the_other(stories: 
     measures = frame([2.0, 1.0, 3.0], [2.0, 2.0, 2.0])
     loss = Difficulty(model=stories).judge(measures).verdicts
     assert loss["keep"].to_list() == [True, True, False]
-    assert loss["evidence"][2] == "IFD 1.5, most is 1.0; 3.0 after the question, 2.0 alone"
+    assert loss["evidence"][2] == "IFD 1.5, max_ifd is 1.0; 3.0 after the question, 2.0 alone"
     perplexity = Difficulty(model=stories, variant="perplexity").judge(measures).verdicts
     assert perplexity["keep"].to_list() == [False, True, False]
 
@@ -288,13 +289,19 @@ def test_the_top_share_is_its_definition(
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no model": ({}, "name a causal language model's folder in model"),
     "no folder": ({"model": "nowhere"}, "nowhere is no model folder"),
-    "variant": ({"variant": "ratio"}, "variant is 'ratio'; expected loss, perplexity"),
-    "template": ({"template": "chatml"}, "template is 'chatml'; expected wiz, alpaca, bare"),
-    "method": ({"calibrate": "loess"}, "calibrate is 'loess'; expected none, lwr, bin, rank"),
+    "variant": ({"variant": "ratio"}, "variant is 'ratio'; expected one of loss, perplexity"),
+    "template": ({"template": "chatml"}, "template is 'chatml'; expected one of wiz, alpaca, bare"),
+    "method": (
+        {"calibrate": "loess"},
+        "calibrate is 'loess'; expected one of none, lwr",
+    ),
     "two rules": ({"keep_top": 0.5, "top_k": 1}, "keep_top and top_k both say"),
-    "share": ({"keep_top": 5.0}, "keep_top is 5; expected a share"),
-    "none": ({"top_k": 0}, "top_k is 0; expected 1 or more"),
-    "limit": ({"max_ifd": 0.0}, "max_ifd is 0.0; expected a number above 0"),
+    "share": (
+        {"keep_top": 5.0},
+        r"keep_top is 5\.0; expected a number of more than 0 and at",
+    ),
+    "none": ({"top_k": 0}, "top_k is 0; expected a number of at least 1"),
+    "limit": ({"max_ifd": 0.0}, r"max_ifd is 0\.0; expected a number of more than 0"),
 }
 
 
@@ -313,7 +320,7 @@ def test_a_model_without_weights_of_its_own_is_refused(
     broken = tmp_path / "broken"
     shutil.copytree(toy, broken)
     (broken / "model.safetensors").unlink()
-    with pytest.raises(CurateError, match="does not load"):
+    with pytest.raises(CurateError, match=r"difficulty: .* its model cannot be loaded: OSError"):
         Difficulty(model=str(broken)).measure(conversation(("a", "b")))
 
 

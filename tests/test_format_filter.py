@@ -132,7 +132,7 @@ def test_no_rows_have_no_format(conversation: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"off": ("wrapper",)}, "there is no reason 'wrapper'"),
+        ({"off": ("wrapper",)}, "expected one of wrapped_prompt, .*; did you mean 'odd_wrapper'"),
         ({"most": 0.3}, "most is 0.3"),
         ({"min_rows": 0}, "min_rows is 0"),
     ],

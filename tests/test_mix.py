@@ -86,8 +86,8 @@ def test_what_a_small_source_cannot_fill_is_given_to_the_others_and_reported() -
     measures = rows_of(a=100, b=100, c=4)
     step = Mix(budget=60, temperature=1e9)
     assert mixed(step, measures) == {"a": 28, "b": 28, "c": 4}
-    said = step.judge(measures).findings.sentences
-    assert said[1].endswith("their rows are taken: c.json (6.7 %, not 33.3 %)")
+    sentences = step.judge(measures).findings.sentences
+    assert sentences[1].endswith("their rows are taken: c.json (6.7 %, not 33.3 %)")
 
 
 def test_a_budget_beyond_the_rows_keeps_them_all_and_says_so() -> None:
@@ -191,6 +191,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_settings_that_make_no_sense_are_refused(case: str) -> None:
-    wrong, said = WRONG[case]
-    with pytest.raises(CurateError, match=said):
+    wrong, message = WRONG[case]
+    with pytest.raises(CurateError, match=message):
         Mix(**wrong)

@@ -124,7 +124,7 @@ def test_what_the_model_cannot_read_is_a_drop_that_says_why(conversation: Any, m
     found = judge(Reward(model=model), records).verdicts
     assert found["reason"].to_list() == [None, *["not_scorable"] * 3]
     assert found["evidence"][1].endswith("tokens, and the model reads 64")
-    assert found["evidence"][2] == "the chat template refuses it: no system turn"
+    assert found["evidence"][2] == "the chat template raises an error: no system turn"
     assert found["evidence"][3] == "no assistant message"
 
 
@@ -160,7 +160,7 @@ def test_a_model_without_a_chat_template_is_refused_when_the_recipe_is_read(tmp_
 
 def test_a_model_without_a_trained_head_is_refused(tmp_path: Path, conversation: Any) -> None:
     step = Reward(model=save_model(tmp_path, head=False))
-    with pytest.raises(CurateError, match=r"no weights for score\.weight, so its scores would be"):
+    with pytest.raises(CurateError, match=r"reward: .* weights lack 1 .* \(first score\.weight\)"):
         step.measure(conversation(("hi", "x")))
 
 
@@ -173,14 +173,14 @@ def test_a_model_with_several_outputs_is_refused(tmp_path: Path, conversation: A
 def test_a_folder_that_does_not_load_is_refused(tmp_path: Path, conversation: Any) -> None:
     folder = save_model(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(CurateError, match=r"reward: .* does not load \("):
+    with pytest.raises(CurateError, match=r"reward: .* its model cannot be loaded: OSError"):
         Reward(model=folder).measure(conversation(("hi", "x")))
 
 
 def test_without_torch_the_error_says_what_to_install(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("filters.reward.model.find_spec", lambda name: None)
+    monkeypatch.setattr("curate.base.extras.find_spec", lambda name: None)
     with pytest.raises(CurateError, match=r'pip install "curate-sft\[train\]"'):
         Reward(model=model)
 

@@ -43,7 +43,7 @@ def test_a_tie_between_two_answers_goes_by_id_and_has_no_lead() -> None:
     assert found["reason"].to_list() == [
         "not_best_of_prompt", "no_clear_winner", "not_best_of_prompt",
     ]  # fmt: skip
-    assert found["evidence"][1] == "leads by 0.0, least is 0.5"
+    assert found["evidence"][1] == "leads by 0.0, margin is 0.5"
 
 
 def test_a_lead_of_exactly_the_margin_is_enough() -> None:
@@ -55,12 +55,12 @@ def test_where_every_prompt_has_one_answer_nothing_is_chosen_and_it_is_said() ->
     step, measures = Reward(per_prompt=1), frame([1.0, None, 3.0])
     found = step.judge(measures).verdicts
     assert found["keep"].to_list() == [True, False, True]
-    said = step.judge(measures).findings
+    findings = step.judge(measures).findings
     assert (
-        said.sentences[-1]
-        == "none of 2 prompts has two scored answers, so per_prompt chose nothing"
+        findings.sentences[-1]
+        == "none of 2 prompts has two scored answers, so per_prompt drops nothing"
     )
-    assert said.numbers["prompts"] == {
+    assert findings.numbers["prompts"] == {
         "prompts": 2, "with_choice": 0, "longest": None, "chance": None,
     }  # fmt: skip
 
@@ -72,12 +72,12 @@ def test_it_is_said_how_often_the_best_answer_is_the_longest() -> None:
         length=pl.Series([5, 9, 4, 8, 8, 3], dtype=pl.UInt32),
     )
     step = Reward(per_prompt=1, calibrate="none")
-    said = step.judge(measures).findings
-    assert said.numbers["prompts"]["with_choice"] == 2
-    assert said.numbers["prompts"]["longest"] == 0.5
-    assert said.numbers["prompts"]["chance"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert "the best is the longest for 50% of them (by chance 58%)" in said.sentences[-1]
-    assert said.sentences[1] == "median words: 6.5 scored, 4 kept"
+    findings = step.judge(measures).findings
+    assert findings.numbers["prompts"]["with_choice"] == 2
+    assert findings.numbers["prompts"]["longest"] == 0.5
+    assert findings.numbers["prompts"]["chance"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert "the best is the longest for 50% of them (by chance 58%)" in findings.sentences[-1]
+    assert findings.sentences[1] == "median words: 6.5 scored, 4 kept"
 
 
 @quick
@@ -167,16 +167,19 @@ def longish(rows: int) -> pl.DataFrame:
 
 def test_findings_show_score_against_length_before_and_after() -> None:
     step, measures = Reward(keep_top=0.5), longish(600)
-    said = step.judge(measures).findings
-    before, after = said.numbers["spearman"]["as_it_came"], said.numbers["spearman"]["calibrated"]
+    findings = step.judge(measures).findings
+    before, after = (
+        findings.numbers["spearman"]["as_it_came"],
+        findings.numbers["spearman"]["calibrated"],
+    )
     whole = spearman(measures["score"].to_numpy(), measures["length"].to_numpy())
     assert before["all"] == round(whole or 0.0, 4)
     assert before["within_task"] > 0.8 > 0.05 > abs(after["within_task"])
-    assert said.sentences[0] == (
-        "score and length within a kind of request: Spearman 0.90 as it came, 0.00 after"
+    assert findings.sentences[0] == (
+        "correlation (Spearman) of score and length within task groups: 0.90 as it came, 0.00 after"
         " calibration (lwr)"
     )
-    table = said.tables["length"]
+    table = findings.tables["length"]
     assert table["rows"].sum() == 600
     assert table["kept"].sum() == 300
     assert table["score_median"].is_sorted()
@@ -186,9 +189,9 @@ def test_findings_show_score_against_length_before_and_after() -> None:
 
 def test_findings_of_constant_or_missing_scores_say_so() -> None:
     step, same = Reward(), frame([2.0] * 30)
-    said = step.judge(same).findings
-    assert said.sentences == (
-        "score and length: no correlation to speak of, one of them is the same for all",
+    findings = step.judge(same).findings
+    assert findings.sentences == (
+        "score and length have no correlation: one of them is the same for all rows",
     )
     none = frame([])
     assert step.judge(none).findings.sentences == ("no row has a score",)

@@ -90,7 +90,7 @@ def test_a_set_can_be_told_to_report_only(conversation: Any) -> None:
 
 
 def test_a_misspelt_set_names_the_known_ones() -> None:
-    with pytest.raises(CurateError, match="no set 'goofer'; did you mean 'gopher'"):
+    with pytest.raises(CurateError, match="did you mean 'gopher'"):
         Quality(rules=("goofer",))
 
 
@@ -106,7 +106,7 @@ def test_without_the_splitter_the_recipe_says_how_to_get_it(monkeypatch: Any) ->
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "spacy", None)
     web_rules._english.cache_clear()
-    with pytest.raises(CurateError, match=r"pip install 'curate-sft\[web\]'"):
+    with pytest.raises(CurateError, match=r'pip install "curate-sft\[web\]"'):
         Quality(rules=("c4",))
     web_rules._english.cache_clear()
 

@@ -153,8 +153,8 @@ class Difficulty(Filter):
         ]
         if looping:
             sentences.append(
-                f"in {looping:,} rows the model is certain of more than half of the tokens: loops,"
-                " or texts it knows by heart"
+                f"rows with more than half of the tokens certain beforehand: {looping:,}; these are"
+                " loops, or texts that the model knows by heart"
             )
         table = by_length(keep, length, ifd, score, known)
         return Findings(tuple(sentences), numbers, {"length": table})

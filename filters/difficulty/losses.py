@@ -122,7 +122,7 @@ class _Row:
 
 
 def _load(path: str) -> _Reader:
-    model, tokenizer = load(path, "causal")
+    model, tokenizer = load("difficulty", path, "causal")
     start = _start(tokenizer)  # before the backend is set up: a call sets it back
     return _Reader(model, _backend(tokenizer, path), start, context(model, tokenizer))
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from filters.common.arrays import U64
 from filters.common.lexical import COMMON
-from filters.common.shingles import U64, Rule, hash_spans, mix64, shingle_hash, spans
+from filters.common.shingles import Rule, hash_spans, mix64, shingle_hash, spans
 from filters.common.stats import Bools, Floats, Ints
 from filters.common.text import block, in_threads
 
