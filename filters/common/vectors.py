@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
 from curate.base.models import explained
+from filters.common.arrays import F32, Ints
 from filters.common.lexical import lexical
 
-F32 = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Any]
 
 LEXICAL = "lexical"
@@ -79,7 +78,7 @@ def embed(step: str, encoder: str, texts: pl.Series) -> F32:
     return unit[position_of(texts, different)]
 
 
-def position_of(texts: pl.Series, different: pl.Series) -> npt.NDArray[np.int64]:
+def position_of(texts: pl.Series, different: pl.Series) -> Ints:
     """For each text its position among the different ones."""
     known = different.to_frame("text").with_row_index("position")
     joined = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.dedup.keep import I64
+from filters.common.arrays import Ints
 
 # How far from the threshold the report says what another would do.
 STEP = 0.05
@@ -26,7 +26,7 @@ def other_thresholds(threshold: float, *, strict: bool = False) -> list[float]:
     return [one for one in near if 0 < one < 1 or (one == 1 and not strict)]
 
 
-def cluster_table(measures: pl.DataFrame, root: I64, verdicts: pl.DataFrame) -> pl.DataFrame:
+def cluster_table(measures: pl.DataFrame, root: Ints, verdicts: pl.DataFrame) -> pl.DataFrame:
     """A line for each row in a cluster of two or more, by cluster, its head first.
 
     `cluster` is the row of the head; `similarity` that of a dropped row to the one that is kept.
