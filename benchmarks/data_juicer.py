@@ -25,7 +25,7 @@ from near import Row, made_up, real, records
 from peers import Taken, timed
 
 from filters.quality.filter import Quality
-from filters.quality.reasons import REASONS
+from filters.quality.rules import REASONS
 
 PACKAGES = ("py-data-juicer==1.6.*", "aiohttp", "ray", "scipy", "torch")
 TARGET = 10

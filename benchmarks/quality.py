@@ -25,7 +25,7 @@ import polars as pl
 from curate.base.schema import with_text
 from curate.sources import read
 from filters.quality.filter import Quality
-from filters.quality.reasons import REASONS
+from filters.quality.rules import REASONS
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

@@ -165,8 +165,7 @@ class Difficulty(Filter):
 
     def _within(self, ifd: Floats) -> Bools:
         most = math.inf if self.max_ifd is None else self.max_ifd
-        within: Bools = ifd <= most if self.variant == "loss" else ifd < most
-        return within
+        return ifd <= most if self.variant == "loss" else ifd < most
 
     def _calibrated(self, measures: pl.DataFrame, ifd: Floats) -> Floats:
         task = measures["task"].rank("dense").to_numpy()

@@ -170,5 +170,4 @@ def _of_batch(model: PreTrainedModel, rows: Rows) -> Floats:
             for low in range(0, len(targets), LOGIT_ROWS)
             for wanted in [targets[low : low + LOGIT_ROWS]]
         ]
-    losses: Floats = torch.cat(parts).reshape(len(rows), -1).double().cpu().numpy()
-    return losses
+    return torch.cat(parts).reshape(len(rows), -1).double().cpu().numpy()

@@ -199,8 +199,7 @@ def _per_row(keys: U64, rows: int) -> Ints:
 
 
 def _log_ratio(part: Ints, whole: Ints) -> Floats:
-    ratio: Floats = np.log((part + 1) / (whole + 1))
-    return ratio
+    return np.log((part + 1) / (whole + 1))
 
 
 def _of_bytes(responses: pl.Series, words: Ints) -> dict[str, Floats]:
