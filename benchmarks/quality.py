@@ -21,11 +21,11 @@ import time
 from pathlib import Path
 
 import polars as pl
-from filters.quality.reasons import REASONS
 
 from curate.base.schema import with_text
 from curate.sources import read
 from filters.quality.filter import Quality
+from filters.quality.rules import REASONS
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
