@@ -12,7 +12,8 @@ import pytest
 
 from curate.base.errors import CurateError
 from templates import check_free, is_tokens, read, write
-from templates.render import Rendered, render
+from templates.render import render
+from templates.tokens.rendered import Rendered
 from tests.templates_toys import (
     CHATML,
     byte_level,

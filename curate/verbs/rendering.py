@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from curate.base.errors import CurateError
+from curate.base.folder import check_out
 from curate.verbs.common import assignments, speaker
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def render(arguments: argparse.Namespace) -> None:
     say = speaker(arguments.quiet)
     tokenizer = _tokenizer(arguments)
     template = templates.load_template(arguments.template, tokenizer)
-    templates.check_free(arguments.out, arguments.force)
+    check_out(arguments.out, templates.MAKER, arguments.force)
     records = _records(Path(arguments.source))
     rendered = templates.render(records, template, tokenizer, _render_options(arguments))
     matched = _matched(Path(arguments.source), records)
@@ -144,9 +145,10 @@ def _render_options(arguments: argparse.Namespace) -> Any:
 
     names = (
         *("max_length", "date", "boundary", "history", "turns", "mask", "completion", "control"),
-        *("overlong", "open_field", "pairs", "append_eos", "mask_reasoning"),
+        *("overlong", "pairs", "append_eos", "mask_reasoning"),
     )
     given = {name: getattr(arguments, name) for name in names}
+    given["continue_final_field"] = arguments.open_field
     given = {name: value for name, value in given.items() if value is not None}
     roles = tuple(dict.fromkeys(arguments.role)) or ("assistant",)
     return templates.RenderOptions(
