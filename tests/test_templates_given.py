@@ -67,7 +67,7 @@ def test_documents_that_a_template_reads_and_leaves_out_refuse_the_row() -> None
     picky = READING.replace("documents or []", "(documents or [])[1:]")
     done = made(picky, (talk("a", "one"), {"documents": [PAPER]}), (talk("b", "two"), {}))
     assert refusal(done) == (
-        "answer_altered",
+        "input_dropped",
         "the template does not write the documents of the row",
     )
     assert trained(done) == ["two<|im_end|>"]
@@ -122,7 +122,7 @@ def test_an_argument_of_a_row_decides_whether_thoughts_are_opened() -> None:
 @pytest.mark.parametrize(
     ("given", "check", "words"),
     [
-        ({"tone": "formal"}, "answer_altered", "does not read 'tone'"),
+        ({"tone": "formal"}, "input_dropped", "does not read 'tone'"),
         ({"messages": [1]}, "arguments", "messages is given by the conversation itself"),
         ([1], "arguments", "is no object: [1]"),
         ("{broken", "arguments", "no JSON"),

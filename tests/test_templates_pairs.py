@@ -69,7 +69,7 @@ def test_answers_may_be_several_messages_with_a_tool_in_between() -> None:
     [
         (talk("hi", "ok"), None, "pair", "no rejected answer"),
         (talk("hi", "ok"), answer(" "), "empty", "the rejected answer: message 1"),
-        (talk("hi", "ok"), talk("so", "no", "x", "y"), "pair", "cannot be told"),
+        (talk("hi", "ok"), talk("so", "no", "x", "y"), "pair", "is not known"),
         (talk("hi", "ok"), answer("ok"), "pair", "both answers are the same"),
         (talk("hi", ""), answer("no"), "empty", "message 1: the answer is empty"),
         (talk("hi", "<|eos|>?"), answer("no"), "control", "spells a control token"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from templates.options import RenderOptions
 from templates.refusals import Refusal
 from templates.render import RowRenderer
-from templates.template import TEMPLATES, load_template
+from templates.template import TEMPLATES, ChatTemplate, bind, load_template
 from templates.tokens.columns import Row
 from tests.templates_toys import byte_level, metaspace, prepending, records, template
 
@@ -75,11 +75,14 @@ ODD = {
 READY: dict[tuple[str, str], RowRenderer] = {}
 
 
+def template_called(name: str) -> ChatTemplate:
+    return template(ODD[name], name) if name in ODD else load_template(name, None)
+
+
 def renderer_of(template_name: str, tokenizer_name: str) -> RowRenderer:
     key = (template_name, tokenizer_name)
     if key not in READY:
-        odd = ODD.get(template_name)
-        chosen = template(odd, template_name) if odd else load_template(template_name, None)
+        chosen = template_called(template_name)
         READY[key] = RowRenderer(chosen, TOKENIZERS[tokenizer_name](), RenderOptions())
     return READY[key]
 
@@ -103,7 +106,7 @@ def test_trained_tokens_are_the_answers_and_their_stops_and_nothing_else(
             assert row.check in ("empty", "stop_not_at_end"), str(row)
             continue
         _check_masks(ready, row, contents, OPENING.get(template_name, ""))
-        _check_prompts(ready, row, turns)
+        _check_prompts(ready, row, turns, template_called(template_name))
 
 
 def _check_masks(ready: RowRenderer, row: Row, contents: list[str], opening: str) -> None:
@@ -131,13 +134,14 @@ def _check_masks(ready: RowRenderer, row: Row, contents: list[str], opening: str
     assert all(stop is None or stop == token for stop, token in zip(stops, last, strict=True))
 
 
-def _check_prompts(ready: RowRenderer, row: Row, turns: list[dict[str, str]]) -> None:
+def _check_prompts(
+    ready: RowRenderer, row: Row, turns: list[dict[str, str]], chosen: ChatTemplate
+) -> None:
     """A model that is given the prompt and answers perfectly emits exactly the trained tokens."""
     tokenizer = ready.encoder.tokenizer
     target, (start, end) = row.verified.trained[0], row.example.spans[0]
-    prompt = ready.setup.renderer.of(turns[target.turn]).text(
-        turns[: target.turn], None, prompt=True
-    )
+    renderer = bind(chosen, tokenizer, ready.options.date)
+    prompt = renderer.of(turns[target.turn]).text(turns[: target.turn], None, prompt=True)
     if not row.example.escaped:
         asked = tokenizer.backend.encode(prompt, add_special_tokens=False).ids
         assert row.example.ids[:start] == asked

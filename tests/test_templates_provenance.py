@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from templates.fast.skeleton import Skeleton, Slot, Trim, shape_of
+from templates.fast.skeleton import Skeleton, Slot, Trim, shape_of, traced_texts
 from templates.messages import chat
 from templates.provenance import Origins, TracedStr, runs_of
 from templates.sandbox.environment import compile_source, tojson
@@ -130,9 +130,9 @@ def test_common_ways_of_writing_content_keep_its_origin(expression: str) -> None
 def test_a_skeleton_is_filled_with_each_row_of_its_shape() -> None:
     skeleton = Skeleton(("<", Slot(0, (Trim(True, True),)), ">", Slot(1), "</s>"))
     first = chat({"messages": talk(" a ", "b"), "tools": None})
-    assert skeleton.fill(first.sources())[0] == "<a>b</s>"
+    assert skeleton.fill(traced_texts(first.messages))[0] == "<a>b</s>"
     other = chat({"messages": talk("\n cd", "ef"), "tools": None})
-    filled, found = skeleton.fill(other.sources())
+    filled, found = skeleton.fill(traced_texts(other.messages))
     assert filled == "<cd>ef</s>"
     assert [(span.start, span.stop, span.offset) for span in found] == [(1, 3, 2), (4, 6, 0)]
     assert shape_of(first.messages, None) == shape_of(other.messages, None)

@@ -61,7 +61,8 @@ class Slow(transformers.PythonBackend):  # type: ignore[misc, name-defined]
         return list(self.fast.segments.front("cut").encode(text).tokens)
 
     def _convert_token_to_id(self, token: str) -> int | None:
-        return self.fast.backend.token_to_id(token)
+        number: int | None = self.fast.backend.token_to_id(token)
+        return number
 
     def _convert_id_to_token(self, index: int) -> str:
         return str(self.fast.backend.id_to_token(index))
@@ -134,7 +135,7 @@ def test_functional_tokens_need_a_fast_tokenizer() -> None:
     [
         ("Nothing", "transformers has no Nothing"),
         ("BertTokenizer", r"none of the files of a BertTokenizer: vocab\.txt"),
-        ("GPT2Tokenizer", "cannot read it as GPT2Tokenizer"),
+        ("GPT2Tokenizer", "its tokenizer, a GPT2Tokenizer, cannot be loaded"),
     ],
 )
 def test_a_folder_that_transformers_cannot_read_either_says_so(

@@ -9,8 +9,10 @@ import tokenizers
 
 from curate.base.errors import CurateError
 from templates.encoding.boundaries import control_tokens
-from templates.fast.pending import PendingEncoding
+from templates.encoding.encode import Example
+from templates.messages import chat
 from templates.options import RenderOptions
+from templates.refusals import DecodeMismatch
 from templates.render import RowRenderer
 from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from templates.tokens.columns import Row
@@ -157,7 +159,7 @@ def test_a_bos_that_opens_every_turn_is_no_false_alarm() -> None:
     )
     done = rendered(CHATML, opening, talk("hi", "ok"))
     assert trained(done) == ["ok<|im_end|>"]
-    assert ids(done).count(opening.bos_id or -1) == 2
+    assert ids(done).count(opening.controls["<|im_start|>"].id) == 2
 
 
 def test_an_end_of_turn_token_that_is_not_eos_is_the_stop() -> None:
@@ -239,13 +241,13 @@ def test_text_that_the_vocabulary_cannot_say_is_refused() -> None:
 
 
 def test_half_a_surrogate_pair_refuses_its_row_alone() -> None:
-    ready = RowRenderer(template(CHATML), byte_level(), RenderOptions())
-    bad = records(talk("hi", "ok")).to_dicts()[0]
+    bad, good = records(talk("hi", "ok"), talk("so", "yes")).to_dicts()
     bad["messages"][0]["content"] = "\ud83d"
-    renders = ready.renders(bad)
-    pending = ready.encoder.pending(renders)  # type: ignore[arg-type]
-    outcome = ready.encoder.finish(pending, ready.encoder.encode(pending))[0]
-    assert outcome.check == "decode_mismatch"  # type: ignore[union-attr]
+    for fast in (True, False):
+        ready = RowRenderer(template(CHATML), byte_level(), RenderOptions(), fast)
+        renders = [ready.plain.prove(chat(row))[0] for row in (bad, good)]
+        [[outcome, other]] = ready.encoder.stream([renders])
+        assert isinstance(outcome, DecodeMismatch) and isinstance(other, Example)
 
 
 def test_rows_that_are_too_long_are_refused_and_never_cut() -> None:
@@ -262,7 +264,7 @@ def test_rows_that_are_too_long_are_refused_and_never_cut() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", [byte_level, metaspace, prepending])
-def test_encoding_by_pieces_gives_the_ids_of_the_whole(tokenizer: object) -> None:
+def test_encoding_by_segments_gives_the_ids_of_the_whole(tokenizer: object) -> None:
     made: Tokenizer = tokenizer()  # type: ignore[operator]
     source = CHATML if made.name == "byte-level" else INST
     ready = RowRenderer(template(source), made, RenderOptions())
@@ -270,8 +272,8 @@ def test_encoding_by_pieces_gives_the_ids_of_the_whole(tokenizer: object) -> Non
     for _, rows in ready.batches([given]):
         for row in rows:
             assert isinstance(row, Row)
-            pending = PendingEncoding(row.verified, control_tokens(row.verified, made))
-            by_segments = ready.encoder._by_segments(pending)
+            own = control_tokens(row.verified, made)
+            by_segments = ready.encoder.by_segments(row.verified, own, [], False)
             assert (by_segments.ids, by_segments.spans) == (row.example.ids, row.example.spans)
 
 
@@ -281,13 +283,13 @@ def test_options_are_checked_before_any_row() -> None:
             RenderOptions(**wrong)
 
 
-def test_a_token_says_its_bytes_and_what_spells_no_byte_as_itself() -> None:
+def test_a_token_decodes_to_its_bytes_and_what_spells_no_byte_to_itself() -> None:
     vocabulary = {"Ġhé": 0, "\x80": 1, "ðŁĺĢ": 2, "你a": 3, "Ń\xad": 4, "é": 5}
     backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    said = make_tokenizer(backend, {}).segments.token_texts(range(6))
+    texts = make_tokenizer(backend, {}).segments.token_texts(range(6))
     expected = [b" h\xe9", "\x80".encode(), "😀".encode(), "你a".encode(), b"\xad\xc2\xad", b"\xe9"]
-    assert said == expected
+    assert texts == expected
 
 
 def test_whole_words_that_no_merge_makes_are_one_token_and_trained_as_one() -> None:

@@ -184,7 +184,7 @@ def compare(name: str, kind: str) -> str | tuple[str, ...]:
     owner = twin.of(messages[conversation.trained[-1]])
     program = owner.template.tagging
     assert program is not None
-    marked = program.run(owner._given(messages, tools, False))
+    marked = program.run(owner.given(messages, tools, False))
     text = marked.replace(OPEN, "").replace(CLOSE, "")
     tags = read_marks(marked, text) or []
     if renders[-1].text == text:

@@ -102,21 +102,28 @@ class Plans:
 
         Raises the `Refusal` of a failed check.
         """
-        key = self._key(chat)
-        known = self.plans.known(key) if key else []
-        sources = traced_texts(chat.messages) if known else []
-        for plan in known:
-            verified = plan.fill(sources)
-            if verified is not None:
-                return [verified]
+        known = self.known(chat)
+        if known is not None:
+            return [known]
         renders = prove(self._renderer, chat, self._stops, self._options)
-        if key and len(renders) == 1 and len(renders[0].trained) == len(chat.trained):
-            self._learn(key, chat, renders[0])
+        if len(renders) == 1 and len(renders[0].trained) == len(chat.trained):
+            self._learn(chat, renders[0])
         return renders
 
-    def _learn(self, key: Hashable, chat: Chat, verified: VerifiedRender) -> None:
+    def known(self, chat: Chat) -> VerifiedRender | None:
+        """The verified text of a conversation by a plan that fits; None if there is none."""
+        key = self._key(chat)
+        plans = self.plans.known(key) if key else []
+        if not plans:
+            return None
+        sources = traced_texts(chat.messages)
+        fitting = (plan.fill(sources) for plan in plans)
+        return next((verified for verified in fitting if verified is not None), None)
+
+    def _learn(self, chat: Chat, verified: VerifiedRender) -> None:
         """Learn from a conversation that no plan fitted and that was proven by itself."""
-        if not self.plans.wants(key, len(chat.messages)):
+        key = self._key(chat)
+        if key is None or not self.plans.wants(key, len(chat.messages)):
             return
         plan = self._plan(chat)
         if plan is not None and not _alike(plan.fill(traced_texts(chat.messages)), verified):

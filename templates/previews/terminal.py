@@ -56,7 +56,7 @@ def _changed(line: str, color: bool) -> str:
 
 def _legend(paint: Paint, shown: Preview) -> list[str]:
     tokens: Line = [("to", False), ("kens", True)]
-    trained = f"{paint(tokens, 'answer_text')} {KINDS['answer_text']}   "
+    trained = f"{paint(tokens, 'answer')} {KINDS['answer']}   "
     trained += f"{paint([('end', False)], 'stop')} {KINDS['stop']}"
     masked = [kind for kind in shown.kinds if kind not in ("answer", "stop")] or ["masked"]
     rest = ", ".join(paint([(kind, False)], kind) for kind in masked)
@@ -142,7 +142,7 @@ def _figures(shown: Preview) -> list[str]:
         *(f"  {name:19}{value:,}" for name, value in figures if value is not None),
     ]
     checks = shown.figures.get("refused_by_check") or {}
-    lines += [f"  refused by {check:8}{count:,}" for check, count in checks.items()]
+    lines += [f"  refused by {check:24}{count:,}" for check, count in checks.items()]
     return [*lines, "", shown.card_text]
 
 

@@ -96,12 +96,13 @@ def _python(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
             f"{lacks}, and transformers has no {config['tokenizer_class']}; code of its own is not "
             "run"
         )
-    files = [file for file in kind.vocab_files_names.values() if file != FILES[0]]
-    if files and not any((folder / file).is_file() for file in files):
-        raise CurateError(  # transformers would make up a vocabulary of its own
-            f"{lacks}, and none of the files of a {config['tokenizer_class']}: {', '.join(files)}"
-        )
     with explained(name, f"tokenizer, a {config['tokenizer_class']},"):
+        files = [file for file in kind.vocab_files_names.values() if file != FILES[0]]
+        if files and not any((folder / file).is_file() for file in files):
+            raise CurateError(  # transformers would make up a vocabulary of its own
+                f"{lacks}, and none of the files of a {config['tokenizer_class']}: "
+                f"{', '.join(files)}"
+            )
         return kind.from_pretrained(folder, local_files_only=True)
 
 

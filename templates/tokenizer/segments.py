@@ -138,7 +138,7 @@ class Segments:
         return segments
 
     def encode(self, text: str, segments: Sequence[Segment]) -> Encoded:
-        """The ids of all segments: those of the whole text, unless its data spells control tokens."""
+        """The ids of all segments: those of the whole text, unless data spells control tokens."""
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
         for segment in segments:
