@@ -15,6 +15,7 @@ from curate.sources.convert import (
     described,
     label_of,
     number_of,
+    object_of,
     role_of,
     text_of,
     tool_calls,
@@ -40,9 +41,7 @@ def sharegpt(row: Row) -> list[Conversation]:
 
 
 def _sharegpt_turn(turn: Any, position: int) -> Message:
-    if not isinstance(turn, dict):
-        raise Reject("wrong_type", f"message {position} is {described(turn)}; expected an object")
-    speaker = turn.get("from")
+    speaker = object_of(turn, f"message {position}").get("from")
     message: Message = {"role": role_of(speaker, position)}
     if speaker == "function_call":
         calls = turn.get("value")
@@ -74,7 +73,7 @@ def is_kept(row: Row) -> bool:
 
 
 def kept(row: Row) -> list[Conversation]:
-    """The record as it was before `curate run` wrote it, its other fields back in their places."""
+    """The record as it was before `curate run` wrote it, its other fields restored."""
     (read,) = messages(row)
     rejected = turns_in(row["rejected"]) if row.get("rejected") else None
     try:
@@ -88,9 +87,8 @@ def message_of(turn: Any, position: int) -> Message:
     """One turn of OpenAI messages or ShareGPT as a message."""
     if isinstance(turn, dict) and "from" in turn and "role" not in turn:
         return _sharegpt_turn(turn, position)
-    if not isinstance(turn, dict):
-        raise Reject("wrong_type", f"message {position} is {described(turn)}; expected an object")
     where = f"message {position}"
+    turn = object_of(turn, where)
     message: Message = {
         "role": role_of(turn.get("role"), position),
         "content": content_of(turn.get("content"), where),
@@ -142,23 +140,23 @@ def weight_of(turn: Row, position: int) -> Message:
 
     Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
     """
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for name in _WEIGHTS:
         if turn.get(name) is not None:
-            found[name] = _weight(turn[name], name, position)
+            weights[name] = _weight(turn[name], name, position)
     if turn.get("masked") is not None:
-        found["masked"] = 1.0 - _weight(turn["masked"], "masked", position)
-    if len(set(found.values())) > 1:
-        said = ", ".join(f"{name}={value:g}" for name, value in found.items())
-        raise Reject("wrong_type", f"message {position} has loss controls that disagree: {said}")
-    return {"weight": next(iter(found.values()))} if found else {}
+        weights["masked"] = 1.0 - _weight(turn["masked"], "masked", position)
+    if len(set(weights.values())) > 1:
+        listed = ", ".join(f"{name}={value:g}" for name, value in weights.items())
+        raise Reject("wrong_type", f"message {position} has loss controls that disagree: {listed}")
+    return {"weight": next(iter(weights.values()))} if weights else {}
 
 
 def _weight(value: Any, name: str, position: int) -> float:
     if isinstance(value, int | float) and 0 <= value <= MOST_WEIGHT:
         return float(value)
-    found = f"message {position}: {name} is {described(value)}"
-    raise Reject("wrong_type", f"{found}; expected a number from 0 to {MOST_WEIGHT}")
+    wrong = f"message {position}: {name} is {described(value)}"
+    raise Reject("wrong_type", f"{wrong}; expected a number from 0 to {MOST_WEIGHT}")
 
 
 def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:

@@ -84,6 +84,13 @@ def role_of(value: Any, position: int) -> str:
     return role
 
 
+def object_of(value: Any, field: str) -> dict[str, Any]:
+    """A field's object; anything else is a reject."""
+    if isinstance(value, dict):
+        return value
+    raise Reject("wrong_type", f"{field} is {described(value)}; expected an object")
+
+
 def text_of(value: Any, field: str) -> str:
     """A field's text; missing and null are empty, anything that is not text is a reject."""
     if isinstance(value, str):

@@ -74,16 +74,16 @@ def _utf8(data: bytes) -> bytes:
 
 def _is_json_document(data: bytes) -> bool:
     """True for one JSON value over the whole file, False for one a line."""
-    found = re.search(rb"\S", data)
-    start = found.start() if found else 0
+    first = re.search(rb"\S", data)
+    start = first.start() if first else 0
     if data[start : start + 1] not in (b"[", b"{"):
         return False
     end = data.find(b"\n", start)
     only_line = end < 0 or re.compile(rb"\S").search(data, end) is None
-    first = data[start:] if end < 0 else data[start:end]
-    if first.startswith(b"["):
-        return only_line or not _parses(first)
-    return not only_line and not _parses(first) and _parses(data)
+    line = data[start:] if end < 0 else data[start:end]
+    if line.startswith(b"["):
+        return only_line or not _parses(line)
+    return not only_line and not _parses(line) and _parses(data)
 
 
 def _parses(text: bytes) -> bool:
@@ -132,9 +132,7 @@ def _block_items(texts: list[bytes], first: int) -> Iterator[Item | Block]:
         return
     except orjson.JSONDecodeError:
         pass  # an empty line, or one that takes a second look
-    numbered = [
-        (first + place, text) for place, text in enumerate(texts) if text and not text.isspace()
-    ]
+    numbered = [(first + at, text) for at, text in enumerate(texts) if text and not text.isspace()]
     if not numbered:
         return
     try:

@@ -41,26 +41,26 @@ def expand(names: list[str]) -> list[Input]:
 
     Raises `CurateError` for a name behind which there is nothing.
     """
-    found: list[Input] = []
+    inputs: list[Input] = []
     for name in names:
         path = Path(name)
         if name == "-":
-            found.append(Input("-", sys.stdin.buffer.read))
+            inputs.append(Input("-", sys.stdin.buffer.read))
         elif path.is_dir():
-            found += [_file(inside) for inside in _inside(path)]
+            inputs += [_file(inside) for inside in _inside(path)]
         elif path.is_file() or path.is_fifo():
-            found.append(_file(path))
+            inputs.append(_file(path))
         elif any(sign in name for sign in "*?["):
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
             if not matches:
                 raise CurateError(f"{name}: no file matches")
-            found += expand(matches)
+            inputs += expand(matches)
         elif hub.is_hub_name(name, (*SUFFIXES, *PACKED)):
             tables = hub.splits(name)
-            found += [Input(split, partial(hub.arrow_bytes, tables[split])) for split in tables]
+            inputs += [Input(split, partial(hub.arrow_bytes, tables[split])) for split in tables]
         else:
             raise CurateError(f"{name}: no such file or folder")
-    return found
+    return inputs
 
 
 def _file(path: Path) -> Input:
@@ -75,10 +75,10 @@ def _inside(folder: Path) -> list[Path]:
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
     if splits:
         return [file for split in splits for file in _saved_dataset(split)]
-    found = sorted(path for path in folder.rglob("*") if _is_readable(path, folder))
-    if not found:
+    paths = sorted(path for path in folder.rglob("*") if _is_readable(path, folder))
+    if not paths:
         raise CurateError(f"{folder}: no {', '.join(SUFFIXES)} file in this folder")
-    return found
+    return paths
 
 
 def _saved_dataset(folder: Path) -> list[Path]:
@@ -119,27 +119,27 @@ def _gunzip(data: bytes, name: str) -> tuple[bytes, str | None]:
         # What could still be unpacked is kept; the place where it broke becomes a reject.
         stream = zlib.decompressobj(wbits=31)
         try:
-            whole = stream.decompress(data)
+            unpacked = stream.decompress(data)
         except zlib.error:
-            whole = b""
-        if not whole:
+            unpacked = b""
+        if not unpacked:
             raise CurateError(f"{name}: the gzip data is damaged ({error})") from error
-        return whole, f"the gzip data is damaged ({error})"
+        return unpacked, f"the gzip data is damaged ({error})"
 
 
 def _unzstd(data: bytes, name: str) -> tuple[bytes, str | None]:
     import zstandard
 
-    whole: list[bytes] = []
+    unpacked: list[bytes] = []
     try:
         while data:
             frame = zstandard.ZstdDecompressor().decompressobj()
-            whole.append(frame.decompress(data))
+            unpacked.append(frame.decompress(data))
             if not frame.eof:
-                return b"".join(whole), "the zstd data is damaged (it ends inside a frame)"
+                return b"".join(unpacked), "the zstd data is damaged (it ends inside a frame)"
             data = frame.unused_data
     except zstandard.ZstdError as error:
-        if not any(whole):
+        if not any(unpacked):
             raise CurateError(f"{name}: the zstd data is damaged ({error})") from error
-        return b"".join(whole), f"the zstd data is damaged ({error})"
-    return b"".join(whole), None
+        return b"".join(unpacked), f"the zstd data is damaged ({error})"
+    return b"".join(unpacked), None

@@ -12,7 +12,7 @@ from curate.sources.convert import (
     Reject,
     Row,
     checked,
-    described,
+    object_of,
     role_of,
     text_of,
 )
@@ -34,7 +34,7 @@ def tree(row: Row, paths: str = "best") -> list[Conversation]:
     `ranks` of the path's messages among their siblings (0 is best), and as `rank` the answer's.
     """
     limit = {"best": 1, "all": None}.get(paths, int(paths) if paths.isdecimal() else None)
-    found: dict[str, Conversation] = {}  # paths cut back to the same last answer are one
+    conversations: dict[str, Conversation] = {}  # paths cut back to the same last answer are one
     language = row["prompt"].get("lang")
     for path in _leaves(row["prompt"]):
         messages: list[Message] = []
@@ -47,12 +47,12 @@ def tree(row: Row, paths: str = "best") -> list[Conversation]:
             meta = _ranks(path[: len(messages)])
             category = str(language) if language else None
             one = Conversation(checked(messages), ("prompt",), category=category, meta=meta)
-            found.setdefault(repr(messages), one)
-        if limit is not None and len(found) >= limit:
+            conversations.setdefault(repr(messages), one)
+        if limit is not None and len(conversations) >= limit:
             break
-    if not found:
+    if not conversations:
         raise Reject("no_answer", "no path through the tree ends with the assistant")
-    return list(found.values())
+    return list(conversations.values())
 
 
 def _ranks(path: Sequence[dict[str, Any]]) -> Row:
@@ -67,9 +67,7 @@ def _leaves(root: Any) -> Iterator[list[dict[str, Any]]]:
     waiting: list[tuple[Any, list[dict[str, Any]]]] = [(root, [])]
     while waiting:
         node, before = waiting.pop()
-        if not isinstance(node, dict):
-            raise Reject("wrong_type", f"a reply is {described(node)}; expected an object")
-        if not _is_sound(node):
+        if not _is_sound(object_of(node, "a reply")):
             continue
         path = [*before, node]
         replies = [reply for reply in node.get("replies") or () if _may_follow(reply)]
@@ -135,11 +133,11 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
 
 
 def _reached(roots: list[Any]) -> set[Any]:
-    found: set[Any] = set()
+    reached: set[Any] = set()
     waiting = list(roots)
     while waiting:
         node = waiting.pop()
-        if node["message_id"] not in found:
-            found.add(node["message_id"])
+        if node["message_id"] not in reached:
+            reached.add(node["message_id"])
             waiting += node["replies"]
-    return found
+    return reached
