@@ -17,6 +17,7 @@ from curate.sources.convert import (
     number_of,
     object_of,
     role_of,
+    system_of,
     text_of,
     tool_calls,
     tool_schemas,
@@ -34,7 +35,7 @@ def is_sharegpt(row: Row) -> bool:
 def sharegpt(row: Row) -> list[Conversation]:
     """Turns as `from` and `value`; `function_call` values become tool calls of the assistant."""
     name = _turns_of(row, _LISTS, "from") or _LISTS[0]
-    messages = _system(row)
+    messages = system_of(row)
     for position, turn in enumerate(row[name], 1):
         messages.append(_sharegpt_turn(turn, position))
     return [_conversation(row, messages, (name, "system", "tools"))]
@@ -58,7 +59,7 @@ def is_messages(row: Row) -> bool:
 def messages(row: Row) -> list[Conversation]:
     """OpenAI chat messages: text or text parts, tool calls, names, reasoning, weights."""
     name = _turns_of(row, ("messages", *_LISTS), "role") or "messages"
-    turns = _system(row)
+    turns = system_of(row)
     turns += [message_of(turn, position) for position, turn in enumerate(row[name], 1)]
     tools = "tools" if row.get("tools") else "functions"
     return [_conversation(row, turns, (name, "system", tools), tools)]
@@ -170,11 +171,6 @@ def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
             if first is not None and key in first:
                 return name
     return None
-
-
-def _system(row: Row) -> list[Message]:
-    system = text_of(row.get("system"), "system")
-    return [{"role": "system", "content": system}] if system else []
 
 
 def _conversation(

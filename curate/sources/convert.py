@@ -75,6 +75,12 @@ ROLE_NAMES = {
 }
 
 
+def system_of(row: Row) -> list[Message]:
+    """The message that the field `system` holds, or none."""
+    content = text_of(row.get("system"), "system")
+    return [{"role": "system", "content": content}] if content else []
+
+
 def role_of(value: Any, position: int) -> str:
     """The canonical role of message number `position` (from 1), or a reject that names it."""
     role = ROLE_NAMES.get(value.lower()) if isinstance(value, str) else None

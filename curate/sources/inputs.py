@@ -30,10 +30,13 @@ class Input:
 
     def suffix(self) -> str:
         """The file's ending without that of a compression: `.csv` for `a.csv.gz`."""
-        name = self.name
-        for packed in PACKED:
-            name = name.removesuffix(packed)
-        return Path(name).suffix.lower()
+        return Path(_unpacked_name(self.name)).suffix.lower()
+
+
+def _unpacked_name(name: str) -> str:
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return name
 
 
 def expand(names: list[str]) -> list[Input]:
@@ -92,10 +95,8 @@ def _saved_dataset(folder: Path) -> list[Path]:
 
 def _is_readable(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    name = path.name
-    for packed in PACKED:
-        name = name.removesuffix(packed)
-    return path.is_file() and not hidden and name.lower().endswith(SUFFIXES)
+    is_known = _unpacked_name(path.name).lower().endswith(SUFFIXES)
+    return path.is_file() and not hidden and is_known
 
 
 def sha256(data: bytes) -> str:

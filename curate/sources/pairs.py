@@ -13,6 +13,7 @@ from curate.sources.convert import (
     described,
     label_of,
     number_of,
+    system_of,
     text_of,
 )
 
@@ -63,8 +64,7 @@ def is_pair(row: Row) -> bool:
 def pair(row: Row) -> list[Conversation]:
     """A question column and an answer column under any of their usual names."""
     name, question = _question(row)
-    system = text_of(row.get("system"), "system")
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages = system_of(row)
     messages.append({"role": "user", "content": text_of(question, name)})
     messages.append(_assistant(row, ANSWERS))
     return [_scored(row, messages, (name, "system"))]
@@ -75,8 +75,7 @@ def _question(row: Row) -> tuple[str, Any]:
 
 
 def _opening(row: Row) -> list[Message]:
-    system = text_of(row.get("system"), "system")
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages = system_of(row)
     history = row.get("history") or []
     if not isinstance(history, list):
         raise Reject("wrong_type", f"history is {described(history)}; expected a list of pairs")

@@ -14,6 +14,7 @@ from curate.sources.convert import (
     described,
     label_of,
     number_of,
+    system_of,
     text_of,
     tool_schemas,
 )
@@ -45,8 +46,7 @@ def chosen_rejected(row: Row) -> list[Conversation]:
 
 def _before(row: Row) -> tuple[list[Message], tuple[str, ...]]:
     """The turns that both sides answer, and the fields they came from."""
-    system = text_of(row.get("system"), "system")
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages = system_of(row)
     for name in ("conversations", "prompt", "question", "instruction"):
         if name in row and row[name] is not None:
             given = row[name]

@@ -74,7 +74,7 @@ def pairs(arguments: argparse.Namespace) -> None:
 
 
 def _counts(dump: Dump, lists: int, answers: int, result: PairResult) -> dict[str, int]:
-    """Where every row went: read - lists + answers = rejects + records, which `PairResult` adds up."""
+    """Where every row went: read - lists + answers = rejects + records."""
     counts = result.counts()
     assert dump.read - lists + answers == dump.rejects.height + counts["records"]
     folded = {"lists": lists, "answers": answers} if lists else {}
