@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from curate.sources.convert import (
     Conversation,
     Message,
     Reject,
     Row,
     checked,
-    described,
+    list_of,
     object_of,
     parse_json,
     role_of,
     text_of,
     tool_schemas,
+    written,
 )
 
 _BLOCKS = ("thinking", "redacted_thinking", "tool_use", "tool_result")
@@ -82,16 +81,14 @@ def _expanded(message: dict[str, Any], position: int) -> list[Message]:
         spoken["reasoning"] = "\n\n".join(thoughts)
     calls = [_call(block) for block in by_type.get("tool_use", ())]
     if calls:
-        spoken["tool_calls"] = orjson.dumps(calls).decode()
+        spoken["tool_calls"] = written(calls, f"message {position} tool_use")
     silent = results and not spoken["content"] and len(spoken) == 2
     return results if silent else [*results, spoken]
 
 
 def _text_parts(blocks: Any, where: str) -> str:
     """The texts of a list of `{text}` objects; what is no object has none."""
-    if not isinstance(blocks, list):
-        raise Reject("wrong_type", f"{where} is {described(blocks)}; expected text or a list")
-    texts = (block.get("text") for block in blocks if isinstance(block, dict))
+    texts = (block.get("text") for block in list_of(blocks, where) if isinstance(block, dict))
     return "\n\n".join(text_of(text, where) for text in texts)
 
 
@@ -105,7 +102,8 @@ def _result(block: dict[str, Any], position: int) -> Message:
     if isinstance(content, list):
         content = _text_parts(content, f"message {position}")
     message: Message = {"role": "tool", "content": text_of(content, f"message {position} result")}
-    return message | ({"tool_call_id": block["tool_use_id"]} if block.get("tool_use_id") else {})
+    call = text_of(block.get("tool_use_id"), f"message {position} tool_use_id")
+    return message | ({"tool_call_id": call} if call else {})
 
 
 def is_harmony(row: Row) -> bool:
@@ -152,4 +150,4 @@ def _harmony_call(record: dict[str, Any], content: str, position: int) -> Messag
         return {}
     arguments = parse_json(content, f"message {position} arguments") if content.strip() else {}
     call = {"name": str(recipient).removeprefix("functions."), "arguments": arguments}
-    return {"content": "", "tool_calls": orjson.dumps([call]).decode()}
+    return {"content": "", "tool_calls": written([call], f"message {position} arguments")}

@@ -14,6 +14,7 @@ from curate.sources.convert import (
     checked,
     described,
     label_of,
+    list_of,
     number_of,
     object_of,
     role_of,
@@ -59,8 +60,7 @@ def is_messages(row: Row) -> bool:
 def messages(row: Row) -> list[Conversation]:
     """OpenAI chat messages: text or text parts, tool calls, names, reasoning, weights."""
     name = _turns_of(row, ("messages", *_LISTS), "role") or "messages"
-    turns = system_of(row)
-    turns += [message_of(turn, position) for position, turn in enumerate(row[name], 1)]
+    turns = system_of(row) + turns_in(row[name])
     tools = "tools" if row.get("tools") else "functions"
     return [_conversation(row, turns, (name, "system", tools), tools)]
 
@@ -81,6 +81,7 @@ def kept(row: Row) -> list[Conversation]:
         meta = orjson.loads(row.get("meta") or "{}")
     except (orjson.JSONDecodeError, TypeError) as error:
         raise Reject("wrong_type", f"meta is {described(row['meta'])}; expected JSON") from error
+    meta = object_of(meta, "meta")
     return [read._replace(used=(*read.used, "rejected", "meta"), rejected=rejected, meta=meta)]
 
 
@@ -126,9 +127,8 @@ def content_of(content: Any, where: str) -> str:
 
 def turns_in(turns: Any) -> list[Message]:
     """A list of turns in either dialect as messages."""
-    if not isinstance(turns, list):
-        raise Reject("wrong_type", f"the turns are {described(turns)}; expected a list")
-    return [message_of(turn, position) for position, turn in enumerate(turns, 1)]
+    listed = list_of(turns, "the list of messages")
+    return [message_of(turn, position) for position, turn in enumerate(listed, 1)]
 
 
 # Per-message loss controls under the names that the known trainers use; True means trained.

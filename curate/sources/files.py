@@ -99,7 +99,7 @@ def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
         data = _with_line_feeds(data)
     if data.find(b"\n", data.find(b"\n") + 1) < 0 and b"\n" not in data.strip():
         # One line may be a whole file's object, with the rows inside.
-        item = _line_item(data.strip(), 1)
+        item = line_item(data.strip(), 1)
         yield from _rows_in(item.value, is_row) if item.reject is None else [item]
         return
     start, number = 0, 1
@@ -139,12 +139,13 @@ def _block_items(texts: list[bytes], first: int) -> Iterator[Item | Block]:
         values = [orjson.loads(text) for _, text in numbered]
     except orjson.JSONDecodeError:
         for number, text in numbered:
-            yield _line_item(text.strip(), number)
+            yield line_item(text.strip(), number)
         return
     yield Block([number for number, _ in numbered], values)
 
 
-def _line_item(line: bytes, number: int) -> Item:
+def line_item(line: bytes, number: int) -> Item:
+    """The row that one line of JSON Lines holds, or a reject."""
     try:
         return Item(number, orjson.loads(line))
     except orjson.JSONDecodeError as error:
@@ -163,7 +164,7 @@ def _second_try(line: bytes, number: int, error: str) -> Item:
         check_unicode(value)
     except (ValueError, RecursionError):
         return Item(number, reject=f"invalid_json: {error}", raw=text)
-    return Item(number, value)
+    return Item(number, value, raw=text)
 
 
 def check_unicode(value: Any, default: Callable[[Any], Any] | None = None) -> None:

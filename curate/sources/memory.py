@@ -14,7 +14,7 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.sources import hub
 from curate.sources.convert import described
-from curate.sources.files import check_unicode
+from curate.sources.files import check_unicode, line_item
 from curate.sources.items import Item
 
 _EXPECTED = "expected a list of dicts, a datasets.Dataset, or a Polars or pandas frame"
@@ -69,22 +69,24 @@ def row_items(rows: Iterable[Any], seen: Callable[[bytes], None]) -> Iterator[It
             text = orjson.dumps(row, default=_json_type, option=_JSON)
             item = Item(number, orjson.loads(text))
         except TypeError:
-            item = _item_beyond_json(number, row)
-            text = item.raw.encode()
+            item, text = _beyond_orjson(number, row)
         seen(text + b"\n")
         yield item
 
 
-def _item_beyond_json(number: int, row: Any) -> Item:
+def _beyond_orjson(number: int, row: Any) -> tuple[Item, bytes]:
     raw = described(row)
     try:
         value = _with_json_types(row)
-        raw = json.dumps(value, default=_written)  # Python's own writer takes huge integers
+        raw = json.dumps(value, default=_written)
         check_unicode(value, default=_written)
-    except (TypeError, ValueError, RecursionError) as error:
+        item = line_item(json.dumps(value).encode(), number)
+    except TypeError:
+        item = Item(number, value, raw=raw)
+    except (ValueError, RecursionError) as error:
         wrong = f"invalid_json: the row cannot be written as JSON ({error})"
-        return Item(number, reject=wrong, raw=raw)
-    return Item(number, value, raw=raw)
+        item = Item(number, reject=wrong, raw=raw)
+    return item, raw.encode()
 
 
 def _written(value: Any) -> Any:

@@ -10,8 +10,8 @@ from curate.sources.convert import (
     Message,
     Reject,
     Row,
-    described,
     label_of,
+    list_of,
     number_of,
     system_of,
     text_of,
@@ -76,9 +76,7 @@ def _question(row: Row) -> tuple[str, Any]:
 
 def _opening(row: Row) -> list[Message]:
     messages = system_of(row)
-    history = row.get("history") or []
-    if not isinstance(history, list):
-        raise Reject("wrong_type", f"history is {described(history)}; expected a list of pairs")
+    history = list_of(row.get("history") or [], "history")
     for number, turn in enumerate(history, 1):
         if not isinstance(turn, list) or len(turn) != 2:
             raise Reject("wrong_type", f"history entry {number} is not a [question, answer] pair")

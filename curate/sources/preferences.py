@@ -110,7 +110,7 @@ def judged_pair(row: Row) -> list[Conversation]:
             raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text")
     better = _winner(row)
     chosen, other = (names[1], names[0]) if better == 2 else names
-    question = asked(text_of(row.get("instruction"), "instruction"), row.get("input") or "")
+    question = asked(*(text_of(row.get(name), name) for name in ("instruction", "input")))
     rejected = [{"role": "assistant", "content": row[other]}] if better else None
     used = ("instruction", "input", chosen) + ((other,) if better else ())
     category, label = label_of(row, ("category", "dataset"))

@@ -12,6 +12,7 @@ from curate.sources.convert import (
     Reject,
     Row,
     checked,
+    list_of,
     object_of,
     role_of,
     text_of,
@@ -70,7 +71,8 @@ def _leaves(root: Any) -> Iterator[list[dict[str, Any]]]:
         if not _is_sound(object_of(node, "a reply")):
             continue
         path = [*before, node]
-        replies = [reply for reply in node.get("replies") or () if _may_follow(reply)]
+        given = list_of(node.get("replies") or [], "replies")
+        replies = [reply for reply in given if _may_follow(reply)]
         if not replies:
             yield path
         ordered = sorted(replies, key=_rank)
@@ -105,8 +107,16 @@ def _label(labels: Any, name: str) -> float:
 
 
 def is_tree_message(row: Row) -> bool:
-    """One message of a flat export: `{message_id, parent_id, text, role}`."""
-    return "message_id" in row and "parent_id" in row and "text" in row and "role" in row
+    """One message of a flat export: `{message_id, parent_id, text, role}`.
+
+    A table's root has no `parent_id`, as a null is absent there, but a `message_tree_id`.
+    """
+    ids = (row.get("message_id"), row.get("parent_id") or "")
+    return (
+        ("parent_id" in row or "message_tree_id" in row)
+        and {"text", "role"} <= set(row)
+        and all(isinstance(one, str | int) for one in ids)
+    )
 
 
 def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
@@ -119,15 +129,15 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     for _, row in rows:
         nodes.setdefault(row["message_id"], {**row, "replies": []})
     for _, row in rows:
-        if row["parent_id"] is not None and row["parent_id"] in nodes:
+        if row.get("parent_id") in nodes:
             nodes[row["parent_id"]]["replies"].append(nodes[row["message_id"]])
-    reached = _reached([node for node in nodes.values() if node["parent_id"] is None])
+    reached = _reached([node for node in nodes.values() if node.get("parent_id") is None])
     seen: set[Any] = set()
     for line, row in rows:
         name = row["message_id"]
         if name in seen or name not in reached:
             yield Joined(line, row, f"orphan: message {name!r} hangs on no root of this file")
-        elif row["parent_id"] is None:
+        elif row.get("parent_id") is None:
             yield Joined(line, {"message_tree_id": name, "prompt": nodes[name]})
         seen.add(name)
 
