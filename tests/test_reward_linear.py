@@ -274,7 +274,7 @@ def test_the_command_fits_a_model_and_says_how_good_it_is(
     given, out = dump(tmp_path / "pairs.jsonl", 40), tmp_path / "RM"
     assert main(["reward", "fit", given, "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "41 rows read: 40 in pairs, 1 not, 0 unreadable" in said
+    assert "41 rows read: 40 in pairs, 1 in no pair, 0 rejects" in said
     assert "longer wins" in said and "coin              0.500" in said
     assert "better than picking the longer answer" in said
     assert is_linear(str(out))
