@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -30,8 +29,6 @@ from curate.pipeline.runner import run
 from filters.common.text import view
 from filters.selection.filter import VECTORS, Select
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data")) / "raw"
 BUDGET = 1000
 TARGET = 90  # seconds for the lima recipe on two cores
 CHOICES: tuple[dict[str, str], ...] = (
@@ -76,14 +73,14 @@ def methods(records: pl.DataFrame) -> None:
         step = Select(budget=BUDGET, **choice, **more)  # type: ignore[arg-type]
         started = time.process_time()
         measures = measured(records, step)
-        judged = step.judge(measures)
+        step.judge(measures)
         seconds = time.process_time() - started
         seen = measures.with_columns(vectors)
-        arm = step.findings(seen, judged).numbers["arms"][0]
+        chosen = step.judge(seen).findings.numbers["baselines"][0]
         name = " ".join(choice.values())
         print(
-            f"{name:24} {arm['words']:>7,} {arm['median']:>7} {arm['concentration']:6.3f}"
-            f"  {arm['verdict']:>7} {arm['coverage']:9.3f} {arm['alikeness']:6.3f} {seconds:6.1f}"
+            f"{name:24} {chosen['words']:>7,} {chosen['median']:>7} {chosen['concentration']:6.3f}"
+            f"  {chosen['verdict']:>7} {chosen['coverage']:9.3f} {chosen['alikeness']:6.3f} {seconds:6.1f}"
         )
 
 
@@ -159,18 +156,18 @@ def speed(rows: int) -> None:
 
 def main() -> None:
     """Print all figures."""
+    from rows import DATA, need
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--skip-lima", action="store_true")
     options = parser.parse_args()
     if options.rows:
         speed(options.rows)
-    if not DATA.is_dir():
-        print(f"no real dumps at {DATA}; set CURATE_TEST_DATA")
-        return
-    methods(with_text(pool(DATA)))
+    need(DATA)
+    methods(with_text(pool(DATA / "raw")))
     if not options.skip_lima:
-        lima(DATA)
+        lima(DATA / "raw")
 
 
 if __name__ == "__main__":
