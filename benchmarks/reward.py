@@ -3,8 +3,9 @@
     python benchmarks/reward.py [DATA] [--fast]
 
 DATA (default: CURATE_TEST_DATA) is a folder with preference/alpaca_eval_*.json and
-preference/pandalm_testset.json. Accuracy counts a tie as a half; intervals are 95 %, by resampling prompts. Penalties are chosen on the
-training side alone; the table shows what every other choice would have given.
+preference/pandalm_testset.json. Accuracy counts a tie as a half; intervals are 95 %, by resampling
+prompts. Penalties are chosen on the training side alone; the table shows what every other choice
+would have given.
 """
 
 from __future__ import annotations
