@@ -74,13 +74,17 @@ def _templates() -> str:
 
 def _training() -> str:
     import trainer
+    from curate.base.settings import choices_of
     from trainer.checks.gate import LEFT_OUT, REASONS
     from trainer.settings.methods import METHODS
 
     presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
+    config = trainer.TrainConfig
+    choices = {field.name: choices_of(config, field.name) for field in dataclasses.fields(config)}
     fields = [
-        f"| {field.name} | {_cell(field.metadata['help'])} |"
-        for field in dataclasses.fields(trainer.TrainConfig)
+        f"| {field.name} | {', '.join(map(str, choices[field.name])) or '-'} "
+        f"| {_cell(field.metadata['help'])} |"
+        for field in dataclasses.fields(config)
     ]
     methods = [
         f"| {name} | {one.says} | {one.source or '-'} | {', '.join(one.fields) or '-'} "
@@ -99,15 +103,28 @@ def _training() -> str:
             *methods,
         ],
         ["| gate reason | meaning | rows, once allowed |", "|---|---|---|", *reasons],
-        ["| field | meaning |", "|---|---|", *fields],
+        ["| setting | one of | meaning |", "|---|---|---|", *fields],
     ]
     return "\n\n".join("\n".join(table) for table in tables) + "\n"
+
+
+def _recipes() -> str:
+    from importlib import resources
+
+    from curate.pipeline.recipe import BUNDLED
+
+    folder = resources.files("curate") / "recipes"
+    return "\n".join(
+        f"## {name}\n\n```yaml\n{(folder / f'{name}.yaml').read_text('utf-8')}```\n"
+        for name in BUNDLED
+    )
 
 
 PARTS: dict[str, Callable[[], str]] = {
     "filters": _filters,
     "commands": _commands,
     "formats": _formats,
+    "recipes": _recipes,
     "rejects": _rejects,
     "templates": _templates,
     "training": _training,

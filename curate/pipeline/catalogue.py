@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curate.base.errors import CurateError, nearest
+from curate.base.settings import choices_of
 from curate.pipeline.recipe import KNOWN
 
 
@@ -24,8 +25,8 @@ def _paragraph(name: str, kind: Any) -> str:
     about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
     lines = [f"{name}{' (fix)' if hasattr(kind, 'fix') else ''}: {about}"]
     for field in dataclasses.fields(kind):
-        choices = field.metadata.get("choices")
-        one_of = f" One of {', '.join(map(str, choices))}." if choices else ""
-        lines.append(f"  {field.name} = {field.default!r}: {field.metadata['help']}{one_of}")
+        choices = choices_of(kind, field.name)
+        known = f" ({', '.join(map(str, choices))})" if choices else ""
+        lines.append(f"  {field.name} = {field.default!r}{known}: {field.metadata['help']}")
     lines += [f"  > {slug}: {sentence}" for slug, sentence in kind.reasons.items()]
     return "\n".join(lines)
