@@ -23,6 +23,7 @@ from rows import DATA, need, texts
 
 from curate import sources
 from curate.base.schema import with_text
+from curate.pipeline.runner import judge
 from filters.common.vectors import embed
 from filters.decontaminate.filter import Decontaminate
 
@@ -36,11 +37,8 @@ def read(paths: Any) -> pl.DataFrame:
 def asked(records: pl.DataFrame, against: str, **settings: Any) -> tuple[int, int]:
     """Records dropped, and evaluation rows found."""
     step: Any = Decontaminate(against=(against,), **settings).bind(read)
-    known = records.select("row", "id")
-    measures = pl.concat([known, step.measure(records)], how="horizontal")
-    judged = step.judge(measures)
-    numbers = judged.findings.numbers
-    return int((~judged.verdicts["keep"]).sum()), int(numbers["evaluations"][0]["hit"])
+    _, verdicts, findings = judge(step, records)
+    return int((~verdicts["keep"]).sum()), int(findings.numbers["evaluations"][0]["hit"])
 
 
 def gsm8k(data: Path, encoders: dict[str, str]) -> None:

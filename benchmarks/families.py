@@ -25,6 +25,7 @@ from near import Row, records
 from rows import DATA, need
 
 import filters.dedup.near.search
+from curate.pipeline.runner import judge
 from filters.common.text import block, view
 from filters.dedup.near.filter import Near
 
@@ -80,16 +81,15 @@ def planted(files: list[list[Row]], sets: csr_array) -> np.ndarray:
 def verdicts(frame: pl.DataFrame, threshold: float, exact: bool) -> pl.DataFrame:
     """What `near` says, by all pairs or by signatures."""
     step = Near(threshold=threshold, shingle="word")
-    known = frame.select("row", "id", pl.col("score").alias("record.score"))
     usual = filters.dedup.near.search.EXACT_SHINGLES
     filters.dedup.near.search.EXACT_SHINGLES = usual if exact else -1
     try:
-        return step.judge(pl.concat([known, step.measure(frame)], how="horizontal")).verdicts
+        return judge(step, frame).verdicts
     finally:
         filters.dedup.near.search.EXACT_SHINGLES = usual
 
 
-def told(name: str, folder: Path, limit: int) -> None:
+def print_family(name: str, folder: Path, limit: int) -> None:
     files = [rows[:limit] for rows in wordings(folder)]
     frame = records([row for rows in files for row in rows])
     sets = incidence(view(frame, "both"))
@@ -109,10 +109,8 @@ def told(name: str, folder: Path, limit: int) -> None:
             found = verdicts(frame, threshold, exact)
             gone = ~found["keep"].to_numpy()
             resolved = (gone[low] | gone[high])[wanted]
-            twins = zip(found["duplicate_of"].to_list(), range(frame.height), strict=True)
-            wrong = sum(
-                truth.get((twin, row), 0) < threshold for twin, row in twins if twin is not None
-            )
+            pairs = zip(found["duplicate_of"].to_list(), range(frame.height), strict=True)
+            wrong = sum(truth.get(pair, 0) < threshold for pair in pairs if pair[0] is not None)
             recall = resolved.mean() if len(resolved) else 1.0
             line += f"; {how} {recall:.4f} found, {wrong} of {gone.sum():,} drops wrong"
         print(line)
@@ -125,7 +123,7 @@ def main() -> None:
     asked = parser.parse_args()
     need(asked.data)
     for folder in sorted(path for path in asked.data.glob("*") if path.is_dir()):
-        told(folder.name, folder, asked.rows)
+        print_family(folder.name, folder, asked.rows)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ SETS = (
 )
 ACTIONS: tuple[Mapping[str, Any], ...] = (
     {"action": "cap"},
-    {"action": "cap", "tau": 0.3},
-    {"action": "cap", "tau": 0.1},
+    {"action": "cap", "max_share": 0.3},
+    {"action": "cap", "max_share": 0.1},
     {"action": "match", "min": 20, "max": 400},
     {"action": "match", "quantiles": [5, 30, 90, 300]},
 )
@@ -109,7 +109,7 @@ def cost(rows: int) -> None:
         path = Path(folder) / "rows.jsonl"
         write_sharegpt(path, rows)
         records = read([str(path)]).records
-    for settings in ({"action": "report"}, {"action": "cap", "tau": 0.1}):
+    for settings in ({"action": "report"}, {"action": "cap", "max_share": 0.1}):
         started = time.process_time()
         calibrated(records, settings)
         print(f"{rows:,} rows, {settings}: {time.process_time() - started:.1f} s of CPU")

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import polars as pl
+from filters.quality.reasons import REASONS
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -28,7 +29,6 @@ from rows import DATA, need
 from curate.base.schema import with_text
 from curate.sources import read
 from filters.quality.filter import Quality
-from filters.quality.reasons import REASONS
 
 HERE = Path(__file__).parent
 JUDGED = HERE / "quality_read.json"

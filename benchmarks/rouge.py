@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from near import Row, records
 from rows import DATA, need
 
-from filters.dedup.near.decide import find
 from filters.dedup.near.filter import Near
 
 
@@ -37,13 +36,13 @@ def timed(rows: list[Row], step: Near) -> None:
     known = frame.select("row", "id", pl.col("score").alias("record.score"))
     measures = pl.concat([known, step.measure(frame)], how="horizontal")
     measured = time.perf_counter()
-    gone = int((~step.judge(measures).verdicts["keep"]).sum())
+    findings = step.judge(measures).findings
     done = time.perf_counter()
-    how = "all pairs" if find(step, measures).exact else "pairs by signatures"
+    how = "all pairs" if findings.numbers["exact"] else "pairs by signatures"
     print(
         f"{frame.height:,} rows, stem {step.stem}: measure {measured - started:.2f} s, judge "
         f"{done - measured:.2f} s ({time.process_time() - worked:.1f} s of processor), {how}, "
-        f"{gone:,} dropped"
+        f"{findings.numbers['dropped']:,} dropped"
     )
 
 

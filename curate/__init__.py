@@ -1,3 +1,54 @@
-"""Turn raw instruction dumps into a small, proven SFT dataset."""
+"""Turn raw instruction dumps into a small, proven SFT dataset, and fine-tune on it.
 
-__version__ = "0.1.0"
+>>> import curate
+>>> run = curate.run([{"instruction": "Say hi.", "output": "Hi there, friend."}], steps=["exact"])
+>>> run.counts["kept"]
+1
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.api import baselines, inspect, open, preview, render, run, train
+from curate.base.errors import CurateError
+from curate.base.version import __version__
+
+if TYPE_CHECKING:
+    from curate.base.contract import Filter, Findings, Fix, Judgement
+    from curate.base.settings import setting
+
+
+__all__ = [
+    "CurateError",
+    "Filter",
+    "Findings",
+    "Fix",
+    "Judgement",
+    "__version__",
+    "baselines",
+    "inspect",
+    "open",
+    "preview",
+    "render",
+    "run",
+    "setting",
+    "train",
+]
+
+# For filters of one's own. They stand on Polars, which takes longer to import than all of this.
+_LAZY = {
+    "Filter": "contract",
+    "Findings": "contract",
+    "Fix": "contract",
+    "Judgement": "contract",
+    "setting": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'curate' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"curate.base.{_LAZY[name]}"), name)

@@ -4,29 +4,61 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curate import __version__
+from curate.base.version import __version__
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked this process to end (SIGTERM): it cleans up as after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 done, 1 a user's mistake, 2 usage, 130 interrupted."""
-    arguments = parser().parse_args(argv)
+    """Run one verb: 0 done, 1 a user's mistake, 2 usage, 130 interrupted, 143 terminated."""
+    arguments = parser().parse_args(_present(sys.argv[1:] if argv is None else argv))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run_verb(arguments)
+    except Terminated:
+        print("curate: terminated", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("curate: interrupted", file=sys.stderr)
         return 130
 
 
+def _terminate(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; what follows only cleans up
+    raise Terminated
+
+
+# Former names of verbs and options: each is answered with the present one.
+RENAMED = {"arms": "baselines", "--open-field": "--continue-final-field"}
+
+
+def _present(argv: Sequence[str]) -> list[str]:
+    """The arguments, if none of them is a former name; exits with 2 otherwise."""
+    former = [word for word in argv[:1] if word == "arms"]
+    former += [word.partition("=")[0] for word in argv if word.startswith("--open-field")]
+    if former:
+        print(f"curate: {former[0]} is now {RENAMED[former[0]]}", file=sys.stderr)
+        raise SystemExit(2)
+    return list(argv)
+
+
 def _run_verb(arguments: argparse.Namespace) -> int:
     from curate import verbs
     from curate.base.errors import CurateError
+    from curate.base.packages import put_ours_first
     from curate.base.terminal import printable
 
+    put_ours_first()
     try:
         getattr(verbs, arguments.verb)(arguments)
         return 0
@@ -61,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
         _train,
         _pairs,
         _reward,
-        _arms,
+        _baselines,
         _report,
         _filters,
         _templates,
@@ -81,7 +113,13 @@ def _run(verbs: Any) -> None:
     verb = _verb(verbs, "run", about)
     _dumps(verb)
     verb.add_argument("--recipe", help="a recipe file, or the name of a bundled one")
-    verb.add_argument("--set", action="append", default=[], metavar="STEP.FIELD=VALUE")
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STEP.FIELD=VALUE",
+        help="change one setting of the recipe, such as near.threshold=0.7 (repeatable)",
+    )
     verb.add_argument("--workers", type=_positive, help="processes to use (default: all cores)")
     verb.add_argument("--no-cache", action="store_true", help="measure everything anew")
     _out(verb, "RUN")
@@ -95,7 +133,8 @@ def _inspect(verbs: Any) -> None:
 
 
 def _explain(verbs: Any) -> None:
-    verb = _verb(verbs, "explain", "Every verdict on one record of a run, with its twins.")
+    about = "Every verdict on one record of a run, beside the row that it duplicates."
+    verb = _verb(verbs, "explain", about)
     verb.add_argument("run", type=Path, help="a folder written by curate run")
     verb.add_argument("key", metavar="ROW_OR_ID", help="a row number or a record's id")
 
@@ -136,14 +175,17 @@ def _rendering(verb: Any, required: bool) -> None:
     _choice(add, "--overlong", "refuse, right, left", "longer rows: refuse, or cut on a side")
     _choice(add, "--history", "split, last, error", "turns that later messages rewrite")
     _choice(add, "--turns", "all, last", "the answers to train")
-    add("--role", action="append", default=[], choices=("system", "user", "assistant", "tool"))
+    roles = ("system", "user", "assistant", "tool")
+    about = "a role whose messages are trained (repeatable; default: assistant)"
+    add("--role", action="append", default=[], choices=roles, help=about)
     add("--mask-reasoning", action="store_true", default=None, help="reasoning is not trained")
     _choice(add, "--mask", "auto, tag, operational", "what generation tags mean")
     _choice(add, "--control", "text, allow, reject", "control tokens spelt in content")
     _choice(add, "--boundary", "split, train, mask, error", "a token across a prompt's end")
     _choice(add, "--completion", "template, raw", "raw: the answer's words as given")
     add("--pairs", action="store_true", help="the rejected answer too, beside the chosen one")
-    add("--open-field", metavar="NAME", help="where this field is true the last answer goes on")
+    about = "where this field of a row is true, its last answer goes on: no stop is trained"
+    add("--continue-final-field", metavar="NAME", help=about)
     add("--append-eos", action="store_true", default=None, help="where a template writes no stop")
 
 
@@ -158,14 +200,19 @@ def _train(verbs: Any) -> None:
     verb.add_argument("tokens", help="a folder written by curate render")
     verb.add_argument("--model", required=True, help="a model folder or hub id")
     verb.add_argument("--preset", help="a named set of training settings")
-    verb.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
-    for name, kind in (("method", str), ("epochs", _positive), ("lr", float), ("batch", _positive)):
-        verb.add_argument(f"--{name}", type=kind)
-    verb.add_argument("--seed", type=int)
+    add = verb.add_argument
+    about = "change one training setting, such as max_grad_norm=0.5 (repeatable)"
+    add("--set", action="append", default=[], metavar="FIELD=VALUE", help=about)
+    add("--method", help="what is trained: full, lora, dora, ... (docs/training.md lists them)")
+    add("--epochs", type=_positive, help="passes over the training rows (num_train_epochs)")
+    add("--lr", type=float, help="the highest learning rate (learning_rate)")
+    add("--batch", type=_positive, help="examples in one optimizer step (batch_size)")
+    add("--seed", type=_seed, help="decides split, order, adapters and dropout")
     verb.add_argument(
         "--objective", choices=("sft", "reward"), help="answers, or which of two is better (sft)"
     )
-    verb.add_argument("--allow", action="append", default=[], metavar="REASON")
+    about = "train in spite of this finding of the checks (repeatable)"
+    add("--allow", action="append", default=[], metavar="REASON", help=about)
     verb.add_argument(
         "--dry-run", action="store_true", help="check everything, time a step, write nothing"
     )
@@ -213,11 +260,11 @@ def _report(verbs: Any) -> None:
     verb.add_argument("run", type=Path, help="a folder written by curate run")
 
 
-def _arms(verbs: Any) -> None:
+def _baselines(verbs: Any) -> None:
     about = "The sets that a run's selection is to be compared with, as files to render."
-    verb = _verb(verbs, "arms", about)
+    verb = _verb(verbs, "baselines", about)
     verb.add_argument("run", type=Path, help="a folder written by curate run with a select step")
-    _out(verb, "ARMS")
+    _out(verb, "BASELINES")
 
 
 def _filters(verbs: Any) -> None:
@@ -234,14 +281,22 @@ def _templates(verbs: Any) -> None:
 def _dumps(verb: Any) -> None:
     verb.add_argument("dump", nargs="+", help="files, folders, globs, or - for standard input")
     verb.add_argument("--format", help="read every row as this format instead of detecting it")
-    verb.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN")
+    about = "a field that formats know, and the column that holds it here (repeatable)"
+    verb.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN", help=about)
     verb.add_argument("--paths", default="best", help="OASST trees: best, all or a number")
 
 
 def _out(verb: Any, folder: str) -> None:
-    verb.add_argument("--out", type=Path, required=True, metavar=folder, help="the folder to write")
+    add = verb.add_argument
+    add("--out", type=_folder, required=True, metavar=folder, help="the folder to write")
     verb.add_argument("--force", action="store_true", help="write even if the folder holds more")
     verb.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; name the folder to write to")
+    return Path(text)
 
 
 def _seed(text: str) -> int:

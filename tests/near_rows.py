@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from curate.base.schema import RECORDS, content_id, with_text
-from tests.judging import judged
+from curate.pipeline.runner import judge
 
 Row = tuple[str, str]
 
@@ -41,9 +41,9 @@ _FIELDS = ("role", "content", "reasoning", "name", "tool_calls", "tool_call_id",
 def dropped(
     step: Any, rows: Sequence[Row | list[dict[str, Any]]], **columns: Any
 ) -> dict[int, int]:
-    """Row and twin of every drop."""
+    """The row of every drop, and the row that it is a duplicate of."""
     frame = records(rows, **columns)
-    found = judged(step, frame).with_columns(frame["row"]).filter(~pl.col("keep"))
+    found = judge(step, frame).verdicts.with_columns(frame["row"]).filter(~pl.col("keep"))
     return dict(zip(found["row"].to_list(), found["duplicate_of"].to_list(), strict=True))
 
 

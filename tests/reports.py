@@ -22,10 +22,10 @@ from curate.report import html
 
 
 @dataclass(frozen=True)
-class Twins(Filter):
+class SameStart(Filter):
     """Drops a response that an earlier row begins with the same word."""
 
-    name: ClassVar[str] = "twins"
+    name: ClassVar[str] = "same start"
     reasons: ClassVar[Mapping[str, str]] = {"same_start": "an earlier row begins with this word"}
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
@@ -39,8 +39,8 @@ class Twins(Filter):
         first = measures.select(pl.col("row").first().over("word")).to_series()
         keep = first == measures["row"]
         reason = ["same_start" if not kept else None for kept in keep]
-        twin = [None if kept else row for kept, row in zip(keep, first, strict=True)]
-        return verdicts(keep, reason=reason, duplicate_of=twin)
+        others = [None if kept else row for kept, row in zip(keep, first, strict=True)]
+        return verdicts(keep, reason=reason, duplicate_of=others)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ SMALL = [
 ]
 
 
-STEPS = (Step("twins", Twins()), Step("words", Words()))
+STEPS = (Step("start", SameStart()), Step("words", Words()))
 
 
 HOSTILE = "</style></script><script>alert(1)</script>{{ 7 * 7 }}{% raw %}\"'><img src=x onerror=a>"
@@ -185,5 +185,6 @@ class Tells(Words):
     numbers: Mapping[str, Any] = field(default_factory=dict)
     sentences: tuple[str, ...] = ()
 
-    def findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
-        return Findings(self.sentences, self.numbers)
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """See `Filter.judge`."""
+        return Judgement(self._verdicts(measures), Findings(self.sentences, self.numbers))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.contract import Filter, Judgement
 from curate.base.settings import setting
 from curate.pipeline import engine
 from curate.pipeline.cache import MeasureCache
@@ -34,12 +34,7 @@ class Slow(Filter):
         )
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        keep = measures["size"] >= self.limit
-        return verdicts(keep, [None if kept else "short" for kept in keep])
+        return Judgement.of(measures["size"] >= self.limit, "short")
 
 
 @pytest.fixture(autouse=True)

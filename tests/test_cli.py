@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from curate.cli import main, parser
 
+ROOT = Path(__file__).resolve().parent.parent
 GOOD = {"instruction": "Name a fruit that grows on trees.", "output": "The apple grows on trees."}
 
 
@@ -123,3 +125,90 @@ def test_a_value_that_is_no_yaml_is_one_clear_line(capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert said.startswith("curate: --set lr={a: the value is not valid YAML (")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["arms", "RUN", "--out", "OUT"], "arms is now baselines"),
+        (["preview", "RUN", "--open-field", "x"], "--open-field is now --continue-final-field"),
+        (["preview", "RUN", "--open-field=x"], "--open-field is now --continue-final-field"),
+        (["run", "dump.jsonl", "--out", ""], "argument --out: it is empty; name the folder"),
+    ],
+)
+def test_former_names_and_an_empty_folder_exit_with_two(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_every_option_has_a_sentence() -> None:
+    verbs = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    silent = [
+        f"{verb} {action.option_strings or action.dest}"
+        for verb, grammar in verbs.items()  # type: ignore[union-attr]
+        for action in grammar._actions
+        if not action.help
+    ]
+    assert silent == []
+
+
+def many(path: Path, rows: int) -> Path:
+    with path.open("w") as file:
+        for number in range(rows):
+            row = {"instruction": f"Say {number}.", "output": f"This is the number {number}."}
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+def test_a_run_that_is_terminated_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import time\ndef slow(record):\n    time.sleep(0.05)\n    return True\n"
+    )
+    (tmp_path / "recipe.yaml").write_text("steps: ['slow.py:slow']")
+    many(tmp_path / "dump.jsonl", 2_000)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    words = [sys.executable, "-m", "curate", "run", "dump.jsonl", "--recipe", "recipe.yaml"]
+    running = subprocess.Popen(
+        [*words, "--out", "OUT"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    running.stdout.readline()  # what was read: the step has begun, or is about to
+    running.terminate()
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 143 and errors == b"curate: terminated\n"
+    left = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
+    assert sorted(left) == before
+
+
+def test_files_of_the_users_that_are_named_like_our_packages_hide_nothing(tmp_path: Path) -> None:
+    (tmp_path / "filters.py").write_text("def no_7(record): return '7' not in record['response']")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "__init__.py").touch()
+    (tmp_path / "recipe.yaml").write_text("steps: [language, 'filters.py:no_7']")
+    many(tmp_path / "dump.jsonl", 4_100)  # enough for two processes
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    words = [sys.executable, "-m", "curate"]
+    for verb in (
+        ["run", "dump.jsonl", "--recipe", "recipe.yaml", "--workers", "2", "--out", "OUT"],
+        ["preview", "OUT", "--template", "chatml"],
+    ):
+        done = subprocess.run(
+            [*words, *verb], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    counts = json.loads((tmp_path / "OUT" / "manifest.json").read_text())["counts"]
+    assert counts["dropped"] == sum("7" in str(number) for number in range(4_100))
+
+
+def test_in_python_one_sentence_says_what_hides_a_package(tmp_path: Path) -> None:
+    (tmp_path / "filters.py").touch()
+    (tmp_path / "mine.py").write_text("import curate\ncurate.run([{'prompt': 'a'}])")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "mine.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert "filters.py hides curate's own package 'filters'; rename it" in last

@@ -11,8 +11,8 @@ from curate import sources
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
 from curate.pipeline import runner as pipeline
+from curate.pipeline.runner import judge
 from filters.decontaminate.filter import Decontaminate
-from tests.judging import judged, measures_of
 
 WORDS = [f"w{number}" for number in range(200)]
 
@@ -32,7 +32,7 @@ def bound(evaluation: pl.DataFrame, **settings: Any) -> Any:
 def test_more_than_half_of_the_words_in_shared_runs_is_an_overlap_and_half_is_not(conversation):
     step = bound(conversation((text(0, 40), "a")))
     rows = conversation((text(0, 22) + " other", "x"), (text(0, 20) + " other", "x"))
-    found = judged(step, rows)
+    found = judge(step, rows).verdicts
     assert found["keep"].to_list() == [False, True]
     assert found["score"].to_list() == [0.55, None]
 
@@ -40,7 +40,7 @@ def test_more_than_half_of_the_words_in_shared_runs_is_an_overlap_and_half_is_no
 def test_the_words_must_be_shared_with_one_and_the_same_row(conversation):
     step = bound(conversation((text(0, 40), "a")))
     rows = conversation((text(0, 20), "x"), (text(20, 20), "x"))
-    assert judged(step, rows)["keep"].to_list() == [True, True]
+    assert judge(step, rows).verdicts["keep"].to_list() == [True, True]
 
 
 def test_a_copy_with_one_edit_is_found_at_start_middle_and_end(conversation):
@@ -50,12 +50,12 @@ def test_a_copy_with_one_edit_is_found_at_start_middle_and_end(conversation):
         words = WORDS[:40].copy()
         words[place] = "edited"
         copies.append(("before " + " ".join(words) + " after", "x"))
-    assert judged(step, conversation(*copies))["keep"].to_list() == [False] * 3
+    assert judge(step, conversation(*copies)).verdicts["keep"].to_list() == [False] * 3
 
 
 def test_the_evidence_is_the_shared_text_and_the_evaluation_row(conversation):
     step = bound(conversation((text(0, 3), "a"), (text(50, 10), "a")))
-    found = judged(step, conversation((f"Say: {text(50, 10).upper()}!", "x")))
+    found = judge(step, conversation((f"Say: {text(50, 10).upper()}!", "x"))).verdicts
     evidence = found["evidence"][0]
     assert repr(text(50, 10)) in evidence
     assert "test.jsonl:2" in evidence
@@ -64,19 +64,19 @@ def test_the_evidence_is_the_shared_text_and_the_evaluation_row(conversation):
 def test_one_run_of_thirteen_words_is_enough_for_ngram13_and_twelve_are_not(conversation):
     step = bound(conversation((text(0, 60), "a")), rule="ngram13")
     rows = conversation((text(10, 13) + " z", "x"), (text(10, 12) + " z", "x"))
-    assert judged(step, rows)["keep"].to_list() == [False, True]
+    assert judge(step, rows).verdicts["keep"].to_list() == [False, True]
 
 
 def test_wording_of_a_whole_benchmark_is_no_overlap_for_ngram13(conversation):
     items = [(f"{text(0, 14)} question{number}", "a") for number in range(30)]
     step = bound(conversation(*items), rule="ngram13")
-    assert judged(step, conversation((text(0, 14), "x")))["keep"].to_list() == [True]
+    assert judge(step, conversation((text(0, 14), "x"))).verdicts["keep"].to_list() == [True]
 
 
 def test_wording_of_a_whole_benchmark_counts_for_tulu3_as_the_rule_says(conversation):
     items = [(f"{text(0, 14)} {text(20 + number, 10)}", "a") for number in range(30)]
     step = bound(conversation(*items))
-    measures = measures_of(step, conversation((text(0, 14) + " " + text(20, 10), "x")))
+    measures = judge(step, conversation((text(0, 14) + " " + text(20, 10), "x"))).measures
     overlaps = measures["overlaps"][0].struct.unnest().sort("item")
     assert overlaps["share"][0] == 1.0
     assert overlaps["share"][29] == 14 / 24
@@ -88,20 +88,20 @@ def test_a_short_prompt_must_equal_a_whole_prompt_or_user_message(conversation):
     rows = conversation(
         ("what  is 5 + 3", "8"), ("What is 5 - 3?", "2"), ("Tell me: What is 5 + 3? Now!", "8")
     )
-    found = judged(step, rows)
+    found = judge(step, rows).verdicts
     assert found["reason"].to_list() == ["evaluation_prompt", None, None]
 
 
 def test_a_short_answer_alone_proves_nothing(conversation):
     step = bound(conversation((text(0, 30), "Paris.")), field="both")
-    assert judged(step, conversation(("Capital?", "Paris.")))["keep"].to_list() == [True]
+    assert judge(step, conversation(("Capital?", "Paris."))).verdicts["keep"].to_list() == [True]
 
 
 def test_answers_are_looked_for_when_asked(conversation):
     evaluation = conversation((text(0, 30), text(100, 30)))
     rows = conversation(("q", text(100, 30)), (text(100, 30), "explain"))
     keeps = {
-        field: judged(bound(evaluation, field=field), rows)["keep"].to_list()
+        field: judge(bound(evaluation, field=field), rows).verdicts["keep"].to_list()
         for field in ("prompt", "response", "both")
     }
     assert keeps == {"prompt": [True, True], "response": [False, True], "both": [False, False]}
@@ -112,8 +112,7 @@ def test_more_than_two_percent_of_a_set_makes_it_contaminated(conversation):
     for planted, verdict in ((1, False), (2, True)):
         rows = conversation(*[(row_of(number), "x") for number in range(planted)])
         step = bound(evaluation)
-        measures = measures_of(step, rows)
-        found = step.findings(measures, step.judge(measures))
+        found = judge(step, rows).findings
         (numbers,) = found.numbers["evaluations"]
         assert (numbers["hit"], numbers["contaminated"]) == (planted, verdict)
         assert found.sentences[0].startswith("contaminated for") is verdict
@@ -127,7 +126,7 @@ def test_equal_hashes_are_no_overlap(conversation, monkeypatch):
 
     monkeypatch.setattr(grams, "hash_spans", lambda data, low, high: np.zeros(len(low), np.uint64))
     step = bound(conversation((text(0, 20), "a")))
-    assert judged(step, conversation((text(100, 20), "x")))["keep"].to_list() == [True]
+    assert judge(step, conversation((text(100, 20), "x"))).verdicts["keep"].to_list() == [True]
 
 
 def test_an_evaluation_without_text_is_an_error(conversation):
@@ -145,8 +144,8 @@ def test_a_vector_finds_what_runs_of_words_do_not(conversation):
     rows = conversation(
         ("kappa alpha gamma beta epsilon delta eta zeta iota theta", "x"), ("no", "x")
     )
-    assert judged(bound(evaluation), rows)["keep"].to_list() == [True, True]
-    found = judged(bound(evaluation, encoder="lexical", cosine=0.6), rows)
+    assert judge(bound(evaluation), rows).verdicts["keep"].to_list() == [True, True]
+    found = judge(bound(evaluation, encoder="lexical", cosine=0.6), rows).verdicts
     assert found["reason"].to_list() == ["evaluation_rephrased", None]
 
 
@@ -155,7 +154,7 @@ def test_hostile_rows_take_no_time(conversation):
     rows = conversation(
         *[(text(0, 40), "x")] * 5000, ("", ""), ("a b " * 500_000, ""), ("🙂" * 50, "")
     )
-    assert judged(step, rows)["keep"].sum() == 3
+    assert judge(step, rows).verdicts["keep"].sum() == 3
 
 
 def gsm8k(folder: Path) -> tuple[pl.DataFrame, list[dict[str, str]], Any]:
@@ -170,22 +169,20 @@ def gsm8k(folder: Path) -> tuple[pl.DataFrame, list[dict[str, str]], Any]:
 
 def test_gsm8k_is_clean_and_fifty_planted_rows_are_found(test_data: Path, conversation) -> None:
     train, test, step = gsm8k(test_data)
-    measures = measures_of(step, train)
-    judged_rows = step.judge(measures)
-    (numbers,) = step.findings(measures, judged_rows).numbers["evaluations"]
+    of_train = judge(step, train)
+    (numbers,) = of_train.findings.numbers["evaluations"]
     # Three training rows repeat two test rows with other numbers: dropped, yet far from 2 %.
     assert (numbers["hit"], numbers["contaminated"]) == (2, False)
-    assert int((~judged_rows["keep"]).sum()) == 3
+    assert int((~of_train.verdicts["keep"]).sum()) == 3
     planted = conversation(*[(row["question"], row["answer"]) for row in test[::26][:50]])
-    measures = measures_of(step, planted)
-    found = step.judge(measures)
+    _, found, findings = judge(step, planted)
     assert found["keep"].sum() == 0
     assert found["score"].min() == 1.0
-    (numbers,) = step.findings(measures, found).numbers["evaluations"]
+    (numbers,) = findings.numbers["evaluations"]
     assert (numbers["hit"], numbers["contaminated"]) == (50, True)
 
 
-def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_said(
+def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_counted(
     tmp_path: Path,
 ) -> None:
     question = row_of(0)
@@ -202,10 +199,10 @@ def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_said
         for asked in (question, f"{row_of(1)} {row_of(2)}", row_of(3), row_of(9))
     ]
     (tmp_path / "dump.json").write_text(json.dumps(dump))
-    said: list[str] = []
+    warnings: list[str] = []
     steps = [pipeline.Step("decontaminate", Decontaminate(against=(str(path), str(path))))]
-    ready = pipeline.bound(steps, said.append)
+    ready = pipeline.bind_steps(steps, warnings.append)
     result = pipeline.run(sources.read([str(tmp_path / "dump.json")]).records, ready)
     assert result.kept.to_list() == [False, False, False, True]
-    assert len(said) == 1 and "1 of 4 rows cannot be read" in said[0]
+    assert len(warnings) == 1 and "1 of 4 rows cannot be read" in warnings[0]
     assert "3 of 3 rows" in " ".join(result.steps[0].sentences)

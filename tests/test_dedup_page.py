@@ -38,7 +38,7 @@ def test_its_snippet_asks_an_index_with_datasketch(
         [("", NOTE), ("", "Bread is made of flour and water, salt and yeast."), ("", "Hi")]
     )
     rows = rows.with_columns(source=pl.lit("dump.jsonl"), line=pl.col("row") + 1)
-    steps = pipeline.bound([pipeline.Step("near", Near(index="curated"))])
+    steps = pipeline.bind_steps([pipeline.Step("near", Near(index="curated"))])
     pipeline.remember(steps, pipeline.run(rows.drop("prompt", "response"), steps))
     (snippet,) = blocks("python")
     exec(compile(snippet, "docs/dedup.md", "exec"), {})

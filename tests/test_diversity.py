@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from filters.selection.budget import Allowance, even_shares, shares, spend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
-from filters.selection.budget import Allowance, even_shares, shares, spend
 from filters.selection.diversity import deita_greedy, k_center
 from filters.selection.facility import facility_location, near_pairs
 from filters.selection.filter import Select

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, TEXTS
 from curate.pipeline import recipe
@@ -30,11 +30,7 @@ class Looks(Filter):
         return pl.DataFrame({"one": [1] * records.height})
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        return verdicts([True] * measures.height)
+        return Judgement.of([True] * measures.height)
 
 
 @dataclass(frozen=True)

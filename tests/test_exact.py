@@ -1,4 +1,4 @@
-"""Exact duplicates: what counts as the same, and which row stays."""
+"""Exact duplicates: what counts as the same, and which row is kept."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import pytest
 
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
+from curate.pipeline import recipe
+from curate.pipeline.runner import judge
 from filters.dedup.exact import Exact
-from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
 CAPITAL = ("What is the capital of France?", "Paris is the capital of France.")
 
 
-def test_a_repeated_conversation_goes_and_names_the_one_that_stays():
-    found = judged(Exact(), records([CAPITAL, ("Hi", "Hello"), CAPITAL, CAPITAL]))
+def test_a_repeated_conversation_is_dropped_and_names_the_one_that_is_kept():
+    found = judge(Exact(), records([CAPITAL, ("Hi", "Hello"), CAPITAL, CAPITAL])).verdicts
     assert found["keep"].to_list() == [True, True, False, False]
     assert found["duplicate_of"].to_list() == [None, None, 0, 0]
     assert found["reason"].to_list() == [None, None, "exact_duplicate", "exact_duplicate"]
@@ -70,7 +71,7 @@ def test_field_prompt_keeps_one_answer_to_each_question():
     assert dropped(Exact(), rows) == {}
 
 
-def test_field_response_spares_short_answers_to_other_questions():
+def test_field_response_keeps_short_answers_to_other_questions():
     long = "The answer to this question is that nobody knows it for certain."
     rows = [("Is water wet?", "Yes."), ("Is fire hot?", "Yes."), ("Why?", long), ("How?", long)]
     assert dropped(Exact(field="response"), rows) == {3: 2}
@@ -111,7 +112,7 @@ def test_rows_that_differ_only_in_tool_calls_or_tools_are_not_equal():
     assert dropped(Exact(), [call("Rome")] * 2, tools=tools) == {}
 
 
-def test_the_longest_or_the_best_stays_when_asked():
+def test_the_longest_or_the_best_is_kept_when_asked():
     rows = [("Name a fruit.", "An apple."), ("Name a fruit.", "An apple, perhaps."), CAPITAL]
     rows.append(("Name a fruit.", "A fig."))
     assert dropped(Exact(field="prompt", keep="longest"), rows) == {0: 1, 3: 1}
@@ -122,14 +123,14 @@ def test_the_longest_or_the_best_stays_when_asked():
 
 def test_best_may_go_by_a_measure_of_an_earlier_step():
     step = Exact(keep="best", by="reward.score")
-    frame = measures_of(step, records([CAPITAL, CAPITAL]), reward__score=[0.1, 0.9])
-    assert step.judge(frame)["keep"].to_list() == [False, True]
+    frame = judge(step, records([CAPITAL, CAPITAL]), reward__score=[0.1, 0.9]).measures
+    assert step.judge(frame).verdicts["keep"].to_list() == [False, True]
     assert step.needs == ("reward.score",)
     with pytest.raises(CurateError, match=r"'reward.score', which no earlier step measures; known"):
         step.judge(frame.drop("reward.score"))
 
 
-def test_which_row_of_equals_stays_does_not_depend_on_their_order():
+def test_which_row_of_equals_is_kept_does_not_depend_on_their_order():
     rows = [CAPITAL, ("what is the capital of france?", CAPITAL[1]), ("Hi", "Hello")]
     step = Exact(keep="longest")
     (goes,) = dropped(step, rows)
@@ -138,17 +139,23 @@ def test_which_row_of_equals_stays_does_not_depend_on_their_order():
 
 
 def test_no_rows_give_no_verdicts():
-    assert judged(Exact(), records([])).height == 0
-    assert judged(Exact(normalise=False), records([])).height == 0
+    assert judge(Exact(), records([])).verdicts.height == 0
+    assert judge(Exact(normalise=False), records([])).verdicts.height == 0
 
 
 def test_a_setting_that_nothing_reads_is_refused():
     with pytest.raises(CurateError, match=r"exact: by is 'reward.score' but keep is 'first'"):
         Exact(by="reward.score")
-    with pytest.raises(CurateError, match=r"expected first, longest or best; did you mean 'first'"):
+    with pytest.raises(CurateError, match=r"one of first, longest, best; did you mean 'first'"):
         Exact(keep="frist")
     with pytest.raises(CurateError, match=r"exact: field is 'prompts'"):
         Exact(field="prompts")
+
+
+def test_a_former_setting_is_answered_with_the_present_one():
+    for step in ("exact", "near"):
+        with pytest.raises(CurateError, match=r"the setting 'spare' is now 'exempt'"):
+            recipe.filter_called(step, {"spare": "same_prompt"})
 
 
 def test_it_is_a_filter():

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from curate.base.errors import CurateError
+from curate.pipeline.run_folder import RunFolder
+from curate.pipeline.runner import Step
 from curate.report.explain import explain
+from tests.reports import SMALL, STEPS, Words, make, row
 from tests.test_run_folder import finished
 
 
@@ -19,13 +22,13 @@ def test_a_kept_row_shows_its_text_and_every_verdict(tmp_path: Path) -> None:
 def test_a_dropped_row_shows_its_reason_and_settings(tmp_path: Path) -> None:
     page = explain(finished(tmp_path), "1")
     assert "dropped by quality: empty_response" in page
-    assert "by Quality(" in page
+    assert "settings: Quality(" in page
 
 
-def test_a_duplicate_shows_its_twin(tmp_path: Path) -> None:
+def test_a_duplicate_shows_the_row_it_duplicates(tmp_path: Path) -> None:
     page = explain(finished(tmp_path), "2")
     assert "dropped by exact: exact_duplicate" in page
-    assert "twin: row 0" in page
+    assert "duplicates row 0  id" in page
 
 
 def test_an_id_finds_every_row_that_bears_it(tmp_path: Path) -> None:
@@ -34,12 +37,44 @@ def test_an_id_finds_every_row_that_bears_it(tmp_path: Path) -> None:
     assert "row 0  id" in page and "row 2  id" in page
 
 
-def test_an_unknown_key_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(CurateError, match="no record has row or id '99'"):
-        explain(finished(tmp_path), "99")
+@pytest.mark.parametrize("key", ["99", "99999999999", "f" * 16, "", "nobody"])
+def test_an_unknown_key_is_a_clear_error(tmp_path: Path, key: str) -> None:
+    with pytest.raises(CurateError, match=f"no record has row or id '{key}'"):
+        explain(finished(tmp_path), key)
 
 
 def test_control_characters_from_the_data_do_not_reach_the_terminal(tmp_path: Path) -> None:
     done = finished(tmp_path, [{"instruction": "Clear \x1b[2J it.", "output": "Fine, thanks."}])
     page = explain(done, "0")
     assert "\x1b" not in page and "\\x1b[2J" in page
+
+
+def test_a_duplicate_is_shown_beside_the_row_it_duplicates_with_brackets_around_differences(
+    tmp_path: Path,
+) -> None:
+    lines = explain(make(tmp_path, SMALL, *STEPS), "1").splitlines()
+    assert "duplicates row 0  id" in lines[-3]
+    assert lines[-2].strip() == "row 1: What is [a pond?] Water [in a garden.]"
+    assert lines[-1].strip() == "row 0: What is [the sea?] Water [as far as one can see.]"
+
+
+def test_no_text_of_the_data_reaches_the_terminal_with_its_control_characters(
+    tmp_path: Path,
+) -> None:
+    escape = "\x1b[31m\u202e"
+    reason = Words(word="sorry", reason=f"bad {escape}")
+    lines = [row(f"Hi {escape}", f"sorry {escape}"), row("Hi", "Fine")]
+    done = make(tmp_path, lines, Step(f"step {escape}", reason), name=f"dump {escape}.jsonl")
+    page = explain(done, "0")
+    assert "\x1b" not in page and "\u202e" not in page
+    assert page.count("\\x1b[31m\\u202e") >= 8
+
+
+def test_a_run_whose_files_were_changed_is_said_to_be_damaged(tmp_path: Path) -> None:
+    done = make(tmp_path, SMALL, *STEPS)
+    (done.path / "dropped.jsonl").write_text("{}\n{}\n")
+    with pytest.raises(CurateError, match=r"not as curate run wrote it \(KeyError: 'id'"):
+        explain(RunFolder(done.path), "1")
+    (done.path / "dropped.jsonl").unlink()
+    with pytest.raises(CurateError, match=r"dropped\.jsonl: damaged"):
+        explain(RunFolder(done.path), "1")

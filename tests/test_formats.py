@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curate.sources import FORMATS, Dump, Reading, read
+from curate.sources import FORMATS, Dump, ReadOptions, read
 
 HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -242,10 +242,10 @@ CASES: dict[str, Case] = {
 }
 
 
-def given(folder: Path, *rows: Any, how: Reading | None = None) -> Dump:
+def given(folder: Path, *rows: Any, options: ReadOptions | None = None) -> Dump:
     path = folder / "dump.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return read([str(path)], how or Reading())
+    return read([str(path)], options or ReadOptions())
 
 
 def said(dump: Dump, row: int = 0) -> list[tuple[str, str]]:
@@ -419,7 +419,7 @@ def test_the_best_path_of_a_tree_follows_ranks_and_avoids_bad_messages(tmp_path:
 
 @pytest.mark.parametrize(("paths", "ends"), [("all", 3), ("2", 2)])
 def test_other_paths_of_a_tree_are_taken_on_request(tmp_path: Path, paths: str, ends: int) -> None:
-    dump = given(tmp_path, a_tree(), how=Reading(paths=paths))
+    dump = given(tmp_path, a_tree(), options=ReadOptions(paths=paths))
     last = [said(dump, row)[-1][1] for row in range(dump.records.height)]
     assert last == ["Then.", "second", "unranked"][:ends]
 

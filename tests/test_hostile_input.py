@@ -11,7 +11,7 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.cli import main
-from curate.sources import Dump, Reading, read
+from curate.sources import Dump, ReadOptions, read
 
 ROW = {"instruction": "Add.", "output": "3"}
 GOOD = json.dumps(ROW)
@@ -93,7 +93,7 @@ def test_a_file_without_usable_rows_is_one_clear_error(
 @pytest.mark.parametrize("columns", [{"": "x"}, {"a": ""}])
 def test_a_mapping_without_a_name_is_an_error(columns: dict[str, str]) -> None:
     with pytest.raises(CurateError, match="response=answer"):
-        Reading(columns=columns)
+        ReadOptions(columns=columns)
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
@@ -130,7 +130,7 @@ def test_mistakes_about_folders_are_found_before_the_work(
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "kept.jsonl").write_text("theirs")
     code, out, said = run(capsys, "run", dump, "--force", "--out", tmp_path / "taken")
-    assert (code, out) == (1, "") and "was not written by curate" in said
+    assert (code, out) == (1, "") and "holds something else" in said
 
 
 def test_a_users_filter_that_fails_is_named_with_its_row(

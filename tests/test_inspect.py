@@ -80,3 +80,15 @@ def test_a_dump_without_readable_rows_has_no_lengths(
 ) -> None:
     found = inspected(tmp_path, capsys, [{"colour": "blue"}], "--json")["length"]
     assert (found["verdict"], found["rows"]) == ("pass", 0)
+
+
+def test_names_and_texts_reach_the_terminal_as_they_are_but_for_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "[bold]in\x1b[31m[link]"
+    folder.mkdir()
+    rows = rows_of(2, category="a\x1b[31m")
+    rows += [{"prompt": "x\x1b[2J", "completion": "</s>"}, {"colour\x1b[1m": 1}]
+    said = inspected(folder, capsys, rows)
+    assert "\x1b" not in said and said.count("\\x1b[") >= 6
+    assert "[bold]in" in said and "the answer contains an end token as text (1 rows" in said

@@ -1,4 +1,4 @@
-"""Near-duplicates: which rows go, for which, and why."""
+"""Near-duplicates: which rows are dropped, for which, and why."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
-from filters.dedup.near.decide import find
+from curate.pipeline.runner import judge
+from filters.dedup.near.decide import decide
 from filters.dedup.near.filter import Near
-from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
 PROMPT = "Write a short note about the old lighthouse on the northern coast."
@@ -33,8 +33,8 @@ CHAIN = [
 ]
 
 
-def test_a_row_that_nearly_repeats_another_goes_and_names_it():
-    found = judged(Near(), records([(PROMPT, NOTE), OTHER, NEARLY]))
+def test_a_row_that_nearly_repeats_another_is_dropped_and_names_it():
+    found = judge(Near(), records([(PROMPT, NOTE), OTHER, NEARLY])).verdicts
     assert found["keep"].to_list() == [True, True, False]
     assert found["duplicate_of"].to_list() == [None, None, 0]
     assert found["reason"].to_list() == [None, None, "near_duplicate"]
@@ -43,7 +43,7 @@ def test_a_row_that_nearly_repeats_another_goes_and_names_it():
     assert found["score"].to_list() == [None, None, 39 / 45]
 
 
-def test_a_pair_exactly_at_the_threshold_goes():
+def test_a_pair_exactly_at_the_threshold_is_dropped():
     assert dropped(Near(threshold=39 / 45), records_pair()) == {1: 0}
     assert dropped(Near(threshold=39 / 45 + 1e-9), records_pair()) == {}
 
@@ -62,7 +62,7 @@ def test_decimal_thresholds_take_ties_in(threshold):
     assert dropped(Near(threshold=threshold, shingle="word"), [("", one), ("", other)]) == {1: 0}
 
 
-def test_ends_of_a_chain_stay_when_only_the_middle_is_like_both():
+def test_ends_of_a_chain_are_kept_when_only_the_middle_is_like_both():
     assert dropped(Near(threshold=0.5), CHAIN) == {1: 0}
     assert dropped(Near(threshold=0.5), [CHAIN[1], CHAIN[0], CHAIN[2]]) == {1: 0, 2: 0}
 
@@ -70,17 +70,18 @@ def test_ends_of_a_chain_stay_when_only_the_middle_is_like_both():
 def test_connected_clusters_hold_the_whole_chain_but_keep_the_same_rows():
     frame = records([*CHAIN, OTHER])
     greedy, connected = Near(threshold=0.5), Near(threshold=0.5, clusters="connected")
-    measures = measures_of(greedy, frame)
-    assert find(greedy, measures).root.tolist() == [0, 0, 2, 3]
-    assert find(connected, measures).root.tolist() == [0, 0, 0, 3]
-    assert connected.judge(measures)["keep"].to_list() == [True, False, True, True]
-    assert connected.judge(measures)["evidence"].to_list() == [
+    measures = judge(greedy, frame).measures
+    assert decide(greedy, measures).root.tolist() == [0, 0, 2, 3]
+    assert decide(connected, measures).root.tolist() == [0, 0, 0, 3]
+    verdicts = connected.judge(measures).verdicts
+    assert verdicts["keep"].to_list() == [True, False, True, True]
+    assert verdicts["evidence"].to_list() == [
         *["cluster of row 0: 3 rows"] * 3,
         None,
     ]
 
 
-def test_the_longest_or_the_best_stays_when_asked():
+def test_the_longest_or_the_best_is_kept_when_asked():
     rows = [(PROMPT, NOTE), (PROMPT, NOTE + " Good night."), NEARLY]
     assert dropped(Near(keep="longest"), rows) == {0: 1, 2: 1}
     assert dropped(Near(keep="best"), rows, score=[0.1, None, 0.2]) == {0: 2, 1: 2}
@@ -95,10 +96,10 @@ def test_a_row_whose_score_is_no_number_is_never_the_best():
     least = float("-inf")
     assert dropped(Near(keep="best"), rows, score=[nan, nan, least]) == {0: 2, 1: 2}
     # Without any number the choice does not depend on the order of the input.
-    (stays,) = {0, 1, 2} - set(dropped(Near(keep="best"), rows, score=[nan, None, nan]))
+    (kept,) = {0, 1, 2} - set(dropped(Near(keep="best"), rows, score=[nan, None, nan]))
     moved = [rows[2], rows[0], rows[1]]
     (still,) = {0, 1, 2} - set(dropped(Near(keep="best"), moved, score=[nan, nan, nan]))
-    assert moved[still] == rows[stays]
+    assert moved[still] == rows[kept]
 
 
 def test_field_says_what_is_compared():
@@ -166,8 +167,8 @@ def test_permuting_the_rows_permutes_the_verdicts(clusters):
     there = dropped(step, rows)
     moved = dropped(step, [rows[number] for number in order])
     assert there
-    assert {rows[goes]: rows[stays] for goes, stays in there.items()} == {
-        rows[order[goes]]: rows[order[stays]] for goes, stays in moved.items()
+    assert {rows[row]: rows[kept] for row, kept in there.items()} == {
+        rows[order[row]]: rows[order[kept]] for row, kept in moved.items()
     }
 
 
@@ -182,19 +183,22 @@ def test_measures_do_not_depend_on_how_rows_are_split(monkeypatch):
 
 
 def test_no_rows_give_no_verdicts():
-    assert judged(Near(), records([])).height == 0
-    assert judged(Near(clusters="connected"), records([])).height == 0
+    assert judge(Near(), records([])).verdicts.height == 0
+    assert judge(Near(clusters="connected"), records([])).verdicts.height == 0
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"threshold": 0.0}, "near: threshold is 0.0; expected a number above 0 and at most 1"),
+        (
+            {"threshold": 0.0},
+            "near: threshold is 0.0; expected a number of more than 0 and at most 1",
+        ),
         ({"threshold": 1.5}, "near: threshold is 1.5"),
         ({"threshold": float("nan")}, "near: threshold is nan"),
-        ({"shingle": "wrod"}, "expected adaptive, word or char; did you mean 'word'"),
-        ({"size": 0}, "near: size is 0; expected 1 or more"),
-        ({"bands": 129}, r"near: bands is 129; expected 1 to num_perm \(128\)"),
+        ({"shingle": "wrod"}, "expected one of adaptive, word, char; did you mean 'word'"),
+        ({"size": 0}, "near: size is 0; expected a number of at least 1"),
+        ({"bands": 129}, r"near: bands is 129; expected at most num_perm \(128\)"),
         ({"num_perm": 0}, "near: num_perm is 0"),
         ({"seed": -1}, "near: seed is -1"),
         ({"clusters": "all"}, "near: clusters is 'all'"),

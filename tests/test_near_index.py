@@ -8,12 +8,11 @@ import datasketch
 import polars as pl
 import pytest
 
-from curate.base.contract import Remembers
 from curate.base.errors import CurateError
 from curate.pipeline import runner as pipeline
+from curate.pipeline.runner import judge
 from filters.common.shingles import shingle_hash
 from filters.dedup.near.filter import Near, signature_column
-from tests.judging import measures_of
 from tests.near_rows import records
 
 NOTE = "The old lighthouse has stood on the northern coast for a hundred and forty years now"
@@ -27,26 +26,24 @@ def frame(*texts):
 
 
 def ran(step, rows, lost=()):
-    """One run: judge, say, and remember what stays (without `lost`, which later steps drop)."""
+    """One run: judge, and remember what is kept (without `lost`, which later steps drop)."""
     bound = step.bind(lambda paths: pl.DataFrame())
-    measures = measures_of(bound, rows)
-    found = bound.judge(measures)
-    said = bound.findings(measures, found)
-    bound.remember(rows.filter(found["keep"] & ~rows["row"].is_in(list(lost))))
-    return found, said
+    _, verdicts, findings = judge(bound, rows)
+    bound.remember(rows.filter(verdicts["keep"] & ~rows["row"].is_in(list(lost))))
+    return verdicts, findings
 
 
 def step_of(folder, **wanted):
     return Near(index=str(folder / "index"), threshold=0.6, **wanted)
 
 
-@pytest.mark.parametrize("wanted", [{}, {"similarity": "rouge_l"}, {"spare": "same_prompt"}])
-def test_what_was_curated_before_goes_and_is_named(tmp_path, wanted):
+@pytest.mark.parametrize("wanted", [{}, {"similarity": "rouge_l"}, {"exempt": "same_prompt"}])
+def test_what_was_curated_before_is_dropped_and_named(tmp_path, wanted):
     step = step_of(tmp_path, **wanted)
     first = frame(NOTE, BREAD)
     found, _ = ran(step, first)
     assert found["keep"].all()
-    found, said = ran(step, frame(RIVER, BREAD + " or two", NOTE, RIVER + " again"))
+    found, findings = ran(step, frame(RIVER, BREAD + " or two", NOTE, RIVER + " again"))
     assert found["keep"].to_list() == [True, False, False, False]
     assert found["reason"].to_list() == [
         None,
@@ -58,9 +55,9 @@ def test_what_was_curated_before_goes_and_is_named(tmp_path, wanted):
     assert found["evidence"][1] == f"{first['id'][1]} at dump.jsonl:2"
     assert 0.6 <= found["score"][1] < 1
     assert found["score"][2] == 1
-    assert said.numbers["curated_before"] == 2
-    assert said.numbers["already_curated"] == 2
-    assert said.tables["clusters"]["row"].to_list() == [0, 3]
+    assert findings.numbers["curated_before"] == 2
+    assert findings.numbers["already_curated"] == 2
+    assert findings.tables["clusters"]["row"].to_list() == [0, 3]
 
 
 def test_the_same_run_again_is_the_same_and_adds_nothing(tmp_path):
@@ -68,10 +65,10 @@ def test_the_same_run_again_is_the_same_and_adds_nothing(tmp_path):
     first, then = ran(step, one), ran(step, two)
     files = {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()}
     assert len(files) == 3  # the manifest and two batches
-    for rows, (verdicts, said) in ((two, then), (one, first)):
+    for rows, (verdicts, findings) in ((two, then), (one, first)):
         again, words = ran(step, rows)
         assert again.equals(verdicts)
-        assert words.sentences == said.sentences
+        assert words.sentences == findings.sentences
     assert {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()} == files
 
 
@@ -96,8 +93,8 @@ def test_short_text_is_compared_exactly_with_the_index_too(tmp_path):
 def test_connected_clusters_do_not_run_through_the_index(tmp_path):
     step = step_of(tmp_path, clusters="connected")
     ran(step, frame(NOTE))
-    _, said = ran(step, frame(NOTE + " a", NOTE + " b", RIVER, RIVER + " now"))
-    assert said.tables["clusters"]["row"].to_list() == [2, 3]
+    _, findings = ran(step, frame(NOTE + " a", NOTE + " b", RIVER, RIVER + " now"))
+    assert findings.tables["clusters"]["row"].to_list() == [2, 3]
 
 
 def test_an_index_of_other_settings_is_refused_before_any_work(tmp_path):
@@ -105,6 +102,16 @@ def test_an_index_of_other_settings_is_refused_before_any_work(tmp_path):
     with pytest.raises(CurateError, match=r'built with field: "both", but this step has field'):
         step_of(tmp_path, field="prompt").bind(lambda paths: pl.DataFrame())
     Near(index=str(tmp_path / "index"), threshold=0.9).bind(lambda paths: pl.DataFrame())
+
+
+def test_an_index_that_calls_a_setting_by_its_former_name_is_still_one(tmp_path):
+    ran(step_of(tmp_path), frame(NOTE))
+    path = tmp_path / "index" / "manifest.json"
+    path.write_text(path.read_text().replace('"exempt"', '"spare"'))
+    verdicts, _ = ran(step_of(tmp_path), frame(NOTE, BREAD))
+    assert verdicts["keep"].to_list() == [False, True]
+    with pytest.raises(CurateError, match=r'built with exempt: "none", but this step has exempt'):
+        step_of(tmp_path, exempt="same_prompt").bind(lambda paths: pl.DataFrame())
 
 
 def test_a_folder_that_is_no_index_is_refused(tmp_path):
@@ -116,7 +123,7 @@ def test_a_folder_that_is_no_index_is_refused(tmp_path):
         Near(index=str(tmp_path)).bind(lambda paths: pl.DataFrame())
 
 
-def test_a_missing_batch_is_said(tmp_path):
+def test_a_missing_batch_is_an_error(tmp_path):
     ran(step_of(tmp_path), frame(NOTE))
     (batch,) = json.loads((tmp_path / "index" / "manifest.json").read_text())["batches"]
     (tmp_path / "index" / f"{batch}.parquet").unlink()
@@ -141,11 +148,11 @@ def test_a_datasketch_index_can_be_built_from_the_batches(tmp_path):
 
 def test_without_an_index_nothing_is_remembered():
     assert Near().bind(lambda paths: pl.DataFrame()) == Near()
-    assert not isinstance(Near(), Remembers)
+    assert Near().remembers_in is None
 
 
 def test_a_run_binds_its_steps_again_and_still_remembers_what_it_kept(tmp_path):
-    steps = pipeline.bound([pipeline.Step("near", step_of(tmp_path))])
+    steps = pipeline.bind_steps([pipeline.Step("near", step_of(tmp_path))])
     for height in (2, 0):  # the second time all is curated already
         rows = frame(NOTE, BREAD) if height else frame(BREAD)
         result = pipeline.run(rows.drop("prompt", "response"), steps)
@@ -158,24 +165,24 @@ def test_two_steps_on_one_index_are_refused_however_they_name_it(tmp_path):
     other = Near(field="prompt", index=str(tmp_path / "same" / ".." / "index"))
     steps = [pipeline.Step("near", step_of(tmp_path)), pipeline.Step("near-2", other)]
     with pytest.raises(CurateError, match=r"steps 'near' and 'near-2' both add to .*index; give"):
-        pipeline.bound(steps)
+        pipeline.bind_steps(steps)
     apart = pipeline.Step("near-2", Near(field="prompt", index=str(tmp_path / "prompts")))
-    assert len(pipeline.bound([steps[0], apart])) == 2
+    assert len(pipeline.bind_steps([steps[0], apart])) == 2
 
 
 def test_a_run_that_kept_nothing_does_not_blind_the_next_over_the_same_rows(tmp_path):
     step, rows = step_of(tmp_path), frame(NOTE, BREAD)
     ran(step, rows, lost=(0, 1))
     ran(step, frame(NOTE, BREAD, RIVER))
-    found, said = ran(step, rows)
+    found, findings = ran(step, rows)
     assert found["reason"].to_list() == ["already_curated", "already_curated"]
-    assert said.numbers["curated_before"] == 3
+    assert findings.numbers["curated_before"] == 3
 
 
 def test_a_repeated_run_says_what_it_looks_at(tmp_path):
     step, rows = step_of(tmp_path), frame(NOTE, BREAD)
     ran(step, rows)
     ran(step, frame(RIVER))
-    _, said = ran(step, rows)
+    _, findings = ran(step, rows)
     wanted = "0 rows are nearly one of 0 that the index had before a first run over these very rows"
-    assert wanted in said.sentences
+    assert wanted in findings.sentences

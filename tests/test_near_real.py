@@ -11,9 +11,9 @@ import pytest
 from scipy.sparse import csr_array
 
 import filters.dedup.near.search
+from curate.pipeline.runner import judge
 from filters.common.text import view
 from filters.dedup.near.filter import Near
-from tests.judging import measures_of
 from tests.near_rows import alpaca_rows, family_rows, records
 
 
@@ -51,16 +51,16 @@ def test_families_are_cut_exactly_as_all_pairs_say(
     ]
     frame = records(rows)
     similarity = all_pairs(view(frame, "both").to_list())
-    measures = measures_of(Near(shingle="word"), frame)
+    measures = judge(Near(shingle="word"), frame).measures
     for threshold in (0.5, 0.6, 0.7, 0.8, 0.9):
-        found = Near(shingle="word", threshold=threshold).judge(measures)
-        twins = dict(enumerate(found["duplicate_of"].to_list()))
-        kept = {row for row, twin in twins.items() if twin is None}
-        for row, twin in twins.items():
-            if twin is not None:  # precision
-                assert twin in kept
-                assert similarity[twin, row] >= threshold
-                assert found["score"][row] == similarity[twin, row]
+        found = Near(shingle="word", threshold=threshold).judge(measures).verdicts
+        duplicate_of = dict(enumerate(found["duplicate_of"].to_list()))
+        kept = {row for row, other in duplicate_of.items() if other is None}
+        for row, other in duplicate_of.items():
+            if other is not None:  # precision
+                assert other in kept
+                assert similarity[other, row] >= threshold
+                assert found["score"][row] == similarity[other, row]
         near = [pair for pair in similarity if similarity[pair] >= threshold]
         missed = [pair for pair in near if kept.issuperset(pair)]
         assert len(missed) <= (0 if exact else 0.005 * len(near))  # recall
@@ -68,9 +68,9 @@ def test_families_are_cut_exactly_as_all_pairs_say(
 
 def test_alpaca_loses_only_what_is_truly_the_same(test_data: Path):
     rows = alpaca_rows(test_data / "raw" / "alpaca_random_9k.json")
-    measures = measures_of(Near(), records(rows))
-    found = Near(threshold=0.7).judge(measures)
+    measures = judge(Near(), records(rows)).measures
+    found = Near(threshold=0.7).judge(measures).verdicts
     gone = np.flatnonzero(~found["keep"].to_numpy()).tolist()
     # One poem, asked for twice: Shakespeare's sonnet 18.
     assert [rows[row][1][-25:] for row in gone] == ["and this gives life to thee."[-25:]]
-    assert Near().judge(measures)["keep"].all()
+    assert Near().judge(measures).verdicts["keep"].all()

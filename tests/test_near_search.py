@@ -1,4 +1,4 @@
-"""The search for twins: the textbook's verdicts, in far less than all pairs."""
+"""The search for near-duplicates: the textbook's verdicts, in far less than all pairs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import filters.dedup.near.groups
 import filters.dedup.near.search
+from curate.pipeline.runner import judge
 from filters.common.shingles import Sets
-from filters.dedup.near.decide import find
+from filters.dedup.near.decide import decide
 from filters.dedup.near.filter import Near
 from filters.dedup.near.similarity import (
     Comparison,
@@ -28,7 +29,6 @@ from filters.dedup.near.similarity import (
     shared_entries,
     split,
 )
-from tests.judging import judged, measures_of
 from tests.near_rows import dropped, records
 
 TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=9).map(" ".join), max_size=14)
@@ -39,7 +39,7 @@ def jaccard(one: set[str], other: set[str]) -> float:
 
 
 def textbook(texts: list[str], size: int, threshold: float) -> dict[int, tuple[int, float]]:
-    """Every pair in turn: twin and similarity of each drop."""
+    """Every pair in turn: `duplicate_of` and similarity of each drop."""
     sets, kept, gone = [], [], {}
     for text in texts:
         words = re.findall(r"\w+", text)
@@ -58,11 +58,11 @@ def textbook(texts: list[str], size: int, threshold: float) -> dict[int, tuple[i
 
 
 def verdicts_of(texts: list[str], **wanted) -> dict[int, tuple[int, float]]:
-    found = judged(Near(shingle="word", **wanted), records([("", text) for text in texts]))
+    found = judge(Near(shingle="word", **wanted), records([("", text) for text in texts])).verdicts
     return {
-        row: (twin, score)
-        for row, (twin, score) in enumerate(found.select("twin", "score").rows())
-        if twin is not None
+        row: (other, score)
+        for row, (other, score) in enumerate(found.select("duplicate_of", "score").rows())
+        if other is not None
     }
 
 
@@ -95,7 +95,7 @@ def test_signatures_find_only_true_pairs_and_with_one_row_a_band_nearly_all(text
 @given(TEXTS, st.sampled_from([0.25, 0.5, 0.7]))
 def test_connected_clusters_are_the_components_of_all_similar_pairs(texts, threshold):
     step = Near(shingle="word", size=1, threshold=threshold, clusters="connected")
-    frame = measures_of(step, records([("", text) for text in texts]))
+    frame = judge(step, records([("", text) for text in texts])).measures
     label = list(range(len(texts)))
     sets = [set(text.split()) for text in texts]
     for number in range(len(texts)):
@@ -103,7 +103,7 @@ def test_connected_clusters_are_the_components_of_all_similar_pairs(texts, thres
             if jaccard(sets[number], sets[other]) >= threshold:
                 high, low = max(label[number], label[other]), min(label[number], label[other])
                 label = [low if one == high else one for one in label]
-    assert find(step, frame).root.tolist() == label
+    assert decide(step, frame).root.tolist() == label
 
 
 def test_too_much_work_is_left_to_the_signatures(monkeypatch):
@@ -188,7 +188,7 @@ LONG = " ".join(f"word{n % 97} and{n % 89}" for n in range(60))
 
 def seconds_of(step: Near, frame: pl.DataFrame) -> tuple[float, pl.DataFrame]:
     started = time.process_time()
-    found = judged(step, frame)
+    found = judge(step, frame).verdicts
     return time.process_time() - started, found
 
 
@@ -215,7 +215,7 @@ def test_thousands_of_near_copies_are_not_compared_with_each_other(exact_shingle
 
     monkeypatch.setattr(Comparison, "jaccard", counted)
     rows = [(f"{LONG} number {n} of many", "") for n in range(2_000)]
-    assert judged(Near(), records(rows))["keep"].sum() == 1
+    assert judge(Near(), records(rows)).verdicts["keep"].sum() == 1
     assert compared < 100 * 2_000  # of 2 million pairs
 
 

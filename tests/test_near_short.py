@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from curate.pipeline.runner import judge
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
-from tests.judging import measures_of
 from tests.near_rows import dropped, records
 
 QUESTIONS = [
@@ -46,16 +46,16 @@ def test_text_under_one_shingle_is_compared_exactly(shingle):
 
 
 def test_short_text_that_is_the_same_has_similarity_one_and_no_shingles():
-    frame = measures_of(Near(), records([("Paris", ""), ("Berlin", ""), ("paris.", "")]))
+    frame = judge(Near(), records([("Paris", ""), ("Berlin", ""), ("paris.", "")])).measures
     assert frame["shingles"].list.len().to_list() == [0, 0, 0]
-    assert Near().judge(frame)["score"].to_list() == [None, None, 1.0]
+    assert Near().judge(frame).verdicts["score"].to_list() == [None, None, 1.0]
 
 
 def test_empty_text_is_similar_to_nothing():
     rows = [("", ""), ("", ""), ("  ", "\n"), ("", "")]
     assert dropped(Near(), rows) == {}
     assert dropped(Near(shingle="char"), rows) == {}
-    assert measures_of(Near(), records(rows))["key"].null_count() == 4
+    assert judge(Near(), records(rows)).measures["key"].null_count() == 4
 
 
 def test_a_short_prompt_that_changes_one_word_survives():

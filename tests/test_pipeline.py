@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.contract import Filter, Fix, Judgement
 from curate.base.errors import CurateError
+from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import setting
 from curate.pipeline.engine import local_engine
-from curate.pipeline.runner import Step, run
+from curate.pipeline.functions import UserFunction
+from curate.pipeline.runner import Step, judge, run
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,8 @@ class AtLeast(Filter):
         )
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         keep = measures["length"] >= self.characters
-        reasons = [None if kept else "short" for kept in keep]
-        return verdicts(keep, reasons, score=measures["length"])
+        return Judgement.of(keep, "short", score=measures["length"])
 
 
 @dataclass(frozen=True)
@@ -51,16 +48,11 @@ class AtMostBy(Filter):
         return records.select(nothing=pl.col("row") * 0)
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        keep = measures[self.by] < 5
-        return verdicts(keep, [None if kept else "long" for kept in keep])
+        return Judgement.of(measures[self.by] < 5, "long", evidence=measures["id"])
 
 
 @dataclass(frozen=True)
-class Loud(Filter):
+class Loud(Fix):
     name: ClassVar[str] = "loud"
     reasons: ClassVar[Mapping[str, str]] = {"shouted": "made upper case"}
 
@@ -120,6 +112,49 @@ def test_drops_without_a_reason_break_the_contract(conversation: Any) -> None:
 
     with pytest.raises(AssertionError, match="without a reason"):
         run(conversation(("q", "abc")), [Step("silent", Silent())])
+
+
+def test_one_filter_is_judged_alone_as_a_run_judges_it(conversation: Any) -> None:
+    records = conversation(("q", "a"), ("q", "abcdef"))
+    alone = judge(AtMostBy(), records, **{"at-least__length": [1, 6]})
+    assert alone.verdicts["keep"].to_list() == [True, False]
+    assert alone.measures.columns[-2:] == ["at-least.length", "nothing"]
+    assert alone.findings.sentences == ()
+
+
+@pytest.mark.parametrize(
+    ("drop", "says"),
+    [
+        ({"reason": "odd", "evidence": ["x"]}, "reasons it does not declare: {'odd'}"),
+        ({"reason": "short"}, "drops without evidence"),
+        ({"reason": ["short"], "keep": [True]}, "were kept and yet have a reason"),
+        ({"keep": [None]}, "a row was neither kept nor dropped"),
+        ({"keep": [True, True]}, "judge changed the number of rows"),
+    ],
+)
+def test_a_filter_judged_alone_must_explain_every_drop(
+    conversation: Any, drop: dict[str, Any], says: str
+) -> None:
+    class Odd(AtLeast):
+        def judge(self, measures: pl.DataFrame) -> Judgement:
+            return Judgement.of(**{"keep": [False], **drop})
+
+    with pytest.raises(AssertionError, match=says):
+        judge(Odd(), conversation(("q", "abc")))
+
+
+def test_a_function_is_given_every_column_of_one_record(conversation: Any) -> None:
+    given: list[dict[str, Any]] = []
+
+    def seen(record: dict[str, Any]) -> bool | str:
+        given.append(record)
+        return True if record["response"] == "a" else "not_a"
+
+    step = UserFunction(seen, "seen")
+    result = run(conversation(("q", "a"), ("q", "b")).select(RECORDS.names()), [Step("seen", step)])
+    assert result.steps[0].reasons == {"not_a": 1}
+    assert list(given[0]) == [*RECORDS.names(), *TEXTS]
+    assert [message["role"] for message in given[0]["messages"]] == ["user", "assistant"]
 
 
 def test_any_number_of_processes_measures_the_same(

@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from filters.quality.reasons import OFF, REASONS, REPORTED
 
 from curate.base.contract import VERDICTS
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, with_text
 from filters.quality.filter import SETS, Quality
-from filters.quality.reasons import OFF, REASONS, REPORTED
 
 ASK = "What is the capital of France?"
 WORDS = "Paris has been the seat of the French state for most of the last one thousand years"

@@ -7,6 +7,7 @@ from collections import Counter
 
 import polars as pl
 import pytest
+from filters.quality.reasons import REASONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, with_text
 from filters.quality.counts import SETS, counts
 from filters.quality.filter import Quality
-from filters.quality.reasons import REASONS
 
 # What Data-Juicer 1.6.1 computed: words, ratio of repeated runs, ratio of special characters.
 THEIRS = [

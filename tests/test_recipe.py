@@ -34,7 +34,7 @@ def test_a_step_that_comes_twice_gets_a_number(tmp_path: Path) -> None:
 
 def test_set_overrides_a_field_of_a_step(tmp_path: Path) -> None:
     path = write(tmp_path, "steps:\n  - near: {threshold: 0.9}\n")
-    near: Any = recipe.load(path, ["near.threshold=0.7"]).steps[0].action
+    near: Any = recipe.load(path, {"near.threshold": 0.7}).steps[0].action
     assert near.threshold == 0.7
 
 
@@ -67,19 +67,29 @@ def test_every_mistake_in_a_recipe_is_one_clear_message(
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("target", "message"),
     [
-        ("near", "expected step.field=value"),
-        ("naer.threshold=1", "no step 'naer' in the recipe; did you mean 'near'"),
-        ("near.threshold=[", "not valid YAML"),
+        ("near", "expected step.field"),
+        ("near.", "expected step.field"),
+        ("naer.threshold", "no step 'naer' in the recipe; did you mean 'near'"),
+        ("near.treshold", "did you mean 'threshold'"),
     ],
 )
-def test_every_mistake_in_set_is_one_clear_message(
-    tmp_path: Path, override: str, message: str
+def test_every_mistake_in_a_changed_setting_is_one_clear_message(
+    tmp_path: Path, target: str, message: str
 ) -> None:
+    path = write(tmp_path, "steps: [near]")
     with pytest.raises(CurateError) as error:
-        recipe.load(write(tmp_path, "steps: [near]"), [override])
+        recipe.load(path, {target: 1})
     assert message in str(error.value)
+    with pytest.raises(CurateError) as error:
+        recipe.load(path).with_settings({target: 1})
+    assert message in str(error.value)
+
+
+def test_a_former_name_of_a_setting_is_answered_with_the_present_one(tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="the setting 'spare' is now 'exempt'"):
+        recipe.load(write(tmp_path, "steps: [{near: {spare: same_prompt}}]"))
 
 
 def test_a_missing_recipe_names_the_bundled_ones() -> None:

@@ -9,10 +9,11 @@ import orjson
 import polars as pl
 import pytest
 
+import curate
 from curate import sources
 from curate.base.errors import CurateError
-from curate.pipeline import recipe, run_folder
-from curate.pipeline.baselines import write_arms
+from curate.pipeline import recipe
+from curate.pipeline.baselines import write_baselines
 from curate.pipeline.runner import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,14 +52,10 @@ def rows(count: int = 40) -> list[dict[str, Any]]:
     ]
 
 
-def made(tmp_path: Path, name: str, *overrides: str) -> Path:
+def made(tmp_path: Path, name: str, settings: dict[str, Any] | None = None) -> Path:
     dump = tmp_path / "dump.json"
     dump.write_bytes(orjson.dumps(rows()))
-    loaded = recipe.load(name, overrides)
-    found = sources.read([str(dump)])
-    out = tmp_path / name
-    run_folder.write(out, found, run(found.records, loaded.steps), loaded, force=True)
-    return out
+    return curate.run(dump, recipe=name, settings=settings, out=tmp_path / name).path
 
 
 def kept(folder: Path) -> list[dict[str, Any]]:
@@ -66,7 +63,7 @@ def kept(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_longest_keeps_the_longest_answers(tmp_path: Path) -> None:
-    lines = [row["line"] for row in kept(made(tmp_path, "longest", "select.budget=4"))]
+    lines = [row["line"] for row in kept(made(tmp_path, "longest", {"select.budget": 4}))]
     answers = [len(row["output"].split()) for row in rows()]
     assert len(lines) == 4
     assert min(answers[-4:]) == max(answers)
@@ -77,7 +74,7 @@ def test_alpagasus_keeps_what_a_judge_gave_four_and_a_half_points(tmp_path: Path
 
 
 def test_deita_ranks_by_quality_times_complexity(tmp_path: Path) -> None:
-    out = made(tmp_path, "deita", "select.budget=5", "select.threshold=1.0")
+    out = made(tmp_path, "deita", {"select.budget": 5, "select.threshold": 1.0})
     scores = sorted(row["quality_score"] * row["complexity_score"] for row in rows())
     assert sorted(row["scores"]["select"] for row in kept(out)) == scores[-5:]
 
@@ -91,12 +88,12 @@ def test_deita_ranks_by_quality_times_complexity(tmp_path: Path) -> None:
 )
 def test_a_recipe_without_its_scores_says_what_to_do(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(CurateError, match=said):
-        made(tmp_path, name, "reward.column=absent")
+        made(tmp_path, name, {"reward.column": "absent"})
 
 
-def test_the_arms_of_a_run_become_files_to_train_on(tmp_path: Path) -> None:
-    out = made(tmp_path, "longest", "select.budget=4")
-    written = write_arms(out, tmp_path / "arms")
+def test_the_baselines_of_a_run_become_files_to_train_on(tmp_path: Path) -> None:
+    out = made(tmp_path, "longest", {"select.budget": 4})
+    written = write_baselines(out, tmp_path / "baselines")
     assert written == {
         "select.full.jsonl": 40,
         "select.longest-rows.jsonl": 4,
@@ -108,18 +105,18 @@ def test_the_arms_of_a_run_become_files_to_train_on(tmp_path: Path) -> None:
         },
         "select.selected.jsonl": 4,
     }
-    arms = tmp_path / "arms"
-    assert (arms / "select.selected.jsonl").read_bytes() == (out / "kept.jsonl").read_bytes()
-    again = sources.read([str(arms / "select.random-rows-0.jsonl")])
+    baselines = tmp_path / "baselines"
+    assert (baselines / "select.selected.jsonl").read_bytes() == (out / "kept.jsonl").read_bytes()
+    again = sources.read([str(baselines / "select.random-rows-0.jsonl")])
     assert again.records.height == 4
-    table = pl.read_parquet(out / "select.arms.parquet").filter(arm="random@k", seed=0)
+    table = pl.read_parquet(out / "select.baselines.parquet").filter(baseline="random@k", seed=0)
     named = table.filter(matched_by="rows").sort("row")["id"].to_list()
     assert again.records["id"].to_list() == named
 
 
-def test_a_run_without_a_selection_has_no_arms(tmp_path: Path) -> None:
+def test_a_run_without_a_selection_has_no_baselines(tmp_path: Path) -> None:
     with pytest.raises(CurateError, match="no step of this run selected rows"):
-        write_arms(made(tmp_path, "alpagasus"), tmp_path / "arms")
+        write_baselines(made(tmp_path, "alpagasus"), tmp_path / "baselines")
 
 
 def test_superfilter_asks_for_a_model() -> None:
@@ -130,7 +127,7 @@ def test_superfilter_asks_for_a_model() -> None:
 
 def test_superfilter_takes_the_hardest_fifth_and_then_what_covers_it(test_data: Path) -> None:
     model = test_data / "models" / "stories260k-hf"
-    steps = recipe.load("superfilter", [f"difficulty.model={model}"]).steps
+    steps = recipe.load("superfilter", {"difficulty.model": str(model)}).steps
     told = [repr(step.action) for step in steps[-2:]]
     assert "variant='perplexity'" in told[0]
     assert "keep_top=0.2" in told[0]
@@ -138,16 +135,16 @@ def test_superfilter_takes_the_hardest_fifth_and_then_what_covers_it(test_data: 
 
 
 def test_lima_on_real_dumps_is_diverse_clean_and_calibrated(test_data: Path) -> None:
-    loaded = recipe.load("lima", ["select.budget=30", "mix.budget=150"])
+    loaded = recipe.load("lima", {"select.budget": 30, "mix.budget": 150})
     names = ("alpaca_en_demo", "alpaca_zh_demo")
     found = sources.read([str(test_data / "raw" / f"{name}.json") for name in names]).records
     result = run(found.filter(pl.col("row") % 5 == 0), loaded.steps)
     steps = {step.name: step for step in result.steps}
     assert steps["length-2"].kept == 30
     assert steps["length-2"].numbers["before"]["verdict"] == "pass"
-    arms = steps["select"].numbers["arms"]
-    drawn = [arm["coverage"] for arm in arms if arm["arm"] == "random@k"]
-    assert arms[0]["coverage"] > max(drawn[:3]) + 0.01
+    baselines = steps["select"].numbers["baselines"]
+    drawn = [baseline["coverage"] for baseline in baselines if baseline["baseline"] == "random@k"]
+    assert baselines[0]["coverage"] > max(drawn[:3]) + 0.01
     chosen = result.verdicts.filter((pl.col("step") == "select") & (pl.col("verdict") != "drop"))
     assert chosen["evidence"].str.contains("the nearest selected row for").all()
     asked = result.records.filter(result.kept).select(pl.col("messages").list.first())

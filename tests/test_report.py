@@ -23,7 +23,7 @@ from tests.reports import (
     STEPS,
     EveryRowItsReason,
     Page,
-    Twins,
+    SameStart,
     Upper,
     Words,
     make,
@@ -52,19 +52,19 @@ def test_evidence_is_marked_where_the_text_holds_it(tmp_path: Path) -> None:
     assert "characters before …" in shown.text and "more characters" in shown.text
 
 
-def test_twins_stand_side_by_side_with_the_words_that_differ_marked(tmp_path: Path) -> None:
+def test_duplicates_stand_side_by_side_with_the_words_that_differ_marked(tmp_path: Path) -> None:
     shown = page(make(tmp_path, SMALL, *STEPS))
     pair = shown.text[shown.text.index("dropped dump.jsonl:2") :]
-    assert "its twin, kept dump.jsonl:1" in pair
+    assert "the row it duplicates: kept dump.jsonl:1" in pair
     assert "in a garden" in shown.marked and "as far as one can see" in shown.marked
     assert not any("Water" in marked for marked in shown.marked)
 
 
-def test_a_twin_with_the_same_text_is_not_printed_twice(tmp_path: Path) -> None:
+def test_a_duplicate_with_the_same_text_is_not_printed_twice(tmp_path: Path) -> None:
     lines = [row("Who wrote it?", "Nobody knows."), row("Who wrote it?", "Nobody knows.")]
-    shown = page(make(tmp_path, lines, Step("twins", Twins()))).text
+    shown = page(make(tmp_path, lines, Step("start", SameStart()))).text
     assert shown.count("Nobody knows.") == 1
-    assert shown.count("(word for word the same)") == 2
+    assert shown.count("(the same text)") == 2
 
 
 def test_edits_are_shown_by_fix_and_reason_with_the_text_as_it_is_now(tmp_path: Path) -> None:
@@ -78,15 +78,15 @@ def test_edits_are_shown_by_fix_and_reason_with_the_text_as_it_is_now(tmp_path: 
 
 def test_rejects_are_shown_by_reason_with_line_and_raw_text(tmp_path: Path) -> None:
     shown = page(make(tmp_path, SMALL, *STEPS)).text
-    rejects = shown[shown.index("Lines that could not be read") :]
+    rejects = shown[shown.index("These lines could not be read") :]
     assert "invalid_json 1 20.0 % dump.jsonl:3 invalid_json:" in rejects
     assert "not json" in rejects
 
 
 def test_provenance_names_recipe_inputs_with_their_hash_and_versions(tmp_path: Path) -> None:
-    run = make(tmp_path, SMALL, *STEPS, recipe="seed: 0\nsteps:\n  - twins # why not\n")
+    run = make(tmp_path, SMALL, *STEPS, recipe="seed: 0\nsteps:\n  - start # why not\n")
     shown = page(run).text
-    assert "seed: 0 steps: - twins # why not" in shown
+    assert "seed: 0 steps: - start # why not" in shown
     assert f"sha256 {run.manifest['sources'][0]['sha256']}" in shown
     assert "4 rows, 1 rejects · prompt-completion 4 (prompt, completion)" in shown
     assert f"polars {pl.__version__}" in shown
@@ -108,7 +108,7 @@ def test_markup_in_the_data_stays_text(tmp_path: Path) -> None:
         "broken " + HOSTILE,
     ]
     steps = (
-        Step(HOSTILE, Twins()),
+        Step(HOSTILE, SameStart()),
         Step("words", Words(word=HOSTILE, reason=HOSTILE)),
         Step("upper", Upper()),
     )
@@ -129,7 +129,7 @@ def test_a_record_of_a_megabyte_is_cut_and_says_so(tmp_path: Path) -> None:
         row("Say more", f"Well, {long} indeed"),
         json.dumps({"nothing": long}),
     ]
-    run = make(tmp_path, lines, Step("words", Words()), Step("twins", Twins()))
+    run = make(tmp_path, lines, Step("words", Words()), Step("start", SameStart()))
     source = html(run)
     assert len(source) < 100_000
     assert Page(source).text.count("more characters") >= 2
@@ -218,6 +218,28 @@ def test_a_damaged_run_is_said_to_be_damaged(tmp_path: Path) -> None:
         html(RunFolder(run.path))
 
 
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"steps": [{}]}, "KeyError: 'name'"),
+        ({"counts": {"read": 5}}, "TypeError: .*StrictUndefined"),
+        ({"counts": None}, "TypeError: "),
+        ({"recipe": {}}, "TypeError: .*StrictUndefined"),
+        ({"sources": [{"source": "dump.jsonl"}]}, "KeyError: "),
+    ],
+)
+def test_a_manifest_with_other_fields_is_said_to_be_damaged(
+    tmp_path: Path, change: dict[str, Any], error: str
+) -> None:
+    run = make(tmp_path, SMALL, *STEPS)
+    run.manifest.update(change)
+    with pytest.raises(CurateError, match=rf"not as curate run wrote it \({error}"):
+        html(run)
+    if "steps" in change or "counts" in change:
+        with pytest.raises(CurateError, match="not as curate run wrote it"):
+            text(run)
+
+
 def test_a_hundred_thousand_rows_are_counted_in_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +270,7 @@ def test_a_hundred_thousand_rows_are_counted_in_columns(
     assert len(source) < 100_000
 
 
-@pytest.mark.parametrize("name", ["charts", "excerpts", "page", "rows"])
+@pytest.mark.parametrize("name", ["charts", "excerpts", "length_shift", "page", "run_files"])
 def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
     tested = doctest.testmod(importlib.import_module(f"curate.report.{name}"))
     assert tested.attempted and not tested.failed

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.pipeline.runner import Step
-from curate.report import charts, html, spread
+from curate.report import charts, histograms, html
 from tests.reports import Page, Tells, Words, make, page, row
 
 
@@ -23,14 +23,14 @@ def test_the_densest_window_is_the_best_of_all_windows(words: list[int]) -> None
         centre: sum(9 * centre <= 10 * word <= 11 * centre for word in words)
         for centre in range(10, longest + 1)
     }
-    share, centre = spread.densest(np.array(words))
+    share, centre = histograms.densest(np.array(words))
     assert share == max(counts.values()) / len(words)
     assert counts[centre] == max(counts.values())
 
 
 def test_length_bins_hold_every_length_and_none_is_without_a_whole_number() -> None:
     for largest in (1, 2, 9, 10, 11, 999, 123_456):
-        edges = spread.length_edges(largest)
+        edges = histograms.length_edges(largest)
         assert edges[0] == 0 and edges[-1] > largest
         assert (np.diff(edges) >= 1).all() and (edges == edges.round()).all()
 
@@ -39,7 +39,7 @@ def test_length_bins_hold_every_length_and_none_is_without_a_whole_number() -> N
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=40, unique=True))
 def test_every_score_is_in_a_bin(values: list[float]) -> None:
     frame = pl.DataFrame({"verdict": ["keep"] * len(values), "score": values})
-    found = spread.of_step("step", frame)
+    found = histograms.of_step("step", frame)
     assert found.histogram.heights["kept"].sum() == pytest.approx(1)
     assert "<svg" in charts.scores(found)
 
@@ -47,12 +47,12 @@ def test_every_score_is_in_a_bin(values: list[float]) -> None:
 def test_scores_that_part_kept_from_dropped_show_where(tmp_path: Path) -> None:
     lines = [row("a", "x" * size + (" sorry" if size > 50 else "")) for size in range(10, 100)]
     shown = page(make(tmp_path, lines, Step("words", Words()))).text
-    assert "41 kept 49 dropped the groups part between 50 and 57" in shown
+    assert "41 kept 49 dropped the groups separate between 50 and 57" in shown
 
 
 def test_charts_hold_no_style_script_date_or_address(tmp_path: Path) -> None:
     words = np.arange(200)
-    drawn = charts.lengths(spread.length_histogram(words, words < 100), [])
+    drawn = charts.lengths(histograms.length_histogram(words, words < 100), [])
     assert drawn.count("<svg") == 2
     for unwanted in ("<script", "<style", "<!--", "http", "pygal"):
         assert unwanted not in drawn
@@ -64,6 +64,6 @@ def test_thresholds_are_drawn_where_they_are_within_the_scores(tmp_path: Path) -
     run = make(tmp_path, lines, Step("words", Tells(numbers=thresholds)))
     source = html(run)
     assert "41 kept 49 dropped low 20 high 60.5 far 900" in Page(source).text
-    assert "the groups part" not in source
+    assert "the groups separate" not in source
     drawn = set(re.findall(r'class="series (line-\d)"', source))
     assert drawn == {"line-1", "line-2"}

@@ -17,7 +17,7 @@ def test_an_excerpt_says_how_much_it_leaves_out() -> None:
     assert sum(len(piece.text) for piece in around if piece.kind != "cut") == 100
 
 
-def test_long_twins_are_shown_from_shortly_before_their_first_difference() -> None:
+def test_long_duplicates_are_shown_from_shortly_before_their_first_difference() -> None:
     same = "the very same words " * 100
     one, other = side_by_side(f"{same}red end", f"{same}blue end")
     assert one[0] == Piece("1,864 characters before …", "cut")

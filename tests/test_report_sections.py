@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curate.pipeline.recipe import filter_called
 from curate.pipeline.runner import Step
-from curate.report import moves
+from curate.report import length_shift
 from tests.reports import HOSTILE, SMALL, STEPS, Tells, Words, make, page, row
 
 
@@ -34,10 +34,10 @@ def languages(count: int) -> dict[str, Any]:
 def test_languages_are_named_with_what_was_kept_of_them(tmp_path: Path) -> None:
     step = Step("tongues", Tells(numbers=languages(2)))
     shown = page(make(tmp_path, SMALL, step)).text
-    table = shown[shown.index("As step tongues found them") :]
+    table = shown[shown.index("Step tongues detected these languages") :]
     assert "l0 100 1 1.0 %" in table and "l1 99 1 1.0 %" in table
-    assert "unsure which 3 3 100 %" in table
-    assert "too little text" not in table and "more languages" not in table
+    assert "not sure which 3 3 100 %" in table
+    assert "too short to detect" not in table and "more languages" not in table
 
 
 def test_languages_beyond_thirty_are_counted(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def scored(count: int) -> list[str]:
     return [row(f"Write text {at}", "word " * at + "end.", score=at) for at in range(count)]
 
 
-def test_scores_against_length_are_shown_as_they_came_and_as_judged(tmp_path: Path) -> None:
+def test_scores_against_length_are_shown_as_given_and_as_judged(tmp_path: Path) -> None:
     step = Step("best", filter_called("reward", {"keep_top": 0.5, "calibrate": "rank"}))
     shown = page(make(tmp_path, scored(60), step)).text
     assert "best: score against length" in shown
-    assert re.search(r"within a kind of request: 1\.00 as the scores came, -?0\.\d\d as", shown)
+    assert re.search(r"within a task group: 1\.00 for the original scores, -?0\.\d\d for", shown)
     assert re.search(r"1–6 6 \d+\.\d.% 7–12 6 ", shown)
 
 
@@ -75,7 +75,7 @@ def lengthy(*sizes: int) -> list[str]:
     return [row(f"Write text {at}", text) for at, text in enumerate(texts)]
 
 
-def test_lengths_are_shown_per_kind_of_request_with_verdict_and_target(tmp_path: Path) -> None:
+def test_lengths_are_shown_per_task_group_with_verdict_and_target(tmp_path: Path) -> None:
     lines = lengthy(*[1, 3, 8, 20, 45, 90, 200, 400] * 20, *[120] * 140)
     cap = Step("cap it", filter_called("length", {"action": "cap", "tau": 0.2}))
     shown = page(make(tmp_path / "cap", lines, cap)).text
@@ -93,16 +93,16 @@ def test_a_verdict_without_drops_has_no_columns_of_afterwards(tmp_path: Path) ->
     look = Step("look", filter_called("length", {"action": "report"}))
     shown = page(make(tmp_path, lengthy(*range(5, 105)), look)).text
     assert "Lengths are varied" in shown and "before, " not in shown[shown.index("what step") :]
-    assert "How each step moved the lengths" not in shown
+    assert "How each step changed the lengths" not in shown
 
 
-def test_every_step_that_dropped_rows_shows_how_it_moved_the_lengths(tmp_path: Path) -> None:
+def test_every_step_that_dropped_rows_shows_how_it_changed_the_lengths(tmp_path: Path) -> None:
     lines = [row("a", "one"), row("b", "sorry two three"), row("c", "one two three four five")]
     shown = page(make(tmp_path, lines, Step("words", Words()), *STEPS[:1])).text
-    moved = shown[shown.index("How each step moved the lengths") :]
+    shifts = shown[shown.index("How each step changed the lengths") :]
     # Three rows of 1, 3 and 5 words; the one of 3 goes, then the second that begins with "one".
-    assert "words 3 2 3 3 3.0 3.0 0.167" in moved
-    assert "twins 2 1 3 1 3.0 1.0 0.500" in moved
+    assert "words 3 2 3 3 3.0 3.0 0.167" in shifts
+    assert "start 2 1 3 1 3.0 1.0 0.500" in shifts
 
 
 @given(st.lists(st.integers(0, 99), min_size=1), st.lists(st.integers(0, 99), min_size=1))
@@ -115,7 +115,7 @@ def test_distances_of_lengths_are_those_of_their_distribution_functions(
         for at in points
     ]
     area = sum(gap * (np.log1p(at + 1) - np.log1p(at)) for at, gap in enumerate(gaps))
-    ks, w1 = moves.distances(np.array(one), np.array(other))
+    ks, w1 = length_shift.distances(np.array(one), np.array(other))
     assert ks == pytest.approx(max(gaps)) and w1 == pytest.approx(area)
 
 
@@ -125,7 +125,7 @@ def test_clusters_of_duplicates_are_counted_and_the_largest_shown(tmp_path: Path
     step = Step("exact", filter_called("exact", {}))
     shown = page(make(tmp_path, lines, step))
     assert "exact: 8 rows in 3 clusters" in shown.text
-    assert "2 of 2 rows 1 of 3 to 5 rows" in shown.text
+    assert "2 clusters of 2 rows 1 cluster of 3 to 5 rows" in shown.text
     assert "4 rows, 1 kept" in shown.text and HOSTILE in shown.text
 
 

@@ -11,11 +11,11 @@ from tests.reports import SMALL, STEPS, EveryRowItsReason, Words, make, row
 
 def test_the_terminal_shows_the_funnel_and_the_sum(tmp_path: Path) -> None:
     run = make(tmp_path, SMALL, *STEPS)
-    run.manifest["seconds"] = {"twins": 0.5, "words": 12.25}
+    run.manifest["seconds"] = {"start": 0.5, "words": 12.25}
     assert text(run).splitlines() == [
         "step    rows in   dropped   kept   reasons        seconds",
         "─────────────────────────────────────────────────────────",
-        "twins         4         1      3   1 same_start      0.50",
+        "start         4         1      3   1 same_start      0.50",
         "words         3         1      2   1 bad_word       12.25",
         "",
         "5 read = 2 kept + 2 dropped + 1 rejects",

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import curate
 from curate import sources
 from curate.base.messages import message_json
 from curate.base.schema import MESSAGES
@@ -30,9 +31,7 @@ def finished(folder: Path, rows: list[dict[str, Any]] = ROWS) -> RunFolder:
     dump.write_text("\n".join(json.dumps(row) for row in rows))
     steps = folder / "recipe.yaml"
     steps.write_text("steps: [exact, quality]")
-    read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
-    run_folder.write(folder / "RUN", read, run(read.records, loaded.steps), loaded)
-    return RunFolder.open(folder / "RUN")
+    return curate.run(dump, recipe=steps, out=folder / "RUN").folder
 
 
 def test_a_run_holds_the_promised_files_and_fields(tmp_path: Path) -> None:
@@ -43,7 +42,13 @@ def test_a_run_holds_the_promised_files_and_fields(tmp_path: Path) -> None:
     names = ["id", "messages", "tools", "source", "line", "category", "score", "scores", "meta"]
     assert [list(record) for record in kept] == [names]
     dropped = list(done.lines("dropped.jsonl"))
-    assert {name for record in dropped for name in record} == {*names, "step", "reason"}
+    assert {name for record in dropped for name in record} == {
+        *names,
+        "step",
+        "reason",
+        "duplicate_of",
+        "evidence",
+    }
     assert [(record["line"], record["step"]) for record in dropped] == [
         (2, "quality"),
         (3, "exact"),
@@ -86,10 +91,7 @@ def test_a_rejected_answer_and_other_fields_come_back_from_a_run(tmp_path: Path)
 
 def test_kept_rows_read_back_to_the_same_ids(tmp_path: Path, test_data: Path) -> None:
     dump = sources.read([str(test_data / "raw" / "sharegpt_toolcall_en.json")])
-    steps = tmp_path / "recipe.yaml"
-    steps.write_text("steps: []")
-    loaded = recipe.load(str(steps))
-    run_folder.write(tmp_path / "RUN", dump, run(dump.records, ()), loaded)
+    curate.run(test_data / "raw" / "sharegpt_toolcall_en.json", steps=[], out=tmp_path / "RUN")
     again = sources.read([str(tmp_path / "RUN" / "kept.jsonl")])
     assert again.records["id"].to_list() == dump.records["id"].to_list()
     assert again.records["messages"].equals(dump.records["messages"])
@@ -101,7 +103,7 @@ def test_two_runs_give_the_same_bytes_but_for_the_timings(tmp_path: Path) -> Non
     first = {name: (done.path / name).read_bytes() for name in run_folder.FILES}
     again = finished(tmp_path)
     second = {name: (again.path / name).read_bytes() for name in run_folder.FILES}
-    for name in ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", "ledger.parquet"):
+    for name in set(run_folder.FILES) - {"manifest.json", "report.html"}:
         assert first[name] == second[name], name
     before, after = json.loads(first["manifest.json"]), json.loads(second["manifest.json"])
     assert before | {"seconds": 0} == after | {"seconds": 0}
@@ -165,6 +167,7 @@ def test_any_records_come_back_from_the_files_of_a_run_as_they_were(
         read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
         result = run(read.records, loaded.steps)
         out = Path(folder) / "RUN"
+        out.mkdir()
         run_folder.write(out, read, result, loaded)
         names = [out / name for name in ("kept.jsonl", "dropped.jsonl")]
         back = sources.read([str(name) for name in names if name.stat().st_size])
@@ -181,8 +184,7 @@ def test_a_step_may_be_called_like_a_column(tmp_path: Path) -> None:
     dump.write_text("\n".join(json.dumps(row) for row in ROWS))
     steps = tmp_path / "recipe.yaml"
     steps.write_text("steps: ['mine.py:score', length]")
-    read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
-    run_folder.write(tmp_path / "RUN", read, run(read.records, loaded.steps), loaded)
+    curate.run(dump, recipe=steps, out=tmp_path / "RUN")
     assert next(RunFolder.open(tmp_path / "RUN").lines("kept.jsonl"))["scores"] == {"length": 1.0}
 
 
@@ -195,8 +197,7 @@ def test_kept_rows_of_which_few_call_tools_load_as_the_readme_says(tmp_path: Pat
     dump, steps = tmp_path / "dump.jsonl", tmp_path / "recipe.yaml"
     dump.write_text("".join(json.dumps(row) + "\n" for row in rows))
     steps.write_text("steps: [{length: {action: limit, min: 0}}]")
-    read, loaded = sources.read([str(dump)]), recipe.load(str(steps))
-    run_folder.write(tmp_path / "RUN", read, run(read.records, loaded.steps), loaded)
+    curate.run(dump, recipe=steps, out=tmp_path / "RUN")
     kept = datasets.load_dataset(
         "json",
         data_files=str(tmp_path / "RUN" / "kept.jsonl"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from curate.base import schema
+from curate.base import contract, schema
 from curate.base.contract import verdicts
 from curate.base.schema import content_id, text_of
 
@@ -43,5 +43,5 @@ def test_prompt_is_all_that_is_not_the_assistant_and_response_all_that_is() -> N
 
 
 def test_verdicts_are_typed_even_when_every_optional_column_is_absent() -> None:
-    assert verdicts([True, False], reason=[None, "x"]).schema == schema.VERDICTS
-    assert verdicts([]).schema == schema.VERDICTS
+    assert verdicts([True, False], reason=[None, "x"]).schema == contract.VERDICTS
+    assert verdicts([]).schema == contract.VERDICTS

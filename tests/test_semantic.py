@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.dedup.semantic import search as semantic_search
 from filters.dedup.semantic.filter import Semantic
-from tests.judging import judged, measures_of
 
 LONG = "The quick brown fox jumps over the lazy dog while seven wizards brew potions quietly"
 
@@ -28,32 +28,38 @@ class Mine:
 """
 
 
-def test_a_row_goes_only_for_one_that_stays_and_names_it(conversation, tmp_path):
-    # 20 degrees apart is 0.94: row 1 goes for row 0; row 2 is like row 1 only, so it stays.
+def test_a_row_is_dropped_only_for_one_that_is_kept_and_names_it(conversation, tmp_path):
+    # 20 degrees apart is 0.94: row 1 is dropped for row 0; row 2 is like row 1 only, so it is kept.
     rows = conversation(("0 a", "x"), ("20 b", "x"), ("40 c", "x"))
-    found = judged(Semantic(threshold=0.9, encoder=encoder(tmp_path, ANGLES)), rows)
+    found = judge(Semantic(threshold=0.9, encoder=encoder(tmp_path, ANGLES)), rows).verdicts
     assert found["keep"].to_list() == [True, False, True]
     assert found["duplicate_of"].to_list() == [None, 0, None]
     assert found["score"][1] == pytest.approx(0.939693)
 
 
-def test_the_longest_or_the_best_stays_when_asked(conversation, tmp_path):
+def test_the_longest_or_the_best_is_kept_when_asked(conversation, tmp_path):
     rows = conversation(("0 a", "x"), ("5 b", "longer"), score=[2.0, 1.0])
     code = encoder(tmp_path, ANGLES)
-    assert judged(Semantic(encoder=code, keep="longest"), rows)["keep"].to_list() == [False, True]
-    assert judged(Semantic(encoder=code, keep="best"), rows)["keep"].to_list() == [True, False]
+    assert judge(Semantic(encoder=code, keep="longest"), rows).verdicts["keep"].to_list() == [
+        False,
+        True,
+    ]
+    assert judge(Semantic(encoder=code, keep="best"), rows).verdicts["keep"].to_list() == [
+        True,
+        False,
+    ]
 
 
 def test_other_order_of_the_same_words_is_found_and_other_text_is_not(conversation):
     words = LONG.split()
     moved = " ".join(words[5:] + words[:5])
     rows = conversation(("Say", LONG), ("Say", moved), ("Ask", "Entirely unrelated matters of tax"))
-    assert judged(Semantic(threshold=0.8), rows)["keep"].to_list() == [True, False, True]
+    assert judge(Semantic(threshold=0.8), rows).verdicts["keep"].to_list() == [True, False, True]
 
 
 def test_blank_rows_are_similar_to_nothing(conversation):
     rows = conversation(("", ""), ("", ""), ("?!", "..."))
-    assert judged(Semantic(), rows)["keep"].all()
+    assert judge(Semantic(), rows).verdicts["keep"].all()
 
 
 def test_short_answers_to_other_prompts_all_stay(conversation):
@@ -63,12 +69,12 @@ def test_short_answers_to_other_prompts_all_stay(conversation):
         ("6 * 7", "42"),
         ("🙂", "🙃"),
     )
-    assert judged(Semantic(threshold=0.9), rows)["keep"].all()
+    assert judge(Semantic(threshold=0.9), rows).verdicts["keep"].all()
 
 
 def test_twenty_thousand_equal_rows_and_a_long_one_take_no_time(conversation):
     rows = conversation(*[(LONG, "x")] * 20_000, ("a b c " * 300_000, ""))
-    found = judged(Semantic(), rows)
+    found = judge(Semantic(), rows).verdicts
     assert found["keep"].sum() == 2
     assert found["duplicate_of"].drop_nulls().unique().to_list() == [0]
 
@@ -76,8 +82,7 @@ def test_twenty_thousand_equal_rows_and_a_long_one_take_no_time(conversation):
 def test_the_report_says_what_other_thresholds_would_drop(conversation, tmp_path):
     rows = conversation(("0 a", "x"), ("20 b", "x"), ("90 c", "x"))
     step = Semantic(threshold=0.9, encoder=encoder(tmp_path, ANGLES))
-    measures = measures_of(step, rows)
-    found = step.findings(measures, step.judge(measures))
+    found = judge(step, rows).findings
     assert found.numbers["dropped_at"] == {"0.85": 1, "0.95": 0}
     assert found.tables["clusters"]["row"].to_list() == [0, 1]
 
@@ -87,7 +92,7 @@ def test_permuting_the_input_permutes_the_output(conversation):
     order = np.random.default_rng(0).permutation(60)
     mixed = rows[order.tolist()].with_columns(row=pl.Series(range(60), dtype=pl.UInt32))
     step = Semantic(threshold=0.97, keep="longest")
-    one, two = judged(step, rows)["keep"], judged(step, mixed)["keep"]
+    one, two = judge(step, rows).verdicts["keep"], judge(step, mixed).verdicts["keep"]
     assert one.gather(order.tolist()).to_list() == two.to_list()
     assert not one.all()
 
@@ -96,11 +101,11 @@ def test_the_greedy_rule_is_that_of_the_loop_over_all_rows():
     vectors = np.random.default_rng(1).normal(size=(600, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     names = pl.Series([f"{number:016x}" for number in range(600)])
-    twin, _ = semantic_search.find_alike(vectors, names, 0.9, seed=0)
+    duplicate_of, _ = semantic_search.find_alike(vectors, names, 0.9, seed=0)
     kept: list[int] = []
     for row in range(600):
         like = [other for other in kept if vectors[other] @ vectors[row] >= 0.9]
-        assert twin[row] == (like[0] if like else -1)
+        assert duplicate_of[row] == (like[0] if like else -1)
         if not like:
             kept.append(row)
 
@@ -112,13 +117,13 @@ def test_buckets_drop_no_row_that_all_pairs_would_not_call_similar(monkeypatch):
     names = pl.Series([f"{number:016x}" for number in range(1200)])
     monkeypatch.setattr(semantic_search, "EXACT_ROWS", 500)
     monkeypatch.setattr(semantic_search, "BUCKET", 100)
-    twin, _ = semantic_search.find_alike(vectors, names, 0.95, seed=0)
-    goes = np.flatnonzero(twin >= 0)
-    assert (twin[twin[goes]] < 0).all()
-    assert ((vectors[goes] * vectors[twin[goes]]).sum(axis=1) >= 0.9499).all()
-    assert len(goes) >= 850  # of 900
+    duplicate_of, _ = semantic_search.find_alike(vectors, names, 0.95, seed=0)
+    dropped = np.flatnonzero(duplicate_of >= 0)
+    assert (duplicate_of[duplicate_of[dropped]] < 0).all()
+    assert ((vectors[dropped] * vectors[duplicate_of[dropped]]).sum(axis=1) >= 0.9499).all()
+    assert len(dropped) >= 850  # of 900
     again, _ = semantic_search.find_alike(vectors, names, 0.95, seed=0)
-    assert (again == twin).all()
+    assert (again == duplicate_of).all()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from curate.base.schema import content_id
-from curate.sources import Dump, Reading, read
+from curate.sources import Dump, ReadOptions, read
 from curate.sources.convert import REJECTS
 
 
@@ -327,9 +327,9 @@ def test_a_mapped_column_that_no_row_has_is_an_error_with_those_there_are(tmp_pa
         match=r"a, .*/b: no row has a field 'reply', which is mapped to "
         r"response; there are question, reply_text; did you mean 'reply_text'\?$",
     ):
-        read(files, Reading(columns={"response": "reply"}))
+        read(files, ReadOptions(columns={"response": "reply"}))
     with pytest.raises(CurateError, match="mapped to two fields"):
-        Reading(columns={"response": "reply", "output": "reply"})
+        ReadOptions(columns={"response": "reply", "output": "reply"})
 
 
 def test_a_score_that_is_no_number_stays_in_the_meta_of_its_row(tmp_path: Path) -> None:
@@ -344,13 +344,13 @@ def test_a_score_that_is_no_number_stays_in_the_meta_of_its_row(tmp_path: Path) 
 
 def test_a_named_format_and_mapped_columns_replace_detection(tmp_path: Path) -> None:
     path = written(tmp_path, "dump.jsonl", {"ask": "Add.", "reply": "3"}, {"ask": "Add."})
-    dump = read([path], Reading(columns={"prompt": "ask", "response": "reply"}))
+    dump = read([path], ReadOptions(columns={"prompt": "ask", "response": "reply"}))
     assert said(dump) == [("user", "Add."), ("assistant", "3")]
     assert "no field 'reply', which is mapped to response" in dump.rejects["reason"][0]
-    forced = read([written(tmp_path, "alpaca.jsonl", ALPACA)], Reading(format="dolly"))
+    forced = read([written(tmp_path, "alpaca.jsonl", ALPACA)], ReadOptions(format="dolly"))
     assert "format dolly does not have the fields" in forced.rejects["reason"][0]
     with pytest.raises(CurateError, match="no format 'alpcaa'; did you mean 'alpaca'"):
-        Reading(format="alpcaa")
+        ReadOptions(format="alpcaa")
 
 
 def test_a_very_long_line_is_one_row(tmp_path: Path) -> None:

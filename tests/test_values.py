@@ -44,6 +44,6 @@ def test_a_setting_given_twice_is_an_error() -> None:
 def test_off_is_a_word_in_a_recipe_and_on_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("steps:\n  - quality: {off: [loop]}\n  - language\n")
-    quality, language = recipe.load(str(path), ["language.mismatch=off"]).steps
+    quality, language = recipe.load(str(path), {"language.mismatch": values.load("off")}).steps
     assert getattr(quality.action, "off") == ("loop",)  # noqa: B009
     assert getattr(language.action, "mismatch") == "off"  # noqa: B009

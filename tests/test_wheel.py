@@ -32,6 +32,8 @@ def test_the_wheel_holds_templates_recipes_and_no_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "templates/chat/chatml.jinja" in names
     assert "curate/recipes/default.yaml" in names
+    packages = ("curate", "filters", "templates", "trainer")
+    assert {f"{package}/py.typed" for package in packages} < set(names)
     assert {"curate/report/report.css", "curate/report/report.html.jinja"} < set(names)
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"curate", "filters", "templates", "trainer"}

@@ -60,7 +60,12 @@ class Findings:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What `judge` gives back: `VERDICTS`, one line a row, and findings about the whole set."""
+    """What `judge` gives back: `VERDICTS`, one line a row, and findings about the whole set.
+
+    In `verdicts`, `keep` is never null; a row that is dropped has a `reason` (a slug of `reasons`),
+    a kept one none. `score` is what was compared with a threshold, `duplicate_of` the `row` of the
+    kept row that this one repeats, `evidence` what a person needs to see why.
+    """
 
     verdicts: pl.DataFrame
     findings: Findings = Findings()
@@ -82,8 +87,8 @@ class Judgement:
         >>> Judgement.of([True, False], reason="empty").verdicts["reason"].to_list()
         [None, 'empty']
         """
-        found = verdicts(keep, reason, score, duplicate_of, evidence)
-        return cls(found, findings or Findings())
+        columns = verdicts(keep, reason, score, duplicate_of, evidence)
+        return cls(columns, findings or Findings())
 
 
 class Filter(ABC):
@@ -91,6 +96,7 @@ class Filter(ABC):
 
     An implementation is a frozen dataclass; its fields are its parameters, declared with
     `setting` and checked before any data is read. All that stands here with a value is optional.
+    A step is used again and again, also in other processes: `measure` and `judge` change nothing.
     """
 
     name: ClassVar[str]
@@ -102,6 +108,8 @@ class Filter(ABC):
     version: ClassVar[int] = 1
     # The settings that change what `measure` gives; with them measures are kept between runs.
     measured_by: ClassVar[Sequence[str]] = ()
+    # Former names of settings and their present ones, for the error that a former one is.
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         check_settings(self, self.name)
@@ -123,7 +131,7 @@ class Filter(ABC):
 
     @property
     def remembers_in(self) -> str | None:
-        """The place in which `remember` keeps something; two steps may not share one."""
+        """The folder in which `remember` keeps something; two steps may not share one."""
         return None
 
     @abstractmethod
@@ -131,25 +139,30 @@ class Filter(ABC):
         """Numbers about each record: same height and order, narrow columns, no view of other rows.
 
         `records` has the columns of `RECORDS` plus `prompt` and `response` (see `with_text`), or
-        those of them that `reads` names.
+        those of them that `reads` names: all rows that earlier steps kept, or any part of them.
+        Texts are never null. Names are the filter's own; later steps see `STEP.NAME` of all that
+        is no list. Equal records must give equal numbers, whatever stands beside them.
         """
 
     @abstractmethod
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """A verdict for every row, in the same order, and what there is to say about all of them.
 
-        `measures` has `row`, `id`, what `measure` returned, `record.source`, `record.score`,
-        `record.category`, and `STEP.COLUMN` for everything earlier steps measured.
+        `measures` has all rows that earlier steps kept, by `row`, in these columns: `row` (u32,
+        ascending), `id` (text), what `measure` returned, `record.source` (text), `record.score`
+        (f64 or null), `record.category` (text or null), and of every earlier step what it
+        measured as `STEP.COLUMN` and the score of its verdicts as `STEP.verdict`.
         """
 
     def bind(self, read: Read) -> Filter:
         """The filter to run instead, which knows the records of other files, such as evaluation
-        sets. Called once, before the dump is measured."""
+        sets. Called before the dump is measured, and once more for what it returned. Raises
+        `CurateError`."""
         return self
 
     def remember(self, records: pl.DataFrame) -> None:
         """Keep something beyond the run. Called once the run is written, with the records (and
-        texts) that all steps kept."""
+        texts) that all steps kept. Raises `CurateError`."""
         return
 
 
@@ -157,14 +170,20 @@ class Fix(ABC):
     """Rewrites text; never drops. The runner records which rows changed."""
 
     name: ClassVar[str]
+    # Every slug that `edited` can hold, with one sentence for the docs and the report.
     reasons: ClassVar[Mapping[str, str]]
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         check_settings(self, self.name)
 
     @abstractmethod
     def fix(self, records: pl.DataFrame) -> pl.DataFrame:
-        """The records, same height and order, with a column `edited`: reason slug or null."""
+        """The records, same height and order, with a column `edited`: reason slug or null.
+
+        `records` has the columns of `RECORDS` plus `prompt` and `response`; those two and the ids
+        of edited rows are made anew afterwards.
+        """
 
 
 def verdicts(
@@ -176,18 +195,20 @@ def verdicts(
 ) -> pl.DataFrame:
     """Build a `VERDICTS` frame from columns (arrays, lists or Series); None means all null.
 
+    A `reason` that is one text is the reason of every drop.
+
     >>> verdicts([True, False], reason=[None, "empty"])["keep"].to_list()
     [True, False]
     """
+    kept = pl.Series("keep", keep, dtype=pl.Boolean)
+    if isinstance(reason, str):
+        reason = kept.to_frame().select(pl.when(~pl.col("keep")).then(pl.lit(reason))).to_series()
     columns = {
         "reason": reason,
         "score": score,
         "duplicate_of": duplicate_of,
         "evidence": evidence,
     }
-    kept = pl.Series("keep", keep, dtype=pl.Boolean)
-    if isinstance(reason, str):
-        columns["reason"] = [None if one else reason for one in kept]
     series = [kept]
     for name, values in columns.items():
         filled = [None] * len(kept) if values is None else values

@@ -20,6 +20,8 @@ from typing import Any
 from curate.base.errors import CurateError
 
 MANIFEST = "manifest.json"
+# What is made from the other files of a folder, and may be made anew: it has no hash.
+DRAWN = ("report.html",)
 _UNFINISHED = ".unfinished"
 _ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
 
@@ -27,8 +29,8 @@ _ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the
 def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     """The files that the manifest here says `maker` wrote, with their hashes; none without one.
 
-    Only plain names count: no path, no link, nothing that is not a file in this very folder. A
-    file without a hash is one that is drawn from the others (a report).
+    Only plain names count: no path, no link, nothing that is not a file in this very folder; and,
+    but for the manifest and what is drawn from the other files (`DRAWN`), only with a hash.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -39,7 +41,11 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     listed, hashes = manifest.get("files"), manifest.get("sha256")
     if not isinstance(listed, list) or not isinstance(hashes, dict):
         return {}
-    return {name: hashes.get(name) for name in listed if _is_plain_file(folder, name)}
+    return {
+        name: hashes.get(name)
+        for name in listed
+        if _is_plain_file(folder, name) and (name in (MANIFEST, *DRAWN) or hashes.get(name))
+    }
 
 
 def _is_plain_file(folder: Path, name: Any) -> bool:
@@ -59,9 +65,9 @@ def write_manifest(
 ) -> None:
     """Write `manifest.json`: the maker, every file in `folder` with its hash, and `about`.
 
-    `drawn` names files, perhaps still to come, that are made from the others: they have no hash.
+    `drawn` are those of `DRAWN` that are in the folder or will be.
     """
-    names = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *drawn))
+    names = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *DRAWN))
     content = {
         "maker": maker,
         "files": [*names, *drawn, MANIFEST],
@@ -80,32 +86,38 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def atomic_folder(
-    out: str | Path, maker: str, force: bool = False, inputs: Sequence[str] = ()
+    out: str | os.PathLike[str],
+    maker: str,
+    force: bool = False,
+    inputs: Sequence[str] = (),
+    files: Sequence[str] = (),
 ) -> Iterator[Path]:
     """A hidden folder to write into; its files appear in `out` when the block ends well.
 
     The block does all the work, so that whatever stands in the way is found before it: `out` is
     checked (`check_out`), locked against other runs, and a folder beside it is made. Two runs
-    into one folder: the first has it, the other is refused. Raises `CurateError`.
+    into one folder: the first has it, the other is refused. Raises `CurateError`. What the block
+    writes, it writes within `writing(out)`.
     """
-    place = check_out(out, maker, force, inputs)
+    place = check_out(out, maker, force, inputs, files)
     with locked(place):
         for left_over in place.parent.glob(f".{_escaped(place.name)}.*{_UNFINISHED}"):
             if not left_over.is_symlink():
                 shutil.rmtree(left_over, ignore_errors=True)
-        with _writing(place):
+        with writing(place):
             hidden = Path(tempfile.mkdtemp(_UNFINISHED, f".{place.name}.", dir=place.parent))
         try:
             hidden.chmod(0o777 & ~_umask())
             yield hidden
-            with _writing(place):
-                _show(hidden, check_out(place, maker, force, inputs), maker)
+            with writing(place):
+                _show(hidden, check_out(place, maker, force, inputs, files), maker)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def writing(out: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a failed write into a `CurateError` that names the folder, and what to do."""
     try:
         yield
     except OSError as error:
@@ -117,7 +129,7 @@ def locked(out: Path) -> Iterator[None]:
     """Keep other runs from writing to `out` until the block ends; `CurateError` if one does."""
     from filelock import FileLock, Timeout
 
-    with _writing(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         name = out.parent / f".{out.name}.lock"
         lock = FileLock(name, timeout=0)
@@ -136,11 +148,18 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_out(out: str | Path, maker: str, force: bool = False, inputs: Sequence[str] = ()) -> Path:
+def check_out(
+    out: str | os.PathLike[str],
+    maker: str,
+    force: bool = False,
+    inputs: Sequence[str] = (),
+    files: Sequence[str] = (),
+) -> Path:
     """The folder to write to, as a path; `CurateError` if writing there could harm anything.
 
     Free are: a new name, an empty folder, and a folder that the same `maker` wrote and that
-    nobody changed since. With `force` the folder may hold other files as well, and they stay.
+    nobody changed since. With `force` the folder may hold other files as well, and they stay, but
+    none of `files`, which are to be written. `inputs` must not lie in it, nor it in them.
     """
     place = check_place(out)
     for name in inputs:
@@ -149,9 +168,13 @@ def check_out(out: str | Path, maker: str, force: bool = False, inputs: Sequence
         return place
     ours = files_of(place, maker)
     others = sorted(path.name for path in place.iterdir() if path.name not in ours)
-    if not ours or (others and not force):
+    if others and not force:
         what = "something else" if not ours else ", ".join(others[:3])
         raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
+    if taken := [name for name in files if _is_there(place / name) and name not in ours]:
+        raise CurateError(
+            f"{out}: {', '.join(taken)} was not written by curate; move it away first"
+        )
     changed = [name for name, old in ours.items() if old and sha256(place / name) != old]
     if changed:
         raise CurateError(
@@ -161,9 +184,9 @@ def check_out(out: str | Path, maker: str, force: bool = False, inputs: Sequence
     return place
 
 
-def check_place(out: str | Path) -> Path:
+def check_place(out: str | os.PathLike[str]) -> Path:
     """`out` as a path that can become a folder: not empty, no link, no file, nor below one."""
-    if not str(out).strip():
+    if not os.fspath(out).strip():
         raise CurateError("--out is empty; name the folder to write to")
     place = Path(out)
     if place.resolve() in (Path.cwd(), *Path.cwd().parents):
@@ -183,7 +206,7 @@ def check_place(out: str | Path) -> Path:
     return place
 
 
-def _check_input(out: str | Path, place: Path, name: str) -> None:
+def _check_input(out: str | os.PathLike[str], place: Path, name: str) -> None:
     if name == "-":
         return
     given, into = Path(name).resolve(), place.resolve()
@@ -235,7 +258,7 @@ def atomic_subfolder(final: Path) -> Iterator[Path]:
     partial = final.with_name(f".{final.name}{_UNFINISHED}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _writing(final):
+        with writing(final):
             partial.mkdir()
             yield partial
             sync_folder(partial)

@@ -88,7 +88,15 @@ def explained(name: str, what: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     # What a changed or half-written file of a model makes its libraries raise.
-    odd = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+    odd = (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        ImportError,
+    )
     try:
         yield
     except (*odd, RuntimeError, SafetensorError, StrictDataclassError) as error:

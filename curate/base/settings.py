@@ -21,8 +21,8 @@ from curate.base.errors import CurateError, nearest
 
 _LIMITS = {
     "low": ("at least", operator.ge),
-    "high": ("at most", operator.le),
     "above": ("more than", operator.gt),
+    "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
 
@@ -116,8 +116,13 @@ def _check_limits(value: Any, limits: Mapping[str, Any]) -> None:
     if value is None or all(holds(value, limit) for _, holds, limit in wanted):
         return
     raise ValueError(
-        "a number of " + " and ".join(f"{text} {limit:g}" for text, _, limit in wanted)
+        "a number of " + " and ".join(f"{text} {limit}" for text, _, limit in wanted)
     )
+
+
+def values_of(settings: Any, kind: type) -> dict[str, Any]:
+    """The values of those settings that `kind`, or what it extends, declares."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
 
 
 def fitted(value: Any, hint: Any) -> Any:

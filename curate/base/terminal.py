@@ -1,20 +1,28 @@
-"""Text from strangers made safe for a terminal."""
+"""Text from strangers made safe for a terminal, and visible on a page."""
 
 from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Controls would act or vanish; direction overrides would turn the text around them.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+)
 
 
 def printable(text: str, limit: int | None = None) -> str:
     r"""The text with control characters spelt out, cut visibly after `limit` characters.
 
-    >>> print(printable("a\x1b[31mb"))
-    a\x1b[31mb
+    >>> print(printable("a\x1b[31mb\u202e"))
+    a\x1b[31mb\u202e
     >>> print(printable("abcdef", 3))
     abc … 3 more characters
     """
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]} … {len(text) - limit:,} more characters"
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _UNSEEN.sub(_spelt, text)
+
+
+def _spelt(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import atomic_folder, write_manifest
+from curate.base.folder import atomic_folder, write_manifest, writing
 from curate.pipeline.run_folder import RunFolder
 
-MAKER = "curate arms"
-_ENDING = ".arms.parquet"
+MAKER = "curate baselines"
+_ENDING = ".baselines.parquet"
 
 
-def write_arms(run: Path, out: Path, force: bool = False) -> dict[str, int]:
-    """Write `STEP.ARM.jsonl` for every arm of every selection in a run; rows by file name.
+def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) -> dict[str, int]:
+    """Write `STEP.BASELINE.jsonl` for each baseline of each selection of a run; rows by name.
 
     The lines are those of `kept.jsonl`, in the order of the input, also for rows that the run
     dropped. Names: `select.selected`, `select.random-rows-0` (matched by rows, seed 0),
@@ -31,12 +32,12 @@ def write_arms(run: Path, out: Path, force: bool = False) -> dict[str, int]:
     needed = pl.concat([table["row"] for table in tables.values()]).unique()
     lines = _lines(folder, needed)
     written: dict[str, int] = {}
-    with atomic_folder(out, MAKER, force) as unfinished:
+    with atomic_folder(out, MAKER, force) as unfinished, writing(out):
         for step, table in tables.items():
-            for (arm, matched_by, seed), rows in sorted(
-                table.group_by("arm", "matched_by", "seed"), key=lambda part: str(part[0])
+            for (baseline, matched_by, seed), rows in sorted(
+                table.group_by("baseline", "matched_by", "seed"), key=lambda part: str(part[0])
             ):
-                parts = (str(arm).removesuffix("@k"), matched_by, seed)
+                parts = (str(baseline).removesuffix("@k"), matched_by, seed)
                 name = "-".join(str(part) for part in parts if part is not None)
                 path = unfinished / f"{step}.{name}.jsonl"
                 path.write_bytes(b"".join(lines[row] for row in rows["row"].sort()))

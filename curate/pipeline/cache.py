@@ -59,8 +59,8 @@ class StepCache:
     def load(self, ids: pl.Series) -> pl.DataFrame | None:
         """`id` and the measures of all of these ids that are known; None if none are."""
         wanted = ids.unique().implode()
-        found = [frame.filter(pl.col("id").is_in(wanted)) for frame in self._parts()]
-        known = [frame for frame in found if frame.height]
+        parts = [frame.filter(pl.col("id").is_in(wanted)) for frame in self._parts()]
+        known = [part for part in parts if part.height]
         if not known:
             return None
         return pl.concat(known).unique("id", keep="first", maintain_order=True)

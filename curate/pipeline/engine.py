@@ -37,7 +37,7 @@ class LocalEngine:
     def measure(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
         """`step.measure(records)`, looked up where it is known, else computed.
 
-        A step with the class variable `reads` gets those columns and no others.
+        A step that names what it `reads` gets those columns and no others.
         """
         kept = self.cache.of(step) if self.cache else None
         if kept is None or not records.height:
@@ -49,14 +49,14 @@ class LocalEngine:
         missing = records.unique("id", keep="first", maintain_order=True)
         if known is not None:
             missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
-        found = [] if known is None else [known]
+        measures = [] if known is None else [known]
         for start in range(0, missing.height, PART):
             part = missing[start : start + PART]
             measured = self._compute(step, part).with_columns(part["id"])
             kept.save(measured)
-            found.append(measured)
-        names = found[-1].columns
-        table = pl.concat([frame.select(names) for frame in found])
+            measures.append(measured)
+        names = measures[-1].columns
+        table = pl.concat([frame.select(names) for frame in measures])
         rows = records.select("id").join(table, on="id", how="left", maintain_order="left")
         return rows.drop("id")
 

@@ -8,9 +8,18 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError
 from curate.base.settings import setting
+
+# A record as a function gets it: every column of `RECORDS`, and `prompt` and `response`. `row` and
+# `line` are numbers, `score` is a number or None, `messages` (and `rejected`) a list of dicts with
+# the fields of `MESSAGE` or None, `tools` and `meta` JSON text or None, the others text.
+Record = dict[str, Any]
+# True keeps the record, False drops it; a text drops it too and is the reason: a slug, such as
+# `too_short`.
+Answer = bool | str
+RecordFunction = Callable[[Record], Answer]
 
 
 def failed(error: BaseException) -> str:
@@ -20,30 +29,43 @@ def failed(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class UserFunction(Filter):
-    """A plain function `record -> bool | reason`: True keeps, False or a slug drops."""
+    """A plain function `record -> bool | reason`: True keeps, False or a slug drops.
+
+    It is called once a record and must look at that record alone; nobody sees what it changes in
+    it. Whatever it raises becomes a `CurateError` that names the row.
+
+    >>> def brief(record: Record) -> Answer:
+    ...     return True if len(record["response"]) < 9 else "too_long"
+    >>> rows = pl.DataFrame({"row": [0, 1], "response": ["Yes.", "It depends."]})
+    >>> UserFunction(brief, "brief").measure(rows)["reason"].to_list()
+    [None, 'too_long']
+    """
 
     name: ClassVar[str] = "function"
-    reasons: ClassVar[Mapping[str, str]] = {"rejected_by_function": "the user's function said no"}
+    reasons: ClassVar[Mapping[str, str]] = {
+        "rejected_by_function": "The user's function returned False."
+    }
 
-    function: Callable[[dict[str, Any]], Any]
+    function: RecordFunction
     label: str = setting("", "how the recipe names the function")
 
     def __repr__(self) -> str:
         return self.label
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        """`reason`: the slug with which the function drops a record, or null."""
         # The user's function takes one record: this loop is what was asked for.
-        answers = [self._answer(record) for record in records.iter_rows(named=True)]
-        return pl.DataFrame({"reason": answers}, schema={"reason": pl.String})
+        reasons = [self._reason(record) for record in records.iter_rows(named=True)]
+        return pl.DataFrame({"reason": reasons}, schema={"reason": pl.String})
 
-    def _answer(self, record: dict[str, Any]) -> str | None:
+    def _reason(self, record: Record) -> str | None:
         try:
             answer = self.function(record)
         except (Exception, SystemExit) as error:
             raise CurateError(f"{self.label}, row {record['row']}: {failed(error)}") from error
         if isinstance(answer, str):
             return answer
-        if answer is None or not isinstance(answer, bool):
+        if not isinstance(answer, bool):
             raise CurateError(
                 f"{self.label} returned {answer!r} for row {record['row']};"
                 " expected True, False or a reason"
@@ -51,8 +73,5 @@ class UserFunction(Filter):
         return None if answer else "rejected_by_function"
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        return verdicts(measures["reason"].is_null(), reason=measures["reason"])
+        """Every record with a reason is dropped for it."""
+        return Judgement.of(measures["reason"].is_null(), measures["reason"])

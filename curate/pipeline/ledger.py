@@ -30,7 +30,7 @@ LENGTHS = pl.Schema(
 )
 
 
-def page(step: str, records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+def step_rows(step: str, records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     """One step's verdicts on the records it saw, as ledger lines."""
     verdict = pl.when("keep").then(pl.lit("keep")).otherwise(pl.lit("drop"))
     where = records.select("row", "id", "source", "line")

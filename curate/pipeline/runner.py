@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from curate.base.contract import VERDICTS, Filter, Fix
+from curate.base.contract import VERDICTS, Filter, Findings, Fix, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.schema import content_id, with_text
 from curate.pipeline import ledger
@@ -47,7 +47,7 @@ class Result:
 
     `records` are all records as they were last seen (fixes applied), `kept` a Boolean series of
     the same height, `verdicts` the ledger (see `curate.pipeline.ledger`), `steps` the funnel,
-    `tables` what steps found out beside their verdicts, by `STEP.NAME`.
+    `tables` those of the steps' findings, by `STEP.NAME`.
     """
 
     records: pl.DataFrame
@@ -57,10 +57,68 @@ class Result:
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def bound(steps: Sequence[Step], warn: Callable[[str], None] = lambda line: None) -> list[Step]:
+class Judged(NamedTuple):
+    """What one filter measured, was given to judge, and decided.
+
+    `measures` is all that `judge` saw; `verdicts` (see `VERDICTS`) has a line for each of its
+    rows, in the same order.
+    """
+
+    measures: pl.DataFrame
+    verdicts: pl.DataFrame
+    findings: Findings
+
+
+def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
+    """Measure and judge records with one filter alone, as a run does.
+
+    `earlier` are columns of earlier steps that `judge` needs, a value a row: `reward.score` is
+    given as `reward__score`. Stricter than a run: every reason must stand in `reasons`, and every
+    drop have evidence. Raises `AssertionError` where the filter breaks the contract.
+    """
+    if "response" not in records.columns:
+        records = with_text(records)
+    known = [pl.Series(name.replace("__", "."), values) for name, values in earlier.items()]
+    measures = _joined(step.name, _about(records).with_columns(known), step.measure(records))
+    judgement = _judgement(step.name, step, measures)
+    drops = judgement.verdicts.filter(~pl.col("keep"))
+    unknown = set(drops["reason"]) - set(step.reasons)
+    assert not unknown, f"{step.name}: reasons it does not declare: {unknown}"
+    assert not drops["evidence"].null_count(), f"{step.name}: drops without evidence"
+    return Judged(measures, judgement.verdicts, judgement.findings)
+
+
+def _about(records: pl.DataFrame) -> pl.DataFrame:
+    """What `judge` knows of every record, whatever was measured."""
+    about = {f"record.{name}": pl.col(name) for name in ("source", "score", "category")}
+    return records.select("row", "id", **about)
+
+
+def _joined(name: str, earlier: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
+    assert own.height == earlier.height, f"{name}: measure changed the number of rows"
+    return pl.concat([earlier, own], how="horizontal")
+
+
+def _judgement(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
+    """The step's judgement, checked to have a complete verdict for every row."""
+    judgement = step.judge(measures)
+    verdicts = judgement.verdicts
+    assert verdicts.height == measures.height, f"{name}: judge changed the number of rows"
+    assert verdicts.schema == VERDICTS, f"{name}: judge returned {verdicts.schema}"
+    assert not verdicts["keep"].null_count(), f"{name}: a row was neither kept nor dropped"
+    mute = verdicts.filter(~pl.col("keep") & pl.col("reason").is_null()).height
+    assert not mute, f"{name}: {mute} rows were dropped without a reason"
+    odd = verdicts.filter("keep", pl.col("reason").is_not_null()).height
+    assert not odd, f"{name}: {odd} rows were kept and yet have a reason to be dropped"
+    return judgement
+
+
+def bind_steps(
+    steps: Sequence[Step], warn: Callable[[str], None] = lambda line: None
+) -> list[Step]:
     """The steps with the files read that some of them compare with.
 
-    `warn` is told of rows there that cannot be read. Raises `CurateError`, also where two steps
+    `warn` gets a line on rows there that cannot be read. Raises `CurateError`, also where two steps
     would keep what they remember in one place (`remembers_in`, for those that say): the second
     could not see what the first will add.
     """
@@ -71,15 +129,15 @@ def bound(steps: Sequence[Step], warn: Callable[[str], None] = lambda line: None
     ]
     taken: dict[str, str] = {}
     for step in ready:
-        place = step.action.remembers_in if isinstance(step.action, Filter) else None
-        if place is None:
+        folder = step.action.remembers_in if isinstance(step.action, Filter) else None
+        if folder is None:
             continue
-        if place in taken:
+        if folder in taken:
             raise CurateError(
-                f"steps {taken[place]!r} and {step.name!r} both add to {place}; give each a "
+                f"steps {taken[folder]!r} and {step.name!r} both add to {folder}; give each a "
                 "folder of its own"
             )
-        taken[place] = step.name
+        taken[folder] = step.name
     return ready
 
 
@@ -123,97 +181,83 @@ def run(
     Raises `CurateError` when a step cannot do what it was asked; a step that breaks the
     contract (wrong height, a drop without a reason) raises `AssertionError`.
     """
-    walk = _Walk(with_text(records), engine or LocalEngine(workers=1))
-    for step in bound(steps):
+    pipeline = PipelineRun(with_text(records), engine or LocalEngine(workers=1))
+    for step in bind_steps(steps):
         started = time.perf_counter()
-        taken = walk.take(step)
-        report = replace(taken, seconds=time.perf_counter() - started)
-        walk.reports.append(report)
+        report = pipeline.apply(step)
+        report = replace(report, seconds=time.perf_counter() - started)
+        pipeline.reports.append(report)
         progress(report)
-    return walk.result()
+    return pipeline.result()
 
 
-class _Walk:
-    """The rows still alive, what was measured about them, and the verdicts so far."""
+class PipelineRun:
+    """The rows still kept, what was measured about them, and the verdicts so far."""
 
     def __init__(self, records: pl.DataFrame, engine: LocalEngine) -> None:
         self.height = records.height
-        self.alive = records
-        self.gone: list[pl.DataFrame] = []
+        self.kept = records
+        self.dropped: list[pl.DataFrame] = []
         self.engine = engine
-        self.measured = records.select(
-            "row",
-            "id",
-            **{f"record.{name}": pl.col(name) for name in ("source", "score", "category")},
-        )
-        self.pages = [ledger.opening(records)]
+        self.measured = _about(records)
+        self.ledger = [ledger.opening(records)]
         self.reports: list[StepReport] = []
         self.tables: dict[str, pl.DataFrame] = {}
 
-    def take(self, step: Step) -> StepReport:
+    def apply(self, step: Step) -> StepReport:
+        """Run one step over the rows that are still kept. Raises `CurateError`."""
         if isinstance(step.action, Fix):
             return self._fix(step, step.action)
         return self._judge(step, step.action)
 
     def _judge(self, step: Step, action: Filter) -> StepReport:
-        own = self.engine.measure(action, self.alive)
-        assert own.height == self.alive.height, f"{step.name}: measure changed the number of rows"
-        _check_needs(step, self.measured)
-        measures = pl.concat([self.measured, own], how="horizontal")
-        judgement = action.judge(measures)
-        judged, found = judgement.verdicts, judgement.findings
-        _check_verdicts(step, judged, self.alive.height)
-        self.pages.append(ledger.page(step.name, self.alive, judged))
-        keep = judged["keep"]
-        reasons = ledger.count_reasons(judged.filter(~keep)["reason"])
-        self.tables |= {f"{step.name}.{name}": table for name, table in found.tables.items()}
-        report = replace(
-            self._report(step, kept=int(keep.sum()), reasons=reasons),
-            sentences=found.sentences,
-            numbers=found.numbers,
-        )
-        self.gone.append(self.alive.filter(~keep))
+        _check_needs(step.name, action, self.measured)
+        own = self.engine.measure(action, self.kept)
+        judgement = _judgement(step.name, action, _joined(step.name, self.measured, own))
+        verdicts, findings = judgement.verdicts, judgement.findings
+        self.ledger.append(ledger.step_rows(step.name, self.kept, verdicts))
+        self.tables |= {f"{step.name}.{name}": table for name, table in findings.tables.items()}
+        keep = verdicts["keep"]
+        report = self._report(step, kept=int(keep.sum()), reasons=verdicts.filter(~keep)["reason"])
+        self.dropped.append(self.kept.filter(~keep))
+        self.kept = self.kept.filter(keep)
         # Later steps see narrow numbers by name; lists such as signatures stay behind.
         narrow = own.select(~pl.selectors.nested()).rename(lambda name: f"{step.name}.{name}")
-        verdict = judged["score"].alias(f"{step.name}.verdict")
-        self.measured = pl.concat(
-            [self.measured, narrow, verdict.to_frame()], how="horizontal"
-        ).filter(keep)
-        self.alive = self.alive.filter(keep)
-        return report
+        score = verdicts["score"].alias(f"{step.name}.verdict").to_frame()
+        columns = [self.measured, narrow, score]
+        self.measured = pl.concat(columns, how="horizontal").filter(keep)
+        return replace(report, sentences=findings.sentences, numbers=findings.numbers)
 
     def _fix(self, step: Step, action: Fix) -> StepReport:
-        fixed = action.fix(self.alive)
-        assert fixed.height == self.alive.height, f"{step.name}: a fix must not drop rows"
+        fixed = action.fix(self.kept)
+        assert fixed.height == self.kept.height, f"{step.name}: a fix must not drop rows"
         edited = fixed["edited"].is_not_null()
-        changed = fixed.filter(edited).select("row", reason="edited")
-        self.pages.append(ledger.edits(step.name, self.alive.filter(edited), changed["reason"]))
-        self.alive = _with_new_ids(with_text(fixed.drop("edited")), edited)
-        self.measured = self.measured.with_columns(self.alive["id"])
-        reasons = ledger.count_reasons(changed["reason"])
-        return self._report(step, kept=self.alive.height, edited=changed.height, reasons=reasons)
+        reasons = fixed["edited"].filter(edited)
+        self.ledger.append(ledger.edits(step.name, self.kept.filter(edited), reasons))
+        self.kept = _with_new_ids(with_text(fixed.drop("edited")), edited)
+        self.measured = self.measured.with_columns(self.kept["id"])
+        report = self._report(step, kept=self.kept.height, reasons=reasons)
+        return replace(report, edited=len(reasons))
 
-    def _report(
-        self, step: Step, kept: int, reasons: dict[str, int], edited: int = 0
-    ) -> StepReport:
+    def _report(self, step: Step, kept: int, reasons: pl.Series) -> StepReport:
+        counts = ledger.count_reasons(reasons)
         known = step.action.reasons
         return StepReport(
             name=step.name,
             settings=repr(step.action),
-            rows=self.alive.height,
+            rows=self.kept.height,
             kept=kept,
-            dropped=self.alive.height - kept,
-            edited=edited,
-            reasons=reasons,
-            meanings={slug: meaning for slug in reasons if (meaning := known.get(slug))},
+            dropped=self.kept.height - kept,
+            reasons=counts,
+            meanings={slug: meaning for slug in counts if (meaning := known.get(slug))},
         )
 
     def result(self) -> Result:
-        records = pl.concat([self.alive, *self.gone]).sort("row")
+        """What became of every record, once all steps were applied."""
+        records = pl.concat([self.kept, *self.dropped]).sort("row")
         assert records.height == self.height, "rows were lost between steps"
-        kept = records["row"].is_in(self.alive["row"].implode()).alias("kept")
-        verdicts = pl.concat(self.pages)
-        return Result(records, kept, verdicts, self.reports, self.tables)
+        kept = records["row"].is_in(self.kept["row"].implode()).alias("kept")
+        return Result(records, kept, pl.concat(self.ledger), self.reports, self.tables)
 
 
 def _with_new_ids(records: pl.DataFrame, edited: pl.Series) -> pl.DataFrame:
@@ -228,20 +272,11 @@ def _with_new_ids(records: pl.DataFrame, edited: pl.Series) -> pl.DataFrame:
     return records.with_columns(id=pl.Series(ids))
 
 
-def _check_needs(step: Step, measured: pl.DataFrame) -> None:
-    needs = step.action.needs if isinstance(step.action, Filter) else ()
-    for column in needs:
+def _check_needs(name: str, action: Filter, measured: pl.DataFrame) -> None:
+    for column in action.needs:
         if column not in measured.columns:
-            known = [name for name in measured.columns if "." in name]
+            known = [other for other in measured.columns if "." in other]
             hint = nearest(column, known) or f"; known here: {', '.join(known)}"
             raise CurateError(
-                f"step {step.name!r} needs {column!r}, which no earlier step measured{hint}"
+                f"step {name!r} needs {column!r}, which no earlier step measured{hint}"
             )
-
-
-def _check_verdicts(step: Step, judged: pl.DataFrame, height: int) -> None:
-    assert judged.height == height, f"{step.name}: judge changed the number of rows"
-    assert judged.schema == VERDICTS, f"{step.name}: judge returned {judged.schema}"
-    unexplained = judged.filter(~pl.col("keep") & pl.col("reason").is_null()).height
-    assert judged["keep"].null_count() == 0, f"{step.name}: a row was neither kept nor dropped"
-    assert not unexplained, f"{step.name}: {unexplained} rows were dropped without a reason"

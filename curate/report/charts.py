@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup
 
-from curate.report.excerpts import visible
-from curate.report.spread import Histogram, Scores, Summary
+from curate.base.terminal import printable
+from curate.report.histograms import Histogram, Scores, Summary
 
 WIDE, NARROW = ("wide", 760, 250), ("narrow", 360, 210)  # pixels, as drawn
 LENGTH_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000)
@@ -71,36 +71,38 @@ class Strip(NamedTuple):
     median: float
 
 
+def log_strip(quantiles: Sequence[float], longest: float) -> Strip:
+    """The box plot of lengths with these quantiles (5, 25, 50, 75, 95 %); `longest` is its end."""
+    scale = math.log1p(longest) or 1.0
+    low, lower, median, upper, high = (math.log1p(length) / scale for length in quantiles)
+    return Strip((low, high), (lower, upper), median)
+
+
 def strips(summaries: Sequence[Summary]) -> list[Strip]:
     """One box plot per group, all on the same scale."""
-    ends = max(summary.quantiles[-1] for summary in summaries)
-    scale = math.log1p(ends) or 1.0
-    found = []
-    for summary in summaries:
-        low, lower, median, upper, high = (math.log1p(at) / scale for at in summary.quantiles)
-        found.append(Strip((low, high), (lower, upper), median))
-    return found
+    longest = max(summary.quantiles[-1] for summary in summaries)
+    return [log_strip(summary.quantiles, longest) for summary in summaries]
 
 
-def scores(found: Scores) -> Markup:
-    """Shares of kept and of dropped rows by score, with the thresholds, or where they part."""
-    edges = found.histogram.edges
-    scaled = np.log1p(edges) if found.logarithmic else edges
-    heights = found.histogram.heights
+def scores(step: Scores) -> Markup:
+    """Shares of kept and of dropped rows by score, with the thresholds, or where they separate."""
+    edges = step.histogram.edges
+    scaled = np.log1p(edges) if step.logarithmic else edges
+    heights = step.histogram.heights
     curves = [Curve(name, outline(scaled, shares)) for name, shares in heights.items()]
     ticks = nice_ticks(max(float(shares.max()) for shares in heights.values()))
-    for number, (_, value) in enumerate(found.lines, 1):
-        at = math.log1p(value) if found.logarithmic else value
+    for number, (_, value) in enumerate(step.lines, 1):
+        at = math.log1p(value) if step.logarithmic else value
         curves.append(Curve(f"line-{number}", [(at, 0), (at, ticks[-1])]))
-    x = _score_ticks(found)
+    x = _score_ticks(step)
     few = x[::2] if len(x) > 6 else x
     axes = Axes(few, few, [Tick(value, f"{100 * value:g} %") for value in ticks])
-    return drawn(curves, axes, f"Scores of step {visible(found.step)}", *NARROW)
+    return drawn(curves, axes, f"Scores of step {printable(step.step)}", *NARROW)
 
 
-def _score_ticks(found: Scores) -> list[Tick]:
-    low, high = float(found.histogram.edges[0]), float(found.histogram.edges[-1])
-    if found.logarithmic:
+def _score_ticks(step: Scores) -> list[Tick]:
+    low, high = float(step.histogram.edges[0]), float(step.histogram.edges[-1])
+    if step.logarithmic:
         chosen = [value for value in LENGTH_TICKS if low <= value <= high]
         return [Tick(math.log1p(value), f"{value:,}") for value in chosen]
     return [Tick(value, f"{value:,g}") for value in nice_ticks(high, low) if low <= value <= high]
@@ -114,9 +116,9 @@ def nice_ticks(high: float, low: float = 0.0, about: int = 5) -> list[float]:
     """
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / about))
-    step = next(power * times for times in (1, 2, 5, 10) if power * times * about >= span * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [float(f"{step * place:.12g}") for place in range(first, max(last, first + 1) + 1)]
+    size = next(power * times for times in (1, 2, 5, 10) if power * times * about >= span * 0.999)
+    first, last = math.floor(low / size + 1e-9), math.ceil(high / size - 1e-9)
+    return [float(f"{size * number:.12g}") for number in range(first, max(last, first + 1) + 1)]
 
 
 def outline(edges: np.ndarray, heights: np.ndarray) -> list[tuple[float, float]]:

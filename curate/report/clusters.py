@@ -8,8 +8,7 @@ import polars as pl
 
 from curate.report.examples import Side
 from curate.report.excerpts import excerpt
-from curate.report.rows import records
-from curate.report.tables import tables
+from curate.report.run_files import records, tables
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -25,11 +24,11 @@ class Member(NamedTuple):
 
     side: Side
     kept: bool
-    similarity: float | None  # to the row that stays
+    similarity: float | None  # to the row that is kept
 
 
 class Cluster(NamedTuple):
-    """Rows that say the same, as far as the step can tell; the first ones are shown."""
+    """Rows that a step found to be duplicates of each other; `members` are those shown."""
 
     rows: int
     kept: int
@@ -57,7 +56,7 @@ def _clusters(run: RunFolder, step: str, table: pl.DataFrame) -> Clusters:
     sizes = table.group_by("cluster").agg(rows=pl.len(), kept=pl.col("kept").sum())
     largest = sizes.sort("rows", "cluster", descending=[True, False]).head(SHOWN)
     members = table.filter(pl.col("cluster").is_in(largest["cluster"].implode()))
-    # The rows that stayed come first; beside them, some of those that went.
+    # The kept rows come first, then some of the dropped ones.
     order = ["cluster", pl.col("kept").not_(), "row"]
     members = members.sort(order).group_by("cluster", maintain_order=True).head(MEMBERS)
     seen = records(run, members["row"])
@@ -73,12 +72,12 @@ def _clusters(run: RunFolder, step: str, table: pl.DataFrame) -> Clusters:
 
 
 def _by_size(rows: pl.Series) -> list[tuple[str, int]]:
-    found = []
+    counts = []
     for least, most in SIZES:
         inside = int(((rows >= least) & (rows <= (most or rows.max()))).sum())
         label = (
             f"{least}" if least == most else f"{least} to {most}" if most else f"over {least - 1}"
         )
         if inside:
-            found.append((label, inside))
-    return found
+            counts.append((label, inside))
+    return counts

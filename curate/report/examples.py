@@ -1,4 +1,4 @@
-"""A few real rows for every reason: what was dropped or edited, why, and beside which twin."""
+"""A few rows for every reason: what was dropped or edited, why, and the row it duplicates."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from curate.report.excerpts import LIMIT, Piece, excerpt, side_by_side, visible
-from curate.report.rows import Seen, pick, records, reject_reasons, source_names
-from curate.report.tally import REASONS
+from curate.base.terminal import printable
+from curate.report.counts import REASONS
+from curate.report.excerpts import LIMIT, Piece, excerpt, side_by_side
+from curate.report.run_files import Seen, pick, records, reject_reasons, source_names
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -25,13 +26,13 @@ class Side(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One verdict with the record it fell on, and the record that this one repeats, if any."""
+    """One verdict with its record, and the record that this one duplicates, if any."""
 
     record: Side
     score: float | None
     evidence: list[Piece]
-    twin: Side | None
-    twin_row: int | None
+    duplicate_of: Side | None
+    duplicate_of_row: int | None
 
 
 class RejectedLine(NamedTuple):
@@ -59,33 +60,33 @@ def of_reasons(run: RunFolder) -> dict[tuple[str, str], list[Example]]:
     ]
     reasons = pl.DataFrame(shown, schema={"step": pl.String, "reason": pl.String})
     verdicts = run.ledger.filter(pl.col("verdict") != "keep").join(reasons, on=["step", "reason"])
-    chosen = _spread(verdicts.sort("score", "row"), ["step", "reason"])
+    chosen = _first_middle_last(verdicts.sort("score", "row"), ["step", "reason"])
     seen = records(run, pl.concat([chosen["row"], chosen["duplicate_of"].drop_nulls()]))
-    found: dict[tuple[str, str], list[Example]] = {}
+    examples: dict[tuple[str, str], list[Example]] = {}
     for verdict in chosen.with_columns(pl.col("evidence").str.head(LIMIT)).iter_rows(named=True):
-        examples = found.setdefault((verdict["step"], verdict["reason"]), [])
-        examples.append(_example(verdict, seen))
-    return found
+        of_reason = examples.setdefault((verdict["step"], verdict["reason"]), [])
+        of_reason.append(_example(verdict, seen))
+    return examples
 
 
-def _spread(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """The first, middle and last line of every group, in order."""
-    place, size = pl.int_range(pl.len()).over(keys), pl.len().over(keys)
-    return frame.filter((place == 0) | (place == size // 2) | (place == size - 1))
+def _first_middle_last(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Three lines of every group, in order."""
+    at, size = pl.int_range(pl.len()).over(keys), pl.len().over(keys)
+    return frame.filter((at == 0) | (at == size // 2) | (at == size - 1))
 
 
 def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
     mine, other = seen[verdict["row"]], seen.get(verdict["duplicate_of"])
-    said = verdict["evidence"] or ""
+    evidence = verdict["evidence"] or ""
     if other is None:
-        record, twin = _marked(mine, said), None
+        record, duplicate_of = _marked(mine, evidence), None
     else:
         prompts = side_by_side(mine.prompt, other.prompt)
         responses = side_by_side(mine.response, other.response)
         record = Side(mine, prompts[0], responses[0])
-        twin = Side(other, prompts[1], responses[1])
-    evidence = excerpt(said, limit=EVIDENCE)
-    return Example(record, verdict["score"], evidence, twin, verdict["duplicate_of"])
+        duplicate_of = Side(other, prompts[1], responses[1])
+    shown = excerpt(evidence, limit=EVIDENCE)
+    return Example(record, verdict["score"], shown, duplicate_of, verdict["duplicate_of"])
 
 
 def _marked(seen: Seen, evidence: str) -> Side:
@@ -98,7 +99,7 @@ def of_rejects(run: RunFolder) -> list[RejectReason]:
     """Every reject reason, commonest first, with up to three of its lines."""
     reasons = reject_reasons(run)
     counted = reasons.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    chosen = _spread(reasons, ["reason"])
+    chosen = _first_middle_last(reasons, ["reason"])
     lines = pick(run.path / "rejects.jsonl", chosen["at"])
     names = source_names(run)
     return [
@@ -110,4 +111,4 @@ def of_rejects(run: RunFolder) -> list[RejectReason]:
 
 def _rejected(line: dict[str, Any], names: dict[str, str]) -> RejectedLine:
     where = f"{names[line['source']]}:{line['line']}"
-    return RejectedLine(where, visible(line["reason"][:LIMIT]), excerpt(line["raw"]))
+    return RejectedLine(where, printable(line["reason"][:LIMIT]), excerpt(line["raw"]))

@@ -10,38 +10,20 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from curate.base.terminal import printable
+
 LIMIT = 400  # characters of text shown at once
 
 # Words, runs of space, and single characters of scripts that do not put spaces between words.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|\s+|[^\w\s]")
-# Controls would vanish from a page; direction overrides would turn the text around them.
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
-)
-
-
 Range = tuple[int, int]
 
 
 class Piece(NamedTuple):
-    """A stretch of text and what it is: `text`, `mark` (look here) or `cut` (said by us)."""
+    """A stretch of text and what it is: `text`, `mark` (look here) or `cut` (words of ours)."""
 
     text: str
     kind: str = "text"
-
-
-def visible(text: str) -> str:
-    r"""The text with control characters and direction overrides spelt out.
-
-    >>> print(visible("a\x1b[1mb\u202e"))
-    a\x1b[1mb\u202e
-    """
-    return _UNSEEN.sub(_spelt, text)
-
-
-def _spelt(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def excerpt(text: str, mark: str | None = None, limit: int = LIMIT) -> list[Piece]:
@@ -66,9 +48,9 @@ def _cut(text: str, start: int, end: int, marks: list[Range]) -> list[Piece]:
     for first, last in marks:
         first, last = max(first, at), min(last, end)
         if first < last:
-            pieces += [Piece(visible(text[at:first])), Piece(visible(text[first:last]), "mark")]
+            pieces += [Piece(printable(text[at:first])), Piece(printable(text[first:last]), "mark")]
             at = last
-    pieces.append(Piece(visible(text[at:end])))
+    pieces.append(Piece(printable(text[at:end])))
     if end < len(text):
         pieces.append(Piece(f"… {_characters(len(text) - end, 'more ')}", "cut"))
     return [piece for piece in pieces if piece.text]
@@ -84,7 +66,7 @@ def side_by_side(one: str, other: str, limit: int = LIMIT) -> tuple[list[Piece],
     Words that only one of them has are marked; a text that is the same is shown once.
     """
     if one == other:
-        return excerpt(one, limit=limit), [Piece("(word for word the same)", "cut")]
+        return excerpt(one, limit=limit), [Piece("(the same text)", "cut")]
     same = shared(one, other)
     start = _word_start(one, same - limit // 3) if max(len(one), len(other)) > limit else 0
     # Looking further than what is shown keeps the edge of the window from counting as different.

@@ -1,11 +1,12 @@
-"""Why a record was kept or dropped: its text, every verdict in order, its twins side by side."""
+"""Why a record was kept or dropped: its text, every verdict in order, the row it duplicates."""
 
 from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
@@ -13,39 +14,64 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.terminal import printable
 from curate.pipeline import ledger
-from curate.pipeline.run_folder import RunFolder
+from curate.report.run_files import damage_explained, raw_records
 from curate.sources import files, formats, inputs
+from curate.sources.items import Item, Starts
+
+if TYPE_CHECKING:
+    from curate.pipeline.run_folder import RunFolder
+
+SHOWN = 200  # characters of raw rows and of evidence
+
+Record = dict[str, Any]
 
 
 def explain(run: RunFolder, key: str) -> str:
-    """The life of one record (or of all records with this id) through a run, as text."""
-    lines = ledger.of_row(run.ledger, key)
-    if not lines.height:
-        raise CurateError(
-            f"{run.path}: no record has row or id {key!r}; see kept.jsonl, dropped.jsonl"
+    """All that happened to one record in a run, as text that is safe for a terminal.
+
+    `key` is a row number, or an id, which several rows may share. Raises `CurateError` when the
+    run has no such record, or is damaged.
+    """
+    with damage_explained(run):
+        try:
+            verdicts = ledger.of_row(run.ledger, key)
+        except (OverflowError, TypeError):  # a number that no row can have
+            verdicts = run.ledger.clear()
+        if not verdicts.height:
+            raise CurateError(
+                f"{run.path}: no record has row or id {key!r}; see kept.jsonl, dropped.jsonl"
+            )
+        rows = verdicts["row"].unique().sort()
+        records = raw_records(run, [*rows, *verdicts["duplicate_of"].drop_nulls()])
+        settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
+        return printable(
+            "\n\n".join(
+                _one(verdicts.filter(pl.col("row") == row), row, records, settings) for row in rows
+            )
         )
-    rows = lines["row"].unique().sort()
-    return "\n\n".join(_one(run, lines.filter(pl.col("row") == row), row) for row in rows)
 
 
-def _one(run: RunFolder, verdicts: pl.DataFrame, row: int) -> str:
-    record = run.find(row)
-    last = verdicts.row(-1, named=True)
+def _one(
+    verdicts: pl.DataFrame, row: int, records: Mapping[int, Record], settings: Mapping[str, str]
+) -> str:
+    record, last = records[row], verdicts.row(-1, named=True)
     fate = f"dropped by {last['step']}: {last['reason']}" if last["verdict"] == "drop" else "kept"
-    parts = [
-        f"row {row}  id {record['id']}  {printable(record['source'])}:{record['line']}  {fate}",
-        "",
-    ]
+    parts = [f"{_name(row, record)}  {fate}", ""]
     for message in record["messages"]:
-        parts.append(f"  {_speaker(message)}: {printable(message['content'] or '')}")
+        parts.append(f"  {_speaker(message)}: {message['content'] or ''}")
         parts += [
             f"    calls {json.dumps(call['function'])}" for call in message.get("tool_calls", [])
         ]
     parts += [*_raw_line(record), "", "verdicts, in order:"]
-    settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
     for verdict in verdicts.iter_rows(named=True):
-        parts += _verdict(run, verdict, record, settings.get(verdict["step"], ""))
+        parts += _verdict(verdict, settings.get(verdict["step"], ""))
+        if (other := verdict["duplicate_of"]) is not None:
+            parts += _duplicate_of(row, record, other, records.get(other))
     return "\n".join(parts)
+
+
+def _name(row: int, record: Record) -> str:
+    return f"row {row}  id {record['id']}  {record['source']}:{record['line']}"
 
 
 def _raw_line(record: dict[str, Any]) -> list[str]:
@@ -59,8 +85,8 @@ def _raw_line(record: dict[str, Any]) -> list[str]:
         return []  # the file has become another one
     if raw is None:
         return []
-    text = printable(" ".join(raw.decode(errors="backslashreplace").split()), 200)
-    return ["", f"  line {line} of {printable(record['source'])}: {text}"]
+    text = printable(" ".join(raw.decode(errors="backslashreplace").split()), SHOWN)
+    return ["", f"  line {line} of {record['source']}: {text}"]
 
 
 def _raw(path: Path, line: int) -> bytes | None:
@@ -69,9 +95,9 @@ def _raw(path: Path, line: int) -> bytes | None:
     rows: dict[int, Any] = {}
     starts: list[int] | None = None
     for item in files.items(source, source.stored(), formats.is_row):
-        if isinstance(item, files.Starts):
+        if isinstance(item, Starts):
             starts = item.lines
-        elif isinstance(item, files.Item):
+        elif isinstance(item, Item):
             rows[item.line] = item.value
         elif line in item.lines:
             return orjson.dumps(item.values[item.lines.index(line)])
@@ -81,8 +107,8 @@ def _raw(path: Path, line: int) -> bytes | None:
 
 def _number(score: float) -> str:
     """A count as it is, anything else in four digits."""
-    whole = abs(score) < 1e15 and score == int(score)
-    return f"{score:.0f}" if whole else f"{score:.4g}"
+    is_count = abs(score) < 1e15 and score == int(score)
+    return f"{score:.0f}" if is_count else f"{score:.4g}"
 
 
 def _speaker(message: dict[str, Any]) -> str:
@@ -90,32 +116,26 @@ def _speaker(message: dict[str, Any]) -> str:
     return f"{message['role']} ({name})" if name else str(message["role"])
 
 
-def _verdict(
-    run: RunFolder, verdict: dict[str, Any], record: dict[str, Any], settings: str
-) -> list[str]:
-    said = [f"  {verdict['step']:12} {verdict['verdict']}"]
+def _verdict(verdict: dict[str, Any], settings: str) -> list[str]:
+    parts = [f"  {verdict['step']:12} {verdict['verdict']}"]
     if verdict["reason"]:
-        said.append(verdict["reason"])
+        parts.append(verdict["reason"])
     if verdict["score"] is not None:
-        said.append(f"score {_number(verdict['score'])}")
+        parts.append(f"score {_number(verdict['score'])}")
     if verdict["evidence"]:
-        said.append(f"evidence: {printable(verdict['evidence'], 200)}")
-    lines = ["  ".join(said)]
-    if settings:
-        lines.append(f"  {'':12} by {settings}")
-    if verdict["duplicate_of"] is not None:
-        lines += _twin(run, verdict["duplicate_of"], record)
-    return lines
+        parts.append(f"evidence: {printable(verdict['evidence'], SHOWN)}")
+    return ["  ".join(parts), *([f"  {'':12} settings: {settings}"] if settings else [])]
 
 
-def _twin(run: RunFolder, row: int, record: dict[str, Any]) -> list[str]:
-    twin = run.find(row)
-    here, there = _marked(_text(record), _text(twin))
-    where = f"{printable(twin['source'])}:{twin['line']}"
+def _duplicate_of(row: int, record: Record, other: int, duplicate: Record | None) -> list[str]:
+    if duplicate is None:
+        return [f"  {'':12} duplicates row {other}, which is not in this run"]
+    here, there = _marked(_text(record), _text(duplicate))
+    width = len(f"row {max(row, other)}: ")
     return [
-        f"  {'':12} twin: row {row}  id {twin['id']}  {where}",
-        f"  {'':12}   this: {here}",
-        f"  {'':12}   twin: {there}",
+        f"  {'':12} duplicates {_name(other, duplicate)}",
+        f"  {'':12}   {f'row {row}: ':{width}}{here}",
+        f"  {'':12}   {f'row {other}: ':{width}}{there}",
     ]
 
 
@@ -144,4 +164,4 @@ def _marked(ours: str, theirs: str, around: int = 6) -> tuple[str, str]:
         else:
             here += [f"[{' '.join(left[a:b])}]"] if b > a else []
             there += [f"[{' '.join(right[c:d])}]"] if d > c else []
-    return printable(" ".join(here)), printable(" ".join(there))
+    return " ".join(here), " ".join(there)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from curate.base.terminal import printable
+from curate.report.run_files import damage_explained
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -15,8 +16,17 @@ REASONS = 8  # of one step; the page has them all
 WORD = 60  # characters of a reason: a user's own function may return any text
 
 
-def table(run: RunFolder, width: int) -> str:
-    """One line a step and one a reason, and `read = kept + dropped + rejects`."""
+def text(run: RunFolder, width: int = 100) -> str:
+    """The funnel as a table, `width` characters wide, and `read = kept + dropped + rejects`.
+
+    Raises `CurateError` when the run's manifest is damaged.
+    """
+    with damage_explained(run):
+        return "\n".join([*_funnel(run, width), *_sentences(run), "", _sum(run.manifest["counts"])])
+
+
+def _funnel(run: RunFolder, width: int) -> list[str]:
+    """One line a step and one a reason."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -38,15 +48,16 @@ def table(run: RunFolder, width: int) -> str:
     page = io.StringIO()
     console = Console(file=page, width=width, color_system=None, highlight=False)
     console.print(funnel)
-    lines = [line.rstrip() for line in page.getvalue().splitlines()]
-    said = [
+    return [line.rstrip() for line in page.getvalue().splitlines()]
+
+
+def _sentences(run: RunFolder) -> list[str]:
+    sentences = [
         f"{printable(step['name'])}: {printable(sentence)}"
         for step in run.manifest["steps"]
         for sentence in step.get("sentences", ())
     ]
-    if said:
-        lines += ["", *said]
-    return "\n".join([*lines, "", _sum(run.manifest["counts"])])
+    return ["", *sentences] if sentences else []
 
 
 def _reasons(step: Mapping[str, Any]) -> list[str]:

@@ -20,28 +20,28 @@ PROBLEMS = {
     "wrapped_prompt": (
         "prompt",
         "(?s)Below is an instruction.*### Instruction:",
-        "an Alpaca prompt is baked into the user's turn",
+        "the user's message contains an Alpaca prompt template",
     ),
     "end_token": (
         "response",
         r"<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>",
-        "a literal end token stands in the answer",
+        "the answer contains an end token as text",
     ),
     "placeholder": (
         "response",
         r"\{\{\s*\w+\s*\}\}",
-        "an unfilled {{placeholder}} stands in the answer",
+        "the answer contains an unfilled {{placeholder}}",
     ),
     "html": (
         "response",
         r"(?i)</(p|div|span|li|a|code|pre|b|i)>",
-        "the answer holds HTML",
+        "the answer contains HTML",
     ),
-    "empty_answer": ("response", r"^\s*$", "the assistant says nothing"),
+    "empty_answer": ("response", r"^\s*$", "the answer is empty"),
 }
 
 
-def survey(
+def inspection(
     dump: Dump,
     measures: Mapping[str, pl.DataFrame] | None = None,
     length: Mapping[str, Any] | None = None,
@@ -49,8 +49,8 @@ def survey(
     """Everything `curate inspect` shows, as plain JSON types.
 
     `measures` are filters' measures of (a sample of) the records, by the filter's name; their
-    numbers are given as quantiles, their texts as counts. `length` are the numbers that a
-    `length` step found out.
+    numbers are given as quantiles, their texts as counts. `length` are the numbers of a `length`
+    step's findings. Lengths are in words unless `length` has another unit.
     """
     records = with_text(dump.records)
     turns = records["messages"].list.len()
@@ -93,16 +93,16 @@ def sample(records: pl.DataFrame) -> pl.DataFrame:
     return records.gather_every(step)
 
 
-def _length(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The diagnosis of the lengths: verdict, reasons, every number, and the kinds of request."""
-    if found is None:
+def _length(numbers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The diagnosis of the lengths: verdict, reasons, every number, and the task groups."""
+    if numbers is None:
         return None
     names = ("group", "rows", "concentration", "spread")
     groups = [
         {name: group[name] for name in names} | {"quantiles": group["before"]}
-        for group in found["groups"]
+        for group in numbers["groups"]
     ]
-    return {**found["before"], "groups": groups}
+    return {**numbers["before"], "groups": groups}
 
 
 def _summary(values: pl.Series) -> dict[str, Any]:
@@ -127,71 +127,70 @@ def _counts(values: pl.Series) -> dict[str, Any]:
 
 
 def _problems(records: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    found = {}
+    problems = {}
     for slug, (column, pattern, about) in PROBLEMS.items():
         hits = records.filter(pl.col(column).str.contains(pattern))
         if hits.height:
             where = f"{hits['source'][0]}:{hits['line'][0]}"
-            found[slug] = {"rows": hits.height, "about": about, "first": where}
-    return found
+            problems[slug] = {"rows": hits.height, "about": about, "first": where}
+    return problems
 
 
 def _examples(records: pl.DataFrame) -> list[dict[str, Any]]:
     """Three rows spread over the dump: the first, the middle one, the last."""
-    places = sorted({0, records.height // 2, records.height - 1}) if records.height else []
-    chosen = records[places].select("row", "id", "source", "line", "prompt", "response")
+    rows = sorted({0, records.height // 2, records.height - 1}) if records.height else []
+    chosen = records[rows].select("row", "id", "source", "line", "prompt", "response")
     return list(chosen.iter_rows(named=True))
 
 
-def text(found: dict[str, Any]) -> str:
-    """The survey for a terminal, 100 columns wide."""
+def text(inspected: dict[str, Any]) -> str:
+    """An `inspection` for a terminal, 100 columns wide."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     files = Table(box=None, pad_edge=False)
     for name in ("file", "rows", "rejects", "format"):
         files.add_column(name, justify="right" if name in ("rows", "rejects") else "left")
-    for file in found["files"]:
+    for file in inspected["files"]:
         formats = ", ".join(sorted(file["formats"])) or "no known format"
-        files.add_row(
-            printable(file["source"]), f"{file['rows']:,}", f"{file['rejected']:,}", formats
-        )
+        # Text, not str: rich would read [brackets] in a file's name as markup.
+        source = Text(printable(file["source"]))
+        files.add_row(source, f"{file['rows']:,}", f"{file['rejected']:,}", formats)
     lengths = Table(box=None, pad_edge=False)
     lengths.add_column("")
     for share in QUANTILES:
         lengths.add_column(f"{share:.0%}", justify="right")
     for name in ("messages", "prompt_words", "response_words"):
-        values = [f"{value:,.0f}" for value in found[name].values()]
+        values = [f"{value:,.0f}" for value in inspected[name].values()]
         lengths.add_row(name.replace("_", " "), *values)
-    console = Console(file=StringIO(), width=100, force_terminal=False)
-    console.print(files, "", lengths, sep="\n")
-    page = console.file.getvalue() if isinstance(console.file, StringIO) else ""
-    return "\n".join([page, *_facts(found)])
+    page = StringIO()
+    Console(file=page, width=100, force_terminal=False).print(files, "", lengths, sep="\n")
+    return printable("\n".join([page.getvalue(), *_facts(inspected)]))
 
 
-def _facts(found: dict[str, Any]) -> list[str]:
-    counts = found["counts"]
+def _facts(inspected: dict[str, Any]) -> list[str]:
+    counts = inspected["counts"]
     lines = [
         f"{counts['read']:,} rows read: {counts['records']:,} records,"
-        f" {counts['rejects']:,} rejects; {found['distinct']:,} distinct conversations",
-        f"roles: {_listed(found['roles'])}",
+        f" {counts['rejects']:,} rejects; {inspected['distinct']:,} distinct conversations",
+        f"roles: {_listed(inspected['roles'])}",
     ]
-    if found["categories"]:
-        lines.append(f"categories: {printable(_listed(found['categories']))}")
-    if found["scores"]["rows"]:
-        lines.append(
-            f"scores: on {found['scores']['rows']:,} rows, median {found['scores']['50%']:g}"
-        )
-    lines += _measured(found["measures"])
-    if found["length"]:
-        said = " ".join(found["length"]["sentences"])
-        lines.append(f"response length: {found['length']['verdict']}. {said}")
+    if inspected["categories"]:
+        lines.append(f"categories: {_listed(inspected['categories'])}")
+    if inspected["scores"]["rows"]:
+        scores = inspected["scores"]
+        lines.append(f"scores: on {scores['rows']:,} rows, median {scores['50%']:g}")
+    lines += _measured(inspected["measures"])
+    if inspected["length"]:
+        sentences = " ".join(inspected["length"]["sentences"])
+        lines.append(f"response length: {inspected['length']['verdict']}. {sentences}")
     lines += [
         f"problem: {problem['about']} ({problem['rows']:,} rows, first {problem['first']})"
-        for problem in found["problems"].values()
+        for problem in inspected["problems"].values()
     ]
-    lines += [f"reject: {printable(reject, 200)}" for reject in found["rejects"]]
-    for example in found["examples"]:
+    lines += [f"reject: {printable(reject, 200)}" for reject in inspected["rejects"]]
+    for example in inspected["examples"]:
         lines.append(
             f"\nrow {example['row']}  id {example['id']}  {example['source']}:{example['line']}"
         )
@@ -203,13 +202,13 @@ def _facts(found: dict[str, Any]) -> list[str]:
 def _measured(measures: dict[str, Any]) -> list[str]:
     lines = []
     if "language" in measures:
-        looked_at = measures["language"]
-        languages = _listed(looked_at["language"]) or "too little text to say"
-        lines.append(f"languages ({looked_at['rows']:,} rows looked at): {languages}")
+        language = measures["language"]
+        languages = _listed(language["language"]) or "all rows are too short to detect one"
+        lines.append(f"languages (of {language['rows']:,} rows): {languages}")
     if "length" in measures:
         lengths = measures["length"]
         shown = ", ".join(f"{share} {value:,.0f}" for share, value in lengths["length"].items())
-        lines.append(f"response tokens ({lengths['rows']:,} rows looked at): {shown}")
+        lines.append(f"response tokens (of {lengths['rows']:,} rows): {shown}")
     return lines
 
 

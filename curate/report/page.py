@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from curate.report import calibration, charts, clusters, examples, leanings, moves, spread, tally
-from curate.report.excerpts import visible
+from curate.base.terminal import printable
+from curate.report import (
+    charts,
+    clusters,
+    counts,
+    examples,
+    histograms,
+    length_findings,
+    length_shift,
+    score_length_bias,
+)
+from curate.report.run_files import damage_explained
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,7 +36,7 @@ class Reason(NamedTuple):
 
     slug: str
     meaning: str
-    cell: tally.Cell  # share of the rows that the step saw
+    cell: counts.Cell  # share of the rows that the step saw
     width: float  # of its bar: share of the step's commonest reason
     evidence: list[tuple[str, int]]
     examples: list[examples.Example]
@@ -38,8 +48,8 @@ class Step(NamedTuple):
     name: str
     settings: str
     rows: int
-    kept: tally.Cell
-    lost: tally.Cell
+    kept: counts.Cell
+    lost: counts.Cell
     edited: int
     seconds: float
     sentences: tuple[str, ...]
@@ -51,22 +61,23 @@ class Step(NamedTuple):
 def context(run: RunFolder) -> dict[str, Any]:
     """Everything the template names."""
     manifest = run.manifest
-    categories, more_categories = tally.by_category(run.lengths)
+    categories, more_categories = counts.by_category(run.lengths)
+    scored = histograms.scores(run)
     return {
         "counts": manifest["counts"],
         "manifest": manifest,
         "steps": steps(run),
         "seconds": sum(manifest["seconds"].values()),
         "length": _length(run.lengths),
-        "moves": moves.of_steps(run, run.lengths),
-        "calibrations": calibration.of_run(run),
+        "length_shifts": length_shift.of_run(run),
+        "length_findings": length_findings.of_run(run),
         "duplicates": clusters.of_run(run),
-        "scores": [(found, charts.scores(found)) for found in spread.scores(run)],
-        "leanings": leanings.of_run(run),
+        "scores": [(step, charts.scores(step)) for step in scored],
+        "score_length_biases": score_length_bias.score_length_bias(run),
         "categories": categories,
         "more_categories": more_categories,
-        "languages": tally.by_language(run),
-        "sources": tally.by_source(run),
+        "languages": counts.by_language(run),
+        "sources": counts.by_source(run),
         "rejects": examples.of_rejects(run),
         "inputs": manifest["sources"][:INPUTS],
         "more_inputs": max(0, len(manifest["sources"]) - INPUTS),
@@ -80,15 +91,15 @@ def _length(lengths: pl.DataFrame) -> dict[str, Any] | None:
     words = lengths["words"].cast(pl.Int64).to_numpy()
     kept = lengths["kept"].to_numpy()
     groups = {"read": words, "kept": words[kept], "dropped": words[~kept]}
-    summaries = [spread.summary(name, lengths) for name, lengths in groups.items()]
-    chart = charts.lengths(spread.length_histogram(words, kept), summaries)
+    summaries = [histograms.summary(name, lengths) for name, lengths in groups.items()]
+    chart = charts.lengths(histograms.length_histogram(words, kept), summaries)
     return {"chart": chart, "summaries": summaries, "strips": charts.strips(summaries)}
 
 
 def steps(run: RunFolder) -> list[Step]:
     """The funnel with the examples of every reason."""
     shown = examples.of_reasons(run)
-    evidence = tally.common_evidence(run)
+    evidence = counts.common_evidence(run)
     seconds = run.manifest["seconds"]
     read = run.manifest["counts"]["read"]
     return [
@@ -104,27 +115,27 @@ def _step(
     shown: Mapping[tuple[str, str], list[examples.Example]],
     evidence: Mapping[tuple[str, str], list[tuple[str, int]]],
 ) -> Step:
-    counts = list(step["reasons"].items())
+    listed = list(step["reasons"].items())
     largest = max(step["reasons"].values(), default=0)
     meanings = step.get("meanings", {})
     reasons = [
         Reason(
             slug,
             meanings.get(slug, ""),
-            tally.Cell(count, tally.share(count, step["rows"])),
-            tally.share(count, largest),
+            counts.cell(count, step["rows"]),
+            counts.share(count, largest),
             evidence.get((step["name"], slug), []),
             shown[step["name"], slug],
         )
-        for slug, count in counts[: tally.REASONS]
+        for slug, count in listed[: counts.REASONS]
     ]
-    further = counts[tally.REASONS :]
+    further = listed[counts.REASONS :]
     return Step(
         name=step["name"],
         settings=step["settings"],
         rows=step["rows"],
-        kept=tally.Cell(step["kept"], tally.share(step["kept"], read)),
-        lost=tally.Cell(step["dropped"], tally.share(step["dropped"], read)),
+        kept=counts.cell(step["kept"], read),
+        lost=counts.cell(step["dropped"], read),
         edited=step["edited"],
         seconds=seconds,
         sentences=tuple(step.get("sentences", ())),
@@ -134,9 +145,13 @@ def _step(
     )
 
 
-def render(run: RunFolder) -> str:
-    """The whole page as one HTML text."""
-    return _environment().get_template("report.html.jinja").render(context(run))
+def html(run: RunFolder) -> str:
+    """A self-contained page: no script, nothing fetched, all data escaped.
+
+    The same run gives the same bytes. Raises `CurateError` when the run's files are damaged.
+    """
+    with damage_explained(run):
+        return _environment().get_template("report.html.jinja").render(context(run))
 
 
 @cache
@@ -162,7 +177,7 @@ def _environment() -> jinja2.Environment:
         "words": lambda value: f"{value:,.0f}",
         "seconds": lambda value: f"{value:,.2f}\N{NO-BREAK SPACE}s",
         "width": lambda value: f"{100 * value:.2f}%",
-        "visible": visible,
+        "printable": printable,
     }
     return environment
 

@@ -7,20 +7,24 @@ first that recognises the row's fields converts it; what none recognises becomes
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from curate.base.errors import CurateError, nearest
 from curate.base.schema import RECORDS
 from curate.sources.convert import Reject
-from curate.sources.files import Item, items
+from curate.sources.files import items
 from curate.sources.formats import FORMATS, is_row
 from curate.sources.inputs import Input, expand, sha256
-from curate.sources.reader import FileReport, Part, Reader, Reading
+from curate.sources.items import Item
+from curate.sources.memory import arrow_bytes, dicts_of, row_items
+from curate.sources.reader import FileReport, Part, Reader, ReadOptions
 
 REJECTED = pl.Schema(
     {"source": pl.String, "line": pl.UInt32, "reason": pl.String, "raw": pl.String}
@@ -41,44 +45,60 @@ class Dump:
         return self.records.height + self.rejects.height
 
 
-DETECTED = Reading()
+DETECTED = ReadOptions()
 
 
-def read(names: Iterable[str], how: Reading = DETECTED) -> Dump:
+def read(names: Iterable[str], options: ReadOptions = DETECTED) -> Dump:
     """Read files, folders and globs of any known format into Records.
 
     Raises `CurateError` for a missing file, or when nothing at all can be read; every unreadable
     row becomes a reject with its file, line, reason and raw text.
     """
     inputs = expand(list(names))
-    found: list[Part] = []
-    # The fingerprint is computed beside the reading: hashing lets other threads run.
-    with _no_cycles(), ThreadPoolExecutor(1) as beside:
-        for source in inputs:
-            stored = source.stored()
-            fingerprint = beside.submit(sha256, stored)
-            part = _read_file(source, stored, how, alone=len(inputs) == 1)
-            part.report.sha256 = fingerprint.result()
-            found.append(part)
-    if not any(part.records.height or part.rejects for part in found):
-        raise CurateError("no rows in " + ", ".join(part.report.source for part in found))
-    _check_mapped(how, found)
-    rejects = [reject for part in found for reject in part.rejects]
-    records = pl.concat([pl.DataFrame(schema=RECORDS), *(part.records for part in found)])
-    return Dump(
-        records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32)),
-        pl.DataFrame(rejects, schema=REJECTED, orient="row"),
-        [part.report for part in found],
+    return _dump(
+        [_read_file(source, options, alone=len(inputs) == 1) for source in inputs], options
     )
 
 
-def _check_mapped(how: Reading, found: Sequence[Part]) -> None:
+def read_rows(rows: Any, options: ReadOptions = DETECTED, name: str = "<rows>") -> Dump:
+    """Read rows that are in memory, in any format that `read` knows, into Records.
+
+    `rows` are dicts (any iterable of them), a `datasets.Dataset`, or a Polars or pandas frame.
+    They become what a JSON Lines file of them (of a frame, a parquet file) becomes; `name` is
+    their `source`, and `line` the row's number, from 1. Raises `CurateError` for anything else,
+    or when there is no row.
+    """
+    stored = arrow_bytes(rows)
+    if stored is not None:
+        return _dump([_read_file(Input(name, lambda: stored), options, alone=True)], options)
+    reader, digest = Reader(name, options), hashlib.sha256()
+    with _no_cycles():
+        reader.take(row_items(dicts_of(rows), digest.update))
+        part = reader.part()
+    part.report.sha256 = digest.hexdigest()
+    return _dump([part], options)
+
+
+def _dump(parts: Sequence[Part], options: ReadOptions) -> Dump:
+    if not any(part.records.height or part.rejects for part in parts):
+        raise CurateError("no rows in " + ", ".join(part.report.source for part in parts))
+    _check_mapped(options, parts)
+    rejects = [reject for part in parts for reject in part.rejects]
+    records = pl.concat([pl.DataFrame(schema=RECORDS), *(part.records for part in parts)])
+    return Dump(
+        records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32)),
+        pl.DataFrame(rejects, schema=REJECTED, orient="row"),
+        [part.report for part in parts],
+    )
+
+
+def _check_mapped(options: ReadOptions, parts: Sequence[Part]) -> None:
     """A column that no row has is misspelt: not a fault of every row, but of who named it."""
-    names = list(dict.fromkeys(name for part in found for name in part.names))
-    for known, column in how.columns.items():
+    names = list(dict.fromkeys(name for part in parts for name in part.names))
+    for known, column in options.columns.items():
         if names and column not in names:
-            files = ", ".join(part.report.source for part in found[:3])
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            files = ", ".join(part.report.source for part in parts[:3])
+            more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
             there = f"there are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
             raise CurateError(
                 f"{files}{more}: no row has a field {column!r}, which is mapped to {known}"
@@ -86,16 +106,22 @@ def _check_mapped(how: Reading, found: Sequence[Part]) -> None:
             )
 
 
-def _read_file(source: Input, stored: bytes, how: Reading, *, alone: bool) -> Part:
-    reader = Reader(source.name, how)
-    try:
-        reader.take(items(source, stored, is_row))
-    except CurateError as error:
-        # One bad file among many must not cost the others; alone it is the user's mistake.
-        if alone:
-            raise
-        reader.reject(Item(0), Reject("unreadable_file", str(error)))
-    return reader.part()
+def _read_file(source: Input, options: ReadOptions, *, alone: bool) -> Part:
+    stored = source.stored()
+    reader = Reader(source.name, options)
+    # The fingerprint is computed beside the reading: hashing lets other threads run.
+    with _no_cycles(), ThreadPoolExecutor(1) as beside:
+        fingerprint = beside.submit(sha256, stored)
+        try:
+            reader.take(items(source, stored, is_row))
+        except CurateError as error:
+            # One bad file among many must not cost the others; alone it is the user's mistake.
+            if alone:
+                raise
+            reader.reject(Item(0), Reject("unreadable_file", str(error)))
+        part = reader.part()
+        part.report.sha256 = fingerprint.result()
+    return part
 
 
 @contextmanager
@@ -110,4 +136,4 @@ def _no_cycles() -> Iterator[None]:
             gc.enable()
 
 
-__all__ = ["FORMATS", "Dump", "FileReport", "Reading", "read"]
+__all__ = ["FORMATS", "Dump", "FileReport", "ReadOptions", "read", "read_rows"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate, chain
@@ -12,8 +13,16 @@ import orjson
 import polars as pl
 
 from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
-from curate.sources.bulk import Flat
-from curate.sources.convert import Conversation, Message, Reject, Row, label_of, number_of
+from curate.sources.bulk import FlatMessages
+from curate.sources.convert import (
+    Conversation,
+    Message,
+    Reject,
+    Row,
+    described,
+    label_of,
+    number_of,
+)
 from curate.sources.pairs import CATEGORIES, SCORES
 
 # Conversations held as Python objects before they become columns.
@@ -49,7 +58,9 @@ class Builder:
         if len(self._messages) >= CHUNK:
             self._flush()
 
-    def add_plain(self, source: str, lines: list[int], rows: Sequence[Row], flat: Flat) -> None:
+    def add_plain(
+        self, source: str, lines: list[int], rows: Sequence[Row], flat: FlatMessages
+    ) -> None:
         """Append many conversations of two-field messages, given as flat lists."""
         self._flush()
         scores, named_scores = _of_each(rows, SCORES, number_of)
@@ -104,7 +115,7 @@ def _of_each(rows: Sequence[Row], names: Used, look: Any) -> tuple[list[Any], li
     return [value for value, _ in found], [used for _, used in found]
 
 
-def _plain_ids(flat: Flat) -> pl.Series:
+def _plain_ids(flat: FlatMessages) -> pl.Series:
     """`content_id` of conversations whose messages have a role and a content and no more."""
     pairs = list(zip(flat.roles, flat.contents, strict=True))
     ends = list(accumulate(flat.lengths))
@@ -154,7 +165,8 @@ def meta_of(row: Row, used: Used) -> str:
     try:
         return orjson.dumps(rest, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError as error:
-        raise Reject("wrong_type", f"a field cannot be kept as JSON ({error})") from error
+        why = error.__cause__ or error
+        raise Reject("wrong_type", f"a field cannot be kept as JSON ({why})") from error
 
 
 def _metas(rows: Sequence[Row], always: Used, labels: Sequence[tuple[Used, Used]]) -> list[str]:
@@ -184,4 +196,7 @@ def _plain(value: Any) -> Any:
         return value.hex()
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
-    return str(value)
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    # The text of anything else, such as a set, may differ from one process to the next.
+    raise TypeError(f"it holds {described(value)}")

@@ -17,7 +17,7 @@ from curate.sources.pairs import ANSWERS, QUESTIONS
 from curate.sources.transcripts import is_transcript
 
 
-class Flat(NamedTuple):
+class FlatMessages(NamedTuple):
     """Messages of many conversations in one list each; `lengths` says how many each has."""
 
     lengths: list[int]
@@ -26,10 +26,10 @@ class Flat(NamedTuple):
     used: tuple[str, ...]
 
 
-Bulk = Callable[[Sequence[Row]], Flat | None]
+Bulk = Callable[[Sequence[Row]], FlatMessages | None]
 
 
-def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> Flat | None:
+def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessages | None:
     """Lists of `{speaker, text}` objects with nothing else in them."""
     lists = [row[name] for row in rows]
     if set(map(type, lists)) != {list} or not all(lists):
@@ -51,7 +51,7 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> Flat | None
     lengths = list(map(len, lists))
     if not _each_answers(roles, lengths):
         return None
-    return Flat(lengths, roles, contents, (name, "system", "tools"))
+    return FlatMessages(lengths, roles, contents, (name, "system", "tools"))
 
 
 def _each_answers(roles: list[str], lengths: list[int]) -> bool:
@@ -64,14 +64,14 @@ def _each_answers(roles: list[str], lengths: list[int]) -> bool:
     )
 
 
-def sharegpt(rows: Sequence[Row]) -> Flat | None:
+def sharegpt(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain `conversations: [{from, value}]`."""
     if not _has_only_plain(rows[0], "conversations"):
         return None
     return chat(rows, "conversations", "from", "value")
 
 
-def messages(rows: Sequence[Row]) -> Flat | None:
+def messages(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain `messages: [{role, content}]`."""
     if not _has_only_plain(rows[0], "messages"):
         return None
@@ -95,7 +95,7 @@ def _has_only_plain(row: Row, name: str) -> bool:
 _ODD_INPUT = re.compile(r"^\s*[\[(<]?no ?input[\])>.]?\s*$|\[\|Human\|\]", re.IGNORECASE)
 
 
-def alpaca(rows: Sequence[Row]) -> Flat | None:
+def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain `instruction`, `input` and an answer."""
     keys = set(rows[0])
     if ({"system", "history"} | _TELLING - {"input"}) & keys:
@@ -125,7 +125,7 @@ def alpaca(rows: Sequence[Row]) -> Flat | None:
     return _pairs(prompts, answers, ("instruction", "input", "system", "history", answer))
 
 
-def pair(rows: Sequence[Row]) -> Flat | None:
+def pair(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain question and answer columns."""
     keys = set(rows[0])
     question = next((name for name in QUESTIONS if name in keys), "")
@@ -138,10 +138,10 @@ def pair(rows: Sequence[Row]) -> Flat | None:
     return _pairs(prompts, answers, (question, "system", answer))
 
 
-def _pairs(prompts: list[str], answers: list[str], used: tuple[str, ...]) -> Flat:
+def _pairs(prompts: list[str], answers: list[str], used: tuple[str, ...]) -> FlatMessages:
     contents = [text for both in zip(prompts, answers, strict=True) for text in both]
     roles = ["user", "assistant"] * len(prompts)
-    return Flat([2] * len(prompts), roles, contents, used)
+    return FlatMessages([2] * len(prompts), roles, contents, used)
 
 
 def _all_text(values: list[Any]) -> bool:

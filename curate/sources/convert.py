@@ -99,8 +99,11 @@ def described(value: Any) -> str:
     >>> described(True)
     'the boolean true'
     """
-    kinds = {bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}
+    kinds = {bool: "boolean", int: "number", float: "number", str: "text"}
+    kinds |= {list: "list", dict: "object"}
     kind = kinds.get(type(value), type(value).__name__)
+    if value is None:
+        return "null"
     if isinstance(value, list | dict):
         return f"a {kind}" if kind != "object" else "an object"
     if not isinstance(value, str | int | float):

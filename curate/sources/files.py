@@ -6,37 +6,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from curate.base.errors import CurateError
 from curate.sources.inputs import Input, unpack
-
-
-class Item(NamedTuple):
-    """One raw row, or (when `reject` is set) the text of a place that could not be read."""
-
-    line: int
-    value: Any = None
-    reject: str | None = None
-    raw: str = ""
-
-
-class Block(NamedTuple):
-    """Many raw rows at once, all of them read without trouble, with the line of each."""
-
-    lines: list[int]
-    values: list[Any]
-
-
-class Starts(NamedTuple):
-    """The line on which each row begins. Comes last; until then they are numbered from 1."""
-
-    lines: list[int]
-
-
-Found = Item | Block | Starts
+from curate.sources.items import AnyItem, Block, Item, Starts
+from curate.sources.tables import csv_items, table_items, yaml_items
 
 # Bytes of lines parsed in one go: large enough to spread the cost of a call, small beside a file.
 BLOCK = 1 << 22
@@ -44,7 +21,7 @@ BLOCK = 1 << 22
 IsRow = Callable[[Any], bool]
 
 
-def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Found]:
+def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[AnyItem]:
     """Every row of an input in order; tables and text are told apart by content.
 
     Its line is where it begins; where lines do not tell rows apart (tables, rows inside of an
@@ -52,12 +29,10 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Found]:
     an object is a row that some format knows: one that is none may hold lists of rows. Raises
     `CurateError` when nothing in the input can be read.
     """
-    from curate.sources import tables
-
     if not stored:
         raise CurateError(f"{source.name}: the file is empty (0 bytes)")
     if stored.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
-        yield from tables.table_items(source.name, stored)
+        yield from table_items(source.name, stored)
         return
     data, broken = unpack(stored, source.name)
     data = _utf8(data)
@@ -65,28 +40,26 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[Found]:
         raise CurateError(f"{source.name}: {broken}")
     if data.isspace() or not data:
         raise CurateError(f"{source.name}: the file holds only white space")
-    item: Found = Item(1)
+    item: AnyItem = Item(1)
     for item in _text_items(source, data, is_row):
         yield item
     if broken:
         yield Item(_last(item), reject=f"damaged: {broken}; what follows this line is lost")
 
 
-def _last(item: Found) -> int:
+def _last(item: AnyItem) -> int:
     """The line, or the number, of the last row."""
     if isinstance(item, Starts):
         return len(item.lines)
     return item.lines[-1] if isinstance(item, Block) else item.line
 
 
-def _text_items(source: Input, data: bytes, is_row: IsRow) -> Iterator[Found]:
-    from curate.sources import tables
-
+def _text_items(source: Input, data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
     suffix = source.suffix()
     if suffix in (".csv", ".tsv"):
-        return tables.csv_items(data, "\t" if suffix == ".tsv" else ",")
+        return csv_items(data, "\t" if suffix == ".tsv" else ",")
     if suffix in (".yaml", ".yml"):
-        return tables.yaml_items(source.name, data)
+        return yaml_items(source.name, data)
     return _json_items(data, is_row) if _is_json_document(data) else _line_items(data, is_row)
 
 
@@ -189,15 +162,18 @@ def _second_try(line: bytes, number: int, error: str) -> Item:
         return Item(number, reject=f"invalid_utf8: {broken.reason}", raw=raw)
     try:
         value = json.loads(text)
-        _check_unicode(value)
+        check_unicode(value)
     except (ValueError, RecursionError):
         return Item(number, reject=f"invalid_json: {error}", raw=text)
     return Item(number, value)
 
 
-def _check_unicode(value: Any) -> None:
-    """Raise ValueError for half a surrogate pair, which is no character and cannot be stored."""
-    json.dumps(value, ensure_ascii=False).encode()
+def check_unicode(value: Any, default: Callable[[Any], Any] | None = None) -> None:
+    """Raise ValueError for half a surrogate pair, which is no character and cannot be stored.
+
+    `default` gives what is written for a value without a JSON type.
+    """
+    json.dumps(value, ensure_ascii=False, default=default).encode()
 
 
 _DECODER = json.JSONDecoder()
@@ -243,7 +219,7 @@ def _elements(text: str) -> Iterator[Item]:
         try:
             value, end = _DECODER.raw_decode(text, start)
             if suspicious:
-                _check_unicode(value)
+                check_unicode(value)
             yield Item(line, value)
         except (ValueError, RecursionError) as error:
             end = _next_element(text, start)

@@ -15,8 +15,8 @@ from curate.sources import trees
 from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
-from curate.sources.files import Block, Found, Item, Starts
 from curate.sources.formats import FORMATS, GATHERED, Format
+from curate.sources.items import AnyItem, Block, Item, Starts
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
@@ -50,7 +50,7 @@ class FileReport:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How to read: a format's name instead of detection, columns to rename, paths of trees.
 
     `columns` maps the names that formats know to the names in the file:
@@ -95,8 +95,8 @@ class Part(NamedTuple):
 class Reader:
     """Turns the items of a file into records and rejects."""
 
-    def __init__(self, source: str, how: Reading) -> None:
-        self.how, self.formats = how, how.formats()
+    def __init__(self, source: str, options: ReadOptions) -> None:
+        self.options, self.formats = options, options.formats()
         self.report, self.builder = FileReport(source), Builder()
         self.rejects: list[Rejected] = []
         self.names: dict[str, None] = {}
@@ -118,12 +118,12 @@ class Reader:
             rejects = [(file, starts[line - 1], why, raw) for file, line, why, raw in rejects]
         return Part(records, rejects, self.report, tuple(self.names))
 
-    def take(self, found: Iterable[Found]) -> None:
+    def take(self, items: Iterable[AnyItem]) -> None:
         """Convert all items: neighbours with the same fields together, others one by one."""
         # Rows are Python objects here: their shapes differ, and parsing them is C code already.
         alike: list[Item] = []
         fields: tuple[Any, ...] | None = None
-        for item in found:
+        for item in items:
             if isinstance(item, Starts):
                 self.starts = item.lines
                 continue
@@ -169,7 +169,7 @@ class Reader:
             self._convert(item)
 
     def _set_aside(self, lines: list[int], rows: list[Any]) -> bool:
-        if type(rows[0]) is not dict or self.how.format is not None:
+        if type(rows[0]) is not dict or self.options.format is not None:
             return False
         for name, (matches, _) in GATHERED.items():
             if matches(rows[0]):
@@ -179,7 +179,7 @@ class Reader:
 
     def _take_plain(self, lines: list[int], rows: list[Any]) -> bool:
         """All rows at once, when their format has a way to and every one of them is plain."""
-        if len(rows) < PLAIN_FROM or type(rows[0]) is not dict or self.how.columns:
+        if len(rows) < PLAIN_FROM or type(rows[0]) is not dict or self.options.columns:
             return False
         name = next((name for name, each in self.formats.items() if each.matches(rows[0])), "")
         flat = BULK[name](rows) if name in BULK else None
@@ -217,13 +217,13 @@ class Reader:
     def _renamed(self, row: Any) -> Row:
         if not isinstance(row, dict):
             raise Reject("not_an_object", f"the row is {described(row)}; expected an object")
-        if not self.how.columns:
+        if not self.options.columns:
             return row
         self.names |= dict.fromkeys(map(str, row))
-        for known, column in self.how.columns.items():
+        for known, column in self.options.columns.items():
             if column not in row:
                 raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
-        theirs: dict[Any, str] = {column: known for known, column in self.how.columns.items()}
+        theirs: dict[Any, str] = {column: known for known, column in self.options.columns.items()}
         return {theirs.get(key) or key: value for key, value in row.items()}
 
     def _recognised(self, row: Row) -> tuple[str, list[Conversation]]:
@@ -233,10 +233,9 @@ class Reader:
         if not row:
             raise Reject("unknown_shape", "the row is an object without fields")
         shown = ", ".join(map(str, list(row)[:8]))
-        wanted = (
-            f"format {self.how.format} does not have" if self.how.format else "no known format has"
-        )
-        raise Reject("unknown_shape", f"{wanted} the fields {shown}")
+        forced = self.options.format
+        lacking = f"format {forced} does not have" if forced else "no known format has"
+        raise Reject("unknown_shape", f"{lacking} the fields {shown}")
 
 
 def _ends_of_runs(kinds: list[Any]) -> list[int]:

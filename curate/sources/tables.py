@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.sources.files import Item
+from curate.sources.items import Item
 
 
 def table_items(name: str, stored: bytes) -> Iterator[Item]:

@@ -3,14 +3,14 @@
 Loaded when a verb is called; heavy imports live inside the verbs.
 """
 
-from curate.verbs.cleaning import arms, explain, filters, inspect, report, run
+from curate.verbs.cleaning import baselines, explain, filters, inspect, report, run
 from curate.verbs.pairs import pairs
 from curate.verbs.rendering import preview, render, templates
 from curate.verbs.reward import reward
 from curate.verbs.training import train
 
 __all__ = [
-    "arms",
+    "baselines",
     "explain",
     "filters",
     "inspect",

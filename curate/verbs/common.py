@@ -6,7 +6,6 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
@@ -46,48 +45,42 @@ def split(text: str, option: str, expected: str) -> tuple[str, str]:
     return name, value
 
 
-def assignments(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
+def assignments(
+    given: Sequence[str], option: str = "--set", expected: str = "field=value"
+) -> dict[str, Any]:
     """What an option like `--set FIELD=VALUE` gave, values read as YAML."""
     import yaml
 
     from curate.base import values
 
-    found = {}
+    settings = {}
     for text in given:
-        name, value = split(text, option, "field=value")
+        name, value = split(text, option, expected)
         try:
-            found[name] = values.load(value)
+            settings[name] = values.load(value)
         except yaml.YAMLError as error:
-            said = " ".join(str(error).split())
-            raise CurateError(f"{option} {text}: the value is not valid YAML ({said})") from error
-    return found
+            message = " ".join(str(error).split())
+            raise CurateError(
+                f"{option} {text}: the value is not valid YAML ({message})"
+            ) from error
+    return settings
 
 
-def read(arguments: argparse.Namespace) -> Dump:
-    """The dumps that were named, read as `--format`, `--map` and `--paths` say.
-
-    A run among them must be as it was written. Files of the same bytes are said, not refused.
-    """
-    from curate import sources
-    from curate.pipeline.run_folder import RunFolder, is_run
-
-    for name in arguments.dump:
-        if is_run(Path(name)):
-            RunFolder(Path(name)).check("kept")
+def reading(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `--format`, `--map` and `--paths` say of how to read."""
     mapped = [split(text, "--map", "field=column") for text in arguments.map]
     columns = dict(mapped)
     if len(columns) < len(mapped):
         raise CurateError("--map names a field twice; give each field one column")
-    how = sources.Reading(arguments.format, columns, arguments.paths)
-    dump = sources.read(arguments.dump, how)
-    same: dict[str, list[str]] = {}
-    for file in dump.files:
-        same.setdefault(file.sha256, []).append(file.source)
-    for names in same.values():
-        shown = list(dict.fromkeys(names))
-        if len(shown) > 1:
-            more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-            warn(f"{', '.join(shown[:3])}{more} hold the same bytes, read {len(names)} times")
-        elif len(names) > 1:
-            warn(f"{shown[0]} was given {len(names)} times and read as often")
-    return dump
+    return {"format": arguments.format, "columns": columns, "paths": arguments.paths}
+
+
+def read(arguments: argparse.Namespace) -> Dump:
+    """The dumps that were named, read as `--format`, `--map` and `--paths` say."""
+    from curate import sources
+    from curate.runs import read_data
+
+    how = reading(arguments)
+    return read_data(
+        arguments.dump, sources.ReadOptions(how["format"], how["columns"], how["paths"]), warn
+    )

@@ -14,32 +14,33 @@ if TYPE_CHECKING:
 
 def reward(arguments: argparse.Namespace) -> None:
     """`curate reward fit`: see its help."""
-    from curate.base.folder import atomic_folder, check_out
+    from curate.base.folder import atomic_folder, writing
     from curate.pairs import of_rejected, pair_texts
     from filters.reward import accuracy, linear, linear_fit
 
     say = speaker(arguments.quiet)
-    check_out(arguments.out, linear.MAKER, arguments.force, arguments.dump)
-    dump = read(arguments)
-    # That nothing at all was answered is a way to lose, and one that a score should know.
-    made = of_rejected(dump.records, empty_rejected=True)
-    say(told(dump.read, dump.rejects.height, made))
-    pairs = accuracy.Pairs(*pair_texts(made.pairs))
-    fitted = linear_fit.fit(pairs, arguments.seed)
-    about = {
-        "seed": arguments.seed,
-        "counts": {"read": dump.read, "rejects": dump.rejects.height, **made.counts()},
-        "penalty": fitted.penalty._asdict(),
-        "tried": [
-            {**each.penalty._asdict(), "loss": each.loss, "error": each.error}
-            for each in fitted.tried
-        ],
-        "held_out": fitted.held_out.numbers(),
-        "held_out_without_length": fitted.without_length.numbers(),
-        "sources": [{"source": file.source, "sha256": file.sha256} for file in dump.files],
-    }
-    with atomic_folder(arguments.out, linear.MAKER, arguments.force) as folder:
-        linear.save(fitted.model, folder, about)
+    with atomic_folder(
+        arguments.out, linear.MAKER, arguments.force, arguments.dump, linear.FILES
+    ) as folder:
+        dump = read(arguments)
+        # That nothing at all was answered is a way to lose, and one that a score should know.
+        made = of_rejected(dump.records, empty_rejected=True)
+        say(told(dump.read, dump.rejects.height, made))
+        fitted = linear_fit.fit(accuracy.Pairs(*pair_texts(made.pairs)), arguments.seed)
+        about = {
+            "seed": arguments.seed,
+            "counts": {"read": dump.read, "rejects": dump.rejects.height, **made.counts()},
+            "penalty": fitted.penalty._asdict(),
+            "tried": [
+                {**each.penalty._asdict(), "loss": each.loss, "error": each.error}
+                for each in fitted.tried
+            ],
+            "held_out": fitted.held_out.numbers(),
+            "held_out_without_length": fitted.without_length.numbers(),
+            "sources": [{"source": file.source, "sha256": file.sha256} for file in dump.files],
+        }
+        with writing(arguments.out):
+            linear.save(fitted.model, folder, about)
     say(_verdict(fitted))
     say(f"written to {arguments.out}; use it in a recipe: reward: {{model: {arguments.out}}}")
 

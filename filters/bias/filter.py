@@ -1,4 +1,4 @@
-"""What a set says too often, whatever it is asked: openings, agreement, apologies, labels.
+"""What answers have in common too often, whatever is asked: openings, agreement, labels.
 
 A model learns the commonest opening, the commonest label and the habit of agreeing before it
 learns anything else. Llama 3 balanced over-used phrases ("I'm sorry", "I apologize") instead of
@@ -8,22 +8,22 @@ deleting them (2407.21783, 4.2), so `cap` lowers their share and keeps the best 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.contract import Filter, Findings, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
 from filters.bias.labels import fixed_label_tasks, label_columns, word_scores
 from filters.bias.phrases import TRAITS, phrase_columns
+from filters.common.conditional import check_read
 from filters.common.ranking import best_first, noise_of, places, score_column
-from filters.common.stats import Ints
+from filters.common.stats import Bools, Ints
 
-_CAP_ONLY = ("by", "max_drop")
-_CAPPED = ("opener", *TRAITS)
+Trait = Literal["opener", "agreement", "apology", "stock_phrase", "closing_offer", "label"]
 _HABITS = ("agreement", "apology", "closing_offer")
 
 
@@ -46,58 +46,42 @@ class Bias(Filter):
         "over_label": "Too many rows of this task have this label.",
     }
     measured_by: ClassVar[tuple[str, ...]] = ("opener_words",)
-    version: ClassVar[int] = 1
-    cached: ClassVar[bool] = False  # weights of answers decide, and an id does not cover them
 
     action: Literal["report", "cap"] = setting(
-        "report", "report only, or drop what is over-represented", choices=("report", "cap")
+        "report", "report only, or drop what is over-represented"
     )
     max_share: float = setting(
-        0.1, "cap: greatest share of rows, 0 to 1, for one opener, phrase or habit"
+        0.1,
+        "cap: greatest share of rows, 0 to 1, for one opener, phrase or habit",
+        above=0,
+        below=1,
     )
     max_label_ratio: float = setting(
-        1.5, "cap: rows of one label for each row of an even split over its task's labels"
+        1.5, "cap: rows of one label for each row of an even split over its task's labels", low=1
     )
-    traits: tuple[str, ...] = setting(
-        (*_CAPPED, "label"),
+    traits: tuple[Trait, ...] = setting(
+        get_args(Trait),
         "cap: what is capped: opener, agreement, apology, stock_phrase, closing_offer, label",
     )
     max_drop: float = setting(
-        0.5, "cap: share of rows that may go; a cap that needs more is left alone, and said so"
+        0.5,
+        "cap: share of rows that may be dropped; a cap that needs more is reported, not applied",
+        above=0,
+        high=1,
+        only=("cap",),
     )
-    opener_words: int = setting(3, "words at the start of an answer that are its opener")
-    min_task_rows: int = setting(50, "rows that a task needs before its labels are looked at")
-    by: str = setting("record.score", "cap: measure whose lowest go first")
-    seed: int = setting(0, "cap: seed of the order among rows of equal score")
+    opener_words: int = setting(3, "words at the start of an answer that are its opener", low=1)
+    min_task_rows: int = setting(
+        50, "rows that a task needs before its labels are looked at", low=20
+    )
+    by: str = setting(
+        "record.score", "cap: column whose lowest rows are dropped first", only=("cap",)
+    )
+    seed: int = setting(0, "cap: seed of the order among rows of equal score", low=0)
 
     def __post_init__(self) -> None:
-        for trait in self.traits:
-            if trait not in (known := (*_CAPPED, "label")):
-                raise CurateError(
-                    f"bias: traits: there is no trait {trait!r}{nearest(trait, known)};"
-                    f" known are {', '.join(known)}"
-                )
-        if not 0 < self.max_share < 1:
-            raise CurateError(f"bias: max_share is {self.max_share}; a share between 0 and 1")
-        if not 0 < self.max_drop <= 1:
-            raise CurateError(f"bias: max_drop is {self.max_drop}; a share from above 0 to 1")
-        if self.max_label_ratio < 1:
-            raise CurateError(
-                f"bias: max_label_ratio is {self.max_label_ratio}; expected 1 or more"
-            )
-        if self.opener_words < 1 or self.min_task_rows < 20:
-            raise CurateError(
-                f"bias: opener_words is {self.opener_words} and min_task_rows"
-                f" {self.min_task_rows}; expected 1 or more, and 20 or more"
-            )
-        if self.action == "report":
-            self._check_unread()
-
-    def _check_unread(self) -> None:
-        for field in fields(self):
-            given = field.name in _CAP_ONLY and getattr(self, field.name) != field.default
-            if given:
-                raise CurateError(f"bias: {field.name} is read only with action: cap")
+        super().__post_init__()
+        check_read(self, self.name, "action")
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -109,29 +93,30 @@ class Bias(Filter):
         return pl.DataFrame([*phrase_columns(records, self.opener_words), *label_columns(records)])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """Keep all rows, or drop those beyond the shares with the share as score."""
+        """Keep all rows, or drop those beyond the shares; rates of habits and labels of the set."""
         height = measures.height
-        if self.action == "report" or not height:
-            return verdicts(pl.Series([True]).new_from_index(0, height))
-        capped = self._capped(measures)
-        why = capped.shares
-        reason = [why[at][0] if at in why else None for at in range(height)]
-        evidence = [why[at][1] if at in why else None for at in range(height)]
-        score = [why[at][2] if at in why else None for at in range(height)]
-        return verdicts(pl.Series(capped.kept), reason, score, evidence=evidence)
+        if not height:
+            return Judgement.of([], findings=Findings(("no rows, so no habits",), {"rows": 0}))
+        if self.action == "report":
+            everything = pl.Series([True]).new_from_index(0, height)
+            return Judgement.of(everything, findings=self._findings(measures, ()))
+        kept, drops, given_up = self._capped(measures)
+        dropped = [drops.get(at, _KEPT) for at in range(height)]
+        return Judgement.of(
+            pl.Series(kept),
+            [drop.reason for drop in dropped],
+            [drop.share for drop in dropped],
+            evidence=[drop.evidence for drop in dropped],
+            findings=self._findings(measures, given_up),
+        )
 
-    def _capped(self, measures: pl.DataFrame) -> _Capped:
-        """Which rows stay; why each of the others goes; and the reasons that were given up."""
+    def _capped(self, measures: pl.DataFrame) -> tuple[Bools, dict[int, _Drop], tuple[str, ...]]:
+        """Which rows (n,) are kept, why each of the others is not, and reasons not applied."""
         height = measures.height
         groups = self._groups(measures)
         place = self._order(measures)
         kept = np.ones(height, bool)
-        why: dict[int, tuple[str, str, float]] = {}
+        drops: dict[int, _Drop] = {}
         given_up: list[str] = []
         # Rows dropped for one reason raise the shares of the others, so all are looked at again
         # until none is above its cap; each round drops a row, or is the last.
@@ -139,15 +124,15 @@ class Bias(Filter):
         while changed:
             changed = False
             for slug in (slug for slug in groups if slug not in given_up):
-                going = _going(groups[slug], kept, place)
-                if (~kept).sum() + len(going) > self.max_drop * height:
+                surplus = _over_share(groups[slug], kept, place)
+                if (~kept).sum() + len(surplus) > self.max_drop * height:
                     given_up.append(slug)
                     continue
-                changed |= bool(going)
-                kept[list(going)] = False
-                for at, (what, share, most) in going.items():
-                    why[at] = (slug, f"{what}: {share:.1%}, at most {most:.1%}", share)
-        return _Capped(kept, why, tuple(given_up))
+                changed |= bool(surplus)
+                kept[list(surplus)] = False
+                for at, (what, share, most) in surplus.items():
+                    drops[at] = _Drop(slug, f"{what}: {share:.1%}, at most {most:.1%}", share)
+        return kept, drops, tuple(given_up)
 
     def _groups(self, measures: pl.DataFrame) -> dict[str, list[_Group]]:
         """Of each reason the groups of rows that could be above a cap."""
@@ -155,7 +140,7 @@ class Bias(Filter):
         index = measures.with_row_index("at")
         least = self.max_share * (1 - self.max_drop) * measures.height
         everyone = np.arange(measures.height)
-        for trait in (trait for trait in _CAPPED if trait in self.traits):
+        for trait in (trait for trait in ("opener", *TRAITS) if trait in self.traits):
             held = index.filter(pl.col(trait).is_not_null())
             # Agreeing and apologising are habits, whatever the words; phrases count one by one.
             what = pl.lit(trait) if trait in _HABITS else pl.col(trait)
@@ -182,7 +167,7 @@ class Bias(Filter):
         return groups
 
     def _order(self, measures: pl.DataFrame) -> Ints:
-        """Each row's place from the best, 0, to the one that goes first; unscored rows are last."""
+        """Each row's rank from the best, 0, to the one to drop first; unscored rows are last."""
         if self.by not in measures.columns:
             raise CurateError(
                 f"bias: by is {self.by!r}, which no earlier step measured"
@@ -191,10 +176,8 @@ class Bias(Filter):
         scores = score_column(measures, self.by)
         return places(best_first(measures, scores, noise_of(measures["id"], self.seed)))
 
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, given_up: tuple[str, ...]) -> Findings:
         """Rates of habits, commonest openers, label priors and the words that give labels away."""
-        if not measures.height:
-            return Findings(("no rows, so no habits",), {"rows": 0})
         rows = measures.height
         rates = {trait: _held(measures, trait) for trait in TRAITS}
         openers = _top(measures["opener"])
@@ -213,13 +196,12 @@ class Bias(Filter):
             sentences.append(f"the commonest opener, {text!r}, has {count / rows:.2%} of the rows")
         if measures["asserts"].any():
             sentences.append(
-                f"answers open by agreeing for {stance['asserts']:.2%} of the prompts that assert"
-                f" something, {stance['asks']:.2%} of the others"
+                f"of the answers to prompts that assert something {stance['asserts']:.2%} open by"
+                f" agreeing, of the others {stance['asks']:.2%}"
             )
         sentences += _label_sentences(priors, words)
-        given_up = self._capped(measures).given_up if self.action == "cap" else ()
         sentences += [
-            f"{slug} is left as it is: its cap would drop more than {self.max_drop:.0%} of the rows"
+            f"{slug} is not applied: its cap would drop more than {self.max_drop:.0%} of the rows"
             for slug in given_up
         ]
         numbers = {
@@ -246,36 +228,41 @@ class _Group(NamedTuple):
     most: float
 
 
-class _Capped(NamedTuple):
-    kept: np.typing.NDArray[np.bool_]
-    shares: dict[int, tuple[str, str, float]]  # of each dropped row: reason, evidence, share
-    given_up: tuple[str, ...]
+class _Drop(NamedTuple):
+    """Why a row is dropped, and the share that was too large."""
+
+    reason: str | None
+    evidence: str | None
+    share: float | None
 
 
-def _going(
-    groups: list[_Group], kept: np.typing.NDArray[np.bool_], place: Ints
+_KEPT = _Drop(None, None, None)
+
+
+def _over_share(
+    groups: list[_Group], kept: Bools, place: Ints
 ) -> dict[int, tuple[str, float, float]]:
     """The rows to drop until no group is above its share: position, group, share, cap."""
     left = kept.copy()
-    going: dict[int, tuple[str, float, float]] = {}
+    surplus: dict[int, tuple[str, float, float]] = {}
     changed = True
     while changed:
         changed = False
         for group in groups:
             held = group.rows[left[group.rows]]
-            surplus = _surplus(len(held), int(left[group.whole].sum()), group.most)
-            if not surplus:
+            over = _surplus(len(held), int(left[group.whole].sum()), group.most)
+            if not over:
                 continue
             changed = True
-            worst = held[np.argsort(-place[held])[:surplus]]
+            worst = held[np.argsort(-place[held])[:over]]
             left[worst] = False
             share = len(group.rows) / len(group.whole)
-            going |= dict.fromkeys(worst.tolist(), (group.what, share, group.most))
-    return going
+            surplus |= dict.fromkeys(worst.tolist(), (group.what, share, group.most))
+    return surplus
 
 
 def _surplus(count: int, whole: int, share: float) -> int:
-    """How many of `count` rows must go so that the rest are at most `share` of what stays."""
+    """How many of `count` rows to drop so that the rest are at most `share` of what is kept."""
     if share >= 1 or count <= share * whole + 1e-9:
         return 0
     # One group alone cannot be a smaller share of itself; then nothing is left of it.
@@ -302,7 +289,7 @@ def _label_sentences(priors: pl.DataFrame, words: pl.DataFrame) -> list[str]:
         for row in priors.head(5).iter_rows(named=True)
     ]
     return sentences + [
-        f"in {row['task'][:40]!r} the word {row['word']!r} alone goes with {row['label']!r} in"
+        f"in {row['task'][:40]!r} the word {row['word']!r} alone predicts {row['label']!r} in"
         f" {row['share']:.0%} of its rows (z = {row['z']:.1f})"
         for row in words.head(3).iter_rows(named=True)
     ]

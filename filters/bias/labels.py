@@ -102,7 +102,7 @@ def _telling(tasks: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
         pl.col("n") >= LEAST_WITH_WORD
     )
     pairs = words.group_by("task", "word", "n", "label").agg(both=pl.len())
-    # Labels that a word never goes with are deviations too, so every word meets every label.
+    # Labels that a word never occurs with are deviations too, so every word meets every label.
     every = (
         words.select("task", "word", "n")
         .unique()

@@ -5,7 +5,7 @@ r_cal = r - E[r given length], after Huang et al. 2024 (arXiv 2409.17407).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,7 @@ from curate.base.errors import CurateError
 from filters.common.stats import Floats, Ints, average_ranks, log_length
 
 Method = Literal["none", "lwr", "bin", "rank"]
-METHODS: tuple[Method, ...] = ("none", "lwr", "bin", "rank")
+METHODS: tuple[Method, ...] = get_args(Method)
 
 SPAN = 0.3  # lwr: share of the rows that a local line is fitted to
 NARROWEST = float(np.log(1.1))  # lwr: but never closer than 10 % of a length
@@ -22,9 +22,7 @@ ANCHORS = 200  # lwr: places where a line is fitted; interpolated between
 BIN_ROWS, MOST_BINS = 10, 50  # bin, rank: rows per bin at least, bins at most
 OWN_GROUP = 100  # rows from which a group is calibrated by itself
 LEVEL = 0.01  # Spearman with length that lwr and bin may leave where there are so many rows
-
-
-_HUGE = 1e100
+HUGE = 1e100  # squares of larger scores are beyond what a float holds
 
 
 def calibrate_scores(
@@ -47,9 +45,9 @@ def calibrate_scores(
     - `rank` is the percentile rank inside that bin, 0..1 (ties share one, 0.5 is the middle).
     - `none` returns the scores.
 
-    Where scores are skewed, taking means out leaves ranks that lean on length; so for 100 rows
-    and more `lwr` and `bin` then take out the straight line (in log(1 + l), in the bin's number)
-    that brings Spearman to within 0.01 of zero.
+    Where scores are skewed, taking means out leaves ranks that still go with length; so for 100
+    rows and more `lwr` and `bin` then take out the straight line (in log(1 + l), in the bin's
+    number) that brings Spearman to within 0.01 of zero.
 
     Votes and grades have few values: taking a mean out of them ranks the shortest of all best
     answers first. `spread_ties` beforehand prevents that.
@@ -61,7 +59,7 @@ def calibrate_scores(
         raise CurateError(f"calibrate is {method!r}; expected {', '.join(METHODS)}")
     scores = np.array(score, dtype=np.float64)
     largest = np.max(np.abs(scores), where=np.isfinite(scores), initial=0.0)
-    if largest > _HUGE:  # squares of such scores are beyond what a float holds
+    if largest > HUGE:
         small = calibrate_scores(scores / largest, length, group, method, own_group=own_group)
         return small if method == "rank" else small * largest
     lengths = np.asarray(length, dtype=np.int64)
@@ -157,22 +155,22 @@ def _local_lines(anchors: Floats, at: Floats, means: Floats, counts: Ints) -> Fl
 
 
 def _levelled(scores: Floats, lengths: Ints, at: Floats) -> Floats:
-    """Scores less a multiple of `at` (n,), which grows with length, so that no rank leans on it."""
+    """Scores less so much of `at` (n,), which grows with length, that ranks do not go with it."""
     spread = float(scores.std()), float(at.std())
     if len(scores) < OWN_GROUP or min(spread) < 1e-12:
         return scores
     centred, wanted = at - at.mean(), average_ranks(lengths)
     step = spread[0] / spread[1]
-    low, high, leaning = -4.0 * step, 4.0 * step, scores
+    low, high, levelled = -4.0 * step, 4.0 * step, scores
     slope = 0.0
     for _ in range(40):  # the more is taken away, the lower the correlation
-        leaning = scores - slope * centred
-        left = np.corrcoef(average_ranks(leaning), wanted)[0, 1]
+        levelled = scores - slope * centred
+        left = np.corrcoef(average_ranks(levelled), wanted)[0, 1]
         if abs(left) <= LEVEL:
             break
         low, high = (slope, high) if left > 0 else (low, slope)
         slope = (low + high) / 2
-    return leaning
+    return levelled
 
 
 def _bin(scores: Floats, lengths: Ints) -> Floats:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import polars as pl
 
+from curate.base.errors import CurateError
 from filters.common.stats import Floats, Ints
 
 
@@ -52,3 +54,21 @@ def score_column(measures: pl.DataFrame, by: str) -> Floats:
     column[~np.isfinite(column)] = np.nan
     found: Floats = column
     return found
+
+
+def check_top(step: str, keep_top: float | None, top_k: int | None) -> None:
+    """`CurateError` where both say how many of the best rows to keep."""
+    if keep_top is not None and top_k is not None:
+        raise CurateError(f"{step}: keep_top and top_k both say how many to keep; give one")
+
+
+def top_rows(rows: int, keep_top: float | None, top_k: int | None) -> int:
+    """How many of `rows` rows a share `keep_top` or a number `top_k` keeps; all without either.
+
+    >>> top_rows(100, 0.07, None)
+    7
+    """
+    if keep_top is not None:
+        # A hair less before rounding up: 0.07 * 100 is 7.000000000000001 in floating point.
+        return math.ceil(keep_top * rows - 1e-9)
+    return rows if top_k is None else top_k

@@ -1,6 +1,6 @@
-"""Which rows answer the same kind of request: first word, with or without input, asked length.
+"""Task groups: rows whose requests are alike in first word, input or none, and asked length.
 
-A length is only too narrow or too short beside answers to the same kind of request.
+An answer is only too short or too long beside other answers to requests of its kind.
 """
 
 from __future__ import annotations

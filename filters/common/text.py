@@ -56,8 +56,8 @@ def view(records: pl.DataFrame, field: Field) -> pl.Series:
     role = pl.element().struct.field("role")
     if field == "prompt":
         return _joined(records, _spoken(~role.is_in(["assistant", "system"])), "\n\n")
-    whole = _joined(records, _spoken(role != "system"), "\n\n")
-    return whole if field == "both" else _long_answers(records, whole)
+    spoken = _joined(records, _spoken(role != "system"), "\n\n")
+    return spoken if field == "both" else _long_answers(records, spoken)
 
 
 def content(records: pl.DataFrame, field: Field, *, normalise: bool) -> pl.Series:
@@ -71,12 +71,12 @@ def content(records: pl.DataFrame, field: Field, *, normalise: bool) -> pl.Serie
     part = pl.element().struct.field
     text = part("content").fill_null("")
     others = [part(name).fill_null("") for name in ("reasoning", "name", "tool_calls")]
-    whole = pl.concat_str(
+    message = pl.concat_str(
         [part("role"), _bare(text) if normalise else text, *others], separator="\x1f"
     )
     if field == "prompt":
-        whole = whole.filter(part("role") != "assistant")
-    texts = _joined(records, whole, "\x1e") + "\x1d" + records["tools"].fill_null("")
+        message = message.filter(part("role") != "assistant")
+    texts = _joined(records, message, "\x1e") + "\x1d" + records["tools"].fill_null("")
     if field != "response":
         return texts
     answers = _long_answers(records, texts)
@@ -187,8 +187,8 @@ def keys(texts: pl.Series, *, normalise: bool) -> npt.NDArray[np.uint64]:
         return [_digest(raw[start:end]) for start, end in pairwise(ends)]
 
     # hashlib takes one text at a time, so this is a loop over rows (1 microsecond each).
-    found = in_blocks(texts, of_block)
-    return np.array([key for part in found for key in part], dtype=np.uint64)
+    parts = in_blocks(texts, of_block)
+    return np.array([key for part in parts for key in part], dtype=np.uint64)
 
 
 def _digest(data: bytes) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
 
+from curate.base.contract import Filter
 from curate.base.errors import CurateError
+from curate.base.models import read_backend
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -51,20 +54,41 @@ def finished(records: pl.DataFrame) -> pl.Series:
     return records.select(finished=last.str.tail(40).str.contains(_FINISHED)).to_series()
 
 
-def check_tokenizer(step: str, setting: str, unit: str, tokenizer: str | None) -> None:
-    """Raise `CurateError` unless tokens, and only tokens, come with a tokenizer that loads.
+class CountsTokens(Filter):
+    """A filter that may count in tokens: it has a setting `tokenizer`, and `unit` says in what."""
 
-    `setting` is what the step calls its unit.
-    """
-    if unit == "tokens" and tokenizer is None:
-        raise CurateError(f"{step}: {setting} tokens needs a tokenizer (a tokenizer.json)")
-    if unit != "tokens" and tokenizer is not None:
-        raise CurateError(f"{step}: a tokenizer is for {setting} tokens, and {setting} is {unit}")
-    if tokenizer is not None:
-        try:
-            load_tokenizer(tokenizer)
-        except CurateError as error:
-            raise CurateError(f"{step}: {error}") from error
+    # The name of the setting that says `tokens`.
+    unit_setting: ClassVar[str] = "unit"
+    tokenizer: str | None
+
+    def __post_init__(self) -> None:
+        """Raise `CurateError` unless tokens, and only tokens, come with a tokenizer that loads."""
+        super().__post_init__()
+        if (self.unit == "tokens") != (self.tokenizer is not None):
+            raise CurateError(
+                f"{self.name}: {self.unit_setting}: tokens and a tokenizer (a tokenizer.json) go"
+                " together; give both or neither"
+            )
+        if self.tokenizer is not None:
+            try:
+                load_tokenizer(self.tokenizer)
+            except CurateError as error:
+                raise CurateError(f"{self.name}: {error}") from error
+
+    @property
+    @abstractmethod
+    def unit(self) -> str:
+        """What lengths are in."""
+
+    @property
+    def cached(self) -> bool:
+        """Counting words costs no more than looking them up; tokens do."""
+        return self.unit == "tokens"
+
+    @property
+    def fingerprint(self) -> tuple[int, int] | None:
+        """Size and time of the tokenizer's file: another tokenizer, another measure."""
+        return None if self.tokenizer is None else file_state(tokenizer_file(self.tokenizer))
 
 
 def load_tokenizer(path: str) -> Tokenizer:
@@ -84,32 +108,14 @@ def tokenizer_file(path: str) -> Path:
     return file
 
 
-def tokenizer_state(tokenizer: str | None) -> tuple[int, int] | None:
-    """Size and time of a tokenizer's file, None without one: another tokenizer, another measure."""
-    return None if tokenizer is None else file_state(tokenizer_file(tokenizer))
-
-
 def file_state(file: Path) -> tuple[int, int]:
     """Size and time of the last change."""
     return file.stat().st_size, file.stat().st_mtime_ns
 
 
-def model_state(folder: str | None) -> tuple[tuple[str, int, int], ...]:
-    """Name, size and time of a model's files, none without one: another model, other scores."""
-    if folder is None:
-        return ()
-    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
-    return tuple((file.name, *file_state(file)) for file in files)
-
-
 @lru_cache(maxsize=2)
 def _loaded(file: str, state: tuple[int, int]) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(file)
-    except Exception as error:  # the library raises bare Exception for a malformed file
-        raise CurateError(f"{file} is no tokenizer file ({error})") from error
+    tokenizer = read_backend(Path(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.extras import require
+from curate.base.models import explained
 from filters.common.lexical import lexical
 
 F32 = npt.NDArray[np.float32]
@@ -40,11 +42,12 @@ def check_encoder(step: str, encoder: str) -> None:
         return
     if encoder.startswith((".", "/", "~")) and not Path(encoder).is_dir():
         raise CurateError(f"{step}: encoder {encoder}: there is no such model folder")
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise CurateError(
-            f"{step}: encoder {encoder!r} is a sentence-transformers model, which needs"
-            ' pip install "curate-sft[embed]"; or use encoder lexical, which needs nothing'
-        )
+    require(
+        f"{step}: encoder {encoder!r} is a model, which",
+        "embed",
+        "sentence_transformers",
+        instead="use encoder lexical, which needs nothing",
+    )
 
 
 def fingerprint(step: str, encoder: str) -> str:
@@ -66,21 +69,21 @@ def embed(step: str, encoder: str, texts: pl.Series) -> F32:
     """
     different = texts.unique(maintain_order=True)
     if encoder == LEXICAL:
-        found = lexical(different)
+        vectors = lexical(different)
     else:
         encode = _code(step, encoder) if _is_code(encoder) else _model(step, encoder)
-        found = _encoded(step, encoder, encode, different)
-    norm = np.linalg.norm(found, axis=1, keepdims=True)
-    unit = (found / np.where(norm > 0, norm, 1)).astype(np.float32)
+        vectors = _encoded(step, encoder, encode, different)
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = (vectors / np.where(norm > 0, norm, 1)).astype(np.float32)
     unit[(different.str.strip_chars() == "").to_numpy()] = 0
-    return unit[place_of(texts, different)]
+    return unit[position_of(texts, different)]
 
 
-def place_of(texts: pl.Series, different: pl.Series) -> npt.NDArray[np.int64]:
+def position_of(texts: pl.Series, different: pl.Series) -> npt.NDArray[np.int64]:
     """For each text its position among the different ones."""
-    known = different.to_frame("text").with_row_index("place")
-    found = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")
-    return found["place"].to_numpy().astype(np.int64)
+    known = different.to_frame("text").with_row_index("position")
+    joined = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")
+    return joined["position"].to_numpy().astype(np.int64)
 
 
 def vector_column(vectors: F32, name: str = "vector") -> pl.Series:
@@ -95,20 +98,23 @@ def _encoded(step: str, encoder: str, encode: Encode, texts: pl.Series) -> F32:
         try:
             given = np.asarray(encode(part or [""]))
             is_real = np.isrealobj(given)
-            found = given.astype(np.float32) if is_real else np.zeros((0, 0), np.float32)
+            vectors = given.astype(np.float32) if is_real else np.zeros((0, 0), np.float32)
         except Exception as error:
-            said = " ".join(str(error).split())
             raise CurateError(
-                f"{step}: encoder {encoder} failed with {type(error).__name__}: {said}"
+                f"{step}: encoder {encoder} failed with {_one_line(error)}"
             ) from error
-        fits = found.ndim == 2 and len(found) == max(len(part), 1) and found.shape[1] > 0
-        if not (fits and np.isfinite(found).all()):
+        fits = vectors.ndim == 2 and len(vectors) == max(len(part), 1) and vectors.shape[1] > 0
+        if not (fits and np.isfinite(vectors).all()):
             raise CurateError(
                 f"{step}: encoder {encoder} gave {given.dtype} {given.shape} for {len(part)} "
                 "texts; expected one row of finite numbers a text"
             )
-        parts.append(found[: len(part)])
+        parts.append(vectors[: len(part)])
     return np.concatenate(parts)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _is_code(encoder: str) -> bool:
@@ -145,14 +151,13 @@ def _code(step: str, encoder: str) -> Encode:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(where)
-        found = getattr(module, name)
-        found = found() if inspect.isclass(found) else found
+        named = getattr(module, name)
+        named = named() if inspect.isclass(named) else named
     except Exception as error:
-        said = " ".join(str(error).split())
         raise CurateError(
-            f"{step}: encoder {encoder} cannot be loaded: {type(error).__name__}: {said}"
+            f"{step}: encoder {encoder} cannot be loaded: {_one_line(error)}"
         ) from error
-    encode: Any = getattr(found, "encode", found)
+    encode: Any = getattr(named, "encode", named)
     if not callable(encode):
         raise CurateError(f"{step}: encoder {encoder} has no encode(texts), nor is it a function")
     checked: Encode = encode
@@ -162,14 +167,11 @@ def _code(step: str, encoder: str) -> Encode:
 def _model(step: str, encoder: str) -> Encode:
     """A sentence-transformers model: safetensors only, and none of its own code is run."""
     sentence_transformers: Any = importlib.import_module("sentence_transformers")
-    try:
+    with explained(f"{step}: encoder {encoder}", "model"):
         model = sentence_transformers.SentenceTransformer(
             encoder,
             trust_remote_code=False,
             local_files_only=Path(encoder).is_dir(),
             model_kwargs={"use_safetensors": True},
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        said = " ".join(str(error).split())
-        raise CurateError(f"{step}: encoder {encoder} cannot be loaded: {said}") from error
     return lambda texts: model.encode(list(texts), show_progress_bar=False)

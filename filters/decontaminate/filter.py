@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, Read
+from curate.base.contract import Filter, Judgement, Read
 from curate.base.errors import CurateError
-from curate.base.settings import setting
-from filters.common.text import view
+from curate.base.settings import setting, values_of
+from filters.common.text import Field, view
 from filters.common.vectors import ENCODER_HELP, check_encoder, embed, fingerprint, vector_column
 from filters.decontaminate.report import judge_rows, report
 from filters.decontaminate.sets import Evaluations, load, match
-from filters.dedup.keep import FIELDS, check_choice
 
+# Words in a run, and the share of a row's words in shared runs that must be exceeded.
 RULES = {"tulu3": (8, 0.5), "ngram13": (13, 0.0)}
 
 
@@ -39,7 +39,6 @@ class Decontaminate(Filter):
         "evaluation_prompt": "Its prompt is a short one of an evaluation file, to the letter.",
         "evaluation_rephrased": "Its vector is close to that of a row of an evaluation file.",
     }
-    version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = (
         "field", "rule", "size", "threshold", "encoder", "encoder_print", "evaluations",
@@ -49,42 +48,33 @@ class Decontaminate(Filter):
         (), "evaluation files, in any format that is read", path=True
     )
     rule: Literal["tulu3", "ngram13"] = setting(
-        "tulu3",
-        "tulu3: over half of the words in shared runs of 8; ngram13: one shared run of 13",
-        choices=tuple(RULES),
+        "tulu3", "tulu3: over half of the words in shared runs of 8; ngram13: one shared run of 13"
     )
-    field: Literal["prompt", "response", "both"] = setting(
+    field: Field = setting(
         "prompt",
         "what is looked for: the evaluation's prompt in the prompt, its answer in the response, "
         "or both of them anywhere in the conversation; never in the system prompt",
-        choices=FIELDS,
     )
-    size: int | None = setting(None, "words in a run, if not the rule's own")
+    size: int | None = setting(None, "words in a run, if not the rule's own", low=2)
     threshold: float | None = setting(
-        None, "share of the evaluation row's words that must be exceeded, if not the rule's own"
+        None,
+        "share of the evaluation row's words that must be exceeded, if not the rule's own",
+        low=0,
+        below=1,
     )
     encoder: str | None = setting(
         None, f"to find rephrased rows too: {ENCODER_HELP}; none: do not look", path=True
     )
-    cosine: float = setting(0.8, "with an encoder: cosine from which a record goes")
+    cosine: float = setting(
+        0.8, "with an encoder: cosine from which a record is dropped", above=0, high=1
+    )
 
     def __post_init__(self) -> None:
-        check_choice(self.name, "rule", self.rule, tuple(RULES))
-        check_choice(self.name, "field", self.field, FIELDS)
+        super().__post_init__()
         if not self.against:
             raise CurateError("decontaminate: against is empty; name one evaluation file or more")
-        self._check("size", self.size is None or self.size >= 2, "2 words or more")
-        fits = self.threshold is None or 0 <= self.threshold < 1
-        self._check("threshold", fits, "a share from 0 to below 1")
-        self._check("cosine", 0 < self.cosine <= 1, "a number above 0 and at most 1")
         if self.encoder is not None:
             check_encoder(self.name, self.encoder)
-
-    def _check(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise CurateError(
-                f"decontaminate: {name} is {getattr(self, name)}; expected {expected}"
-            )
 
     @property
     def encoder_print(self) -> str:
@@ -101,18 +91,13 @@ class Decontaminate(Filter):
             share if self.threshold is None else self.threshold,
             skip_common=self.rule == "ngram13",
         )
-        settings = {part.name: getattr(self, part.name) for part in fields(self)}
-        return BoundDecontaminate(**settings, evaluations=evaluations)
+        return BoundDecontaminate(**values_of(self, Decontaminate), evaluations=evaluations)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """Not before `bind`: there is nothing to compare with."""
         raise CurateError("decontaminate: no evaluation file has been read; call bind(read) first")
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
         """Not before `bind` either."""
         raise CurateError("decontaminate: no evaluation file has been read; call bind(read) first")
 
@@ -121,11 +106,10 @@ class Decontaminate(Filter):
 class BoundDecontaminate(Decontaminate):
     """The step once its evaluation files are read."""
 
-    evaluations: Evaluations = field(default_factory=Evaluations.none)
+    evaluations: Evaluations = field(kw_only=True)
 
     def __repr__(self) -> str:
-        shown = [f"{part.name}={getattr(self, part.name)!r}" for part in fields(Decontaminate)]
-        return f"Decontaminate({', '.join(shown)})"
+        return repr(Decontaminate(**values_of(self, Decontaminate)))
 
     def bind(self, read: Read) -> Filter:
         """The same: it is bound already."""
@@ -137,27 +121,22 @@ class BoundDecontaminate(Decontaminate):
         Each overlap has `item`, `share` of its words, `first` word and `run` of the longest
         stretch; a `run` of 0 means that a short prompt is equal.
         """
-        found = match(self.evaluations, records, self.field)
+        overlaps = match(self.evaluations, records, self.field)
         if self.encoder is None:
-            return found.to_frame()
+            return overlaps.to_frame()
         vectors = embed(self.name, self.encoder, view(records, self.field))
-        return pl.DataFrame([found, vector_column(vectors)])
+        return pl.DataFrame([overlaps, vector_column(vectors)])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
+        """A record is dropped for the evaluation row that it has most of; its score is that share.
 
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """A record goes with the evaluation row that it has most of; its score is that share."""
-        return judge_rows(self.evaluations, self._matches(measures), measures)
-
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
-        """How much of each evaluation file is in the set, and every match."""
-        return report(self.evaluations, self._matches(measures), measures, self.field)
-
-    def _matches(self, measures: pl.DataFrame) -> pl.DataFrame:
-        if self.encoder is None:
-            return self.evaluations.matches(measures)
-        theirs = embed(self.name, self.encoder, self.evaluations.whole)
-        return self.evaluations.matches(measures, theirs, self.cosine)
+        Findings: how much of each evaluation file is in the set, and every match.
+        """
+        theirs = None
+        if self.encoder is not None:
+            theirs = embed(self.name, self.encoder, self.evaluations.texts)
+        matches = self.evaluations.matches(measures, theirs, self.cosine)
+        return Judgement(
+            judge_rows(self.evaluations, matches, measures.height),
+            report(self.evaluations, matches, measures, self.field),
+        )

@@ -1,4 +1,4 @@
-"""Runs of words as hashes with their place, and how much of a text some of them cover."""
+"""Runs of words as hashes with their position, and how much of a text some of them cover."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class Sorted(NamedTuple):
 
 
 def in_order(of: Grams, chosen: npt.NDArray[np.bool_]) -> Sorted:
+    """The n-grams for which `chosen`, one a n-gram, is true."""
     order = np.flatnonzero(chosen)
     order = order[np.argsort(of.hashes[order], kind="stable")]
     return Sorted(of.hashes[order], order)

@@ -21,6 +21,7 @@ from filters.decontaminate.grams import Grams, Sorted, coverage, grams, in_order
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 F64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 # An n-gram that stands in more items than this is mostly the wording of a benchmark.
 COMMON = 20
@@ -70,12 +71,12 @@ class Index:
         return grams(*self._block, self.size)
 
     @cached_property
-    def _common(self) -> npt.NDArray[np.bool_]:
+    def _common(self) -> Bools:
         """For each n-gram of the items whether it stands in too many of them."""
         pairs = np.unique(self._all.hashes << np.uint64(32) | self._all.text.astype(np.uint64))
         known, count = np.unique(pairs >> np.uint64(32), return_counts=True)
-        found: npt.NDArray[np.bool_] = count[np.searchsorted(known, self._all.hashes)] > COMMON
-        return found
+        common: Bools = count[np.searchsorted(known, self._all.hashes)] > COMMON
+        return common
 
     @cached_property
     def _rare(self) -> Sorted:
@@ -103,8 +104,8 @@ class Index:
         parts = in_blocks(texts, lambda part: (len(part), self._find(part)))
         before = np.cumsum([0, *(rows for rows, _ in parts)])
         shifted = [
-            found._replace(text=found.text + start)
-            for start, (_, found) in zip(before, parts, strict=False)
+            overlaps._replace(text=overlaps.text + start)
+            for start, (_, overlaps) in zip(before, parts, strict=False)
         ]
         return _together(shifted)
 
@@ -119,7 +120,7 @@ class Index:
         return _together([self._pairs(data, own, part) for part in self._slices(own, at)])
 
     @cached_property
-    def _bitmap(self) -> npt.NDArray[np.bool_]:
+    def _bitmap(self) -> Bools:
         bits = np.zeros(1 << _BITS, bool)
         bits[_low_bits(self._all.hashes)] = True
         return bits
@@ -171,19 +172,17 @@ class Index:
         entry = by_item[position]
         wanted = text[which].astype(np.uint64) << np.uint64(32) | self._all.hashes[entry]
         have = own.text[at].astype(np.uint64) << np.uint64(32) | own.hashes[at]
-        place = np.minimum(np.searchsorted(have, wanted), len(have) - 1)
-        is_there = have[place] == wanted
-        place, entry, which = place[is_there], entry[is_there], which[is_there]
-        same = self._verified(data, own, at[place], entry)
+        nearest = np.minimum(np.searchsorted(have, wanted), len(have) - 1)
+        is_there = have[nearest] == wanted
+        nearest, entry, which = nearest[is_there], entry[is_there], which[is_there]
+        same = self._verified(data, own, at[nearest], entry)
         return text[which[same]], entry[same]
 
-    def _verified(
-        self, data: npt.NDArray[np.uint8], own: Grams, gram: I64, entry: I64
-    ) -> npt.NDArray[np.bool_]:
+    def _verified(self, data: npt.NDArray[np.uint8], own: Grams, gram: I64, entry: I64) -> Bools:
         """Whether the n-gram of a text and that of an item are the same letters."""
         low, size = own.starts[gram], own.ends[gram] - own.starts[gram]
         item_low = self._all.starts[entry]
-        same: npt.NDArray[np.bool_] = size == self._all.ends[entry] - item_low
+        same: Bools = size == self._all.ends[entry] - item_low
         # In slices, because the index is eight bytes a letter.
         for start in range(0, len(gram), 1 << 14):
             part = np.arange(start, min(len(gram), start + (1 << 14)))

@@ -13,7 +13,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from filters.common.text import Field, bare, block, view
-from filters.common.vectors import F32, place_of
+from filters.common.vectors import F32, position_of
 from filters.decontaminate.grams import ranges
 from filters.decontaminate.index import Index
 
@@ -30,21 +30,14 @@ class Evaluations:
 
     `rows` has `name` of its file, `source`, `line`, `text` (its start) for each evaluation row;
     `asked` pairs each `row` with an `item`. `short` items have too few words for the index and
-    must be equal. `whole` is what an encoder compares, a text for each row.
+    must be equal. `texts` is what an encoder compares, one for each row.
     """
 
     rows: pl.DataFrame
     asked: pl.DataFrame
     index: Index
     short: pl.DataFrame
-    whole: pl.Series
-
-    @classmethod
-    def none(cls) -> Evaluations:
-        """No evaluation at all."""
-        empty = pl.Series([], dtype=pl.String)
-        frame = pl.DataFrame(schema={"text": pl.String, "item": pl.UInt32})
-        return cls(pl.DataFrame(), pl.DataFrame(), Index(empty, 8, 0.5, False), frame, empty)
+    texts: pl.Series
 
     def __repr__(self) -> str:
         """A digest of all that a measure depends on."""
@@ -58,8 +51,9 @@ class Evaluations:
         self, measures: pl.DataFrame, theirs: F32 | None = None, cosine: float = 1.0
     ) -> pl.DataFrame:
         """Every match: `at` (position of the record), `evaluation` (row), `kind`, `score`,
-        `item`, `first`, `run`; sorted by record, best first."""
-        found = (
+        `item`, `first`, `run`, how it was found (`how`), and all that `rows` says of the
+        evaluation row; sorted by record, best first."""
+        matches = (
             measures.select(at=pl.int_range(pl.len(), dtype=pl.Int64), overlap="overlaps")
             .explode("overlap", empty_as_null=False)
             .unnest("overlap")
@@ -75,8 +69,13 @@ class Evaluations:
             )
         )
         if theirs is not None:
-            found = pl.concat([found, _close(measures, theirs, cosine)], how="diagonal")
-        return found.sort("at", "kind", pl.col("score") * -1, "evaluation", "item")
+            matches = pl.concat([matches, _close(measures, theirs, cosine)], how="diagonal")
+        how = pl.col("kind").replace_strict(dict(enumerate(KINDS)), return_dtype=pl.String)
+        return (
+            matches.sort("at", "kind", pl.col("score") * -1, "evaluation", "item")
+            .join(self.rows.with_row_index("evaluation"), on="evaluation", maintain_order="left")
+            .with_columns(how=how)
+        )
 
 
 def _close(measures: pl.DataFrame, theirs: F32, cosine: float) -> pl.DataFrame:
@@ -87,8 +86,8 @@ def _close(measures: pl.DataFrame, theirs: F32, cosine: float) -> pl.DataFrame:
     for start in range(0, len(ours), 2048):
         alike = ours[start : start + 2048] @ theirs.T
         at, row = np.nonzero(alike >= cosine)
-        found = {"at": at + start, "evaluation": row, "score": alike[at, row]}
-        parts.append(pl.DataFrame(found, schema_overrides=empty))
+        columns = {"at": at + start, "evaluation": row, "score": alike[at, row]}
+        parts.append(pl.DataFrame(columns, schema_overrides=empty))
     return pl.concat(parts).with_columns(kind=pl.lit(2, pl.Int8))
 
 
@@ -102,7 +101,7 @@ def load(
 ) -> Evaluations:
     """Items of evaluation files. Raises `CurateError` for one in which nothing can be found."""
     names = _names([path for path, _ in files])
-    rows, texts = [], []
+    rows, asked = [], []
     count = 0
     for (path, records), name in zip(files, names, strict=True):
         prompts, answers = view(records, "prompt"), records["response"]
@@ -116,39 +115,32 @@ def load(
             )
         shown = prompts.zip_with(prompts != "", answers).str.slice(0, QUOTED)
         rows.append(records.select("source", "line", name=pl.lit(name), text=shown))
-        texts += [
+        asked += [
             pl.DataFrame({"row": numbers, "text": side, "is_prompt": side is prompts})
             for side in sides
         ]
-    asked = pl.concat(texts).filter(pl.col("text").str.strip_chars() != "")
-    whole = pl.concat([view(records, field) for _, records in files])
-    return _items(pl.concat(rows), asked, Index, size, floor, skip_common, whole)
-
-
-def _items(
-    rows: pl.DataFrame,
-    asked: pl.DataFrame,
-    kind: type[Index],
-    size: int,
-    floor: float,
-    skip_common: bool,
-    whole: pl.Series,
-) -> Evaluations:
-    items = asked["text"].unique(maintain_order=True)
-    asked = asked.with_columns(item=pl.Series(place_of(asked["text"], items), dtype=pl.UInt32))
-    index = kind(items, size, floor, skip_common)
-    is_short = pl.Series(index.words < size)
-    prompts = asked.filter("is_prompt")["item"].unique()
-    number = pl.int_range(len(items), dtype=pl.UInt32, eager=True)
-    short = number.filter(is_short & number.is_in(prompts.implode()))
-    normal = pl.DataFrame({"text": _normal(items.gather(short)), "item": short})
+    wanted = pl.concat(asked).filter(pl.col("text").str.strip_chars() != "")
+    items = wanted["text"].unique(maintain_order=True)
+    wanted = wanted.with_columns(item=pl.Series(position_of(wanted["text"], items)).cast(pl.UInt32))
+    index = Index(items, size, floor, skip_common)
     return Evaluations(
-        rows, asked.select("row", "item").unique(maintain_order=True), index, normal, whole
+        pl.concat(rows),
+        wanted.select("row", "item").unique(maintain_order=True),
+        index,
+        _short_items(index, wanted.filter("is_prompt")["item"].unique()),
+        pl.concat([view(records, field) for _, records in files]),
     )
 
 
+def _short_items(index: Index, prompts: pl.Series) -> pl.DataFrame:
+    """The prompts among the items that have fewer words than a run: `text` in normal form."""
+    number = pl.int_range(len(index.items), dtype=pl.UInt32, eager=True)
+    short = number.filter(pl.Series(index.words < index.size) & number.is_in(prompts.implode()))
+    return pl.DataFrame({"text": _normal(index.items.gather(short)), "item": short})
+
+
 def _names(paths: Sequence[str]) -> list[str]:
-    """File names, or whole paths where two files have the same name."""
+    """File names, or paths where two files have the same name."""
     names = [Path(path).name or path for path in paths]
     return [
         name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)
@@ -160,28 +152,25 @@ def _normal(texts: pl.Series) -> pl.Series:
     data, bounds = block(bare(texts), words_only=False)
     raw, ends = data.tobytes(), bounds.tolist()
     # Only short texts come here: a loop over them.
-    found = [raw[low:high].decode() for low, high in pairwise(ends)]
-    return bare(pl.Series(found, dtype=pl.String).str.strip_chars())
+    normal = [raw[low:high].decode() for low, high in pairwise(ends)]
+    return bare(pl.Series(normal, dtype=pl.String).str.strip_chars())
 
 
 def match(evaluations: Evaluations, records: pl.DataFrame, field: Field) -> pl.Series:
     """For each record its overlaps with items, named `overlaps`, lists of `OVERLAP`."""
     texts = records["response"] if field == "response" else view(records, field)
     different = texts.unique(maintain_order=True)
-    found = evaluations.index.find(different)
-    place = place_of(texts, different)
-    low, high = (
-        np.searchsorted(found.text, place, "left"),
-        np.searchsorted(found.text, place, "right"),
-    )
-    row, at = ranges(low, high)
+    overlaps = evaluations.index.find(different)
+    position = position_of(texts, different)
+    low = np.searchsorted(overlaps.text, position, "left")
+    row, at = ranges(low, np.searchsorted(overlaps.text, position, "right"))
     frame = pl.DataFrame(
         {
             "row": row.astype(np.uint32),
-            "item": found.item[at].astype(np.uint32),
-            "share": found.share[at],
-            "first": found.first[at].astype(np.uint32),
-            "run": found.run[at].astype(np.uint32),
+            "item": overlaps.item[at].astype(np.uint32),
+            "share": overlaps.share[at],
+            "first": overlaps.first[at].astype(np.uint32),
+            "run": overlaps.run[at].astype(np.uint32),
         }
     )
     if field != "response" and evaluations.short.height:
@@ -199,16 +188,18 @@ def match(evaluations: Evaluations, records: pl.DataFrame, field: Field) -> pl.S
 def _equal(short: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
     """Records whose prompt, or one of whose user messages, is a short item."""
     longest = 4 * int(short["text"].str.len_chars().max() or 0) + 64  # type: ignore[arg-type]
-    said = records.select(
+    messages = records.select(
         row=pl.int_range(pl.len(), dtype=pl.UInt32),
         text=pl.col("messages").list.eval(
             pl.element().filter(pl.element().struct.field("role") == "user").struct.field("content")
         ),
     ).explode("text")
-    whole = pl.DataFrame(
-        {"row": said["row"].unique(maintain_order=True), "text": view(records, "prompt")}
+    prompts = pl.DataFrame(
+        {"row": messages["row"].unique(maintain_order=True), "text": view(records, "prompt")}
     )
-    near = pl.concat([said, whole]).drop_nulls().with_columns(pl.col("text").str.strip_chars())
+    near = (
+        pl.concat([messages, prompts]).drop_nulls().with_columns(pl.col("text").str.strip_chars())
+    )
     near = near.filter(pl.col("text").str.len_chars().is_between(1, longest))
     near = near.with_columns(text=_normal(near["text"])).unique(maintain_order=True)
     zero = pl.lit(0, pl.UInt32)

@@ -1,4 +1,4 @@
-"""What `near` and `exact` say about the set as a whole: clusters, and other thresholds."""
+"""What filters of duplicates report about the whole set: clusters, and other thresholds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import polars as pl
 from curate.base.contract import Findings
 from filters.dedup.keep import I64
 
-# How far from the threshold it is told what another would do.
+# How far from the threshold the report says what another would do.
 STEP = 0.05
 
 
-def other_thresholds(threshold: float, *, strict: bool) -> list[float]:
+def other_thresholds(threshold: float, *, strict: bool = False) -> list[float]:
     """One step lower and one higher, where something could be similar enough.
 
-    >>> other_thresholds(0.8, strict=False), other_thresholds(1.0, strict=False)
+    >>> other_thresholds(0.8), other_thresholds(1.0)
     ([0.75, 0.85], [0.95])
     """
     # Rounded, because 0.8 + 0.05 is above 0.85, and pairs at 17/20 are common.
@@ -26,26 +26,26 @@ def other_thresholds(threshold: float, *, strict: bool) -> list[float]:
     return [one for one in near if 0 < one < 1 or (one == 1 and not strict)]
 
 
-def cluster_table(measures: pl.DataFrame, root: I64, judged: pl.DataFrame) -> pl.DataFrame:
+def cluster_table(measures: pl.DataFrame, root: I64, verdicts: pl.DataFrame) -> pl.DataFrame:
     """A line for each row in a cluster of two or more, by cluster, its head first.
 
-    `cluster` is the row of the head; `similarity` that of a row that goes to the one that stays.
+    `cluster` is the row of the head; `similarity` that of a dropped row to the one that is kept.
     """
     size = np.bincount(root, minlength=len(root))[root]
     lines = measures.select("row", "id").with_columns(
         cluster=measures["row"].gather(root),
-        kept=judged["keep"],
-        similarity=judged["score"],
+        kept=verdicts["keep"],
+        similarity=verdicts["score"],
         is_head=pl.Series(root == np.arange(len(root))),
     )
-    found = lines.filter(pl.Series(size > 1))
-    return found.sort("cluster", pl.col("is_head").not_(), "row").drop("is_head")
+    lines = lines.filter(pl.Series(size > 1))
+    return lines.sort("cluster", pl.col("is_head").not_(), "row").drop("is_head")
 
 
 def cluster_findings(
     view: str,
     clusters: pl.DataFrame,
-    dropped: int,
+    verdicts: pl.DataFrame,
     others: Mapping[float, int],
     more: tuple[str, ...] = (),
     **numbers: Any,
@@ -53,24 +53,17 @@ def cluster_findings(
     """Sentences, numbers and the table `clusters`; `others` is dropped rows by other threshold."""
     sizes = clusters["cluster"].value_counts()["count"]
     largest = int(sizes.max()) if len(sizes) else 0  # type: ignore[arg-type]
-    sentences = [view, _said(len(sizes), largest)]
+    dropped = int((~verdicts["keep"]).sum())
+    sentences = [view, _cluster_sentence(len(sizes), largest)]
+    counts = {"clusters": len(sizes), "largest_cluster": largest, "dropped": dropped}
     if others:
         there = " and ".join(f"{count:,} at {value:g}" for value, count in others.items())
-        sentences.append(f"{dropped:,} rows go; it would be {there}")
-    return Findings(
-        (*sentences, *more),
-        {
-            "clusters": len(sizes),
-            "largest_cluster": largest,
-            "dropped": dropped,
-            **({"dropped_at": {f"{value:g}": n for value, n in others.items()}} if others else {}),
-            **numbers,
-        },
-        {"clusters": clusters},
-    )
+        sentences.append(f"{dropped:,} rows are dropped; it would be {there}")
+        numbers = {"dropped_at": {f"{value:g}": n for value, n in others.items()}, **numbers}
+    return Findings((*sentences, *more), {**counts, **numbers}, {"clusters": clusters})
 
 
-def _said(count: int, largest: int) -> str:
+def _cluster_sentence(count: int, largest: int) -> str:
     if not count:
         return "no two rows are in one cluster"
     many = "cluster" if count == 1 else "clusters"

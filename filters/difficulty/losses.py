@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.progress import quiet_transformers as quiet
+from filters.common.models import Rows, batches, context, load
 from filters.common.stats import Floats
 from filters.difficulty.texts import Encoded, Template, Written, alone, shared, written
-from filters.reward.model import GPU_BATCH_TOKENS, Rows, batches, context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,17 +28,6 @@ MEASURED = {
     "late": pl.Float64,
     "problem": pl.String,
 }
-
-
-def check_causal(path: str) -> None:
-    """`CurateError` unless `path` looks like a language model that can be used here."""
-    if not (Path(path) / "config.json").is_file():
-        raise CurateError(f"difficulty: {path} is no model folder; expected one with a config.json")
-    if find_spec("torch") is None or find_spec("transformers") is None:
-        raise CurateError(
-            "difficulty: a model needs torch and transformers; install them with"
-            ' pip install "curate-sft[train]"'
-        )
 
 
 @dataclass(frozen=True)
@@ -66,8 +52,7 @@ def measure_difficulty(records: pl.DataFrame, path: str, template: Template) -> 
     0.1 (a loop is easy), `late` the mean loss of their last quarter less that of the first.
     Nothing is cut: a row over the model's context is a problem.
     """
-    with quiet():
-        reader = _load(path)
+    reader = _load(path)
     texts: Rows = []
     rows: list[_Row] = []
     for messages in records["messages"]:  # tokenizers and models take texts: a loop it is
@@ -137,28 +122,7 @@ class _Row:
 
 
 def _load(path: str) -> _Reader:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    on_gpu = torch.cuda.is_available()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        found: Any = AutoModelForCausalLM.from_pretrained(
-            path,
-            local_files_only=True,
-            output_loading_info=True,
-            dtype=torch.bfloat16 if on_gpu else torch.float32,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise CurateError(f"difficulty: {path} does not load ({error})") from error
-    model, loaded = found
-    if loaded["missing_keys"]:
-        missing = ", ".join(sorted(loaded["missing_keys"])[:3])
-        raise CurateError(
-            f"difficulty: {path} has no weights for {missing}, so its losses would be random;"
-            " expected a trained causal language model"
-        )
-    model = model.to("cuda" if on_gpu else "cpu").eval()
+    model, tokenizer = load(path, "causal")
     start = _start(tokenizer)  # before the backend is set up: a call sets it back
     return _Reader(model, _backend(tokenizer, path), start, context(model, tokenizer))
 
@@ -185,8 +149,7 @@ def _start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def _losses(model: PreTrainedModel, rows: Rows) -> list[Floats]:
     """The loss of each token of each row; NaN for the first, which nothing precedes."""
     found = [np.full(len(row), np.nan) for row in rows]
-    on_gpu = model.device.type == "cuda"
-    for batch in batches(rows, GPU_BATCH_TOKENS if on_gpu else 1):
+    for batch in batches(model, rows):
         for at, losses in zip(batch, _of_batch(model, [rows[at] for at in batch]), strict=True):
             found[at][1:] = losses
     return found

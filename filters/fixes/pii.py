@@ -7,16 +7,17 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import polars as pl
 
 from curate.base.contract import Fix
-from curate.base.errors import CurateError, nearest
+from curate.base.errors import CurateError
 from curate.base.settings import setting
 from filters.fixes.rewrite import edit_texts, rewrite
 
-KINDS = ("email", "phone", "ip", "card")
+Kind = Literal["email", "phone", "ip", "card"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Which texts to look at: an @ in a word, an address of numbers, or seven digits close together.
 LIKELY = (
@@ -144,8 +145,8 @@ def _masked(text: str, spans: Sequence[Span]) -> str:
 class MaskPII(Fix):
     """Replace personal data by what it was: `[EMAIL]`, `[PHONE]`, `[IP]`, `[CARD]`.
 
-    Examples and private addresses (example.com, 192.168.0.1, 555 numbers) stay, and so do
-    numbers in code and arithmetic. Tool calls are masked along with the texts, so that a call
+    Examples and private addresses (example.com, 192.168.0.1, 555 numbers) are left, and so
+    are numbers in code and arithmetic. Tool calls are masked along with the texts, so that a call
     still repeats what the user said.
     """
 
@@ -158,15 +159,10 @@ class MaskPII(Fix):
         "masked_several": "Personal data of more than one kind was masked.",
     }
 
-    kinds: tuple[str, ...] = setting(KINDS, "what to mask: email, phone, ip, card")
+    kinds: tuple[Kind, ...] = setting(KINDS, "what to mask")
 
     def __post_init__(self) -> None:
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise CurateError(
-                    f"mask_pii: kinds: there is no kind {kind!r}{nearest(kind, KINDS)};"
-                    f" known are {', '.join(KINDS)}"
-                )
+        super().__post_init__()
         if not self.kinds:
             raise CurateError(f"mask_pii: kinds is empty; name some of {', '.join(KINDS)}")
 

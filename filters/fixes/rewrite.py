@@ -109,9 +109,9 @@ def _unwrap(messages: pl.DataFrame) -> pl.DataFrame:
     wrapped = (pl.col("role") == "user") & pl.col("content").str.contains(_SIGN)
     places = messages.select(wrapped.fill_null(False)).to_series().arg_true()
     likely = pl.DataFrame({"content": messages["content"].gather(places)})
-    found = [_unwrapped(likely, slug, pattern) for slug, pattern in WRAPPERS.items()]
+    inners = [_unwrapped(likely, slug, pattern) for slug, pattern in WRAPPERS.items()]
     content, slug = pl.coalesce(pl.col("^inner_.*$")), pl.coalesce(pl.col("^slug_.*$"))
-    best = likely.hstack(pl.concat(found, how="horizontal")).select(
+    best = likely.hstack(pl.concat(inners, how="horizontal")).select(
         content=pl.coalesce(content, "content"), edited=slug
     )
     edited = pl.Series([None], dtype=pl.String).new_from_index(0, messages.height)
@@ -229,6 +229,6 @@ def edit_texts(
         texts = pl.Series([text for text, _ in changes], dtype=pl.String)
         slugs = pl.Series([slug for _, slug in changes], dtype=pl.String)
         messages = messages.with_columns(messages[field].scatter(places, texts))
-        found = slugs.is_not_null()
-        edited = edited.scatter(places.filter(found), slugs.filter(found))
+        is_edited = slugs.is_not_null()
+        edited = edited.scatter(places.filter(is_edited), slugs.filter(is_edited))
     return messages.with_columns(edited.alias("edited"))

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
 from filters.language.detect import LANGUAGES, detect
@@ -52,42 +52,35 @@ class Language(Filter):
     version: ClassVar[int] = 3
 
     allow: tuple[str, ...] = setting((), "language codes to keep, such as en or zh; none: report")
-    min_confidence: float = setting(0.6, "confidence from 0 to 1 below which a language is unsure")
-    field: Literal["both", "prompt", "response"] = setting(
-        "both", "which text is judged", choices=("both", "prompt", "response")
+    min_confidence: float = setting(
+        0.6, "confidence from 0 to 1 below which a language is unsure", low=0, high=1
     )
+    field: Literal["both", "prompt", "response"] = setting("both", "which text is judged")
     mismatch: Literal["off", "report", "drop"] = setting(
-        "off",
-        "what to do when question and answer are in different languages",
-        choices=("off", "report", "drop"),
+        "off", "what to do when question and answer are in different languages"
     )
     mixing: Literal["off", "report", "drop"] = setting(
-        "off",
-        "what to do when a script that nobody asked for strays into the answer",
-        choices=("off", "report", "drop"),
+        "off", "what to do when a script that nobody asked for is in the answer"
     )
     unsure: Literal["keep", "drop"] = setting(
-        "keep", "what to do with rows whose language is unsure", choices=("keep", "drop")
+        "keep", "what to do with rows whose language is unsure"
     )
-    min_letters: int = setting(12, "letters below which no language is given")
+    min_letters: int = setting(12, "letters below which no language is given", low=1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for code in self.allow:
             if code not in LANGUAGES:
                 raise CurateError(
                     f"language: allow: {code!r} is not a known language code"
                     f"{nearest(code, sorted(LANGUAGES))}"
                 )
-        if not 0 <= self.min_confidence <= 1:
-            raise CurateError(f"language: min_confidence is {self.min_confidence}; from 0 to 1")
-        if self.min_letters < 1:
-            raise CurateError(f"language: min_letters is {self.min_letters}; at least 1")
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`language`, `confidence`, `letters` of the field; of both sides too with `mismatch`.
 
         The first words of each side are read; `language` is null where they are too few. With
-        `mixing`, what strays into the answer.
+        `mixing`, what is in the answer of another script.
         """
         asked = text_of_users(pl.col("messages"))
         texts = records.select(prompt=asked, response=pl.col("response"))
@@ -108,12 +101,10 @@ class Language(Filter):
         return measures
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
+        """Drop other languages, then what is unsure or mismatched if so set; rows by language.
 
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """Drop other languages, then what is unsure or mismatched if so set; score = confidence."""
+        The score is the confidence.
+        """
         language, confidence = pl.col("language"), pl.col("confidence")
         sure = language.is_not_null() & (confidence >= self.min_confidence)
         unsure = language.is_not_null() & ~sure
@@ -150,11 +141,13 @@ class Language(Filter):
             score=confidence,
         )
         keep = judged["reason"].is_null()
-        return verdicts(keep, judged["reason"], judged["score"], evidence=judged["evidence"])
-
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
-        """How many rows are in which language, of those seen and of those kept."""
-        return counted(measures, judged, self.min_confidence)
+        return Judgement.of(
+            keep,
+            judged["reason"],
+            judged["score"],
+            evidence=judged["evidence"],
+            findings=counted(measures, keep, self.min_confidence),
+        )
 
     def _mismatched(self) -> pl.Expr:
         """Both sides are sure, of different languages, and the question does not speak of any."""

@@ -1,4 +1,4 @@
-"""What `language` says about the set as a whole."""
+"""What `language` finds out about the set as a whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from curate.base.contract import Findings
 NAMED = 5  # languages in the sentence; the numbers have them all
 
 
-def counted(measures: pl.DataFrame, judged: pl.DataFrame, min_confidence: float) -> Findings:
+def counted(measures: pl.DataFrame, keep: pl.Series, min_confidence: float) -> Findings:
     """Rows and kept rows by language; `unsure` and `abstained` stand beside the languages."""
     sure = pl.col("confidence") >= min_confidence
     lines = (
@@ -21,7 +21,7 @@ def counted(measures: pl.DataFrame, judged: pl.DataFrame, min_confidence: float)
             .when(sure)
             .then("language")
             .otherwise(pl.lit("unsure")),
-            kept=judged["keep"],
+            kept=keep,
         )
         .group_by("language")
         .agg(rows=pl.len(), kept=pl.col("kept").sum())
@@ -31,18 +31,21 @@ def counted(measures: pl.DataFrame, judged: pl.DataFrame, min_confidence: float)
     beside = {name: found.pop(name, {"rows": 0, "kept": 0}) for name in ("unsure", "abstained")}
     thresholds = {"min_confidence": min_confidence}
     numbers: dict[str, Any] = {"languages": found, **beside, "thresholds": thresholds}
-    return Findings((_said(found, beside, measures.height),), numbers)
+    return Findings((_sentence(found, beside, measures.height),), numbers)
 
 
-def _said(found: dict[str, dict[str, int]], beside: dict[str, dict[str, int]], rows: int) -> str:
+def _sentence(
+    found: dict[str, dict[str, int]], beside: dict[str, dict[str, int]], rows: int
+) -> str:
     if not rows:
         return "no rows to tell the language of"
     parts = [f"{_percent(count['rows'], rows)} {name}" for name, count in found.items()]
     if len(parts) > NAMED:
         rest = sum(count["rows"] for count in list(found.values())[NAMED:])
         others = len(parts) - NAMED
-        told = f"{_percent(rest, rows)} in {others} other language{'s' if others > 1 else ''}"
-        parts[NAMED:] = [told]
+        parts[NAMED:] = [
+            f"{_percent(rest, rows)} in {others} other language{'s' if others > 1 else ''}"
+        ]
     explained = {"unsure": "unsure", "abstained": "too little text to tell"}
     parts += [
         f"{_percent(count['rows'], rows)} {explained[name]}"

@@ -15,8 +15,8 @@ _USED_UP = np.iinfo(np.int64).max
 class Cap(NamedTuple):
     """What was kept, and which window each dropped row made too dense.
 
-    `share` is the concentration that was reached; at or below tau unless it cannot be reached.
-    `window` (n,) is the centre and `density` (n,) the share of the window when the row went.
+    `share` is the concentration that was reached: at most `max_share`, unless that is impossible.
+    `window` (n,) is the centre and `density` (n,) the share of the window when the row was dropped.
     """
 
     keep: Bools
@@ -25,12 +25,12 @@ class Cap(NamedTuple):
     share: float
 
 
-def cap(lengths: Ints, rank: Ints, groups: Ints, tau: float, min_rows: int) -> Cap:
-    """Drop the lowest-ranked row of the densest +-10 % window until C10 <= `tau`.
+def cap(lengths: Ints, rank: Ints, groups: Ints, max_share: float, min_rows: int) -> Cap:
+    """Drop the lowest-ranked row of the densest +-10 % window until C10 <= `max_share`.
 
     `rank` (n,) are distinct numbers, lowest dropped first; `groups` (n,) are group numbers, and
-    no group falls below `min_rows` rows or its own size. A set at or below `tau` is left alone.
-    When `tau` cannot be reached, the rows kept are those at the point where it got stuck.
+    no group falls below `min_rows` rows or its own size. A set within `max_share` is left
+    alone. When it cannot be reached, the rows kept are those at the point where it got stuck.
     """
     keep = np.ones(len(lengths), dtype=np.bool_)
     window = np.zeros(len(lengths), dtype=np.int64)
@@ -49,7 +49,7 @@ def cap(lengths: Ints, rank: Ints, groups: Ints, tau: float, min_rows: int) -> C
     while left:
         densest = int(held.argmax())
         share = int(held[densest]) / left
-        if share <= tau:
+        if share <= max_share:
             break
         found = queue.take(first + densest, ends[densest])
         if found is None:
@@ -65,7 +65,7 @@ def cap(lengths: Ints, rank: Ints, groups: Ints, tau: float, min_rows: int) -> C
 
 
 class _Queue:
-    """Per length, the rows that may still go, lowest rank first."""
+    """Per length, the rows that may still be dropped, lowest rank first."""
 
     def __init__(
         self, lengths: Ints, rank: Ints, groups: Ints, min_rows: int, windows: stats.Windows
@@ -77,7 +77,7 @@ class _Queue:
         self.groups = groups[order].tolist()
         self.next, self.last = (last - windows.counts).tolist(), last.tolist()
         self.next_rank = rank[order[last - windows.counts]]
-        self.spare = np.maximum(np.bincount(groups) - min_rows, 0).tolist()
+        self.surplus = np.maximum(np.bincount(groups) - min_rows, 0).tolist()
 
     def take(self, first: int, end: int) -> tuple[int, int] | None:
         """The lowest-ranked unprotected row of the values first..end, and its value's place."""
@@ -90,6 +90,6 @@ class _Queue:
             self.next[value] = at + 1
             used_up = at + 1 == self.last[value]
             self.next_rank[value] = _USED_UP if used_up else self.ranks[at + 1]
-            if self.spare[self.groups[at]]:
-                self.spare[self.groups[at]] -= 1
+            if self.surplus[self.groups[at]]:
+                self.surplus[self.groups[at]] -= 1
                 return self.rows[at], value

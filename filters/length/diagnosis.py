@@ -23,14 +23,14 @@ Verdict = Literal["pass", "warn", "flag"]
 REASONS = {
     "concentrated": f"more than {WARN_C10:.0%} of the rows lie within 10 % of one length",
     "narrow": f"the spread of log(1 + length) is below {NARROW_SPREAD}",
-    "task_blind": "the kind of request says no more about the length than chance does",
+    "task_blind": "the task group explains no more of the length than chance does",
     "wall": f"{WALL_SHARE:.0%} of the rows or more stop in mid-sentence at one length",
 }
 
 
 @dataclass(frozen=True)
 class GroupLengths:
-    """The lengths of one kind of request."""
+    """The lengths of one task group."""
 
     group: str
     rows: int
@@ -46,7 +46,7 @@ class Diagnosis:
     `concentration` (C10) is the largest share of rows within 10 % of one length,
     `concentration_at` that length, `concentration_floor` the least that these lengths allow.
     `spread` and `spread_within` are the standard deviation of log(1 + length) overall and within
-    groups; `eta2` is the share of its variance that the kind of request explains, `eta2_null`
+    groups; `eta2` is the share of its variance that the task group explains, `eta2_null`
     and `eta2_null95` the mean and 95 % quantile under random assignment, `eta2_adjusted` what is
     left of it after chance. `wall` is the share of rows that stop unfinished at `wall_at`. The
     score correlations are Spearman's, overall and within groups. None: not measurable here.
@@ -109,7 +109,7 @@ def judged(found: Diagnosis) -> Diagnosis:
         found,
         verdict=verdict,
         reasons=tuple(slug for slug, _ in signs),
-        sentences=tuple(said for _, said in signs) or (_fine(found),),
+        sentences=tuple(sentence for _, sentence in signs) or (_fine(found),),
     )
 
 
@@ -131,7 +131,9 @@ def _percent(share: float | None, digits: int = 0) -> str:
 
 def _concentrated(found: Diagnosis) -> str:
     strong = found.concentration > FLAG_C10
-    follows = "stops there whatever the task" if strong else "leans to that length"
+    follows = (
+        "answers at that length whatever the task" if strong else "is biased towards that length"
+    )
     low, high = -(-9 * found.concentration_at // 10), 11 * found.concentration_at // 10
     return (
         f"{_percent(found.concentration)} of the responses have {low:,} to {high:,} {found.unit}:"
@@ -149,8 +151,8 @@ def _narrow(found: Diagnosis) -> str:
 
 def _blind(found: Diagnosis) -> str:
     return (
-        f"The kind of request explains {_percent(found.eta2, 1)} of the variation in length, no"
-        f" more than chance does ({_percent(found.eta2_null, 1)})."
+        f"The task group explains {_percent(found.eta2, 1)} of the variation in length, no more"
+        f" than chance does ({_percent(found.eta2_null, 1)})."
     )
 
 

@@ -1,4 +1,4 @@
-"""What `Length` says about a set: the diagnosis before and after, and how the lengths moved."""
+"""What `Length` finds out about a set: the diagnosis before and after, and the shift between."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from filters.length.diagnosis import Diagnosis
 from filters.length.match import CHANCE, EDGES
 from filters.length.report import QUANTILES, codes_of, diagnose_measures, quantiles, shift
 
-MOVED = 0.1  # KS from which a kind of request is said to have moved
+SHIFTED = 0.1  # KS from which a task group is said to have shifted
 
 
 def findings(
     measures: pl.DataFrame, judged: pl.DataFrame, unit: str, seed: int, target: Matching | None
 ) -> Findings:
-    """Numbers for machines, and in sentences the verdicts before and after and the shift.
+    """The diagnoses before and after and the shift, as sentences and as numbers.
 
     `before` and `after` are `Diagnosis.to_dict()` (`after` null when nothing was dropped),
     `shift` a `Shift`, `target` what `match` aims at, `impossible` why nothing could be done,
-    `groups` each kind of request with its rows, its lengths before and after and its target.
+    `groups` each task group with its rows, its lengths before and after and its target.
     """
     keep = judged["keep"].to_numpy()
     before = _diagnosed(measures, unit, seed)
@@ -44,14 +44,14 @@ def findings(
         "impossible": impossible,
         "groups": groups,
     }
-    sentences = [*before.sentences] if after is None else [f"before: {_last(before)}"]
+    sentences = [*before.sentences] if after is None else [f"before: {' '.join(before.sentences)}"]
     if after is not None and moved is not None:
         sentences += [
-            f"after: {_last(after)}",
-            f"{int(keep.sum()):,} of {len(keep):,} rows stay; the median goes from"
-            f" {moved.median_before:,} to {moved.median_after:,} {unit}; distance of the two laws"
-            f" on the log scale: KS {moved.ks:.3f}, W1 {moved.w1:.3f}",
-            *_largest_move(groups, unit),
+            f"after: {' '.join(after.sentences)}",
+            f"{int(keep.sum()):,} of {len(keep):,} rows are kept; the median changes from"
+            f" {moved.median_before:,} to {moved.median_after:,} {unit}; distance between the two"
+            f" distributions of length, on the log scale: KS {moved.ks:.3f}, W1 {moved.w1:.3f}",
+            *_largest_shift(groups, unit),
         ]
     if target is not None:
         sentences.append(target.sentence)
@@ -69,14 +69,10 @@ def _without_groups(found: Diagnosis) -> dict[str, Any]:
     return {name: value for name, value in found.to_dict().items() if name != "groups"}
 
 
-def _last(found: Diagnosis) -> str:
-    return " ".join(found.sentences)
-
-
 def _impossible(judged: pl.DataFrame) -> str | None:
-    """Why a cap could not be done: rows that stay have no other evidence."""
-    said = judged.filter("keep")["evidence"].drop_nulls()
-    return None if said.is_empty() else f"nothing was dropped: {said[0]}"
+    """Why a cap could not be done: kept rows have no other evidence."""
+    reasons = judged.filter("keep")["evidence"].drop_nulls()
+    return None if reasons.is_empty() else f"nothing was dropped: {reasons[0]}"
 
 
 def _groups(
@@ -92,7 +88,7 @@ def _groups(
     order = np.argsort(codes, kind="stable")
     parts = dict(zip(names, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True))
     found = []
-    for group in before.groups:  # one turn per kind of request, not per row
+    for group in before.groups:  # one turn per task group, not per row
         rows = parts[group.group]
         kept = rows[keep[rows]]
         moved = shift(length[rows], length[kept])
@@ -105,7 +101,7 @@ def _groups(
                 "spread": group.spread,
                 "before": group.quantiles,
                 "after": quantiles(length[kept]) if len(kept) else None,
-                "target": None if target is None else _law_quantiles(target.law_of(rows)),
+                "target": None if target is None else _quantiles_of(target.target_of(rows)),
                 "ks": None if moved is None else moved.ks,
                 "w1": None if moved is None else moved.w1,
             }
@@ -116,7 +112,7 @@ def _groups(
 def _target(target: Matching) -> dict[str, Any]:
     done = target.done
     return {
-        "quantiles": _law_quantiles(target.law_of(np.arange(len(target.cells)))),
+        "quantiles": _quantiles_of(target.target_of(np.arange(len(target.cells)))),
         "ks_before": done.before,
         "ks_after": done.after,
         "effective_rows": done.effective,
@@ -124,24 +120,24 @@ def _target(target: Matching) -> dict[str, Any]:
     }
 
 
-def _law_quantiles(law: Floats) -> dict[str, int]:
+def _quantiles_of(shares: Floats) -> dict[str, int]:
     """The first length of the bin in which each of the usual probabilities is reached."""
-    below = np.cumsum(law)
+    below = np.cumsum(shares)
     at = np.minimum(np.searchsorted(below, np.array(QUANTILES) - 1e-12), len(EDGES) - 1)
     return {f"{p:g}": int(EDGES[place]) for p, place in zip(QUANTILES, at, strict=True)}
 
 
-def _largest_move(groups: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
+def _largest_shift(groups: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
     excess = [(_beyond_chance(group), group) for group in groups if group["ks"] is not None]
-    moved = [(over, group) for over, group in excess if group["ks"] >= MOVED and over > 0.0]
-    if not moved or len(groups) < 2:
+    shifted = [(over, group) for over, group in excess if group["ks"] >= SHIFTED and over > 0.0]
+    if not shifted or len(groups) < 2:
         return []
-    _, most = max(moved, key=lambda pair: (pair[0], pair[1]["rows"]))
+    _, most = max(shifted, key=lambda pair: (pair[0], pair[1]["rows"]))
     before, after = most["before"]["0.5"], most["after"]["0.5"]
     return [
-        f"{len(moved)} of {len(groups)} kinds of request move beyond chance and by KS {MOVED:g} or"
-        f" more, most of all '{most['group']}': median {before:,} to {after:,} {unit},"
-        f" {most['kept']:,} of {most['rows']:,} rows stay, KS {most['ks']:.3f}"
+        f"the lengths of {len(shifted)} of {len(groups)} task groups shift significantly, by a KS"
+        f" of {SHIFTED:g} or more; the largest shift is in '{most['group']}': KS {most['ks']:.3f},"
+        f" median {before:,} to {after:,} {unit}, {most['kept']:,} of {most['rows']:,} rows kept"
     ]
 
 

@@ -16,15 +16,15 @@ from filters.common.stats import Bools, Floats, Ints, log_length
 # so that a set and what was selected from it are measured on the same scale.
 _STEPS = np.unique(np.floor(10 * 1.1 ** np.arange(0, 170)).astype(np.int64))
 EDGES: Ints = np.concatenate([np.arange(10, dtype=np.int64), _STEPS])
-STEEPEST = 10.0  # |log(q / p)|: rows where the target is empty go last, but have a place
-CHANCE = 1.36  # 95 % of samples of n rows are within 1.36 / sqrt(n) of their own law
+STEEPEST = 10.0  # |log(q / p)|: rows where the target is empty come last, but have a place
+CHANCE = 1.36  # 95 % of samples of n rows are within 1.36 / sqrt(n) of their own distribution
 CANDIDATES = 1000  # sizes of the selection that are tried
 
 
 class Target(NamedTuple):
-    """Laws of length: bin shares (cells, bins), and how many rows each was taken from (cells,)."""
+    """Distributions of length: bin shares (cells, bins), and the rows of each (cells,)."""
 
-    laws: Floats
+    distributions: Floats
     rows: Floats
 
 
@@ -53,11 +53,11 @@ def shares(lengths: Ints) -> Floats:
     return found
 
 
-def law_of_quantiles(quantiles: tuple[int, ...]) -> Target:
-    """One law with these lengths at equally spaced probabilities from 0 to 1.
+def target_of_quantiles(quantiles: tuple[int, ...]) -> Target:
+    """One distribution with these lengths at equally spaced probabilities from 0 to 1.
 
-    Between them it is uniform in log(1 + l); two lengths give the law that is uniform in log
-    length from one to the other, both included.
+    Between them it is uniform in log(1 + l); two lengths give the distribution that is uniform in
+    log length from one to the other, both included.
     """
     knots = log_length(np.array([*quantiles[:-1], quantiles[-1] + 1], dtype=np.int64))
     at = np.interp(log_length(EDGES), knots, np.linspace(0.0, 1.0, len(knots)))
@@ -75,26 +75,26 @@ def match(
 ) -> Match:
     """Keep as many rows as possible such that their lengths are within `tolerance` of the target.
 
-    `cells` (n,) say towards which law of `target` a record's length is drawn. Rows enter one by
-    one, each bin at the rate of its importance weight q / p times its rows, within a bin by
-    `rank` (n,), lowest first; the longest stretch of that order that is near enough is kept. A
+    `cells` (n,) say towards which distribution of `target` a record's length is drawn. Rows enter
+    one by one, each bin at the rate of its importance weight q / p times its rows, within a bin
+    by `rank` (n,), lowest first; the longest stretch of that order that is near enough is kept. A
     draw with Gumbel noise has the same rates at first, but thins rare lengths before they are
     used up, and so keeps fewer rows. The first `min_rows` of each group (`groups` (n,) are
     numbers) are kept in any case. The distance is Kolmogorov-Smirnov's at the edges of the
-    bins, to the laws mixed as the kept rows' cells are; or, if that is more, the mean over rows
-    of their own cell's distance beyond what chance explains.
+    bins, to the distributions mixed as the kept rows' cells are; or, if that is more, the mean
+    over rows of their own cell's distance beyond what chance explains.
     """
     bins = bins_of(lengths)
-    laws = target.laws
-    pool = np.zeros_like(laws)
+    wanted = target.distributions
+    pool = np.zeros_like(wanted)
     np.add.at(pool, (cells, bins), 1.0)
     sizes = np.maximum(pool.sum(axis=1, keepdims=True), 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.clip(np.log(laws) - np.log(pool / sizes), -STEEPEST, STEEPEST)
-    missing = np.where(pool > 0, 0.0, laws).sum(axis=1) @ sizes[:, 0] / len(lengths)
+        ratio = np.clip(np.log(wanted) - np.log(pool / sizes), -STEEPEST, STEEPEST)
+    missing = np.where(pool > 0, 0.0, wanted).sum(axis=1) @ sizes[:, 0] / len(lengths)
     weights = np.exp(ratio[cells, bins])
     effective = float(weights.sum() ** 2 / (weights**2).sum())
-    turn = _turns(cells * laws.shape[1] + bins, rank) + 0.5
+    turn = _turns(cells * wanted.shape[1] + bins, rank) + 0.5
     arrival = turn / (pool[cells, bins] * weights)
     order, least = _arrived(arrival, rank, groups, min_rows)
     tried, distances = _distances(bins[order], cells[order], target, least)
@@ -121,25 +121,25 @@ def _arrived(arrival: Floats, rank: Ints, groups: Ints, min_rows: int) -> tuple[
     """Rows from the first to be kept to the last, and how many are kept in any case."""
     place = np.empty(len(arrival), dtype=np.int64)
     place[np.lexsort((rank, arrival))] = np.arange(len(arrival))
-    spared = _turns(groups, place) < min_rows
-    return np.lexsort((place, ~spared)), int(spared.sum())
+    protected = _turns(groups, place) < min_rows
+    return np.lexsort((place, ~protected)), int(protected.sum())
 
 
 def _distances(bins: Ints, cells: Ints, target: Target, least: int) -> tuple[Ints, Floats]:
     """The distance to the target of the first k rows, for up to `CANDIDATES` values of k."""
-    rows, width = len(bins), target.laws.shape[1]
+    rows, width = len(bins), target.distributions.shape[1]
     tried = np.unique(np.linspace(max(least, 1), rows, CANDIDATES).astype(np.int64))
     part = np.searchsorted(tried, np.arange(1, rows + 1), side="left")
     gaps, beyond = np.zeros((len(tried), width)), np.zeros(len(tried))
-    for cell in np.unique(cells):  # one turn per kind of request, not per row
+    for cell in np.unique(cells):  # one turn per first word, not per row
         inside = cells == cell
         held = np.zeros((len(tried), width))
         np.add.at(held, (part[inside], bins[inside]), 1.0)
         below = np.cumsum(np.cumsum(held, axis=0), axis=1)
         count = below[:, -1:]
-        gap = below - count * np.cumsum(target.laws[cell])
+        gap = below - count * np.cumsum(target.distributions[cell])
         gaps += gap
         chance = CHANCE * np.sqrt(count * (1.0 + count / target.rows[cell]))
         beyond += np.maximum(np.abs(gap).max(axis=1) - chance[:, 0], 0.0)
     overall: Floats = np.abs(gaps).max(axis=1) / tried
-    return tried, overall if len(target.laws) == 1 else np.maximum(overall, beyond / tried)
+    return tried, overall if len(target.distributions) == 1 else np.maximum(overall, beyond / tried)

@@ -53,19 +53,19 @@ def target_shares(reference: pl.DataFrame, min_rows: int) -> tuple[Target, dict[
     """The target of each cell, and the cell of each first word that has its own.
 
     Cell 0 is the reference as a whole. A first word of at least `min_rows` reference rows has
-    its own law, drawn towards the whole by as many rows' weight: few rows fill few bins.
+    its own distribution, drawn towards the whole by as many rows' weight: few rows fill few bins.
     """
     lengths: Ints = reference["length"].to_numpy()
     whole = shares(lengths)
-    laws, rows = [whole], [len(lengths)]
+    parts, rows = [whole], [len(lengths)]
     cells: dict[str, int] = {}
     counts = reference["task"].drop_nulls().value_counts()
     for task in counts.filter(pl.col("count") >= min_rows)["task"].sort():
         own = reference.filter(task=task)["length"].to_numpy()
-        cells[task] = len(laws)
-        laws.append((len(own) * shares(own) + min_rows * whole) / (len(own) + min_rows))
+        cells[task] = len(parts)
+        parts.append((len(own) * shares(own) + min_rows * whole) / (len(own) + min_rows))
         rows.append(len(own))
-    return Target(np.stack(laws), np.array(rows, dtype=np.float64)), cells
+    return Target(np.stack(parts), np.array(rows, dtype=np.float64)), cells
 
 
 def _values(file: Path) -> list[Any]:

@@ -50,7 +50,7 @@ def diagnose(
 ) -> Diagnosis:
     """Diagnose `lengths` (n,) of answers in `unit`.
 
-    `groups` (n,) names the kind of request (kinds under `min_group` rows are pooled), `finished`
+    `groups` (n,) names the task groups (those under `min_group` rows are pooled), `finished`
     (n,) is False for answers that stop in mid-sentence, `scores` (n,) may hold NaN for none. The
     order of the rows changes nothing.
 
@@ -105,7 +105,7 @@ def diagnose_measures(
     min_group: int = 20,
     seed: int = 0,
 ) -> Diagnosis:
-    """Diagnose what `Length.measure` returned, with its kinds of request as groups."""
+    """Diagnose what `Length.measure` returned, with its task groups."""
     return diagnose(
         measures["length"].to_numpy(),
         task_groups(measures, min_group),

@@ -1,4 +1,4 @@
-"""Trim answers that are far too short or too long for their kind of request."""
+"""Trim answers that are far too short or too long for their task group."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ class Trim(NamedTuple):
 
 
 def trim(
-    lengths: Ints, rank: Ints, groups: Ints, exempt: Bools, fence: float, min_rows: int
+    lengths: Ints, rank: Ints, groups: Ints, exempt: Bools, iqr_factor: float, min_rows: int
 ) -> Trim:
-    """Drop rows beyond `fence` interquartile ranges from their group's quartiles of log(1 + l).
+    """Drop rows beyond `iqr_factor` interquartile ranges from the quartiles of their group.
 
-    Fences are drawn again without the dropped rows until none is left outside, so that trimming
-    what was trimmed changes nothing. `exempt` rows (n,) asked for a length and stay. No group
-    (`groups` (n,) are group numbers) falls below `min_rows` rows or its own size: the farthest
-    rows go first, among equals the lowest of `rank` (n,). Quartiles are lengths that occur.
+    Ranges are of log(1 + l). Fences are drawn again without the dropped rows until no row is
+    outside, so that trimming what was trimmed changes nothing. `exempt` rows (n,) asked for a
+    length and are kept. No group (`groups` (n,) are group numbers) falls below `min_rows` rows or its own size: the farthest
+    rows are dropped first, among equals the lowest of `rank` (n,). Quartiles are lengths that
+    occur.
     """
     keep = np.ones(len(lengths), dtype=np.bool_)
     least, greatest = np.zeros(len(lengths), dtype=np.int64), lengths.copy()
@@ -37,33 +38,33 @@ def trim(
     ends = np.flatnonzero(np.diff(groups[order])) + 1
     # One turn per group; the work inside is over columns.
     for rows in np.split(order, ends) if len(order) else []:
-        kept, allowed = _trim_group(lengths[rows], exempt[rows], fence, min_rows)
+        kept, allowed = _trim_group(lengths[rows], exempt[rows], iqr_factor, min_rows)
         keep[rows] = kept
         least[rows], greatest[rows] = allowed
     return Trim(keep, least, greatest)
 
 
 def _trim_group(
-    lengths: Ints, exempt: Bools, fence: float, min_rows: int
+    lengths: Ints, exempt: Bools, iqr_factor: float, min_rows: int
 ) -> tuple[Bools, tuple[int, int]]:
     log = log_length(lengths)
     keep = np.ones(len(log), dtype=np.bool_)
     while True:  # ends: every turn but the last drops a row
-        low, high = _fences(log[keep], fence)
+        low, high = _fences(log[keep], iqr_factor)
         least, greatest = _whole(low, high)
         outside = keep & ~exempt & ((lengths < least) | (lengths > greatest))
-        spare = int(keep.sum()) - min_rows
-        if not outside.any() or spare <= 0:
+        surplus = int(keep.sum()) - min_rows
+        if not outside.any() or surplus <= 0:
             return keep, (least, greatest)
         far = np.maximum(low - log, log - high)
         candidates = np.flatnonzero(outside)
         farthest = candidates[np.argsort(-far[candidates], kind="stable")]
-        keep[farthest[:spare]] = False
+        keep[farthest[:surplus]] = False
 
 
-def _fences(log: Floats, fence: float) -> tuple[float, float]:
+def _fences(log: Floats, iqr_factor: float) -> tuple[float, float]:
     first, third = np.quantile(log, (0.25, 0.75), method="inverted_cdf")
-    width = fence * max(float(third - first), NARROWEST)
+    width = iqr_factor * max(float(third - first), NARROWEST)
     return float(first) - width, float(third) + width
 
 

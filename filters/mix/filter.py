@@ -9,108 +9,85 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.contract import Findings, Judgement, verdicts
 from curate.base.errors import CurateError
 from curate.base.settings import setting
+from filters.common.budget import Allowance, spend
 from filters.common.ranking import best_first, noise_of, score_column
 from filters.common.stats import Bools, Floats, Ints
-from filters.common.units import check_tokenizer, lengths, tokenizer_state
+from filters.common.units import CountsTokens, lengths
 from filters.mix.shares import named, quotas
-from filters.selection.budget import Allowance, spend
 
-UNITS = ("rows", "words", "chars", "tokens")
 NONE = "(none)"
 _SHOWN = 8  # groups in the sentence; the card has all
 
 
 class _Plan(NamedTuple):
-    """`names` and, of each, rows, size after caps, quota and wanted share; `group` (n,) a row."""
+    """Names, quotas and wanted shares of the groups (groups,); group and cost of the rows (n,)."""
 
     names: list[str]
-    group: Ints
-    cost: Ints
     quota: Ints
     wanted: Floats
-    capped: Bools
+    group: Ints
+    cost: Ints
 
 
 @dataclass(frozen=True)
-class Mix(Filter):
+class Mix(CountsTokens):
     """Keep of each source (or category) what its share of the mixture allows.
 
     A group of n rows has a share in proportion to n ** (1 / temperature): 1 keeps proportions,
     more evens them out (Raffel et al. 2020, arXiv 1910.10683); `cap` and `caps` limit n before
     that, `shares` sets a share outright and the other groups divide the rest. Without a budget
     the mixture is as large as its shares allow. No row is ever repeated, and a share that the
-    rows do not allow is an error. Which rows of a group stay is drawn by id, or decided by `by`;
-    the order of sources and rows changes nothing.
+    rows do not allow is an error. Which rows of a group are kept is drawn by id, or decided by
+    `by`; the order of sources and rows changes nothing.
     """
 
     name: ClassVar[str] = "mix"
     reasons: ClassVar[Mapping[str, str]] = {
         "over_share": "its group has its share of the mixture without this row",
     }
-    per_row: ClassVar[bool] = False
     measured_by: ClassVar[tuple[str, ...]] = ("unit", "tokenizer", "fingerprint")
-    version: ClassVar[int] = 1
 
     of: Literal["source", "category"] = setting(
-        "source", "what is mixed: files, or the categories of rows", choices=("source", "category")
+        "source", "what is mixed: files, or the categories of rows"
     )
     unit: Literal["rows", "words", "chars", "tokens"] = setting(
-        "rows", "what shares count: rows, or words, characters or tokens of response", choices=UNITS
+        "rows", "what shares count: rows, or words, characters or tokens of response"
     )
     tokenizer: str | None = setting(
         None, "tokenizer.json, or its folder, for unit tokens", path=True
     )
-    budget: int | None = setting(None, "rows, or units, of the mixture; none: all that fits")
-    temperature: float = setting(1.0, "1 keeps proportions, more evens them out")
+    budget: int | None = setting(None, "rows, or units, of the mixture; none: all that fits", low=1)
+    temperature: float = setting(1.0, "1 keeps proportions, more evens them out", above=0)
     shares: Mapping[str, float] | None = setting(
         None, "share of named groups, 0 to 1, such as {lima.json: 0.2}; file name, stem or pattern"
     )
-    cap: int | None = setting(None, "rows, or units, that any group has at most")
+    cap: int | None = setting(None, "rows, or units, that any group has at most", low=1)
     caps: Mapping[str, int] | None = setting(None, "the same for named groups")
-    by: str | None = setting(None, "column whose highest rows of a group stay; none: a draw")
-    seed: int = setting(0, "of the draw")
+    by: str | None = setting(None, "column whose highest rows of a group are kept; none: a draw")
+    seed: int = setting(0, "of the draw", low=0)
 
     def __post_init__(self) -> None:
-        if self.of not in ("source", "category"):
-            raise CurateError(f"mix: of is {self.of!r}; expected source or category")
-        if self.unit not in UNITS:
-            raise CurateError(f"mix: unit is {self.unit!r}; expected {', '.join(UNITS)}")
-        if not 0.0 < self.temperature < float("inf"):
-            raise CurateError(f"mix: temperature is {self.temperature:g}; expected above 0")
-        if self.seed < 0:
-            raise CurateError(f"mix: seed is {self.seed}; expected 0 or more")
-        limits = {"budget": self.budget, "cap": self.cap, **(self.caps or {})}
-        for name, value in limits.items():
-            if value is not None and value < 1:
-                raise CurateError(f"mix: {name} is {value}; expected 1 or more {self.unit}")
-        self._check_shares()
-        check_tokenizer(self.name, "unit", self.unit, self.tokenizer)
-
-    def _check_shares(self) -> None:
+        super().__post_init__()
+        for name, most in (self.caps or {}).items():
+            if most < 1:
+                raise CurateError(f"mix: caps: {name} is {most}; expected a number of at least 1")
         given = self.shares or {}
         for name, share in given.items():
             if not 0.0 <= share <= 1.0:
-                raise CurateError(f"mix: the share of {name} is {share:g}; expected 0 to 1")
+                raise CurateError(
+                    f"mix: shares: {name} is {share:g}; expected a number of at least 0 and at"
+                    " most 1"
+                )
         if sum(given.values()) > 1.0 + 1e-9:
-            raise CurateError(f"mix: the shares add up to {sum(given.values()):g}, more than 1")
+            raise CurateError(f"mix: shares add up to {sum(given.values()):g}; expected at most 1")
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The measured column that decides which rows of a group stay."""
+        """The measured column that decides which rows of a group are kept."""
         return (self.by,) if self.by else ()
-
-    @property
-    def cached(self) -> bool:
-        """Counting words costs no more than looking them up; tokens do."""
-        return self.unit == "tokens"
-
-    @property
-    def fingerprint(self) -> tuple[int, int] | None:
-        """Of the tokenizer's file."""
-        return tokenizer_state(self.tokenizer)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`length`: what each row counts (u32); 1 for rows."""
@@ -119,57 +96,48 @@ class Mix(Filter):
         return lengths(records, self.unit, "response", self.tokenizer).to_frame()
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """Which rows fit into their group's quota, and the card that adds up."""
         if not measures.height:
-            return verdicts([])
+            return Judgement.of([])
         plan = self._plan(measures)
-        kept = np.zeros(measures.height, dtype=np.bool_)
         scores = score_column(measures, self.by) if self.by else np.zeros(measures.height)
         order = best_first(measures, scores, noise_of(measures["id"], self.seed, "mix"))
-        for number, quota in enumerate(plan.quota.tolist()):  # one turn a group, not a row
-            inside = plan.group == number
-            none = np.zeros(len(kept), dtype=np.int64)
-            kept |= spend(order[inside[order]].tolist(), Allowance(plan.cost, quota, none, inside))
-        told = [
-            f"{name} has {quota:,} {self.unit} of the mixture"
-            for name, quota in zip(plan.names, plan.quota.tolist(), strict=True)
-        ]
-        frame = pl.DataFrame({"kept": kept, "group": plan.group})
-        evidence = pl.col("group").replace_strict(dict(enumerate(told)), return_dtype=pl.String)
-        judged = frame.select(
-            reason=pl.when(~pl.col("kept")).then(pl.lit("over_share")),
-            evidence=pl.when(~pl.col("kept")).then(evidence),
-        )
+        kept = _taken(plan, order)
         score = pl.Series(scores).fill_nan(None) if self.by else None
+        return Judgement(self._verdicts(plan, kept, score), self._findings(plan, kept))
+
+    def _verdicts(self, plan: _Plan, kept: Bools, score: pl.Series | None) -> pl.DataFrame:
+        quotas_of = {
+            number: f"{name} has {quota:,} {self.unit} of the mixture"
+            for number, (name, quota) in enumerate(
+                zip(plan.names, plan.quota.tolist(), strict=True)
+            )
+        }
+        quota_of = pl.col("group").replace_strict(quotas_of, return_dtype=pl.String)
+        dropped = pl.when(~pl.col("kept"))
+        judged = pl.DataFrame({"kept": kept, "group": plan.group}).select(
+            reason=dropped.then(pl.lit("over_share")), evidence=dropped.then(quota_of)
+        )
         return verdicts(kept, judged["reason"], score, evidence=judged["evidence"])
 
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, plan: _Plan, keep: Bools) -> Findings:
         """The card: of each group what there was, what it should have and what it has."""
-        if not measures.height:
-            return Findings()
-        plan, keep = self._plan(measures), judged["keep"].to_numpy()
-        rows = np.bincount(plan.group, minlength=len(plan.names))
-        kept = np.bincount(plan.group[keep], minlength=len(plan.names))
-        before = np.bincount(plan.group, plan.cost, len(plan.names)).astype(np.int64)
-        after = np.bincount(plan.group[keep], plan.cost[keep], len(plan.names)).astype(np.int64)
+        groups = len(plan.names)
+        after = np.bincount(plan.group[keep], plan.cost[keep], groups).astype(np.int64)
         total = int(after.sum())
         card = pl.DataFrame(
             {
                 "group": plan.names,
-                "rows": rows,
-                "kept": kept,
-                "size": before,
+                "rows": np.bincount(plan.group, minlength=groups),
+                "kept": np.bincount(plan.group[keep], minlength=groups),
+                "size": np.bincount(plan.group, plan.cost, groups).astype(np.int64),
                 "quota": plan.quota,
                 "kept_size": after,
                 "wanted_share": plan.wanted,
                 "share": after / max(total, 1),
             }
         )
-        self._check_sums(card, measures.height, int(keep.sum()))
+        self._check_sums(card, len(keep), int(keep.sum()))
         numbers: dict[str, Any] = {"unit": self.unit, "total": total, "groups": card.to_dicts()}
         return Findings(tuple(_sentences(card, self.unit, self.budget)), numbers, {"card": card})
 
@@ -192,28 +160,41 @@ class Mix(Filter):
         wanted = named(self.shares or {}, names, "shares")
         capped = np.minimum(sizes, limit)
         quota, parts = quotas(capped, names, wanted, self.temperature, self.budget, self.unit)
-        return _Plan(names, group, cost, quota, parts, capped < sizes)
+        return _Plan(names, quota, parts, group, cost)
+
+
+def _taken(plan: _Plan, order: Ints) -> Bools:
+    """Which rows (n,) fit into the quota of their group, in this order."""
+    kept = np.zeros(len(order), dtype=np.bool_)
+    strata = np.zeros(len(order), dtype=np.int64)
+    for number, quota in enumerate(plan.quota.tolist()):  # one turn a group, not a row
+        inside = plan.group == number
+        kept |= spend(order[inside[order]].tolist(), Allowance(plan.cost, quota, strata, inside))
+    return kept
 
 
 def _sentences(card: pl.DataFrame, unit: str, budget: int | None) -> list[str]:
     total = int(card["kept_size"].sum())
     largest = card.with_columns(_short_names(card["group"])).sort("kept_size", descending=True)
-    said = [
+    sizes = [
         f"{name} {kept:,} of {rows:,} ({100 * share:.1f} %)"
         for name, kept, rows, share in largest.select("group", "kept", "rows", "share").iter_rows()
     ]
-    rest = f" and {len(said) - _SHOWN} more groups in the card" if len(said) > _SHOWN else ""
-    found = [f"{total:,} {unit} in all, no row twice; rows: {', '.join(said[:_SHOWN])}{rest}"]
+    rest = f" and {len(sizes) - _SHOWN} more groups in the card" if len(sizes) > _SHOWN else ""
+    sentences = [f"{total:,} {unit} in all, no row twice; rows: {', '.join(sizes[:_SHOWN])}{rest}"]
     short = largest.filter((pl.col("wanted_share") - pl.col("share")) > 0.005)
-    told = [
+    missed = [
         f"{name} ({100 * share:.1f} %, not {100 * wanted:.1f} %)"
         for name, wanted, share in short.select("group", "wanted_share", "share").iter_rows()
     ]
-    if told:
-        found.append(f"all rows are taken, yet the share is not reached: {', '.join(told)}")
+    if missed:
+        sentences.append(
+            f"these groups do not reach their share although all their rows are taken:"
+            f" {', '.join(missed)}"
+        )
     if budget is not None and total < budget and unit == "rows":
-        found.append(f"{total:,} rows are all there are; the budget is {budget:,}")
-    return found
+        sentences.append(f"the budget is {budget:,} rows, and there are only {total:,}")
+    return sentences
 
 
 def _short_names(names: pl.Series) -> pl.Series:

@@ -9,8 +9,8 @@ from pathlib import PurePath
 import numpy as np
 
 from curate.base.errors import CurateError, nearest
+from filters.common.budget import shares
 from filters.common.stats import Floats, Ints
-from filters.selection.budget import shares
 
 
 def quotas(
@@ -25,8 +25,8 @@ def quotas(
 
     `sizes` (groups,) is what there is, after caps. `wanted` gives a share by group number; the
     others divide the rest by sizes ** (1 / temperature). Without `budget` the mixture is as large
-    as the shares allow. What a group without a share of its own cannot fill goes to the others of
-    its kind. Raises `CurateError` for shares that these rows do not allow, with the figure.
+    as the shares allow. What a group without a share of its own cannot fill is given to the
+    others of its kind. Raises `CurateError` for shares that these rows do not allow.
     """
     parts = _parts(sizes, names, wanted, temperature)
     total = int(sizes.sum())
@@ -73,7 +73,7 @@ def _largest(sizes: Ints, parts: Floats) -> int:
     asked = parts > 0
     if not asked.any():
         return 0
-    # A hair more before rounding down: 0.3 * (30 / 0.3) must stay 30.
+    # A hair more before rounding down: 0.3 * (30 / 0.3) must remain 30.
     return int((sizes[asked] / parts[asked]).min() + 1e-6)
 
 
@@ -83,13 +83,13 @@ def _filled(sizes: Ints, parts: Floats, asked: int, wanted: Mapping[int, float])
     fixed = np.array([group in wanted for group in range(len(sizes))], dtype=np.bool_)
     while True:  # each turn fills up a group or ends
         over = np.where(fixed, 0, np.maximum(given - sizes, 0))
-        spare = int(over.sum())
+        surplus = int(over.sum())
         given = given - over
         hungry = ~fixed & (given < sizes) & (parts > 0)
-        if not spare or not hungry.any():
+        if not surplus or not hungry.any():
             found: Ints = np.minimum(given, sizes)
             return found
-        given = given + _rounded(np.where(hungry, parts / parts[hungry].sum(), 0.0), spare)
+        given = given + _rounded(np.where(hungry, parts / parts[hungry].sum(), 0.0), surplus)
 
 
 def _rounded(parts: Floats, total: int) -> Ints:
@@ -109,12 +109,12 @@ def named(given: Mapping[str, float], names: Sequence[str], what: str) -> dict[i
     for wanted, value in given.items():
         hits = [number for number, name in enumerate(names) if _meant(wanted, name)]
         if len(hits) != 1:
-            said = "no group" if not hits else f"{len(hits)} groups"
+            owners = "no group" if not hits else f"{len(hits)} groups"
             known = [PurePath(name).name or name for name in names]
             hint = nearest(wanted, known) if not hits else ""
             there_is = f"; there is {', '.join(names)}"
             raise CurateError(
-                f"mix: {what} names {wanted!r}, which is the name of {said}{hint or there_is}"
+                f"mix: {what} names {wanted!r}, which is the name of {owners}{hint or there_is}"
             )
         if hits[0] in found:
             raise CurateError(f"mix: {what} names {names[hits[0]]} twice")

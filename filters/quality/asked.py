@@ -95,17 +95,17 @@ _END = r"(?i)(?:\A|\n)\W*end of (?:the )?(?:output|response|answer|text|document
 
 def wrong_count(turns: Turns) -> pl.DataFrame:
     """Records whose answer lists, or has sentences, in another number than the question orders."""
-    return said_of_pairs(turns, _miscounted, f"(?i){_A_LIST}|{_IN_SENTENCES}")
+    return faults_of_pairs(turns, _miscounted, f"(?i){_A_LIST}|{_IN_SENTENCES}")
 
 
 def repeated_item(turns: Turns) -> pl.DataFrame:
     """Records whose answer is a list of short items, one of which it names twice."""
-    return said_of_pairs(turns, _named_twice, given=_SHORT_ITEMS)
+    return faults_of_pairs(turns, _named_twice, given=_SHORT_ITEMS)
 
 
 def missing_code(turns: Turns) -> pl.DataFrame:
     """Records that are asked for a program and answer in prose about one, or with what it says."""
-    return said_of_pairs(turns, _no_code, _MAY_ORDER_CODE)
+    return faults_of_pairs(turns, _no_code, _MAY_ORDER_CODE)
 
 
 def needs_web(turns: Turns) -> pl.DataFrame:
@@ -125,10 +125,10 @@ def end_marker(turns: Turns) -> pl.DataFrame:
     return evidence(found, pl.col("text").str.extract(f"({_END})", 1).str.strip_chars())
 
 
-def said_of_pairs(
+def faults_of_pairs(
     turns: Turns, fault: Callable[[str, str], str | None], *likely: str, given: str = ""
 ) -> pl.DataFrame:
-    """What `fault` says of each question and the answer after it, without tools.
+    """What `fault` finds in each question and the answer after it, without tools.
 
     Only of those whose question matches all of `likely` and whose answer matches `given`.
     """
@@ -137,9 +137,9 @@ def said_of_pairs(
         pairs = pairs.filter(pl.col("asked").str.contains(pattern))
     if given:
         pairs = pairs.filter(pl.col("text").str.contains(given))
-    said = [fault(*texts) for texts in pairs.select("asked", "text").iter_rows()]
-    found = pairs.with_columns(said=pl.Series(said, dtype=pl.String)).drop_nulls("said")
-    return evidence(found, pl.col("said")) if found.height else pl.DataFrame(schema=EVIDENCE)
+    faults = [fault(*texts) for texts in pairs.select("asked", "text").iter_rows()]
+    found = pairs.with_columns(fault=pl.Series(faults, dtype=pl.String)).drop_nulls("fault")
+    return evidence(found, pl.col("fault")) if found.height else pl.DataFrame(schema=EVIDENCE)
 
 
 def order_of(asked: str) -> str:

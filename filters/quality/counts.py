@@ -7,18 +7,10 @@ has few words and many special characters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from curate.base.errors import CurateError
-
-# What a user names, and the reasons that it stands for.
-SETS: Mapping[str, tuple[str, ...]] = {
-    "data_juicer": ("word_count", "character_repetition", "special_characters")
-}
 COUNTS = pl.Schema(
     {"answer_words": pl.UInt32, "repetition_ratio": pl.Float64, "special_ratio": pl.Float64}
 )
@@ -112,21 +104,6 @@ def fired(
             pl.format("{} of the characters are special", special.round(2))
         ),
     }
-
-
-def check_limits(
-    min_words: int, max_words: int | None, max_repetition: float, max_special: float
-) -> None:
-    """Raise a `CurateError` for limits outside their range."""
-    if min_words < 0 or (max_words is not None and max_words < min_words):
-        raise CurateError(
-            f"quality: min_words is {min_words} and max_words {max_words}; expected 0 or more,"
-            " the first not above the second"
-        )
-    limits = {"max_character_repetition": max_repetition, "max_special_characters": max_special}
-    for name, share in limits.items():
-        if not 0 <= share <= 1:
-            raise CurateError(f"quality: {name} is {share}; a share from 0 to 1")
 
 
 def _repetition(texts: pl.Series) -> npt.NDArray[np.float64]:

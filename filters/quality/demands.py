@@ -9,7 +9,7 @@ import re
 
 import polars as pl
 
-from filters.quality.asked import order_of, said_of_pairs
+from filters.quality.asked import faults_of_pairs, order_of
 from filters.quality.turns import Turns
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
@@ -111,22 +111,22 @@ _OPEN_BY_RIGHT = re.compile(
 
 def empty_promise(turns: Turns) -> pl.DataFrame:
     """Records whose answer ends by announcing what does not come: "Here is a recipe:"."""
-    return said_of_pairs(turns, _announces, given=_ANNOUNCES)
+    return faults_of_pairs(turns, _announces, given=_ANNOUNCES)
 
 
 def wrong_length(turns: Turns) -> pl.DataFrame:
     """Records whose answer is longer than the question allows, or far shorter than it orders."""
-    return said_of_pairs(turns, _misses_length, _LIKELY_LENGTH)
+    return faults_of_pairs(turns, _misses_length, _LIKELY_LENGTH)
 
 
 def wrong_lines(turns: Turns) -> pl.DataFrame:
     """Records whose poem or text has another number of lines or paragraphs than was ordered."""
-    return said_of_pairs(turns, _misses_lines, _LIKELY_LINES)
+    return faults_of_pairs(turns, _misses_lines, _LIKELY_LINES)
 
 
 def unchanged_input(turns: Turns) -> pl.DataFrame:
     """Records that are told to change a text and give it back letter for letter."""
-    return said_of_pairs(turns, _same_again, _CHANGES)
+    return faults_of_pairs(turns, _same_again, _CHANGES)
 
 
 def _announces(asked: str, answer: str) -> str | None:

@@ -7,63 +7,20 @@ checked by reading what it drops. Rules for web pages (Gopher, C4, FineWeb) are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import polars as pl
 
-from curate.base.contract import Filter, Judgement, verdicts
+from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
-from filters.quality import answers, asked, counts, demands, prompts, signs
-from filters.quality.pii import pii
-from filters.quality.reasons import OFF, REASONS, REPORTED
-from filters.quality.refusal import refusals
-from filters.quality.repetition import loops, repeated_share
-from filters.quality.results import wrong_result
-from filters.quality.rules import PATTERNS, matches
-from filters.quality.turns import Turns, turns_of
-from filters.quality.validators import invalid_formats
-from filters.quality.web_rules import SETS as PAGE_SETS
+from filters.quality import counts
+from filters.quality.patterns import Pattern, matches
+from filters.quality.rules import REASONS, RULES, Action, Rule, RuleSet
+from filters.quality.turns import turns_of
 from filters.quality.web_rules import check_splitter, page_rules
-
-SETS: Mapping[str, tuple[str, ...]] = {**PAGE_SETS, **counts.SETS}
-
-_COUNTED: Mapping[str, Callable[[Turns], pl.DataFrame]] = {
-    "no_user_turn": answers.no_user_turn,
-    "no_answer": answers.no_answer,
-    "empty_response": answers.empty_response,
-    "placeholder_response": answers.placeholder_response,
-    "repeats_prompt": answers.repeats_prompt,
-    "loop": loops,
-    "unclosed_fence": answers.unclosed_fence,
-    "unpaired_think": answers.unpaired_think,
-    "cut_off": answers.cut_off,
-    "not_alternating": answers.not_alternating,
-    "no_end_mark": signs.no_end_mark,
-    "unbalanced_brackets": signs.unbalanced_brackets,
-    "outer_whitespace": signs.outer_whitespace,
-    "one_word": signs.one_word,
-    "link_in_response": signs.link_in_response,
-    "wrong_arithmetic": signs.wrong_arithmetic,
-    "wrong_count": asked.wrong_count,
-    "repeated_item": asked.repeated_item,
-    "missing_code": asked.missing_code,
-    "needs_web": asked.needs_web,
-    "end_marker": asked.end_marker,
-    "wrong_length": demands.wrong_length,
-    "wrong_lines": demands.wrong_lines,
-    "wrong_result": wrong_result,
-    "unchanged_input": demands.unchanged_input,
-    "empty_promise": demands.empty_promise,
-    "missing_input": prompts.missing_input,
-    "input_repeated": prompts.input_repeated,
-    "empty_turn": prompts.empty_turn,
-    "visual_word": prompts.visual_word,
-    "program_prefix": prompts.program_prefix,
-    "odd_first_character": prompts.odd_first_character,
-}
 
 
 @dataclass(frozen=True)
@@ -81,173 +38,165 @@ class Quality(Filter):
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
     version: ClassVar[int] = 6
-    # Training weights decide which answers are looked at, and a row's id does not cover them.
-    cached: ClassVar[bool] = False
 
     drop: tuple[str, ...] = setting((), "reasons that drop although they only report by default")
     report: tuple[str, ...] = setting((), "reasons that leave a note on the row and keep it")
     off: tuple[str, ...] = setting((), "reasons that are ignored")
     max_repetition: float = setting(
-        0.8, "largest share of words inside repeated runs of ten, in answers of 50 words or more"
+        0.8,
+        "largest share of words inside repeated runs of ten, in answers of 50 words or more",
+        above=0,
+        high=1,
     )
-    rules: tuple[str, ...] = setting(
+    rules: tuple[RuleSet, ...] = setting(
         (),
         "sets of rules to apply to the answer: data_juicer; for web pages gopher, c4, fineweb"
         " (extra `web`)",
     )
-    min_words: int = setting(10, "word_count: fewest words of an answer")
-    max_words: int | None = setting(None, "word_count: most words of an answer; null: any number")
+    min_words: int = setting(10, "word_count: fewest words of an answer", low=0)
+    max_words: int | None = setting(
+        None, "word_count: most words of an answer; null: any number", low=0
+    )
     max_character_repetition: float = setting(
-        0.5, "character_repetition: largest share of the runs of ten characters that recur"
+        0.5,
+        "character_repetition: largest share of the runs of ten characters that recur",
+        low=0,
+        high=1,
     )
     max_special_characters: float = setting(
-        0.25, "special_characters: largest share of characters that are no letters"
+        0.25,
+        "special_characters: largest share of characters that are no letters",
+        low=0,
+        high=1,
     )
-    min_prompt_words: int = setting(4, "prompt_length: fewest words of an instruction")
-    max_prompt_words: int = setting(150, "prompt_length: most words of an instruction")
+    min_prompt_words: int = setting(4, "prompt_length: fewest words of an instruction", low=0)
+    max_prompt_words: int = setting(150, "prompt_length: most words of an instruction", low=0)
 
     def __post_init__(self) -> None:
-        named: dict[str, str] = {}
-        known = list(REASONS)
-        for field in ("drop", "report", "off"):
-            for slug in getattr(self, field):
-                if slug not in REASONS:
-                    raise CurateError(
-                        f"quality: {field}: there is no reason {slug!r}{nearest(slug, known)}"
-                    )
-                if named.get(slug) == field:
-                    raise CurateError(f"quality: {field} names {slug!r} twice")
-                if slug in named:
-                    raise CurateError(
-                        f"quality: {slug!r} is in both {named[slug]} and {field}; name it in one"
-                    )
-                named[slug] = field
-        if not 0 < self.max_repetition <= 1:
-            raise CurateError(
-                f"quality: max_repetition is {self.max_repetition}; a share from above 0 to 1"
-            )
-        if not 0 <= self.min_prompt_words <= self.max_prompt_words:
-            raise CurateError(
-                f"quality: min_prompt_words is {self.min_prompt_words} and max_prompt_words"
-                f" {self.max_prompt_words}; expected 0 or more, the first not above the second"
-            )
-        counts.check_limits(*self._counted_limits())
-        self._check_rules(named)
-
-    def _check_rules(self, named: Mapping[str, str]) -> None:
-        for name in self.rules:
-            if name not in SETS:
-                raise CurateError(
-                    f"quality: rules: there is no set {name!r}{nearest(name, list(SETS))};"
-                    f" known are {', '.join(SETS)}"
-                )
-        measured = self._named_reasons()
-        for slug in (slug for slugs in SETS.values() for slug in slugs):
-            if named.get(slug) in ("drop", "report") and slug not in measured:
-                owner = next(name for name, slugs in SETS.items() if slug in slugs)
-                raise CurateError(
-                    f"quality: {named[slug]} names {slug!r}, which is only measured"
-                    f" with rules: [{owner}]"
-                )
+        super().__post_init__()
+        self._check_order("min_words", "max_words")
+        self._check_order("min_prompt_words", "max_prompt_words")
+        self._check_reasons()
         if self.per_row:
             check_splitter()
 
-    def _named_reasons(self) -> tuple[str, ...]:
-        return tuple(slug for name, slugs in SETS.items() if name in self.rules for slug in slugs)
+    def _check_order(self, low: str, high: str) -> None:
+        least, most = getattr(self, low), getattr(self, high)
+        if most is not None and most < least:
+            raise CurateError(f"quality: {high} is {most}; expected no less than {low} ({least})")
 
-    def _counted_limits(self) -> tuple[int, int | None, float, float]:
-        shares = (self.max_character_repetition, self.max_special_characters)
-        return (self.min_words, self.max_words, *shares)
+    def _check_reasons(self) -> None:
+        fields: dict[str, str] = {}
+        for field in ("drop", "report", "off"):
+            for slug in getattr(self, field):
+                if slug not in RULES:
+                    raise CurateError(
+                        f"quality: {field}: there is no reason {slug!r}{nearest(slug, list(RULES))}"
+                    )
+                if slug in fields:
+                    twice = "twice" if fields[slug] == field else f"and so does {fields[slug]}"
+                    raise CurateError(f"quality: {field} names {slug!r} {twice}; name it once")
+                fields[slug] = field
+                rule_set = RULES[slug].rule_set
+                if field != "off" and rule_set not in (None, *self.rules):
+                    raise CurateError(
+                        f"quality: {field} names {slug!r}, which is only measured"
+                        f" with rules: [{rule_set}]"
+                    )
 
     @property
     def per_row(self) -> bool:
         """Page rules loop over rows; all else works on columns."""
-        return not PAGE_SETS.keys().isdisjoint(self.rules)
+        return any(rule.page is not None for rule in self._of_sets().values())
 
-    def acts(self, slug: str) -> str:
+    def _of_sets(self) -> dict[str, Rule]:
+        """The rules of the sets that are named in `rules`."""
+        return {slug: rule for slug, rule in RULES.items() if rule.rule_set in self.rules}
+
+    def acts(self, slug: str) -> Action:
         """What a rule that fires does: `drop`, `report` or `off`."""
-        for field in ("drop", "report", "off"):
-            if slug in getattr(self, field):
-                return field
-        if any(slug in slugs for slugs in SETS.values()):
-            return "drop" if slug in self._named_reasons() else "off"
-        return "report" if slug in REPORTED else "off" if slug in OFF else "drop"
+        given: tuple[Action, ...] = ("drop", "report", "off")
+        for action in given:
+            if slug in getattr(self, action):
+                return action
+        rule = RULES[slug]
+        return rule.action if rule.rule_set in (None, *self.rules) else "off"
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """One text column per reason (the span that fired, or null) and some of numbers.
 
         `repetition_share` is a share of words; `prompt_words` counts those of the instruction;
-        the others are `quality_counts.COUNTS`, null unless `rules` names them.
+        the others are `filters.quality.counts.COUNTS`, null unless `rules` names them.
         """
-        turns = turns_of(records)
-        found = matches(turns, list(PATTERNS))
-        found |= {slug: rule(turns) for slug, rule in _COUNTED.items()}
-        refused = refusals(turns)
-        found["refusal"] = refused.filter(~pl.col("safety"))
-        found["safety_refusal"] = refused.filter("safety")
-        found["repetition"] = repeated = repeated_share(turns)
-        found["prompt_length"] = words = prompts.prompt_words(turns)
-        found |= pii(turns)
-        found |= invalid_formats(turns)
-        pages = page_rules(records["response"], [name for name in PAGE_SETS if name in self.rules])
-        none = pl.Series([None], dtype=pl.String).new_from_index(0, records.height)
+        turns, height = turns_of(records), records.height
+        found = matches(
+            turns,
+            {slug: rule.find for slug, rule in RULES.items() if isinstance(rule.find, Pattern)},
+        )
+        for slug, rule in RULES.items():
+            if rule.find is not None and not isinstance(rule.find, Pattern):
+                found[slug] = rule.find(turns)
+        pages = page_rules(
+            records["response"],
+            {slug: rule.page for slug, rule in self._of_sets().items() if rule.page is not None},
+        )
+        none = pl.Series([None], dtype=pl.String).new_from_index(0, height)
         columns = [
-            (
-                _spread(found[slug], "evidence", records.height)
-                if slug in found
-                else pages.get(slug, none)
-            ).alias(slug)
-            for slug in REASONS
+            _as_column(found[slug], "evidence", height) if slug in found else pages.get(slug, none)
+            for slug in RULES
         ]
-        share = _spread(repeated, "share", records.height).alias("repetition_share")
-        counted = _spread(words, "words", records.height).alias("prompt_words")
-        if "data_juicer" in self.rules:
-            numbers = counts.counts(records["response"])
-        else:
-            numbers = counts.no_counts(records.height)
-        return pl.DataFrame([*columns, share, counted, *numbers])
+        numbers = [
+            _as_column(found["repetition"], "share", height).alias("repetition_share"),
+            _as_column(found["prompt_length"], "words", height).alias("prompt_words"),
+            *(
+                counts.counts(records["response"])
+                if "data_juicer" in self.rules
+                else counts.no_counts(height)
+            ),
+        ]
+        named = [column.alias(slug) for slug, column in zip(RULES, columns, strict=True)]
+        return pl.DataFrame([*named, *numbers])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        return Judgement(self._verdicts(measures))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """Drop for the first reason in the order of `reasons`; note what is only reported."""
-        repeats = pl.col("repetition_share") > self.max_repetition
-        spans = {slug: pl.col(slug) for slug in REASONS}
-        spans["repetition"] = pl.when(repeats).then(
-            pl.format(
-                "{} of the words repeat: {}",
-                pl.col("repetition_share").round(2),
-                pl.col("repetition"),
-            )
-        )
-        fits = pl.col("prompt_words").is_between(self.min_prompt_words, self.max_prompt_words)
-        spans["prompt_length"] = pl.when(~fits).then(pl.col("prompt_length"))
-        spans |= counts.fired(*self._counted_limits())
-        by_act: dict[str, list[str]] = {"drop": [], "report": [], "off": []}
-        for slug in REASONS:
-            by_act[self.acts(slug)].append(slug)
+        """Drop for the first reason in the order of `RULES`; note what is only reported."""
+        spans = self._spans()
+        by_action: dict[Action, list[str]] = {"drop": [], "report": [], "off": []}
+        for slug in RULES:
+            by_action[self.acts(slug)].append(slug)
         reason = _first(
-            pl.when(spans[slug].is_not_null()).then(pl.lit(slug)) for slug in by_act["drop"]
+            pl.when(spans[slug].is_not_null()).then(pl.lit(slug)) for slug in by_action["drop"]
         )
-        span = _first(spans[slug] for slug in by_act["drop"])
-        notes = [pl.concat_str(pl.lit(f"{slug}: "), spans[slug]) for slug in by_act["report"]]
-        note = pl.concat_str(notes, separator="; ", ignore_nulls=True) if notes else pl.lit(None)
+        notes = [pl.concat_str(pl.lit(f"{slug}: "), spans[slug]) for slug in by_action["report"]]
         judged = measures.select(
             reason=reason,
-            span=span,
-            note=note,
+            span=_first(spans[slug] for slug in by_action["drop"]),
+            note=pl.concat_str(notes, separator="; ", ignore_nulls=True) if notes else None,
             share=pl.when(reason == "repetition").then(pl.col("repetition_share")),
         )
-        kept = judged["reason"].is_null()
         evidence = judged.select(
             pl.when(pl.col("reason").is_not_null())
             .then(pl.col("span"))
             .when(pl.col("note") != "")
             .then(pl.col("note"))
         ).to_series()
-        return verdicts(kept, judged["reason"], judged["share"], evidence=evidence)
+        kept = judged["reason"].is_null()
+        return Judgement.of(kept, judged["reason"], judged["share"], evidence=evidence)
+
+    def _spans(self) -> dict[str, pl.Expr]:
+        """What each rule found where it fires, else null; counts are held against the limits."""
+        spans = {slug: pl.col(slug) for slug in RULES}
+        share = pl.col("repetition_share")
+        spans["repetition"] = pl.when(share > self.max_repetition).then(
+            pl.format("{} of the words repeat: {}", share.round(2), pl.col("repetition"))
+        )
+        fits = pl.col("prompt_words").is_between(self.min_prompt_words, self.max_prompt_words)
+        spans["prompt_length"] = pl.when(~fits).then(pl.col("prompt_length"))
+        return spans | counts.fired(
+            self.min_words,
+            self.max_words,
+            self.max_character_repetition,
+            self.max_special_characters,
+        )
 
 
 def _first(columns: Iterable[pl.Expr]) -> pl.Expr:
@@ -256,7 +205,7 @@ def _first(columns: Iterable[pl.Expr]) -> pl.Expr:
     return pl.coalesce(named) if named else pl.lit(None, dtype=pl.String)
 
 
-def _spread(found: pl.DataFrame, column: str, height: int) -> pl.Series:
+def _as_column(found: pl.DataFrame, column: str, height: int) -> pl.Series:
     """Values of some records as a column over all of them."""
     values = pl.Series([None], dtype=found.schema[column]).new_from_index(0, height)
     return values.scatter(found["index"], found[column])

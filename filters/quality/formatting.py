@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import polars as pl
 
 from curate.base.contract import Filter, Findings, Judgement, verdicts
-from curate.base.errors import CurateError
 from curate.base.settings import setting
 from filters.fixes.rewrite import WRAPPERS
-from filters.quality.markers import DIALOGUE, MARKERS
-from filters.quality.rules import PATTERNS, Pattern, matches
+from filters.quality.markers import MARKERS
+from filters.quality.patterns import ROLE_MARKER, Pattern, matches
 from filters.quality.turns import Turns, turns_of
 
 # What a text may be wrapped in: a last or first line of marks only, or a label with a colon.
@@ -41,6 +40,20 @@ PLACES: Mapping[str, tuple[str, str]] = {
 }
 
 
+Reason = Literal[
+    "wrapped_prompt", "foreign_marker", "role_marker", "odd_wrapper", "missing_wrapper"
+]
+
+
+class _Style(NamedTuple):
+    """A wrapper that counts: where it is, its mark, its share of rows, and whether most have it."""
+
+    place: str
+    mark: str
+    share: float
+    usual: bool
+
+
 @dataclass(frozen=True)
 class Format(Filter):
     """Find delimiters of chat templates in the texts, and wrappers that only some rows have.
@@ -57,31 +70,18 @@ class Format(Filter):
         "odd_wrapper": "The text begins or ends with a mark or label that few other rows have.",
         "missing_wrapper": "The text lacks the mark or label that most other rows have.",
     }
-    measured_by: ClassVar[tuple[str, ...]] = ()
-    version: ClassVar[int] = 1
-    cached: ClassVar[bool] = False  # weights of answers decide, and an id does not cover them
 
     action: Literal["report", "drop"] = setting(
-        "report",
-        "what to do with rows that have a finding",
-        choices=("report", "drop"),
+        "report", "what to do with rows that have a finding"
     )
-    off: tuple[str, ...] = setting((), "reasons that are ignored")
+    off: tuple[Reason, ...] = setting((), "reasons that are ignored")
     most: float = setting(
-        0.5, "share of rows, 0.5 to 1, above which a wrapper is the style of the set"
+        0.5,
+        "share of rows, 0.5 to 1, above which a wrapper is the style of the set",
+        low=0.5,
+        below=1,
     )
-    min_rows: int = setting(5, "rows that a wrapper needs before it counts as one")
-
-    def __post_init__(self) -> None:
-        for slug in self.off:
-            if slug not in self.reasons:
-                raise CurateError(
-                    f"format: off: there is no reason {slug!r}; known are {', '.join(self.reasons)}"
-                )
-        if not 0.5 <= self.most < 1:
-            raise CurateError(f"format: most is {self.most}; a share from 0.5 to below 1")
-        if self.min_rows < 1:
-            raise CurateError(f"format: min_rows is {self.min_rows}; expected 1 or more")
+    min_rows: int = setting(5, "rows that a wrapper needs before it counts as one", low=1)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """The marker found and its family, the wrappers at both ends of both sides, and style."""
@@ -91,21 +91,19 @@ class Format(Filter):
         )
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """Drop or note each row for its first finding."""
-        found = self._found(measures)
+        """Drop or note each row for its first finding; shares of markers and styles."""
+        styles = self._styles(measures)
+        found = self._found(measures, styles)
         if self.action == "drop":
             kept = found["reason"].is_null()
-            return verdicts(kept, found["reason"], evidence=found["evidence"])
-        note = pl.concat_str(pl.col("reason"), pl.lit(": "), pl.col("evidence"))
-        notes = found.select(note.alias("note")).to_series()
-        return verdicts(pl.Series([True]).new_from_index(0, found.height), evidence=notes)
+            judged = verdicts(kept, found["reason"], evidence=found["evidence"])
+        else:
+            note = pl.concat_str(pl.col("reason"), pl.lit(": "), pl.col("evidence"))
+            notes = found.select(note.alias("note")).to_series()
+            judged = verdicts(pl.Series([True]).new_from_index(0, found.height), evidence=notes)
+        return Judgement(judged, self._findings(measures, styles))
 
-    def _found(self, measures: pl.DataFrame) -> pl.DataFrame:
+    def _found(self, measures: pl.DataFrame, styles: list[_Style]) -> pl.DataFrame:
         """`reason` and `evidence` of each row's first finding, null where there is none."""
         cases: list[tuple[str, pl.Expr, pl.Expr]] = [
             ("wrapped_prompt", pl.col("wrapper").is_not_null(), pl.col("wrapper")),
@@ -116,23 +114,22 @@ class Format(Filter):
             ),
             ("role_marker", pl.col("dialogue").is_not_null(), pl.col("dialogue")),
         ]
-        for place, mark, share, usual in self._styles(measures):
-            said = f"{PLACES[place][0]} {mark!r}, as {share:.2%} of the rows do"
+        for place, mark, share, usual in styles:
+            text = f"{PLACES[place][0]} {mark!r}, as {share:.2%} of the rows do"
             has = pl.col(place).eq_missing(mark)
             cases.append(
-                ("missing_wrapper", ~has, pl.lit(f"without: {said}"))
+                ("missing_wrapper", ~has, pl.lit(f"without: {text}"))
                 if usual
-                else ("odd_wrapper", has, pl.lit(said))
+                else ("odd_wrapper", has, pl.lit(text))
             )
-        reason, text = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
-        for slug, fires, evidence in reversed(cases):
+        reason, evidence = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
+        for slug, fires, span in reversed(cases):
             if slug not in self.off:
                 reason = pl.when(fires).then(pl.lit(slug)).otherwise(reason)
-                text = pl.when(fires).then(evidence).otherwise(text)
-        return measures.select(reason=reason, evidence=text)
+                evidence = pl.when(fires).then(span).otherwise(evidence)
+        return measures.select(reason=reason, evidence=evidence)
 
-    def _styles(self, measures: pl.DataFrame) -> list[tuple[str, str, float, bool]]:
-        """Place, mark, share of rows and whether it is usual, of each wrapper that counts."""
+    def _styles(self, measures: pl.DataFrame) -> list[_Style]:
         styles = []
         for place in PLACES:
             counts = (
@@ -144,15 +141,14 @@ class Format(Filter):
             for mark, count in counts.iter_rows():
                 share = count / measures.height
                 if share < 1:
-                    styles.append((place, mark, share, share > self.most))
+                    styles.append(_Style(place, mark, share, share > self.most))
         return styles
 
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
+    def _findings(self, measures: pl.DataFrame, styles: list[_Style]) -> Findings:
         """Shares of every template family, wrapper and style over the set."""
         rows = max(1, measures.height)
         families = dict(sorted(measures["family"].drop_nulls().value_counts().iter_rows()))
         style = {name: int(measures[name].sum()) for name in ("markdown", "padded", "system")}
-        styles = self._styles(measures)
         sentences = [
             f"{count:,} of {measures.height:,} rows hold a delimiter of {family}"
             for family, count in families.items()
@@ -170,10 +166,7 @@ class Format(Filter):
             "families": families,
             "wrapped_prompts": wrapped,
             "dialogues": measures["dialogue"].drop_nulls().len(),
-            "wrappers": [
-                {"place": place, "mark": mark, "share": share, "usual": usual}
-                for place, mark, share, usual in styles
-            ],
+            "wrappers": [style._asdict() for style in styles],
             **{f"{name}_share": count / rows for name, count in style.items()},
         }
         if wrapped:
@@ -191,12 +184,12 @@ _MIXED = {
     "system": "have a system prompt",
 }
 _FAMILIES = {family: Pattern("either", marks) for family, marks in MARKERS.items()}
-_DIALOGUE = {"dialogue": Pattern("either", DIALOGUE, unless=PATTERNS["role_marker"].unless)}
+_DIALOGUE = {"dialogue": ROLE_MARKER}
 
 
 def _markers(turns: Turns) -> list[pl.Series]:
     """The first marker by family order, its family, a wrapped prompt, and written-out turns."""
-    found = matches(turns, list(_FAMILIES), _FAMILIES) | matches(turns, ["dialogue"], _DIALOGUE)
+    found = matches(turns, _FAMILIES | _DIALOGUE)
     spans = [_column(found[family], "evidence", turns.height, family) for family in _FAMILIES]
     frame = pl.DataFrame(spans)
     family = pl.coalesce(

@@ -8,23 +8,23 @@ from __future__ import annotations
 import polars as pl
 
 from filters.fixes.pii import KINDS, LIKELY, personal_data
-from filters.quality.turns import EVIDENCE, Turns, evidence
-
-SLUGS = {kind: f"pii_{kind}" for kind in KINDS}
+from filters.quality.turns import EVIDENCE, Finder, Turns, evidence
 
 
-def pii(turns: Turns) -> dict[str, pl.DataFrame]:
-    """For each kind the records that hold it; the evidence is side and characters from-to.
+def pii(kind: str) -> Finder:
+    """The rule that finds one kind of `KINDS`; the evidence is side and characters from-to."""
+    return lambda turns: turns.once(_by_kind)[kind]
 
-    A loop over the texts that a pattern leaves, because addresses and check digits are computed.
-    """
+
+def _by_kind(turns: Turns) -> dict[str, pl.DataFrame]:
+    """A loop over the texts that a pattern leaves: addresses and check digits are computed."""
     texts = turns.messages.filter(pl.col("text").str.contains(LIKELY))
-    rows: dict[str, list[tuple[int, str]]] = {slug: [] for slug in SLUGS.values()}
+    rows: dict[str, list[tuple[int, str]]] = {kind: [] for kind in KINDS}
     for index, role, text in texts.select("index", "role", "text").iter_rows():
         for kind, start, end in personal_data(text):
             where = f"{kind} at characters {start}-{end} of a message of role {role}"
-            rows[SLUGS[kind]].append((index, where))
+            rows[kind].append((index, where))
     return {
-        slug: evidence(pl.DataFrame(found, EVIDENCE, orient="row"), pl.col("evidence"))
-        for slug, found in rows.items()
+        kind: evidence(pl.DataFrame(found, EVIDENCE, orient="row"), pl.col("evidence"))
+        for kind, found in rows.items()
     }

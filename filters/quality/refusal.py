@@ -105,6 +105,16 @@ _ASKS_FOR_HARM = (
 )
 
 
+def refusal(turns: Turns) -> pl.DataFrame:
+    """Records that decline for lack of ability or access; the evidence is the first sentence."""
+    return turns.once(refusals).filter(~pl.col("safety"))
+
+
+def safety_refusal(turns: Turns) -> pl.DataFrame:
+    """Records that decline what is harmful; the evidence is the first sentence."""
+    return turns.once(refusals).filter("safety")
+
+
 def refusals(turns: Turns) -> pl.DataFrame:
     """`index`, `evidence` (the first sentence), `safety` of the records that refuse.
 

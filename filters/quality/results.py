@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from filters.quality.asked import said_of_pairs
+from filters.quality.asked import faults_of_pairs
 from filters.quality.signs import worked_out
 from filters.quality.turns import Turns
 
@@ -107,7 +107,7 @@ _INTEGER = re.compile(r"(?<![\w.,/-])(?:0x[0-9A-Fa-f]+|\d+)(?![\w/%°]|[.,]\d)")
 
 def wrong_result(turns: Turns) -> pl.DataFrame:
     """Records that ask for what can be worked out, and whose answer does not hold it."""
-    return said_of_pairs(turns, _fault, _MATERIAL, _LIKELY)
+    return faults_of_pairs(turns, _fault, _MATERIAL, _LIKELY)
 
 
 def _fault(asked: str, answer: str) -> str | None:
@@ -121,9 +121,9 @@ def _fault(asked: str, answer: str) -> str | None:
     if _OTHER_TASK.search(order):
         return None
     for rule in (_unsorted, _not_reversed, _not_counted, _not_converted, _not_found):
-        said = rule(order, material, answer)
-        if said is not None:
-            return said
+        fault = rule(order, material, answer)
+        if fault is not None:
+            return fault
     return None
 
 
@@ -179,8 +179,8 @@ def _not_reversed(order: str, material: str, answer: str) -> str | None:
         return None
     backwards, words = _letters(text[::-1]), _letters("".join(text.split()[::-1]))
     by_words = _letters("".join(re.findall(r"[\w'’]+", text)[::-1]))
-    said = _letters(answer)
-    return None if any(right in said for right in (backwards, words, by_words)) else answer.strip()
+    given = _letters(answer)
+    return None if any(right in given for right in (backwards, words, by_words)) else answer.strip()
 
 
 def _not_counted(order: str, material: str, answer: str) -> str | None:
@@ -220,8 +220,8 @@ def _not_converted(order: str, material: str, answer: str) -> str | None:
     except ValueError:
         return None
     right = format(value, {2: "b", 10: "d", 16: "x"}[bases[to]])
-    said = re.sub(r"[\s,_]", "", answer.lower())
-    return None if right in said else f"{numbers[0]} is {right} in {to}"
+    given = re.sub(r"[\s,_]", "", answer.lower())
+    return None if right in given else f"{numbers[0]} is {right} in {to}"
 
 
 def _not_found(order: str, material: str, answer: str) -> str | None:

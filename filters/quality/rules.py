@@ -1,155 +1,251 @@
-"""The quality rules that are a pattern: what each looks for, where, and what exempts a row."""
+"""The rules of `quality`: what each means, how it is found, and what it does by default."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
-import polars as pl
+from filters.quality import answers, asked, demands, patterns, prompts, signs, web_rules
+from filters.quality.patterns import Pattern
+from filters.quality.pii import pii
+from filters.quality.refusal import refusal, safety_refusal
+from filters.quality.repetition import loops, repeated_share
+from filters.quality.results import wrong_result
+from filters.quality.turns import Finder
+from filters.quality.validators import invalid
+from filters.quality.web_rules import PageRule
 
-from filters.quality.markers import DIALOGUE, MARKERS
-from filters.quality.turns import EVIDENCE, Turns, evidence
-
-Side = Literal["prompt", "response", "either"]
+Action = Literal["drop", "report", "off"]
+RuleSet = Literal["data_juicer", "gopher", "c4", "fineweb"]
 
 
-@dataclass(frozen=True)
-class Pattern:
-    """A rule that fires where `pattern` matches (Rust regex syntax, no groups).
+class Rule(NamedTuple):
+    """A sentence for people, what finds the rule on messages, and what it does if it fires.
 
-    `view` is `plain` (code removed) or `text`; `unless` is a pattern that exempts a row when it
-    matches any of its prompts or the message itself. `escaped` spells the span out in ASCII.
+    Rules of a `rule_set` are off unless the set is named. They judge the answer as one `page`, or
+    by what `filters.quality.counts` counts in it.
     """
 
-    side: Side
-    pattern: str
-    view: Literal["plain", "text"] = "plain"
-    unless: str = ""
-    escaped: bool = False
+    sentence: str
+    find: Finder | Pattern | None = None
+    action: Action = "drop"
+    page: PageRule | None = None
+    rule_set: RuleSet | None = None
 
 
-_ASKS_FOR_DIALOGUE = (
-    r"(?i)\b(?:dialog(?:ue)?s?|conversations?|chat(?:bot)?s?|scripts?|transcripts?|interviews?"
-    r"|role.?play|classify|screenplay)\b"
-)
-_TEMPLATING = (
-    r"(?i)\{%|</|=>|\\[a-z]+\{"
-    r"|\b(?:jinja2?|handlebars|mustache|angular|vue|liquid|helm|templat\w*)\b"
-)
-
-_ABOUT_CODE = (
-    r"(?i)\b(?:regex(?:es)?|regular expressions?|python|strings?|escaped?|encod\w*|html|xml|json"
-    r"|yaml|code|print\w*|latex|sql|java|javascript|c\+\+|c#|function|newlines?|characters?|tex"
-    r"|unicode|paths?|csv|script|shell|bash|program)\b"
-)
-
-PATTERNS: Mapping[str, Pattern] = {
-    "control_characters": Pattern(
-        "either",
-        r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFE}\x{FFFF}]+",
-        view="text",
-        escaped=True,
-    ),
-    # U+FFFD is a character already lost; the others are UTF-8 read as Windows-1252 or Latin-1.
-    "mojibake": Pattern(
-        "either",
-        r"\x{FFFD}+|[ÃÂ][\x{80}-\x{BF}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
-        r"|â[€\x{80}][\x{80}-\x{BF}‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ¢]|ï»¿|ðŸ[\x{80}-\x{BF}‘’“”˜™š›œžŸŽ]",
-    ),
-    # A tokenizer may turn these spellings into control ids, so they count anywhere but in code.
-    "template_marker": Pattern("either", "|".join(MARKERS.values())),
-    "role_marker": Pattern(
-        "either",
-        DIALOGUE,
-        unless=_ASKS_FOR_DIALOGUE,
-    ),
-    "stray_escape": Pattern(
-        "response",
-        r"\\r?\\n|\\n(?:[A-Z0-9•*-]|\s|\z)|\\u00[0-9a-fA-F]{2}|\\u20[0-9a-fA-F]{2}"
-        r"|&(?:amp|lt|gt|quot|nbsp|apos|#39|#x27);",
-        unless=_ABOUT_CODE,
-    ),
-    "merged_instructions": Pattern("response", r"(?m:\d{1,2}\.\s+Instruction:|^Instruction \d+:)"),
-    "placeholder_input": Pattern(
-        "prompt",
-        r"(?i)(?:\A|\n)\s*[\[(<]?no[ _]?input(?: (?:is )?(?:required|needed|necessary|given"
-        r"|provided))?[\])>.]*\s*\z|\n\n[\[(<]?(?:n/a|none|not applicable)[\])>.]*\s*\z",
-        view="text",
-    ),
-    "unfilled_placeholder": Pattern(
-        "response", r"\{\{ ?[A-Za-z_]\w{2,}(?: \w+){0,3} ?\}\}", unless=_TEMPLATING
-    ),
-    "link_as_input": Pattern(
-        "prompt",
-        r"(?:\A|\n)\s*<?https?://\S+\s*\z"
-        r"|(?i:[<\[(](?:insert )?(?:link|url)(?: [^\n>\])]{1,40})?[>\])]\s*\z)",
-        # What is asked about an address is answered from it; a tool may read what it leads to.
-        unless=r"(?i)\b(?:domain|parse|extract|shorten|qr"
-        r"|classif\w*[^\n]{0,40}\bwebsites?|websites?[^\n]{0,40}\bclassif\w*|normali[sz]\w*|valid\w*"
-        r"|encod\w*|decod\w*|tool\w*)\b",
-    ),
-    "image_reference": Pattern(
-        "prompt",
-        r"!\[[^\]\n]*\]\(http|<img ?src=|<?\bimage: ?http"
-        r"|(?i:[\[(<](?:an? |the |attached )?(?:image|photo|picture|painting)"
-        r"(?: \d+| attached| of [^\])>\n]{1,80})?[\])>](?:[^(]|\z))",
-        unless=r"(?i)\b(?:html|css|pages?|markdown|tags?|header|code)\b",
-    ),
-    "image_request": Pattern(
-        "prompt",
-        r"(?i)\A\W*(?:please )?(?:(?:draw|sketch|paint|plot|compose a (?:melody|tune))(?-u:\b)"
-        r"|(?:create|design|generate|make|produce|construct|render|show|find|record) (?:me )?an?"
-        r" (?:\w+ ){0,4}(?:images?|pictures?|graphics?|logos?|illustrations?|drawings?|paintings?"
-        r"|posters?|charts?|diagrams?|flow ?charts?|infographics?|photos?|videos?|audio|visuals?)"
-        r"(?-u:\b))",
-    ),
-    "identity_claim": Pattern(
-        "response",
-        r"(?i)(?-u:\b)(?:I am|I'm|I’m|my name is) (?:ChatGPT|GPT-?[345]|Claude|Bard|Gemini|Vicuna"
-        r"|Alpaca|LLaMA|Qwen|DeepSeek)(?-u:\b)"
-        r"|(?-u:\b)I (?:am|was)[^.\n]{0,60}\b(?:trained|developed|created|made|built) by"
-        r" (?:OpenAI|Anthropic|Google|Meta|Microsoft|Alibaba|researchers)(?-u:\b)",
-    ),
-    "prompt_leak": Pattern(
-        "response",
-        r"(?i)as (?:requested|specified|described|given|stated|asked|instructed) (?:in|by)"
-        r" (?:the|your) (?:instructions?|prompt)(?-u:\b)"
-        r"|(?:this|the|given) (?:instruction|prompt) (?:asks|requires|does not)(?-u:\b)",
-    ),
+# In the order in which they are judged: the first that drops a row is its reason. What only
+# reports leaves a note on the row and keeps it.
+# fmt: off
+RULES: Mapping[str, Rule] = {
+    "no_user_turn": Rule(
+        "No user message with text: nothing was asked.",
+        answers.no_user_turn),
+    "no_answer": Rule(
+        "The conversation does not end with the assistant.",
+        answers.no_answer),
+    "empty_response": Rule(
+        "An assistant message has neither text nor tool calls.",
+        answers.empty_response),
+    "placeholder_response": Rule(
+        "The answer is a stand-in such as N/A, <nooutput> or NaN.",
+        answers.placeholder_response),
+    "repeats_prompt": Rule(
+        "The answer is the question again.",
+        answers.repeats_prompt),
+    "merged_instructions": Rule(
+        "The answer runs on into further numbered instructions.",
+        patterns.MERGED_INSTRUCTIONS),
+    "template_marker": Rule(
+        "Parts of a chat template (### Response:, [INST], <|im_end|>) in a message.",
+        patterns.TEMPLATE_MARKER),
+    # too rare in real dumps to know how often it is right
+    "role_marker": Rule(
+        "Turns of another conversation (Human:, Assistant:) inside one message.",
+        patterns.ROLE_MARKER, "report"),
+    "unfilled_placeholder": Rule(
+        "A {{placeholder}} that was never filled in.",
+        patterns.UNFILLED_PLACEHOLDER),
+    "placeholder_input": Rule(
+        "The question ends in a literal <noinput>.",
+        patterns.PLACEHOLDER_INPUT),
+    "control_characters": Rule(
+        "Characters that no text holds, such as NUL, ESC or a vertical tab.",
+        patterns.CONTROL_CHARACTERS),
+    "mojibake": Rule(
+        "Text decoded with the wrong encoding, or characters lost to U+FFFD.",
+        patterns.MOJIBAKE),
+    "loop": Rule(
+        "The answer ends in a short unit repeated over and over.",
+        loops),
+    "repetition": Rule(
+        "Most of a long answer repeats earlier parts of itself word for word.",
+        repeated_share),
+    "unclosed_fence": Rule(
+        "The answer stops inside a fenced code block.",
+        answers.unclosed_fence),
+    "unpaired_think": Rule(
+        "A <think> block is opened or closed but not both.",
+        answers.unpaired_think),
+    "refusal": Rule(
+        "The answer declines for lack of ability or access.",
+        refusal),
+    # a set without any has no safety signal
+    "safety_refusal": Rule(
+        "The answer declines a harmful request.",
+        safety_refusal, "report"),
+    "link_as_input": Rule(
+        "The material to work on is only a link, so the answer is invented.",
+        patterns.LINK_AS_INPUT),
+    "image_reference": Rule(
+        "The question shows an image that the text does not hold.",
+        patterns.IMAGE_REFERENCE),
+    "missing_input": Rule(
+        "The question speaks of a given text, code or list that is not there.",
+        prompts.missing_input, "report"),
+    # "Design a logo" has good answers in words
+    "image_request": Rule(
+        "The question asks for an image, sound or film.",
+        patterns.IMAGE_REQUEST, "off"),
+    "invalid_json": Rule(
+        "JSON was asked for, and the answer does not parse as strict JSON.",
+        invalid("json"), "report"),
+    "invalid_yaml": Rule(
+        "YAML was asked for, and the answer does not load as a mapping or list.",
+        invalid("yaml"), "report"),
+    "invalid_xml": Rule(
+        "XML was asked for, and the answer is not one well-formed element.",
+        invalid("xml"), "report"),
+    "invalid_python": Rule(
+        "Python was asked for, and the answer's code does not parse.",
+        invalid("python")),
+    "missing_fence": Rule(
+        "A code block was asked for, and the answer has no closed one.",
+        invalid("fence"), "report"),
+    "wrong_arithmetic": Rule(
+        "The answer states a sum, product, quotient or mean that is not true.",
+        signs.wrong_arithmetic),
+    "wrong_count": Rule(
+        "The answer lists another number of things than the question orders.",
+        asked.wrong_count),
+    "repeated_item": Rule(
+        "The answer is a list of short items and names one of them twice.",
+        asked.repeated_item),
+    "missing_code": Rule(
+        "A program was asked for, and the answer only tells what it does or gives.",
+        asked.missing_code),
+    "wrong_length": Rule(
+        "The answer is longer than the question allows, or far shorter than it orders.",
+        demands.wrong_length),
+    "wrong_lines": Rule(
+        "The answer has another number of lines or paragraphs than the question orders.",
+        demands.wrong_lines),
+    "wrong_result": Rule(
+        "A sort, count, reversal or calculation that the question orders is wrong.",
+        wrong_result),
+    # too rare in real dumps to know how often it is right
+    "unchanged_input": Rule(
+        "The question orders a change, and the answer is its text, unchanged.",
+        demands.unchanged_input, "report"),
+    "empty_promise": Rule(
+        "The answer ends in a colon, and what it announces does not come.",
+        demands.empty_promise),
+    "needs_web": Rule(
+        "The question orders a search of the web, which the answer can only pretend.",
+        asked.needs_web, "report"),
+    "end_marker": Rule(
+        "The answer ends in a line such as // end of output //.",
+        asked.end_marker),
+    "cut_off": Rule(
+        "An answer of 20 words or more stops in the middle of a sentence.",
+        answers.cut_off),
+    # lists, tables and code end without one
+    "no_end_mark": Rule(
+        "An answer of 20 words or more ends without a mark that ends a sentence.",
+        signs.no_end_mark, "off"),
+    # quoted code and list marks do that by right
+    "unbalanced_brackets": Rule(
+        "Brackets in the answer are opened or closed but not both.",
+        signs.unbalanced_brackets, "off"),
+    "stray_escape": Rule(
+        r"A literal \n, \u00e9 or &amp;amp; stands where its character should.",
+        patterns.STRAY_ESCAPE, "report"),
+    # harmless to most trainers, a fault to some
+    "outer_whitespace": Rule(
+        "The answer begins or ends with white space.",
+        signs.outer_whitespace, "report"),
+    # right for classification
+    "one_word": Rule(
+        "The answer is one word.",
+        signs.one_word, "off"),
+    # invented in Alpaca, useful in LIMA
+    "link_in_response": Rule(
+        "The answer holds a link that the question did not give or ask for.",
+        signs.link_in_response, "off"),
+    # right for editing
+    "input_repeated": Rule(
+        "The answer holds all of the question's material, word for word.",
+        prompts.input_repeated, "off"),
+    "empty_turn": Rule(
+        "A user message is empty in a conversation where others are not.",
+        prompts.empty_turn, "report"),
+    # some templates take it
+    "not_alternating": Rule(
+        "Two user messages or two assistant messages in a row.",
+        answers.not_alternating, "report"),
+    # right for a model's own identity rows
+    "identity_claim": Rule(
+        "The answer says that it is some named model or from some maker.",
+        patterns.IDENTITY_CLAIM, "report"),
+    "prompt_leak": Rule(
+        "The answer speaks about its instruction instead of following it.",
+        patterns.PROMPT_LEAK, "report"),
+    "pii_email": Rule(
+        "A mail address (not an example) is in a message.",
+        pii("email"), "report"),
+    "pii_phone": Rule(
+        "A telephone number is in a message.",
+        pii("phone"), "report"),
+    "pii_ip": Rule(
+        "A public IP address is in a message.",
+        pii("ip"), "report"),
+    "pii_card": Rule(
+        "A payment card number with a valid check digit is in a message.",
+        pii("card"), "report"),
+    # The rules of Alpaca's generator keep its prompts short, not its answers good.
+    "prompt_length": Rule(
+        "The instruction has fewer or more words than Alpaca's generator allows.",
+        prompts.prompt_words, "off"),
+    "visual_word": Rule(
+        "The instruction has a word that Alpaca's generator refuses (image, map, draw).",
+        prompts.visual_word, "off"),
+    "program_prefix": Rule(
+        "The instruction begins with 'Write a program', as Alpaca's refuses.",
+        prompts.program_prefix, "off"),
+    "odd_first_character": Rule(
+        "The instruction begins with a mark or a character beyond ASCII.",
+        prompts.odd_first_character, "off"),
+    "gopher_quality": Rule(
+        "The answer fails Gopher's quality rules for web pages.",
+        page=web_rules.gopher_quality, rule_set="gopher"),
+    "gopher_repetition": Rule(
+        "The answer fails Gopher's repetition rules for web pages.",
+        page=web_rules.gopher_repetition, rule_set="gopher"),
+    "c4": Rule(
+        "The answer fails C4's rules for web pages.",
+        page=web_rules.c4, rule_set="c4"),
+    "fineweb": Rule(
+        "The answer fails FineWeb's rules for web pages.",
+        page=web_rules.fineweb, rule_set="fineweb"),
+    "word_count": Rule(
+        "The answer has fewer or more words than allowed, digits and marks not counted.",
+        rule_set="data_juicer"),
+    "character_repetition": Rule(
+        "Runs of ten characters recur over too much of the answer.",
+        rule_set="data_juicer"),
+    "special_characters": Rule(
+        "Too much of the answer is digits, marks, white space or emoji.",
+        rule_set="data_juicer"),
 }
+# fmt: on
 
-
-def matches(
-    turns: Turns, slugs: Sequence[str], patterns: Mapping[str, Pattern] = PATTERNS
-) -> dict[str, pl.DataFrame]:
-    """For each named pattern the records it fires on: `index` and the span as `evidence`."""
-    found: dict[str, pl.DataFrame] = {}
-    for side in ("prompt", "response", "either"):
-        rules = {slug: patterns[slug] for slug in slugs if patterns[slug].side == side}
-        if not rules:
-            continue
-        messages = turns.side(side)
-        # All patterns of a side in one select, so that they share the cores.
-        fires = messages.select(
-            pl.col(rule.view).str.contains(rule.pattern).alias(slug) for slug, rule in rules.items()
-        )
-        for slug, rule in rules.items():
-            found[slug] = _spans(turns, messages.filter(fires[slug]), rule)
-    return found
-
-
-def _spans(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> pl.DataFrame:
-    if hits.height and rule.unless:
-        exempt = turns.prompts.filter(pl.col("index").is_in(hits["index"].unique().implode()))
-        exempt = exempt.filter(pl.col("text").str.contains(rule.unless))
-        hits = hits.filter(
-            ~pl.col("index").is_in(exempt["index"].implode()),
-            ~pl.col(rule.view).str.contains(rule.unless),
-        )
-    if not hits.height:
-        return pl.DataFrame(schema=EVIDENCE)
-    spans = hits[rule.view].str.extract(f"({rule.pattern})", 1)
-    # Control characters would be invisible, or act on the terminal that shows them.
-    shown = [ascii(span)[1:-1] for span in spans] if rule.escaped else spans.str.strip_chars()
-    return evidence(hits.with_columns(span=pl.Series(shown, dtype=pl.String)), pl.col("span"))
+REASONS: Mapping[str, str] = {slug: rule.sentence for slug, rule in RULES.items()}

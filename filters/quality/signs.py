@@ -62,11 +62,11 @@ def unbalanced_brackets(turns: Turns) -> pl.DataFrame:
         ~plain.str.contains(_MARKUP), plain.str.contains(r"\S\s+\S")
     )
     cleaned = few.with_columns(plain=plain.str.replace_all(_SINGLE, " ")).filter(differs)
-    said = [
+    counted = [
         pl.when(left != right).then(pl.concat_str(left, pl.lit(f" {a}, "), right, pl.lit(f" {b}")))
         for (left, right), (a, b) in zip(counts, _PAIRS, strict=True)
     ]
-    return evidence(cleaned, pl.coalesce(said))
+    return evidence(cleaned, pl.coalesce(counted))
 
 
 def no_end_mark(turns: Turns) -> pl.DataFrame:
@@ -146,14 +146,14 @@ def _false_sum(text: str) -> str | None:
 
 def _false_of_several(text: str) -> str | None:
     for match in _OF_SEVERAL.finditer(text):
-        kind, listed, said = match.groups()
+        kind, listed, stated = match.groups()
         numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", listed)]
         result = math.prod(numbers) if kind.lower() == "product" else sum(numbers)
         if kind.lower() in ("average", "mean"):
             result /= len(numbers)
-        said = said.replace(",", "")
+        stated = stated.replace(",", "")
         # One unit in the last place: rounded, or cut off.
-        if abs(result - float(said)) > 10 ** -len(said.partition(".")[2]):
+        if abs(result - float(stated)) > 10 ** -len(stated.partition(".")[2]):
             return match.group()[:EVIDENCE_CHARACTERS]
     return None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -17,6 +19,8 @@ BLANK = r"^[\s\x{200B}-\x{200D}\x{2060}\x{FEFF}]*$"
 EVIDENCE_CHARACTERS = 80
 
 EVIDENCE = pl.Schema({"index": pl.UInt32, "evidence": pl.String})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,17 @@ class Turns:
             .select("index", "asked", "text")
             .collect()
         )
+
+    def once(self, work: Callable[[Turns], T]) -> T:
+        """What `work` makes of these messages, worked out once for all rules that share it."""
+        if work not in self._shared:
+            self._shared[work] = work(self)
+        result: T = self._shared[work]
+        return result
+
+    @cached_property
+    def _shared(self) -> dict[Callable[[Turns], Any], Any]:
+        return {}
 
     def side(self, name: str) -> pl.DataFrame:
         """`prompts` or `responses` by name, or both in the order of the conversation."""
@@ -96,6 +111,10 @@ def turns_of(records: pl.DataFrame) -> Turns:
 
 def _plain(messages: pl.DataFrame) -> pl.DataFrame:
     return messages.with_columns(plain=pl.col("text").str.replace_all(CODE, " "))
+
+
+# A rule on messages: `index` of the records it fires on, and the span as `evidence`.
+Finder = Callable[[Turns], pl.DataFrame]
 
 
 def evidence(frame: pl.DataFrame, span: pl.Expr) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from xml.parsers import expat
 
 import polars as pl
 
-from filters.quality.turns import EVIDENCE, EVIDENCE_CHARACTERS, Turns, evidence
+from filters.quality.turns import EVIDENCE, EVIDENCE_CHARACTERS, Finder, Turns, evidence
 from filters.quality.validators_asked import INFO, fenced, wanted
 
 # Longer answers are not parsed: PyYAML reads 100 KB a second, and ast takes 100 bytes a byte.
@@ -29,14 +29,17 @@ MOST_ALIASES = 100  # ten levels of ten references make ten billion values of a 
 _MAYBE = r"(?i)json|yaml|xml|python|code ?block|code ?fence|fenced|backtick"
 _MAYBE_FENCED = r"(?i)\A\s*(?:`{3,}|~{3,}) ?(?:json|ya?ml|xml|python|py)\b"
 
-SLUGS = {name: f"invalid_{name}" for name in INFO} | {"fence": "missing_fence"}
 
+def invalid(name: str) -> Finder:
+    """The rule that holds answers to a format: a name of `INFO`, or `fence`.
 
-def invalid_formats(turns: Turns) -> dict[str, pl.DataFrame]:
-    """For each format the records whose answer fails it; the evidence is the parser's message.
-
-    A loop, because parsers take one text at a time; patterns leave only likely pairs to it.
+    The evidence is the parser's message.
     """
+    return lambda turns: turns.once(_faults)[name]
+
+
+def _faults(turns: Turns) -> dict[str, pl.DataFrame]:
+    """A loop, because parsers take one text at a time; patterns leave only likely pairs to it."""
     system = turns.prompts.filter(pl.col("role") == "system").select("index", system="text")
     pairs = turns.messages.with_columns(asked=pl.col("text").shift(1)).filter(
         pl.col("role") == "assistant", pl.col("weight") != 0, ~pl.col("called")
@@ -52,15 +55,15 @@ def invalid_formats(turns: Turns) -> dict[str, pl.DataFrame]:
         pl.col("text").str.contains(r"\S"),
         pl.col("text").str.len_bytes() <= LONGEST,
     )
-    faults: dict[str, list[tuple[int, str]]] = {slug: [] for slug in SLUGS.values()}
+    faults: dict[str, list[tuple[int, str]]] = {name: [] for name in (*INFO, "fence")}
     for index, asked, answer in likely.select("index", "asked", "text").iter_rows():
         for name in wanted(asked or "", answer):
             fault = fault_of(name, answer)
             if fault is not None:
-                faults[SLUGS[name]].append((index, fault))
+                faults[name].append((index, fault))
     return {
-        slug: evidence(pl.DataFrame(rows, EVIDENCE, orient="row"), pl.col("evidence"))
-        for slug, rows in faults.items()
+        name: evidence(pl.DataFrame(rows, EVIDENCE, orient="row"), pl.col("evidence"))
+        for name, rows in faults.items()
     }
 
 

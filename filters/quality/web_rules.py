@@ -19,14 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.base.errors import CurateError
-
-# What a user names, and the reasons that it stands for.
-SETS: Mapping[str, tuple[str, ...]] = {
-    "gopher": ("gopher_quality", "gopher_repetition"),
-    "c4": ("c4",),
-    "fineweb": ("fineweb",),
-}
+from curate.base.extras import require
 
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 # Marks that end a sentence in any script (Unicode's Sentence_Terminal, as datatrove lists it).
@@ -57,37 +50,34 @@ _POLICY = (
 )
 
 
-def page_rules(texts: pl.Series, sets: Sequence[str]) -> dict[str, pl.Series]:
-    """For each reason of the named sets: `RULE: what was counted` for each text, or null.
+# A rule on an answer as one page: its text and words to what was counted where it fails.
+PageRule = Callable[[str, Sequence[str]], str | None]
+
+
+def page_rules(texts: pl.Series, rules: Mapping[str, PageRule]) -> dict[str, pl.Series]:
+    """For each named rule: `RULE: what was counted` for each text, or null.
 
     A loop over rows: the rules are defined on lists of words and lines, with an order in which
     they are tried. About 1,000 texts a second for all sets.
     """
-    slugs = [slug for name in sets for slug in SETS[name]]
-    found: dict[str, list[str | None]] = {slug: [] for slug in slugs}
-    if slugs and len(texts):
+    found: dict[str, list[str | None]] = {slug: [] for slug in rules}
+    if rules and len(texts):
         splitter = _english()
+        reads_words = any(rule is not c4 for rule in rules.values())
         # The splitter remembers every new word it meets; a zone forgets them again.
         for start in range(0, len(texts), 1_000):
             with splitter.memory_zone():
                 for text in texts[start : start + 1_000]:
-                    words = words_of(text) if slugs != ["c4"] else []
-                    for slug in slugs:
-                        found[slug].append(_RULES[slug](text, words))
+                    words = words_of(text) if reads_words else []
+                    for slug, rule in rules.items():
+                        found[slug].append(rule(text, words))
     return {slug: pl.Series(slug, fired, dtype=pl.String) for slug, fired in found.items()}
 
 
 @cache
 def _english() -> Any:
-    try:
-        import spacy
-    except ModuleNotFoundError as error:
-        if error.name != "spacy":
-            raise
-        raise CurateError(
-            "quality: rules needs the word splitter of spaCy, which is not installed;"
-            " run: pip install 'curate-sft[web]', or leave `rules` empty"
-        ) from error
+    import spacy
+
     english = spacy.blank("en")
     english.add_pipe("sentencizer")
     return english
@@ -95,10 +85,7 @@ def _english() -> Any:
 
 def check_splitter() -> None:
     """Raise a `CurateError` now if the word splitter is missing, before any data is read."""
-    from importlib.util import find_spec
-
-    if find_spec("spacy") is None:
-        _english()
+    require("quality: rules", "web", "spacy", instead="leave `rules` empty")
 
 
 def words_of(text: str) -> list[str]:
@@ -253,11 +240,3 @@ def fineweb(text: str, words: Sequence[str]) -> str | None:
     if breaks > 0.3:
         return f"list_ratio: {breaks:.2f} line breaks a word, at most 0.3"
     return None
-
-
-_RULES: Mapping[str, Callable[[str, Sequence[str]], str | None]] = {
-    "gopher_quality": gopher_quality,
-    "gopher_repetition": gopher_repetition,
-    "c4": c4,
-    "fineweb": fineweb,
-}

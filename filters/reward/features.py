@@ -235,14 +235,14 @@ def _of_text(prompts: pl.Series, responses: pl.Series, words: Ints) -> dict[str,
         in_prompt=((bare != "") & asked.str.contains(bare, literal=True)).cast(pl.Float64),
     )  # fmt: skip
     found = {name: counts[name].cast(pl.Float64).to_numpy() for name in counts.columns}
-    said = np.maximum(found["parts"], 1)
+    sentences = np.maximum(found["parts"], 1)
     own = {name: found[name] for name in (*_YES_OR_NO, "in_prompt")}
     return own | {
         "one_word": (words <= 1).astype(np.float64),
-        "sentence_length": np.log1p(words / said),
+        "sentence_length": np.log1p(words / sentences),
         "lines": np.log1p(found["lines"]) / np.log1p(words + 1),
         "items": np.log1p(found["items"]) / np.log1p(words + 1),
-        "repeated_parts": 1.0 - found["unlike"] / said * (found["parts"] > 0),
+        "repeated_parts": 1.0 - found["unlike"] / sentences * (found["parts"] > 0),
     }
 
 

@@ -6,26 +6,40 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.contract import Filter, Judgement, verdicts
 from curate.base.errors import CurateError
 from curate.base.settings import setting
-from filters.common.calibrate import METHODS, calibrate_scores, spread_ties
-from filters.common.ranking import best_first, places, score_column
-from filters.common.stats import Bools, Floats
+from filters.common.calibrate import Method, calibrate_scores, spread_ties
+from filters.common.models import model_state
+from filters.common.ranking import best_first, check_top, places, score_column, top_rows
+from filters.common.stats import Bools, Floats, Ints
 from filters.common.tasks import tasks
 from filters.common.text import keys
-from filters.common.units import lengths, model_state
+from filters.common.units import lengths
+from filters.reward.evidence import evidence_of, reason_of
 from filters.reward.findings import reward_findings
 from filters.reward.linear import is_linear, load, score_with_linear
 from filters.reward.model import check_model, score_with_model
-from filters.reward.rules import best_graded, rank_in_prompts
+from filters.reward.rules import Ranked, best_graded, rank_in_prompts
 from filters.reward.scores import LARGEST, scores_of_column, scores_of_file
-from filters.reward.told import evidence_of, reason_of
+
+
+class _Applied(NamedTuple):
+    """What the score's rules say of each row (n,): which rows are left after each, and ranks.
+
+    `first` are left after `min_score` and `per_prompt`, `clear` after `margin`, `top` after all.
+    """
+
+    ranked: Ranked
+    first: Bools
+    clear: Bools
+    top: Bools
+    rank: Ints
 
 
 @dataclass(frozen=True)
@@ -35,13 +49,13 @@ class Reward(Filter):
     A model is a folder of a sequence classifier with one output, or one that `curate reward fit`
     wrote. Scores that grow with length choose long answers, not good ones; so every rule but
     `min_score` compares scores with the part that length explains removed (`calibrate`), within
-    the kinds of request that have 100 rows or more. Equal scores are spread by id up to the next
-    ones before that, or the shortest of all best answers would come first; for votes and grades
-    with few values, `calibrate: rank` evens lengths out best. Without a rule, all scored rows
-    stay; rows without a finite score are dropped with a reason of their own.
+    first words of a request that have 100 rows or more. Equal scores are spread by id up to the
+    next ones before that, or the shortest of all best answers would come first; for votes and
+    grades with few values, `calibrate: rank` evens lengths out best. Without a rule, all scored
+    rows are kept; rows without a finite score are dropped with a reason of their own.
 
     Rules apply in this order: `min_score` (on the score as it came), `per_prompt` (best of n; a
-    prompt's only answer stays) with `margin`, then `keep_top` or `top_k` of what is left.
+    prompt's only answer is kept) with `margin`, then `keep_top` or `top_k` of what is left.
     `judge_by: judge.score` with `keep_top: 0.25` is the rule of Llama 3 (arXiv 2407.21783, 4.2.3):
     the top quarter of the reward, or the best grade of the judge.
 
@@ -58,7 +72,6 @@ class Reward(Filter):
         "not_in_top": "other rows score better, length taken into account",
         "not_best_graded": "the judge has not given it the best grade",
     }
-    per_row: ClassVar[bool] = False
     measured_by: ClassVar[tuple[str, ...]] = (
         "column", "scores", "model", "fingerprint", "length_term",
     )  # fmt: skip
@@ -74,57 +87,45 @@ class Reward(Filter):
         None, "folder of a sequence classifier with one output, or of a linear model", path=True
     )
     length_term: bool = setting(True, "linear model: count its length term in the score")
-    keep_top: float | None = setting(None, "share of the scored rows to keep, 0 to 1")
-    top_k: int | None = setting(None, "number of rows to keep")
+    keep_top: float | None = setting(
+        None, "share of the scored rows to keep, 0 to 1", above=0, high=1
+    )
+    top_k: int | None = setting(None, "number of rows to keep", low=1)
     min_score: float | None = setting(None, "least score, on the scale it came with")
-    per_prompt: int | None = setting(None, "answers of one prompt to keep at most: 1 = best of n")
+    per_prompt: int | None = setting(
+        None, "answers of one prompt to keep at most: 1 = best of n", low=1
+    )
     margin: float | None = setting(
-        None, "per_prompt 1: least lead of the best answer; else all of the prompt go"
+        None,
+        "per_prompt 1: least lead of the best answer; else all rows of the prompt are dropped",
+        above=0,
     )
     judge_by: str | None = setting(
         None, "column of a judge's grade: record.score, or STEP.score of an earlier step"
     )
     combine: Literal["or", "and"] = setting(
-        "or", "keep what the score's rules or the judge's best grade keep, or what both do",
-        choices=("or", "and"),
-    )  # fmt: skip
-    calibrate: Literal["none", "lwr", "bin", "rank"] = setting(
-        "lwr", "how length is taken out of the score before scores are compared", choices=METHODS
+        "or", "keep what the score's rules or the judge's best grade keep, or what both do"
+    )
+    calibrate: Method = setting(
+        "lwr", "how length is taken out of the score before scores are compared"
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._check_source()
         self._check_rules()
-        if self.calibrate not in METHODS:
-            raise CurateError(
-                f"reward: calibrate is {self.calibrate!r}; expected {', '.join(METHODS)}"
-            )
-        if self.combine not in ("or", "and"):
-            raise CurateError(f"reward: combine is {self.combine!r}; expected or, and")
-        if self.combine != "or" and self.judge_by is None:
-            raise CurateError("reward: combine is read only with judge_by; name the judge's column")
 
     def _check_rules(self) -> None:
-        if self.keep_top is not None and self.top_k is not None:
-            raise CurateError("reward: keep_top and top_k both say how many to keep; give one")
-        if self.keep_top is not None and not 0.0 < self.keep_top <= 1.0:
-            raise CurateError(
-                f"reward: keep_top is {self.keep_top:g}; expected a share above 0, at most 1"
-            )
-        for name in ("top_k", "per_prompt"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise CurateError(f"reward: {name} is {getattr(self, name)}; expected 1 or more")
-        if self.min_score is not None and not math.isfinite(self.min_score):
-            raise CurateError(f"reward: min_score is {self.min_score}; expected a finite number")
-        if self.margin is not None and not 0.0 < self.margin < math.inf:
-            raise CurateError(f"reward: margin is {self.margin}; expected a number above 0")
+        check_top(self.name, self.keep_top, self.top_k)
         if self.margin is not None and self.per_prompt != 1:
             raise CurateError("reward: margin compares the two best of a prompt; set per_prompt: 1")
+        if self.combine != "or" and self.judge_by is None:
+            raise CurateError("reward: combine is read only with judge_by; name the judge's column")
         ruled = (self.keep_top, self.top_k, self.min_score, self.per_prompt)
         if self.judge_by is not None and self.combine == "or" and ruled == (None,) * 4:
             raise CurateError(
-                "reward: without a rule every scored row stays, whatever judge_by says; set"
-                " keep_top, top_k, min_score or per_prompt, or combine: and"
+                "reward: without a rule every scored row is kept, whatever the grade in judge_by;"
+                " set keep_top, top_k, min_score or per_prompt, or combine: and"
             )
 
     @property
@@ -153,38 +154,58 @@ class Reward(Filter):
         return found.with_columns(length, tasks(records)["task"], asked)
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
-
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """The rows that all rules keep; score against length, before and after calibration."""
         raw = score_column(measures, "score")
         best = self._best_graded(measures)
-        known = ~np.isnan(raw)
-        if len(raw) and not known.any():
+        if len(raw) and np.isnan(raw).all():
             raise self._nothing_scored(measures)
         score = self._calibrated(measures, raw)
-        enough = known & (raw >= (-math.inf if self.min_score is None else self.min_score))
+        applied = self._applied(measures, raw, score)
+        top = applied.top
+        kept = top if best is None else top | best if self.combine == "or" else top & best
+        judged = self._verdicts(measures, raw, score, applied, kept)
+        found = reward_findings(
+            measures,
+            judged["keep"],
+            raw,
+            score,
+            method=self.calibrate,
+            per_prompt=self.per_prompt,
+            min_score=self.min_score,
+        )
+        return Judgement(judged, found)
+
+    def _applied(self, measures: pl.DataFrame, raw: Floats, score: Floats) -> _Applied:
+        enough = ~np.isnan(raw) & (raw >= (-math.inf if self.min_score is None else self.min_score))
         ranked = rank_in_prompts(measures, np.where(enough, score, np.nan))
         first = enough & (ranked.place < (self.per_prompt or len(raw)))
         clear = first & (ranked.lead >= (self.margin or -math.inf))
         place = places(best_first(measures, np.where(clear, score, np.nan)))
-        top = clear & (place < self._wanted(int(clear.sum())))
-        kept = top if best is None else top | best if self.combine == "or" else top & best
+        top = clear & (place < top_rows(int(clear.sum()), self.keep_top, self.top_k))
+        return _Applied(ranked, first, clear, top, place + 1)
+
+    def _verdicts(
+        self,
+        measures: pl.DataFrame,
+        raw: Floats,
+        score: Floats,
+        applied: _Applied,
+        kept: Bools,
+    ) -> pl.DataFrame:
         frame = measures.select("problem", "length").with_columns(
-            *(pl.Series(name, values) for name, values in ranked._asdict().items()),
+            *(pl.Series(name, values) for name, values in applied.ranked._asdict().items()),
             raw=pl.Series(raw).fill_nan(None),
             score=pl.Series(score).fill_nan(None),
             kept=pl.Series(kept),
-            first=pl.Series(first),
-            clear=pl.Series(clear),
-            top=pl.Series(top),
-            rank=pl.Series(place + 1),
+            first=pl.Series(applied.first),
+            clear=pl.Series(applied.clear),
+            top=pl.Series(applied.top),
+            rank=pl.Series(applied.rank),
         )
         frame = frame.with_columns(reason=reason_of(self.min_score)).with_columns(
-            told=evidence_of(
+            evidence=evidence_of(
                 source=self._source(),
-                kept=int(top.sum()),
+                kept=int(applied.top.sum()),
                 calibrate=self.calibrate,
                 min_score=self.min_score,
                 per_prompt=self.per_prompt,
@@ -192,20 +213,7 @@ class Reward(Filter):
                 judge_by=self.judge_by,
             )
         )
-        return verdicts(kept, frame["reason"], frame["score"], evidence=frame["told"])
-
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
-        """Score against length, before and after calibration; what prompts had to choose from."""
-        raw, score = score_column(measures, "score"), score_column(judged, "score")
-        return reward_findings(
-            measures,
-            judged,
-            raw,
-            score,
-            method=self.calibrate,
-            per_prompt=self.per_prompt,
-            min_score=self.min_score,
-        )
+        return verdicts(kept, frame["reason"], frame["score"], evidence=frame["evidence"])
 
     def _scored(self, records: pl.DataFrame) -> pl.DataFrame:
         if self.model is None:
@@ -243,12 +251,6 @@ class Reward(Filter):
             "score"
         )
         return found.to_frame().select(score=finite, problem=pl.lit(None, dtype=pl.String))
-
-    def _wanted(self, rows: int) -> int:
-        if self.keep_top is not None:
-            # A hair less before rounding up: 0.07 * 100 is 7.000000000000001 in floating point.
-            return math.ceil(self.keep_top * rows - 1e-9)
-        return rows if self.top_k is None else self.top_k
 
     def _source(self) -> str:
         if self.model is not None:

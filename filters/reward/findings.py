@@ -1,4 +1,4 @@
-"""What a reward step says about the set: scores against length, before and after calibration."""
+"""What a reward step finds out about the set: scores against length, raw and calibrated."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.common.calibrate import fitted_together, length_bins
-from filters.common.stats import Floats, Ints, spearman
+from filters.common.calibrate import fitted_together
+from filters.common.score_length import by_length, with_length
+from filters.common.stats import Floats
 from filters.reward.rules import Choices, choices
-
-BINS = 10  # of equal size by length
 
 
 def reward_findings(
     measures: pl.DataFrame,
-    judged: pl.DataFrame,
+    keep: pl.Series,
     raw: Floats,
     score: Floats,
     *,
@@ -39,7 +38,7 @@ def reward_findings(
         "method": method,
         "spearman": {"as_it_came": before, "calibrated": after},
     }
-    kept = length[judged["keep"].to_numpy()]
+    kept = length[keep.to_numpy()]
     if 0 < len(kept) < len(length):
         numbers["median_words"] = {
             "scored": float(np.median(length[known])),
@@ -60,81 +59,34 @@ def reward_findings(
         made = choices(measures, score)
         numbers["prompts"] = made._asdict()
         sentences.append(_choice_sentence(made))
-    bins = by_length(judged["keep"], length, raw, score, known)
+    bins = by_length(keep, length, raw, score, known)
     return Findings(tuple(sentences), numbers, {"length": bins})
-
-
-def with_length(values: Floats, length: Ints, parts: list[Ints]) -> dict[str, float | None]:
-    """Spearman with length over all scored rows, and its mean within kinds of request by rows."""
-    rows = np.sort(np.concatenate(parts))
-    found = [(len(part), spearman(values[part], length[part])) for part in parts]
-    told = [(count, rho) for count, rho in found if rho is not None]
-    whole = spearman(values[rows], length[rows])
-    within = (
-        sum(count * rho for count, rho in told) / sum(count for count, _ in told) if told else None
-    )
-    return {
-        "all": None if whole is None else round(whole, 4),
-        "within_task": None if within is None else round(within, 4),
-    }
 
 
 def _length_sentence(
     before: dict[str, float | None], after: dict[str, float | None], method: str
 ) -> str:
     if before["within_task"] is None:
-        return "score and length: no correlation to speak of, one of them is the same for all"
+        return "score and length have no correlation: one of them is the same for all rows"
     if method == "none":
         return (
-            f"score and length within a kind of request: Spearman {before['within_task']:.2f},"
-            " and calibrate: none leaves it"
+            "correlation (Spearman) of score and length within task groups:"
+            f" {before['within_task']:.2f}, and calibrate: none leaves it as it is"
         )
     now = after["within_task"]
-    shown = "none, all are equal" if now is None else f"{now:.2f}"
+    shown = "none (all scores are equal)" if now is None else f"{now:.2f}"
     return (
-        f"score and length within a kind of request: Spearman {before['within_task']:.2f} as it"
-        f" came, {shown} after calibration ({method})"
+        "correlation (Spearman) of score and length within task groups:"
+        f" {before['within_task']:.2f} as it came, {shown} after calibration ({method})"
     )
 
 
 def _choice_sentence(made: Choices) -> str:
     if not made.with_choice:
         return (
-            f"none of {made.prompts:,} prompts has two scored answers, so per_prompt chose nothing"
+            f"none of {made.prompts:,} prompts has two scored answers, so per_prompt drops nothing"
         )
     return (
         f"{made.with_choice:,} of {made.prompts:,} prompts have several answers; the best is the"
         f" longest for {made.longest:.0%} of them (by chance {made.chance:.0%})"
-    )
-
-
-def by_length(
-    keep: pl.Series, length: Ints, raw: Floats, score: Floats, known: Ints
-) -> pl.DataFrame:
-    """One line per tenth of the scored rows by length: what a chart of score over length needs."""
-    frame = pl.DataFrame(
-        {
-            "bin": length_bins(length[known], BINS),
-            "length": length[known],
-            "score": raw[known],
-            "verdict": score[known],
-            "kept": keep.gather(known),
-        }
-    )
-    quartiles = [
-        pl.col(name).quantile(share, "linear").alias(f"{name}_{label}")
-        for name in ("score", "verdict")
-        for label, share in (("low", 0.25), ("median", 0.5), ("high", 0.75))
-    ]
-    return (
-        frame.group_by("bin")
-        .agg(
-            pl.len().alias("rows"),
-            pl.col("kept").sum(),
-            pl.col("length").min().alias("length_from"),
-            pl.col("length").median().alias("length_median"),
-            pl.col("length").max().alias("length_to"),
-            *quartiles,
-        )
-        .sort("bin")
     )

@@ -23,6 +23,7 @@ from filters.reward.features import BUCKETS, DENSE, LENGTH, VERSION, Features, f
 
 MAKER = "curate reward fit"
 WEIGHTS = "weights.npz"
+FILES = (WEIGHTS, MANIFEST)
 FARTHEST = 4.0  # standard deviations: past that a feature says no more
 _SHAPES = {
     "length_mean": (len(LENGTH),),

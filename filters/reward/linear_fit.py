@@ -98,7 +98,7 @@ def fit(pairs: Pairs, seed: int = 0) -> Fitted:
     return Fitted(
         data.fit(penalty),
         penalty,
-        trials.told(),
+        trials.summaries(),
         compare(full, pairs, seed),
         compare(bare, pairs, seed),
     )
@@ -204,7 +204,7 @@ class _Differences(NamedTuple):
             return gathered(spread(direction) * (1 - sure**2) / 4, direction)
 
         first = np.zeros(len(ridge)) if start is None else np.concatenate(start)[: len(ridge)]
-        # Scipy's L-BFGS leans on threaded BLAS for vectors of 43 numbers: ten times the time here.
+        # Scipy's L-BFGS uses threaded BLAS for vectors of 43 numbers: ten times the time here.
         found = minimize(loss, first, jac=True, hessp=curvature, method="Newton-CG").x
         return found[:columns], found[columns:] if reads_grams else np.zeros(BUCKETS)
 
@@ -252,7 +252,7 @@ class _Trials(NamedTuple):
         error = own[best].std() / np.sqrt(own.shape[1])
         return int(np.flatnonzero(mean <= mean[best] + error)[0])
 
-    def told(self) -> tuple[Tried, ...]:
+    def summaries(self) -> tuple[Tried, ...]:
         """What each penalty lost on held-out pairs."""
         return tuple(
             Tried(

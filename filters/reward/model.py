@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,27 +11,16 @@ import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.progress import quiet_transformers as quiet
+from filters.common.models import Rows, batches, check_folder, context, load
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-GPU_BATCH_TOKENS = 8192
-
-Rows = list[list[int]]
-
 
 def check_model(path: str) -> None:
     """`CurateError` unless `path` looks like a reward model that can be used here."""
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
-        raise CurateError(f"reward: {path} is no model folder; expected one with a config.json")
-    if find_spec("torch") is None or find_spec("transformers") is None:
-        raise CurateError(
-            "reward: a model needs torch and transformers; install them with"
-            ' pip install "curate-sft[train]", or give scores from a file'
-        )
-    if not _has_template(folder):
+    check_folder("reward", path, instead="give scores from a file")
+    if not _has_template(Path(path)):
         raise _no_template(path)
 
 
@@ -44,8 +32,7 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
     in batches of one token count, so nothing is padded, and neighbours move a bfloat16 score in
     its last digits only. Rows over the model's context are not cut: they are a problem.
     """
-    with quiet():
-        model, tokenizer = _load(path)
+    model, tokenizer = _load(path)
     limit = context(model, tokenizer)
     rows: Rows = []
     problems: list[str | None] = []
@@ -55,8 +42,7 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
         rows.append(ids)
         problems.append(problem)
     scores = np.full(len(rows), np.nan)
-    batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else 1
-    for batch in batches(rows, batch_tokens):
+    for batch in batches(model, rows):
         scores[batch] = _scores(model, [rows[at] for at in batch])
     for at in np.flatnonzero(np.isinf(scores) | (np.isnan(scores) & _fine(problems))).tolist():
         scores[at], problems[at] = np.nan, "the model's score is not a finite number"
@@ -69,26 +55,7 @@ def _fine(problems: Sequence[str | None]) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    on_gpu = torch.cuda.is_available()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
-            path,
-            local_files_only=True,
-            output_loading_info=True,
-            dtype=torch.bfloat16 if on_gpu else torch.float32,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise CurateError(f"reward: {path} does not load ({error})") from error
-    if loaded["missing_keys"]:
-        missing = ", ".join(sorted(loaded["missing_keys"])[:3])
-        raise CurateError(
-            f"reward: {path} has no weights for {missing}, so its scores would be random;"
-            " expected a trained sequence-classification model"
-        )
+    model, tokenizer = load(path, "score")
     if model.config.num_labels != 1:
         raise CurateError(
             f"reward: {path} has {model.config.num_labels} outputs; expected a reward model with 1"
@@ -99,7 +66,7 @@ def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if text.pad_token_id is None:
         # Nothing is ever padded; some models refuse batches without a padding id.
         text.pad_token_id = -1
-    return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
+    return model, tokenizer
 
 
 def _encode(
@@ -119,8 +86,8 @@ def _encode(
             tokenize=False,
         )
     except (TemplateError, TypeError, ValueError) as error:
-        # A template may refuse a conversation (roles, order, tools): a fact about the row.
-        return [], f"the chat template refuses it: {str(error)[:160]}"
+        # A template may not take a conversation (roles, order, tools): a fact about the row.
+        return [], f"the chat template raises an error: {str(error)[:160]}"
     ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     if not ids:
         return [], "the chat template wrote nothing"
@@ -141,21 +108,6 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
         calls = json.loads(message["tool_calls"])
         plain["tool_calls"] = [{"type": "function", "function": call} for call in calls]
     return plain
-
-
-def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return min(int(positions or 2**31), int(tokenizer.model_max_length))
-
-
-def batches(rows: Rows, batch_tokens: int) -> Iterator[list[int]]:
-    """Positions of rows of equal length, longest first, so that too large a batch fails early."""
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    for length in np.unique(lengths[lengths > 0])[::-1].tolist():
-        same = np.flatnonzero(lengths == length).tolist()
-        size = max(1, batch_tokens // length)
-        for start in range(0, len(same), size):
-            yield same[start : start + size]
 
 
 def _scores(model: PreTrainedModel, rows: Rows) -> list[float]:

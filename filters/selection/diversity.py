@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from filters.common.budget import Allowance
 from filters.common.stats import Floats, Ints
-from filters.selection.budget import Allowance
 
 F32 = npt.NDArray[np.float32]
 
@@ -33,12 +33,12 @@ class Picks(NamedTuple):
 class Greedy(NamedTuple):
     """`repr`: rows taken, and what became of the others.
 
-    `twin` (n,) is the row taken before that is nearest to one passed over for that, else -1;
+    `similar_to` (n,) is the row taken before because of which one is passed over, else -1;
     `cosine` (n,) that to the nearest row taken before, NaN where there was none to compare with.
     """
 
     rows: Ints
-    twin: Ints
+    similar_to: Ints
     cosine: Floats
 
 
@@ -117,24 +117,24 @@ def deita_greedy(vectors: F32, threshold: float, room: Allowance) -> Greedy:
 
     `vectors` (n, d) of unit length, best row first. The first that fits is always taken. A row is
     compared with rows that were taken, never with the whole pool, so of a near pair the better
-    one stays (Liu et al. 2024, arXiv 2312.15685; hkust-nlp/deita).
+    one is kept (Liu et al. 2024, arXiv 2312.15685; hkust-nlp/deita).
     """
-    walk = _Walk(vectors, threshold, room)
+    choice = _GreedyChoice(vectors, threshold, room)
     while True:
         for low in range(0, len(vectors), _BLOCK):
             part = slice(low, low + _BLOCK)
-            rows = low + np.flatnonzero(room.open()[part] & (walk.twin[part] < 0))
+            rows = low + np.flatnonzero(room.open()[part] & (choice.similar_to[part] < 0))
             if len(rows):
-                walk.decide(rows)
+                choice.decide(rows)
         if not room.lift_shares():
-            return Greedy(np.array(walk.taken, np.int64), walk.twin, walk.cosine)
+            return Greedy(np.array(choice.taken, np.int64), choice.similar_to, choice.cosine)
 
 
-class _Walk:
+class _GreedyChoice:
     def __init__(self, vectors: F32, threshold: float, room: Allowance) -> None:
         self.vectors, self.threshold, self.room = vectors, threshold, room
         self.taken: list[int] = []
-        self.twin = np.full(len(vectors), -1, np.int64)
+        self.similar_to = np.full(len(vectors), -1, np.int64)
         self.cosine = np.full(len(vectors), np.nan)
 
     def decide(self, rows: Ints) -> None:
@@ -147,7 +147,7 @@ class _Walk:
             if at[place] >= 0:
                 self.cosine[row] = cosine[place]
             if cosine[place] > self.threshold:
-                self.twin[row] = at[place]
+                self.similar_to[row] = at[place]
             elif self.room.fits(row):
                 self.room.take(row)
                 self.taken.append(row)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from filters.common.budget import Allowance
 from filters.common.stats import Floats, Ints
-from filters.selection.budget import Allowance
 from filters.selection.diversity import F32, Picks
 
 # Similarities that are held. Up to 4,472 rows these are all pairs; of more rows the nearest pairs.

@@ -12,12 +12,13 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, verdicts
-from curate.base.errors import CurateError
+from curate.base.contract import Judgement
 from curate.base.settings import setting
+from filters.common.conditional import check_read, shown
+from filters.common.ranking import places
 from filters.common.tasks import tasks
 from filters.common.text import view
-from filters.common.units import Unit, check_tokenizer, finished, lengths, tokenizer_state
+from filters.common.units import CountsTokens, Unit, finished, lengths
 from filters.common.vectors import (
     ENCODER_HELP,
     LEXICAL,
@@ -27,26 +28,15 @@ from filters.common.vectors import (
     vector_column,
 )
 from filters.selection import methods
-from filters.selection.findings import findings
+from filters.selection.baselines import findings
 from filters.selection.tags import built_in_tags, given_tags
 
 RANKED = ("top", "random", "longest")
 VECTORS = ("kcenter", "facility", "repr")
-METHODS = (*RANKED, *VECTORS, "tags")
-STRATA = ("none", "length", "log_length", "category")
-UNITS = ("rows", "words", "chars", "tokens")
-# Which settings only some methods read; one that is set for another is a mistake.
-READS: Mapping[str, tuple[str, ...]] = {
-    "by": ("top", "repr"),
-    "threshold": ("repr",),
-    "field": VECTORS,
-    "encoder": VECTORS,
-    "tags": ("tags",),
-}
 
 
 @dataclass(frozen=True)
-class Select(Filter):
+class Select(CountsTokens):
     """Keep as many rows as the budget allows; ties by id.
 
     `top` takes the highest scores (`by`; of several columns the product), `repr` too, but passes
@@ -56,11 +46,11 @@ class Select(Filter):
     nearest pairs count); `tags` rows with many tags that bring a new one, round after round
     (InsTag, arXiv 2308.07074). `random` and `longest` are the baselines that a selection has
     to beat (arXiv 2410.09335, 2402.04833): every selection comes with them, matched by rows and
-    by length, in SELECT.arms.parquet.
+    by length, in SELECT.baselines.parquet.
 
-    Any choice inherits what it likes, length above all: `stratify: length` chooses within ten
-    strata of length, in proportion to their rows, so that the selection keeps the pool's lengths;
-    `stratify: log_length` takes as many short as middling and long ones, as far as there are any.
+    Every method prefers some lengths. `stratify: length` chooses within ten strata of length, in
+    proportion to their rows, so that the selection keeps the pool's lengths; `stratify:
+    log_length` takes as many short as middling and long rows, as far as there are any.
     """
 
     name: ClassVar[str] = "select"
@@ -69,23 +59,22 @@ class Select(Filter):
         "over_quota": "its category has as many rows as a category may have",
         "too_similar": "a row that ranks higher and is selected says nearly the same",
         "no_score": "the row has no score to be ranked by",
-        "no_vector": "the text is blank, so that it is like no other row",
+        "no_vector": "the text is blank, so that it is similar to no other row",
         "no_tags": "the row has no tag, so that it cannot bring a new one",
     }
-    per_row: ClassVar[bool] = False
     measured_by: ClassVar[tuple[str, ...]] = (
         "unit", "tokenizer", "vectors_of", "tags_of", "fingerprints"
     )  # fmt: skip
     version: ClassVar[int] = 2
+    unit_setting: ClassVar[str] = "budget_in"
 
     method: Literal["top", "random", "longest", "kcenter", "facility", "repr", "tags"] = setting(
-        "top", "how rows are chosen", choices=METHODS
+        "top", "how rows are chosen"
     )
-    budget: int = setting(1000, "rows, or units of response length, to keep at most")
+    budget: int = setting(1000, "rows, or units of response length, to keep at most", low=1)
     budget_in: Literal["rows", "words", "chars", "tokens"] = setting(
-        "rows", "what the budget counts: rows, or words, characters or tokens of response",
-        choices=UNITS,
-    )  # fmt: skip
+        "rows", "what the budget counts: rows, or words, characters or tokens of response"
+    )
     tokenizer: str | None = setting(
         None, "tokenizer.json, or its folder: response length is in tokens, not words", path=True
     )
@@ -93,73 +82,44 @@ class Select(Filter):
         (),
         "top, repr: column to rank by, or several whose product ranks; none: reward.verdict if "
         "there is one, else record.score",
+        only=("top", "repr"),
     )
-    threshold: float = setting(0.9, "repr: greatest cosine to a row that is already taken")
+    threshold: float = setting(
+        0.9,
+        "repr: greatest cosine to a row that is already taken",
+        low=-1,
+        high=1,
+        only=("repr",),
+    )
     field: Literal["prompt", "response", "both"] = setting(
-        "both", "kcenter, facility, repr: the text that is compared",
-        choices=("prompt", "response", "both"),
-    )  # fmt: skip
-    encoder: str = setting(LEXICAL, f"kcenter, facility, repr: {ENCODER_HELP}", path=True)
-    tags: str | None = setting(
-        None, "tags: field of the row that holds its tags; none: a built-in tagger"
+        "both", "kcenter, facility, repr: the text that is compared", only=VECTORS
     )
-    per_category: int | None = setting(None, "rows that one category may have at most")
+    encoder: str = setting(
+        LEXICAL, f"kcenter, facility, repr: {ENCODER_HELP}", path=True, only=VECTORS
+    )
+    tags: str | None = setting(
+        None,
+        "tags: field of the row that holds its tags; none: a built-in tagger",
+        only=("tags",),
+    )
+    per_category: int | None = setting(None, "rows that one category may have at most", low=1)
     stratify: Literal["none", "length", "log_length", "category"] = setting(
         "none",
         "share the budget out: by the rows of ten strata of length, or of each category, or evenly "
         "over ten bands of log length",
-        choices=STRATA,
     )
-    seed: int = setting(0, "random: seed of the draw; the baselines are drawn with it and the next")
+    seed: int = setting(
+        0, "random: seed of the draw; the baselines are drawn with it and the next", low=0
+    )
 
     def __repr__(self) -> str:
-        unread = {name for name, users in READS.items() if self.method not in users}
-        shown = [
-            f"{field.name}={value!r}"
-            for field in dataclasses.fields(self)
-            if field.name not in unread and (value := getattr(self, field.name)) not in (None, ())
-        ]
-        return f"Select({', '.join(shown)})"
+        return shown(self, "method")
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise CurateError(f"select: method is {self.method!r}; expected {', '.join(METHODS)}")
-        if self.stratify not in STRATA:
-            raise CurateError(
-                f"select: stratify is {self.stratify!r}; expected {', '.join(STRATA)}"
-            )
-        if self.budget < 1:
-            raise CurateError(
-                f"select: budget is {self.budget}; expected 1 or more {self.budget_in}"
-            )
-        if self.per_category is not None and self.per_category < 1:
-            raise CurateError(f"select: per_category is {self.per_category}; expected 1 or more")
-        if not -1.0 <= self.threshold <= 1.0:
-            raise CurateError(
-                f"select: threshold is {self.threshold:g}; expected a cosine from -1 to 1"
-            )
-        if self.seed < 0:
-            raise CurateError(f"select: seed is {self.seed}; expected 0 or more")
-        self._check_read()
-        self._check_unit()
+        super().__post_init__()
+        check_read(self, self.name, "method")
         if self.method in VECTORS:
             check_encoder(self.name, self.encoder)
-
-    def _check_read(self) -> None:
-        for field in dataclasses.fields(self):
-            users = READS.get(field.name, METHODS)
-            if self.method not in users and getattr(self, field.name) != field.default:
-                raise CurateError(
-                    f"select: {field.name} is for method {' or '.join(users)}, and method is"
-                    f" {self.method}; leave one out"
-                )
-
-    def _check_unit(self) -> None:
-        if self.budget_in not in UNITS:
-            raise CurateError(
-                f"select: budget_in is {self.budget_in!r}; expected {', '.join(UNITS)}"
-            )
-        check_tokenizer(self.name, "budget_in", self.unit, self.tokenizer)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -195,8 +155,7 @@ class Select(Filter):
     @property
     def fingerprints(self) -> tuple[object, ...]:
         """What the measures depend on beside names: the state of tokenizer and encoder."""
-        tokens = tokenizer_state(self.tokenizer)
-        return (tokens, fingerprint(self.name, self.encoder) if self.vectors_of else None)
+        return (self.fingerprint, fingerprint(self.name, self.encoder) if self.vectors_of else None)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`length`, what `length` measures of a response, and `vector` or `tags` where needed."""
@@ -212,36 +171,35 @@ class Select(Filter):
         return found
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
+        """The selection, and the baselines beside it: rows, lengths and, with vectors, coverage.
 
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """Chooses on the rows in order of id, so that the order of the input changes nothing."""
+        It is made on the rows in order of id, so that the order of the input changes nothing.
+        """
         if not measures.height:
-            return verdicts([])
+            return Judgement.of([])
         order = methods.by_id(measures)
-        rows = measures[order]
-        wish = methods.Wish(
+        verdicts = self._selected(measures[order])[places(order)]
+        found = findings(measures, verdicts["keep"], self.unit, self.seed)
+        sentences = (*found.sentences, *self._short(verdicts))
+        return Judgement(verdicts, dataclasses.replace(found, sentences=sentences))
+
+    def _selected(self, rows: pl.DataFrame) -> pl.DataFrame:
+        plan = methods.Plan(
             self.budget, self.budget_in, self.unit, self.stratify, self.per_category
         )
         if self.method in RANKED:
-            found = methods.ranked(rows, wish, self.method, self.by, self.seed)
-        elif self.method == "tags":
-            found = methods.tagged(rows, wish)
-        elif self.method == "repr":
-            found = methods.represented(rows, wish, self.by, self.threshold)
-        else:
-            found = methods.spread(rows, wish, self.method, self.seed)
-        return found[methods.places(order)]
+            return methods.ranked(rows, plan, self.method, self.by, self.seed)
+        if self.method == "tags":
+            return methods.tagged(rows, plan)
+        if self.method == "repr":
+            return methods.represented(rows, plan, self.by, self.threshold)
+        return methods.diverse(rows, plan, self.method, self.seed)
 
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
-        """The baselines beside the selection: rows, lengths and, with vectors, coverage."""
-        found = findings(measures, judged["keep"], self.unit, self.seed)
-        kept = int(judged["keep"].sum())
-        if self.budget_in != "rows" or kept >= min(self.budget, measures.height):
-            return found
-        why = judged.filter(~pl.col("keep"))["reason"].value_counts().sort("reason").rows()
-        said = ", ".join(f"{count:,} {reason}" for reason, count in why)
-        short = f"only {kept:,} rows for a budget of {self.budget:,}: {said}"
-        return dataclasses.replace(found, sentences=(*found.sentences, short))
+    def _short(self, verdicts: pl.DataFrame) -> list[str]:
+        """A sentence where fewer rows are selected than the budget and the rows allow."""
+        kept = int(verdicts["keep"].sum())
+        if self.budget_in != "rows" or kept >= min(self.budget, verdicts.height):
+            return []
+        dropped = verdicts.filter(~pl.col("keep"))["reason"].value_counts().sort("reason").rows()
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in dropped)
+        return [f"only {kept:,} rows are selected for a budget of {self.budget:,}: {counts}"]

@@ -10,11 +10,11 @@ import polars as pl
 
 from curate.base.contract import verdicts
 from curate.base.errors import CurateError
+from filters.common.budget import Allowance, spend
 from filters.common.calibrate import length_bins
 from filters.common.ranking import best_first, noise_of, places, score_column
 from filters.common.stats import Bools, Floats, Ints, log_length
 from filters.selection import diversity
-from filters.selection.budget import Allowance, spend
 from filters.selection.facility import facility_location
 from filters.selection.greedy import tag_greedy
 
@@ -22,11 +22,9 @@ LENGTH_STRATA = 10
 MOST_COMPARED = 200_000  # rows for facility: about five minutes of two cores
 BEST = ("reward.verdict", "record.score")
 
-__all__ = ["Wish", "by_id", "places", "ranked", "represented", "spread", "tagged"]
 
-
-class Wish(NamedTuple):
-    """What is to be selected: how much, counted how, and shared out how."""
+class Plan(NamedTuple):
+    """How much is selected, what the budget counts, and how it is shared out."""
 
     budget: int
     budget_in: str
@@ -78,7 +76,7 @@ def by_id(measures: pl.DataFrame) -> Ints:
 
 
 def ranked(
-    rows: pl.DataFrame, wish: Wish, method: str, by: Sequence[str], seed: int
+    rows: pl.DataFrame, plan: Plan, method: str, by: Sequence[str], seed: int
 ) -> pl.DataFrame:
     """The first rows by score, by length or by lot that fit into the budget."""
     if method == "random":
@@ -89,60 +87,60 @@ def ranked(
         rank_by = product_of(rows, by)
     known = ~np.isnan(rank_by)
     order = best_first(rows, rank_by)
-    inside = known & _inside_quota(rows, order, wish.per_category)
-    kept = spend(order.tolist(), wish.room(rows, inside, quota=False))
+    inside = known & _inside_quota(rows, order, plan.per_category)
+    kept = spend(order.tolist(), plan.room(rows, inside, quota=False))
     alike = known.sum() > 1 and np.ptp(rank_by[known]) == 0.0
     ids = "all scores are equal, so ids decided; " if alike else ""
     place = pl.Series(places(order) + 1)
-    told = pl.select(
+    evidence = pl.select(
         pl.format(f"{ids}rank {{}} of {rows.height}, {int(kept.sum())} kept", place)
     ).to_series()
-    return _judged(rows, wish, kept, rank_by, told, no_score=~known, over_quota=~inside)
+    return _judged(rows, plan, kept, rank_by, evidence, no_score=~known, over_quota=~inside)
 
 
 def represented(
-    rows: pl.DataFrame, wish: Wish, by: Sequence[str], threshold: float
+    rows: pl.DataFrame, plan: Plan, by: Sequence[str], threshold: float
 ) -> pl.DataFrame:
     """The first rows by score, but none too similar to one that was taken."""
     rank_by = product_of(rows, by)
     known, vectors = ~np.isnan(rank_by), _vectors(rows)
     blank = _blank(vectors)
     order = best_first(rows, rank_by)
-    room = wish.room(rows[order], (known & ~blank)[order])
+    room = plan.room(rows[order], (known & ~blank)[order])
     found = diversity.deita_greedy(vectors[order], threshold, room)
     back = places(order)
-    twin = np.where(found.twin >= 0, order[found.twin], -1)[back]
+    similar = np.where(found.similar_to >= 0, order[found.similar_to], -1)[back]
     frame = pl.DataFrame(
-        {"place": back + 1, "cosine": found.cosine[back], "twin": rows["row"].gather(twin)}
+        {"place": back + 1, "cosine": found.cosine[back], "other": rows["row"].gather(similar)}
     )
     rank = pl.format(f"rank {{}} of {rows.height}, {len(found.rows)} kept", "place")
     near = pl.format("; cosine {} to", pl.col("cosine").round(3))
-    told = frame.select(
-        pl.when(pl.Series(twin >= 0))
-        .then(pl.format(f"{{}}{{}} row {{}}, above {threshold:g}", rank, near, "twin"))
+    evidence = frame.select(
+        pl.when(pl.Series(similar >= 0))
+        .then(pl.format(f"{{}}{{}} row {{}}, above {threshold:g}", rank, near, "other"))
         .when(pl.col("cosine").is_nan())
         .then(rank)
         .otherwise(pl.format("{}{} the nearest row taken before", rank, near))
     ).to_series()
     return _judged(
         rows,
-        wish,
+        plan,
         room.taken[back],
         rank_by,
-        told,
+        evidence,
+        similar,
         no_score=~known,
         no_vector=blank,
-        too_similar=twin >= 0,
+        too_similar=similar >= 0,
         over_quota=room.full()[back],
-        duplicate_of=twin,
     )
 
 
-def spread(rows: pl.DataFrame, wish: Wish, method: str, seed: int) -> pl.DataFrame:
+def diverse(rows: pl.DataFrame, plan: Plan, method: str, seed: int) -> pl.DataFrame:
     """Rows far from each other (`kcenter`), or rows that cover the others (`facility`)."""
     vectors = _vectors(rows)
     blank = _blank(vectors)
-    room = wish.room(rows, ~blank)
+    room = plan.room(rows, ~blank)
     if method == "kcenter":
         picks = diversity.k_center(vectors, room)
     else:
@@ -167,7 +165,7 @@ def spread(rows: pl.DataFrame, wish: Wish, method: str, seed: int) -> pl.DataFra
         if method == "kcenter"
         else pl.format(f"the nearest selected row for {{}} of {rows.height} rows", "for")
     )
-    told = frame.select(
+    evidence = frame.select(
         pl.when(pl.col("pick") > 0)
         .then(pl.format(f"pick {{}} of {len(picks.rows)}: {{}}", "pick", why))
         .when(pl.col("cosine").is_finite())
@@ -180,10 +178,10 @@ def spread(rows: pl.DataFrame, wish: Wish, method: str, seed: int) -> pl.DataFra
         )
         .otherwise(pl.lit("nothing fits into the budget"))
     ).to_series()
-    return _judged(rows, wish, room.taken, score, told, no_vector=blank, over_quota=room.full())
+    return _judged(rows, plan, room.taken, score, evidence, no_vector=blank, over_quota=room.full())
 
 
-def tagged(rows: pl.DataFrame, wish: Wish) -> pl.DataFrame:
+def tagged(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """Rows with most tags first, each only if it brings a tag that is new in its round."""
     tags = rows["tags"]
     count = tags.list.len().cast(pl.Int64).to_numpy()
@@ -192,19 +190,19 @@ def tagged(rows: pl.DataFrame, wish: Wish) -> pl.DataFrame:
             f"select: none of {rows.height:,} rows has a tag; name another field in tags, or leave"
             " it out for the built-in tagger"
         )
-    room = wish.room(rows, count > 0)
+    room = plan.room(rows, count > 0)
     order = best_first(rows, count.astype(np.float64))
     found = tag_greedy(tags.to_list(), order, room)
-    told = [
+    evidence = [
         f"round {turn}: {count[at]} tags, brings {brought}" if turn else f"{count[at]} tags"
         for at, (turn, brought) in enumerate(zip(found.turn.tolist(), found.brings, strict=True))
     ]
     return _judged(
         rows,
-        wish,
+        plan,
         room.taken,
         count.astype(np.float64),
-        pl.Series(told),
+        pl.Series(evidence),
         no_tags=count == 0,
         over_quota=room.full(),
     )
@@ -222,8 +220,8 @@ def product_of(rows: pl.DataFrame, by: Sequence[str]) -> Floats:
             least = np.nanmin(column, initial=0.0)
             if least < 0.0:
                 raise CurateError(
-                    f"select: {name} goes down to {least:g}, and a product of negative numbers"
-                    " ranks nothing; give scores of 0 and more, such as reward's calibrate: rank"
+                    f"select: the least {name} is {least:g}, and products of negative numbers have"
+                    " no meaning; give scores of at least 0, such as reward's with calibrate: rank"
                 )
     product = np.prod(columns, axis=0)
     if np.isnan(product).all():
@@ -262,7 +260,8 @@ def _blank(vectors: diversity.F32) -> Bools:
     return found
 
 
-_TOLD = {
+# The evidence of reasons that hold whatever was chosen.
+_FIXED = {
     "no_score": "no finite number to rank by",
     "no_vector": "blank text",
     "no_tags": "no tags",
@@ -271,31 +270,31 @@ _TOLD = {
 
 def _judged(
     rows: pl.DataFrame,
-    wish: Wish,
+    plan: Plan,
     kept: Bools,
     score: Floats,
-    told: pl.Series,
-    twin: Ints | None = None,
+    evidence: pl.Series,
+    similar_to: Ints | None = None,
     **reasons: Bools,
 ) -> pl.DataFrame:
     """Verdicts: the first of `reasons` that holds for a row, else `not_selected`."""
-    fixed = _TOLD | {"over_quota": f"its category has {wish.per_category} rows that rank higher"}
-    reason, evidence = pl.lit("not_selected"), pl.col("told")
+    fixed = _FIXED | {"over_quota": f"its category has {plan.per_category} rows that rank higher"}
+    reason, why = pl.lit("not_selected"), pl.col("evidence")
     for slug in ("over_quota", "too_similar", "no_tags", "no_vector", "no_score"):
         if slug in reasons:
             reason = pl.when(slug).then(pl.lit(slug)).otherwise(reason)
-            told_of = pl.lit(fixed[slug]) if slug in fixed else pl.col("told")
-            evidence = pl.when(slug).then(told_of).otherwise(evidence)
-    frame = pl.DataFrame({"kept": kept, "told": told, **reasons})
+            own = pl.lit(fixed[slug]) if slug in fixed else pl.col("evidence")
+            why = pl.when(slug).then(own).otherwise(why)
+    frame = pl.DataFrame({"kept": kept, "evidence": evidence, **reasons})
     judged = frame.select(
         reason=pl.when(~pl.col("kept")).then(reason),
-        evidence=pl.when("kept").then("told").otherwise(evidence),
+        evidence=pl.when("kept").then("evidence").otherwise(why),
     )
     other = None
-    if twin is not None:
-        other = rows["row"].gather(np.maximum(twin, 0)).to_frame("row").select(
-            pl.when(pl.Series((twin >= 0) & ~kept)).then("row")
-        ).to_series()  # fmt: skip
+    if similar_to is not None:
+        dropped = pl.Series((similar_to >= 0) & ~kept)
+        row = rows["row"].gather(np.maximum(similar_to, 0)).to_frame("row")
+        other = row.select(pl.when(dropped).then("row")).to_series()
     return verdicts(
         kept, judged["reason"], pl.Series(score).fill_nan(None), other, judged["evidence"]
     )

@@ -1,8 +1,8 @@
 """What a conversation is about, as tags: its own, or those of a cheap built-in tagger.
 
-The built-in tagger knows the kind of request, what is asked of the answer, the field of knowledge
-(by words of the user's turns) and the shape of the conversation. It is no model: InsTag's tags
-(Lu et al. 2024, arXiv 2308.07074) come from one, and are finer.
+The built-in tagger knows the first word of the request, what is asked of the answer, the field of
+knowledge (by words of the user's turns) and the shape of the conversation. It is no model:
+InsTag's tags (Lu et al. 2024, arXiv 2308.07074) come from one, and are finer.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ def _topics(texts: pl.Series) -> pl.Series:
     hits = rows.join(known, on="word").explode("tag").group_by("at", "tag").len()
     short = words.list.len().to_frame("words").with_row_index("at")
     enough = (pl.col("len") > 1) | (pl.col("words") <= _SHORT)
-    told = hits.join(short, on="at").filter(enough).group_by("at").agg("tag")
+    tagged = hits.join(short, on="at").filter(enough).group_by("at").agg("tag")
     index = pl.DataFrame({"at": pl.Series(range(len(texts)), dtype=pl.get_index_type())})
-    found = index.join(told, on="at", how="left", maintain_order="left")["tag"]
+    found = index.join(tagged, on="at", how="left", maintain_order="left")["tag"]
     return found.fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 

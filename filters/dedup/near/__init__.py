@@ -1,1 +1,1 @@
-"""Near-duplicates: signatures, search, groups, and which member of a group stays."""
+"""Near-duplicates: signatures, search, groups, and which member of a group is kept."""

@@ -3,155 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, Read
+from curate.base.contract import Filter, Judgement, Read
 from curate.base.errors import CurateError
-from curate.base.settings import setting
-from filters.common.shingles import Rule, joined, set_keys, sets_of_column, shingle_sets
+from curate.base.settings import values_of
+from filters.common.shingles import joined, set_keys, sets_of_column, shingle_sets
 from filters.common.text import bare, in_blocks, in_threads, keys, view
-from filters.dedup.keep import (
-    FIELDS,
-    RECORD_SCORE,
-    SPARE,
-    duplicate_verdicts,
-    lengths,
-    prompt_groups,
-)
-from filters.dedup.near.decide import find, findings_of
-from filters.dedup.near.indexed import REASONS, Indexed
+from filters.dedup.keep import F64, I64, duplicate_verdicts, lengths, prompt_groups
+from filters.dedup.near.decide import decide, findings_of
+from filters.dedup.near.index import ORIGIN, Index, batch_name
 from filters.dedup.near.minhash import signatures
-from filters.dedup.near.rouge import TOKENIZERS, token_keys, token_lists
-from filters.dedup.near.settings import SIMILARITIES, check
-
-# Below eight words a change of any one word puts two sets of word 3-grams under 0.7, so comparing
-# such texts exactly loses nothing, and keeps "5 + 3" apart from "5 - 3".
-ADAPTIVE_FLOOR = 8
-WORDS, CHARACTERS = 3, 5
-DEFAULTS = {"jaccard": 0.8, "rouge_l": 0.7}
+from filters.dedup.near.rouge import token_keys, token_lists
+from filters.dedup.near.settings import NearSettings
 
 _U64 = pl.Series([None], dtype=pl.UInt64)
 
 
 @dataclass(frozen=True)
-class Near(Filter):
-    """Drops records that are truly similar to one that stays, and names it.
+class Near(NearSettings):
+    """Drops records that are truly similar to one that is kept, and names it.
 
     The default looks at whole conversations by runs of three words. Word 5-grams, usual for web
     pages, are blind to instructions of a line; characters find "Austria" and "Australia" alike.
     With `similarity: rouge_l` it is the rule of Self-Instruct and Alpaca: F1 of the longest common
     subsequence of tokens, as the package rouge-score computes it.
 
-    With an `index`, records that are similar to one that an earlier run curated go too, and those
-    that the whole run keeps are added to it. A run over the very same records finds the index as
-    it was before they were added, so it can be repeated.
+    With an `index`, records that are similar to one that an earlier run curated are dropped too,
+    and those that the whole run keeps are added to it. A run over the very same records finds the
+    index as it was before they were added, so it can be repeated.
     """
 
-    name: ClassVar[str] = "near"
-    reasons: ClassVar[Mapping[str, str]] = REASONS
+    reasons: ClassVar[Mapping[str, str]] = {
+        "near_duplicate": "Its text is nearly that of a record that is kept.",
+        "already_curated": "Its text is nearly that of a record in the index of earlier runs.",
+    }
     version: ClassVar[int] = 2
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = (
-        *("similarity", "field", "shingle", "size", "tokenizer", "stem", "spare"),
+        *("similarity", "field", "shingle", "size", "tokenizer", "stem", "exempt"),
     )
-
-    threshold: float | None = setting(
-        None,
-        "similarity (above 0 to 1) from which a record goes; none: 0.8 for jaccard (2 words of 60 "
-        "may be others), 0.7 for rouge_l",
-    )
-    similarity: Literal["jaccard", "rouge_l"] = setting(
-        "jaccard",
-        "of sets of shingles, or of token sequences (the rule of Self-Instruct and Alpaca)",
-        choices=SIMILARITIES,
-    )
-    field: Literal["prompt", "response", "both"] = setting(
-        "both",
-        "what is compared: the prompt, the response (under 40 characters only together with its "
-        "prompt), or both; never the system prompt",
-        choices=FIELDS,
-    )
-    shingle: Literal["adaptive", "word", "char"] = setting(
-        "adaptive",
-        "jaccard: runs of words, of characters, or adaptive: of words, but text under 8 words "
-        "exactly",
-        choices=("adaptive", "word", "char"),
-    )
-    size: int | None = setting(None, "jaccard: words (else 3) or characters (else 5) in a shingle")
-    tokenizer: Literal["ascii", "unicode"] = setting(
-        "ascii",
-        "rouge_l: tokens are runs of a-z and 0-9, as in rouge-score (other scripts have none, and "
-        "stay), or words of any script",
-        choices=TOKENIZERS,
-    )
-    stem: bool = setting(False, "rouge_l: tokens over 3 characters by their Porter stem (nltk)")
-    strict: bool = setting(False, "rouge_l: only similarity above the threshold, not at it")
-    keep: Literal["first", "longest", "best"] = setting(
-        "first",
-        "which row stays: the first of the input, the longest, or the best by a score",
-        choices=("first", "longest", "best"),
-    )
-    by: str = setting(RECORD_SCORE, "for keep: best, the measure that is best when highest")
-    spare: Literal["none", "same_prompt"] = setting(
-        "none",
-        "rows that are no duplicates of each other: none, or those of the very same prompt "
-        "(best-of-n answers)",
-        choices=SPARE,
-    )
-    index: str | None = setting(
-        None,
-        "folder of what earlier runs curated: compared with, and added to; new if absent",
-        path=True,
-    )
-    clusters: Literal["greedy", "connected"] = setting(
-        "greedy",
-        "what counts as one cluster: rows that go for the same row, or all that a chain of "
-        "similar rows links; which rows stay is the same",
-        choices=("greedy", "connected"),
-    )
-    num_perm: int = setting(128, "permutations in a MinHash signature, at most 4096")
-    bands: int | None = setting(
-        None,
-        "for sets too large to compare all pairs: bands of the signature, of which a pair must "
-        "share one; else as many as find 99.5 % of the pairs at the threshold, 32 or more",
-    )
-    seed: int = setting(0, "of the permutations, as in datasketch")
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Measures of other steps that `judge` reads."""
-        return (self.by,) if self.keep == "best" else ()
-
-    @property
-    def level(self) -> float:
-        """The threshold, given or usual for the similarity."""
-        return DEFAULTS[self.similarity] if self.threshold is None else self.threshold
-
-    @property
-    def rule(self) -> Rule:
-        """How text is cut into shingles."""
-        if self.shingle == "char":
-            return Rule("char", self.size or CHARACTERS, floor=0)
-        return Rule("word", self.size or WORDS, ADAPTIVE_FLOOR if self.shingle == "adaptive" else 0)
 
     def bind(self, read: Read) -> Filter:
         """With an index, the filter that knows it; raises `CurateError` if it does not fit."""
-        return self if self.index is None else Indexed(self)
+        return self if self.index is None else IndexedNear(**values_of(self, Near))
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`shingles` (ascending 32-bit hashes), `key` (64 bits, equal for equal sets), `length`.
 
         Text too short for shingles has an empty set, and the `key` of its normal form; where
         there is no text at all the key is null. For ROUGE-L `tokens` (64-bit hashes in the order
-        of the text) take the place of shingles, and the key is null without tokens. With `spare`
+        of the text) take the place of shingles, and the key is null without tokens. With `exempt`
         there is a `group` too.
 
         Signatures follow from the shingles, faster than they could be stored and read again (128
@@ -159,7 +67,7 @@ class Near(Filter):
         """
         texts = view(records, self.field)
         columns = [*self._content(texts), lengths(records)]
-        if self.spare == "same_prompt":
+        if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
         return pl.DataFrame(columns)
 
@@ -176,31 +84,103 @@ class Near(Filter):
         )
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
-        """See `Filter.judge`."""
-        judged = self._verdicts(measures)
-        return Judgement(judged, self._findings(measures, judged))
+        """A row is dropped only if its true similarity to a kept row reaches the threshold.
 
-    def _verdicts(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """A row goes only if its true similarity to a row that stays reaches the threshold.
-
-        Its twin is the first such row in order of keeping. Of a row that goes for one of the
-        index the twin is null; the evidence names that record's id and where it came from.
+        `duplicate_of` is the first such row in order of keeping. Findings: how many clusters there
+        are, the table `clusters`, and how many rows thresholds 0.05 away would drop; those are
+        decided, not estimated, in the same search.
         """
-        if self.index is not None:
-            return Indexed(self).judge(measures).verdicts
-        found = find(self, measures)
-        return duplicate_verdicts(
-            measures, "near_duplicate", found.twin[0], found.score[0], found.root
+        duplicates = decide(self, measures)
+        verdicts = duplicate_verdicts(
+            measures,
+            "near_duplicate",
+            duplicates.duplicate_of[0],
+            duplicates.score[0],
+            duplicates.root,
         )
+        return Judgement(verdicts, findings_of(self, measures, verdicts, duplicates))
 
-    def _findings(self, measures: pl.DataFrame, judged: pl.DataFrame) -> Findings:
-        """Table `clusters`; how many there are; how many rows would go at thresholds 0.05 away.
 
-        The rows at other thresholds are decided, not estimated, in the same search.
+@dataclass(frozen=True, repr=False)
+class IndexedNear(Near):
+    """`near` with its index: `judge` compares with it too, `remember` adds what the run kept."""
+
+    # The batch that `judge` saw last, for `remember`; empty before.
+    judged: list[str] = field(default_factory=list, init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.folder.check()
+
+    def __repr__(self) -> str:
+        return repr(Near(**values_of(self, Near)))
+
+    @property
+    def folder(self) -> Index:
+        """The index, with the settings that it must have been made with."""
+        settings = {name: getattr(self, name) for name in self.measured_by}
+        return Index(Path(self.index or ""), settings | {"measure": self.version})
+
+    @property
+    def remembers_in(self) -> str:
+        """The index's folder, whatever way the recipe names it."""
+        return str(self.folder.path.resolve())
+
+    def bind(self, read: Read) -> Filter:
+        """The same: it is bound already."""
+        return self
+
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        """As `Near.judge`, for the records of the index and these.
+
+        Of a row that is dropped for one of the index `duplicate_of` is null; the evidence names
+        that record's id and where it came from.
         """
-        if self.index is not None:
-            return Indexed(self)._findings(measures, judged)
-        return findings_of(self, measures, judged, find(self, measures))
+        batch = batch_name(measures["id"])
+        self.judged[:] = [batch]
+        known = self.folder.read(self.folder.before(batch))
+        count = 0 if known is None else known.height
+        duplicates = decide(self, measures, known)
+        duplicate_of, score = duplicates.duplicate_of[0], duplicates.score[0]
+        own = np.where(duplicate_of >= count, duplicate_of - count, -1)
+        verdicts = duplicate_verdicts(measures, "near_duplicate", own, score, duplicates.root)
+        if known is not None and count:
+            verdicts = _with_curated(verdicts, known, duplicate_of, score)
+        curated = int((verdicts["reason"] == "already_curated").sum())
+        # The same words the first time and again: a run that is repeated gives the same bytes.
+        sentence = (
+            f"{curated:,} rows are nearly one of {count:,} that the index had before a first run "
+            "over these very rows"
+        )
+        numbers = {"curated_before": count, "already_curated": curated}
+        findings = findings_of(self, measures, verdicts, duplicates, (sentence,), **numbers)
+        return Judgement(verdicts, findings)
+
+    def remember(self, records: pl.DataFrame) -> None:
+        """Add these records to the index, as the batch of the records judged."""
+        if not self.judged:
+            raise CurateError("near: nothing was judged, so there is no batch to add to the index")
+        (batch,) = self.judged
+        if not records.height and not self.folder.has(batch):
+            return  # a run that kept nothing leaves nothing to repeat
+        measured = self.measure(records).drop("length")
+        rows = pl.concat([records.select(ORIGIN), measured], how="horizontal")
+        self.folder.add(batch, rows)
+
+
+def _with_curated(
+    verdicts: pl.DataFrame, known: pl.DataFrame, duplicate_of: I64, score: F64
+) -> pl.DataFrame:
+    """The verdicts, with those on rows that are dropped for one of the first rows, `known`."""
+    curated = pl.Series((duplicate_of >= 0) & (duplicate_of < known.height))
+    origin = known.select(pl.format("{} at {}:{}", "id", "source", "line")).to_series()
+    origin = origin.gather(np.where(curated, duplicate_of, 0))
+    return verdicts.with_columns(
+        keep=pl.col("keep") & ~curated,
+        reason=pl.when(curated).then(pl.lit("already_curated")).otherwise("reason"),
+        score=pl.when(curated).then(pl.Series(score)).otherwise("score"),
+        evidence=pl.when(curated).then(origin).otherwise("evidence"),
+    )
 
 
 def signature_column(step: Near, measures: pl.DataFrame) -> pl.Series:
@@ -212,13 +192,13 @@ def signature_column(step: Near, measures: pl.DataFrame) -> pl.Series:
     """
     if "shingles" not in measures.columns:
         raise CurateError(f"near: similarity: {step.similarity} has no shingles, so no signatures")
-    found = signatures(sets_of_column(measures["shingles"]), step.num_perm, step.seed)
-    return pl.Series("signature", found, pl.Array(pl.UInt32, step.num_perm))
+    values = signatures(sets_of_column(measures["shingles"]), step.num_perm, step.seed)
+    return pl.Series("signature", values, pl.Array(pl.UInt32, step.num_perm))
 
 
 def _with_short(key: pl.Series, texts: pl.Series, is_short: npt.NDArray[np.bool_]) -> pl.Series:
     short = pl.Series(np.flatnonzero(is_short), dtype=pl.UInt32)
     words = texts.gather(short)
-    found = pl.Series(keys(bare(words), normalise=True), dtype=pl.UInt64)
+    own = pl.Series(keys(bare(words), normalise=True), dtype=pl.UInt64)
     is_blank = words.str.strip_chars() == ""
-    return key.scatter(short, found.zip_with(~is_blank, _U64))
+    return key.scatter(short, own.zip_with(~is_blank, _U64))

@@ -1,8 +1,8 @@
-"""Which sets go for which: greedy against kept ones, without looking at all pairs of a hot spot.
+"""Which set is dropped for which kept one: greedy, without looking at all pairs of a hot spot.
 
 Sets are numbered in order of keeping. A set is dropped if a kept set of lower number is similar
-to it; its twin is the first such. These are the verdicts of the textbook's loop over all sets;
-only the order of the work differs.
+to it, as a duplicate of the first such. These are the verdicts of the textbook's loop over all
+sets; only the order of the work differs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from filters.dedup.near.similarity import (
 
 # Candidate pairs resolved at once. Beyond, the lower half of the sets is resolved first, and what
 # is similar to its survivors leaves the upper half: of 20,000 near-copies of one row a few
-# hundred are compared with each other, the rest with the one that stays.
+# hundred are compared with each other, the rest with the one that is kept.
 BUDGET = 1 << 18
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -53,7 +53,7 @@ class Likeness(Protocol):
 
 
 class Levels(NamedTuple):
-    """Similarities from which (or, if `strict`, above which) a set goes; the first is asked for.
+    """Similarities from which (or, if `strict`, above which) a set is dropped; the first is asked.
 
     The others say what would be if it were moved.
     """
@@ -67,7 +67,7 @@ class Levels(NamedTuple):
         return min(self.values)
 
     def reached(self, scores: F64, level: int = 0) -> Bools:
-        """Where a set goes, at one of them."""
+        """Where a set is dropped, at one of them."""
         value = self.values[level]
         enough: Bools = scores > value if self.strict else scores >= value
         return enough
@@ -75,10 +75,11 @@ class Levels(NamedTuple):
 
 @dataclass
 class Search:
-    """Decides for each set whether it stays, at each level.
+    """Decides for each set whether it is kept, at each level.
 
-    `twin[l, i]` is the number of the set that stays instead of i at level l, or -1; `score[l, i]`
-    their similarity. The first `known` sets always stay; sets of one `group` are never compared.
+    `duplicate_of[l, i]` is the number of the set that is kept instead of i at level l, or -1;
+    `score[l, i]` their similarity. The first `known` sets are always kept; sets of one `group` are
+    never compared.
     `work` counts shingles compared (and 16 for each candidate pair).
     """
 
@@ -87,16 +88,15 @@ class Search:
     known: int = 0
     group: I64 | None = None
     limit: float = float("inf")  # of work
-    sketched: tuple[U32, float] | None = (
-        None  # signatures; pairs far below that Jaccard are skipped
-    )
-    twin: I64 = field(init=False)
+    # Signatures, and the Jaccard similarity far below which pairs are skipped.
+    sketched: tuple[U32, float] | None = None
+    duplicate_of: I64 = field(init=False)
     score: F64 = field(init=False)
     work: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.levels.values), len(self.comparison.sizes))
-        self.twin = np.full(shape, -1, np.int64)
+        self.duplicate_of = np.full(shape, -1, np.int64)
         self.score = np.full(shape, np.nan)
 
     def run(self, entries: U64) -> None:
@@ -139,14 +139,15 @@ class Search:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        twin = self.twin[0]
-        count = len(twin)
-        stays = np.where(twin < self.known, np.arange(count), twin)
+        duplicate_of = self.duplicate_of[0]
+        count = len(duplicate_of)
+        kept = np.where(duplicate_of < self.known, np.arange(count), duplicate_of)
         number = (entries & _LOW).astype(np.int64)
-        ours = (number >= self.known) & ((twin[number] < 0) | (twin[number] >= self.known))
-        pairs, scores = self.similar(pairs_between(entries[ours], stays))
+        instead = duplicate_of[number]
+        ours = (number >= self.known) & ((instead < 0) | (instead >= self.known))
+        pairs, scores = self.similar(pairs_between(entries[ours], kept))
         lower, higher = split(pairs[self.levels.reached(scores)])
-        ends = (np.concatenate([stays, lower]), np.concatenate([np.arange(count), higher]))
+        ends = (np.concatenate([kept, lower]), np.concatenate([np.arange(count), higher]))
         links = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(count, count))
         _, label = connected_components(links, directed=False)
         _, first, group = np.unique(label, return_index=True, return_inverse=True)
@@ -178,9 +179,9 @@ class Search:
         return pairs[enough], scores[enough]
 
     def _kept(self, entries: U64) -> U64:
-        """Without the sets that go at every level."""
-        stays: Bools = np.any(self.twin < 0, axis=0)
-        return entries[stays[(entries & _LOW).astype(np.int64)]]
+        """Without the sets that are dropped at every level."""
+        kept: Bools = np.any(self.duplicate_of < 0, axis=0)
+        return entries[kept[(entries & _LOW).astype(np.int64)]]
 
     def _drop(self, pairs: U64, scores: F64) -> None:
         lower, higher = split(pairs)
@@ -190,17 +191,17 @@ class Search:
             self._drop_at(level, lower[chosen], higher[chosen], scores[chosen])
 
     def _drop_at(self, level: int, lower: I64, higher: I64, scores: F64) -> None:
-        twin, score = self.twin[level], self.score[level]
+        duplicate_of, score = self.duplicate_of[level], self.score[level]
         numbers, starts = np.unique(higher, return_index=True)
         ends = np.append(starts, len(higher))[1:]
-        # Whether a set stays depends on the verdicts before it, hence a loop, over those sets
+        # Whether a set is kept depends on the verdicts before it, hence a loop, over those sets
         # only that are similar to another.
         for number, start, end in zip(
             numbers.tolist(), starts.tolist(), ends.tolist(), strict=True
         ):
-            kept = np.flatnonzero(twin[lower[start:end]] < 0)
-            if len(kept) and twin[number] < 0:
-                twin[number] = lower[start + kept[0]]
+            kept = np.flatnonzero(duplicate_of[lower[start:end]] < 0)
+            if len(kept) and duplicate_of[number] < 0:
+                duplicate_of[number] = lower[start + kept[0]]
                 score[number] = scores[start + kept[0]]
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import polars as pl
 
 from curate.base.errors import CurateError
+from filters.dedup.keep import RENAMED
 
 MANIFEST = "manifest.json"
 MAKER = "curate near"
@@ -111,12 +112,13 @@ class Index:
                 "or a new folder"
             )
 
-    def _check_settings(self, where: Path, found: Settings) -> None:
+    def _check_settings(self, where: Path, stored: Settings) -> None:
+        theirs = {RENAMED.get(name, name): value for name, value in stored.items()}
         for name, value in self.settings.items():
-            if found.get(name) != value:
+            if theirs.get(name) != value:
                 raise CurateError(
-                    f"{where}: the index was built with {name}: {_said(found.get(name))}, but this "
-                    f"step has {name}: {_said(value)}; use the same or another index"
+                    f"{where}: the index was built with {name}: {json.dumps(theirs.get(name))}, "
+                    f"but this step has {name}: {json.dumps(value)}; use the same or another index"
                 )
 
     def _read(self, batch: str) -> pl.DataFrame:
@@ -138,7 +140,3 @@ def batch_name(ids: pl.Series) -> str:
     """
     joined = "\n".join(ids.sort().to_list())
     return hashlib.blake2b(joined.encode(), digest_size=8).hexdigest()
-
-
-def _said(value: Any) -> str:
-    return json.dumps(value)

@@ -1,7 +1,8 @@
 """MinHash signatures equal to datasketch's, and the buckets of locality-sensitive hashing.
 
-Broder 1997, "On the resemblance and containment of documents". Permutations as in datasketch
-2.0's default scheme `affine32`: the 32-bit hash is mixed once, then a*h + b modulo 2^32, a odd.
+Broder 1997, "On the resemblance and containment of documents". Permutations are those that
+datasketch 2.0 draws for its default scheme `affine32`: the 32-bit hash is mixed once, then
+a*h + b modulo 2^32, a odd.
 """
 
 from __future__ import annotations
@@ -15,27 +16,28 @@ EMPTY = 0xFFFFFFFF  # datasketch's signature of the empty set, in every place
 
 
 def permutations(num_perm: int, seed: int) -> tuple[U32, U32]:
-    """The factors and terms that `datasketch.MinHash(num_perm, seed)` draws."""
-    draw = np.random.RandomState(seed)
-    factors = draw.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    return factors, draw.randint(0, 1 << 32, num_perm, dtype=np.uint32)
+    """The factors and terms of `datasketch.MinHash(num_perm, seed)`, each of `num_perm` numbers."""
+    from datasketch import MinHash  # takes a second to import
+
+    factors, terms = MinHash(num_perm, seed, scheme="affine32").permutations
+    return factors, terms
 
 
 def signatures(sets: Sets, num_perm: int, seed: int) -> U32:
     """One signature a set, shape (sets, num_perm)."""
     factors, terms = permutations(num_perm, seed)
-    found = np.full((len(sets.sizes), num_perm), EMPTY, np.uint32)
+    values = np.full((len(sets.sizes), num_perm), EMPTY, np.uint32)
     filled = np.flatnonzero(sets.sizes)
     if not len(filled):
-        return found
+        return values
     starts = sets.bounds[filled]
     hashes = _mix32(sets.hashes)
     permuted = np.empty_like(hashes)
     for column, (factor, term) in enumerate(zip(factors, terms, strict=True)):
         np.multiply(hashes, factor, out=permuted)
         np.add(permuted, term, out=permuted)
-        found[filled, column] = np.minimum.reduceat(permuted, starts)
-    return found
+        values[filled, column] = np.minimum.reduceat(permuted, starts)
+    return values
 
 
 def band_entries(signature: U32, bands: int) -> U64:

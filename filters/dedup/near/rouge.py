@@ -17,13 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from curate.base.errors import CurateError
 from filters.common.shingles import I64, U64, Sets, mix64
 from filters.common.text import block, in_blocks
 from filters.dedup.near.similarity import F64, SLACK, Bools, Comparison
 
 Tokenizer = Literal["ascii", "unicode"]
-TOKENIZERS = ("ascii", "unicode")
 
 # Pairs of one call of RapidFuzz, whose sequences are held twice as lists of references.
 PAIRS = 1 << 16
@@ -37,8 +35,7 @@ def token_lists(texts: pl.Series, tokenizer: Tokenizer, *, stem: bool) -> pl.Ser
 
     `ascii` is rouge-score's tokenizer: small letters, runs of a-z and 0-9. `unicode` has the words
     of any script, and each character of a script without spaces. With `stem`, tokens of more than
-    three characters are cut by Porter's rules with NLTK's extensions. Raises `CurateError` where
-    NLTK is missing.
+    three characters are cut by Porter's rules with NLTK's extensions, which must be there.
     """
     stemmer = porter() if stem else None
 
@@ -58,13 +55,8 @@ def token_lists(texts: pl.Series, tokenizer: Tokenizer, *, stem: bool) -> pl.Ser
 
 def porter() -> Callable[[str], str]:
     """NLTK's Porter stemmer, the one of rouge-score."""
-    try:
-        from nltk.stem.porter import PorterStemmer
-    except ImportError as error:
-        raise CurateError(
-            f"near: stem: true needs the package nltk, which cannot be imported ({error}); "
-            "pip install 'curate-sft[stem]'"
-        ) from error
+    from nltk.stem.porter import PorterStemmer
+
     stem: Callable[[str], str] = PorterStemmer().stem
     return stem
 

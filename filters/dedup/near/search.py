@@ -1,4 +1,4 @@
-"""From measures to twins: which rows are near-duplicates of which, and how that is found out.
+"""From measures to duplicates: which rows are near-duplicates of which, and how that is found out.
 
 Every pair that could reach the threshold is compared, so nothing is missed, up to a million rows
 of ordinary text. Where that would take too long, the pairs that agree on a band of their MinHash
@@ -45,8 +45,8 @@ class Texts:
     """What is compared: one element a row, by position, in columns that `near` measured.
 
     `key` is equal for equal texts and null for text that is similar to nothing. Rows of one
-    `group` (null: of none) are not duplicates of each other. The first `known` rows stay whatever
-    the others are.
+    `group` (null: of none) are not duplicates of each other. The first `known` rows are kept
+    whatever the others are.
     """
 
     measures: pl.DataFrame
@@ -94,54 +94,57 @@ class Texts:
         return score if self._tokens is None else jaccard_of(score)
 
 
-class Twins(NamedTuple):
-    """For each row, by position: the row that stays instead or -1, their similarity, the cluster.
+class Duplicates(NamedTuple):
+    """For each row, by position: the row kept instead or -1, their similarity, the cluster.
 
-    `twin` and `score` have one line for each level. `root` is the first row of the cluster in
-    order of keeping; it stays. `exact` says that all pairs were compared.
+    `duplicate_of` and `score` have one line for each level. `root` is the first row of the cluster
+    in order of keeping; it is kept. `exact` says that all pairs were compared.
     """
 
-    twin: I64
+    duplicate_of: I64
     score: F64
     root: I64
     exact: bool
 
 
-def find_twins(texts: Texts, order: I64, levels: Levels, sketch: Sketch, *, chains: bool) -> Twins:
+def find_duplicates(
+    texts: Texts, order: I64, levels: Levels, sketch: Sketch, *, chains: bool
+) -> Duplicates:
     """Decide near-duplicates; `order` has the row to keep first, known rows before all others.
 
-    With `chains`, a cluster is all that similar rows link; else a row that stays and those that
-    go for it.
+    With `chains`, a cluster is all that similar rows link; else a kept row and those that are
+    dropped for it.
     """
     equal = order[texts.has_key[order]]
     first = first_of_equal(texts.key, equal)
-    # Equal texts of one group stand or fall together with the first of them.
-    stand = first
+    # Equal texts of one group are kept or dropped together with the first of them.
+    leader = first
     if texts.group is not None:
         group = mix64(texts.group.astype(np.uint64) + np.uint64(1))
-        stand = first_of_equal(mix64(texts.key + group), equal)
-    leads = order[(stand[order] == order) & (texts.sets.sizes[order] > 0)]
-    found = _search(texts, leads, levels, sketch)
+        leader = first_of_equal(mix64(texts.key + group), equal)
+    leads = order[(leader[order] == order) & (texts.sets.sizes[order] > 0)]
+    done = _search(texts, leads, levels, sketch)
 
-    rows = np.arange(len(stand))
-    twins, scores = [], []
-    for twin, score in zip(found.search.twin, found.search.score, strict=True):
-        goes = np.flatnonzero(twin >= 0)
-        # Text too short for a set goes for the first of its equals, if that is of another group.
+    rows = np.arange(len(leader))
+    by_level, scores = [], []
+    for of_set, score in zip(done.search.duplicate_of, done.search.score, strict=True):
+        dropped = np.flatnonzero(of_set >= 0)
+        # Text too short for a set repeats the first of its equals, if that is of another group.
         instead, similarity = np.where(texts.sets.sizes > 0, rows, first), np.ones(len(rows))
-        instead[found.leads[goes]] = found.leads[twin[goes]]
-        similarity[found.leads[goes]] = score[goes]
-        own = instead[stand]
+        instead[done.leads[dropped]] = done.leads[of_set[dropped]]
+        similarity[done.leads[dropped]] = score[dropped]
+        own = instead[leader]
         if texts.group is not None:
             own = np.where(texts.group[own] == texts.group, rows, own)
-        twins.append(np.where(own == rows, -1, own))
-        scores.append(similarity[stand])
-    twin = np.stack(twins)
-    return Twins(twin, np.stack(scores), _roots(texts, twin[0], found, chains), found.exact)
+        by_level.append(np.where(own == rows, -1, own))
+        scores.append(similarity[leader])
+    duplicate_of = np.stack(by_level)
+    root = _roots(texts, duplicate_of[0], done, chains)
+    return Duplicates(duplicate_of, np.stack(scores), root, done.exact)
 
 
-class _Found(NamedTuple):
-    """A finished search: set i is that of row `leads[i]`."""
+class _FinishedSearch(NamedTuple):
+    """Set i is that of row `leads[i]`."""
 
     leads: I64
     search: Search
@@ -149,17 +152,17 @@ class _Found(NamedTuple):
     exact: bool
 
 
-def _roots(texts: Texts, twin: I64, found: _Found, chains: bool) -> I64:
-    rows = np.arange(len(twin))
-    head = np.where(twin >= texts.known, twin, rows)
+def _roots(texts: Texts, duplicate_of: I64, done: _FinishedSearch, chains: bool) -> I64:
+    rows = np.arange(len(duplicate_of))
+    head = np.where(duplicate_of >= texts.known, duplicate_of, rows)
     if chains:
         linked = rows.copy()
-        linked[found.leads] = found.leads[found.search.roots(found.entries)]
+        linked[done.leads] = done.leads[done.search.roots(done.entries)]
         head = linked[head]
     return head
 
 
-def _search(texts: Texts, leads: I64, levels: Levels, sketch: Sketch) -> _Found:
+def _search(texts: Texts, leads: I64, levels: Levels, sketch: Sketch) -> _FinishedSearch:
     """A finished search over `leads`, or those of them that any candidate pair has."""
     exact = _search_all(texts, leads, levels)
     if exact is not None:
@@ -174,10 +177,10 @@ def _search(texts: Texts, leads: I64, levels: Levels, sketch: Sketch) -> _Found:
     search = _prepared(texts, leads, texts.sets.take(leads), levels)
     search.sketched = (signature[involved], floor)
     search.run(entries)
-    return _Found(leads, search, entries, exact=False)
+    return _FinishedSearch(leads, search, entries, exact=False)
 
 
-def _search_all(texts: Texts, leads: I64, levels: Levels) -> _Found | None:
+def _search_all(texts: Texts, leads: I64, levels: Levels) -> _FinishedSearch | None:
     """A finished search that misses no pair, or None where that would take too long."""
     sets, floor = texts.sets.take(leads), texts.jaccard(levels.floor)
     size, every = len(sets.hashes), len(leads) * (len(leads) - 1) // 2
@@ -192,7 +195,7 @@ def _search_all(texts: Texts, leads: I64, levels: Levels) -> _Found | None:
         search.run(entries)
     except TooMuchWorkError:
         return None
-    return _Found(leads, search, entries, exact=True)
+    return _FinishedSearch(leads, search, entries, exact=True)
 
 
 def _prepared(texts: Texts, leads: I64, sets: Sets, levels: Levels) -> Search:

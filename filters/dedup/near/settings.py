@@ -1,20 +1,33 @@
-"""The checks that `near` makes of its settings before any data is read."""
+"""What `near` can be asked: its settings, the checks between them, and what follows from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from curate.base.errors import CurateError
-from filters.dedup.keep import FIELDS, SPARE, check_choice, check_keep
-from filters.dedup.near.rouge import TOKENIZERS
+from curate.base.extras import require
+from curate.base.settings import setting
+from filters.common.shingles import Rule
+from filters.common.text import Field
+from filters.dedup.keep import (
+    BY_HELP,
+    KEEP_HELP,
+    RECORD_SCORE,
+    RENAMED,
+    DuplicateFilter,
+    Exempt,
+    Keep,
+)
+from filters.dedup.near.rouge import Tokenizer
 
-if TYPE_CHECKING:
-    from filters.dedup.near.filter import Near
-
-SIMILARITIES = ("jaccard", "rouge_l")
-# datasketch draws its permutations one by one, and 128 to 256 is usual; at 4,096 a signature is
-# 16 KB, more than most records.
+# Below eight words a change of any one word puts two sets of word 3-grams under 0.7, so comparing
+# such texts exactly loses nothing, and keeps "5 + 3" apart from "5 - 3".
+ADAPTIVE_FLOOR = 8
+WORDS, CHARACTERS = 3, 5
+DEFAULTS = {"jaccard": 0.8, "rouge_l": 0.7}
+# At 4,096 permutations a signature is 16 KB, more than most records; 128 to 256 is usual.
 MOST_PERMUTATIONS = 4096
 
 # What only one similarity reads, and the value that is not a wish.
@@ -24,40 +37,104 @@ _ONLY: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def check(step: Near) -> None:
-    """Raise `CurateError` for a value that makes no sense, or that nothing would read."""
-    check_choice("near", "similarity", step.similarity, SIMILARITIES)
-    check_choice("near", "field", step.field, FIELDS)
-    check_choice("near", "shingle", step.shingle, ("adaptive", "word", "char"))
-    check_choice("near", "tokenizer", step.tokenizer, TOKENIZERS)
-    check_choice("near", "clusters", step.clusters, ("greedy", "connected"))
-    check_choice("near", "spare", step.spare, SPARE)
-    check_keep("near", step.keep, step.by)
-    _check_unread(step)
-    known = step.threshold is None or 0 < step.threshold <= 1
-    _expect(step, "threshold", known, "a number above 0 and at most 1")
-    _expect(step, "size", step.size is None or step.size >= 1, "1 or more")
-    _expect(step, "num_perm", 1 <= step.num_perm <= MOST_PERMUTATIONS, f"1 to {MOST_PERMUTATIONS}")
-    fits = step.bands is None or 1 <= step.bands <= step.num_perm
-    _expect(step, "bands", fits, f"1 to num_perm ({step.num_perm})")
-    _expect(step, "seed", 0 <= step.seed < 1 << 32, "0 to 4294967295")
-    if step.strict and step.level >= 1:
-        raise CurateError("near: threshold is 1.0 with strict: true, which no row is above")
-    if step.index is not None and not step.index.strip():
-        raise CurateError("near: index is an empty path; expected a folder")
+@dataclass(frozen=True)
+class NearSettings(DuplicateFilter):
+    """The settings of `near`, checked before any data is read."""
 
+    name: ClassVar[str] = "near"
+    renamed: ClassVar[Mapping[str, str]] = RENAMED
 
-def _check_unread(step: Near) -> None:
-    for similarity, settings in _ONLY.items():
-        for name, unset in settings.items():
-            value = getattr(step, name)
-            if step.similarity != similarity and value != unset:
-                raise CurateError(
-                    f"near: {name} is {value!r}, which similarity: {step.similarity} does not "
-                    f"read; leave it out or set similarity: {similarity}"
-                )
+    threshold: float | None = setting(
+        None,
+        "similarity (above 0 to 1) from which a record is dropped; none: 0.8 for jaccard (2 words "
+        "of 60 may be others), 0.7 for rouge_l",
+        above=0,
+        high=1,
+    )
+    similarity: Literal["jaccard", "rouge_l"] = setting(
+        "jaccard",
+        "of sets of shingles, or of token sequences (the rule of Self-Instruct and Alpaca)",
+    )
+    field: Field = setting(
+        "both",
+        "what is compared: the prompt, the response (under 40 characters only together with its "
+        "prompt), or both; never the system prompt",
+    )
+    shingle: Literal["adaptive", "word", "char"] = setting(
+        "adaptive",
+        "jaccard: runs of words, of characters, or adaptive: of words, but text under 8 words "
+        "exactly",
+    )
+    size: int | None = setting(
+        None, "jaccard: words (else 3) or characters (else 5) in a shingle", low=1
+    )
+    tokenizer: Tokenizer = setting(
+        "ascii",
+        "rouge_l: tokens are runs of a-z and 0-9, as in rouge-score (other scripts have none, and "
+        "are kept), or words of any script",
+    )
+    stem: bool = setting(False, "rouge_l: tokens over 3 characters by their Porter stem (nltk)")
+    strict: bool = setting(False, "rouge_l: only similarity above the threshold, not at it")
+    keep: Keep = setting("first", KEEP_HELP)
+    by: str = setting(RECORD_SCORE, BY_HELP)
+    exempt: Exempt = setting(
+        "none",
+        "rows that are no duplicates of each other: none, or those of the very same prompt "
+        "(best-of-n answers)",
+    )
+    index: str | None = setting(
+        None,
+        "folder of what earlier runs curated: compared with, and added to; new if absent",
+        path=True,
+    )
+    clusters: Literal["greedy", "connected"] = setting(
+        "greedy",
+        "what counts as one cluster: rows dropped for the same row, or all that a chain of "
+        "similar rows links; which rows are kept is the same",
+    )
+    num_perm: int = setting(
+        128, "permutations in a MinHash signature, at most 4096", low=1, high=MOST_PERMUTATIONS
+    )
+    bands: int | None = setting(
+        None,
+        "for sets too large to compare all pairs: bands of the signature, of which a pair must "
+        "share one; else as many as find 99.5 % of the pairs at the threshold, 32 or more",
+        low=1,
+    )
+    seed: int = setting(0, "of the permutations, as in datasketch", low=0, high=(1 << 32) - 1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_unread()
+        if self.bands is not None and self.bands > self.num_perm:
+            raise CurateError(
+                f"near: bands is {self.bands}; expected at most num_perm ({self.num_perm})"
+            )
+        if self.strict and self.level >= 1:
+            raise CurateError("near: threshold is 1.0 with strict: true, which no row is above")
+        if self.index is not None and not self.index.strip():
+            raise CurateError("near: index is an empty path; expected a folder")
+        if self.stem:
+            require("near: stem: true", "stem", "nltk")
 
-def _expect(step: Near, field: str, holds: bool, expected: str) -> None:
-    if not holds:
-        raise CurateError(f"near: {field} is {getattr(step, field)}; expected {expected}")
+    def _check_unread(self) -> None:
+        for similarity, settings in _ONLY.items():
+            for name, unset in settings.items():
+                value = getattr(self, name)
+                if self.similarity != similarity and value != unset:
+                    raise CurateError(
+                        f"near: {name} is {value!r}, which similarity: {self.similarity} does not "
+                        f"read; leave it out or set similarity: {similarity}"
+                    )
+
+    @property
+    def level(self) -> float:
+        """The threshold, given or usual for the similarity."""
+        return DEFAULTS[self.similarity] if self.threshold is None else self.threshold
+
+    @property
+    def rule(self) -> Rule:
+        """How text is cut into shingles."""
+        if self.shingle == "char":
+            return Rule("char", self.size or CHARACTERS, floor=0)
+        return Rule("word", self.size or WORDS, ADAPTIVE_FLOOR if self.shingle == "adaptive" else 0)

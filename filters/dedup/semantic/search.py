@@ -1,4 +1,4 @@
-"""Which vectors go for which: greedy in order of keeping, by products of blocks of vectors."""
+"""Which vector is dropped for which kept one: greedy, by products of blocks of vectors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import polars as pl
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 
 # All pairs of so many vectors of 512 numbers take 1.3e12 multiplications, half a minute.
 EXACT_ROWS = 50_000
@@ -28,22 +29,22 @@ def find_alike(vectors: F32, names: pl.Series, threshold: float, seed: int) -> t
     Equal vectors are compared once. `names` (content ids) fix the order in which rows enter
     k-means, so that the order of the input does not matter to it.
     """
-    twin, score = np.full(len(vectors), -1, np.int64), np.full(len(vectors), np.nan)
+    duplicate_of, score = np.full(len(vectors), -1, np.int64), np.full(len(vectors), np.nan)
     lead = _first_equal(vectors)
     is_zero = ~vectors.any(axis=1)
     leads = np.flatnonzero((lead == np.arange(len(lead))) & ~is_zero)
     bucket = _buckets(vectors[leads], names.gather(leads), seed)
     for number in range(int(bucket.max(initial=-1)) + 1):
         rows = leads[bucket == number]
-        found, cosine = _greedy(vectors[rows], threshold)
-        goes = found >= 0
-        twin[rows[goes]] = rows[found[goes]]
+        instead, cosine = _greedy(vectors[rows], threshold)
+        dropped = instead >= 0
+        duplicate_of[rows[dropped]] = rows[instead[dropped]]
         score[rows] = cosine
     copies = np.flatnonzero((lead != np.arange(len(lead))) & ~is_zero)
-    stays = twin[lead[copies]]
-    twin[copies] = np.where(stays < 0, lead[copies], stays)
-    score[copies] = np.where(stays < 0, 1.0, score[lead[copies]])
-    return twin, score
+    instead = duplicate_of[lead[copies]]
+    duplicate_of[copies] = np.where(instead < 0, lead[copies], instead)
+    score[copies] = np.where(instead < 0, 1.0, score[lead[copies]])
+    return duplicate_of, score
 
 
 def _first_equal(vectors: F32) -> I64:
@@ -51,14 +52,14 @@ def _first_equal(vectors: F32) -> I64:
     if not len(vectors):
         return np.zeros(0, np.int64)
     rows = np.ascontiguousarray(vectors + np.float32(0))  # -0.0 becomes 0.0
-    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, group = np.unique(as_bytes, return_index=True, return_inverse=True)
     return first[group].astype(np.int64)
 
 
 def _greedy(vectors: F32, threshold: float) -> tuple[I64, F64]:
     count = len(vectors)
-    twin = np.full(count, -1, np.int64)
+    duplicate_of = np.full(count, -1, np.int64)
     kept = np.empty_like(vectors)
     numbers: list[int] = []
     for start in range(0, count, _BLOCK):
@@ -67,31 +68,31 @@ def _greedy(vectors: F32, threshold: float) -> tuple[I64, F64]:
         if len(numbers):
             alike = _reaches(block, before, threshold)
             first = alike.argmax(axis=1)
-            goes = alike[np.arange(len(block)), first]
-            at = np.flatnonzero(goes)
-            twin[start + at] = np.array(numbers)[first[at]]
-        left = np.flatnonzero(twin[start : start + len(block)] < 0)
+            at = np.flatnonzero(alike[np.arange(len(block)), first])
+            duplicate_of[start + at] = np.array(numbers)[first[at]]
+        left = np.flatnonzero(duplicate_of[start : start + len(block)] < 0)
         alike = _reaches(block[left], block[left], threshold)
         open_ = np.ones(len(left), bool)
-        # Whether a row stays depends on those before it, hence a loop, over rows not yet decided.
+        # Whether a row is kept depends on those before it, hence a loop, over rows not yet decided.
         for position in range(len(left)):
             if open_[position]:
                 hit = np.flatnonzero(alike[position, position + 1 :] & open_[position + 1 :])
                 hit += position + 1
-                twin[start + left[hit]] = start + left[position]
+                duplicate_of[start + left[hit]] = start + left[position]
                 open_[hit] = False
-        stays = left[open_]
-        kept[len(numbers) : len(numbers) + len(stays)] = block[stays]
-        numbers += (start + stays).tolist()
-    goes = twin >= 0
+        new = left[open_]
+        kept[len(numbers) : len(numbers) + len(new)] = block[new]
+        numbers += (start + new).tolist()
+    dropped = duplicate_of >= 0
     score = np.full(count, np.nan)
-    score[goes] = np.minimum(_cosines(vectors[goes], vectors[twin[goes]]), 1.0)
-    return twin, score
+    cosines = _cosines(vectors[dropped], vectors[duplicate_of[dropped]])
+    score[dropped] = np.minimum(cosines, 1.0)
+    return duplicate_of, score
 
 
-def _reaches(left: F32, right: F32, threshold: float) -> npt.NDArray[np.bool_]:
+def _reaches(left: F32, right: F32, threshold: float) -> Bools:
     cosine = left @ right.T
-    found: npt.NDArray[np.bool_] = cosine >= threshold
+    found: Bools = cosine >= threshold
     one, other = np.nonzero(np.abs(cosine - threshold) < _DOUBT)
     for low in range(0, len(one), 1 << 14):
         chosen = slice(low, low + (1 << 14))

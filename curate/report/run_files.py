@@ -1,8 +1,9 @@
-"""Rows of a run's `.jsonl` files: the few that the page shows."""
+"""What the report reads of a run's files: a few lines of the `.jsonl` files, and steps' tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -30,42 +31,70 @@ class Seen(NamedTuple):
     fate: str
 
 
-def _damaged(path: Path, lines: int) -> CurateError:
-    return CurateError(f"{path}: has no line {lines + 1}; the run is damaged, run it again")
+@contextmanager
+def damage_explained(run: RunFolder) -> Iterator[None]:
+    """Turn what a manifest or a line with other fields makes of the report into one sentence."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except Exception as error:  # a file that somebody changed can hold anything
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise CurateError(
+            f"{run.path}: a file is not as curate run wrote it ({what}); run it again"
+        ) from error
+
+
+def tables(run: RunFolder, name: str, columns: set[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Each step's table `STEP.NAME.parquet` that has rows and these columns, in their order.
+
+    Raises `CurateError` for one that cannot be read.
+    """
+    ending = f".{name}.parquet"
+    for file in run.manifest.get("files", []):
+        if not file.endswith(ending):
+            continue
+        table = _collected(pl.scan_parquet(run.path / file), run.path / file)
+        if set(table.columns) >= columns and table.height:
+            yield file.removesuffix(ending), table
 
 
 def reject_reasons(run: RunFolder) -> pl.DataFrame:
     """`at` (line number from 0) and `reason` (without its detail) of each reject."""
+    path = run.path / "rejects.jsonl"
     line = pl.col("line").str.json_decode(pl.Struct({"reason": pl.String}))
     slug = pl.col("reason").str.split(": ").list.first()
-    lines = pl.scan_lines(run.path / "rejects.jsonl").select(line).unnest("line")
-    return _collected(lines.select(slug).with_row_index("at"), run.path / "rejects.jsonl")
+    lines = pl.scan_lines(path).select(line).unnest("line")
+    return _collected(lines.select(slug).with_row_index("at"), path)
 
 
 def pick(path: Path, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """The objects on some lines of a file, by line number from 0."""
+    """The objects on some lines of a file, by line number from 0.
+
+    Raises `CurateError` for a line that is missing or is no JSON.
+    """
     wanted = pl.Series(sorted(set(positions)), dtype=pl.UInt32)
     lines = pl.scan_lines(path).with_row_index("at").filter(pl.col("at").is_in(wanted.implode()))
     picked = {at: _object(path, at, line) for at, line in _collected(lines, path).iter_rows()}
-    missing = wanted.filter(~wanted.is_in(pl.Series(list(picked), dtype=pl.UInt32).implode()))
-    if missing.len():
-        raise _damaged(path, missing[0])
+    for at in wanted:
+        if at not in picked:
+            raise CurateError(f"{path}: has no line {at + 1}; the run is damaged, run it again")
     return picked
 
 
 def _object(path: Path, at: int, line: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = orjson.loads(line)
+        loaded: dict[str, Any] = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise CurateError(f"{path}:{at + 1}: damaged ({error}); run it again") from error
-    return found
+    return loaded
 
 
 def _collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:
     try:
         return lines.collect(engine="streaming")
-    except pl.exceptions.ComputeError as error:
-        raise CurateError(f"{path}: not as curate run wrote it ({error}); run it again") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise CurateError(f"{path}: damaged ({error}); run it again") from error
 
 
 def source_names(run: RunFolder) -> dict[str, str]:
@@ -84,21 +113,27 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     return {path: "/".join(path.split("/")[depth:]) for path in paths}
 
 
-def records(run: RunFolder, rows: Iterable[int]) -> dict[int, Seen]:
-    """The records with these row numbers; rows that the run does not hold are left out."""
-    names = source_names(run)
+def raw_records(run: RunFolder, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """The lines of `kept.jsonl` and `dropped.jsonl` with these row numbers, by row.
+
+    Rows that the run does not hold are left out. Raises `CurateError` for damaged files.
+    """
     wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
     # Line n of kept.jsonl is the nth row that was not dropped; so, too, for dropped.jsonl.
     at = pl.int_range(pl.len()).over("dropped").alias("at")
-    places = run.last_verdicts.with_columns(at).filter(pl.col("row").is_in(wanted.implode()))
-    found: dict[int, Seen] = {}
+    numbered = run.last_verdicts.with_columns(at).filter(pl.col("row").is_in(wanted.implode()))
+    records: dict[int, dict[str, Any]] = {}
     for dropped, name in ((False, "kept.jsonl"), (True, "dropped.jsonl")):
-        here = places.filter(pl.col("dropped") == dropped)
+        here = numbered.filter(pl.col("dropped") == dropped)
         lines = pick(run.path / name, here["at"])
-        found |= {
-            row: _seen(row, lines[at], names) for row, at in here.select("row", "at").iter_rows()
-        }
-    return found
+        records |= {row: lines[at] for row, at in here.select("row", "at").iter_rows()}
+    return records
+
+
+def records(run: RunFolder, rows: Iterable[int]) -> dict[int, Seen]:
+    """The records with these row numbers as the page shows them; see `raw_records`."""
+    names = source_names(run)
+    return {row: _seen(row, line, names) for row, line in raw_records(run, rows).items()}
 
 
 def _seen(row: int, line: dict[str, Any], names: Mapping[str, str]) -> Seen:

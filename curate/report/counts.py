@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from curate.report.rows import source_names
+from curate.report.run_files import source_names
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -22,7 +22,7 @@ LANGUAGES = 30
 
 
 class Cell(NamedTuple):
-    """A count and its share of the whole it is part of, 0 to 1."""
+    """A count and its share of a total, 0 to 1."""
 
     rows: int
     share: float
@@ -51,9 +51,9 @@ class Sources(NamedTuple):
         return [(name, [reason for step, reason in self.columns if step == name]) for name in steps]
 
 
-def share(part: int, whole: int) -> float:
-    """`part / whole`, and 0 of nothing."""
-    return part / whole if whole else 0.0
+def share(part: int, total: int) -> float:
+    """`part / total`, and 0 of nothing."""
+    return part / total if total else 0.0
 
 
 def by_source(run: RunFolder) -> Sources:
@@ -72,9 +72,9 @@ def by_source(run: RunFolder) -> Sources:
     for source in sorted(rows, key=lambda name: (-rows[name], name))[:SOURCES]:
         read, lost = rows[source], rejected[source]
         dropped = [cells[source, column] for column in columns]
-        shares = [_cell(count, read) for count in dropped]
-        kept = _cell(read - lost - sum(dropped), read)
-        lines.append(SourceLine(names[source], read, kept, _cell(lost, read), shares))
+        shares = [cell(count, read) for count in dropped]
+        kept = cell(read - lost - sum(dropped), read)
+        lines.append(SourceLine(names[source], read, kept, cell(lost, read), shares))
     return Sources(columns, lines, max(0, len(rows) - SOURCES))
 
 
@@ -93,8 +93,9 @@ def _columns(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [pair for pair in pairs if pair in common] + [OTHER]
 
 
-def _cell(count: int, whole: int) -> Cell:
-    return Cell(count, share(count, whole))
+def cell(count: int, total: int) -> Cell:
+    """A count with its share of the total."""
+    return Cell(count, share(count, total))
 
 
 def by_category(lengths: pl.DataFrame) -> tuple[list[tuple[str | None, int, Cell]], int]:
@@ -107,14 +108,14 @@ def by_category(lengths: pl.DataFrame) -> tuple[list[tuple[str | None, int, Cell
     counted = lengths.group_by("category").agg(rows=pl.len(), kept=pl.col("kept").sum())
     ordered = counted.sort("rows", "category", descending=[True, False])
     lines = [
-        (name, rows, _cell(kept, rows)) for name, rows, kept in ordered.head(CATEGORIES).iter_rows()
+        (name, rows, cell(kept, rows)) for name, rows, kept in ordered.head(CATEGORIES).iter_rows()
     ]
     lines.sort(key=lambda line: line[0] is None)  # rows without a category come last
     return lines, max(0, ordered.height - CATEGORIES)
 
 
 class Languages(NamedTuple):
-    """What one step says of the languages; `left_out` of them are not in `lines`."""
+    """The languages that one step detected; `left_out` of them are not in `lines`."""
 
     step: str
     lines: list[tuple[str, int, Cell]]
@@ -133,10 +134,10 @@ def by_language(run: RunFolder) -> list[Languages]:
 def _languages(step: Mapping[str, Any]) -> Languages:
     numbers = step["numbers"]
     named = list(numbers["languages"].items())
-    beside = {"unsure": "unsure which", "abstained": "too little text to tell"}
-    rest = [(told, numbers[name]) for name, told in beside.items() if numbers[name]["rows"]]
+    labels = {"unsure": "not sure which", "abstained": "too short to detect"}
+    rest = [(label, numbers[name]) for name, label in labels.items() if numbers[name]["rows"]]
     lines = [
-        (name, count["rows"], _cell(count["kept"], count["rows"]))
+        (name, count["rows"], cell(count["kept"], count["rows"]))
         for name, count in [*named[:LANGUAGES], *rest]
     ]
     return Languages(step["name"], lines, max(0, len(named) - LANGUAGES))
@@ -144,17 +145,15 @@ def _languages(step: Mapping[str, Any]) -> Languages:
 
 def common_evidence(run: RunFolder, most: int = 4) -> dict[tuple[str, str], list[tuple[str, int]]]:
     """Per (step, reason) the pieces of evidence that occur more than once, commonest first."""
-    evidence = pl.col("evidence").str.head(200)
     counted = (
         run.ledger.filter(pl.col("verdict") != "keep", pl.col("evidence").is_not_null())
-        .group_by("step", "reason", evidence)
+        .group_by("step", "reason", pl.col("evidence").str.head(200))
         .len()
         .filter(pl.col("len") > 1)
         .sort("len", "evidence", descending=[True, False])
     )
-    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for step, reason, text, count in counted.iter_rows():
-        shown = found.setdefault((step, reason), [])
-        if len(shown) < most:
-            shown.append((text, count))
-    return found
+    common = counted.group_by("step", "reason", maintain_order=True).head(most)
+    evidence: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for step, reason, text, count in common.iter_rows():
+        evidence.setdefault((step, reason), []).append((text, count))
+    return evidence

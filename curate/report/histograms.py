@@ -58,13 +58,13 @@ class Scores(NamedTuple):
     rows: dict[str, int]
     histogram: Histogram
     logarithmic: bool
-    between: tuple[float, float] | None  # nearest scores of the two groups, if they do not mix
+    between: tuple[float, float] | None  # nearest scores of the two groups, if they do not overlap
     thresholds: tuple[tuple[str, float], ...] = ()  # what the step compared them with, by setting
-    scale: str = ""  # how length was taken out of them, if it was: not the scale they came on
+    corrected: str = ""  # the method that corrected them for length: not the scale they came on
 
     @property
     def lines(self) -> list[tuple[str, float]]:
-        """What the chart draws: thresholds within its range, else where the groups part."""
+        """What the chart draws: thresholds within its range, else where the groups separate."""
         low, high = float(self.histogram.edges[0]), float(self.histogram.edges[-1])
         inside = [(name, at) for name, at in self.thresholds if low <= at <= high]
         if self.thresholds or self.between is None:
@@ -119,17 +119,19 @@ def scores(run: RunFolder) -> list[Scores]:
     """The scores of every step that gave more than two different ones, in the funnel's order."""
     # Beyond these bounds differences are no longer finite; no measurement means that.
     scored = run.ledger.filter(pl.col("score").is_between(-1e100, 1e100))
-    found = []
+    charts = []
     for step in run.manifest["steps"]:
         mine = scored.filter(pl.col("step") == step["name"])
         if mine["score"].n_unique() > 2:
             numbers = step.get("numbers", {})
-            given = numbers.get("thresholds", {})
+            thresholds = tuple(numbers.get("thresholds", {}).items())
             method = numbers.get("method", "none")
-            scale = "" if method == "none" else f"length taken out ({method})"
-            scores_of = of_step(step["name"], mine)
-            found.append(scores_of._replace(thresholds=tuple(given.items()), scale=scale))
-    return found
+            charts.append(
+                of_step(step["name"], mine)._replace(
+                    thresholds=thresholds, corrected="" if method == "none" else method
+                )
+            )
+    return charts
 
 
 def of_step(step: str, scored: pl.DataFrame) -> Scores:
@@ -155,11 +157,11 @@ def of_step(step: str, scored: pl.DataFrame) -> Scores:
 def _score_edges(values: Floats, logarithmic: bool) -> Floats:
     """Bin edges over all values; of whole numbers when the values are, lest some stay empty."""
     low, high = float(values.min()), float(values.max())
-    whole = bool((values == np.round(values)).all())
-    if whole and logarithmic:
+    integers = bool((values == np.round(values)).all())
+    if integers and logarithmic:
         edges = length_edges(int(high))
         return edges[max(0, int(np.searchsorted(edges, low, side="right")) - 1) :]
-    if whole:
+    if integers:
         width = math.ceil((high - low + 1) / SCORE_BINS)
         return np.arange(low, high + width + 1, width)
     if logarithmic:

@@ -1,4 +1,4 @@
-"""What a selection is to be compared with: a draw, the longest rows and all rows."""
+"""The baselines of a selection: a draw, the longest rows and all rows."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
+from filters.common.budget import Allowance, spend
 from filters.common.ranking import best_first, noise_of, score_column
 from filters.common.stats import Bools, Ints
 from filters.length.report import diagnose_measures, shift
-from filters.selection.budget import Allowance, spend
 from filters.selection.diversity import nearest_of
 
-DRAWS = 3  # seeds of the random arm
+DRAWS = 3  # seeds of the random baseline
 PROBES = 2_000  # rows on which coverage is counted
 
 
-class Arm(NamedTuple):
+class Baseline(NamedTuple):
     """One set of rows to train on: `rows` are positions, ascending."""
 
     name: str
@@ -28,7 +28,7 @@ class Arm(NamedTuple):
     rows: Ints
 
 
-def arms(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> list[Arm]:
+def baselines(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> list[Baseline]:
     """The selection, `random@k` (three seeds) and `longest@k`, each with as many rows and again
     with as much response as the selection has, and `full`.
 
@@ -36,7 +36,7 @@ def arms(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> list[
     """
     chosen = kept.arg_true().to_numpy().astype(np.int64)
     length: Ints = measures["length"].cast(pl.Int64).to_numpy()
-    found = [Arm("selected", None, None, chosen)]
+    found = [Baseline("selected", None, None, chosen)]
     budgets = (
         ("rows", len(chosen), np.ones_like(length)),
         (unit, int(length[chosen].sum()), length),
@@ -44,10 +44,10 @@ def arms(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> list[
     for matched_by, budget, cost in budgets:
         for draw in range(seed, seed + DRAWS):
             order = best_first(measures, noise_of(measures["id"], draw, "select"))
-            found.append(Arm("random@k", matched_by, draw, _first(order, cost, budget)))
+            found.append(Baseline("random@k", matched_by, draw, _first(order, cost, budget)))
         order = best_first(measures, score_column(measures, "length"))
-        found.append(Arm("longest@k", matched_by, None, _first(order, cost, budget)))
-    found.append(Arm("full", None, None, np.arange(measures.height)))
+        found.append(Baseline("longest@k", matched_by, None, _first(order, cost, budget)))
+    found.append(Baseline("full", None, None, np.arange(measures.height)))
     return found
 
 
@@ -59,37 +59,40 @@ def _first(order: Ints, cost: Ints, budget: int) -> Ints:
 
 
 def findings(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> Findings:
-    """The arms as a table (`arm`, `matched_by`, `seed`, `row`, `id`), their lengths and, where
-    rows have vectors, how well each covers all rows and how alike its own rows are."""
+    """The baselines as a table (`baseline`, `matched_by`, `seed`, `row`, `id`), their lengths.
+
+    Where rows have vectors also how well each covers all rows, and how similar its own rows are.
+    """
     if not measures.height:
         return Findings()
-    found = arms(measures, kept, unit, seed)
-    described = [_described(arm, measures, unit, seed) for arm in found]
+    sets = baselines(measures, kept, unit, seed)
+    described = [_described(each, measures, unit, seed) for each in sets]
     if "vector" in measures.columns:
-        for arm, numbers in zip(found, _coverage(found, measures, seed), strict=True):
-            described[found.index(arm)] |= numbers
-    table = pl.concat([_table(arm, measures) for arm in found])
-    return Findings(tuple(_sentences(described, unit)), {"arms": described}, {"arms": table})
+        for numbers, coverage in zip(described, _coverage(sets, measures, seed), strict=True):
+            numbers |= coverage
+    table = pl.concat([_table(each, measures) for each in sets])
+    sentences = tuple(_sentences(described, unit))
+    return Findings(sentences, {"baselines": described}, {"baselines": table})
 
 
-def _table(arm: Arm, measures: pl.DataFrame) -> pl.DataFrame:
-    return measures.select("row", "id")[arm.rows].select(
-        arm=pl.lit(arm.name),
-        matched_by=pl.lit(arm.matched_by, dtype=pl.String),
-        seed=pl.lit(arm.seed, dtype=pl.Int64),
+def _table(baseline: Baseline, measures: pl.DataFrame) -> pl.DataFrame:
+    return measures.select("row", "id")[baseline.rows].select(
+        baseline=pl.lit(baseline.name),
+        matched_by=pl.lit(baseline.matched_by, dtype=pl.String),
+        seed=pl.lit(baseline.seed, dtype=pl.Int64),
         row="row",
         id="id",
     )
 
 
-def _described(arm: Arm, measures: pl.DataFrame, unit: str, seed: int) -> dict[str, Any]:
-    rows = measures[arm.rows]
+def _described(baseline: Baseline, measures: pl.DataFrame, unit: str, seed: int) -> dict[str, Any]:
+    rows = measures[baseline.rows]
     lengths = diagnose_measures(rows, unit=unit, seed=seed)
     moved = shift(measures["length"], rows["length"])
     return {
-        "arm": arm.name,
-        "matched_by": arm.matched_by,
-        "seed": arm.seed,
+        "baseline": baseline.name,
+        "matched_by": baseline.matched_by,
+        "seed": baseline.seed,
         "rows": rows.height,
         unit: int(rows["length"].sum()),
         "median": lengths.quantiles.get("0.5", 0),
@@ -103,19 +106,19 @@ def _described(arm: Arm, measures: pl.DataFrame, unit: str, seed: int) -> dict[s
     }
 
 
-def _coverage(found: list[Arm], measures: pl.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
-    """`coverage` is the mean cosine of all rows to the nearest of the arm, `alikeness` that of
-    the arm's rows to the nearest other one; both on a seeded sample."""
+def _coverage(sets: list[Baseline], measures: pl.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
+    """`coverage` is the mean cosine of all rows to the nearest of the set, `alikeness` that of
+    the set's rows to the nearest other one; both on a seeded sample."""
     vectors = np.ascontiguousarray(measures["vector"].to_numpy(), dtype=np.float32)
     probes = _sample(np.arange(measures.height), seed)
-    for arm in found:
-        if arm.name == "full" or len(arm.rows) < 2:
+    for each in sets:
+        if each.name == "full" or len(each.rows) < 2:
             yield {}
             continue
-        _, near = nearest_of(vectors[probes], vectors, arm.rows)
-        own = _sample(arm.rows, seed)
-        cosine = vectors[own] @ vectors[arm.rows].T
-        cosine[np.arange(len(own)), np.searchsorted(arm.rows, own)] = -1.0  # not to itself
+        _, near = nearest_of(vectors[probes], vectors, each.rows)
+        own = _sample(each.rows, seed)
+        cosine = vectors[own] @ vectors[each.rows].T
+        cosine[np.arange(len(own)), np.searchsorted(each.rows, own)] = -1.0  # not to itself
         yield {
             "coverage": round(float(near.mean()), 4),
             "alikeness": round(float(cosine.max(axis=1).mean(dtype=np.float64)), 4),
@@ -131,44 +134,49 @@ def _sample(rows: Ints, seed: int) -> Ints:
 
 def _sentences(described: list[dict[str, Any]], unit: str) -> Iterator[str]:
     chosen, full = described[0], described[-1]
-    yield f"selected {_told(chosen, unit)}; all rows: {_told(full, unit)}"
+    yield f"selected {_sizes(chosen, unit)}; all rows: {_sizes(full, unit)}"
     if chosen["rows"] == full["rows"]:
         yield "the budget is no smaller than the rows, so all are kept and nothing is compared"
         return
     for name in ("random@k", "longest@k"):
-        same = [arm for arm in described if arm["arm"] == name and arm["matched_by"] == "rows"]
+        same = [
+            each for each in described if each["baseline"] == name and each["matched_by"] == "rows"
+        ]
         drawn = f" (seed {same[0]['seed']} of {len(same)})" if len(same) > 1 else ""
-        yield f"{name}{drawn} for comparison: {_told(same[0], unit)}"
+        yield f"{name}{drawn} for comparison: {_sizes(same[0], unit)}"
     yield from _not_beaten(described)
     yield (
-        "whether the selection is worth more than these, only training tells: the arms, matched"
-        f" by rows and by {unit}, are in the arms table"
+        "only training shows whether the selection is better than its baselines; they are in the"
+        f" baselines table, matched by rows and by {unit}"
     )
 
 
 def _not_beaten(described: list[dict[str, Any]]) -> Iterator[str]:
-    """Which baselines cover the rows better than the selection does."""
+    """Which baselines cover the rows at least as well as the selection does."""
     chosen = described[0]
+    if "coverage" not in chosen:
+        return
     for name in ("random@k", "longest@k"):
-        for matched_by in dict.fromkeys(arm["matched_by"] for arm in described[1:-1]):
+        for matched_by in dict.fromkeys(each["matched_by"] for each in described[1:-1]):
             same = [
-                arm
-                for arm in described
-                if (arm["arm"], arm["matched_by"]) == (name, matched_by) and "coverage" in arm
+                each
+                for each in described
+                if (each["baseline"], each["matched_by"]) == (name, matched_by)
+                and "coverage" in each
             ]
-            if "coverage" not in chosen or not same:
+            if not same:
                 continue
-            mean = sum(arm["coverage"] for arm in same) / len(same)
+            mean = sum(each["coverage"] for each in same) / len(same)
             if mean >= chosen["coverage"]:
                 yield (
                     f"{name} with as many {matched_by} ({same[0]['rows']:,} rows) covers all rows"
-                    f" no worse: {mean:.3f}"
+                    f" at least as well: {mean:.3f}"
                 )
 
 
-def _told(arm: dict[str, Any], unit: str) -> str:
-    covers = f", coverage {arm['coverage']:.3f}" if "coverage" in arm else ""
+def _sizes(described: dict[str, Any], unit: str) -> str:
+    covers = f", coverage {described['coverage']:.3f}" if "coverage" in described else ""
     return (
-        f"{arm['rows']:,} rows, {arm[unit]:,} {unit}, median {arm['median']:,}, lengths"
-        f" {arm['verdict']}{covers}"
+        f"{described['rows']:,} rows, {described[unit]:,} {unit}, median {described['median']:,},"
+        f" length verdict {described['verdict']}{covers}"
     )

@@ -1,4 +1,4 @@
-"""Why a reward step dropped a row, and what it saw: expressions over what the step worked out."""
+"""Reason and evidence of the rows that a reward step drops: expressions over what it worked out."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def evidence_of(
         f"score {{}} ({calibrate}), as it came {{}}, {{}} words", score, raw, "length"
     )
     place = pl.col("place") + 1
-    told = {
+    evidence = {
         "not_scorable": pl.col("problem"),
         "no_score": pl.lit(f"no number under {LARGEST:g} in {source}"),
-        "below_min_score": pl.format(f"as it came {{}}, least is {min_score}", raw),
+        "below_min_score": pl.format(f"as it came {{}}, min_score is {min_score}", raw),
         "not_best_of_prompt": pl.format(
             f"place {{}} of {{}} answers, {per_prompt} kept; {{}}", place, "answers", scored
         ),
-        "no_clear_winner": pl.format(f"leads by {{}}, least is {margin}", pl.col("lead").round(4)),
+        "no_clear_winner": pl.format(f"leads by {{}}, margin is {margin}", pl.col("lead").round(4)),
         "not_in_top": pl.format(f"{{}}rank {{}}, {kept} kept; {{}}", ids, "rank", scored),
         "not_best_graded": pl.lit(f"its grade in {judge_by} is not the best one"),
     }
     return pl.coalesce(
-        pl.when(pl.col("reason") == reason).then(text) for reason, text in told.items()
+        pl.when(pl.col("reason") == reason).then(text) for reason, text in evidence.items()
     )

@@ -77,7 +77,7 @@ class Allowance:
 
 
 def even_shares(sizes: Ints, budget: int) -> Ints:
-    """The budget in equal parts; what a small stratum cannot take goes to the others.
+    """The budget in equal parts; what a small stratum cannot take is given to the others.
 
     >>> even_shares(np.array([60, 30, 2]), 15).tolist()
     [7, 6, 2]
@@ -113,7 +113,7 @@ def shares(sizes: Ints, budget: int) -> Ints:
 
 
 def spend(order: Iterable[int], allowance: Allowance) -> Bools:
-    """Take the rows that fit, in this order; what strata leave unspent goes to all."""
+    """Take the rows that fit, in this order; what strata leave unspent is given to all."""
     rows = list(order)
     while True:
         # Whether a row fits depends on those taken before it, hence a loop.

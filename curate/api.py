@@ -1,0 +1,209 @@
+"""The door for Python: what `import curate` offers. The command line stands on it.
+
+Nothing prints unless a `log` is given, and every mistake is a `CurateError`. Heavy packages are
+imported when a function is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from curate.base.log import Log, no_log
+from curate.base.packages import check_ours
+
+if TYPE_CHECKING:
+    from curate.pipeline.recipe import StepLike
+    from curate.renders import Preview, Tokens
+    from curate.runs import Run
+    from trainer import TrainResult
+
+# One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
+Data = Any
+
+
+def run(
+    data: Data,
+    *,
+    recipe: str | PathLike[str] | None = None,
+    steps: Sequence[StepLike] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    out: str | PathLike[str] | None = None,
+    force: bool = False,
+    workers: int | None = 1,
+    cache: bool = True,
+    remember: bool = True,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    paths: str = "best",
+    log: Log = no_log,
+    warn: Log | None = None,
+) -> Run:
+    """Clean a dump: read it, apply the steps, account for every row.
+
+    `data` is a path, a list of paths, a list of dicts, a `datasets.Dataset`, or a polars or pandas
+    frame. `recipe` is a bundled recipe's name or a file (none: the default recipe); `steps` are
+    given instead of it: names, `{name: settings}`, filters, fixes, functions. `settings` change
+    single ones, `{"near.threshold": 0.7}`. `seed` is for `steps`; a recipe has its own.
+
+    The run is a folder: `out`, or a temporary one that goes with the object (`run.save` keeps it).
+    `workers` are processes, None for all cores (with more than 1, a script needs its
+    `if __name__ == "__main__"`), `cache` keeps costly measures between runs, `remember` holds all
+    of them for `Run.with_settings`. `format`, `columns` ({"response": "answer_text"}) and `paths`
+    (OASST trees: best, all or a number) say how to read. `log` gets progress; `warn` what a user
+    should know, which is in `Run.notices` otherwise. Raises `CurateError`.
+
+    >>> import curate
+    >>> rows = [{"instruction": "Say hi.", "output": "Hi!"}] * 2
+    >>> curate.run(rows, steps=["exact"]).dropped["reason"].to_list()
+    ['exact_duplicate']
+    """
+    check_ours()
+    from curate.pipeline.cache import MeasureCache, default_folder
+    from curate.pipeline.engine import LocalEngine
+    from curate.pipeline.session import SessionEngine
+    from curate.runs import Plan, chosen_recipe, start
+
+    engine = (SessionEngine if remember else LocalEngine)(
+        workers, MeasureCache(default_folder()) if cache else None
+    )
+    how = _read_options(format, columns, paths)
+    chosen = chosen_recipe(recipe, steps, seed, settings)
+    return start(data, Plan(chosen, engine, how, out, force, log, warn))
+
+
+def open(path: str | PathLike[str]) -> Run | Tokens:
+    """A RUN folder as a `Run`, or a TOKENS folder as `Tokens`.
+
+    Raises `CurateError` for a folder that is neither.
+    """
+    check_ours()
+    from curate.renders import open_folder
+
+    return open_folder(path)
+
+
+def inspect(
+    data: Data,
+    *,
+    tokenizer: str | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    paths: str = "best",
+) -> dict[str, Any]:
+    """What is in a dump before anything is decided: formats, counts, lengths, likely problems.
+
+    `data` and how it is read are as in `run`. With a `tokenizer` (a folder) lengths are in tokens
+    too. The result holds plain JSON types. Raises `CurateError`.
+    """
+    check_ours()
+    from curate import runs
+
+    return runs.inspect(data, _read_options(format, columns, paths), tokenizer)
+
+
+def preview(
+    source: Data,
+    *,
+    template: str | None = None,
+    tokenizer: Any = None,
+    rows: Sequence[int] = (0,),
+    turn: int | None = None,
+    failures: bool = False,
+    ids: bool = False,
+    against: tuple[str | None, Any] | None = None,
+    add_tokens: Sequence[str] = (),
+    **options: Any,
+) -> Preview:
+    """What a model will see: the rendered text, its tokens, and which of them are trained.
+
+    `source` is a `Run`, a `Tokens`, a folder or file of either, or rows as `run` takes them.
+    `template` is a bundled template's name, a `.jinja` file, or none for the tokenizer's own.
+    `tokenizer` is a folder, a hub id or a tokenizer of transformers; without one, texts are shown.
+    `rows` are row numbers, `turn` shows one message alone, `failures` lists the rows that are
+    refused, `ids` shows token ids, `against` is another (template, tokenizer) to compare with,
+    `add_tokens` are texts that become tokens of their own, `options` those of
+    `templates.RenderOptions`. Raises `CurateError`.
+    """
+    check_ours()
+    from curate import renders
+
+    return renders.make_preview(
+        source,
+        template,
+        tokenizer,
+        against=against,
+        add_tokens=add_tokens,
+        shown={"rows": tuple(rows), "turn": turn, "failures": failures, "ids": ids},
+        options=options,
+    )
+
+
+def render(
+    source: Data,
+    *,
+    tokenizer: Any,
+    template: str | None = None,
+    out: str | PathLike[str] | None = None,
+    force: bool = False,
+    add_tokens: Sequence[str] = (),
+    **options: Any,
+) -> Tokens:
+    """Render conversations into masked tokens, each row proven or refused.
+
+    Arguments are those of `preview`. With `out` the TOKENS folder is written (`Tokens.save` does so
+    later). Raises `CurateError`; rows that cannot be rendered exactly are in `Tokens.refused`.
+    """
+    check_ours()
+    from curate import renders
+
+    return renders.make_tokens(
+        source,
+        template,
+        tokenizer,
+        out=out,
+        force=force,
+        add_tokens=add_tokens,
+        options=options,
+    )
+
+
+def train(
+    tokens: Tokens | str | PathLike[str],
+    *,
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    log: Log = no_log,
+    **settings: Any,
+) -> TrainResult:
+    """Fine-tune a model on masked tokens, choose an epoch, and leave it in `out`.
+
+    `tokens` is a `Tokens` or the folder of one, `model` a folder or hub id, `settings` are fields
+    of `trainer.TrainConfig` (`preset`, `learning_rate`, `num_train_epochs`, ...). `log` gets plain
+    lines. Raises `CurateError`, for instance for data that does not pass the checks.
+    """
+    check_ours()
+    from curate import renders
+
+    return renders.train_on(tokens, {"model": model, "out": out, **settings}, log)
+
+
+def baselines(run: Any, out: str | PathLike[str], force: bool = False) -> dict[str, int]:
+    """Write the sets that a run's selection is to be compared with, one file each.
+
+    `run` is a `Run` or its folder. Gives rows by file name. Raises `CurateError`.
+    """
+    check_ours()
+    from curate.pipeline.baselines import write_baselines
+    from curate.runs import Run, open_run
+
+    folder = run.folder if isinstance(run, Run) else open_run(run).folder
+    return write_baselines(folder.path, out, force)
+
+
+def _read_options(format: str | None, columns: Mapping[str, str] | None, paths: str) -> Any:
+    from curate import sources
+
+    return sources.ReadOptions(format, dict(columns or {}), paths)

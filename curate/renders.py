@@ -1,0 +1,301 @@
+"""What rendering gives back, a preview or masked tokens, and how both are made."""
+
+from __future__ import annotations
+
+import html
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+import templates
+from curate.base.errors import CurateError
+from curate.base.extras import require
+from curate.base.folder import atomic_folder, check_out, files_of, writing
+from curate.base.log import Log
+from curate.base.settings import known_settings
+from curate.pipeline.run_folder import RunFolder, is_run
+from curate.runs import Data, Run, Source, open_run, paths_of, read_data
+
+if TYPE_CHECKING:
+    import datasets
+
+    from trainer import TrainResult
+
+Style = Literal["ansi", "text", "html", "json"]
+
+
+def open_folder(path: Source) -> Run | Tokens:
+    """A RUN or a TOKENS folder; `CurateError` where it is neither."""
+    place = Path(path)
+    if templates.is_tokens(place):
+        return Tokens(place)
+    if is_run(place):
+        return open_run(place)
+    raise CurateError(f"{path}: neither a folder of curate run nor of curate render")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a model will see: `str()` gives text, `.html` a page, `.data` plain JSON types."""
+
+    make: Callable[[Style], str]
+    notices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.make("text")
+
+    def __repr__(self) -> str:
+        return self.make("ansi")
+
+    def _repr_html_(self) -> str:
+        # In a frame of its own: the page's styles stay inside, and nothing in it can run.
+        page = html.escape(self.html)
+        return f'<iframe sandbox srcdoc="{page}" style="width:100%;height:32em;border:0"></iframe>'
+
+    @property
+    def html(self) -> str:
+        """A page that needs nothing else; all data in it is escaped."""
+        return self.make("html")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Rows, parts and statistics as plain JSON types."""
+        shown: dict[str, Any] = json.loads(self.make("json"))
+        return shown
+
+
+class Tokens:
+    """Masked tokens: what `curate.render` made, or a TOKENS folder.
+
+    `path` is the folder, None until it is saved; `notices` what a user should know.
+    """
+
+    def __init__(
+        self,
+        source: Path | templates.Rendered,
+        matched: templates.Matched | None = None,
+        notices: Sequence[str] = (),
+    ) -> None:
+        self.path = source if isinstance(source, Path) else None
+        self.rendered = None if isinstance(source, Path) else source
+        self.notices = tuple(notices)
+        self._matched = matched
+
+    def __repr__(self) -> str:
+        where = f"Tokens in {self.path}" if self.path else "Tokens, not saved"
+        return f"{where}: {self.examples.height:,} examples, {self.refused.height:,} rows refused"
+
+    @cached_property
+    def _folder(self) -> templates.Tokens:
+        assert self.path is not None
+        return templates.read(self.path)
+
+    @property
+    def examples(self) -> pl.DataFrame:
+        """One row an example: id, row, input_ids, labels (-100: not trained), turns, source."""
+        return (self.rendered or self._folder).examples
+
+    @property
+    def refused(self) -> pl.DataFrame:
+        """The rows that cannot be rendered exactly: row, id, check, message."""
+        return (self.rendered or self._folder).refused
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Template, tokenizer, stops, options and counts."""
+        if self.rendered is None:
+            return self._folder.manifest
+        return templates.manifest_of(self.rendered, self._matched)
+
+    @cached_property
+    def dataset(self) -> datasets.Dataset:
+        """The examples as a `datasets.Dataset`, as other trainers read it."""
+        require("dataset", "train", "datasets")
+        if self.rendered is not None:
+            return templates.to_dataset(self.rendered)
+        import datasets
+
+        return datasets.Dataset.load_from_disk(str(self.path))
+
+    def summary(self) -> str:
+        """One line on what was rendered, and one for each check that refused rows."""
+        return self.rendered.summary() if self.rendered is not None else repr(self)
+
+    def save(self, out: Source, force: bool = False) -> Path:
+        """Write the TOKENS folder. Raises `CurateError`."""
+        if self.rendered is not None:
+            templates.write(self.rendered, Path(out), force, self._matched)
+            self.path = Path(out)
+        elif self.path is not None:
+            with atomic_folder(out, templates.MAKER, force) as folder, writing(out):
+                for name in files_of(self.path, templates.MAKER):
+                    shutil.copyfile(self.path / name, folder / name)
+        return Path(out)
+
+
+def _tokenizer(given: Any, add: Sequence[str]) -> templates.Tokenizer | None:
+    """A tokenizer by its folder or hub id, or that of an object of transformers."""
+    if given is None or isinstance(given, templates.Tokenizer):
+        return given
+    if isinstance(given, str | PathLike):
+        return templates.load_tokenizer(fspath(given), tuple(add))
+    if not hasattr(given, "save_pretrained"):
+        raise CurateError(
+            f"tokenizer is {type(given).__name__}; expected a folder, a hub id or a tokenizer of "
+            "transformers"
+        )
+    with tempfile.TemporaryDirectory(prefix="curate-") as folder:
+        given.save_pretrained(folder)
+        name = str(getattr(given, "name_or_path", "") or type(given).__name__)
+        return templates.read_folder(
+            Path(folder), name, {"object": type(given).__name__}, tuple(add)
+        )
+
+
+def records_of(source: Data, tell: Log) -> pl.DataFrame:
+    """Records to render: a run's kept rows, a dump's, or rows in memory; unreadable ones are said.
+
+    Raises `CurateError` where there is no readable row.
+    """
+    paths = paths_of(source)
+    inside: Data = source
+    if paths is not None and len(paths) == 1:
+        path = Path(paths[0])
+        if is_run(path):
+            run = RunFolder(path)
+            run.check("kept")
+            inside = path / "kept.jsonl"
+            if not run.manifest["counts"]["kept"]:
+                raise CurateError(f"{path}: the run kept no rows; curate report {path} says why")
+        elif not path.exists():
+            raise CurateError(f"{path}: no such file or folder")
+    dump = read_data(inside, tell=tell)
+    if dump.rejects.height:
+        first = dump.rejects.row(0, named=True)
+        where = f"{first['source']}:{first['line']}: {first['reason']}"
+        tell(f"{dump.rejects.height:,} rows cannot be read; first {where}")
+    if not dump.records.height:
+        raise CurateError("no readable rows")
+    return dump.records
+
+
+def make_preview(
+    source: Data,
+    template: str | None,
+    tokenizer: Any,
+    *,
+    against: tuple[str | None, Any] | None,
+    add_tokens: Sequence[str],
+    shown: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Preview:
+    """See `curate.preview`."""
+    notices = list[str]()
+    known = _tokenizer(tokenizer, add_tokens)
+    how = render_options(options)
+    if isinstance(source, str | PathLike) and templates.is_tokens(Path(source)):
+        source = Tokens(Path(source))
+    if isinstance(source, Tokens) and source.path is not None:
+        rows: pl.DataFrame | Path = source.path
+        chosen, other = None, None
+        if against is not None:
+            raise CurateError(
+                f"{source.path}: a written folder is shown as it is; compare templates on the RUN"
+            )
+    else:
+        if isinstance(source, Tokens):
+            raise CurateError("these tokens are not saved; preview the run, or save them first")
+        rows = records_of(source, notices.append)
+        chosen = templates.load_template(template, known)
+        other = None
+        if against is not None:
+            theirs = known if against[1] is None else _tokenizer(against[1], add_tokens)
+            other = (
+                chosen if against[0] is None else templates.load_template(against[0], theirs),
+                theirs,
+            )
+
+    def make(style: Style) -> str:
+        asked = templates.PreviewOptions(**shown, format=style, render=how)
+        return templates.preview(rows, chosen, known, asked, other)
+
+    make("json")  # whatever is wrong is said now, not when it is shown
+    return Preview(make, tuple(notices))
+
+
+def render_options(options: Mapping[str, Any]) -> templates.RenderOptions:
+    """Options of rendering by name; `CurateError` for an unknown one and for a wrong value."""
+    known_settings(templates.RenderOptions, options, "render")
+    return templates.RenderOptions(**options)
+
+
+def make_tokens(
+    source: Data,
+    template: str | None,
+    tokenizer: Any,
+    *,
+    out: Source | None,
+    force: bool,
+    add_tokens: Sequence[str],
+    options: Mapping[str, Any],
+) -> Tokens:
+    """See `curate.render`."""
+    notices = list[str]()
+    how = render_options(options)
+    known = _tokenizer(tokenizer, add_tokens)
+    if known is None:
+        raise CurateError("render needs a tokenizer; name its folder")
+    chosen = templates.load_template(template, known)
+    if out is not None:
+        check_out(out, templates.MAKER, force)
+    records = records_of(source, notices.append)
+    rendered = templates.render(records, chosen, known, how)
+    tokens = Tokens(rendered, _matched(source, records), notices)
+    if out is not None:
+        tokens.save(out, force)
+    return tokens
+
+
+def _matched(source: Data, records: pl.DataFrame) -> templates.Matched | None:
+    """What the last `length` step with a target matched a run's answers to; None without one."""
+    paths = paths_of(source)
+    if paths is None or len(paths) != 1 or not is_run(Path(paths[0])):
+        return None
+    target = RunFolder(Path(paths[0])).length_target()
+    if target is None:
+        return None
+    lengths = records.select("row", "line").join(target.lengths, on="line", how="left")
+    return templates.Matched(target.step, target.unit, target.of, target.median, lengths)
+
+
+def train_on(tokens: Tokens | Source, settings: Mapping[str, Any], log: Log) -> TrainResult:
+    """See `curate.train`."""
+    import trainer
+
+    with _in_a_folder(tokens) as folder:
+        paths = {
+            name: fspath(settings[name]) if isinstance(settings[name], PathLike) else settings[name]
+            for name in ("model", "out")
+        }
+        config = trainer.TrainConfig.from_mapping({**settings, **paths, "tokens": folder})
+        return trainer.train(config, log)
+
+
+@contextmanager
+def _in_a_folder(tokens: Tokens | Source) -> Iterator[str]:
+    if not isinstance(tokens, Tokens):
+        yield fspath(tokens)
+    elif tokens.path is not None:
+        yield str(tokens.path)
+    else:
+        with tempfile.TemporaryDirectory(prefix="curate-") as folder:
+            yield str(tokens.save(Path(folder) / "TOKENS"))

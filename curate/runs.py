@@ -1,0 +1,368 @@
+"""What `curate.run` gives back, and how it is made: read, judge, write, or judge anew."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from curate import sources
+from curate.base.errors import CurateError
+from curate.base.extras import require
+from curate.base.folder import atomic_folder, files_of, write_atomic, writing
+from curate.base.log import Log, no_log
+from curate.base.messages import message_json
+from curate.base.schema import with_text
+from curate.pipeline import recipe as recipes
+from curate.pipeline import run_folder, runner
+from curate.pipeline.cache import MeasureCache, default_folder
+from curate.pipeline.engine import LocalEngine
+from curate.pipeline.run_folder import RunFolder, is_run
+from curate.pipeline.session import SessionEngine
+from curate.report import html as report_page
+from curate.report import inspection
+from curate.report import text as report_text
+from curate.report.explain import explain
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas
+
+
+Source = str | PathLike[str]
+# Paths, rows in memory, or a run: see `curate.run`.
+Data = Any
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run was made from, so that it can be judged anew."""
+
+    dump: sources.Dump
+    recipe: recipes.Recipe
+    engine: LocalEngine
+
+
+class Run:
+    """A run of `curate.run`, on disk; its frames are read when they are first asked for.
+
+    `path` is its folder, `counts` says what became of the rows that were read, `notices` what a
+    user should know of how it went.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        session: Session | None = None,
+        notices: Sequence[str] = (),
+        temporary: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.notices = tuple(notices)
+        self._session = session
+        if temporary is not None:
+            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Run in {self.path}: {self.summary(80)}", *self.notices])
+
+    @property
+    def path(self) -> Path:
+        """The RUN folder."""
+        return self.folder.path
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Inputs, recipe, steps with their findings, counts and versions."""
+        return self.folder.manifest
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows were read, kept, dropped, rejected and edited."""
+        return dict(self.manifest["counts"])
+
+    @property
+    def kept(self) -> pl.DataFrame:
+        """The records that were kept: columns of `RECORDS`."""
+        return self.folder.kept
+
+    @property
+    def dropped(self) -> pl.DataFrame:
+        """The records that were dropped: `RECORDS`, and step, reason, duplicate_of, evidence."""
+        return self.folder.dropped
+
+    @property
+    def rejects(self) -> pl.DataFrame:
+        """The rows that could not be read: source, line, reason, raw."""
+        return self.folder.rejects
+
+    @property
+    def ledger(self) -> pl.DataFrame:
+        """Every verdict on every row, in the order in which they fell."""
+        return self.folder.ledger
+
+    def summary(self, width: int = 100) -> str:
+        """The funnel and what the steps found out, as text of `width` columns."""
+        return report_text(self.folder, width)
+
+    def explain(self, key: int | str) -> str:
+        """Every verdict on one record, by its row number or its id."""
+        return explain(self.folder, str(key))
+
+    def report(self, path: Source | None = None) -> Path:
+        """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""
+        self.folder.check()
+        target = Path(path) if path is not None else self.path / run_folder.REPORT
+        try:
+            write_atomic(target, report_page(self.folder))
+        except OSError as error:
+            raise CurateError(f"{target}: could not be written ({error})") from error
+        return target
+
+    def save(self, out: Source, force: bool = False) -> Path:
+        """Keep the run: copy its files to the folder `out`. Raises `CurateError`."""
+        with atomic_folder(out, run_folder.MAKER, force) as folder, writing(out):
+            for name in files_of(self.path, run_folder.MAKER):
+                shutil.copyfile(self.path / name, folder / name)
+        return Path(out)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Run:
+        """The run that other settings give, `{"near.threshold": 0.7}`; judged, not measured anew.
+
+        A run that was opened from its folder is read and measured again, if the files it was made
+        from are still the same. Raises `CurateError`.
+        """
+        session = self._session or _session_of(self.folder)
+        plan = Plan(session.recipe.with_settings(settings), session.engine)
+        return _execute(plan, lambda _: session.dump)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The kept rows as the objects of `kept.jsonl`."""
+        return list(self.folder.lines("kept.jsonl"))
+
+    def to_datasets(self) -> datasets.Dataset:
+        """The kept rows as a `datasets.Dataset`; columns and messages without fields no row has."""
+        require("to_datasets", "train", "datasets")
+        import datasets
+
+        return datasets.Dataset.from_polars(_slim(self.kept))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The kept rows as a pandas frame; columns and messages without fields no row has."""
+        require("to_pandas", "train", "pandas", "pyarrow")
+        import pandas as pd
+
+        return pd.DataFrame(_slim(self.kept).to_dicts())
+
+
+def _slim(records: pl.DataFrame) -> pl.DataFrame:
+    """Records without empty columns, and messages without fields that no message has."""
+    element = pl.element().struct
+    optional = [
+        name
+        for name in records.schema["messages"].inner.to_schema()  # type: ignore[attr-defined]
+        if name not in ("role", "content")
+        and records["messages"].explode().struct.field(name).is_not_null().any()
+    ]
+    names = {"reasoning": "reasoning_content"}
+    fields = [element.field(name).alias(names.get(name, name)) for name in optional]
+    messages = pl.col("messages").list.eval(
+        pl.struct(element.field("role"), element.field("content"), *fields)
+    )
+    empty = [
+        column.name
+        for column in records.select("tools", "rejected", "score", "category")
+        if column.null_count() == len(column)
+    ]
+    rejected = [
+        pl.Series("rejected", message_json(records["rejected"]))
+        if "rejected" not in empty
+        else None
+    ]
+    slim = records.with_columns(messages, *(column for column in rejected if column is not None))
+    return slim.drop("row", *empty)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `curate.run` was asked for, beside the data: how to read, judge and write."""
+
+    recipe: recipes.Recipe
+    engine: LocalEngine
+    how: sources.ReadOptions = sources.DETECTED
+    out: Source | None = None
+    force: bool = False
+    log: Log = no_log
+    warn: Log | None = None
+
+
+def chosen_recipe(
+    recipe: Source | None,
+    steps: Sequence[recipes.StepLike] | None,
+    seed: int,
+    settings: Mapping[str, Any] | None,
+) -> recipes.Recipe:
+    """The recipe that is named, or that of the steps; `CurateError` where both are given."""
+    if steps is None:
+        return recipes.load(None if recipe is None else fspath(recipe), settings)
+    if recipe is not None:
+        raise CurateError("recipe and steps are both given; give one of them")
+    return recipes.of_steps(steps, seed, settings)
+
+
+def start(data: Data, plan: Plan) -> Run:
+    """Read and clean a dump; see `curate.run`."""
+    inputs = [fspath(path) for path in paths_of(data) or ()]
+    return _execute(plan, lambda tell: read_data(data, plan.how, tell), inputs)
+
+
+def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[str] = ()) -> Run:
+    if plan.out is not None:
+        return _run_into(plan.out, plan, read, inputs)
+    temporary = Path(tempfile.mkdtemp(prefix="curate-"))
+    try:
+        return _run_into(temporary / "RUN", plan, read, inputs, temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _run_into(
+    out: Source,
+    plan: Plan,
+    read: Callable[[Log], sources.Dump],
+    inputs: Sequence[str],
+    temporary: Path | None = None,
+) -> Run:
+    notices: list[str] = []
+    tell = plan.warn or notices.append
+    with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
+        steps = runner.bind_steps(plan.recipe.steps, tell)
+        dump = read(tell)
+        for file in dump.files:
+            plan.log(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
+        try:
+            result = runner.run(dump.records, steps, plan.engine, _progress(plan.log))
+        finally:
+            plan.engine.close()
+        with writing(out):
+            run_folder.write(folder, dump, result, plan.recipe)
+        fault = _draw(RunFolder(folder))
+    runner.remember(steps, result)
+    if plan.engine.cache is not None:
+        plan.engine.cache.trim()
+    if fault is not None:
+        raise CurateError(
+            f"{out} holds the whole run, but {run_folder.REPORT} could not be made "
+            f"({' '.join(f'{type(fault).__name__}: {fault}'.split())}); make it again with: "
+            f"curate report {out}"
+        ) from fault
+    if not result.kept.any():
+        tell("no row was kept; the report says why")
+    session = Session(dump, plan.recipe, plan.engine)
+    return Run(RunFolder(Path(out)), session, notices, temporary)
+
+
+def _progress(log: Log) -> Callable[[runner.StepReport], None]:
+    return lambda step: log(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped")
+
+
+def _draw(run: RunFolder) -> Exception | None:
+    """Draw the report; its fault is given back, for a picture of the data must not cost it."""
+    try:
+        write_atomic(run.path / run_folder.REPORT, report_page(run))
+    except Exception as error:
+        return error
+    return None
+
+
+def paths_of(data: Data) -> list[Source] | None:
+    """The paths that the data are named by; None where they are rows."""
+    if isinstance(data, Run):
+        return [data.path]
+    if isinstance(data, str | PathLike):
+        return [data]
+    if isinstance(data, list | tuple) and data and all(isinstance(x, str | PathLike) for x in data):
+        return list(data)
+    return None
+
+
+def read_data(
+    data: Data, how: sources.ReadOptions = sources.DETECTED, tell: Log = no_log
+) -> sources.Dump:
+    """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
+
+    A run among the files must be as it was written. Raises `CurateError`.
+    """
+    paths = paths_of(data)
+    if paths is None:
+        return sources.read_rows(data, how)
+    for path in paths:
+        if is_run(Path(path)):
+            RunFolder(Path(path)).check("kept")
+    dump = sources.read([fspath(path) for path in paths], how)
+    for line in _read_twice(dump):
+        tell(line)
+    return dump
+
+
+def _read_twice(dump: sources.Dump) -> Iterator[str]:
+    """A sentence for each content that was read more than once."""
+    same: dict[str, list[str]] = {}
+    for file in dump.files:
+        same.setdefault(file.sha256, []).append(file.source)
+    for names in same.values():
+        shown = list(dict.fromkeys(names))
+        if len(shown) > 1:
+            more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+            yield f"{', '.join(shown[:3])}{more} hold the same bytes, read {len(names)} times"
+        elif len(names) > 1:
+            yield f"{shown[0]} was given {len(names)} times and read as often"
+
+
+def _session_of(folder: RunFolder) -> Session:
+    """What a run that was opened from its folder was made from, read again."""
+    made = folder.manifest["recipe"]
+    if made["name"] == recipes.IN_PYTHON:
+        raise CurateError(
+            f"{folder.path}: its steps were given in Python and are not in the folder; run it again"
+        )
+    files = folder.manifest["sources"]
+    names = [file["source"] for file in files]
+    if any(not Path(name).is_file() for name in names):
+        raise CurateError(f"{folder.path}: not all that it was made from is there; run it again")
+    dump = sources.read(names)
+    if [file.sha256 for file in dump.files] != [file["sha256"] for file in files]:
+        raise CurateError(f"{folder.path}: what it was made from has changed; run it again")
+    beside = Path(made["name"]).parent
+    recipe = recipes.bind(made["name"], made["text"], beside, made["settings"])
+    return Session(dump, recipe, SessionEngine(1, MeasureCache(default_folder())))
+
+
+def open_run(path: Source) -> Run:
+    """A finished run; `CurateError` where there is none."""
+    return Run(RunFolder.open(Path(path)))
+
+
+def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:
+    """See `curate.inspect`."""
+    dump = read_data(data, how)
+    sample = inspection.sample(dump.records)
+    unit = {"unit": "tokens", "tokenizer": tokenizer} if tokenizer else {}
+    wanted = {"language": {}, **({"length": unit} if unit else {})}
+    texts = with_text(sample)
+    measures = {
+        name: recipes.filter_called(name, settings).measure(texts)
+        for name, settings in wanted.items()
+    }
+    # Words of all records are counted in no time; tokens are not.
+    step = runner.Step("length", recipes.filter_called("length", {"action": "report", **unit}))
+    lengths = runner.run(sample if unit else dump.records, [step]).steps[0].numbers
+    return inspection.inspection(dump, measures, lengths)

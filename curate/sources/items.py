@@ -1,0 +1,33 @@
+"""What an input is taken apart into before any format is asked: raw rows, and what is none."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Item(NamedTuple):
+    """One raw row, or (when `reject` is set) the text of a place that could not be read.
+
+    `line` is the line on which the row begins, or its number; both count from 1.
+    """
+
+    line: int
+    value: Any = None
+    reject: str | None = None
+    raw: str = ""
+
+
+class Block(NamedTuple):
+    """Many raw rows at once, all of them read without trouble, with the line of each."""
+
+    lines: list[int]
+    values: list[Any]
+
+
+class Starts(NamedTuple):
+    """The line on which each row begins. Comes last; until then rows are numbered from 1."""
+
+    lines: list[int]
+
+
+AnyItem = Item | Block | Starts

@@ -1,0 +1,124 @@
+"""Rows that are in memory already: dicts, or a frame of Polars, pandas or `datasets`."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import orjson
+import polars as pl
+
+from curate.base.errors import CurateError
+from curate.sources import hub
+from curate.sources.build import CHUNK
+from curate.sources.convert import described
+from curate.sources.files import check_unicode
+from curate.sources.items import Block, Item
+
+_EXPECTED = "expected a list of dicts, a datasets.Dataset, or a Polars or pandas frame"
+# Dates are no JSON: they must not pass for the texts that orjson would make of them.
+_JSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+_JSON |= orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+def arrow_bytes(rows: Any) -> bytes | None:
+    """A Polars frame or a `datasets.Dataset` as an Arrow stream; None for anything else."""
+    if isinstance(rows, pl.DataFrame):
+        stream = io.BytesIO()
+        try:
+            rows.write_ipc_stream(stream)
+        except pl.exceptions.PolarsError as error:
+            raise CurateError(f"the frame cannot be read as Arrow ({error})") from error
+        return stream.getvalue()
+    return hub.arrow_bytes(rows) if _is_a("datasets", "Dataset", rows) else None
+
+
+def dicts_of(rows: Any) -> Iterable[Any]:
+    """The rows as dicts; cells that a pandas frame marks as missing are left out of theirs.
+
+    Raises `CurateError` for what is no list of rows.
+    """
+    if _is_a("pandas", "DataFrame", rows):
+        known = rows.astype(object).where(rows.notna(), None)
+        return (
+            {name: value for name, value in row.items() if value is not None}
+            for row in known.to_dict("records")
+        )
+    if isinstance(rows, str | bytes | Mapping | pl.LazyFrame) or not isinstance(rows, Iterable):
+        raise CurateError(f"the rows are {described(rows)}; {_EXPECTED}")
+    return rows
+
+
+def _is_a(package: str, name: str, value: Any) -> bool:
+    """Whether the value is of a class of a package, which is not imported to find out."""
+    module = sys.modules.get(package)
+    return module is not None and isinstance(value, getattr(module, name))
+
+
+def row_items(rows: Iterable[Any], seen: Callable[[bytes], None]) -> Iterator[Block | Item]:
+    """The rows as a file of JSON lines would hold them, numbered from 1.
+
+    What JSON has no type for stays as it is, to be judged as in a table; a row with text that no
+    JSON can hold becomes a reject. `seen` is called with the bytes of all rows, in order.
+    """
+    first, given = 1, iter(rows)
+    while chunk := list(islice(given, CHUNK)):
+        numbers = range(first, first + len(chunk))
+        try:
+            texts = [orjson.dumps(row, default=_json_type, option=_JSON) for row in chunk]
+            block = Block(list(numbers), list(map(orjson.loads, texts)))
+        except TypeError:
+            for number, row in zip(numbers, chunk, strict=True):
+                item, text = _one(number, row)
+                seen(text + b"\n")
+                yield item
+        else:
+            seen(b"".join(text + b"\n" for text in texts))
+            yield block
+        first += len(chunk)
+
+
+def _one(number: int, row: Any) -> tuple[Item, bytes]:
+    """One row of a chunk in which some are not JSON."""
+    try:
+        text = orjson.dumps(row, default=_json_type, option=_JSON)
+        return Item(number, orjson.loads(text)), text
+    except TypeError:
+        pass
+    raw = described(row)
+    try:
+        value = _with_json_types(row)
+        raw = json.dumps(value, default=_written)  # Python's own writer takes huge integers
+        check_unicode(value, default=_written)
+    except (TypeError, ValueError, RecursionError) as error:
+        wrong = f"invalid_json: the row cannot be written as JSON ({error})"
+        return Item(number, reject=wrong, raw=raw), raw.encode()
+    return Item(number, value, raw=raw), raw.encode()
+
+
+def _written(value: Any) -> Any:
+    """What stands for a value without a JSON type in the raw text of a row."""
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
+
+
+def _json_type(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):  # numpy's arrays and numbers, without an import of numpy
+        return value.tolist()
+    raise TypeError(f"{described(value)} is no JSON")
+
+
+def _with_json_types(value: Any) -> Any:
+    """The value with lists for tuples and arrays, and Python's dates for those of pandas."""
+    if isinstance(value, Mapping):
+        return {key: _with_json_types(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_json_types(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return _with_json_types(value.tolist())
+    return value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
