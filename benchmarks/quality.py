@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 import polars as pl
-from filters.quality.reasons import REASONS
+
+from filters.quality.rules import REASONS
 
 sys.path.insert(0, str(Path(__file__).parent))
 
