@@ -101,7 +101,7 @@ def test_a_setting_that_is_a_choice_shows_the_choices_apart_from_its_help(
     generate: ModuleType,
 ) -> None:
     listed = generate.PARTS["filters"]()
-    assert "  keep = 'first' (first, longest, best): which row" in listed
+    assert "  keep = 'first' (of first, longest, best): which row" in listed
     assert "One of" not in listed
 
 

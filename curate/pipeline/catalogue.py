@@ -25,8 +25,8 @@ def _paragraph(name: str, kind: Any) -> str:
     about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
     lines = [f"{name}{' (fix)' if hasattr(kind, 'fix') else ''}: {about}"]
     for field in dataclasses.fields(kind):
-        choices = choices_of(kind, field.name)
-        known = f" ({', '.join(map(str, choices))})" if choices else ""
-        lines.append(f"  {field.name} = {field.default!r}{known}: {field.metadata['help']}")
+        choices = ", ".join(map(str, choices_of(kind, field.name)))
+        shown = f"{field.default!r} (of {choices})" if choices else repr(field.default)
+        lines.append(f"  {field.name} = {shown}: {field.metadata['help']}")
     lines += [f"  > {slug}: {sentence}" for slug, sentence in kind.reasons.items()]
     return "\n".join(lines)
