@@ -1,7 +1,8 @@
 """What n-grams and vectors find of test rows: word for word, rephrased, and judged by people.
 
-`DATA` is a folder of dumps and evaluation files. `--model` names a sentence-transformers folder
-to set beside the built-in encoder; `--rows` times a made-up set of that size.
+`DATA` is the folder of test data (default: CURATE_TEST_DATA). `--model` names a
+sentence-transformers folder to set beside the built-in encoder; `--rows` times a made-up set of
+that size.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rows import texts
+from rows import DATA, need, texts
 
 from curate import sources
 from curate.base.schema import with_text
@@ -112,10 +113,11 @@ def timed(data: Path, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", nargs="?", type=Path, default=DATA)
     parser.add_argument("--model", help="folder of a sentence-transformers model")
     parser.add_argument("--rows", type=int, default=0)
     given = parser.parse_args()
+    need(given.data)
     encoders = {"lexical": "lexical"} | ({"model": given.model} if given.model else {})
     gsm8k(given.data, encoders)
     judged_pairs(given.data, encoders)

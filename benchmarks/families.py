@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from itertools import combinations
@@ -23,6 +22,7 @@ from scipy.sparse import csr_array
 sys.path.insert(0, str(Path(__file__).parent))
 
 from near import Row, records
+from rows import DATA, need
 
 import filters.dedup.near.search
 from curate.pipeline.runner import judge
@@ -117,15 +117,12 @@ def print_family(name: str, folder: Path, limit: int) -> None:
 
 
 def main() -> None:
-    data = Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=data / "dedup" / "t0")
+    parser.add_argument("--data", type=Path, default=DATA / "dedup" / "t0")
     parser.add_argument("--rows", type=int, default=1_000, help="rows of each file at most")
     asked = parser.parse_args()
-    folders = sorted(path for path in asked.data.glob("*") if path.is_dir())
-    if not folders:
-        print(f"no families in {asked.data}: set CURATE_TEST_DATA")
-    for folder in folders:
+    need(asked.data)
+    for folder in sorted(path for path in asked.data.glob("*") if path.is_dir()):
         print_family(folder.name, folder, asked.rows)
 
 

@@ -7,7 +7,6 @@ those. The target is 10,000 rows a second on two cores: 5,000 a second of CPU.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -23,7 +22,6 @@ from filters.language import second as language_second
 from filters.language.filter import Language
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data")) / "raw"
 SETS = ("alpaca_random_9k", "lima_1k", "gsm8k_train_alpaca", "code_alpaca_2k", "alpaca_zh_demo")
 TARGET = 5_000
 
@@ -53,7 +51,7 @@ def rate(name: str, records: pl.DataFrame, repeat: int = 3) -> None:
 def main() -> None:
     """Print a line for each set."""
     sys.path.insert(0, str(HERE))
-    from rows import write_sharegpt
+    from rows import DATA, need, write_sharegpt
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
@@ -63,8 +61,9 @@ def main() -> None:
         path = Path(folder) / "rows.jsonl"
         write_sharegpt(path, options.rows)
         rate("made-up rows", with_text(read([str(path)]).records))
-    for name in SETS if DATA.is_dir() else ():
-        rate(name, with_text(read([str(DATA / f"{name}.json")]).records))
+    need(DATA)
+    for name in SETS:
+        rate(name, with_text(read([str(DATA / "raw" / f"{name}.json")]).records))
 
 
 if __name__ == "__main__":

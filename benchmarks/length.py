@@ -1,14 +1,12 @@
 """Response lengths of real sets: what the diagnosis says, and what `cap` and `match` do to them.
 
 Prints the figures of docs/length.md. Needs the real dumps (environment variable
-CURATE_TEST_DATA). `--rows N` also times the step on N made-up rows.
+CURATE_TEST_DATA). `--rows N` also times the step, on N made-up rows, which need no dump.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +23,6 @@ from curate.sources import read
 from filters.length.filter import Length
 from filters.length.report import diagnose, shift
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data")) / "raw"
 SETS = (
     "alpaca_random_9k",
     "lima_1k",
@@ -107,7 +103,6 @@ def cost(rows: int) -> None:
     """Print seconds of CPU of one length step over made-up rows."""
     import tempfile
 
-    sys.path.insert(0, str(HERE))
     from rows import write_sharegpt
 
     with tempfile.TemporaryDirectory() as folder:
@@ -122,21 +117,21 @@ def cost(rows: int) -> None:
 
 def main() -> None:
     """Print all figures."""
+    from rows import DATA, need
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     options = parser.parse_args()
-    if DATA.is_dir():
-        sets = {name: read([str(DATA / f"{name}.json")]).records for name in SETS}
-        diagnoses(sets)
-        doses(with_text(sets["alpaca_random_9k"]))
-        lengths = [words(with_text(sets[f"model_outputs_alpaca_7b{end}"])) for end in STYLES]
-        for end, one in zip(STYLES[1:], lengths[1:], strict=True):
-            print(f"\nmodel_outputs_alpaca_7b to {end[1:]}:", shift(lengths[0], one))
-        print("\nconcise to verbose:", shift(lengths[1], lengths[2]))
-        actions(sets)
-    else:
-        print(f"no real data at {DATA}; set CURATE_TEST_DATA")
     cost(options.rows)
+    need(DATA)
+    sets = {name: read([str(DATA / "raw" / f"{name}.json")]).records for name in SETS}
+    diagnoses(sets)
+    doses(with_text(sets["alpaca_random_9k"]))
+    lengths = [words(with_text(sets[f"model_outputs_alpaca_7b{end}"])) for end in STYLES]
+    for end, one in zip(STYLES[1:], lengths[1:], strict=True):
+        print(f"\nmodel_outputs_alpaca_7b to {end[1:]}:", shift(lengths[0], one))
+    print("\nconcise to verbose:", shift(lengths[1], lengths[2]))
+    actions(sets)
 
 
 STYLES = ("", "_concise", "_verbose")

@@ -26,7 +26,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rows import texts
+from rows import DATA, need, texts
 
 from curate.base.schema import RECORDS, with_text
 from filters.common.text import view
@@ -181,20 +181,15 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.8)
     parser.add_argument("--whole", action="store_true", help="also time `curate run`")
     parser.add_argument("--made-up", action="store_true", help="leave real dumps out")
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
-    )
+    parser.add_argument("--data", type=Path, default=DATA)
     asked = parser.parse_args()
     step = Near(threshold=asked.threshold, shingle=asked.shingle)
-    makers = {"made up": lambda: made_up(asked.rows)}
-    if asked.made_up:
-        pass
-    elif any(asked.data.glob("raw/*.json")):
-        makers["real"] = lambda: real(asked.data, asked.rows)
-    else:
-        print(f"no dumps in {asked.data}/raw: made-up text only")
-    for name, make in makers.items():
-        rows = make()
+    for name in ("made up", "real"):
+        if name == "real" and asked.made_up:
+            break
+        if name == "real":
+            need(asked.data)
+        rows = real(asked.data, asked.rows) if name == "real" else made_up(asked.rows)
         print(f"{name}: ", end="")
         in_memory(records(rows), step)
         if asked.whole:

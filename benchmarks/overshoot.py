@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -59,17 +58,16 @@ def document(tuned: Path) -> None:
 
 def main() -> None:
     """Clean, render, train; put the outcome into the docs if that is asked for."""
-    data = Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
+    from rows import DATA, need
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=130, help="kept rows; too long ones are left")
-    parser.add_argument("--dump", type=Path, default=data / "raw" / "gpteacher_roleplay.json")
-    parser.add_argument("--model", type=Path, default=data / "models" / "stories260k-hf")
+    parser.add_argument("--dump", type=Path, default=DATA / "raw" / "gpteacher_roleplay.json")
+    parser.add_argument("--model", type=Path, default=DATA / "models" / "stories260k-hf")
     parser.add_argument("--docs", action="store_true", help="write table and picture into docs/")
     parser.add_argument("--choose", default="lima", help="rule that chooses the epoch")
     options = parser.parse_args()
-    if not options.dump.is_file() or not options.model.is_dir():
-        print(f"skipped: {options.dump} or {options.model} is not there")
-        return
+    need(options.dump, options.model)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         recipe = home / "recipe.yaml"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import tempfile
@@ -22,15 +21,16 @@ from pathlib import Path
 
 import polars as pl
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from rows import DATA, need
+
 from curate.base.schema import with_text
 from curate.sources import read
 from filters.quality.filter import Quality
 from filters.quality.rules import REASONS
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data"))
 JUDGED = HERE / "quality_read.json"
 FILE = "raw/alpaca_random_9k.json"
 SAMPLE, AT_MOST, SEED = 200, 25, 0
@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--file", default=FILE, help="a dump, as quality_read.json names it")
     parser.add_argument("--rows", type=int, default=100_000)
     options = parser.parse_args()
+    need(DATA)
     if options.read or options.sample:
         records = records_of(options.file)
         if options.read:

@@ -9,7 +9,6 @@ Then one conversation of 200 turns, at 0.25, 0.5 and 1 MB.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rows import texts
+from rows import DATA, need, texts
 
 from curate.base.schema import RECORDS, content_id
 from templates import RenderOptions, load_template, load_tokenizer, render
@@ -140,12 +139,13 @@ def long_rows(folder: str) -> None:
 
 
 def main() -> None:
-    data = Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokenizer", default=str(data / "tokenizers" / "llama3"))
+    parser.add_argument("--tokenizer", default=str(DATA / "tokenizers" / "llama3"))
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--template", action="append", choices=sorted(TAGGED))
     asked = parser.parse_args()
+    if asked.tokenizer == parser.get_default("tokenizer"):
+        need(Path(asked.tokenizer))
     for template in asked.template or sorted(TAGGED):
         against_transformers(asked.tokenizer, template, single_turns(asked.rows))
     long_rows(asked.tokenizer)

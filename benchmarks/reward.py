@@ -2,9 +2,10 @@
 
     python benchmarks/reward.py [DATA] [--fast]
 
-DATA is a folder with preference/alpaca_eval_*.json and preference/pandalm_testset.json. Accuracy
-counts a tie as a half; intervals are 95 %, by resampling prompts. Penalties are chosen on the
-training side alone; the table shows what every other choice would have given.
+DATA (default: CURATE_TEST_DATA) is a folder with preference/alpaca_eval_*.json and
+preference/pandalm_testset.json. Accuracy counts a tie as a half; intervals are 95 %, by resampling
+prompts. Penalties are chosen on the training side alone; the table shows what every other choice
+would have given.
 """
 
 from __future__ import annotations
@@ -111,10 +112,13 @@ def calibration(test: str, records: pl.DataFrame, model: LinearReward) -> None:
 
 
 def main() -> None:
+    from rows import DATA, need
+
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("data", nargs="?", type=Path, default=Path("../shared/data"))
+    options.add_argument("data", nargs="?", type=Path, default=DATA)
     options.add_argument("--fast", action="store_true", help="leave out the table of penalties")
     given = options.parse_args()
+    need(given.data)
     records = {side: read(given.data, side) for side in SIDES}
     known = {}
     for side in SIDES:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).parent))
 
 from near import Row, records
+from rows import DATA, need
 
 from filters.dedup.near.filter import Near
 
@@ -47,12 +47,12 @@ def timed(rows: list[Row], step: Near) -> None:
 
 
 def main() -> None:
-    data = Path(os.environ.get("CURATE_TEST_DATA", "../shared/data"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--file", type=Path, default=data / "raw" / "gpteacher_toolformer.json")
+    parser.add_argument("--file", type=Path, default=DATA / "raw" / "gpteacher_toolformer.json")
     parser.add_argument("--threshold", type=float, default=0.7)
     parser.add_argument("--field", choices=("prompt", "response", "both"), default="response")
     asked = parser.parse_args()
+    need(asked.file)
     rows = rows_of(asked.file)
     for stem in (False, True):
         step = Near(similarity="rouge_l", threshold=asked.threshold, field=asked.field, stem=stem)

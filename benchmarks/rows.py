@@ -1,12 +1,19 @@
-"""Rows to measure with: seeded, of realistic lengths, as large as wanted."""
+"""Rows to measure with: made up from a seed, as many as wanted, or the test data."""
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
+
+SKIPPED = "skipped: needs the test data (CURATE_TEST_DATA); see tests/DATA.md"
+DATA = Path(
+    os.environ.get("CURATE_TEST_DATA", Path(__file__).parent.parent.parent / "shared" / "data")
+)
 
 _WORDS = [
     "".join(random.Random(n).choices("etaoinshrdlucmfwypvbgk", k=1 + n % 9)) for n in range(5_000)
@@ -50,3 +57,10 @@ def write_sharegpt(path: Path, rows: int, seed: int = 0) -> None:
         for number, (prompt, answer) in enumerate(texts(seed, rows)):
             turns = [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]
             file.write(orjson.dumps({"id": f"r{number}", "conversations": turns}) + b"\n")
+
+
+def need(*paths: Path) -> None:
+    """End the script with one sentence, as a success, unless all these files or folders exist."""
+    if not all(path.exists() for path in paths):
+        print(SKIPPED)
+        sys.exit(0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -31,8 +30,6 @@ from filters.common.text import view
 from filters.selection.baselines import findings
 from filters.selection.filter import VECTORS, Select
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("CURATE_TEST_DATA", HERE.parent.parent / "shared" / "data")) / "raw"
 BUDGET = 1000
 TARGET = 90  # seconds for the lima recipe on two cores
 CHOICES: tuple[dict[str, str], ...] = (
@@ -160,18 +157,18 @@ def speed(rows: int) -> None:
 
 def main() -> None:
     """Print all figures."""
+    from rows import DATA, need
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--skip-lima", action="store_true")
     options = parser.parse_args()
     if options.rows:
         speed(options.rows)
-    if not DATA.is_dir():
-        print(f"no real dumps at {DATA}; set CURATE_TEST_DATA")
-        return
-    methods(with_text(pool(DATA)))
+    need(DATA)
+    methods(with_text(pool(DATA / "raw")))
     if not options.skip_lima:
-        lima(DATA)
+        lima(DATA / "raw")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ them; a test fails when one is out of date.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import io
 import os
 import re
@@ -73,23 +72,26 @@ def _templates() -> str:
 
 
 def _training() -> str:
+    from trainer.config.methods import METHODS
+    from trainer.config.reasons import LEFT_OUT, REASONS
+
     import trainer
-    from trainer.checks.gate import LEFT_OUT, REASONS
-    from trainer.settings.methods import METHODS
+    from curate.base.settings import choices_of
 
     presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
-    fields = [
-        f"| {field.name} | {_cell(field.metadata['help'])} |"
-        for field in dataclasses.fields(trainer.TrainConfig)
-    ]
     methods = [
-        f"| {name} | {one.says} | {one.source or '-'} | {', '.join(one.fields) or '-'} "
+        f"| {name} | {one.about} | {one.source or '-'} | {', '.join(one.fields) or '-'} "
         f"| {'yes' if one.new_rows else 'no'} |"
         for name, one in METHODS.items()
     ]
     reasons = [
         f"| {name} | {sentence} | {'left out' if name in LEFT_OUT else 'trained as they are'} |"
         for name, sentence in REASONS.items()
+    ]
+    settings = [
+        f"| {name} | {group} | {_shown(value)} "
+        f"| {', '.join(map(str, choices_of(trainer.TrainConfig, name))) or '-'} | {_cell(about)} |"
+        for group, name, value, about in trainer.settings()
     ]
     tables = [
         ["| preset | when to take it |", "|---|---|", *presets],
@@ -98,16 +100,36 @@ def _training() -> str:
             "|---|---|---|---|---|",
             *methods,
         ],
-        ["| gate reason | meaning | rows, once allowed |", "|---|---|---|", *reasons],
-        ["| field | meaning |", "|---|---|", *fields],
+        ["| reason | meaning | rows, once allowed |", "|---|---|---|", *reasons],
+        ["| setting | group | without a preset | one of | meaning |", "|" + "---|" * 5, *settings],
     ]
     return "\n\n".join("\n".join(table) for table in tables) + "\n"
+
+
+def _shown(value: object) -> str:
+    """A setting's value as a user writes it; `-` for none."""
+    if value is None or value == ():
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _recipes() -> str:
+    from importlib import resources
+
+    from curate.pipeline.recipe import BUNDLED
+
+    folder = resources.files("curate") / "recipes"
+    return "\n".join(
+        f"## {name}\n\n```yaml\n{(folder / f'{name}.yaml').read_text('utf-8')}```\n"
+        for name in BUNDLED
+    )
 
 
 PARTS: dict[str, Callable[[], str]] = {
     "filters": _filters,
     "commands": _commands,
     "formats": _formats,
+    "recipes": _recipes,
     "rejects": _rejects,
     "templates": _templates,
     "training": _training,

@@ -23,7 +23,7 @@ def test_data() -> Path:
     """The folder of real dumps, tokenizers and models; tests that need it skip without it."""
     folder = Path(os.environ.get("CURATE_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set CURATE_TEST_DATA")
+        pytest.skip("needs the test data (CURATE_TEST_DATA); see tests/DATA.md")
     return folder
 
 

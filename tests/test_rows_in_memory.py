@@ -116,7 +116,10 @@ def test_values_without_a_json_type_are_what_the_parquet_reader_makes_of_them(
         ({"prompt": "a", "completion": "b", "tags": {"x", "y"}}, "it holds a value of type set"),
         ({"prompt": "half \ud800", "completion": "b"}, "invalid_json: .*surrogates not allowed"),
         ({"prompt": b"a", "completion": "b"}, "wrong_type: prompt is a value of type bytes"),
-        ({"prompt": "a", "completion": "b", (1, 2): "c"}, "wrong_type: a field cannot be kept as JSON"),
+        (
+            {"prompt": "a", "completion": "b", (1, 2): "c"},
+            "wrong_type: a field cannot be kept as JSON",
+        ),
     ],
 )
 def test_a_row_that_no_json_can_hold_is_a_reject_beside_good_ones(row: Any, reason: str) -> None:
