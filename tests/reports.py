@@ -119,8 +119,10 @@ def make(
     (folder / name).write_text("\n".join(lines) + "\n", "utf-8")
     dump = sources.read([str(folder / name)])
     result = run_steps(dump.records, steps)
-    run_folder.write(folder / "RUN", dump, result, Recipe("test", 0, steps, recipe))
-    return RunFolder(folder / "RUN")
+    out = folder / "RUN"
+    out.mkdir(exist_ok=True)
+    run_folder.write(out, dump, result, Recipe("test", 0, steps, recipe))
+    return RunFolder(out)
 
 
 class Page(HTMLParser):

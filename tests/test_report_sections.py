@@ -77,11 +77,11 @@ def lengthy(*sizes: int) -> list[str]:
 
 def test_lengths_are_shown_per_task_group_with_verdict_and_target(tmp_path: Path) -> None:
     lines = lengthy(*[1, 3, 8, 20, 45, 90, 200, 400] * 20, *[120] * 140)
-    cap = Step("cap it", filter_called("length", {"action": "cap", "tau": 0.2}))
+    cap = Step("cap it", filter_called("length", {"action": "cap", "max_share": 0.2}))
     shown = page(make(tmp_path / "cap", lines, cap)).text
     assert "what step cap it found" in shown
     assert "✕ flag before, ✓ pass after" in shown
-    assert "a model trained on this stops there whatever the task" in shown
+    assert "a model trained on this answers at that length whatever the task" in shown
     assert re.search(r"all 300 200 \d+ \d+ 0\.\d{3}", shown)
     assert "write 300" in shown and "target" not in shown[: shown.index("Provenance")]
     match = Step("match", filter_called("length", {"action": "match", "min": 5, "max": 200}))
