@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from curate import sources
+from curate import report, sources
 from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, files_of, write_atomic, writing
@@ -26,9 +26,7 @@ from curate.pipeline.cache import MeasureCache, default_folder
 from curate.pipeline.engine import LocalEngine
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.pipeline.session import SessionEngine
-from curate.report import html as report_page
 from curate.report import inspection
-from curate.report import text as report_text
 from curate.report.explain import explain
 
 if TYPE_CHECKING:
@@ -110,7 +108,7 @@ class Run:
 
     def summary(self, width: int = 100) -> str:
         """The funnel and what the steps found out, as text of `width` columns."""
-        return report_text(self.folder, width)
+        return report.text(self.folder, width)
 
     def explain(self, key: int | str) -> str:
         """Every verdict on one record, by its row number or its id."""
@@ -121,7 +119,7 @@ class Run:
         self.folder.check()
         target = Path(path) if path is not None else self.path / run_folder.REPORT
         try:
-            write_atomic(target, report_page(self.folder))
+            write_atomic(target, report.html(self.folder))
         except OSError as error:
             raise CurateError(f"{target}: could not be written ({error})") from error
         return target
@@ -277,7 +275,7 @@ def _progress(log: Log) -> Callable[[runner.StepReport], None]:
 def _draw(run: RunFolder) -> Exception | None:
     """Draw the report; its fault is given back, for a picture of the data must not cost it."""
     try:
-        write_atomic(run.path / run_folder.REPORT, report_page(run))
+        write_atomic(run.path / run_folder.REPORT, report.html(run))
     except Exception as error:
         return error
     return None
