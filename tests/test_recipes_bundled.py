@@ -145,9 +145,9 @@ def test_lima_on_real_dumps_is_diverse_clean_and_calibrated(test_data: Path) -> 
     steps = {step.name: step for step in result.steps}
     assert steps["length-2"].kept == 30
     assert steps["length-2"].numbers["before"]["verdict"] == "pass"
-    arms = steps["select"].numbers["arms"]
-    drawn = [arm["coverage"] for arm in arms if arm["arm"] == "random@k"]
-    assert arms[0]["coverage"] > max(drawn[:3]) + 0.01
+    baselines = steps["select"].numbers["baselines"]
+    drawn = [each["coverage"] for each in baselines if each["baseline"] == "random@k"]
+    assert baselines[0]["coverage"] > max(drawn[:3]) + 0.01
     chosen = result.verdicts.filter((pl.col("step") == "select") & (pl.col("verdict") != "drop"))
     assert chosen["evidence"].str.contains("the nearest selected row for").all()
     asked = result.records.filter(result.kept).select(pl.col("messages").list.first())
