@@ -77,7 +77,7 @@ def lengthy(*sizes: int) -> list[str]:
 
 def test_lengths_are_shown_per_kind_of_request_with_verdict_and_target(tmp_path: Path) -> None:
     lines = lengthy(*[1, 3, 8, 20, 45, 90, 200, 400] * 20, *[120] * 140)
-    cap = Step("cap it", filter_called("length", {"action": "cap", "tau": 0.2}))
+    cap = Step("cap it", filter_called("length", {"action": "cap", "max_share": 0.2}))
     shown = page(make(tmp_path / "cap", lines, cap)).text
     assert "what step cap it found" in shown
     assert "✕ flag before, ✓ pass after" in shown
