@@ -92,7 +92,7 @@ def both_answers(records: pl.DataFrame) -> pl.DataFrame:
 
 
 def calibration(test: str, records: pl.DataFrame, model: LinearReward) -> None:
-    """Spearman of score and length, within kinds of request, before and after."""
+    """Spearman of score and length, within task groups, before and after."""
     answers = both_answers(records)
     started = time.process_time()
     score = model.score(answers["prompt"], answers["response"], length_term=True)

@@ -7,6 +7,7 @@ import pytest
 
 from curate.base.contract import VERDICTS, Filter
 from curate.base.errors import CurateError
+from curate.pipeline.recipe import filter_called
 from curate.pipeline.runner import judge
 from filters.length.filter import Length
 from tests.length_rows import of_lengths
@@ -129,3 +130,19 @@ def test_measures_depend_on_no_other_row(conversation: Any) -> None:
 
 def test_only_tokens_are_worth_keeping_between_runs() -> None:
     assert not Length().cached
+
+
+@pytest.mark.parametrize(("former", "present"), Length.renamed.items())
+def test_a_former_setting_is_an_error_that_names_the_present_one(former: str, present: str) -> None:
+    expected = f"the setting '{former}' is now '{present}'"
+    with pytest.raises(CurateError, match=expected):
+        filter_called("length", {former: 1})
+
+
+def test_judging_once_gives_verdicts_and_findings_of_the_same_target() -> None:
+    judgement = Length(action="match", max=900, tolerance=0.2).judge(
+        of_lengths(*[5, 20, 60, 150, 400] * 20)
+    )
+    kept = judgement.verdicts["keep"].sum()
+    assert judgement.findings.numbers["target"] is not None
+    assert sum(group["kept"] for group in judgement.findings.numbers["groups"]) == kept

@@ -27,8 +27,8 @@ def test_a_report_is_the_diagnosis_and_shifts_nothing() -> None:
     assert findings.numbers["before"]["verdict"] == "flag"
     assert findings.numbers["after"] is None and findings.numbers["shift"] is None
     assert findings.sentences == (
-        "50 % of the responses have 99 to 121 words: a model trained on this answers at"
-        " that length whatever the task.",
+        "50 % of the responses have 99 to 121 words: a model trained on this stops there"
+        " whatever the task.",
     )
 
 

@@ -92,8 +92,8 @@ def test_the_longest_thousand_are_flagged_in_plain_words(longest: Rows, conversa
     assert found.verdict == "flag"
     assert found.reasons == ("concentrated", "narrow")
     assert found.sentences[0] == (
-        "44 % of the responses have 171 to 209 words: a model trained on this answers at"
-        " that length whatever the task."
+        "44 % of the responses have 171 to 209 words: a model trained on this stops there"
+        " whatever the task."
     )
 
 

@@ -19,9 +19,9 @@ from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
 from filters.bias.labels import fixed_label_tasks, label_columns, word_scores
 from filters.bias.phrases import TRAITS, phrase_columns
+from filters.common.arrays import Bools, Ints
 from filters.common.conditional import check_read
 from filters.common.ranking import best_first, noise_of, places, score_column
-from filters.common.stats import Bools, Ints
 
 Trait = Literal["opener", "agreement", "apology", "stock_phrase", "closing_offer", "label"]
 _HABITS = ("agreement", "apology", "closing_offer")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from filters.common.stats import Bools, Ints
+from filters.common.arrays import Bools, Ints
 
 
 class Allowance:

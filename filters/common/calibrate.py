@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from curate.base.errors import CurateError
-from filters.common.stats import Floats, Ints, average_ranks, log_length
+from filters.common.arrays import Floats, Ints
+from filters.common.stats import average_ranks, log_length
 
 Method = Literal["none", "lwr", "bin", "rank"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -45,7 +46,7 @@ def calibrate_scores(
     - `rank` is the percentile rank inside that bin, 0..1 (ties share one, 0.5 is the middle).
     - `none` returns the scores.
 
-    Where scores are skewed, taking means out leaves ranks that still go with length; so for 100
+    Where scores are skewed, taking means out leaves ranks that still depend on length; so for 100
     rows and more `lwr` and `bin` then take out the straight line (in log(1 + l), in the bin's
     number) that brings Spearman to within 0.01 of zero.
 
@@ -111,7 +112,7 @@ def length_bins(length: ArrayLike, bins: int) -> Ints:
 
 
 def fitted_together(
-    scores: Floats, lengths: Ints, groups: NDArray[np.int64], own_group: int = OWN_GROUP
+    scores: Floats, lengths: Ints, groups: Ints, own_group: int = OWN_GROUP
 ) -> list[Ints]:
     """Positions of the rows of each fit, in an order that the input's order does not change."""
     known = np.flatnonzero(~np.isnan(scores))
@@ -154,7 +155,7 @@ def _local_lines(anchors: Floats, at: Floats, means: Floats, counts: Ints) -> Fl
 
 
 def _levelled(scores: Floats, lengths: Ints, at: Floats) -> Floats:
-    """Scores less so much of `at` (n,), which grows with length, that ranks do not go with it."""
+    """Scores less so much of `at` (n,), which grows with length, that ranks do not depend on it."""
     spread = float(scores.std()), float(at.std())
     if len(scores) < OWN_GROUP or min(spread) < 1e-12:
         return scores

@@ -64,7 +64,7 @@ def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
 def batches(model: PreTrainedModel, rows: Rows) -> Iterator[list[int]]:
     """Positions of rows of equal length, longest first, so that too large a batch fails early.
 
-    On a CPU one row at a time, so that what is said of a row depends on it alone.
+    On a CPU one row at a time, so that its numbers depend on it alone.
     """
     batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else 1
     lengths = np.array([len(row) for row in rows], dtype=np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
-from filters.common.stats import Floats, Ints
+from filters.common.arrays import Floats, Ints
 
 
 def best_first(measures: pl.DataFrame, scores: Floats, noise: Floats | None = None) -> Ints:

@@ -1,12 +1,13 @@
-"""How a score goes with length: rank correlations, and a table over lengths."""
+"""How a score depends on length: rank correlations, and a table over lengths."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
+from filters.common.arrays import Floats, Ints
 from filters.common.calibrate import length_bins
-from filters.common.stats import Floats, Ints, spearman
+from filters.common.stats import spearman
 
 BINS = 10  # of equal size by length
 

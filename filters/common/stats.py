@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from filters.common.arrays import Floats, Ints
 
 SHORTEST_CENTRE = 10  # windows are centred on 10 units or more: below, +-10 % is one value
 

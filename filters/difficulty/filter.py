@@ -13,11 +13,11 @@ import polars as pl
 from curate.base.contract import Filter, Findings, Judgement
 from curate.base.errors import CurateError
 from curate.base.settings import setting
+from filters.common.arrays import Bools, Floats
 from filters.common.calibrate import Method, calibrate_scores, fitted_together
 from filters.common.models import check_folder, model_state
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
 from filters.common.score_length import by_length, with_length
-from filters.common.stats import Bools, Floats
 from filters.common.tasks import tasks
 from filters.common.units import lengths
 from filters.difficulty.losses import measure_difficulty
@@ -41,7 +41,7 @@ class Difficulty(Filter):
     Both sides count the same tokens, found by character offsets, whether or not the tokenizer
     begins with a start token. A conversation of several turns is written once, and its answers'
     tokens count together: each after all that went before, and alone. Rows that the model cannot
-    read whole are dropped, never cut. Like every score IFD goes with length; `calibrate` takes
+    read whole are dropped, never cut. Like every score IFD depends on length; `calibrate` takes
     length out (the published variants do not).
 
     Measured are `given` and `alone` (nats per token), `tokens`, `easy` (share of tokens below

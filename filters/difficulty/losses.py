@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
+from filters.common.arrays import Floats
 from filters.common.models import Rows, batches, context, load
-from filters.common.stats import Floats
 from filters.difficulty.texts import Encoded, Template, Written, alone, shared, written
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from filters.common.stats import Floats
+from filters.common.arrays import Floats
 
 _TRIALS = 2  # random starts of langdetect; its own default of 7 takes three times as long
 

@@ -12,8 +12,8 @@ import polars as pl
 from curate.base.contract import verdicts
 from curate.base.errors import CurateError
 from filters.common import stats
+from filters.common.arrays import Bools, Floats, Ints
 from filters.common.ranking import best_first, noise_of, places, score_column
-from filters.common.stats import Bools, Floats, Ints
 from filters.common.tasks import pool, task_groups
 from filters.length import match
 from filters.length.cap import cap

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from filters.common import stats
-from filters.common.stats import Bools, Floats, Ints
+from filters.common.arrays import Bools, Floats, Ints
 
 _USED_UP = np.iinfo(np.int64).max
 

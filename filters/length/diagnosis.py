@@ -131,9 +131,7 @@ def _percent(share: float | None, digits: int = 0) -> str:
 
 def _concentrated(found: Diagnosis) -> str:
     strong = found.concentration > FLAG_C10
-    follows = (
-        "answers at that length whatever the task" if strong else "is biased towards that length"
-    )
+    follows = "stops there whatever the task" if strong else "is biased towards that length"
     low, high = -(-9 * found.concentration_at // 10), 11 * found.concentration_at // 10
     return (
         f"{_percent(found.concentration)} of the responses have {low:,} to {high:,} {found.unit}:"

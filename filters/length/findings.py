@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.common.stats import Bools, Floats, Ints
+from filters.common.arrays import Bools, Floats, Ints
 from filters.common.tasks import task_groups
 from filters.length.actions import Matching
 from filters.length.diagnosis import Diagnosis

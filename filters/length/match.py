@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.common.stats import Bools, Floats, Ints, log_length
+from filters.common.arrays import Bools, Floats, Ints
+from filters.common.stats import log_length
 
 # Bins: every length up to 10, then steps of 10 %, the width that concentration is about. Fixed,
 # so that a set and what was selected from it are measured on the same scale.

@@ -11,7 +11,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.schema import MESSAGES, with_text
-from filters.common.stats import Ints
+from filters.common.arrays import Ints
 from filters.length.match import Target, shares
 
 Measure = Callable[[pl.DataFrame], pl.DataFrame]

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from filters.common import stats
-from filters.common.stats import Bools, Floats, Ints
+from filters.common.arrays import Bools, Floats, Ints
 from filters.common.tasks import pool, task_groups
 from filters.length.diagnosis import Diagnosis, GroupLengths, judged
 

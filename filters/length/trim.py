@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from filters.common.stats import Bools, Floats, Ints, log_length
+from filters.common.arrays import Bools, Floats, Ints
+from filters.common.stats import log_length
 
 # A fence is never closer than this many doublings: where three of four answers are one word,
 # an answer of three words is no outlier.

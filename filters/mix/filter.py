@@ -12,9 +12,9 @@ import polars as pl
 from curate.base.contract import Findings, Judgement, verdicts
 from curate.base.errors import CurateError
 from curate.base.settings import setting
+from filters.common.arrays import Bools, Floats, Ints
 from filters.common.budget import Allowance, spend
 from filters.common.ranking import best_first, noise_of, score_column
-from filters.common.stats import Bools, Floats, Ints
 from filters.common.units import CountsTokens, lengths
 from filters.mix.shares import named, quotas
 

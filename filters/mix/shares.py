@@ -9,8 +9,8 @@ from pathlib import PurePath
 import numpy as np
 
 from curate.base.errors import CurateError, nearest
+from filters.common.arrays import Floats, Ints
 from filters.common.budget import shares
-from filters.common.stats import Floats, Ints
 
 
 def quotas(

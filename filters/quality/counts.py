@@ -8,8 +8,9 @@ has few words and many special characters.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+
+from filters.common.arrays import U64, Floats, Ints
 
 COUNTS = pl.Schema(
     {"answer_words": pl.UInt32, "repetition_ratio": pl.Float64, "special_ratio": pl.Float64}
@@ -61,8 +62,6 @@ _ODD = np.array(
     np.uint64,
 )
 
-Codes = npt.NDArray[np.uint64]
-
 
 def counts(texts: pl.Series) -> pl.DataFrame:
     """`COUNTS` of each text.
@@ -106,7 +105,7 @@ def fired(
     }
 
 
-def _repetition(texts: pl.Series) -> npt.NDArray[np.float64]:
+def _repetition(texts: pl.Series) -> Floats:
     """Per text: of its runs of ten characters, the share of the commonest that recur."""
     sizes = texts.str.len_chars().to_numpy().astype(np.int64)
     found = np.zeros(len(texts))
@@ -121,7 +120,7 @@ def _repetition(texts: pl.Series) -> npt.NDArray[np.float64]:
     return found
 
 
-def _of_part(texts: pl.Series, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _of_part(texts: pl.Series, sizes: Ints) -> Floats:
     joined = "".join(texts.to_list()).encode("utf-32-le", "surrogatepass")
     letters = np.frombuffer(joined, np.uint32).astype(np.uint64)
     totals = np.maximum(sizes - GRAM + 1, 0)
@@ -148,7 +147,7 @@ def _of_part(texts: pl.Series, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.f
     return found
 
 
-def _hashes(letters: Codes) -> Codes:
+def _hashes(letters: U64) -> U64:
     """A hash of every run of ten code points, built from runs of one, two, four and eight."""
     one = (letters + np.uint64(1)) * _ODD[0]
     two = one[:-1] * _ODD[1] + one[1:]
@@ -156,5 +155,5 @@ def _hashes(letters: Codes) -> Codes:
     eight = four[:-4] * _ODD[3] + four[4:]
     ten = eight[:-2] * _ODD[4] + two[8:]
     ten ^= ten >> np.uint64(29)
-    mixed: Codes = ten * _ODD[0]
+    mixed: U64 = ten * _ODD[0]
     return mixed

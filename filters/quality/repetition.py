@@ -9,9 +9,9 @@ separates degenerate text from songs, at a higher threshold.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from filters.common.arrays import U32, U64, Bools
 from filters.quality.turns import EVIDENCE_CHARACTERS, Turns
 
 LONGEST_UNIT = 20  # characters
@@ -45,7 +45,7 @@ def loops(turns: Turns) -> pl.DataFrame:
     )
 
 
-def _looping_unit(tails: pl.Series) -> npt.NDArray[np.uint32]:
+def _looping_unit(tails: pl.Series) -> U32:
     """The length of the shortest unit that each text ends in often enough; 0 where none does."""
     unit = np.zeros(len(tails), np.uint32)
     if not len(tails):
@@ -99,7 +99,7 @@ def repeated_share(turns: Turns) -> pl.DataFrame:
     )
 
 
-def _repeats(words: npt.NDArray[np.uint64], text: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+def _repeats(words: U64, text: U32) -> Bools:
     """Where a 10-gram starts that started earlier in the same text."""
     again = np.zeros(len(words), bool)
     count = len(words) - N_GRAM + 1
@@ -123,7 +123,7 @@ def _repeats(words: npt.NDArray[np.uint64], text: npt.NDArray[np.uint32]) -> npt
     return again
 
 
-def _cover(starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _cover(starts: Bools) -> Bools:
     """Which words lie inside a 10-gram that starts at a marked place."""
     edges = np.zeros(len(starts) + N_GRAM, np.int32)
     edges[: len(starts)] += starts

@@ -216,10 +216,10 @@ RULES: Mapping[str, Rule] = {
         "The instruction has fewer or more words than Alpaca's generator allows.",
         prompts.prompt_words, "off"),
     "visual_word": Rule(
-        "The instruction has a word that Alpaca's generator refuses (image, map, draw).",
+        "The instruction has a word that Alpaca's generator excludes (image, map, draw).",
         prompts.visual_word, "off"),
     "program_prefix": Rule(
-        "The instruction begins with 'Write a program', as Alpaca's refuses.",
+        "The instruction begins with 'Write a program', which Alpaca's generator excludes.",
         prompts.program_prefix, "off"),
     "odd_first_character": Rule(
         "The instruction begins with a mark or a character beyond ASCII.",

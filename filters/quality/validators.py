@@ -152,11 +152,11 @@ def _json_fault(text: str) -> str | None:
             raise ValueError(f"the key {twice!r} comes twice")
         return dict(pairs)
 
-    def refuse(constant: str) -> None:
+    def reject_constant(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
 
     try:
-        json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+        json.loads(text, object_pairs_hook=once, parse_constant=reject_constant)
     except ValueError as error:
         return str(error)
     except RecursionError:
@@ -206,11 +206,11 @@ class _EntityError(Exception):
 
 
 def _xml_fault(text: str) -> str | None:
-    def refuse(*declaration: Any) -> None:
+    def reject_entity(*declaration: Any) -> None:
         raise _EntityError(f"declares the entity {declaration[0]!r}")
 
     parser = expat.ParserCreate()
-    parser.EntityDeclHandler = refuse
+    parser.EntityDeclHandler = reject_entity
     try:
         parser.Parse(text.strip().encode("utf-8", "replace"), True)
     except (expat.ExpatError, _EntityError) as error:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.stats import Floats, Ints
+from filters.common.arrays import Floats, Ints
 
 RESAMPLES = 1_000
 WORD = r"\S+"

@@ -9,13 +9,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from filters.common.arrays import U64
+from filters.common.arrays import U64, Bools, Bytes, Floats, Ints
 from filters.common.lexical import COMMON
 from filters.common.shingles import Rule, hash_spans, mix64, shingle_hash, spans
-from filters.common.stats import Bools, Floats, Ints
 from filters.common.text import block, in_threads
 
 if TYPE_CHECKING:
@@ -137,7 +135,7 @@ class _Words(NamedTuple):
         return cls(runs, count, asked, np.diff(bounds) - count[0])  # type: ignore[arg-type]
 
 
-def _runs(data: npt.NDArray[np.uint8], bounds: Ints, size: int) -> tuple[U64, Ints]:
+def _runs(data: Bytes, bounds: Ints, size: int) -> tuple[U64, Ints]:
     starts, ends, count = spans(data, bounds, Rule("word", size, 0))
     row = np.repeat(np.arange(len(count), dtype=np.uint64), count)
     keys = row << np.uint64(32) | hash_spans(data, starts, ends)

@@ -14,10 +14,10 @@ import polars as pl
 from curate.base.contract import Filter, Judgement, verdicts
 from curate.base.errors import CurateError
 from curate.base.settings import setting
+from filters.common.arrays import Bools, Floats, Ints
 from filters.common.calibrate import Method, calibrate_scores, spread_ties
 from filters.common.models import model_state
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
-from filters.common.stats import Bools, Floats, Ints
 from filters.common.tasks import tasks
 from filters.common.text import keys
 from filters.common.units import lengths

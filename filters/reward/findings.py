@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
+from filters.common.arrays import Floats
 from filters.common.calibrate import fitted_together
 from filters.common.score_length import by_length, with_length
-from filters.common.stats import Floats
 from filters.reward.rules import Choices, choices
 
 

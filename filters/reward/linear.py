@@ -18,7 +18,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, is_made_by, sha256, write_manifest
-from filters.common.stats import Floats
+from filters.common.arrays import Floats
 from filters.reward.features import BUCKETS, DENSE, LENGTH, VERSION, Features, features
 
 MAKER = "curate reward fit"

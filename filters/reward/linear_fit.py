@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
+from filters.common.arrays import Floats, Ints
 from filters.common.ranking import noise_of
-from filters.common.stats import Floats, Ints
 from filters.reward.accuracy import Comparison, Pairs, compare
 from filters.reward.features import BUCKETS, DENSE, LENGTH, Features, features
 from filters.reward.linear import LinearReward, Scale
@@ -181,7 +181,7 @@ class _Differences(NamedTuple):
         ridge[:columns] = penalty.dense
         ridge[: len(LENGTH)] = ridge[len(LENGTH) + DENSE.index(FREE)] = LIGHT
 
-        def spread(weights: Floats) -> Floats:
+        def margins_of(weights: Floats) -> Floats:
             # Not by BLAS: its threads cost more than they save here, and would change last bits.
             margin: Floats = np.einsum("ij,j->i", self.dense, weights[:columns])
             return margin + self.grams @ weights[columns:] if reads_grams else margin
@@ -194,13 +194,13 @@ class _Differences(NamedTuple):
             return total
 
         def loss(weights: Floats) -> tuple[float, Floats]:
-            margin = spread(weights)
+            margin = margins_of(weights)
             value = np.logaddexp(0, -margin).mean() + 0.5 * (ridge * weights**2).sum()
             return float(value), gathered(np.tanh(margin / 2) / 2 - 0.5, weights)
 
         def curvature(weights: Floats, direction: Floats) -> Floats:
-            sure = np.tanh(spread(weights) / 2)
-            return gathered(spread(direction) * (1 - sure**2) / 4, direction)
+            sure = np.tanh(margins_of(weights) / 2)
+            return gathered(margins_of(direction) * (1 - sure**2) / 4, direction)
 
         first = np.zeros(len(ridge)) if start is None else np.concatenate(start)[: len(ridge)]
         # Scipy's L-BFGS uses threaded BLAS for vectors of 43 numbers: ten times the time here.

@@ -64,7 +64,7 @@ def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise _no_template(path)
     text = model.config.get_text_config()
     if text.pad_token_id is None:
-        # Nothing is ever padded; some models refuse batches without a padding id.
+        # Nothing is ever padded; some models take no batches without a padding id.
         text.pad_token_id = -1
     return model, tokenizer
 

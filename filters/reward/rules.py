@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from filters.common.arrays import Bools, Floats, Ints
 from filters.common.ranking import best_first
-from filters.common.stats import Bools, Floats, Ints
 
 
 class Ranked(NamedTuple):

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
+from filters.common.arrays import Bools, Ints
 from filters.common.budget import Allowance, spend
 from filters.common.ranking import best_first, noise_of, score_column
-from filters.common.stats import Bools, Ints
 from filters.length.report import diagnose_measures, shift
 from filters.selection.diversity import nearest_of
 

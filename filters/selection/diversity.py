@@ -9,12 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from filters.common.arrays import F32, Bools, Floats, Ints
 from filters.common.budget import Allowance
-from filters.common.stats import Floats, Ints
-
-F32 = npt.NDArray[np.float32]
 
 # float32 products of equal vectors differ in the seventh place, by how a library splits the work.
 DIGITS = 6
@@ -91,7 +88,7 @@ class _Distances:
             for low in range(0, len(self.vectors), 8192):
                 self._compare(np.arange(low, min(low + 8192, len(self.vectors))))
 
-    def farthest(self, free: npt.NDArray[np.bool_]) -> int:
+    def farthest(self, free: Bools) -> int:
         """The first of the rows that are farthest from all taken ones."""
         batch = _FEW
         while True:

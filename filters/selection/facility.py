@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from filters.common.arrays import F32, Floats, Ints
 from filters.common.budget import Allowance
-from filters.common.stats import Floats, Ints
-from filters.selection.diversity import F32, Picks
+from filters.selection.diversity import Picks
 
 # Similarities that are held. Up to 4,472 rows these are all pairs; of more rows the nearest pairs.
 PAIRS = 20_000_000

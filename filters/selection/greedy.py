@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from filters.common.arrays import Ints
 from filters.common.budget import Allowance
-from filters.common.stats import Ints
 
 
 class Tagged(NamedTuple):

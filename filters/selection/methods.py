@@ -10,10 +10,11 @@ import polars as pl
 
 from curate.base.contract import verdicts
 from curate.base.errors import CurateError
+from filters.common.arrays import F32, Bools, Floats, Ints
 from filters.common.budget import Allowance, spend
 from filters.common.calibrate import length_bins
 from filters.common.ranking import best_first, noise_of, places, score_column
-from filters.common.stats import Bools, Floats, Ints, log_length
+from filters.common.stats import log_length
 from filters.selection import diversity
 from filters.selection.facility import facility_location
 from filters.selection.greedy import tag_greedy
@@ -247,12 +248,12 @@ def _codes(column: pl.Series) -> Ints:
     return (column.fill_null("").rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 
-def _vectors(rows: pl.DataFrame) -> diversity.F32:
-    found: diversity.F32 = rows["vector"].to_numpy()
+def _vectors(rows: pl.DataFrame) -> F32:
+    found: F32 = rows["vector"].to_numpy()
     return np.ascontiguousarray(found, dtype=np.float32)
 
 
-def _blank(vectors: diversity.F32) -> Bools:
+def _blank(vectors: F32) -> Bools:
     return np.logical_not(vectors.any(axis=1))
 
 
