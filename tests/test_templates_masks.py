@@ -45,7 +45,10 @@ def test_a_stop_that_the_template_never_writes_trains_nothing_and_ends_no_answer
 
 
 def test_no_role_to_train_is_an_error_and_no_empty_dataset() -> None:
-    for roles, words in (((), "roles is empty"), (("bot",), "one of system, user, assistant, tool")):
+    for roles, words in (
+        ((), "roles is empty"),
+        (("bot",), "one of system, user, assistant, tool"),
+    ):
         with pytest.raises(CurateError, match=words):
             rendered(CHATML, byte_level(), talk("hi", "ok"), roles=roles)
 

@@ -86,26 +86,28 @@ def atomic_folder(
 
     The block does all the work, so that whatever stands in the way is found before it: `out` is
     checked (`check_out`), locked against other runs, and a folder beside it is made. Two runs
-    into one folder: the first has it, the other is refused. Raises `CurateError`.
+    into one folder: the first has it, the other is refused. Raises `CurateError`. What the block
+    writes, it writes within `writing(out)`.
     """
     place = check_out(out, maker, force, inputs)
     with locked(place):
         for left_over in place.parent.glob(f".{_escaped(place.name)}.*{_UNFINISHED}"):
             if not left_over.is_symlink():
                 shutil.rmtree(left_over, ignore_errors=True)
-        with _writing(place):
+        with writing(place):
             hidden = Path(tempfile.mkdtemp(_UNFINISHED, f".{place.name}.", dir=place.parent))
         try:
             hidden.chmod(0o777 & ~_umask())
             yield hidden
-            with _writing(place):
+            with writing(place):
                 _show(hidden, check_out(place, maker, force, inputs), maker)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def writing(out: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a failed write into a `CurateError` that names the folder, and what to do."""
     try:
         yield
     except OSError as error:
@@ -117,7 +119,7 @@ def locked(out: Path) -> Iterator[None]:
     """Keep other runs from writing to `out` until the block ends; `CurateError` if one does."""
     from filelock import FileLock, Timeout
 
-    with _writing(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         name = out.parent / f".{out.name}.lock"
         lock = FileLock(name, timeout=0)
@@ -235,7 +237,7 @@ def atomic_subfolder(final: Path) -> Iterator[Path]:
     partial = final.with_name(f".{final.name}{_UNFINISHED}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _writing(final):
+        with writing(final):
             partial.mkdir()
             yield partial
             sync_folder(partial)

@@ -15,7 +15,14 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.extras import require
-from curate.base.folder import MANIFEST, atomic_folder, files_of, is_made_by, write_manifest
+from curate.base.folder import (
+    MANIFEST,
+    atomic_folder,
+    files_of,
+    is_made_by,
+    write_manifest,
+    writing,
+)
 from curate.base.progress import quiet_datasets
 from templates.spans import Stop
 from templates.tokens.columns import REFUSED
@@ -48,7 +55,7 @@ def write(
     is nothing to train on, or `out` holds something else or cannot be written.
     """
     dataset = to_dataset(rendered)
-    with atomic_folder(out, MAKER, force) as folder:
+    with atomic_folder(out, MAKER, force) as folder, writing(out):
         with quiet_datasets():
             dataset.save_to_disk(folder)
         refused = rendered.refused.iter_rows(named=True)
@@ -206,7 +213,7 @@ def _data_files(folder: Path) -> list[Path]:
     ours = files_of(folder, MAKER)
     if strange := [name for name in names if name not in ours]:
         raise CurateError(
-            f"{folder / STATE}: names {strange[0]!r}, which is no file of this folder's manifest; "
-            "render the rows again"
+            f"{folder / STATE}: names the file {strange[0]!r}, which is not there or not of this "
+            "folder's manifest; render the rows again"
         )
     return [folder / name for name in names]
