@@ -1,10 +1,11 @@
 """Conversations into masked tokens: rendered by any chat template, proven row by row."""
 
 from templates.cards.card import Card
+from templates.cards.probes import verify
 from templates.options import RENAMED, RenderOptions
 from templates.previews.preview import PreviewOptions, preview
 from templates.refusals import CHECKS
-from templates.render import render, verify
+from templates.render import render
 from templates.template import TEMPLATES, ChatTemplate, describe, load_template
 from templates.tokenizer.folder import load_tokenizer
 from templates.tokenizer.tokenizer import Tokenizer

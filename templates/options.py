@@ -19,7 +19,7 @@ Control = Literal["text", "allow", "reject"]
 Overlong = Literal["refuse", "right", "left"]
 Role = Literal["system", "user", "assistant", "tool"]
 
-DATE = "2024-07-26"  # the day that templates see unless told otherwise
+DATE = "2024-07-26"  # the day that templates see by default
 RESERVED = ("messages", "tools", "add_generation_prompt")
 # Former names of options, for the error that names the present one.
 RENAMED = {"open_field": "continue_final_field"}

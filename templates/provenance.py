@@ -125,8 +125,8 @@ class TracedStr(str):
         """As `str.replace`, with origins."""
         if not old:  # between all characters: not worth tracing
             return super().replace(old, new, count)
-        pieces = self.split(old, count)
-        return joined([part for piece in pieces for part in (new, piece)][1:])
+        between = self.split(old, count)
+        return joined([part for kept in between for part in (new, kept)][1:])
 
     def join(self, parts: Iterable[str], /) -> str:
         """As `str.join`, with origins."""

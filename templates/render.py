@@ -15,7 +15,7 @@ from itertools import tee
 import polars as pl
 
 from templates.cards.card import Card
-from templates.cards.probes import inspect
+from templates.cards.probes import verify
 from templates.encoding.encode import Encoder, Example
 from templates.fast.encoder import FastEncoder
 from templates.fast.plans import Plans
@@ -106,7 +106,7 @@ def prover(
 
     Raises `CurateError` if it cannot render a plain conversation.
     """
-    card = inspect(template, tokenizer, options)
+    card = verify(template, tokenizer, options)
     renderer = bind(template, tokenizer, options.date, options.arguments)
     if fast:
         return Prover(card, Plans(renderer, card.stops, options).prove)
@@ -150,7 +150,10 @@ class RowRenderer:
             for _, renders in ahead
         )
         for (given, renders), examples in zip(proven, self.encoder.stream(texts), strict=True):
-            yield self._rows(given, renders, iter(examples))
+            left = iter(examples)
+            rows = [self._outcomes(one, left) for one in renders]
+            records = [one for one, of_it in zip(given, rows, strict=True) for _ in of_it]
+            yield records, [row for of_it in rows for row in of_it]
 
     def _proven(
         self, records: pl.DataFrame
@@ -162,20 +165,6 @@ class RowRenderer:
         rejected = ["rejected"] if options.pairs else []
         rows = records.select("row", "id", "messages", "tools", *rejected, given).to_dicts()
         return rows, [renders_of(row, options, self._prove) for row in rows]
-
-    def _rows(
-        self,
-        given: Sequence[Record],
-        renders: Sequence[list[VerifiedRender] | Refusal],
-        examples: Iterator[Example | Refusal],
-    ) -> tuple[list[Record], list[Row | Refusal]]:
-        records: list[Record] = []
-        rows: list[Row | Refusal] = []
-        for record, made in zip(given, renders, strict=True):
-            new = self._outcomes(made, examples)
-            rows += new
-            records += [record] * len(new)
-        return records, rows
 
     def _outcomes(
         self, made: list[VerifiedRender] | Refusal, examples: Iterator[Example | Refusal]
@@ -192,8 +181,3 @@ class RowRenderer:
             return [pair_of(rows)]
         refused = next((row for row in rows if isinstance(row, Refusal)), None)
         return [refused] if refused else rows
-
-
-def verify(template: ChatTemplate, tokenizer: Tokenizer | None) -> Card:
-    """The card of a template: what it does, whether it is safe to train with, and why."""
-    return inspect(template, tokenizer)

@@ -109,7 +109,7 @@ class Renderer:
         return Renderer(self.template, variables, tuple(given)) if given else self
 
     def of(self, message: Message) -> Renderer:
-        """The renderer of a turn: a template that asks is told whether this turn has reasoning.
+        """The renderer of a turn: a template that asks learns whether this turn has reasoning.
 
         Then an empty block of thoughts that it writes for answers without any is in the prompt,
         as at inference, and not trained.
@@ -146,7 +146,7 @@ class Renderer:
         }
 
     def tags(self, messages: list[Message], tools: list[Any] | None, text: str) -> list[Tag] | None:
-        """What the template's generation tags enclose in a rendered text, if it can be told."""
+        """What the generation tags enclose in a rendered text; None if that is not known."""
         program = self.template.tagging
         if program is None:
             return []
@@ -201,7 +201,7 @@ def load_template(name: str | None, tokenizer: Tokenizer | None) -> ChatTemplate
     template = _find(name or OWN, tokenizer)
     for one in (template, template.tool_use):
         if one is not None:
-            _ = one.plain  # a syntax error is said now, not on the first row
+            _ = one.plain  # a syntax error is raised now, not on the first row
     return template
 
 

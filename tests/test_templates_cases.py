@@ -293,7 +293,7 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
             "tokens: a_long_conversation_without_control_tokens_is_proven_turn_by_turn",
         ),
     ),
-    56: ("no offsets", ("foreign: masks_are_those_of_the_fast_tokenizer",)),
+    56: ("no offsets", ("slow: masks_are_those_of_the_fast_tokenizer",)),
     57: (
         "tokens that swallow",
         ("tokens: added_tokens_that_swallow_white_space_keep_spans_right",),

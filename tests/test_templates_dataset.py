@@ -148,9 +148,7 @@ def test_a_file_that_a_strangers_state_names_is_not_read(tmp_path: Path, strange
     )
     state["_data_files"][0]["filename"] = strange
     (folder / "state.json").write_text(json.dumps(state))
-    with pytest.raises(
-        CurateError, match=r"state.json: names .* no file of this folder's manifest"
-    ):
+    with pytest.raises(CurateError, match=r"state.json: names the file .* not of this folder's"):
         read(folder)
 
 

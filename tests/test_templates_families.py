@@ -104,9 +104,9 @@ def test_a_template_that_leaves_out_what_others_say_refuses_the_row(role: str) -
     turns = [{"role": "system", "content": "be brief"}, *talk("hi", "dig"), RESULT]
     done = rendered(source, byte_level(), [*turns, {"role": "assistant", "content": "ok"}])
     if role == "user":
-        assert refusal(done)[0] == "answer_altered"
+        assert refusal(done)[0] == "input_dropped"
     assert (
-        refusal(done)[0] == "answer_altered"
+        refusal(done)[0] == "input_dropped"
         and f"does not write the {role}'s words" in refusal(done)[1]
     )
 

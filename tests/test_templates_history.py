@@ -65,7 +65,7 @@ def test_a_conversation_becomes_one_example_for_each_turn_that_is_later_rewritte
     assert (done.counts["rows"], done.counts["examples"], done.counts["split"]) == (2, 3, 1)
     stale = done.tokenizer.segments.decode(ids(done, 1)).decode()
     assert stale.count("hm") == 1  # the history is as inference has it: without the first thought
-    assert "1 examples more" in done.summary()
+    assert "1 more examples" in done.summary()
 
 
 def test_each_example_starts_with_the_prompt_of_its_turn_token_for_token() -> None:

@@ -45,11 +45,11 @@ def test_a_stop_that_the_template_never_writes_trains_nothing_and_ends_no_answer
 
 
 def test_no_role_to_train_is_an_error_and_no_empty_dataset() -> None:
-    for roles, words in (
+    for roles, message in (
         ((), "roles is empty"),
         (("bot",), "one of system, user, assistant, tool"),
     ):
-        with pytest.raises(CurateError, match=words):
+        with pytest.raises(CurateError, match=message):
             rendered(CHATML, byte_level(), talk("hi", "ok"), roles=roles)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import json
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +109,6 @@ def test_a_hub_id_needs_the_hub_library_and_a_mistyped_path_does_not_ask_it(
 
 
 def test_a_hub_model_is_fetched_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import types
-
     folder(tmp_path)
     asked: list[Any] = []
 
@@ -116,7 +116,8 @@ def test_a_hub_model_is_fetched_by_its_id(tmp_path: Path, monkeypatch: pytest.Mo
         asked.append((name, "tokenizer.json" in allow_patterns))
         return str(tmp_path)
 
-    hub = types.SimpleNamespace(snapshot_download=download)
+    spec = importlib.machinery.ModuleSpec("huggingface_hub", None)
+    hub = types.SimpleNamespace(snapshot_download=download, __spec__=spec)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     tokenizer = load_tokenizer("org/name")
     assert asked == [("org/name", True)]

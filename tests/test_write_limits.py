@@ -126,4 +126,5 @@ def test_a_damaged_folder_of_tokens_is_named_with_its_file(
     )
     (out / name).unlink()
     assert main(["preview", str(out), *how]) == 1
-    assert str(out / name) in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"curate: {out}/") and name in said

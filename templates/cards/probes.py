@@ -23,12 +23,13 @@ TOOL, ARGUMENT, RESULT = "dig_burrow", "Kookaburra", "Cassowary found"
 OTHER_DATE = "1999-12-31"
 
 
-def inspect(
+def verify(
     template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions = DEFAULTS
 ) -> Card:
-    """The card of a template with a tokenizer, by about twenty renderings of probes.
+    """The card of a template: what it does, whether it is safe to train with, and why.
 
-    Raises `CurateError` if the template cannot render a user's and an assistant's turn.
+    Found by about twenty renderings of probes. Raises `CurateError` if the template cannot render
+    a user's and an assistant's turn.
     """
     renderer = bind(template, tokenizer, options.date, options.arguments)
     stops = find_stops(renderer, tokenizer, options.stops)
@@ -130,7 +131,7 @@ def _history(
         except HistoryRewritten:
             history = f"rewritten{what}" if history == "kept" else history
         except Refusal:
-            pass  # said below, by the options asked for
+            pass  # reported below, by the options asked for
         if what:
             continue
         try:

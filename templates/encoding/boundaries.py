@@ -35,13 +35,9 @@ def _moved(tokens: Sequence[ControlTokenSpan], by: int) -> list[ControlTokenSpan
     return [ControlTokenSpan(low + by, high + by, number) for low, high, number in tokens]
 
 
-def took_data_for_control(
-    tokenizer: Tokenizer, encoding: Encoding, own: Sequence[ControlTokenSpan]
-) -> bool:
-    """Whether the encoded text has other control tokens than those that the template wrote."""
-    ids = encoding.ids
-    places = [place for place, number in enumerate(ids) if number in tokenizer.control_ids]
-    return other_controls(tokenizer, encoding, ids, places, own)
+def control_places(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
+    """Where control tokens stand among the ids."""
+    return [place for place, number in enumerate(ids) if number in tokenizer.control_ids]
 
 
 def other_controls(
@@ -75,7 +71,7 @@ def find_boundaries(
     Only the prompt's words after its last control token are encoded, with that token before them.
     """
     ids, text = encoding.ids, verified.text
-    places = [place for place, number in enumerate(ids) if number in tokenizer.control_ids]
+    places = control_places(tokenizer, ids)
     stops = [token.stop for token in own]
     spans: list[tuple[int, int]] = []
     crossed: list[int] = []

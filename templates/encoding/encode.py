@@ -7,13 +7,18 @@ text after the last one needs to be encoded again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from templates.encoding.boundaries import control_tokens, find_boundaries, took_data_for_control
+from templates.encoding.boundaries import (
+    control_places,
+    control_tokens,
+    find_boundaries,
+    other_controls,
+)
 from templates.encoding.cutting import Cutting, SegmentIds, clip
 from templates.options import Boundary, Control
 from templates.refusals import (
@@ -82,9 +87,13 @@ class Encoder:
 
     def encode(self, verified: VerifiedRender) -> Example | Refusal:
         """The example of a verified text, or the refusal of a check on its tokens."""
+        return self.checked(verified, lambda: self._encoded(verified))
+
+    def checked(self, verified: VerifiedRender, encode: Callable[[], Example]) -> Example | Refusal:
+        """The example that is made, or the refusal of a check on the way or on its stops."""
         try:
-            example = self._encoded(verified)
-            self.check_stops(verified, example)
+            example = encode()
+            self._check_stops(verified, example)
         except Refusal as refusal:
             return refusal
         return example
@@ -98,13 +107,13 @@ class Encoder:
         if cuts or not tokenizer.has_offsets:
             return self.by_segments(verified, own, cuts, self.spells_control(text, own))
         encoding = tokenizer.backend.encode(text, add_special_tokens=False)
-        escaped = took_data_for_control(tokenizer, encoding, own)
-        if escaped:
-            return self.by_segments(verified, own, [], escaped)
+        ids = encoding.ids
+        if other_controls(tokenizer, encoding, ids, control_places(tokenizer, ids), own):
+            return self.by_segments(verified, own, [], escaped=True)
         spans, cuts = find_boundaries(tokenizer, encoding, verified, own)
         if cuts:
-            return self.by_segments(verified, own, cuts, escaped)
-        example = Example(encoding.ids, spans)
+            return self.by_segments(verified, own, cuts, escaped=False)
+        example = Example(ids, spans)
         self.check_decodes(verified, own, example, None)
         return example
 
@@ -178,7 +187,7 @@ class Encoder:
         return known
 
     def spells_control(self, text: str, own: Sequence[ControlTokenSpan]) -> bool:
-        """Whether data spells a control token, told by the text alone."""
+        """Whether data spells a control token, decided by the text alone."""
         return len(self.tokenizer.search(text)) > len(own)
 
     def check_text(self, is_utf8: bool, escaped: bool) -> None:
@@ -254,11 +263,8 @@ class Encoder:
         what = "the tokens" if turn is None else f"message {turn}: its trained tokens"
         raise DecodeMismatch(f"{what} do not decode to the text", turn, place[0] + at, lines)
 
-    def check_stops(self, verified: VerifiedRender, example: Example) -> None:
-        """The stop's token is the last of its trained text, and the only stop in it.
-
-        Raises `StopNotAtEnd`.
-        """
+    def _check_stops(self, verified: VerifiedRender, example: Example) -> None:
+        """The stop's token is the last of its trained text, and the only stop in it."""
         for target, (start, end) in zip(verified.trained, example.spans, strict=True):
             ids = example.ids[start:end]
             if target.stop is None:

@@ -34,6 +34,7 @@ class ShapeCache(Generic[Known]):
         self._weight = 0
 
     def known(self, shape: Hashable) -> list[Known]:
+        """What is known of a shape."""
         entry = self._entries.get(shape)
         return entry.known if entry else []
 
@@ -41,7 +42,7 @@ class ShapeCache(Generic[Known]):
         """Whether to learn from a row of a shape of this size that nothing known fits."""
         entry = self._entries.get(shape)
         if entry is None:
-            self._weigh(size)
+            self._count(size)
             entry = self._entries[shape] = Entry()
         entry.missed += 1
         return entry.missed > SEEN and entry.failures < FAILURES and len(entry.known) < MAX_PATHS
@@ -55,9 +56,9 @@ class ShapeCache(Generic[Known]):
             entry.failures += 1
             return
         entry.known.append(found)
-        self._weigh(size)
+        self._count(size)
 
-    def _weigh(self, size: int) -> None:
+    def _count(self, size: int) -> None:
         self._weight += size + 1
         if self._weight > MAX_WEIGHT:
             self._entries.clear()

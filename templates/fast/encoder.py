@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 
 from templates.encoding.boundaries import control_tokens
 from templates.encoding.cutting import SegmentIds
@@ -58,24 +58,21 @@ class FastEncoder(Encoder):
             pending.place(made.prompts, spelled, row)
         left = [pending for pending in batch if pending.raw is not None and pending.spans is None]
         known = self._encode_left(left, made.prompts)
-        return [self._row(pending, spelled, row, known) for row, pending in enumerate(batch)]
+        return [
+            self.checked(pending.verified, partial(self._row, pending, spelled, row, known))
+            for row, pending in enumerate(batch)
+        ]
 
     def _row(
         self, pending: PendingEncoding, spelled: Spelled, row: int, known: SegmentIds
-    ) -> Example | Refusal:
-        verified, own = pending.verified, pending.own
-        try:
-            self.check_text(pending.raw is not None, pending.escaped)
-            if pending.spans is None:
-                example = self.by_segments(verified, own, pending.crossed, pending.escaped, known)
-            else:
-                cut = len(pending.crossed)
-                example = Example(pending.ids, pending.spans, cut, array=pending.array)
-                if not pending.decodes(spelled, row):
-                    self.check_decodes(verified, own, example, None)
-            self.check_stops(verified, example)
-        except Refusal as refusal:
-            return refusal
+    ) -> Example:
+        verified, own, cut = pending.verified, pending.own, len(pending.crossed)
+        self.check_text(pending.raw is not None, pending.escaped)
+        if pending.spans is None:
+            return self.by_segments(verified, own, pending.crossed, pending.escaped, known)
+        example = Example(pending.ids, pending.spans, cut, array=pending.array)
+        if not pending.decodes(spelled, row):
+            self.check_decodes(verified, own, example, None)
         return example
 
     def _encode_left(

@@ -64,7 +64,7 @@ class PendingEncoding:
         self.known_cuts = False  # a stop is known to merge with the text after it
 
     def cut_at(self, places: list[int], escaped: bool) -> None:
-        """Encode in pieces from the start: the ids of the whole text would not be used."""
+        """Encode in segments from the start: the ids of the whole text would not be used."""
         self.crossed, self.escaped, self.known_cuts = places, escaped, bool(places)
 
     def take(

@@ -177,7 +177,7 @@ class Plans:
 
 
 def _bounding(whole: Path, paths: Sequence[Path]) -> Path:
-    """The whole route with bounds that hold for all: a prompt may build more than the whole."""
+    """The whole path with bounds that hold for all: a prompt may build more than the whole."""
     counts = zip_longest(*(path.counts for path in paths), fillvalue=0)
     constant = max(path.constant for path in paths)
     return whole._replace(constant=constant, counts=tuple(map(max, counts)))
@@ -208,7 +208,7 @@ def _follows(condition: PathCondition, answer: bool, path: Path) -> bool:
 
 
 def _slots(path: Path, sources: Sequence[TracedText]) -> list[tuple[TracedText, int]]:
-    """The leaves that a route writes, and the number of the part that each is."""
+    """The texts that a path writes, and the number of the part that each is."""
     parts = enumerate(path.skeleton.parts)
     return [(sources[part.source], number) for number, part in parts if isinstance(part, Slot)]
 

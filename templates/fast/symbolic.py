@@ -48,9 +48,11 @@ class Symbolic(Sandbox):
         self.filters, self.tests = filters, tests
 
     def written(self, value: Any) -> Any:
+        """A symbol as it is; else a value that is written alike each time."""
         return value if isinstance(value, Symbol) else str(_settled(value))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """`+` of symbols; no other operator."""
         if isinstance(left, Symbol) or isinstance(right, Symbol):
             if operator != "+":
                 raise Unsupported
@@ -60,20 +62,24 @@ class Symbolic(Sandbox):
             raise Unsupported
         return super().call_binop(context, operator, left, right)
 
-    def concat(self, pieces: Iterable[Any]) -> Any:
-        parts = list(pieces)
+    def concat(self, texts: Iterable[Any]) -> Any:
+        """Output put together, symbols included."""
+        parts = list(texts)
         trace = next((part.trace for part in parts if isinstance(part, Symbol)), None)
         return super().concat(parts) if trace is None else trace.joined(parts)
 
-    def str_join(self, pieces: Iterable[Any]) -> Any:
-        return self.concat(map(self.written, pieces))
+    def str_join(self, texts: Iterable[Any]) -> Any:
+        """What `~` makes of values."""
+        return self.concat(map(self.written, texts))
 
     def wrap_str_format(self, value: Any) -> Any:
+        """Nothing is formatted."""
         if super().wrap_str_format(value) is not None:
             raise Unsupported
         return None
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        """A method of a symbol, or any other attribute."""
         if isinstance(obj, Method):  # which has other attributes than a text's method
             raise Unsupported
         return (
@@ -81,6 +87,7 @@ class Symbolic(Sandbox):
         )
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        """An item of what is no symbol."""
         if isinstance(obj, Symbol | Method) or isinstance(argument, Symbol):
             raise Unsupported
         return super().getitem(obj, argument)
@@ -139,7 +146,7 @@ class Path(NamedTuple):
     counts: tuple[int, ...]
 
     def fits(self, texts: Sequence[str]) -> bool:
-        """Whether the template takes this route for a row of these texts, within the limits."""
+        """Whether the template takes this path for a row of these texts, within the limits."""
         return self.bounded(texts) and all(
             condition.holds(texts) == answer for condition, answer in self.answers
         )

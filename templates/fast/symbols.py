@@ -24,7 +24,7 @@ MAX_CONDITIONS = 400  # about the texts of one row
 
 
 class Unsupported(BaseException):
-    """A template reads a text in a way that is not followed. No template code can catch it."""
+    """A template reads a text in a way that is not supported. No template code can catch it."""
 
 
 class PathCondition(NamedTuple):
@@ -35,6 +35,7 @@ class PathCondition(NamedTuple):
     argument: str | tuple[Part, ...]
 
     def holds(self, texts: Sequence[str]) -> bool:
+        """The answer for a row of these texts."""
         given = self.argument
         other = given if isinstance(given, str) else filled(given, texts)
         return _ANSWERS[self.kind](filled(self.parts, texts), other)
@@ -50,6 +51,7 @@ _ANSWERS: dict[str, Callable[[str, str], bool]] = {
 
 
 def filled(parts: Iterable[Part], texts: Sequence[str]) -> str:
+    """The text of these parts."""
     return "".join(
         [part if isinstance(part, str) else part.fill(texts[part.source])[0] for part in parts]
     )
@@ -72,9 +74,11 @@ class Trace:
         self.counts = [1] * len(self.texts)
 
     def symbols(self) -> list[Symbol]:
+        """A symbol for each text."""
         return [Symbol((Slot(number),), self) for number in range(len(self.texts))]
 
     def ask(self, kind: str, parts: tuple[Part, ...], argument: str | tuple[Part, ...]) -> bool:
+        """The answer for the texts of the trace; on record as a condition of its path."""
         condition = PathCondition(kind, parts, argument)
         self.read((*parts, *((argument,) if isinstance(argument, str) else argument)))
         known = self.answers.get(condition)
@@ -84,14 +88,14 @@ class Trace:
             known = self.answers[condition] = condition.holds(self.texts)
         return known
 
-    def joined(self, pieces: Iterable[Any]) -> Symbol | str:
-        """The pieces as one text; on record as a text that was built."""
+    def joined(self, texts: Iterable[Any]) -> Symbol | str:
+        """The texts as one; on record as a text that was built."""
         parts: list[Part] = []
-        for piece in pieces:
-            if isinstance(piece, Symbol):
-                parts += piece.parts
-            elif piece.__class__ is str:
-                parts.append(piece)
+        for text in texts:
+            if isinstance(text, Symbol):
+                parts += text.parts
+            elif text.__class__ is str:
+                parts.append(text)
             else:  # such as Markup, which would change what it is put together with
                 raise Unsupported
         self.read(parts)
@@ -119,6 +123,7 @@ class Trace:
 
 
 def unsupported(*_: Any) -> NoReturn:
+    """What a symbol does for all that is not supported."""
     raise Unsupported
 
 
@@ -160,6 +165,7 @@ class Symbol:
         return not self == other
 
     def strip(self, characters: Any = None) -> Symbol | str:
+        """As `str.strip`, of white space."""
         self.trace.read(self.parts)
         if len(self.parts) == 1 and isinstance(self.parts[0], Slot):
             return self._cut(self.parts[0], Trim(True, True, _white(characters)))
@@ -168,9 +174,11 @@ class Symbol:
         )
 
     def lstrip(self, characters: Any = None) -> Symbol | str:
+        """As `str.lstrip`, of white space."""
         return self.trace.text(self._trimmed(self.parts, characters, 0))
 
     def rstrip(self, characters: Any = None) -> Symbol | str:
+        """As `str.rstrip`, of white space."""
         return self.trace.text(self._trimmed(self.parts, characters, -1))
 
     def _cut(self, slot: Slot, trim: Trim) -> Symbol:
@@ -195,9 +203,11 @@ class Symbol:
         return parts
 
     def startswith(self, start: Any) -> bool:
+        """As `str.startswith`; on record."""
         return self._any("starts", start)
 
     def endswith(self, end: Any) -> bool:
+        """As `str.endswith`; on record."""
         return self._any("ends", end)
 
     def _any(self, kind: str, wanted: Any) -> bool:

@@ -51,7 +51,7 @@ def from_tokens(
 def annotate(
     parts: Sequence[Part], verified: VerifiedRender, offsets: Sequence[tuple[int, int]]
 ) -> list[Part]:
-    """The same parts with template text told from context, and each part's source message."""
+    """The same parts with template text apart from context, and each part's source message."""
     named = []
     for part, (start, stop) in zip(parts, offsets, strict=True):
         kind, message = _source(verified, start, max(stop, start + 1))
@@ -73,7 +73,7 @@ def _whole(parts: list[Part]) -> list[Part]:
 
 
 def with_turns(parts: list[Part], turns: Sequence[int]) -> list[Part]:
-    """The parts of a written row with the message of each trained run, if they can be told."""
+    """The parts of a written row with the message of each trained run, if they are known."""
     places = [place for place, part in enumerate(parts) if part.trained]
     runs = [
         [place for _, place in run]

@@ -79,9 +79,9 @@ def preview(
     elif template is None:
         raise CurateError("preview: records need a template; name one with --template")
     else:
-        shown = _of_any(source, template, tokenizer, options)
+        shown = _of_records(source, template, tokenizer, options)
     if against and isinstance(source, pl.DataFrame):
-        other = _of_any(_choose(source, options), *against, options)
+        other = _of_records(_choose(source, options), *against, options)
         lines = differences(shown.rows, other.rows, (shown.title, other.title))
         shown = dataclasses.replace(shown, difference=lines)
     shown = dataclasses.replace(shown, rows=_asked(shown.rows, options.turn))
@@ -106,21 +106,15 @@ def _asked(views: Sequence[RowView], turn: int | None) -> list[RowView]:
     return [view for view in found if view.parts or view.refused is not None]
 
 
-def _of_any(
+def _of_records(
     records: pl.DataFrame,
     template: ChatTemplate,
     tokenizer: Tokenizer | None,
     options: PreviewOptions,
 ) -> Preview:
+    """Rendered by the same code that writes a dataset, then shown from ids and labels."""
     if tokenizer is None:
         return _of_texts(records, template, options)
-    return _of_records(records, template, tokenizer, options)
-
-
-def _of_records(
-    records: pl.DataFrame, template: ChatTemplate, tokenizer: Tokenizer, options: PreviewOptions
-) -> Preview:
-    """Rendered by the same code that writes a dataset, then shown from ids and labels."""
     chosen = _choose(records, options)
     ready = RowRenderer(template, tokenizer, options.render)
     card = ready.plain.card

@@ -60,9 +60,8 @@ def _legend(paint: Paint, shown: Preview) -> list[str]:
     trained += f"{paint([('end', False)], 'stop')} {KINDS['stop']}"
     masked = [kind for kind in shown.kinds if kind not in ("answer", "stop")] or ["masked"]
     rest = ", ".join(paint([(kind, False)], kind) for kind in masked)
-    if masked == ["masked"]:
-        return [f"legend  {trained}", f"        {rest}: read and never learnt"]
-    return [f"legend  {trained}", f"        {rest}: masked, read and never learnt"]
+    how = "" if masked == ["masked"] else "masked, "
+    return [f"legend  {trained}", f"        {rest}: {how}read and never learnt"]
 
 
 def _body(view: RowView, paint: Paint, ids: bool) -> list[str]:

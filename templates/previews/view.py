@@ -40,6 +40,7 @@ class Part:
 
     @property
     def trained(self) -> bool:
+        """Whether it is part of a trained text."""
         return self.kind in ("answer", "stop")
 
     @property
@@ -86,6 +87,7 @@ class RowView:
 
     @property
     def size(self) -> int:
+        """Tokens; without a tokenizer, characters."""
         return sum(map(self._size, self.parts))
 
     @staticmethod
@@ -100,6 +102,7 @@ class RowView:
         return " ".join(f"{n}" if on else f"[{IGNORED} x {n}]" for on, n in lengths)
 
     def summary(self) -> str:
+        """One line on the example: its size, and what is trained."""
         if self.refused is not None:
             return f"row {self.row}  id {self.id}  refused by {self.check}"
         which, many = self.number
@@ -119,25 +122,13 @@ class RowView:
         )
 
     def as_dict(self) -> dict[str, Any]:
+        """The example as plain data."""
         parts = [
-            {
-                "text": part.text,
-                "id": part.id,
-                "kind": part.kind,
-                "trained": part.trained,
-                "message": part.message,
-            }
+            {name: getattr(part, name) for name in ("text", "id", "kind", "trained", "message")}
             for part in self.parts
         ]
-        data = {
-            "row": self.row,
-            "id": self.id,
-            "refused": self.refused,
-            "check": self.check,
-            "trained": self.trained,
-            "runs": self.runs,
-            "parts": parts,
-        }
+        names = ("row", "id", "refused", "check", "trained", "runs")
+        data = {name: getattr(self, name) for name in names} | {"parts": parts}
         return data | ({"rejected": self.rejected.as_dict()} if self.rejected else {})
 
 
@@ -161,6 +152,7 @@ class Preview:
         return {kind: meaning for kind, meaning in KINDS.items() if kind in present}
 
     def as_dict(self) -> dict[str, Any]:
+        """The preview as plain data."""
         data = {
             "title": self.title,
             "about": self.about,

@@ -8,6 +8,7 @@ example; stale history is context in it and never trained.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat
@@ -77,7 +78,8 @@ def _chains(
     """One verified text for each chain of trained turns, in the order of their first turns."""
     chains: list[VerifiedRender] = []
     for turn in chat.trained:
-        verified = _alone(renderer, chat, turn, stops, options)
+        own = renderer.of(chat.messages[turn])
+        verified = _Turn(own, chat, turn, stops, options).prove()
         for number, chain in enumerate(chains):
             if (joined := _extended(chain, verified)) is not None:
                 chains[number] = joined
@@ -101,125 +103,118 @@ def _extended(chain: VerifiedRender, verified: VerifiedRender) -> VerifiedRender
     return VerifiedRender(verified.text, verified.spans, [*chain.trained, *verified.trained])
 
 
-def _alone(
-    renderer: Renderer, chat: Chat, turn: int, stops: Sequence[Stop], options: RenderOptions
-) -> VerifiedRender:
-    """One turn on the conversation up to it."""
-    own = renderer.of(chat.messages[turn])
-    is_open = chat.open and turn == len(chat.messages) - 1
-    upto = Chat(chat.messages[: turn + 1], chat.tools, (turn,), open=is_open)
-    text = own.text(upto.messages, upto.tools)
-    spans, sources = trace(own, upto, text)
-    if chat.messages[turn]["role"] != "assistant":
-        return VerifiedRender(text, spans, [words(turn, spans)])
-    prompt = own.text(chat.messages[:turn], chat.tools, prompt=True)
-    if not text.startswith(prompt) and options.history != "error":
-        text, spans = _continued(own, chat, turn, prompt, text, spans)
-    try:
-        if is_open:
-            target = unfinished(turn, prompt, text, spans)
-        else:
+@dataclass(frozen=True)
+class _Turn:
+    """One trained turn, on the conversation up to it."""
+
+    renderer: Renderer  # of this turn
+    chat: Chat
+    number: int
+    stops: Sequence[Stop]
+    options: RenderOptions
+
+    def prove(self) -> VerifiedRender:
+        """The verified text of the conversation up to the turn, which alone is trained."""
+        renderer, turn, stops, options = self.renderer, self.number, self.stops, self.options
+        messages, tools = self.chat.messages, self.chat.tools
+        is_open = self.chat.open and turn == len(messages) - 1
+        upto = Chat(messages[: turn + 1], tools, (turn,), open=is_open)
+        text = renderer.text(upto.messages, tools)
+        spans, sources = trace(renderer, upto, text)
+        if messages[turn]["role"] != "assistant":
+            return VerifiedRender(text, spans, [words(turn, spans)])
+        prompt = renderer.text(messages[:turn], tools, prompt=True)
+        if not text.startswith(prompt) and options.history != "error":
+            text, spans = self._continued(prompt, text, spans)
+        try:
+            if is_open:
+                target = unfinished(turn, prompt, text, spans)
+            else:
+                target = generated(turn, prompt, text, text, spans, stops)
+        except PromptNotPrefix as refusal:
+            if options.completion != "raw":
+                raise
+            return self._raw(prompt, sources, refusal)
+        except StopNotAtEnd as refusal:
+            written = text
+            text = self._closed(written, spans, refusal)
+            spans = [span for span in spans if span.stop <= last_word(turn, spans)]
             target = generated(turn, prompt, text, text, spans, stops)
-    except PromptNotPrefix as refusal:
-        if options.completion != "raw":
-            raise
-        return _raw(own, chat, turn, prompt, sources, stops, refusal)
-    except StopNotAtEnd as refusal:
-        written = text
-        text = _closed(own, chat, upto, written, spans, stops, options, refusal)
-        spans = [span for span in spans if span.stop <= last_word(turn, spans)]
-        target = generated(turn, prompt, text, text, spans, stops)
+            check(target, text, spans, sources, stops)
+            trained = marked([target], renderer, upto, written, spans, options)
+            return VerifiedRender(text, spans, trained)
         check(target, text, spans, sources, stops)
-        return VerifiedRender(text, spans, marked([target], own, upto, written, spans, options))
-    check(target, text, spans, sources, stops)
-    check_context(own, upto, spans)
-    return ended(upto, text, spans, marked([target], own, upto, text, spans, options))
+        check_context(renderer, upto, spans)
+        return ended(upto, text, spans, marked([target], renderer, upto, text, spans, options))
 
+    def _before(self, prompt: str) -> list[Span]:
+        """Where the data stands in the prompt."""
+        before = Chat(self.chat.messages[: self.number], self.chat.tools, ())
+        return trace(self.renderer, before, prompt, prompt=True)[0]
 
-def _continued(
-    renderer: Renderer, chat: Chat, turn: int, prompt: str, text: str, spans: list[Span]
-) -> tuple[str, list[Span]]:
-    """The prompt with the turn's own text after it, where that turn changes what came before.
+    def _continued(self, prompt: str, text: str, spans: list[Span]) -> tuple[str, list[Span]]:
+        """The prompt with the turn's own text after it, if the turn changes what came before.
 
-    As Harmony, which drops the analysis before a call once an answer follows: the answer is
-    generated after the prompt, analysis included. Only if both texts go on alike after the same
-    word, up to the end of the prompt; else the text as it was, of which the prompt is no prefix.
-    """
-    before = Chat(chat.messages[:turn], chat.tools, ())
-    asked, _ = trace(renderer, before, prompt, prompt=True)
-    own = min((span.start for span in spans if span.source.message == turn), default=0)
-    earlier = [span for span in spans if span.stop <= own]
-    if not asked or not earlier or _word(asked[-1]) != _word(earlier[-1]):
-        return text, spans
-    opening = prompt[asked[-1].stop :]
-    cut = earlier[-1].stop + len(opening)
-    if cut > own or not text.startswith(opening, earlier[-1].stop):
-        return text, spans
-    shift = len(prompt) - cut
-    moved = [
-        span._replace(start=span.start + shift, stop=span.stop + shift)
-        for span in spans
-        if span.start >= cut
-    ]
-    return prompt + text[cut:], [*asked, *moved]
+        As Harmony, which drops the analysis before a call once an answer follows: the answer is
+        generated after the prompt, analysis included. Only if both texts go on alike after the
+        same word, up to the end of the prompt; else the text as it was.
+        """
+        asked = self._before(prompt)
+        own = min((span.start for span in spans if span.source.message == self.number), default=0)
+        earlier = [span for span in spans if span.stop <= own]
+        if not asked or not earlier or _word(asked[-1]) != _word(earlier[-1]):
+            return text, spans
+        opening = prompt[asked[-1].stop :]
+        cut = earlier[-1].stop + len(opening)
+        if cut > own or not text.startswith(opening, earlier[-1].stop):
+            return text, spans
+        shift = len(prompt) - cut
+        moved = [
+            span._replace(start=span.start + shift, stop=span.stop + shift)
+            for span in spans
+            if span.start >= cut
+        ]
+        return prompt + text[cut:], [*asked, *moved]
+
+    def _closed(self, text: str, spans: Sequence[Span], refusal: StopNotAtEnd) -> str:
+        """The text of the turn with the stop that the next message writes, or else with eos."""
+        chat, end = self.chat, last_word(self.number, spans)
+        if len(chat.messages) > self.number + 1:
+            whole = self.renderer.text(chat.messages, chat.tools)
+            theirs, _ = trace(self.renderer, chat, whole)
+            written = last_word(self.number, theirs)
+            stop_found = borrowed(whole, written, theirs, self.stops)
+            if stop_found is not None:
+                place, stop = stop_found
+                return text[:end] + whole[written : written + place] + stop.text
+        eos = next((stop for stop in self.stops if stop.source == "eos"), None)
+        if not self.options.append_eos or eos is None:
+            raise refusal
+        return text[:end] + text[end:].rstrip() + eos.text
+
+    def _raw(self, prompt: str, sources: Sequence[TracedText], refusal: Refusal) -> VerifiedRender:
+        """The prompt, the answer's own words, and a stop: for templates that drop reasoning.
+
+        Words with which the prompt ends and the answer starts, such as `<think>`, are written
+        once.
+        """
+        turn, message = self.number, self.chat.messages[self.number]
+        origins = ("template", "eos")
+        ends = [stop for origin in origins for stop in self.stops if stop.source == origin]
+        if "tool_calls" in message or "reasoning_content" in message or not ends:
+            raise refusal
+        content = message["content"]
+        sizes = range(1, min(len(prompt), 64) + 1)
+        shared = max((size for size in sizes if content.startswith(prompt[-size:])), default=0)
+        source = next(one for one in sources if one.message == turn and one.field == "content")
+        start, end = len(prompt), len(prompt) + len(content) - shared
+        text = prompt + content[shared:] + ends[0].text
+        target = TrainedSpan(turn, start, end, len(text), ends[0])
+        spans = [*self._before(prompt), Span(start, end, source, shared)]
+        return VerifiedRender(text, spans, [target])
 
 
 def _word(span: Span) -> tuple[int, str, str, int]:
     """Which word of the data a span ends with."""
     source = span.source
     return source.message, source.field, source.text, span.offset + span.stop - span.start
-
-
-def _closed(
-    renderer: Renderer,
-    chat: Chat,
-    upto: Chat,
-    text: str,
-    spans: Sequence[Span],
-    stops: Sequence[Stop],
-    options: RenderOptions,
-    refusal: StopNotAtEnd,
-) -> str:
-    """The text of a turn with the stop that the next message writes, or else with eos."""
-    turn = upto.trained[0]
-    end = last_word(turn, spans)
-    if len(chat.messages) > len(upto.messages):
-        whole = renderer.text(chat.messages, chat.tools)
-        theirs, _ = trace(renderer, chat, whole)
-        written = last_word(turn, theirs)
-        found = borrowed(whole, written, theirs, stops)
-        if found is not None:
-            return text[:end] + whole[written : written + found[0]] + found[1].text
-    eos = next((stop for stop in stops if stop.source == "eos"), None)
-    if not options.append_eos or eos is None:
-        raise refusal
-    return text[:end] + text[end:].rstrip() + eos.text
-
-
-def _raw(
-    renderer: Renderer,
-    chat: Chat,
-    turn: int,
-    prompt: str,
-    sources: Sequence[TracedText],
-    stops: Sequence[Stop],
-    refusal: Refusal,
-) -> VerifiedRender:
-    """The prompt, the answer's own words, and a stop: for templates that drop reasoning.
-
-    Words with which the prompt ends and the answer starts, such as `<think>`, are written once.
-    """
-    message = chat.messages[turn]
-    ends = [stop for source in ("template", "eos") for stop in stops if stop.source == source]
-    if "tool_calls" in message or "reasoning_content" in message or not ends:
-        raise refusal
-    content = message["content"]
-    sizes = range(1, min(len(prompt), 64) + 1)
-    shared = max((size for size in sizes if content.startswith(prompt[-size:])), default=0)
-    before = Chat(chat.messages[:turn], chat.tools, ())
-    spans, _ = trace(renderer, before, prompt, prompt=True)
-    source = next(one for one in sources if one.message == turn and one.field == "content")
-    start, end = len(prompt), len(prompt) + len(content) - shared
-    text = prompt + content[shared:] + ends[0].text
-    target = TrainedSpan(turn, start, end, len(text), ends[0])
-    return VerifiedRender(text, [*spans, Span(start, end, source, shared)], [target])

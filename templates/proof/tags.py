@@ -42,7 +42,7 @@ def check_tags(trained: Sequence[TrainedSpan], tags: Sequence[Tag] | None, text:
     """Refuse a row whose tags disagree with what is generated."""
     if tags is None:
         raise TagDisagrees(
-            "what the template's generation tags enclose cannot be told in the rendered text; "
+            "what the template's generation tags enclose is not known for this text; "
             "--mask operational ignores them"
         )
     for target in trained:

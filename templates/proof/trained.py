@@ -127,10 +127,7 @@ def generated(
 
     Raises `PromptNotPrefix`, `HistoryRewritten` or `StopNotAtEnd`.
     """
-    if not upto.startswith(prompt):
-        raise _changed(
-            PromptNotPrefix, turn, "its prompt is not what it is rendered after", prompt, upto
-        )
+    _check_prompt(turn, prompt, upto)
     answer_end = last_word(turn, spans)
     if upto[:answer_end] != text[:answer_end]:
         raise _rewritten(turn, upto, text)
@@ -149,9 +146,7 @@ def unfinished(turn: int, prompt: str, text: str, spans: Sequence[Span]) -> Trai
 
     Raises `PromptNotPrefix`.
     """
-    if not text.startswith(prompt):
-        what = "its prompt is not what it is rendered after"
-        raise _changed(PromptNotPrefix, turn, what, prompt, text)
+    _check_prompt(turn, prompt, text)
     end = last_word(turn, spans)
     return TrainedSpan(turn, len(prompt), end, end, None)
 
@@ -170,6 +165,12 @@ def borrowed(
     """The stop that the whole text has between an answer and the next message's words."""
     others = (span.start for span in spans if span.start >= answer_end)
     return first_stop(text[answer_end : min(others, default=len(text))], stops)
+
+
+def _check_prompt(turn: int, prompt: str, text: str) -> None:
+    if not text.startswith(prompt):
+        what = "its prompt is not what it is rendered after"
+        raise _changed(PromptNotPrefix, turn, what, prompt, text)
 
 
 def _changed(

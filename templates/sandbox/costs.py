@@ -34,7 +34,7 @@ SLOW = ("indent", "pprint", "striptags", "title", "urlize", "wordcount", "wordwr
 
 
 class Costs:
-    """What values cost in one environment, which is told by `spend(steps)`."""
+    """What values cost in one environment, counted by `spend(steps)`."""
 
     def __init__(self, spend: Callable[[int], None]) -> None:
         self._spend = spend

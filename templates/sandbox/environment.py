@@ -25,20 +25,18 @@ from templates.sandbox.containers import TemplateDict, TemplateNamespace
 from templates.sandbox.costs import DEEP, NESTED, SHALLOW, Costs, charge_operands
 from templates.sandbox.limits import (
     CALL_STEPS,
+    FILTER_CHECKS,
     LONG_TEXT,
     MAX_SOURCE,
     MAX_STEPS,
     SIZED,
     LimitExceeded,
-    bounded_format,
-    bounded_indent,
     bounded_join,
-    bounded_replace,
     check_format,
     check_method,
     check_operands,
     check_size,
-    narrow,
+    checked_first,
 )
 
 _COUNTED = "_counted"  # the filter that counts what a `for` takes
@@ -52,12 +50,14 @@ class Generation(jinja2.ext.Extension):
     tags = {"generation"}  # noqa: RUF012
 
     def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        """The tag as a call of `body` around what it encloses."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         call = self.call_method("body")
         return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
 
     def body(self, caller: Macro) -> str:
+        """The text that the tag encloses."""
         return caller()
 
 
@@ -77,12 +77,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.costs = Costs(self.spend)
         self.filters["tojson"] = tojson
         self.filters[_COUNTED] = self.counted
-        for name in ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap"):
-            self.filters[name] = narrow(self.filters[name])
-        self.filters["replace"] = bounded_replace(self.filters["replace"])
-        self.filters["format"] = bounded_format(self.filters["format"])
+        for name, check in FILTER_CHECKS.items():
+            self.filters[name] = checked_first(check, self.filters[name])
         self.filters["join"] = bounded_join(self.filters["join"])
-        self.filters["indent"] = bounded_indent(self.filters["indent"])
         self.charge_all()
         self.globals |= {
             "raise_exception": raise_exception,
@@ -102,11 +99,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
 
     def spend(self, steps: int) -> None:
+        """Count steps. Raises `LimitExceeded` beyond `MAX_STEPS`."""
         self.steps += steps
         if self.steps > MAX_STEPS:
             raise LimitExceeded(f"more than {MAX_STEPS:,} steps")
 
     def range(self, *arguments: int) -> range:
+        """`range` whose items count as steps."""
         items = range(*arguments)
         self.spend(len(items))
         return items
@@ -124,6 +123,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             yield item
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """An operator of a template, refused where it would make too much."""
         if operator != "+":
             check_operands(operator, left, right)
             if operator == "%" and isinstance(left, str):
@@ -136,18 +136,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.charge_text(len(result))
         return result
 
-    def concat(self, pieces: Iterable[str]) -> str:
-        parts = list(pieces)
+    def concat(self, texts: Iterable[str]) -> str:
+        """Output put together, within the limits."""
+        parts = list(texts)
         characters = sum(map(len, parts))
         if characters > LONG_TEXT:
             self.charge_text(characters)
         return self.joined(parts)
 
     def joined(self, parts: list[str]) -> str:
+        """Parts as one text."""
         return "".join(parts)
 
-    def str_join(self, pieces: Iterable[Any]) -> str:
-        return self.concat(map(self.written, pieces))
+    def str_join(self, texts: Iterable[Any]) -> str:
+        """What `~` makes of values."""
+        return self.concat(map(self.written, texts))
 
     def written(self, value: Any) -> Any:
         """What a template writes of a value."""
@@ -156,10 +159,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return str(value)
 
     def charge_text(self, characters: int) -> None:
+        """Count a text that is built. Raises `LimitExceeded` for too many characters."""
         check_size(characters)
         self.spend(characters // 64)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`format` of texts, its arguments checked first."""
         wrapper = super().wrap_str_format(value)
         if wrapper is None:
             return None
@@ -172,6 +177,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return checked
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        """A call, whose arguments and result cost steps."""
         __self.spend(CALL_STEPS)
         costs = __self.costs
         owner = getattr(__obj, "__self__", None)
@@ -263,6 +269,7 @@ def _line(source: str, number: int) -> str:
 
 
 def raise_exception(message: Any) -> NoReturn:
+    """What a template calls to refuse a conversation."""
     raise jinja2.TemplateError(type(message).__name__ if isinstance(message, NESTED) else message)
 
 

@@ -66,25 +66,20 @@ def check_method(
     return arguments
 
 
-def narrow(function: Callable[..., Any]) -> Callable[..., Any]:
+def checked_first(check: Callable[..., None], function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter whose arguments a check sees before it is called."""
+
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        check_width((*args[1:], *kwargs.values()))
+        check(*args, **kwargs)
         return function(*args, **kwargs)
 
     return checked
 
 
-def bounded_replace(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def checked(context: Any, text: Any, old: Any, new: Any, count: Any = None) -> Any:
-        check_size(_replaced(str(text), str(old), str(new)))
-        return function(context, text, old, new, count)
-
-    return checked
-
-
 def bounded_join(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter `join`, whose items are counted before they are joined."""
+
     @functools.wraps(function)
     def checked(context: Any, items: Any, d: Any = "", attribute: Any = None) -> Any:
         items = list(items)
@@ -94,22 +89,30 @@ def bounded_join(function: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def bounded_indent(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def checked(text: Any, width: Any = 4, *more: Any, **named: Any) -> Any:
-        check_size(str(text).count("\n") * (width if isinstance(width, int) else len(width)))
-        return function(text, width, *more, **named)
-
-    return checked
+def _check_widths(_: Any, *args: Any, **kwargs: Any) -> None:
+    check_width((*args, *kwargs.values()))
 
 
-def bounded_format(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def checked(value: Any, *arguments: Any, **named: Any) -> Any:
-        check_format(str(value), (*arguments, *named.values()))
-        return function(value, *arguments, **named)
+def _check_replace(_: Any, text: Any, old: Any, new: Any, *__: Any, **___: Any) -> None:
+    check_size(_replaced(str(text), str(old), str(new)))
 
-    return checked
+
+def _check_indent(text: Any, width: Any = 4, *more: Any, **named: Any) -> None:
+    _check_widths(text, width, *more, **named)
+    check_size(str(text).count("\n") * (width if isinstance(width, int) else len(width)))
+
+
+def _check_filled(value: Any, *args: Any, **kwargs: Any) -> None:
+    check_format(str(value), (*args, *kwargs.values()))
+
+
+# What sees the arguments of a filter before the filter does.
+FILTER_CHECKS: dict[str, Callable[..., None]] = {
+    **dict.fromkeys(("batch", "center", "round", "slice", "tojson", "wordwrap"), _check_widths),
+    "replace": _check_replace,
+    "format": _check_filled,
+    "indent": _check_indent,
+}
 
 
 def _replaced(text: str, old: Any, new: Any) -> int:
@@ -121,11 +124,13 @@ def _joined(separator: str, items: Iterable[Any]) -> int:
 
 
 def check_size(characters: int) -> None:
+    """Raise `LimitExceeded` for a text of too many characters."""
     if characters > MAX_TEXT:
         raise LimitExceeded(f"a text of more than {MAX_TEXT:,} characters")
 
 
 def check_width(arguments: Iterable[Any]) -> None:
+    """Raise `LimitExceeded` if any of the arguments is a width of too many columns."""
     if any(isinstance(width, int) and abs(width) > MAX_WIDTH for width in arguments):
         raise LimitExceeded(f"a width of more than {MAX_WIDTH:,}")
 

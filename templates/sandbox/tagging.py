@@ -34,7 +34,7 @@ class Tagging(Sandbox):
 
 
 def read_marks(marked: str, text: str) -> list[Tag] | None:
-    """The characters of `text` between marks, nested ones joined; None if they cannot be told."""
+    """The characters of `text` between marks, nested ones joined; None if they are not known."""
     tags: list[Tag] = []
     depth = start = place = 0
     for part in re.split(f"([{OPEN}{CLOSE}])", marked):

@@ -11,7 +11,7 @@ from jinja2.filters import FILTERS
 
 from templates.provenance import TEMPLATE, TracedStr, joined
 from templates.sandbox.environment import Sandbox, tojson
-from templates.sandbox.limits import bounded_join, narrow
+from templates.sandbox.limits import FILTER_CHECKS, bounded_join, checked_first
 
 
 class Tracing(Sandbox):
@@ -19,19 +19,22 @@ class Tracing(Sandbox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.filters["tojson"] = narrow(traced_json)
+        self.filters["tojson"] = checked_first(FILTER_CHECKS["tojson"], traced_json)
         self.filters["safe"] = _same
         self.filters["join"] = bounded_join(_traced_join)
         for name in ("tojson", "safe", "join"):
             self.filters[name] = self.costs.charged(name, self.filters[name])
 
     def joined(self, parts: list[str]) -> str:
+        """Parts as one text that keeps their origins."""
         return joined(parts)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        """An attribute; a plain text's methods are those of a traced one."""
         return super().getattr(_traceable(obj), attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        """An item or attribute, as `getattr`."""
         return super().getitem(_traceable(obj), argument)
 
 
@@ -86,12 +89,12 @@ def _escaped(source: str, written: str, encode: Callable[[str], str]) -> str:
     if len(written) == len(source):
         return TracedStr(written, source.runs)
     # An escape is several characters that all come from the one they stand for.
-    pieces = (len(encode(str.__getitem__(source, place))) - 2 for place in range(len(source)))
+    sizes = (len(encode(str.__getitem__(source, place))) - 2 for place in range(len(source)))
     runs = (
         (1, first + place if first != TEMPLATE else TEMPLATE)
         for length, first in source.runs
         for place in range(length)
     )
     return TracedStr(
-        written, tuple(run for size, run in zip(pieces, runs, strict=True) for _ in range(size))
+        written, tuple(run for size, run in zip(sizes, runs, strict=True) for _ in range(size))
     )

@@ -80,7 +80,7 @@ class Tokenizer:
 
     @cached_property
     def segments(self) -> Segments:
-        """The tokenizer taken apart, for texts that are encoded piece by piece."""
+        """The tokenizer taken apart, for texts that are encoded segment by segment."""
         kind = Segments if self.has_offsets else SlowSegments
         return kind(self.backend, self.controls)
 

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,15 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.extras import require
-from curate.base.folder import MANIFEST, atomic_folder, files_of, is_made_by, write_manifest
+from curate.base.folder import (
+    MANIFEST,
+    atomic_folder,
+    files_of,
+    is_made_by,
+    write_manifest,
+    writing,
+)
 from curate.base.progress import quiet_datasets
-from templates.spans import Stop
 from templates.tokens.columns import REFUSED
 from templates.tokens.lengths import Matched, in_tokens
 from templates.tokens.rendered import Rendered
@@ -48,7 +53,7 @@ def write(
     is nothing to train on, or `out` holds something else or cannot be written.
     """
     dataset = to_dataset(rendered)
-    with atomic_folder(out, MAKER, force) as folder:
+    with atomic_folder(out, MAKER, force) as folder, writing(out):
         with quiet_datasets():
             dataset.save_to_disk(folder)
         refused = rendered.refused.iter_rows(named=True)
@@ -67,12 +72,13 @@ def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str,
     template, tokenizer, card = rendered.template, rendered.tokenizer, rendered.card
     cards = [card, rendered.tool_card] if rendered.tool_card else [card]
     stops = [stop for one in cards for stop in one.stops]
-    ids = _stop_ids(stops)
+    ids = sorted({stop.id for stop in stops if stop.id is not None})
+    strings = sorted({stop.text for stop in stops if stop.id is None})
     tool_use = template.tool_use
     return {
         "counts": rendered.counts,
         "refused": _by_check(rendered.refused),
-        "stop": {"ids": ids, "strings": _stop_strings(stops)},
+        "stop": {"ids": ids, "strings": strings},
         "bos": {
             "token": tokenizer.special.get("bos_token"),
             "written": card.writes_bos,
@@ -101,14 +107,6 @@ def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str,
         "length": in_tokens(matched, rendered.examples, ids) if matched else None,
         "versions": _versions(),
     }
-
-
-def _stop_ids(stops: Iterable[Stop]) -> list[int]:
-    return sorted({stop.id for stop in stops if stop.id is not None})
-
-
-def _stop_strings(stops: Iterable[Stop]) -> list[str]:
-    return sorted({stop.text for stop in stops if stop.id is None})
 
 
 def _by_check(refused: pl.DataFrame) -> dict[str, int]:
@@ -150,17 +148,12 @@ def to_dataset(rendered: Rendered) -> Any:
     import datasets
 
     ids = datasets.List(datasets.Value("int32"))
-    kinds = {
+    kinds = dict.fromkeys(rendered.examples.columns, ids) | {
         "id": datasets.Value("string"),
         "row": datasets.Value("uint32"),
-        "input_ids": ids,
-        "labels": ids,
         "turns": datasets.List(datasets.Value("uint32")),
         "source": datasets.Value("string"),
-        "rejected_input_ids": ids,
-        "rejected_labels": ids,
     }
-    kinds = {name: kinds[name] for name in rendered.examples.columns}
     table = rendered.examples.to_arrow().cast(datasets.Features(kinds).arrow_schema)
     digest = hashlib.sha256()
     for column in table.columns:
@@ -206,7 +199,7 @@ def _data_files(folder: Path) -> list[Path]:
     ours = files_of(folder, MAKER)
     if strange := [name for name in names if name not in ours]:
         raise CurateError(
-            f"{folder / STATE}: names {strange[0]!r}, which is no file of this folder's manifest; "
-            "render the rows again"
+            f"{folder / STATE}: names the file {strange[0]!r}, which is not there or not of this "
+            "folder's manifest; render the rows again"
         )
     return [folder / name for name in names]
