@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from curate.base.errors import CurateError
-from trainer.rows.data import Ints
+from trainer.data.rows import Ints
 
 if TYPE_CHECKING:
     import torch

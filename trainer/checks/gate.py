@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.base.errors import CurateError
-from trainer.rows.data import IGNORED, Ints, Rows, Tokens, count_by_row
+from trainer.config.reasons import LEFT_OUT, REASONS, Reason
+from trainer.data.rows import IGNORED, Ints, Rows, count_by_row
+from trainer.data.tokens import Decode, Limits, TokenId, Tokens
 
-# Every reason with its sentence. Rows of a reason in LEFT_OUT cannot be computed on; once it is
-# allowed they are left out and counted. Rows of the other reasons are then trained as they are.
-REASONS: Mapping[str, str] = {
-    "vocabulary": "an id is negative or beyond the model's vocabulary",
-    "too-long": "the row is longer than the model has positions",
-    "labels-differ": "a trained label is not the token at its own position",
-    "no-targets": "nothing in the row is trained",
-    "no-stop": "a trained turn does not end with a stop token",
-    "early-stop": "a trained turn goes on after a stop token, where generation would end",
-    "tokenizer": "the model's tokenizer has other special tokens than the rows were rendered with",
-}
-LEFT_OUT = ("vocabulary", "too-long", "no-targets")
+# For each reason that concerns any row, which rows.
+Flags = dict[Reason, NDArray[np.bool_]]
 _SHOWN = 3
 # Decoding this many last tokens of a turn is enough to see a stop that is plain text.
 _STOP_WINDOW = 32
-
-Decode = Callable[[list[int]], str]
-TokenId = Callable[[str], int | None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What the model can take: `vocabulary` ids from 0, and `positions` or None for no limit."""
-
-    vocabulary: int
-    positions: int | None
-
-    def with_room(self, vocabulary: int, prompt: int) -> Limits:
-        """With rows for added tokens, and `prompt` positions taken by learnt vectors."""
-        positions = None if self.positions is None else self.positions - prompt
-        return Limits(vocabulary, positions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +26,7 @@ class Passed:
     """Row numbers that may be trained, and how many rows each allowed reason concerned."""
 
     usable: Ints
-    allowed: Mapping[str, int]
+    allowed: Mapping[Reason, int]
 
     def both(self, other: Passed) -> Passed:
         """Of pairs, those of which both sides pass."""
@@ -62,7 +38,7 @@ class Passed:
 def check(
     tokens: Tokens,
     limits: Limits,
-    allow: tuple[str, ...],
+    allow: tuple[Reason, ...],
     decode: Decode | None = None,
     token_id: TokenId | None = None,
     known: int | None = None,
@@ -95,12 +71,14 @@ def check(
     return Passed(usable, {name: int(found.sum()) for name, found in broken.items()})
 
 
-def _broken(tokens: Tokens, limits: Limits, decode: Decode | None) -> dict[str, NDArray[np.bool_]]:
+def _broken(
+    tokens: Tokens, limits: Limits, decode: Decode | None
+) -> dict[Reason, NDArray[np.bool_]]:
     """For each reason that concerns any row, which rows."""
     rows = tokens.rows
     outside = (rows.input_ids < 0) | (rows.input_ids >= limits.vocabulary)
     differs = (rows.labels != IGNORED) & (rows.labels != rows.input_ids)
-    found = {
+    found: Flags = {
         "vocabulary": count_by_row(outside, rows.offsets) > 0,
         "too-long": rows.lengths > (limits.positions or np.iinfo(np.int64).max),
         "labels-differ": count_by_row(differs, rows.offsets) > 0,
@@ -177,14 +155,12 @@ def _strange_tokens(tokens: Tokens, token_id: TokenId, known: int | None) -> lis
     return strange
 
 
-def _refusal(
-    tokens: Tokens, limits: Limits, refused: Mapping[str, NDArray[np.bool_]], strange: list[str]
-) -> str:
+def _refusal(tokens: Tokens, limits: Limits, refused: Flags, strange: list[str]) -> str:
     rows = tokens.rows
     total = int(np.logical_or.reduce(list(refused.values())).sum())
     lines = [
-        f"{tokens.folder}: {total} of {len(rows)} rows cannot be vouched for, "
-        "so nothing was started:"
+        f"{tokens.folder}: {total} of {len(rows)} rows did not pass the "
+        "checks, so nothing was started:"
     ]
     for name, flags in refused.items():
         where = np.flatnonzero(flags)
@@ -200,7 +176,7 @@ def _refusal(
     return "\n".join(lines)
 
 
-def _detail(name: str, tokens: Tokens, limits: Limits) -> str:
+def _detail(name: Reason, tokens: Tokens, limits: Limits) -> str:
     """The numbers behind a refusal, where there are any."""
     rows = tokens.rows
     if name == "vocabulary":
@@ -247,9 +223,9 @@ def rendered(manifest: Mapping[str, Any]) -> list[str]:
     counts = manifest.get("counts")
     if not isinstance(counts, dict) or "trained_turns" not in counts:
         return []
-    said = [f"{int(counts.get(name, 0)):,} {words}" for name, words in _RENDERED.items()]
+    changes = [f"{int(counts.get(name, 0)):,} {words}" for name, words in _RENDERED.items()]
     return [
-        f"rendered: {int(counts.get('examples', 0)):,} rows, {', '.join(said)}; "
+        f"rendered: {int(counts.get('examples', 0)):,} rows, {', '.join(changes)}; "
         f"{int(counts['trained_turns']):,} trained turns, "
         f"{int(counts.get('trained_stops', 0)):,} of them with their stop"
     ]

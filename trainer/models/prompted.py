@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
+from trainer.models.modes import evaluating
 
 if TYPE_CHECKING:
     import torch
@@ -61,8 +62,6 @@ def Prompted(tuned: Any) -> Any:  # noqa: N802
 def tried(prompted: Any, method: str) -> Any:
     """The model, once it has read two tokens: peft puts a learnt prompt on models it cannot run."""
     import torch
-
-    from trainer.loss import evaluating
 
     ids = torch.zeros((1, 2), dtype=torch.int64, device=next(prompted.parameters()).device)
     try:

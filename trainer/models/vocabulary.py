@@ -28,10 +28,9 @@ def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabul
     A padded embedding matrix may have rows for them already: those are made anew as well, since
     nothing was ever learnt there. Raises `CurateError` for ids that leave a gap after the model's.
     """
-    said = manifest.get("tokenizer")
-    said = said if isinstance(said, dict) else {}
-    added = dict(sorted((said.get("added") or {}).items(), key=lambda item: item[1]))
-    functional = {**(said.get("functional") or {}), **added}
+    named = manifest.get("tokenizer") or {}
+    added = dict(sorted((named.get("added") or {}).items(), key=lambda item: item[1]))
+    functional = {**(named.get("functional") or {}), **added}
     beyond = [number for number in added.values() if number >= model_size]
     if beyond and (min(beyond) != model_size or max(beyond) + 1 != model_size + len(beyond)):
         raise CurateError(
