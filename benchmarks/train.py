@@ -200,9 +200,9 @@ print("RESULT " + json.dumps({
 def make(home: Path, steps: int, shape: Shape = TINY, dtype: str = "float32") -> tuple[int, int]:
     """Rows of random ids, a model and its tokenizer; how many tokens there are and are trained."""
     import datasets
+    from trainer.rows.batches import epoch_order
 
     from tests.trainer_toys import write_tokens
-    from trainer.rows.batches import epoch_order
 
     chance = np.random.default_rng(0)
     count = steps * BATCH

@@ -73,9 +73,10 @@ def _templates() -> str:
 
 
 def _training() -> str:
+    from trainer.settings.methods import METHODS
+
     import trainer
     from trainer.checks.gate import LEFT_OUT, REASONS
-    from trainer.settings.methods import METHODS
 
     presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
     fields = [

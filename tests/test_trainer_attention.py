@@ -17,11 +17,11 @@ import pytest
 from curate.base.errors import CurateError
 from tests.trainer_toys import ALL, documents, silent, toy_model
 from trainer import TrainConfig
-from trainer.loop import gradients
-from trainer.loss import Way
+from trainer.loss import LossMode
 from trainer.models import attention
 from trainer.models.attention import isolated, prepare
-from trainer.rows.packing import decide, positions
+from trainer.objectives.sft import gradients
+from trainer.packing import decide, positions
 
 LENGTHS = (3, 1, 9, 4)
 
@@ -162,8 +162,8 @@ def test_one_call_one_by_one_and_a_mask_give_the_same_output_and_gradients(
 
     given = states(heads, shared)
     expected = with_gradients(masked, given)
-    for way in (at_once, in_turn):
-        for found, wished in zip(with_gradients(way, given), expected, strict=True):
+    for mode in (at_once, in_turn):
+        for found, wished in zip(with_gradients(mode, given), expected, strict=True):
             assert torch.allclose(found, wished, atol=1e-12, rtol=0)
     assert len(kernel.calls) == 1
     assert kernel.calls[0]["causal"] is (window is None or window >= 9)
@@ -238,13 +238,13 @@ def test_a_step_in_one_call_has_the_loss_and_gradients_of_the_padded_one(
 
     rows, model = documents(), make()
     prepare(model)
-    settings = TrainConfig(tokens="t", model="m", out="o", clip=0.0)
+    settings = TrainConfig(tokens="t", model="m", out="o", max_grad_norm=0.0)
     found = []
     for packed in (False, True):
         if packed and recompute:
             model.activation_checkpointing_enable({"use_reentrant": False})
             model.train()
-        loss, _, _ = gradients(model, rows, ALL, settings, Way(False, packed), 4)
+        loss, _, _ = gradients(model, rows, ALL, settings, LossMode(False, packed), 4)
         found.append((loss, torch.cat([each.grad.flatten() for each in model.parameters()])))
     assert found[1][0] == pytest.approx(found[0][0], abs=1e-6)
     assert torch.allclose(found[1][1], found[0][1], atol=2e-6, rtol=0)

@@ -18,10 +18,10 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.checks.gate import Limits
-from trainer.rows.data import Tokens, make_rows
-from trainer.rows.general import read_general
-from trainer.rows.mixing import Mixture, mix
+from trainer.data.general import read_general
+from trainer.data.mixing import Mixture, mix
+from trainer.data.rows import make_rows
+from trainer.data.tokens import Limits, Tokens
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -33,7 +33,7 @@ def tokens_of(count: int, sources: tuple[str, ...] | None = None) -> Tokens:
 
 
 def made(tokens: Tokens, tokenizer: Any = None, **fields: Any) -> Mixture:
-    config = TrainConfig(tokens="t", model="m", out="o", batch=8, **fields)
+    config = TrainConfig(tokens="t", model="m", out="o", batch_size=8, **fields)
     return mix(config, tokens, np.arange(len(tokens.rows)), tokenizer, Limits(32, 48))
 
 
@@ -169,10 +169,9 @@ def test_a_mixed_run_says_what_it_reads_and_its_counts_add_up(tmp_path: Path, ge
         tokens=write_tokens(tmp_path / "tokens", reversed_pairs(24)),
         model=write_model(tmp_path / "base"),
         out=str(tmp_path / "out"),
-        epochs=2,
-        batch=8,
-        samples=0,
-        lr=1e-3,
+        num_train_epochs=2,
+        batch_size=8,
+        learning_rate=1e-3,
         replay=general,
         replay_share=0.3,
     )

@@ -220,22 +220,14 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
         Epoch(epoch, epoch * plan.steps_per_epoch, loss, held, probe)
     )
     when = f"epoch {epoch}/{plan.config.num_train_epochs}" if epoch else "before training"
-    numbers: dict[str, Any] = {}
     if held is not None:
         if not math.isfinite(held.loss):
             raise CurateError(
                 f"{when}: the held-out loss is {held.loss}, so no checkpoint was written; "
                 f"{checkpoint.last_good(run.out)}"
             )
-        numbers = {
-            "loss": held.loss,
-            "example_loss": held.example_loss,
-            "rows": held.rows,
-            "trained_tokens": held.targets,
-            **({} if held.accuracy is None else {"accuracy": held.accuracy}),
-        }
         run.log(f"{when}: held out {held.loss:.4f} a token, {held.example_loss:.4f} a row")
-    numbers |= {**probe.measured(), **lost_updates(run.optimizer, run.log, run.mode.group)}
+    numbers = {**line.measures(), **lost_updates(run.optimizer, run.log, run.mode.group)}
     if numbers.keys() - {"length_target"}:
         seconds = round(time.perf_counter() - started, 6)
         run.metrics.note(eval=True, step=line.step, epoch=epoch, seconds=seconds, **numbers)

@@ -41,12 +41,6 @@ class Probe:
     retention: float | None = None
     kl: float | None = None
 
-    def measured(self) -> dict[str, float]:
-        """The measures that there are, by name."""
-        return {
-            name: value for name, value in dataclasses.asdict(self).items() if value is not None
-        }
-
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
@@ -57,6 +51,20 @@ class Epoch:
     train_loss: float | None
     held_out: Evaluation | None
     probe: Probe = Probe()
+
+    def measures(self) -> dict[str, float]:
+        """What was measured of the held-out rows and besides, by name."""
+        found = dataclasses.asdict(self.probe)
+        if held := self.held_out:
+            found = {
+                "loss": held.loss,
+                "example_loss": held.example_loss,
+                "rows": held.rows,
+                "trained_tokens": held.targets,
+                "accuracy": held.accuracy,
+                **found,
+            }
+        return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def read(cls, written: dict[str, Any]) -> Epoch:

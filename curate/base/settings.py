@@ -21,8 +21,8 @@ from curate.base.errors import CurateError, nearest
 
 _LIMITS = {
     "low": ("at least", operator.ge),
-    "high": ("at most", operator.le),
     "above": ("more than", operator.gt),
+    "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
 

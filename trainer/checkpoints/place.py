@@ -91,7 +91,12 @@ def _check_others(out: Path, resume: bool) -> None:
     others = [entry for entry in _entries(out) if not _is_written(out, entry)]
     if resume:
         beside = (out, out / "epochs", out / "state")
-        others = [one for one in others if one.parent not in beside or _has_our_name(out, one)]
+        others = [
+            entry
+            for entry in others
+            if _has_our_name(out, entry)
+            or (entry.parent not in beside and _has_our_name(out, entry.parent))
+        ]
     if others:
         shown = ", ".join(str(entry.relative_to(out)) for entry in others[:3])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""

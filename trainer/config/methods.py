@@ -24,21 +24,9 @@ class Method:
     new_rows: bool = False
 
 
-MethodName = Literal[
-    "full",
-    "bitfit",
-    "norms",
-    "tokens",
-    "lora",
-    "rslora",
-    "dora",
-    "lora-xs",
-    "oft",
-    "boft",
-    "ia3",
-    "prefix",
-    "prompt",
-]
+_Weights = Literal["full", "bitfit"]
+_Adapters = Literal["norms", "tokens", "lora", "rslora", "dora", "lora-xs", "oft", "boft", "ia3"]
+MethodName = Literal[_Weights, _Adapters, "prefix", "prompt"]
 _LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
 
 METHODS: Mapping[MethodName, Method] = {

@@ -29,6 +29,7 @@ _TEXTS: Shape = (
 _IDS: Shape = ("a list of ids", lambda value: isinstance(value, list) and all(map(_is_id, value)))
 _NUMBER: Shape = ("a whole number", _is_id)
 _ID_BY_TOKEN: Shape = ("an object with an id for each token", _by_token)
+_NUMBERS: Shape = ("an object with a whole number for each name", _by_token)
 _TEXT_BY_NAME: Shape = (
     "an object with a text for each name",
     lambda value: isinstance(value, dict) and all(isinstance(one, str) for one in value.values()),
@@ -47,14 +48,7 @@ _SHAPES: Mapping[str, Shape] = {
     "tokenizer.vocabulary": _NUMBER,
     "tokenizer.added": _ID_BY_TOKEN,
     "tokenizer.functional": _ID_BY_TOKEN,
-    "counts": _OBJECT,
-    "counts.examples": _NUMBER,
-    "counts.refused": _NUMBER,
-    "counts.truncated": _NUMBER,
-    "counts.split": _NUMBER,
-    "counts.empty": _NUMBER,
-    "counts.trained_turns": _NUMBER,
-    "counts.trained_stops": _NUMBER,
+    "counts": _NUMBERS,
     "options": _OBJECT,
     "options.roles": _TEXTS,
 }

@@ -108,27 +108,26 @@ def _side(folder: Path, table: Any, ids: tuple[str, ...], prefix: str) -> tuple[
     """Lengths, ids and labels of one side of the rows."""
     lengths, input_ids = _flat(folder, table, f"{prefix}input_ids")
     label_lengths, labels = _flat(folder, table, f"{prefix}labels")
-    unequal = np.flatnonzero(lengths != label_lengths)
+    _check_lengths(folder, ids, "labels", lengths, label_lengths)
+    return lengths, input_ids, labels
+
+
+def _check_lengths(
+    folder: Path, ids: tuple[str, ...], what: str, tokens: Ints, others: Ints
+) -> None:
+    unequal = np.flatnonzero(tokens != others)
     if len(unequal):
         first = int(unequal[0])
         raise CurateError(
-            f"{folder}: {len(unequal)} rows have labels of another length than their tokens; "
-            f"first is row {first} ({ids[first]}): {lengths[first]} tokens, "
-            f"{label_lengths[first]} labels"
+            f"{folder}: {len(unequal)} rows have {what} of another length than their tokens; "
+            f"first is row {first} ({ids[first]}): {tokens[first]} tokens, {others[first]} {what}"
         )
-    return lengths, input_ids, labels
 
 
 def _weights(folder: Path, table: Any, ids: tuple[str, ...], lengths: Ints) -> Floats:
     """What each token counts in the loss, beside `input_ids`; finite and not negative."""
     column = _lists(folder, table, "weights", "numbers")
-    unequal = np.flatnonzero(column.value_lengths().fill_null(0).to_numpy() != lengths)
-    if len(unequal):
-        first = int(unequal[0])
-        raise CurateError(
-            f"{folder}: {len(unequal)} rows have weights of another length than their tokens; "
-            f"first is row {first} ({ids[first]})"
-        )
+    _check_lengths(folder, ids, "weights", lengths, column.value_lengths().fill_null(0).to_numpy())
     weights: Floats = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
     if len(wrong):

@@ -29,13 +29,8 @@ def window(epochs: int) -> tuple[int, int]:
 
 def value(line: Epoch, metric: str) -> float | None:
     """What a rule compares, so that less is better; None if it was not measured."""
-    if metric == "loss":
-        return line.held_out.loss if line.held_out else None
-    if metric == "example-loss":
-        return line.held_out.example_loss if line.held_out else None
-    if metric == "retention":
-        return line.probe.retention
-    return None if line.probe.score is None else -line.probe.score
+    found = line.measures().get(metric.replace("-", "_"))
+    return -found if found is not None and metric == "score" else found
 
 
 def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:

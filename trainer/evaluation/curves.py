@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 from curate.base.charts import nice_ticks, plain_svg
@@ -42,7 +43,21 @@ _STYLE = (
 _WITHOUT = ("plot text-overlay", "plot tooltip-overlay")
 
 Point = tuple[float, float]
-Read = Callable[[Epoch], float | None]
+
+_LENGTH = "Mean length of these answers, tokens"
+# The title of a chart over epochs, and its curves: name, class, measure.
+_OF_EPOCHS: tuple[tuple[Any, ...], ...] = (
+    (
+        "Answers to held-out prompts, 0 to 1",
+        ("score", "score", "score"),
+        ("stopped", "stopped", "stops"),
+        ("token F1", "token-f1", "token_f1"),
+    ),
+    (_LENGTH, ("length", "measure", "length")),
+    ("Memorised training answers, share", ("memorised", "measure", "memorised")),
+    ("KL to the base at held-out answers, nats", ("KL", "measure", "kl")),
+    ("Loss on general text, nats per token", ("general text", "measure", "retention")),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,60 +104,31 @@ def draw(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> str:
 
 
 def _panels(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> list[Panel]:
-    def over(axis: str, *given: tuple[str, str, Read]) -> tuple[Line, ...]:
-        found = [
-            Line(
-                name,
-                kind,
-                [(getattr(line, axis), y) for line in table if (y := read(line)) is not None],
-            )
-            for name, kind, read in given
-        ]
-        return tuple(line for line in found if line.points)
-
     at = next(line.step for line in table if line.epoch == chosen)
-    losses = over(
-        "step",
-        ("held out", "held-out", lambda line: line.held_out.loss if line.held_out else None),
-        (
-            "held out, per example",
-            "held-out-example",
-            lambda line: line.held_out.example_loss if line.held_out else None,
-        ),
-        ("training rows, no dropout", "training-rows", lambda line: line.probe.fit),
-    )
-    shares = over(
-        "epoch",
-        ("score", "score", lambda line: line.probe.score),
-        ("stopped", "stopped", lambda line: line.probe.stops),
-        ("token F1", "token-f1", lambda line: line.probe.token_f1),
-    )
-    target = next((line.probe.length_target for line in table if line.probe.length), None)
-    measures: tuple[tuple[str, str, Read], ...] = (
-        ("Mean length of these answers, tokens", "length", lambda line: line.probe.length),
-        ("Memorised training answers, share", "memorised", lambda line: line.probe.memorised),
-        ("KL to the base at held-out answers, nats", "KL", lambda line: line.probe.kl),
-        (
-            "Loss on general text, nats per token",
-            "general text",
-            lambda line: line.probe.retention,
-        ),
+    losses = _lines(
+        [(line.step, line) for line in table],
+        ("held out", "held-out", "loss"),
+        ("held out, per example", "held-out-example", "example_loss"),
+        ("training rows, no dropout", "training-rows", "fit"),
     )
     training = (Line("training", "training", steps),) if steps else ()
-    return [
-        Panel("Loss, nats per trained token", "optimizer step", (*training, *losses), at),
-        Panel("Answers to held-out prompts, 0 to 1", "epoch", shares, chosen),
-        *(
-            Panel(
-                title,
-                "epoch",
-                over("epoch", (name, "measure", read)),
-                chosen,
-                target if name == "length" else None,
-            )
-            for title, name, read in measures
-        ),
+    panels = [Panel("Loss, nats per trained token", "optimizer step", (*training, *losses), at)]
+    by_epoch = [(line.epoch, line) for line in table]
+    target = next((line.probe.length_target for line in table if line.probe.length), None)
+    for title, *curves in _OF_EPOCHS:
+        level = target if title == _LENGTH else None
+        panels.append(Panel(title, "epoch", _lines(by_epoch, *curves), chosen, level))
+    return panels
+
+
+def _lines(table: Sequence[tuple[int, Epoch]], *given: tuple[str, str, str]) -> tuple[Line, ...]:
+    """The curves of measures over the places of the epochs, but for those not measured at all."""
+    measured = [(place, line.measures()) for place, line in table]
+    lines = [
+        Line(name, kind, [(place, found[key]) for place, found in measured if key in found])
+        for name, kind, key in given
     ]
+    return tuple(line for line in lines if line.points)
 
 
 def _drawn(panel: Panel, width: int) -> ElementTree.Element:

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from trainer.result import Epoch
 
-# Heading, width and how each measure of an epoch is written.
-_COLUMNS: tuple[tuple[str, str, Callable[[Epoch], float | None]], ...] = (
-    ("training", ".4f", lambda line: line.train_loss),
-    ("held out", ".4f", lambda line: line.held_out.loss if line.held_out else None),
-    ("example_loss", ".4f", lambda line: line.held_out.example_loss if line.held_out else None),
-    ("accuracy", ".1%", lambda line: line.held_out.accuracy if line.held_out else None),
-    ("generalisation_gap", ".4f", lambda line: line.probe.generalisation_gap),
-    ("memorised", ".0%", lambda line: line.probe.memorised),
-    ("length", ".1f", lambda line: line.probe.length),
-    ("stops", ".0%", lambda line: line.probe.stops),
-    ("token_f1", ".3f", lambda line: line.probe.token_f1),
-    ("score", ".3f", lambda line: line.probe.score),
-    ("retention", ".4f", lambda line: line.probe.retention),
-    ("KL to base", ".4f", lambda line: line.probe.kl),
+# Heading, measure, and how each measure of an epoch is written.
+_COLUMNS = (
+    ("training", "train_loss", ".4f"),
+    ("held out", "loss", ".4f"),
+    ("example_loss", "example_loss", ".4f"),
+    ("accuracy", "accuracy", ".1%"),
+    ("generalisation_gap", "generalisation_gap", ".4f"),
+    ("memorised", "memorised", ".0%"),
+    ("length", "length", ".1f"),
+    ("stops", "stops", ".0%"),
+    ("token_f1", "token_f1", ".3f"),
+    ("score", "score", ".3f"),
+    ("retention", "retention", ".4f"),
+    ("KL to base", "kl", ".4f"),
 )
 
 
 def table_lines(table: Sequence[Epoch], chosen: int) -> list[str]:
     """The table of epochs as plain lines, losses in nats; columns without a value are left out."""
+    measures = [{"train_loss": line.train_loss, **line.measures()} for line in table]
     shown = [
-        (name, style, read)
-        for name, style, read in _COLUMNS
-        if any(read(line) is not None for line in table)
+        column for column in _COLUMNS if any(each.get(column[1]) is not None for each in measures)
     ]
     head = "  ".join(f"{name:>8}" for name, _, _ in shown)
     lines = [f"{'epoch':>5}  {'step':>6}  {head}"]
-    for line in table:
+    for line, found in zip(table, measures, strict=True):
         cells = [
-            f"{format(found, style) if (found := read(line)) is not None else '-':>{width}}"
-            for name, style, read in shown
+            f"{'-' if (value := found.get(key)) is None else format(value, style):>{width}}"
+            for name, key, style in shown
             for width in [max(8, len(name))]
         ]
         mark = "  chosen" if line.epoch == chosen else ""
