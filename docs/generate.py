@@ -7,7 +7,6 @@ them; a test fails when one is out of date.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import io
 import os
 import re
@@ -72,19 +71,35 @@ def _templates() -> str:
     return "\n".join(["| template | what it is |", "|---|---|", *rows]) + "\n"
 
 
-def _training() -> str:
-    from trainer.settings.methods import METHODS
+def _value(fallback: object) -> str:
+    if fallback is None or fallback == ():
+        return "-"
+    return str(fallback).lower() if isinstance(fallback, bool) else str(fallback)
 
+
+def _training() -> str:
     import trainer
-    from trainer.checks.gate import LEFT_OUT, REASONS
+    from trainer.config.groups import GROUPS
+    from trainer.config.methods import METHODS
+    from trainer.config.reasons import LEFT_OUT, REASONS
 
     presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
-    fields = [
-        f"| {field.name} | {_cell(field.metadata['help'])} |"
-        for field in dataclasses.fields(trainer.TrainConfig)
+    settings = [
+        [
+            f"**{group.capitalize()}.** {GROUPS[group].__doc__}",
+            "",
+            "| setting | meaning | if neither you nor the preset sets it |",
+            "|---|---|---|",
+            *(
+                f"| {name} | {_cell(help)} | {_value(fallback)} |"
+                for part, name, fallback, help in trainer.settings()
+                if part == group
+            ),
+        ]
+        for group in GROUPS
     ]
     methods = [
-        f"| {name} | {one.says} | {one.source or '-'} | {', '.join(one.fields) or '-'} "
+        f"| {name} | {one.about} | {one.source or '-'} | {', '.join(one.fields) or '-'} "
         f"| {'yes' if one.new_rows else 'no'} |"
         for name, one in METHODS.items()
     ]
@@ -99,8 +114,8 @@ def _training() -> str:
             "|---|---|---|---|---|",
             *methods,
         ],
-        ["| gate reason | meaning | rows, once allowed |", "|---|---|---|", *reasons],
-        ["| field | meaning |", "|---|---|", *fields],
+        ["| reason | meaning | rows, once allowed |", "|---|---|---|", *reasons],
+        *settings,
     ]
     return "\n\n".join("\n".join(table) for table in tables) + "\n"
 

@@ -58,7 +58,8 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
         "tokens": write_tokens(tmp_path / "tokens", reversed_pairs(158)),
         "model": write_model(tmp_path / "base"),
         "num_train_epochs": 2,
-        "batch_size": 6,  # 150 rows to train: 50 whole steps, whose share of three has several passes
+        # 150 rows to train: 50 whole steps, whose share of three has several passes.
+        "batch_size": 6,
         "learning_rate": 3e-3,
         "prompts": 0,
         "residual_dropout": 0.0,

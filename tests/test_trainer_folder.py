@@ -1,4 +1,4 @@
-"""The output folder of a run: what it may replace, what it never touches, and who may write to it."""
+"""The output folder: what a run may replace, what it never touches, and who may write to it."""
 
 from __future__ import annotations
 

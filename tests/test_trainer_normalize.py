@@ -30,7 +30,7 @@ from trainer.data.tokens import Limits, Tokens, load_tokens
 from trainer.distributed import Group
 from trainer.loss import LossMode
 from trainer.models.attention import prepare
-from trainer.objectives.sft import evaluate, gradients
+from trainer.objectives.sft import counted, evaluate, gradients
 from trainer.packing import step_batches
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
@@ -116,7 +116,7 @@ def test_the_loss_is_the_mean_of_the_rows_means_however_a_step_is_cut(
     found, _, _ = gradients(model, rows, ALL, settings, mode, len(rows))
     assert found == pytest.approx(loss, abs=1e-6)
     assert torch.allclose(gradient_of(model), gradient, atol=1e-6, rtol=0)
-    assert mode.counted(rows, ALL) == pytest.approx(4.0)
+    assert counted(rows, ALL) == pytest.approx(4.0)
 
 
 def test_tokens_count_the_same_unless_asked_otherwise() -> None:
@@ -246,5 +246,7 @@ def test_a_run_says_the_loss_that_it_trains(
 
 
 def test_a_reward_model_has_pairs_and_no_tokens_to_count() -> None:
-    with pytest.raises(CurateError, match="normalize: has no meaning for a reward model"):
+    with pytest.raises(
+        CurateError, match="normalize is 'examples', which has no meaning for a reward model"
+    ):
         config(objective="reward", prompts=0)

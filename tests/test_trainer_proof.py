@@ -13,7 +13,7 @@ import trainer
 from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, toy_model, write_model, write_tokens
 from trainer import TrainConfig
-from trainer.checks.proof import ALLOWED, prove, proven
+from trainer.checks.proof import ALLOWED, prove
 from trainer.data.rows import Rows, make_rows
 from trainer.loss import LossMode
 from trainer.models import attention
@@ -120,9 +120,12 @@ def test_the_proof_is_in_the_log_and_in_the_manifest(tmp_path: Path):
     assert said["proof"]["seconds"] < 5
 
 
-def test_the_proof_can_be_left_out():
-    rows = rows_of(2)
+def test_the_proof_can_be_left_out(tmp_path: Path):
+    sources = {
+        "tokens": write_tokens(tmp_path / "tokens", reversed_pairs(12)),
+        "model": write_model(tmp_path / "base"),
+    }
     lines: list[str] = []
-    mode = LossMode(False, False)
-    assert proven(toy_model(), rows, np.arange(3), config(proof=False), mode, lines.append) is None
-    assert lines == []
+    out = str(tmp_path / "out")
+    trainer.dry_run(TrainConfig(**sources, out=out, proof=False), lines.append)
+    assert lines and not [line for line in lines if line.startswith("proof")]

@@ -39,6 +39,7 @@ class Group:
 
     @property
     def first(self) -> bool:
+        """Whether this is the process that logs and writes."""
         return self.rank == 0
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 from trainer.config.config import TrainConfig
 from trainer.data.batches import Batch, Documents, batches, cut
 from trainer.data.rows import IGNORED, Ints, Rows
@@ -106,10 +106,9 @@ def about_long_rows(rows: Rows, train: Ints, config: TrainConfig) -> list[str]:
     longest = int(rows.lengths[long].max())
     sentence = f"{len(long):,} rows are longer than micro_tokens {limit:,}, the longest {longest:,}"
     if config.long_rows == "refuse":
-        shown = ", ".join(rows.ids[row] for row in long[:3].tolist())
+        shown = some_of([rows.ids[row] for row in long.tolist()])
         raise CurateError(
-            f"{sentence}: {shown}{', ...' if len(long) > 3 else ''}; set micro_tokens to "
-            f"{longest}, or long_rows to split or alone"
+            f"{sentence}: {shown}; set micro_tokens to {longest}, or long_rows to split or alone"
         )
     fate = (
         "a forward pass of its own each"

@@ -39,10 +39,12 @@ class Plan:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch."""
         return math.ceil(self.mixture.per_epoch / self.config.batch_size)
 
     @property
     def steps(self) -> int:
+        """Optimizer steps of the whole run."""
         return self.config.num_train_epochs * self.steps_per_epoch
 
     @cached_property

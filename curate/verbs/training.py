@@ -10,14 +10,27 @@ from curate.base.terminal import printable
 from curate.verbs.common import assignments, speaker
 
 
+# Short options, and the settings they stand for.
+_SETTING_OF = {
+    "preset": "preset",
+    "method": "method",
+    "objective": "objective",
+    "epochs": "num_train_epochs",
+    "lr": "learning_rate",
+    "batch": "batch_size",
+    "seed": "seed",
+}
+
+
 def train(arguments: argparse.Namespace) -> None:
     """`curate train`: see its help."""
     import trainer
 
     given = {"tokens": arguments.tokens, "model": arguments.model, "out": str(arguments.out)}
-    names = ("preset", "method", "objective", "epochs", "lr", "batch", "seed")
     given |= {
-        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
+        name: value
+        for option, name in _SETTING_OF.items()
+        if (value := getattr(arguments, option)) is not None
     }
     given |= {"allow": tuple(arguments.allow), "force": arguments.force}
     given |= {"resume": arguments.resume}

@@ -73,9 +73,7 @@ def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
 
     The prompt that a model was trained on is the one it must be asked with.
     """
-    template = manifest.get("template")
-    if not isinstance(template, dict):
-        return
+    template = manifest.get("template") or {}
     if template.get("source"):
         (folder / "chat_template.jinja").write_text(template["source"], encoding="utf-8")
     if template.get("tool_use"):
@@ -121,7 +119,7 @@ def check_saved(plan: Plan, out: Path, chosen: Epoch, after: Evaluation | None) 
 
 def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = None) -> None:
     """Write `train.json`: what was run on what, with which versions, and how it went."""
-    manifest = plan.tokens.manifest
+    manifest, template = plan.tokens.manifest, plan.tokens.manifest.get("template")
     checkpoint.write_json(
         out / place.MARKER,
         {
@@ -131,7 +129,9 @@ def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = N
             "tokens": {
                 "manifest_sha256": plan.tokens.manifest_hash,
                 "tokenizer": manifest.get("tokenizer"),
-                "template": _named(manifest.get("template")),
+                # Its name and hash, without its text.
+                "template": template
+                and {name: template.get(name) for name in ("name", "origin", "hash")},
                 "counts": manifest.get("counts"),
                 "stop": manifest.get("stop"),
             },
@@ -151,12 +151,6 @@ def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = N
 def _versions() -> dict[str, str]:
     libraries = ("torch", "transformers", "peft", "safetensors", "datasets", "numpy")
     return {name: version(name) for name in libraries}
-
-
-def _named(template: Any) -> Any:
-    """A template's name and hash, without its text."""
-    kept = ("name", "origin", "hash")
-    return {name: template.get(name) for name in kept} if isinstance(template, dict) else None
 
 
 def stopped(plan: Plan, out: Path, error: CurateError | OSError) -> CurateError:

@@ -7,12 +7,13 @@ whose names training itself gives are ever removed, and nothing through a link.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 from curate.base.folder import check_place, locked
 from trainer.config.config import TrainConfig
 
@@ -98,11 +99,10 @@ def _check_others(out: Path, resume: bool) -> None:
             or (entry.parent not in beside and _has_our_name(out, entry.parent))
         ]
     if others:
-        shown = ", ".join(str(entry.relative_to(out)) for entry in others[:3])
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        shown = some_of([str(entry.relative_to(out)) for entry in others])
         raise CurateError(
-            f"{out}: holds {shown}{more}, which no training run writes; move it away, or name "
-            "another folder"
+            f"{out}: holds {shown}, which no training run writes; move it away, or name another "
+            "folder"
         )
 
 
@@ -149,10 +149,8 @@ def _remove(entry: Path) -> None:
 
 def _entries(folder: Path) -> Iterator[Path]:
     """All that lies in a folder, what is in it before a folder itself; no link is followed."""
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.is_symlink():
-            yield from _entries(entry)
-        yield entry
+    for place, folders, files in os.walk(folder, topdown=False):
+        yield from (Path(place, name) for name in sorted([*files, *folders]))
 
 
 def _is_written(out: Path, entry: Path) -> bool:

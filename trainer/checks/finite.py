@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 from trainer.checkpoints import checkpoint
 from trainer.data.rows import Ints
 from trainer.distributed import ALONE, Group
@@ -17,11 +17,10 @@ def not_finite(
     plan: Plan, out: Path, chosen: Ints, epoch: int, step: int, loss: float, norm: float
 ) -> CurateError:
     """The error of a step that was not taken."""
-    ids = [plan.tokens.rows.ids[row] for row in chosen[:5].tolist()]
-    more = " ..." if len(chosen) > len(ids) else ""
+    shown = some_of([plan.mixture.rows.ids[row] for row in chosen.tolist()], 5)
     return CurateError(
         f"step {step + 1} of epoch {epoch}: loss {loss}, gradient norm {norm}, so the update was "
-        f"not made; {checkpoint.last_good(out)}; its rows are {', '.join(ids)}{more}; try a "
+        f"not made; {checkpoint.last_good(out)}; its rows are {shown}; try a "
         f"lower learning_rate than {plan.config.learning_rate:g}"
     )
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 from trainer.config.reasons import LEFT_OUT, REASONS, Reason
 from trainer.data.rows import IGNORED, Ints, Rows, count_by_row
 from trainer.data.tokens import Decode, Limits, TokenId, Tokens
 
 # For each reason that concerns any row, which rows.
 Flags = dict[Reason, NDArray[np.bool_]]
-_SHOWN = 3
 # Decoding this many last tokens of a turn is enough to see a stop that is plain text.
 _STOP_WINDOW = 32
 
@@ -135,9 +134,9 @@ def _ends_with_stop(
 
 def _strange_tokens(tokens: Tokens, token_id: TokenId, known: int | None) -> list[str]:
     """What the rows' tokenizer has and the model's lacks, or has under another id."""
-    named = tokens.manifest.get("tokenizer")
-    special = named.get("special") if isinstance(named, dict) else None
-    if not isinstance(named, dict) or not isinstance(special, dict):
+    named = tokens.manifest.get("tokenizer") or {}
+    special = named.get("special")
+    if special is None:
         return []
     found = {name: (text, token_id(text)) for name, text in sorted(special.items())}
     strange = [
@@ -164,12 +163,11 @@ def _refusal(tokens: Tokens, limits: Limits, refused: Flags, strange: list[str])
     ]
     for name, flags in refused.items():
         where = np.flatnonzero(flags)
-        shown = ", ".join(f"row {row} ({rows.ids[row]})" for row in where[:_SHOWN].tolist())
-        more = f" and {len(where) - _SHOWN} more" if len(where) > _SHOWN else ""
+        shown = some_of([f"row {row} ({rows.ids[row]})" for row in where.tolist()])
         detail = (
             f" ({'; '.join(strange)})" if name == "tokenizer" else _detail(name, tokens, limits)
         )
-        lines.append(f"  {name}: {REASONS[name]}{detail}: {shown}{more}")
+        lines.append(f"  {name}: {REASONS[name]}{detail}: {shown}")
     left_out = [name for name in refused if name in LEFT_OUT]
     effect = f" ({', '.join(left_out)}: those rows are then left out)" if left_out else ""
     lines.append(f"render the rows again, or allow by name: {', '.join(refused)}{effect}")
@@ -195,13 +193,13 @@ def _detail(name: Reason, tokens: Tokens, limits: Limits) -> str:
 
 def _stopless_by_choice(manifest: Mapping[str, Any]) -> str:
     """Choices of the rendering after which trained turns need not end in a stop, in words."""
-    options = manifest.get("options")
-    if not isinstance(options, dict):
-        return ""
+    options = manifest.get("options") or {}
     roles = [role for role in options.get("roles", []) if role != "assistant"]
     found = [f"trained {' and '.join(roles)} turns"] if roles else []
     found += ["masks by the template's tags"] if options.get("mask") == "tag" else []
-    found += ["answers that go on"] if options.get("open_field") else []
+    # The option had another name in an earlier version.
+    goes_on = options.get("continue_final_field") or options.get("open_field")
+    found += ["answers that go on"] if goes_on else []
     return " and ".join(found)
 
 
@@ -220,8 +218,8 @@ def rendered(manifest: Mapping[str, Any]) -> list[str]:
     Rendering has proven row by row that the trained text is the assistant's, that the prompt is
     the one at inference, and that no control token comes from content; rows that fail it refuses.
     """
-    counts = manifest.get("counts")
-    if not isinstance(counts, dict) or "trained_turns" not in counts:
+    counts = manifest.get("counts") or {}
+    if "trained_turns" not in counts:
         return []
     changes = [f"{int(counts.get(name, 0)):,} {words}" for name, words in _RENDERED.items()]
     return [

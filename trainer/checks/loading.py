@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
 from trainer import packing
 from trainer.checks.causal import check_causal
-from trainer.checks.proof import proven
+from trainer.checks.proof import prove
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
@@ -97,11 +98,14 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     config, rows = plan.config, plan.mixture.rows
     device = pick_device(config.device)
     net = ready(plan, device, log, group)
-    about = {"device": device_name(device), "processes": group.count}
+    about: dict[str, Any] = {"device": device_name(device), "processes": group.count}
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about
     packed = packing.decide(net, rows, plan.train, config, log)
     mode = LossMode(not head_is_plain(net, pad(rows, plan.train[:1])), packed, group)
-    proof = proven(net, rows, plan.mixture.epoch(1)[0], config, mode, log)
-    about |= {"packed": packed, "proof": proof and proof.as_dict()}
+    about |= {"packed": packed, "proof": None}
+    if config.proof:
+        proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode)
+        log(str(proof))
+        about["proof"] = dataclasses.asdict(proof)
     return net, mode, {**about, "mixing": plan.mixture.counts(config.num_train_epochs)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 from trainer import packing
 from trainer.checkpoints import place, resume
 from trainer.checks import gate
@@ -82,10 +82,10 @@ def _leaks(plan: Plan) -> list[str]:
     leaking = leaks(plan.tokens.rows, plan.train, plan.held_out).tolist()
     if not leaking:
         return []
-    shown = ", ".join(plan.tokens.rows.ids[row] for row in leaking[:3])
+    shown = some_of([plan.tokens.rows.ids[row] for row in leaking])
     return [
         f"held out: {len(leaking):,} of {len(plan.held_out):,} rows are near-copies of trained "
-        f"ones, so their loss measures memory: {shown}{', ...' if len(leaking) > 3 else ''}"
+        f"ones, so their loss measures memory: {shown}"
     ]
 
 

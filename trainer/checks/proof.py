@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
+        """Whether all ways agree to rounding."""
         # Written so that a difference that is not a number fails.
         return all(
             found <= most
@@ -66,9 +67,6 @@ class Proof:
             f"{self.loss:.4f}, gradient {self.gradient:.3g}), differences from padded: {ways} "
             f"(allowed {loss:.0e}, {gradient:.0e}); {self.seconds:.1f} s"
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
 
 def prove(net: Any, rows: Rows, first: Ints, config: TrainConfig, mode: LossMode) -> Proof:
@@ -156,19 +154,3 @@ def _slice(net: Any, rows: Rows, first: Ints) -> Ints:
 
 def _norm(net: Any) -> float:
     return norm([weight.grad for weight in net.parameters() if weight.grad is not None])
-
-
-def proven(
-    net: Any,
-    rows: Rows,
-    first: Ints,
-    config: TrainConfig,
-    mode: LossMode,
-    log: Callable[[str], None],
-) -> Proof | None:
-    """The proof, logged, unless the user does without."""
-    if not config.proof:
-        return None
-    proof = prove(net, rows, first, config, mode)
-    log(str(proof))
-    return proof

@@ -163,7 +163,9 @@ class EvaluationSettings:
         "answers, the same within LIMA's window (the middle third), or the last",
     )
     prompts: int = option(
-        16, "held-out prompts answered, and training answers tried, after each epoch", low=0
+        16,
+        "held-out prompts answered, and training answers tried, after each epoch; 3 are shown",
+        low=0,
     )
     length_target: int = option(
         0,
@@ -247,7 +249,7 @@ RENAMED: Mapping[str, str] = {
 
 
 def settings() -> list[tuple[str, str, Any, str]]:
-    """Group, name, value where neither user nor preset says one, and help of every setting.
+    """Group, name, value if neither user nor preset sets it, and help of every setting.
 
     >>> settings()[0][:2]
     ('data', 'tokens')

@@ -139,7 +139,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     ),
 }
 
-# What a run takes when nobody named a preset; the trainer says so in its first line.
+# What a run takes when nobody named a preset; the first line of the log names it.
 PRESET_OF_METHOD: Mapping[str, PresetName] = {"full": "lima"}
 OTHER_PRESET: PresetName = "lora"
 

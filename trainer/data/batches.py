@@ -116,6 +116,7 @@ class Documents:
     lengths: Ints
 
     def take(self, places: Ints | slice | list[int]) -> Documents:
+        """Those at the given places, in their order."""
         return Documents(self.rows[places], self.starts[places], self.lengths[places])
 
 

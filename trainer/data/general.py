@@ -11,16 +11,18 @@ import numpy as np
 
 from curate.base.errors import CurateError
 from trainer.data.rows import IGNORED, Rows, make_rows, train_prompts
-from trainer.data.tokens import load_tokens
+from trainer.data.tokens import Limits, load_tokens
 
 
-def read_general(path: Path, tokenizer: Any | None, longest: int) -> Rows:
-    """Rows of plain text for a language model's own loss, none longer than `longest` tokens.
+def read_general(path: Path, tokenizer: Any | None, limits: Limits, longest: int) -> Rows:
+    """Rows of plain text for a language model's own loss, of at most `longest` tokens.
 
     `path` is a folder of token rows, whose masks are ignored, a `.jsonl` file with a `text` in
     each line, or a text file with an empty line between documents. A document longer than
-    `longest` becomes several rows.
+    `longest`, or than the model has positions, becomes several rows. Raises `CurateError` for text
+    that cannot be read, and for ids that the model does not have.
     """
+    longest = min(longest, limits.positions or longest)
     if path.is_dir():
         given = load_tokens(str(path)).rows
         documents = [given.input_ids[given.row(row)].tolist() for row in range(len(given))]
@@ -35,14 +37,13 @@ def read_general(path: Path, tokenizer: Any | None, longest: int) -> Rows:
     if not pieces:
         raise CurateError(f"{path}: holds no text of two tokens or more")
     names, ids = zip(*pieces, strict=True)
-    return train_prompts(make_rows(names, ids, [[IGNORED] * len(each) for each in ids]), 1.0)
-
-
-def check_vocabulary(path: Path, rows: Rows, vocabulary: int) -> None:
-    """Refuse text whose ids the model does not have."""
+    rows = make_rows(names, ids, [[IGNORED] * len(each) for each in ids])
     largest = int(np.max(rows.input_ids))
-    if largest >= vocabulary:
-        raise CurateError(f"{path}: its largest id is {largest}, but the model has {vocabulary}")
+    if largest >= limits.vocabulary:
+        raise CurateError(
+            f"{path}: its largest id is {largest}, but the model has {limits.vocabulary}"
+        )
+    return train_prompts(rows, 1.0)
 
 
 def _texts(path: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How long answers should be: as the user says, as the rows were matched, or as the rows are."""
+"""The length answers are compared with: the user's, that the rows were matched to, or theirs."""
 
 from __future__ import annotations
 

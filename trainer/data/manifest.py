@@ -29,13 +29,13 @@ _TEXTS: Shape = (
 _IDS: Shape = ("a list of ids", lambda value: isinstance(value, list) and all(map(_is_id, value)))
 _NUMBER: Shape = ("a whole number", _is_id)
 _ID_BY_TOKEN: Shape = ("an object with an id for each token", _by_token)
-_NUMBERS: Shape = ("an object with a whole number for each name", _by_token)
 _TEXT_BY_NAME: Shape = (
     "an object with a text for each name",
     lambda value: isinstance(value, dict) and all(isinstance(one, str) for one in value.values()),
 )
 
-# All that the trainer reads. But for the stops, whatever is missing or null was not said.
+_COUNTS = ("examples", "refused", "truncated", "split", "empty", "trained_turns", "trained_stops")
+# All that the trainer reads. But for the stops, anything may be missing or null.
 _SHAPES: Mapping[str, Shape] = {
     "stop.ids": _IDS,
     "stop.strings": _TEXTS,
@@ -48,7 +48,8 @@ _SHAPES: Mapping[str, Shape] = {
     "tokenizer.vocabulary": _NUMBER,
     "tokenizer.added": _ID_BY_TOKEN,
     "tokenizer.functional": _ID_BY_TOKEN,
-    "counts": _NUMBERS,
+    "counts": _OBJECT,
+    **{f"counts.{name}": _NUMBER for name in _COUNTS},
     "options": _OBJECT,
     "options.roles": _TEXTS,
 }

@@ -14,7 +14,7 @@ import numpy as np
 from curate.base.errors import CurateError, nearest
 from trainer.config.config import TrainConfig
 from trainer.data.batches import epoch_order
-from trainer.data.general import check_vocabulary, read_general
+from trainer.data.general import read_general
 from trainer.data.rows import Ints, Rows, even_rows, join, train_prompts
 from trainer.data.tokens import Limits, Tokens
 
@@ -32,6 +32,7 @@ class Source:
 
     @property
     def per_epoch(self) -> int:
+        """How many rows of it an epoch reads."""
         return round(self.weight * len(self.rows))
 
     def of_epoch(self, seed: int, epoch: int) -> Ints:
@@ -142,10 +143,7 @@ def mix(
     if config.replay is None:
         return Mixture(even(rows), sources, len(rows), config.batch_size, config.seed, 0.0)
     path = Path(config.replay)
-    longest = min(config.micro_tokens, limits.positions or config.micro_tokens)
-    general = read_general(path, tokenizer, longest)
-    check_vocabulary(path, general, limits.vocabulary)
-    mixed = even(join(rows, general))
+    mixed = even(join(rows, read_general(path, tokenizer, limits, config.micro_tokens)))
     return Mixture(mixed, sources, len(rows), config.batch_size, config.seed, share)
 
 

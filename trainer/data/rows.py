@@ -38,6 +38,7 @@ class Rows:
 
     @cached_property
     def lengths(self) -> Ints:
+        """Tokens of each row."""
         return np.diff(self.offsets)
 
     @cached_property
@@ -56,6 +57,7 @@ class Rows:
         return sums
 
     def row(self, index: int) -> slice:
+        """Where a row lies in the flat arrays."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
 from curate.base.charts import nice_ticks, plain_svg
@@ -14,20 +13,9 @@ _WIDTH, _HEIGHT, _GAP = 900, 300, 24
 _SVG = {"xmlns": "http://www.w3.org/2000/svg", "font-family": "sans-serif", "font-size": "12"}
 # Curves with more points than this have no dots.
 _MOST_DOTS = 40
-# Colours that keep at least 3:1 contrast on white, by the class of a curve.
-_BLUE, _ORANGE, _VIOLET, _GREEN, _INK = "#3b82c4", "#c2620e", "#8a6bbf", "#2e8b57", "#1f2328"
-_COLOURS = {
-    "training": _BLUE,
-    "held-out": _ORANGE,
-    "held-out-example": _VIOLET,
-    "training-rows": _GREEN,
-    "score": _ORANGE,
-    "stopped": _BLUE,
-    "token-f1": _VIOLET,
-    "measure": _BLUE,
-    "chosen": _INK,
-    "target": _INK,
-}
+# Colours that keep at least 3:1 contrast on white, for the curves of a chart in their order.
+_COLOURS = ("#3b82c4", "#c2620e", "#8a6bbf", "#2e8b57")
+_CLASSES = ("curve-0", "curve-1", "curve-2", "curve-3", "chosen", "target")
 _STYLE = (
     "text{fill:#1f2328}.guides text,.titles text{fill:#6b7280}.titles text,.axis.x text"
     "{text-anchor:middle}.axis.y text{text-anchor:end}.titles .plot_title{fill:#1f2328;"
@@ -36,7 +24,7 @@ _STYLE = (
     ".target .line{stroke-dasharray:5 4}"
     + "".join(
         f".series.{name} .line{{stroke:{colour}}}.{name} .dot,.{name} rect{{fill:{colour}}}"
-        for name, colour in _COLOURS.items()
+        for name, colour in zip(_CLASSES, (*_COLOURS, "#1f2328", "#1f2328"), strict=True)
     )
 )
 # What pygal makes for its own scripts.
@@ -45,27 +33,29 @@ _WITHOUT = ("plot text-overlay", "plot tooltip-overlay")
 Point = tuple[float, float]
 
 _LENGTH = "Mean length of these answers, tokens"
-# The title of a chart over epochs, and its curves: name, class, measure.
-_OF_EPOCHS: tuple[tuple[Any, ...], ...] = (
+# The title of a chart over epochs, and its curves: name and measure.
+_OF_EPOCHS: tuple[tuple[str, Mapping[str, str]], ...] = (
     (
         "Answers to held-out prompts, 0 to 1",
-        ("score", "score", "score"),
-        ("stopped", "stopped", "stops"),
-        ("token F1", "token-f1", "token_f1"),
+        {"score": "score", "stopped": "stops", "token F1": "token_f1"},
     ),
-    (_LENGTH, ("length", "measure", "length")),
-    ("Memorised training answers, share", ("memorised", "measure", "memorised")),
-    ("KL to the base at held-out answers, nats", ("KL", "measure", "kl")),
-    ("Loss on general text, nats per token", ("general text", "measure", "retention")),
+    (_LENGTH, {"length": "length"}),
+    ("Memorised training answers, share", {"memorised": "memorised"}),
+    ("KL to the base at held-out answers, nats", {"KL": "kl"}),
+    ("Loss on general text, nats per token", {"general text": "retention"}),
 )
+_OF_STEPS = {
+    "held out": "loss",
+    "held out, per example": "example_loss",
+    "training rows, no dropout": "fit",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One curve: its name in the legend, its class in the style sheet, and its points."""
+    """One curve, and its name in the legend."""
 
     name: str
-    kind: str
     points: Sequence[Point]
 
 
@@ -105,28 +95,23 @@ def draw(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> str:
 
 def _panels(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> list[Panel]:
     at = next(line.step for line in table if line.epoch == chosen)
-    losses = _lines(
-        [(line.step, line) for line in table],
-        ("held out", "held-out", "loss"),
-        ("held out, per example", "held-out-example", "example_loss"),
-        ("training rows, no dropout", "training-rows", "fit"),
-    )
-    training = (Line("training", "training", steps),) if steps else ()
+    training = (Line("training", steps),) if steps else ()
+    losses = _lines([(line.step, line) for line in table], _OF_STEPS)
     panels = [Panel("Loss, nats per trained token", "optimizer step", (*training, *losses), at)]
     by_epoch = [(line.epoch, line) for line in table]
     target = next((line.probe.length_target for line in table if line.probe.length), None)
-    for title, *curves in _OF_EPOCHS:
+    for title, curves in _OF_EPOCHS:
         level = target if title == _LENGTH else None
-        panels.append(Panel(title, "epoch", _lines(by_epoch, *curves), chosen, level))
+        panels.append(Panel(title, "epoch", _lines(by_epoch, curves), chosen, level))
     return panels
 
 
-def _lines(table: Sequence[tuple[int, Epoch]], *given: tuple[str, str, str]) -> tuple[Line, ...]:
+def _lines(table: Sequence[tuple[int, Epoch]], names: Mapping[str, str]) -> tuple[Line, ...]:
     """The curves of measures over the places of the epochs, but for those not measured at all."""
     measured = [(place, line.measures()) for place, line in table]
     lines = [
-        Line(name, kind, [(place, found[key]) for place, found in measured if key in found])
-        for name, kind, key in given
+        Line(name, [(place, found[key]) for place, found in measured if key in found])
+        for name, key in names.items()
     ]
     return tuple(line for line in lines if line.points)
 
@@ -141,10 +126,11 @@ def _drawn(panel: Panel, width: int) -> ElementTree.Element:
     # Steps and epochs are whole numbers.
     across = [value for value in nice_ticks(max(xs), min(xs), 8) if value.is_integer()]
     up = nice_ticks(max(ys), min(ys))
-    lines = [*panel.lines, Line("chosen", "chosen", [(panel.mark, up[0]), (panel.mark, up[-1])])]
+    classes = [*_CLASSES[: len(panel.lines)], "chosen", "target"]
+    lines = [*panel.lines, Line("chosen", [(panel.mark, up[0]), (panel.mark, up[-1])])]
     if panel.level is not None:
         ends = [(across[0], panel.level), (across[-1], panel.level)]
-        lines.append(Line(f"target {panel.level:g}", "target", ends))
+        lines.append(Line(f"target {panel.level:g}", ends))
     chart = pygal.XY(
         width=width,
         height=_HEIGHT,
@@ -163,6 +149,6 @@ def _drawn(panel: Panel, width: int) -> ElementTree.Element:
         truncate_legend=-1,
     )
     for line in lines:
-        has_dots = line.kind not in ("chosen", "target") and len(line.points) < _MOST_DOTS
+        has_dots = line in panel.lines and len(line.points) < _MOST_DOTS
         chart.add(line.name, line.points, show_dots=has_dots)
-    return plain_svg(chart, [line.kind for line in lines], _WITHOUT)
+    return plain_svg(chart, classes, _WITHOUT)

@@ -25,7 +25,7 @@ _MATRIX = 512
 
 @dataclasses.dataclass
 class Pace:
-    """Counts what was done since it was made, and says it in words.
+    """Counts what was done since it was made, and reports it in words.
 
     `flops` are those of one token's training, `peak` the device's FLOP/s and `of` where that
     number is from.
@@ -42,11 +42,13 @@ class Pace:
     tokens: int = 0
 
     def step(self, tokens: int) -> None:
+        """Count a step that read so many tokens."""
         self.done += 1
         self.tokens += tokens
 
     @property
     def is_due(self) -> bool:
+        """Whether the last line of progress is some time ago."""
         return time.perf_counter() - self.shown > _SECONDS
 
     def line(self, step: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.data.batches import Batch, batches
-from trainer.data.general import check_vocabulary, read_general
+from trainer.data.general import read_general
 from trainer.data.lengths import some, turn
 from trainer.data.rows import Ints, Rows
 from trainer.evaluation.samples import LONGEST, answers, prompts
@@ -40,7 +40,7 @@ Losses = Callable[[Any, Rows, Ints], Evaluation | None]
 class Probes:
     """What stays the same from epoch to epoch: the questions, and the base's answers to some.
 
-    `length` is the target in tokens. `base` holds the base model's log probabilities at targets
+    `base` holds the base model's log probabilities at targets
     of held-out rows, by forward pass.
     """
 
@@ -50,7 +50,6 @@ class Probes:
     fit: Ints
     asked: tuple[int, ...]
     recited: Ints
-    length: float
     compared: Ints
     base: tuple[torch.Tensor, ...]
     general: tuple[Rows, Ints] | None
@@ -60,7 +59,7 @@ class Probes:
         plan = self.plan
         fit = self.losses(model, plan.tokens.rows, self.fit)
         # Cut below their target, answers could neither reach it nor stop.
-        longest = max(LONGEST, math.ceil(_ROOM * self.length))
+        longest = max(LONGEST, math.ceil(_ROOM * plan.length.tokens))
         found = answers(plan, model, self.asked, longest)
         kept = None if self.general is None else self.losses(model, *self.general)
         return Probe(
@@ -69,8 +68,8 @@ class Probes:
             memorised=self._memorised(model),
             kl=self._divergence(model),
             retention=None if kept is None else kept.loss,
-            length_target=self.length,
-            **_judged(plan, self.asked, found, self.length),
+            length_target=plan.length.tokens,
+            **_judged(plan, self.asked, found),
         )
 
     def _memorised(self, model: Any) -> float | None:
@@ -98,7 +97,7 @@ class Probes:
         if not self.base:
             return None
         sums: list[float] = []
-        passes = _compared_passes(self.plan, self.compared)
+        passes = _passes(self.plan, self.compared, _kept(self.plan))
         for batch, base in zip(passes, self.base, strict=True):
 
             def compare(places: slice, logits: torch.Tensor, base: torch.Tensor = base) -> None:
@@ -119,6 +118,8 @@ def prepare(plan: Plan, model: Any, losses: Losses, whole: bool) -> Probes:
     asked = tuple(prompts(rows, plan.held_out, config.prompts))
     long = plan.train[rows.target_counts[plan.train] >= LEAST]
     compared = _within(rows, plan.held_out, _kept(plan))[: config.prompts]
+    # More than one row fits as a whole; of a single one the first targets are kept.
+    passes = _passes(plan, compared, _kept(plan))
     return Probes(
         plan=plan,
         losses=losses,
@@ -126,11 +127,8 @@ def prepare(plan: Plan, model: Any, losses: Losses, whole: bool) -> Probes:
         fit=some(rows, plan.train, len(plan.held_out)),
         asked=asked,
         recited=some(rows, long, config.prompts),
-        length=plan.length.tokens,
         compared=compared,
-        base=tuple(
-            _log_probabilities(model, batch, whole) for batch in _compared_passes(plan, compared)
-        ),
+        base=tuple(_log_probabilities(model, batch, whole) for batch in passes),
         general=_general(plan),
     )
 
@@ -140,9 +138,7 @@ def _general(plan: Plan) -> tuple[Rows, Ints] | None:
     if plan.config.retention is None:
         return None
     path = Path(plan.config.retention)
-    longest = min(_RETENTION_LENGTH, plan.limits.positions or _RETENTION_LENGTH)
-    rows = read_general(path, plan.tokenizer, longest)
-    check_vocabulary(path, rows, plan.limits.vocabulary)
+    rows = read_general(path, plan.tokenizer, plan.limits, _RETENTION_LENGTH)
     return rows, _within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
 
 
@@ -155,11 +151,6 @@ def _within(rows: Rows, chosen: Ints, targets: int) -> Ints:
 def _kept(plan: Plan) -> int:
     """How many targets the base's distributions are kept for."""
     return max(1, _KEPT_VALUES // plan.limits.vocabulary)
-
-
-def _compared_passes(plan: Plan, chosen: Ints) -> Iterator[Batch]:
-    # More than one row fits as a whole; of a single one the first targets are kept.
-    return _passes(plan, chosen, _kept(plan))
 
 
 def _passes(plan: Plan, chosen: Ints, most: int) -> Iterator[Batch]:
@@ -190,9 +181,7 @@ def _log_probabilities(model: Any, batch: Batch, whole: bool) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _judged(
-    plan: Plan, asked: Sequence[int], given: Sequence[Answer], length: float
-) -> dict[str, float]:
+def _judged(plan: Plan, asked: Sequence[int], given: Sequence[Answer]) -> dict[str, float]:
     """Stop rate, mean length and token F1 of answers, and the score made of the three.
 
     The score is the product of the share that stopped, of how near their median length is to the
@@ -200,7 +189,7 @@ def _judged(
     """
     if not asked:
         return {}
-    lengths = [len(answer.ids) for answer in given]
+    lengths, length = [len(answer.ids) for answer in given], plan.length.tokens
     middle = max(float(np.median(lengths)), 1e-9)
     near = min(middle, length) / max(middle, length) if length else 0.0
     expected = [turn(plan.tokens.rows, row, plan.tokens.stop_ids) for row in asked]

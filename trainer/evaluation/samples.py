@@ -83,9 +83,11 @@ class _Writing:
 
     @property
     def ended(self) -> bool:
+        """Whether it takes no more tokens."""
         return self.stopped or len(self.ids) >= self.limit
 
     def take(self, token: int) -> None:
+        """Add a token, unless the answer has ended."""
         if self.ended:
             return
         if token in self.tokens.stop_ids:

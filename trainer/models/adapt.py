@@ -16,7 +16,7 @@ from trainer.config.config import TrainConfig
 from trainer.config.methods import METHODS
 from trainer.models import lora_xs
 from trainer.models.modes import evaluating
-from trainer.models.prompted import Prompted, is_prompted, tried
+from trainer.models.prompted import is_prompted, prompted, tried
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any
 
         _no_compiling(name)
         adapted = peft.get_peft_model(model, _peft_config(model, config, layers, new_rows))
-    return tried(Prompted(adapted), name) if METHODS[name].learns == "prompt" else adapted
+    return tried(prompted(adapted), name) if METHODS[name].learns == "prompt" else adapted
 
 
 def _biases(model: Any) -> Any:
@@ -300,4 +300,4 @@ def load_prompted(base: Any, folder: Path) -> Any:
     import peft
 
     with _explained("prompt"):
-        return Prompted(peft.PeftModel.from_pretrained(base, folder))
+        return prompted(peft.PeftModel.from_pretrained(base, folder))

@@ -38,7 +38,7 @@ def rounding_of(config: TrainConfig) -> str | None:
 def lost_updates(
     optimizer: Any, log: Callable[[str], None], group: Group = ALONE
 ) -> dict[str, float]:
-    """The share of updates of an epoch that rounding loses, by name, and said; none for fp32."""
+    """The share of updates of an epoch that rounding loses, by name and logged; none for fp32."""
     share = optimizer.lost_share(group) if hasattr(optimizer, "lost_share") else None
     if share is None:
         return {}

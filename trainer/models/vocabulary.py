@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,6 @@ def extend(tokenizer: Any, words: Vocabulary, name: str) -> None:
 
 
 def describe(words: Vocabulary) -> str:
-    shown = ", ".join(f"{text} ({number})" for text, number in list(words.added.items())[:5])
-    more = f" and {len(words.added) - 5} more" if len(words.added) > 5 else ""
-    return f"added tokens: {shown}{more}; their rows start as the mean of those before them"
+    """A line for the log."""
+    shown = some_of([f"{text} ({number})" for text, number in words.added.items()], 5)
+    return f"added tokens: {shown}; their rows start as the mean of those before them"
