@@ -77,6 +77,15 @@ def _value(fallback: object) -> str:
     return str(fallback).lower() if isinstance(fallback, bool) else str(fallback)
 
 
+def _choices(name: str) -> str:
+    """The values a setting may have, but for those that have a table of their own."""
+    from curate.base.settings import choices_of
+    from trainer import TrainConfig
+
+    found = () if name in ("allow", "method", "preset") else choices_of(TrainConfig, name)
+    return f" ({', '.join(found)})" if found else ""
+
+
 def _training() -> str:
     import trainer
     from trainer.config.groups import GROUPS
@@ -91,7 +100,7 @@ def _training() -> str:
             "| setting | meaning | if neither you nor the preset sets it |",
             "|---|---|---|",
             *(
-                f"| {name} | {_cell(help)} | {_value(fallback)} |"
+                f"| {name} | {_cell(help)}{_choices(name)} | {_value(fallback)} |"
                 for part, name, fallback, help in trainer.settings()
                 if part == group
             ),

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 import trainer
 from curate.base.errors import CurateError
+from curate.base.settings import choices_of
 from tests.trainer_toys import (
     ALL,
     documents,
@@ -19,6 +20,7 @@ from tests.trainer_toys import (
 )
 from trainer import TrainConfig
 from trainer.config.methods import METHODS
+from trainer.config.reasons import REASONS
 from trainer.models import adapt
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
@@ -63,8 +65,9 @@ def disturbed(method: str) -> Any:
 
 
 def test_the_config_offers_exactly_the_methods_of_the_table():
-    hint = TrainConfig.__annotations__["method"]
-    assert set(get_args(eval(hint, {"Literal": __import__("typing").Literal}))) == set(METHODS)
+    assert set(choices_of(TrainConfig, "method")) == set(METHODS)
+    assert set(choices_of(TrainConfig, "preset")) == set(trainer.PRESETS)
+    assert set(choices_of(TrainConfig, "allow")) == set(REASONS)
 
 
 @pytest.mark.parametrize("method", SMALL)
@@ -271,7 +274,7 @@ def test_a_4_bit_base_without_a_gpu_says_what_is_missing():
     from trainer.models import model
 
     with pytest.raises(CurateError, match="a 4-bit base needs a CUDA GPU"):
-        model.load("nowhere", torch.device("cpu"), load_in_4bit=True)
+        model.load("nowhere", torch.device("cpu"), in_4bit=True)
 
 
 @pytest.fixture(scope="module")

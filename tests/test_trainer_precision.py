@@ -183,7 +183,7 @@ def test_an_optimizer_that_was_saved_goes_on_to_the_same_bits(rounding: str):
 def test_a_bf16_run_says_how_many_updates_would_be_lost(folder: Path):
     said: list[str] = []
     done = run(folder, "bfloat16", said.append, dtype="bfloat16", learning_rate=1e-4)
-    assert "bf16 weights, updates rounded: masters" in said
+    assert "bfloat16 weights, updates rounded: masters" in said
     (line,) = [line for line in said if "of the updates vanish" in line]
     held = [json.loads(line) for line in (done.out / "metrics.jsonl").read_text().splitlines()]
     assert line.startswith(f"{held[-1]['lost_updates']:.1%}")

@@ -24,6 +24,8 @@ __all__ = [
     "train",
 ]
 
+_NEEDED = ("torch", "transformers", "datasets", "peft")
+
 
 def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResult:
     """Fine-tune a causal language model on token rows and save the chosen epoch in `config.out`.
@@ -35,7 +37,7 @@ def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResul
 
     >>> train(TrainConfig(tokens="tokens", model="base", out="tuned"))  # doctest: +SKIP
     """
-    _check_installed()
+    require("training", "train", *_NEEDED)
     from trainer.loop import run
 
     return run(config, log)
@@ -46,11 +48,7 @@ def dry_run(config: TrainConfig, log: Callable[[str], None] = print) -> float:
 
     Nothing is written. Raises `CurateError` as `train` does.
     """
-    _check_installed()
+    require("training", "train", *_NEEDED)
     from trainer.checks import dry_run
 
     return dry_run.rehearse(config, log)
-
-
-def _check_installed() -> None:
-    require("training", "train", "torch", "transformers", "datasets", "peft")

@@ -91,12 +91,8 @@ def _broken(
 def _without_stop(tokens: Tokens, decode: Decode | None) -> NDArray[np.bool_]:
     """Rows with a trained turn (a longest run of trained labels) that ends in no stop."""
     rows = tokens.rows
-    trained = rows.labels != IGNORED
-    goes_on = np.zeros_like(trained)
-    goes_on[:-1] = trained[1:]
-    goes_on[rows.offsets[1:][rows.lengths > 0] - 1] = False
-    stops = np.isin(rows.input_ids, np.array(tokens.stop_ids, dtype=np.int64))
-    suspects = np.flatnonzero(trained & ~goes_on & ~stops)
+    is_end = (rows.labels != IGNORED) & ~_goes_on(rows)
+    suspects = np.flatnonzero(is_end & ~_stops(tokens))
     row_of = np.searchsorted(rows.offsets, suspects, side="right") - 1
     if decode is not None and tokens.stop_strings:
         # Python loop: only decoding tells whether a turn ends with a stop spelt in many tokens.
@@ -112,13 +108,24 @@ def _without_stop(tokens: Tokens, decode: Decode | None) -> NDArray[np.bool_]:
 
 def _with_early_stop(tokens: Tokens) -> NDArray[np.bool_]:
     """Rows in which a trained stop is followed by another trained token."""
-    rows = tokens.rows
+    early = _stops(tokens) & _goes_on(tokens.rows)
+    return count_by_row(early, tokens.rows.offsets) > 0
+
+
+def _stops(tokens: Tokens) -> NDArray[np.bool_]:
+    stops: NDArray[np.bool_] = np.isin(
+        tokens.rows.input_ids, np.array(tokens.stop_ids, dtype=np.int64)
+    )
+    return stops
+
+
+def _goes_on(rows: Rows) -> NDArray[np.bool_]:
+    """Trained tokens that another one of their row follows."""
     trained = rows.labels != IGNORED
-    stops = np.isin(rows.input_ids, np.array(tokens.stop_ids, dtype=np.int64)) & trained
-    early = np.zeros_like(trained)
-    early[:-1] = stops[:-1] & trained[1:]
-    early[rows.offsets[1:][rows.lengths > 0] - 1] = False
-    return count_by_row(early, rows.offsets) > 0
+    goes_on: NDArray[np.bool_] = np.zeros_like(trained)
+    goes_on[:-1] = trained[:-1] & trained[1:]
+    goes_on[rows.offsets[1:][rows.lengths > 0] - 1] = False
+    return goes_on
 
 
 def _ends_with_stop(
