@@ -124,7 +124,7 @@ def measure(trial: Trial, home: Path, python: Path, log: Any) -> tuple[list[Line
     """A line for each arm, ours first; tokens and trained tokens of all rows."""
     tokens, trained = make(home, trial.steps, trial.shape, "bfloat16")
     how = {"device": trial.device, "warm": trial.warm, "bf16": True, "rate": 1e-5}
-    ours = {"precision": "bf16", "micro_tokens": trial.micro_tokens}
+    ours = {"dtype": "bfloat16", "micro_tokens": trial.micro_tokens}
     arms = [(name, sys.executable, OURS, {**ours, **told}) for name, told in OWN.items()]
     if python.exists():
         theirs = peers(trial, tokens, python).items()

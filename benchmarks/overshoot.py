@@ -28,7 +28,7 @@ steps:
 """
 DOCS = Path(__file__).parent.parent / "docs"
 MARK, END = "<!-- benchmarks/overshoot.py --docs -->", "<!-- end of the run -->"
-SETTINGS = ("lr=2e-3", "batch=8", "residual_dropout=0.2", "held_out=0.15")
+SETTINGS = ("learning_rate=2e-3", "batch_size=8", "residual_dropout=0.2", "held_out=0.15")
 
 
 def curate(*words: str) -> None:
@@ -41,8 +41,8 @@ def curate(*words: str) -> None:
 
 def document(tuned: Path) -> None:
     """Put the picture and the table of a run into the page about training."""
-    from trainer.watch.monitor import table_lines
-    from trainer.watch.result import Epoch
+    from trainer.evaluation.table import table_lines
+    from trainer.result import Epoch
 
     said = json.loads((tuned / "train.json").read_text(encoding="utf-8"))
     table = [Epoch.read(line) for line in said["table"]]

@@ -23,7 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-SETTINGS = ("epochs=6", "batch=16", "held_out=0.1", "save_every=3", "residual_dropout=0.1")
+SETTINGS = (
+    *("num_train_epochs=6", "batch_size=16", "save_steps=3"),
+    *("held_out=0.1", "residual_dropout=0.1"),
+)
 # Steps are packed unless packing is off, and of one pass unless it may hold fewer positions.
 RUNS = {
     "full": ("method=full",),
@@ -102,7 +105,7 @@ def killed(process: subprocess.Popen[bytes], out: Path, step: int, later: float)
         return None
     if is_done(out):
         return None
-    unfinished = sorted(path.name for path in out.rglob(".*.partial"))
+    unfinished = sorted(path.name for path in out.rglob(".*.unfinished"))
     writing = f" while it wrote {', '.join(unfinished)}" if unfinished else ""
     return f"after step {steps(out)}{writing}"
 

@@ -81,7 +81,8 @@ def methods(records: pl.DataFrame) -> None:
         name = " ".join(choice.values())
         print(
             f"{name:24} {chosen['words']:>7,} {chosen['median']:>7} {chosen['concentration']:6.3f}"
-            f"  {chosen['verdict']:>7} {chosen['coverage']:9.3f} {chosen['alikeness']:6.3f} {seconds:6.1f}"
+            f"  {chosen['verdict']:>7} {chosen['coverage']:9.3f} {chosen['alikeness']:6.3f}"
+            f" {seconds:6.1f}"
         )
 
 

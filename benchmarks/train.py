@@ -163,9 +163,10 @@ OURS = (
     + """
 import transformers, trainer
 from trainer import TrainConfig, loop
-from trainer.watch import pace
+from trainer.evaluation import pace
+from trainer.objectives import sft
 begun, paces = [], []
-real, stop, measure = loop.gradients, loop.faults.check_weights, loop.measure
+real, stop, measure = sft.gradients, loop.finite.check_weights, loop.measure
 def timed(*given, **named):
     if len(begun) == warm:
         look()
@@ -177,11 +178,12 @@ def ended(*given):
 def measured(*given):
     paces.append(measure(*given))
     return paces[-1]
-loop.gradients, loop.faults.check_weights, loop.measure = timed, ended, measured
+sft.gradients, loop.finite.check_weights, loop.measure = timed, ended, measured
 config = TrainConfig(
-    tokens=f"{home}/tokens", model=f"{home}/model", out=f"{home}/ours", preset="alpaca", epochs=1,
-    batch=batch, lr=how["rate"], schedule="constant", warmup=0.0, held_out=0.0, samples=0,
-    prompts=0, proof=False, device=how["device"], force=True, **settings,
+    tokens=f"{home}/tokens", model=f"{home}/model", out=f"{home}/ours", preset="alpaca",
+    num_train_epochs=1, batch_size=batch, learning_rate=how["rate"], lr_scheduler_type="constant",
+    warmup_ratio=0.0, held_out=0.0, prompts=0, proof=False, device=how["device"], force=True,
+    **settings,
 )
 said = []
 trainer.train(config, said.append)
@@ -202,7 +204,7 @@ def make(home: Path, steps: int, shape: Shape = TINY, dtype: str = "float32") ->
     import datasets
 
     from tests.trainer_toys import write_tokens
-    from trainer.rows.batches import epoch_order
+    from trainer.data.batches import epoch_order
 
     chance = np.random.default_rng(0)
     count = steps * BATCH
@@ -254,8 +256,8 @@ def arm(
     how = {"device": "cpu", "warm": WARM, "rate": RATE, "bf16": False, **how}
     threads = {} if how["device"] == "cuda" else {"OMP_NUM_THREADS": "1"}
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", **threads}
-    told = json.dumps({"batch": BATCH, "how": how, **settings})
-    command = [str(python), "-c", script, str(home), told]
+    given = json.dumps({"batch": BATCH, "how": how, **settings})
+    command = [str(python), "-c", script, str(home), given]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     said = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not said:

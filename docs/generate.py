@@ -71,14 +71,36 @@ def _templates() -> str:
     return "\n".join(["| template | what it is |", "|---|---|", *rows]) + "\n"
 
 
+def _choices(name: str) -> str:
+    """The values a setting may have, but for those that have a table of their own."""
+    from curate.base.settings import choices_of
+    from trainer import TrainConfig
+
+    found = () if name in ("allow", "method", "preset") else choices_of(TrainConfig, name)
+    return f" ({', '.join(found)})" if found else ""
+
+
 def _training() -> str:
+    import trainer
+    from trainer.config.groups import GROUPS
     from trainer.config.methods import METHODS
     from trainer.config.reasons import LEFT_OUT, REASONS
 
-    import trainer
-    from curate.base.settings import choices_of
-
     presets = [f"| {name} | {about} |" for name, about in trainer.presets()]
+    settings = [
+        [
+            f"**{group.capitalize()}.** {GROUPS[group].__doc__}",
+            "",
+            "| setting | meaning | if neither you nor the preset sets it |",
+            "|---|---|---|",
+            *(
+                f"| {name} | {_cell(help)}{_choices(name)} | {_shown(fallback)} |"
+                for part, name, fallback, help in trainer.settings()
+                if part == group
+            ),
+        ]
+        for group in GROUPS
+    ]
     methods = [
         f"| {name} | {one.about} | {one.source or '-'} | {', '.join(one.fields) or '-'} "
         f"| {'yes' if one.new_rows else 'no'} |"
@@ -88,11 +110,6 @@ def _training() -> str:
         f"| {name} | {sentence} | {'left out' if name in LEFT_OUT else 'trained as they are'} |"
         for name, sentence in REASONS.items()
     ]
-    settings = [
-        f"| {name} | {group} | {_shown(value)} "
-        f"| {', '.join(map(str, choices_of(trainer.TrainConfig, name))) or '-'} | {_cell(about)} |"
-        for group, name, value, about in trainer.settings()
-    ]
     tables = [
         ["| preset | when to take it |", "|---|---|", *presets],
         [
@@ -101,7 +118,7 @@ def _training() -> str:
             *methods,
         ],
         ["| reason | meaning | rows, once allowed |", "|---|---|---|", *reasons],
-        ["| setting | group | without a preset | one of | meaning |", "|" + "---|" * 5, *settings],
+        *settings,
     ]
     return "\n\n".join("\n".join(table) for table in tables) + "\n"
 

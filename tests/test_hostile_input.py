@@ -130,7 +130,10 @@ def test_mistakes_about_folders_are_found_before_the_work(
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "kept.jsonl").write_text("theirs")
     code, out, said = run(capsys, "run", dump, "--force", "--out", tmp_path / "taken")
-    assert (code, out) == (1, "") and "kept.jsonl was not written by curate; move it away first" in said
+    assert (code, out) == (
+        1,
+        "",
+    ) and "kept.jsonl was not written by curate; move it away first" in said
 
 
 def test_a_users_filter_that_fails_is_named_with_its_row(

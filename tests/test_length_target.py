@@ -16,7 +16,8 @@ from templates.tokens.lengths import first_answers, in_tokens
 from tests.templates_toys import byte_level
 from tests.trainer_toys import reversed_pairs, silent, write_model, write_tokens
 from trainer import TrainConfig
-from trainer.checks.plan import Plan, make_plan
+from trainer.checks.planning import make_plan
+from trainer.plan import Plan
 
 MATCHED = {
     "step": "length",
@@ -125,17 +126,17 @@ def test_the_trainer_takes_the_length_that_was_matched_and_says_so(tmp_path: Pat
     lines: list[str] = []
     assert planned(tmp_path, MATCHED, lines.append).length.tokens == 112.5
     assert lines[-1] == (
-        "answers should have 112.5 tokens: step length matched the rows to a median of 90 words, "
-        "1.25 tokens each"
+        "target length of an answer: 112.5 tokens, step length matched the rows to a median of 90 "
+        "words, 1.25 tokens each"
     )
 
 
 def test_length_target_comes_first_and_the_median_last(tmp_path: Path) -> None:
     assert str(planned(tmp_path / "a", MATCHED, length_target=40).length) == (
-        "answers should have 40 tokens: length_target says so"
+        "target length of an answer: 40 tokens, as length_target says"
     )
     assert str(planned(tmp_path / "b", None).length) == (
-        "answers should have 2 tokens: the median of the training answers"
+        "target length of an answer: 2 tokens, the median of the training answers"
     )
 
 

@@ -13,9 +13,10 @@ from templates import render, write
 from templates.options import RenderOptions
 from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import byte_level, records, talk, template
-from trainer.rows.batches import pad
-from trainer.rows.data import Rows, load_tokens
-from trainer.rows.packing import pack
+from trainer.data.batches import pad
+from trainer.data.rows import Rows
+from trainer.data.tokens import load_tokens
+from trainer.packing import pack
 
 EOS = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}" + (
     "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"

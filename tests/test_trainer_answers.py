@@ -8,8 +8,9 @@ import pytest
 
 from tests.trainer_toys import START, VOCABULARY, silent, write_tokens
 from trainer import TrainConfig
-from trainer.checks.plan import Plan, make_plan
-from trainer.watch.samples import answers
+from trainer.checks.planning import make_plan
+from trainer.evaluation.samples import answers
+from trainer.plan import Plan
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -43,7 +44,7 @@ def planned(folder: Path, model: Any, prompts: list[list[int]]) -> Plan:
     rows = [(str(n), [*ids, 9, 2], [*[-100] * len(ids), 9, 2]) for n, ids in enumerate(prompts)]
     tokens = write_tokens(folder / "tokens", rows)
     config = TrainConfig(tokens=tokens, model=str(folder / "base"), out=str(folder / "out"))
-    plan = make_plan(dataclasses.replace(config, samples=0), silent)
+    plan = make_plan(dataclasses.replace(config), silent)
     # No stop: each answer takes all the room it has.
     return dataclasses.replace(plan, tokens=dataclasses.replace(plan.tokens, stop_ids=()))
 

@@ -17,11 +17,11 @@ import pytest
 from curate.base.errors import CurateError
 from tests.trainer_toys import ALL, documents, silent, toy_model
 from trainer import TrainConfig
-from trainer.loop import gradients
-from trainer.loss import Way
+from trainer.loss import LossMode
 from trainer.models import attention
 from trainer.models.attention import isolated, prepare
-from trainer.rows.packing import decide, positions
+from trainer.objectives.sft import gradients
+from trainer.packing import decide, positions
 
 LENGTHS = (3, 1, 9, 4)
 
@@ -152,7 +152,7 @@ def test_one_call_one_by_one_and_a_mask_give_the_same_output_and_gradients(
             return attention._attention(layer, q, k, v, None, **wanted)[0]
 
     def in_turn(q: Any, k: Any, v: Any) -> Any:
-        return attention._one_by_one(layer, q, k, v, attention.Laid(LENGTHS), wanted)
+        return attention._one_by_one(layer, q, k, v, attention.PackedLayout(LENGTHS), wanted)
 
     def masked(q: Any, k: Any, v: Any) -> Any:
         output = F.scaled_dot_product_attention(
@@ -162,8 +162,8 @@ def test_one_call_one_by_one_and_a_mask_give_the_same_output_and_gradients(
 
     given = states(heads, shared)
     expected = with_gradients(masked, given)
-    for way in (at_once, in_turn):
-        for found, wished in zip(with_gradients(way, given), expected, strict=True):
+    for mode in (at_once, in_turn):
+        for found, wished in zip(with_gradients(mode, given), expected, strict=True):
             assert torch.allclose(found, wished, atol=1e-12, rtol=0)
     assert len(kernel.calls) == 1
     assert kernel.calls[0]["causal"] is (window is None or window >= 9)
@@ -174,13 +174,13 @@ def test_the_call_takes_half_precision_and_gives_back_what_it_was_given():
     import torch
 
     q, k, v = (each.detach().to("meta", torch.bfloat16).requires_grad_() for each in states(4, 2))
-    laid = attention.Laid(LENGTHS)
-    output = attention._in_one_call(q, k, v, laid, {"sliding_window": 3, "scaling": 0.3})
+    layout = attention.PackedLayout(LENGTHS)
+    output = attention._in_one_call(q, k, v, layout, {"sliding_window": 3, "scaling": 0.3})
     assert (output.shape, output.dtype) == ((1, sum(LENGTHS), 4, 8), torch.bfloat16)
     output.float().sum().backward()
     assert [each.grad.shape for each in (q, k, v)] == [each.shape for each in (q, k, v)]
     flash = torch.ops.aten._flash_attention_forward
-    borders = laid.borders(q.device)
+    borders = layout.borders(q.device)
     raw = [each.detach()[0].transpose(0, 1) for each in (q, k, v)]
     of_kernel = flash(*raw, borders, borders, 9, 9, 0.0, False, False, window_size_left=2)
     assert (of_kernel[0].shape, of_kernel[0].dtype) == (output.shape[1:], output.dtype)
@@ -207,13 +207,13 @@ def test_borders_are_made_once_for_all_layers_and_passes_of_one_row(
 
 def test_rows_inside_one_another_end_where_they_began():
     with isolated((2, 3)):
-        outer = attention._Now.laid
+        outer = attention._Now.layout
         with isolated(None):
-            assert attention._Now.laid is None
+            assert attention._Now.layout is None
         with isolated((4, 1)):
-            assert attention._Now.laid is not outer
-        assert attention._Now.laid is outer
-    assert attention._Now.laid is None
+            assert attention._Now.layout is not outer
+        assert attention._Now.layout is outer
+    assert attention._Now.layout is None
 
 
 # Whole models
@@ -238,13 +238,13 @@ def test_a_step_in_one_call_has_the_loss_and_gradients_of_the_padded_one(
 
     rows, model = documents(), make()
     prepare(model)
-    settings = TrainConfig(tokens="t", model="m", out="o", clip=0.0)
+    settings = TrainConfig(tokens="t", model="m", out="o", max_grad_norm=0.0)
     found = []
     for packed in (False, True):
         if packed and recompute:
             model.activation_checkpointing_enable({"use_reentrant": False})
             model.train()
-        loss, _, _ = gradients(model, rows, ALL, settings, Way(False, packed), 4)
+        loss, _, _ = gradients(model, rows, ALL, settings, LossMode(False, packed), 4)
         found.append((loss, torch.cat([each.grad.flatten() for each in model.parameters()])))
     assert found[1][0] == pytest.approx(found[0][0], abs=1e-6)
     assert torch.allclose(found[1][1], found[0][1], atol=2e-6, rtol=0)
@@ -263,11 +263,11 @@ def test_a_kernel_that_looks_across_documents_is_refused_before_the_first_step(
 ):
     import torch
 
-    def all_in_one(laid: Any, device: Any) -> Any:
-        laid.longest = laid.tokens
-        return torch.tensor([0, laid.tokens], dtype=torch.int32)
+    def all_in_one(layout: Any, device: Any) -> Any:
+        layout.longest = layout.tokens
+        return torch.tensor([0, layout.tokens], dtype=torch.int32)
 
-    monkeypatch.setattr(attention.Laid, "borders", all_in_one)
+    monkeypatch.setattr(attention.PackedLayout, "borders", all_in_one)
     config = TrainConfig(tokens="t", model="m", out="o", packing="on")
     with pytest.raises(CurateError, match="would learn across rows"):
         decide(toy_model(), documents(), ALL, config, silent)
@@ -294,7 +294,7 @@ def test_what_flash_attention_lacks_is_not_asked_of_it(wanted: dict[str, Any]):
 
 
 def test_a_cpu_takes_documents_one_by_one():
-    assert not attention._flash_takes(*states(4, 2), attention.Laid(LENGTHS))
+    assert not attention._flash_takes(*states(4, 2), attention.PackedLayout(LENGTHS))
 
 
 @pytest.mark.parametrize(
@@ -313,6 +313,6 @@ def test_on_a_gpu_torch_is_asked_and_odd_widths_and_stray_tokens_are_left_out(
     )
     query = SimpleNamespace(is_cuda=True, shape=(1, 4, tokens, width))
     key = SimpleNamespace(is_cuda=True, shape=(1, 2, tokens, width))
-    laid = attention.Laid(LENGTHS)
-    assert attention._flash_takes(query, key, key, laid) == taken  # type: ignore[arg-type]
+    layout = attention.PackedLayout(LENGTHS)
+    assert attention._flash_takes(query, key, key, layout) == taken  # type: ignore[arg-type]
     assert all(given == (query, key, key, None, 0.0, True, True) for given in asked)

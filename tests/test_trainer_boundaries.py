@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from tests.trainer_toys import ALL, documents
-from trainer.checks.gate import Limits, check
-from trainer.rows.batches import Batch, batches, pad
-from trainer.rows.data import IGNORED, Rows, load_tokens, make_rows, shift
-from trainer.rows.packing import best_fit, pack, step_batches
-from trainer.settings.config import TrainConfig
+from trainer.checks.gate import check
+from trainer.config.config import TrainConfig
+from trainer.data.batches import Batch, batches, pad
+from trainer.data.rows import IGNORED, Rows, make_rows, shift
+from trainer.data.tokens import Limits, load_tokens
+from trainer.packing import best_fit, pack, step_batches
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=12)
 
@@ -99,7 +100,7 @@ def test_labels_are_shifted_once_on_their_way_from_the_folder_to_a_batch(
         calls.append(len(values))
         return shift(values, offsets, last)
 
-    monkeypatch.setattr("trainer.rows.data.shift", counted)
+    monkeypatch.setattr("trainer.data.rows.shift", counted)
     tokens = load_tokens(write_tokens(tmp_path / "tokens", reversed_pairs(3)))
     made = [pad(tokens.rows, np.arange(3)), *pack(tokens.rows, np.arange(3), 100)]
     assert calls == [21]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import trainer
+from curate.base.charts import nice_ticks
 from curate.base.errors import CurateError
 from tests.trainer_toys import (
     ASK,
@@ -23,10 +24,10 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.saving import checkpoint
-from trainer.watch import monitor, probes
-from trainer.watch.curves import ticks
-from trainer.watch.result import Epoch, Evaluation, Probe
+from trainer.checkpoints import checkpoint
+from trainer.evaluation import choosing, probes
+from trainer.evaluation.table import table_lines
+from trainer.result import Epoch, Evaluation, Probe
 
 
 def config(**fields: Any) -> TrainConfig:
@@ -48,8 +49,8 @@ def table(*values: dict[str, float]) -> list[Epoch]:
 
 
 def test_limas_window_is_epoch_5_to_10_of_15():
-    assert monitor.window(15) == (5, 10)
-    assert [monitor.window(epochs) for epochs in (1, 2, 3, 6)] == [(1, 1), (1, 1), (1, 2), (2, 4)]
+    assert choosing.window(15) == (5, 10)
+    assert [choosing.window(epochs) for epochs in (1, 2, 3, 6)] == [(1, 1), (1, 1), (1, 2), (2, 4)]
 
 
 def test_limas_rule_takes_the_best_answers_of_the_window_whatever_the_loss_says():
@@ -63,24 +64,24 @@ def test_limas_rule_takes_the_best_answers_of_the_window_whatever_the_loss_says(
         {"loss": 2.6, "score": 0.9},
         {"loss": 2.7, "score": 0.95},
     )
-    chosen, why = monitor.choose(lines, config(choose="lima", epochs=6))
+    chosen, why = choosing.choose(lines, config(choose="lima", num_train_epochs=6))
     assert chosen.epoch == 3
     assert (
         why == "best score of answers: 0.6000 at epoch 3 of epochs 2 to 4 (before training 0.1000)"
     )
-    assert monitor.choose(lines, config(choose="score", epochs=6))[0].epoch == 1
-    assert monitor.choose(lines, config(choose="loss", epochs=6))[0].epoch == 1
+    assert choosing.choose(lines, config(choose="score", num_train_epochs=6))[0].epoch == 1
+    assert choosing.choose(lines, config(choose="loss", num_train_epochs=6))[0].epoch == 1
 
 
 def test_loss_a_token_and_loss_a_row_can_choose_differently():
     lines = table({"loss": 3}, {"loss": 1, "rows": 2}, {"loss": 2, "rows": 1})
-    assert monitor.choose(lines, config(choose="loss", epochs=2))[0].epoch == 1
-    assert monitor.choose(lines, config(choose="example-loss", epochs=2))[0].epoch == 2
+    assert choosing.choose(lines, config(choose="loss", num_train_epochs=2))[0].epoch == 1
+    assert choosing.choose(lines, config(choose="example-loss", num_train_epochs=2))[0].epoch == 2
 
 
 def test_of_equal_epochs_the_earlier_is_taken():
     lines = table({"loss": 3}, {"loss": 1}, {"loss": 1})
-    assert monitor.choose(lines, config(choose="loss", epochs=2))[0].epoch == 1
+    assert choosing.choose(lines, config(choose="loss", num_train_epochs=2))[0].epoch == 1
 
 
 @pytest.mark.parametrize(
@@ -97,14 +98,14 @@ def test_the_newest_epochs_and_the_best_one_stay_whatever_is_removed(
     assert left == [f"epoch-{epoch}" for epoch in stays]
 
 
-def test_where_no_answer_stops_likeness_decides():
+def test_where_no_answer_stops_token_f1_decides():
     lines = table({"loss": 3, "score": 0.0}, *({"loss": 1, "score": 0.0} for _ in range(3)))
     alike = (0.0, 0.2, 0.5, 0.3)
     lines = [
-        dataclasses.replace(line, probe=Probe(score=0.0, likeness=likeness))
-        for line, likeness in zip(lines, alike, strict=True)
+        dataclasses.replace(line, probe=Probe(score=0.0, token_f1=token_f1))
+        for line, token_f1 in zip(lines, alike, strict=True)
     ]
-    assert monitor.choose(lines, config(choose="score", epochs=3))[0].epoch == 2
+    assert choosing.choose(lines, config(choose="score", num_train_epochs=3))[0].epoch == 2
 
 
 def test_an_epoch_that_lost_too_much_on_general_text_is_not_chosen():
@@ -113,7 +114,7 @@ def test_an_epoch_that_lost_too_much_on_general_text_is_not_chosen():
         {"loss": 2, "retention": 2.1},
         {"loss": 1, "retention": 2.5},
     )
-    chosen, why = monitor.choose(lines, config(choose="loss", retention="f", retention_limit=0.2))
+    chosen, why = choosing.choose(lines, config(choose="loss", retention="f", retention_limit=0.2))
     assert chosen.epoch == 1
     assert why.endswith("; left out for losing more than 0.2 on general text: 2")
 
@@ -122,28 +123,37 @@ def test_if_every_epoch_lost_too_much_the_least_is_taken_and_said():
     lines = table(
         {"loss": 3, "retention": 2.0}, {"loss": 2, "retention": 2.4}, {"loss": 1, "retention": 2.9}
     )
-    chosen, why = monitor.choose(lines, config(choose="loss", retention="f", retention_limit=0.2))
+    chosen, why = choosing.choose(lines, config(choose="loss", retention="f", retention_limit=0.2))
     assert chosen.epoch == 1
     assert "every epoch lost more than 0.2 on general text, and this one the least (0.4000)" in why
 
 
 def test_training_ends_when_the_named_metric_has_not_improved():
     lines = table({"loss": 9}, {"loss": 3}, {"loss": 2}, {"loss": 2.5}, {"loss": 2.2})
-    early = config(stop_on="loss", patience=2, epochs=9)
-    assert monitor.ended(lines[:4], early) is None
-    assert monitor.ended(lines, early) == (
+    early = config(stop_on="loss", patience=2, num_train_epochs=9)
+    assert choosing.ended(lines[:4], early) is None
+    assert choosing.ended(lines, early) == (
         "training ends after epoch 4 of 9: loss has not improved for 2 epochs"
     )
-    assert monitor.ended(lines, config(epochs=9)) is None
+    assert choosing.ended(lines, config(num_train_epochs=9)) is None
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"prompts": 0}, "choose: lima goes by answers to held-out prompts"),
-        ({"choose": "loss", "stop_on": "score", "prompts": 0}, "stop_on: score goes by answers"),
-        ({"stop_on": "retention"}, "stop_on: needs a general text; name a file in retention"),
-        ({"retention_limit": 0.1}, "retention_limit: needs a general text"),
+        (
+            {"prompts": 0},
+            "choose is 'lima', and prompts is 0; it needs answers; set prompts above 0",
+        ),
+        (
+            {"choose": "loss", "stop_on": "score", "prompts": 0},
+            "stop_on is 'score', and prompts is 0",
+        ),
+        (
+            {"stop_on": "retention"},
+            "stop_on is 'retention', and retention is None; name a general text",
+        ),
+        ({"retention_limit": 0.1}, "retention_limit is 0.1, and retention is None; name a general"),
     ],
 )
 def test_a_rule_without_its_measure_is_refused(fields: dict[str, Any], message: str):
@@ -153,15 +163,13 @@ def test_a_rule_without_its_measure_is_refused(fields: dict[str, Any], message: 
 
 def test_the_table_has_a_column_for_each_measure_and_marks_the_chosen_epoch():
     lines = table({"loss": 2, "score": 0.25}, {"loss": 1, "score": 0.5, "retention": 1.5})
-    head, first, second = monitor.table_lines(lines, 1)
+    head, first, second = table_lines(lines, 1)
     assert head.split() == [
         "epoch",
         "step",
         "held",
         "out",
-        "mean",
-        "of",
-        "rows",
+        "example_loss",
         "score",
         "retention",
     ]
@@ -169,15 +177,15 @@ def test_the_table_has_a_column_for_each_measure_and_marks_the_chosen_epoch():
     assert second.split() == ["1", "10", "1.0000", "1.0000", "0.500", "1.5000", "chosen"]
 
 
-def test_likeness_is_the_f1_of_two_bags_of_tokens():
+def test_token_f1_is_the_f1_of_two_bags_of_tokens():
     assert probes.alike([1, 2, 3], [3, 2, 1]) == 1.0
     assert probes.alike([1, 1, 2], [1, 3]) == pytest.approx(2 * 1 / 5)
     assert probes.alike([], [1]) == 0.0
 
 
 def test_ticks_are_round_and_hold_all_values():
-    assert ticks(0.13, 0.97) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert ticks(3.0, 3.0)[0] <= 3.0 < ticks(3.0, 3.0)[-1]
+    assert nice_ticks(0.97, 0.13) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert nice_ticks(3.0, 3.0)[0] <= 3.0 < nice_ticks(3.0, 3.0)[-1]
 
 
 def long_answers(count: int) -> list[Row]:
@@ -201,14 +209,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> trainer.TrainResult:
             tokens=write_tokens(folder / "tokens", long_answers(24)),
             model=model,
             out=str(folder / "tuned"),
-            epochs=5,
-            batch=6,
-            lr=0.02,
+            num_train_epochs=5,
+            batch_size=6,
+            learning_rate=0.02,
             held_out=0.2,
             retention=str(general),
             choose="score",
             prompts=4,
-            samples=0,
             residual_dropout=0.0,
         ),
         silent,
@@ -218,18 +225,19 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> trainer.TrainResult:
 def test_each_epoch_is_measured_in_every_way(done: trainer.TrainResult):
     assert [line.epoch for line in done.table] == [0, 1, 2, 3, 4, 5]
     for line in done.table:
-        assert set(line.probe.measured()) == {
-            *("fit", "gap", "verbatim", "length_target", "length", "stops"),
-            *("likeness", "score", "retention", "kl"),
+        assert set(line.measures()) == {
+            *("loss", "example_loss", "rows", "trained_tokens"),
+            *("fit", "generalisation_gap", "memorised", "length_target", "length", "stops"),
+            *("token_f1", "score", "retention", "kl"),
         }
         assert line.held_out is not None and line.probe.fit is not None
-        assert line.probe.gap == pytest.approx(line.held_out.loss - line.probe.fit)
+        assert line.probe.generalisation_gap == pytest.approx(line.held_out.loss - line.probe.fit)
 
 
 def test_what_is_measured_is_in_the_metrics_without_held_out_rows_too(tmp_path: Path):
     general = write_tokens(tmp_path / "general", long_answers(4))
     tokens, model = write_tokens(tmp_path / "tokens", long_answers(4)), write_model(tmp_path / "m")
-    about = {"epochs": 1, "batch": 4, "held_out": 0.0, "samples": 0, "residual_dropout": 0.0}
+    about = {"num_train_epochs": 1, "batch_size": 4, "held_out": 0.0, "residual_dropout": 0.0}
     out = tmp_path / "out"
     done = trainer.train(
         config(tokens=tokens, model=model, out=str(out), retention=general, **about), silent
@@ -242,9 +250,9 @@ def test_what_is_measured_is_in_the_metrics_without_held_out_rows_too(tmp_path: 
 
 def test_what_is_learnt_by_heart_is_seen(done: trainer.TrainResult):
     first, last = done.table[0].probe, done.table[-1].probe
-    assert (first.verbatim, last.verbatim) == (0.0, 1.0)
+    assert (first.memorised, last.memorised) == (0.0, 1.0)
     assert first.score is not None and last.score is not None
-    assert (last.stops, last.likeness, last.length) == (1.0, 1.0, 9.0)
+    assert (last.stops, last.token_f1, last.length) == (1.0, 1.0, 9.0)
     assert first.score < last.score == 1.0
     assert last.length_target == 9.0
 
@@ -285,23 +293,23 @@ def test_metrics_and_picture_hold_the_measures(done: trainer.TrainResult):
     held = [line for line in lines if line.get("eval")]
     assert [line["kl"] for line in held] == [line.probe.kl for line in done.table]
     picture = (done.out / "curves.svg").read_text()
-    for title in ("Loss, nats", "Greedy answers", "Mean length", "word for word", "KL", "general"):
+    for title in ("Loss, nats", "Answers to held-out", "Mean length", "Memorised", "KL", "general"):
         assert title in picture
     assert picture.count(">chosen<") == 6
     described = json.loads((done.out / "train.json").read_text())
-    assert described["table"][3]["probe"]["verbatim"] == done.table[3].probe.verbatim
+    assert described["table"][3]["probe"]["memorised"] == done.table[3].probe.memorised
     assert described["length_target"] == {
         "tokens": 9.0,
         "source": "the median of the training answers",
     }
 
 
-def test_verbatim_agrees_with_answers_that_are_really_generated(done: trainer.TrainResult):
+def test_memorised_agrees_with_answers_that_are_really_generated(done: trainer.TrainResult):
     """The teacher-forced test must say what generating says."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    from trainer.rows.data import make_rows
+    from trainer.data.rows import make_rows
 
     tuned = AutoModelForCausalLM.from_pretrained(done.out)
     for model, expected in ((tuned, True), (toy_model(), False)):
@@ -317,7 +325,7 @@ def test_verbatim_agrees_with_answers_that_are_really_generated(done: trainer.Tr
         none: Any = None
         probe = probes.Probes(plan, none, False, none, (), np.array([0]), 9.0, none, (), none)
         assert (said[0, 4:].tolist() == row[1][4:]) == expected
-        assert probe._verbatim(model) == float(expected)
+        assert probe._memorised(model) == float(expected)
 
 
 def test_a_long_row_is_compared_by_its_first_targets_and_no_more_logits_exist(
@@ -326,7 +334,7 @@ def test_a_long_row_is_compared_by_its_first_targets_and_no_more_logits_exist(
     """Of one row of 40 targets 10 are kept, and the output layer sees 8 at a time."""
     import torch
 
-    from trainer.rows.data import make_rows
+    from trainer.data.rows import make_rows
 
     model = toy_model()
     ids = [1, 3, *range(4, 32), *range(4, 16)]
@@ -358,16 +366,15 @@ def test_a_run_that_ends_early_says_why_and_keeps_its_choice(tmp_path: Path):
             tokens=write_tokens(tmp_path / "tokens", reversed_pairs(16)),
             model=write_model(tmp_path / "base"),
             out=str(tmp_path / "tuned"),
-            epochs=6,
-            batch=4,
-            lr=0.9,
-            clip=0.0,
+            num_train_epochs=6,
+            batch_size=4,
+            learning_rate=0.9,
+            max_grad_norm=0.0,
             residual_dropout=0.0,
             choose="loss",
             stop_on="loss",
             patience=1,
             prompts=0,
-            samples=0,
         ),
         lines.append,
     )

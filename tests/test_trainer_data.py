@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, write_tokens
-from trainer.rows.batches import batches, epoch_order, pad, step_seed
-from trainer.rows.data import load_tokens, make_rows, shift
-from trainer.rows.split import prompt_lengths, split
+from trainer.data.batches import batches, epoch_order, pad, step_seed
+from trainer.data.rows import make_rows, shift
+from trainer.data.split import prompt_lengths, split
+from trainer.data.tokens import load_tokens
 
 
 def test_labels_move_left_by_one_within_each_document():

@@ -54,7 +54,7 @@ def test_a_run_is_strict_as_its_setting_says_and_the_manifest_says_which(
         "model": write_model(tmp_path / "base"),
     }
     seen: set[int] = set()
-    fields = {"preset": "alpaca", "epochs": 1, "samples": 0, "prompts": 0, "device": "cpu"}
+    fields = {"preset": "alpaca", "num_train_epochs": 1, "prompts": 0, "device": "cpu"}
     fields |= {"deterministic": wanted}
     config = TrainConfig(**sources, out=str(tmp_path / "out"), **fields)
     result = trainer.train(config, lambda line: seen.add(modes()[0]))

@@ -57,10 +57,10 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     fields: dict[str, Any] = {
         "tokens": write_tokens(tmp_path / "tokens", reversed_pairs(158)),
         "model": write_model(tmp_path / "base"),
-        "epochs": 2,
-        "batch": 6,  # 150 rows to train: 50 whole steps, whose share of three has several passes
-        "lr": 3e-3,
-        "samples": 0,
+        "num_train_epochs": 2,
+        # 150 rows to train: 50 whole steps, whose share of three has several passes.
+        "batch_size": 6,
+        "learning_rate": 3e-3,
         "prompts": 0,
         "residual_dropout": 0.0,
         "micro_tokens": 14,

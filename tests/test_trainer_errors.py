@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 import trainer
+from curate.base import extras
 from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
-from trainer import TrainConfig, loop
+from trainer import TrainConfig
 from trainer.checks.causal import check_causal
-from trainer.saving import checkpoint
+from trainer.models import adapt
+from trainer.objectives import sft
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -27,7 +29,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def configure(sources: dict[str, str], out: Path, **fields: Any) -> TrainConfig:
-    settings = {"epochs": 1, "batch": 4, "lr": 0.01, "samples": 0, "residual_dropout": 0.0}
+    settings = {
+        "num_train_epochs": 1,
+        "batch_size": 4,
+        "learning_rate": 0.01,
+        "residual_dropout": 0.0,
+    }
     return TrainConfig(**{**sources, **settings, "out": str(out), **fields})
 
 
@@ -151,9 +158,9 @@ def test_a_gpu_that_is_not_there_is_said_to_be_missing(
 def test_missing_libraries_name_the_extra_to_install(
     sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(trainer, "find_spec", lambda name: None if name == "peft" else object())
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "peft" else object())
     said = refused(sources, tmp_path / "out")
-    assert said == 'training needs peft; install them with: pip install "curate-sft[train]"'
+    assert said == 'training needs peft; install with: pip install "curate-sft[train]"'
 
 
 # A loss or gradient that is not a number
@@ -162,20 +169,20 @@ def test_missing_libraries_name_the_extra_to_install(
 def poison(monkeypatch: pytest.MonkeyPatch, call: int, *, gradient: bool) -> None:
     """Spoil the loss, or only its gradient, of one call in training mode."""
     calls = 0
-    real = loop.target_nats
+    real = sft.target_nats
 
     def spoilt(model: Any, batch: Any, *, whole: bool) -> Any:
         nonlocal calls
-        calls += 1
+        calls += model.training
         nats = real(model, batch, whole=whole)
-        if calls != call:
+        if calls != call or not model.training:
             return nats
         if not gradient:
             return nats * float("nan")
         nats.register_hook(lambda flowing: flowing * float("inf"))
         return nats
 
-    monkeypatch.setattr(loop, "target_nats", spoilt)
+    monkeypatch.setattr(sft, "target_nats", spoilt)
 
 
 @pytest.mark.parametrize("gradient", [False, True])
@@ -188,7 +195,7 @@ def test_a_step_that_is_not_finite_stops_before_its_update_with_the_last_checkpo
     good = trainer.train(configure(sources, tmp_path / "good"), silent)
     poison(monkeypatch, call=4, gradient=gradient)  # 7 rows in steps of 4: epoch 2, second step
     out = tmp_path / "out"
-    said = refused(sources, out, epochs=3, schedule="constant")
+    said = refused(sources, out, num_train_epochs=3, lr_scheduler_type="constant")
     assert "step 4 of epoch 2" in said and "the update was not made" in said
     assert f"the last good checkpoint is {out / 'epochs' / 'epoch-1'}" in said
     assert [folder.name for folder in (out / "epochs").iterdir()] == ["epoch-1"]
@@ -232,7 +239,7 @@ def test_a_last_update_that_breaks_the_weights_is_not_saved(
             optimizer.param_groups[0]["params"][0].fill_(float("inf"))
 
     monkeypatch.setattr(torch.optim.AdamW, "step", overflow)
-    said = refused(sources, tmp_path / "out", batch=8)
+    said = refused(sources, tmp_path / "out", batch_size=8)
     assert "weights are not finite" in said and "no checkpoint was written" in said
     assert list((tmp_path / "out" / "epochs").iterdir()) == []
 
@@ -240,16 +247,16 @@ def test_a_last_update_that_breaks_the_weights_is_not_saved(
 def test_a_full_disk_keeps_what_was_finished_and_leaves_nothing_half_written(
     sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    real = checkpoint.save_weights
+    real = adapt.save_weights
 
     def full(model: Any, folder: Path, weights: Any = None) -> None:
         real(model, folder)
         if "epoch-2" in folder.name:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_weights", full)
+    monkeypatch.setattr(adapt, "save_weights", full)
     out = tmp_path / "out"
-    said = refused(sources, out, epochs=3)
+    said = refused(sources, out, num_train_epochs=3)
     assert "epoch-2: could not be written" in said and "No space left on device" in said
     assert [folder.name for folder in (out / "epochs").iterdir()] == ["epoch-1"]
     assert json.loads((out / "train.json").read_text())["status"].startswith("stopped")
@@ -277,7 +284,7 @@ def test_a_marker_that_is_not_ours_does_not_open_the_folder(
 
 def test_an_earlier_run_is_replaced_only_by_force(sources: dict[str, str], tmp_path: Path):
     out = tmp_path / "out"
-    trainer.train(configure(sources, out, epochs=2), silent)
+    trainer.train(configure(sources, out, num_train_epochs=2), silent)
     first = sha256(out / "model.safetensors")
     assert "replace it with --force" in refused(sources, out)
     assert sha256(out / "model.safetensors") == first
@@ -323,7 +330,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_model_is_read(
     (tmp_path / "file").write_text("mine")
     nowhere = {**sources, "model": str(tmp_path / "nowhere")}
     said = refused(nowhere, tmp_path / "file" / "deep" / "out")
-    assert f"cannot be written, as {tmp_path / 'file'} is no folder in which this user may" in said
+    assert f"{tmp_path / 'file'} is a file, so there can be no folder in it" in said
 
 
 def test_allowed_rows_are_left_out_and_said_so(sources: dict[str, str], tmp_path: Path):
@@ -332,5 +339,5 @@ def test_allowed_rows_are_left_out_and_said_so(sources: dict[str, str], tmp_path
     lines: list[str] = []
     config = configure({**sources, "tokens": tokens}, tmp_path / "out", allow=("no-targets",))
     trainer.train(config, lines.append)
-    assert "gate: no-targets: 1 rows left out, as allowed" in lines
+    assert "allowed: no-targets: 1 rows left out" in lines
     assert any(line.startswith("5 rows to train") for line in lines)

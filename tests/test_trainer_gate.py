@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from curate.base.errors import CurateError
-from trainer.checks.gate import REASONS, Limits, check, rendered
-from trainer.rows.data import Tokens, make_rows
-from trainer.rows.split import split
+from trainer.checks.gate import check, rendered
+from trainer.config.reasons import REASONS
+from trainer.data.rows import make_rows
+from trainer.data.split import split
+from trainer.data.tokens import Limits, Tokens
 
 LIMITS = Limits(vocabulary=32, positions=8)
 GOOD = ([1, 4, 3, 5, 2], [-100, -100, -100, 5, 2])

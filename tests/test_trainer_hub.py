@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from curate.base import hub, model
+from curate.base import hub
 from curate.base.errors import CurateError
 from templates import load_tokenizer
 from tests.trainer_toys import write_model
+from trainer.models import model
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 errors: Any = pytest.importorskip("huggingface_hub.errors")

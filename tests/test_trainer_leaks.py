@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from trainer.rows.data import Rows, make_rows
-from trainer.rows.leaks import leaks
-from trainer.rows.split import HOT, HOT_ROUNDS, split
+from trainer.data.leaks import leaks
+from trainer.data.rows import Rows, make_rows
+from trainer.data.split import HOT, HOT_ROUNDS, split
 
 
 def rows_of(*rows: tuple[list[int], list[int]], ids: list[str] | None = None) -> Rows:

@@ -22,12 +22,12 @@ def configure(folder: Path, out: str, **fields: Any) -> TrainConfig:
         "model": str(folder / "base"),
         "out": str(folder / out),
         "method": "lora",
-        "epochs": 4,
-        "batch": 8,
-        "lr": 0.02,
+        "num_train_epochs": 4,
+        "batch_size": 8,
+        "learning_rate": 0.02,
         "held_out": 0.1,
-        "samples": 1,
-        "lora_rank": 4,
+        "prompts": 1,
+        "lora_r": 4,
     }
     return TrainConfig(**{**settings, **fields})
 
@@ -88,7 +88,16 @@ def test_the_adapter_is_the_chosen_epochs(done: TrainResult):
 
 def test_a_chosen_epoch_that_is_not_the_last_is_the_one_merged(folder: Path):
     run = trainer.train(
-        configure(folder, "early", epochs=3, lr=0.9, warmup=0.0, clip=0.0, seed=1), silent
+        configure(
+            folder,
+            "early",
+            num_train_epochs=3,
+            learning_rate=0.9,
+            warmup_ratio=0.0,
+            max_grad_norm=0.0,
+            seed=1,
+        ),
+        silent,
     )
     assert run.epoch < 3
     chosen = run.table[run.epoch]
@@ -124,7 +133,7 @@ def test_the_size_counts_what_is_trained():
     full = measure(base)
     assert full.trained == full.total == sum(weight.numel() for weight in base.parameters())
     assert full.bytes == 16 * full.total
-    config = TrainConfig(tokens="t", model="m", out="o", method="lora", lora_rank=2)
+    config = TrainConfig(tokens="t", model="m", out="o", method="lora", lora_r=2)
     adapted = measure(attach(base, config))
     # r (d_in + d_out) over q, k, v, o, gate, up and down of two blocks.
     shapes = [(16, 16), (16, 8), (16, 8), (16, 16), (16, 32), (16, 32), (32, 16)]

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from tests.trainer_toys import ALL, DOCUMENTS, documents, reversed_pairs, toy_model
-from trainer.loop import gradients
-from trainer.loss import Way, head_is_plain, target_nats
-from trainer.rows.batches import batches, pad
-from trainer.rows.data import make_rows, train_prompts
-from trainer.settings.config import TrainConfig
-from trainer.watch.monitor import evaluate
+from trainer.config.config import TrainConfig
+from trainer.data.batches import batches, pad
+from trainer.data.rows import make_rows, train_prompts
+from trainer.loss import LossMode, head_is_plain, target_nats
+from trainer.objectives.sft import evaluate, gradients
 
 
 def reference_nats(model: Any, ids: list[int], labels: list[int]) -> tuple[Any, int]:
@@ -31,7 +30,7 @@ def reference_loss(model: Any) -> Any:
 
 
 def config(**fields: Any) -> TrainConfig:
-    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", "clip": 0.0, **fields})
+    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", "max_grad_norm": 0.0, **fields})
 
 
 def gradient_of(model: Any) -> Any:
@@ -78,7 +77,7 @@ def test_loss_and_gradients_are_those_of_single_rows_however_a_step_is_cut(
     expected.backward()
     expected_gradient = gradient_of(model).clone()
     loss, norm, _ = gradients(
-        model, rows, ALL, config(micro_tokens=micro_tokens), Way(whole, False), len(rows)
+        model, rows, ALL, config(micro_tokens=micro_tokens), LossMode(whole, False), len(rows)
     )
     assert loss == pytest.approx(expected.item(), abs=1e-6)
     assert torch.allclose(gradient_of(model), expected_gradient, atol=1e-6, rtol=0)
@@ -97,15 +96,17 @@ def test_a_mean_of_means_would_be_another_number():
 
 def test_gradients_of_an_earlier_step_are_gone():
     model, rows = toy_model(), documents()
-    gradients(model, rows, ALL, config(), Way(False, False), len(rows))
+    gradients(model, rows, ALL, config(), LossMode(False, False), len(rows))
     once = gradient_of(model).clone()
-    gradients(model, rows, ALL, config(), Way(False, False), len(rows))
+    gradients(model, rows, ALL, config(), LossMode(False, False), len(rows))
     assert bool((gradient_of(model) == once).all())
 
 
 def test_clipping_bounds_the_gradient_and_reports_its_norm_before():
     model, rows = toy_model(), documents()
-    _, norm, _ = gradients(model, rows, ALL, config(clip=0.01), Way(False, False), len(rows))
+    _, norm, _ = gradients(
+        model, rows, ALL, config(max_grad_norm=0.01), LossMode(False, False), len(rows)
+    )
     assert norm > 0.01
     assert float(gradient_of(model).norm()) == pytest.approx(0.01, rel=1e-3)
 
@@ -171,25 +172,25 @@ def test_a_model_that_caps_its_logits_is_noticed_and_its_loss_is_right():
 
 def test_evaluation_does_not_depend_on_how_rows_are_batched():
     model, rows = toy_model(), documents()
-    results = [evaluate(model, rows, ALL, size, whole=False) for size in (1, 15, 1000)]
+    results = [evaluate(model, rows, ALL, size, LossMode(False, False)) for size in (1, 15, 1000)]
     first = results[0]
     assert first is not None
     for other in results[1:]:
         assert other is not None
         assert other.loss == pytest.approx(first.loss, abs=1e-6)
-        assert other.loss_per_example == pytest.approx(first.loss_per_example, abs=1e-6)
+        assert other.example_loss == pytest.approx(first.example_loss, abs=1e-6)
 
 
 def test_evaluation_reports_both_per_token_and_per_row():
     import torch
 
     model, rows = toy_model(), documents()
-    held = evaluate(model, rows, np.array([1, 2]), 64, whole=False)
+    held = evaluate(model, rows, np.array([1, 2]), 64, LossMode(False, False))
     with torch.no_grad():
         (one, ones), (two, twos) = (reference_nats(model, *DOCUMENTS[row]) for row in (1, 2))
     assert held is not None
     assert held.loss == pytest.approx(float(one + two) / (ones + twos), abs=1e-6)
-    assert held.loss_per_example == pytest.approx(float(one / ones + two / twos) / 2, abs=1e-6)
+    assert held.example_loss == pytest.approx(float(one / ones + two / twos) / 2, abs=1e-6)
     assert (held.rows, held.targets) == (2, 9)
 
 
@@ -217,8 +218,8 @@ def test_weights_of_tokens_make_a_weighted_mean():
         second = target_nats(model, pad(rows, np.array([1])), whole=False)
     expected = (first @ torch.tensor([1.0, 0.5, 0.0]) + second @ torch.tensor([2.0, 1.0])) / 4.5
     for packed in (False, True):
-        way = Way(False, packed)
-        loss, _, _ = gradients(model, rows, np.array([0, 1]), config(micro_tokens=9), way, 4)
+        mode = LossMode(False, packed)
+        loss, _, _ = gradients(model, rows, np.array([0, 1]), config(micro_tokens=9), mode, 4)
         assert loss == pytest.approx(expected.item(), abs=1e-6)
 
 
@@ -228,7 +229,8 @@ def test_equal_weights_change_nothing_whatever_they_are():
     ids, labels = [row[0] for row in DOCUMENTS], [row[1] for row in DOCUMENTS]
     weighted = make_rows(names, ids, labels, [[3.0] * len(row) for row in ids])
     losses = [
-        gradients(model, rows, ALL, config(), Way(False, False), 4) for rows in (plain, weighted)
+        gradients(model, rows, ALL, config(), LossMode(False, False), 4)
+        for rows in (plain, weighted)
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
@@ -247,7 +249,7 @@ def test_a_weight_on_prompts_trains_every_token_but_the_first():
         each = F.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
         weight = torch.tensor([0.25 if label == -100 else 1.0 for label in labels[1:]])
         nats, counted = nats + float(each @ weight), counted + float(weight.sum())
-    loss, _, _ = gradients(model, rows, ALL, config(), Way(False, False), 4)
+    loss, _, _ = gradients(model, rows, ALL, config(), LossMode(False, False), 4)
     assert loss == pytest.approx(nats / counted, abs=1e-6)
 
 
@@ -305,10 +307,11 @@ def test_a_short_last_step_is_divided_by_its_own_targets_and_leaves_nothing_behi
     names, ids, labels = zip(*reversed_pairs(63), strict=True)
     rows = make_rows(names, ids, labels)
     last, first = np.arange(56, 63), np.arange(8)
-    seven, _, _ = gradients(model, rows, last, config(micro_tokens=7), Way(False, False), 63)
+    seven, _, _ = gradients(model, rows, last, config(micro_tokens=7), LossMode(False, False), 63)
     each = [
-        gradients(model, rows, np.array([row]), config(), Way(False, False), 63)[0] for row in last
+        gradients(model, rows, np.array([row]), config(), LossMode(False, False), 63)[0]
+        for row in last
     ]
     assert seven == pytest.approx(np.mean(each), abs=1e-6)
-    after = gradients(model, rows, first, config(), Way(False, False), 63)
-    assert after == gradients(toy_model(), rows, first, config(), Way(False, False), 63)
+    after = gradients(model, rows, first, config(), LossMode(False, False), 63)
+    assert after == gradients(toy_model(), rows, first, config(), LossMode(False, False), 63)

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 import trainer
 from curate.base.errors import CurateError
+from curate.base.settings import choices_of
 from tests.trainer_toys import (
     ALL,
     documents,
@@ -18,17 +19,18 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
+from trainer.config.methods import METHODS
+from trainer.config.reasons import REASONS
 from trainer.models import adapt
-from trainer.settings.methods import METHODS
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
 
 SMALL: dict[str, dict[str, Any]] = {
-    "lora": {"lora_rank": 4},
-    "rslora": {"lora_rank": 4},
-    "dora": {"lora_rank": 4},
-    "lora-xs": {"lora_rank": 4},
+    "lora": {"lora_r": 4},
+    "rslora": {"lora_r": 4},
+    "dora": {"lora_r": 4},
+    "lora-xs": {"lora_r": 4},
     "oft": {"rotation_block": 8},
     "boft": {"rotation_block": 8},
     "ia3": {},
@@ -63,8 +65,9 @@ def disturbed(method: str) -> Any:
 
 
 def test_the_config_offers_exactly_the_methods_of_the_table():
-    hint = TrainConfig.__annotations__["method"]
-    assert set(get_args(eval(hint, {"Literal": __import__("typing").Literal}))) == set(METHODS)
+    assert set(choices_of(TrainConfig, "method")) == set(METHODS)
+    assert set(choices_of(TrainConfig, "preset")) == set(trainer.PRESETS)
+    assert set(choices_of(TrainConfig, "allow")) == set(REASONS)
 
 
 @pytest.mark.parametrize("method", SMALL)
@@ -116,16 +119,16 @@ def test_taking_the_adapters_out_again_restores_the_base(method: str):
 def test_a_step_moves_the_adapters_and_not_one_bit_of_the_base(method: str):
     import torch
 
-    from trainer.loop import gradients
-    from trainer.loss import Way
+    from trainer.loss import LossMode
     from trainer.models.model import make_optimizer
+    from trainer.objectives.sft import gradients
 
-    settings = config(method, lr=0.02)
+    settings = config(method, learning_rate=0.02)
     adapted = adapt.attach(toy_model(), settings).train()
     before = {name: weight.detach().clone() for name, weight in adapted.named_parameters()}
     optimizer, rows = make_optimizer(adapted, settings), documents()
     for _ in range(2):  # where B begins as 0, the first step moves B alone
-        gradients(adapted, rows, ALL, settings, Way(True, False), 4)
+        gradients(adapted, rows, ALL, settings, LossMode(True, False), 4)
         optimizer.step()
     for name, weight in adapted.named_parameters():
         assert weight.requires_grad != torch.equal(weight, before[name]), name
@@ -140,13 +143,13 @@ def test_adapters_on_a_4_bit_base_do_what_they_do_on_the_whole_one(tmp_path: Pat
         pytest.skip("a 4-bit base needs a CUDA GPU and the package bitsandbytes")
     place, found = torch.device("cuda"), []
     folder = write_model(tmp_path / "base", hidden_size=64, intermediate_size=128)
-    for quantize in ("none", "4bit"):
-        base = model.load(folder, place, quantize=quantize)
+    for in_4bit in (False, True):
+        base = model.load(folder, place, in_4bit=in_4bit)
         ids = torch.tensor(ASKED, device=place)
         with torch.no_grad():
             plain = base.eval()(input_ids=ids).logits
             torch.manual_seed(0)
-            adapted = adapt.attach(base, config("lora", quantize=quantize)).eval()
+            adapted = adapt.attach(base, config("lora", load_in_4bit=in_4bit)).eval()
             assert torch.equal(adapted(input_ids=ids).logits, plain)
             for name, weight in adapted.named_parameters():
                 if "lora_B" in name:
@@ -229,11 +232,11 @@ def test_adapters_fit_layers_that_keep_their_weight_the_other_way_round(method: 
 
 def test_a_layer_that_is_not_there_is_an_error_that_names_the_nearest():
     with pytest.raises(CurateError, match="no linear layer 'q_prj'; did you mean 'q_proj'"):
-        adapt.attach(toy_model(), config("lora", targets=("q_prj", "v_proj")))
+        adapt.attach(toy_model(), config("lora", target_modules=("q_prj", "v_proj")))
 
 
 def test_adapters_go_on_the_named_layers_alone():
-    adapted = adapt.attach(toy_model(), config("oft", targets=("q_proj", "v_proj")))
+    adapted = adapt.attach(toy_model(), config("oft", target_modules=("q_proj", "v_proj")))
     trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
     assert len(trained) == 4
     assert all("q_proj" in name or "v_proj" in name for name in trained)
@@ -243,9 +246,9 @@ def test_adapters_go_on_the_named_layers_alone():
     ("method", "fields", "message"),
     [
         ("boft", {"rotation_block": 5}, "boft rotates blocks of "),
-        ("lora-xs", {"lora_rank": 9}, "lora_rank: 9 is more than the 8 singular values"),
+        ("lora-xs", {"lora_r": 9}, "lora_r: 9 is more than the 8 singular values"),
         ("tokens", {}, "these rows have none; render them with --add-token"),
-        ("ia3", {"targets": ("nothing",)}, "no linear layer 'nothing'"),
+        ("ia3", {"target_modules": ("nothing",)}, "no linear layer 'nothing'"),
     ],
 )
 def test_what_does_not_go_together_is_refused(method: str, fields: dict[str, Any], message: str):
@@ -271,7 +274,7 @@ def test_a_4_bit_base_without_a_gpu_says_what_is_missing():
     from trainer.models import model
 
     with pytest.raises(CurateError, match="a 4-bit base needs a CUDA GPU"):
-        model.load("nowhere", torch.device("cpu"), quantize="4bit")
+        model.load("nowhere", torch.device("cpu"), in_4bit=True)
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +286,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, method: str, name: str, **fields: Any) -> trainer.TrainResult:
-    settings = {"epochs": 2, "batch": 8, "lr": 0.02, "held_out": 0.1, "samples": 1, "prompts": 0}
+    settings = {
+        "num_train_epochs": 2,
+        "batch_size": 8,
+        "learning_rate": 0.02,
+        "held_out": 0.1,
+        "prompts": 1,
+    }
     settings |= {"proof": False, "packing": "off"}
     return trainer.train(
         TrainConfig(
@@ -318,7 +327,7 @@ def test_a_learnt_prompt_is_handed_over_as_it_is(method: str, folder: Path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    done = run(folder, method, method, virtual_tokens=4)
+    done = run(folder, method, method, num_virtual_tokens=4)
     assert done.before is not None and done.after is not None
     assert done.after.loss < done.before.loss
     assert not (done.out / "config.json").exists()
@@ -342,4 +351,4 @@ def test_a_learnt_prompt_is_handed_over_as_it_is(method: str, folder: Path):
 
 def test_a_learnt_prompt_takes_positions_from_the_rows(folder: Path):
     with pytest.raises(CurateError, match=r"too-long.*longest row 7, model has 6 positions"):
-        run(folder, "prompt", "long", virtual_tokens=42)
+        run(folder, "prompt", "long", num_virtual_tokens=42)

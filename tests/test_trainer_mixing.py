@@ -18,10 +18,10 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.checks.gate import Limits
-from trainer.rows.data import Tokens, make_rows
-from trainer.rows.general import read_general
-from trainer.rows.mixing import Mixture, mix
+from trainer.data.general import read_general
+from trainer.data.mixing import Mixture, mix
+from trainer.data.rows import make_rows
+from trainer.data.tokens import Limits, Tokens
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -33,7 +33,7 @@ def tokens_of(count: int, sources: tuple[str, ...] | None = None) -> Tokens:
 
 
 def made(tokens: Tokens, tokenizer: Any = None, **fields: Any) -> Mixture:
-    config = TrainConfig(tokens="t", model="m", out="o", batch=8, **fields)
+    config = TrainConfig(tokens="t", model="m", out="o", batch_size=8, **fields)
     return mix(config, tokens, np.arange(len(tokens.rows)), tokenizer, Limits(32, 48))
 
 
@@ -78,7 +78,9 @@ def test_a_source_that_is_not_there_names_the_nearest():
         made(tokens_of(2, ("forum", "wiki")), source_weights=("forums=2",))
     with pytest.raises(CurateError, match="has no column 'source'"):
         made(tokens_of(2), source_weights=("forum=2",))
-    with pytest.raises(CurateError, match=r"expected SOURCE=TIMES such as forum=0\.5, got 'forum'"):
+    with pytest.raises(
+        CurateError, match=r"source_weights is 'forum'; expected SOURCE=TIMES, such as forum=0\.5"
+    ):
         made(tokens_of(2), source_weights=("forum",))
 
 
@@ -109,7 +111,7 @@ def test_general_text_is_read_again_when_it_is_too_short(general: str):
 
 
 def test_every_token_of_general_text_but_the_first_is_a_target(general: str):
-    rows = read_general(Path(general), None, 12)
+    rows = read_general(Path(general), None, Limits(32, None), 12)
     assert rows.lengths.tolist() == [5, 9, 12, 7, 12, 12, 6, 11]  # of 13, one token is left over
     assert rows.target_counts.tolist() == (rows.lengths - 1).tolist()
 
@@ -122,7 +124,7 @@ def test_text_files_are_read_by_documents(tmp_path: Path):
     (tmp_path / "plain.txt").write_text("w5 w6\nw7\n\nw8 w9\n")
     (tmp_path / "lines.jsonl").write_text('{"text": "w5 w6 w7"}\n{"text": "w8 w9"}\n')
     for name in ("plain.txt", "lines.jsonl"):
-        rows = read_general(tmp_path / name, tokenizer, 48)
+        rows = read_general(tmp_path / name, tokenizer, Limits(32, 48), 99)
         assert rows.input_ids.tolist() == [5, 6, 7, 2, 8, 9, 2]
         assert rows.ids == (f"{name}:1", f"{name}:2")
 
@@ -138,13 +140,14 @@ def test_text_files_are_read_by_documents(tmp_path: Path):
 def test_general_text_that_cannot_be_read_is_an_error(
     tmp_path: Path, name: str, content: str | None, said: str
 ):
-    write_tokenizer(tmp_path)
     from transformers import AutoTokenizer
 
+    write_tokenizer(tmp_path)
     if content is not None:
         (tmp_path / name).write_text(content)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     with pytest.raises(CurateError, match=said):
-        read_general(tmp_path / name, AutoTokenizer.from_pretrained(tmp_path), 48)
+        read_general(tmp_path / name, tokenizer, Limits(32, 48), 48)
 
 
 def test_general_text_for_another_model_or_without_a_tokenizer_is_refused(tmp_path: Path):
@@ -154,7 +157,7 @@ def test_general_text_for_another_model_or_without_a_tokenizer_is_refused(tmp_pa
     (tmp_path / "plain.txt").write_text("w5 w6")
     with pytest.raises(CurateError, match="needs a tokenizer beside the model"):
         made(tokens_of(8), replay=str(tmp_path / "plain.txt"))
-    with pytest.raises(CurateError, match="replay_share: is read only with replay"):
+    with pytest.raises(CurateError, match=r"replay_share is 0\.2, and replay is None"):
         made(tokens_of(8), replay_share=0.2)
 
 
@@ -169,10 +172,9 @@ def test_a_mixed_run_says_what_it_reads_and_its_counts_add_up(tmp_path: Path, ge
         tokens=write_tokens(tmp_path / "tokens", reversed_pairs(24)),
         model=write_model(tmp_path / "base"),
         out=str(tmp_path / "out"),
-        epochs=2,
-        batch=8,
-        samples=0,
-        lr=1e-3,
+        num_train_epochs=2,
+        batch_size=8,
+        learning_rate=1e-3,
         replay=general,
         replay_share=0.3,
     )

@@ -23,23 +23,22 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.checks.gate import Limits
 from trainer.checks.proof import prove
+from trainer.data.mixing import Mixture, mix
+from trainer.data.rows import Rows, even_rows, make_rows, train_prompts
+from trainer.data.tokens import Limits, Tokens, load_tokens
 from trainer.distributed import Group
-from trainer.loop import gradients
-from trainer.loss import Way
+from trainer.loss import LossMode
 from trainer.models.attention import prepare
-from trainer.rows.data import Rows, Tokens, even_rows, load_tokens, make_rows, train_prompts
-from trainer.rows.mixing import Mixture, mix
-from trainer.rows.packing import step_batches
-from trainer.watch.monitor import evaluate
+from trainer.objectives.sft import counted, evaluate, gradients
+from trainer.packing import step_batches
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
 
 
 def config(**fields: Any) -> TrainConfig:
-    given = {"tokens": "t", "model": "m", "out": "o", "clip": 0.0, "normalize": "examples"}
+    given = {"tokens": "t", "model": "m", "out": "o", "max_grad_norm": 0.0, "normalize": "examples"}
     return TrainConfig(**{**given, **fields})
 
 
@@ -113,11 +112,11 @@ def test_the_loss_is_the_mean_of_the_rows_means_however_a_step_is_cut(
 
     loss, gradient = expected(toy_model())
     model, rows = packing_model(), mixed(documents()).rows
-    settings, way = config(micro_tokens=micro_tokens), Way(False, packed)
-    found, _, _ = gradients(model, rows, ALL, settings, way, len(rows))
+    settings, mode = config(micro_tokens=micro_tokens), LossMode(False, packed)
+    found, _, _ = gradients(model, rows, ALL, settings, mode, len(rows))
     assert found == pytest.approx(loss, abs=1e-6)
     assert torch.allclose(gradient_of(model), gradient, atol=1e-6, rtol=0)
-    assert way.counted(rows, ALL) == pytest.approx(4.0)
+    assert counted(rows, ALL) == pytest.approx(4.0)
 
 
 def test_tokens_count_the_same_unless_asked_otherwise() -> None:
@@ -126,7 +125,7 @@ def test_tokens_count_the_same_unless_asked_otherwise() -> None:
     assert TrainConfig(tokens="t", model="m", out="o").normalize == "tokens"
     assert mixed(rows, normalize="tokens").rows is rows
     by_tokens, by_examples = (
-        gradients(toy_model(), made, ALL, config(), Way(False, False), 4)[0]
+        gradients(toy_model(), made, ALL, config(), LossMode(False, False), 4)[0]
         for made in (rows, even_rows(rows))
     )
     assert abs(by_tokens - by_examples) > 1e-3
@@ -170,7 +169,7 @@ def test_of_general_text_each_document_counts_as_one_example(tmp_path: Path) -> 
     general = [(str(n), [4 + n] * length, [-100] * length) for n, length in enumerate([5, 40, 9])]
     folder = write_tokens(tmp_path / "general", general)
     names, ids, labels = zip(*reversed_pairs(24), strict=True)
-    made = mixed(make_rows(names, ids, labels), batch=8, replay=folder, replay_share=0.2)
+    made = mixed(make_rows(names, ids, labels), batch_size=8, replay=folder, replay_share=0.2)
     assert made.rows.target_weights.tolist() == pytest.approx([1.0] * 27)
     for step in made.epoch(1):
         assert [int((step < 24).sum()), int((step >= 24).sum())] == [8, 2]
@@ -188,19 +187,19 @@ def test_the_shares_of_two_processes_add_up_to_the_step_of_one() -> None:
 
     rows = mixed(documents()).rows
     model = toy_model()
-    whole, _, _ = gradients(model, rows, ALL, config(), Way(False, False), 4)
+    whole, _, _ = gradients(model, rows, ALL, config(), LossMode(False, False), 4)
     gradient = gradient_of(model).clone()
     halves, sums = [], torch.zeros_like(gradient)
     for rank in (0, 1):
-        way = Way(False, False, Half(rank, 2))
-        halves.append(gradients(model, rows, ALL, config(), way, 4)[0])
+        mode = LossMode(False, False, Half(rank, 2))
+        halves.append(gradients(model, rows, ALL, config(), mode, 4)[0])
         sums += gradient_of(model)
     assert sum(halves) == pytest.approx(whole, abs=1e-6) and min(halves) > 0
     assert torch.allclose(sums, gradient, atol=1e-6, rtol=0)
 
 
 def test_the_proof_holds_for_examples_as_for_tokens() -> None:
-    proof = prove(packing_model(), even_rows(documents()), ALL, config(), Way(False, True))
+    proof = prove(packing_model(), even_rows(documents()), ALL, config(), LossMode(False, True))
     assert set(proof.differences) == {"accumulated", "packed"}
     assert proof.loss == pytest.approx(expected(toy_model())[0], abs=1e-6)
 
@@ -224,14 +223,20 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_run_says_the_loss_that_it_trains(
     sources: dict[str, str], tmp_path: Path, normalize: str
 ) -> None:
-    """At a rate of next to nothing an epoch's loss is the base's, counted in the same way."""
-    fields = {"epochs": 1, "batch": 6, "lr": 1e-12, "held_out": 0.0, "samples": 0, "prompts": 0}
+    """At a rate of next to nothing an epoch's loss is the base's, counted in the same mode."""
+    fields = {
+        "num_train_epochs": 1,
+        "batch_size": 6,
+        "learning_rate": 1e-12,
+        "held_out": 0.0,
+        "prompts": 0,
+    }
     fields |= {"residual_dropout": 0.0, "choose": "last", "normalize": normalize}
     run = trainer.train(TrainConfig(**sources, out=str(tmp_path / "out"), **fields), silent)
     rows = load_tokens(sources["tokens"]).rows
-    base = evaluate(toy_model(), rows, np.arange(16), 64, whole=False)
-    assert base is not None and abs(base.loss - base.loss_per_example) > 1e-3
-    wanted = base.loss if normalize == "tokens" else base.loss_per_example
+    base = evaluate(toy_model(), rows, np.arange(16), 64, LossMode(False, False))
+    assert base is not None and abs(base.loss - base.example_loss) > 1e-3
+    wanted = base.loss if normalize == "tokens" else base.example_loss
     assert run.table[1].train_loss == pytest.approx(wanted, abs=1e-5)
     lines = [json.loads(line) for line in (run.out / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if not line.get("eval")]
@@ -241,5 +246,7 @@ def test_a_run_says_the_loss_that_it_trains(
 
 
 def test_a_reward_model_has_pairs_and_no_tokens_to_count() -> None:
-    with pytest.raises(CurateError, match="normalize: has no meaning for a reward model"):
-        config(objective="reward", samples=0, prompts=0)
+    with pytest.raises(
+        CurateError, match="normalize is 'examples', which has no meaning for a reward model"
+    ):
+        config(objective="reward", prompts=0)

@@ -21,12 +21,12 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig
-from trainer.loop import gradients
-from trainer.loss import Way, target_nats
+from trainer.data.batches import cut, pad
+from trainer.data.rows import IGNORED, make_rows
+from trainer.loss import LossMode, target_nats
 from trainer.models.attention import isolated, prepare
-from trainer.rows.batches import cut, pad
-from trainer.rows.data import IGNORED, make_rows
-from trainer.rows.packing import (
+from trainer.objectives.sft import gradients
+from trainer.packing import (
     about_long_rows,
     best_fit,
     decide,
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning"
 
 
 def config(**fields: Any) -> TrainConfig:
-    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", "clip": 0.0, **fields})
+    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", "max_grad_norm": 0.0, **fields})
 
 
 def packing_model(**changes: Any) -> Any:
@@ -135,15 +135,15 @@ def test_rows_above_the_limit_end_the_epoch_with_a_finite_loss():
     for fate in ("alone", "split"):
         for packed in (True, False):
             settings = config(micro_tokens=8, long_rows=fate)
-            way = Way(False, packed)
-            loss, _, _ = gradients(packing_model(), rows, np.arange(2), settings, way, 2)
+            mode = LossMode(False, packed)
+            loss, _, _ = gradients(packing_model(), rows, np.arange(2), settings, mode, 2)
             assert np.isfinite(loss)
 
 
 def test_split_rows_give_the_same_loss_packed_and_padded():
     settings = config(micro_tokens=6, long_rows="split")
     losses = [
-        gradients(packing_model(), documents(), ALL, settings, Way(False, packed), 4)[:2]
+        gradients(packing_model(), documents(), ALL, settings, LossMode(False, packed), 4)[:2]
         for packed in (True, False)
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
@@ -254,8 +254,8 @@ def test_other_architectures_are_packed_only_if_they_keep_documents_apart(kind: 
     packed = decide(model, documents(), ALL, config(), lambda line: None)
     assert packed == (kind in ("GPT2", "Gemma2"))
     losses = [
-        gradients(model, documents(), ALL, config(), Way(True, way), 4)[0]
-        for way in {False, packed}
+        gradients(model, documents(), ALL, config(), LossMode(True, mode), 4)[0]
+        for mode in {False, packed}
     ]
     assert losses == pytest.approx([losses[0]] * len(losses), abs=1e-6)
 
@@ -289,13 +289,13 @@ def test_packed_loss_and_gradients_are_those_of_the_padded_path(micro_tokens: in
     import torch
 
     rows, model = documents(), packing_model()
-    padded, _, _ = gradients(model, rows, ALL, config(), Way(False, False), 4)
+    padded, _, _ = gradients(model, rows, ALL, config(), LossMode(False, False), 4)
     expected = gradient_of(model).clone()
     if recompute:
         model.activation_checkpointing_enable({"use_reentrant": False})
         model.train()
     settings = config(micro_tokens=micro_tokens)
-    packed, _, _ = gradients(model, rows, ALL, settings, Way(False, True), 4)
+    packed, _, _ = gradients(model, rows, ALL, settings, LossMode(False, True), 4)
     assert packed == pytest.approx(padded, abs=1e-6)
     assert torch.allclose(gradient_of(model), expected, atol=1e-6, rtol=0)
 
@@ -322,7 +322,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def train(sources: dict[str, str], out: Path, **fields: Any) -> tuple[Any, list[str]]:
-    settings = {"epochs": 1, "batch": 8, "lr": 3e-3, "samples": 0, "residual_dropout": 0.0}
+    settings = {
+        "num_train_epochs": 1,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "residual_dropout": 0.0,
+    }
     lines: list[str] = []
     made = TrainConfig(**{**sources, **settings, "out": str(out), **fields})
     return trainer.train(made, lines.append), lines

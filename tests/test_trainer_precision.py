@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 import trainer
+from curate.base import extras
 from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
 from trainer import TrainConfig
 from trainer.checks import lr_finder
+from trainer.evaluation import pace
 from trainer.models import precision
 from trainer.models.model import make_optimizer
 from trainer.models.neftune import add_noise, lengths
 from trainer.models.precision import rounding_of, stochastic
-from trainer.watch import pace
 
 
 def config(**fields: Any) -> TrainConfig:
@@ -33,7 +34,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, out: str, log: Any = silent, **fields: Any) -> trainer.TrainResult:
-    settings = {"epochs": 1, "batch": 8, "lr": 0.01, "samples": 0, "prompts": 0, "choose": "loss"}
+    settings = {
+        "num_train_epochs": 1,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "prompts": 0,
+        "choose": "loss",
+    }
     settings |= {"proof": False, "packing": "off"}
     return trainer.train(
         config(
@@ -65,7 +72,7 @@ def test_rounding_at_random_is_right_on_average_and_hits_only_the_neighbours():
     import torch
 
     torch.manual_seed(0)
-    exact = torch.full((100_000,), 1.0 + 2**-9)  # a quarter of the way from 1 to 1 + 2^-7
+    exact = torch.full((100_000,), 1.0 + 2**-9)  # a quarter of the mode from 1 to 1 + 2^-7
     rounded = stochastic(exact).float()
     assert set(rounded.tolist()) == {1.0, 1.0 + 2**-7}
     assert float(rounded.double().mean()) == pytest.approx(1.0 + 2**-9, abs=5e-5)
@@ -80,7 +87,12 @@ def updated(rounding: str, steps: int = 64) -> tuple[float, float | None]:
     torch.manual_seed(0)
     with torch.no_grad():
         model.weight.fill_(1.0)
-    settings = {"precision": "bf16", "rounding": rounding, "lr": 1e-4, "weight_decay": 0.0}
+    settings = {
+        "dtype": "bfloat16",
+        "rounding": rounding,
+        "learning_rate": 1e-4,
+        "weight_decay": 0.0,
+    }
     optimizer: Any = make_optimizer(model, config(**settings))
     for _ in range(steps):
         model.weight.grad = torch.full_like(model.weight, -1.0)
@@ -111,7 +123,7 @@ def test_weights_stepped_together_come_to_the_bits_of_each_alone(
         layers[1].weight.data = layers[1].weight.data.float()  # some models keep a part in fp32
         net = torch.nn.ModuleList(layers)
         optimizer: Any = make_optimizer(
-            net, config(precision="bf16", rounding=rounding, lr=1e-4, weight_decay=0.1)
+            net, config(dtype="bfloat16", rounding=rounding, learning_rate=1e-4, weight_decay=0.1)
         )
         for _ in range(3):
             for weight in net.parameters():
@@ -127,11 +139,14 @@ def test_weights_stepped_together_come_to_the_bits_of_each_alone(
 
 
 def test_low_rates_take_masters_unless_told_otherwise():
-    assert rounding_of(config(precision="bf16", lr=1e-5)) == "masters"
-    assert rounding_of(config(precision="bf16", lr=0.01)) == "nearest"
-    assert rounding_of(config(precision="bf16", lr_find=True)) == "masters"
-    assert rounding_of(config(precision="bf16", lr=1e-5, rounding="stochastic")) == "stochastic"
-    assert rounding_of(config(precision="bf16", method="lora")) is None
+    assert rounding_of(config(dtype="bfloat16", learning_rate=1e-5)) == "masters"
+    assert rounding_of(config(dtype="bfloat16", learning_rate=0.01)) == "nearest"
+    assert rounding_of(config(dtype="bfloat16", lr_find=True)) == "masters"
+    assert (
+        rounding_of(config(dtype="bfloat16", learning_rate=1e-5, rounding="stochastic"))
+        == "stochastic"
+    )
+    assert rounding_of(config(dtype="bfloat16", method="lora")) is None
     assert rounding_of(config()) is None
 
 
@@ -140,7 +155,7 @@ def test_an_optimizer_that_was_saved_goes_on_to_the_same_bits(rounding: str):
     """Masters are state like the moments: rounded weights alone would not do."""
     import torch
 
-    settings = config(precision="bf16", rounding=rounding, lr=1e-4)
+    settings = config(dtype="bfloat16", rounding=rounding, learning_rate=1e-4)
 
     def step(weight: Any, optimizer: Any, number: int) -> None:
         torch.manual_seed(number)
@@ -167,8 +182,8 @@ def test_an_optimizer_that_was_saved_goes_on_to_the_same_bits(rounding: str):
 
 def test_a_bf16_run_says_how_many_updates_would_be_lost(folder: Path):
     said: list[str] = []
-    done = run(folder, "bf16", said.append, precision="bf16", lr=1e-4)
-    assert "bf16 weights, updates rounded: masters" in said
+    done = run(folder, "bfloat16", said.append, dtype="bfloat16", learning_rate=1e-4)
+    assert "bfloat16 weights, updates rounded: masters" in said
     (line,) = [line for line in said if "of the updates vanish" in line]
     held = [json.loads(line) for line in (done.out / "metrics.jsonl").read_text().splitlines()]
     assert line.startswith(f"{held[-1]['lost_updates']:.1%}")
@@ -180,11 +195,11 @@ def test_adapters_stay_fp32_on_a_bf16_base():
     from trainer.models import adapt
 
     base = toy_model().to(torch.bfloat16)
-    adapted = adapt.attach(base, config(method="lora", precision="bf16"))
+    adapted = adapt.attach(base, config(method="lora", dtype="bfloat16"))
     kinds = {weight.dtype for name, weight in adapted.named_parameters() if weight.requires_grad}
     assert kinds == {torch.float32}
     assert isinstance(
-        make_optimizer(adapted, config(method="lora", precision="bf16")), torch.optim.AdamW
+        make_optimizer(adapted, config(method="lora", dtype="bfloat16")), torch.optim.AdamW
     )
 
 
@@ -192,15 +207,15 @@ def test_activations_computed_again_give_the_same_losses_and_gradients():
     """Dropout masks too: they are drawn again as they were."""
     import torch
 
+    from trainer.checks.loading import checkpoint_activations
     from trainer.models.dropout import add_residual_dropout
-    from trainer.models.prepare import _recompute
 
     found = []
     for again in (False, True):
         model = toy_model()
         add_residual_dropout(model, 0.3)
         if again:
-            _recompute(model)
+            checkpoint_activations(model)
         model.train()
         torch.manual_seed(4)
         ids = torch.tensor([[1, 5, 6, 3, 9, 2]])
@@ -249,7 +264,7 @@ def test_packed_documents_get_the_noise_of_their_own_length():
 
 
 def test_noise_changes_a_run_and_is_the_same_in_the_next(folder: Path, plain: trainer.TrainResult):
-    noisy, again = (run(folder, name, neftune=5.0) for name in ("noisy", "again"))
+    noisy, again = (run(folder, name, neftune_noise_alpha=5.0) for name in ("noisy", "again"))
     assert steps_of(noisy) == steps_of(again) != steps_of(plain)
 
 
@@ -286,9 +301,9 @@ def test_a_run_trains_with_the_rate_it_found_and_says_so(
 ):
     said: list[str] = []
     monkeypatch.setattr(lr_finder, "STEPS", 24)
-    done = run(folder, "found", said.append, lr_find=True, lr=1e-6, held_out=0.2)
+    done = run(folder, "found", said.append, lr_find=True, learning_rate=1e-6, held_out=0.2)
     (line,) = [line for line in said if line.startswith("learning rate")]
-    rate = json.loads((done.out / "train.json").read_text())["config"]["lr"]
+    rate = json.loads((done.out / "train.json").read_text())["config"]["learning_rate"]
     assert f"learning rate {rate:.3g}, found by" in line
     assert rate > 1e-4 and done.after is not None and done.before is not None
     assert done.after.loss < done.before.loss
@@ -297,19 +312,15 @@ def test_a_run_trains_with_the_rate_it_found_and_says_so(
 def test_tensorboard_that_is_not_installed_is_an_error_that_names_the_extra(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from trainer.watch import metrics
-
-    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "tensorboard" else name)
     with pytest.raises(CurateError, match=r'pip install "curate-sft\[tensorboard\]"'):
-        run(folder, "board", tensorboard=True)
+        run(folder, "board", report_to="tensorboard")
     assert not (folder / "board").exists()
 
 
 def test_tensorboard_gets_every_number_under_its_step(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from trainer.watch import metrics
-
     written: list[tuple[str, float, int]] = []
 
     class Writer:
@@ -322,10 +333,10 @@ def test_tensorboard_gets_every_number_under_its_step(
         def close(self) -> None:
             written.append(("closed", 0, 0))
 
-    monkeypatch.setattr(metrics, "find_spec", lambda name: name)
+    monkeypatch.setattr(extras, "find_spec", lambda name: name)
     module = types.SimpleNamespace(SummaryWriter=Writer)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    done = run(folder, "board", tensorboard=True)
+    done = run(folder, "board", report_to="tensorboard")
     losses = [(value, step) for name, value, step in written if name == "training/loss"]
     assert losses == list(zip(steps_of(done), range(1, 4), strict=True))
     assert any(name == "evaluation/loss" for name, _, _ in written)

@@ -60,13 +60,11 @@ def test_a_real_model_learns_from_real_rows_and_generates(
             model=str(base),
             out=str(tmp_path / "tuned"),
             method=method,
-            epochs=2,
-            batch=4,
-            lr=2e-3,
+            num_train_epochs=2,
+            batch_size=4,
+            learning_rate=2e-3,
             held_out=0.1,
-            samples=1,
-            sample_tokens=12,
-            prompts=0,
+            prompts=1,
             choose="loss",
         ),
         silent,
@@ -85,7 +83,7 @@ def test_a_real_model_learns_from_real_rows_and_generates(
     assert tuple(encoded[0].tolist()) == sample.prompt_ids
     model = AutoModelForCausalLM.from_pretrained(run.out)
     generated = model.generate(
-        encoded, attention_mask=torch.ones_like(encoded), max_new_tokens=12, pad_token_id=0
+        encoded, attention_mask=torch.ones_like(encoded), max_new_tokens=128, pad_token_id=0
     )
     answer = tuple(generated[0, encoded.shape[1] :].tolist())
     assert tuple(token for token in answer if token != STOP) == sample.after.ids

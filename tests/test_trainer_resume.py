@@ -17,15 +17,14 @@ from trainer import TrainConfig, dry_run, train
 pytest.importorskip("torch")
 
 FIELDS: dict[str, Any] = {
-    "epochs": 3,
-    "batch": 8,
-    "lr": 3e-3,
+    "num_train_epochs": 3,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
     "held_out": 0.1,
-    "samples": 1,
-    "sample_tokens": 4,
-    "keep": 1,
+    "prompts": 1,
+    "save_total_limit": 1,
     "residual_dropout": 0.1,
-    "save_every": 2,
+    "save_steps": 2,
 }
 STEPS_PER_EPOCH = 5  # 40 rows less 4 held out, 8 a step
 
@@ -114,16 +113,16 @@ def outcome(out: Path) -> dict[str, Any]:
         ("full", "trainer.loop.learning_rate", 3),
         ("full", "trainer.loop.learning_rate", STEPS_PER_EPOCH),
         ("full", "trainer.loop.learning_rate", 3 * STEPS_PER_EPOCH - 1),
-        ("full", "trainer.saving.checkpoint.save", 1),
-        ("full", "trainer.saving.resume.save", 4),
-        ("full", "trainer.saving.checkpoint.prune", 1),
-        ("full", "trainer.saving.checkpoint.publish", 0),
-        ("full", "trainer.saving.finish.write_results", 0),
+        ("full", "trainer.checkpoints.checkpoint.save", 1),
+        ("full", "trainer.checkpoints.resume.save", 4),
+        ("full", "trainer.checkpoints.checkpoint.prune", 1),
+        ("full", "trainer.checkpoints.checkpoint.publish", 0),
+        ("full", "trainer.checkpoints.finish.write_results", 0),
         ("mixed", "trainer.loop.learning_rate", 8),
         ("oft", "trainer.loop.learning_rate", 8),
         ("lora", "trainer.loop.learning_rate", 7),
-        ("lora", "trainer.saving.checkpoint.save", 1),
-        ("lora", "trainer.saving.checkpoint.publish", 0),
+        ("lora", "trainer.checkpoints.checkpoint.save", 1),
+        ("lora", "trainer.checkpoints.checkpoint.publish", 0),
     ],
 )
 def test_a_run_stopped_anywhere_and_resumed_ends_in_the_same_bits(
@@ -187,8 +186,8 @@ def test_a_stopped_run_is_neither_taken_for_done_nor_lost(stopped: dict[str, Any
 def test_another_run_cannot_be_resumed_and_the_difference_is_named(
     stopped: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(CurateError, match=r"lr was 0.003, now 0.001.*--force"):
-        train(TrainConfig(**{**stopped, "lr": 1e-3}, resume=True), silent)
+    with pytest.raises(CurateError, match=r"learning_rate was 0.003, now 0.001.*--force"):
+        train(TrainConfig(**{**stopped, "learning_rate": 1e-3}, resume=True), silent)
     other = write_tokens(tmp_path / "other", reversed_pairs(40, first=3))
     with pytest.raises(CurateError, match="the rows to train on are others"):
         train(TrainConfig(**{**stopped, "tokens": other}, resume=True), silent)
@@ -201,8 +200,8 @@ def test_settings_that_changed_are_refused_before_anything_is_said(
     stopped: dict[str, Any],
 ) -> None:
     lines: list[str] = []
-    with pytest.raises(CurateError, match="lr was"):
-        train(TrainConfig(**{**stopped, "lr": 1e-3}, resume=True), lines.append)
+    with pytest.raises(CurateError, match="learning_rate was"):
+        train(TrainConfig(**{**stopped, "learning_rate": 1e-3}, resume=True), lines.append)
     assert lines == []
 
 
@@ -236,6 +235,20 @@ def test_a_state_that_was_written_over_is_a_damaged_one(
     for file in out.glob("state/*/state.json"):
         file.write_text(text)
     with pytest.raises(CurateError, match=r"damaged, and there is no earlier one.*--force"):
+        train(TrainConfig(**stopped, resume=True), silent)
+
+
+def test_a_state_of_an_earlier_version_names_the_settings_that_have_other_names_now(
+    stopped: dict[str, Any],
+) -> None:
+    for file in Path(stopped["out"]).glob("state/*/state.json"):
+        content = json.loads(file.read_text())
+        content["of"]["config"]["lr"] = content["of"]["config"].pop("learning_rate")
+        for line in content["progress"]["table"]:
+            line["probe"]["likeness"] = line["probe"].pop("token_f1")
+        file.write_text(json.dumps(content))
+    said = r"earlier version.*'lr' is now 'learning_rate'.*start anew with --force"
+    with pytest.raises(CurateError, match=said):
         train(TrainConfig(**stopped, resume=True), silent)
 
 
@@ -279,13 +292,13 @@ def test_a_kill_during_a_save_leaves_the_state_before_it(
     fields = {**sources, "out": str(tmp_path / "out"), **settings("full")}
     # Each state is two files of tensors, then what it says: stop before the third one's second.
     with monkeypatch.context() as patch:
-        stop_at(patch, "trainer.saving.resume._digest", 5)
+        stop_at(patch, "trainer.checkpoints.resume.sha256", 5)
         # A kill runs no clean-up.
-        patch.setattr("trainer.saving.checkpoint.shutil.rmtree", lambda path: None)
+        patch.setattr("trainer.checkpoints.checkpoint.shutil.rmtree", lambda path: None)
         with pytest.raises(StoppedError):
             train(TrainConfig(**fields), silent)
     states = sorted(path.name for path in (tmp_path / "out" / "state").iterdir())
-    assert states == [".step-5.partial", "step-2", "step-4"]
+    assert states == [".step-5.unfinished", "step-2", "step-4"]
     train(TrainConfig(**fields, resume=True), silent)
     assert outcome(tmp_path / "out") == outcome(whole("full"))
 
@@ -298,7 +311,7 @@ def test_a_resume_that_is_not_exact_is_seen(
     which: str,
 ) -> None:
     if which == "shifted":
-        from trainer.rows.mixing import Mixture
+        from trainer.data.mixing import Mixture
 
         real = Mixture.epoch
         monkeypatch.setattr(Mixture, "epoch", lambda self, epoch: real(self, epoch)[::-1])

@@ -12,9 +12,11 @@ import trainer
 from curate.base.errors import CurateError
 from tests.test_trainer_resume import StoppedError, stop_at
 from tests.trainer_toys import START, STOP, silent, toy_model, write_model, write_tokens
-from trainer import PRESETS, TrainConfig, reward
-from trainer.checks.plan import make_plan
-from trainer.rows.data import make_rows
+from trainer import PRESETS, TrainConfig
+from trainer.checks.planning import make_plan
+from trainer.data.rows import make_rows
+from trainer.loss import LossMode
+from trainer.objectives import reward
 
 GOOD, BAD = 7, 9
 
@@ -57,7 +59,13 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def train(sources: dict[str, str], out: Path, log: Any = silent, **fields: Any) -> Any:
-    settings = {"objective": "reward", "epochs": 3, "batch": 8, "lr": 0.01, "held_out": 0.2}
+    settings = {
+        "objective": "reward",
+        "num_train_epochs": 3,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "held_out": 0.2,
+    }
     return trainer.train(TrainConfig(**{**sources, **settings, "out": str(out), **fields}), log)
 
 
@@ -89,7 +97,7 @@ def test_a_reward_model_learns_to_prefer_and_is_loaded_and_scored_by_transformer
     assert scores[0] > scores[1]
     assert float(alone) == pytest.approx(float(scores[0]), abs=1e-5)
     rows, other = (make_rows(["a"], [ids], [ids]) for ids in (good, bad))
-    held = reward.evaluate(saved, rows, other, np.array([0]), 64)
+    held = reward.evaluate(saved, rows, np.array([0]), 64, LossMode(True, False, rejected=other))
     assert held is not None
     expected = math.log1p(math.exp(float(scores[1] - scores[0])))
     assert held.loss == pytest.approx(expected, abs=1e-5)
@@ -124,7 +132,9 @@ def test_equal_scores_cost_ln_2():
             return type("O", (), {"logits": self.weight.expand(len(input_ids), 1)})
 
     rows, other = (make_rows(["a", "b"], [ids, ids], [ids, ids]) for ids in ([5, 2], [6, 7, 2]))
-    held = reward.evaluate(Flat(), rows, other, np.array([0, 1]), 64)
+    held = reward.evaluate(
+        Flat(), rows, np.array([0, 1]), 64, LossMode(True, False, rejected=other)
+    )
     assert held is not None and held.loss == pytest.approx(0.693147, abs=1e-6)
 
 
@@ -153,10 +163,10 @@ def test_a_pair_is_trained_only_if_both_sides_pass_the_gate(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"samples": 3}, "samples: has no meaning for a reward model"),
-        ({"method": "prefix"}, "a reward model is trained with full, lora, rslora, dora"),
-        ({"choose": "score", "prompts": 0}, "choose: "),
-        ({"packing": "on"}, "packing: a reward model reads the last token"),
+        ({"prompts": 3}, "prompts is 3, which has no meaning for a reward model"),
+        ({"method": "prefix"}, "expected one of full, lora, rslora, dora for a reward model"),
+        ({"choose": "score", "prompts": 0}, "choose is 'score'"),
+        ({"packing": "on"}, "packing is 'on', and objective is 'reward'"),
     ],
 )
 def test_what_has_no_meaning_for_a_reward_model_is_refused(fields: dict[str, Any], message: str):
@@ -167,14 +177,14 @@ def test_what_has_no_meaning_for_a_reward_model_is_refused(fields: dict[str, Any
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_can_train_a_reward_model_and_what_it_says_of_answers_gives_way(preset: str):
     settings = TrainConfig(tokens="t", model="m", out="o", preset=preset, objective="reward")
-    assert (settings.samples, settings.prompts, settings.length_target) == (0, 0, 0)
+    assert (settings.prompts, settings.length_target) == (0, 0)
     assert settings.choose in ("loss", "last")
-    assert settings.epochs == PRESETS[preset].values["epochs"]
+    assert settings.num_train_epochs == PRESETS[preset].values["num_train_epochs"]
 
 
 def test_the_preset_for_reward_models_says_nothing_of_answers():
     settings = TrainConfig(tokens="t", model="m", out="o", preset="reward", objective="sft")
-    assert settings.samples > 0 and settings.prompts > 0
+    assert settings.prompts > 0
 
 
 def test_pairs_can_be_trained_on_as_answers_too(sources: dict[str, str], tmp_path: Path):

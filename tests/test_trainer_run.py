@@ -44,11 +44,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def configure(sources: dict[str, str], out: Path, **fields: Any) -> TrainConfig:
     settings = {
-        "epochs": EPOCHS,
-        "batch": BATCH,
-        "lr": 0.02,
+        "num_train_epochs": EPOCHS,
+        "batch_size": BATCH,
+        "learning_rate": 0.02,
         "held_out": 0.1,
-        "keep": 2,
+        "save_total_limit": 2,
         "choose": "loss",
     }
     return TrainConfig(**{**sources, **settings, "out": str(out), **fields})
@@ -113,14 +113,23 @@ def test_the_newest_epochs_and_the_chosen_one_are_kept(done: TrainResult):
 
 
 def test_nothing_half_written_is_left(done: TrainResult):
-    assert [path.name for path in done.out.rglob("*.partial")] == []
+    assert [path.name for path in done.out.rglob("*.unfinished")] == []
 
 
 def test_each_step_is_one_line_of_metrics(done: TrainResult):
     steps = [line for line in read_metrics(done.out) if "eval" not in line]
     assert [line["step"] for line in steps] == list(range(1, EPOCHS * 5 + 1))
     assert [line["epoch"] for line in steps] == [epoch for epoch in range(1, 7) for _ in range(5)]
-    names = {"step", "epoch", "loss", "lr", "grad_norm", "tokens", "trained_tokens", "seconds"}
+    names = {
+        "step",
+        "epoch",
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens",
+        "trained_tokens",
+        "seconds",
+    }
     assert all(set(line) == names for line in steps)
     # 36 rows of 7 tokens, 3 of them trained, in steps of 8: the last step has 4 rows.
     assert [line["tokens"] for line in steps[:5]] == [56, 56, 56, 56, 28]
@@ -140,7 +149,7 @@ def test_the_run_is_described_with_its_config_and_the_hash_of_its_rows(
 ):
     described = json.loads((done.out / "train.json").read_text())
     assert described["status"] == "done"
-    assert described["config"]["lr"] == 0.02
+    assert described["config"]["learning_rate"] == 0.02
     assert described["chosen_epoch"] == done.epoch
     manifest = Path(sources["tokens"]) / "manifest.json"
     assert described["tokens"]["manifest_sha256"] == sha256(manifest)
@@ -183,7 +192,7 @@ def test_the_log_names_preset_rows_steps_speed_table_and_choice(
 ):
     text = "\n".join(lines)
     assert lines[0].startswith("preset lima: about 1,000 chosen rows")
-    assert "other than the preset: epochs 6 (not 15), batch 8 (not 32), lr 0.02 (not 1e-05)" in text
+    assert "other than the preset: num_train_epochs 6 (not 15), batch_size 8 (not 32)" in text
     assert "36 rows to train (252 tokens, 108 of them trained), 4 held out" in text
     assert "30 steps: 6 epochs of 5, 8 examples a step" in text
     assert "tokens/s" in text
@@ -214,7 +223,7 @@ def test_a_run_leaves_the_callers_random_numbers_and_settings_alone(
 
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
-    trainer.train(configure(sources, tmp_path / "c", epochs=1, samples=0), silent)
+    trainer.train(configure(sources, tmp_path / "c", num_train_epochs=1), silent)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -222,9 +231,7 @@ def test_a_run_leaves_the_callers_random_numbers_and_settings_alone(
 def test_another_seed_gives_another_model(
     done: TrainResult, sources: dict[str, str], tmp_path: Path
 ):
-    other = trainer.train(
-        configure(sources, tmp_path / "d", residual_dropout=0.1, seed=1, samples=0), silent
-    )
+    other = trainer.train(configure(sources, tmp_path / "d", residual_dropout=0.1, seed=1), silent)
     assert sha256(other.out / "model.safetensors") != sha256(done.out / "model.safetensors")
 
 
@@ -236,11 +243,10 @@ def test_the_cut_into_batches_does_not_change_what_is_learnt(
             configure(
                 sources,
                 tmp_path / str(size),
-                epochs=2,
-                samples=0,
+                num_train_epochs=2,
                 micro_tokens=size,
                 residual_dropout=0.0,
-                lr=1e-3,
+                learning_rate=1e-3,
             ),
             silent,
         )
@@ -253,14 +259,18 @@ def test_the_cut_into_batches_does_not_change_what_is_learnt(
 
 
 def test_the_last_epoch_can_be_asked_for(sources: dict[str, str], tmp_path: Path):
-    run = trainer.train(configure(sources, tmp_path / "e", epochs=2, choose="last"), silent)
+    run = trainer.train(
+        configure(sources, tmp_path / "e", num_train_epochs=2, choose="last"), silent
+    )
     assert (run.epoch, run.why) == (2, "last epoch")
 
 
 def test_without_held_out_rows_the_last_epoch_is_taken_and_the_reason_said(
     sources: dict[str, str], tmp_path: Path
 ):
-    run = trainer.train(configure(sources, tmp_path / "f", epochs=1, held_out=0.0), silent)
+    run = trainer.train(
+        configure(sources, tmp_path / "f", num_train_epochs=1, held_out=0.0), silent
+    )
     assert run.before is None and run.after is None and run.samples == ()
     assert run.why == "last epoch; there are no held-out rows to compare epochs by"
     assert (tmp_path / "f" / "curves.svg").is_file()
@@ -269,7 +279,7 @@ def test_without_held_out_rows_the_last_epoch_is_taken_and_the_reason_said(
 def test_a_model_without_a_tokenizer_gives_samples_as_ids(tmp_path: Path, sources: dict[str, str]):
     bare = write_model(tmp_path / "bare")
     run = trainer.train(
-        configure({**sources, "model": bare}, tmp_path / "g", epochs=1, samples=1), silent
+        configure({**sources, "model": bare}, tmp_path / "g", num_train_epochs=1, prompts=1), silent
     )
     (sample,) = json.loads((run.out / "samples.json").read_text())
     assert sample["prompt"] is None
@@ -292,7 +302,9 @@ def test_a_dry_run_sees_the_loss_of_the_first_step(
     sources: dict[str, str], tmp_path: Path, done: TrainResult
 ):
     said: list[str] = []
-    trainer.dry_run(configure(sources, tmp_path / "out", batch=10**6), said.append)
-    trainer.train(configure(sources, tmp_path / "out", batch=10**6, epochs=1), silent)
+    trainer.dry_run(configure(sources, tmp_path / "out", batch_size=10**6), said.append)
+    trainer.train(
+        configure(sources, tmp_path / "out", batch_size=10**6, num_train_epochs=1), silent
+    )
     first = next(line for line in read_metrics(tmp_path / "out") if not line.get("eval"))
     assert any(f"first step: loss {first['loss']:.4f}" in line for line in said)

@@ -19,8 +19,8 @@ import trainer
 from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
 from trainer import TrainConfig
+from trainer.checkpoints import resume
 from trainer.distributed import Group, joined
-from trainer.saving import resume
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -57,12 +57,10 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "tokens": write_tokens(home / "tokens", reversed_pairs(19)),
         # An odd vocabulary, of which the processes have different shares, tied to the output.
         "model": write_model(home / "base", vocab_size=33, tie_word_embeddings=True),
-        "epochs": 2,
-        "batch": 17,
-        "lr": 3e-3,
-        "samples": 1,
-        "sample_tokens": 3,
-        "prompts": 0,
+        "num_train_epochs": 2,
+        "batch_size": 17,
+        "learning_rate": 3e-3,
+        "prompts": 1,
         "residual_dropout": 0.0,
         "micro_tokens": 14,
         "device": "cpu",
@@ -81,7 +79,7 @@ def test_two_processes_with_half_of_the_weights_each_end_where_one_does(
         for name, each in plain.items()
     }
     two = {
-        name: {**each, "sharding": "full", "save_every": 1, "out": str(tmp_path / name)}
+        name: {**each, "sharding": "full", "save_steps": 1, "out": str(tmp_path / name)}
         for name, each in plain.items()
     }
     two["on"] = {**two["full"], "out": str(tmp_path / "on"), "resume": True}
@@ -150,8 +148,7 @@ def test_a_state_of_shared_weights_goes_on_without_sharing(
     fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Dropout and recomputed blocks as well; of one process all is the same to the bit."""
-    fields = {**fields, "residual_dropout": 0.2, "recompute": True, "save_every": 1}
-    fields |= {"samples": 0, "sample_tokens": 128}
+    fields = {**fields, "residual_dropout": 0.2, "gradient_checkpointing": True, "save_steps": 1}
     whole = trainer.train(TrainConfig(**fields, out=str(tmp_path / "whole")), silent)
     with monkeypatch.context() as patch:
         as_torchrun(patch, 1, free_port())
@@ -174,7 +171,7 @@ def test_shared_weights_need_torchrun(monkeypatch: pytest.MonkeyPatch):
     ("setting", "said"),
     [
         ({"method": "prefix"}, "sharding: method prefix"),
-        ({"method": "lora", "quantize": "4bit"}, "sharding: a 4bit base"),
+        ({"method": "lora", "load_in_4bit": True}, "sharding: a 4bit base"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(setting: dict[str, Any], said: str):

@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 
 from tests.trainer_toys import ALL, DOCUMENTS, documents, toy_model
-from trainer import loop
-from trainer.loop import gradients
-from trainer.loss import Way, target_nats
+from trainer.config.config import TrainConfig
+from trainer.data.rows import Rows, make_rows
+from trainer.loss import LossMode, target_nats
 from trainer.models.attention import prepare
-from trainer.rows.data import Rows, make_rows
-from trainer.rows.packing import pack
-from trainer.settings.config import TrainConfig
-from trainer.watch.monitor import evaluate
+from trainer.objectives import sft
+from trainer.objectives.sft import evaluate, gradients
+from trainer.packing import pack
 
 BATCH = 8
 WHOLE = 8 * 11  # positions of a step in one pass
 
 
 def config(**fields: Any) -> TrainConfig:
-    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", "clip": 0.0, **fields})
+    return TrainConfig(**{"tokens": "t", "model": "m", "out": "o", "max_grad_norm": 0.0, **fields})
 
 
 def model_of(recompute: bool = False) -> Any:
@@ -54,7 +53,7 @@ def losses(model: Any, steps: int, micro_tokens: int, packed: bool = False) -> l
     for step in range(steps):
         chosen = np.arange(BATCH) + BATCH * (step % 3)
         settings = config(micro_tokens=micro_tokens)
-        found.append(gradients(model, rows, chosen, settings, Way(False, packed), 24)[0])
+        found.append(gradients(model, rows, chosen, settings, LossMode(False, packed), 24)[0])
         optimizer.step()
     return found
 
@@ -123,9 +122,9 @@ def test_a_step_is_divided_once_whatever_computes_its_logits(
     norm = torch.nn.utils.get_total_norm([weight.grad for weight in model.parameters()])
     prepare(model)
     if kernel == "pieces":
-        monkeypatch.setattr(loop, "target_nats", functools.partial(target_nats, chunk=64))
-    settings, way = config(micro_tokens=8), Way(kernel == "whole logits", packed)
-    loss, found, _ = gradients(model, rows, ALL, settings, way, 4)
+        monkeypatch.setattr(sft, "target_nats", functools.partial(target_nats, chunk=64))
+    settings, mode = config(micro_tokens=8), LossMode(kernel == "whole logits", packed)
+    loss, found, _ = gradients(model, rows, ALL, settings, mode, 4)
     assert loss == pytest.approx(expected.item(), abs=1e-6)
     assert found == pytest.approx(float(norm), abs=1e-5)
 
@@ -136,7 +135,7 @@ def test_evaluation_is_the_same_in_batches_of_any_size_padded_or_packed() -> Non
     rows, plain, packing = documents(), toy_model(), toy_model()
     prepare(packing)
     found = [
-        evaluate(model, rows, ALL, size, whole=whole)
+        evaluate(model, rows, ALL, size, LossMode(whole, False))
         for model in (plain, packing)
         for size in (1, 12, 1000)
         for whole in (False, True)
@@ -148,4 +147,4 @@ def test_evaluation_is_the_same_in_batches_of_any_size_padded_or_packed() -> Non
     for each in found:
         assert each is not None and (each.rows, each.targets) == (4, 13)
         assert each.loss == pytest.approx(nats.sum() / 13, abs=1e-6)
-        assert each.loss_per_example == pytest.approx((by_row / [3, 2, 7, 1]).mean(), abs=1e-6)
+        assert each.example_loss == pytest.approx((by_row / [3, 2, 7, 1]).mean(), abs=1e-6)

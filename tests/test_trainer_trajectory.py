@@ -14,8 +14,9 @@ import pytest
 
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
 from trainer import TrainConfig, loop, train
-from trainer.rows.mixing import Mixture
-from trainer.saving import resume
+from trainer.checkpoints import resume
+from trainer.data.mixing import Mixture
+from trainer.objectives import sft
 
 # pygal's import hook is of a kind that Python 3.11 warns about at every later import.
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -23,15 +24,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning"
 STEPS, STOPPED = 250, 200
 FIELDS: dict[str, Any] = {
     "preset": "alpaca",
-    "epochs": 2,
-    "batch": 2,
-    "lr": 1e-3,
+    "num_train_epochs": 2,
+    "batch_size": 2,
+    "learning_rate": 1e-3,
     "held_out": 0.012,
-    "samples": 0,
     "prompts": 0,
     "residual_dropout": 0.1,
     "proof": False,
-    "save_every": 100,
+    "save_steps": 100,
 }
 
 
@@ -56,9 +56,11 @@ def fields(home: Path) -> dict[str, Any]:
 def read(given: dict[str, Any], out: Path, steps: int = STEPS, **more: Any) -> list[str]:
     """Train up to `steps` steps more; a digest of the batch of each step."""
     digests: list[str] = []
-    real = loop.target_nats
+    real = sft.target_nats
 
     def noted(net: Any, batch: Any, **named: Any) -> Any:
+        if not net.training:  # an evaluation
+            return real(net, batch, **named)
         if len(digests) == steps:
             raise StoppedError
         content = batch.input_ids.tobytes() + batch.at.tobytes() + batch.targets.tobytes()
@@ -66,7 +68,7 @@ def read(given: dict[str, Any], out: Path, steps: int = STEPS, **more: Any) -> l
         return real(net, batch, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "target_nats", noted)
+        patch.setattr(sft, "target_nats", noted)
         try:
             train(TrainConfig(**given, out=str(out), **more), silent)
         except StoppedError:
@@ -196,14 +198,14 @@ def killed_during_save(given: dict[str, Any], number: int) -> int:
         return os.waitpid(child, 0)[1]
     try:
         signal.alarm(60)
-        real, calls = resume._digest, iter(range(100))
+        real, calls = resume.sha256, iter(range(100))
 
         def killed(path: Path) -> str:
             if next(calls) == 2 * number + 1:  # of each state two files are read
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(path)
 
-        resume._digest = killed
+        resume.sha256 = killed
         train(TrainConfig(**given), silent)
     finally:
         os._exit(1)
@@ -216,13 +218,13 @@ def test_kill_9_during_a_save_leaves_the_state_and_the_checkpoint_before_it(
     fields: dict[str, Any], tmp_path: Path
 ) -> None:
     rows = write_tokens(tmp_path / "rows", reversed_pairs(12))
-    given = {**fields, "tokens": rows, "held_out": 0.0, "batch": 4, "save_every": 2}
+    given = {**fields, "tokens": rows, "held_out": 0.0, "batch_size": 4, "save_steps": 2}
     train(TrainConfig(**given, out=str(tmp_path / "never")), silent)
     out = tmp_path / "out"
     # Saved after steps 2 and 3, where the epoch ends; killed in the save after step 4.
     assert killed_during_save({**given, "out": str(out)}, 2) == signal.SIGKILL
     found = sorted(path.name for path in (out / "state").iterdir())
-    assert found == [".step-4.partial", "step-2", "step-3"]
+    assert found == [".step-4.unfinished", "step-2", "step-3"]
     from transformers import AutoModelForCausalLM
 
     AutoModelForCausalLM.from_pretrained(out / "epochs" / "epoch-1")

@@ -23,7 +23,7 @@ def job(folder: Path) -> None:
     recipe = ("--recipe", str(SAMPLE / "recipe.yaml"), "--set", "select.budget=60")
     do("run", str(SAMPLE / "raw"), *recipe, "--out", run)
     do("render", run, "--template", "chatml", "--tokenizer", BASE, "--out", tokens)
-    settings = ("--lr", "0.003", "--epochs", "1", "--batch", "8", "--set", "samples=1")
+    settings = ("--lr", "0.003", "--epochs", "1", "--batch", "8", "--set", "prompts=1")
     do("train", tokens, "--model", BASE, "--preset", "alpaca", *settings, "--out", model)
 
 
@@ -54,7 +54,16 @@ def test_held_out_loss_falls_and_the_curves_are_written(twice: tuple[Path, Path]
     assert table[-1]["held_out"]["loss"] < table[0]["held_out"]["loss"]
     lines = (twice[0] / "model" / "metrics.jsonl").read_text("utf-8").splitlines()
     steps = [json.loads(line) for line in lines if "eval" not in json.loads(line)]
-    wanted = {"step", "epoch", "loss", "lr", "grad_norm", "tokens", "trained_tokens", "seconds"}
+    wanted = {
+        "step",
+        "epoch",
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens",
+        "trained_tokens",
+        "seconds",
+    }
     assert steps and all(wanted <= set(step) for step in steps)
     assert "<svg" in (twice[0] / "model" / "curves.svg").read_text("utf-8")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.rows.data import Rows, make_rows
+from trainer.data.rows import Rows, make_rows
 
 START, STOP, ASK = 1, 2, 3
 VOCABULARY, POSITIONS = 32, 48

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from curate.base.errors import CurateError
-from trainer.rows.data import Ints
+from trainer.data.rows import Ints
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +39,7 @@ class Group:
 
     @property
     def first(self) -> bool:
+        """Whether this is the process that logs and writes."""
         return self.rank == 0
 
     @property

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from trainer.data.batches import Batch
+from trainer.data.rows import Rows
 from trainer.distributed import ALONE, Group
 from trainer.models.attention import isolated
 from trainer.models.device import put
+from trainer.models.modes import evaluating, plain
 from trainer.models.sharding import inside
-from trainer.rows.batches import Batch
-from trainer.rows.data import Ints, Rows
-from trainer.rows.packing import positions
+from trainer.packing import positions
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ def target_nats(
 
         def nats() -> torch.Tensor:
             states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
-            head = _plain(model).get_output_embeddings()
+            head = plain(model).get_output_embeddings()
             return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
 
         return inside(model, nats)
@@ -71,7 +71,7 @@ def read_logits(
 
         def pieces() -> None:
             states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
-            head = _plain(model).get_output_embeddings()
+            head = plain(model).get_output_embeddings()
             rows = max(1, chunk // head.weight.shape[0])
             for start in range(0, max(1, len(at)), rows):
                 piece = slice(start, min(start + rows, len(at)))
@@ -94,24 +94,13 @@ def _inputs(model: Any, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Te
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
+class LossMode:
     """How a model's loss is computed: what it was found to need, and what it can do."""
 
     whole: bool  # from whole logits, as they are more than the output layer
     packed: bool  # from documents end to end
     group: Group = ALONE  # who shares a step
     rejected: Rows | None = None  # of a reward model: the other side of the rows
-
-    def counted(self, rows: Rows, chosen: Ints) -> float:
-        """What a step's loss is divided by: its targets as they count, or its pairs."""
-        if self.rejected is not None:
-            return float(len(chosen))
-        return float(rows.target_weights[chosen].sum())
-
-    def read(self, rows: Rows, chosen: Ints) -> int:
-        """How many tokens a step reads."""
-        sides = [rows] if self.rejected is None else [rows, self.rejected]
-        return sum(int(side.lengths[chosen].sum()) for side in sides)
 
 
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -159,9 +148,9 @@ def head_is_plain(model: Any, batch: Batch) -> bool:
     """
     import torch
 
-    plain = _plain(model)
-    head = plain.get_output_embeddings()
-    if head is None or plain.base_model is plain:
+    network = plain(model)
+    head = network.get_output_embeddings()
+    if head is None or network.base_model is network:
         return False
     with evaluating(model):
         ids = torch.from_numpy(batch.input_ids[:1, :16]).to(next(model.parameters()).device)
@@ -175,25 +164,6 @@ def head_is_plain(model: Any, batch: Batch) -> bool:
         return logits is not None and bool(torch.equal(logits, expected))
 
 
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """No dropout and no gradients inside; the model's mode is given back after."""
-    import torch
-
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
-
-
-def _plain(model: Any) -> Any:
-    """The Hugging Face model under the adapters, if there are any."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def _hidden_states(model: Any, inputs: dict[str, torch.Tensor]) -> Any:
-    outputs = _plain(model).base_model(**inputs, use_cache=False)
+    outputs = plain(model).base_model(**inputs, use_cache=False)
     return getattr(outputs, "last_hidden_state", None)

@@ -18,6 +18,16 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """The first of the names, and how many more there are.
+
+    >>> some_of(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """`; did you mean 'x'?` for a misspelt word, or the empty string.
 

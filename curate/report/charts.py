@@ -1,4 +1,4 @@
-"""Charts as inline SVG: drawn by pygal, then stripped of its styles, scripts and dates.
+"""Charts as inline SVG.
 
 Colours come from the page's style sheet, by class, so that they follow light and dark. A wide
 chart is drawn a second time for narrow screens, so that its text stays readable.
@@ -7,7 +7,6 @@ chart is drawn a second time for narrow screens, so that its text stays readable
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -15,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup
 
+from curate.base.charts import nice_ticks, plain_svg
 from curate.base.terminal import printable
 from curate.report.histograms import Histogram, Scores, Summary
 
@@ -110,19 +110,6 @@ def _score_ticks(step: Scores) -> list[Tick]:
     return [Tick(value, f"{value:,g}") for value in nice_ticks(high, low) if low <= value <= high]
 
 
-def nice_ticks(high: float, low: float = 0.0, about: int = 5) -> list[float]:
-    """Round numbers from at most `low` to at least `high`.
-
-    >>> nice_ticks(87)
-    [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
-    """
-    span = (high - low) or abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / about))
-    size = next(power * times for times in (1, 2, 5, 10) if power * times * about >= span * 0.999)
-    first, last = math.floor(low / size + 1e-9), math.ceil(high / size - 1e-9)
-    return [float(f"{size * number:.12g}") for number in range(first, max(last, first + 1) + 1)]
-
-
 def outline(edges: np.ndarray, heights: np.ndarray) -> list[tuple[float, float]]:
     """The steps of a histogram, from the axis and back to it, without points on a level line."""
     points = [(float(edges[0]), 0.0)]
@@ -159,9 +146,7 @@ def drawn(
     )
     for curve in curves:
         chart.add(curve.name, curve.points)
-    # ElementTree's own parser drops the comments, one of which holds today's date.
-    root = ElementTree.fromstring(chart.render())
-    _strip(root, [curve.name for curve in curves])
+    root = plain_svg(chart, [curve.name for curve in curves], _EMPTY_GROUPS)
     root.attrib = {
         "class": f"chart {size}",
         "viewBox": f"0 0 {width} {height}",
@@ -172,28 +157,4 @@ def drawn(
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
-_UNUSED = {"defs", "title", "desc"}
 _EMPTY_GROUPS = ("titles", "plot overlay", "plot text-overlay", "plot tooltip-overlay")
-
-
-def _strip(parent: ElementTree.Element, names: Sequence[str]) -> None:
-    """Keep shapes and labels, name the series, drop what is for pygal's own scripts."""
-    parent.tag = parent.tag.rpartition("}")[2]
-    for child in list(parent):
-        if child.tag.rpartition("}")[2] in _UNUSED or child.get("class") in _EMPTY_GROUPS:
-            parent.remove(child)
-            continue
-        _strip(child, names)
-    series = re.match(r"series serie-(\d+)", parent.get("class", ""))
-    if series:
-        parent.set("class", f"series {names[int(series[1])]}")
-    for name in ("d", "x", "y"):
-        if name in parent.attrib:
-            parent.set(name, _DECIMALS.sub(_shorter, parent.attrib[name]))
-
-
-_DECIMALS = re.compile(r"-?\d+\.\d+")
-
-
-def _shorter(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.1f}"

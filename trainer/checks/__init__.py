@@ -1,1 +1,1 @@
-"""Before step 1: the plan, the gate, the proof, the rate, a rehearsal."""
+"""What is checked: rows, model and first step before training, weights after each epoch."""

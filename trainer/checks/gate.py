@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.base.errors import CurateError
-from trainer.rows.data import IGNORED, Ints, Rows, Tokens, count_by_row
+from curate.base.errors import CurateError, some_of
+from trainer.config.reasons import LEFT_OUT, REASONS, Reason
+from trainer.data.rows import IGNORED, Ints, Rows, count_by_row
+from trainer.data.tokens import Decode, Limits, TokenId, Tokens
 
-# Every reason with its sentence. Rows of a reason in LEFT_OUT cannot be computed on; once it is
-# allowed they are left out and counted. Rows of the other reasons are then trained as they are.
-REASONS: Mapping[str, str] = {
-    "vocabulary": "an id is negative or beyond the model's vocabulary",
-    "too-long": "the row is longer than the model has positions",
-    "labels-differ": "a trained label is not the token at its own position",
-    "no-targets": "nothing in the row is trained",
-    "no-stop": "a trained turn does not end with a stop token",
-    "early-stop": "a trained turn goes on after a stop token, where generation would end",
-    "tokenizer": "the model's tokenizer has other special tokens than the rows were rendered with",
-}
-LEFT_OUT = ("vocabulary", "too-long", "no-targets")
-_SHOWN = 3
+# For each reason that concerns any row, which rows.
+Flags = dict[Reason, NDArray[np.bool_]]
 # Decoding this many last tokens of a turn is enough to see a stop that is plain text.
 _STOP_WINDOW = 32
-
-Decode = Callable[[list[int]], str]
-TokenId = Callable[[str], int | None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What the model can take: `vocabulary` ids from 0, and `positions` or None for no limit."""
-
-    vocabulary: int
-    positions: int | None
-
-    def with_room(self, vocabulary: int, prompt: int) -> Limits:
-        """With rows for added tokens, and `prompt` positions taken by learnt vectors."""
-        positions = None if self.positions is None else self.positions - prompt
-        return Limits(vocabulary, positions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +25,7 @@ class Passed:
     """Row numbers that may be trained, and how many rows each allowed reason concerned."""
 
     usable: Ints
-    allowed: Mapping[str, int]
+    allowed: Mapping[Reason, int]
 
     def both(self, other: Passed) -> Passed:
         """Of pairs, those of which both sides pass."""
@@ -62,7 +37,7 @@ class Passed:
 def check(
     tokens: Tokens,
     limits: Limits,
-    allow: tuple[str, ...],
+    allow: tuple[Reason, ...],
     decode: Decode | None = None,
     token_id: TokenId | None = None,
     known: int | None = None,
@@ -95,12 +70,14 @@ def check(
     return Passed(usable, {name: int(found.sum()) for name, found in broken.items()})
 
 
-def _broken(tokens: Tokens, limits: Limits, decode: Decode | None) -> dict[str, NDArray[np.bool_]]:
+def _broken(
+    tokens: Tokens, limits: Limits, decode: Decode | None
+) -> dict[Reason, NDArray[np.bool_]]:
     """For each reason that concerns any row, which rows."""
     rows = tokens.rows
     outside = (rows.input_ids < 0) | (rows.input_ids >= limits.vocabulary)
     differs = (rows.labels != IGNORED) & (rows.labels != rows.input_ids)
-    found = {
+    found: Flags = {
         "vocabulary": count_by_row(outside, rows.offsets) > 0,
         "too-long": rows.lengths > (limits.positions or np.iinfo(np.int64).max),
         "labels-differ": count_by_row(differs, rows.offsets) > 0,
@@ -114,12 +91,8 @@ def _broken(tokens: Tokens, limits: Limits, decode: Decode | None) -> dict[str, 
 def _without_stop(tokens: Tokens, decode: Decode | None) -> NDArray[np.bool_]:
     """Rows with a trained turn (a longest run of trained labels) that ends in no stop."""
     rows = tokens.rows
-    trained = rows.labels != IGNORED
-    goes_on = np.zeros_like(trained)
-    goes_on[:-1] = trained[1:]
-    goes_on[rows.offsets[1:][rows.lengths > 0] - 1] = False
-    stops = np.isin(rows.input_ids, np.array(tokens.stop_ids, dtype=np.int64))
-    suspects = np.flatnonzero(trained & ~goes_on & ~stops)
+    is_end = (rows.labels != IGNORED) & ~_goes_on(rows)
+    suspects = np.flatnonzero(is_end & ~_stops(tokens))
     row_of = np.searchsorted(rows.offsets, suspects, side="right") - 1
     if decode is not None and tokens.stop_strings:
         # Python loop: only decoding tells whether a turn ends with a stop spelt in many tokens.
@@ -135,13 +108,24 @@ def _without_stop(tokens: Tokens, decode: Decode | None) -> NDArray[np.bool_]:
 
 def _with_early_stop(tokens: Tokens) -> NDArray[np.bool_]:
     """Rows in which a trained stop is followed by another trained token."""
-    rows = tokens.rows
+    early = _stops(tokens) & _goes_on(tokens.rows)
+    return count_by_row(early, tokens.rows.offsets) > 0
+
+
+def _stops(tokens: Tokens) -> NDArray[np.bool_]:
+    stops: NDArray[np.bool_] = np.isin(
+        tokens.rows.input_ids, np.array(tokens.stop_ids, dtype=np.int64)
+    )
+    return stops
+
+
+def _goes_on(rows: Rows) -> NDArray[np.bool_]:
+    """Trained tokens that another one of their row follows."""
     trained = rows.labels != IGNORED
-    stops = np.isin(rows.input_ids, np.array(tokens.stop_ids, dtype=np.int64)) & trained
-    early = np.zeros_like(trained)
-    early[:-1] = stops[:-1] & trained[1:]
-    early[rows.offsets[1:][rows.lengths > 0] - 1] = False
-    return count_by_row(early, rows.offsets) > 0
+    goes_on: NDArray[np.bool_] = np.zeros_like(trained)
+    goes_on[:-1] = trained[:-1] & trained[1:]
+    goes_on[rows.offsets[1:][rows.lengths > 0] - 1] = False
+    return goes_on
 
 
 def _ends_with_stop(
@@ -157,9 +141,9 @@ def _ends_with_stop(
 
 def _strange_tokens(tokens: Tokens, token_id: TokenId, known: int | None) -> list[str]:
     """What the rows' tokenizer has and the model's lacks, or has under another id."""
-    named = tokens.manifest.get("tokenizer")
-    special = named.get("special") if isinstance(named, dict) else None
-    if not isinstance(named, dict) or not isinstance(special, dict):
+    named = tokens.manifest.get("tokenizer") or {}
+    special = named.get("special")
+    if special is None:
         return []
     found = {name: (text, token_id(text)) for name, text in sorted(special.items())}
     strange = [
@@ -177,30 +161,27 @@ def _strange_tokens(tokens: Tokens, token_id: TokenId, known: int | None) -> lis
     return strange
 
 
-def _refusal(
-    tokens: Tokens, limits: Limits, refused: Mapping[str, NDArray[np.bool_]], strange: list[str]
-) -> str:
+def _refusal(tokens: Tokens, limits: Limits, refused: Flags, strange: list[str]) -> str:
     rows = tokens.rows
     total = int(np.logical_or.reduce(list(refused.values())).sum())
     lines = [
-        f"{tokens.folder}: {total} of {len(rows)} rows cannot be vouched for, "
-        "so nothing was started:"
+        f"{tokens.folder}: {total} of {len(rows)} rows did not pass the "
+        "checks, so nothing was started:"
     ]
     for name, flags in refused.items():
         where = np.flatnonzero(flags)
-        shown = ", ".join(f"row {row} ({rows.ids[row]})" for row in where[:_SHOWN].tolist())
-        more = f" and {len(where) - _SHOWN} more" if len(where) > _SHOWN else ""
+        shown = some_of([f"row {row} ({rows.ids[row]})" for row in where.tolist()])
         detail = (
             f" ({'; '.join(strange)})" if name == "tokenizer" else _detail(name, tokens, limits)
         )
-        lines.append(f"  {name}: {REASONS[name]}{detail}: {shown}{more}")
+        lines.append(f"  {name}: {REASONS[name]}{detail}: {shown}")
     left_out = [name for name in refused if name in LEFT_OUT]
     effect = f" ({', '.join(left_out)}: those rows are then left out)" if left_out else ""
     lines.append(f"render the rows again, or allow by name: {', '.join(refused)}{effect}")
     return "\n".join(lines)
 
 
-def _detail(name: str, tokens: Tokens, limits: Limits) -> str:
+def _detail(name: Reason, tokens: Tokens, limits: Limits) -> str:
     """The numbers behind a refusal, where there are any."""
     rows = tokens.rows
     if name == "vocabulary":
@@ -219,13 +200,13 @@ def _detail(name: str, tokens: Tokens, limits: Limits) -> str:
 
 def _stopless_by_choice(manifest: Mapping[str, Any]) -> str:
     """Choices of the rendering after which trained turns need not end in a stop, in words."""
-    options = manifest.get("options")
-    if not isinstance(options, dict):
-        return ""
+    options = manifest.get("options") or {}
     roles = [role for role in options.get("roles", []) if role != "assistant"]
     found = [f"trained {' and '.join(roles)} turns"] if roles else []
     found += ["masks by the template's tags"] if options.get("mask") == "tag" else []
-    found += ["answers that go on"] if options.get("open_field") else []
+    # The option had another name in an earlier version.
+    goes_on = options.get("continue_final_field") or options.get("open_field")
+    found += ["answers that go on"] if goes_on else []
     return " and ".join(found)
 
 
@@ -244,12 +225,12 @@ def rendered(manifest: Mapping[str, Any]) -> list[str]:
     Rendering has proven row by row that the trained text is the assistant's, that the prompt is
     the one at inference, and that no control token comes from content; rows that fail it refuses.
     """
-    counts = manifest.get("counts")
-    if not isinstance(counts, dict) or "trained_turns" not in counts:
+    counts = manifest.get("counts") or {}
+    if "trained_turns" not in counts:
         return []
-    said = [f"{int(counts.get(name, 0)):,} {words}" for name, words in _RENDERED.items()]
+    changes = [f"{int(counts.get(name, 0)):,} {words}" for name, words in _RENDERED.items()]
     return [
-        f"rendered: {int(counts.get('examples', 0)):,} rows, {', '.join(said)}; "
+        f"rendered: {int(counts.get('examples', 0)):,} rows, {', '.join(changes)}; "
         f"{int(counts['trained_turns']):,} trained turns, "
         f"{int(counts.get('trained_stops', 0)):,} of them with their stop"
     ]

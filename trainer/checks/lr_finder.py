@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from curate.base.errors import CurateError
-from trainer.checks.plan import Log, Plan
-from trainer.loss import Way
+from trainer.data import batches
+from trainer.loss import LossMode
 from trainer.models import model
 from trainer.models.device import torch_seed
-from trainer.rows import batches
+from trainer.objectives.registry import OBJECTIVES
+from trainer.plan import Log, Plan
 
 # Rates from the first to the last, evenly on a logarithmic scale, one optimizer step each.
 FIRST, LAST, STEPS = 1e-7, 1.0, 64
@@ -23,19 +24,19 @@ _SMOOTHING = 0.8
 Gradients = Callable[[int], tuple[float, float]]
 
 
-def settle(plan: Plan, net: Any, way: Way, gradients: Callable[..., Any], log: Log) -> Plan:
+def settle(plan: Plan, net: Any, mode: LossMode, log: Log) -> Plan:
     """The plan with the rate that a range test finds, if one was asked for.
 
-    `gradients` is the loop's own, so the test takes the very steps that training would take.
+    The test takes the very steps that training would take.
     """
     config, mixture = plan.config, plan.mixture
     if not config.lr_find:
         return plan
-    steps = mixture.epoch(1)
+    steps, gradients = mixture.epoch(1), OBJECTIVES[config.objective].gradients
 
     def fill(step: int) -> tuple[float, float]:
         rows = steps[step % len(steps)]
-        loss, norm, *_ = gradients(net, mixture.rows, rows, config, way, mixture.own)
+        loss, norm, _ = gradients(net, mixture.rows, rows, config, mode, mixture.own)
         return loss, norm
 
     rates, losses = tested(plan, net, fill)
@@ -44,7 +45,7 @@ def settle(plan: Plan, net: Any, way: Way, gradients: Callable[..., Any], log: L
         f"learning rate {rate:.3g}, found by {len(rates)} steps from {rates[0]:.3g} to "
         f"{rates[-1]:.3g}: where the loss falls fastest"
     )
-    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, lr=rate))
+    return dataclasses.replace(plan, config=dataclasses.replace(config, learning_rate=rate))
 
 
 def tested(plan: Plan, net: Any, gradients: Gradients) -> tuple[list[float], list[float]]:
@@ -93,5 +94,7 @@ def found(rates: Sequence[float], losses: Sequence[float]) -> float:
     lowest = min(range(len(losses)), key=losses.__getitem__) if losses else 0
     falls = [(losses[at] - losses[at - 3], rates[at - 1]) for at in range(3, lowest + 1)]
     if not falls or min(falls)[0] >= 0:
-        raise CurateError("lr_find: the loss falls at no rate; set lr, or look at the rows")
+        raise CurateError(
+            "lr_find: the loss falls at no rate; give a learning_rate, or look at the rows"
+        )
     return min(falls)[1]

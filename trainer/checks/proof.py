@@ -9,24 +9,24 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from curate.base.errors import CurateError
-from trainer.loss import Way, target_nats, weighted_sum
+from trainer.config.config import TrainConfig
+from trainer.data.batches import Batch, batches
+from trainer.data.rows import Ints, Rows
+from trainer.loss import LossMode, target_nats, weighted_sum
 from trainer.models.attention import isolated
+from trainer.models.modes import without_dropout
 from trainer.models.sharding import norm
-from trainer.rows.batches import Batch, batches
-from trainer.rows.data import Ints, Rows
-from trainer.rows.packing import pack
-from trainer.settings.config import TrainConfig
+from trainer.packing import pack
 
 # Largest difference of the loss relative to 1 or to itself, and of the gradient relative to its
 # norm: about ten times what rounding was seen to do in either format.
-ALLOWED = {"fp32": (1e-5, 1e-4), "bf16": (2e-2, 1e-1)}
+ALLOWED = {"float32": (1e-5, 1e-4), "bfloat16": (2e-2, 1e-1)}
 # Four passes over this many tokens times parameters take about 3 s on two CPU cores.
 _WORK = 4e9
 _MOST_TOKENS = 4096
@@ -47,6 +47,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
+        """Whether all ways agree to rounding."""
         # Written so that a difference that is not a number fails.
         return all(
             found <= most
@@ -67,11 +68,8 @@ class Proof:
             f"(allowed {loss:.0e}, {gradient:.0e}); {self.seconds:.1f} s"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
-
-def prove(net: Any, rows: Rows, first: Ints, config: TrainConfig, way: Way) -> Proof:
+def prove(net: Any, rows: Rows, first: Ints, config: TrainConfig, mode: LossMode) -> Proof:
     """Compute the rows `first` padded, one by one, and packed if the run packs; dropout off.
 
     Of a large model only the shortest rows that fit in a few seconds are taken, at least two.
@@ -84,16 +82,16 @@ def prove(net: Any, rows: Rows, first: Ints, config: TrainConfig, way: Way) -> P
     longest = int(rows.lengths[chosen].max())
     padded = _Passes(batches(rows, chosen, longest * len(chosen)), 1 / counted)
     others = {"accumulated": _Passes(batches(rows, chosen, 1), -1 / counted)}
-    if way.packed:
+    if mode.packed:
         others["packed"] = _Passes(pack(rows, chosen, config.micro_tokens), -1 / counted)
     differences = {}
-    with _steady(net):
+    with without_dropout(net):
         for name, other in others.items():
             # Gradients of one way, then of the other with its sign turned: their difference.
             net.zero_grad(set_to_none=True)
-            loss = padded.backward(net, way)
+            loss = padded.backward(net, mode)
             gradient = _norm(net)
-            change = loss + other.backward(net, way)
+            change = loss + other.backward(net, mode)
             apart = _norm(net) / gradient if gradient > 0 else _norm(net)
             differences[name] = (abs(change) / max(1.0, abs(loss)), apart)
         net.zero_grad(set_to_none=True)
@@ -104,19 +102,19 @@ def prove(net: Any, rows: Rows, first: Ints, config: TrainConfig, way: Way) -> P
         loss=loss,
         gradient=gradient,
         differences=differences,
-        allowed=ALLOWED[config.precision if config.quantize == "none" else "bf16"],
+        allowed=ALLOWED["bfloat16" if config.load_in_4bit else config.dtype],
         seconds=time.perf_counter() - started,
     )
     if not (math.isfinite(loss) and math.isfinite(gradient)):
         raise CurateError(
             f"before the first step: loss {loss}, gradient norm {gradient} on {len(chosen)} rows, "
             f"so nothing was started; the weights of {config.model} are broken, or overflow in "
-            f"{config.precision}"
+            f"{config.dtype}"
         )
     if not proof.holds:
         raise CurateError(
             f"{proof}: the same rows must give the same numbers, so nothing was started; "
-            + ("set packing to off, or " if way.packed else "")
+            + ("set packing to off, or " if mode.packed else "")
             + "skip the proof with --no-proof if you know why they differ"
         )
     return proof
@@ -128,17 +126,17 @@ class _Passes:
     def __init__(self, made: Iterable[Batch], scale: float) -> None:
         self.made, self.scale = list(made), scale
 
-    def backward(self, net: Any, way: Way) -> float:
+    def backward(self, net: Any, mode: LossMode) -> float:
         """Add to the gradients; the loss with its sign."""
         import torch
 
         total = 0.0
         for batch in self.made:
             with isolated(batch.documents):
-                nats = target_nats(net, batch, whole=way.whole)
+                nats = target_nats(net, batch, whole=mode.whole)
                 loss = weighted_sum(nats, batch) * self.scale
                 # Of shared weights the gradients of all processes are summed, and all are this.
-                torch.autograd.backward(loss / way.group.count if way.group.sharded else loss)
+                torch.autograd.backward(loss / mode.group.count if mode.group.sharded else loss)
             total += loss.item()
         return total
 
@@ -156,25 +154,3 @@ def _slice(net: Any, rows: Rows, first: Ints) -> Ints:
 
 def _norm(net: Any) -> float:
     return norm([weight.grad for weight in net.parameters() if weight.grad is not None])
-
-
-@contextmanager
-def _steady(model: Any) -> Iterator[None]:
-    """No dropout inside, but gradients; the model's mode is given back after."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
-def proven(
-    net: Any, rows: Rows, first: Ints, config: TrainConfig, way: Way, log: Callable[[str], None]
-) -> Proof | None:
-    """The proof, logged, unless the user does without."""
-    if not config.proof:
-        return None
-    proof = prove(net, rows, first, config, way)
-    log(str(proof))
-    return proof

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError, nearest
+from curate.base.progress import quiet_transformers
+from trainer.config.config import TrainConfig
+from trainer.config.methods import METHODS
 from trainer.models import lora_xs
-from trainer.models.prompted import Prompted, is_prompted, tried
-from trainer.settings.config import TrainConfig
-from trainer.settings.methods import METHODS
+from trainer.models.modes import evaluating
+from trainer.models.prompted import is_prompted, prompted, tried
 
 if TYPE_CHECKING:
     import torch
@@ -42,15 +44,15 @@ def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any
         return model
     if name == "bitfit":
         return _biases(model)
-    layers = linear_layers(model, config.targets)
+    layers = linear_layers(model, config.target_modules)
     if name == "lora-xs":
-        return lora_xs.wrap(model, layers, config.lora_rank, config.lora_alpha)
+        return lora_xs.wrap(model, layers, config.lora_r, config.lora_alpha)
     with _explained(name):
         import peft
 
         _no_compiling(name)
         adapted = peft.get_peft_model(model, _peft_config(model, config, layers, new_rows))
-    return tried(Prompted(adapted), name) if METHODS[name].learns == "prompt" else adapted
+    return tried(prompted(adapted), name) if METHODS[name].learns == "prompt" else adapted
 
 
 def _biases(model: Any) -> Any:
@@ -67,8 +69,9 @@ def _biases(model: Any) -> Any:
     return model
 
 
-def linear_layers(model: Any, targets: Sequence[str]) -> list[str]:
-    """Full names of the linear layers to adapt: all but the output layer, or those `targets` end.
+def linear_layers(model: Any, target_modules: Sequence[str]) -> list[str]:
+    """Full names of the linear layers to adapt: all but the output layer, or those whose names end
+    in one of `target_modules`.
 
     Raises `CurateError` for a target that no layer has, with the nearest that there is.
     """
@@ -83,19 +86,19 @@ def linear_layers(model: Any, targets: Sequence[str]) -> list[str]:
         if isinstance(module, torch.nn.Linear | Conv1D)
         and not any(module is head for head in heads)
     ]
-    if not targets:
+    if not target_modules:
         return names
-    for target in targets:
+    for target in target_modules:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             known = sorted({name.rpartition(".")[2] for name in names})
             raise CurateError(
-                f"targets: the model has no linear layer {target!r}{nearest(target, known)}; "
-                f"it has {', '.join(known)}"
+                f"target_modules: the model has no linear layer {target!r}"
+                f"{nearest(target, known)}; it has {', '.join(known)}"
             )
     return [
         name
         for name in names
-        if any(name == target or name.endswith(f".{target}") for target in targets)
+        if any(name == target or name.endswith(f".{target}") for target in target_modules)
     ]
 
 
@@ -110,7 +113,7 @@ def _peft_config(
         return peft.LoraConfig(
             task_type=task,
             target_modules=layers,
-            r=config.lora_rank,
+            r=config.lora_r,
             lora_alpha=config.lora_alpha,
             lora_dropout=config.lora_dropout,
             use_rslora=name == "rslora",
@@ -132,7 +135,7 @@ def _peft_config(
             task_type=task, target_modules=layers, boft_block_size=config.rotation_block
         )
     if name == "ia3":
-        chosen = layers if config.targets else _ia3_layers(layers)
+        chosen = layers if config.target_modules else _ia3_layers(layers)
         last = [layer for layer in chosen if layer.rpartition(".")[2] in _FEED_FORWARD]
         return peft.IA3Config(task_type=task, target_modules=chosen, feedforward_modules=last)
     if name == "norms":
@@ -149,7 +152,7 @@ def _peft_config(
             target_modules=list(_row_indices(model, new_rows) or {}),
         )
     kind = peft.PrefixTuningConfig if name == "prefix" else peft.PromptTuningConfig
-    return kind(task_type=task, num_virtual_tokens=config.virtual_tokens)
+    return kind(task_type=task, num_virtual_tokens=config.num_virtual_tokens)
 
 
 def _check_blocks(model: Any, layers: Sequence[str], block: int) -> None:
@@ -189,7 +192,7 @@ def _ia3_layers(layers: list[str]) -> list[str]:
         known = sorted({layer.rpartition(".")[2] for layer in layers})
         raise CurateError(
             f"method: ia3 finds no keys, values or feed-forward layers by name among "
-            f"{', '.join(known)}; name them in targets"
+            f"{', '.join(known)}; name them in target_modules"
         )
     return chosen
 
@@ -237,8 +240,6 @@ def save(
 
     Of a model whose weights are shared, `weights` are those that were gathered.
     """
-    from trainer.saving.checkpoint import save_weights
-
     learns = METHODS[config.method].learns
     if learns == "weights":
         save_weights(model, folder, weights)
@@ -246,10 +247,16 @@ def save(
         from safetensors.torch import save_file
 
         save_file(weights or lora_xs.state(model), folder / _TRAINED)
-        said = {"method": "lora-xs", "rank": config.lora_rank, "alpha": config.lora_alpha}
-        (folder / "method.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        about = {"method": "lora-xs", "rank": config.lora_r, "alpha": config.lora_alpha}
+        (folder / "method.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     else:
         _save_peft(model.tuned if is_prompted(model) else model, folder, weights)
+
+
+def save_weights(model: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
+    """A whole model in `folder`, or `weights` under its names."""
+    with quiet_transformers():
+        model.save_pretrained(folder, state_dict=weights)
 
 
 def _save_peft(model: Any, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
@@ -284,8 +291,6 @@ def load_into(model: Any, folder: Path, config: TrainConfig) -> None:
 
 def merged(model: Any, config: TrainConfig) -> Any:
     """The plain model with its adapters in its weights; the adapted one is used up."""
-    from trainer.loss import evaluating
-
     with evaluating(model), _explained(config.method):
         return lora_xs.merge(model) if config.method == "lora-xs" else model.merge_and_unload()
 
@@ -295,4 +300,4 @@ def load_prompted(base: Any, folder: Path) -> Any:
     import peft
 
     with _explained("prompt"):
-        return Prompted(peft.PeftModel.from_pretrained(base, folder))
+        return prompted(peft.PeftModel.from_pretrained(base, folder))

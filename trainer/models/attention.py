@@ -2,7 +2,7 @@
 
 On a GPU flash attention takes all documents in one call (`torch.nn.attention.varlen`); elsewhere,
 and for what it lacks, SDPA takes one after the other. Both are checked before step 1 on the device
-that trains, by `trainer.rows.packing.isolates` and by `trainer.checks.proof`.
+that trains, by `packing.isolates` and `checks.proof`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.models.device import put
+from trainer.models.modes import plain
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,8 @@ _NAME = "documents"
 _BEYOND = ("softcap", "s_aux", "position_bias", "cache")
 
 
-class Laid:
-    """The lengths of the documents of a packed row, and what a kernel is told of them."""
+class PackedLayout:
+    """The lengths of the documents of a packed row, and what a kernel needs of them."""
 
     def __init__(self, lengths: tuple[int, ...]) -> None:
         self.lengths = list(lengths)
@@ -43,7 +44,7 @@ class Laid:
 class _Now:
     """The packed row under way, None outside of one, and how the last layer was computed."""
 
-    laid: Laid | None = None
+    layout: PackedLayout | None = None
     in_one_call = False
 
 
@@ -54,15 +55,15 @@ def isolated(documents: tuple[int, ...] | None) -> Iterator[None]:
     It must also hold during the backward pass, which may compute a forward pass again. Not a
     context variable, because a GPU's backward pass runs in a thread of its own.
     """
-    before = _Now.laid
+    before = _Now.layout
     if documents is None:
-        _Now.laid = None
+        _Now.layout = None
     elif before is None or before.lengths != list(documents):
-        _Now.laid = Laid(documents)
+        _Now.layout = PackedLayout(documents)
     try:
         yield
     finally:
-        _Now.laid = before
+        _Now.layout = before
 
 
 def how() -> str:
@@ -78,19 +79,19 @@ def prepare(model: Any) -> None:
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    network = plain(model)
     _Now.in_one_call = False
-    if plain.config._attn_implementation == "sdpa":
+    if network.config._attn_implementation == "sdpa":
         AttentionInterface.register(_NAME, _attention)
         AttentionMaskInterface.register(_NAME, _mask)
-        plain.set_attn_implementation(_NAME)
+        network.set_attn_implementation(_NAME)
 
 
 def _mask(*given: Any, **named: Any) -> Any:
     """None in a packed pass, in which `_attention` does without; else what SDPA needs."""
     from transformers.masking_utils import sdpa_mask
 
-    return None if _Now.laid is not None else sdpa_mask(*given, **named)
+    return None if _Now.layout is not None else sdpa_mask(*given, **named)
 
 
 def _attention(
@@ -107,16 +108,16 @@ def _attention(
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    laid = _Now.laid
-    if laid is None:
+    layout = _Now.layout
+    if layout is None:
         output: torch.Tensor = sdpa_attention_forward(
             module, query, key, value, attention_mask, **named
         )[0]
         return output, None
-    _Now.in_one_call = _is_plain(module, named) and _flash_takes(query, key, value, laid)
+    _Now.in_one_call = _is_plain(module, named) and _flash_takes(query, key, value, layout)
     if _Now.in_one_call:
-        return _in_one_call(query, key, value, laid, named), None
-    return _one_by_one(module, query, key, value, laid, named), None
+        return _in_one_call(query, key, value, layout, named), None
+    return _one_by_one(module, query, key, value, layout, named), None
 
 
 def _is_plain(module: Any, named: Mapping[str, Any]) -> bool:
@@ -127,7 +128,9 @@ def _is_plain(module: Any, named: Mapping[str, Any]) -> bool:
     return bool(causal) and not beyond and not named.get("dropout")
 
 
-def _flash_takes(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, laid: Laid) -> bool:
+def _flash_takes(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: PackedLayout
+) -> bool:
     """Whether flash attention computes these: half precision, on a GPU that torch has it for.
 
     Torch itself is asked about device, format and width. Its SDPA pads widths that are no
@@ -139,7 +142,7 @@ def _flash_takes(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, la
     if (
         not query.is_cuda
         or query.shape[-1] % 8
-        or not query.shape[2] == key.shape[2] == laid.tokens
+        or not query.shape[2] == key.shape[2] == layout.tokens
     ):
         return False
     shared = query.shape[1] != key.shape[1]
@@ -150,15 +153,15 @@ def _in_one_call(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    laid: Laid,
+    layout: PackedLayout,
     named: Mapping[str, Any],
 ) -> torch.Tensor:
     """Flash attention over all documents at once."""
     from torch.nn.attention.varlen import varlen_attn
 
-    borders, window = laid.borders(query.device), named.get("sliding_window")
+    borders, window = layout.borders(query.device), named.get("sliding_window")
     # Flash attention counts the keys before a query, transformers the query too.
-    left = -1 if window is None or window >= laid.longest else window - 1
+    left = -1 if window is None or window >= layout.longest else window - 1
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
     output: Any = varlen_attn(
         q,
@@ -166,8 +169,8 @@ def _in_one_call(
         v,
         borders,
         borders,
-        laid.longest,
-        laid.longest,
+        layout.longest,
+        layout.longest,
         scale=named.get("scaling"),
         window_size=(left, 0),
         enable_gqa=q.shape[1] != k.shape[1],
@@ -181,7 +184,7 @@ def _one_by_one(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    laid: Laid,
+    layout: PackedLayout,
     named: Mapping[str, Any],
 ) -> torch.Tensor:
     """SDPA over one document after the other."""
@@ -189,7 +192,7 @@ def _one_by_one(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     window = named.get("sliding_window")
-    each = [torch.split(states, laid.lengths, 2) for states in (query, key, value)]
+    each = [torch.split(states, layout.lengths, 2) for states in (query, key, value)]
     outputs = [
         sdpa_attention_forward(module, q, k, v, _band(q, window), **named)[0]
         for q, k, v in zip(*each, strict=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def pick_device(wanted: str) -> torch.device:
+    """The device for "cpu", "cuda" or "auto". Raises `CurateError` where there is no GPU."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -46,6 +47,7 @@ def put(values: np.ndarray[Any, Any], device: torch.device) -> torch.Tensor:
 
 
 def torch_seed(seed: int) -> None:
+    """Seed torch's generators, on all devices."""
     import torch
 
     torch.manual_seed(seed)

@@ -38,7 +38,7 @@ def wrap(model: Any, layers: list[str], rank: int, alpha: float) -> Any:
             weight = _upright(base, base.weight.detach().float())
             if rank > min(weight.shape):
                 raise CurateError(
-                    f"lora_rank: {rank} is more than the {min(weight.shape)} singular values of "
+                    f"lora_r: {rank} is more than the {min(weight.shape)} singular values of "
                     "a layer; take a smaller rank"
                 )
             left, values, right = torch.linalg.svd(weight, full_matrices=False)

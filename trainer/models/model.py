@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base import hub, models
 from curate.base.errors import CurateError
-from trainer.checks.gate import Decode, Limits, TokenId
+from curate.base.extras import missing
+from trainer.config.config import TrainConfig
+from trainer.data.tokens import Decode, Limits, TokenId
 from trainer.models.precision import adamw, rounding_of
-from trainer.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     import torch
@@ -86,8 +87,8 @@ def token_ids(tokenizer: Any | None) -> TokenId | None:
 def load(
     name: str,
     device: torch.device,
-    precision: str = "fp32",
-    quantize: str = "none",
+    dtype: str = "float32",
+    in_4bit: bool = False,
     objective: str = "sft",
 ) -> Any:
     """A causal language model, from safetensors alone, running no code of its folder.
@@ -95,38 +96,30 @@ def load(
     For the objective "reward" it has a score for the row instead of logits for words. Raises
     `CurateError` for what cannot be read, and for weights that are not all there.
 
-    With `quantize` its linear layers are 4-bit NormalFloat (arXiv 2305.14314), which needs
+    With `in_4bit` its linear layers are 4-bit NormalFloat (arXiv 2305.14314), which needs
     bitsandbytes and a GPU.
     """
     import torch
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    more: dict[str, Any] = {} if quantize == "none" else _four_bit(device, dtype)
+    number = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    more: dict[str, Any] = _four_bit(device, number) if in_4bit else {}
     kind: models.Kind = "causal"
     if objective == "reward":
         kind, more = "score", {"num_labels": 1}
     # The head of a reward model is new unless it was saved as one.
-    model = models.load_model(hub.place(name), kind, dtype, may_lack=("score.weight",), **more)
-    return model if quantize != "none" else model.to(device)
+    model = models.load_model(hub.place(name), kind, number, may_lack=("score.weight",), **more)
+    return model if in_4bit else model.to(device)
 
 
 def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    from importlib.util import find_spec
-
     from transformers import BitsAndBytesConfig
 
-    missing = [
-        what
-        for what, there in (
-            ("a CUDA GPU", device.type == "cuda"),
-            ("the package bitsandbytes", find_spec("bitsandbytes") is not None),
-        )
-        if not there
-    ]
-    if missing:
+    lacking = [] if device.type == "cuda" else ["a CUDA GPU"]
+    lacking += [f"the package {name}" for name in missing("bitsandbytes")]
+    if lacking:
         raise CurateError(
-            f"quantize: a 4-bit base needs {' and '.join(missing)}; set quantize to none, and "
-            "precision to bf16 to halve the memory"
+            f"load_in_4bit: a 4-bit base needs {' and '.join(lacking)}; leave it out, and set "
+            "dtype to bfloat16 to halve the memory"
         )
     settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
@@ -221,12 +214,14 @@ def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    betas = (config.beta1, config.beta2)
+    betas = (config.adam_beta1, config.adam_beta2)
     rounding = rounding_of(config)
     if rounding:
-        optimizer: torch.optim.Optimizer = adamw(groups, rounding, lr=config.lr, betas=betas)
+        optimizer: torch.optim.Optimizer = adamw(
+            groups, rounding, lr=config.learning_rate, betas=betas
+        )
         return optimizer
-    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
 
 
 def copy_tokenizer(name: str, tokenizer: Any | None, folder: Path, changed: bool = False) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trainer.models.modes import plain
+
 if TYPE_CHECKING:
     import torch
 
@@ -29,9 +31,9 @@ def add_noise(model: Any, alpha: float) -> None:
         noise = torch.empty_like(output).uniform_(-1, 1)
         return output + noise * size[..., None].to(output.dtype)
 
-    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-    plain.base_model.register_forward_pre_hook(remember, with_kwargs=True)
-    plain.get_input_embeddings().register_forward_hook(disturb)
+    network = plain(model)
+    network.base_model.register_forward_pre_hook(remember, with_kwargs=True)
+    network.get_input_embeddings().register_forward_hook(disturb)
 
 
 def lengths(embedded: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:

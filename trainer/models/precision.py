@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from trainer.config.config import TrainConfig
 from trainer.distributed import ALONE, Group
 from trainer.models.sharding import own
-from trainer.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     import torch
@@ -27,18 +27,18 @@ _TOGETHER = 1 << 25
 
 def rounding_of(config: TrainConfig) -> str | None:
     """How trained weights are rounded; None where they are fp32 and nothing is."""
-    if config.precision != "bf16" or config.learns != "weights":
+    if config.dtype != "bfloat16" or config.learns != "weights":
         return None
     if config.rounding != "auto":
         return config.rounding
     # A rate that is yet to be found may be low.
-    return "masters" if config.lr_find or config.lr <= LOW_RATE else "nearest"
+    return "masters" if config.lr_find or config.learning_rate <= LOW_RATE else "nearest"
 
 
 def lost_updates(
     optimizer: Any, log: Callable[[str], None], group: Group = ALONE
 ) -> dict[str, float]:
-    """The share of updates of an epoch that rounding loses, by name, and said; none for fp32."""
+    """The share of updates of an epoch that rounding loses, by name and logged; none for fp32."""
     share = optimizer.lost_share(group) if hasattr(optimizer, "lost_share") else None
     if share is None:
         return {}

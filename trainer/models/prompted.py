@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
+from trainer.models.modes import evaluating
 
 if TYPE_CHECKING:
     import torch
 
 
-def _prompted_class() -> Any:
-    """The class of `Prompted`, made when torch is there."""
+def prompted(tuned: Any) -> Any:
+    """A peft model with a learnt prompt, called like a plain one."""
     import torch
 
     class PromptedModel(torch.nn.Module):
@@ -50,31 +51,25 @@ def _prompted_class() -> Any:
             output.logits = output.logits[:, -input_ids.shape[1] :]
             return output
 
-    return PromptedModel
+    return PromptedModel(tuned)
 
 
-def Prompted(tuned: Any) -> Any:  # noqa: N802
-    """A peft model with a learnt prompt, called like a plain one."""
-    return _prompted_class()(tuned)
-
-
-def tried(prompted: Any, method: str) -> Any:
+def tried(model: Any, method: str) -> Any:
     """The model, once it has read two tokens: peft puts a learnt prompt on models it cannot run."""
     import torch
 
-    from trainer.loss import evaluating
-
-    ids = torch.zeros((1, 2), dtype=torch.int64, device=next(prompted.parameters()).device)
+    ids = torch.zeros((1, 2), dtype=torch.int64, device=next(model.parameters()).device)
     try:
-        with evaluating(prompted):
-            prompted(input_ids=ids)
+        with evaluating(model):
+            model(input_ids=ids)
     except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise CurateError(
-            f"method: {method} does not go with {prompted.config.model_type} models of this shape: "
+            f"method: {method} does not go with {model.config.model_type} models of this shape: "
             f"{(str(error).strip() or type(error).__name__).splitlines()[0]}; take method lora"
         ) from error
-    return prompted
+    return model
 
 
 def is_prompted(model: Any) -> bool:
+    """Whether this is a model with a learnt prompt."""
     return type(model).__name__ == "PromptedModel"

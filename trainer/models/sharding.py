@@ -73,10 +73,12 @@ def inside(net: Any, work: Callable[[], T]) -> T:
 
 
 def is_sharded(net: Any) -> bool:
+    """Whether processes share the weights of this model."""
     return hasattr(net, "inside")
 
 
 def is_share(tensor: Any) -> bool:
+    """Whether this process holds a part of this tensor."""
     return hasattr(tensor, "full_tensor")
 
 

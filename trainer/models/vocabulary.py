@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +28,9 @@ def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabul
     A padded embedding matrix may have rows for them already: those are made anew as well, since
     nothing was ever learnt there. Raises `CurateError` for ids that leave a gap after the model's.
     """
-    said = manifest.get("tokenizer")
-    said = said if isinstance(said, dict) else {}
-    added = dict(sorted((said.get("added") or {}).items(), key=lambda item: item[1]))
-    functional = {**(said.get("functional") or {}), **added}
+    named = manifest.get("tokenizer") or {}
+    added = dict(sorted((named.get("added") or {}).items(), key=lambda item: item[1]))
+    functional = {**(named.get("functional") or {}), **added}
     beyond = [number for number in added.values() if number >= model_size]
     if beyond and (min(beyond) != model_size or max(beyond) + 1 != model_size + len(beyond)):
         raise CurateError(
@@ -84,6 +83,6 @@ def extend(tokenizer: Any, words: Vocabulary, name: str) -> None:
 
 
 def describe(words: Vocabulary) -> str:
-    shown = ", ".join(f"{text} ({number})" for text, number in list(words.added.items())[:5])
-    more = f" and {len(words.added) - 5} more" if len(words.added) > 5 else ""
-    return f"added tokens: {shown}{more}; their rows start as the mean of those before them"
+    """A line for the log."""
+    shown = some_of([f"{text} ({number})" for text, number in words.added.items()], 5)
+    return f"added tokens: {shown}; their rows start as the mean of those before them"

@@ -1,0 +1,1 @@
+"""What is written: the output folder, checkpoints, states to resume from, the chosen model."""

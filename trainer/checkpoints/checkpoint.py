@@ -1,0 +1,100 @@
+"""Checkpoints: folders that are there whole or not at all, and how the chosen one is published."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from curate.base.folder import atomic_subfolder, write_atomic
+from trainer.checkpoints.place import WRITER
+from trainer.config.config import TrainConfig
+from trainer.models import adapt, sharding
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """A folder of weights that appears under its name only when everything in it is on the disk.
+
+    Raises `CurateError` if it cannot be written; nothing of it is left then.
+    """
+    from safetensors import SafetensorError
+
+    with atomic_subfolder(final) as partial:
+        try:
+            yield partial
+        except SafetensorError as error:  # how safetensors says that a file cannot be written
+            raise OSError(str(error)) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all."""
+    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def epoch_folder(out: Path, epoch: int) -> Path:
+    """Where the checkpoint of an epoch lies."""
+    return out / "epochs" / f"epoch-{epoch}"
+
+
+def save(model: Any, folder: Path, config: TrainConfig, rows: str, first: bool = True) -> None:
+    """What the run's method trains, as one folder: a whole model, or adapters alone.
+
+    `rows` is the hash of the manifest of the rows; it lies beside the weights. Where weights are
+    shared every process must give its part, and only the `first` writes.
+    """
+    weights = sharding.state(model, config.learns == "weights", first)
+    if not first:
+        return
+    with whole_folder(folder) as partial:
+        adapt.save(model, partial, config, weights)
+        origin = {"writer": WRITER, "method": config.method, "tokens_manifest_sha256": rows}
+        write_json(partial / "origin.json", origin)
+
+
+def prune(out: Path, written: Sequence[int], keep: int, best: int) -> list[int]:
+    """Remove all but the newest `keep` epochs and the best one; the epochs that stay."""
+    stays = sorted({best, *sorted(written)[-keep:]})
+    for epoch in written:
+        # A resumed run may have removed it before it was stopped.
+        if epoch not in stays and epoch_folder(out, epoch).exists():
+            shutil.rmtree(epoch_folder(out, epoch))
+    return stays
+
+
+def numbered(folder: Path, prefix: str) -> list[tuple[int, Path]]:
+    """What lies in `folder` under `prefix` and a number alone, by that number.
+
+    A copy under a name such as epoch-3-mine is the user's and none of it.
+    """
+    found = [(path.name.removeprefix(prefix), path) for path in folder.glob(f"{prefix}*")]
+    return sorted((int(number), path) for number, path in found if number.isdecimal())
+
+
+def last_good(out: Path) -> str:
+    """Where the newest finished checkpoint is, in words."""
+    finished = numbered(out / "epochs", "epoch-")
+    if not finished:
+        return "there is no checkpoint yet"
+    return f"the last good checkpoint is {finished[-1][1]}"
+
+
+def publish(source: Path, out: Path) -> None:
+    """Move a finished folder's files to the top; its configuration last, as it makes it a model."""
+    files = sorted(source.iterdir(), key=lambda file: (file.name == "config.json", file.name))
+    for file in files:
+        file.replace(out / file.name)
+    source.rmdir()
+
+
+def add_stops(folder: Path, stop_ids: Sequence[int]) -> None:
+    """Let generation end at the trained stops as well as at those the base model had."""
+    path = folder / "generation_config.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    given = content.get("eos_token_id")
+    known = [] if given is None else given if isinstance(given, list) else [given]
+    content["eos_token_id"] = [*known, *(token for token in stop_ids if token not in known)]
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,293 @@
+"""A run that was stopped goes on where its last state was saved, and ends in the same bits.
+
+Batch order, dropout and rate are functions of the seed and the step alone, so that weights,
+optimizer and the number of the step are all the state there is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.base.errors import CurateError
+from curate.base.folder import sha256, write_atomic
+from trainer.checkpoints import checkpoint
+from trainer.config.groups import RENAMED
+from trainer.data.rows import Rows
+from trainer.models.sharding import gathered, share_like, whole
+from trainer.plan import Plan
+from trainer.result import Epoch
+
+if TYPE_CHECKING:
+    import torch
+
+STATE = "state"
+# Fields that say how to run, not what comes out; of folders it is the content that counts.
+_FREE = (
+    "force",
+    "resume",
+    "save_steps",
+    "out",
+    "proof",
+    "tokens",
+    "model",
+    "replay",
+    "report_to",
+    "sharding",
+)
+_FILES = ("optimizer.safetensors", "weights.safetensors")
+# The newest, and one to fall back on if it is damaged.
+_KEPT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run is: optimizer steps taken, finished epochs, and sums of the one under way.
+
+    `counted` is what the targets behind `nats` count.
+    """
+
+    step: int = 0
+    table: tuple[Epoch, ...] = ()
+    kept: tuple[int, ...] = ()
+    nats: float = 0.0
+    counted: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """What a state says of itself: the run it belongs to, and how far that was."""
+
+    of: dict[str, Any]
+    progress: Progress
+
+
+def settings(plan: Plan) -> dict[str, Any]:
+    """What a state belongs to, as far as it is known before the model is loaded.
+
+    The rows are both sides of pairs where both are read.
+    """
+    config = plan.config
+    digest = hashlib.sha256()
+    for rows in (plan.mixture.rows, plan.rejected):
+        if rows is not None:
+            _add(digest, rows)
+    values = dataclasses.asdict(config)
+    # A rate that is found is found again, from the same weights.
+    free = (*_FREE, "learning_rate") if config.lr_find else _FREE
+    kept = {name: value for name, value in values.items() if name not in free}
+    if config.prompts:  # what answers are compared with, wherever it is from
+        kept["length_target"] = plan.length.tokens
+    # Through JSON, where a tuple is a list.
+    same: dict[str, Any] = json.loads(json.dumps({"config": kept, "rows": digest.hexdigest()}))
+    return same
+
+
+def _add(digest: Any, rows: Rows) -> None:
+    """All of the rows that decides what is learnt; their ids decide which are held out."""
+    digest.update("\n".join(rows.ids).encode())
+    for array in (rows.input_ids, rows.targets, rows.offsets, rows.weights):
+        if array is not None:
+            digest.update(array.tobytes())
+
+
+def fingerprint(known: dict[str, Any], net: Any) -> dict[str, Any]:
+    """What a state belongs to: settings, rows and the weights before training."""
+    import torch
+
+    weights = hashlib.blake2b(digest_size=16)
+    for name, weight in net.named_parameters():
+        weights.update(name.encode())
+        plain = whole(weight).cpu().contiguous().flatten()
+        weights.update(plain.view(torch.uint8).numpy().data)
+    return {**known, "weights": weights.hexdigest()}
+
+
+def check(out: Path, now: dict[str, Any]) -> None:
+    """Refuse to resume a run of other settings, before anything is loaded or logged."""
+    if saved := _newest(out):
+        _check_same(saved.of, now, out)
+
+
+def steps_done(out: Path) -> int:
+    """The step after which a stopped run would go on; 0 without a state."""
+    saved = _newest(out)
+    return saved.progress.step if saved else 0
+
+
+def _newest(out: Path) -> Saved | None:
+    """What the newest intact state says of itself."""
+    found = (_read(place) for place in reversed(_states(out)))
+    return next((saved for saved in found if saved is not None), None)
+
+
+def save(
+    out: Path,
+    of: dict[str, Any],
+    net: Any,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    first: bool = True,
+) -> None:
+    """Write the state whole, then remove all but it and the one before.
+
+    Where weights are shared every process must give its part, and only the `first` writes.
+    """
+    from safetensors.torch import save_file
+
+    moments = {
+        f"{number}.{name}": value
+        for number, each in optimizer.state_dict()["state"].items()
+        for name, value in each.items()
+    }
+    weights, moments = gathered(_trained(net), first), gathered(moments, first)
+    if not first:
+        return
+    final = out / STATE / f"step-{progress.step}"
+    final.parent.mkdir(exist_ok=True)
+    with checkpoint.whole_folder(final) as folder:
+        save_file(weights, folder / "weights.safetensors")
+        save_file(moments, folder / "optimizer.safetensors")
+        files = {name: sha256(folder / name) for name in _FILES}
+        content = {"of": of, "progress": dataclasses.asdict(progress), "files": files}
+        checkpoint.write_json(folder / "state.json", content)
+    for folder in _states(out)[:-_KEPT]:
+        shutil.rmtree(folder)
+
+
+def restore(
+    out: Path,
+    of: dict[str, Any],
+    net: Any,
+    optimizer: torch.optim.Optimizer,
+    log: Callable[[str], None],
+    tidy: bool = True,
+) -> Progress | None:
+    """Put the newest intact state into the model and its optimizer; None if there is no state.
+
+    With `tidy` what was written after that state is removed.
+
+    Raises `CurateError` when the state belongs to another run, or if every state is damaged.
+    """
+    states = _states(out)
+    for place in reversed(states):
+        saved = _read(place)
+        if saved is None:
+            log(f"{place}: this state is damaged, so an earlier one is taken")
+            continue
+        _check_same(saved.of, of, out)
+        _load(place, net, optimizer)
+        if tidy:
+            _forget_later(out, saved.progress)
+        return saved.progress
+    if states:
+        raise CurateError(
+            f"{states[-1]}: the saved state is damaged, and there is no earlier one; "
+            f"{checkpoint.last_good(out)}; start anew with --force"
+        )
+    return None
+
+
+def _read(place: Path) -> Saved | None:
+    """What a state says of itself; None if it or one of its files is not as it was written.
+
+    Raises `CurateError` for a state of an earlier version, whose settings had other names.
+    """
+    try:
+        written = json.loads((place / "state.json").read_bytes())
+        intact = set(written["files"]) == set(_FILES) and all(
+            sha256(place / name) == hash for name, hash in written["files"].items()
+        )
+        of = {name: written["of"][name] for name in ("config", "rows", "weights")}
+        config = dict(of["config"])
+        if former := sorted(RENAMED.keys() & config.keys()):
+            raise CurateError(_of_earlier_version(place, former))
+        saved = Saved({**of, "config": config}, _progress(written["progress"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return saved if intact and place.name == f"step-{saved.progress.step}" else None
+
+
+def _of_earlier_version(place: Path, former: Sequence[str]) -> str:
+    pairs = ", ".join(f"{name!r} is now {RENAMED[name]!r}" for name in former)
+    return (
+        f"{place}: was written by an earlier version, whose settings had other names ({pairs}); go "
+        "on with that version, or start anew with --force"
+    )
+
+
+def _load(place: Path, net: Any, optimizer: torch.optim.Optimizer) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(place / "weights.safetensors")
+    with torch.no_grad():
+        for name, weight in _trained(net).items():
+            weight.copy_(share_like(weights[name], weight))
+    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+    # Not by load_state_dict, which would round fp32 moments of bf16 weights to bf16.
+    for key, value in load_file(place / "optimizer.safetensors").items():
+        number, _, name = key.partition(".")
+        weight = trained[int(number)]
+        optimizer.state[weight][name] = share_like(value, weight)
+
+
+def _trained(net: Any) -> dict[str, torch.Tensor]:
+    return {
+        name: weight.detach() for name, weight in net.named_parameters() if weight.requires_grad
+    }
+
+
+def _states(out: Path) -> list[Path]:
+    return [path for _, path in checkpoint.numbered(out / STATE, "step-")]
+
+
+def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
+    fields = [
+        f"{name} was {saved['config'].get(name)!r}, now {value!r}"
+        for name, value in now["config"].items()
+        if saved["config"].get(name) != value
+    ]
+    if saved["rows"] != now["rows"]:
+        fields.append("the rows to train on are others")
+    if saved["weights"] != now.get("weights", saved["weights"]):
+        fields.append("the weights of the base model are others")
+    if fields:
+        raise CurateError(
+            f"{out}: cannot resume, the run that was stopped is another one: {'; '.join(fields)}; "
+            "give the same settings, or start anew with --force"
+        )
+
+
+def _progress(written: dict[str, Any]) -> Progress:
+    """Progress as it was written; what older states hold besides is not read."""
+    table = tuple(Epoch.read(line) for line in written["table"])
+    kept = tuple(int(epoch) for epoch in written["kept"])
+    nats, counted = float(written["nats"]), float(written["counted"])
+    return Progress(int(written["step"]), table, kept, nats, counted)
+
+
+def _forget_later(out: Path, progress: Progress) -> None:
+    """Remove what was written after the state: it comes again, with the same bits."""
+    done = max((line.epoch for line in progress.table), default=0)
+    for folder, prefix, last in ((STATE, "step-", progress.step), ("epochs", "epoch-", done)):
+        for number, place in checkpoint.numbered(out / folder, prefix):
+            if number > last:
+                shutil.rmtree(place)
+    metrics = out / "metrics.jsonl"
+    text = metrics.read_text(encoding="utf-8", errors="replace") if metrics.is_file() else ""
+    lines = text.splitlines()
+    kept = [line for line in lines if _up_to(line, progress.step)]
+    write_atomic(metrics, "".join(f"{line}\n" for line in kept))
+
+
+def _up_to(line: str, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except (ValueError, KeyError, TypeError):
+        return False  # the line that was being written, or none of ours

@@ -1,0 +1,40 @@
+"""Numbers that stop a run: a loss, a gradient or a weight that is not finite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from curate.base.errors import CurateError, some_of
+from trainer.checkpoints import checkpoint
+from trainer.data.rows import Ints
+from trainer.distributed import ALONE, Group
+from trainer.models.sharding import own
+from trainer.plan import Plan
+
+
+def not_finite(
+    plan: Plan, out: Path, chosen: Ints, epoch: int, step: int, loss: float, norm: float
+) -> CurateError:
+    """The error of a step that was not taken."""
+    shown = some_of([plan.mixture.rows.ids[row] for row in chosen.tolist()], 5)
+    return CurateError(
+        f"step {step + 1} of epoch {epoch}: loss {loss}, gradient norm {norm}, so the update was "
+        f"not made; {checkpoint.last_good(out)}; its rows are {shown}; try a "
+        f"lower learning_rate than {plan.config.learning_rate:g}"
+    )
+
+
+def check_weights(net: Any, epoch: int, out: Path, group: Group = ALONE) -> None:
+    """Before a checkpoint: the last update of an epoch is seen by no later step."""
+    import torch
+
+    weights = dict(net.named_parameters())
+    found = [float(not torch.isfinite(own(weight)).all()) for weight in weights.values()]
+    # A weight may be broken in another process's share alone.
+    broken = [name for name, count in zip(weights, group.total(found), strict=True) if count]
+    if broken:
+        raise CurateError(
+            f"epoch {epoch}: {len(broken)} weights are not finite (first {broken[0]}), so no "
+            f"checkpoint was written; {checkpoint.last_good(out)}; lower learning_rate"
+        )

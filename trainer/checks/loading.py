@@ -1,0 +1,111 @@
+"""The model on its device with all that training adds to it, and how its loss is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from curate.base.errors import CurateError
+from trainer import packing
+from trainer.checks.causal import check_causal
+from trainer.checks.proof import prove
+from trainer.data.batches import pad
+from trainer.distributed import ALONE, Group
+from trainer.loss import LossMode, head_is_plain
+from trainer.models import adapt, model, precision, sharding, vocabulary
+from trainer.models.device import device_name, pick_device
+from trainer.models.dropout import add_residual_dropout
+from trainer.models.modes import plain
+from trainer.models.neftune import add_noise
+from trainer.models.prompted import is_prompted
+from trainer.objectives.reward import padding_id
+from trainer.plan import Log, Plan
+
+if TYPE_CHECKING:
+    import torch
+
+
+def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> Any:
+    """Load, give rows to added tokens, put adapters and noise on; in training mode.
+
+    Where processes share the weights each loads all of them on the CPU and keeps its share.
+    """
+    import torch
+
+    place = torch.device("cpu") if group.sharded else device
+    config, words = plan.config, plan.words
+    torch.manual_seed(config.seed)  # a reward model's head is drawn when it is loaded
+    net = model.load(config.model, place, config.dtype, config.load_in_4bit, config.objective)
+    if group.first or not group.sharded:  # of shared weights one reading of all is enough
+        check_causal(net, config.model)
+    if plan.rejected is not None:
+        _set_padding(plan, net)
+    model.use_threads(net, place)
+    if words.added:
+        vocabulary.grow(net, words)
+        log(vocabulary.describe(words))
+    if config.residual_dropout > 0:
+        add_residual_dropout(net, config.residual_dropout)
+    torch.manual_seed(config.seed)
+    net = adapt.attach(net, config, sorted(words.added.values()))
+    if config.neftune_noise_alpha > 0:
+        add_noise(net.tuned if is_prompted(net) else net, config.neftune_noise_alpha)
+    if config.gradient_checkpointing:
+        checkpoint_activations(net)
+    net.train()
+    for line in model.table(net, config):
+        log(f"{config.method} on {device}: {line}" if line.endswith("optimizer") else line)
+    rounding = precision.rounding_of(config)
+    if rounding:
+        log(f"bfloat16 weights, updates rounded: {rounding}")
+    if group.sharded:
+        held = model.measure(net, rounding == "masters").bytes / group.count / 1e6
+        log(f"shared by {group.count} processes, about {held:,.1f} MB of that in each")
+        sharding.shard(net, device)
+    return net
+
+
+def checkpoint_activations(net: Any) -> None:
+    """Activations of a block are computed again for its gradients, dropout masks included."""
+    network = plain(net.tuned if is_prompted(net) else net)
+    if not network.supports_gradient_checkpointing:
+        raise CurateError(
+            f"gradient_checkpointing: {network.config.model_type} models do not offer it; leave it "
+            "out"
+        )
+    # transformers has the method under two names, the older one with a warning.
+    enable = getattr(network, "activation_checkpointing_enable", None)
+    if enable is None:
+        network.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
+    else:
+        enable({"use_reentrant": False})
+
+
+def _set_padding(plan: Plan, net: Any) -> None:
+    """Give a reward model an id to pad with; `AutoModelForSequenceClassification` asks for one."""
+    rows, rejected, text = plan.tokens.rows, plan.rejected, net.config.get_text_config()
+    assert rejected is not None
+    tokenizer = plan.tokenizer
+    own = [getattr(tokenizer, f"{name}_token_id", None) for name in ("pad", "unk", "bos")]
+    preferred = [text.pad_token_id, *own]
+    net.config.pad_token_id = padding_id(rows, rejected, preferred, plan.limits.vocabulary)
+
+
+def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMode, dict[str, Any]]:
+    """The model on its device, how its loss is computed, and what was found out about both."""
+    config, rows = plan.config, plan.mixture.rows
+    device = pick_device(config.device)
+    net = ready(plan, device, log, group)
+    about: dict[str, Any] = {"device": device_name(device), "processes": group.count}
+    if plan.rejected is not None:
+        return net, LossMode(True, False, group, plan.rejected), about
+    packed = packing.decide(net, rows, plan.train, config, log)
+    mode = LossMode(not head_is_plain(net, pad(rows, plan.train[:1])), packed, group)
+    about |= {"packed": packed, "proof": None}
+    if config.proof:
+        proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode)
+        log(str(proof))
+        about["proof"] = dataclasses.asdict(proof)
+    return net, mode, {**about, "mixing": plan.mixture.counts(config.num_train_epochs)}

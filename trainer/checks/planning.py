@@ -1,0 +1,119 @@
+"""Rows, tokenizer and model checked against each other, and the plan made; no weight is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from curate.base.errors import CurateError, some_of
+from trainer import packing
+from trainer.checkpoints import place, resume
+from trainer.checks import gate
+from trainer.config.config import TrainConfig
+from trainer.config.presets import PRESETS
+from trainer.config.reasons import LEFT_OUT
+from trainer.data import mixing
+from trainer.data.leaks import leaks
+from trainer.data.split import split
+from trainer.data.tokens import load_tokens
+from trainer.evaluation.metrics import check_board
+from trainer.models import model, vocabulary
+from trainer.objectives import reward
+from trainer.plan import Log, Plan, warmup_steps
+
+
+def make_plan(config: TrainConfig, log: Log) -> Plan:
+    """Read the rows and the model's configuration, and refuse what cannot be trained."""
+    place.check(config)
+    model.check_source(config.model)
+    check_board(config.report_to)
+    if config.retention is not None and not Path(config.retention).exists():
+        raise CurateError(f"retention: {config.retention}: no such file or folder")
+    tokens = load_tokens(config.tokens)
+    limits = model.read_limits(config.model)
+    words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)
+    limits = limits.with_room(
+        words.size, config.num_virtual_tokens if config.learns == "prompt" else 0
+    )
+    tokenizer = model.read_tokenizer(config.model)
+    if tokenizer is not None and words.added:
+        vocabulary.extend(tokenizer, words, config.model)
+    decode = model.decoder(tokenizer)
+    known = None if tokenizer is None else len(tokenizer)
+    rejected = reward.rejected_rows(tokens, config)
+    about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
+    passed = gate.check(tokens, *about)
+    if rejected is not None:
+        passed = passed.both(gate.check(dataclasses.replace(tokens, rows=rejected), *about))
+    train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
+    mixture = mixing.mix(config, tokens, train, tokenizer, limits)
+    plan = Plan(
+        config, tokens, train, held_out, limits, tokenizer, decode, words, mixture, rejected
+    )
+    if config.resume:
+        resume.check(Path(config.out), resume.settings(plan))
+    long = packing.about_long_rows(tokens.rows, train, config)
+    for line in [
+        *_announcement(plan, passed),
+        *_about_pairs(plan),
+        *_leaks(plan),
+        *mixture.lines(config.num_train_epochs),
+        *long,
+    ]:
+        log(line)
+    return plan
+
+
+def _about_pairs(plan: Plan) -> list[str]:
+    """What becomes of rows with two sides, as a line."""
+    rows = plan.tokens.rows
+    if plan.rejected is not None:
+        share = reward.longer_wins(rows, plan.rejected, np.union1d(plan.train, plan.held_out))
+        return [f"pairs: the longer answer is the better one in {100 * share:.1f} %"]
+    if plan.tokens.rejected is not None:
+        return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
+    return []
+
+
+def _leaks(plan: Plan) -> list[str]:
+    """A warning if trained rows give held-out ones away; the split is made so that none does."""
+    leaking = leaks(plan.tokens.rows, plan.train, plan.held_out).tolist()
+    if not leaking:
+        return []
+    shown = some_of([plan.tokens.rows.ids[row] for row in leaking])
+    return [
+        f"held out: {len(leaking):,} of {len(plan.held_out):,} rows are near-copies of trained "
+        f"ones, so their loss measures memory: {shown}"
+    ]
+
+
+def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
+    config, rows = plan.config, plan.tokens.rows
+    preset = PRESETS[config.preset]
+    lines = [f"preset {config.preset}: {preset.about} ({preset.source})"]
+    changed = [
+        f"{name} {getattr(config, name)} (not {value})"
+        for name, value in preset.values.items()
+        if getattr(config, name) != value
+    ]
+    if changed:
+        lines.append(f"other than the preset: {', '.join(changed)}")
+    lines += gate.rendered(plan.tokens.manifest)
+    for reason, count in passed.allowed.items():
+        effect = "left out" if reason in LEFT_OUT else "trained all the same"
+        lines.append(f"allowed: {reason}: {count} rows {effect}")
+    lines.append(
+        f"{len(plan.train):,} rows to train ({int(rows.lengths[plan.train].sum()):,} tokens, "
+        f"{int(rows.target_counts[plan.train].sum()):,} of them trained), "
+        f"{len(plan.held_out):,} held out"
+    )
+    lines.append(
+        f"{plan.steps:,} steps: {config.num_train_epochs} epochs of {plan.steps_per_epoch}, "
+        f"{config.batch_size} examples a step, {config.lr_scheduler_type} rate from "
+        f"{config.learning_rate:g} after {warmup_steps(config, plan.steps)} warm-up steps"
+    )
+    if config.prompts:
+        lines.append(str(plan.length))
+    return lines

@@ -1,0 +1,78 @@
+"""`TrainConfig`: one run's settings, filled from a preset and checked before anything is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from curate.base.errors import CurateError
+from curate.base.settings import check_settings, checked_settings, known_settings
+from trainer.config.cross_field import check_cross_field, fitting
+from trainer.config.groups import RENAMED, UNSET, Settings
+from trainer.config.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(Settings):
+    """One run of the trainer; `trainer.settings()` lists all fields, in groups, with their help.
+
+    A field that is not given takes the preset's value, and if the preset has none its own
+    fallback. After construction every field is set. Raises `CurateError` for a value of another
+    type or outside its limits, and for settings that do not go together.
+
+    >>> TrainConfig(tokens="tokens", model="base", out="tuned", preset="alpaca").batch_size
+    128
+    >>> TrainConfig(tokens="t", model="m", out="o", preset="alpaca", batch_size=8).batch_size
+    8
+    """
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for name, value in self._filled().items():
+            object.__setattr__(self, name, _listed(hints[name], value))
+        check_settings(self, "train")
+        check_cross_field(self)
+
+    def _filled(self) -> dict[str, Any]:
+        """Values for the fields left unset: from the preset, else the field's own fallback."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        given = {name: value for name, value in values.items() if value is not UNSET}
+        chosen = given.get("preset")
+        if chosen is None:
+            chosen = PRESET_OF_METHOD.get(given.get("method", "full"), OTHER_PRESET)
+            chosen = "reward" if given.get("objective") == "reward" else chosen
+        checked_settings(type(self), {"preset": chosen}, "train")
+        recipe = PRESETS[chosen].values
+        fallbacks = {
+            field.name: recipe.get(field.name, field.metadata["fallback"])
+            for field in dataclasses.fields(self)
+            if field.name not in given
+        }
+        if given.get("lr_scheduler_type") == "constant" and "min_lr_ratio" in fallbacks:
+            fallbacks["min_lr_ratio"] = 0.0  # the preset's belongs to the preset's schedule
+        objective = given.get("objective", fallbacks.get("objective"))
+        return {**given, **fitting(objective, fallbacks), "preset": chosen}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """A config from names and values, as the command line and files give them.
+
+        Raises `CurateError` for an unknown name, with the nearest that there is, and for a former
+        one, with the present one.
+        """
+        known_settings(cls, values, "train", RENAMED)
+        missing = [name for name in ("tokens", "model", "out") if name not in values]
+        if missing:
+            raise CurateError(f"train: {', '.join(missing)} must be given")
+        if "learning_rate" in values and values.get("lr_find") is True:
+            raise CurateError("train: lr_find looks for learning_rate; give one of them")
+        return cls(**values)
+
+
+def _listed(hint: Any, value: Any) -> Any:
+    """A text with commas as the list it is on the command line, where a list is wanted."""
+    if typing.get_origin(hint) is tuple and isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value

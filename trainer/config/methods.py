@@ -1,0 +1,90 @@
+"""What can be trained: all weights, some of them, adapters, or a prompt of learnt vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """`learns` decides what a checkpoint holds and how the result is handed over.
+
+    "weights": checkpoints are whole models. "adapter": small files, merged into the weights at
+    the end. "prompt": small files that cannot be merged; the result is loaded with `peft`.
+    `fields` are the settings that only some methods read. `new_rows`: whether the embedding rows
+    of added tokens learn too.
+    """
+
+    about: str
+    source: str
+    learns: Literal["weights", "adapter", "prompt"] = "adapter"
+    fields: tuple[str, ...] = ()
+    new_rows: bool = False
+
+
+_Weights = Literal["full", "bitfit"]
+_Adapters = Literal["norms", "tokens", "lora", "rslora", "dora", "lora-xs", "oft", "boft", "ia3"]
+MethodName = Literal[_Weights, _Adapters, "prefix", "prompt"]
+_LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
+
+METHODS: Mapping[MethodName, Method] = {
+    "full": Method("all weights", "", "weights", new_rows=True),
+    "bitfit": Method("biases alone", "arXiv 2106.10199", "weights"),
+    "norms": Method("the scales of the norms alone", "arXiv 2312.11420"),
+    "tokens": Method(
+        "the embedding rows of added tokens alone", "peft TrainableTokens", new_rows=True
+    ),
+    "lora": Method("low-rank adapters", "arXiv 2106.09685", fields=_LORA, new_rows=True),
+    "rslora": Method(
+        "LoRA scaled by the root of its rank", "arXiv 2312.03732", fields=_LORA, new_rows=True
+    ),
+    "dora": Method(
+        "LoRA for directions, and a length for each output",
+        "arXiv 2402.09353",
+        fields=_LORA,
+        new_rows=True,
+    ),
+    "lora-xs": Method(
+        "a rank x rank matrix between the weight's own singular vectors",
+        "arXiv 2405.17604",
+        fields=("lora_r", "lora_alpha", "target_modules"),
+    ),
+    "oft": Method(
+        "rotations of blocks of each layer's input, exact Cayley",
+        "arXiv 2306.07280",
+        fields=("rotation_block", "target_modules"),
+    ),
+    "boft": Method(
+        "rotations of blocks and a scale for each output, one butterfly factor",
+        "arXiv 2311.06243",
+        fields=("rotation_block", "target_modules"),
+    ),
+    "ia3": Method(
+        "a scale for keys, values and feed-forward inputs",
+        "arXiv 2205.05638",
+        fields=("target_modules",),
+    ),
+    "prefix": Method(
+        "learnt keys and values before the first token",
+        "arXiv 2101.00190",
+        "prompt",
+        fields=("num_virtual_tokens",),
+    ),
+    "prompt": Method(
+        "learnt embeddings before the first token",
+        "arXiv 2104.08691",
+        "prompt",
+        fields=("num_virtual_tokens",),
+    ),
+}
+
+
+def readers(field: str) -> list[MethodName]:
+    """The methods that read a field; empty for a field that every method reads.
+
+    >>> readers("num_virtual_tokens")
+    ['prefix', 'prompt']
+    """
+    return [name for name, method in METHODS.items() if field in method.fields]

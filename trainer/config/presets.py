@@ -1,0 +1,153 @@
+"""Training recipes that somebody published, with their source: no single silent default."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+PresetName = Literal["lima", "s1", "alpaca", "instructgpt", "tulu3", "lora", "reward"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """`values` fill the fields of `TrainConfig` that the user left unset."""
+
+    values: Mapping[str, str | int | float]
+    about: str  # one line: when to take it
+    source: str
+
+
+PRESETS: Mapping[PresetName, Preset] = {
+    "lima": Preset(
+        {
+            "num_train_epochs": 15,
+            "batch_size": 32,
+            "learning_rate": 1e-5,
+            "lr_scheduler_type": "linear",
+            "warmup_ratio": 0.0,
+            "min_lr_ratio": 0.1,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.95,
+            "weight_decay": 0.1,
+            "residual_dropout": 0.3,
+            "choose": "lima",
+            "prompts": 50,
+        },
+        about="about 1,000 chosen rows, full fine-tuning, many epochs",
+        source="arXiv 2305.11206 section 3 and appendix B",
+    ),
+    "s1": Preset(
+        {
+            "num_train_epochs": 5,
+            "batch_size": 16,
+            "learning_rate": 1e-5,
+            "lr_scheduler_type": "cosine",
+            "warmup_ratio": 0.05,
+            "min_lr_ratio": 0.0,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.95,
+            "weight_decay": 1e-4,
+            "choose": "last",
+        },
+        about="about 1,000 long reasoning rows, full fine-tuning, last weights",
+        source="simplescaling/s1 train/sft.sh",
+    ),
+    "alpaca": Preset(
+        {
+            "num_train_epochs": 3,
+            "batch_size": 128,
+            "learning_rate": 2e-5,
+            "lr_scheduler_type": "cosine",
+            "warmup_ratio": 0.03,
+            "min_lr_ratio": 0.0,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.999,
+            "weight_decay": 0.0,
+        },
+        about="tens of thousands of short rows, full fine-tuning",
+        source="tatsu-lab/stanford_alpaca README.md",
+    ),
+    "instructgpt": Preset(
+        # Rate and batch are those for 1.3B and 6B; the paper's dropout is the same in all layers,
+        # and its epoch is picked by a reward model, for which the score of answers stands here.
+        {
+            "num_train_epochs": 16,
+            "batch_size": 32,
+            "learning_rate": 9.65e-6,
+            "lr_scheduler_type": "cosine",
+            "warmup_ratio": 0.0,
+            "min_lr_ratio": 0.1,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.95,
+            "weight_decay": 0.0,
+            "residual_dropout": 0.2,
+            "choose": "score",
+        },
+        about="about 13,000 demonstrations, full fine-tuning, far beyond the lowest loss",
+        source="arXiv 2203.02155 appendix C",
+    ),
+    "tulu3": Preset(
+        {
+            "num_train_epochs": 2,
+            "batch_size": 128,
+            "learning_rate": 5e-6,
+            "lr_scheduler_type": "linear",
+            "warmup_ratio": 0.03,
+            "min_lr_ratio": 0.0,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.999,
+            "weight_decay": 0.0,
+        },
+        about="hundreds of thousands of mixed rows, full fine-tuning",
+        source="allenai/open-instruct docs/tulu3.md",
+    ),
+    "lora": Preset(
+        # Rank, alpha and the range of epochs are PEFT-Arena's, the rate is TRL's advice of ten
+        # times full fine-tuning. Neither states a schedule; the batch is LIMA's, because 256
+        # would leave a thousand rows with four steps an epoch.
+        {
+            "method": "lora",
+            "num_train_epochs": 4,
+            "batch_size": 32,
+            "learning_rate": 1e-4,
+            "lr_scheduler_type": "cosine",
+            "warmup_ratio": 0.03,
+            "min_lr_ratio": 0.0,
+            "weight_decay": 0.0,
+            "lora_r": 8,
+            "lora_alpha": 16.0,
+        },
+        about="any size, low-rank adapters, a tenth of the memory",
+        source="TRL docs/source/sft_trainer.md; arXiv 2605.28819",
+    ),
+    "reward": Preset(
+        {
+            "objective": "reward",
+            "num_train_epochs": 1,
+            "batch_size": 64,
+            "learning_rate": 9e-6,
+            "lr_scheduler_type": "cosine",
+            "warmup_ratio": 0.0,
+            "min_lr_ratio": 0.1,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.95,
+            "weight_decay": 0.0,
+        },
+        about="a reward model from tens of thousands of pairs, full fine-tuning",
+        source="arXiv 2203.02155 appendix C",
+    ),
+}
+
+# What a run takes when nobody named a preset; the first line of the log names it.
+PRESET_OF_METHOD: Mapping[str, PresetName] = {"full": "lima"}
+OTHER_PRESET: PresetName = "lora"
+
+
+def presets() -> list[tuple[str, str]]:
+    """Name and one line of every preset, in the order of the table.
+
+    >>> presets()[0][0]
+    'lima'
+    """
+    return [(name, f"{preset.about} ({preset.source})") for name, preset in PRESETS.items()]

@@ -1,0 +1,1 @@
+"""Token rows: read, split, mixed, and laid out in batches."""

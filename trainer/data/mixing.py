@@ -1,0 +1,173 @@
+"""What an epoch is made of: rows by the weight of their source, and a share of general text.
+
+All of it is a function of the rows, the settings, the epoch and the step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curate.base.errors import CurateError, nearest
+from trainer.config.config import TrainConfig
+from trainer.data.batches import epoch_order
+from trainer.data.general import read_general
+from trainer.data.rows import Ints, Rows, even_rows, join, train_prompts
+from trainer.data.tokens import Limits, Tokens
+
+# Keeps the orders of rows, of repeats and of general text from being one order.
+_REPEATS, _GENERAL = 0x5EED, 0x7E87
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Rows of one source: each is in every epoch `weight` times, on average if that is broken."""
+
+    name: str
+    rows: Ints
+    weight: float
+
+    @property
+    def per_epoch(self) -> int:
+        """How many rows of it an epoch reads."""
+        return round(self.weight * len(self.rows))
+
+    def of_epoch(self, seed: int, epoch: int) -> Ints:
+        """Its rows in an epoch; of a broken weight rows take turns, so that all come as often."""
+        whole, rest = divmod(self.per_epoch, max(1, len(self.rows)))
+        turn = epoch_order(len(self.rows), seed ^ _REPEATS, 0)
+        places = (np.arange(rest) + (epoch - 1) * rest) % max(1, len(self.rows))
+        rows: Ints = np.concatenate([np.repeat(self.rows, whole), self.rows[turn[places]]])
+        return np.sort(rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """The rows that training reads: own ones first, from number `own` on general text."""
+
+    rows: Rows
+    sources: tuple[Source, ...]
+    own: int
+    batch: int
+    seed: int
+    share: float
+
+    @property
+    def per_epoch(self) -> int:
+        """Own rows of an epoch, the same number in each."""
+        return sum(source.per_epoch for source in self.sources)
+
+    def epoch(self, epoch: int) -> list[Ints]:
+        """The rows of each step of an epoch (from 1); the last step may be short.
+
+        General text comes on top of a step's own rows, as much as its share of the targets asks.
+        """
+        rows = np.concatenate([source.of_epoch(self.seed, epoch) for source in self.sources])
+        rows = rows[epoch_order(len(rows), self.seed, epoch)]
+        steps = [rows[at : at + self.batch] for at in range(0, len(rows), self.batch)]
+        if self.share == 0.0:
+            return steps
+        counted = np.cumsum([self.rows.target_weights[each].sum() for each in steps])
+        general = self._general(epoch, counted * self.share / (1 - self.share))
+        return [np.concatenate(pair) for pair in zip(steps, general, strict=True)]
+
+    def _general(self, epoch: int, wanted: Any) -> list[Ints]:
+        """Rows of general text up to each step, so that their targets add up to `wanted`."""
+        count = len(self.rows) - self.own
+        order = self.own + epoch_order(count, self.seed ^ _GENERAL, epoch)
+        once = np.cumsum(self.rows.target_weights[order])
+        rounds = int(wanted[-1] // once[-1]) + 1
+        many = np.concatenate([once + turn * once[-1] for turn in range(rounds)])
+        # The number of rows whose sum is nearest to what is wanted.
+        middles = many - np.tile(self.rows.target_weights[order], rounds) / 2
+        ends = np.searchsorted(middles, wanted)
+        stream = np.tile(order, rounds)
+        return [stream[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def counts(self, epochs: int) -> dict[str, Any]:
+        """For the manifest: what each epoch reads, source by source; it adds up."""
+        rows = self.rows
+        made = [np.concatenate(self.epoch(epoch)) for epoch in range(1, epochs + 1)]
+        named = [(source.name, source.rows, source.weight) for source in self.sources]
+        if self.share:
+            named.append(("general text", np.arange(self.own, len(rows)), self.share))
+        return {
+            name: {
+                "rows": len(own),
+                "weight" if name != "general text" else "share": weight,
+                "read": [int(np.isin(each, own).sum()) for each in made],
+                "counted": [
+                    float(rows.target_weights[each[np.isin(each, own)]].sum()) for each in made
+                ],
+            }
+            for name, own, weight in named
+        }
+
+    def lines(self, epochs: int) -> list[str]:
+        """What is mixed, for the log; nothing if nothing is."""
+        if len(self.sources) == 1 and self.share == 0.0 and self.sources[0].weight == 1.0:
+            return []
+        counts = self.counts(epochs)
+        everything = sum(sum(each["counted"]) for each in counts.values())
+        return [
+            f"mixing: {name}: {each['rows']:,} rows, read {sum(each['read']):,} times in "
+            f"{epochs} epochs, {100 * sum(each['counted']) / everything:.1f} % of what counts"
+            for name, each in counts.items()
+        ]
+
+
+def mix(
+    config: TrainConfig, tokens: Tokens, train: Ints, tokenizer: Any | None, limits: Limits
+) -> Mixture:
+    """What to train on: the rows `train` by their sources, with general text if asked for.
+
+    Raises `CurateError` for a weight of a source that is not there, for rows whose weights are
+    all 0, and for general text that cannot be read or is not for this model.
+    """
+    rows = tokens.rows
+    if config.prompt_weight > 0:
+        rows = train_prompts(rows, config.prompt_weight)
+    weightless = train[rows.target_weights[train] == 0]
+    if len(weightless):
+        raise CurateError(
+            f"{tokens.folder}: the weights of {len(weightless)} rows are all 0, so there "
+            f"is nothing to learn from them; first is {rows.ids[weightless[0]]}"
+        )
+    # A row counts once whatever its weights; of general text each document does.
+    even = even_rows if config.normalize == "examples" else lambda rows: rows
+    sources = _sources(config, tokens, train)
+    share = config.replay_share
+    if config.replay is None:
+        return Mixture(even(rows), sources, len(rows), config.batch_size, config.seed, 0.0)
+    path = Path(config.replay)
+    mixed = even(join(rows, read_general(path, tokenizer, limits, config.micro_tokens)))
+    return Mixture(mixed, sources, len(rows), config.batch_size, config.seed, share)
+
+
+def _sources(config: TrainConfig, tokens: Tokens, train: Ints) -> tuple[Source, ...]:
+    if not config.source_weights:
+        return (Source("rows", train, 1.0),)
+    if tokens.sources is None:
+        raise CurateError(
+            f"source_weights: {tokens.folder} has no column 'source' that says where a row is from"
+        )
+    known = sorted({tokens.sources[row] for row in train.tolist()})
+    weights = dict.fromkeys(known, 1.0)
+    for given in config.source_weights:
+        name, weight = given.rsplit("=", 1)
+        if name not in weights:
+            raise CurateError(
+                f"source_weights: no row to train is from {name!r}{nearest(name, known)}; "
+                f"the sources are {', '.join(known)}"
+            )
+        weights[name] = float(weight)
+    places = np.array([known.index(tokens.sources[row]) for row in train.tolist()])
+    sources = tuple(
+        Source(name, train[places == place], weights[name]) for place, name in enumerate(known)
+    )
+    if not sum(source.per_epoch for source in sources):
+        raise CurateError("source_weights: leave no row to train on")
+    return sources

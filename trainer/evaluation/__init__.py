@@ -1,0 +1,1 @@
+"""What is measured: metrics, pace, answers, curves, and the choice of an epoch."""

@@ -1,0 +1,109 @@
+"""Which epoch becomes the model, and whether training goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from trainer.config.config import TrainConfig
+from trainer.result import Epoch
+
+RULES = {
+    "loss": "lowest held-out loss per token",
+    "example-loss": "lowest held-out loss per row",
+    "score": "best score of answers",
+    "lima": "best score of answers",
+    "last": "last epoch",
+}
+
+
+def window(epochs: int) -> tuple[int, int]:
+    """The middle third of a run: LIMA picked between epochs 5 and 10 of 15.
+
+    >>> window(15)
+    (5, 10)
+    """
+    first = math.ceil(epochs / 3)
+    return first, max(first, 2 * epochs // 3)
+
+
+def value(line: Epoch, metric: str) -> float | None:
+    """What a rule compares, so that less is better; None if it was not measured."""
+    found = line.measures().get(metric.replace("-", "_"))
+    return -found if found is not None and metric == "score" else found
+
+
+def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
+    """The epoch that becomes the model, and the reason in words.
+
+    Only trained epochs are candidates, and only those that keep the retention limit. Of equal
+    scores the higher token F1 decides, else the earlier epoch. Where nothing was measured that
+    the rule compares, the last epoch is taken.
+    """
+    trained = [line for line in table if line.epoch > 0]
+    last, rule = trained[-1], config.choose
+    able, bound = _bounded(table, trained, config.retention_limit)
+    if rule == "lima":
+        low, high = window(config.num_train_epochs)
+        able = [line for line in able if low <= line.epoch <= high] or able[-1:]
+    metric = "score" if rule == "lima" else rule
+    values = [found for line in able if (found := value(line, metric)) is not None]
+    if rule == "last" or not values:
+        missing = "" if rule == "last" else "; there are no held-out rows to compare epochs by"
+        return able[-1], f"{RULES['last']}{missing}{bound}"
+    measured = [line for line in able if value(line, metric) is not None]
+    best = min(measured, key=lambda line: _rank(line, metric))
+    among = f" of epochs {low} to {high}" if rule == "lima" else f" of {last.epoch}"
+    why = f"{RULES[rule]}: {abs(min(values)):.4f} at epoch {best.epoch}{among}"
+    before = value(table[0], metric) if table[0].epoch == 0 else None
+    if before is not None:
+        worse = ", which is better" if before <= min(values) else ""
+        why += f" (before training {abs(before):.4f}{worse})"
+    return best, why + bound
+
+
+def _rank(line: Epoch, metric: str) -> tuple[float, float]:
+    """Sorts epochs, the best first; where no answer stops all scores are 0 and token F1 decides."""
+    token_f1 = line.probe.token_f1 if metric == "score" else None
+    return value(line, metric) or 0.0, -(token_f1 or 0.0)
+
+
+def _bounded(
+    table: Sequence[Epoch], trained: list[Epoch], limit: float | None
+) -> tuple[list[Epoch], str]:
+    """The epochs whose loss on general text rose by at most `limit`, and a word about it."""
+    base = table[0].probe.retention
+    if limit is None or base is None:
+        return trained, ""
+    losses = {line.epoch: line.probe.retention or math.inf for line in trained}
+    able = [line for line in trained if losses[line.epoch] <= base + limit]
+    if able:
+        out = [str(line.epoch) for line in trained if line not in able]
+        reason = f"; left out for losing more than {limit:g} on general text: {', '.join(out)}"
+        return able, reason if out else ""
+    kept = min(trained, key=lambda line: losses[line.epoch])
+    return [kept], (
+        f"; every epoch lost more than {limit:g} on general text, and this one the least "
+        f"({losses[kept.epoch] - base:.4f})"
+    )
+
+
+def ended(table: Sequence[Epoch], config: TrainConfig) -> str | None:
+    """Why training ends before its last epoch, in words; None if it goes on.
+
+    It ends; which epoch is chosen is another question.
+    """
+    if config.stop_on == "never":
+        return None
+    values = [
+        found for line in table if line.epoch and (found := value(line, config.stop_on)) is not None
+    ]
+    if len(values) <= config.patience or min(values[-config.patience :]) < min(
+        values[: -config.patience]
+    ):
+        return None
+    return (
+        f"training ends after epoch {table[-1].epoch} of {config.num_train_epochs}: "
+        f"{config.stop_on} has not improved for {config.patience} "
+        f"epoch{'s' if config.patience > 1 else ''}"
+    )

@@ -1,0 +1,45 @@
+"""The table of epochs as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.result import Epoch
+
+# Heading, measure, and how each measure of an epoch is written.
+_COLUMNS = (
+    ("training", "train_loss", ".4f"),
+    ("held out", "loss", ".4f"),
+    ("example_loss", "example_loss", ".4f"),
+    ("accuracy", "accuracy", ".1%"),
+    ("generalisation_gap", "generalisation_gap", ".4f"),
+    ("memorised", "memorised", ".0%"),
+    ("length", "length", ".1f"),
+    ("stops", "stops", ".0%"),
+    ("token_f1", "token_f1", ".3f"),
+    ("score", "score", ".3f"),
+    ("retention", "retention", ".4f"),
+    ("KL to base", "kl", ".4f"),
+)
+
+
+def table_lines(table: Sequence[Epoch], chosen: int) -> list[str]:
+    """The table of epochs as plain lines, losses in nats; columns without a value are left out."""
+    measures = [{"train_loss": line.train_loss, **line.measures()} for line in table]
+    shown = [
+        column for column in _COLUMNS if any(each.get(column[1]) is not None for each in measures)
+    ]
+    head = "  ".join(f"{name:>8}" for name, _, _ in shown)
+    lines = [f"{'epoch':>5}  {'step':>6}  {head}"]
+    for line, found in zip(table, measures, strict=True):
+        cells = [
+            f"{'-' if (value := found.get(key)) is None else format(value, style):>{width}}"
+            for name, key, style in shown
+            for width in [max(8, len(name))]
+        ]
+        mark = "  chosen" if line.epoch == chosen else ""
+        lines.append(f"{line.epoch:>5}  {line.step:>6}  {'  '.join(cells)}{mark}")
+    target = table[-1].probe.length_target
+    if table[-1].probe.length is not None and target is not None:
+        lines.append(f"target length of an answer: {target:g} tokens")
+    return lines

@@ -1,0 +1,39 @@
+"""The objectives by the name that the setting `objective` has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from trainer.config.config import TrainConfig
+from trainer.data.rows import Ints, Rows
+from trainer.loss import LossMode
+from trainer.objectives import reward, sft
+from trainer.result import Evaluation
+
+
+class Objective(Protocol):
+    """What the loop needs of an objective; a module with these functions is one."""
+
+    def gradients(
+        self, net: Any, rows: Rows, chosen: Ints, config: TrainConfig, mode: LossMode, own: int
+    ) -> tuple[float, float, float | None]:
+        """Fill the gradients of one optimizer step over the rows `chosen`.
+
+        Gives its loss in nats, the norm of the gradients, and the loss of general text alone
+        (rows from number `own` on) where there is any.
+        """
+
+    def evaluate(
+        self, net: Any, rows: Rows, chosen: Ints, micro_tokens: int, mode: LossMode
+    ) -> Evaluation | None:
+        """The loss of the rows `chosen` (ascending), without dropout; None if there are none."""
+
+    def counted(self, rows: Rows, chosen: Ints) -> float:
+        """What a step's loss is divided by."""
+
+    def tokens_read(self, rows: Rows, chosen: Ints, mode: LossMode) -> int:
+        """How many tokens a step reads."""
+
+
+OBJECTIVES: Mapping[str, Objective] = {"sft": sft, "reward": reward}

@@ -1,0 +1,164 @@
+"""Documents laid end to end without padding, none of which sees another.
+
+Only the examples of one optimizer step share a forward pass, and each step is packed anew, so
+that packing changes neither what a step holds nor, but for rounding, its loss and gradients.
+"""
+
+from __future__ import annotations
+
+import inspect
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from curate.base.errors import CurateError, some_of
+from trainer.config.config import TrainConfig
+from trainer.data.batches import Batch, Documents, batches, cut
+from trainer.data.rows import IGNORED, Ints, Rows
+from trainer.models.attention import how, isolated, prepare
+from trainer.models.device import put
+from trainer.models.modes import evaluating, plain
+
+Log = Callable[[str], None]
+
+
+def step_batches(rows: Rows, chosen: Ints, config: TrainConfig, packed: bool) -> Iterator[Batch]:
+    """The forward passes of the chosen rows, as the run's settings ask."""
+    split_at = config.micro_tokens if config.long_rows == "split" else None
+    make = pack if packed else batches
+    return make(rows, chosen, config.micro_tokens, split_at)
+
+
+def pack(
+    rows: Rows, chosen: Ints, micro_tokens: int, split_at: int | None = None
+) -> Iterator[Batch]:
+    """The chosen rows end to end, in batches of at most `micro_tokens` positions, none of padding.
+
+    A document longer than the limit is a batch of its own.
+    """
+    documents = cut(rows, chosen, split_at)
+    for places in best_fit(documents.lengths, micro_tokens):
+        yield _lay(rows, documents.take(places))
+
+
+def best_fit(lengths: Ints, budget: int) -> list[list[int]]:
+    """Places of the lengths, grouped so that each group has at most `budget` in all.
+
+    Longest first, each into the fullest group that still takes it; one above the budget is
+    alone. Ties go to the earlier place and the earlier group.
+
+    >>> best_fit(np.array([3, 9, 4, 2, 5]), 8)
+    [[1], [4, 0], [2, 3]]
+    """
+    groups: list[list[int]] = []
+    free: list[tuple[int, int]] = []  # (tokens left, group), sorted
+    # Python loop: each placement depends on all before it; a step has tens of rows.
+    for place in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[place])
+        at = bisect_left(free, (length, 0))
+        if at < len(free):
+            left, group = free.pop(at)
+        else:
+            left, group = budget, len(groups)
+            groups.append([])
+        groups[group].append(place)
+        if left > length:
+            insort(free, (left - length, group))
+    return groups
+
+
+def _lay(rows: Rows, documents: Documents) -> Batch:
+    """One row of these documents, in their order."""
+    lengths = documents.lengths
+    ends = np.cumsum(lengths)
+    source = np.repeat(documents.starts - (ends - lengths), lengths) + np.arange(int(ends[-1]))
+    # A row that was split goes on in another document, whose first token is a target here.
+    targets = rows.targets[source]
+    at = np.flatnonzero(targets != IGNORED)
+    return Batch(
+        rows=documents.rows,
+        input_ids=rows.input_ids[source][None],
+        at=at,
+        targets=targets[at],
+        row_of=np.searchsorted(ends, at, side="right"),
+        weights=None if rows.weights is None else rows.weights[source[at]],
+        documents=tuple(lengths.tolist()),
+    )
+
+
+def positions(documents: tuple[int, ...]) -> Ints:
+    """Positions [1, tokens] that begin at 0 in each document.
+
+    >>> positions((3, 2)).tolist()
+    [[0, 1, 2, 0, 1]]
+    """
+    return np.concatenate([np.arange(length) for length in documents])[None]
+
+
+def about_long_rows(rows: Rows, train: Ints, config: TrainConfig) -> list[str]:
+    """A line if rows are longer than a forward pass may be; `CurateError` if that is refused."""
+    limit = config.micro_tokens
+    long = train[rows.lengths[train] > limit]
+    if not len(long):
+        return []
+    longest = int(rows.lengths[long].max())
+    sentence = f"{len(long):,} rows are longer than micro_tokens {limit:,}, the longest {longest:,}"
+    if config.long_rows == "refuse":
+        shown = some_of([rows.ids[row] for row in long.tolist()])
+        raise CurateError(
+            f"{sentence}: {shown}; set micro_tokens to {longest}, or long_rows to split or alone"
+        )
+    fate = (
+        "a forward pass of its own each"
+        if config.long_rows == "alone"
+        else f"split into {len(cut(rows, long, limit).rows):,} documents"
+    )
+    return [f"{sentence}: {fate}"]
+
+
+def decide(model: Any, rows: Rows, train: Ints, config: TrainConfig, log: Log) -> bool:
+    """Whether this run packs: `auto` does if the model keeps documents apart.
+
+    Raises `CurateError` if packing was asked for and the model does not.
+    """
+    if config.packing == "off" or config.learns == "prompt":
+        return False
+    prepare(model)
+    if isolates(model, rows, train):
+        log(f"packing: documents end to end without padding, {how()}")
+        return True
+    if config.packing == "on":
+        raise CurateError(
+            "packing: a document in a packed row changes what the model computes for the next "
+            "one, so it would learn across rows; set packing to off"
+        )
+    log("packing: off, as this model does not keep packed documents apart")
+    return False
+
+
+def isolates(model: Any, rows: Rows, chosen: Ints, limit: int = 16) -> bool:
+    """Whether a document in a packed row is blind to the one before it.
+
+    Instead of a list of architectures, the model itself is asked, with beginnings of two of its
+    rows: other ids in the first must not change one bit of the second's output.
+    """
+    import torch
+
+    if "position_ids" not in inspect.signature(plain(model).forward).parameters:
+        return False
+    ends = [rows.offsets[row] + min(limit, rows.lengths[row]) for row in chosen[:2].tolist()]
+    pair = [rows.input_ids[rows.offsets[r] : end] for r, end in zip(chosen[:2], ends, strict=True)]
+    first, second = pair[0], pair[-1]
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    device = next(model.parameters()).device
+    documents = (len(first), len(second))
+    where = put(positions(documents), device)
+    outputs = []
+    with evaluating(model), isolated(documents):
+        for before in (first, (first + 1) % vocabulary):
+            ids = put(np.concatenate([before, second])[None], device)
+            logits = model(input_ids=ids, position_ids=where, use_cache=False).logits
+            outputs.append(logits[:, len(first) :])
+    return bool(torch.equal(*outputs))

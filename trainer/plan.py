@@ -1,0 +1,74 @@
+"""What a run is about to do, as data: the rows of each side, the steps, and their rates."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from trainer.config.config import TrainConfig
+from trainer.data.lengths import LengthTarget, length_target
+from trainer.data.mixing import Mixture
+from trainer.data.rows import Ints, Rows
+from trainer.data.tokens import Decode, Limits, Tokens
+from trainer.models.vocabulary import Vocabulary
+
+Log = Callable[[str], None]
+
+
+def no_log(line: str) -> None:
+    """The log of all processes but the first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The rows of each side, as row numbers, and what the model can take."""
+
+    config: TrainConfig
+    tokens: Tokens
+    train: Ints
+    held_out: Ints
+    limits: Limits
+    tokenizer: Any
+    decode: Decode | None
+    words: Vocabulary
+    mixture: Mixture
+    rejected: Rows | None  # of a reward model: the other side of the rows
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch."""
+        return math.ceil(self.mixture.per_epoch / self.config.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.config.num_train_epochs * self.steps_per_epoch
+
+    @cached_property
+    def length(self) -> LengthTarget:
+        """What the length of greedy answers is compared with."""
+        return length_target(self.config, self.tokens, self.train)
+
+
+def warmup_steps(config: TrainConfig, steps: int) -> int:
+    """Any warm-up at all is at least one step."""
+    return math.ceil(config.warmup_ratio * steps)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """The rate of step `step`, counted from 0.
+
+    It rises in equal parts over the warm-up, and no step has rate 0: the first one takes
+    1/(n+1) of the peak, and the decay would reach the floor one step after the last.
+    """
+    rising = warmup_steps(config, steps)
+    if step < rising:
+        return config.learning_rate * (step + 1) / (rising + 1)
+    done = (step - rising) / (steps - rising)
+    if config.lr_scheduler_type == "constant":
+        return config.learning_rate
+    left = 1 - done if config.lr_scheduler_type == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return config.learning_rate * (config.min_lr_ratio + (1 - config.min_lr_ratio) * left)

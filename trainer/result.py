@@ -1,0 +1,124 @@
+"""What a training run hands back."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Held-out loss in nats: over all `targets` tokens, and as the mean of the rows' means."""
+
+    loss: float
+    example_loss: float
+    rows: int
+    targets: int
+    accuracy: float | None = None  # of a reward model: pairs whose chosen answer scores higher
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """What else was measured after an epoch; None where nothing was there to measure.
+
+    `fit` is the loss of as many training rows as are held out, without dropout, and
+    `generalisation_gap` the held-out loss minus it. `memorised` is the share of training answers
+    that the model gives by itself. `stops`, `length` (mean, tokens), `token_f1` and `score` are of
+    greedy answers to held-out prompts; `length_target` is what their length is compared with.
+    `retention` is the loss of general text, `kl` KL(tuned || base) at held-out targets. Losses and
+    `kl` are nats a token.
+    """
+
+    fit: float | None = None
+    generalisation_gap: float | None = None
+    memorised: float | None = None
+    length_target: float | None = None
+    length: float | None = None
+    stops: float | None = None
+    token_f1: float | None = None
+    score: float | None = None
+    retention: float | None = None
+    kl: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One line of the table: epoch 0 is the model before training."""
+
+    epoch: int
+    step: int
+    train_loss: float | None
+    held_out: Evaluation | None
+    probe: Probe = Probe()
+
+    def measures(self) -> dict[str, float]:
+        """What was measured of the held-out rows and besides, by name."""
+        found = dataclasses.asdict(self.probe)
+        if held := self.held_out:
+            found = {
+                "loss": held.loss,
+                "example_loss": held.example_loss,
+                "rows": held.rows,
+                "trained_tokens": held.targets,
+                "accuracy": held.accuracy,
+                **found,
+            }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @classmethod
+    def read(cls, written: dict[str, Any]) -> Epoch:
+        """A line from what `dataclasses.asdict` made of it."""
+        held, probe = written["held_out"], Probe(**written["probe"])
+        return cls(**{**written, "held_out": Evaluation(**held) if held else None, "probe": probe})
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A greedy answer; `stopped` tells whether it ended with a stop or ran into the limit."""
+
+    text: str | None
+    ids: tuple[int, ...]
+    stopped: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A held-out prompt, the row's own answer, and the model's before and after training.
+
+    Texts are None where the model has no tokenizer beside it; the ids are always there.
+    """
+
+    id: str
+    prompt: str | None
+    prompt_ids: tuple[int, ...]
+    expected: str | None
+    before: Answer
+    after: Answer
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """The chosen epoch and why, the table of all epochs, and where the model lies.
+
+    `before` and `after` are held-out losses of the base and of the saved model, None without
+    held-out rows.
+    """
+
+    out: Path
+    epoch: int
+    why: str
+    table: tuple[Epoch, ...]
+    before: Evaluation | None
+    after: Evaluation | None
+    samples: tuple[Sample, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the samples, which have a file of their own."""
+        return {
+            "chosen_epoch": self.epoch,
+            "why": self.why,
+            "table": [dataclasses.asdict(line) for line in self.table],
+            "before": None if self.before is None else dataclasses.asdict(self.before),
+            "after": None if self.after is None else dataclasses.asdict(self.after),
+        }

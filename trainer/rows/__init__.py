@@ -1,1 +1,0 @@
-"""Token rows: read, split, mixed, laid out in batches and packed."""

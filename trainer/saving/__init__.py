@@ -1,1 +1,0 @@
-"""What is written: checkpoints, states to resume from, the chosen model."""

@@ -1,1 +1,0 @@
-"""What a run is told: fields and their limits, presets, methods, and what goes together."""

@@ -1,1 +1,0 @@
-"""While it runs: metrics, pace, evaluations, answers, curves, and the choice of an epoch."""
