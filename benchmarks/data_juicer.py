@@ -21,11 +21,11 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from filters.quality.reasons import REASONS
 from near import Row, made_up, real, records
 from peers import Taken, timed
 
 from filters.quality.filter import Quality
+from filters.quality.rules import REASONS
 
 PACKAGES = ("py-data-juicer==1.6.*", "aiohttp", "ray", "scipy", "torch")
 TARGET = 10

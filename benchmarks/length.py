@@ -80,8 +80,8 @@ def actions(sets: Mapping[str, pl.DataFrame]) -> None:
     print("\nset, action: kept; C10; spread; KS to the target; a second time")
     for name, records in sets.items():
         for settings in ACTIONS:
-            told = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "action")
-            print(f"{name} {settings['action']} {told}".rstrip(), end=": ")
+            more = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "action")
+            print(f"{name} {settings['action']} {more}".rstrip(), end=": ")
             try:
                 done = calibrated(records, settings)
             except CurateError as error:

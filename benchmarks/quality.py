@@ -21,8 +21,6 @@ from pathlib import Path
 
 import polars as pl
 
-from filters.quality.rules import REASONS
-
 sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import DATA, need
@@ -30,6 +28,7 @@ from rows import DATA, need
 from curate.base.schema import with_text
 from curate.sources import read
 from filters.quality.filter import Quality
+from filters.quality.rules import REASONS
 
 HERE = Path(__file__).parent
 JUDGED = HERE / "quality_read.json"

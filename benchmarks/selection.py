@@ -27,6 +27,7 @@ from curate.pipeline import recipe
 from curate.pipeline.engine import local_engine
 from curate.pipeline.runner import run
 from filters.common.text import view
+from filters.selection.baselines import findings
 from filters.selection.filter import VECTORS, Select
 
 BUDGET = 1000
@@ -73,14 +74,14 @@ def methods(records: pl.DataFrame) -> None:
         step = Select(budget=BUDGET, **choice, **more)  # type: ignore[arg-type]
         started = time.process_time()
         measures = measured(records, step)
-        step.judge(measures)
+        verdicts = step.judge(measures).verdicts
         seconds = time.process_time() - started
         seen = measures.with_columns(vectors)
-        row = step.judge(seen).findings.numbers["baselines"][0]
+        chosen = findings(seen, verdicts["keep"], "words", 0).numbers["baselines"][0]
         name = " ".join(choice.values())
         print(
-            f"{name:24} {row['words']:>7,} {row['median']:>7} {row['concentration']:6.3f}"
-            f"  {row['verdict']:>7} {row['coverage']:9.3f} {row['alikeness']:6.3f} {seconds:6.1f}"
+            f"{name:24} {chosen['words']:>7,} {chosen['median']:>7} {chosen['concentration']:6.3f}"
+            f"  {chosen['verdict']:>7} {chosen['coverage']:9.3f} {chosen['alikeness']:6.3f} {seconds:6.1f}"
         )
 
 
@@ -99,7 +100,7 @@ def lima(folder: Path) -> None:
                 f"lima: {time.perf_counter() - started:.1f} s (target {TARGET} on two cores),"
                 f" {spent:.1f} s of CPU"
             )
-            names = ("kept.jsonl", "dropped.jsonl", "ledger.parquet", "select.arms.parquet")
+            names = ("kept.jsonl", "dropped.jsonl", "ledger.parquet", "select.baselines.parquet")
             prints.append([hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names])
         manifest = json.loads((out / "manifest.json").read_text("utf-8"))
         kept = [json.loads(line) for line in (out / "kept.jsonl").read_bytes().splitlines()]

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
@@ -156,9 +156,8 @@ def _tokenizer(given: Any, add: Sequence[str]) -> templates.Tokenizer | None:
     with tempfile.TemporaryDirectory(prefix="curate-") as folder:
         given.save_pretrained(folder)
         name = str(getattr(given, "name_or_path", "") or type(given).__name__)
-        return templates.read_folder(
-            Path(folder), name, {"object": type(given).__name__}, tuple(add)
-        )
+        loaded = templates.load_tokenizer(folder, tuple(add))
+        return replace(loaded, name=name, origin={"object": type(given).__name__})
 
 
 def records_of(source: Data, tell: Log) -> pl.DataFrame:
@@ -234,7 +233,7 @@ def make_preview(
 
 def render_options(options: Mapping[str, Any]) -> templates.RenderOptions:
     """Options of rendering by name; `CurateError` for an unknown one and for a wrong value."""
-    known_settings(templates.RenderOptions, options, "render")
+    known_settings(templates.RenderOptions, options, "render", templates.RENAMED)
     return templates.RenderOptions(**options)
 
 

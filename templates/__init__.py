@@ -1,19 +1,32 @@
 """Conversations into masked tokens: rendered by any chat template, proven row by row."""
 
-from templates.card import Card
-from templates.encoding.folder import load_tokenizer
-from templates.encoding.tokenizer import Tokenizer
-from templates.options import RenderOptions
+from templates.cards.card import Card
+from templates.options import RENAMED, RenderOptions
 from templates.previews.preview import PreviewOptions, preview
-from templates.render import Rendered, render, verify
+from templates.refusals import CHECKS
+from templates.render import render, verify
 from templates.template import TEMPLATES, ChatTemplate, describe, load_template
+from templates.tokenizer.folder import load_tokenizer
+from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import EXAMPLES, REFUSED
-from templates.tokens.dataset import Tokens, check_free, is_tokens, manifest_of, read, write
+from templates.tokens.dataset import (
+    MAKER,
+    Tokens,
+    is_tokens,
+    manifest_of,
+    read,
+    to_dataset,
+    write,
+)
 from templates.tokens.lengths import Matched
+from templates.tokens.rendered import Rendered
 
 __all__ = [
+    "CHECKS",
     "EXAMPLES",
+    "MAKER",
     "REFUSED",
+    "RENAMED",
     "TEMPLATES",
     "Card",
     "ChatTemplate",
@@ -23,7 +36,6 @@ __all__ = [
     "Rendered",
     "Tokenizer",
     "Tokens",
-    "check_free",
     "describe",
     "is_tokens",
     "load_template",
@@ -32,6 +44,7 @@ __all__ = [
     "preview",
     "read",
     "render",
+    "to_dataset",
     "verify",
     "write",
 ]

@@ -1,14 +1,16 @@
-"""A record as a chat template wants to see it: plain, or with every text's origin traced."""
+"""A record as a chat template is given it: plain, or with the origin of every text traced."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from curate.base.messages import openai_call
 from templates.options import DEFAULTS, RESERVED, RenderOptions
-from templates.proof.checks import (
+from templates.provenance import Origins
+from templates.refusals import (
     BadArguments,
     BadToolCalls,
     BadWeight,
@@ -16,12 +18,11 @@ from templates.proof.checks import (
     NothingTrained,
     NotOpen,
 )
-from templates.sandbox.provenance import Leaf, Origins
 
 Message = dict[str, Any]
 
-# What must be found in the trained text of an answer; names and ids may be left out.
-PAYLOAD = ("content", "reasoning_content")
+# Fields of a message whose words must be trained if it is; names and ids may be left out.
+ANSWER_FIELDS = ("content", "reasoning_content")
 # Extra fields of a row that go to the template: texts to answer from, and arguments of its own.
 DOCUMENTS = "documents"
 ARGUMENTS = "chat_template_kwargs"
@@ -50,35 +51,6 @@ class Chat:
         tools = origins.trace_all(self.tools, -1, "tools", False)
         return messages, tools, origins
 
-    def leaves(self) -> list[Leaf]:
-        """The texts of a conversation without tools, in the order in which they are traced."""
-        return leaves_of(self.messages)
-
-
-def leaves_of(messages: Sequence[Message]) -> list[Leaf]:
-    """The texts of messages without tool calls, in the order in which they are traced."""
-    return [
-        Leaf(0, value, number, key, key in PAYLOAD)
-        for number, message in enumerate(messages)
-        for key, value in message.items()
-        if key not in ("role", "thinking")
-    ]
-
-
-def standing_for(messages: Sequence[Message], values: Iterable[Any]) -> list[Message]:
-    """The messages with other values for their texts, given in the order of `leaves_of`."""
-    left = iter(values)
-    made: list[Message] = []
-    for message in messages:
-        new: Message = {}
-        for key, value in message.items():
-            if key == "thinking":  # another name of reasoning_content, the same text
-                new[key] = new["reasoning_content"]
-            else:
-                new[key] = value if key == "role" else next(left)
-        made.append(new)
-    return made
-
 
 def chat(record: Mapping[str, Any], options: RenderOptions = DEFAULTS) -> Chat:
     """The chat of one record (a row of RECORDS as a dict).
@@ -100,23 +72,25 @@ def chat(record: Mapping[str, Any], options: RenderOptions = DEFAULTS) -> Chat:
         if not (given[turn].get("content") or "").strip() and not given[turn].get("tool_calls"):
             raise EmptyAnswer(f"message {turn}: the answer is empty", turn)
     messages = [_message(turn, message) for turn, message in enumerate(given)]
-    extra, is_open = _extra(record.get("meta") or "", options.open_field)
+    extra, is_open = _extra(record.get("meta") or "", options.continue_final_field)
     if is_open and messages[-1]["role"] != "assistant":
-        raise NotOpen(f"the row says {options.open_field}, but its last message is no answer")
+        raise NotOpen(
+            f"the row says {options.continue_final_field}, but its last message is no answer"
+        )
     is_open = is_open and trained[-1] == len(messages) - 1
     return Chat(messages, _tools(record.get("tools")), trained, extra, is_open)
 
 
-def _extra(meta: str, open_field: str | None) -> tuple[dict[str, Any], bool]:
+def _extra(meta: str, continue_final_field: str | None) -> tuple[dict[str, Any], bool]:
     """What the row's other fields give the template, and whether its last answer goes on."""
-    wanted = [DOCUMENTS, ARGUMENTS, *([open_field] if open_field else [])]
+    wanted = [DOCUMENTS, ARGUMENTS, *([continue_final_field] if continue_final_field else [])]
     if not any(f'"{name}"' in meta for name in wanted):  # most rows: their JSON is left unread
         return {}, False
     fields = json.loads(meta)
     documents = fields.get(DOCUMENTS)
     listed = isinstance(documents, list) and documents
     given = {DOCUMENTS: documents} if listed else {}
-    return given | _arguments(fields.get(ARGUMENTS)), fields.get(open_field) is True
+    return given | _arguments(fields.get(ARGUMENTS)), fields.get(continue_final_field) is True
 
 
 def _arguments(value: Any) -> dict[str, Any]:
@@ -180,8 +154,7 @@ def _tool_call(turn: int, call: Any) -> Message:
             turn,
         )
     named = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
-    function = {"name": inner["name"], "arguments": dict(arguments)}
-    return {**named, "type": "function", "function": function}
+    return openai_call(inner["name"], dict(arguments), named)
 
 
 def _tools(text: str | None) -> list[Any] | None:
@@ -210,14 +183,12 @@ def _traced(message: Message, number: int, origins: Origins) -> Message:
         elif key == "role":
             traced[key] = value
         else:
-            traced[key] = origins.trace(value, number, key, key in PAYLOAD)
+            traced[key] = origins.trace(value, number, key, key in ANSWER_FIELDS)
     return traced
 
 
 def _traced_call(call: Message, number: int, origins: Origins) -> Message:
-    function = {
-        "name": origins.trace(call["function"]["name"], number, "tool name", True),
-        "arguments": origins.trace_all(call["function"]["arguments"], number, "arguments", True),
-    }
+    name = origins.trace(call["function"]["name"], number, "tool name", True)
+    arguments = origins.trace_all(call["function"]["arguments"], number, "arguments", True)
     named = {"id": origins.trace(call["id"], number, "tool call id", False)} if "id" in call else {}
-    return {**named, "type": call["type"], "function": function}
+    return openai_call(name, arguments, named)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from curate.base.errors import CurateError
-from curate.base.schema import ROLES
-from templates.sandbox.environment import DATE, clock
+from curate.base.settings import check_settings, setting
 
 Boundary = Literal["split", "train", "mask", "error"]
 History = Literal["split", "last", "error"]
@@ -17,8 +17,12 @@ Completion = Literal["template", "raw"]
 Turns = Literal["all", "last"]
 Control = Literal["text", "allow", "reject"]
 Overlong = Literal["refuse", "right", "left"]
+Role = Literal["system", "user", "assistant", "tool"]
 
+DATE = "2024-07-26"  # the day that templates see unless told otherwise
 RESERVED = ("messages", "tools", "add_generation_prompt")
+# Former names of options, for the error that names the present one.
+RENAMED = {"open_field": "continue_final_field"}
 
 
 @dataclass(frozen=True)
@@ -37,59 +41,57 @@ class RenderOptions:
     last one. `roles` are trained; other roles than assistant have no stop, only their words.
     `mask_reasoning` gives reasoning as context instead of training it. `pairs` renders the
     rejected answer beside the chosen one and trains what follows the prompt of both. Rows whose
-    extra field `open_field` is true have a last answer that goes on: it is trained without a stop.
+    extra field `continue_final_field` is true have a last answer that goes on: it is trained
+    without a stop.
 
     Text: `date` is the day that templates see, `stops` are further texts at which generation will
     stop, `arguments` go to the template as they are. `mask` says what `{% generation %}` tags in
     a template mean: `auto` refuses rows where they disagree with what is generated, `tag` trains
     what they enclose, `operational` ignores them. `completion` "raw" trains the prompt and the
-    answer's own words and a stop where the template would change the prompt (I1). `append_eos`
-    ends an answer in the tokenizer's eos where the template writes no stop.
+    answer's own words and a stop where the template would change the prompt. `append_eos` ends an
+    answer in the tokenizer's eos where the template writes no stop.
     """
 
-    max_length: int | None = None
-    date: str = DATE
-    stops: tuple[str, ...] = ()
-    boundary: Boundary = "split"
-    history: History = "split"
-    turns: Turns = "all"
-    roles: tuple[str, ...] = ("assistant",)
-    mask: Mask = "auto"
-    mask_reasoning: bool = False
-    pairs: bool = False
-    open_field: str | None = None
-    completion: Completion = "template"
-    append_eos: bool = False
-    control: Control = "text"
-    overlong: Overlong = "refuse"
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    max_length: int | None = setting(None, "longest row, in tokens", low=1)
+    date: str = setting(DATE, "the day that templates see, as YYYY-MM-DD")
+    stops: tuple[str, ...] = setting((), "further texts at which generation will stop")
+    boundary: Boundary = setting("split", "what becomes of a token across an answer's start")
+    history: History = setting("split", "what becomes of turns whose history is rewritten")
+    turns: Turns = setting("all", "which answers are trained")
+    roles: tuple[Role, ...] = setting(("assistant",), "whose messages are trained")
+    mask: Mask = setting("auto", "what generation tags in a template mean")
+    mask_reasoning: bool = setting(False, "reasoning is context, not trained")
+    pairs: bool = setting(False, "render the rejected answers too")
+    continue_final_field: str | None = setting(None, "field that is true if the answer goes on")
+    completion: Completion = setting("template", "what ends a prompt that the template changes")
+    append_eos: bool = setting(False, "end answers in eos where the template writes no stop")
+    control: Control = setting("text", "what control tokens spelt in content become")
+    overlong: Overlong = setting("refuse", "what becomes of rows beyond max_length")
+    arguments: Mapping[str, Any] = field(
+        default_factory=dict, metadata={"help": "arguments of the template"}
+    )
 
     def __post_init__(self) -> None:
+        check_settings(self, "render")
         clock(self.date)
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise CurateError(
-                    f"{name} {getattr(self, name)!r}: expected one of {', '.join(known)}"
-                )
-        if self.max_length is not None and self.max_length < 1:
-            raise CurateError(f"max_length {self.max_length}: expected at least 1 token")
         if not all(stop.strip() for stop in self.stops):
-            raise CurateError("stops: a stop cannot be empty or white space alone")
-        strange = [role for role in self.roles if role not in ROLES]
-        if strange or not self.roles:
-            raise CurateError(f"roles {strange}: expected some of {', '.join(ROLES)}")
+            raise CurateError("render: stops: a stop cannot be empty or white space alone")
+        if not self.roles:
+            raise CurateError("render: roles is empty; name at least one role to train")
         if taken := sorted(set(self.arguments) & set(RESERVED)):
-            raise CurateError(f"argument {taken[0]}: the conversation itself gives it")
+            raise CurateError(f"render: argument {taken[0]}: the conversation itself gives it")
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "boundary": get_args(Boundary),
-    "history": get_args(History),
-    "turns": get_args(Turns),
-    "mask": get_args(Mask),
-    "completion": get_args(Completion),
-    "control": get_args(Control),
-    "overlong": get_args(Overlong),
-}
+def clock(date: str) -> Callable[[str], str]:
+    """`strftime_now` on a frozen day (ISO date, midnight): the same text on any day.
+
+    Raises `CurateError` for a text that is no day.
+    """
+    try:
+        moment = datetime.datetime.combine(datetime.date.fromisoformat(date), datetime.time())
+    except ValueError as error:
+        raise CurateError(f"date {date!r}: expected a day such as {DATE}") from error
+    return moment.strftime
+
 
 DEFAULTS = RenderOptions()

@@ -1,72 +1,39 @@
-"""Records in, proven token rows out."""
+"""Records in, proven token rows out.
+
+For each record: its chat (`messages`), the template's texts and which of their characters are
+trained (`proof`), token ids and labels (`encoding`), and a row that is not too long (`tokens`).
+What fails a check on the way is a refusal. `fast` gives the same rows sooner.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from itertools import tee
 
 import polars as pl
 
-from templates.card import Card
-from templates.encoding.draft import Draft
+from templates.cards.card import Card
+from templates.cards.probes import inspect
 from templates.encoding.encode import Encoder, Example
-from templates.encoding.tokenizer import Tokenizer
-from templates.encoding.truncation import fit
-from templates.encoding.whole import Encoded
+from templates.fast.encoder import FastEncoder
+from templates.fast.plans import Plans
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.proof.chains import prove
-from templates.proof.checks import EmptyAnswer, Refusal
-from templates.proof.probes import inspect
-from templates.proof.regions import Proof
-from templates.shapes.plans import Plans
-from templates.template import ChatTemplate, Renderer, bind
+from templates.refusals import EmptyAnswer, Refusal
+from templates.spans import VerifiedRender
+from templates.template import ChatTemplate, bind
+from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import EXAMPLES, Examples, Record, Refusals, Row
 from templates.tokens.pairs import pair_of, prove_pair
+from templates.tokens.rendered import Rendered
+from templates.tokens.truncation import fit
 
 BATCH = 512  # rows that are proven, then encoded together
 
-
-@dataclass(frozen=True)
-class Rendered:
-    """What became of the records.
-
-    `examples` has the columns of `EXAMPLES`, in input order: one row for each accepted record,
-    several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
-    how many of what; `card` is the template's card, `tool_card` that of the tokenizer's
-    "tool_use" template where there is one.
-    """
-
-    examples: pl.DataFrame
-    refused: pl.DataFrame
-    card: Card
-    counts: dict[str, int]
-    template: ChatTemplate
-    tokenizer: Tokenizer
-    options: RenderOptions
-    tool_card: Card | None = None
-
-    def summary(self) -> str:
-        """One line on what was rendered, and one for each check that refused rows."""
-        counts = self.counts
-        share = counts["trained_tokens"] / max(counts["tokens"], 1)
-        lines = [
-            f"{counts['rows'] - counts['refused']:,} of {counts['rows']:,} rows rendered: "
-            f"{counts['tokens']:,} tokens, {counts['trained_tokens']:,} trained ({share:.1%}); "
-            f"{counts['refused']:,} refused"
-        ]
-        for name, what in (
-            ("split", "examples more, of conversations whose history the template rewrites"),
-            ("truncated", "examples cut to the longest length allowed"),
-        ):
-            if counts[name]:
-                lines.append(f"  {name}: {counts[name]:,} {what}")
-        grouped = self.refused.group_by("check").agg(pl.len(), pl.col("message").first())
-        for check, count, message in grouped.sort("check").iter_rows():
-            lines.append(f"  {check}: {count:,} rows, such as: {message.splitlines()[0]}")
-        return "\n".join(lines)
+Prove = Callable[[Chat], list[VerifiedRender]]
 
 
 def render(
@@ -74,13 +41,15 @@ def render(
     template: ChatTemplate,
     tokenizer: Tokenizer,
     options: RenderOptions = DEFAULTS,
+    fast: bool = True,
 ) -> Rendered:
     """Render, mask and encode records (columns of RECORDS); refuse what cannot be proven.
 
+    Without `fast` every row is rendered, proven and encoded by itself; the result is the same.
     Raises `CurateError` if the template cannot render a plain conversation at all. Rows that
     fail a check are in `refused`, with the check and the first differing place.
     """
-    ready = RowRenderer(template, tokenizer, options)
+    ready = RowRenderer(template, tokenizer, options, fast)
     examples, refused = Examples(), Refusals()
     for given, rows in ready.batches(records.iter_slices(BATCH)):
         pairs = list(zip(given, rows, strict=True))
@@ -90,131 +59,139 @@ def render(
     frame = examples.frame().join(_origin(records), on="row", how="left", maintain_order="left")
     frame = frame.select(*EXAMPLES, pl.exclude(*EXAMPLES))  # a pair's other columns last
     refusals = refused.frame()
-    empty = refusals.filter(pl.col("check") == EmptyAnswer.check).height
     counts = {
         "rows": records.height,
         "examples": frame.height,
         "refused": refusals.height,
         "split": frame.height + refusals.height - records.height,  # rows added by `history`
-        "empty": empty,
+        "empty": refusals.filter(pl.col("check") == EmptyAnswer.check).height,
         **examples.counts,
     }
-    tool_card = ready.tool_setup.card if ready.tool_setup else None
+    tool_card = ready.with_tools.card if template.tool_use else None
     return Rendered(
-        frame, refusals, ready.setup.card, counts, template, tokenizer, options, tool_card
+        frame, refusals, ready.plain.card, counts, template, tokenizer, options, tool_card
     )
 
 
 def _origin(records: pl.DataFrame) -> pl.DataFrame:
-    """`row` and `source`: what the row itself says it is from, else the file it was read from."""
-    said = pl.col("meta").str.json_path_match("$.source")
-    return records.select("row", pl.coalesce(said, "source").alias("source"))
+    """`row` and `source`: what the row itself gives as its source, else the file it is from."""
+    given = pl.col("meta").str.json_path_match("$.source")
+    return records.select("row", pl.coalesce(given, "source").alias("source"))
 
 
 @dataclass(frozen=True)
-class Setup:
-    """One template, bound and probed; `plans` remember how its rows were proven."""
+class Prover:
+    """One template's card, and the function that proves conversations with it."""
 
-    renderer: Renderer
     card: Card
-    plans: Plans
+    prove: Prove
 
 
-class Batch(NamedTuple):
-    """Rows on their way: rendered, and being encoded."""
+def renders_of(
+    record: Record, options: RenderOptions, prove: Prove
+) -> list[VerifiedRender] | Refusal:
+    """The verified texts of a record, of a pair those of both answers; or why there are none."""
+    try:
+        if options.pairs:
+            return prove_pair(record, options, prove)
+        return prove(chat(record, options))
+    except Refusal as refusal:
+        return refusal
 
-    given: list[Record]
-    proofs: list[list[Proof] | Refusal]
-    drafts: list[Draft]
-    encoded: Future[Encoded]
+
+def prover(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions, fast: bool = True
+) -> Prover:
+    """A template bound to a tokenizer (None: texts only) and probed.
+
+    Raises `CurateError` if it cannot render a plain conversation.
+    """
+    card = inspect(template, tokenizer, options)
+    renderer = bind(template, tokenizer, options.date, options.arguments)
+    if fast:
+        return Prover(card, Plans(renderer, card.stops, options).prove)
+    return Prover(card, partial(prove, renderer, stops=card.stops, options=options))
 
 
 class RowRenderer:
     """Template, tokenizer and options, ready for rows."""
 
     def __init__(
-        self, template: ChatTemplate, tokenizer: Tokenizer, options: RenderOptions
+        self,
+        template: ChatTemplate,
+        tokenizer: Tokenizer,
+        options: RenderOptions,
+        fast: bool = True,
     ) -> None:
         self.options = options
-        self.setup = _setup(template, tokenizer, options)
-        self.tool_setup = (
-            _setup(template.tool_use, tokenizer, options) if template.tool_use else None
-        )
-        setups = [setup for setup in (self.setup, self.tool_setup) if setup]
-        ids = {stop.id for setup in setups for stop in setup.card.stops if stop.id is not None}
-        meta, wanted = pl.col("meta"), [DOCUMENTS, ARGUMENTS, *filter(None, [options.open_field])]
-        given = pl.when(meta.str.contains_any(wanted)).then(meta)  # in most rows nothing to read
-        losers = ["rejected"] if options.pairs else []
-        self._columns = [*map(pl.col, ("row", "id", "messages", "tools", *losers)), given]
-        self.encoder = Encoder(tokenizer, sorted(ids), options.boundary, options.control)
+        self.plain = prover(template, tokenizer, options, fast)
+        tool_use = template.tool_use
+        self.with_tools = prover(tool_use, tokenizer, options, fast) if tool_use else self.plain
+        stops = [*self.plain.card.stops, *self.with_tools.card.stops]
+        ids = sorted({stop.id for stop in stops if stop.id is not None})
+        kind = FastEncoder if fast else Encoder
+        self.encoder = kind(tokenizer, ids, options.boundary, options.control)
+
+    def _prove(self, conversation: Chat) -> list[VerifiedRender]:
+        one = self.with_tools if conversation.tools else self.plain
+        return one.prove(conversation)
 
     def batches(
         self, slices: Iterable[pl.DataFrame]
     ) -> Iterator[tuple[list[Record], list[Row | Refusal]]]:
-        """Each batch of records with what became of them, in order.
+        """Each slice of records with what became of them, in order.
 
-        A record whose history is rewritten stands there once for each of its examples. A batch
-        is encoded in a thread, where tokenizers leave Python alone, while the next one is
-        rendered: templates are programs that run once for every row.
+        A record whose history is rewritten stands there once for each of its examples.
         """
-        with ThreadPoolExecutor(1) as thread:
-            waiting: Batch | None = None
-            for records in slices:
-                given = records.select(self._columns).to_dicts()
-                proofs = [self.proofs(record) for record in given]
-                flat = [proof for made in proofs if isinstance(made, list) for proof in made]
-                drafts = self.encoder.drafts(flat)
-                batch = Batch(given, proofs, drafts, thread.submit(self.encoder.encode, drafts))
-                if waiting:
-                    yield self._finish(waiting)
-                waiting = batch
-            if waiting:
-                yield self._finish(waiting)
+        # Two readers of the same batches: the encoder may be some ahead.
+        proven, ahead = tee(map(self._proven, slices))
+        texts = (
+            [one for made in renders if isinstance(made, list) for one in made]
+            for _, renders in ahead
+        )
+        for (given, renders), examples in zip(proven, self.encoder.stream(texts), strict=True):
+            yield self._rows(given, renders, iter(examples))
 
-    def _finish(self, batch: Batch) -> tuple[list[Record], list[Row | Refusal]]:
-        examples = iter(self.encoder.finish(batch.drafts, batch.encoded.result()))
+    def _proven(
+        self, records: pl.DataFrame
+    ) -> tuple[list[Record], list[list[VerifiedRender] | Refusal]]:
+        """The records as dicts, and the verified texts of each."""
+        options, meta = self.options, pl.col("meta")
+        fields = [DOCUMENTS, ARGUMENTS, *filter(None, [options.continue_final_field])]
+        given = pl.when(meta.str.contains_any(fields)).then(meta)  # in most rows nothing to read
+        rejected = ["rejected"] if options.pairs else []
+        rows = records.select("row", "id", "messages", "tools", *rejected, given).to_dicts()
+        return rows, [renders_of(row, options, self._prove) for row in rows]
+
+    def _rows(
+        self,
+        given: Sequence[Record],
+        renders: Sequence[list[VerifiedRender] | Refusal],
+        examples: Iterator[Example | Refusal],
+    ) -> tuple[list[Record], list[Row | Refusal]]:
         records: list[Record] = []
-        outcomes: list[Row | Refusal] = []
-        for record, proofs in zip(batch.given, batch.proofs, strict=True):
-            made = self._outcomes(proofs, examples)
-            outcomes += made
-            records += [record] * len(made)
-        return records, outcomes
+        rows: list[Row | Refusal] = []
+        for record, made in zip(given, renders, strict=True):
+            new = self._outcomes(made, examples)
+            rows += new
+            records += [record] * len(new)
+        return records, rows
 
     def _outcomes(
-        self, proofs: list[Proof] | Refusal, examples: Iterator[Example | Refusal]
+        self, made: list[VerifiedRender] | Refusal, examples: Iterator[Example | Refusal]
     ) -> Sequence[Row | Refusal]:
         """The examples of a record, or the one refusal that any of them earned."""
-        if isinstance(proofs, Refusal):
-            return [proofs]
-        made: list[Row | Refusal] = []
-        for proof in proofs:
+        if isinstance(made, Refusal):
+            return [made]
+        rows: list[Row | Refusal] = []
+        for verified in made:
             example = next(examples)
-            cut = example if isinstance(example, Refusal) else fit(proof, example, self.options)
-            made.append(cut)
+            cut = example if isinstance(example, Refusal) else fit(verified, example, self.options)
+            rows.append(cut)
         if self.options.pairs:
-            return [pair_of(made)]
-        refused = next((row for row in made if isinstance(row, Refusal)), None)
-        return [refused] if refused else made
-
-    def proofs(self, record: Record) -> list[Proof] | Refusal:
-        """The proven texts of a record, or why there are none."""
-        try:
-            if self.options.pairs:
-                return prove_pair(record, self.options, self._prove)
-            return self._prove(chat(record, self.options))
-        except Refusal as refusal:
-            return refusal
-
-    def _prove(self, conversation: Chat) -> list[Proof]:
-        setup = self.tool_setup if conversation.tools and self.tool_setup else self.setup
-        return prove(setup.renderer, conversation, setup.card.stops, self.options, setup.plans)
-
-
-def _setup(template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions) -> Setup:
-    card = inspect(template, tokenizer, options)
-    renderer = bind(template, tokenizer, options.date, options.arguments)
-    return Setup(renderer, card, Plans(renderer, card.stops, options))
+            return [pair_of(rows)]
+        refused = next((row for row in rows if isinstance(row, Refusal)), None)
+        return [refused] if refused else rows
 
 
 def verify(template: ChatTemplate, tokenizer: Tokenizer | None) -> Card:

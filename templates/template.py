@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib.resources
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,13 @@ from typing import Any
 import jinja2.meta
 
 from curate.base.errors import CurateError, nearest
-from templates.encoding.tokenizer import Tokenizer
-from templates.messages import Chat, Message, leaves_of, standing_for
-from templates.proof.tags import HAS_TAG, Tag, Tagging, read_marks
-from templates.sandbox.environment import Program, Sandbox, clock, compile_source
-from templates.sandbox.provenance import Leaf, Span
+from templates.messages import Chat, Message
+from templates.options import clock
+from templates.sandbox.environment import Program, Sandbox, compile_source
+from templates.sandbox.tagging import HAS_TAG, Tag, Tagging, read_marks
 from templates.sandbox.tracing import Tracing
-from templates.shapes.recall import Recall
-from templates.shapes.skeleton import Shape, shape_of
-from templates.shapes.symbolic import Route, Symbolic, read
-from templates.shapes.symbols import Trace
+from templates.spans import Span, TracedText
+from templates.tokenizer.tokenizer import Tokenizer
 
 # Bundled templates: name, and one line that says what it looks like.
 TEMPLATES: dict[str, str] = {
@@ -70,18 +67,13 @@ class ChatTemplate:
 
     @cached_property
     def plain(self) -> Program:
+        """The program that renders a conversation."""
         return compile_source(self.source, self.name, Sandbox())
 
     @cached_property
     def tracing(self) -> Program:
+        """The program that renders traced texts."""
         return compile_source(self.source, self.name, Tracing(), self.plain.code)
-
-    @cached_property
-    def symbolic(self) -> Program | None:
-        """The program that renders symbols; None for a template whose escapes it could miss."""
-        if "autoescape" in self.source:
-            return None
-        return compile_source(self.source, self.name, Symbolic(), self.plain.code)
 
     @cached_property
     def tagging(self) -> Program | None:
@@ -96,6 +88,7 @@ class ChatTemplate:
 
     @property
     def hash(self) -> str:
+        """SHA-256 of the source, in hexadecimal."""
         return hashlib.sha256(self.source.encode()).hexdigest()
 
 
@@ -109,7 +102,6 @@ class Renderer:
     template: ChatTemplate
     variables: Mapping[str, Any]
     data: tuple[str, ...] = ()
-    routes: Recall[Route] = field(default_factory=Recall)
 
     def with_data(self, given: Mapping[str, Any]) -> Renderer:
         """The renderer of a row that gives the template documents or arguments of its own."""
@@ -129,22 +121,23 @@ class Renderer:
         """The renderer of turns without reasoning, and of turns with it."""
         if THINKING not in self.template.reads or THINKING in self.variables:
             return self, self
-        without, given = ({**self.variables, THINKING: asked} for asked in (False, True))
-        return self._telling(without), self._telling(given)
+        without, thinking = (
+            dataclasses.replace(self, variables={**self.variables, THINKING: asked})
+            for asked in (False, True)
+        )
+        return without, thinking
 
-    def _telling(self, variables: Mapping[str, Any]) -> Renderer:
-        return dataclasses.replace(self, variables=variables, routes=Recall())
+    def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
+        """The rendered text; `prompt` asks for the template text that opens an answer to come.
 
-    def tags(self, messages: list[Message], tools: list[Any] | None, text: str) -> list[Tag] | None:
-        """What the template's generation tags enclose in a rendered text, if it can be told."""
-        program = self.template.tagging
-        if program is None:
-            return []
-        return read_marks(program.run(self._given(messages, tools, False)), text)
+        Raises `TemplateFailed` where the template does.
+        """
+        return self.template.plain.run(self.given(messages, tools, prompt))
 
-    def _given(
-        self, messages: list[Message], tools: list[Any] | None, prompt: bool
+    def given(
+        self, messages: Sequence[Message], tools: list[Any] | None, prompt: bool
     ) -> dict[str, Any]:
+        """All variables that the template is given."""
         return {
             **self.variables,
             "messages": messages,
@@ -152,60 +145,27 @@ class Renderer:
             "add_generation_prompt": prompt,
         }
 
-    def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
-        """The rendered text; `prompt` asks for the header of an answer to come.
-
-        A row that goes a known way through the template is put together without it.
-        """
-        shape = shape_of(messages, tools)
-        if shape is None or self.data:
-            return self.template.plain.run(self._given(messages, tools, prompt))
-        key, leaves = (shape, prompt), leaves_of(messages)
-        route = self._route(key, leaves)
-        if route is not None:
-            return route.skeleton.fill(leaves)[0]
-        text = self.template.plain.run(self._given(messages, tools, prompt))
-        if self.routes.wants(key, len(messages)):
-            found = self.route(messages, prompt)
-            known = found if found and found.skeleton.fill(leaves)[0] == text else None
-            self.routes.learn(key, known, len(known.skeleton.parts) if known else 0)
-        return text
-
-    def route(self, messages: list[Message], prompt: bool = False) -> Route | None:
-        """The way that messages without tools go through the template, if it can be followed."""
-        program = self.template.symbolic
-        if program is None or self.data:
-            return None
-        trace = Trace([leaf.text for leaf in leaves_of(messages)])
-        given = self._given(standing_for(messages, trace.symbols()), None, prompt)
-        return read(program, given, trace)
-
-    def _route(self, key: tuple[Shape, bool], leaves: Sequence[Leaf]) -> Route | None:
-        texts = [leaf.text for leaf in leaves]
-        return next((route for route in self.routes.known(key) if route.fits(texts)), None)
+    def tags(self, messages: list[Message], tools: list[Any] | None, text: str) -> list[Tag] | None:
+        """What the template's generation tags enclose in a rendered text, if it can be told."""
+        program = self.template.tagging
+        if program is None:
+            return []
+        return read_marks(program.run(self.given(messages, tools, False)), text)
 
     def origins(
         self, chat: Chat, text: str, prompt: bool = False
-    ) -> tuple[list[Span], list[Leaf]] | str:
+    ) -> tuple[list[Span], list[TracedText]] | str:
         """Which characters of a rendered text are whose data, and all data of the conversation.
 
-        Returns the other text if following the data gives another one than `text`.
+        Returns the other text if tracing the data gives another one than `text`.
         """
-        shape = None if self.data else shape_of(chat.messages, chat.tools)
-        if shape is not None:
-            leaves = chat.leaves()
-            route = self._route((shape, prompt), leaves)
-            if route is not None:
-                filled, spans = route.skeleton.fill(leaves)
-                if filled == text:
-                    return spans, leaves
         messages, tools, origins = chat.traced()
-        given = self._given(messages, tools, prompt)
+        given = self.given(messages, tools, prompt)
         given |= {name: origins.trace_all(given[name], -1, name, False) for name in self.data}
         traced = self.template.tracing.run(given)
         if traced != text:
             return str.__str__(traced)
-        return origins.spans(traced), origins.leaves
+        return origins.spans(traced), origins.sources
 
 
 def bind(

@@ -11,10 +11,11 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from curate.base.schema import RECORDS, content_id
-from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.options import RenderOptions
-from templates.render import Rendered, render
+from templates.render import render
 from templates.template import ChatTemplate
+from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
+from templates.tokens.rendered import Rendered
 
 CORPUS = [
     "Hello there, how are you? I am fine, thank you very much.",
@@ -178,7 +179,7 @@ def trained(done: Rendered, number: int = 0) -> list[str]:
         else:
             assert label == token
             runs[-1].append(token)
-    return [done.tokenizer.pieces.decode(run).decode() for run in runs if run]
+    return [done.tokenizer.segments.decode(run).decode() for run in runs if run]
 
 
 def ids(done: Rendered, number: int = 0) -> list[int]:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.bias.filter import Bias
 from filters.bias.labels import word_scores
-from tests.judging import judged, measures_of
 
 
 def varied(count: int) -> list[tuple[str, str]]:
@@ -26,14 +26,14 @@ def share_of(rows: pl.DataFrame, kept: pl.Series, text: str) -> float:
 
 def test_reporting_keeps_every_row(conversation: Any) -> None:
     rows = conversation(*[("Hi", "Great question! It is so.")] * 30)
-    assert judged(Bias(), rows)["keep"].all()
+    assert judge(Bias(), rows).verdicts["keep"].all()
 
 
 def test_a_common_opener_is_capped_to_its_share(conversation: Any) -> None:
     rows = conversation(
         *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(40)), *varied(160)
     )
-    found = judged(Bias(action="cap", max_share=0.1), rows)
+    found = judge(Bias(action="cap", max_share=0.1), rows).verdicts
     assert found["keep"].sum() == 177
     assert share_of(rows, found["keep"], "Once upon a") <= 0.1
     assert found["keep"][40:].all()
@@ -49,7 +49,7 @@ def test_the_lowest_scored_go_first(conversation: Any) -> None:
         *varied(160),
         score=[float(n) for n in range(40)] + [None] * 160,
     )
-    kept = judged(Bias(action="cap"), rows)["keep"].to_list()
+    kept = judge(Bias(action="cap"), rows).verdicts["keep"].to_list()
     assert kept[:40] == [False] * 23 + [True] * 17
 
 
@@ -58,7 +58,7 @@ def test_equal_scores_are_drawn_by_the_seed(conversation: Any) -> None:
         *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(40)), *varied(160)
     )
     first, again, other = (
-        judged(Bias(action="cap", seed=seed), rows)["keep"].to_list() for seed in (0, 0, 1)
+        judge(Bias(action="cap", seed=seed), rows).verdicts["keep"].to_list() for seed in (0, 0, 1)
     )
     assert first == again
     assert first != other
@@ -71,35 +71,35 @@ def test_capping_a_capped_set_changes_nothing(conversation: Any) -> None:
         *varied(140),
     )
     step = Bias(action="cap")
-    once = judged(step, rows)["keep"]
+    once = judge(step, rows).verdicts["keep"]
     assert not once.all()
-    assert judged(step, rows.filter(once))["keep"].all()
+    assert judge(step, rows.filter(once)).verdicts["keep"].all()
 
 
 def test_the_order_of_the_rows_does_not_matter(conversation: Any) -> None:
     rows = conversation(
         *((f"Why {n}?", f"Once upon a time {n} kings lived.") for n in range(40)), *varied(100)
     )
-    kept = set(rows.filter(judged(Bias(action="cap"), rows)["keep"])["id"])
+    kept = set(rows.filter(judge(Bias(action="cap"), rows).verdicts["keep"])["id"])
     turned = rows.reverse()
-    assert set(turned.filter(judged(Bias(action="cap"), turned)["keep"])["id"]) == kept
+    assert set(turned.filter(judge(Bias(action="cap"), turned).verdicts["keep"])["id"]) == kept
 
 
-def test_a_cap_that_would_empty_the_set_is_left_alone_and_said_so(conversation: Any) -> None:
+def test_a_cap_that_would_empty_the_set_is_not_applied_and_reported(conversation: Any) -> None:
     rows = conversation(*((f"Why {n}?", "Hello there my friend.") for n in range(30)))
     step = Bias(action="cap")
-    measures = measures_of(step, rows)
+    measures = judge(step, rows).measures
     judgement = step.judge(measures)
-    assert judgement["keep"].all()
-    found = step.findings(measures, judgement)
+    assert judgement.verdicts["keep"].all()
+    found = judgement.findings
     assert found.numbers["given_up"] == ["over_opener"]
     assert found.sentences[-1] == (
-        "over_opener is left as it is: its cap would drop more than 50% of the rows"
+        "over_opener is not applied: its cap would drop more than 50% of the rows"
     )
 
 
 @pytest.mark.parametrize(
-    ("trait", "answer", "spared"),
+    ("trait", "answer", "exempt"),
     [
         ("agreement", "Great question! It is so.", "The question is great."),
         ("agreement", "You're absolutely right, it is.", "If you're right, it is."),
@@ -109,9 +109,9 @@ def test_a_cap_that_would_empty_the_set_is_left_alone_and_said_so(conversation: 
     ],
 )
 def test_each_habit_is_found_and_its_near_miss_is_not(
-    conversation: Any, trait: str, answer: str, spared: str
+    conversation: Any, trait: str, answer: str, exempt: str
 ) -> None:
-    found = Bias().measure(conversation(("Hi", answer), ("Hi", spared)))
+    found = Bias().measure(conversation(("Hi", answer), ("Hi", exempt)))
     assert found[trait].is_not_null().to_list() == [True, False]
 
 
@@ -123,8 +123,8 @@ def test_agreement_is_told_apart_by_what_the_prompt_does(conversation: Any) -> N
         ("What is a cat?", "A small animal of the house."),
     )
     step = Bias()
-    measures = measures_of(step, rows)
-    found = step.findings(measures, step.judge(measures))
+    measures = judge(step, rows).measures
+    found = step.judge(measures).findings
     assert found.numbers["agreement_by_stance"] == {"asserts": 1.0, "asks": 0.0}
 
 
@@ -137,8 +137,8 @@ def labelled(conversation: Any, positive: int, negative: int) -> pl.DataFrame:
 
 def test_words_that_give_a_label_away_are_named_with_their_z(conversation: Any) -> None:
     step = Bias()
-    measures = measures_of(step, labelled(conversation, 60, 40))
-    found = step.findings(measures, step.judge(measures))
+    measures = judge(step, labelled(conversation, 60, 40)).measures
+    found = step.judge(measures).findings
     (task,) = found.numbers["labels"]
     assert (task["rows"], task["labels"], task["top"], task["share"]) == (100, 2, "positive", 0.6)
     assert task["entropy"] == pytest.approx(0.971, abs=1e-3)
@@ -151,7 +151,7 @@ def test_words_that_give_a_label_away_are_named_with_their_z(conversation: Any) 
 
 def test_labels_are_capped_within_their_task(conversation: Any) -> None:
     rows = labelled(conversation, 90, 30)
-    found = judged(Bias(action="cap", traits=("label",), max_label_ratio=1.2), rows)
+    found = judge(Bias(action="cap", traits=("label",), max_label_ratio=1.2), rows).verdicts
     assert found["keep"].sum() == 75  # 45 of 75 are 60 %
     assert set(found["reason"].drop_nulls()) == {"over_label"}
     assert found["keep"][90:].all()
@@ -160,8 +160,8 @@ def test_labels_are_capped_within_their_task(conversation: Any) -> None:
 def test_answers_of_many_kinds_are_no_labels(conversation: Any) -> None:
     rows = conversation(*((f"Name a town.\nnumber {n}", f"Town{n}") for n in range(100)))
     step = Bias()
-    measures = measures_of(step, rows)
-    assert step.findings(measures, step.judge(measures)).numbers["labels"] == []
+    measures = judge(step, rows).measures
+    assert step.judge(measures).findings.numbers["labels"] == []
 
 
 def test_no_labelled_rows_give_no_words() -> None:
@@ -172,9 +172,9 @@ def test_no_labelled_rows_give_no_words() -> None:
 
 def test_no_rows_have_no_bias(conversation: Any) -> None:
     step = Bias(action="cap")
-    measures = measures_of(step, conversation())
-    assert step.judge(measures).height == 0
-    assert step.findings(measures, step.judge(measures)).numbers == {"rows": 0}
+    measures = judge(step, conversation()).measures
+    assert step.judge(measures).verdicts.height == 0
+    assert step.judge(measures).findings.numbers == {"rows": 0}
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=30, max_size=120), st.integers(0, 3))
@@ -189,10 +189,15 @@ def test_no_opener_is_above_its_cap_unless_it_was_given_up(letters: list[str], s
             "record.score": pl.Series([None] * count, dtype=pl.Float64),
             "opener": letters,
             **dict.fromkeys(("agreement", "apology", "stock_phrase", "closing_offer"), empty),
+            **dict.fromkeys(("asserts", "exclamations", "emoji", "has_list"), [False] * count),
+            **dict.fromkeys(("record.source", "task"), ["x"] * count),
+            "label": empty,
+            "words": empty.cast(pl.List(pl.String)),
         }
     )
-    kept = measures.filter(step.judge(measures)["keep"])
-    if step._capped(measures).given_up:
+    judgement = step.judge(measures)
+    kept = measures.filter(judgement.verdicts["keep"])
+    if judgement.findings.numbers["given_up"]:
         assert kept.height == count
     else:
         assert kept["opener"].value_counts()["count"].max() <= 0.3 * kept.height + 1e-9
@@ -201,11 +206,11 @@ def test_no_opener_is_above_its_cap_unless_it_was_given_up(letters: list[str], s
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"traits": ("openers",)}, "no trait 'openers'; did you mean 'opener'"),
+        ({"traits": ("openers",)}, "expected one of opener, .*; did you mean 'opener'"),
         ({"max_share": 1.0}, "max_share is 1.0"),
         ({"max_drop": 0.0}, "max_drop is 0.0"),
         ({"max_label_ratio": 0.5}, "max_label_ratio is 0.5"),
-        ({"min_task_rows": 3}, "min_task_rows 3"),
+        ({"min_task_rows": 3}, "min_task_rows is 3; expected a number of at least 20"),
     ],
 )
 def test_a_setting_out_of_range_is_an_error(settings: Any, message: str) -> None:

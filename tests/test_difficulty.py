@@ -18,9 +18,9 @@ pytest.importorskip("transformers", reason="difficulty needs transformers")
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
+from curate.pipeline.runner import judge
 from filters.difficulty.filter import Difficulty
 from filters.difficulty.texts import Encoded, alone, shared, written
-from tests.judging import judged
 
 quick = settings(max_examples=40, deadline=None)
 
@@ -120,7 +120,7 @@ def test_both_variants_equal_their_definitions_on_a_pretrained_model(
     super_ = Difficulty(model=stories, max_ifd=None, variant="perplexity")
     measured = cherry.measure(records)
     loss = (measured["given"] / measured["alone"]).to_list()
-    perplexity = judged(super_, records)["score"]
+    perplexity = judge(super_, records).verdicts["score"]
     for row, (prompt, answer) in enumerate(pairs):
         after, bare, count = naive(stories, f"{prompt}\n\n### Response:", answer, "### Response:")
         assert loss[row] == pytest.approx(after / bare, rel=1e-5)
@@ -198,19 +198,19 @@ def test_several_turns_count_together_each_after_all_that_went_before(
 
 def test_what_cannot_be_measured_is_dropped_with_its_reason(conversation: Any, toy: str) -> None:
     pairs = [("two", "two and two"), ("two", "é " * 80), ("two", ""), ("two", "   ")]
-    found = judged(Difficulty(model=toy, max_ifd=None), conversation(*pairs))
+    found = judge(Difficulty(model=toy, max_ifd=None), conversation(*pairs)).verdicts
     assert found["reason"].to_list() == [None, *["not_measurable"] * 3]
     assert "and the model reads 64" in found["evidence"][1]
     assert found["evidence"][2] == "no answer with text" == found["evidence"][3]
     with pytest.raises(CurateError, match="none of 1 rows can be measured"):
-        judged(Difficulty(model=toy), conversation(("two", "")))
+        judge(Difficulty(model=toy), conversation(("two", "")))
 
 
 def test_findings_say_what_most_often_cannot_be_measured(stories: str) -> None:
     measures = frame([1.0, None, None], [2.0, None, None])
     step = Difficulty(model=stories)
     measures = measures.with_columns(easy=pl.lit(0.0))
-    said = step.findings(measures, step.judge(measures))
+    said = step.judge(measures).findings
     assert said.sentences[1] == "2 rows cannot be measured; 2 of them: no answer with text"
 
 
@@ -226,9 +226,9 @@ def test_a_loop_is_easy_and_the_findings_count_it(conversation: Any, stories: st
     assert measures["easy"][0] > 0.5 > measures["easy"][1]
     assert measures["late"][0] < 0 < measures["given"][1]
     full = pl.concat([records.select("row", "id"), measures], how="horizontal")
-    said = step.findings(full, step.judge(full))
+    said = step.judge(full).findings
     assert said.numbers["looping"] == 1
-    assert said.sentences[1].startswith("1 rows are certain for more than half")
+    assert said.sentences[1].startswith("rows with more than half of the tokens certain")
     assert said.tables["length"]["rows"].sum() == 3
 
 
@@ -240,6 +240,7 @@ def frame(given: list[float | None], alone: list[float | None]) -> pl.DataFrame:
             "id": [f"{number:016x}" for number in range(count)],
             "given": pl.Series(given, dtype=pl.Float64),
             "alone": pl.Series(alone, dtype=pl.Float64),
+            "easy": pl.Series([0.0] * count, dtype=pl.Float64),
             "problem": ["no answer with text" if loss is None else None for loss in given],
             "length": pl.Series([10] * count, dtype=pl.UInt32),
             "task": ["write"] * count,
@@ -249,10 +250,10 @@ def frame(given: list[float | None], alone: list[float | None]) -> pl.DataFrame:
 
 def test_an_ifd_of_one_is_kept_by_one_variant_and_dropped_by_the_other(stories: str) -> None:
     measures = frame([2.0, 1.0, 3.0], [2.0, 2.0, 2.0])
-    loss = Difficulty(model=stories).judge(measures)
+    loss = Difficulty(model=stories).judge(measures).verdicts
     assert loss["keep"].to_list() == [True, True, False]
-    assert loss["evidence"][2] == "IFD 1.5, most is 1.0; 3.0 after the question, 2.0 alone"
-    perplexity = Difficulty(model=stories, variant="perplexity").judge(measures)
+    assert loss["evidence"][2] == "IFD 1.5, max_ifd is 1.0; 3.0 after the question, 2.0 alone"
+    perplexity = Difficulty(model=stories, variant="perplexity").judge(measures).verdicts
     assert perplexity["keep"].to_list() == [False, True, False]
 
 
@@ -282,19 +283,25 @@ def test_the_top_share_is_its_definition(
     step = object.__new__(Difficulty)  # the rule alone, without a model
     for name, value in {"variant": variant, "keep_top": share}.items():
         object.__setattr__(step, name, value)
-    assert step.judge(frame(given_, alone_))["keep"].arg_true().to_list() == expected
+    assert step.judge(frame(given_, alone_)).verdicts["keep"].arg_true().to_list() == expected
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no model": ({}, "name a causal language model's folder in model"),
     "no folder": ({"model": "nowhere"}, "nowhere is no model folder"),
-    "variant": ({"variant": "ratio"}, "variant is 'ratio'; expected loss, perplexity"),
-    "template": ({"template": "chatml"}, "template is 'chatml'; expected wiz, alpaca, bare"),
-    "method": ({"calibrate": "loess"}, "calibrate is 'loess'; expected none, lwr, bin, rank"),
+    "variant": ({"variant": "ratio"}, "variant is 'ratio'; expected one of loss, perplexity"),
+    "template": ({"template": "chatml"}, "template is 'chatml'; expected one of wiz, alpaca, bare"),
+    "method": (
+        {"calibrate": "loess"},
+        "calibrate is 'loess'; expected one of none, lwr",
+    ),
     "two rules": ({"keep_top": 0.5, "top_k": 1}, "keep_top and top_k both say"),
-    "share": ({"keep_top": 5.0}, "keep_top is 5; expected a share"),
-    "none": ({"top_k": 0}, "top_k is 0; expected 1 or more"),
-    "limit": ({"max_ifd": 0.0}, "max_ifd is 0.0; expected a number above 0"),
+    "share": (
+        {"keep_top": 5.0},
+        r"keep_top is 5\.0; expected a number of more than 0 and at",
+    ),
+    "none": ({"top_k": 0}, "top_k is 0; expected a number of at least 1"),
+    "limit": ({"max_ifd": 0.0}, r"max_ifd is 0\.0; expected a number of more than 0"),
 }
 
 
@@ -313,7 +320,7 @@ def test_a_model_without_weights_of_its_own_is_refused(
     broken = tmp_path / "broken"
     shutil.copytree(toy, broken)
     (broken / "model.safetensors").unlink()
-    with pytest.raises(CurateError, match="does not load"):
+    with pytest.raises(CurateError, match=r"difficulty: .* its model cannot be loaded: OSError"):
         Difficulty(model=str(broken)).measure(conversation(("a", "b")))
 
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from filters.selection.budget import Allowance, even_shares, shares, spend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
+from filters.common.budget import Allowance, even_shares, shares, spend
 from filters.selection.diversity import deita_greedy, k_center
 from filters.selection.facility import facility_location, near_pairs
 from filters.selection.filter import Select
 from filters.selection.greedy import tag_greedy
-from tests.judging import of_lengths
+from tests.length_rows import of_lengths
 
 quick = settings(max_examples=40, deadline=None)
 few = settings(max_examples=15, deadline=None)  # a whole step costs ten times a function
@@ -139,10 +139,10 @@ def test_deita_s_greedy_is_its_definition(vectors: Any, budget: int, threshold: 
     found = deita_greedy(vectors, threshold, room(len(vectors), budget))
     assert found.rows.tolist() == plain_deita(vectors, threshold, budget)
     cosine = cosines(vectors)
-    for row, twin in enumerate(found.twin.tolist()):
-        if twin >= 0:
-            assert twin in found.rows.tolist()
-            assert cosine[row, twin] == found.cosine[row] > threshold
+    for row, other in enumerate(found.similar_to.tolist()):
+        if other >= 0:
+            assert other in found.rows.tolist()
+            assert cosine[row, other] == found.cosine[row] > threshold
 
 
 def test_deita_s_greedy_is_its_definition_over_many_blocks() -> None:
@@ -158,12 +158,14 @@ def test_of_each_planted_near_pair_the_better_scored_row_alone_survives() -> Non
     measures = with_vectors(np.concatenate([base, near]).astype(np.float32))
     scores = np.random.default_rng(7).permutation(80).astype(float)
     measures = measures.with_columns(pl.Series("record.score", scores))
-    judged = Select(method="repr", budget=80, threshold=0.9).judge(measures)
+    judgement = Select(method="repr", budget=80, threshold=0.9).judge(measures)
+    judged = judgement.verdicts
     kept = judged["keep"].to_numpy()
     assert (kept[:40] ^ kept[40:]).all()
     assert (kept[:40] == (scores[:40] > scores[40:])).all()
-    said = Select(method="repr", budget=80).findings(measures, judged).sentences
-    assert said[-1] == "only 40 rows for a budget of 80: 40 too_similar"
+    assert judgement.findings.sentences[-1] == (
+        "only 40 rows are selected for a budget of 80: 40 too_similar"
+    )
     dropped = judged.with_row_index("row").filter(~pl.col("keep"))
     assert dropped["reason"].unique().to_list() == ["too_similar"]
     apart = dropped["duplicate_of"].cast(int) - dropped["row"].cast(int)
@@ -221,7 +223,7 @@ def test_permuting_the_input_permutes_what_is_chosen(
     order = list(range(count))
     random.shuffle(order)
     step = Select(method=method, budget=4, stratify=stratify)
-    assert step.judge(measures[order]).equals(step.judge(measures)[order])
+    assert step.judge(measures[order]).verdicts.equals(step.judge(measures).verdicts[order])
 
 
 @few
@@ -241,7 +243,7 @@ def test_select_goes_by_score_and_ties_by_id(vectors: Any, budget: int, random: 
     }
     for method, rows in expected.items():
         more = {"threshold": 0.4} if method == "repr" else {}
-        judged = Select(method=method, budget=budget, **more).judge(measures)  # type: ignore[arg-type]
+        judged = Select(method=method, budget=budget, **more).judge(measures).verdicts  # type: ignore[arg-type]
         assert judged["keep"].arg_true().to_list() == sorted(rows), method
 
 
@@ -250,13 +252,15 @@ def test_a_blank_text_is_like_nothing_and_is_not_chosen(method: Any) -> None:
     vectors = np.zeros((3, 4), np.float32)
     vectors[1:, 0] = 1.0
     measures = with_vectors(vectors, **{"record.score": [9.0, 1.0, 2.0]})
-    found = Select(method=method, budget=3, threshold=1.0 if method == "repr" else 0.9).judge(
-        measures
+    found = (
+        Select(method=method, budget=3, threshold=1.0 if method == "repr" else 0.9)
+        .judge(measures)
+        .verdicts
     )
     assert found["keep"].to_list() == [False, True, True]
     assert found["reason"][0] == "no_vector"
     assert Select(method=method, budget=2).judge(with_vectors(vectors * 0, **{
-        "record.score": [9.0, 1.0, 2.0]}))["keep"].sum() == 0  # fmt: skip
+        "record.score": [9.0, 1.0, 2.0]})).verdicts["keep"].sum() == 0  # fmt: skip
 
 
 def test_a_quota_of_categories_holds_in_every_method() -> None:
@@ -270,7 +274,7 @@ def test_a_quota_of_categories_holds_in_every_method() -> None:
         },
     )
     for method in ("kcenter", "facility", "repr", "tags"):
-        judged = Select(method=method, budget=12, per_category=4).judge(measures)
+        judged = Select(method=method, budget=12, per_category=4).judge(measures).verdicts
         by = measures.filter(judged["keep"])["record.category"].value_counts().sort("count")
         assert by["count"].to_list() == [4, 4], method
         assert judged.filter(~pl.col("keep"))["reason"].value_counts().row(0) == ("over_quota", 22)
@@ -286,7 +290,7 @@ def test_strata_of_length_hold_in_every_method() -> None:
         },
     )
     for method in ("kcenter", "facility", "repr", "tags", "top", "random", "longest"):
-        judged = Select(method=method, budget=20, stratify="length").judge(measures)
+        judged = Select(method=method, budget=20, stratify="length").judge(measures).verdicts
         chosen = np.flatnonzero(judged["keep"].to_numpy()) // 10
         assert np.bincount(chosen).tolist() == [2] * 10, method
 
@@ -297,7 +301,7 @@ def test_rows_too_similar_leave_their_share_of_the_budget_to_other_strata() -> N
     measures = with_vectors(
         vectors, **{"record.category": ["a"] * 6 + ["b"] * 6, "record.score": [1.0] * 12}
     )
-    judged = Select(method="repr", budget=6, stratify="category").judge(measures)
+    judged = Select(method="repr", budget=6, stratify="category").judge(measures).verdicts
     assert measures.filter(judged["keep"])["record.category"].to_list() == ["a"] + ["b"] * 5
 
 
@@ -310,9 +314,9 @@ def test_a_budget_of_words_is_kept_and_nearly_spent() -> None:
     )
     for method in ("top", "random", "longest", "kcenter", "facility", "repr", "tags"):
         step = Select(method=method, budget=1000, budget_in="words")
-        spent = int(lengths[step.judge(measures)["keep"].to_numpy()].sum())
+        spent = int(lengths[step.judge(measures).verdicts["keep"].to_numpy()].sum())
         assert 990 <= spent <= 1000, method
-    nothing = Select(method="top", budget=1, budget_in="words").judge(measures.tail(3))
+    nothing = Select(method="top", budget=1, budget_in="words").judge(measures.tail(3)).verdicts
     assert nothing["keep"].sum() <= 1
 
 
@@ -340,11 +344,11 @@ def test_a_product_ranks_by_quality_times_complexity() -> None:
     )
     step = Select(by=("q.verdict", "c.verdict"), budget=1)
     assert step.needs == ("q.verdict", "c.verdict")
-    judged = step.judge(measures)
+    judged = step.judge(measures).verdicts
     assert judged["score"].to_list() == [5.0, 6.0, 3.0, None]
     assert judged["keep"].to_list() == [False, True, False, False]
     negative = measures.with_columns(pl.col("q.verdict") - 2)
-    with pytest.raises(CurateError, match=r"q\.verdict goes down to -1, and a product of negative"):
+    with pytest.raises(CurateError, match=r"the least q\.verdict is -1, and products of negative"):
         step.judge(negative)
 
 

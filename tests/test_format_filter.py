@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.quality.filter import Quality
 from filters.quality.formatting import Format
-from tests.judging import judged, measures_of
 
 ASK = "What is the capital of France?"
 
 
 def drops(rows: Any, **settings: Any) -> list[str | None]:
-    return judged(Format(action="drop", **settings), rows)["reason"].to_list()
+    return judge(Format(action="drop", **settings), rows).verdicts["reason"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def drops(rows: Any, **settings: Any) -> list[str | None]:
 def test_each_template_is_recognised(
     conversation: Any, prompt: str, answer: str, reason: str, evidence: str
 ) -> None:
-    found = judged(Format(action="drop"), conversation((prompt, answer)))
+    found = judge(Format(action="drop"), conversation((prompt, answer))).verdicts
     assert found["reason"].item() == reason
     assert found["evidence"].item() == evidence
 
@@ -51,7 +51,7 @@ def test_each_template_is_recognised(
         (ASK, "The [INSTITUTE] is in Paris."),
     ],
 )
-def test_talk_about_delimiters_and_markdown_is_spared(
+def test_talk_about_delimiters_and_markdown_is_exempt(
     conversation: Any, prompt: str, answer: str
 ) -> None:
     assert drops(conversation((prompt, answer))) == [None]
@@ -62,7 +62,7 @@ def test_a_few_prompts_that_end_in_marks_are_odd(conversation: Any) -> None:
         *((f"Name town {n}. ###", f"Town {n}.") for n in range(5)),
         *((f"Name river {n}.", f"River {n}.") for n in range(20)),
     )
-    found = judged(Format(action="drop"), rows)
+    found = judge(Format(action="drop"), rows).verdicts
     assert found["reason"].to_list() == ["odd_wrapper"] * 5 + [None] * 20
     assert found["evidence"][0] == "a prompt ends with '###', as 20.00% of the rows do"
 
@@ -91,7 +91,7 @@ def test_a_mark_of_one_or_two_rows_is_no_wrapper(conversation: Any) -> None:
 
 
 def test_without_an_order_to_drop_it_only_notes(conversation: Any) -> None:
-    found = judged(Format(), conversation((ASK, "Paris.<|im_end|>")))
+    found = judge(Format(), conversation((ASK, "Paris.<|im_end|>"))).verdicts
     assert found["keep"].item()
     assert found["evidence"].item() == "foreign_marker: <|im_end|> (chatml)"
 
@@ -103,8 +103,8 @@ def test_the_findings_count_families_wrappers_and_mixed_style(conversation: Any)
         *((f"Name town {n}. ###", f"Town {n}.") for n in range(6)),
     )
     step = Format()
-    measures = measures_of(step, rows)
-    found = step.findings(measures, step.judge(measures))
+    measures = judge(step, rows).measures
+    found = step.judge(measures).findings
     assert found.numbers["wrapped_prompts"] == 1
     assert found.numbers["families"] == {"llama2": 1}
     assert found.numbers["wrappers"] == [
@@ -124,15 +124,15 @@ def test_what_format_calls_foreign_quality_calls_a_template_marker(conversation:
 
 def test_no_rows_have_no_format(conversation: Any) -> None:
     step = Format()
-    measures = measures_of(step, conversation())
-    assert step.judge(measures).height == 0
-    assert step.findings(measures, step.judge(measures)).sentences == ()
+    measures = judge(step, conversation()).measures
+    assert step.judge(measures).verdicts.height == 0
+    assert step.judge(measures).findings.sentences == ()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"off": ("wrapper",)}, "there is no reason 'wrapper'"),
+        ({"off": ("wrapper",)}, "expected one of wrapped_prompt, .*; did you mean 'odd_wrapper'"),
         ({"most": 0.3}, "most is 0.3"),
         ({"min_rows": 0}, "min_rows is 0"),
     ],

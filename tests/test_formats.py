@@ -1,4 +1,4 @@
-"""Each format from its published schema, with one row that must be refused."""
+"""Each format from its published schema, with one row that must be rejected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
 HH = "\n\nHuman: Hi\n\nAssistant: "
 
-# name: (a good row, what is said, a malformed row, the slug it is refused with)
+# name: (a good row, what is said, a malformed row, the slug it is rejected with)
 Case = tuple[dict[str, Any], list[tuple[str, str]], dict[str, Any], str]
 HELLO = [("user", "Hi"), ("assistant", "Hello")]
 CASES: dict[str, Case] = {
@@ -257,7 +257,7 @@ def test_every_format_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_published_row_is_read_and_a_malformed_one_refused_with_its_line(
+def test_a_published_row_is_read_and_a_malformed_one_rejected_with_its_line(
     tmp_path: Path, name: str
 ) -> None:
     good, expected, malformed, slug = CASES[name]
@@ -497,3 +497,29 @@ def test_real_files_are_read_and_counted(
     }
     for name in set(expected) & set(by_name):
         assert by_name[name] == expected[name]
+
+
+THOUGHT = {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm."}]}
+RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": 3, "content": "x"}]}
+HI = [USER, ASSISTANT]
+ROOT = {"text": "Hi", "role": "prompter", "replies": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"messages": ["x", {"role": "user", "channel": "final"}]}, "message 1 is the text 'x'"),
+        ({"messages": [THOUGHT], "system": 3}, "system is the number 3; expected a list"),
+        ({"messages": [RESULT]}, "message 1 tool_use_id is the number 3; expected text"),
+        ({"messages": 3, "source": "", "line": 1, "scores": {}, "meta": ""}, "is the number 3"),
+        ({"messages": HI, "source": "", "line": 1, "scores": {}, "meta": "[1]"}, "meta is"),
+        ({"message_tree_id": 1, "prompt": ROOT}, "replies is the number 1; expected a list"),
+        ({"instruction": "a", "input": [3], "response1": "c", "response2": "d"}, "input is a list"),
+    ],
+)
+def test_an_odd_value_inside_a_known_format_is_a_reject(
+    tmp_path: Path, row: Any, reason: str
+) -> None:
+    found = given(tmp_path, row, {"messages": HI})
+    assert found.rejects["line"].to_list() == [1]
+    assert reason in found.rejects["reason"][0]

@@ -85,7 +85,7 @@ def test_a_long_sentence_is_told(conversation: Any, language: str, text: str) ->
 def test_what_is_no_language_is_abstained_from_and_kept(conversation: Any, text: str) -> None:
     found = answers(conversation, text)
     assert found["language"].item() is None
-    judged = Language(allow=("en",)).judge(found)
+    judged = Language(allow=("en",)).judge(found).verdicts
     assert judged["keep"].item()
     assert judged["evidence"].item().startswith("abstained: ")
 
@@ -115,7 +115,7 @@ def test_a_brief_text_or_list_of_names_is_never_surely_in_a_wrong_language(
     found = answers(conversation, text)
     sure = found["confidence"].item() >= 0.6
     assert found["language"].item() == "en" or not sure
-    judged = Language(allow=("en",)).judge(found)
+    judged = Language(allow=("en",)).judge(found).verdicts
     assert judged["keep"].item()
 
 
@@ -161,7 +161,7 @@ def test_the_second_opinion_is_what_langdetect_says() -> None:
 
 def mixed(conversation: Any, *rows: tuple[str, str]) -> list[str | None]:
     step = Language(mixing="drop")
-    judged = step.judge(step.measure(conversation(*rows)))
+    judged = step.judge(step.measure(conversation(*rows))).verdicts
     assert [slug in (None, "language_mixed") for slug in judged["reason"]]
     evidence: list[str | None] = judged["evidence"].to_list()
     return [said if slug else None for said, slug in zip(evidence, judged["reason"], strict=True)]
@@ -188,7 +188,7 @@ def test_a_script_that_nobody_asked_for_strays_into_an_answer(conversation: Any)
 def test_mixing_is_only_noted_when_it_is_to_be_reported(conversation: Any) -> None:
     step = Language(mixing="report")
     rows = conversation(("Why is the sky blue?", "Because air scatters 蓝色 light, they say."))
-    judged = step.judge(step.measure(rows))
+    judged = step.judge(step.measure(rows)).verdicts
     assert judged["keep"].item()
     assert judged["evidence"].item() == "Chinese or Japanese in the answer: 蓝色"
 
@@ -197,7 +197,7 @@ def test_every_language_is_counted_with_what_was_kept_of_it(conversation: Any) -
     rows = conversation(*((text, text) for text in LONG.values()), ("Hi", "42"))
     step = Language(allow=("en", "de"))
     measures = step.measure(rows)
-    found = step.findings(measures, step.judge(measures))
+    found = step.judge(measures).findings
     assert found.numbers["languages"]["en"] == {"rows": 1, "kept": 1}
     assert found.numbers["languages"]["zh"] == {"rows": 1, "kept": 0}
     assert found.numbers["abstained"] == {"rows": 1, "kept": 1}
@@ -221,7 +221,7 @@ def test_rows_in_other_languages_are_dropped_with_language_and_confidence(
 ) -> None:
     rows = conversation((LONG["en"], LONG["en"]), (LONG["de"], LONG["de"]), ("Hi", "42"))
     only = Language(allow=("en",))
-    judged = only.judge(only.measure(rows))
+    judged = only.judge(only.measure(rows)).verdicts
     assert judged["keep"].to_list() == [True, False, True]
     assert judged["reason"].to_list() == [None, "language_not_allowed", None]
     assert judged["evidence"].to_list()[1].startswith("de 0.9")
@@ -233,20 +233,20 @@ def test_without_allowed_languages_nothing_is_dropped(conversation: Any) -> None
     rows = conversation(*((text, text) for text in LONG.values()))
     measures = Language().measure(rows)
     assert measures["language"].to_list() == list(LONG)
-    assert Language().judge(measures)["keep"].all()
+    assert Language().judge(measures).verdicts["keep"].all()
 
 
 def test_a_language_below_the_confidence_is_unsure_and_kept_unless_told_otherwise(
     conversation: Any,
 ) -> None:
     measures = pl.DataFrame({"language": ["fr"], "confidence": [0.41], "letters": [30]})
-    kept = Language(allow=("en",)).judge(measures)
+    kept = Language(allow=("en",)).judge(measures).verdicts
     assert kept["keep"].item()
     assert kept["evidence"].item() == "unsure: fr 0.41"
-    assert Language(unsure="drop").judge(measures)["reason"].item() == "language_unsure"
-    assert Language(allow=("en",), min_confidence=0.4).judge(measures)["reason"].item() == (
-        "language_not_allowed"
-    )
+    assert Language(unsure="drop").judge(measures).verdicts["reason"].item() == "language_unsure"
+    assert Language(allow=("en",), min_confidence=0.4).judge(measures).verdicts[
+        "reason"
+    ].item() == ("language_not_allowed")
 
 
 def test_an_answer_in_another_language_than_the_question_is_a_mismatch(conversation: Any) -> None:
@@ -257,11 +257,11 @@ def test_an_answer_in_another_language_than_the_question_is_a_mismatch(conversat
         (LONG["en"], "42"),
     )
     drop = Language(mismatch="drop")
-    judged = drop.judge(drop.measure(rows))
+    judged = drop.judge(drop.measure(rows)).verdicts
     assert judged["reason"].to_list() == ["language_mismatch", None, None, None]
     assert judged["evidence"].to_list()[0] == "question en, answer fr"
     report = Language(mismatch="report")
-    noted = report.judge(report.measure(rows))
+    noted = report.judge(report.measure(rows)).verdicts
     assert noted["keep"].all()
     assert noted["evidence"].to_list()[0] == "question en, answer fr"
 
@@ -303,9 +303,9 @@ def test_threads_give_the_same_second_opinions(conversation: Any) -> None:
 def test_no_rows_give_no_verdicts(conversation: Any) -> None:
     for kind in (Language(), Language(mismatch="drop"), Language(mixing="drop")):
         measures = kind.measure(conversation())
-        judged = kind.judge(measures)
+        judged = kind.judge(measures).verdicts
         assert judged.schema == VERDICTS
-        assert kind.findings(measures, judged).sentences == ("no rows to tell the language of",)
+        assert kind.judge(measures).findings.sentences == ("no rows to tell the language of",)
 
 
 def test_an_unknown_language_code_is_an_error_that_names_a_known_one() -> None:

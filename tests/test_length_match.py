@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from filters.length.filter import Length
-from filters.length.match import EDGES, Target, bins_of, law_of_quantiles, match, shares
+from filters.length.match import EDGES, Target, bins_of, match, shares, target_of_quantiles
 from filters.length.report import shift
-from tests.judging import of_lengths
+from tests.length_rows import of_lengths
 
 quick = settings(max_examples=30, deadline=None)
 rng = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def longer(tmp_path: Path) -> str:
 
 
 def kept_of(step: Length, records: pl.DataFrame) -> pl.DataFrame:
-    return records.filter(step.judge(records)["keep"])
+    return records.filter(step.judge(records).verdicts["keep"])
 
 
 def distance(kept: pl.DataFrame, target: list[int]) -> float:
@@ -49,10 +49,10 @@ def test_lengths_follow_a_reference_file(longer: str) -> None:
 
 def test_a_drop_says_how_far_the_set_was_and_is_from_the_target(longer: str) -> None:
     records = of_lengths(*POOL)
-    found = Length(action="match", reference=longer).judge(records)
+    found = Length(action="match", reference=longer).judge(records).verdicts
     dropped = found.filter(~pl.col("keep"))
     assert dropped["reason"].unique().to_list() == ["over_represented"]
-    assert "KS to the target 0.2" in dropped["evidence"][0]
+    assert "distance (KS) to the target: 0.2" in dropped["evidence"][0]
     assert "effective sample size" in dropped["evidence"][0]
 
 
@@ -82,13 +82,15 @@ def test_a_greatest_length_alone_is_uniform_in_log_length() -> None:
 def test_a_set_near_its_target_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "same.jsonl"
     file.write_text("\n".join(map(str, POOL)))
-    assert Length(action="match", reference=str(file)).judge(of_lengths(*POOL))["keep"].all()
+    assert (
+        Length(action="match", reference=str(file)).judge(of_lengths(*POOL)).verdicts["keep"].all()
+    )
 
 
 def test_matching_what_was_matched_changes_nothing(longer: str) -> None:
     step = Length(action="match", reference=longer)
     kept = kept_of(step, of_lengths(*POOL))
-    assert step.judge(kept)["keep"].all()
+    assert step.judge(kept).verdicts["keep"].all()
 
 
 def test_the_seed_decides_which_rows_of_a_length_stay(longer: str) -> None:
@@ -114,13 +116,17 @@ def test_permuting_the_input_of_match_permutes_its_output(longer: str) -> None:
     records = of_lengths(*POOL)
     order = np.random.default_rng(1).permutation(len(POOL)).tolist()
     step = Length(action="match", reference=longer)
-    assert step.judge(records[order])["keep"].equals(step.judge(records)["keep"][order])
+    assert (
+        step.judge(records[order])
+        .verdicts["keep"]
+        .equals(step.judge(records).verdicts["keep"][order])
+    )
 
 
 def test_every_kind_of_request_keeps_its_rows(longer: str) -> None:
     records = of_lengths(*POOL, *[1] * 40, task=["write"] * len(POOL) + ["classify"] * 40)
     for least in (0, 5, 30):
-        step = Length(action="match", reference=longer, keep_each=least, tolerance=0.1)
+        step = Length(action="match", reference=longer, min_per_group=least, tolerance=0.1)
         assert kept_of(step, records).filter(task="classify").height >= least
 
 
@@ -128,7 +134,7 @@ def test_a_target_out_of_reach_is_said_to_be() -> None:
     with pytest.raises(CurateError) as error:
         Length(action="match", min=5000, max=9000).judge(of_lengths(*POOL))
     assert "no selection of these 3,000 rows comes within 0.05 of the target" in str(error.value)
-    assert "100 % of the target has lengths that none of them has" in str(error.value)
+    assert "100 % of the target has lengths that no row has" in str(error.value)
 
 
 def test_a_reference_of_rows_gives_each_task_its_own_lengths(
@@ -148,7 +154,7 @@ def test_a_reference_of_rows_gives_each_task_its_own_lengths(
     # Overall the pool has the reference's lengths already; within a task it has not.
     tasks = ["write"] * 1000 + ["name"] * 1000
     pool = of_lengths(*[2, 200] * 1000, task=tasks)
-    kept = kept_of(Length(action="match", reference=str(tmp_path), keep_each=0), pool)
+    kept = kept_of(Length(action="match", reference=str(tmp_path), min_per_group=0), pool)
     assert kept.filter(task="write", length=200).height == 500
     assert kept.filter(task="write", length=2).height < 100
     assert kept.filter(task="name", length=2).height == 500
@@ -171,7 +177,7 @@ def test_the_distance_falls_to_the_tolerance_or_nothing_is_dropped(
     done = match(lengths, rank, cells, target, cells, tolerance, least)
 
     def far(rows: np.ndarray[Any, Any]) -> float:
-        return float(np.abs(np.cumsum(shares(rows) - target.laws[0])).max())
+        return float(np.abs(np.cumsum(shares(rows) - target.distributions[0])).max())
 
     assert done.before == pytest.approx(far(lengths))
     if done.before <= tolerance or done.after > tolerance:
@@ -205,7 +211,7 @@ def test_bins_are_single_lengths_up_to_ten_and_then_steps_of_a_tenth() -> None:
 
 def test_the_shares_of_a_law_add_up_to_one() -> None:
     for points in ((1, 1000), (0, 5), (3, 4, 5000, 90_000)):
-        found = law_of_quantiles(points).laws[0]
+        found = target_of_quantiles(points).distributions[0]
         assert found.sum() == pytest.approx(1.0)
         assert found.min() >= 0.0
 

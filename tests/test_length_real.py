@@ -11,23 +11,23 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
+from curate.pipeline.runner import judge
 from curate.sources import read
 from filters.length.filter import Length
 from filters.length.match import EDGES
 from filters.length.report import shift
-from tests.judging import measures_of
 
 TARGET = (5, 30, 90, 300)
 
 
 def measured(folder: Path, name: str) -> pl.DataFrame:
     records = with_text(read([str(folder / "raw" / f"{name}.json")]).records)
-    return measures_of(Length(action="report"), records)
+    return judge(Length(action="report"), records).measures
 
 
 def numbers(step: Length, measures: pl.DataFrame) -> tuple[pl.DataFrame, Any]:
-    judged = step.judge(measures)
-    return measures.filter(judged["keep"]), step.findings(measures, judged).numbers
+    judged = step.judge(measures).verdicts
+    return measures.filter(judged["keep"]), step.judge(measures).findings.numbers
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def numbers(step: Length, measures: pl.DataFrame) -> tuple[pl.DataFrame, Any]:
     [
         ("lima_1k", Length(action="cap")),
         ("alpaca_random_9k", Length(action="cap")),
-        ("alpaca_random_9k", Length(action="cap", tau=0.1)),
+        ("alpaca_random_9k", Length(action="cap", max_share=0.1)),
     ],
 )
 def test_a_calibrated_set_is_left_alone(test_data: Path, name: str, step: Length) -> None:
@@ -46,7 +46,7 @@ def test_a_calibrated_set_is_left_alone(test_data: Path, name: str, step: Length
 
 
 @pytest.mark.parametrize(
-    ("name", "tau", "rows"),
+    ("name", "max_share", "rows"),
     [
         ("alpaca_1k_longest", 0.2, 345),
         ("alpaca_1k_longest", 0.3, 700),
@@ -55,13 +55,13 @@ def test_a_calibrated_set_is_left_alone(test_data: Path, name: str, step: Length
     ],
 )
 def test_a_capped_set_is_within_tau_and_stays_as_it_is(
-    test_data: Path, name: str, tau: float, rows: int
+    test_data: Path, name: str, max_share: float, rows: int
 ) -> None:
-    step = Length(action="cap", tau=tau)
+    step = Length(action="cap", max_share=max_share)
     kept, found = numbers(step, measured(test_data, name))
     assert kept.height == rows
-    assert found["after"]["concentration"] <= tau < found["before"]["concentration"]
-    assert step.judge(kept)["keep"].all()
+    assert found["after"]["concentration"] <= max_share < found["before"]["concentration"]
+    assert step.judge(kept).verdicts["keep"].all()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_matched_set_is_near_its_target_and_stays_as_it_is(
     target = found["target"]
     assert target["ks_after"] <= 0.05 < target["ks_before"]
     assert rows < target["effective_rows"]
-    assert step.judge(kept)["keep"].all()
+    assert step.judge(kept).verdicts["keep"].all()
 
 
 def test_matching_brings_concise_and_verbose_answers_together(test_data: Path) -> None:
@@ -100,7 +100,7 @@ def test_matching_brings_concise_and_verbose_answers_together(test_data: Path) -
 
 def test_a_target_that_the_lengths_do_not_have_is_refused(test_data: Path) -> None:
     measures = measured(test_data, "alpaca_1k_longest")
-    with pytest.raises(CurateError, match="55 % of the target has lengths that none of them has"):
+    with pytest.raises(CurateError, match="55 % of the target has lengths that no row has"):
         Length(action="match", quantiles=TARGET).judge(measures)
-    with pytest.raises(CurateError, match=r"cap at tau 0\.1 is out of reach"):
-        Length(action="cap", tau=0.1).judge(measures)
+    with pytest.raises(CurateError, match=r"a max_share of 0\.1 is out of reach"):
+        Length(action="cap", max_share=0.1).judge(measures)

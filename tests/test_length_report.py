@@ -92,8 +92,8 @@ def test_the_longest_thousand_are_flagged_in_plain_words(longest: Rows, conversa
     assert found.verdict == "flag"
     assert found.reasons == ("concentrated", "narrow")
     assert found.sentences[0] == (
-        "44 % of the responses have 171 to 209 words: a model trained on this stops there"
-        " whatever the task."
+        "44 % of the responses have 171 to 209 words: a model trained on this answers at"
+        " that length whatever the task."
     )
 
 
@@ -160,7 +160,7 @@ def test_varied_lengths_pass() -> None:
 def test_a_fifth_at_one_length_warns_and_a_third_flags() -> None:
     warned = diagnose(VARIED + [120] * 60)
     assert (warned.verdict, warned.reasons) == ("warn", ("concentrated",))
-    assert "leans to that length" in warned.sentences[0]
+    assert "is biased towards that length" in warned.sentences[0]
     assert diagnose(VARIED + [120] * 120).verdict == "flag"
 
 

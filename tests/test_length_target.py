@@ -81,14 +81,14 @@ def rendered(home: Path, name: str, steps: str) -> Path:
     return home / f"{name}-tokens"
 
 
-MATCH = "{length: {action: match, quantiles: [5, 30, 85], tolerance: 0.1, keep_each: 0}}"
+MATCH = "{length: {action: match, quantiles: [5, 30, 85], tolerance: 0.1, min_per_group: 0}}"
 
 
 def test_a_run_that_was_matched_says_its_target_in_tokens_of_the_tokenizer(job: Path) -> None:
     tokens = read(rendered(job, "matched", f"[exact, {MATCH}, {{length: {{max: 100}}}}]"))
     told = tokens.manifest["length"]
     assert (told["step"], told["unit"], told["of"]) == ("length", "words", "response")
-    assert 27 <= told["target"] <= 30  # the bin of the law's median
+    assert 27 <= told["target"] <= 30  # the bin of the distribution's median
     kept = [json.loads(line) for line in (job / "matched" / "kept.jsonl").read_text().splitlines()]
     answers = [row["messages"][1]["content"] for row in kept]
     words = sum(len(answer.split()) for answer in answers)
@@ -102,7 +102,7 @@ def test_a_run_that_was_matched_says_its_target_in_tokens_of_the_tokenizer(job: 
     "steps",
     [
         "[{length: {max: 100}}]",
-        "[{length: {action: cap, tau: 0.5}}]",
+        "[{length: {action: cap, max_share: 0.5}}]",
         "[exact]",
         "[{length: {of: prompt, action: match, quantiles: [1, 3], tolerance: 1.0}}]",
     ],

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.mix.filter import Mix
 from filters.mix.shares import quotas
 from filters.selection.filter import Select
-from tests.judging import judged, of_lengths
+from tests.length_rows import of_lengths
 
 quick = settings(max_examples=40, deadline=None)
 
@@ -25,8 +26,7 @@ def rows_of(**counts: int) -> pl.DataFrame:
 
 
 def mixed(step: Mix, measures: pl.DataFrame) -> dict[str, int]:
-    verdicts = step.judge(measures)
-    step.findings(measures, verdicts)  # asserts the card's sums
+    verdicts = step.judge(measures).verdicts  # which asserts the card's sums
     found = measures.filter(verdicts["keep"])["record.source"].value_counts()
     return {name.removeprefix("data/").removesuffix(".json"): n for name, n in found.iter_rows()}
 
@@ -82,20 +82,20 @@ def test_an_impossible_share_is_said_with_the_figure() -> None:
         mixed(Mix(shares={"a": 0.5}), rows_of(a=60))
 
 
-def test_what_a_small_source_cannot_fill_goes_to_the_others_and_is_said() -> None:
+def test_what_a_small_source_cannot_fill_is_given_to_the_others_and_reported() -> None:
     measures = rows_of(a=100, b=100, c=4)
     step = Mix(budget=60, temperature=1e9)
     assert mixed(step, measures) == {"a": 28, "b": 28, "c": 4}
-    said = step.findings(measures, step.judge(measures)).sentences
-    assert said[1].endswith("the share is not reached: c.json (6.7 %, not 33.3 %)")
+    sentences = step.judge(measures).findings.sentences
+    assert sentences[1].endswith("their rows are taken: c.json (6.7 %, not 33.3 %)")
 
 
 def test_a_budget_beyond_the_rows_keeps_them_all_and_says_so() -> None:
     measures = rows_of(a=3, b=2)
     step = Mix(budget=10)
     assert mixed(step, measures) == {"a": 3, "b": 2}
-    found = step.findings(measures, step.judge(measures))
-    assert found.sentences[-1] == "5 rows are all there are; the budget is 10"
+    found = step.judge(measures).findings
+    assert found.sentences[-1] == "the budget is 10 rows, and there are only 5"
 
 
 def test_names_are_paths_file_names_stems_or_patterns() -> None:
@@ -115,14 +115,14 @@ def test_categories_are_mixed_alike_and_none_is_one_of_them() -> None:
         pl.Series("record.category", ["code"] * 4 + [None] * 2, dtype=pl.String)
     )
     step = Mix(of="category", cap=1)
-    assert step.judge(measures)["keep"].sum() == 2
-    card = step.findings(measures, step.judge(measures)).tables["card"]
+    assert step.judge(measures).verdicts["keep"].sum() == 2
+    card = step.judge(measures).findings.tables["card"]
     assert card["group"].to_list() == ["(none)", "code"]
 
 
 def test_the_best_rows_of_a_source_stay() -> None:
     scores = pl.Series("q.score", [1.0, None, 3.0, 2.0])
-    judged_rows = Mix(budget=2, by="q.score").judge(rows_of(a=4).with_columns(scores))
+    judged_rows = Mix(budget=2, by="q.score").judge(rows_of(a=4).with_columns(scores)).verdicts
     assert judged_rows["keep"].to_list() == [False, False, True, True]
     assert judged_rows["evidence"][0] == "data/a.json has 2 rows of the mixture"
 
@@ -130,7 +130,7 @@ def test_the_best_rows_of_a_source_stay() -> None:
 def test_words_are_counted_when_words_are_mixed(conversation: Any) -> None:
     records = conversation(*[("q", "one two three four") for _ in range(6)], ("q", "one"))
     step = Mix(unit="words", budget=9)
-    found = judged(step, records)
+    found = judge(step, records).verdicts
     assert found["keep"].sum() == 3  # two of four words, and the one of one word
     measures = pl.concat([records.select("row", "id"), step.measure(records)], how="horizontal")
     assert measures["length"].to_list() == [4] * 6 + [1]
@@ -140,15 +140,15 @@ def test_the_order_of_sources_and_rows_changes_nothing() -> None:
     measures = rows_of(a=40, b=15, c=5)
     shuffled = measures.sample(fraction=1.0, shuffle=True, seed=1)
     step = Mix(budget=20, temperature=3.0)
-    one = set(measures.filter(step.judge(measures)["keep"])["id"])
-    assert one == set(shuffled.filter(step.judge(shuffled)["keep"])["id"])
+    one = set(measures.filter(step.judge(measures).verdicts["keep"])["id"])
+    assert one == set(shuffled.filter(step.judge(shuffled).verdicts["keep"])["id"])
     assert len(one) == 20
 
 
 def test_a_later_draw_with_the_same_seed_does_not_see_what_was_drawn_here() -> None:
     measures = rows_of(a=3000, b=300)
-    left = measures.filter(Mix(cap=300).judge(measures)["keep"])
-    drawn = left.filter(Select(method="random", budget=200).judge(left)["keep"])
+    left = measures.filter(Mix(cap=300).judge(measures).verdicts["keep"])
+    drawn = left.filter(Select(method="random", budget=200).judge(left).verdicts["keep"])
     assert 70 < drawn["record.source"].str.contains("a.json", literal=True).sum() < 130
 
 
@@ -173,24 +173,24 @@ def test_quotas_add_up_to_the_budget_or_to_all_there_is(
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "of": ({"of": "task"}, "of is 'task'; expected source or category"),
-    "unit": ({"unit": "lines"}, "unit is 'lines'; expected rows, words, chars, tokens"),
-    "temperature": ({"temperature": 0.0}, "temperature is 0; expected above 0"),
-    "nan": ({"temperature": float("nan")}, "temperature is nan; expected above 0"),
-    "budget": ({"budget": 0}, "budget is 0; expected 1 or more rows"),
-    "cap": ({"cap": -1}, "cap is -1; expected 1 or more rows"),
-    "caps": ({"caps": {"a": 0}}, "a is 0; expected 1 or more rows"),
-    "share": ({"shares": {"a": 1.5}}, "the share of a is 1.5; expected 0 to 1"),
-    "shares": ({"shares": {"a": 0.7, "b": 0.7}}, "the shares add up to 1.4, more than 1"),
-    "tokens": ({"unit": "tokens"}, "unit tokens needs a tokenizer"),
-    "tokenizer": ({"tokenizer": "x"}, "a tokenizer is for unit tokens, and unit is rows"),
+    "of": ({"of": "task"}, "of is 'task'; expected one of source, category"),
+    "unit": ({"unit": "lines"}, "unit is 'lines'; expected one of rows, words, chars, tokens"),
+    "temperature": ({"temperature": 0.0}, r"temperature is 0\.0; expected a number of more than 0"),
+    "nan": ({"temperature": float("nan")}, "temperature is nan; expected a finite number"),
+    "budget": ({"budget": 0}, "budget is 0; expected a number of at least 1"),
+    "cap": ({"cap": -1}, "cap is -1; expected a number of at least 1"),
+    "caps": ({"caps": {"a": 0}}, "caps: a is 0; expected a number of at least 1"),
+    "share": ({"shares": {"a": 1.5}}, "shares: a is 1.5; expected a number of at least 0 and at"),
+    "shares": ({"shares": {"a": 0.7, "b": 0.7}}, "shares add up to 1.4; expected at most 1"),
+    "tokens": ({"unit": "tokens"}, "unit: tokens and a tokenizer .* go together"),
+    "tokenizer": ({"tokenizer": "x"}, "unit: tokens and a tokenizer .* go together"),
     "missing": ({"unit": "tokens", "tokenizer": "no/such"}, "mix: no tokenizer at no/such"),
-    "seed": ({"seed": -1}, "seed is -1; expected 0 or more"),
+    "seed": ({"seed": -1}, "seed is -1; expected a number of at least 0"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_settings_that_make_no_sense_are_refused(case: str) -> None:
-    wrong, said = WRONG[case]
-    with pytest.raises(CurateError, match=said):
+    wrong, message = WRONG[case]
+    with pytest.raises(CurateError, match=message):
         Mix(**wrong)

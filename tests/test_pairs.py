@@ -23,7 +23,7 @@ from curate.pairs import (
     of_rejected,
     pair_texts,
     summary,
-    unfolded,
+    unfold_lists,
 )
 
 quick = settings(max_examples=25, deadline=None)
@@ -304,9 +304,9 @@ def test_the_command_writes_pairs_that_readers_and_trainers_take(
     )  # fmt: skip
     out = tmp_path / "PAIRS"
     assert main(["pairs", given_, "--from", "votes", "--sft", "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert "4 rows read: 2 in pairs, 1 not, 1 unreadable" in told
-    assert f"alone: {REASONS['alone']}" in told
+    printed = capsys.readouterr().out
+    assert "4 rows read: 2 in pairs, 1 in no pair, 1 rejects" in printed
+    assert f"alone: {REASONS['alone']}" in printed
     line = json.loads((out / "pairs.jsonl").read_text())
     assert line["prompt"] == [{"role": "user", "content": "q"}]
     assert line["chosen"] == [{"role": "assistant", "content": "good"}]
@@ -360,9 +360,9 @@ def test_a_list_of_answers_is_as_many_rows(
     options = ["--from", "scores", "--by", "score", "--per-parent", "9", "--least", "2"]
     out = tmp_path / "PAIRS"
     assert main(["pairs", given_, *options, "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert "1 rows are lists of 5 answers, which count as rows of their own" in told
-    assert "6 rows read: 3 in pairs, 3 not, 0 unreadable" in told
+    printed = capsys.readouterr().out
+    assert "1 rows are lists of 5 answers; each answer counts as a row" in printed
+    assert "6 rows read: 3 in pairs, 3 in no pair, 0 rejects" in printed
     pairs = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()]
     assert [(pair["chosen"][0]["content"], pair["rejected"][0]["content"]) for pair in pairs] == [
         ("b", "e"), ("b", "a"), ("a", "e"),
@@ -372,7 +372,9 @@ def test_a_list_of_answers_is_as_many_rows(
         "read": 2, "rejects": 0, "lists": 1, "answers": 5, "records": 6, "used": 3,
         "below_least": 1, "empty_answer": 1, "no_score": 1,
     }  # fmt: skip
-    ranked = of_groups(unfolded(sources.read([given_]).records)[0], Rule(by="place", lower=True))
+    ranked = of_groups(
+        unfold_lists(sources.read([given_]).records)[0], Rule(by="place", lower=True)
+    )
     assert len(said(ranked)) == 6
 
 

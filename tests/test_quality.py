@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from filters.quality.reasons import OFF, REASONS, REPORTED
 
 from curate.base.contract import VERDICTS
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, with_text
-from filters.quality.filter import SETS, Quality
+from filters.quality.filter import Quality
+from filters.quality.rules import REASONS, RULES
 
 ASK = "What is the capital of France?"
 WORDS = "Paris has been the seat of the French state for most of the last one thousand years"
@@ -46,7 +46,7 @@ def records(*conversations: list[dict[str, Any]], tools: str | None = None) -> p
 def fired(*conversation: dict[str, Any], tools: str | None = None) -> list[str]:
     """Every reason that fires on one conversation, of those that are not off by default."""
     found = reasons(Quality().measure(records(list(conversation), tools=tools)))[0]
-    return [slug for slug in found if slug not in OFF]
+    return [slug for slug in found if RULES[slug].action != "off"]
 
 
 def reasons(measures: pl.DataFrame) -> list[list[str]]:
@@ -531,13 +531,13 @@ def test_the_rule_leaves_the_near_miss_alone(slug: str) -> None:
 
 def test_every_reason_has_a_row_that_it_fires_on() -> None:
     of_conversations = {"no_answer", "not_alternating", "empty_turn"}
-    of_sets = {slug for slugs in SETS.values() for slug in slugs}  # tested with their sets
+    of_sets = {slug for slug, rule in RULES.items() if rule.rule_set}  # tested with their sets
     assert set(FIRES) | of_conversations | of_sets == set(REASONS)
 
 
 def test_every_reason_has_a_near_miss_that_it_spares() -> None:
     of_conversations = {"no_user_turn", "no_answer", "empty_turn"}
-    of_sets = {slug for slugs in SETS.values() for slug in slugs}  # tested with their sets
+    of_sets = {slug for slug, rule in RULES.items() if rule.rule_set}  # tested with their sets
     assert set(SPARED) | of_conversations | of_sets == set(REASONS)
 
 
@@ -556,9 +556,10 @@ def test_personal_data_is_evidence_by_place_and_never_by_value() -> None:
 def test_the_length_of_an_instruction_is_judged_at_other_limits_without_measuring_again() -> None:
     measures = Quality().measure(records([user("Why is that so?"), said("Because.")]))
     strict = Quality(drop=("prompt_length",), min_prompt_words=5)
-    assert strict.judge(measures)["evidence"].item() == "4 words"
-    assert Quality(drop=("prompt_length",)).judge(measures)["keep"].item()
-    with pytest.raises(CurateError, match="min_prompt_words is 9 and max_prompt_words 3"):
+    assert strict.judge(measures).verdicts["evidence"].item() == "4 words"
+    assert Quality(drop=("prompt_length",)).judge(measures).verdicts["keep"].item()
+    too_few = r"max_prompt_words is 3; expected no less than min_prompt_words \(9\)"
+    with pytest.raises(CurateError, match=too_few):
         Quality(min_prompt_words=9, max_prompt_words=3)
 
 
@@ -604,25 +605,25 @@ def test_clean_rows_of_all_kinds_are_kept_without_a_note(conversation: Any) -> N
         ("C code", "int main() {\n    return 0;\n}"),
         ("用中文回答", "好的，没问题。"),
     )
-    judged = Quality().judge(Quality().measure(rows))
+    judged = Quality().judge(Quality().measure(rows)).verdicts
     assert judged["keep"].all()
     assert judged["evidence"].is_null().all()
 
 
 def test_the_first_reason_in_the_documented_order_is_given_with_its_span(conversation: Any) -> None:
     rows = conversation((ASK + "\n\n<noinput>", "Paris.<|im_end|>"))
-    judged = Quality().judge(Quality().measure(rows))
+    judged = Quality().judge(Quality().measure(rows)).verdicts
     assert judged.row(0) == (False, "template_marker", None, None, "<|im_end|>")
 
 
 def test_control_characters_are_spelt_out_in_the_evidence(conversation: Any) -> None:
-    judged = Quality().judge(Quality().measure(conversation((ASK, "Paris\x1b\x00."))))
+    judged = Quality().judge(Quality().measure(conversation((ASK, "Paris\x1b\x00.")))).verdicts
     assert judged["evidence"].item() == r"\x1b\x00"
 
 
 def test_reported_rules_keep_the_row_and_leave_a_note(conversation: Any) -> None:
     rows = conversation(("Who are you?", "I am ChatGPT. As requested in the prompt, I say so."))
-    judged = Quality().judge(Quality().measure(rows))
+    judged = Quality().judge(Quality().measure(rows)).verdicts
     assert judged["keep"].item()
     assert judged["reason"].item() is None
     assert judged["evidence"].item() == (
@@ -635,13 +636,15 @@ def test_rules_are_moved_between_drop_report_and_off_without_measuring_again(
 ) -> None:
     rows = conversation(("Draw a cat", "I'm sorry, but I cannot draw."), (ASK, "I am ChatGPT."))
     measures = Quality().measure(rows)
-    assert Quality().judge(measures)["reason"].to_list() == ["refusal", None]
-    moved = Quality(drop=("image_request", "identity_claim"), off=("refusal",)).judge(measures)
+    assert Quality().judge(measures).verdicts["reason"].to_list() == ["refusal", None]
+    moved = (
+        Quality(drop=("image_request", "identity_claim"), off=("refusal",)).judge(measures).verdicts
+    )
     assert moved["reason"].to_list() == ["image_request", "identity_claim"]
-    noted = Quality(report=("refusal",), off=("identity_claim",)).judge(measures)
+    noted = Quality(report=("refusal",), off=("identity_claim",)).judge(measures).verdicts
     assert noted["keep"].all()
     assert noted["evidence"].to_list() == ["refusal: I'm sorry, but I cannot draw", None]
-    everything = Quality(off=tuple(REASONS)).judge(measures)
+    everything = Quality(off=tuple(REASONS)).judge(measures).verdicts
     assert everything["keep"].all()
     assert everything["evidence"].is_null().all()
 
@@ -650,8 +653,8 @@ def test_the_share_of_repetition_is_the_score_and_its_limit_a_setting(conversati
     again = "It is a fine day and we can go to the old town now. " * 3
     fresh = " ".join(f"word{i}" for i in range(30))
     measures = Quality().measure(conversation(("Write.", again + fresh)))
-    assert Quality().judge(measures)["keep"].item()
-    strict = Quality(max_repetition=0.3).judge(measures)
+    assert Quality().judge(measures).verdicts["keep"].item()
+    strict = Quality(max_repetition=0.3).judge(measures).verdicts
     assert strict["reason"].item() == "repetition"
     assert 0.3 < strict["score"].item() < 0.6
     assert "of the words repeat: It is a fine day" in strict["evidence"].item()
@@ -663,7 +666,7 @@ def test_a_misspelt_reason_names_the_known_one() -> None:
 
 
 def test_a_reason_in_two_lists_is_an_error() -> None:
-    with pytest.raises(CurateError, match="'refusal' is in both drop and off"):
+    with pytest.raises(CurateError, match="off names 'refusal' and so does drop"):
         Quality(drop=("refusal",), off=("refusal",))
 
 
@@ -676,7 +679,7 @@ def test_a_repetition_limit_outside_its_range_is_an_error(share: float) -> None:
 def test_no_rows_give_no_verdicts(conversation: Any) -> None:
     measures = Quality().measure(conversation())
     assert measures.height == 0
-    assert Quality().judge(measures).schema == VERDICTS
+    assert Quality().judge(measures).verdicts.schema == VERDICTS
 
 
 def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:
@@ -694,15 +697,19 @@ def test_evidence_is_short(conversation: Any) -> None:
     assert longest <= 80
 
 
-def test_rules_that_report_or_are_off_are_known_reasons() -> None:
-    assert {*REPORTED, *OFF} <= set(REASONS)
+def test_every_rule_has_a_sentence_and_one_way_to_be_found() -> None:
+    for slug, rule in RULES.items():
+        assert rule.sentence.endswith("."), slug
+        counted = rule.rule_set == "data_juicer"
+        assert (rule.find is not None) + (rule.page is not None) + counted == 1, slug
+        assert Quality().acts(slug) == (rule.action if rule.rule_set is None else "off"), slug
 
 
 def test_real_rows_are_dropped_for_the_defects_that_a_reader_finds(test_data: Path) -> None:
     from curate.sources import read
 
     found = read([str(test_data / "raw" / "alpaca_random_9k.json")])
-    judged = Quality().judge(Quality().measure(with_text(found.records)))
+    judged = Quality().judge(Quality().measure(with_text(found.records))).verdicts
     counts = dict(judged["reason"].drop_nulls().value_counts().iter_rows())
     assert counts["empty_response"] == 4
     assert counts["merged_instructions"] == 10

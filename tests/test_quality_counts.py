@@ -7,14 +7,14 @@ from collections import Counter
 
 import polars as pl
 import pytest
-from filters.quality.reasons import REASONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, with_text
-from filters.quality.counts import SETS, counts
+from filters.quality.counts import counts
 from filters.quality.filter import Quality
+from filters.quality.rules import REASONS, RULES
 
 # What Data-Juicer 1.6.1 computed: words, ratio of repeated runs, ratio of special characters.
 THEIRS = [
@@ -77,12 +77,16 @@ SPARED = {
 @pytest.mark.parametrize("slug", FIRES)
 def test_the_rule_fires_and_leaves_the_near_miss_alone(slug: str) -> None:
     step = Quality(rules=("data_juicer",), off=tuple(other for other in REASONS if other != slug))
-    judged = step.judge(step.measure(records(*FIRES[slug], *SPARED[slug])))
+    judged = step.judge(step.measure(records(*FIRES[slug], *SPARED[slug]))).verdicts
     assert judged["reason"].to_list() == [slug, None]
 
 
 def test_every_counted_reason_has_rows_here() -> None:
-    assert set(FIRES) == set(SPARED) == {slug for slugs in SETS.values() for slug in slugs}
+    assert (
+        set(FIRES)
+        == set(SPARED)
+        == {slug for slug, rule in RULES.items() if rule.rule_set == "data_juicer"}
+    )
 
 
 def test_nothing_is_counted_unless_named() -> None:
@@ -90,22 +94,21 @@ def test_nothing_is_counted_unless_named() -> None:
     assert measures.select("answer_words", "repetition_ratio", "special_ratio").null_count().row(
         0
     ) == (1, 1, 1)
-    assert Quality().judge(measures)["keep"].item()
+    assert Quality().judge(measures).verdicts["keep"].item()
     assert not Quality(rules=("data_juicer",)).per_row
 
 
 def test_limits_move_without_measuring_again() -> None:
     measures = Quality(rules=("data_juicer",)).measure(records("Paris is large and old."))
-    judged = Quality(rules=("data_juicer",)).judge(measures)
+    judged = Quality(rules=("data_juicer",)).judge(measures).verdicts
     assert judged.select("reason", "evidence").row(0) == ("word_count", "5 words")
-    assert Quality(rules=("data_juicer",), min_words=5).judge(measures)["keep"].item()
-    assert (
-        not Quality(rules=("data_juicer",), min_words=1, max_words=4).judge(measures)["keep"].item()
-    )
+    assert Quality(rules=("data_juicer",), min_words=5).judge(measures).verdicts["keep"].item()
+    few = Quality(rules=("data_juicer",), min_words=1, max_words=4)
+    assert not few.judge(measures).verdicts["keep"].item()
 
 
 def test_limits_outside_their_range_are_errors() -> None:
-    with pytest.raises(CurateError, match="min_words is 5 and max_words 4"):
+    with pytest.raises(CurateError, match=r"max_words is 4; expected no less than min_words \(5\)"):
         Quality(min_words=5, max_words=4)
     with pytest.raises(CurateError, match=r"max_special_characters is 1\.5"):
         Quality(max_special_characters=1.5)

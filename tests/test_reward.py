@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from curate.base.contract import VERDICTS, Filter
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.reward.filter import Reward
-from tests.judging import judged, measures_of
 
 quick = settings(max_examples=30, deadline=None)
 
@@ -35,7 +35,7 @@ def frame(scores: list[float | None], **columns: Any) -> pl.DataFrame:
 
 
 def kept(step: Reward, measures: pl.DataFrame) -> list[int]:
-    return step.judge(measures)["keep"].arg_true().to_list()
+    return step.judge(measures).verdicts["keep"].arg_true().to_list()
 
 
 def three(conversation: Any, **columns: Any) -> pl.DataFrame:
@@ -48,7 +48,7 @@ def test_reward_is_a_filter() -> None:
 
 def test_the_score_that_came_with_the_row_is_the_default(conversation: Any) -> None:
     records = three(conversation, score=[1.0, 3.0, 2.0])
-    found = judged(Reward(top_k=2, calibrate="none"), records)
+    found = judge(Reward(top_k=2, calibrate="none"), records).verdicts
     assert found["keep"].to_list() == [False, True, True]
     assert found["score"].to_list() == [1.0, 3.0, 2.0]
     assert found.row(0)[1:] == (
@@ -59,10 +59,10 @@ def test_the_score_that_came_with_the_row_is_the_default(conversation: Any) -> N
 def test_a_score_can_be_any_field_of_the_row(conversation: Any) -> None:
     meta = ['{"judge": {"it\'s": 4.5}}', '{"judge": {"it\'s": 5}}', '{"judge": null}']
     records = three(conversation, meta=meta)
-    found = judged(Reward(column="judge.it's", min_score=5.0), records)
+    found = judge(Reward(column="judge.it's", min_score=5.0), records).verdicts
     assert found["reason"].to_list() == ["below_min_score", None, "no_score"]
     assert found["evidence"].to_list() == [
-        "as it came 4.5, least is 5.0", None, "no number under 1e+300 in judge.it's",
+        "as it came 4.5, min_score is 5.0", None, "no number under 1e+300 in judge.it's",
     ]  # fmt: skip
 
 
@@ -70,11 +70,11 @@ def test_a_least_score_says_on_which_scale_it_is(conversation: Any) -> None:
     rows = [("q", "word " * (n % 40 + 1)) for n in range(120)]
     records = conversation(*rows, score=[n % 40 + n / 7 for n in range(120)])
     step = Reward(min_score=20.0)
-    measures = measures_of(step, records)
-    said = step.findings(measures, step.judge(measures)).sentences
+    measures = judge(step, records).measures
+    said = step.judge(measures).findings.sentences
     assert any("min_score 20 is compared with scores as they came, 0 to 56" in one for one in said)
     bare = Reward(min_score=20.0, calibrate="none")
-    said = bare.findings(measures, bare.judge(measures)).sentences
+    said = bare.judge(measures).findings.sentences
     assert not any("min_score" in one for one in said)
 
 
@@ -84,7 +84,7 @@ def test_a_score_can_stand_in_a_file_by_id(conversation: Any, tmp_path: Path) ->
     file = tmp_path / "scores.jsonl"
     lines = [json.dumps({"id": ids[1], "votes": 7}), json.dumps({"id": ids[0], "votes": math.nan})]
     file.write_text("\n".join([*lines, '{"id": "unknown", "votes": 1}', ""]))
-    found = judged(Reward(scores=str(file), column="votes"), records)
+    found = judge(Reward(scores=str(file), column="votes"), records).verdicts
     assert found["keep"].to_list() == [False, True, False]
     assert found["reason"].to_list() == ["no_score", None, "no_score"]
 
@@ -112,7 +112,7 @@ def test_a_broken_score_file_is_refused_with_its_line(
 
 @pytest.mark.parametrize("missing", [None, math.nan, math.inf, -math.inf])
 def test_a_missing_score_is_a_drop_of_its_own_and_never_a_default(missing: float | None) -> None:
-    found = Reward(keep_top=1.0).judge(frame([0.5, missing, -9.0]))
+    found = Reward(keep_top=1.0).judge(frame([0.5, missing, -9.0])).verdicts
     assert found["keep"].to_list() == [True, False, True]
     assert found["reason"].to_list() == [None, "no_score", None]
     assert found["score"][1] is None
@@ -120,7 +120,7 @@ def test_a_missing_score_is_a_drop_of_its_own_and_never_a_default(missing: float
 
 def test_no_score_anywhere_is_an_error_that_says_where_it_looked(conversation: Any) -> None:
     with pytest.raises(CurateError, match="none of 3 rows has a score in rating; name a column"):
-        judged(Reward(column="rating"), three(conversation))
+        judge(Reward(column="rating"), three(conversation))
 
 
 def test_a_share_is_rounded_up_and_exact() -> None:
@@ -141,14 +141,14 @@ def test_equal_rows_are_told_apart_by_their_place_in_the_input() -> None:
 
 def test_the_least_score_is_on_the_scale_it_came_with() -> None:
     lengths = pl.Series([10, 400, 10, 400], dtype=pl.UInt32)
-    found = Reward(min_score=4.5).judge(frame([4.5, 4.4, 9.0, 9.0], length=lengths))
+    found = Reward(min_score=4.5).judge(frame([4.5, 4.4, 9.0, 9.0], length=lengths)).verdicts
     assert found["keep"].to_list() == [True, False, True, True]
     assert found["reason"][1] == "below_min_score"
 
 
 def test_the_top_is_taken_from_what_the_least_score_leaves() -> None:
     step = Reward(min_score=2.0, keep_top=0.5, calibrate="none")
-    found = step.judge(frame([1.0, 2.0, 3.0, 4.0, 5.0]))
+    found = step.judge(frame([1.0, 2.0, 3.0, 4.0, 5.0])).verdicts
     assert found["reason"].to_list() == [
         "below_min_score", "not_in_top", "not_in_top", None, None,
     ]  # fmt: skip
@@ -164,7 +164,7 @@ def test_constant_scores_keep_the_right_number_of_rows() -> None:
         step = Reward(keep_top=0.5, calibrate=method)  # type: ignore[arg-type]
         measures = frame([0.3] * 200, length=lengths)
         assert kept(step, measures) == list(range(100))
-        told = step.judge(measures)["evidence"][100]
+        told = step.judge(measures).verdicts["evidence"][100]
         assert told.startswith("all scores are equal, so ids decided; rank 101, 100 kept")
 
 
@@ -203,7 +203,7 @@ def test_among_equal_best_scores_short_answers_do_not_come_first() -> None:
 
 def test_the_verdict_score_is_the_calibrated_one() -> None:
     lengths = pl.Series([10, 10, 500, 500], dtype=pl.UInt32)
-    found = Reward(calibrate="bin").judge(frame([1.0, 2.0, 3.0, 6.0], length=lengths))
+    found = Reward(calibrate="bin").judge(frame([1.0, 2.0, 3.0, 6.0], length=lengths)).verdicts
     assert found["score"].to_list() == [-2.0, -1.0, 0.0, 3.0]
 
 
@@ -245,26 +245,29 @@ def test_permuting_the_input_permutes_the_verdicts(
     order = list(range(len(rows)))
     random.shuffle(order)
     step = Reward(keep_top=0.4)
-    assert step.judge(measures[order]).equals(step.judge(measures)[order])
+    assert step.judge(measures[order]).verdicts.equals(step.judge(measures).verdicts[order])
 
 
 def test_no_rows_are_no_problem() -> None:
-    assert Reward(keep_top=0.5).judge(frame([])).schema == VERDICTS
+    assert Reward(keep_top=0.5).judge(frame([])).verdicts.schema == VERDICTS
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "margin without a prompt's best": ({"margin": 0.1}, "margin compares the two best of a prompt"),
-    "no margin": ({"margin": 0.0, "per_prompt": 1}, "margin is 0.0; expected a number above 0"),
-    "no answer": ({"per_prompt": 0}, "per_prompt is 0; expected 1 or more"),
-    "judge alone": ({"judge_by": "record.score"}, "without a rule every scored row stays"),
-    "neither": ({"combine": "xor"}, "combine is 'xor'; expected or, and"),
+    "no margin": ({"margin": 0.0, "per_prompt": 1}, r"margin is 0\.0; expected a number of mo"),
+    "no answer": ({"per_prompt": 0}, "per_prompt is 0; expected a number of at least 1"),
+    "judge alone": ({"judge_by": "record.score"}, "without a rule every scored row is kept"),
+    "neither": ({"combine": "xor"}, "combine is 'xor'; expected one of or, and"),
     "no length term": ({"length_term": False}, "length_term is of a linear model"),
     "two rules": ({"keep_top": 0.5, "top_k": 3}, "keep_top and top_k both say how many"),
-    "share of zero": ({"keep_top": 0.0}, "keep_top is 0; expected a share above 0"),
-    "share in percent": ({"keep_top": 25.0}, "keep_top is 25; expected a share"),
-    "none of them": ({"top_k": 0}, "top_k is 0; expected 1 or more"),
+    "share of zero": ({"keep_top": 0.0}, r"keep_top is 0\.0; expected a number of more than 0"),
+    "share in percent": ({"keep_top": 25.0}, r"keep_top is 25\.0; expected .* at most 1"),
+    "none of them": ({"top_k": 0}, "top_k is 0; expected a number of at least 1"),
     "nan": ({"min_score": math.nan}, "min_score is nan; expected a finite number"),
-    "method": ({"calibrate": "loess"}, "calibrate is 'loess'; expected none, lwr, bin, rank"),
+    "method": (
+        {"calibrate": "loess"},
+        "calibrate is 'loess'; expected one of none, lwr",
+    ),
     "column": ({"column": "a..b"}, "column is 'a..b'; expected a field's name"),
     "no file": ({"scores": "nowhere.jsonl"}, "no file nowhere.jsonl; expected JSON Lines"),
     "no model": ({"model": "nowhere"}, "nowhere is no model folder"),

@@ -14,12 +14,12 @@ from curate.base.errors import CurateError
 from curate.cli import main
 from curate.pipeline.cache import MeasureCache
 from curate.pipeline.engine import LocalEngine
+from curate.pipeline.runner import judge
 from filters.reward import linear_fit as fitting
 from filters.reward.accuracy import Pairs, compare
 from filters.reward.features import BUCKETS, DENSE, features
 from filters.reward.filter import Reward
 from filters.reward.linear import LinearReward, is_linear, load, save
-from tests.judging import judged
 
 THINGS = "apple bridge candle desert engine forest guitar harbour island jungle kettle lantern"
 WORDS = "warm bright silent broad heavy gentle rapid ancient modern narrow simple curious"
@@ -211,7 +211,7 @@ def test_the_reward_step_uses_a_fitted_model(conversation: Any, folder: str) -> 
     records = conversation(*[(text[0], text[1 + number % 2]) for number, text in enumerate(texts)])
     step = Reward(model=folder, top_k=3, calibrate="none")
     assert step.cached
-    found = judged(step, records)
+    found = judge(step, records).verdicts
     assert found["keep"].to_list() == [True, False] * 3
     bare = Reward(model=folder, length_term=False).measure(records)["score"]
     assert bare.to_list() != step.measure(records)["score"].to_list()
@@ -240,7 +240,7 @@ def test_a_conversation_without_an_answer_is_not_scorable(conversation: Any, fol
     records = conversation(("a", "b"), ("c", "d"))
     asks = [[{"role": "user", "content": "a"}], records["messages"][1].to_list()]
     records = records.with_columns(messages=pl.Series(asks, dtype=records["messages"].dtype))
-    found = judged(Reward(model=folder), records)
+    found = judge(Reward(model=folder), records).verdicts
     assert found["reason"].to_list() == ["not_scorable", None]
     assert found["evidence"][0] == "no assistant message"
 
@@ -274,7 +274,7 @@ def test_the_command_fits_a_model_and_says_how_good_it_is(
     given, out = dump(tmp_path / "pairs.jsonl", 40), tmp_path / "RM"
     assert main(["reward", "fit", given, "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "41 rows read: 40 in pairs, 1 not, 0 unreadable" in said
+    assert "41 rows read: 40 in pairs, 1 in no pair, 0 rejects" in said
     assert "longer wins" in said and "coin              0.500" in said
     assert "better than picking the longer answer" in said
     assert is_linear(str(out))

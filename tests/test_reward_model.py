@@ -11,8 +11,8 @@ pytest.importorskip("torch", reason="the reward model needs torch")
 pytest.importorskip("transformers", reason="the reward model needs transformers")
 
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.reward.filter import Reward
-from tests.judging import judged
 
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system turn') }}"
@@ -105,7 +105,7 @@ def test_scores_do_not_depend_on_the_other_rows(conversation: Any, model: str) -
 
 def test_the_best_rows_by_a_model_are_kept(conversation: Any, model: str) -> None:
     records = conversation(*(("hi", answer) for answer in ("two", "one", "four", "six")))
-    found = judged(Reward(model=model, top_k=1, calibrate="none"), records)
+    found = judge(Reward(model=model, top_k=1, calibrate="none"), records).verdicts
     scores = Reward(model=model).measure(records)["score"]
     assert found["keep"].arg_true().to_list() == [scores.arg_max()]
 
@@ -121,16 +121,16 @@ def test_what_the_model_cannot_read_is_a_drop_that_says_why(conversation: Any, m
     messages[2], messages[3] = system, [system[1]]
     columns = {"messages": messages}
     records = conversation(*(("hi", "x"),) * 4, **columns)
-    found = judged(Reward(model=model), records)
+    found = judge(Reward(model=model), records).verdicts
     assert found["reason"].to_list() == [None, *["not_scorable"] * 3]
     assert found["evidence"][1].endswith("tokens, and the model reads 64")
-    assert found["evidence"][2] == "the chat template refuses it: no system turn"
+    assert found["evidence"][2] == "the chat template raises an error: no system turn"
     assert found["evidence"][3] == "no assistant message"
 
 
 def test_if_the_model_can_read_no_row_that_is_an_error(conversation: Any, model: str) -> None:
     with pytest.raises(CurateError, match=r"none of 1 rows has a score .* the model reads 64\)"):
-        judged(Reward(model=model), conversation(("hi", "q" * 200)))
+        judge(Reward(model=model), conversation(("hi", "q" * 200)))
 
 
 def test_tool_calls_and_tools_reach_the_template(conversation: Any, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_model_without_a_chat_template_is_refused_when_the_recipe_is_read(tmp_
 
 def test_a_model_without_a_trained_head_is_refused(tmp_path: Path, conversation: Any) -> None:
     step = Reward(model=save_model(tmp_path, head=False))
-    with pytest.raises(CurateError, match=r"no weights for score\.weight, so its scores would be"):
+    with pytest.raises(CurateError, match=r"reward: .* weights lack 1 .* \(first score\.weight\)"):
         step.measure(conversation(("hi", "x")))
 
 
@@ -173,14 +173,14 @@ def test_a_model_with_several_outputs_is_refused(tmp_path: Path, conversation: A
 def test_a_folder_that_does_not_load_is_refused(tmp_path: Path, conversation: Any) -> None:
     folder = save_model(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(CurateError, match=r"reward: .* does not load \("):
+    with pytest.raises(CurateError, match=r"reward: .* its model cannot be loaded: OSError"):
         Reward(model=folder).measure(conversation(("hi", "x")))
 
 
 def test_without_torch_the_error_says_what_to_install(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("filters.reward.model.find_spec", lambda name: None)
+    monkeypatch.setattr("curate.base.extras.find_spec", lambda name: None)
     with pytest.raises(CurateError, match=r'pip install "curate-sft\[train\]"'):
         Reward(model=model)
 

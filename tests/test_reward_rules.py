@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.common.stats import spearman
 from filters.reward.filter import Reward
-from tests.judging import judged
 from tests.test_reward import frame, kept
 
 quick = settings(max_examples=40, deadline=None)
@@ -24,9 +24,9 @@ def asked(*prompts: int) -> pl.Series:
 
 def test_best_of_n_keeps_the_best_answer_of_each_prompt(conversation: Any) -> None:
     pairs = [("a", "one"), ("a", "two"), ("b", "three"), ("a", "four")]
-    found = judged(
+    found = judge(
         Reward(per_prompt=1, calibrate="none"), conversation(*pairs, score=[1.0, 3.0, 0.0, 2.0])
-    )
+    ).verdicts
     assert found["reason"].to_list() == ["not_best_of_prompt", None, None, "not_best_of_prompt"]
     assert found["evidence"][0].startswith("place 3 of 3 answers, 1 kept; score 1.0 (none)")
 
@@ -39,11 +39,11 @@ def test_the_best_k_of_each_prompt_can_stay() -> None:
 def test_a_tie_between_two_answers_goes_by_id_and_has_no_lead() -> None:
     measures = frame([2.0, 2.0, 1.0], id=["c", "b", "a"], asked=asked(7, 7, 7))
     assert kept(Reward(per_prompt=1, calibrate="none"), measures) == [1]
-    found = Reward(per_prompt=1, margin=0.5, calibrate="none").judge(measures)
+    found = Reward(per_prompt=1, margin=0.5, calibrate="none").judge(measures).verdicts
     assert found["reason"].to_list() == [
         "not_best_of_prompt", "no_clear_winner", "not_best_of_prompt",
     ]  # fmt: skip
-    assert found["evidence"][1] == "leads by 0.0, least is 0.5"
+    assert found["evidence"][1] == "leads by 0.0, margin is 0.5"
 
 
 def test_a_lead_of_exactly_the_margin_is_enough() -> None:
@@ -53,14 +53,14 @@ def test_a_lead_of_exactly_the_margin_is_enough() -> None:
 
 def test_where_every_prompt_has_one_answer_nothing_is_chosen_and_it_is_said() -> None:
     step, measures = Reward(per_prompt=1), frame([1.0, None, 3.0])
-    found = step.judge(measures)
+    found = step.judge(measures).verdicts
     assert found["keep"].to_list() == [True, False, True]
-    said = step.findings(measures, found)
+    findings = step.judge(measures).findings
     assert (
-        said.sentences[-1]
-        == "none of 2 prompts has two scored answers, so per_prompt chose nothing"
+        findings.sentences[-1]
+        == "none of 2 prompts has two scored answers, so per_prompt drops nothing"
     )
-    assert said.numbers["prompts"] == {
+    assert findings.numbers["prompts"] == {
         "prompts": 2, "with_choice": 0, "longest": None, "chance": None,
     }  # fmt: skip
 
@@ -72,12 +72,12 @@ def test_it_is_said_how_often_the_best_answer_is_the_longest() -> None:
         length=pl.Series([5, 9, 4, 8, 8, 3], dtype=pl.UInt32),
     )
     step = Reward(per_prompt=1, calibrate="none")
-    said = step.findings(measures, step.judge(measures))
-    assert said.numbers["prompts"]["with_choice"] == 2
-    assert said.numbers["prompts"]["longest"] == 0.5
-    assert said.numbers["prompts"]["chance"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert "the best is the longest for 50% of them (by chance 58%)" in said.sentences[-1]
-    assert said.sentences[1] == "median words: 6.5 scored, 4 kept"
+    findings = step.judge(measures).findings
+    assert findings.numbers["prompts"]["with_choice"] == 2
+    assert findings.numbers["prompts"]["longest"] == 0.5
+    assert findings.numbers["prompts"]["chance"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert "the best is the longest for 50% of them (by chance 58%)" in findings.sentences[-1]
+    assert findings.sentences[1] == "median words: 6.5 scored, 4 kept"
 
 
 @quick
@@ -141,7 +141,7 @@ def test_the_rule_of_llama_3_is_its_definition(
     )
     assert step.needs == ("judge.score",)
     assert kept(step, measures) == llama(scores, grades, both)
-    dropped = step.judge(measures).filter(~pl.col("keep"))
+    dropped = step.judge(measures).verdicts.filter(~pl.col("keep"))
     assert dropped["reason"].null_count() == dropped["evidence"].null_count() == 0
     assert set(dropped["reason"]) <= {"no_score", "not_in_top", "not_best_graded"}
 
@@ -167,17 +167,19 @@ def longish(rows: int) -> pl.DataFrame:
 
 def test_findings_show_score_against_length_before_and_after() -> None:
     step, measures = Reward(keep_top=0.5), longish(600)
-    found = step.judge(measures)
-    said = step.findings(measures, found)
-    before, after = said.numbers["spearman"]["as_it_came"], said.numbers["spearman"]["calibrated"]
+    findings = step.judge(measures).findings
+    before, after = (
+        findings.numbers["spearman"]["as_it_came"],
+        findings.numbers["spearman"]["calibrated"],
+    )
     whole = spearman(measures["score"].to_numpy(), measures["length"].to_numpy())
     assert before["all"] == round(whole or 0.0, 4)
     assert before["within_task"] > 0.8 > 0.05 > abs(after["within_task"])
-    assert said.sentences[0] == (
-        "score and length within a kind of request: Spearman 0.90 as it came, 0.00 after"
+    assert findings.sentences[0] == (
+        "correlation (Spearman) of score and length within task groups: 0.90 as it came, 0.00 after"
         " calibration (lwr)"
     )
-    table = said.tables["length"]
+    table = findings.tables["length"]
     assert table["rows"].sum() == 600
     assert table["kept"].sum() == 300
     assert table["score_median"].is_sorted()
@@ -187,9 +189,9 @@ def test_findings_show_score_against_length_before_and_after() -> None:
 
 def test_findings_of_constant_or_missing_scores_say_so() -> None:
     step, same = Reward(), frame([2.0] * 30)
-    said = step.findings(same, step.judge(same))
-    assert said.sentences == (
-        "score and length: no correlation to speak of, one of them is the same for all",
+    findings = step.judge(same).findings
+    assert findings.sentences == (
+        "score and length have no correlation: one of them is the same for all rows",
     )
     none = frame([])
-    assert step.findings(none, step.judge(none)).sentences == ("no row has a score",)
+    assert step.judge(none).findings.sentences == ("no row has a score",)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from curate.base.contract import VERDICTS, Filter
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.length.report import shift
+from filters.selection.baselines import findings
 from filters.selection.filter import Select
-from tests.judging import judged, of_lengths
+from tests.length_rows import of_lengths
 
 quick = settings(max_examples=30, deadline=None)
 
@@ -25,7 +27,7 @@ def scored(scores: list[float | None], **columns: Any) -> pl.DataFrame:
 
 
 def kept(step: Select, measures: pl.DataFrame) -> list[int]:
-    return step.judge(measures)["keep"].arg_true().to_list()
+    return step.judge(measures).verdicts["keep"].arg_true().to_list()
 
 
 def test_select_is_a_filter() -> None:
@@ -34,7 +36,7 @@ def test_select_is_a_filter() -> None:
 
 def test_the_best_rows_are_kept(conversation: Any) -> None:
     records = conversation(("a", "x"), ("b", "x"), ("c", "x"), score=[0.1, 0.9, 0.5])
-    found = judged(Select(budget=2), records)
+    found = judge(Select(budget=2), records).verdicts
     assert found["keep"].to_list() == [False, True, True]
     assert found.row(0) == (False, "not_selected", 0.1, None, "rank 3 of 3, 2 kept")
 
@@ -59,7 +61,7 @@ def test_a_named_column_is_needed_from_an_earlier_step() -> None:
 
 @pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
 def test_a_row_without_a_score_is_dropped_for_that_and_spends_no_budget(missing: Any) -> None:
-    found = Select(budget=2).judge(scored([missing, 1.0, 2.0]))
+    found = Select(budget=2).judge(scored([missing, 1.0, 2.0])).verdicts
     assert found["keep"].to_list() == [False, True, True]
     assert found["reason"][0] == "no_score"
     assert found["score"][0] is None
@@ -71,7 +73,7 @@ def test_no_score_anywhere_is_an_error_that_says_what_to_do() -> None:
 
 
 def test_equal_scores_are_said_to_be() -> None:
-    found = Select(budget=1).judge(scored([2.0, 2.0]))
+    found = Select(budget=1).judge(scored([2.0, 2.0])).verdicts
     assert found["evidence"][1] == "all scores are equal, so ids decided; rank 2 of 2, 1 kept"
 
 
@@ -104,11 +106,11 @@ def test_a_category_has_at_most_its_quota() -> None:
     measures = scored([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]).with_columns(
         pl.Series("record.category", categories)
     )
-    found = Select(budget=6, per_category=2).judge(measures)
+    found = Select(budget=6, per_category=2).judge(measures).verdicts
     assert found["keep"].arg_true().to_list() == [0, 1, 5, 6, 7, 8]
     assert found["reason"].to_list()[2:5] == ["over_quota"] * 3
     assert found["evidence"][2] == "its category has 2 rows that rank higher"
-    found = Select(budget=3, per_category=2).judge(measures)
+    found = Select(budget=3, per_category=2).judge(measures).verdicts
     assert found["keep"].arg_true().to_list() == [0, 1, 5]
     assert found["reason"].to_list()[6:8] == ["not_selected"] * 2
 
@@ -182,8 +184,8 @@ def test_the_selection_is_its_definition(
         expected = inside
     else:
         shares = {name: size * budget // total for name, size in sorted(sizes.items())}
-        spare = budget - sum(shares.values())
-        for name in sorted(shares, key=lambda name: -(sizes[name] * budget % total))[:spare]:
+        surplus = budget - sum(shares.values())
+        for name in sorted(shares, key=lambda name: -(sizes[name] * budget % total))[:surplus]:
             shares[name] += 1
         expected = [
             row
@@ -210,19 +212,19 @@ def test_permuting_the_input_permutes_the_selection(
     order = list(range(len(rows)))
     random.shuffle(order)
     step = Select(method=method, budget=7, stratify=stratify)
-    assert step.judge(measures[order]).equals(step.judge(measures)[order])
+    assert step.judge(measures[order]).verdicts.equals(step.judge(measures).verdicts[order])
     assert len(kept(step, measures)) == min(7, len(rows))
 
 
-def arms_of(step: Select, measures: pl.DataFrame) -> pl.DataFrame:
-    return step.findings(measures, step.judge(measures)).tables["arms"]
+def baselines_of(step: Select, measures: pl.DataFrame) -> pl.DataFrame:
+    return step.judge(measures).findings.tables["baselines"]
 
 
-def test_the_arms_are_what_select_keeps_with_that_method_and_budget() -> None:
+def test_the_baselines_are_what_select_keeps_with_that_method_and_budget() -> None:
     lengths = np.random.default_rng(0).integers(1, 90, 300).tolist()
     measures = scored([float(length) for length in lengths], lengths=lengths)
     step = Select(budget=40, seed=7)
-    arms = arms_of(step, measures)
+    baselines = baselines_of(step, measures)
     chosen = kept(step, measures)
     words = sum(lengths[row] for row in chosen)
     expected: dict[tuple[str, str | None, int | None], list[int]] = {
@@ -235,55 +237,55 @@ def test_the_arms_are_what_select_keeps_with_that_method_and_budget() -> None:
         for seed in (7, 8, 9):
             drawn = Select(method="random", seed=seed, **more)
             expected["random@k", unit, seed] = kept(drawn, measures)
-    found = arms.group_by("arm", "matched_by", "seed").agg(pl.col("row").sort())
+    found = baselines.group_by("baseline", "matched_by", "seed").agg(pl.col("row").sort())
     assert {row[:3]: row[3] for row in found.iter_rows()} == expected
-    assert arms.join(measures, on=["row", "id"]).height == arms.height
+    assert baselines.join(measures, on=["row", "id"]).height == baselines.height
     longest = sum(lengths[row] for row in expected["longest@k", "words", None])
     assert words - 90 < longest <= words
 
 
-def test_the_arms_are_described_by_their_lengths() -> None:
+def test_the_baselines_are_described_by_their_lengths() -> None:
     lengths = np.exp(np.random.default_rng(1).normal(4, 1, 2000)).astype(int) + 1
     measures = scored(lengths.astype(float).tolist(), lengths=lengths.tolist())
     step = Select(budget=200)
-    found = step.findings(measures, step.judge(measures))
-    by = {(arm["arm"], arm["matched_by"]): arm for arm in found.numbers["arms"]}
-    assert len(found.numbers["arms"]) == 10
+    found = step.judge(measures).findings
+    by = {(each["baseline"], each["matched_by"]): each for each in found.numbers["baselines"]}
+    assert len(found.numbers["baselines"]) == 10
     assert by["selected", None]["rows"] == by["random@k", "rows"]["rows"] == 200
     assert by["selected", None]["ks_to_full"] > 0.85 > 0.2 > by["random@k", "rows"]["ks_to_full"]
     assert by["selected", None]["median"] > 3 * by["full", None]["median"]
     assert by["random@k", "words"]["rows"] > 500
     assert found.sentences[0].startswith("selected 200 rows, ")
-    assert "only training tells" in found.sentences[-1]
+    assert "only training shows" in found.sentences[-1]
 
 
 def test_when_all_rows_fit_nothing_is_compared() -> None:
     measures = scored([1.0, 2.0])
     step = Select(budget=10)
-    said = step.findings(measures, step.judge(measures)).sentences
+    said = step.judge(measures).findings.sentences
     assert said[-1].startswith("the budget is no smaller than the rows, so all are kept")
-    assert step.findings(measures[:0], step.judge(measures[:0])).sentences == ()
+    assert step.judge(measures[:0]).findings.sentences == ()
 
 
-def test_coverage_is_that_of_the_rows_by_the_arm() -> None:
+def test_coverage_is_that_of_the_rows_by_the_baseline() -> None:
     axes = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2]]
     measures = scored([None] * 6).with_columns(pl.Series("vector", axes, pl.Array(pl.Float32, 4)))
     step = Select(method="facility", budget=2)
     assert kept(step, measures) == [0, 3]
-    arms = step.findings(measures, step.judge(measures)).numbers["arms"]
-    assert arms[0]["coverage"] == round(5 / 6, 4)
-    assert arms[0]["alikeness"] == 0.0
+    baselines = step.judge(measures).findings.numbers["baselines"]
+    assert baselines[0]["coverage"] == round(5 / 6, 4)
+    assert baselines[0]["alikeness"] == 0.0
 
 
 def test_a_baseline_that_covers_the_rows_better_is_named() -> None:
     axes = np.eye(8, dtype=np.float32)[[0] * 40 + [1, 2, 3, 4, 5, 6, 7]]
     measures = scored([None] * 47).with_columns(pl.Series("vector", axes, pl.Array(pl.Float32, 8)))
     chosen = pl.Series([False] * 40 + [True] * 7)
-    verdicts = Select().judge(measures.with_columns(pl.lit(1.0).alias("record.score")))
-    said = Select(method="kcenter").findings(measures, verdicts.with_columns(keep=chosen)).sentences
-    assert "random@k with as many rows (7 rows) covers all rows no worse" in " ".join(said)
+    sentences = findings(measures, chosen, "words", 0).sentences
+    expected = "random@k with as many rows (7 rows) covers all rows at least as well"
+    assert expected in " ".join(sentences)
     best = Select(method="facility", budget=8)
-    assert "no worse" not in " ".join(best.findings(measures, best.judge(measures)).sentences)
+    assert "at least as well" not in " ".join(best.judge(measures).findings.sentences)
 
 
 def test_rows_say_why_they_were_chosen() -> None:
@@ -300,17 +302,17 @@ def test_rows_say_why_they_were_chosen() -> None:
         "tags": "round 2: 1 tags, brings a",
     }
     for method, said in told.items():
-        evidence = Select(method=method, budget=2).judge(measures)["evidence"]  # type: ignore[arg-type]
+        evidence = Select(method=method, budget=2).judge(measures).verdicts["evidence"]  # type: ignore[arg-type]
         assert said is None or evidence[1] == said, method
-    facility = Select(method="facility", budget=2).judge(measures)["evidence"].to_list()
+    facility = Select(method="facility", budget=2).judge(measures).verdicts["evidence"].to_list()
     assert facility == [
         "pick 1 of 2: the nearest selected row for 2 of 3 rows",
         "cosine 1.0 to row 0, the nearest that is selected",
         "pick 2 of 2: the nearest selected row for 1 of 3 rows",
     ]
-    centers = Select(method="kcenter", budget=2).judge(measures)["evidence"].to_list()
+    centers = Select(method="kcenter", budget=2).judge(measures).verdicts["evidence"].to_list()
     assert centers[2] == "pick 2 of 2: distance 1.0 to the nearest picked before"
-    tags = Select(method="tags", budget=2).judge(measures)
+    tags = Select(method="tags", budget=2).judge(measures).verdicts
     assert tags["reason"].to_list() == [None, None, "no_tags"]
 
 
@@ -322,7 +324,11 @@ def test_a_tokenizer_counts_response_in_tokens(tmp_path: Any, conversation: Any)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     records = conversation(("a", "x x x"), ("b", "x"), ("c", "x x"), score=[1.0, 3.0, 2.0])
     step = Select(budget=5, budget_in="tokens", tokenizer=str(tmp_path))
-    assert judged(step, records)["keep"].to_list() == [False, True, True]  # 2 and 3 with the end
+    assert judge(step, records).verdicts["keep"].to_list() == [
+        False,
+        True,
+        True,
+    ]  # 2 and 3 with the end
     assert step.cached
     assert not Select().cached
 
@@ -330,38 +336,40 @@ def test_a_tokenizer_counts_response_in_tokens(tmp_path: Any, conversation: Any)
 def test_no_rows_are_no_problem() -> None:
     for stratify in ("none", "length", "log_length", "category"):
         step = Select(stratify=stratify, per_category=3)
-        assert step.judge(scored([])).schema == VERDICTS
+        assert step.judge(scored([])).verdicts.schema == VERDICTS
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "method": ({"method": "best"}, "method is 'best'; expected top, random, longest, kcenter"),
+    "method": ({"method": "best"}, "method is 'best'; expected one of top, random, longest, kc"),
     "stratify": (
         {"stratify": "task"},
-        "stratify is 'task'; expected none, length, log_length, category",
+        "stratify is 'task'; expected one of none, length, log_length, category",
     ),
-    "budget": ({"budget": 0}, "budget is 0; expected 1 or more rows"),
-    "quota": ({"per_category": 0}, "per_category is 0; expected 1 or more"),
+    "budget": ({"budget": 0}, "budget is 0; expected a number of at least 1"),
+    "quota": ({"per_category": 0}, "per_category is 0; expected a number of at least 1"),
     "unread": (
         {"method": "random", "by": ("x.y",)},
-        "by is for method top or repr, and method is random; leave one out",
+        "by is read only with method: top or repr, and method is random",
     ),
-    "threshold": ({"threshold": 0.5}, "threshold is for method repr, and method is top"),
+    "threshold": (
+        {"threshold": 0.5},
+        "threshold is read only with method: repr, and method is top",
+    ),
     "encoder": (
         {"method": "tags", "encoder": "x"},
-        "encoder is for method kcenter or facility or repr, and method is tags",
+        "encoder is read only with method: kcenter or facility or repr, and method is tags",
     ),
-    "tags": ({"tags": "x"}, "tags is for method tags, and method is top"),
-    "cosine": ({"method": "repr", "threshold": 1.5}, "threshold is 1.5; expected a cosine"),
-    "unit": ({"budget_in": "lines"}, "budget_in is 'lines'; expected rows, words, chars, tokens"),
-    "tokens": ({"budget_in": "tokens"}, "budget_in tokens needs a tokenizer"),
+    "tags": ({"tags": "x"}, "tags is read only with method: tags, and method is top"),
+    "cosine": ({"method": "repr", "threshold": 1.5}, "threshold is 1.5; expected a number of at"),
+    "unit": ({"budget_in": "lines"}, "budget_in is 'lines'; expected one of rows, words, chars"),
+    "tokens": ({"budget_in": "tokens"}, "budget_in: tokens and a tokenizer .* go together"),
     "tokenizer": ({"tokenizer": "no/such"}, "select: no tokenizer at no/such"),
     "two units": (
         {"tokenizer": "x", "budget_in": "words"},
-        "a tokenizer is for budget_in tokens, and budget_in is words",
+        "budget_in: tokens and a tokenizer .* go together",
     ),
     "no encoder": ({"method": "repr", "encoder": "./no"}, "select: encoder ./no: there is no"),
-    "words": ({"budget": 0, "budget_in": "words"}, "budget is 0; expected 1 or more words"),
-    "seed": ({"seed": -1}, "seed is -1; expected 0 or more"),
+    "seed": ({"seed": -1}, "seed is -1; expected a number of at least 0"),
 }
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.selection.filter import Select
 from filters.selection.tags import built_in_tags, given_tags
-from tests.judging import judged
 
 
 def test_the_built_in_tagger_knows_requests_topics_and_shapes(conversation: Any) -> None:
@@ -62,7 +62,7 @@ def test_tags_of_a_field_are_texts_objects_or_one_text_with_commas(conversation:
 
 def test_a_field_without_tags_is_an_error_that_says_what_to_do(conversation: Any) -> None:
     with pytest.raises(CurateError, match="none of 1 rows has a tag; name another field in tags"):
-        judged(Select(method="tags", tags="absent"), conversation(("Write a poem", "x")))
+        judge(Select(method="tags", tags="absent"), conversation(("Write a poem", "x")))
 
 
 def test_rows_with_most_tags_come_first_if_they_bring_a_new_one(conversation: Any) -> None:
@@ -76,7 +76,7 @@ def test_rows_with_most_tags_come_first_if_they_bring_a_new_one(conversation: An
             "{}",
         ],
     )
-    found = judged(Select(method="tags", tags="t", budget=2), records)
+    found = judge(Select(method="tags", tags="t", budget=2), records).verdicts
     assert found["keep"].to_list() == [False, True, False, True, False]
     assert found["reason"].to_list()[4] == "no_tags"
     assert found["evidence"][1] == "round 1: 3 tags, brings a, b, c"

@@ -10,8 +10,8 @@ import pytest
 import tokenizers
 
 from templates import render, write
-from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.options import RenderOptions
+from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import byte_level, records, talk, template
 from trainer.rows.batches import pad
 from trainer.rows.data import Rows, load_tokens

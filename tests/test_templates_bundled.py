@@ -13,11 +13,11 @@ import tokenizers
 
 from curate.base.errors import CurateError
 from templates import describe, verify
-from templates.encoding.folder import load_tokenizer
-from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.messages import chat
 from templates.proof.stops import find_stops
 from templates.template import TEMPLATES, ChatTemplate, bind, load_template
+from templates.tokenizer.folder import load_tokenizer
+from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import (
     byte_level,
     ids,
@@ -132,7 +132,7 @@ def test_gemma_refuses_a_system_message_as_the_original_does() -> None:
 def test_each_keeps_a_system_message(name: str) -> None:
     system = {"role": "system", "content": "be brief"}
     done = rendered(bundled(name), metaspace(), [system, *talk("hi", "ok")])
-    assert "be brief" in done.tokenizer.pieces.decode(ids(done)).decode()
+    assert "be brief" in done.tokenizer.segments.decode(ids(done)).decode()
     assert done.card.system == "written"
 
 
@@ -141,7 +141,7 @@ def test_tool_calls_are_refused_where_there_is_no_place_for_them(name: str) -> N
     call = [{"name": "dig", "arguments": {"where": "here"}}]
     conversation = [*talk("hi"), {"role": "assistant", "content": None, "tool_calls": call}]
     done = rendered(bundled(name), metaspace(), conversation)
-    assert refusal(done)[0] == "I3"
+    assert refusal(done)[0] == "answer_altered"
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -336,7 +336,7 @@ def test_tools_that_move_with_the_conversation_are_a_rewritten_history(test_data
         tools=sample["tools"],
         history="error",
     )
-    assert refusal(done)[0] == "I2" and "[|AVAILABLE_TOOLS]" in refusal(done)[1]
+    assert refusal(done)[0] == "history_rewritten" and "[|AVAILABLE_TOOLS]" in refusal(done)[1]
     assert [text[:14] for text in trained(done)] == ["[TOOL_CALLS] [", " I've sent the"]
 
 
@@ -359,7 +359,7 @@ def test_transformers_makes_the_same_ids_of_the_same_conversation() -> None:
         theirs.chat_template = bundled(name).source
         text = theirs.apply_chat_template(turns, tokenize=False)
         done = rendered(bundled(name), byte_level(), turns)
-        assert done.tokenizer.pieces.decode(ids(done)).decode() == text
+        assert done.tokenizer.segments.decode(ids(done)).decode() == text
         if not done.counts["boundaries"]:  # else cut where the prompt ends, as at inference
             assert ids(done) == theirs.apply_chat_template(turns, return_dict=False)
             same.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,16 @@ from curate.base.errors import CurateError
 from templates.messages import chat
 from templates.options import RenderOptions
 from templates.proof.chains import prove
-from templates.proof.checks import (
+from templates.proof.stops import find_stops
+from templates.refusals import (
     CHECKS,
+    AnswerAltered,
     HistoryRewritten,
-    PayloadLost,
-    PromptChanged,
+    PromptNotPrefix,
     Refusal,
     first_difference,
     two_lines,
 )
-from templates.proof.stops import find_stops
 from templates.template import bind
 from tests.templates_toys import CHATML, byte_level, refusal, rendered, talk, template, trained
 
@@ -37,23 +38,23 @@ def thinking(*contents: str) -> list[dict[str, str]]:
     return [{**turn, "reasoning": "hm"} for turn in talk(*contents)]
 
 
-def test_every_check_has_its_own_name_and_rule() -> None:
-    names = [kind.check for kind in CHECKS]
-    assert names[:8] == [f"I{n}" for n in range(1, 9)]
-    assert len(set(names)) == len({kind.rule for kind in CHECKS}) == len(CHECKS)
+def test_every_check_has_a_refusal_and_a_rule_of_its_own() -> None:
+    assert [kind.check for kind in Refusal.__subclasses__()] == list(CHECKS)
+    assert len(set(CHECKS.values())) == len(CHECKS)
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", check) for check in CHECKS)
 
 
 def test_every_check_is_in_the_docs() -> None:
     page = (Path(__file__).parent.parent / "docs" / "templates.md").read_text("utf-8")
-    for kind in CHECKS:
-        assert f"| `{kind.check}` | {kind.rule} |" in page
+    for check, rule in CHECKS.items():
+        assert f"| `{check}` | {rule} |" in page
 
 
 def test_a_prompt_that_is_no_prefix_of_its_answer_is_refused() -> None:
     source = CHATML.replace("assistant", "assistant<think>")
     done = rendered(source, byte_level(), talk("hi", "ok"))
     check, message = refusal(done)
-    assert check == "I1"
+    assert check == "prompt_not_prefix"
     assert message.splitlines()[1:] == [
         "  expected ...'|>\\n<|im_start|>assistant|<think>\\n'",
         "  got      ...'|>\\n<|im_start|>assistant|\\nok<|im_end|>\\n'",
@@ -69,7 +70,7 @@ def test_a_rewritten_history_is_refused_with_the_first_differing_place() -> None
         history="error",
     )
     check, message = refusal(done)
-    assert check == "I2"
+    assert check == "history_rewritten"
     assert (
         "message 1" in message
         and "|<think>hm</think>one" in message
@@ -85,7 +86,7 @@ def test_a_moving_block_is_a_rewritten_history() -> None:
         "{% set ns.last = messages.index(m) %}{% endfor %}"
     ) + CHATML.replace("{{ '", "{{ ('[tools]' if loop.index0 == ns.last else '') + '", 1)
     done = rendered(source, byte_level(), talk("a", "one", "b", "two"), history="error")
-    assert refusal(done)[0] == "I2"
+    assert refusal(done)[0] == "history_rewritten"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_moving_block_is_a_rewritten_history() -> None:
 def test_a_changed_or_untraceable_answer_is_lost_payload_never_a_wrong_mask(change: str) -> None:
     source = CHATML.replace("m.content", f"(({change}) if 'eggs' in m.content else m.content)")
     done = rendered(source, byte_level(), talk("hi", "three eggs"), talk("hi", "two"))
-    assert refusal(done)[0] == "I3"
+    assert refusal(done)[0] == "answer_altered"
     assert trained(done) == ["two<|im_end|>"]
 
 
@@ -115,7 +116,7 @@ def test_reasoning_and_tool_calls_that_a_template_drops_are_lost_payload() -> No
         thinking("a", "one"),
         [*talk("a"), {"role": "assistant", "content": None, "tool_calls": call}],
     )
-    assert [refusal(done, n)[0] for n in (0, 1)] == ["I3", "I3"]
+    assert [refusal(done, n)[0] for n in (0, 1)] == ["answer_altered", "answer_altered"]
     assert "reasoning_content" in refusal(done, 0)[1]
 
 
@@ -125,14 +126,14 @@ def test_text_of_another_message_in_the_trained_text_is_refused() -> None:
     )
     done = rendered(source, byte_level(), talk("secret", "ok"))
     check, message = refusal(done)
-    assert check == "I4" and "message 0" in message and "secret" in message
+    assert check == "other_text_in_answer" and "message 0" in message and "secret" in message
 
 
 def test_an_answer_without_a_stop_is_refused() -> None:
     source = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     done = rendered(source, byte_level(), talk("hi", "ok"))
     check, message = refusal(done)
-    assert check == "I5" and "<|eos|>" in message
+    assert check == "stop_not_at_end" and "<|eos|>" in message
     assert done.card.ends_with is None and done.card.problems
 
 
@@ -142,7 +143,7 @@ def test_a_stop_written_inside_the_answer_is_refused() -> None:
     )
     done = rendered(source, byte_level(), thinking("hi", "one"), talk("hi", "one"))
     check, message = refusal(done)
-    assert check == "I5" and "'<|eos|>' stands in it" in message
+    assert check == "stop_not_at_end" and "'<|eos|>' stands in it" in message
     assert trained(done) == ["one<|im_end|>"]
 
 
@@ -154,7 +155,7 @@ def test_a_template_that_renders_differently_each_time_is_unstable() -> None:
     conversation = chat({"messages": talk("hi", "ok"), "tools": None})
     with pytest.raises(Refusal) as refused:
         prove(renderer, conversation, find_stops(renderer, byte_level()))
-    assert refused.value.check == "I8"
+    assert refused.value.check == "render_unstable"
 
 
 def test_a_template_error_refuses_its_row_and_quotes_the_line() -> None:
@@ -197,7 +198,12 @@ def test_refusals_carry_row_id_turn_and_offset() -> None:
     turns = thinking("a", "one", "b", "two")
     done = rendered(THINKING, byte_level(), talk("x", "y"), turns, history="error")
     row = done.refused.row(-1, named=True)
-    assert (row["row"], row["turn"], row["check"], len(row["id"])) == (1, 1, "I2", 16)
+    assert (row["row"], row["turn"], row["check"], len(row["id"])) == (
+        1,
+        1,
+        "history_rewritten",
+        16,
+    )
 
 
 def test_differences_are_shown_on_two_lines_around_the_first_one() -> None:
@@ -210,4 +216,4 @@ def test_differences_are_shown_on_two_lines_around_the_first_one() -> None:
 
 
 def test_errors_of_checks_are_errors_a_user_can_mend() -> None:
-    assert issubclass(PromptChanged, CurateError) and issubclass(PayloadLost, Refusal)
+    assert issubclass(PromptNotPrefix, CurateError) and issubclass(AnswerAltered, Refusal)

@@ -23,7 +23,9 @@ def test_control_tokens_in_content_are_text_unless_allowed_or_rejected() -> None
 
 def test_a_stop_that_is_allowed_inside_an_answer_ends_it_early_and_is_refused() -> None:
     done = rendered(CHATML, byte_level(), talk("hi", "a <|im_end|> b"), control="allow")
-    assert refusal(done)[0] == "I5" and "where generation would end" in refusal(done)[1]
+    assert (
+        refusal(done)[0] == "stop_not_at_end" and "where generation would end" in refusal(done)[1]
+    )
 
 
 LONG = talk("a", "one", "b", "two 😀 two")

@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 
 from curate.base.errors import CurateError
-from templates import check_free, is_tokens, read, write
-from templates.render import Rendered, render
+from curate.base.folder import check_out
+from templates import MAKER, is_tokens, manifest_of, read, to_dataset, write
+from templates.render import render
+from templates.tokens.rendered import Rendered
 from tests.templates_toys import (
     CHATML,
     byte_level,
@@ -54,7 +56,7 @@ def test_datasets_loads_it_with_the_promised_columns(tmp_path: Path) -> None:
     assert rows.features["input_ids"].feature.dtype == "int32"
 
 
-def test_the_source_is_what_a_row_says_of_itself_else_its_file() -> None:
+def test_the_source_is_what_a_row_gives_as_its_own_else_its_file() -> None:
     ready = records(talk("hi", "ok"), talk("so", "yes"))
     ready = ready.with_columns(
         source=pl.lit("dump.jsonl"), meta=pl.Series(['{"source":"forum"}', "{}"])
@@ -108,7 +110,7 @@ def test_the_manifest_says_what_a_trainer_must_know(tmp_path: Path) -> None:
         "mask": "auto",
         "mask_reasoning": False,
         "pairs": False,
-        "open_field": None,
+        "continue_final_field": None,
         "completion": "template",
         "append_eos": False,
         "control": "text",
@@ -116,7 +118,40 @@ def test_the_manifest_says_what_a_trainer_must_know(tmp_path: Path) -> None:
         "arguments": {},
     }
     assert manifest["refused"] == {"empty": 1, "no_target": 1}
-    assert set(manifest["files"]) == set(hashes(tmp_path / "tokens"))
+    written = hashes(tmp_path / "tokens")
+    assert manifest["maker"] == MAKER and set(manifest["files"]) == set(written)
+    del written["manifest.json"]
+    assert manifest["sha256"] == written
+
+
+def test_a_dataset_and_its_manifest_can_be_had_without_a_folder(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    done = sample()
+    rows, about = to_dataset(done), manifest_of(done)
+    folder = write(done, tmp_path / "tokens")
+    loaded = datasets.load_from_disk(str(folder))
+    state = json.loads((folder / "state.json").read_text())
+    assert rows[:] == loaded[:] and rows._fingerprint == state["_fingerprint"]
+    written = read(folder).manifest
+    assert json.loads(json.dumps(about)) == {name: written[name] for name in about}
+    with pytest.raises(CurateError, match="there are no rows"):
+        to_dataset(rendered(CHATML, byte_level()))
+
+
+@pytest.mark.parametrize("strange", ["../rows.arrow", "/etc/passwd", "absent.arrow", 7])
+def test_a_file_that_a_strangers_state_names_is_not_read(tmp_path: Path, strange: object) -> None:
+    pytest.importorskip("datasets")
+    folder = write(sample(), tmp_path / "tokens")
+    state = json.loads((folder / "state.json").read_text())
+    (tmp_path / "rows.arrow").write_bytes(
+        (folder / state["_data_files"][0]["filename"]).read_bytes()
+    )
+    state["_data_files"][0]["filename"] = strange
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(
+        CurateError, match=r"state.json: names .* no file of this folder's manifest"
+    ):
+        read(folder)
 
 
 def test_refused_rows_lie_beside_the_examples(tmp_path: Path) -> None:
@@ -138,7 +173,7 @@ def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
             write(sample(), tmp_path, force)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
     with pytest.raises(CurateError, match="is a file"):
-        check_free(tmp_path / "diary.txt")
+        check_out(tmp_path / "diary.txt", MAKER)
 
 
 def test_an_earlier_result_is_replaced_and_other_files_need_force(tmp_path: Path) -> None:
@@ -150,7 +185,7 @@ def test_an_earlier_result_is_replaced_and_other_files_need_force(tmp_path: Path
     write(rendered(CHATML, byte_level(), talk("hi", "ok")), out)
     assert hashes(out) != before and is_tokens(out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(CurateError, match=r"also holds notes.txt; .*--force"):
+    with pytest.raises(CurateError, match=r"holds notes.txt; .*--force"):
         write(sample(), out)
     write(sample(), out, force=True)
     assert (out / "notes.txt").read_text() == "mine"
@@ -162,7 +197,7 @@ def test_a_manifest_of_somebody_else_is_no_tokens_folder(tmp_path: Path) -> None
     (tmp_path / "manifest.json").write_text('{"maker": "curate run", "files": ["manifest.json"]}')
     assert not is_tokens(tmp_path) and not is_tokens(tmp_path / "nowhere")
     with pytest.raises(CurateError, match="holds something else"):
-        check_free(tmp_path)
+        check_out(tmp_path, MAKER)
     with pytest.raises(CurateError, match="no TOKENS folder"):
         read(tmp_path)
 

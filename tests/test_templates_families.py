@@ -49,7 +49,7 @@ def test_harmony_ends_answers_in_return_calls_in_call_and_its_history_in_end() -
         "<|channel|>final<|message|>two<|return|>",
     ]
     history = done.examples["input_ids"][1].to_list()
-    text = done.tokenizer.pieces.decode(history).decode()
+    text = done.tokenizer.segments.decode(history).decode()
     assert "<|message|>one<|end|>" in text and "one<|return|>" not in text
     tools = [{"type": "function", "function": {"name": "dig", "description": "Dig."}}]
     [call] = everything(rendered(harmony, byte_level(), CALLING[:2], tools=tools))
@@ -70,7 +70,7 @@ def test_harmony_ends_answers_in_return_calls_in_call_and_its_history_in_end() -
     last[1]["weight"] = 0
     assert everything(rendered(harmony, byte_level(), last, tools=tools)) == [final]
     strict = rendered(harmony, byte_level(), CALLING, tools=tools, history="error")
-    assert refusal(strict)[0] == "I2"
+    assert refusal(strict)[0] == "history_rewritten"
     given = chat({"messages": records(CALLING)["messages"][0].to_list(), "tools": None})
     prompt = bind(harmony, byte_level(), "2024-07-26").text(given.messages[:3], tools, prompt=True)
     asked = byte_level().backend.encode(prompt, add_special_tokens=False).ids
@@ -87,7 +87,9 @@ def test_a_call_that_ends_in_a_token_of_its_own_is_trained_with_it() -> None:
         "found it<|eot_id|>",
     ]
     untold = rendered(LLAMA_31, metaspace(), conversation)
-    assert refusal(untold)[0] == "I5"  # never trained without its end, or with another one
+    assert (
+        refusal(untold)[0] == "stop_not_at_end"
+    )  # never trained without its end, or with another one
 
 
 def test_gemma_ends_a_turn_in_its_own_token_though_eos_is_another() -> None:
@@ -102,8 +104,11 @@ def test_a_template_that_leaves_out_what_others_say_refuses_the_row(role: str) -
     turns = [{"role": "system", "content": "be brief"}, *talk("hi", "dig"), RESULT]
     done = rendered(source, byte_level(), [*turns, {"role": "assistant", "content": "ok"}])
     if role == "user":
-        assert refusal(done)[0] == "I3"
-    assert refusal(done)[0] == "I3" and f"does not write the {role}'s words" in refusal(done)[1]
+        assert refusal(done)[0] == "answer_altered"
+    assert (
+        refusal(done)[0] == "answer_altered"
+        and f"does not write the {role}'s words" in refusal(done)[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,5 +167,5 @@ def test_values_that_arguments_lack_are_written_as_null_and_never_as_none() -> N
             {"role": "assistant", "content": None, "name": None, "tool_calls": CALL},
         ],
     )
-    text = done.tokenizer.pieces.decode(done.examples["input_ids"][0].to_list()).decode()
+    text = done.tokenizer.segments.decode(done.examples["input_ids"][0].to_list()).decode()
     assert "None" not in text and '"deep": null' in text

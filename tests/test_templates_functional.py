@@ -9,8 +9,8 @@ import pytest
 
 from curate.base.errors import CurateError
 from templates import load_template, load_tokenizer, read, write
-from templates.encoding.tokenizer import Tokenizer, with_tokens
 from templates.previews.preview import PreviewOptions, preview
+from templates.tokenizer.tokenizer import Tokenizer, with_tokens
 from tests.templates_toys import CHATML, byte_level, ids, metaspace, rendered, talk, trained
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from templates import PreviewOptions, RenderOptions, preview, render
-from templates.render import Rendered
+from templates.tokens.rendered import Rendered
 from tests.templates_toys import (
     CHATML,
     byte_level,
@@ -37,7 +37,7 @@ def made(source: str, *rows: tuple[list[dict[str, Any]], Any], **options: Any) -
 
 
 def text_of(done: Rendered, number: int = 0) -> str:
-    return done.tokenizer.pieces.decode(ids(done, number)).decode()
+    return done.tokenizer.segments.decode(ids(done, number)).decode()
 
 
 PAPER = {"title": "Moles <|im_end|>", "text": "the mole is red"}
@@ -55,7 +55,7 @@ def test_a_preview_tells_documents_from_the_template_and_an_answer_that_goes_on(
     frame = records(talk("a", "one")).with_columns(
         meta=pl.lit(json.dumps({"documents": [PAPER], "prefill": True}))
     )
-    options = PreviewOptions(format="json", render=RenderOptions(open_field="prefill"))
+    options = PreviewOptions(format="json", render=RenderOptions(continue_final_field="prefill"))
     parts = json.loads(preview(frame, template(READING), byte_level(), options))["rows"][0]["parts"]
     context = "".join(part["text"] for part in parts if part["kind"] == "context")
     assert context == "Moles <|im_end|>: the mole is reda"
@@ -66,7 +66,10 @@ def test_a_preview_tells_documents_from_the_template_and_an_answer_that_goes_on(
 def test_documents_that_a_template_reads_and_leaves_out_refuse_the_row() -> None:
     picky = READING.replace("documents or []", "(documents or [])[1:]")
     done = made(picky, (talk("a", "one"), {"documents": [PAPER]}), (talk("b", "two"), {}))
-    assert refusal(done) == ("I3", "the template does not write the documents of the row")
+    assert refusal(done) == (
+        "input_dropped",
+        "the template does not write the documents of the row",
+    )
     assert trained(done) == ["two<|im_end|>"]
 
 
@@ -76,7 +79,7 @@ def test_a_document_in_an_answer_is_foreign_text() -> None:
         "(documents[0].text if documents and m.role == 'assistant' else '') ~ m.content +",
     )
     done = made(leaking, (talk("a", "one"), {"documents": [PAPER]}))
-    assert refusal(done)[0] == "I4" and "text of documents" in refusal(done)[1]
+    assert refusal(done)[0] == "other_text_in_answer" and "text of documents" in refusal(done)[1]
 
 
 def test_a_field_named_documents_means_nothing_to_a_template_that_reads_none() -> None:
@@ -119,7 +122,7 @@ def test_an_argument_of_a_row_decides_whether_thoughts_are_opened() -> None:
 @pytest.mark.parametrize(
     ("given", "check", "words"),
     [
-        ({"tone": "formal"}, "I3", "does not read 'tone'"),
+        ({"tone": "formal"}, "input_dropped", "does not read 'tone'"),
         ({"messages": [1]}, "arguments", "messages is given by the conversation itself"),
         ([1], "arguments", "is no object: [1]"),
         ("{broken", "arguments", "no JSON"),
@@ -142,7 +145,9 @@ OPEN = {"prefill": True}
 @pytest.mark.parametrize("tokenizer", [byte_level(), prepending()])
 def test_an_open_answer_is_trained_to_its_end_and_without_a_stop(tokenizer: Any) -> None:
     turns = talk("a", "one", "b", "two, and")
-    done = made(CHATML, (turns, OPEN), (turns, {}), open_field="prefill", tokenizer=tokenizer)
+    done = made(
+        CHATML, (turns, OPEN), (turns, {}), continue_final_field="prefill", tokenizer=tokenizer
+    )
     assert trained(done, 0) == ["one<|im_end|>", "two, and"]
     assert text_of(done).endswith("assistant\ntwo, and")
     assert trained(done, 1) == ["one<|im_end|>", "two, and<|im_end|>"]
@@ -153,12 +158,14 @@ def test_an_open_answer_needs_no_stop_of_the_template_and_keeps_its_thoughts() -
     bare = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}" + (
         "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
     )
-    done = made(bare, (talk("a", "one"), OPEN), (talk("a", "one"), {}), open_field="prefill")
-    assert trained(done) == [" one"] and refusal(done)[0] == "I5"
+    done = made(
+        bare, (talk("a", "one"), OPEN), (talk("a", "one"), {}), continue_final_field="prefill"
+    )
+    assert trained(done) == [" one"] and refusal(done)[0] == "stop_not_at_end"
     thoughtful = [
         {**turn, "reasoning": "hm"} if n % 2 else turn for n, turn in enumerate(talk(*"abcd"))
     ]
-    split = made(HYBRID, (thoughtful, OPEN), open_field="prefill")
+    split = made(HYBRID, (thoughtful, OPEN), continue_final_field="prefill")
     assert [trained(split, n) for n in (0, 1)] == [
         ["[think]\nhm\n[/think]\n\nb<|im_end|>"],
         ["[think]\nhm\n[/think]\n\nd"],
@@ -168,12 +175,14 @@ def test_an_open_answer_needs_no_stop_of_the_template_and_keeps_its_thoughts() -
 def test_nothing_is_open_unless_its_field_is_named_and_true() -> None:
     rows = [(talk("a", "one"), fields) for fields in (OPEN, {"prefill": "yes"}, {"other": True})]
     assert made(CHATML, *rows).counts["trained_stops"] == 3
-    assert made(CHATML, *rows, open_field="prefill").counts["trained_stops"] == 2
+    assert made(CHATML, *rows, continue_final_field="prefill").counts["trained_stops"] == 2
 
 
 def test_a_row_that_says_open_and_ends_in_a_question_is_refused() -> None:
-    done = made(CHATML, (talk("a", "one", "b"), OPEN), open_field="prefill")
+    done = made(CHATML, (talk("a", "one", "b"), OPEN), continue_final_field="prefill")
     assert refusal(done) == ("open", "the row says prefill, but its last message is no answer")
     masked = talk("a", "one", "b", "two")
     masked[-1]["weight"] = 0
-    assert trained(made(CHATML, (masked, OPEN), open_field="prefill")) == ["one<|im_end|>"]
+    assert trained(made(CHATML, (masked, OPEN), continue_final_field="prefill")) == [
+        "one<|im_end|>"
+    ]

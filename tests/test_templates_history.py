@@ -63,7 +63,7 @@ def test_a_conversation_becomes_one_example_for_each_turn_that_is_later_rewritte
     assert done.examples["row"].to_list() == [0, 0, 1]
     assert done.examples["turns"].to_list() == [[1], [3], [1]]
     assert (done.counts["rows"], done.counts["examples"], done.counts["split"]) == (2, 3, 1)
-    stale = done.tokenizer.pieces.decode(ids(done, 1)).decode()
+    stale = done.tokenizer.segments.decode(ids(done, 1)).decode()
     assert stale.count("hm") == 1  # the history is as inference has it: without the first thought
     assert "1 examples more" in done.summary()
 
@@ -100,7 +100,7 @@ def test_a_tool_loop_under_one_question_stays_one_example() -> None:
 
 def test_the_empty_thoughts_of_a_template_are_prompt_and_not_trained() -> None:
     done = rendered(HYBRID, byte_level(), talk("hi", "ok"), thoughtful("hi", "ok"))
-    text = done.tokenizer.pieces.decode(ids(done, 0)).decode()
+    text = done.tokenizer.segments.decode(ids(done, 0)).decode()
     assert "[think]\n\n[/think]\n\nok" in text
     assert trained(done, 0) == ["ok<|im_end|>"]
     asked = rendered(HYBRID, byte_level(), talk("hi", "ok"), arguments={"enable_thinking": True})
@@ -111,7 +111,10 @@ def test_only_the_last_chain_is_kept_on_request_and_none_under_error() -> None:
     conversation = thoughtful("a", "one", "b", "two")
     last = rendered(HYBRID, byte_level(), conversation, history="last")
     assert last.examples["turns"].to_list() == [[3]] and last.counts["split"] == 0
-    assert refusal(rendered(HYBRID, byte_level(), conversation, history="error"))[0] == "I2"
+    assert (
+        refusal(rendered(HYBRID, byte_level(), conversation, history="error"))[0]
+        == "history_rewritten"
+    )
 
 
 def test_another_end_in_the_history_gives_each_turn_its_own_end() -> None:
@@ -130,7 +133,7 @@ def test_an_argument_that_keeps_old_thoughts_makes_one_chain() -> None:
 
 def test_a_template_without_an_end_gets_eos_on_request() -> None:
     refused = rendered(OPEN, byte_level(), talk("a", "one", "b", "two"))
-    assert refusal(refused)[0] == "I5"
+    assert refusal(refused)[0] == "stop_not_at_end"
     done = rendered(OPEN, byte_level(), talk("a", "one", "b", "two"), append_eos=True)
     assert runs(done) == [[" one<|eos|>"], [" two<|eos|>"]]
     labels = done.examples["labels"].to_list()
@@ -139,10 +142,10 @@ def test_a_template_without_an_end_gets_eos_on_request() -> None:
 
 def test_reasoning_that_the_template_drops_is_refused_and_kept_by_raw_completion() -> None:
     spoken = talk("hi", "<think>\nhm</think>ok")
-    assert refusal(rendered(DROPS, byte_level(), spoken))[0] == "I1"
+    assert refusal(rendered(DROPS, byte_level(), spoken))[0] == "prompt_not_prefix"
     done = rendered(DROPS, byte_level(), spoken, completion="raw")
     assert trained(done) == ["hm</think>ok<|im_end|>"]
-    text = done.tokenizer.pieces.decode(ids(done)).decode()
+    text = done.tokenizer.segments.decode(ids(done)).decode()
     assert text.endswith("assistant\n<think>\nhm</think>ok<|im_end|>")
 
 

@@ -25,7 +25,7 @@ def test_system_and_further_users_train_nothing() -> None:
 def test_an_answer_equal_to_its_question_is_found_by_position() -> None:
     done = rendered(CHATML, byte_level(), talk("hi", "hi", "hi hi", "hi"))
     labels = done.examples["labels"][0].to_list()
-    text = done.tokenizer.pieces.decode(done.examples["input_ids"][0].to_list()).decode()
+    text = done.tokenizer.segments.decode(done.examples["input_ids"][0].to_list()).decode()
     assert trained(done) == ["hi<|im_end|>", "hi<|im_end|>"]
     assert labels[-3:][-1] == -100 and text.endswith("hi<|im_end|>\n")
 
@@ -41,12 +41,16 @@ def test_a_stop_that_the_template_never_writes_trains_nothing_and_ends_no_answer
     assert trained(known) == ["ok<|im_end|>"]
     bare = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
     done = rendered(bare, byte_level(), talk("hi", "ok"), stops=("<|im_end|>",))
-    assert refusal(done)[0] == "I5" and done.card.problems
+    assert refusal(done)[0] == "stop_not_at_end" and done.card.problems
 
 
 def test_no_role_to_train_is_an_error_and_no_empty_dataset() -> None:
-    with pytest.raises(CurateError, match=r"roles \[\]: expected some of system, user, assistant"):
-        rendered(CHATML, byte_level(), talk("hi", "ok"), roles=())
+    for roles, words in (
+        ((), "roles is empty"),
+        (("bot",), "one of system, user, assistant, tool"),
+    ):
+        with pytest.raises(CurateError, match=words):
+            rendered(CHATML, byte_level(), talk("hi", "ok"), roles=roles)
 
 
 def test_white_space_that_the_template_trims_is_no_error_and_on_the_card() -> None:
@@ -146,7 +150,7 @@ def test_a_stop_that_only_the_next_turn_writes_is_borrowed_and_missed_at_the_end
         source, byte_level(), talk("hi", "fine", "so"), talk("hi", "fine"), stops=("<|im_end|>",)
     )
     assert trained(done) == ["fine<|im_end|>"]
-    assert refusal(done)[0] == "I5"
+    assert refusal(done)[0] == "stop_not_at_end"
 
 
 def test_a_token_that_closes_the_words_before_the_eos_is_no_stop() -> None:
@@ -175,16 +179,16 @@ def test_two_answers_in_a_row_and_an_answer_first_have_defined_results() -> None
 
 
 def test_weight_zero_masks_a_turn_and_all_zero_drops_the_row() -> None:
-    def weighed(*weights: float | None) -> list[dict[str, object]]:
+    def charged(*costs: float | None) -> list[dict[str, object]]:
         turns = talk("a", "one", "b", "two")
-        answers = iter(weights)
+        answers = iter(costs)
         return [
             {**turn, "weight": next(answers)} if turn["role"] == "assistant" else turn
             for turn in turns
         ]
 
     done = rendered(
-        CHATML, byte_level(), weighed(0, None), weighed(1, 0), weighed(0, 0), weighed(0.5, 1)
+        CHATML, byte_level(), charged(0, None), charged(1, 0), charged(0, 0), charged(0.5, 1)
     )
     assert trained(done, 0) == ["two<|im_end|>"]
     assert trained(done, 1) == ["one<|im_end|>"]

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from templates import PreviewOptions, RenderOptions, load_template, preview, read, render, write
-from templates.render import Rendered
+from templates.tokens.rendered import Rendered
 from tests.templates_toys import CHATML, byte_level, records, refusal, talk, template
 from tests.test_templates_history import HYBRID
 
@@ -38,7 +38,7 @@ def said(done: Rendered, side: str = "", number: int = 0) -> list[str]:
     runs: list[list[int]] = [[]]
     for token, label in zip(row[f"{side}input_ids"], row[f"{side}labels"], strict=True):
         runs = [*runs, []] if label == -100 else [*runs[:-1], [*runs[-1], token]]
-    return [done.tokenizer.pieces.decode(run).decode() for run in runs if run]
+    return [done.tokenizer.segments.decode(run).decode() for run in runs if run]
 
 
 def test_both_answers_stand_in_columns_after_the_same_prompt_ids() -> None:
@@ -57,9 +57,9 @@ def test_both_answers_stand_in_columns_after_the_same_prompt_ids() -> None:
 
 
 def test_answers_may_be_several_messages_with_a_tool_in_between() -> None:
-    tail = [*answer("wait"), {"role": "tool", "content": "gold"}, *answer("no")]
+    context = [*answer("wait"), {"role": "tool", "content": "gold"}, *answer("no")]
     chosen = [*talk("hi"), *answer("so"), {"role": "tool", "content": "gold"}, *answer("yes")]
-    done = made(CHATML, (chosen, tail))
+    done = made(CHATML, (chosen, context))
     assert said(done) == ["so<|im_end|>", "yes<|im_end|>"]
     assert said(done, "rejected_") == ["wait<|im_end|>", "no<|im_end|>"]
 
@@ -69,7 +69,7 @@ def test_answers_may_be_several_messages_with_a_tool_in_between() -> None:
     [
         (talk("hi", "ok"), None, "pair", "no rejected answer"),
         (talk("hi", "ok"), answer(" "), "empty", "the rejected answer: message 1"),
-        (talk("hi", "ok"), talk("so", "no", "x", "y"), "pair", "cannot be told"),
+        (talk("hi", "ok"), talk("so", "no", "x", "y"), "pair", "is not known"),
         (talk("hi", "ok"), answer("ok"), "pair", "both answers are the same"),
         (talk("hi", ""), answer("no"), "empty", "message 1: the answer is empty"),
         (talk("hi", "<|eos|>?"), answer("no"), "control", "spells a control token"),

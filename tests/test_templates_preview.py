@@ -39,7 +39,7 @@ def shown(source: Any = None, **options: Any) -> str:
 def test_plain_text_shows_tokens_white_space_masks_and_stops() -> None:
     page = shown()
     assert "row 0" in page and "1 turn trained with its stop" in page
-    assert re.search(r"header │<\|im_start\|>¦u.*⏎", page)
+    assert re.search(r"template │<\|im_start\|>¦u.*⏎", page)
     assert "0 user │" in page and "1 assistant │[" in page
     assert "stop │{<|im_end|>}" in page
     assert "⏎" in page and "·" in page
@@ -67,7 +67,7 @@ def test_json_holds_every_token_with_kind_and_source() -> None:
     kinds = "".join(
         part["kind"][0] for part in first["parts"] if part["message"] == 2 or part["trained"]
     )
-    assert kinds.startswith("p") and kinds.count("s") == 2
+    assert kinds.startswith("a") and kinds.count("s") == 2
     text = "".join(part["text"] for part in first["parts"] if part["kind"] == "context")
     assert text == "<b>&<|im_end|>b"
     assert {part["message"] for part in first["parts"] if part["trained"]} == {2, 4}
@@ -107,7 +107,7 @@ def test_the_page_is_whole_and_escapes_what_it_shows() -> None:
     assert page.startswith("<!doctype html>") and page.endswith("</html>\n")
     assert "<b>" not in page and "&lt;" in page and "&amp;" in page
     assert "http://" not in page and "https://" not in page and "<script" not in page
-    assert 'class="t payload"' in page and 'class="t stop"' in page
+    assert 'class="t answer"' in page and 'class="t stop"' in page
     assert "the answer is empty" in page and "Template card" in page
     assert page == shown(format="html", rows=(2, 1), failures=True, ids=True)
 
@@ -177,7 +177,7 @@ def test_the_examples_that_one_row_became_are_numbered(tmp_path: Path) -> None:
         assert re.search(r"rows +2\n +examples +3\n", page)
     assert "message 1 │[" in written and "message 3 │[" in written
     assert "verdict            safe for plain conversations" in written
-    assert "masked: read and never learnt" in written and "header, context: masked" in made
+    assert "masked: read and never learnt" in written and "template, context: masked" in made
 
 
 def test_one_message_of_a_row_is_shown_on_request() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from templates.fast.skeleton import Skeleton, Slot, Trim, shape_of, traced_texts
 from templates.messages import chat
+from templates.provenance import Origins, TracedStr, runs_of
 from templates.sandbox.environment import compile_source, tojson
-from templates.sandbox.provenance import Origins, Traced, runs_of
 from templates.sandbox.tracing import Tracing, traced_json
-from templates.shapes.skeleton import Skeleton, Slot, Trim, shape_of
 from tests.templates_toys import talk
 
 TEXT = st.text(alphabet=st.sampled_from('ab \n"\\é😀,'), max_size=12)
@@ -26,7 +26,7 @@ def sources(text: str) -> list[int]:
     return found
 
 
-def traced(text: str) -> Traced:
+def traced(text: str) -> TracedStr:
     return Origins().trace(text, 0, "content", True)
 
 
@@ -84,17 +84,19 @@ def test_json_keeps_the_origin_of_every_character(value: Any, options: dict[str,
     followed = traced_json(origins.trace_all(value, 0, "x", True), **options)
     assert str.__str__(followed) == tojson(value, **options)
     spans = origins.spans(followed)
-    for leaf in origins.leaves:
-        mine = [span for span in spans if span.leaf is leaf]
+    for source in origins.sources:
+        mine = [span for span in spans if span.source is source]
         written = "".join(str.__str__(followed)[span.start : span.stop] for span in mine)
-        assert tojson(leaf.text, ensure_ascii=options.get("ensure_ascii", False)) == f'"{written}"'
+        assert (
+            tojson(source.text, ensure_ascii=options.get("ensure_ascii", False)) == f'"{written}"'
+        )
 
 
 def test_equal_texts_of_several_messages_are_told_apart() -> None:
     source = "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ '\n' }}{% endfor %}"
     messages, tools, origins = chat({"messages": talk("hi", "hi", "hi hi"), "tools": None}).traced()
     text = compile_source(source, "toy", Tracing()).run({"messages": messages, "tools": tools})
-    spans = [(span.start, span.stop, span.leaf.message) for span in origins.spans(text)]
+    spans = [(span.start, span.stop, span.source.message) for span in origins.spans(text)]
     assert spans == [(6, 8, 0), (20, 22, 1), (29, 34, 2)]
 
 
@@ -128,9 +130,9 @@ def test_common_ways_of_writing_content_keep_its_origin(expression: str) -> None
 def test_a_skeleton_is_filled_with_each_row_of_its_shape() -> None:
     skeleton = Skeleton(("<", Slot(0, (Trim(True, True),)), ">", Slot(1), "</s>"))
     first = chat({"messages": talk(" a ", "b"), "tools": None})
-    assert skeleton.fill(first.leaves())[0] == "<a>b</s>"
+    assert skeleton.fill(traced_texts(first.messages))[0] == "<a>b</s>"
     other = chat({"messages": talk("\n cd", "ef"), "tools": None})
-    filled, found = skeleton.fill(other.leaves())
+    filled, found = skeleton.fill(traced_texts(other.messages))
     assert filled == "<cd>ef</s>"
     assert [(span.start, span.stop, span.offset) for span in found] == [(1, 3, 2), (4, 6, 0)]
     assert shape_of(first.messages, None) == shape_of(other.messages, None)

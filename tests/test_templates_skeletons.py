@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from templates.messages import Chat, Message, chat, leaves_of
+from templates.fast.cache import ShapeCache
+from templates.fast.plans import Plans
+from templates.fast.renderer import FastRenderer
+from templates.fast.skeleton import shape_of, traced_texts
+from templates.fast.symbolic import Path as TemplatePath
+from templates.messages import Chat, Message, chat
 from templates.options import RenderOptions
 from templates.proof.chains import prove
-from templates.proof.checks import Refusal, TemplateFailed
-from templates.proof.regions import Proof
 from templates.proof.stops import find_stops
-from templates.sandbox.provenance import Span
-from templates.shapes.plans import Plans
-from templates.shapes.recall import Recall
-from templates.shapes.skeleton import shape_of
-from templates.shapes.symbolic import Route
+from templates.refusals import Refusal, TemplateFailed
+from templates.spans import Span, VerifiedRender
 from templates.template import TEMPLATES, ChatTemplate, Renderer, bind, load_template
 from tests.templates_toys import CHATML, byte_level, metaspace, rendered, talk
 
@@ -138,18 +138,18 @@ def each(body: str) -> str:
     return "{% for m in messages %}<{{ m.role }}>" + body + ";{% endfor %}"
 
 
-def toy(source: str) -> Renderer:
-    return bind(ChatTemplate("toy", source, "test"), byte_level(), DATE)
+def toy(source: str) -> FastRenderer:
+    return FastRenderer.over(bind(ChatTemplate("toy", source, "test"), byte_level(), DATE))
 
 
-def route_of(source: str, *contents: str) -> Route | None:
-    return toy(source).route(talk(*contents))
+def path_of(source: str, *contents: str) -> TemplatePath | None:
+    return toy(source).path(talk(*contents))
 
 
 def outcome(renderer: Renderer, messages: list[Message], prompt: bool) -> str:
     """What Jinja itself makes of the messages."""
     try:
-        return "text:" + renderer.template.plain.run(renderer._given(messages, None, prompt))
+        return "text:" + renderer.template.plain.run(renderer.given(messages, None, prompt))
     except TemplateFailed as error:
         return f"failed: {error}"
 
@@ -162,7 +162,7 @@ def shortened(renderer: Renderer, messages: list[Message], prompt: bool) -> str:
 
 
 def places(spans: list[Span]) -> list[tuple[int, int, int, str, int]]:
-    return [(s.start, s.stop, s.leaf.message, s.leaf.field, s.offset) for s in spans]
+    return [(s.start, s.stop, s.source.message, s.source.field, s.offset) for s in spans]
 
 
 def check_all(source: str, rows: list[list[Message]]) -> Renderer:
@@ -175,7 +175,7 @@ def check_all(source: str, rows: list[list[Message]]) -> Renderer:
             given_ = Chat(messages, None, ())
             text = expected.removeprefix("text:")
             found = renderer.origins(given_, text, prompt)
-            traced = other.origins(given_, text, prompt)  # which never learns a route
+            traced = other.origins(given_, text, prompt)  # which never learns a path
             assert isinstance(found, str) == isinstance(traced, str)
             if not isinstance(found, str) and not isinstance(traced, str):
                 assert places(found[0]) == places(traced[0])
@@ -184,13 +184,13 @@ def check_all(source: str, rows: list[list[Message]]) -> Renderer:
 
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_what_only_moves_trims_or_asks_about_contents_is_followed(name: str) -> None:
-    route = route_of(each(FOLLOWED[name]), "a", "b")
-    assert route is not None
+    path = path_of(each(FOLLOWED[name]), "a", "b")
+    assert path is not None
 
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_what_looks_into_contents_otherwise_is_left_to_jinja(name: str) -> None:
-    assert route_of(each(BEYOND[name]), "a", "b") is None
+    assert path_of(each(BEYOND[name]), "a", "b") is None
 
 
 # What writes addresses in memory gives another text each time.
@@ -212,29 +212,29 @@ def test_what_only_a_stand_in_is_does_not_lead_the_way(asked: str) -> None:
     check_all(source, [talk("a", "b")] * 4 + [talk(" a ", "b ")])
 
 
-def test_a_text_that_answers_otherwise_takes_no_known_route() -> None:
-    route = route_of(each(FOLLOWED["contained"]), "a", "b")
-    assert route is not None
-    assert route.fits(["c", "d"]) and not route.fits(["c", "d</think>"])
+def test_a_text_that_answers_otherwise_takes_no_known_path() -> None:
+    path = path_of(each(FOLLOWED["contained"]), "a", "b")
+    assert path is not None
+    assert path.fits(["c", "d"]) and not path.fits(["c", "d</think>"])
 
 
 def test_two_texts_that_are_compared_are_compared_in_each_row() -> None:
-    route = route_of("{{ messages[0].content == messages[1].content }}", "a", "b")
-    assert route is not None and route.skeleton.parts == ("False",)
-    assert route.fits(["c", "d"]) and not route.fits(["c", "c"])
+    path = path_of("{{ messages[0].content == messages[1].content }}", "a", "b")
+    assert path is not None and path.skeleton.parts == ("False",)
+    assert path.fits(["c", "d"]) and not path.fits(["c", "c"])
 
 
-def test_a_route_is_not_taken_by_texts_that_could_meet_a_limit() -> None:
-    route = route_of("{% for m in messages %}{{ m.content ~ m.content }}{% endfor %}", "a", "b")
-    assert route is not None
-    assert route.fits(["a" * 1_000_000] * 2) and not route.fits(["a" * 3_000_000] * 2)
+def test_a_path_is_not_taken_by_texts_that_could_meet_a_limit() -> None:
+    path = path_of("{% for m in messages %}{{ m.content ~ m.content }}{% endfor %}", "a", "b")
+    assert path is not None
+    assert path.fits(["a" * 1_000_000] * 2) and not path.fits(["a" * 3_000_000] * 2)
 
 
 def test_a_limit_is_met_by_the_row_that_meets_it_however_many_were_read_before() -> None:
     renderer = toy("{% for m in messages %}{{ m.content }}{% endfor %}")
     for _ in range(5):
         assert renderer.text(talk("a", "b"), None) == "ab"
-    assert renderer.routes.known(((("user", "role", "content"),) * 2, False)) == []
+    assert renderer.paths.known(((("user", "role", "content"),) * 2, False)) == []
     with pytest.raises(TemplateFailed, match="16,000,000 characters"):
         renderer.text(talk("a" * 9_000_000, "b" * 9_000_000), None)
 
@@ -247,9 +247,9 @@ def test_a_limit_is_met_by_a_prompt_that_meets_it_in_any_company() -> None:
     assert "16,000,000 characters" in done.refused["message"][0]
 
 
-def test_a_template_that_takes_many_steps_has_no_route() -> None:
+def test_a_template_that_takes_many_steps_has_no_path() -> None:
     loops = "{% for x in range(1300) %}{% for y in range(1300) %}{% endfor %}{% endfor %}"
-    assert route_of(loops + each("{{ m.content }}"), "a", "b") is None
+    assert path_of(loops + each("{{ m.content }}"), "a", "b") is None
 
 
 EXPRESSIONS = (
@@ -301,10 +301,10 @@ def proven(renderer: Renderer, given_: Chat, plans: Plans | None) -> Any:
     """The proofs of a conversation, or the refusal, in a form that compares."""
     stops = find_stops(renderer, byte_level())
     try:
-        found = prove(renderer, given_, stops, GOOD, plans)
+        found = plans.prove(given_) if plans else prove(renderer, given_, stops, GOOD)
     except Refusal as refusal:
         return type(refusal), str(refusal)
-    return [(proof.text, places(proof.spans), proof.regions) for proof in found]
+    return [(verified.text, places(verified.spans), verified.trained) for verified in found]
 
 
 def with_thoughts(contents: tuple[str, ...], thoughts: str) -> list[Message]:
@@ -329,7 +329,7 @@ def test_plans_prove_what_is_proven_without_them_for_every_bundled_template(name
             given_ = chat({"messages": messages, "tools": None})
         except Refusal:
             continue
-        used += plans.proof(given_) is not None
+        used += plans.known(given_) is not None
         alone = proven(bind(template, byte_level(), DATE), given_, None)
         assert proven(renderer, given_, plans) == alone
     assert used > 20
@@ -346,7 +346,7 @@ def test_stock_templates_give_jinjas_text_for_any_words(name: str) -> None:
         chat({"messages": with_thoughts(("a", one), "why"), "tools": None}).messages
         for one in (*tricky[:2],) * 4
     ]
-    assert check_all(path.read_text("utf-8"), rows + thinking).routes._entries
+    assert check_all(path.read_text("utf-8"), rows + thinking).paths._entries
 
 
 def test_an_answer_that_says_its_stop_is_proven_by_itself_and_refused() -> None:
@@ -356,7 +356,8 @@ def test_an_answer_that_says_its_stop_is_proven_by_itself_and_refused() -> None:
     template = ChatTemplate("toy", source, "test")
     rows = [talk("q", f"a{n}") for n in range(5)] + [talk("q", "a ## b"), talk("q", "last")]
     done = rendered(template, byte_level(), *rows)
-    assert done.refused["check"].to_list() == ["I5"] and done.refused["row"].to_list() == [5]
+    assert done.refused["check"].to_list() == ["stop_not_at_end"]
+    assert done.refused["row"].to_list() == [5]
     assert done.examples.height == 6
 
 
@@ -364,27 +365,25 @@ def test_empty_words_are_proven_by_themselves() -> None:
     renderer = toy(CHATML)
     plans = Plans(renderer, find_stops(renderer, byte_level()), GOOD)
     for _ in range(4):
-        prove(
-            renderer, chat({"messages": talk("q", "a"), "tools": None}), plans._stops, GOOD, plans
-        )
-    assert plans.proof(chat({"messages": talk("x", "y"), "tools": None})) is not None
-    assert plans.proof(chat({"messages": talk("", "y"), "tools": None})) is None
+        plans.prove(chat({"messages": talk("q", "a"), "tools": None}))
+    assert plans.known(chat({"messages": talk("x", "y"), "tools": None})) is not None
+    assert plans.known(chat({"messages": talk("", "y"), "tools": None})) is None
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    recall: Recall[str] = Recall()
+    cache: ShapeCache[str] = ShapeCache()
     for number in range(10_000):
-        recall.wants(number, 100)
-    assert len(recall._entries) < 5_000
+        cache.wants(number, 100)
+    assert len(cache._entries) < 5_000
 
 
 def test_a_shape_that_cannot_be_learnt_from_is_given_up() -> None:
-    recall: Recall[str] = Recall()
+    cache: ShapeCache[str] = ShapeCache()
     asked = 0
     for _ in range(20):
-        if recall.wants("shape", 1):
+        if cache.wants("shape", 1):
             asked += 1
-            recall.learn("shape", None, 0)
+            cache.learn("shape", None, 0)
     assert asked == 3
 
 
@@ -429,10 +428,10 @@ def test_tools_and_what_is_no_text_have_no_shape() -> None:
     assert shape_of([{"role": "assistant", "tool_calls": []}], None) is None
 
 
-def test_leaves_stand_in_the_order_in_which_they_are_traced() -> None:
+def test_texts_stand_in_the_order_in_which_they_are_traced() -> None:
     given_ = chat({"messages": with_thoughts(("a", "b"), "why"), "tools": None})
-    traced = given_.traced()[2].leaves
-    assert [leaf._replace(first=0) for leaf in traced] == leaves_of(given_.messages)
+    traced = given_.traced()[2].sources
+    assert [source._replace(first=0) for source in traced] == traced_texts(given_.messages)
 
 
 def test_a_proof_by_plan_is_a_proof() -> None:
@@ -440,8 +439,8 @@ def test_a_proof_by_plan_is_a_proof() -> None:
     plans = Plans(renderer, find_stops(renderer, byte_level()), GOOD)
     given_ = chat({"messages": talk("q", "a"), "tools": None})
     for _ in range(4):
-        [alone] = prove(renderer, given_, plans._stops, GOOD, plans)
-    found = plans.proof(given_)
-    assert isinstance(found, Proof) and found.regions == alone.regions
-    region = found.regions[0]
-    assert found.text[region.start : region.end] == "a<|im_end|>"
+        [alone] = plans.prove(given_)
+    found = plans.known(given_)
+    assert isinstance(found, VerifiedRender) and found.trained == alone.trained
+    target = found.trained[0]
+    assert found.text[target.start : target.end] == "a<|im_end|>"

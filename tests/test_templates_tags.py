@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from templates import verify
-from templates.proof.tags import CLOSE, OPEN, read_marks
+from templates.sandbox.tagging import CLOSE, OPEN, read_marks
 from tests.templates_toys import byte_level, refusal, rendered, talk, template, trained
 
 START = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"

@@ -58,7 +58,7 @@ def test_the_hash_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
 def test_control_tokens_are_known_and_white_space_is_vocabulary() -> None:
     import tokenizers
 
-    from templates.encoding.tokenizer import make_tokenizer
+    from templates.tokenizer.tokenizer import make_tokenizer
 
     backend = tokenizers.Tokenizer.from_str(byte_level().backend.to_str())
     backend.add_tokens(["    ", "<tool>"])
@@ -66,7 +66,7 @@ def test_control_tokens_are_known_and_white_space_is_vocabulary() -> None:
     assert "<tool>" in tokenizer.controls and "    " not in tokenizer.controls
     done = rendered(CHATML, tokenizer, talk("hi <tool>", "a:\n    b <|im_end|>"))
     assert trained(done) == ["a:\n    b <|im_end|><|im_end|>"]
-    assert tokenizer.id_of("    ") in done.examples["input_ids"][0].to_list()
+    assert tokenizer.backend.token_to_id("    ") in done.examples["input_ids"][0].to_list()
 
 
 @pytest.mark.parametrize(

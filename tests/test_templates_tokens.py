@@ -8,10 +8,13 @@ import pytest
 import tokenizers
 
 from curate.base.errors import CurateError
-from templates.encoding.draft import Draft, own_tokens
-from templates.encoding.tokenizer import Tokenizer, make_tokenizer
+from templates.encoding.boundaries import control_tokens
+from templates.encoding.encode import Example
+from templates.messages import chat
 from templates.options import RenderOptions
+from templates.refusals import DecodeMismatch
 from templates.render import RowRenderer
+from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from templates.tokens.columns import Row
 from tests.templates_toys import (
     CHATML,
@@ -128,7 +131,7 @@ def test_a_straddling_token_is_left_whole_on_request(boundary: str, expected: st
 def test_a_straddling_token_is_refused_on_request() -> None:
     done = rendered(COLON, byte_level(), talk("hi", "ok"), talk("hi", "\nok"), boundary="error")
     check, message = refusal(done)
-    assert check == "I6" and "Assistant: |ok" in message
+    assert check == "token_crosses_boundary" and "Assistant: |ok" in message
 
 
 def test_a_cut_after_a_metaspace_header_doubles_no_space() -> None:
@@ -156,7 +159,7 @@ def test_a_bos_that_opens_every_turn_is_no_false_alarm() -> None:
     )
     done = rendered(CHATML, opening, talk("hi", "ok"))
     assert trained(done) == ["ok<|im_end|>"]
-    assert ids(done).count(opening.bos_id or -1) == 2
+    assert ids(done).count(opening.controls["<|im_start|>"].id) == 2
 
 
 def test_an_end_of_turn_token_that_is_not_eos_is_the_stop() -> None:
@@ -184,7 +187,10 @@ def test_a_stop_that_merges_with_what_follows_is_cut_off_whole() -> None:
     assert tokens(merging(), "<|im_end|>\n")[-1] not in ids(done, 1)[-3:]
     left = rendered(CHATML, merging(), talk("hi", "yes"), boundary="mask")
     assert trained(left) == ["yes<|im_end|>"]  # a stop is whole under every policy
-    assert refusal(rendered(CHATML, merging(), talk("hi", "yes"), boundary="error"))[0] == "I6"
+    assert (
+        refusal(rendered(CHATML, merging(), talk("hi", "yes"), boundary="error"))[0]
+        == "token_crosses_boundary"
+    )
 
 
 def test_a_long_conversation_without_control_tokens_is_proven_turn_by_turn() -> None:
@@ -205,7 +211,10 @@ def test_an_answer_that_contains_a_stop_of_plain_text_is_refused() -> None:
         CHATML, metaspace(), talk("what is <|im_end|>?", "ok"), talk("hi", "<|im_end|> is")
     )
     assert trained(done) == ["ok<|im_end|>"]
-    assert refusal(done)[0] == "I5" and "plain text in this vocabulary" in refusal(done)[1]
+    assert (
+        refusal(done)[0] == "stop_not_at_end"
+        and "plain text in this vocabulary" in refusal(done)[1]
+    )
 
 
 def test_added_tokens_that_swallow_white_space_keep_spans_right() -> None:
@@ -227,18 +236,18 @@ def test_text_that_the_vocabulary_cannot_say_is_refused() -> None:
     )
     done = rendered(INST, lossy, talk("hi", "ok 你"), talk("hi", "ok"))
     check, message = refusal(done)
-    assert check == "I7" and "<unk>" in message
+    assert check == "decode_mismatch" and "<unk>" in message
     assert trained(done) == [" ok</s>"]
 
 
 def test_half_a_surrogate_pair_refuses_its_row_alone() -> None:
-    ready = RowRenderer(template(CHATML), byte_level(), RenderOptions())
-    bad = records(talk("hi", "ok")).to_dicts()[0]
+    bad, good = records(talk("hi", "ok"), talk("so", "yes")).to_dicts()
     bad["messages"][0]["content"] = "\ud83d"
-    proofs = ready.proofs(bad)
-    drafts = ready.encoder.drafts(proofs)  # type: ignore[arg-type]
-    outcome = ready.encoder.finish(drafts, ready.encoder.encode(drafts))[0]
-    assert outcome.check == "I7"  # type: ignore[union-attr]
+    for fast in (True, False):
+        ready = RowRenderer(template(CHATML), byte_level(), RenderOptions(), fast)
+        renders = [ready.plain.prove(chat(row))[0] for row in (bad, good)]
+        [[outcome, other]] = ready.encoder.stream([renders])
+        assert isinstance(outcome, DecodeMismatch) and isinstance(other, Example)
 
 
 def test_rows_that_are_too_long_are_refused_and_never_cut() -> None:
@@ -255,7 +264,7 @@ def test_rows_that_are_too_long_are_refused_and_never_cut() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", [byte_level, metaspace, prepending])
-def test_encoding_by_pieces_gives_the_ids_of_the_whole(tokenizer: object) -> None:
+def test_encoding_by_segments_gives_the_ids_of_the_whole(tokenizer: object) -> None:
     made: Tokenizer = tokenizer()  # type: ignore[operator]
     source = CHATML if made.name == "byte-level" else INST
     ready = RowRenderer(template(source), made, RenderOptions())
@@ -263,9 +272,9 @@ def test_encoding_by_pieces_gives_the_ids_of_the_whole(tokenizer: object) -> Non
     for _, rows in ready.batches([given]):
         for row in rows:
             assert isinstance(row, Row)
-            draft = Draft(row.proof, own_tokens(row.proof, made))
-            by_pieces = ready.encoder._by_pieces(draft)
-            assert (by_pieces.ids, by_pieces.spans) == (row.example.ids, row.example.spans)
+            own = control_tokens(row.verified, made)
+            by_segments = ready.encoder.by_segments(row.verified, own, [], False)
+            assert (by_segments.ids, by_segments.spans) == (row.example.ids, row.example.spans)
 
 
 def test_options_are_checked_before_any_row() -> None:
@@ -274,13 +283,13 @@ def test_options_are_checked_before_any_row() -> None:
             RenderOptions(**wrong)
 
 
-def test_a_token_says_its_bytes_and_what_spells_no_byte_as_itself() -> None:
+def test_a_token_decodes_to_its_bytes_and_what_spells_no_byte_to_itself() -> None:
     vocabulary = {"Ġhé": 0, "\x80": 1, "ðŁĺĢ": 2, "你a": 3, "Ń\xad": 4, "é": 5}
     backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    said = make_tokenizer(backend, {}).pieces.said(range(6))
+    texts = make_tokenizer(backend, {}).segments.token_texts(range(6))
     expected = [b" h\xe9", "\x80".encode(), "😀".encode(), "你a".encode(), b"\xad\xc2\xad", b"\xe9"]
-    assert said == expected
+    assert texts == expected
 
 
 def test_whole_words_that_no_merge_makes_are_one_token_and_trained_as_one() -> None:

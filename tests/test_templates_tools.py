@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from templates.messages import chat
-from templates.proof.checks import BadToolCalls
+from templates.refusals import BadToolCalls
 from templates.template import ChatTemplate
 from tests.templates_toys import byte_level, ids, refusal, rendered, talk, template, trained
 
@@ -54,7 +54,7 @@ def test_parallel_calls_are_trained_whole_without_escapes() -> None:
         'dig {"où": "<là> & \\"ici\\"\\n", "n": [1, true, null]} #a1\ndig {} #a2\n<|im_end|>',
         "done<|im_end|>",
     ]
-    text = done.tokenizer.pieces.decode(ids(done)).decode()
+    text = done.tokenizer.segments.decode(ids(done)).decode()
     assert '"Dig é <b>."' in text and "False" not in text and "\\u" not in text
 
 
@@ -75,8 +75,8 @@ def test_a_dropped_argument_is_lost_payload() -> None:
     done = rendered(
         source.replace("c.function.name", "c.function.name ~ ' where'"), byte_level(), lost
     )
-    assert refusal(done)[0] == "I3" and "arguments" in refusal(done)[1]
-    assert refusal(rendered(source, byte_level(), kept))[0] == "I3"
+    assert refusal(done)[0] == "answer_altered" and "arguments" in refusal(done)[1]
+    assert refusal(rendered(source, byte_level(), kept))[0] == "answer_altered"
 
 
 @pytest.mark.parametrize(

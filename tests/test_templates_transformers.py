@@ -12,7 +12,7 @@ import pytest
 import tokenizers
 
 from templates import load_tokenizer
-from templates.encoding.tokenizer import Tokenizer
+from templates.tokenizer.tokenizer import Tokenizer
 from tests.templates_toys import byte_level, metaspace, rendered, talk, words
 
 TAGGED = (
@@ -65,7 +65,7 @@ def ours(
 def said(made: tuple[list[int], list[int]], known: Tokenizer | None = None) -> str:
     """What the masked-in tokens say."""
     kept = [number for number, on in zip(*made, strict=True) if on]
-    return (known or byte_level()).pieces.decode(kept).decode(errors="replace")
+    return (known or byte_level()).segments.decode(kept).decode(errors="replace")
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import tokenizers
 
-from templates.encoding.tokenizer import Tokenizer, make_tokenizer
 from templates.messages import chat
 from templates.options import RenderOptions
 from templates.proof.chains import prove
-from templates.proof.checks import Refusal
 from templates.proof.stops import find_stops
-from templates.proof.tags import CLOSE, OPEN, read_marks
+from templates.refusals import Refusal
+from templates.sandbox.tagging import CLOSE, OPEN, read_marks
 from templates.template import ChatTemplate, bind
+from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import byte_level, talk, template
 
 CONTROL = re.compile(r"<[|｜][^<>|｜\s]+[|｜]>|<(?:start|end)_of_turn>")
@@ -69,21 +69,40 @@ STALE = (
     "+b<turn|>\n",
 )
 LINE, EMPTY, BLOCK, OPENING = "+\n", "+<think></think>", "+<think>\n\n</think>\n\n", "+<think>\n"
-DROPS = ("I3", "I3")  # neither thoughts nor calls have a place in the template
-GEMMA = ((LINE,), "I3", "template")  # plain, thoughtful, tools: differences, or who refuses
+DROPS = (
+    "answer_altered",
+    "answer_altered",
+)  # neither thoughts nor calls have a place in the template
+GEMMA = (
+    (LINE,),
+    "answer_altered",
+    "template",
+)  # plain, thoughtful, tools: differences, or who refuses
 HYBRID_3_5 = ((OTHER, BLOCK, LINE), (OTHER, OPENING, LINE), (BLOCK, LINE))
 FOUND: dict[str, tuple[str | tuple[str, ...], ...]] = {
-    "cohere": ((), "I3", "template"),
-    "cohere2": ((), "I3", "template"),
-    "deepseek_r1_distill": ("I1", "I1", "I1"),  # the prompt opens a thought that no answer has
-    "deepseekv3": ("I1", "I1", "template"),
-    "diffusion_gemma": ((LINE,), (STALE[4], LINE), "I5"),  # a call has no end in its template
+    "cohere": ((), "answer_altered", "template"),
+    "cohere2": ((), "answer_altered", "template"),
+    "deepseek_r1_distill": (
+        "prompt_not_prefix",
+        "prompt_not_prefix",
+        "prompt_not_prefix",
+    ),  # the prompt opens a thought that no answer has
+    "deepseekv3": ("prompt_not_prefix", "prompt_not_prefix", "template"),
+    "diffusion_gemma": (
+        (LINE,),
+        (STALE[4], LINE),
+        "stop_not_at_end",
+    ),  # a call has no end in its template
     "gemma": GEMMA,
     "gemma3": GEMMA,
-    "glm4moe": ("I5", "I5", "I5"),  # the next turn's first token is the stop; see below
+    "glm4moe": (
+        "stop_not_at_end",
+        "stop_not_at_end",
+        "stop_not_at_end",
+    ),  # the next turn's first token is the stop; see below
     "gptoss": ((STALE[0], HEADER), (STALE[1], HEADER), (HEADER,)),
     "lfm2": ((LINE,), *DROPS),
-    "lfm2_v2": ((LINE,), "I3", (LINE,)),
+    "lfm2_v2": ((LINE,), "answer_altered", (LINE,)),
     "llama3": ((), *DROPS),
     "muse_glimmer": ((HEADER,), (HEADER,), (HEADER,)),
     "nemotron_3_5_lightning": ((EMPTY, LINE), (STALE[2], OPENING, LINE), (EMPTY, LINE)),
@@ -92,15 +111,15 @@ FOUND: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "nemotron_3_ultra": ((EMPTY, LINE), (STALE[2], OPENING, LINE), (EMPTY, LINE)),
     "phi3": ((LINE, "+\n<|eos|>"), *DROPS),
     "phi3_5": ((LINE, "+\n<|eos|>"), *DROPS),
-    "qwen2_5": ((LINE,), "I3", (LINE,)),
+    "qwen2_5": ((LINE,), "answer_altered", (LINE,)),
     "qwen2_5_vl": ((LINE,), *DROPS),
     "qwen3": ((OTHER, BLOCK, LINE), (OTHER, LINE), (OTHER, BLOCK, LINE)),
     "qwen3_5_nothink": HYBRID_3_5,
     "qwen3_5_think": HYBRID_3_5,
     "qwen3_6": HYBRID_3_5,
     "qwen3_8": ((BLOCK, LINE), (OPENING, LINE), (BLOCK, LINE)),
-    "qwen3_instruct_2507": ((LINE,), "I3", (LINE,)),
-    "qwen3_vl": ((LINE,), "I3", (LINE,)),
+    "qwen3_instruct_2507": ((LINE,), "answer_altered", (LINE,)),
+    "qwen3_vl": ((LINE,), "answer_altered", (LINE,)),
 }
 
 
@@ -155,34 +174,34 @@ def compare(name: str, kind: str) -> str | tuple[str, ...]:
     messages, tools = conversation.messages, conversation.tools
     try:
         stops = find_stops(stock, tokenizer, ("<|call|>",) if name == "gptoss" else ())
-        proofs = prove(stock, conversation, stops, RenderOptions(mask="operational"))
+        renders = prove(stock, conversation, stops, RenderOptions(mask="operational"))
     except Refusal as refusal:
         return refusal.check
-    for proof in proofs:
-        for region in proof.regions:  # each turn stands after the prompt of inference
-            own, before = stock.of(messages[region.turn]), messages[: region.turn]
-            assert proof.text[: region.start] == own.text(before, tools, prompt=True)
+    for verified in renders:
+        for target in verified.trained:  # each turn stands after the prompt of inference
+            own, before = stock.of(messages[target.turn]), messages[: target.turn]
+            assert verified.text[: target.start] == own.text(before, tools, prompt=True)
     owner = twin.of(messages[conversation.trained[-1]])
     program = owner.template.tagging
     assert program is not None
-    marked = program.run(owner._given(messages, tools, False))
+    marked = program.run(owner.given(messages, tools, False))
     text = marked.replace(OPEN, "").replace(CLOSE, "")
     tags = read_marks(marked, text) or []
-    if proofs[-1].text == text:
+    if renders[-1].text == text:
         ours, theirs = [False] * len(text), [False] * len(text)
-        for region in proofs[-1].regions:
-            ours[region.start : region.end] = [True] * (region.end - region.start)
+        for target in renders[-1].trained:
+            ours[target.start : target.end] = [True] * (target.end - target.start)
         for low, high in tags:
             theirs[low:high] = [True] * (high - low)
         return tuple(dict.fromkeys(difference(ours, theirs, text)))
     # The twin writes another text: turn by turn, what its tags hold around what is generated.
     around = [OTHER]
-    regions = [(proof.text, region) for proof in proofs for region in proof.regions]
-    for (own, region), (low, high) in zip(regions, tags, strict=True):
-        words = own[region.start : region.end]
+    trained = [(verified.text, target) for verified in renders for target in verified.trained]
+    for (own, target), (low, high) in zip(trained, tags, strict=True):
+        words = own[target.start : target.end]
         before, found, after = text[low:high].partition(words)
         assert found == words
-        around += [f"+{piece}" for piece in (before, after) if piece]
+        around += [f"+{segment}" for segment in (before, after) if segment]
     return tuple(dict.fromkeys(around))
 
 

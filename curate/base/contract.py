@@ -3,6 +3,7 @@
 A filter of one's own is a frozen dataclass that extends `Filter`:
 
 >>> from dataclasses import dataclass
+>>> from curate.base.settings import setting
 >>> @dataclass(frozen=True)
 ... class NoShouting(Filter):
 ...     name = "no_shouting"

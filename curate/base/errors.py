@@ -9,6 +9,15 @@ class CurateError(Exception):
     """A mistake the user can mend. The command line prints it as it is and exits with 1."""
 
 
+def one_line(error: BaseException) -> str:
+    """The kind and the message of someone else's error, without line breaks.
+
+    >>> one_line(ValueError("no\\nnumber"))
+    'ValueError: no number'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """`; did you mean 'x'?` for a misspelt word, or the empty string.
 

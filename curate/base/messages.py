@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -39,11 +40,16 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     calls = written.pop("tool_calls", None)
     if calls is not None:
         written["tool_calls"] = [
-            {
-                **({"id": call["id"]} if "id" in call else {}),
-                "type": "function",
-                "function": {"name": call["name"], "arguments": call["arguments"]},
-            }
+            openai_call(call["name"], call["arguments"], {"id": call["id"]} if "id" in call else {})
             for call in orjson.loads(calls)
         ]
     return written
+
+
+def openai_call(name: str, arguments: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call as an object of OpenAI's API; `named` holds its `id` where it has one.
+
+    >>> openai_call("add", {"a": 1}, {"id": "c1"})
+    {'id': 'c1', 'type': 'function', 'function': {'name': 'add', 'arguments': {'a': 1}}}
+    """
+    return {**named, "type": "function", "function": {"name": name, "arguments": arguments}}

@@ -88,18 +88,11 @@ def explained(name: str, what: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     # What a changed or half-written file of a model makes its libraries raise.
-    odd = (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        ImportError,
-    )
+    odd = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+    absent = ImportError  # of a library that this tokenizer or model alone needs
     try:
         yield
-    except (*odd, RuntimeError, SafetensorError, StrictDataclassError) as error:
+    except (*odd, absent, RuntimeError, SafetensorError, StrictDataclassError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise CurateError(
             f"{name}: its {what} cannot be loaded: {type(error).__name__}: {first}"

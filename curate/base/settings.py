@@ -14,7 +14,7 @@ import operator
 import os
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from curate.base.errors import CurateError, nearest
@@ -32,7 +32,6 @@ def setting(
     help: str = "",
     *,
     path: bool = False,
-    choices: Sequence[str] = (),
     **more: Any,
 ) -> Any:
     """A parameter: its default (none: it must be given), a line of help with its unit, limits.
@@ -41,7 +40,7 @@ def setting(
     marks a file or folder name, looked up beside the recipe first. Anything else in `more` stands
     in the field's metadata.
     """
-    metadata = {"help": help, "path": path, "choices": tuple(choices), **more}
+    metadata = {"help": help, "path": path, **more}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -115,9 +114,7 @@ def _check_limits(value: Any, limits: Mapping[str, Any]) -> None:
     wanted = [(*_LIMITS[name], limits[name]) for name in _LIMITS if name in limits]
     if value is None or all(holds(value, limit) for _, holds, limit in wanted):
         return
-    raise ValueError(
-        "a number of " + " and ".join(f"{text} {limit}" for text, _, limit in wanted)
-    )
+    raise ValueError("a number of " + " and ".join(f"{text} {limit}" for text, _, limit in wanted))
 
 
 def values_of(settings: Any, kind: type) -> dict[str, Any]:

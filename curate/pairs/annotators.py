@@ -10,7 +10,7 @@ import polars as pl
 
 from curate.base.errors import CurateError, nearest
 from curate.pairs.grouped import matched
-from curate.pairs.shape import Made, answers, field
+from curate.pairs.shape import PairResult, answers, field
 
 _VALID = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
@@ -21,7 +21,7 @@ def of_annotators(
     target: str,
     valid: str | None = None,
     per_parent: int | None = None,
-) -> Made:
+) -> PairResult:
     """Each answer of `target` against each differing, valid answer of others to its prompt.
 
     `annotator` is the field that names who answered, `valid` a field with true or false (or 1 or

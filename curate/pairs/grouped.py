@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.pairs.shape import PAIRS, Made, answers, field, numbers
+from curate.pairs.shape import PAIRS, PairResult, answers, field, numbers
 
 # How far a pair of answers came, and why an answer is in no pair if that is as far as any of
 # its pairs came.
@@ -46,7 +46,7 @@ class Rule:
             raise CurateError(f"pairs: per_parent is {self.per_parent}; expected 1 or more")
 
 
-def of_groups(records: pl.DataFrame, rule: Rule) -> Made:
+def of_groups(records: pl.DataFrame, rule: Rule) -> PairResult:
     """All pairs that the rule allows, those of one prompt together, the farthest apart first."""
     frame = answers(records).with_columns(number=numbers(records, rule.by))
     parent = pl.lit("") if rule.parent is None else field(records, rule.parent).fill_null("")
@@ -104,7 +104,7 @@ def _compared(usable: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     )
 
 
-def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None) -> Made:
+def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None) -> PairResult:
     """The pairs of `compared` (`row` beats `row_other`) that came to the last stage, each once.
 
     `frame` holds all rows with `problem`, `group`, `plain`, `prompt`, `answer` and `number`.
@@ -116,7 +116,7 @@ def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None)
     passed = passed.unique(["group", "plain", "plain_other"], keep="first", maintain_order=True)
     if per_parent is not None:
         passed = passed.filter(pl.int_range(pl.len()).over("group") < per_parent)
-    return Made(_pairs(frame, passed), _rows(frame, compared, passed))
+    return PairResult(_pairs(frame, passed), _rows(frame, compared, passed))
 
 
 def _pairs(frame: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
@@ -147,7 +147,7 @@ def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> 
     rows = rows.join(counts, on="row", how="left", maintain_order="left")
     rows = rows.with_columns(
         # Only what came to the last stage can be like what is in the pairs and not be in them.
-        twin=(pl.col("stage") == 3) & pl.col("pairs").is_not_null().any().over("group", "plain")
+        repeats=(pl.col("stage") == 3) & pl.col("pairs").is_not_null().any().over("group", "plain")
     )
     stages = dict(enumerate(_STAGES))
     return rows.select(
@@ -159,7 +159,7 @@ def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> 
         .then("problem")
         .when(pl.col("stage").is_null())
         .then(pl.lit("alone"))
-        .when(pl.col("twin"))
+        .when(pl.col("repeats"))
         .then(pl.lit("repeated"))
         .otherwise(pl.col("stage").replace_strict(stages, return_dtype=pl.String)),
     )
@@ -175,11 +175,11 @@ def times(records: pl.DataFrame, name: str) -> pl.Series:
             for pattern in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
         ).dt.epoch("us") / 1e6
     ).to_series()  # fmt: skip
-    found = text.cast(pl.Float64, strict=False)
-    found = found.zip_with(found.is_finite().fill_null(False), dates)
-    if len(found) and found.null_count() == len(found):
+    seconds = text.cast(pl.Float64, strict=False)
+    seconds = seconds.zip_with(seconds.is_finite().fill_null(False), dates)
+    if len(seconds) and seconds.null_count() == len(seconds):
         raise CurateError(
-            f"pairs: none of {len(found):,} rows has a time in {name!r}; expected a number, or a"
+            f"pairs: none of {len(seconds):,} rows has a time in {name!r}; expected a number, or a"
             " date like 2024-07-26T12:00:00"
         )
-    return found
+    return seconds

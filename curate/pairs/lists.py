@@ -14,7 +14,7 @@ LIST, ANSWER = "completions", "response"
 SCORES = ("overall_score", "fine-grained_score", "score")
 
 
-def unfolded(records: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+def unfold_lists(records: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
     """The records with each list of answers (UltraFeedback's `completions`) unfolded.
 
     Also how many rows held a list, and how many answers came of them. An answer is a record with
@@ -24,24 +24,26 @@ def unfolded(records: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
     holds = records["meta"].str.contains(f'"{LIST}":[', literal=True)
     if not holds.any():
         return records, 0, 0
-    made: list[dict[str, Any]] = []
+    unfolded: list[dict[str, Any]] = []
     listed: list[int] = []
     for record in records.filter(holds).iter_rows(named=True):  # what JSON holds is objects
         answers = orjson.loads(record["meta"]).get(LIST)
         if isinstance(answers, list):
             listed.append(record["row"])
-            made += [_of(record, answer) for answer in answers if isinstance(answer, dict)]
+            unfolded += [_of(record, answer) for answer in answers if isinstance(answer, dict)]
     rest = records.filter(~pl.col("row").is_in(listed))
-    frame = pl.concat([rest, pl.DataFrame(made, schema=RECORDS)]).sort("row", maintain_order=True)
+    frame = pl.concat([rest, pl.DataFrame(unfolded, schema=RECORDS)]).sort(
+        "row", maintain_order=True
+    )
     numbered = frame.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
-    return numbered.select(RECORDS.names()), len(listed), len(made)
+    return numbered.select(RECORDS.names()), len(listed), len(unfolded)
 
 
 def _of(record: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     text = answer.get(ANSWER)
     before = record["messages"][:-1]
-    said = {"role": "assistant", "content": text if isinstance(text, str) else ""}
-    messages = [*before, {**dict.fromkeys(record["messages"][-1]), **said}]
+    answered = {"role": "assistant", "content": text if isinstance(text, str) else ""}
+    messages = [*before, {**dict.fromkeys(record["messages"][-1]), **answered}]
     fields = {name: value for name, value in answer.items() if name != ANSWER}
     scores = (_number(answer.get(name)) for name in SCORES)
     return {

@@ -6,10 +6,10 @@ import orjson
 import polars as pl
 
 from curate.base.schema import text_of
-from curate.pairs.shape import PAIRS, Made, is_empty, prompt_key, with_plain
+from curate.pairs.shape import PAIRS, PairResult, is_empty, prompt_key, with_plain
 
 
-def of_rejected(records: pl.DataFrame, *, empty_rejected: bool = False) -> Made:
+def of_rejected(records: pl.DataFrame, *, empty_rejected: bool = False) -> PairResult:
     """A pair per row that has a rejected answer, which may be empty only if asked for.
 
     Where annotators voted, the winner needs more than half of all votes, ties among them.
@@ -50,7 +50,7 @@ def of_rejected(records: pl.DataFrame, *, empty_rejected: bool = False) -> Made:
         pl.lit(None, dtype=pl.Float64).alias("score_rejected"),
     ).cast(PAIRS)  # fmt: skip
     rows = frame.select("row", pl.col("reason").is_null().cast(pl.UInt32).alias("pairs"), "reason")
-    return Made(pairs, rows)
+    return PairResult(pairs, rows)
 
 
 def _reason(empty_rejected: bool) -> pl.Expr:

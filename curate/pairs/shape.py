@@ -43,7 +43,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Made:
+class PairResult:
     """`pairs` (see `PAIRS`) and `rows`: `row`, `pairs` (how many hold it) and `reason`.
 
     Each record has a line in `rows`, with a reason if and only if it is in no pair.
@@ -61,9 +61,9 @@ class Made:
         """Rows, rows in pairs, and rows per reason: the last two add up to the first."""
         reasons = self.rows["reason"].drop_nulls().value_counts().sort("reason").iter_rows()
         used = int((self.rows["pairs"] > 0).sum())
-        found = {"records": self.rows.height, "used": used, **dict(reasons)}
-        assert sum(found.values()) == 2 * found["records"]
-        return found
+        counts = {"records": self.rows.height, "used": used, **dict(reasons)}
+        assert sum(counts.values()) == 2 * counts["records"]
+        return counts
 
 
 def answers(records: pl.DataFrame) -> pl.DataFrame:
@@ -106,8 +106,8 @@ def is_empty(answer: pl.Expr, text: pl.Expr) -> pl.Expr:
 def prompt_key() -> pl.Expr:
     """A text that is equal where the columns `prompt` and `tools` are."""
     part = pl.element().struct.field
-    said = part("role") + "\x1f" + part("content").fill_null("")
-    messages = pl.col("prompt").list.eval(said).list.join("\x1e", ignore_nulls=True)
+    message = part("role") + "\x1f" + part("content").fill_null("")
+    messages = pl.col("prompt").list.eval(message).list.join("\x1e", ignore_nulls=True)
     return messages.fill_null("") + "\x1d" + pl.col("tools").fill_null("")
 
 
@@ -125,14 +125,14 @@ def field(records: pl.DataFrame, name: str) -> pl.Series:
 
 def numbers(records: pl.DataFrame, name: str) -> pl.Series:
     """A field as finite numbers, null where it is none. Raises `CurateError` where all are null."""
-    found = field(records, name).cast(pl.Float64, strict=False)
-    found = found.to_frame("n").select(pl.when(pl.col("n").is_finite()).then("n")).to_series()
-    if len(found) and found.null_count() == len(found):
+    values = field(records, name).cast(pl.Float64, strict=False)
+    values = values.to_frame("n").select(pl.when(pl.col("n").is_finite()).then("n")).to_series()
+    if len(values) and values.null_count() == len(values):
         raise CurateError(
-            f"pairs: none of {len(found):,} rows has a number in {name!r}; name the field that"
+            f"pairs: none of {len(values):,} rows has a number in {name!r}; name the field that"
             " holds it"
         )
-    return found
+    return values
 
 
 def pair_texts(pairs: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.Series]:
@@ -150,5 +150,5 @@ def pair_texts(pairs: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.Series]:
         )
         for name in ("chosen", "rejected")
     }
-    found = pairs.select(prompt=text_of(pl.col("prompt"), assistant=False), **sides)
-    return found["prompt"], found["chosen"], found["rejected"]
+    texts = pairs.select(prompt=text_of(pl.col("prompt"), assistant=False), **sides)
+    return texts["prompt"], texts["chosen"], texts["rejected"]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from curate.base.contract import Filter, Judgement
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 from curate.base.settings import setting
 
 # A record as a function gets it: every column of `RECORDS`, and `prompt` and `response`. `row` and
@@ -24,7 +24,7 @@ RecordFunction = Callable[[Record], Answer]
 
 def failed(error: BaseException) -> str:
     """What the user's own code did, in one line."""
-    return f"failed with {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"failed with {one_line(error)}"
 
 
 @dataclass(frozen=True)

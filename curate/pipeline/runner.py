@@ -73,8 +73,9 @@ def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
     """Measure and judge records with one filter alone, as a run does.
 
     `earlier` are columns of earlier steps that `judge` needs, a value a row: `reward.score` is
-    given as `reward__score`. Stricter than a run: every reason must stand in `reasons`, and every
-    drop have evidence. Raises `AssertionError` where the filter breaks the contract.
+    given as `reward__score`. Stricter than a run: every reason must stand in `reasons`, every drop
+    have evidence, and no kept row a reason. Raises `AssertionError` for a filter that breaks the
+    contract.
     """
     if "response" not in records.columns:
         records = with_text(records)
@@ -85,6 +86,8 @@ def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
     unknown = set(drops["reason"]) - set(step.reasons)
     assert not unknown, f"{step.name}: reasons it does not declare: {unknown}"
     assert not drops["evidence"].null_count(), f"{step.name}: drops without evidence"
+    odd = judgement.verdicts.filter("keep", pl.col("reason").is_not_null()).height
+    assert not odd, f"{step.name}: {odd} rows were kept and yet have a reason to be dropped"
     return Judged(measures, judgement.verdicts, judgement.findings)
 
 
@@ -108,8 +111,6 @@ def _judgement(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
     assert not verdicts["keep"].null_count(), f"{name}: a row was neither kept nor dropped"
     mute = verdicts.filter(~pl.col("keep") & pl.col("reason").is_null()).height
     assert not mute, f"{name}: {mute} rows were dropped without a reason"
-    odd = verdicts.filter("keep", pl.col("reason").is_not_null()).height
-    assert not odd, f"{name}: {odd} rows were kept and yet have a reason to be dropped"
     return judgement
 
 

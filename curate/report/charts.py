@@ -31,6 +31,8 @@ class Curve(NamedTuple):
 
 
 class Tick(NamedTuple):
+    """A label of an axis, and where it stands on it."""
+
     at: float
     label: str
 

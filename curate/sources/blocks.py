@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from curate.sources.convert import (
     Conversation,
     Message,
     Reject,
     Row,
     checked,
-    described,
+    list_of,
+    object_of,
     parse_json,
     role_of,
     text_of,
     tool_schemas,
+    written,
 )
 
 _BLOCKS = ("thinking", "redacted_thinking", "tool_use", "tool_result")
@@ -41,13 +41,10 @@ def anthropic(row: Row) -> list[Conversation]:
     messages: list[Message] = []
     system = row.get("system")
     if system:
-        said = system if isinstance(system, str) else _texts(system, 0)
-        messages.append({"role": "system", "content": said})
+        content = system if isinstance(system, str) else _text_parts(system, "system")
+        messages.append({"role": "system", "content": content})
     for position, message in enumerate(row["messages"], 1):
-        if not isinstance(message, dict):
-            found = described(message)
-            raise Reject("wrong_type", f"message {position} is {found}; expected an object")
-        messages += _expanded(message, position)
+        messages += _expanded(object_of(message, f"message {position}"), position)
     tools = row.get("tools")
     if isinstance(tools, list):
         tools = [_schema(tool) for tool in tools]
@@ -75,20 +72,24 @@ def _expanded(message: dict[str, Any], position: int) -> list[Message]:
             raise Reject("wrong_type", f"message {position} has a block of type {kind!r}")
         by_type.setdefault(str(kind), []).append(block)
     results = [_result(block, position) for block in by_type.get("tool_result", ())]
-    spoken: Message = {"role": role, "content": _texts(by_type.get("text", []), position)}
+    spoken: Message = {
+        "role": role,
+        "content": _text_parts(by_type.get("text", []), f"message {position}"),
+    }
     thoughts = [str(block.get("thinking", "")) for block in by_type.get("thinking", ())]
     if any(thoughts):
         spoken["reasoning"] = "\n\n".join(thoughts)
     calls = [_call(block) for block in by_type.get("tool_use", ())]
     if calls:
-        spoken["tool_calls"] = orjson.dumps(calls).decode()
+        spoken["tool_calls"] = written(calls, f"message {position} tool_use")
     silent = results and not spoken["content"] and len(spoken) == 2
     return results if silent else [*results, spoken]
 
 
-def _texts(blocks: Any, position: int) -> str:
-    where = f"message {position}"
-    return "\n\n".join(text_of(block.get("text"), where) for block in blocks)
+def _text_parts(blocks: Any, where: str) -> str:
+    """The texts of a list of `{text}` objects; what is no object has none."""
+    texts = (block.get("text") for block in list_of(blocks, where) if isinstance(block, dict))
+    return "\n\n".join(text_of(text, where) for text in texts)
 
 
 def _call(block: dict[str, Any]) -> dict[str, Any]:
@@ -99,9 +100,10 @@ def _call(block: dict[str, Any]) -> dict[str, Any]:
 def _result(block: dict[str, Any], position: int) -> Message:
     content = block.get("content")
     if isinstance(content, list):
-        content = _texts([part for part in content if isinstance(part, dict)], position)
-    said: Message = {"role": "tool", "content": text_of(content, f"message {position} result")}
-    return said | ({"tool_call_id": block["tool_use_id"]} if block.get("tool_use_id") else {})
+        content = _text_parts(content, f"message {position}")
+    message: Message = {"role": "tool", "content": text_of(content, f"message {position} result")}
+    call = text_of(block.get("tool_use_id"), f"message {position} tool_use_id")
+    return message | ({"tool_call_id": call} if call else {})
 
 
 def is_harmony(row: Row) -> bool:
@@ -116,19 +118,19 @@ def harmony(row: Row) -> list[Conversation]:
     """Analysis becomes the reasoning of the message it leads to; a recipient makes a tool call."""
     messages: list[Message] = []
     thoughts: list[str] = []
-    for position, record in enumerate(row["messages"], 1):
+    for position, message in enumerate(row["messages"], 1):
+        record = object_of(message, f"message {position}")
         role, content = role_of(record.get("role"), position), _harmony_text(record, position)
         if role == "assistant" and record.get("channel") == "analysis":
             thoughts.append(content)
             continue
-        message: Message = {"role": role, "content": content}
+        messages.append({"role": role, "content": content})
         if role == "assistant":
-            message |= {"reasoning": "\n\n".join(thoughts)} if thoughts else {}
-            message |= _harmony_call(record, content, position)
+            messages[-1] |= {"reasoning": "\n\n".join(thoughts)} if thoughts else {}
+            messages[-1] |= _harmony_call(record, content, position)
             thoughts = []
         elif role == "tool" and record.get("name"):
-            message["name"] = str(record["name"])
-        messages.append(message)
+            messages[-1]["name"] = str(record["name"])
     if thoughts:
         raise Reject("no_answer", "the conversation ends in an analysis without a final answer")
     tools = tool_schemas(row.get("tools"))
@@ -138,7 +140,7 @@ def harmony(row: Row) -> list[Conversation]:
 def _harmony_text(record: dict[str, Any], position: int) -> str:
     content = record.get("content")
     if isinstance(content, list):
-        return _texts([part for part in content if isinstance(part, dict)], position)
+        return _text_parts(content, f"message {position}")
     return text_of(content, f"message {position} content")
 
 
@@ -148,4 +150,4 @@ def _harmony_call(record: dict[str, Any], content: str, position: int) -> Messag
         return {}
     arguments = parse_json(content, f"message {position} arguments") if content.strip() else {}
     call = {"name": str(recipient).removeprefix("functions."), "arguments": arguments}
-    return {"content": "", "tool_calls": orjson.dumps([call]).decode()}
+    return {"content": "", "tool_calls": written([call], f"message {position} arguments")}

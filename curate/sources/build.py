@@ -43,18 +43,18 @@ class Builder:
         self._messages: list[list[Message]] = []
         self._rejected: list[list[Message] | None] = []
 
-    def add(self, source: str, line: int, meta: str, found: Conversation) -> None:
+    def add(self, source: str, line: int, meta: str, conversation: Conversation) -> None:
         """Append one conversation; `meta` holds the fields of the raw row it did not use."""
         columns = self._columns
-        columns["id"].append(content_id(found.messages, found.tools))
+        columns["id"].append(content_id(conversation.messages, conversation.tools))
         columns["source"].append(source)
         columns["line"].append(line)
-        columns["tools"].append(found.tools)
-        columns["score"].append(found.score)
-        columns["category"].append(found.category)
+        columns["tools"].append(conversation.tools)
+        columns["score"].append(conversation.score)
+        columns["category"].append(conversation.category)
         columns["meta"].append(meta)
-        self._messages.append(found.messages)
-        self._rejected.append(found.rejected)
+        self._messages.append(conversation.messages)
+        self._rejected.append(conversation.rejected)
         if len(self._messages) >= CHUNK:
             self._flush()
 
@@ -111,8 +111,8 @@ def _of_each(rows: Sequence[Row], names: Used, look: Any) -> tuple[list[Any], li
     """
     if not set(names) & set(rows[0]):
         return [None] * len(rows), [()] * len(rows)
-    found = [look(row, names) for row in rows]
-    return [value for value, _ in found], [used for _, used in found]
+    pairs = [look(row, names) for row in rows]
+    return [value for value, _ in pairs], [used for _, used in pairs]
 
 
 def _plain_ids(flat: FlatMessages) -> pl.Series:

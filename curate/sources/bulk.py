@@ -42,12 +42,12 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
         return None
     if set(map(len, turns)) != {2} or not _all_text(contents):
         return None
-    known = {said: ROLE_NAMES.get(said.lower()) for said in set(speakers) if type(said) is str}
+    known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
     if None in known.values() or len(known) != len(set(map(str, speakers))):
         return None
     if "function_call" in known:
         return None
-    roles = list(map({said: str(role) for said, role in known.items()}.__getitem__, speakers))
+    roles = list(map({one: str(role) for one, role in known.items()}.__getitem__, speakers))
     lengths = list(map(len, lists))
     if not _each_answers(roles, lengths):
         return None

@@ -14,8 +14,11 @@ from curate.sources.convert import (
     checked,
     described,
     label_of,
+    list_of,
     number_of,
+    object_of,
     role_of,
+    system_of,
     text_of,
     tool_calls,
     tool_schemas,
@@ -33,16 +36,14 @@ def is_sharegpt(row: Row) -> bool:
 def sharegpt(row: Row) -> list[Conversation]:
     """Turns as `from` and `value`; `function_call` values become tool calls of the assistant."""
     name = _turns_of(row, _LISTS, "from") or _LISTS[0]
-    messages = _system(row)
+    messages = system_of(row)
     for position, turn in enumerate(row[name], 1):
         messages.append(_sharegpt_turn(turn, position))
     return [_conversation(row, messages, (name, "system", "tools"))]
 
 
 def _sharegpt_turn(turn: Any, position: int) -> Message:
-    if not isinstance(turn, dict):
-        raise Reject("wrong_type", f"message {position} is {described(turn)}; expected an object")
-    speaker = turn.get("from")
+    speaker = object_of(turn, f"message {position}").get("from")
     message: Message = {"role": role_of(speaker, position)}
     if speaker == "function_call":
         calls = turn.get("value")
@@ -59,8 +60,7 @@ def is_messages(row: Row) -> bool:
 def messages(row: Row) -> list[Conversation]:
     """OpenAI chat messages: text or text parts, tool calls, names, reasoning, weights."""
     name = _turns_of(row, ("messages", *_LISTS), "role") or "messages"
-    turns = _system(row)
-    turns += [message_of(turn, position) for position, turn in enumerate(row[name], 1)]
+    turns = system_of(row) + turns_in(row[name])
     tools = "tools" if row.get("tools") else "functions"
     return [_conversation(row, turns, (name, "system", tools), tools)]
 
@@ -74,13 +74,14 @@ def is_kept(row: Row) -> bool:
 
 
 def kept(row: Row) -> list[Conversation]:
-    """The record as it was before `curate run` wrote it, its other fields back in their places."""
+    """The record as it was before `curate run` wrote it, its other fields restored."""
     (read,) = messages(row)
     rejected = turns_in(row["rejected"]) if row.get("rejected") else None
     try:
         meta = orjson.loads(row.get("meta") or "{}")
     except (orjson.JSONDecodeError, TypeError) as error:
         raise Reject("wrong_type", f"meta is {described(row['meta'])}; expected JSON") from error
+    meta = object_of(meta, "meta")
     return [read._replace(used=(*read.used, "rejected", "meta"), rejected=rejected, meta=meta)]
 
 
@@ -88,9 +89,8 @@ def message_of(turn: Any, position: int) -> Message:
     """One turn of OpenAI messages or ShareGPT as a message."""
     if isinstance(turn, dict) and "from" in turn and "role" not in turn:
         return _sharegpt_turn(turn, position)
-    if not isinstance(turn, dict):
-        raise Reject("wrong_type", f"message {position} is {described(turn)}; expected an object")
     where = f"message {position}"
+    turn = object_of(turn, where)
     message: Message = {
         "role": role_of(turn.get("role"), position),
         "content": content_of(turn.get("content"), where),
@@ -127,9 +127,8 @@ def content_of(content: Any, where: str) -> str:
 
 def turns_in(turns: Any) -> list[Message]:
     """A list of turns in either dialect as messages."""
-    if not isinstance(turns, list):
-        raise Reject("wrong_type", f"the turns are {described(turns)}; expected a list")
-    return [message_of(turn, position) for position, turn in enumerate(turns, 1)]
+    listed = list_of(turns, "the list of messages")
+    return [message_of(turn, position) for position, turn in enumerate(listed, 1)]
 
 
 # Per-message loss controls under the names that the known trainers use; True means trained.
@@ -142,23 +141,23 @@ def weight_of(turn: Row, position: int) -> Message:
 
     Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
     """
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for name in _WEIGHTS:
         if turn.get(name) is not None:
-            found[name] = _weight(turn[name], name, position)
+            weights[name] = _weight(turn[name], name, position)
     if turn.get("masked") is not None:
-        found["masked"] = 1.0 - _weight(turn["masked"], "masked", position)
-    if len(set(found.values())) > 1:
-        said = ", ".join(f"{name}={value:g}" for name, value in found.items())
-        raise Reject("wrong_type", f"message {position} has loss controls that disagree: {said}")
-    return {"weight": next(iter(found.values()))} if found else {}
+        weights["masked"] = 1.0 - _weight(turn["masked"], "masked", position)
+    if len(set(weights.values())) > 1:
+        listed = ", ".join(f"{name}={value:g}" for name, value in weights.items())
+        raise Reject("wrong_type", f"message {position} has loss controls that disagree: {listed}")
+    return {"weight": next(iter(weights.values()))} if weights else {}
 
 
 def _weight(value: Any, name: str, position: int) -> float:
     if isinstance(value, int | float) and 0 <= value <= MOST_WEIGHT:
         return float(value)
-    found = f"message {position}: {name} is {described(value)}"
-    raise Reject("wrong_type", f"{found}; expected a number from 0 to {MOST_WEIGHT}")
+    wrong = f"message {position}: {name} is {described(value)}"
+    raise Reject("wrong_type", f"{wrong}; expected a number from 0 to {MOST_WEIGHT}")
 
 
 def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
@@ -172,11 +171,6 @@ def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
             if first is not None and key in first:
                 return name
     return None
-
-
-def _system(row: Row) -> list[Message]:
-    system = text_of(row.get("system"), "system")
-    return [{"role": "system", "content": system}] if system else []
 
 
 def _conversation(

@@ -75,6 +75,12 @@ ROLE_NAMES = {
 }
 
 
+def system_of(row: Row) -> list[Message]:
+    """The message that the field `system` holds, or none."""
+    content = text_of(row.get("system"), "system")
+    return [{"role": "system", "content": content}] if content else []
+
+
 def role_of(value: Any, position: int) -> str:
     """The canonical role of message number `position` (from 1), or a reject that names it."""
     role = ROLE_NAMES.get(value.lower()) if isinstance(value, str) else None
@@ -82,6 +88,20 @@ def role_of(value: Any, position: int) -> str:
         expected = "system, user, assistant or tool"
         raise Reject("unknown_role", f"message {position} has role {value!r}; expected {expected}")
     return role
+
+
+def object_of(value: Any, field: str) -> dict[str, Any]:
+    """A field's object; anything else is a reject."""
+    if isinstance(value, dict):
+        return value
+    raise Reject("wrong_type", f"{field} is {described(value)}; expected an object")
+
+
+def list_of(value: Any, field: str) -> list[Any]:
+    """A field's list; anything else is a reject."""
+    if isinstance(value, list):
+        return value
+    raise Reject("wrong_type", f"{field} is {described(value)}; expected a list")
 
 
 def text_of(value: Any, field: str) -> str:
@@ -138,9 +158,15 @@ def json_text(value: Any, field: str) -> str | None:
         value = parse_json(value, field)
     if not value:
         return None
-    if not isinstance(value, list):
-        raise Reject("wrong_type", f"{field} is {described(value)}; expected a list")
-    return orjson.dumps(without_nulls(value)).decode()
+    return written(without_nulls(list_of(value, field)), field)
+
+
+def written(value: Any, field: str) -> str:
+    """A field's value as JSON text, or a reject for what JSON cannot hold."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise Reject("wrong_type", f"{field} cannot be kept as JSON ({error})") from error
 
 
 def parse_json(text: str, field: str) -> Any:
@@ -171,7 +197,7 @@ def tool_schemas(value: Any) -> str | None:
         else {"type": "function", "function": tool}
         for tool in orjson.loads(text)
     ]
-    return orjson.dumps(tools).decode()
+    return written(tools, "tools")
 
 
 def tool_calls(value: Any, field: str) -> str | None:
@@ -181,13 +207,11 @@ def tool_calls(value: Any, field: str) -> str | None:
     if not value:
         return None
     calls = value if isinstance(value, list) else [value]
-    return orjson.dumps([_tool_call(call, field) for call in calls]).decode()
+    return written([_tool_call(call, field) for call in calls], field)
 
 
 def _tool_call(call: Any, field: str) -> dict[str, Any]:
-    if not isinstance(call, dict):
-        raise Reject("wrong_type", f"{field} holds {described(call)}; expected an object")
-    inner = call.get("function")
+    inner = object_of(call, f"a call in {field}").get("function")
     function = inner if isinstance(inner, dict) else call
     name = function.get("name")
     if not isinstance(name, str):

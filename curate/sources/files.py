@@ -74,16 +74,16 @@ def _utf8(data: bytes) -> bytes:
 
 def _is_json_document(data: bytes) -> bool:
     """True for one JSON value over the whole file, False for one a line."""
-    found = re.search(rb"\S", data)
-    start = found.start() if found else 0
+    first = re.search(rb"\S", data)
+    start = first.start() if first else 0
     if data[start : start + 1] not in (b"[", b"{"):
         return False
     end = data.find(b"\n", start)
     only_line = end < 0 or re.compile(rb"\S").search(data, end) is None
-    first = data[start:] if end < 0 else data[start:end]
-    if first.startswith(b"["):
-        return only_line or not _parses(first)
-    return not only_line and not _parses(first) and _parses(data)
+    line = data[start:] if end < 0 else data[start:end]
+    if line.startswith(b"["):
+        return only_line or not _parses(line)
+    return not only_line and not _parses(line) and _parses(data)
 
 
 def _parses(text: bytes) -> bool:
@@ -99,7 +99,7 @@ def _line_items(data: bytes, is_row: IsRow) -> Iterator[Item | Block]:
         data = _with_line_feeds(data)
     if data.find(b"\n", data.find(b"\n") + 1) < 0 and b"\n" not in data.strip():
         # One line may be a whole file's object, with the rows inside.
-        item = _line_item(data.strip(), 1)
+        item = line_item(data.strip(), 1)
         yield from _rows_in(item.value, is_row) if item.reject is None else [item]
         return
     start, number = 0, 1
@@ -132,21 +132,20 @@ def _block_items(texts: list[bytes], first: int) -> Iterator[Item | Block]:
         return
     except orjson.JSONDecodeError:
         pass  # an empty line, or one that takes a second look
-    numbered = [
-        (first + place, text) for place, text in enumerate(texts) if text and not text.isspace()
-    ]
+    numbered = [(first + at, text) for at, text in enumerate(texts) if text and not text.isspace()]
     if not numbered:
         return
     try:
         values = [orjson.loads(text) for _, text in numbered]
     except orjson.JSONDecodeError:
         for number, text in numbered:
-            yield _line_item(text.strip(), number)
+            yield line_item(text.strip(), number)
         return
     yield Block([number for number, _ in numbered], values)
 
 
-def _line_item(line: bytes, number: int) -> Item:
+def line_item(line: bytes, number: int) -> Item:
+    """The row that one line of JSON Lines holds, or a reject."""
     try:
         return Item(number, orjson.loads(line))
     except orjson.JSONDecodeError as error:
@@ -165,7 +164,7 @@ def _second_try(line: bytes, number: int, error: str) -> Item:
         check_unicode(value)
     except (ValueError, RecursionError):
         return Item(number, reject=f"invalid_json: {error}", raw=text)
-    return Item(number, value)
+    return Item(number, value, raw=text)
 
 
 def check_unicode(value: Any, default: Callable[[Any], Any] | None = None) -> None:

@@ -18,8 +18,8 @@ def is_hub_name(name: str, file_endings: tuple[str, ...]) -> bool:
     A misspelt path must not become a request to a server: what ends like a data file, or begins
     with a folder that is here, is a path.
     """
-    found = _NAME.fullmatch(name)
-    if found is None or found["id"].lower().endswith(file_endings):
+    match = _NAME.fullmatch(name)
+    if match is None or match["id"].lower().endswith(file_endings):
         return False
     return not Path(name).exists() and not Path(name.partition("/")[0]).exists()
 
@@ -29,8 +29,8 @@ def splits(name: str) -> dict[str, Any]:
 
     Raises `CurateError` when the dataset, the split or the `datasets` package is not there.
     """
-    found = _NAME.fullmatch(name)
-    assert found is not None, name
+    match = _NAME.fullmatch(name)
+    assert match is not None, name
     try:
         import datasets
     except ImportError as error:
@@ -39,13 +39,13 @@ def splits(name: str) -> dict[str, Any]:
             ' pip install "curate-sft[train]"'
         ) from error
     try:
-        loaded = datasets.load_dataset(found["id"], split=found["split"])
+        loaded = datasets.load_dataset(match["id"], split=match["split"])
     except Exception as error:  # a server, a network and a stranger's files: anything can happen
         raise CurateError(
             f"{name}: no such file or folder, and no dataset of the hub can be read by this name"
             f" ({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
-    if found["split"]:
+    if match["split"]:
         return {name: loaded}
     return {f"{name}:{split}": table for split, table in sorted(loaded.items())}
 

@@ -30,10 +30,13 @@ class Input:
 
     def suffix(self) -> str:
         """The file's ending without that of a compression: `.csv` for `a.csv.gz`."""
-        name = self.name
-        for packed in PACKED:
-            name = name.removesuffix(packed)
-        return Path(name).suffix.lower()
+        return Path(_unpacked_name(self.name)).suffix.lower()
+
+
+def _unpacked_name(name: str) -> str:
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return name
 
 
 def expand(names: list[str]) -> list[Input]:
@@ -41,26 +44,26 @@ def expand(names: list[str]) -> list[Input]:
 
     Raises `CurateError` for a name behind which there is nothing.
     """
-    found: list[Input] = []
+    inputs: list[Input] = []
     for name in names:
         path = Path(name)
         if name == "-":
-            found.append(Input("-", sys.stdin.buffer.read))
+            inputs.append(Input("-", sys.stdin.buffer.read))
         elif path.is_dir():
-            found += [_file(inside) for inside in _inside(path)]
+            inputs += [_file(inside) for inside in _inside(path)]
         elif path.is_file() or path.is_fifo():
-            found.append(_file(path))
+            inputs.append(_file(path))
         elif any(sign in name for sign in "*?["):
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
             if not matches:
                 raise CurateError(f"{name}: no file matches")
-            found += expand(matches)
+            inputs += expand(matches)
         elif hub.is_hub_name(name, (*SUFFIXES, *PACKED)):
             tables = hub.splits(name)
-            found += [Input(split, partial(hub.arrow_bytes, tables[split])) for split in tables]
+            inputs += [Input(split, partial(hub.arrow_bytes, tables[split])) for split in tables]
         else:
             raise CurateError(f"{name}: no such file or folder")
-    return found
+    return inputs
 
 
 def _file(path: Path) -> Input:
@@ -75,10 +78,10 @@ def _inside(folder: Path) -> list[Path]:
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
     if splits:
         return [file for split in splits for file in _saved_dataset(split)]
-    found = sorted(path for path in folder.rglob("*") if _is_readable(path, folder))
-    if not found:
+    paths = sorted(path for path in folder.rglob("*") if _is_readable(path, folder))
+    if not paths:
         raise CurateError(f"{folder}: no {', '.join(SUFFIXES)} file in this folder")
-    return found
+    return paths
 
 
 def _saved_dataset(folder: Path) -> list[Path]:
@@ -92,10 +95,8 @@ def _saved_dataset(folder: Path) -> list[Path]:
 
 def _is_readable(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    name = path.name
-    for packed in PACKED:
-        name = name.removesuffix(packed)
-    return path.is_file() and not hidden and name.lower().endswith(SUFFIXES)
+    is_known = _unpacked_name(path.name).lower().endswith(SUFFIXES)
+    return path.is_file() and not hidden and is_known
 
 
 def sha256(data: bytes) -> str:
@@ -119,27 +120,27 @@ def _gunzip(data: bytes, name: str) -> tuple[bytes, str | None]:
         # What could still be unpacked is kept; the place where it broke becomes a reject.
         stream = zlib.decompressobj(wbits=31)
         try:
-            whole = stream.decompress(data)
+            unpacked = stream.decompress(data)
         except zlib.error:
-            whole = b""
-        if not whole:
+            unpacked = b""
+        if not unpacked:
             raise CurateError(f"{name}: the gzip data is damaged ({error})") from error
-        return whole, f"the gzip data is damaged ({error})"
+        return unpacked, f"the gzip data is damaged ({error})"
 
 
 def _unzstd(data: bytes, name: str) -> tuple[bytes, str | None]:
     import zstandard
 
-    whole: list[bytes] = []
+    unpacked: list[bytes] = []
     try:
         while data:
             frame = zstandard.ZstdDecompressor().decompressobj()
-            whole.append(frame.decompress(data))
+            unpacked.append(frame.decompress(data))
             if not frame.eof:
-                return b"".join(whole), "the zstd data is damaged (it ends inside a frame)"
+                return b"".join(unpacked), "the zstd data is damaged (it ends inside a frame)"
             data = frame.unused_data
     except zstandard.ZstdError as error:
-        if not any(whole):
+        if not any(unpacked):
             raise CurateError(f"{name}: the zstd data is damaged ({error})") from error
-        return b"".join(whole), f"the zstd data is damaged ({error})"
-    return b"".join(whole), None
+        return b"".join(unpacked), f"the zstd data is damaged ({error})"
+    return b"".join(unpacked), None

@@ -13,17 +13,17 @@ def is_self_instruct(row: Row) -> bool:
 
 def self_instruct(row: Row) -> list[Conversation]:
     """One conversation an instance."""
-    found = []
+    conversations = []
     instruction = text_of(row["instruction"], "instruction")
     for number, instance in enumerate(row["instances"], 1):
         if not isinstance(instance, dict) or "output" not in instance:
             raise Reject("no_answer", f"instance {number} has no output")
         question = asked(instruction, text_of(instance.get("input"), "input"))
         answer = {"role": "assistant", "content": text_of(instance["output"], "output")}
-        found.append(Conversation([question, answer], ("instruction", "instances")))
-    if not found:
+        conversations.append(Conversation([question, answer], ("instruction", "instances")))
+    if not conversations:
         raise Reject("no_answer", "instances is empty")
-    return found
+    return conversations
 
 
 def is_request(row: Row) -> bool:

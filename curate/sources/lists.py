@@ -13,6 +13,7 @@ from curate.sources.convert import (
     checked,
     described,
     label_of,
+    system_of,
     text_of,
 )
 
@@ -67,10 +68,7 @@ def is_exchanges(row: Row) -> bool:
 
 def exchanges(row: Row) -> list[Conversation]:
     """One object holds a question and its answer."""
-    messages: list[Message] = []
-    system = text_of(row.get("system"), "system")
-    if system:
-        messages.append({"role": "system", "content": system})
+    messages = system_of(row)
     for number, turn in enumerate(row["conversation"], 1):
         if not _is_exchange(turn):
             raise Reject("wrong_type", f"exchange {number} has no human and assistant")

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -14,10 +13,9 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.sources import hub
-from curate.sources.build import CHUNK
 from curate.sources.convert import described
-from curate.sources.files import check_unicode
-from curate.sources.items import Block, Item
+from curate.sources.files import check_unicode, line_item
+from curate.sources.items import Item
 
 _EXPECTED = "expected a list of dicts, a datasets.Dataset, or a Polars or pandas frame"
 # Dates are no JSON: they must not pass for the texts that orjson would make of them.
@@ -59,45 +57,36 @@ def _is_a(package: str, name: str, value: Any) -> bool:
     return module is not None and isinstance(value, getattr(module, name))
 
 
-def row_items(rows: Iterable[Any], seen: Callable[[bytes], None]) -> Iterator[Block | Item]:
+def row_items(rows: Iterable[Any], seen: Callable[[bytes], None]) -> Iterator[Item]:
     """The rows as a file of JSON lines would hold them, numbered from 1.
 
     What JSON has no type for stays as it is, to be judged as in a table; a row with text that no
     JSON can hold becomes a reject. `seen` is called with the bytes of all rows, in order.
     """
-    first, given = 1, iter(rows)
-    while chunk := list(islice(given, CHUNK)):
-        numbers = range(first, first + len(chunk))
+    # One by one: any of them may hold what JSON cannot.
+    for number, row in enumerate(rows, 1):
         try:
-            texts = [orjson.dumps(row, default=_json_type, option=_JSON) for row in chunk]
-            block = Block(list(numbers), list(map(orjson.loads, texts)))
+            text = orjson.dumps(row, default=_json_type, option=_JSON)
+            item = Item(number, orjson.loads(text))
         except TypeError:
-            for number, row in zip(numbers, chunk, strict=True):
-                item, text = _one(number, row)
-                seen(text + b"\n")
-                yield item
-        else:
-            seen(b"".join(text + b"\n" for text in texts))
-            yield block
-        first += len(chunk)
+            item, text = _beyond_orjson(number, row)
+        seen(text + b"\n")
+        yield item
 
 
-def _one(number: int, row: Any) -> tuple[Item, bytes]:
-    """One row of a chunk in which some are not JSON."""
-    try:
-        text = orjson.dumps(row, default=_json_type, option=_JSON)
-        return Item(number, orjson.loads(text)), text
-    except TypeError:
-        pass
+def _beyond_orjson(number: int, row: Any) -> tuple[Item, bytes]:
     raw = described(row)
     try:
         value = _with_json_types(row)
-        raw = json.dumps(value, default=_written)  # Python's own writer takes huge integers
+        raw = json.dumps(value, default=_written)
         check_unicode(value, default=_written)
-    except (TypeError, ValueError, RecursionError) as error:
+        item = line_item(json.dumps(value).encode(), number)
+    except TypeError:
+        item = Item(number, value, raw=raw)
+    except (ValueError, RecursionError) as error:
         wrong = f"invalid_json: the row cannot be written as JSON ({error})"
-        return Item(number, reject=wrong, raw=raw), raw.encode()
-    return Item(number, value, raw=raw), raw.encode()
+        item = Item(number, reject=wrong, raw=raw)
+    return item, raw.encode()
 
 
 def _written(value: Any) -> Any:

@@ -10,9 +10,10 @@ from curate.sources.convert import (
     Message,
     Reject,
     Row,
-    described,
     label_of,
+    list_of,
     number_of,
+    system_of,
     text_of,
 )
 
@@ -63,8 +64,7 @@ def is_pair(row: Row) -> bool:
 def pair(row: Row) -> list[Conversation]:
     """A question column and an answer column under any of their usual names."""
     name, question = _question(row)
-    system = text_of(row.get("system"), "system")
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages = system_of(row)
     messages.append({"role": "user", "content": text_of(question, name)})
     messages.append(_assistant(row, ANSWERS))
     return [_scored(row, messages, (name, "system"))]
@@ -75,11 +75,8 @@ def _question(row: Row) -> tuple[str, Any]:
 
 
 def _opening(row: Row) -> list[Message]:
-    system = text_of(row.get("system"), "system")
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
-    history = row.get("history") or []
-    if not isinstance(history, list):
-        raise Reject("wrong_type", f"history is {described(history)}; expected a list of pairs")
+    messages = system_of(row)
+    history = list_of(row.get("history") or [], "history")
     for number, turn in enumerate(history, 1):
         if not isinstance(turn, list) or len(turn) != 2:
             raise Reject("wrong_type", f"history entry {number} is not a [question, answer] pair")

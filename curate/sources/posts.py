@@ -38,16 +38,16 @@ def is_answers(row: Row) -> bool:
 
 def answers(row: Row) -> list[Conversation]:
     """Every answer is a conversation with its votes as score; the prompt is the same."""
-    found = []
+    conversations = []
     for number, answer in enumerate(row["answers"], 1):
         content = as_text(answer.get("text", answer.get("body")), f"answer {number}")
         votes, _ = number_of(answer, ("pm_score", "score", "votes"))
         question = {"role": "user", "content": as_text(row["question"], "question")}
         messages: list[Message] = [question, {"role": "assistant", "content": content}]
-        found.append(Conversation(messages, ("question",), score=votes))
-    if not found:
+        conversations.append(Conversation(messages, ("question",), score=votes))
+    if not conversations:
         raise Reject("no_answer", "answers is empty")
-    return found
+    return conversations
 
 
 def is_post(row: Row) -> bool:

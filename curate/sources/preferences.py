@@ -14,6 +14,7 @@ from curate.sources.convert import (
     described,
     label_of,
     number_of,
+    system_of,
     text_of,
     tool_schemas,
 )
@@ -45,8 +46,7 @@ def chosen_rejected(row: Row) -> list[Conversation]:
 
 def _before(row: Row) -> tuple[list[Message], tuple[str, ...]]:
     """The turns that both sides answer, and the fields they came from."""
-    system = text_of(row.get("system"), "system")
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages = system_of(row)
     for name in ("conversations", "prompt", "question", "instruction"):
         if name in row and row[name] is not None:
             given = row[name]
@@ -110,12 +110,12 @@ def judged_pair(row: Row) -> list[Conversation]:
             raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text")
     better = _winner(row)
     chosen, other = (names[1], names[0]) if better == 2 else names
-    question = asked(text_of(row.get("instruction"), "instruction"), row.get("input") or "")
+    question = asked(*(text_of(row.get(name), name) for name in ("instruction", "input")))
     rejected = [{"role": "assistant", "content": row[other]}] if better else None
     used = ("instruction", "input", chosen) + ((other,) if better else ())
-    category, found = label_of(row, ("category", "dataset"))
+    category, label = label_of(row, ("category", "dataset"))
     answer = {"role": "assistant", "content": row[chosen]}
-    return [Conversation([question, answer], (*used, *found), None, rejected, category=category)]
+    return [Conversation([question, answer], (*used, *label), None, rejected, category=category)]
 
 
 def _winner(row: Row) -> int:
@@ -140,17 +140,17 @@ def voted_pair(row: Row) -> list[Conversation]:
     if isinstance(label, bool) or label not in (0, 1):
         raise Reject("no_preference", f"labels is {described(label)}; expected 1 for A or 0 for B")
     better, other = ("A", "B") if label == 1 else ("B", "A")
-    said = {
+    texts = {
         side: text_of(row[f"human_ref_{side}"], f"human_ref_{side}") for side in (better, other)
     }
     score, name = number_of(row, (f"score_{better}",))
-    category, found = label_of(row, ("domain", "category"))
+    category, label = label_of(row, ("domain", "category"))
     question = asked(text_of(row["history"], "history"), "")
     return [
         Conversation(
-            [question, {"role": "assistant", "content": said[better]}],
-            ("history", "human_ref_A", "human_ref_B", *name, *found),
-            rejected=[{"role": "assistant", "content": said[other]}],
+            [question, {"role": "assistant", "content": texts[better]}],
+            ("history", "human_ref_A", "human_ref_B", *name, *label),
+            rejected=[{"role": "assistant", "content": texts[other]}],
             score=score,
             category=category,
         )

@@ -23,8 +23,8 @@ def questions(rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         if not texts:
             left.append(number)
             continue
-        said = [{"role": "user", "content": text} for text in texts]
-        builder.add(reject["source"], reject["line"], "{}", Conversation(said, ()))
+        messages = [{"role": "user", "content": text} for text in texts]
+        builder.add(reject["source"], reject["line"], "{}", Conversation(messages, ()))
     return builder.frame(), rejects[left]
 
 

@@ -204,15 +204,15 @@ class Reader:
             if item.reject is not None:
                 raise Reject(*item.reject.split(": ", 1))
             row = self._renamed(item.value)
-            name, found = self._recognised(row)
+            name, conversations = self._recognised(row)
             # Where a record first came from goes before where an earlier run wrote it.
-            metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in found]
+            metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in conversations]
         except Reject as reject:
             self.reject(item, reject)
             return
-        for meta, conversation in zip(metas, found, strict=True):
+        for meta, conversation in zip(metas, conversations, strict=True):
             self.builder.add(report.source, item.line, meta, conversation)
-        self._count(name, row, len(found))
+        self._count(name, row, len(conversations))
 
     def _renamed(self, row: Any) -> Row:
         if not isinstance(row, dict):

@@ -25,18 +25,18 @@ def turns_of(text: str) -> list[Message]:
     messages: list[Message] = []
     if pieces[0].strip():
         messages.append({"role": "system", "content": pieces[0].strip()})
-    for speaker, said in zip(pieces[1::2], pieces[2::2], strict=True):
+    for speaker, content in zip(pieces[1::2], pieces[2::2], strict=True):
         role = "user" if speaker == user else "assistant"
-        messages.append({"role": role, "content": said.strip()})
+        messages.append({"role": role, "content": content.strip()})
     return messages
 
 
 def _split_for(text: str) -> tuple[str, re.Pattern[str]]:
     """The pair of names whose first mark comes first."""
-    found = [
+    first_marks = [
         (match.start(), user) for user, split in _SPLITS.items() if (match := split.search(text))
     ]
-    user = min(found)[1] if found else _PAIRS[0][0]
+    user = min(first_marks)[1] if first_marks else _PAIRS[0][0]
     return user, _SPLITS[user]
 
 

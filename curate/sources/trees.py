@@ -12,7 +12,8 @@ from curate.sources.convert import (
     Reject,
     Row,
     checked,
-    described,
+    list_of,
+    object_of,
     role_of,
     text_of,
 )
@@ -34,7 +35,7 @@ def tree(row: Row, paths: str = "best") -> list[Conversation]:
     `ranks` of the path's messages among their siblings (0 is best), and as `rank` the answer's.
     """
     limit = {"best": 1, "all": None}.get(paths, int(paths) if paths.isdecimal() else None)
-    found: dict[str, Conversation] = {}  # paths cut back to the same last answer are one
+    conversations: dict[str, Conversation] = {}  # paths cut back to the same last answer are one
     language = row["prompt"].get("lang")
     for path in _leaves(row["prompt"]):
         messages: list[Message] = []
@@ -47,12 +48,12 @@ def tree(row: Row, paths: str = "best") -> list[Conversation]:
             meta = _ranks(path[: len(messages)])
             category = str(language) if language else None
             one = Conversation(checked(messages), ("prompt",), category=category, meta=meta)
-            found.setdefault(repr(messages), one)
-        if limit is not None and len(found) >= limit:
+            conversations.setdefault(repr(messages), one)
+        if limit is not None and len(conversations) >= limit:
             break
-    if not found:
+    if not conversations:
         raise Reject("no_answer", "no path through the tree ends with the assistant")
-    return list(found.values())
+    return list(conversations.values())
 
 
 def _ranks(path: Sequence[dict[str, Any]]) -> Row:
@@ -67,12 +68,11 @@ def _leaves(root: Any) -> Iterator[list[dict[str, Any]]]:
     waiting: list[tuple[Any, list[dict[str, Any]]]] = [(root, [])]
     while waiting:
         node, before = waiting.pop()
-        if not isinstance(node, dict):
-            raise Reject("wrong_type", f"a reply is {described(node)}; expected an object")
-        if not _is_sound(node):
+        if not _is_sound(object_of(node, "a reply")):
             continue
         path = [*before, node]
-        replies = [reply for reply in node.get("replies") or () if _may_follow(reply)]
+        given = list_of(node.get("replies") or [], "replies")
+        replies = [reply for reply in given if _may_follow(reply)]
         if not replies:
             yield path
         ordered = sorted(replies, key=_rank)
@@ -107,8 +107,16 @@ def _label(labels: Any, name: str) -> float:
 
 
 def is_tree_message(row: Row) -> bool:
-    """One message of a flat export: `{message_id, parent_id, text, role}`."""
-    return "message_id" in row and "parent_id" in row and "text" in row and "role" in row
+    """One message of a flat export: `{message_id, parent_id, text, role}`.
+
+    A table's root has no `parent_id`, as a null is absent there, but a `message_tree_id`.
+    """
+    ids = (row.get("message_id"), row.get("parent_id") or "")
+    return (
+        ("parent_id" in row or "message_tree_id" in row)
+        and {"text", "role"} <= set(row)
+        and all(isinstance(one, str | int) for one in ids)
+    )
 
 
 def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
@@ -121,25 +129,25 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     for _, row in rows:
         nodes.setdefault(row["message_id"], {**row, "replies": []})
     for _, row in rows:
-        if row["parent_id"] is not None and row["parent_id"] in nodes:
+        if row.get("parent_id") in nodes:
             nodes[row["parent_id"]]["replies"].append(nodes[row["message_id"]])
-    reached = _reached([node for node in nodes.values() if node["parent_id"] is None])
+    reached = _reached([node for node in nodes.values() if node.get("parent_id") is None])
     seen: set[Any] = set()
     for line, row in rows:
         name = row["message_id"]
         if name in seen or name not in reached:
             yield Joined(line, row, f"orphan: message {name!r} hangs on no root of this file")
-        elif row["parent_id"] is None:
+        elif row.get("parent_id") is None:
             yield Joined(line, {"message_tree_id": name, "prompt": nodes[name]})
         seen.add(name)
 
 
 def _reached(roots: list[Any]) -> set[Any]:
-    found: set[Any] = set()
+    reached: set[Any] = set()
     waiting = list(roots)
     while waiting:
         node = waiting.pop()
-        if node["message_id"] not in found:
-            found.add(node["message_id"])
+        if node["message_id"] not in reached:
+            reached.add(node["message_id"])
             waiting += node["replies"]
-    return found
+    return reached

@@ -16,7 +16,7 @@ from curate.verbs.common import read, speaker
 if TYPE_CHECKING:
     import polars as pl
 
-    from curate.pairs import Made
+    from curate.pairs import PairResult
     from curate.sources import Dump
 
 MAKER = "curate pairs"
@@ -39,55 +39,56 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
     from curate.base.folder import atomic_folder, check_out, write_manifest
-    from curate.pairs import summary, unfolded
+    from curate.pairs import summary, unfold_lists
 
     say = speaker(arguments.quiet)
     settings = _settings(arguments)
     check_out(arguments.out, MAKER, arguments.force, arguments.dump)
     arguments.dump = [name for given in arguments.dump for name in _files(given)]
     dump = read(arguments)
-    whole_lists = (dump.records, 0, 0) if arguments.kind == "rejected" else unfolded(dump.records)
-    records, lists, answers = whole_lists
-    made = _made(records, arguments.kind, settings)
-    found = summary(made.pairs)
+    records, lists, answers = dump.records, 0, 0
+    if arguments.kind != "rejected":
+        records, lists, answers = unfold_lists(dump.records)
+    result = _paired(records, arguments.kind, settings)
+    lengths = summary(result.pairs)
     with atomic_folder(arguments.out, MAKER, arguments.force) as folder:
-        _write(folder / "pairs.jsonl", _pair_lines(made))
-        _write(folder / "unused.jsonl", _unused_lines(records, made))
+        _write(folder / "pairs.jsonl", _pair_lines(result))
+        _write(folder / "unused.jsonl", _unused_lines(records, result))
         _write(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
         if arguments.sft:
-            _write(folder / "sft.jsonl", _sft_lines(made))
-        counts = _counts(dump, lists, answers, made)
+            _write(folder / "sft.jsonl", _sft_lines(result))
+        counts = _counts(dump, lists, answers, result)
         manifest = {
             "from": arguments.kind,
             "settings": settings,
             "counts": counts,
-            "pairs": found._asdict(),
+            "pairs": lengths._asdict(),
             "sources": [asdict(file) for file in dump.files],
         }
         write_manifest(folder, MAKER, manifest)
     if lists:
-        say(f"{lists:,} rows are lists of {answers:,} answers, which count as rows of their own")
-    say(told(counts["read"] - lists + answers, dump.rejects.height, made))
-    say(found.text())
+        say(f"{lists:,} rows are lists of {answers:,} answers; each answer counts as a row")
+    say(counts_text(counts["read"] - lists + answers, dump.rejects.height, result))
+    say(lengths.text())
     say(f"written to {arguments.out}")
 
 
-def _counts(dump: Dump, lists: int, answers: int, made: Made) -> dict[str, int]:
-    """Where every row went: read - lists + answers = rejects + records, which `Made` adds up."""
-    found = made.counts()
-    assert dump.read - lists + answers == dump.rejects.height + found["records"]
+def _counts(dump: Dump, lists: int, answers: int, result: PairResult) -> dict[str, int]:
+    """Where every row went: read - lists + answers = rejects + records."""
+    counts = result.counts()
+    assert dump.read - lists + answers == dump.rejects.height + counts["records"]
     folded = {"lists": lists, "answers": answers} if lists else {}
-    return {"read": dump.read, "rejects": dump.rejects.height, **folded, **found}
+    return {"read": dump.read, "rejects": dump.rejects.height, **folded, **counts}
 
 
-def told(read_rows: int, rejects: int, made: Made) -> str:
+def counts_text(read_rows: int, rejects: int, result: PairResult) -> str:
     """Where every row went, for people."""
     from curate.pairs import REASONS
 
-    counts = made.counts()
+    counts = result.counts()
     lines = [
         f"{read_rows:,} rows read: {counts['used']:,} in pairs,"
-        f" {counts['records'] - counts['used']:,} not, {rejects:,} unreadable"
+        f" {counts['records'] - counts['used']:,} in no pair, {rejects:,} rejects"
     ]
     reasons = sorted(set(counts) & set(REASONS), key=lambda slug: (-counts[slug], slug))
     return "\n".join(lines + [f"  {counts[slug]:>8,}  {slug}: {REASONS[slug]}" for slug in reasons])
@@ -118,10 +119,10 @@ def _files(name: str) -> list[str]:
     return [str(path / f"{part}.jsonl") for part in ("kept", "dropped")] if is_run(path) else [name]
 
 
-def _made(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> Made:
+def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairResult:
     from curate.pairs import Rule, of_annotators, of_groups, of_rejected
 
-    makers: dict[str, Callable[[], Made]] = {
+    makers: dict[str, Callable[[], PairResult]] = {
         "rejected": lambda: of_rejected(records),
         "votes": lambda: of_groups(records, Rule(**settings)),
         "scores": lambda: of_groups(records, Rule(**settings)),
@@ -131,13 +132,13 @@ def _made(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> Made:
     return makers[kind]()
 
 
-def _pair_lines(made: Made) -> Iterator[bytes]:
+def _pair_lines(result: PairResult) -> Iterator[bytes]:
     """One object a pair, as TRL and our readers take it, without fields that no pair has."""
     from curate.base.messages import message_json
 
     sides = ("prompt", "chosen", "rejected")
-    texts = [map(orjson.Fragment, message_json(made.pairs[name])) for name in sides]
-    more = made.pairs.drop(sides)
+    texts = [map(orjson.Fragment, message_json(result.pairs[name])) for name in sides]
+    more = result.pairs.drop(sides)
     named = [column.name for column in more if column.null_count() < len(column)]
     tools = more["tools"].to_list()
     for *messages, values, schemas in zip(
@@ -148,11 +149,11 @@ def _pair_lines(made: Made) -> Iterator[bytes]:
         yield orjson.dumps({**dict(zip(sides, messages, strict=True)), **values})
 
 
-def _sft_lines(made: Made) -> Iterator[bytes]:
+def _sft_lines(result: PairResult) -> Iterator[bytes]:
     """Each chosen answer once, as a conversation, in the order of the pairs."""
     from curate.base.messages import message_json
 
-    frame = made.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
+    frame = result.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
     frame = frame.with_columns(messages=frame["prompt"].list.concat(frame["chosen"]))
     seen = set()
     for text, row in zip(message_json(frame["messages"]), frame.iter_rows(named=True), strict=True):
@@ -170,9 +171,9 @@ def _sft_lines(made: Made) -> Iterator[bytes]:
         )
 
 
-def _unused_lines(records: pl.DataFrame, made: Made) -> Iterator[bytes]:
+def _unused_lines(records: pl.DataFrame, result: PairResult) -> Iterator[bytes]:
     rows = records.select("row", "id", "source", "line").join(
-        made.rows.select("row", "reason"), on="row", how="left", maintain_order="left"
+        result.rows.select("row", "reason"), on="row", how="left", maintain_order="left"
     )
     yield from map(orjson.dumps, rows.drop_nulls("reason").iter_rows(named=True))
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from curate.verbs.common import read, speaker
-from curate.verbs.pairs import told
+from curate.verbs.pairs import counts_text
 
 if TYPE_CHECKING:
     from filters.reward.linear_fit import Fitted
@@ -25,7 +25,7 @@ def reward(arguments: argparse.Namespace) -> None:
         dump = read(arguments)
         # That nothing at all was answered is a way to lose, and one that a score should know.
         made = of_rejected(dump.records, empty_rejected=True)
-        say(told(dump.read, dump.rejects.height, made))
+        say(counts_text(dump.read, dump.rejects.height, made))
         fitted = linear_fit.fit(accuracy.Pairs(*pair_texts(made.pairs)), arguments.seed)
         about = {
             "seed": arguments.seed,

@@ -59,10 +59,7 @@ class Bias(Filter):
     max_label_ratio: float = setting(
         1.5, "cap: rows of one label for each row of an even split over its task's labels", low=1
     )
-    traits: tuple[Trait, ...] = setting(
-        get_args(Trait),
-        "cap: what is capped: opener, agreement, apology, stock_phrase, closing_offer, label",
-    )
+    traits: tuple[Trait, ...] = setting(get_args(Trait), "cap: what is capped")
     max_drop: float = setting(
         0.5,
         "cap: share of rows that may be dropped; a cap that needs more is reported, not applied",

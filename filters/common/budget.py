@@ -57,8 +57,7 @@ class Allowance:
 
     def full(self) -> Bools:
         """Rows whose category has its quota."""
-        found: Bools = self.quotas[self.categories] <= 0
-        return found
+        return self.quotas[self.categories] <= 0
 
     def take(self, row: int) -> None:
         """Spend what the row costs."""

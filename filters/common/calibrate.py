@@ -107,8 +107,7 @@ def length_bins(length: ArrayLike, bins: int) -> Ints:
     _, positions, counts = np.unique(lengths, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts + 1) / 2  # mean rank, from 0
     numbers = np.floor(bins * middle / max(len(lengths), 1)).astype(np.int64)
-    found: Ints = np.unique(numbers, return_inverse=True)[1][positions]
-    return found
+    return np.unique(numbers, return_inverse=True)[1][positions]
 
 
 def fitted_together(

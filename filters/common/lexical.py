@@ -7,13 +7,11 @@ other words. It knows no meaning: "purchase" and "buy" are strangers to it.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from filters.common.arrays import F32, U64
 from filters.common.shingles import Rule, hash_spans, mix64, shingle_hash, spans
 from filters.common.text import block, in_blocks
-
-F32 = npt.NDArray[np.float32]
 
 # Chance adds or takes 1/sqrt(512) = 0.04 of cosine between texts that share nothing.
 DIMENSIONS = 512
@@ -41,7 +39,7 @@ def lexical(texts: pl.Series) -> F32:
     return np.concatenate([np.zeros((0, DIMENSIONS), np.float32), *parts])
 
 
-def _sketch(texts: pl.Series, common: npt.NDArray[np.uint64]) -> F32:
+def _sketch(texts: pl.Series, common: U64) -> F32:
     data, bounds = block(texts, words_only=True)
     size = len(texts) * DIMENSIONS
     total = np.zeros(size)

@@ -37,18 +37,21 @@ def model_state(folder: str | None) -> tuple[tuple[str, int, int], ...]:
     return tuple((file.name, *file_state(file)) for file in files)
 
 
-def load(path: str, kind: Kind) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load(step: str, path: str, kind: Kind) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model of a folder, ready to read on the GPU (bfloat16) or CPU (float32), and tokenizer.
 
-    Raises `CurateError`.
+    Raises `CurateError` that names the step.
     """
     import torch
 
     on_gpu = torch.cuda.is_available()
-    with quiet_transformers():
-        tokenizer = load_tokenizer(path, local=True)
-        dtype = torch.bfloat16 if on_gpu else torch.float32
-        model = load_model(path, kind, dtype, local=True)
+    dtype = torch.bfloat16 if on_gpu else torch.float32
+    try:
+        with quiet_transformers():
+            tokenizer = load_tokenizer(path, local=True)
+            model = load_model(path, kind, dtype, local=True)
+    except CurateError as error:
+        raise CurateError(f"{step}: {error}") from error
     return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
 
 

@@ -19,8 +19,7 @@ def best_first(measures: pl.DataFrame, scores: Floats, noise: Floats | None = No
     """
     ids = measures["id"].rank("dense").to_numpy()
     by_noise = np.zeros(len(ids)) if noise is None else noise
-    order: Ints = np.lexsort((measures["row"].to_numpy(), ids, by_noise, -scores))
-    return order
+    return np.lexsort((measures["row"].to_numpy(), ids, by_noise, -scores))
 
 
 def places(order: Ints) -> Ints:
@@ -44,16 +43,14 @@ def noise_of(ids: pl.Series, seed: int, purpose: str = "") -> Floats:
         for text in ids
     )
     whole = np.frombuffer(drawn, dtype="<u8") >> np.uint64(11)
-    noise: Floats = (whole.astype(np.float64) + 0.5) / 2.0**53
-    return noise
+    return (whole.astype(np.float64) + 0.5) / 2.0**53
 
 
 def score_column(measures: pl.DataFrame, by: str) -> Floats:
     """A measured column as float64, NaN where there is no finite number."""
     column = measures[by].cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
     column[~np.isfinite(column)] = np.nan
-    found: Floats = column
-    return found
+    return column
 
 
 def check_top(step: str, keep_top: float | None, top_k: int | None) -> None:

@@ -11,14 +11,10 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from filters.common.arrays import U32, U64, Bytes, Ints
 from filters.common.text import block
-
-U32 = npt.NDArray[np.uint32]
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 # An odd number has an inverse modulo 2^64; this one is the golden ratio's, as in SplitMix64.
 _BASE = 0x9E3779B97F4A7C15
@@ -43,14 +39,14 @@ class Sets(NamedTuple):
     """
 
     hashes: U32
-    bounds: I64
+    bounds: Ints
 
     @property
-    def sizes(self) -> I64:
+    def sizes(self) -> Ints:
         """Shingles in each set."""
         return np.diff(self.bounds)
 
-    def take(self, positions: I64) -> Sets:
+    def take(self, positions: Ints) -> Sets:
         """The sets at these positions, in this order."""
         sizes = self.sizes[positions]
         bounds = _bounds(sizes)
@@ -120,11 +116,11 @@ def shingle_sets(texts: pl.Series, rule: Rule) -> Sets:
     return Sets(keyed.astype(np.uint32), _bounds(sizes))
 
 
-def _bounds(sizes: I64) -> I64:
+def _bounds(sizes: Ints) -> Ints:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
 
-def spans(data: npt.NDArray[np.uint8], bounds: I64, rule: Rule) -> tuple[I64, I64, I64]:
+def spans(data: Bytes, bounds: Ints, rule: Rule) -> tuple[Ints, Ints, Ints]:
     """Where each shingle starts and ends in a block, and how many each row has."""
     if rule.unit == "word":
         ends = np.flatnonzero(data == ord(" "))
@@ -141,7 +137,7 @@ def spans(data: npt.NDArray[np.uint8], bounds: I64, rule: Rule) -> tuple[I64, I6
     return starts[chosen], ends[chosen + rule.size - 1], count
 
 
-def hash_spans(data: npt.NDArray[np.uint8], starts: I64, ends: I64) -> U64:
+def hash_spans(data: Bytes, starts: Ints, ends: Ints) -> U64:
     """32-bit hashes (in 64-bit integers) of `data[start:end]` for many spans."""
     power, inverse = _powers(1 << len(data).bit_length())
     running = np.zeros(len(data) + 1, np.uint64)

@@ -173,8 +173,7 @@ def average_ranks(values: NDArray[Any]) -> Floats:
     [2.5, 1.0, 2.5]
     """
     _, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[positions]
-    return ranks
+    return (np.cumsum(counts) - (counts - 1) / 2)[positions]
 
 
 def spearman(one: NDArray[Any], other: NDArray[Any]) -> float | None:

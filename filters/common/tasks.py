@@ -81,10 +81,14 @@ def tasks(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _instruction() -> pl.Expr:
+def user_texts() -> pl.Expr:
+    """The contents of the user's messages of each record (list of str)."""
     is_user = pl.element().struct.field("role") == "user"
-    asked = pl.col("messages").list.eval(pl.element().filter(is_user).struct.field("content"))
-    first = asked.list.first().fill_null("")
+    return pl.col("messages").list.eval(pl.element().filter(is_user).struct.field("content"))
+
+
+def _instruction() -> pl.Expr:
+    first = user_texts().list.first().fill_null("")
     return first.str.replace(_WRAPPER, "").str.replace(_AFTER, "").str.strip_chars()
 
 

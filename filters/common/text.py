@@ -16,8 +16,9 @@ from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+
+from filters.common.arrays import U64, Bytes, Ints
 
 Field = Literal["prompt", "response", "both"]
 In = TypeVar("In")
@@ -119,8 +120,8 @@ class Block(NamedTuple):
     after the last.
     """
 
-    data: npt.NDArray[np.uint8]
-    bounds: npt.NDArray[np.int64]
+    data: Bytes
+    bounds: Ints
 
 
 def block(texts: pl.Series, *, words_only: bool) -> Block:
@@ -173,7 +174,7 @@ def _table(words_only: bool) -> bytes:
     return bytes(table)
 
 
-def keys(texts: pl.Series, *, normalise: bool) -> npt.NDArray[np.uint64]:
+def keys(texts: pl.Series, *, normalise: bool) -> U64:
     """64-bit BLAKE2b of each text, of its normal form if asked: the same in every release.
 
     At a million rows the chance that any two different texts share a key is 3e-8.

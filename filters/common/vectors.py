@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
 from curate.base.models import explained
+from filters.common.arrays import F32, Ints
 from filters.common.lexical import lexical
 
-F32 = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Any]
 
 LEXICAL = "lexical"
@@ -79,7 +78,7 @@ def embed(step: str, encoder: str, texts: pl.Series) -> F32:
     return unit[position_of(texts, different)]
 
 
-def position_of(texts: pl.Series, different: pl.Series) -> npt.NDArray[np.int64]:
+def position_of(texts: pl.Series, different: pl.Series) -> Ints:
     """For each text its position among the different ones."""
     known = different.to_frame("text").with_row_index("position")
     joined = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")
@@ -100,9 +99,7 @@ def _encoded(step: str, encoder: str, encode: Encode, texts: pl.Series) -> F32:
             is_real = np.isrealobj(given)
             vectors = given.astype(np.float32) if is_real else np.zeros((0, 0), np.float32)
         except Exception as error:
-            raise CurateError(
-                f"{step}: encoder {encoder} failed with {_one_line(error)}"
-            ) from error
+            raise CurateError(f"{step}: encoder {encoder} failed with {one_line(error)}") from error
         fits = vectors.ndim == 2 and len(vectors) == max(len(part), 1) and vectors.shape[1] > 0
         if not (fits and np.isfinite(vectors).all()):
             raise CurateError(
@@ -111,10 +108,6 @@ def _encoded(step: str, encoder: str, encode: Encode, texts: pl.Series) -> F32:
             )
         parts.append(vectors[: len(part)])
     return np.concatenate(parts)
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _is_code(encoder: str) -> bool:
@@ -155,7 +148,7 @@ def _code(step: str, encoder: str) -> Encode:
         named = named() if inspect.isclass(named) else named
     except Exception as error:
         raise CurateError(
-            f"{step}: encoder {encoder} cannot be loaded: {_one_line(error)}"
+            f"{step}: encoder {encoder} cannot be loaded: {one_line(error)}"
         ) from error
     encode: Any = getattr(named, "encode", named)
     if not callable(encode):

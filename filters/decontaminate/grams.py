@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from filters.common.shingles import I64, U64, hash_spans
+from filters.common.arrays import U64, Bools, Bytes, Ints
+from filters.common.shingles import hash_spans
 
 
 class Grams(NamedTuple):
@@ -18,14 +18,14 @@ class Grams(NamedTuple):
     """
 
     hashes: U64
-    starts: I64
-    ends: I64
-    text: I64
-    word: I64
-    words: I64
+    starts: Ints
+    ends: Ints
+    text: Ints
+    word: Ints
+    words: Ints
 
 
-def grams(data: npt.NDArray[np.uint8], bounds: I64, size: int) -> Grams:
+def grams(data: Bytes, bounds: Ints, size: int) -> Grams:
     """Every run of `size` words of each text of a block."""
     ends = np.flatnonzero(data == ord(" "))
     starts = np.concatenate([np.zeros(1, np.int64), ends + 1])[: len(ends)]
@@ -43,28 +43,28 @@ class Sorted(NamedTuple):
     """Some n-grams in order of their hash: `order` are their numbers."""
 
     hashes: U64
-    order: I64
+    order: Ints
 
-    def range(self, hashes: U64) -> tuple[I64, I64]:
+    def range(self, hashes: U64) -> tuple[Ints, Ints]:
         """Where the n-grams with each of these hashes start and end."""
         return np.searchsorted(self.hashes, hashes, "left"), np.searchsorted(
             self.hashes, hashes, "right"
         )
 
-    def expand(self, hashes: U64) -> tuple[I64, I64]:
+    def expand(self, hashes: U64) -> tuple[Ints, Ints]:
         """Every match: the position in `hashes`, and the number of the n-gram."""
         which, position = ranges(*self.range(hashes))
         return which, self.order[position]
 
 
-def in_order(of: Grams, chosen: npt.NDArray[np.bool_]) -> Sorted:
+def in_order(of: Grams, chosen: Bools) -> Sorted:
     """The n-grams for which `chosen`, one a n-gram, is true."""
     order = np.flatnonzero(chosen)
     order = order[np.argsort(of.hashes[order], kind="stable")]
     return Sorted(of.hashes[order], order)
 
 
-def ranges(low: I64, high: I64) -> tuple[I64, I64]:
+def ranges(low: Ints, high: Ints) -> tuple[Ints, Ints]:
     """All whole numbers of some ranges, and which range each is of.
 
     >>> [part.tolist() for part in ranges(np.array([3, 7]), np.array([5, 8]))]
@@ -72,20 +72,20 @@ def ranges(low: I64, high: I64) -> tuple[I64, I64]:
     """
     size = high - low
     which = np.repeat(np.arange(len(size)), size)
-    numbers: I64 = np.arange(len(which)) - (np.cumsum(size) - size)[which] + low[which]
+    numbers: Ints = np.arange(len(which)) - (np.cumsum(size) - size)[which] + low[which]
     return which, numbers
 
 
 class Coverage(NamedTuple):
     """For each key: words covered, and the first and length of the longest stretch."""
 
-    key: I64
-    words: I64
-    first: I64
-    run: I64
+    key: Ints
+    words: Ints
+    first: Ints
+    run: Ints
 
 
-def coverage(key: I64, word: I64, size: int) -> Coverage:
+def coverage(key: Ints, word: Ints, size: int) -> Coverage:
     """How many words runs of `size` words cover together, which start at `word`, by key.
 
     >>> [part.tolist() for part in coverage(np.array([5, 5, 5]), np.array([0, 1, 9]), 4)]

@@ -12,16 +12,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from filters.common.arrays import U64, Bools, Bytes, Floats, Ints
 from filters.common.text import Block, block, in_blocks
 from filters.decontaminate.grams import Grams, Sorted, coverage, grams, in_order, ranges
-
-I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
-F64 = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 # An n-gram that stands in more items than this is mostly the wording of a benchmark.
 COMMON = 20
@@ -37,11 +32,11 @@ class Overlaps(NamedTuple):
     of its first word and its length in words.
     """
 
-    text: I64
-    item: I64
-    share: F64
-    first: I64
-    run: I64
+    text: Ints
+    item: Ints
+    share: Floats
+    first: Ints
+    run: Ints
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Index:
         return block(self.items, words_only=True)
 
     @cached_property
-    def words(self) -> I64:
+    def words(self) -> Ints:
         """Words of each item."""
         return self._all.words
 
@@ -125,7 +120,7 @@ class Index:
         bits[_low_bits(self._all.hashes)] = True
         return bits
 
-    def _slices(self, own: Grams, at: I64) -> Iterator[I64]:
+    def _slices(self, own: Grams, at: Ints) -> Iterator[Ints]:
         """The texts' n-grams in runs of whole texts with about `ENTRIES` shared n-grams."""
         low, high = self._rare.range(own.hashes[at])
         total = np.cumsum(high - low)
@@ -138,7 +133,7 @@ class Index:
             yield at[start:end]
             start = end
 
-    def _pairs(self, data: npt.NDArray[np.uint8], own: Grams, at: I64) -> Overlaps:
+    def _pairs(self, data: Bytes, own: Grams, at: Ints) -> Overlaps:
         theirs, entry = self._rare.expand(own.hashes[at])
         same = self._verified(data, own, at[theirs], entry)
         text, where = own.text[at[theirs[same]]], entry[same]
@@ -159,8 +154,8 @@ class Index:
         )
 
     def _common_of(
-        self, data: npt.NDArray[np.uint8], own: Grams, at: I64, text: I64, item: I64
-    ) -> tuple[I64, I64]:
+        self, data: Bytes, own: Grams, at: Ints, text: Ints, item: Ints
+    ) -> tuple[Ints, Ints]:
         """The left-out n-grams that these pairs of text and item share too."""
         items = len(self.words)
         pair = np.unique(text * items + item)
@@ -178,7 +173,7 @@ class Index:
         same = self._verified(data, own, at[nearest], entry)
         return text[which[same]], entry[same]
 
-    def _verified(self, data: npt.NDArray[np.uint8], own: Grams, gram: I64, entry: I64) -> Bools:
+    def _verified(self, data: Bytes, own: Grams, gram: Ints, entry: Ints) -> Bools:
         """Whether the n-gram of a text and that of an item are the same letters."""
         low, size = own.starts[gram], own.ends[gram] - own.starts[gram]
         item_low = self._all.starts[entry]
@@ -203,8 +198,8 @@ class Index:
         return " ".join(words[first : first + run])
 
 
-def _low_bits(hashes: U64) -> I64:
-    low: I64 = (hashes & np.uint64((1 << _BITS) - 1)).astype(np.int64)
+def _low_bits(hashes: U64) -> Ints:
+    low: Ints = (hashes & np.uint64((1 << _BITS) - 1)).astype(np.int64)
     return low
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
+from filters.common.arrays import F32
 from filters.common.text import Field, bare, block, view
-from filters.common.vectors import F32, position_of
+from filters.common.vectors import position_of
 from filters.decontaminate.grams import ranges
 from filters.decontaminate.index import Index
 

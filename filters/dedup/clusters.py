@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.dedup.keep import I64
+from filters.common.arrays import Ints
 
 # How far from the threshold the report says what another would do.
 STEP = 0.05
@@ -26,7 +26,7 @@ def other_thresholds(threshold: float, *, strict: bool = False) -> list[float]:
     return [one for one in near if 0 < one < 1 or (one == 1 and not strict)]
 
 
-def cluster_table(measures: pl.DataFrame, root: I64, verdicts: pl.DataFrame) -> pl.DataFrame:
+def cluster_table(measures: pl.DataFrame, root: Ints, verdicts: pl.DataFrame) -> pl.DataFrame:
     """A line for each row in a cluster of two or more, by cluster, its head first.
 
     `cluster` is the row of the head; `similarity` that of a dropped row to the one that is kept.
@@ -58,7 +58,8 @@ def cluster_findings(
     counts = {"clusters": len(sizes), "largest_cluster": largest, "dropped": dropped}
     if others:
         there = " and ".join(f"{count:,} at {value:g}" for value, count in others.items())
-        sentences.append(f"{dropped:,} rows are dropped; it would be {there}")
+        rows = "row is" if dropped == 1 else "rows are"
+        sentences.append(f"{dropped:,} {rows} dropped; it would be {there}")
         numbers = {"dropped_at": {f"{value:g}": n for value, n in others.items()}, **numbers}
     return Findings((*sentences, *more), {**counts, **numbers}, {"clusters": clusters})
 

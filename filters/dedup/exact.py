@@ -12,12 +12,12 @@ import polars as pl
 from curate.base.contract import Judgement
 from curate.base.errors import CurateError
 from curate.base.settings import setting
+from filters.common.arrays import Ints
 from filters.common.text import Field, content, keys
 from filters.dedup.clusters import cluster_findings, cluster_table
 from filters.dedup.keep import (
     BY_HELP,
     EXEMPTED,
-    I64,
     KEEP_HELP,
     RECORD_SCORE,
     RENAMED,
@@ -105,7 +105,7 @@ class Exact(DuplicateFilter):
         view = f"compared {VIEWS[self.field]}{how}"
         return Judgement(verdicts, cluster_findings(view, clusters, verdicts, {}, more))
 
-    def _kept_instead(self, measures: pl.DataFrame) -> I64:
+    def _kept_instead(self, measures: pl.DataFrame) -> Ints:
         """For each row the position of the one that is kept instead, or its own."""
         kept = first_of_equal(measures["key"].to_numpy(), self.order(measures))
         if self.exempt == "same_prompt":

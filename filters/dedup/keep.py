@@ -10,10 +10,9 @@ import polars as pl
 
 from curate.base.contract import Filter, verdicts
 from curate.base.errors import CurateError, nearest
+from filters.common.arrays import Floats, Ints
 from filters.common.text import content, keys
 
-I64 = npt.NDArray[np.int64]
-F64 = npt.NDArray[np.float64]
 Keep = Literal["first", "longest", "best"]
 Exempt = Literal["none", "same_prompt"]
 
@@ -48,7 +47,7 @@ class DuplicateFilter(Filter):
         """The column that says which row is best, if that is asked."""
         return (self.by,) if self.keep == "best" else ()
 
-    def order(self, measures: pl.DataFrame) -> I64:
+    def order(self, measures: pl.DataFrame) -> Ints:
         """Positions of the rows, the one to keep first.
 
         `first` goes by `row`, so it depends on the order of the input. The others do not: ties go
@@ -94,7 +93,7 @@ def prompt_groups(records: pl.DataFrame) -> pl.Series:
     return groups.zip_with(~is_blank, pl.Series("group", [None], dtype=pl.UInt64))
 
 
-def first_of_equal(keys: npt.NDArray[Any], order: I64) -> I64:
+def first_of_equal(keys: npt.NDArray[Any], order: Ints) -> Ints:
     """For each row in `order` the position of the first with its key; else its own."""
     _, first, group = np.unique(keys[order], return_index=True, return_inverse=True)
     positions = np.arange(len(keys))
@@ -103,7 +102,7 @@ def first_of_equal(keys: npt.NDArray[Any], order: I64) -> I64:
 
 
 def duplicate_verdicts(
-    measures: pl.DataFrame, reason: str, duplicate_of: I64, score: F64, root: I64
+    measures: pl.DataFrame, reason: str, duplicate_of: Ints, score: Floats, root: Ints
 ) -> pl.DataFrame:
     """Verdicts of a duplicate filter.
 

@@ -153,8 +153,8 @@ class Difficulty(Filter):
         ]
         if looping:
             sentences.append(
-                f"in {looping:,} rows the model is certain of more than half of the tokens: loops,"
-                " or texts it knows by heart"
+                f"rows with more than half of the tokens certain beforehand: {looping:,}; these are"
+                " loops, or texts that the model knows by heart"
             )
         table = by_length(keep, length, ifd, score, known)
         return Findings(tuple(sentences), numbers, {"length": table})
@@ -165,8 +165,7 @@ class Difficulty(Filter):
 
     def _within(self, ifd: Floats) -> Bools:
         most = math.inf if self.max_ifd is None else self.max_ifd
-        within: Bools = ifd <= most if self.variant == "loss" else ifd < most
-        return within
+        return ifd <= most if self.variant == "loss" else ifd < most
 
     def _calibrated(self, measures: pl.DataFrame, ifd: Floats) -> Floats:
         task = measures["task"].rank("dense").to_numpy()

@@ -122,7 +122,7 @@ class _Row:
 
 
 def _load(path: str) -> _Reader:
-    model, tokenizer = load(path, "causal")
+    model, tokenizer = load("difficulty", path, "causal")
     start = _start(tokenizer)  # before the backend is set up: a call sets it back
     return _Reader(model, _backend(tokenizer, path), start, context(model, tokenizer))
 
@@ -170,5 +170,4 @@ def _of_batch(model: PreTrainedModel, rows: Rows) -> Floats:
             for low in range(0, len(targets), LOGIT_ROWS)
             for wanted in [targets[low : low + LOGIT_ROWS]]
         ]
-    losses: Floats = torch.cat(parts).reshape(len(rows), -1).double().cpu().numpy()
-    return losses
+    return torch.cat(parts).reshape(len(rows), -1).double().cpu().numpy()

@@ -11,6 +11,7 @@ import polars as pl
 from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
+from filters.common.tasks import user_texts
 from filters.language.detect import LANGUAGES, detect
 from filters.language.findings import counted
 from filters.language.mixing import mixing
@@ -82,7 +83,8 @@ class Language(Filter):
         The first words of each side are read; `language` is null where they are too few. With
         `mixing`, what is in the answer of another script.
         """
-        asked = text_of_users(pl.col("messages"))
+        # System prompts and tool results often are in another language than the conversation.
+        asked = user_texts().list.join("\n\n", ignore_nulls=True).fill_null("")
         texts = records.select(prompt=asked, response=pl.col("response"))
         words = texts.select(words_of(texts[side], KEPT[side]).alias(side) for side in _SIDES)
         glances = words.select(pl.col(side).str.head(GLANCES[side]) for side in _SIDES)
@@ -154,13 +156,3 @@ class Language(Filter):
         sides = [pl.col(f"{side}_confidence") >= self.min_confidence for side in _SIDES]
         differ = pl.col("prompt_language") != pl.col("response_language")
         return pl.all_horizontal(*sides, differ, ~pl.col("about_language")).fill_null(False)
-
-
-def text_of_users(messages: pl.Expr) -> pl.Expr:
-    """The contents of the user's messages, joined by a blank line.
-
-    System prompts and tool results often are in another language than the conversation.
-    """
-    asked = pl.element().filter(pl.element().struct.field("role") == "user")
-    contents = messages.list.eval(asked.struct.field("content"))
-    return contents.list.join("\n\n", ignore_nulls=True).fill_null("")

@@ -129,8 +129,7 @@ class Matching(NamedTuple):
     def target_of(self, rows: Ints) -> Floats:
         """The share of each bin that is the target of these rows: their cells' targets, mixed."""
         cells = np.bincount(self.cells[rows], minlength=len(self.distributions))
-        shares: Floats = cells / max(len(rows), 1) @ self.distributions
-        return shares
+        return cells / max(len(rows), 1) @ self.distributions
 
     @property
     def sentence(self) -> str:
@@ -186,8 +185,7 @@ def keep_matching(
 
 
 def _lengths(measures: pl.DataFrame) -> Ints:
-    found: Ints = measures["length"].cast(pl.Int64).to_numpy()
-    return found
+    return measures["length"].cast(pl.Int64).to_numpy()
 
 
 def _dropped(

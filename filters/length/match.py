@@ -49,8 +49,7 @@ def bins_of(lengths: Ints) -> Ints:
 
 def shares(lengths: Ints) -> Floats:
     """The share of `lengths` in each bin."""
-    found: Floats = np.bincount(bins_of(lengths), minlength=len(EDGES)) / max(len(lengths), 1)
-    return found
+    return np.bincount(bins_of(lengths), minlength=len(EDGES)) / max(len(lengths), 1)
 
 
 def target_of_quantiles(quantiles: tuple[int, ...]) -> Target:

@@ -34,6 +34,7 @@ class Shift:
     median_after: int
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, ready for JSON."""
         return dataclasses.asdict(self)
 
 
@@ -84,14 +85,9 @@ def diagnose(
             concentration_floor=stats.concentration_floor(rows).share,
             spread=float(log.std()),
             spread_within=_spread_within(log, codes),
-            eta2=task.eta2,
-            eta2_null=task.null,
-            eta2_null95=task.null95,
-            eta2_adjusted=task.adjusted,
-            wall=wall.share,
-            wall_at=wall.at,
-            score_correlation=score.overall,
-            score_correlation_within=score.within,
+            **task._asdict(),
+            **wall._asdict(),
+            **score._asdict(),
             groups=_group_lengths(rows, codes, names),
         )
     )
@@ -152,9 +148,9 @@ def _spread_within(log: Floats, codes: Ints) -> float:
 
 class _TaskDependence(NamedTuple):
     eta2: float | None = None
-    null: float | None = None
-    null95: float | None = None
-    adjusted: float | None = None
+    eta2_null: float | None = None
+    eta2_null95: float | None = None
+    eta2_adjusted: float | None = None
 
 
 def _task_dependence(
@@ -171,8 +167,8 @@ def _task_dependence(
 
 
 class _Wall(NamedTuple):
-    share: float | None = None
-    at: int | None = None
+    wall: float | None = None
+    wall_at: int | None = None
 
 
 def _wall(rows: Ints, unit: str, finished: Bools) -> _Wall:
@@ -189,8 +185,8 @@ def _wall(rows: Ints, unit: str, finished: Bools) -> _Wall:
 
 
 class _ScoreDependence(NamedTuple):
-    overall: float | None = None
-    within: float | None = None
+    score_correlation: float | None = None
+    score_correlation_within: float | None = None
 
 
 def _score_dependence(rows: Ints, codes: Ints, given: Floats) -> _ScoreDependence:

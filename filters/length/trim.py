@@ -28,9 +28,9 @@ def trim(
 
     Ranges are of log(1 + l). Fences are drawn again without the dropped rows until no row is
     outside, so that trimming what was trimmed changes nothing. `exempt` rows (n,) asked for a
-    length and are kept. No group (`groups` (n,) are group numbers) falls below `min_rows` rows or its own size: the farthest
-    rows are dropped first, among equals the lowest of `rank` (n,). Quartiles are lengths that
-    occur.
+    length and are kept. No group (`groups` (n,) are group numbers) falls below `min_rows` rows or
+    its own size: the farthest rows are dropped first, among equals the lowest of `rank` (n,).
+    Quartiles are lengths that occur.
     """
     keep = np.ones(len(lengths), dtype=np.bool_)
     least, greatest = np.zeros(len(lengths), dtype=np.int64), lengths.copy()

@@ -64,8 +64,7 @@ def _parts(
 def _powers(sizes: Ints, temperature: float) -> Floats:
     # Relative to the largest, so that no power overflows.
     largest = max(int(sizes.max(initial=0)), 1)
-    found: Floats = (sizes / largest) ** (1.0 / temperature)
-    return found
+    return (sizes / largest) ** (1.0 / temperature)
 
 
 def _largest(sizes: Ints, parts: Floats) -> int:
@@ -87,8 +86,7 @@ def _filled(sizes: Ints, parts: Floats, asked: int, wanted: Mapping[int, float])
         given = given - over
         hungry = ~fixed & (given < sizes) & (parts > 0)
         if not surplus or not hungry.any():
-            found: Ints = np.minimum(given, sizes)
-            return found
+            return np.minimum(given, sizes)
         given = given + _rounded(np.where(hungry, parts / parts[hungry].sum(), 0.0), surplus)
 
 

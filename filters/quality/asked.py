@@ -15,8 +15,8 @@ import polars as pl
 from filters.quality.turns import EVIDENCE, Turns, evidence
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
-_VALUES = dict(zip(_SMALL.split(), range(1, 13), strict=True)) | {"fifteen": 15, "twenty": 20}
-_NUMBER = rf"(\d{{1,2}}|{'|'.join(sorted(_VALUES, key=len, reverse=True))})"
+NUMBER_WORDS = dict(zip(_SMALL.split(), range(1, 13), strict=True)) | {"fifteen": 15, "twenty": 20}
+_NUMBER = rf"(\d{{1,2}}|{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})"
 
 _A_LIST = (
     r"\b(?:list|name|give|provide|generate|suggest|identify|write|create|come up with|offer|propose"
@@ -148,7 +148,7 @@ def order_of(asked: str) -> str:
 
 
 def _value(word: str) -> int:
-    return int(word) if word.isdigit() else _VALUES[word.lower()]
+    return int(word) if word.isdigit() else NUMBER_WORDS[word.lower()]
 
 
 def _miscounted(asked: str, answer: str) -> str | None:

@@ -9,16 +9,10 @@ import re
 
 import polars as pl
 
-from filters.quality.asked import faults_of_pairs, order_of
+from filters.quality.asked import NUMBER_WORDS, faults_of_pairs, order_of
 from filters.quality.turns import Turns
 
-_SMALL = "one two three four five six seven eight nine ten eleven twelve"
-_VALUES = {word: number + 1 for number, word in enumerate(_SMALL.split())} | {
-    "fifteen": 15,
-    "twenty": 20,
-    "thirty": 30,
-    "fifty": 50,
-}
+_VALUES = NUMBER_WORDS | {"thirty": 30, "fifty": 50}
 _NUMBER = rf"(\d{{1,4}}|{'|'.join(sorted(_VALUES, key=len, reverse=True))})"
 _BEGINS = (
     r"(?:\A|[.!?:]\s+)\W*(?:please\s+)?(?:write|compose|create|generate|produce|provide|draft|craft"

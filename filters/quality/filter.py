@@ -64,10 +64,7 @@ class Quality(Filter):
         high=1,
     )
     max_special_characters: float = setting(
-        0.25,
-        "special_characters: largest share of characters that are no letters",
-        low=0,
-        high=1,
+        0.25, "special_characters: largest share of characters that are no letters", low=0, high=1
     )
     min_prompt_words: int = setting(4, "prompt_length: fewest words of an instruction", low=0)
     max_prompt_words: int = setting(150, "prompt_length: most words of an instruction", low=0)

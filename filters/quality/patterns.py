@@ -45,10 +45,7 @@ _ABOUT_CODE = (
 )
 
 CONTROL_CHARACTERS = Pattern(
-    "either",
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFE}\x{FFFF}]+",
-    view="text",
-    escaped=True,
+    "either", r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFE}\x{FFFF}]+", view="text", escaped=True
 )
 # U+FFFD is a character already lost; the others are UTF-8 read as Windows-1252 or Latin-1.
 MOJIBAKE = Pattern(
@@ -58,11 +55,7 @@ MOJIBAKE = Pattern(
 )
 # A tokenizer may turn these spellings into control ids, so they count anywhere but in code.
 TEMPLATE_MARKER = Pattern("either", "|".join(MARKERS.values()))
-ROLE_MARKER = Pattern(
-    "either",
-    DIALOGUE,
-    unless=_ASKS_FOR_DIALOGUE,
-)
+ROLE_MARKER = Pattern("either", DIALOGUE, unless=_ASKS_FOR_DIALOGUE)
 STRAY_ESCAPE = Pattern(
     "response",
     r"\\r?\\n|\\n(?:[A-Z0-9•*-]|\s|\z)|\\u00[0-9a-fA-F]{2}|\\u20[0-9a-fA-F]{2}"

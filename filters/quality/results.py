@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from filters.quality.asked import faults_of_pairs
+from filters.quality.asked import NUMBER_WORDS, faults_of_pairs
 from filters.quality.signs import worked_out
 from filters.quality.turns import Turns
 
@@ -36,8 +36,7 @@ _OTHER_TASK = re.compile(
 )
 _NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
 _A_NUMBER = re.compile(rf"(?<![\w.,/^-]){_NUMBER}(?![\w/%^]|[.,]\d)")
-_SMALL = "zero one two three four five six seven eight nine ten eleven twelve"
-_WORDS = {word: number for number, word in enumerate(_SMALL.split())}
+_WORDS = {word: number for word, number in NUMBER_WORDS.items() if number < 13} | {"zero": 0}
 _QUOTED = re.compile(r"[\"“]([^\"”\n]+)[\"”]")
 _LABEL = re.compile(r"\A[A-Za-z][\w ]{0,20}(?::|\s=)\s*")
 

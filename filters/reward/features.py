@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from filters.common.arrays import U64
 from filters.common.lexical import COMMON
-from filters.common.shingles import U64, Rule, hash_spans, mix64, shingle_hash, spans
+from filters.common.shingles import Rule, hash_spans, mix64, shingle_hash, spans
 from filters.common.stats import Bools, Floats, Ints
 from filters.common.text import block, in_threads
 
@@ -198,8 +199,7 @@ def _per_row(keys: U64, rows: int) -> Ints:
 
 
 def _log_ratio(part: Ints, whole: Ints) -> Floats:
-    ratio: Floats = np.log((part + 1) / (whole + 1))
-    return ratio
+    return np.log((part + 1) / (whole + 1))
 
 
 def _of_bytes(responses: pl.Series, words: Ints) -> dict[str, Floats]:

@@ -120,8 +120,7 @@ def _folds(prompts: pl.Series, groups: Ints, seed: int) -> Ints:
     noise = noise_of(prompts.gather(first), seed)
     fold_of = np.empty(len(first), dtype=np.int64)
     fold_of[np.argsort(noise, kind="stable")] = np.arange(len(first)) % FOLDS
-    found: Ints = fold_of[groups]
-    return found
+    return fold_of[groups]
 
 
 def _sampled(fold: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -55,7 +55,7 @@ def _fine(problems: Sequence[str | None]) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    model, tokenizer = load(path, "score")
+    model, tokenizer = load("reward", path, "score")
     if model.config.num_labels != 1:
         raise CurateError(
             f"reward: {path} has {model.config.num_labels} outputs; expected a reward model with 1"

@@ -54,8 +54,7 @@ def baselines(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> 
 def _first(order: Ints, cost: Ints, budget: int) -> Ints:
     everything: Bools = np.ones(len(cost), dtype=np.bool_)
     room = Allowance(cost, budget, np.zeros(len(cost), np.int64), everything)
-    found: Ints = np.flatnonzero(spend(order.tolist(), room))
-    return found
+    return np.flatnonzero(spend(order.tolist(), room))
 
 
 def findings(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> Findings:
@@ -128,8 +127,7 @@ def _coverage(sets: list[Baseline], measures: pl.DataFrame, seed: int) -> Iterat
 def _sample(rows: Ints, seed: int) -> Ints:
     if len(rows) <= PROBES:
         return rows
-    drawn: Ints = np.sort(np.random.default_rng(seed).permutation(rows)[:PROBES])
-    return drawn
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:PROBES])
 
 
 def _sentences(described: list[dict[str, Any]], unit: str) -> Iterator[str]:

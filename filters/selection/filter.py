@@ -85,11 +85,7 @@ class Select(CountsTokens):
         only=("top", "repr"),
     )
     threshold: float = setting(
-        0.9,
-        "repr: greatest cosine to a row that is already taken",
-        low=-1,
-        high=1,
-        only=("repr",),
+        0.9, "repr: greatest cosine to a row that is already taken", low=-1, high=1, only=("repr",)
     )
     field: Literal["prompt", "response", "both"] = setting(
         "both", "kcenter, facility, repr: the text that is compared", only=VECTORS
@@ -98,9 +94,7 @@ class Select(CountsTokens):
         LEXICAL, f"kcenter, facility, repr: {ENCODER_HELP}", path=True, only=VECTORS
     )
     tags: str | None = setting(
-        None,
-        "tags: field of the row that holds its tags; none: a built-in tagger",
-        only=("tags",),
+        None, "tags: field of the row that holds its tags; none: a built-in tagger", only=("tags",)
     )
     per_category: int | None = setting(None, "rows that one category may have at most", low=1)
     stratify: Literal["none", "length", "log_length", "category"] = setting(

@@ -36,8 +36,7 @@ class Plan(NamedTuple):
         """What each row takes of the budget."""
         if self.budget_in == "rows":
             return np.ones(rows.height, dtype=np.int64)
-        found: Ints = rows["length"].cast(pl.Int64).to_numpy()
-        return found
+        return rows["length"].cast(pl.Int64).to_numpy()
 
     def room(self, rows: pl.DataFrame, eligible: Bools, quota: bool = True) -> Allowance:
         """The budget; `quota` False where the quota of categories was seen to before."""
@@ -66,8 +65,7 @@ def _length_bands(length: pl.Series) -> Ints:
     log = log_length(length.cast(pl.Int64).to_numpy())
     low, high = np.quantile(log, (0.01, 0.99)) if len(log) else (0.0, 0.0)
     edges = np.linspace(low, high, LENGTH_STRATA + 1)[1:-1]
-    found: Ints = np.searchsorted(edges, log, side="right").astype(np.int64)
-    return found
+    return np.searchsorted(edges, log, side="right").astype(np.int64)
 
 
 def by_id(measures: pl.DataFrame) -> Ints:
@@ -246,8 +244,7 @@ def _inside_quota(rows: pl.DataFrame, order: Ints, quota: int | None) -> Bools:
 
 
 def _codes(column: pl.Series) -> Ints:
-    found: Ints = (column.fill_null("").rank("dense") - 1).cast(pl.Int64).to_numpy()
-    return found
+    return (column.fill_null("").rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 
 def _vectors(rows: pl.DataFrame) -> diversity.F32:
@@ -256,8 +253,7 @@ def _vectors(rows: pl.DataFrame) -> diversity.F32:
 
 
 def _blank(vectors: diversity.F32) -> Bools:
-    found: Bools = np.logical_not(vectors.any(axis=1))
-    return found
+    return np.logical_not(vectors.any(axis=1))
 
 
 # The evidence of reasons that hold whatever was chosen.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from filters.common.tasks import tasks
+from filters.common.tasks import tasks, user_texts
 
 # Tag -> whole words of the user's turns, in lower case, that bring it.
 WORDS: Mapping[str, str] = {
@@ -90,15 +90,13 @@ _READ = 4_000  # characters of the user's turns that are read
 
 def built_in_tags(records: pl.DataFrame) -> pl.Series:
     """`tags` (list of str, sorted, each once) of every record."""
-    is_user = pl.element().struct.field("role") == "user"
-    asked = pl.col("messages").list.eval(pl.element().filter(is_user).struct.field("content"))
-    kind = tasks(records)
+    asked = user_texts()
     frame = records.select(
         text=asked.list.join("\n\n", ignore_nulls=True).fill_null("").str.head(_READ),
         turns=asked.list.len(),
         has_tools=pl.col("tools").is_not_null(),
         has_system=pl.col("messages").list.first().struct.field("role") == "system",
-    ).hstack(kind)
+    ).hstack(tasks(records))
     columns = [
         *(
             pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(tag)).alias(tag)

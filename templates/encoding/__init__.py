@@ -1,1 +1,1 @@
-"""Tokenizers, and the ids and labels of proven texts."""
+"""The ids and labels of verified texts."""

@@ -11,9 +11,10 @@ from templates.previews.view import Part, Preview, RowView
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1e; --paper: #fbfaf7; --line: #d8d5cc;
-  --header: #e6e4de; --context: #d9e4f2; --masked: #e6e4de; --payload: #c9ecc5; --stop: #f3b9d3; }
+  --template: #e6e4de; --context: #d9e4f2; --masked: #e6e4de; --answer: #c9ecc5; --stop: #f3b9d3; }
 @media (prefers-color-scheme: dark) { :root { --ink: #ececec; --paper: #17181a; --line: #3a3b3e;
-  --header: #303236; --context: #22344d; --masked: #303236; --payload: #1d4d22; --stop: #6f2347; } }
+  --template: #303236; --context: #22344d; --masked: #303236; --answer: #1d4d22;
+  --stop: #6f2347; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1rem; margin: 2rem 0 .5rem; }
@@ -23,9 +24,9 @@ pre { line-height: 1.45; overflow-x: auto; }
 .turn { display: flex; gap: 1rem; border-top: 1px solid var(--line); padding: .25rem 0; }
 .who { flex: 0 0 8rem; text-align: right; opacity: .7; font-size: 12px; line-height: 2; }
 .t { border-radius: 3px; padding: 1px 0; box-shadow: inset 1px 0 0 var(--paper); }
-.header { background: var(--header); } .context { background: var(--context); }
+.template { background: var(--template); } .context { background: var(--context); }
 .masked { background: var(--masked); }
-.payload { background: var(--payload); border-bottom: 2px solid currentColor; }
+.answer { background: var(--answer); border-bottom: 2px solid currentColor; }
 .stop { background: var(--stop); border-bottom: 2px double currentColor; font-weight: 600; }
 .t small { opacity: .65; font-size: 9px; vertical-align: sub; white-space: nowrap; }
 .w { opacity: .45; }
@@ -123,11 +124,11 @@ def _who(message: int | None, parts: Sequence[Part], roles: Sequence[str]) -> st
     if message is not None:
         return f"message {message}"
     kinds = {part.kind for part in parts}
-    return "template" if "header" in kinds else "the row" if "context" in kinds else ""
+    return "template" if "template" in kinds else "the row" if "context" in kinds else ""
 
 
 def _part(part: Part, ids: bool) -> str:
-    said = "trained" if part.trained else "masked"
+    use = "trained" if part.trained else "masked"
     token = "" if part.id is None else f"token {part.id}, "
     number = f"<small>{part.id}</small>" if ids and part.id is not None else ""
     text = escape(part.shown)
@@ -135,7 +136,7 @@ def _part(part: Part, ids: bool) -> str:
     text = text.removesuffix("\n")
     for mark in "·→⏎␍":
         text = text.replace(mark, f"<span class=w>{mark}</span>")
-    title = f"{token}{part.kind}, {said}"
+    title = f"{token}{part.kind}, {use}"
     return f'<span class="t {part.kind}" title="{title}">{text}{number}{ending}</span><wbr>'
 
 

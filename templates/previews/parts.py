@@ -8,51 +8,53 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 
 from templates.encoding.encode import IGNORED
-from templates.encoding.pieces import Pieces
 from templates.previews.view import Part
-from templates.proof.regions import Proof
+from templates.spans import VerifiedRender
+from templates.tokenizer.segments import Segments
 
 MARKS = 12  # characters of JSON between two words of it
 PENDING = "‥"  # a token that is the first bytes of a character, which the next one shows
 
 
-def from_text(proof: Proof) -> list[Part]:
+def from_text(verified: VerifiedRender) -> list[Part]:
     """The parts of a proven text, without tokens."""
-    cuts = {0, len(proof.text)}
-    for span in proof.spans:
+    cuts = {0, len(verified.text)}
+    for span in verified.spans:
         cuts |= {span.start, span.stop}
-    for region in proof.regions:
-        cuts |= {region.start, region.stop_start, region.end}
+    for target in verified.trained:
+        cuts |= {target.start, target.stop_start, target.end}
     places = sorted(cuts)
     parts = []
     for start, stop in pairwise(places):
-        kind, message = _source(proof, start, stop)
-        parts.append(Part(proof.text[start:stop], kind, None, message))
+        kind, message = _source(verified, start, stop)
+        parts.append(Part(verified.text[start:stop], kind, None, message))
     return _whole(parts)
 
 
 def from_tokens(
     ids: Sequence[int],
     labels: Sequence[int],
-    pieces: Pieces,
+    segments: Segments,
     stop_ids: Sequence[int],
     stop_strings: Sequence[str],
 ) -> list[Part]:
-    """The parts of a written row: what its ids and labels say, and nothing else."""
-    kinds = ["masked" if label == IGNORED else "payload" for label in labels]
-    said = pieces.said(ids)
+    """The parts of a written row: what its ids and labels hold, and nothing else."""
+    kinds = ["masked" if label == IGNORED else "answer" for label in labels]
+    texts = segments.token_texts(ids)
     for start, end in trained_runs(labels):
-        for place in range(_stop_start(ids, said, start, end, stop_ids, stop_strings), end):
+        for place in range(_stop_start(ids, texts, start, end, stop_ids, stop_strings), end):
             kinds[place] = "stop"
-    columns = zip(_texts(said), kinds, ids, _glyphs(said), strict=True)
+    columns = zip(map(_text, texts), kinds, ids, _glyphs(texts), strict=True)
     return [Part(text, kind, number, glyphs=glyphs) for text, kind, number, glyphs in columns]
 
 
-def annotate(parts: Sequence[Part], proof: Proof, offsets: Sequence[tuple[int, int]]) -> list[Part]:
-    """The same parts with header told from context, and each part's source message."""
+def annotate(
+    parts: Sequence[Part], verified: VerifiedRender, offsets: Sequence[tuple[int, int]]
+) -> list[Part]:
+    """The same parts with template text told from context, and each part's source message."""
     named = []
     for part, (start, stop) in zip(parts, offsets, strict=True):
-        kind, message = _source(proof, start, max(stop, start + 1))
+        kind, message = _source(verified, start, max(stop, start + 1))
         named.append(replace(part, kind=part.kind if part.trained else kind, message=message))
     return _whole(named)
 
@@ -79,8 +81,8 @@ def with_turns(parts: list[Part], turns: Sequence[int]) -> list[Part]:
     ]
     if len(runs) != len(turns):
         return parts
-    told = {place: turn for run, turn in zip(runs, turns, strict=True) for place in run}
-    return [replace(part, message=told.get(place)) for place, part in enumerate(parts)]
+    messages = {place: turn for run, turn in zip(runs, turns, strict=True) for place in run}
+    return [replace(part, message=messages.get(place)) for place, part in enumerate(parts)]
 
 
 def trained_runs(labels: Sequence[int]) -> list[tuple[int, int]]:
@@ -96,7 +98,7 @@ def trained_runs(labels: Sequence[int]) -> list[tuple[int, int]]:
 
 def _stop_start(
     ids: Sequence[int],
-    said: Sequence[bytes],
+    texts: Sequence[bytes],
     start: int,
     end: int,
     stop_ids: Sequence[int],
@@ -105,37 +107,37 @@ def _stop_start(
     """The first token of the stop that ends a trained run; `end` if there is none."""
     if ids[end - 1] in stop_ids:
         return end - 1
-    for text in stop_strings:
-        if b"".join(said[start:end]).endswith(text.encode()):
+    for stop in stop_strings:
+        if b"".join(texts[start:end]).endswith(stop.encode()):
             place, length = end, 0
-            while length < len(text.encode()):
+            while length < len(stop.encode()):
                 place -= 1
-                length += len(said[place])
+                length += len(texts[place])
             return place
     return end
 
 
-def _source(proof: Proof, start: int, stop: int) -> tuple[str, int | None]:
+def _source(verified: VerifiedRender, start: int, stop: int) -> tuple[str, int | None]:
     """The kind of these characters, and the message that they come from."""
-    message, kind = None, "header"
-    for span in proof.spans:
+    message, kind = None, "template"
+    for span in verified.spans:
         if span.start < stop and start < span.stop:  # tools and documents are of no message
-            message, kind = (span.leaf.message if span.leaf.message >= 0 else None), "context"
+            message, kind = (span.source.message if span.source.message >= 0 else None), "context"
             break
-    for region in proof.regions:
-        if region.start < stop and start < region.end:
-            return ("stop" if start >= region.stop_start else "payload"), region.turn
+    for target in verified.trained:
+        if target.start < stop and start < target.end:
+            return ("stop" if start >= target.stop_start else "answer"), target.turn
     return kind, message
 
 
-def _texts(said: Sequence[bytes]) -> list[str]:
-    """Tokens as texts; a part of a character as its bytes, `\\xf0\\x9f`."""
-    return [piece.decode(errors="backslashreplace") for piece in said]
+def _text(token: bytes) -> str:
+    """A token as text; a part of a character as its bytes, `\\xf0\\x9f`."""
+    return token.decode(errors="backslashreplace")
 
 
-def _glyphs(said: Sequence[bytes]) -> list[str]:
+def _glyphs(texts: Sequence[bytes]) -> list[str]:
     """Tokens as they are read: a character stands in the token that completes it."""
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-    last = len(said) - 1
-    read = (decoder.decode(piece, final=place == last) for place, piece in enumerate(said))
-    return [text or (PENDING if piece else "") for text, piece in zip(read, said, strict=True)]
+    last = len(texts) - 1
+    read = (decoder.decode(token, final=place == last) for place, token in enumerate(texts))
+    return [text or (PENDING if token else "") for text, token in zip(read, texts, strict=True)]

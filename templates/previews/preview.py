@@ -9,30 +9,27 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import polars as pl
 
 from curate.base.errors import CurateError
-from templates.card import Card, card_of
-from templates.encoding.folder import load_tokenizer
-from templates.encoding.tokenizer import Tokenizer
-from templates.messages import chat
+from curate.base.settings import check_settings
+from templates.cards.card import Card, card_of
 from templates.options import DEFAULTS, RenderOptions
 from templates.previews.difference import differences
 from templates.previews.page import page
 from templates.previews.parts import annotate, from_text, from_tokens, with_turns
 from templates.previews.terminal import terminal
 from templates.previews.view import Preview, RowView, numbered, of_turn, statistics
-from templates.proof.chains import prove
-from templates.proof.checks import Refusal
-from templates.proof.probes import inspect
-from templates.proof.regions import Proof
-from templates.render import RowRenderer, render
-from templates.template import ChatTemplate, bind
+from templates.refusals import Refusal
+from templates.render import RowRenderer, prover, render, renders_of
+from templates.spans import VerifiedRender
+from templates.template import ChatTemplate
+from templates.tokenizer.folder import load_tokenizer
+from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import Record, Row
 from templates.tokens.dataset import Tokens, read
-from templates.tokens.pairs import prove_pair
 
 SAMPLE = 1_000  # records that the statistics of a preview are made of
 
@@ -44,9 +41,9 @@ Format = Literal["ansi", "text", "html", "json"]
 class PreviewOptions:
     """What to show: rows by their `row` number, how, and whether refused rows are listed.
 
-    `turn` shows one message of each row, with the header before it. `color=None` means colour on
-    a terminal unless NO_COLOR is set. `render` holds the options of `render`, which makes the rows
-    that are shown.
+    `turn` shows one message of each row, with the template text before it. `color=None` means
+    colour on a terminal unless NO_COLOR is set. `render` holds the options of `render`, which
+    makes the rows that are shown.
     """
 
     rows: tuple[int, ...] = (0,)
@@ -58,9 +55,7 @@ class PreviewOptions:
     render: RenderOptions = DEFAULTS
 
     def __post_init__(self) -> None:
-        if self.format not in get_args(Format):
-            known = ", ".join(get_args(Format))
-            raise CurateError(f"format {self.format!r}: expected one of {known}")
+        check_settings(self, "preview")
 
 
 def preview(
@@ -128,7 +123,7 @@ def _of_records(
     """Rendered by the same code that writes a dataset, then shown from ids and labels."""
     chosen = _choose(records, options)
     ready = RowRenderer(template, tokenizer, options.render)
-    card = ready.setup.card
+    card = ready.plain.card
     rows = [
         _row_view(ready, record, row, card)
         for given, outcomes in ready.batches([chosen])
@@ -155,9 +150,9 @@ def _row_view(
     example = row.example
     ids = [stop.id for stop in card.stops if stop.id is not None]
     strings = [stop.text for stop in card.stops if stop.id is None]
-    pieces = ready.encoder.tokenizer.pieces
-    parts = from_tokens(example.ids, example.labels, pieces, ids, strings)
-    parts = annotate(parts, row.proof, ready.encoder.offsets(row.proof, example))
+    segments = ready.encoder.tokenizer.segments
+    parts = from_tokens(example.ids, example.labels, segments, ids, strings)
+    parts = annotate(parts, row.verified, ready.encoder.offsets(row.verified, example))
     other = _row_view(ready, record, row.rejected, card, True) if row.rejected else None
     return RowView(record["row"], record["id"], parts, roles, rejected=other)
 
@@ -165,16 +160,11 @@ def _row_view(
 def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOptions) -> Preview:
     """Texts and trained spans alone: what can be shown without a tokenizer."""
     how = options.render
-    card = inspect(template, None, how)
-    renderer = bind(template, None, how.date, how.arguments)
+    known = prover(template, None, how)
+    card = known.card
 
-    def proven(record: Record) -> list[Proof] | Refusal:
-        try:
-            if how.pairs:
-                return prove_pair(record, how, lambda one: prove(renderer, one, card.stops, how))
-            return prove(renderer, chat(record, how), card.stops, how)
-        except Refusal as refusal:
-            return refusal
+    def proven(record: Record) -> list[VerifiedRender] | Refusal:
+        return renders_of(record, how, known.prove)
 
     rows = [
         view
@@ -182,10 +172,10 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
         for view in _text_views(record, proven(record), how.pairs)
     ]
     sampled = [(record, proven(record)) for record in records.head(SAMPLE).to_dicts()]
-    good = [proof for _, made in sampled if isinstance(made, list) for proof in made]
+    good = [verified for _, made in sampled if isinstance(made, list) for verified in made]
     refused = sum(isinstance(made, Refusal) for _, made in sampled)
-    trained = sum(region.end - region.start for proof in good for region in proof.regions)
-    characters = sum(len(proof.text) for proof in good)
+    trained = sum(target.end - target.start for verified in good for target in verified.trained)
+    characters = sum(len(verified.text) for verified in good)
     failures = [view for record, made in sampled for view in _text_views(record, made, how.pairs)]
     return Preview(
         f"{template.name}, texts only",
@@ -206,7 +196,7 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     )
 
 
-def _text_views(record: Record, made: list[Proof] | Refusal, pairs: bool) -> list[RowView]:
+def _text_views(record: Record, made: list[VerifiedRender] | Refusal, pairs: bool) -> list[RowView]:
     roles = _roles(record)
     row, name = record["row"], record["id"]
     if isinstance(made, Refusal):
@@ -214,7 +204,7 @@ def _text_views(record: Record, made: list[Proof] | Refusal, pairs: bool) -> lis
     if pairs:
         other = RowView(row, name, from_text(made[1]), _roles(record, rejected=True))
         return [RowView(row, name, from_text(made[0]), roles, rejected=other)]
-    return [RowView(row, name, from_text(proof), roles) for proof in made]
+    return [RowView(row, name, from_text(verified), roles) for verified in made]
 
 
 def _roles(record: Record, rejected: bool = False) -> tuple[str, ...]:
@@ -265,7 +255,7 @@ def _written_rows(tokens: Tokens, number: int, tokenizer: Tokenizer) -> list[Row
 
     def view(row: Mapping[str, Any], side: str = "") -> RowView:
         ids, labels = row[f"{side}input_ids"], row[f"{side}labels"]
-        parts = from_tokens(ids, labels, tokenizer.pieces, stop["ids"], stop["strings"])
+        parts = from_tokens(ids, labels, tokenizer.segments, stop["ids"], stop["strings"])
         return RowView(number, row["id"], parts if side else with_turns(parts, row["turns"]))
 
     paired = "rejected_labels" in found.columns

@@ -17,18 +17,18 @@ Paint = Callable[[Line, str], str]
 
 # 256-colour backgrounds; two shades of each, so that neighbouring tokens can be told apart.
 SHADES = {
-    "header": (237, 239),
+    "template": (237, 239),
     "context": (17, 18),
     "masked": (237, 239),
-    "payload": (22, 28),
+    "answer": (22, 28),
     "stop": (125, 162),
 }
 # Without colour: what stands before, between and after the tokens of a kind.
 MARKS = {
-    "header": ("", "¦", ""),
+    "template": ("", "¦", ""),
     "context": ("", "¦", ""),
     "masked": ("", "¦", ""),
-    "payload": ("[", "¦", "]"),
+    "answer": ("[", "¦", "]"),
     "stop": ("{", "¦", "}"),
 }
 
@@ -56,9 +56,9 @@ def _changed(line: str, color: bool) -> str:
 
 def _legend(paint: Paint, shown: Preview) -> list[str]:
     tokens: Line = [("to", False), ("kens", True)]
-    trained = f"{paint(tokens, 'payload')} {KINDS['payload']}   "
+    trained = f"{paint(tokens, 'answer')} {KINDS['answer']}   "
     trained += f"{paint([('end', False)], 'stop')} {KINDS['stop']}"
-    masked = [kind for kind in shown.kinds if kind not in ("payload", "stop")] or ["masked"]
+    masked = [kind for kind in shown.kinds if kind not in ("answer", "stop")] or ["masked"]
     rest = ", ".join(paint([(kind, False)], kind) for kind in masked)
     if masked == ["masked"]:
         return [f"legend  {trained}", f"        {rest}: read and never learnt"]
@@ -96,9 +96,9 @@ def _group(part: Part) -> tuple[str, int | None]:
 
 
 def _label(kind: str, message: int | None, roles: Sequence[str]) -> str:
-    if kind in ("context", "payload") and message is not None and message < len(roles):
+    if kind in ("context", "answer") and message is not None and message < len(roles):
         return f"{message} {roles[message]}"
-    if kind == "payload" and message is not None:
+    if kind == "answer" and message is not None:
         return f"message {message}"
     return kind
 
@@ -108,8 +108,8 @@ def _lines(parts: list[tuple[int, Part]], ids: bool) -> list[Line]:
     lines: list[Line] = [[]]
     room = WIDTH
     for number, part in parts:
-        said = part.shown + (f"‹{part.id}›" if ids and part.id is not None else "")
-        for place, text in enumerate(said.split("\n")):
+        shown = part.shown + (f"‹{part.id}›" if ids and part.id is not None else "")
+        for place, text in enumerate(shown.split("\n")):
             if place or len(text) > room:
                 lines.append([])
                 room = WIDTH
@@ -124,7 +124,7 @@ def _lines(parts: list[tuple[int, Part]], ids: bool) -> list[Line]:
 
 def _painted(line: Line, kind: str) -> str:
     shades = SHADES[kind]
-    weight = ";1" if kind in ("payload", "stop") else ""
+    weight = ";1" if kind in ("answer", "stop") else ""
     return "".join(f"\x1b[38;5;255;48;5;{shades[odd]}{weight}m{text}\x1b[0m" for text, odd in line)
 
 
@@ -142,7 +142,7 @@ def _figures(shown: Preview) -> list[str]:
         *(f"  {name:19}{value:,}" for name, value in figures if value is not None),
     ]
     checks = shown.figures.get("refused_by_check") or {}
-    lines += [f"  refused by {check:8}{count:,}" for check, count in checks.items()]
+    lines += [f"  refused by {check:24}{count:,}" for check, count in checks.items()]
     return [*lines, "", shown.card_text]
 
 

@@ -15,13 +15,13 @@ from templates.encoding.encode import IGNORED
 
 # Kinds, and what they mean; the legend of every preview.
 KINDS = {
-    "header": "written by the template, masked",
+    "template": "written by the template, masked",
     "context": "data of other messages, tools and documents, masked",
     "masked": "not trained",
-    "payload": "trained: the answer",
+    "answer": "trained: the answer",
     "stop": "trained: where generation ends",
 }
-SIDES = {"payload": ("[", "]"), "stop": ("{", "}")}  # as on a terminal without colour
+SIDES = {"answer": ("[", "]"), "stop": ("{", "}")}  # as on a terminal without colour
 VISIBLE = {" ": "·", "\t": "→", "\r": "␍"}
 
 
@@ -40,7 +40,7 @@ class Part:
 
     @property
     def trained(self) -> bool:
-        return self.kind in ("payload", "stop")
+        return self.kind in ("answer", "stop")
 
     @property
     def shown(self) -> str:
@@ -143,7 +143,7 @@ class RowView:
 
 @dataclass(frozen=True)
 class Preview:
-    """Everything a preview says, before it is written in some format."""
+    """Everything a preview shows, before it is written in some format."""
 
     title: str
     rows: list[RowView]
@@ -187,12 +187,12 @@ def numbered(views: Sequence[RowView]) -> list[RowView]:
 
 
 def of_turn(view: RowView, turn: int) -> RowView:
-    """What a row says of one message, with the header before it."""
+    """What a row holds of one message, with the template text before it."""
     places = [place for place, part in enumerate(view.parts) if part.message == turn]
     if not places:
         return replace(view, parts=[])
     start = places[0]
-    while start and view.parts[start - 1].kind in ("header", "masked"):
+    while start and view.parts[start - 1].kind in ("template", "masked"):
         start -= 1
     return replace(view, parts=view.parts[start : places[-1] + 1])
 
@@ -200,11 +200,11 @@ def of_turn(view: RowView, turn: int) -> RowView:
 def bracketed(parts: Sequence[Part]) -> str:
     """Parts as one text, trained ones in brackets and stops in braces."""
     runs = groupby(parts, key=lambda part: part.kind if part.kind in SIDES else "")
-    pieces = []
+    segments = []
     for kind, run in runs:
         before, after = SIDES.get(kind, ("", ""))
-        pieces.append(f"{before}{''.join(part.text for part in run)}{after}")
-    return "".join(pieces)
+        segments.append(f"{before}{''.join(part.text for part in run)}{after}")
+    return "".join(segments)
 
 
 def statistics(examples: pl.DataFrame, refused: pl.DataFrame) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Which text is trained, and why it may be: regions, stops, checks."""
+"""Which text is trained, and why it may be: trained spans, stops, checks."""

@@ -12,55 +12,47 @@ from typing import Any
 
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat
 from templates.options import DEFAULTS, RenderOptions
-from templates.proof.checks import HistoryRewritten, NoStop, PayloadLost, PromptChanged, Refusal
-from templates.proof.contents import check, check_context, follow
-from templates.proof.regions import (
-    Proof,
-    Region,
+from templates.proof.contents import check, check_context, trace
+from templates.proof.trained import (
     as_one,
     borrowed,
-    find,
+    ended,
+    generated,
     last_word,
-    made,
     marked,
     unfinished,
     words,
 )
-from templates.proof.stops import Stop
-from templates.sandbox.provenance import Leaf, Span
-from templates.shapes.plans import Plans
+from templates.refusals import (
+    HistoryRewritten,
+    InputDropped,
+    PromptNotPrefix,
+    Refusal,
+    StopNotAtEnd,
+)
+from templates.spans import Span, Stop, TracedText, TrainedSpan, VerifiedRender
 from templates.template import Renderer
 
 
 def prove(
-    renderer: Renderer,
-    chat: Chat,
-    stops: Sequence[Stop],
-    options: RenderOptions = DEFAULTS,
-    plans: Plans | None = None,
-) -> list[Proof]:
-    """Render a conversation and prove its regions, or raise the `Refusal` of the check it fails.
+    renderer: Renderer, chat: Chat, stops: Sequence[Stop], options: RenderOptions = DEFAULTS
+) -> list[VerifiedRender]:
+    """Render a conversation and prove what is trained, or raise the `Refusal` of a failed check.
 
-    One proof, unless the template rewrites earlier turns: then one for each chain of turns that
-    share a text. Costs two renderings for each trained turn (one for a last message), and
-    following the data; less where `plans`, made with the same arguments, know the way.
+    One verified text, unless the template rewrites earlier turns: then one for each chain of
+    turns that share a text. Costs two renderings for each trained turn (one for a last message),
+    and one that traces the data.
     """
-    known = plans.proof(chat) if plans else None
-    if known is not None:
-        return [known]
     renderer = renderer.with_data(_read(renderer, chat))
     try:
-        proof = as_one(renderer, chat, stops, options)
-        if plans:
-            plans.learn(chat, proof)
-        return [proof]
+        return [as_one(renderer, chat, stops, options)]
     except HistoryRewritten:
         if options.history == "error":
             raise
-    except NoStop:
+    except StopNotAtEnd:
         if not options.append_eos:
             raise
-    except PromptChanged:
+    except PromptNotPrefix:
         if options.history == "error" and options.completion != "raw":
             raise
     return _chains(renderer, chat, stops, options)
@@ -75,73 +67,73 @@ def _read(renderer: Renderer, chat: Chat) -> dict[str, Any]:
     for name, value in chat.given.items():
         unread = name not in renderer.template.reads and name != DOCUMENTS
         if unread and isinstance(value, str | list | dict):
-            raise PayloadLost(f"{ARGUMENTS}: the template does not read {name!r}, which has words")
+            raise InputDropped(f"{ARGUMENTS}: the template does not read {name!r}, which has words")
     return {name: item for name, item in chat.given.items() if name in renderer.template.reads}
 
 
 def _chains(
     renderer: Renderer, chat: Chat, stops: Sequence[Stop], options: RenderOptions
-) -> list[Proof]:
-    """One proof for each chain of trained turns, in the order of their first turns."""
-    found: list[Proof] = []
+) -> list[VerifiedRender]:
+    """One verified text for each chain of trained turns, in the order of their first turns."""
+    chains: list[VerifiedRender] = []
     for turn in chat.trained:
-        proof = _alone(renderer, chat, turn, stops, options)
-        for number, chain in enumerate(found):
-            if (joined := _extended(chain, proof)) is not None:
-                found[number] = joined
+        verified = _alone(renderer, chat, turn, stops, options)
+        for number, chain in enumerate(chains):
+            if (joined := _extended(chain, verified)) is not None:
+                chains[number] = joined
                 break
         else:
-            found.append(proof)
+            chains.append(verified)
     if options.history == "last":
-        return [chain for chain in found if chain.regions[-1].turn == chat.trained[-1]]
-    return found
+        return [chain for chain in chains if chain.trained[-1].turn == chat.trained[-1]]
+    return chains
 
 
-def _extended(chain: Proof, proof: Proof) -> Proof | None:
+def _extended(chain: VerifiedRender, verified: VerifiedRender) -> VerifiedRender | None:
     """The chain and one turn more, if that turn is generated on the chain's text."""
-    last = chain.regions[-1]
-    if not proof.text.startswith(chain.text[: last.end]):
+    last = chain.trained[-1]
+    if not verified.text.startswith(chain.text[: last.end]):
         return None
-    for region in chain.regions:  # the same words must still be those of the same message
-        inside = [s for s in proof.spans if s.stop > region.start and s.start < region.end]
-        if any(span.leaf.message != region.turn for span in inside):
+    for target in chain.trained:  # the same words must still be those of the same message
+        inside = [s for s in verified.spans if s.stop > target.start and s.start < target.end]
+        if any(span.source.message != target.turn for span in inside):
             return None
-    return Proof(proof.text, proof.spans, [*chain.regions, *proof.regions])
+    return VerifiedRender(verified.text, verified.spans, [*chain.trained, *verified.trained])
 
 
 def _alone(
     renderer: Renderer, chat: Chat, turn: int, stops: Sequence[Stop], options: RenderOptions
-) -> Proof:
+) -> VerifiedRender:
     """One turn on the conversation up to it."""
     own = renderer.of(chat.messages[turn])
     is_open = chat.open and turn == len(chat.messages) - 1
     upto = Chat(chat.messages[: turn + 1], chat.tools, (turn,), open=is_open)
     text = own.text(upto.messages, upto.tools)
-    spans, leaves = follow(own, upto, text)
+    spans, sources = trace(own, upto, text)
     if chat.messages[turn]["role"] != "assistant":
-        return Proof(text, spans, [words(turn, spans)])
+        return VerifiedRender(text, spans, [words(turn, spans)])
     prompt = own.text(chat.messages[:turn], chat.tools, prompt=True)
     if not text.startswith(prompt) and options.history != "error":
         text, spans = _continued(own, chat, turn, prompt, text, spans)
     try:
         if is_open:
-            region = unfinished(turn, prompt, text, spans)
+            target = unfinished(turn, prompt, text, spans)
         else:
-            region = find(turn, prompt, text, text, spans, stops)
-    except PromptChanged as refusal:
+            target = generated(turn, prompt, text, text, spans, stops)
+    except PromptNotPrefix as refusal:
         if options.completion != "raw":
             raise
-        return _raw(own, chat, turn, prompt, leaves, stops, refusal)
-    except NoStop as refusal:
+        return _raw(own, chat, turn, prompt, sources, stops, refusal)
+    except StopNotAtEnd as refusal:
         written = text
         text = _closed(own, chat, upto, written, spans, stops, options, refusal)
         spans = [span for span in spans if span.stop <= last_word(turn, spans)]
-        region = find(turn, prompt, text, text, spans, stops)
-        check(region, text, spans, leaves, stops)
-        return Proof(text, spans, marked([region], own, upto, written, spans, options))
-    check(region, text, spans, leaves, stops)
+        target = generated(turn, prompt, text, text, spans, stops)
+        check(target, text, spans, sources, stops)
+        return VerifiedRender(text, spans, marked([target], own, upto, written, spans, options))
+    check(target, text, spans, sources, stops)
     check_context(own, upto, spans)
-    return made(upto, text, spans, marked([region], own, upto, text, spans, options))
+    return ended(upto, text, spans, marked([target], own, upto, text, spans, options))
 
 
 def _continued(
@@ -151,17 +143,17 @@ def _continued(
 
     As Harmony, which drops the analysis before a call once an answer follows: the answer is
     generated after the prompt, analysis included. Only if both texts go on alike after the same
-    word, up to the end of the prompt; else the text as it was, which fails I1.
+    word, up to the end of the prompt; else the text as it was, of which the prompt is no prefix.
     """
     before = Chat(chat.messages[:turn], chat.tools, ())
-    said, _ = follow(renderer, before, prompt, prompt=True)
-    own = min((span.start for span in spans if span.leaf.message == turn), default=0)
+    asked, _ = trace(renderer, before, prompt, prompt=True)
+    own = min((span.start for span in spans if span.source.message == turn), default=0)
     earlier = [span for span in spans if span.stop <= own]
-    if not said or not earlier or _word(said[-1]) != _word(earlier[-1]):
+    if not asked or not earlier or _word(asked[-1]) != _word(earlier[-1]):
         return text, spans
-    header = prompt[said[-1].stop :]
-    cut = earlier[-1].stop + len(header)
-    if cut > own or not text.startswith(header, earlier[-1].stop):
+    opening = prompt[asked[-1].stop :]
+    cut = earlier[-1].stop + len(opening)
+    if cut > own or not text.startswith(opening, earlier[-1].stop):
         return text, spans
     shift = len(prompt) - cut
     moved = [
@@ -169,13 +161,13 @@ def _continued(
         for span in spans
         if span.start >= cut
     ]
-    return prompt + text[cut:], [*said, *moved]
+    return prompt + text[cut:], [*asked, *moved]
 
 
 def _word(span: Span) -> tuple[int, str, str, int]:
     """Which word of the data a span ends with."""
-    leaf = span.leaf
-    return leaf.message, leaf.field, leaf.text, span.offset + span.stop - span.start
+    source = span.source
+    return source.message, source.field, source.text, span.offset + span.stop - span.start
 
 
 def _closed(
@@ -186,14 +178,14 @@ def _closed(
     spans: Sequence[Span],
     stops: Sequence[Stop],
     options: RenderOptions,
-    refusal: NoStop,
+    refusal: StopNotAtEnd,
 ) -> str:
     """The text of a turn with the stop that the next message writes, or else with eos."""
     turn = upto.trained[0]
     end = last_word(turn, spans)
     if len(chat.messages) > len(upto.messages):
         whole = renderer.text(chat.messages, chat.tools)
-        theirs, _ = follow(renderer, chat, whole)
+        theirs, _ = trace(renderer, chat, whole)
         written = last_word(turn, theirs)
         found = borrowed(whole, written, theirs, stops)
         if found is not None:
@@ -209,13 +201,13 @@ def _raw(
     chat: Chat,
     turn: int,
     prompt: str,
-    leaves: Sequence[Leaf],
+    sources: Sequence[TracedText],
     stops: Sequence[Stop],
     refusal: Refusal,
-) -> Proof:
+) -> VerifiedRender:
     """The prompt, the answer's own words, and a stop: for templates that drop reasoning.
 
-    Words with which the prompt ends and the answer starts, such as `<think>`, are said once.
+    Words with which the prompt ends and the answer starts, such as `<think>`, are written once.
     """
     message = chat.messages[turn]
     ends = [stop for source in ("template", "eos") for stop in stops if stop.source == source]
@@ -223,11 +215,11 @@ def _raw(
         raise refusal
     content = message["content"]
     sizes = range(1, min(len(prompt), 64) + 1)
-    said = max((size for size in sizes if content.startswith(prompt[-size:])), default=0)
+    shared = max((size for size in sizes if content.startswith(prompt[-size:])), default=0)
     before = Chat(chat.messages[:turn], chat.tools, ())
-    spans, _ = follow(renderer, before, prompt, prompt=True)
-    leaf = next(leaf for leaf in leaves if leaf.message == turn and leaf.field == "content")
-    start, end = len(prompt), len(prompt) + len(content) - said
-    text = prompt + content[said:] + ends[0].text
-    region = Region(turn, start, end, len(text), ends[0])
-    return Proof(text, [*spans, Span(start, end, leaf, said)], [region])
+    spans, _ = trace(renderer, before, prompt, prompt=True)
+    source = next(one for one in sources if one.message == turn and one.field == "content")
+    start, end = len(prompt), len(prompt) + len(content) - shared
+    text = prompt + content[shared:] + ends[0].text
+    target = TrainedSpan(turn, start, end, len(text), ends[0])
+    return VerifiedRender(text, [*spans, Span(start, end, source, shared)], [target])

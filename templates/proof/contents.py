@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from templates.messages import DOCUMENTS, Chat
-from templates.proof.checks import (
-    ForeignText,
-    NoStop,
-    PayloadLost,
-    Unstable,
+from templates.refusals import (
+    AnswerAltered,
+    InputDropped,
+    OtherTextInAnswer,
+    RenderUnstable,
+    StopNotAtEnd,
     first_difference,
     two_lines,
 )
-from templates.proof.stops import Stop
-from templates.sandbox.provenance import Leaf, Span
+from templates.spans import Span, Stop, TracedText, TrainedSpan
 from templates.template import Renderer
 
-if TYPE_CHECKING:
-    from templates.proof.regions import Region
 
-
-def follow(
+def trace(
     renderer: Renderer, chat: Chat, text: str, prompt: bool = False
-) -> tuple[list[Span], list[Leaf]]:
-    """Where the data stands in a rendered text, and all data."""
+) -> tuple[list[Span], list[TracedText]]:
+    """Where the data stands in a rendered text, and all data.
+
+    Raises `RenderUnstable`, or `AnswerAltered` if the template does more than can be traced.
+    """
     origins = renderer.origins(chat, text, prompt)
     if isinstance(origins, str):
         raise _two_texts(renderer, chat, text, origins)
@@ -33,16 +32,16 @@ def follow(
 
 
 def check_context(renderer: Renderer, chat: Chat, spans: Sequence[Span]) -> None:
-    """Refuse a row if the template never writes what a system, user or tool message says.
+    """Refuse a row if the template never writes the words of a system, user or tool message.
 
     Nor may it leave out the documents that came with the row. Tools it may, as at inference.
 
     Messages that were written when they were new, and that the history leaves out later, are the
     template's way to remember.
     """
-    written = {span.leaf.message for span in spans}
-    if DOCUMENTS in renderer.data and all(span.leaf.field != DOCUMENTS for span in spans):
-        raise PayloadLost("the template does not write the documents of the row")
+    written = {span.source.message for span in spans}
+    if DOCUMENTS in renderer.data and all(span.source.field != DOCUMENTS for span in spans):
+        raise InputDropped("the template does not write the documents of the row")
     for number, message in enumerate(chat.messages):
         if number in written or message["role"] == "assistant":
             continue
@@ -50,89 +49,99 @@ def check_context(renderer: Renderer, chat: Chat, spans: Sequence[Span]) -> None
             continue
         new = Chat(chat.messages[: number + 1], chat.tools, ())
         text = renderer.text(new.messages, new.tools, prompt=True)
-        said, _ = follow(renderer, new, text, prompt=True)
-        if all(span.leaf.message != number for span in said):
-            raise PayloadLost(
+        when_new, _ = trace(renderer, new, text, prompt=True)
+        if all(span.source.message != number for span in when_new):
+            raise InputDropped(
                 f"message {number}: the template does not write the {message['role']}'s words",
                 number,
             )
 
 
 def check(
-    region: Region,
+    target: TrainedSpan,
     text: str,
     spans: Sequence[Span],
-    leaves: Sequence[Leaf],
+    sources: Sequence[TracedText],
     stops: Sequence[Stop],
 ) -> None:
-    """I3, I4 and I5: all of the message, nothing of another, and no stop before its stop."""
-    check_contents(region, spans, [leaf for leaf in leaves if leaf.message == region.turn])
-    _check_strings(region, text, stops)
+    """The trained text holds all of its message, nothing of another, and no stop but its own.
+
+    Raises `AnswerAltered`, `OtherTextInAnswer` or `StopNotAtEnd`.
+    """
+    check_contents(target, spans, [source for source in sources if source.message == target.turn])
+    _check_strings(target, text, stops)
 
 
-def check_contents(region: Region, spans: Sequence[Span], leaves: Sequence[Leaf]) -> None:
-    """I3 and I4: the region holds all of its message's payload and nothing of another's."""
-    inside = [span for span in spans if span.stop > region.start and span.start < region.end]
+def check_contents(
+    target: TrainedSpan, spans: Sequence[Span], sources: Sequence[TracedText]
+) -> None:
+    """The trained text holds all answer text of its message, and nothing of another message.
+
+    Raises `AnswerAltered` or `OtherTextInAnswer`.
+    """
+    inside = [span for span in spans if span.stop > target.start and span.start < target.end]
     for span in inside:
-        if span.leaf.message != region.turn:
-            number = span.leaf.message
-            source = f"message {number}" if number >= 0 else span.leaf.field
-            raise ForeignText(
-                f"message {region.turn}: text of {source} stands in the trained text: "
-                f"{span.leaf.text[:40]!r}",
-                region.turn,
-                max(span.start, region.start),
+        if span.source.message != target.turn:
+            number = span.source.message
+            whose = f"message {number}" if number >= 0 else span.source.field
+            raise OtherTextInAnswer(
+                f"message {target.turn}: text of {whose} stands in the trained text: "
+                f"{span.source.text[:40]!r}",
+                target.turn,
+                max(span.start, target.start),
             )
-    for leaf in leaves:
-        if leaf.payload:
-            _check_covered(region, leaf, inside)
+    for source in sources:
+        if source.is_answer:
+            _check_covered(target, source, inside)
 
 
-def _check_covered(region: Region, leaf: Leaf, inside: Sequence[Span]) -> None:
+def _check_covered(target: TrainedSpan, source: TracedText, inside: Sequence[Span]) -> None:
     covered = 0
     for span in inside:
-        if span.leaf is not leaf:
+        if span.source is not source:
             continue
-        first = span.offset + max(region.start - span.start, 0)
-        if leaf.text[covered:first].strip():
+        first = span.offset + max(target.start - span.start, 0)
+        if source.text[covered:first].strip():
             break
-        covered = max(covered, span.offset + min(span.stop, region.end) - span.start)
-    lost = leaf.text[covered:].lstrip()
+        covered = max(covered, span.offset + min(span.stop, target.end) - span.start)
+    lost = source.text[covered:].lstrip()
     if lost:
-        raise PayloadLost(
-            f"message {region.turn}: its {leaf.field} is not all in the trained text; "
+        raise AnswerAltered(
+            f"message {target.turn}: its {source.field} is not all in the trained text; "
             f"lost from {lost[:40]!r}",
-            region.turn,
-            region.end,
+            target.turn,
+            target.end,
         )
 
 
-def _check_strings(region: Region, text: str, stops: Sequence[Stop]) -> None:
+def _check_strings(target: TrainedSpan, text: str, stops: Sequence[Stop]) -> None:
     """A stop that is plain text must not stand earlier: generation would end there."""
     for stop in stops:
-        place = text.find(stop.text, region.start, region.end) if stop.id is None else -1
-        if 0 <= place < region.stop_start:
-            raise NoStop(
-                f"message {region.turn}: the answer contains the stop {stop.text!r}, which is "
+        place = text.find(stop.text, target.start, target.end) if stop.id is None else -1
+        if 0 <= place < target.stop_start:
+            raise StopNotAtEnd(
+                f"message {target.turn}: the answer contains the stop {stop.text!r}, which is "
                 "plain text in this vocabulary: generation would end there",
-                region.turn,
+                target.turn,
                 place,
             )
 
 
-def _two_texts(renderer: Renderer, chat: Chat, text: str, traced: str) -> Unstable | PayloadLost:
+def _two_texts(
+    renderer: Renderer, chat: Chat, text: str, traced: str
+) -> RenderUnstable | AnswerAltered:
     """A second rendering gave another text: the template is unstable, or beyond tracing."""
     again = renderer.text(chat.messages, chat.tools)
     offset = first_difference(text, again)
     if again != text:
-        return Unstable(
+        return RenderUnstable(
             f"rendering twice gives two texts, from character {offset}",
             offset=offset,
             lines=two_lines(text, again, offset),
         )
     offset = first_difference(text, traced)
-    return PayloadLost(
-        f"the origin of the text cannot be followed through this template, from character {offset}",
+    return AnswerAltered(
+        f"the origin of the text cannot be traced through this template, from character {offset}",
         offset=offset,
         lines=two_lines(text, traced, offset),
     )

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from curate.base.errors import CurateError
-from templates.encoding.tokenizer import Tokenizer
 from templates.messages import Message
-from templates.proof.checks import Refusal, excerpt, first_difference
+from templates.refusals import Refusal, excerpt, first_difference
+from templates.spans import Stop
 from templates.template import Renderer
+from templates.tokenizer.tokenizer import Tokenizer
 
 USER, ANSWER = "Quokka asks", "Wombat replies"  # found again in the rendered probes
 USER_2, ANSWER_2 = "Numbat wonders", "Bilby explains"
 
 
-@dataclass(frozen=True)
-class Stop:
-    """A text at which generation stops.
-
-    `id` is its token, or None if it is plain text of the `tokens` given: generation must then
-    stop on the string. `source` is "eos", "template" or "option".
-    """
-
-    text: str
-    id: int | None
-    source: str
-    tokens: tuple[int, ...] = ()
-
-
 def user(text: str) -> Message:
+    """A user's message."""
     return {"role": "user", "content": text}
 
 
 def answer(text: str) -> Message:
+    """An assistant's message."""
     return {"role": "assistant", "content": text}
 
 
@@ -48,8 +36,8 @@ def find_stops(
     """
     alone, again, before = _tails(renderer)
     stops = _tokens(tokenizer, renderer.template.stops, extra)
-    told = any(stop.text in tail for stop in stops for tail in (alone, before))
-    closing = alone if told or not tokenizer or tokenizer.own(alone) else before
+    is_known = any(stop.text in tail for stop in stops for tail in (alone, before))
+    closing = alone if is_known or not tokenizer or tokenizer.own(alone) else before
     ending = tokenizer.own(closing)[:1] if tokenizer else ()  # the next role's token, if need be
     if any(stop.text in alone and stop.text in before for stop in stops):
         ending = ()  # every answer ends there: tokens before it close words, not the turn
@@ -62,16 +50,6 @@ def find_stops(
         closing = _common_start([alone, again, before]).strip()
         stops += [_as_text(closing, tokenizer, "template")] if closing else []
     return tuple(stops)
-
-
-def first_stop(tail: str, stops: Iterable[Stop]) -> tuple[int, Stop] | None:
-    """The place of the first stop in a text that follows a payload, and which; longest first."""
-    found = [(tail.find(stop.text), -len(stop.text), stop) for stop in stops]
-    places = [place for place in found if place[0] >= 0]
-    if not places:
-        return None
-    place, _, stop = min(places, key=lambda place: place[:2])
-    return place, stop
 
 
 def _tails(renderer: Renderer) -> tuple[str, str, str]:
@@ -98,10 +76,10 @@ def _tails(renderer: Renderer) -> tuple[str, str, str]:
     between = before.partition(USER_2)[0]
     asked = [user(USER)]
     if renderer.text(asked, None) == renderer.text(asked, None, prompt=True):
-        # The header of an answer is always appended, or never: it does not end the last one.
+        # What opens an answer is always appended, or never: it does not end the last one.
         alone = _common_start([alone, between]) or alone
-    header = first.partition(USER)[0].removeprefix(renderer.variables.get("bos_token", ""))
-    return alone, again, between.removesuffix(header) if header else between
+    opening = first.partition(USER)[0].removeprefix(renderer.variables.get("bos_token", ""))
+    return alone, again, between.removesuffix(opening) if opening else between
 
 
 def _tokens(

@@ -7,7 +7,6 @@ frozen clock, and within limits of text and steps.
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Callable, Iterable, Mapping, Sized
 from types import CodeType
@@ -21,8 +20,9 @@ from jinja2.runtime import Context, LoopContext, Macro, new_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from curate.base.errors import CurateError
-from templates.proof.checks import TemplateFailed
+from templates.refusals import TemplateFailed
 from templates.sandbox.containers import TemplateDict, TemplateNamespace
+from templates.sandbox.costs import DEEP, NESTED, SHALLOW, Costs, charge_operands
 from templates.sandbox.limits import (
     CALL_STEPS,
     LONG_TEXT,
@@ -40,18 +40,32 @@ from templates.sandbox.limits import (
     check_size,
     narrow,
 )
-from templates.sandbox.weights import GLANCED, HEEDED, NESTED, Weights, heeding
 
+_COUNTED = "_counted"  # the filter that counts what a `for` takes
 OWNERS = (str, bytes, int, list, tuple)  # of methods whose cost depends on them
 READERS = (str, list, tuple, LoopContext)  # of methods that write or compare what they are given
-DATE = "2024-07-26"  # what `strftime_now` says unless told otherwise
+
+
+class Generation(jinja2.ext.Extension):
+    """`{% generation %}` marks what its author thinks is generated; the text is its body."""
+
+    tags = {"generation"}  # noqa: RUF012
+
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        call = self.call_method("body")
+        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def body(self, caller: Macro) -> str:
+        return caller()
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja as transformers sets it up, with limits. Not to be shared between threads."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
-    generation: type[jinja2.ext.Extension]
+    generation: type[jinja2.ext.Extension] = Generation
 
     def __init__(self) -> None:
         super().__init__(
@@ -60,7 +74,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             extensions=[self.generation, jinja2.ext.loopcontrols],
         )
         self.steps = 0
-        self.weights = Weights(self)
+        self.costs = Costs(self.spend)
         self.filters["tojson"] = tojson
         self.filters[_COUNTED] = self.counted
         for name in ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap"):
@@ -69,7 +83,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters["format"] = bounded_format(self.filters["format"])
         self.filters["join"] = bounded_join(self.filters["join"])
         self.filters["indent"] = bounded_indent(self.filters["indent"])
-        self.weigh_all()
+        self.charge_all()
         self.globals |= {
             "raise_exception": raise_exception,
             "dict": TemplateDict(),
@@ -79,13 +93,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         # Made by chance: a text that is another one each time has no proof.
         del self.globals["lipsum"], self.filters["random"]
 
-    def weigh_all(self) -> None:
+    def charge_all(self) -> None:
         """Have filters and tests cost what they read and make."""
-        weights = self.weights
-        self.filters |= {name: weights.weighed(name, f) for name, f in self.filters.items()}
+        costs = self.costs
+        self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
         tests: dict[str, Any] = dict(self.tests)
-        self.tests |= {name: weights.asked(test) for name, test in tests.items()}
-        self.filters |= {HEEDED: weights.heed, GLANCED: weights.glance}
+        self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
+        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
 
     def spend(self, steps: int) -> None:
         self.steps += steps
@@ -113,20 +127,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator != "+":
             check_operands(operator, left, right)
             if operator == "%" and isinstance(left, str):
-                self.weights.heed(right)
+                self.costs.charge_deep(right)
             result = self.binop_table[operator](left, right)
         else:
             result = left + right
         self.steps += 1
         if isinstance(result, SIZED) and len(result) > LONG_TEXT:
-            self.weigh(len(result))
+            self.charge_text(len(result))
         return result
 
     def concat(self, pieces: Iterable[str]) -> str:
         parts = list(pieces)
         characters = sum(map(len, parts))
         if characters > LONG_TEXT:
-            self.weigh(characters)
+            self.charge_text(characters)
         return self.joined(parts)
 
     def joined(self, parts: list[str]) -> str:
@@ -138,10 +152,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def written(self, value: Any) -> Any:
         """What a template writes of a value."""
         if not isinstance(value, str) and isinstance(value, NESTED):
-            self.weights.walk(value)
+            self.costs.charge_nested(value)
         return str(value)
 
-    def weigh(self, characters: int) -> None:
+    def charge_text(self, characters: int) -> None:
         check_size(characters)
         self.spend(characters // 64)
 
@@ -152,54 +166,33 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
         def checked(*args: Any, **kwargs: Any) -> str:
             check_format(value.__self__, args, fields=True)
-            self.weights.walk((args, kwargs))
+            self.costs.charge_nested((args, kwargs))
             return wrapper(*args, **kwargs)
 
         return checked
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         __self.spend(CALL_STEPS)
-        weights = __self.weights
+        costs = __self.costs
         owner = getattr(__obj, "__self__", None)
-        reads = weights.heed if isinstance(owner, READERS) else weights.glance
+        reads = costs.charge_deep if isinstance(owner, READERS) else costs.charge_shallow
         for value in args:
             reads(value)
         if isinstance(owner, OWNERS):
-            weights.heed(owner)
+            costs.charge_deep(owner)
             args = check_method(__obj.__name__, owner, args, kwargs)
-        made = super().call(__context, __obj, *args, **kwargs)
-        weights.glance(made)
-        return made
+        result = super().call(__context, __obj, *args, **kwargs)
+        costs.charge_shallow(result)
+        return result
 
     def _generate(self, source: jinja2.nodes.Template, *args: Any, **kwargs: Any) -> str:
         for loop in source.find_all(jinja2.nodes.For):
             loop.iter = jinja2.nodes.Filter(
                 loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno
             )
-        heeding(source)
+        charge_operands(source)
         code: str = super()._generate(source, *args, **kwargs)
         return code
-
-
-_COUNTED = "_counted"
-
-
-class Generation(jinja2.ext.Extension):
-    """`{% generation %}` marks what its author thinks is generated; the text is its body."""
-
-    tags = {"generation"}  # noqa: RUF012
-
-    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        call = self.call_method("body")
-        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-    def body(self, caller: Macro) -> str:
-        return caller()
-
-
-Sandbox.generation = Generation
 
 
 class Program:
@@ -245,8 +238,8 @@ def compile_source(
             f"template {name}: brackets or blocks lie too deep inside each other to be read"
         ) from error
     except jinja2.TemplateSyntaxError as error:
-        line, said = _line(source, error.lineno), (error.message or "").rstrip(".")
-        raise CurateError(f"template {name}: line {error.lineno}: {said}: {line}") from error
+        line, reason = _line(source, error.lineno), (error.message or "").rstrip(".")
+        raise CurateError(f"template {name}: line {error.lineno}: {reason}: {line}") from error
 
 
 def _quoted(error: Exception, source: str) -> str:
@@ -270,8 +263,7 @@ def _line(source: str, number: int) -> str:
 
 
 def raise_exception(message: Any) -> NoReturn:
-    said = type(message).__name__ if isinstance(message, NESTED) else message
-    raise jinja2.TemplateError(said)
+    raise jinja2.TemplateError(type(message).__name__ if isinstance(message, NESTED) else message)
 
 
 def tojson(
@@ -289,12 +281,3 @@ def tojson(
         separators=separators,
         sort_keys=sort_keys,
     )
-
-
-def clock(date: str) -> Callable[[str], str]:
-    """`strftime_now` on a frozen day (ISO date, midnight): the same text on any day."""
-    try:
-        moment = datetime.datetime.combine(datetime.date.fromisoformat(date), datetime.time())
-    except ValueError as error:
-        raise CurateError(f"date {date!r}: expected a day such as {DATE}") from error
-    return moment.strftime

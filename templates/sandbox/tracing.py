@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import pass_eval_context
 from jinja2.filters import FILTERS
 
+from templates.provenance import TEMPLATE, TracedStr, joined
 from templates.sandbox.environment import Sandbox, tojson
 from templates.sandbox.limits import bounded_join, narrow
-from templates.sandbox.provenance import TEMPLATE, Traced, joined
 
 
 class Tracing(Sandbox):
@@ -23,7 +23,7 @@ class Tracing(Sandbox):
         self.filters["safe"] = _same
         self.filters["join"] = bounded_join(_traced_join)
         for name in ("tojson", "safe", "join"):
-            self.filters[name] = self.weights.weighed(name, self.filters[name])
+            self.filters[name] = self.costs.charged(name, self.filters[name])
 
     def joined(self, parts: list[str]) -> str:
         return joined(parts)
@@ -37,7 +37,7 @@ class Tracing(Sandbox):
 
 def _traceable(value: Any) -> Any:
     """A plain text that is about to act on texts (`', '.join(...)`) as a traced one."""
-    return Traced(value) if value.__class__ is str else value
+    return TracedStr(value) if value.__class__ is str else value
 
 
 def _same(value: Any) -> Any:
@@ -49,7 +49,7 @@ def _traced_join(context: Any, items: Iterable[Any], d: str = "", attribute: Any
     if attribute is not None:
         plain: str = FILTERS["join"](context, items, d, attribute)
         return plain
-    return Traced(str(d)).join(map(str, items))
+    return TracedStr(str(d)).join(map(str, items))
 
 
 def traced_json(value: Any, **options: Any) -> str:
@@ -58,11 +58,11 @@ def traced_json(value: Any, **options: Any) -> str:
     encode = json.JSONEncoder(ensure_ascii=options.get("ensure_ascii", False)).encode
     parts: list[str] = []
     cursor = done = 0
-    for leaf in _texts(value, bool(options.get("sort_keys", False))):
-        quoted = encode(leaf)
+    for source in _texts(value, bool(options.get("sort_keys", False))):
+        quoted = encode(source)
         start = text.index(quoted, cursor) + 1  # all quoted texts before it were passed over
         cursor = start + len(quoted) - 1
-        parts += [text[done:start], _escaped(leaf, quoted[1:-1], encode)]
+        parts += [text[done:start], _escaped(source, quoted[1:-1], encode)]
         done = cursor - 1
     return joined([*parts, text[done:]])
 
@@ -80,18 +80,18 @@ def _texts(value: Any, sort_keys: bool) -> Iterator[str]:
             yield from _texts(item, sort_keys)
 
 
-def _escaped(leaf: str, written: str, encode: Callable[[str], str]) -> str:
-    if not isinstance(leaf, Traced):
+def _escaped(source: str, written: str, encode: Callable[[str], str]) -> str:
+    if not isinstance(source, TracedStr):
         return written
-    if len(written) == len(leaf):
-        return Traced(written, leaf.runs)
+    if len(written) == len(source):
+        return TracedStr(written, source.runs)
     # An escape is several characters that all come from the one they stand for.
-    pieces = (len(encode(str.__getitem__(leaf, place))) - 2 for place in range(len(leaf)))
+    pieces = (len(encode(str.__getitem__(source, place))) - 2 for place in range(len(source)))
     runs = (
         (1, first + place if first != TEMPLATE else TEMPLATE)
-        for length, first in leaf.runs
+        for length, first in source.runs
         for place in range(length)
     )
-    return Traced(
+    return TracedStr(
         written, tuple(run for size, run in zip(pieces, runs, strict=True) for _ in range(size))
     )

@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from templates.encoding.encode import IGNORED, Example
-from templates.proof.checks import Refusal
-from templates.proof.regions import Proof
+from templates.refusals import Refusal
+from templates.spans import VerifiedRender
 
 Record = dict[str, Any]
 Ints = NDArray[Any]
@@ -51,9 +51,9 @@ COUNTED = (
 
 
 class Row(NamedTuple):
-    """An accepted row: the proven text, and its tokens; of a pair, the rejected answer's too."""
+    """An accepted row: the verified text, and its tokens; of a pair, the rejected answer's too."""
 
-    proof: Proof
+    verified: VerifiedRender
     example: Example
     rejected: Row | None = None
 
@@ -71,8 +71,9 @@ class Examples:
         self._rejected: Examples | None = None
 
     def add(self, records: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
+        """Append the rows, each made of the record at its place."""
         self._keys += [(record["id"], record["row"]) for record in records]
-        self._turns += [[region.turn for region in row.proof.regions] for row in rows]
+        self._turns += [[target.turn for target in row.verified.trained] for row in rows]
         lengths = [len(row.example.ids) for row in rows]
         self._lengths += lengths
         ids = np.concatenate([np.zeros(0, np.int32), *(_ids(row.example) for row in rows)])
@@ -94,14 +95,15 @@ class Examples:
         self.counts["truncated"] += sum(row.example.truncated for row in rows)
         self.counts["tokens"] += tokens
         self.counts["trained_tokens"] += trained
-        self.counts["trained_turns"] += sum(len(row.proof.regions) for row in rows)
+        self.counts["trained_turns"] += sum(len(row.verified.trained) for row in rows)
         self.counts["trained_stops"] += sum(
-            region.stop is not None for row in rows for region in row.proof.regions
+            target.stop is not None for row in rows for target in row.verified.trained
         )
         self.counts["boundaries"] += sum(row.example.cut for row in rows)
         self.counts["escaped"] += sum(row.example.escaped for row in rows)
 
     def frame(self) -> pl.DataFrame:
+        """The rows with the columns of `TRAINED`, and of `PAIRED` if they are pairs."""
         if not self._keys:
             return pl.DataFrame(schema=TRAINED)
         flat = {
@@ -137,10 +139,11 @@ class Refusals:
         self._rows: list[Sequence[Any]] = []
 
     def add(self, rows: Sequence[tuple[Record, Refusal]]) -> None:
+        """Append refused rows."""
         for record, refusal in rows:
-            refusal.row, refusal.id = record["row"], record["id"]
-            row = (refusal.row, refusal.id, refusal.turn, refusal.check, str(refusal))
+            row = (record["row"], record["id"], refusal.turn, refusal.check, str(refusal))
             self._rows.append(row)
 
     def frame(self) -> pl.DataFrame:
+        """The rows with the columns of `REFUSED`."""
         return pl.DataFrame(self._rows, schema=REFUSED, orient="row")

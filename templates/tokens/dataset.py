@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +14,23 @@ from typing import Any
 import polars as pl
 
 from curate.base.errors import CurateError
-from templates.proof.stops import Stop
-from templates.render import Rendered
+from curate.base.extras import require
+from curate.base.folder import MANIFEST, atomic_folder, files_of, is_made_by, write_manifest
+from curate.base.progress import quiet_datasets
+from templates.spans import Stop
 from templates.tokens.columns import REFUSED
 from templates.tokens.lengths import Matched, in_tokens
+from templates.tokens.rendered import Rendered
 
 MAKER = "curate render"
-MANIFEST = "manifest.json"
 REFUSALS = "refused.jsonl"
-DATA = "_data_files"  # the key of a dataset's state.json under which its parts are named
+STATE = "state.json"  # of `datasets`: under `_data_files` it names the parts of the rows
 VERSIONS = ("curate-sft", "datasets", "jinja2", "polars", "pyarrow", "tokenizers")
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A TOKENS folder that was read: its rows (`render.EXAMPLES`), refused rows and manifest."""
+    """A TOKENS folder that was read: its rows (`EXAMPLES`), refused rows and manifest."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -38,43 +39,27 @@ class Tokens:
 
 
 def write(
-    rendered: Rendered, out: Path, force: bool = False, matched: Matched | None = None
+    rendered: Rendered, out: str | Path, force: bool = False, matched: Matched | None = None
 ) -> Path:
     """Write the TOKENS folder; the same input gives the same bytes.
 
     It is written beside `out` and appears when whole. Needs the `datasets` library. `matched` is
     what the run that the records are from matched their lengths to. Raises `CurateError` if there
-    is nothing to train on, or `out` holds something else (`check_free`) or cannot be written.
+    is nothing to train on, or `out` holds something else or cannot be written.
     """
-    if not rendered.examples.height:
-        raise CurateError(_nothing(rendered))
-    check_free(out, force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    hidden = out.parent / f".{out.name}.unfinished"
-    shutil.rmtree(hidden, ignore_errors=True)
-    try:
-        _save(rendered.examples, hidden)
-        lines = [
-            json.dumps(row, ensure_ascii=False) for row in rendered.refused.iter_rows(named=True)
-        ]
-        (hidden / REFUSALS).write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        files = sorted(path.name for path in hidden.iterdir())
-        manifest = {**manifest_of(rendered, matched), "files": [*files, MANIFEST]}
-        text = json.dumps(manifest, ensure_ascii=False, indent=1)
-        (hidden / MANIFEST).write_text(f"{text}\n", "utf-8")
-        _show(hidden, out)
-    except OSError as error:
-        raise CurateError(
-            f"{out}: could not be written ({error}); check the free space, the greatest size of a "
-            "file (ulimit -f) and the folder's rights"
-        ) from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-    return out
+    dataset = to_dataset(rendered)
+    with atomic_folder(out, MAKER, force) as folder:
+        with quiet_datasets():
+            dataset.save_to_disk(folder)
+        refused = rendered.refused.iter_rows(named=True)
+        lines = [f"{json.dumps(row, ensure_ascii=False)}\n" for row in refused]
+        (folder / REFUSALS).write_text("".join(lines), "utf-8")
+        write_manifest(folder, MAKER, manifest_of(rendered, matched))
+    return Path(out)
 
 
 def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str, Any]:
-    """What the trainer's gate, sampling and a reader need to know about the rows.
+    """The manifest of rendered rows: what the trainer, sampling and a reader must know of them.
 
     `stop.ids` and `stop.strings` end generation; `template.source` renders prompts at inference;
     `length` is what the answers' lengths were matched to, in tokens too (`lengths.in_tokens`).
@@ -85,7 +70,6 @@ def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str,
     ids = _stop_ids(stops)
     tool_use = template.tool_use
     return {
-        "maker": MAKER,
         "counts": rendered.counts,
         "refused": _by_check(rendered.refused),
         "stop": {"ids": ids, "strings": _stop_strings(stops)},
@@ -154,105 +138,55 @@ def _nothing(rendered: Rendered) -> str:
     )
 
 
-def _save(examples: pl.DataFrame, folder: Path) -> None:
-    """Save as a `datasets.Dataset` whose fingerprint is its content's hash, not chance."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise CurateError(
-            'writing a TOKENS folder needs the datasets library; pip install "curate-sft[train]"'
-        ) from error
+def to_dataset(rendered: Rendered) -> Any:
+    """The examples as a `datasets.Dataset`, with the columns of `EXAMPLES`; of pairs both answers.
+
+    Its fingerprint is the hash of its content. Raises `CurateError` without the `datasets` library
+    and if there is nothing to train on.
+    """
+    if not rendered.examples.height:
+        raise CurateError(_nothing(rendered))
+    require("a TOKENS folder", "train", "datasets")
+    import datasets
+
+    ids = datasets.List(datasets.Value("int32"))
     kinds = {
         "id": datasets.Value("string"),
         "row": datasets.Value("uint32"),
-        "input_ids": datasets.List(datasets.Value("int32")),
-        "labels": datasets.List(datasets.Value("int32")),
+        "input_ids": ids,
+        "labels": ids,
         "turns": datasets.List(datasets.Value("uint32")),
         "source": datasets.Value("string"),
-        "rejected_input_ids": datasets.List(datasets.Value("int32")),
-        "rejected_labels": datasets.List(datasets.Value("int32")),
+        "rejected_input_ids": ids,
+        "rejected_labels": ids,
     }
-    kinds = {name: kinds[name] for name in examples.columns}
-    table = examples.to_arrow().cast(datasets.Features(kinds).arrow_schema)
+    kinds = {name: kinds[name] for name in rendered.examples.columns}
+    table = rendered.examples.to_arrow().cast(datasets.Features(kinds).arrow_schema)
     digest = hashlib.sha256()
     for column in table.columns:
         for buffer in filter(None, column.combine_chunks().buffers()):
             digest.update(buffer)
-    shown = not datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        rows = datasets.Dataset(table, fingerprint=digest.hexdigest()[:16])
-        rows.save_to_disk(folder)
-    finally:
-        if shown:
-            datasets.enable_progress_bars()
+    return datasets.Dataset(table, fingerprint=digest.hexdigest()[:16])
 
 
 def is_tokens(path: Path) -> bool:
     """Whether this is a folder that `write` wrote."""
-    return bool(_files(path))
-
-
-def _files(folder: Path) -> list[str]:
-    """The files that an earlier `write` says it wrote in this folder; none if it wrote none."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
-    mine = isinstance(manifest, dict) and manifest.get("maker") == MAKER
-    return [name for name in manifest.get("files", []) if isinstance(name, str)] if mine else []
-
-
-def check_free(out: Path, force: bool = False) -> None:
-    """Raise `CurateError` when writing to `out` could harm something that is not ours.
-
-    An empty folder and an earlier TOKENS folder may be written to. With `force` a TOKENS folder
-    may hold other files too: they stay. A folder of anything else is never touched.
-    """
-    if out.exists() and not out.is_dir():
-        raise CurateError(f"{out}: is a file; give the name of a folder to write to")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    ours = _files(out)
-    if not ours:
-        raise CurateError(f"{out}: the folder holds something else; choose another --out")
-    others = sorted(path.name for path in out.iterdir() if path.name not in ours)
-    if others and not force:
-        raise CurateError(
-            f"{out}: the folder also holds {', '.join(others[:3])}; "
-            "choose another --out, or --force"
-        )
-
-
-def _show(hidden: Path, out: Path) -> None:
-    """Put the finished folder in place; the manifest goes first and comes last."""
-    if not out.exists() or not any(out.iterdir()):
-        out.mkdir(exist_ok=True)
-        hidden.replace(out)
-        return
-    ours = _files(out)
-    names = sorted(path.name for path in hidden.iterdir() if path.name != MANIFEST)
-    foreign = [name for name in names if (out / name).exists() and name not in ours]
-    if foreign:
-        raise CurateError(f"{out}: {', '.join(foreign)} was not written by curate; move it away")
-    for name in [MANIFEST, *(name for name in ours if name != MANIFEST)]:
-        (out / name).unlink(missing_ok=True)
-    for name in [*names, MANIFEST]:
-        (hidden / name).replace(out / name)
+    return is_made_by(path, MAKER)
 
 
 def read(path: Path) -> Tokens:
-    """Read a TOKENS folder, without the `datasets` library. Raises `CurateError` if it is none."""
+    """Read a TOKENS folder, without the `datasets` library.
+
+    Raises `CurateError` if it is none, or if a file of it is damaged or none of its own.
+    """
     if not is_tokens(path):
         raise CurateError(f"{path}: no TOKENS folder; `curate render` writes one")
     part = path / MANIFEST
     try:
         manifest = json.loads(part.read_text("utf-8"))
-        part = path / "state.json"
-        names = [str(entry["filename"]) for entry in json.loads(part.read_text("utf-8"))[DATA]]
+        part = path / STATE
         shards = []
-        for name in names:
-            part = path / name
+        for part in _data_files(path):
             shards.append(pl.read_ipc_stream(part))
         part = path / REFUSALS
         lines = part.read_text("utf-8").split("\n")
@@ -263,3 +197,16 @@ def read(path: Path) -> Tokens:
         raise CurateError(
             f"{part}: damaged ({type(error).__name__}: {error}); render the rows again"
         ) from error
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The parts of the rows that the folder's state names; only files of its own manifest."""
+    state = json.loads((folder / STATE).read_text("utf-8"))
+    names = [entry["filename"] for entry in state["_data_files"]]
+    ours = files_of(folder, MAKER)
+    if strange := [name for name in names if name not in ours]:
+        raise CurateError(
+            f"{folder / STATE}: names {strange[0]!r}, which is no file of this folder's manifest; "
+            "render the rows again"
+        )
+    return [folder / name for name in names]

@@ -17,9 +17,9 @@ from templates.encoding.encode import IGNORED
 class Matched:
     """What a `length` step matched the answers of a run to.
 
-    `target` is the median of that law in `unit` (words, chars, tokens), `of` whose length it is
-    ("response", "turn"). `lengths` has columns `row` and `length`: of each record, in that unit;
-    null where it is not known.
+    `target` is the median of that distribution in `unit` (words, chars, tokens), `of` says whose
+    length it is ("response", "turn"). `lengths` has columns `row` and `length`: of each record,
+    in that unit; null where it is not known.
     """
 
     step: str

@@ -8,16 +8,18 @@ from typing import Any
 
 from templates.messages import Chat, chat
 from templates.options import RenderOptions
-from templates.proof.checks import NoPair, Refusal, first_difference, two_lines
-from templates.proof.regions import Proof
+from templates.refusals import NoPair, Refusal, first_difference, two_lines
+from templates.spans import VerifiedRender
 from templates.tokens.columns import Row
 
-Prove = Callable[[Chat], list[Proof]]
+Prove = Callable[[Chat], list[VerifiedRender]]
 REJECTED = "the rejected answer: "
 
 
-def prove_pair(record: Mapping[str, Any], options: RenderOptions, prove: Prove) -> list[Proof]:
-    """The proofs of the chosen answer and of the rejected one, after one prompt.
+def prove_pair(
+    record: Mapping[str, Any], options: RenderOptions, prove: Prove
+) -> list[VerifiedRender]:
+    """The verified texts of the chosen answer and of the rejected one, after one prompt.
 
     Only what follows that prompt is trained, on both sides. Raises a `Refusal` for a record
     without a rejected answer, an answer that cannot be proven, and prompts that differ.
@@ -29,7 +31,7 @@ def prove_pair(record: Mapping[str, Any], options: RenderOptions, prove: Prove) 
     parting = messages[start]["role"] if start >= 0 else "nobody"
     if parting != "assistant" or rejected[0]["role"] != "assistant":
         raise NoPair(
-            f"where the answers part cannot be told: the rejected one has {len(rejected)} messages "
+            f"where the answers part is not known: the rejected one has {len(rejected)} messages "
             f"from {rejected[0]['role']} on, the chosen one there has {parting}"
         )
     chosen = _one({**record, "rejected": None}, start, options, prove)
@@ -42,29 +44,31 @@ def prove_pair(record: Mapping[str, Any], options: RenderOptions, prove: Prove) 
     return [chosen, other]
 
 
-def _one(record: Mapping[str, Any], start: int, options: RenderOptions, prove: Prove) -> Proof:
-    """The one proof of what one side says after the prompt."""
+def _one(
+    record: Mapping[str, Any], start: int, options: RenderOptions, prove: Prove
+) -> VerifiedRender:
+    """The one verified text of what one side has after the prompt."""
     conversation = chat(record, options)
     turns = tuple(turn for turn in conversation.trained if turn >= start)
     if not turns:
         raise NoPair(f"message {start}: the answer has weight 0", start)
-    proofs = prove(dataclasses.replace(conversation, trained=turns))
-    if len(proofs) > 1:
-        raise NoPair(f"message {start}: the template makes {len(proofs)} examples of the answer")
-    return proofs[0]
+    renders = prove(dataclasses.replace(conversation, trained=turns))
+    if len(renders) > 1:
+        raise NoPair(f"message {start}: the template makes {len(renders)} examples of the answer")
+    return renders[0]
 
 
-def _check_prompts(chosen: Proof, other: Proof) -> None:
+def _check_prompts(chosen: VerifiedRender, other: VerifiedRender) -> None:
     if chosen.text == other.text:
         raise NoPair("both answers are the same")
-    ours, theirs = (proof.text[: proof.regions[0].start] for proof in (chosen, other))
+    ours, theirs = (verified.text[: verified.trained[0].start] for verified in (chosen, other))
     if ours == theirs:
         return
     offset = first_difference(ours, theirs)
     raise NoPair(
         f"the template writes another prompt for each answer, from character {offset}; "
         "an argument such as --arg enable_thinking=true may give both the same",
-        chosen.regions[0].turn,
+        chosen.trained[0].turn,
         offset,
         two_lines(ours, theirs, offset),
     )
@@ -93,5 +97,5 @@ def prompt_tokens(row: Row) -> int:
 
 
 def _named(refusal: Refusal) -> Refusal:
-    """The same refusal, said of the rejected answer."""
+    """The same refusal, of the rejected answer."""
     return type(refusal)(f"{REJECTED}{refusal}", refusal.turn, refusal.offset)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from curate.base.contract import Filter, Judgement, Read
 from curate.base.errors import CurateError
 from curate.base.settings import values_of
+from filters.common.arrays import Bools, Floats, Ints
 from filters.common.shingles import joined, set_keys, sets_of_column, shingle_sets
 from filters.common.text import bare, in_blocks, in_threads, keys, view
-from filters.dedup.keep import F64, I64, duplicate_verdicts, lengths, prompt_groups
+from filters.dedup.keep import duplicate_verdicts, lengths, prompt_groups
 from filters.dedup.near.decide import decide, findings_of
 from filters.dedup.near.index import ORIGIN, Index, batch_name
 from filters.dedup.near.minhash import signatures
@@ -169,7 +169,7 @@ class IndexedNear(Near):
 
 
 def _with_curated(
-    verdicts: pl.DataFrame, known: pl.DataFrame, duplicate_of: I64, score: F64
+    verdicts: pl.DataFrame, known: pl.DataFrame, duplicate_of: Ints, score: Floats
 ) -> pl.DataFrame:
     """The verdicts, with those on rows that are dropped for one of the first rows, `known`."""
     curated = pl.Series((duplicate_of >= 0) & (duplicate_of < known.height))
@@ -196,7 +196,7 @@ def signature_column(step: Near, measures: pl.DataFrame) -> pl.Series:
     return pl.Series("signature", values, pl.Array(pl.UInt32, step.num_perm))
 
 
-def _with_short(key: pl.Series, texts: pl.Series, is_short: npt.NDArray[np.bool_]) -> pl.Series:
+def _with_short(key: pl.Series, texts: pl.Series, is_short: Bools) -> pl.Series:
     short = pl.Series(np.flatnonzero(is_short), dtype=pl.UInt32)
     words = texts.gather(short)
     own = pl.Series(keys(bare(words), normalise=True), dtype=pl.UInt64)

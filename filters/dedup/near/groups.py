@@ -13,10 +13,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from filters.common.shingles import I64, U32, U64, mix64
+from filters.common.arrays import U32, U64, Bools, Floats, Ints
+from filters.common.shingles import mix64
 from filters.dedup.near.similarity import (
-    F64,
-    Bools,
     distinct,
     pair_count,
     pairs_across,
@@ -41,13 +40,13 @@ class TooMuchWorkError(Exception):
 class Likeness(Protocol):
     """What tells how similar two texts are, by their numbers."""
 
-    sizes: I64
+    sizes: Ints
 
-    def similarity(self, left: I64, right: I64, floor: float) -> F64:
+    def similarity(self, left: Ints, right: Ints, floor: float) -> Floats:
         """Of each pair; anything below `floor` where it is below."""
         ...
 
-    def may_reach(self, floor: float, left: I64, right: I64) -> Bools:
+    def may_reach(self, floor: float, left: Ints, right: Ints) -> Bools:
         """False where that is cheap to rule out."""
         ...
 
@@ -66,7 +65,7 @@ class Levels(NamedTuple):
         """The lowest."""
         return min(self.values)
 
-    def reached(self, scores: F64, level: int = 0) -> Bools:
+    def reached(self, scores: Floats, level: int = 0) -> Bools:
         """Where a set is dropped, at one of them."""
         value = self.values[level]
         enough: Bools = scores > value if self.strict else scores >= value
@@ -86,12 +85,12 @@ class Search:
     comparison: Likeness
     levels: Levels
     known: int = 0
-    group: I64 | None = None
+    group: Ints | None = None
     limit: float = float("inf")  # of work
     # Signatures, and the Jaccard similarity far below which pairs are skipped.
     sketched: tuple[U32, float] | None = None
-    duplicate_of: I64 = field(init=False)
-    score: F64 = field(init=False)
+    duplicate_of: Ints = field(init=False)
+    score: Floats = field(init=False)
     work: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +130,7 @@ class Search:
             return pairs_within(entries)
         return pairs_between(entries, self.group)
 
-    def roots(self, entries: U64) -> I64:
+    def roots(self, entries: U64) -> Ints:
         """For each set the lowest that a chain of similar sets links it to, after `run`.
 
         Pairs that the verdicts link already are not compared again, and known sets link nothing.
@@ -153,7 +152,7 @@ class Search:
         _, first, group = np.unique(label, return_index=True, return_inverse=True)
         return first[group].astype(np.int64)
 
-    def similar(self, slices: Iterable[U64]) -> tuple[U64, F64]:
+    def similar(self, slices: Iterable[U64]) -> tuple[U64, Floats]:
         """Of candidate pairs (`lower << 32 | higher`) those that reach any level; how similar."""
         found = [self._verified(pairs) for pairs in slices]
         pairs = np.concatenate([np.zeros(0, np.uint64), *(pairs for pairs, _ in found)])
@@ -161,7 +160,7 @@ class Search:
         pairs, first = np.unique(pairs, return_index=True)
         return pairs, scores[first]
 
-    def _verified(self, pairs: U64) -> tuple[U64, F64]:
+    def _verified(self, pairs: U64) -> tuple[U64, Floats]:
         sizes, floor = self.comparison.sizes, self.levels.floor
         self.work += 16 * len(pairs)
         if self.group is not None:
@@ -183,14 +182,14 @@ class Search:
         kept: Bools = np.any(self.duplicate_of < 0, axis=0)
         return entries[kept[(entries & _LOW).astype(np.int64)]]
 
-    def _drop(self, pairs: U64, scores: F64) -> None:
+    def _drop(self, pairs: U64, scores: Floats) -> None:
         lower, higher = split(pairs)
         order = np.lexsort((lower, higher))
         for level in range(len(self.levels.values)):
             chosen = order[self.levels.reached(scores[order], level)]
             self._drop_at(level, lower[chosen], higher[chosen], scores[chosen])
 
-    def _drop_at(self, level: int, lower: I64, higher: I64, scores: F64) -> None:
+    def _drop_at(self, level: int, lower: Ints, higher: Ints, scores: Floats) -> None:
         duplicate_of, score = self.duplicate_of[level], self.score[level]
         numbers, starts = np.unique(higher, return_index=True)
         ends = np.append(starts, len(higher))[1:]
@@ -211,7 +210,7 @@ def _renumbered(entries: U64, group: U64) -> U64:
     return key >> np.uint64(32) << np.uint64(32) | entries & _LOW
 
 
-def _looks_similar(signature: U32, threshold: float, left: I64, right: I64) -> Bools:
+def _looks_similar(signature: U32, threshold: float, left: Ints, right: Ints) -> Bools:
     """Whether the estimate is above the threshold less five standard errors.
 
     A pair at the threshold is missed once in three million.

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.common.shingles import U32, U64, Sets, mix64
+from filters.common.arrays import U32, U64
+from filters.common.shingles import Sets, mix64
 from filters.dedup.near.similarity import shared_entries
 
 EMPTY = 0xFFFFFFFF  # datasketch's signature of the empty set, in every place

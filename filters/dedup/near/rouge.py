@@ -14,12 +14,12 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from filters.common.shingles import I64, U64, Sets, mix64
+from filters.common.arrays import U64, Bools, Floats, Ints
+from filters.common.shingles import Sets, mix64
 from filters.common.text import block, in_blocks
-from filters.dedup.near.similarity import F64, SLACK, Bools, Comparison
+from filters.dedup.near.similarity import SLACK, Comparison
 
 Tokenizer = Literal["ascii", "unicode"]
 
@@ -61,7 +61,7 @@ def porter() -> Callable[[str], str]:
     return stem
 
 
-def f_measure(common: I64, left: I64, right: I64) -> F64:
+def f_measure(common: Ints, left: Ints, right: Ints) -> Floats:
     """F1 of an LCS of `common` tokens between texts of `left` and `right`, in rouge-score's steps.
 
     >>> float(f_measure(np.array([27]), np.array([39]), np.array([51]))[0])
@@ -69,7 +69,9 @@ def f_measure(common: I64, left: I64, right: I64) -> F64:
     """
     precision, recall = common / np.maximum(right, 1), common / np.maximum(left, 1)
     total = precision + recall
-    found: F64 = np.divide(2 * precision * recall, total, out=np.zeros(len(total)), where=total > 0)
+    found: Floats = np.divide(
+        2 * precision * recall, total, out=np.zeros(len(total)), where=total > 0
+    )
     return found
 
 
@@ -118,7 +120,7 @@ class RougeComparison:
         self._bags = Comparison(sets)
         self._sequences = _sequences(tokens)
 
-    def similarity(self, left: I64, right: I64, floor: float) -> F64:
+    def similarity(self, left: Ints, right: Ints, floor: float) -> Floats:
         """ROUGE-L of each pair of numbers; 0 for those that cannot reach `floor`."""
         common = self._bags.common(left, right)
         possible = 2 * common >= (floor - SLACK) * (self.sizes[left] + self.sizes[right])
@@ -129,11 +131,11 @@ class RougeComparison:
         scores[chosen] = f_measure(longest, self.sizes[left], self.sizes[right])
         return scores
 
-    def may_reach(self, floor: float, left: I64, right: I64) -> Bools:
+    def may_reach(self, floor: float, left: Ints, right: Ints) -> Bools:
         """False where the lengths alone rule `floor` out."""
         return self._bags.may_reach(jaccard_of(floor), left, right)
 
-    def _longest_common(self, left: I64, right: I64) -> I64:
+    def _longest_common(self, left: Ints, right: Ints) -> Ints:
         from rapidfuzz.distance import LCSseq
         from rapidfuzz.process import cpdist
 
@@ -164,7 +166,7 @@ def _digest(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 
-def _lists(numbers: pl.Series, sizes: I64) -> pl.Series:
+def _lists(numbers: pl.Series, sizes: Ints) -> pl.Series:
     rows = np.arange(len(sizes), dtype=np.uint32)
     flat = pl.DataFrame([pl.Series("row", np.repeat(rows, sizes)).set_sorted(), numbers.alias("n")])
     filled = flat.group_by("row", maintain_order=True).agg("n")
@@ -172,13 +174,13 @@ def _lists(numbers: pl.Series, sizes: I64) -> pl.Series:
     return every["n"].fill_null([])
 
 
-def _flat(tokens: pl.Series) -> tuple[U64, I64]:
+def _flat(tokens: pl.Series) -> tuple[U64, Ints]:
     sizes = tokens.list.len().to_numpy().astype(np.int64)
     flat = tokens.filter(sizes > 0).explode().to_numpy()
     return flat, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
 
-def _numbered(values: U64) -> npt.NDArray[np.int64]:
+def _numbered(values: U64) -> Ints:
     return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 

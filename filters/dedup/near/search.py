@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.shingles import I64, U32, U64, Sets, mix64, sets_of_column
+from filters.common.arrays import U32, U64, Bools, Floats, Ints
+from filters.common.shingles import Sets, mix64, sets_of_column
 from filters.common.text import in_threads
-from filters.dedup.keep import F64, first_of_equal
+from filters.dedup.keep import first_of_equal
 from filters.dedup.near.groups import Levels, Likeness, Search, TooMuchWorkError
 from filters.dedup.near.minhash import band_entries, enough_bands, signatures
 from filters.dedup.near.rouge import RougeComparison, bags, jaccard_of
-from filters.dedup.near.similarity import Bools, Comparison, likely_pairs, rare_entries
+from filters.dedup.near.similarity import Comparison, likely_pairs, rare_entries
 
 # All pairs are compared while that is cheap. Ordering shingles by rarity takes 0.1 s a million and
 # 16 bytes each, so memory sets the first bound (1.4 million conversations by words). The second
@@ -73,7 +74,7 @@ class Texts:
         return self.measures["key"].fill_null(0).to_numpy()
 
     @cached_property
-    def group(self) -> I64 | None:
+    def group(self) -> Ints | None:
         """A number for each row, equal for rows of one group."""
         if "group" not in self.measures.columns:
             return None
@@ -83,7 +84,7 @@ class Texts:
         alone = given.is_null().to_numpy()
         return np.where(alone, len(number) + np.arange(len(number)), number)
 
-    def comparison(self, positions: I64, sets: Sets) -> Likeness:
+    def comparison(self, positions: Ints, sets: Sets) -> Likeness:
         """Of the rows at these positions, whose sets those are, numbered in this order."""
         if self._tokens is None:
             return Comparison(sets)
@@ -101,14 +102,14 @@ class Duplicates(NamedTuple):
     in order of keeping; it is kept. `exact` says that all pairs were compared.
     """
 
-    duplicate_of: I64
-    score: F64
-    root: I64
+    duplicate_of: Ints
+    score: Floats
+    root: Ints
     exact: bool
 
 
 def find_duplicates(
-    texts: Texts, order: I64, levels: Levels, sketch: Sketch, *, chains: bool
+    texts: Texts, order: Ints, levels: Levels, sketch: Sketch, *, chains: bool
 ) -> Duplicates:
     """Decide near-duplicates; `order` has the row to keep first, known rows before all others.
 
@@ -146,13 +147,13 @@ def find_duplicates(
 class _FinishedSearch(NamedTuple):
     """Set i is that of row `leads[i]`."""
 
-    leads: I64
+    leads: Ints
     search: Search
     entries: U64
     exact: bool
 
 
-def _roots(texts: Texts, duplicate_of: I64, done: _FinishedSearch, chains: bool) -> I64:
+def _roots(texts: Texts, duplicate_of: Ints, done: _FinishedSearch, chains: bool) -> Ints:
     rows = np.arange(len(duplicate_of))
     head = np.where(duplicate_of >= texts.known, duplicate_of, rows)
     if chains:
@@ -162,7 +163,7 @@ def _roots(texts: Texts, duplicate_of: I64, done: _FinishedSearch, chains: bool)
     return head
 
 
-def _search(texts: Texts, leads: I64, levels: Levels, sketch: Sketch) -> _FinishedSearch:
+def _search(texts: Texts, leads: Ints, levels: Levels, sketch: Sketch) -> _FinishedSearch:
     """A finished search over `leads`, or those of them that any candidate pair has."""
     exact = _search_all(texts, leads, levels)
     if exact is not None:
@@ -180,7 +181,7 @@ def _search(texts: Texts, leads: I64, levels: Levels, sketch: Sketch) -> _Finish
     return _FinishedSearch(leads, search, entries, exact=False)
 
 
-def _search_all(texts: Texts, leads: I64, levels: Levels) -> _FinishedSearch | None:
+def _search_all(texts: Texts, leads: Ints, levels: Levels) -> _FinishedSearch | None:
     """A finished search that misses no pair, or None where that would take too long."""
     sets, floor = texts.sets.take(leads), texts.jaccard(levels.floor)
     size, every = len(sets.hashes), len(leads) * (len(leads) - 1) // 2
@@ -198,14 +199,14 @@ def _search_all(texts: Texts, leads: I64, levels: Levels) -> _FinishedSearch | N
     return _FinishedSearch(leads, search, entries, exact=True)
 
 
-def _prepared(texts: Texts, leads: I64, sets: Sets, levels: Levels) -> Search:
+def _prepared(texts: Texts, leads: Ints, sets: Sets, levels: Levels) -> Search:
     group = None if texts.group is None else texts.group[leads]
     known = int(np.count_nonzero(leads < texts.known))
     return Search(texts.comparison(leads, sets), levels, known=known, group=group)
 
 
-def _signatures(sets: Sets, positions: I64, sketch: Sketch) -> U32:
-    def of_part(part: I64) -> U32:
+def _signatures(sets: Sets, positions: Ints, sketch: Sketch) -> U32:
+    def of_part(part: Ints) -> U32:
         return signatures(sets.take(part), sketch.num_perm, sketch.seed)
 
     # Some 100,000 shingles at once, to stay in cache.

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from filters.common.shingles import I64, U64, Sets
+from filters.common.arrays import U64, Bools, Floats, Ints
+from filters.common.shingles import Sets
 from filters.common.text import in_threads
-
-F64 = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 # Pairs worked on at once (8 bytes each in some ten arrays), and shingles compared at once.
 SLICE = 1 << 20
@@ -82,7 +80,7 @@ def _by_rarity(sets: Sets) -> U64:
     return ordered
 
 
-def _run_lengths(ascending: npt.NDArray[Any]) -> I64:
+def _run_lengths(ascending: npt.NDArray[Any]) -> Ints:
     """How often each value stands there."""
     starts = np.flatnonzero(ascending[1:] != ascending[:-1]) + 1
     return np.diff(starts, prepend=0, append=len(ascending))[: len(ascending)]
@@ -117,7 +115,7 @@ def pairs_across(kept: U64, others: U64) -> Iterator[U64]:
     return _pairs(kept, others, start, np.searchsorted(kept, others | _LOW, "right") - start)
 
 
-def pairs_between(entries: U64, label: I64) -> Iterator[U64]:
+def pairs_between(entries: U64, label: Ints) -> Iterator[U64]:
     """All pairs that share a bucket but not a label, in slices."""
     keys, numbers = split(entries)
     labels = label[numbers]
@@ -141,12 +139,12 @@ def distinct(values: U64) -> U64:
     return values[is_new]
 
 
-def split(pairs: U64) -> tuple[I64, I64]:
+def split(pairs: U64) -> tuple[Ints, Ints]:
     """The two numbers of `lower << 32 | higher`."""
     return (pairs >> _HALF).astype(np.int64), (pairs & _LOW).astype(np.int64)
 
 
-def _pairs(mates: U64, entries: U64, start: I64, count: I64) -> Iterator[U64]:
+def _pairs(mates: U64, entries: U64, start: Ints, count: Ints) -> Iterator[U64]:
     """Pair each entry with its `count` mates from `start` on."""
     upto = np.cumsum(count)
     total = int(upto[-1]) if len(upto) else 0
@@ -174,30 +172,30 @@ class Comparison:
         self._incidence: Any = csr_array(columns, shape=(len(sets.sizes), 1 << 32))
         self._incidence.has_canonical_format = True  # else scipy sorts each time to find out
 
-    def similarity(self, left: I64, right: I64, floor: float) -> F64:
+    def similarity(self, left: Ints, right: Ints, floor: float) -> Floats:
         """What a search asks for; `floor` saves nothing here."""
         return self.jaccard(left, right)
 
-    def jaccard(self, left: I64, right: I64) -> F64:
+    def jaccard(self, left: Ints, right: Ints) -> Floats:
         """|A and B| / |A or B| for each pair of set numbers; 0 if both are empty."""
         common = self.common(left, right)
-        similarity: F64 = common / np.maximum(self.sizes[left] + self.sizes[right] - common, 1)
+        similarity: Floats = common / np.maximum(self.sizes[left] + self.sizes[right] - common, 1)
         return similarity
 
-    def common(self, left: I64, right: I64) -> I64:
+    def common(self, left: Ints, right: Ints) -> Ints:
         """|A and B| for each pair of set numbers."""
         total = self.sizes[left] + self.sizes[right]
         cuts = np.flatnonzero(np.diff(np.cumsum(total) // COMPARED)) + 1
 
-        def common_of(part: slice) -> I64:
+        def common_of(part: slice) -> Ints:
             both = self._incidence[left[part]].multiply(self._incidence[right[part]])
-            found: I64 = np.diff(both.tocsr().indptr)
+            found: Ints = np.diff(both.tocsr().indptr)
             return found
 
         parts = [slice(low, high) for low, high in pairwise([0, *cuts.tolist(), len(left)])]
         return np.concatenate(in_threads(parts, common_of))
 
-    def may_reach(self, threshold: float, left: I64, right: I64) -> Bools:
+    def may_reach(self, threshold: float, left: Ints, right: Ints) -> Bools:
         """False where the sizes alone rule the threshold out."""
         small = np.minimum(self.sizes[left], self.sizes[right])
         large = np.maximum(self.sizes[left], self.sizes[right])

@@ -11,6 +11,7 @@ import polars as pl
 
 from curate.base.contract import Judgement
 from curate.base.settings import setting
+from filters.common.arrays import F32, Bools, Floats, Ints
 from filters.common.text import Field, view
 from filters.common.vectors import (
     ENCODER_HELP,
@@ -31,7 +32,7 @@ from filters.dedup.keep import (
     duplicate_verdicts,
     lengths,
 )
-from filters.dedup.semantic.search import EXACT_ROWS, F32, F64, I64, Bools, find_alike, missed_pairs
+from filters.dedup.semantic.search import EXACT_ROWS, find_alike, missed_pairs
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Semantic(DuplicateFilter):
         vectors, order = measures["vector"].to_numpy(), self.order(measures)
         names = measures["id"].gather(order)
 
-        def decide(threshold: float) -> tuple[I64, F64]:
+        def decide(threshold: float) -> tuple[Ints, Floats]:
             instead, cosine = find_alike(vectors[order], names, threshold, self.seed)
             duplicate_of, score = np.full(len(order), -1, np.int64), np.full(len(order), np.nan)
             dropped = instead >= 0

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-I64 = npt.NDArray[np.int64]
-F64 = npt.NDArray[np.float64]
-F32 = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+from filters.common.arrays import F32, Bools, Floats, Ints
 
 # All pairs of so many vectors of 512 numbers take 1.3e12 multiplications, half a minute.
 EXACT_ROWS = 50_000
@@ -22,7 +18,7 @@ _BLOCK = 1024
 _DOUBT = 1e-4
 
 
-def find_alike(vectors: F32, names: pl.Series, threshold: float, seed: int) -> tuple[I64, F64]:
+def find_alike(vectors: F32, names: pl.Series, threshold: float, seed: int) -> tuple[Ints, Floats]:
     """For vectors in order of keeping: the first kept one with this cosine or more, or -1; and
     that cosine.
 
@@ -47,7 +43,7 @@ def find_alike(vectors: F32, names: pl.Series, threshold: float, seed: int) -> t
     return duplicate_of, score
 
 
-def _first_equal(vectors: F32) -> I64:
+def _first_equal(vectors: F32) -> Ints:
     """For each vector the first that is equal to it, number for number."""
     if not len(vectors):
         return np.zeros(0, np.int64)
@@ -57,7 +53,7 @@ def _first_equal(vectors: F32) -> I64:
     return first[group].astype(np.int64)
 
 
-def _greedy(vectors: F32, threshold: float) -> tuple[I64, F64]:
+def _greedy(vectors: F32, threshold: float) -> tuple[Ints, Floats]:
     count = len(vectors)
     duplicate_of = np.full(count, -1, np.int64)
     kept = np.empty_like(vectors)
@@ -101,13 +97,13 @@ def _reaches(left: F32, right: F32, threshold: float) -> Bools:
     return found
 
 
-def _cosines(left: F32, right: F32) -> F64:
+def _cosines(left: F32, right: F32) -> Floats:
     # Rounded, because float32 unit vectors have a length of 1 to seven places only.
-    product: F64 = (left.astype(np.float64) * right.astype(np.float64)).sum(axis=1)
+    product: Floats = (left.astype(np.float64) * right.astype(np.float64)).sum(axis=1)
     return product.round(6)
 
 
-def _buckets(vectors: F32, names: pl.Series, seed: int) -> I64:
+def _buckets(vectors: F32, names: pl.Series, seed: int) -> Ints:
     """The bucket of each vector, by spherical k-means; all in one up to `EXACT_ROWS`."""
     if len(vectors) <= EXACT_ROWS:
         return np.zeros(len(vectors), np.int64)
@@ -126,7 +122,7 @@ def _buckets(vectors: F32, names: pl.Series, seed: int) -> I64:
     return _nearest(vectors, centres)
 
 
-def _nearest(vectors: F32, centres: F32) -> I64:
+def _nearest(vectors: F32, centres: F32) -> Ints:
     parts = [
         (vectors[low : low + 8192] @ centres.T).argmax(axis=1)
         for low in range(0, len(vectors), 8192)

@@ -6,22 +6,22 @@ import dataclasses
 
 from templates.encoding.encode import Example
 from templates.options import RenderOptions
-from templates.proof.checks import Refusal, TooLong
-from templates.proof.regions import Proof
+from templates.refusals import Refusal, TooLong
+from templates.spans import VerifiedRender
 from templates.tokens.columns import Row
 
 
-def fit(proof: Proof, example: Example, options: RenderOptions) -> Row | Refusal:
+def fit(verified: VerifiedRender, example: Example, options: RenderOptions) -> Row | Refusal:
     """The row, cut to `max_length` tokens if asked; turns that are not whole are not trained."""
     size, limit = len(example.ids), options.max_length
     if limit is None or size <= limit:
-        return Row(proof, example)
+        return Row(verified, example)
     if options.overlong == "refuse":
         return TooLong(f"{size:,} tokens; at most {limit:,} are allowed")
     low = size - limit if options.overlong == "left" else 0
     kept = [
-        (region, (start - low, end - low))
-        for region, (start, end) in zip(proof.regions, example.spans, strict=True)
+        (target, (start - low, end - low))
+        for target, (start, end) in zip(verified.trained, example.spans, strict=True)
         # The first token of a row is never a target: nothing stands before it to predict it from.
         if start >= low + bool(low) and end <= low + limit
     ]
@@ -35,4 +35,4 @@ def fit(proof: Proof, example: Example, options: RenderOptions) -> Row | Refusal
         skipped=low,
         truncated=True,
     )
-    return Row(dataclasses.replace(proof, regions=[region for region, _ in kept]), cut)
+    return Row(dataclasses.replace(verified, trained=[target for target, _ in kept]), cut)

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2.nodes
 from jinja2.utils import Namespace
 
 from templates.sandbox.limits import LONG_TEXT, check_size
 
-if TYPE_CHECKING:
-    from templates.sandbox.environment import Sandbox
-
-# The filters that comparisons and slices are given their values by.
-HEEDED, GLANCED = "_heeded", "_glanced"
+# The filters that charge for the values of comparisons and slices.
+DEEP, SHALLOW = "_charge_deep", "_charge_shallow"
 ITEM = 4  # what an item costs where all are written
 PLAIN = frozenset({bool, int, float, type(None)})
 TEXTS = (str, bytes)
@@ -28,7 +25,7 @@ VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 NESTED: Any = (*LISTS, *VIEWS, Namespace)  # what is written with all that it holds
 
 # Filters that look at the items they are given alone, not into them.
-SHALLOW = (
+SHALLOW_FILTERS = (
     "_counted", "attr", "batch", "count", "d", "default", "first", "items", "last", "length",
     "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
 )  # fmt: skip
@@ -36,13 +33,13 @@ SHALLOW = (
 SLOW = ("indent", "pprint", "striptags", "title", "urlize", "wordcount", "wordwrap")
 
 
-class Weights:
-    """What values cost in one environment."""
+class Costs:
+    """What values cost in one environment, which is told by `spend(steps)`."""
 
-    def __init__(self, environment: Sandbox) -> None:
-        self._spend = environment.spend
+    def __init__(self, spend: Callable[[int], None]) -> None:
+        self._spend = spend
 
-    def heed(self, value: Any, item: int = 1) -> Any:
+    def charge_deep(self, value: Any, item: int = 1) -> Any:
         """A value that is compared, or read as a whole: as text, or item by item."""
         if value.__class__ in PLAIN:
             return value
@@ -50,10 +47,10 @@ class Weights:
             if len(value) > LONG_TEXT:
                 self._spend(len(value) // 64)
         elif isinstance(value, NESTED):
-            self.walk(value, item)
+            self.charge_nested(value, item)
         return value
 
-    def walk(self, value: Any, cost: int = ITEM) -> None:
+    def charge_nested(self, value: Any, cost: int = ITEM) -> None:
         """Steps for each item, met again or not: what it takes to write or compare it all.
 
         Raises `LimitExceeded` also for more text than a template may build.
@@ -74,7 +71,7 @@ class Weights:
         check_size(characters)
         self._spend(characters // 64)
 
-    def glance(self, value: Any) -> Any:
+    def charge_shallow(self, value: Any) -> Any:
         """A value that is taken or made without a look into its items."""
         if value.__class__ in PLAIN:
             return value
@@ -86,9 +83,13 @@ class Weights:
             self._spend(len(value) // 8)
         return value
 
-    def weighed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A filter that costs what it reads and what it makes."""
-        reads = self.glance if name in SHALLOW else functools.partial(self.heed, item=ITEM)
+        reads = (
+            self.charge_shallow
+            if name in SHALLOW_FILTERS
+            else functools.partial(self.charge_deep, item=ITEM)
+        )
         slow = name in SLOW
 
         @functools.wraps(function)
@@ -97,36 +98,36 @@ class Weights:
                 reads(value)
                 if slow and isinstance(value, str):
                     self._spend(len(value))
-            made = function(*args, **kwargs)
-            self.glance(made)
-            return made
+            result = function(*args, **kwargs)
+            self.charge_shallow(result)
+            return result
 
         return checked
 
-    def asked(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def charged_test(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A test that costs what it reads."""
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
             for value in args:
-                self.heed(value)
+                self.charge_deep(value)
             return function(*args, **kwargs)
 
         return checked
 
 
-def heeding(source: jinja2.nodes.Template) -> None:
+def charge_operands(source: jinja2.nodes.Template) -> None:
     """Have every value that a template compares or slices counted. Changes the tree."""
     for compare in source.find_all(jinja2.nodes.Compare):
-        compare.expr = _given_by(HEEDED, compare.expr)
+        compare.expr = _through_filter(DEEP, compare.expr)
         for operand in compare.ops:
-            operand.expr = _given_by(HEEDED, operand.expr)
+            operand.expr = _through_filter(DEEP, operand.expr)
     for item in source.find_all(jinja2.nodes.Getitem):
         if isinstance(item.arg, jinja2.nodes.Slice):
-            item.node = _given_by(GLANCED, item.node)
+            item.node = _through_filter(SHALLOW, item.node)
 
 
-def _given_by(name: str, value: jinja2.nodes.Expr) -> jinja2.nodes.Expr:
+def _through_filter(name: str, value: jinja2.nodes.Expr) -> jinja2.nodes.Expr:
     if isinstance(value, jinja2.nodes.Const):
         return value
     return jinja2.nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)

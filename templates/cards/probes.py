@@ -6,26 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from templates.card import Card
-from templates.encoding.tokenizer import Tokenizer
+from curate.base.messages import openai_call
+from templates.cards.card import Card
 from templates.messages import Message, chat
 from templates.options import DEFAULTS, RenderOptions
-from templates.previews.parts import from_text
-from templates.previews.view import bracketed
 from templates.proof.chains import prove
-from templates.proof.checks import HistoryRewritten, Refusal, TagDisagrees
-from templates.proof.stops import (
-    ANSWER,
-    ANSWER_2,
-    USER,
-    USER_2,
-    Stop,
-    answer,
-    find_stops,
-    first_stop,
-    user,
-)
+from templates.proof.stops import ANSWER, ANSWER_2, USER, USER_2, answer, find_stops, user
+from templates.refusals import HistoryRewritten, Refusal, TagDisagrees
+from templates.spans import Stop, VerifiedRender, first_stop
 from templates.template import ChatTemplate, Renderer, bind
+from templates.tokenizer.tokenizer import Tokenizer
 
 SYSTEM = "Echidna rules"
 REASONING = "Platypus ponders"
@@ -144,10 +134,25 @@ def _history(
         if what:
             continue
         try:
-            example = bracketed(from_text(prove(renderer, probe, stops, options)[-1]))
+            example = _bracketed(prove(renderer, probe, stops, options)[-1])
         except Refusal as refusal:
             problems.append(f"{refusal.check}: {refusal}")
     return history, tuple(problems), example
+
+
+def _bracketed(verified: VerifiedRender) -> str:
+    """A verified text, trained words in brackets and stops in braces."""
+    parts, place = [], 0
+    for target in verified.trained:
+        parts.append(verified.text[place : target.start])
+        for start, stop, sides in (
+            (target.start, target.stop_start, "[]"),
+            (target.stop_start, target.end, "{}"),
+        ):
+            if start < stop:
+                parts += (sides[0], verified.text[start:stop], sides[1])
+        place = target.end
+    return "".join([*parts, verified.text[place:]])
 
 
 def _tags(renderer: Renderer, stops: Sequence[Stop], options: RenderOptions) -> str:
@@ -200,9 +205,8 @@ def _raising(renderer: Renderer) -> tuple[str, ...]:
 
 
 def _short(refusal: Refusal) -> str:
-    """What a template said, without the line of its source."""
-    said = str(refusal).removeprefix("the template fails: ")
-    return said.partition(" at line ")[0]
+    """The template's message, without the line of its source."""
+    return str(refusal).removeprefix("the template fails: ").partition(" at line ")[0]
 
 
 def _system(text: str) -> Message:
@@ -210,8 +214,7 @@ def _system(text: str) -> Message:
 
 
 def _call() -> Message:
-    function = {"name": TOOL, "arguments": {"where": ARGUMENT}}
-    call = {"id": "call00001", "type": "function", "function": function}
+    call = openai_call(TOOL, {"where": ARGUMENT}, {"id": "call00001"})
     return {"role": "assistant", "tool_calls": [call]}
 
 

@@ -1,17 +1,17 @@
 """Where data stands in a rendered text, by the shape of the conversation.
 
 Tracing every row costs as much as rendering it four times. Most rows of a set have one shape
-(the same roles and fields), for which a template that can be followed (see `symbolic.py`) writes
+(the same roles and fields), for which a template that can be traced (see `symbolic.py`) writes
 the same words around the data; its skeleton is filled with theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from templates.messages import Message
-from templates.sandbox.provenance import Leaf, Span
+from templates.messages import ANSWER_FIELDS, Message
+from templates.spans import Span, TracedText
 
 Shape = tuple[tuple[str, ...], ...]
 
@@ -31,13 +31,13 @@ class Trim(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """Where a leaf goes, and how it is trimmed, one after the other."""
+    """Where a text of the data goes, and how it is trimmed, one after the other."""
 
-    leaf: int
+    source: int
     trims: tuple[Trim, ...] = ()
 
     def fill(self, text: str) -> tuple[str, int]:
-        """What stands in the slot, and how many characters of the leaf were trimmed before it."""
+        """What stands in the slot, and how many characters of the text were trimmed before it."""
         trimmed = 0
         for trim in self.trims:
             text, taken = trim.apply(text)
@@ -53,17 +53,17 @@ class Skeleton(NamedTuple):
 
     parts: tuple[Part, ...]
 
-    def fill(self, leaves: Sequence[Leaf]) -> tuple[str, list[Span]]:
-        """The text that these leaves would give, and where they would stand in it."""
+    def fill(self, sources: Sequence[TracedText]) -> tuple[str, list[Span]]:
+        """The text that these texts would give, and where they would stand in it."""
         words: list[str] = []
         spans: list[Span] = []
         place = 0
         for part in self.parts:
             if isinstance(part, Slot):
-                leaf = leaves[part.leaf]
-                word, trimmed = part.fill(leaf.text)
+                source = sources[part.source]
+                word, trimmed = part.fill(source.text)
                 if word:
-                    spans.append(Span(place, place + len(word), leaf, trimmed))
+                    spans.append(Span(place, place + len(word), source, trimmed))
             else:
                 word = part
             words.append(word)
@@ -83,3 +83,28 @@ def shape_of(messages: Sequence[Message], tools: object) -> Shape | None:
             if value.__class__ is not str:
                 return None
     return tuple([(message["role"], *message) for message in messages])
+
+
+def traced_texts(messages: Sequence[Message]) -> list[TracedText]:
+    """The texts of messages without tool calls, in the order in which they are traced."""
+    return [
+        TracedText(0, value, number, key, key in ANSWER_FIELDS)
+        for number, message in enumerate(messages)
+        for key, value in message.items()
+        if key not in ("role", "thinking")
+    ]
+
+
+def standing_for(messages: Sequence[Message], values: Iterable[Any]) -> list[Message]:
+    """The messages with other values for their texts, given in the order of `traced_texts`."""
+    left = iter(values)
+    filled: list[Message] = []
+    for message in messages:
+        new: Message = {}
+        for key, value in message.items():
+            if key == "thinking":  # another name of reasoning_content, the same text
+                new[key] = new["reasoning_content"]
+            else:
+                new[key] = value if key == "role" else next(left)
+        filled.append(new)
+    return filled

@@ -8,18 +8,23 @@ Reads `tokenizer.json`, or else SentencePiece's `tokenizer.model`, and, where pr
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import tokenizers
+
+from curate.base import hub
 from curate.base.errors import CurateError
-from templates.encoding.foreign import python_tokenizer
-from templates.encoding.sentencepiece import backend_of, read_model
-from templates.encoding.tokenizer import Tokenizer, make_tokenizer, with_tokens
-
-if TYPE_CHECKING:
-    import tokenizers
+from curate.base.extras import require
+from curate.base.models import explained, read_backend
+from templates.tokenizer.sentencepiece import backend_of, read_model
+from templates.tokenizer.tokenizer import (
+    Tokenizer,
+    make_slow_tokenizer,
+    make_tokenizer,
+    with_tokens,
+)
 
 SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 FILES = (
@@ -31,7 +36,6 @@ FILES = (
     "chat_template.jinja",
     "additional_chat_templates/*.jinja",
 )
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def load_tokenizer(name: str, add: Sequence[str] = ()) -> Tokenizer:
@@ -41,8 +45,8 @@ def load_tokenizer(name: str, add: Sequence[str] = ()) -> Tokenizer:
     and that are trained like words. Those the vocabulary lacks are added to it. Raises
     `CurateError` if there is no such folder or it holds no readable `tokenizer.json`.
     """
-    found = _load(name)
-    return with_tokens(found, add) if add else found
+    tokenizer = _load(name)
+    return with_tokens(tokenizer, add) if add else tokenizer
 
 
 def _load(name: str) -> Tokenizer:
@@ -52,42 +56,12 @@ def _load(name: str) -> Tokenizer:
         folder = folder.parent
     if folder.is_dir():
         return read_folder(folder, name, {"folder": name})
-    if not _is_hub_id(name):
+    if not hub.is_hub_id(name):
         raise CurateError(
             f"tokenizer {name}: there is no such folder; give one with tokenizer.json"
         )
-    downloaded = _download(name)
+    downloaded = hub.download(name, FILES, f"tokenizer {name}")
     return read_folder(downloaded, name, {"hub": name, "revision": downloaded.name})
-
-
-def _is_hub_id(name: str) -> bool:
-    """`org/name`, and not a path into a folder that is here."""
-    return bool(HUB_ID.fullmatch(name)) and not Path(name.split("/")[0]).exists()
-
-
-def _download(name: str) -> Path:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise CurateError(
-            f"tokenizer {name}: no such folder here, and fetching it from the hub needs "
-            'huggingface_hub; pip install "curate-sft[train]"'
-        ) from error
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
-    except RepositoryNotFoundError as error:
-        raise CurateError(
-            f"tokenizer {name}: no such folder here, and no public model of this name on the hub; "
-            "check the spelling, or log in with: hf auth login"
-        ) from error
-    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CurateError(
-            f"tokenizer {name}: no such folder here, and the hub gave nothing ({reason}); check "
-            "the spelling and the network, or name a folder"
-        ) from error
 
 
 def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer:
@@ -102,7 +76,7 @@ def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer
         inner = _python(folder, name, config)
         special = _special(inner.special_tokens_map) | special
         if not inner.is_fast:
-            return python_tokenizer(inner, special, eos_ids, chat_templates, name, origin)
+            return make_slow_tokenizer(inner, special, eos_ids, chat_templates, name, origin)
         backend, raw = inner.backend_tokenizer, inner.backend_tokenizer.to_str().encode()
     else:
         backend, own, raw = _read_backend(folder, name, config)
@@ -112,48 +86,33 @@ def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer
 
 def _python(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
     """The tokenizer of a folder that only the class in transformers can read."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise CurateError(
-            f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model; reading "
-            'it otherwise needs transformers; pip install "curate-sft[train]"'
-        ) from error
+    lacks = f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model"
+    require(f"{lacks}; reading it otherwise", "train", "transformers")
+    import transformers
+
     kind = getattr(transformers, config["tokenizer_class"], None)
     if kind is None:
         raise CurateError(
-            f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model, and "
-            f"transformers has no {config['tokenizer_class']}; code of its own is not run"
+            f"{lacks}, and transformers has no {config['tokenizer_class']}; code of its own is not "
+            "run"
         )
-    files = [file for file in kind.vocab_files_names.values() if file != FILES[0]]
-    if files and not any((folder / file).is_file() for file in files):
-        raise CurateError(  # transformers would make up a vocabulary of its own
-            f"tokenizer {name}: the folder has no tokenizer.json, no tokenizer.model and none of "
-            f"the files of a {config['tokenizer_class']}: {', '.join(files)}"
-        )
-    try:
+    with explained(name, f"tokenizer, a {config['tokenizer_class']},"):
+        files = [file for file in kind.vocab_files_names.values() if file != FILES[0]]
+        if files and not any((folder / file).is_file() for file in files):
+            raise CurateError(  # transformers would make up a vocabulary of its own
+                f"{lacks}, and none of the files of a {config['tokenizer_class']}: "
+                f"{', '.join(files)}"
+            )
         return kind.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # transformers raises anything here
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CurateError(
-            f"tokenizer {name}: the folder has no tokenizer.json and no tokenizer.model, and "
-            f"transformers cannot read it as {config['tokenizer_class']}: {reason}"
-        ) from error
 
 
 def _read_backend(
     folder: Path, name: str, config: Mapping[str, Any]
 ) -> tuple[tokenizers.Tokenizer, dict[str, str], bytes]:
     """The tokenizer, the special tokens that its own file names, and the file's bytes."""
-    import tokenizers
-
     path = folder / "tokenizer.json"
     if path.is_file():
-        raw = path.read_bytes()
-        try:
-            return tokenizers.Tokenizer.from_buffer(raw), {}, raw
-        except Exception as error:  # the library raises bare Exception
-            raise CurateError(f"{path}: no readable tokenizer: {error}") from error
+        return read_backend(path), {}, path.read_bytes()
     path = folder / "tokenizer.model"
     if not path.is_file():
         raise CurateError(

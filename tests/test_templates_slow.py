@@ -10,10 +10,9 @@ import pytest
 
 from curate.base.errors import CurateError
 from templates import load_tokenizer
-from templates.encoding.foreign import python_tokenizer
-from templates.encoding.tokenizer import Tokenizer, with_tokens
 from templates.options import RenderOptions
 from templates.render import RowRenderer
+from templates.tokenizer.tokenizer import Tokenizer, make_slow_tokenizer, with_tokens
 from templates.tokens.columns import Row
 from tests.templates_toys import (
     CHATML,
@@ -59,21 +58,22 @@ class Slow(transformers.PythonBackend):  # type: ignore[misc, name-defined]
         return dict(self.fast.backend.get_vocab(with_added_tokens=True))
 
     def _tokenize(self, text: str, **_: Any) -> list[str]:
-        return list(self.fast.pieces.front("cut").encode(text).tokens)
+        return list(self.fast.segments.front("cut").encode(text).tokens)
 
     def _convert_token_to_id(self, token: str) -> int | None:
-        return self.fast.id_of(token)
+        number: int | None = self.fast.backend.token_to_id(token)
+        return number
 
     def _convert_id_to_token(self, index: int) -> str:
         return str(self.fast.backend.id_to_token(index))
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        numbers = [self.fast.id_of(token) or 0 for token in tokens]
-        return self.fast.pieces.decode(numbers).decode(errors="replace")
+        numbers = [self.fast.backend.token_to_id(token) or 0 for token in tokens]
+        return self.fast.segments.decode(numbers).decode(errors="replace")
 
 
 def slow(fast: Tokenizer) -> Tokenizer:
-    return python_tokenizer(Slow(fast), fast.special, fast.eos_ids)
+    return make_slow_tokenizer(Slow(fast), fast.special, fast.eos_ids)
 
 
 @pytest.mark.parametrize("source", [CHATML, COLON], ids=["control tokens", "plain text"])
@@ -92,7 +92,7 @@ def test_bytes_as_tokens_are_trained_up_to_the_stop(tmp_path: Path) -> None:
     assert not tokenizer.has_offsets and "</s>" in tokenizer.controls
     done = rendered(COLON, tokenizer, talk("hé </s>", "ok 😀", "so", "a </s>"))
     told = done.examples.row(0, named=True)
-    stop = tokenizer.id_of("</s>")
+    stop = tokenizer.backend.token_to_id("</s>")
     labels = [label for label in told["labels"] if label != -100]
     answers = [[*(byte + 3 for byte in text.encode()), stop] for text in ("ok 😀", "a </s>")]
     assert labels == [*answers[0], *answers[1]]
@@ -101,9 +101,10 @@ def test_bytes_as_tokens_are_trained_up_to_the_stop(tmp_path: Path) -> None:
     ready = RowRenderer(template(COLON), tokenizer, RenderOptions())
     [(_, [row])] = ready.batches([records(talk("é", "😀k"))])
     assert isinstance(row, Row)
-    assert tokenizer.pieces.decode(row.example.ids).decode() == "Human: é\n\nAssistant: 😀k</s>"
+    assert tokenizer.segments.decode(row.example.ids).decode() == "Human: é\n\nAssistant: 😀k</s>"
     shown = [
-        row.proof.text[low:high] for low, high in ready.encoder.offsets(row.proof, row.example)
+        row.verified.text[low:high]
+        for low, high in ready.encoder.offsets(row.verified, row.example)
     ]
     assert shown[7:9] == ["é", "é"] and shown[-6:] == ["😀", "😀", "😀", "😀", "k", "</s>"]
 
@@ -113,15 +114,15 @@ def test_text_that_has_no_id_is_refused() -> None:
         def _convert_token_to_id(self, token: str) -> int | None:
             return None if token.endswith("k") else super()._convert_token_to_id(token)
 
-    tokenizer = python_tokenizer(Poor(byte_level()), byte_level().special)
+    tokenizer = make_slow_tokenizer(Poor(byte_level()), byte_level().special)
     done = rendered(CHATML, tokenizer, talk("hi", "ok"), talk("hi", "fine"))
-    assert refusal(done)[0] == "I7" and trained(done) == ["fine<|im_end|>"]
+    assert refusal(done)[0] == "decode_mismatch" and trained(done) == ["fine<|im_end|>"]
 
 
 def test_its_hash_is_that_of_its_vocabulary_and_special_tokens() -> None:
     first, again = slow(byte_level()), slow(byte_level())
     assert first.hash == again.hash != slow(merging()).hash
-    assert python_tokenizer(Slow(byte_level()), {"eos_token": "<|im_end|>"}).hash != first.hash
+    assert make_slow_tokenizer(Slow(byte_level()), {"eos_token": "<|im_end|>"}).hash != first.hash
 
 
 def test_functional_tokens_need_a_fast_tokenizer() -> None:
@@ -134,7 +135,7 @@ def test_functional_tokens_need_a_fast_tokenizer() -> None:
     [
         ("Nothing", "transformers has no Nothing"),
         ("BertTokenizer", r"none of the files of a BertTokenizer: vocab\.txt"),
-        ("GPT2Tokenizer", "cannot read it as GPT2Tokenizer"),
+        ("GPT2Tokenizer", "its tokenizer, a GPT2Tokenizer, cannot be loaded"),
     ],
 )
 def test_a_folder_that_transformers_cannot_read_either_says_so(

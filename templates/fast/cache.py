@@ -23,7 +23,7 @@ class Entry(Generic[Known]):
     failures: int = 0
 
 
-class Recall(Generic[Known]):
+class ShapeCache(Generic[Known]):
     """What is known, by shape. It forgets everything at once when it holds too much.
 
     Nothing that is rendered depends on what is remembered, only the time that it takes.

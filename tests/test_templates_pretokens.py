@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from templates import load_tokenizer
-from templates.encoding.tokenizer import Own, Tokenizer, make_tokenizer
-from templates.encoding.words import CUT, EXPRESSIONS, GPT2, Words
+from templates.fast.pretokens import CUT, EXPRESSIONS, GPT2, PretokenCache
+from templates.tokenizer.segments import ControlTokenSpan
+from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from tests.templates_toys import CHATML, CORPUS, byte_level, metaspace, prepending, rendered, talk
 
 SPACES = " \n\r\t\x0b\x0c\x1c\x85\xa0\u2003\u2028\u3000"
@@ -48,8 +49,8 @@ def library(tokenizer: Tokenizer, text: str) -> list[int]:
     return ids
 
 
-def by_words(tokenizer: Tokenizer, *texts: str) -> list[list[int] | None]:
-    words = Words.of(tokenizer)
+def by_pretokens(tokenizer: Tokenizer, *texts: str) -> list[list[int] | None]:
+    words = PretokenCache.of(tokenizer)
     assert words
     rows = words.encode(texts)
     return [None if row is None else row.tolist() for row in rows]
@@ -58,7 +59,7 @@ def by_words(tokenizer: Tokenizer, *texts: str) -> list[list[int] | None]:
 @pytest.mark.parametrize("expression", EXPRESSIONS, ids=["gpt2", "llama3", "qwen", "gpt4o"])
 def test_ids_are_those_of_the_library_or_left_to_it(expression: str) -> None:
     tokenizer = splitting(expression)
-    words = Words.of(tokenizer)
+    words = PretokenCache.of(tokenizer)
     assert words
 
     @settings(max_examples=25, deadline=None)
@@ -74,7 +75,7 @@ def test_ids_are_those_of_the_library_or_left_to_it(expression: str) -> None:
 
 def test_every_kind_of_character_is_taken_for_the_same_by_both_engines() -> None:
     for expression in EXPRESSIONS:
-        words = Words.of(splitting(expression))
+        words = PretokenCache.of(splitting(expression))
         assert words
         texts = [chr(n) for n in range(0x80, 0x30000, 193) if not 0xD800 <= n < 0xF900]
         rows = words.encode(texts)
@@ -82,9 +83,9 @@ def test_every_kind_of_character_is_taken_for_the_same_by_both_engines() -> None
 
 
 def test_a_character_that_the_engines_take_for_two_things_is_left_to_the_library() -> None:
-    words = Words.of(splitting(GPT2))
+    words = PretokenCache.of(splitting(GPT2))
     assert words
-    words._words = words._words.replace(r"\p{L}", "[a-zA-Z]")
+    words._pretokens = words._pretokens.replace(r"\p{L}", "[a-zA-Z]")
     assert [row is None for row in words.encode(["ab", "aé"])] == [
         False,
         True,
@@ -95,12 +96,12 @@ def test_control_tokens_of_the_template_are_marked_and_those_of_content_left_to_
     None
 ):
     tokenizer = splitting(GPT2)
-    words = Words.of(tokenizer)
+    words = PretokenCache.of(tokenizer)
     assert words
     text = "hi <|end|>  there<|end|>"
     own = tokenizer.search(text)
     spelt = "a <|end|> b<|end|>"
-    last = [Own(11, 18, tokenizer.controls["<|end|>"].id)]
+    last = [ControlTokenSpan(11, 18, tokenizer.controls["<|end|>"].id)]
     coded = [words.coded(text, own), words.coded(spelt, last)]
     whole, left = words.encode([text, spelt], coded, [2, 1])
     assert whole is not None and whole.tolist() == library(tokenizer, text)
@@ -109,17 +110,17 @@ def test_control_tokens_of_the_template_are_marked_and_those_of_content_left_to_
 
 def test_a_control_token_that_shares_its_ends_with_itself_is_left_to_the_library() -> None:
     tokenizer = splitting(GPT2)
-    words = Words.of(tokenizer)
+    words = PretokenCache.of(tokenizer)
     assert words and words.coded("a|||A|||", tokenizer.search("a|||A|||")) == ""
     assert words.encode(["a|||A|||"], [""], [1]) == [None]
 
 
 def test_as_plain_text_spelt_control_tokens_are_words_like_others() -> None:
     tokenizer = splitting(GPT2)
-    words = Words.of(tokenizer)
+    words = PretokenCache.of(tokenizer)
     assert words
     texts = ["a <|end|> b", "|||A|||", "hi"]
-    expected = [tokenizer.pieces.front("cut").encode(text).ids for text in texts]
+    expected = [tokenizer.segments.front("cut").encode(text).ids for text in texts]
     rows = words.encode(texts, plain=True)
     assert [row if row is None else row.tolist() for row in rows] == expected
     assert tokenizer.controls["<|end|>"].id not in expected[0]
@@ -127,7 +128,7 @@ def test_as_plain_text_spelt_control_tokens_are_words_like_others() -> None:
 
 def test_a_cut_is_as_encoding_both_sides_alone() -> None:
     tokenizer = splitting(GPT2)
-    words = Words.of(tokenizer)
+    words = PretokenCache.of(tokenizer)
     assert words and library(tokenizer, "thank you")[-1] not in library(tokenizer, "thank yo")
     coded = words.coded("thank you", (), [8])
     assert coded == f"thank yo{CUT}u"
@@ -137,21 +138,21 @@ def test_a_cut_is_as_encoding_both_sides_alone() -> None:
 
 
 def test_text_that_the_normaliser_would_change_is_left_to_the_library() -> None:
-    assert by_words(splitting(GPT2, nfc=True), "e\u0301")[0] is None
-    assert by_words(splitting(GPT2, nfc=True), "é") == [library(splitting(GPT2, nfc=True), "é")]
-    assert by_words(splitting(GPT2), "e\u0301") == [library(splitting(GPT2), "e\u0301")]
+    assert by_pretokens(splitting(GPT2, nfc=True), "e\u0301")[0] is None
+    assert by_pretokens(splitting(GPT2, nfc=True), "é") == [library(splitting(GPT2, nfc=True), "é")]
+    assert by_pretokens(splitting(GPT2), "e\u0301") == [library(splitting(GPT2), "e\u0301")]
 
 
 def test_tokenizers_that_make_words_in_another_way_are_left_to_the_library() -> None:
-    assert Words.of(byte_level()) is not None
-    assert Words.of(metaspace()) is None and Words.of(prepending()) is None
+    assert PretokenCache.of(byte_level()) is not None
+    assert PretokenCache.of(metaspace()) is None and PretokenCache.of(prepending()) is None
     backend = tokenizers.Tokenizer.from_str(byte_level().backend.to_str())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    assert Words.of(make_tokenizer(backend, {})) is None
+    assert PretokenCache.of(make_tokenizer(backend, {})) is None
     split = pre_tokenizers.Split(tokenizers.Regex(r"\w+|\W+"), "isolated")
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.pre_tokenizer = pre_tokenizers.Sequence([split, plain])
-    assert Words.of(make_tokenizer(backend, {})) is None
+    assert PretokenCache.of(make_tokenizer(backend, {})) is None
 
 
 COLON = (
@@ -172,7 +173,7 @@ def test_rows_are_the_same_as_without_words(source: str, monkeypatch: pytest.Mon
         talks = [talk(*texts) for texts in contents]
         with monkeypatch.context() as patched:
             done = rendered(source, byte_level(), *talks)
-            patched.setattr(Words, "of", lambda _: None)
+            patched.setattr(PretokenCache, "of", lambda _: None)
             fresh = dataclasses.replace(byte_level())  # another one, that remembers nothing
             expected = rendered(source, fresh, *talks)
         assert done.examples.equals(expected.examples)
@@ -182,9 +183,9 @@ def test_rows_are_the_same_as_without_words(source: str, monkeypatch: pytest.Mon
 
 
 def test_words_that_were_forgotten_are_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("templates.encoding.words.MAX_WORDS", 3)
+    monkeypatch.setattr("templates.fast.pretokens.MAX_WORDS", 3)
     tokenizer = splitting(GPT2)
-    words = Words.of(tokenizer)
+    words = PretokenCache.of(tokenizer)
     assert words
     for text in ("a cat and a dog", "sat on the mat", "a cat sat"):
         [row] = words.encode([text])
@@ -202,7 +203,7 @@ def test_real_texts_in_many_scripts_get_the_ids_of_real_tokenizers(
         for file in ("alpaca_zh_demo.json", "code_alpaca_2k.json")
         for row in json.loads((test_data / "raw" / file).read_text("utf-8"))[:150]
     ]
-    rows = by_words(tokenizer, *texts)
+    rows = by_pretokens(tokenizer, *texts)
     known = [(row, library(tokenizer, text)) for row, text in zip(rows, texts, strict=True) if row]
     assert len(known) > 200
     assert all(row == ids for row, ids in known)

@@ -1,6 +1,6 @@
-"""Encoding by words: a whole batch of texts at once, for byte-level tokenizers.
+"""Encoding by pretokens: a whole batch of texts at once, for byte-level tokenizers.
 
-Such a tokenizer cuts text into words with a regular expression and makes tokens of each word
+Such a tokenizer cuts text into words (pretokens) with a regular expression and makes tokens of each
 alone. Here the words of a batch are cut in columns, and a word that was met before costs a
 look-up: about a tenth of the time of the library, which does every text anew. What cannot be
 shown to give the library's own ids is left to the library, text by text:
@@ -12,19 +12,16 @@ shown to give the library's own ids is left to the library, text by text:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import tokenizers
 from numpy.typing import NDArray
 
-from templates.encoding.flat import Ints, Ragged
-
-if TYPE_CHECKING:
-    from templates.encoding.tokenizer import Own, Tokenizer
+from templates.fast.token_batch import Ints, Ragged
+from templates.tokenizer.segments import ControlTokenSpan, component_state
+from templates.tokenizer.tokenizer import Tokenizer
 
 # Characters of private use stand for what is no word: the first for a cut, the others for the
 # template's control tokens. Texts that hold such characters themselves are left to the library.
@@ -59,14 +56,14 @@ EXPRESSIONS = {
 }
 
 
-class Words:
-    """One tokenizer's way to encode by words. Not to be shared between threads."""
+class PretokenCache:
+    """One tokenizer's way to encode by pretokens. Not to be shared between threads."""
 
     def __init__(self, tokenizer: Tokenizer, expression: str) -> None:
         self._backend = tokenizer.backend
         self._normal = tokenizer.backend.normalizer is None
         ahead = expression.replace("[^", rf"[^{PRIVATE}").replace(r"\s+(?!\S)|", "")
-        self._words = rf"[\x{{E001}}-\x{{F8FF}}]|{ahead}"
+        self._pretokens = rf"[\x{{E001}}-\x{{F8FF}}]|{ahead}"
         self._runs = rf"(\s)({EXPRESSIONS[expression]}[^\s{PRIVATE}])"
         added = tokenizer.backend.get_added_tokens_decoder()
         self._added = {number: token.content for number, token in sorted(added.items())}
@@ -87,12 +84,12 @@ class Words:
         self._forget()
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> Words | None:
-        """The words of a tokenizer; None if it makes its tokens in another way."""
+    def of(cls, tokenizer: Tokenizer) -> PretokenCache | None:
+        """The cache of a tokenizer; None if it makes its tokens in another way."""
         expression = _expression(tokenizer.backend)
         return cls(tokenizer, expression) if expression in EXPRESSIONS else None
 
-    def coded(self, text: str, own: Sequence[Own], cuts: Sequence[int] = ()) -> str:
+    def coded(self, text: str, own: Sequence[ControlTokenSpan], cuts: Sequence[int] = ()) -> str:
         """The text with one character for each of its control tokens, and cuts marked.
 
         Empty if one of the tokens acts on the text around it.
@@ -140,7 +137,7 @@ class Words:
         words = (
             column.filter(sure)
             .str.replace_all(self._runs, "${1}" + CUT + "${2}")
-            .str.extract_all(self._words)
+            .str.extract_all(self._pretokens)
         )
         numbers = self._numbers(words.explode())
         ids, ends = self._table.gather(numbers)
@@ -168,7 +165,7 @@ class Words:
         probes = [f"a{c}1{c}!{c}A{c}a'{c}" for c in chars]
         column = pl.Series(probes, dtype=pl.String)
         cut = column.str.replace_all(self._runs, "${1}" + CUT + "${2}")
-        mine = cut.str.extract_all(self._words).to_list()
+        mine = cut.str.extract_all(self._pretokens).to_list()
         pre_tokenizer = self._backend.pre_tokenizer
         for char, probe, words in zip(chars, probes, mine, strict=True):
             spans = (span for _, span in pre_tokenizer.pre_tokenize_str(probe))
@@ -176,15 +173,15 @@ class Words:
                 self._odd.add(char)
         self._met.update(chars)
 
-    def _numbers(self, found: pl.Series) -> Ints:
+    def _numbers(self, pretokens: pl.Series) -> Ints:
         """The number of each word in the table, where those not met before are entered."""
         if len(self._known) > MAX_WORDS:
             self._forget()
         kind = pl.Categorical(pl.Categories.random())
-        codes: Ints = found.cast(kind).to_physical().to_numpy()
+        codes: Ints = pretokens.cast(kind).to_physical().to_numpy()
         place = np.zeros(int(codes.max()) + 1, np.int64)
         place[codes] = np.arange(len(codes))  # any place of each word
-        words = found.gather(place).to_list()
+        words = pretokens.gather(place).to_list()
         new = [word for word in words if word not in self._known]
         first = len(self._known)
         self._known |= {word: first + place for place, word in enumerate(new)}
@@ -204,8 +201,8 @@ class Words:
 
 def _expression(backend: tokenizers.Tokenizer) -> str | None:
     """The regular expression that cuts words, if nothing else than it and NFC acts on a text."""
-    state = _state(backend.pre_tokenizer)
-    normalizer = _state(backend.normalizer)
+    state = component_state(backend.pre_tokenizer)
+    normalizer = component_state(backend.normalizer)
     if state is None or normalizer not in (None, {"type": "NFC"}):
         return None
     parts = state["pretokenizers"] if state["type"] == "Sequence" else [state]
@@ -227,7 +224,3 @@ def _touch(one: str, other: str) -> bool:
     sizes = range(1, min(len(one), len(other)))
     ends = any(one.endswith(other[:n]) or other.endswith(one[:n]) for n in sizes)
     return ends or one in other or other in one
-
-
-def _state(component: Any) -> Any:
-    return None if component is None else json.loads(component.__getstate__())

@@ -2,11 +2,11 @@
 
 A `Symbol` is no `str`. Nothing can read it but the operations below, so a template that renders
 with symbols has either only put texts together and trimmed them, which is redone for any other
-row, or asked about them; then the question and its answer are on record. All else, from slices
-to `json.dumps`, meets an object that it cannot use: `Beyond`, or a `TypeError` of the template.
+row, or asked about them; then the condition and its answer are on record. All else, from slices
+to `json.dumps`, meets an object that it cannot use: `Unsupported`, or the template's `TypeError`.
 
 What is learnt so is exact. Given the shape of a conversation (roles, fields) and the same
-answers to the recorded questions, a template takes the same path and writes the same parts.
+answers to the recorded conditions, a template takes the same path and writes the same parts.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from typing import Any, NamedTuple, NoReturn
 
 import jinja2
 
-from templates.shapes.skeleton import Part, Slot, Trim
+from templates.fast.skeleton import Part, Slot, Trim
 
-MAX_QUESTIONS = 400  # about the texts of one row
+MAX_CONDITIONS = 400  # about the texts of one row
 
 
-class Beyond(BaseException):
+class Unsupported(BaseException):
     """A template reads a text in a way that is not followed. No template code can catch it."""
 
 
-class Question(NamedTuple):
-    """Something that a template asked about a text put together of `parts`."""
+class PathCondition(NamedTuple):
+    """What a template asked about a text put together of `parts`: its path depends on it."""
 
     kind: str
     parts: tuple[Part, ...]
     argument: str | tuple[Part, ...]
 
-    def answer(self, texts: Sequence[str]) -> bool:
+    def holds(self, texts: Sequence[str]) -> bool:
         given = self.argument
         other = given if isinstance(given, str) else filled(given, texts)
         return _ANSWERS[self.kind](filled(self.parts, texts), other)
 
 
 _ANSWERS: dict[str, Callable[[str, str], bool]] = {
-    "says": lambda text, _: bool(text),
+    "nonempty": lambda text, _: bool(text),
     "contains": operator.contains,
     "starts": str.startswith,
     "ends": str.endswith,
@@ -51,7 +51,7 @@ _ANSWERS: dict[str, Callable[[str, str], bool]] = {
 
 def filled(parts: Iterable[Part], texts: Sequence[str]) -> str:
     return "".join(
-        [part if isinstance(part, str) else part.fill(texts[part.leaf])[0] for part in parts]
+        [part if isinstance(part, str) else part.fill(texts[part.source])[0] for part in parts]
     )
 
 
@@ -64,7 +64,7 @@ class Trace:
     """
 
     texts: list[str]
-    answers: dict[Question, bool] = field(default_factory=dict)
+    answers: dict[PathCondition, bool] = field(default_factory=dict)
     constant: int = 0
     counts: list[int] = field(init=False)
 
@@ -75,13 +75,13 @@ class Trace:
         return [Symbol((Slot(number),), self) for number in range(len(self.texts))]
 
     def ask(self, kind: str, parts: tuple[Part, ...], argument: str | tuple[Part, ...]) -> bool:
-        question = Question(kind, parts, argument)
+        condition = PathCondition(kind, parts, argument)
         self.read((*parts, *((argument,) if isinstance(argument, str) else argument)))
-        known = self.answers.get(question)
+        known = self.answers.get(condition)
         if known is None:
-            if len(self.answers) >= MAX_QUESTIONS:
-                raise Beyond
-            known = self.answers[question] = question.answer(self.texts)
+            if len(self.answers) >= MAX_CONDITIONS:
+                raise Unsupported
+            known = self.answers[condition] = condition.holds(self.texts)
         return known
 
     def joined(self, pieces: Iterable[Any]) -> Symbol | str:
@@ -93,7 +93,7 @@ class Trace:
             elif piece.__class__ is str:
                 parts.append(piece)
             else:  # such as Markup, which would change what it is put together with
-                raise Beyond
+                raise Unsupported
         self.read(parts)
         return self.text(parts)
 
@@ -103,7 +103,7 @@ class Trace:
             if isinstance(part, str):
                 self.constant += len(part)
             else:
-                self.counts[part.leaf] += 1
+                self.counts[part.source] += 1
 
     def text(self, parts: Iterable[Part]) -> Symbol | str:
         """A text of these parts; a plain one where no symbol is left."""
@@ -118,8 +118,8 @@ class Trace:
         return Symbol(tuple(merged), self)
 
 
-def beyond(*_: Any) -> NoReturn:
-    raise Beyond
+def unsupported(*_: Any) -> NoReturn:
+    raise Unsupported
 
 
 _OTHER_KINDS = (type(None), bool, int, float, list, tuple, dict, jinja2.Undefined)
@@ -144,7 +144,7 @@ class Symbol:
 
     def __bool__(self) -> bool:
         written = any(isinstance(part, str) for part in self.parts)
-        return written or self.trace.ask("says", self.parts, "")
+        return written or self.trace.ask("nonempty", self.parts, "")
 
     def __contains__(self, item: Any) -> bool:
         return self.trace.ask("contains", self.parts, _plain(item))
@@ -174,7 +174,7 @@ class Symbol:
         return self.trace.text(self._trimmed(self.parts, characters, -1))
 
     def _cut(self, slot: Slot, trim: Trim) -> Symbol:
-        return Symbol((Slot(slot.leaf, (*slot.trims, trim)),), self.trace)
+        return Symbol((Slot(slot.source, (*slot.trims, trim)),), self.trace)
 
     def _trimmed(self, given: Sequence[Part], characters: Any, side: int) -> list[Part]:
         """The parts without white space at one side: 0 or -1."""
@@ -187,8 +187,8 @@ class Symbol:
                 parts[side] = trim.apply(end)[0]
                 left = bool(parts[side])
             else:  # where more follows, it matters whether anything is left of this one
-                parts[side] = Slot(end.leaf, (*end.trims, trim))
-                left = len(parts) == 1 or self.trace.ask("says", (parts[side],), "")
+                parts[side] = Slot(end.source, (*end.trims, trim))
+                left = len(parts) == 1 or self.trace.ask("nonempty", (parts[side],), "")
             if left:
                 break
             del parts[side]
@@ -208,19 +208,19 @@ class Symbol:
     def split(self, separator: Any = None, times: Any = -1) -> list[Symbol]:
         """Only of a text without the separator, which stays whole."""
         if times.__class__ is not int or not _plain(separator) or separator in self:
-            raise Beyond
+            raise Unsupported
         return [self]
 
-    __hash__ = __str__ = __repr__ = __format__ = __len__ = __iter__ = __reversed__ = beyond
-    __getitem__ = __call__ = __index__ = __int__ = __float__ = __complex__ = __bytes__ = beyond
-    __lt__ = __le__ = __gt__ = __ge__ = __mul__ = __rmul__ = __mod__ = __rmod__ = beyond
-    __abs__ = __neg__ = __pos__ = __invert__ = __round__ = __sub__ = __rsub__ = beyond
-    __pow__ = __rpow__ = __truediv__ = __floordiv__ = __and__ = __or__ = __reduce_ex__ = beyond
+    __hash__ = __str__ = __repr__ = __format__ = __len__ = __iter__ = __reversed__ = unsupported
+    __getitem__ = __call__ = __index__ = __int__ = __float__ = __complex__ = __bytes__ = unsupported
+    __lt__ = __le__ = __gt__ = __ge__ = __mul__ = __rmul__ = __mod__ = __rmod__ = unsupported
+    __abs__ = __neg__ = __pos__ = __invert__ = __round__ = __sub__ = __rsub__ = unsupported
+    __pow__ = __rpow__ = __truediv__ = __floordiv__ = __and__ = __or__ = __reduce_ex__ = unsupported
 
 
 def _plain(value: Any) -> str:
     if value.__class__ is not str:
-        raise Beyond
+        raise Unsupported
     text: str = value
     return text
 
@@ -228,7 +228,7 @@ def _plain(value: Any) -> str:
 def _white(characters: Any) -> str | None:
     """What may be trimmed: only white space, so that no words are lost."""
     if characters is not None and (not _plain(characters) or characters.strip()):
-        raise Beyond
+        raise Unsupported
     return characters  # type: ignore[no-any-return]
 
 

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 from jinja2 import Undefined, pass_eval_context
 from jinja2.runtime import Context
 
-from templates.proof.checks import TemplateFailed
+from templates.fast.skeleton import Skeleton
+from templates.fast.symbols import METHOD_OF, PathCondition, Symbol, Trace, Unsupported, unsupported
+from templates.refusals import TemplateFailed
 from templates.sandbox.environment import Program, Sandbox
 from templates.sandbox.limits import MAX_STEPS, MAX_TEXT
-from templates.shapes.skeleton import Skeleton
-from templates.shapes.symbols import METHOD_OF, Beyond, Question, Symbol, Trace, beyond
 
 # Filters that do nothing to a symbol but hand it on, or cannot use it. Those not named here are
 # unknown to a template that renders symbols. The first ones write what they are given.
 WRITING = ("capitalize", "lower", "title", "trim", "upper")
 FILTERS = (
-    *WRITING, "_counted", "_glanced", "_heeded", "count", "d", "default", "first", "items", "join",
-    "last", "length", "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr",
-    "string", "tojson",
+    *WRITING, "_charge_deep", "_charge_shallow", "_counted", "count", "d", "default", "first",
+    "items", "join", "last", "length", "list", "map", "reject", "rejectattr", "reverse", "select",
+    "selectattr", "string", "tojson",
 )  # fmt: skip
 TESTS = (
     "!=", "<", "<=", "==", ">", ">=", "boolean", "defined", "divisibleby", "eq", "equalto",
@@ -53,11 +53,11 @@ class Symbolic(Sandbox):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if isinstance(left, Symbol) or isinstance(right, Symbol):
             if operator != "+":
-                raise Beyond
+                raise Unsupported
             self.steps += 1
             return left + right
         if operator == "%" and isinstance(left, str):
-            raise Beyond
+            raise Unsupported
         return super().call_binop(context, operator, left, right)
 
     def concat(self, pieces: Iterable[Any]) -> Any:
@@ -70,31 +70,31 @@ class Symbolic(Sandbox):
 
     def wrap_str_format(self, value: Any) -> Any:
         if super().wrap_str_format(value) is not None:
-            raise Beyond
+            raise Unsupported
         return None
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Method):  # which has other attributes than a text's method
-            raise Beyond
+            raise Unsupported
         return (
             _method(obj, attribute) if isinstance(obj, Symbol) else super().getattr(obj, attribute)
         )
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         if isinstance(obj, Symbol | Method) or isinstance(argument, Symbol):
-            raise Beyond
+            raise Unsupported
         return super().getitem(obj, argument)
 
 
 class Method(functools.partial[Any]):
     """A symbol's method: only to be called, as those of equal texts may be equal or not."""
 
-    __eq__ = __ne__ = __hash__ = beyond
+    __eq__ = __ne__ = __hash__ = unsupported
 
 
 def _method(symbol: Symbol, name: str) -> Any:
     if name not in METHOD_OF:
-        raise Beyond
+        raise Unsupported
     return Method(METHOD_OF[name], symbol)
 
 
@@ -102,7 +102,7 @@ def _settled(value: Any) -> Any:
     """A value that is written alike each time: no function or generator, which has an address."""
     if value.__class__ in (str, int, float, bool, type(None)) or isinstance(value, Undefined):
         return value
-    raise Beyond
+    raise Unsupported
 
 
 def _writing(function: Any, value: Any, *more: Any) -> Any:
@@ -115,7 +115,7 @@ def _string(string: Any, value: Any) -> Any:
 
 def _join(join: Any, context: Any, items: Any, d: Any = "", attribute: Any = None) -> Any:
     if attribute is not None:
-        raise Beyond
+        raise Unsupported
     return join(context, [_settled(item) for item in items], _settled(d))
 
 
@@ -127,21 +127,21 @@ def _is_text_or(test: Any, value: Any) -> Any:
     return True if isinstance(value, Symbol) else test(value)
 
 
-class Route(NamedTuple):
-    """What a template writes for every row of a shape that answers its questions alike.
+class Path(NamedTuple):
+    """What a template writes for every row of a shape that meets its conditions alike.
 
     `constant` and `counts` bound the text that it builds on the way, for the sandbox's limits.
     """
 
     skeleton: Skeleton
-    answers: tuple[tuple[Question, bool], ...]
+    answers: tuple[tuple[PathCondition, bool], ...]
     constant: int
     counts: tuple[int, ...]
 
     def fits(self, texts: Sequence[str]) -> bool:
         """Whether the template takes this route for a row of these texts, within the limits."""
         return self.bounded(texts) and all(
-            question.answer(texts) == answer for question, answer in self.answers
+            condition.holds(texts) == answer for condition, answer in self.answers
         )
 
     def bounded(self, texts: Sequence[str]) -> bool:
@@ -153,15 +153,15 @@ class Route(NamedTuple):
         return self.constant + built <= MAX_TEXT
 
 
-def read(program: Program, variables: Mapping[str, Any], trace: Trace) -> Route | None:
+def read(program: Program, variables: Mapping[str, Any], trace: Trace) -> Path | None:
     """The path that a template takes for the texts of a trace; None if it is not followed."""
     try:
         text: Any = program.run(variables)
-    except (Beyond, TemplateFailed):
+    except (Unsupported, TemplateFailed):
         return None
     # Texts up to the limit may cost this many steps more, as they are weighed.
     if program.environment.steps + MAX_TEXT // 32 > MAX_STEPS:
         return None
     parts = text.parts if isinstance(text, Symbol) else (text,)
     answers = tuple(trace.answers.items())
-    return Route(Skeleton(parts), answers, trace.constant, tuple(trace.counts))
+    return Path(Skeleton(parts), answers, trace.constant, tuple(trace.counts))

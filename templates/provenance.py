@@ -1,9 +1,9 @@
 """Where each character of a rendered text came from.
 
-A message's texts enter the template as `Traced`, a `str` that carries its origin through `+`,
+A message's texts enter the template as `TracedStr`, a `str` that carries its origin through `+`,
 `~`, slices, strip, split, replace, case changes, join and `tojson`; macros, `{% set %}` blocks
 and filters keep it, because the tracing sandbox joins text in one place. What a template does
-beyond that loses the origin and shows up as lost payload (I3), never as a wrong mask.
+beyond that loses the origin: the row is refused (`answer_altered`), and no mask is ever wrong.
 
 An origin is kept as runs `(length, first)`: that many characters, the first of which is
 character number `first` of all data, the others following; `TEMPLATE` for the template's own.
@@ -13,20 +13,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
+
+from templates.spans import Span, TracedText
 
 TEMPLATE = -1
 
 Runs = tuple[tuple[int, int], ...]
 
 
-class Traced(str):
+class TracedStr(str):
     """A text that knows where each of its characters came from."""
 
     __slots__ = ("runs",)
     runs: Runs
 
-    def __new__(cls, text: str, runs: Runs | None = None) -> Traced:
+    def __new__(cls, text: str, runs: Runs | None = None) -> TracedStr:
         made = super().__new__(cls, text)
         made.runs = runs_of(text) if runs is None else runs
         return made
@@ -37,12 +39,12 @@ class Traced(str):
     def __add__(self, other: str) -> str:
         if not isinstance(other, str):
             return NotImplemented
-        return _made(str.__add__(self, other), self.runs + runs_of(other))
+        return _with_runs(str.__add__(self, other), self.runs + runs_of(other))
 
     def __radd__(self, other: str) -> str:
         if not isinstance(other, str):
             return NotImplemented
-        return _made(str.__add__(other, self), runs_of(other) + self.runs)
+        return _with_runs(str.__add__(other, self), runs_of(other) + self.runs)
 
     def __mul__(self, times: SupportsIndex) -> str:
         return joined([self] * times.__index__())
@@ -60,40 +62,53 @@ class Traced(str):
     def __iter__(self) -> Iterator[str]:
         return (self.cut(place, place + 1) for place in range(len(self)))
 
-    def cut(self, start: int, stop: int) -> Traced:
-        return _made(str.__getitem__(self, slice(start, stop)), cut_runs(self.runs, start, stop))
+    def cut(self, start: int, stop: int) -> TracedStr:
+        """The characters `start` to `stop`, each with its origin."""
+        return _with_runs(
+            str.__getitem__(self, slice(start, stop)), cut_runs(self.runs, start, stop)
+        )
 
     def strip(self, characters: str | None = None) -> str:
+        """As `str.strip`, with origins."""
         return self.cut(
             len(self) - len(super().lstrip(characters)), len(super().rstrip(characters))
         )
 
     def lstrip(self, characters: str | None = None) -> str:
+        """As `str.lstrip`, with origins."""
         return self.cut(len(self) - len(super().lstrip(characters)), len(self))
 
     def rstrip(self, characters: str | None = None) -> str:
+        """As `str.rstrip`, with origins."""
         return self.cut(0, len(super().rstrip(characters)))
 
     def removeprefix(self, prefix: str, /) -> str:
+        """As `str.removeprefix`, with origins."""
         return self.cut(len(self) - len(super().removeprefix(prefix)), len(self))
 
     def removesuffix(self, suffix: str, /) -> str:
+        """As `str.removesuffix`, with origins."""
         return self.cut(0, len(super().removesuffix(suffix)))
 
     def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        """As `str.split`, with origins."""
         return self._found(super().split(sep, maxsplit))
 
     def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        """As `str.rsplit`, with origins."""
         return self._found(super().rsplit(sep, maxsplit))
 
     def splitlines(self, keepends: bool = False) -> list[str]:
+        """As `str.splitlines`, with origins."""
         return self._found(super().splitlines(keepends))
 
     def partition(self, sep: str, /) -> tuple[str, str, str]:
+        """As `str.partition`, with origins."""
         head, middle, tail = self._found(super().partition(sep))
         return head, middle, tail
 
     def rpartition(self, sep: str, /) -> tuple[str, str, str]:
+        """As `str.rpartition`, with origins."""
         head, middle, tail = self._found(super().rpartition(sep))
         return head, middle, tail
 
@@ -107,39 +122,46 @@ class Traced(str):
         return list[str](found)
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
+        """As `str.replace`, with origins."""
         if not old:  # between all characters: not worth tracing
             return super().replace(old, new, count)
         pieces = self.split(old, count)
         return joined([part for piece in pieces for part in (new, piece)][1:])
 
     def join(self, parts: Iterable[str], /) -> str:
+        """As `str.join`, with origins."""
         return joined([part for item in parts for part in (self, item)][1:])
 
     def lower(self) -> str:
+        """As `str.lower`, with origins unless the length changes."""
         return self._recased(super().lower())
 
     def upper(self) -> str:
+        """As `str.upper`, with origins unless the length changes."""
         return self._recased(super().upper())
 
     def title(self) -> str:
+        """As `str.title`, with origins unless the length changes."""
         return self._recased(super().title())
 
     def capitalize(self) -> str:
+        """As `str.capitalize`, with origins unless the length changes."""
         return self._recased(super().capitalize())
 
     def _recased(self, text: str) -> str:
-        return Traced(text, self.runs) if len(text) == len(self) else text
+        return TracedStr(text, self.runs) if len(text) == len(self) else text
 
 
-def _made(text: str, runs: Runs) -> Traced:
+def _with_runs(text: str, runs: Runs) -> TracedStr:
     """A traced text from parts that fit: the constructor without its checks."""
-    made = str.__new__(Traced, text)
+    made = str.__new__(TracedStr, text)
     made.runs = runs
     return made
 
 
 def runs_of(text: str) -> Runs:
-    if text.__class__ is Traced:
+    """The origins of a text, run by run; one run of the template's own for a plain `str`."""
+    if text.__class__ is TracedStr:
         return text.runs
     return ((len(text), TEMPLATE),) if text else ()
 
@@ -165,72 +187,51 @@ def joined(parts: list[str]) -> str:
     runs: list[tuple[int, int]] = []
     traced = False
     for part in parts:
-        if part.__class__ is Traced:
+        if part.__class__ is TracedStr:
             traced = True
             runs += part.runs
         elif part:
             runs.append((len(part), TEMPLATE))
-    return _made(text, tuple(runs)) if traced else text
-
-
-class Leaf(NamedTuple):
-    """One text of the data: message number (-1 for tools), field, and its first number.
-
-    `payload` is what must be in the trained text if the message is an answer.
-    """
-
-    first: int
-    text: str
-    message: int
-    field: str
-    payload: bool
-
-
-class Span(NamedTuple):
-    """Characters `start` to `stop` of a rendered text that are `leaf.text[offset:...]`."""
-
-    start: int
-    stop: int
-    leaf: Leaf
-    offset: int
+    return _with_runs(text, tuple(runs)) if traced else text
 
 
 class Origins:
     """The texts of one conversation, numbered character by character."""
 
     def __init__(self) -> None:
-        self.leaves: list[Leaf] = []
+        self.sources: list[TracedText] = []
         self._next = 0
 
-    def trace(self, text: str, message: int, field: str, payload: bool) -> Traced:
+    def trace(self, text: str, message: int, field: str, is_answer: bool) -> TracedStr:
+        """A text that knows which characters of the data it is."""
         first = self._next
-        self.leaves.append(Leaf(first, text, message, field, payload))
+        self.sources.append(TracedText(first, text, message, field, is_answer))
         self._next += len(text) + 1  # a gap, so that runs of two texts never look like one
-        return Traced(text, ((len(text), first),) if text else ())
+        return TracedStr(text, ((len(text), first),) if text else ())
 
-    def trace_all(self, value: Any, message: int, field: str, payload: bool) -> Any:
+    def trace_all(self, value: Any, message: int, field: str, is_answer: bool) -> Any:
         """Plain data with every text in it traced, keys too."""
         if isinstance(value, str):
-            return self.trace(value, message, field, payload)
+            return self.trace(value, message, field, is_answer)
         if isinstance(value, Mapping):
             return {
-                self.trace(key, message, field, payload): self.trace_all(
-                    item, message, field, payload
+                self.trace(key, message, field, is_answer): self.trace_all(
+                    item, message, field, is_answer
                 )
                 for key, item in value.items()
             }
         if isinstance(value, list):
-            return [self.trace_all(item, message, field, payload) for item in value]
+            return [self.trace_all(item, message, field, is_answer) for item in value]
         return value
 
     def spans(self, text: str) -> list[Span]:
         """The places of a rendered text that hold data, in order."""
-        firsts = [leaf.first for leaf in self.leaves]
+        firsts = [source.first for source in self.sources]
         found = []
         place = 0
         for length, first in runs_of(text):
             if first != TEMPLATE:
-                leaf = self.leaves[bisect_right(firsts, first) - 1]
-                found.append(Span(place, place + length, leaf, first - leaf.first))
+                source = self.sources[bisect_right(firsts, first) - 1]
+                found.append(Span(place, place + length, source, first - source.first))
             place += length
         return found

@@ -1,26 +1,24 @@
 """Tokenizers written in Python, which give ids and no offsets (transformers' slow ones).
 
-Their texts are encoded piece by piece, the template's own control tokens between them, and every
-boundary is proven by ids alone: the tokens of the text before it must be the first of the tokens.
+Their texts are encoded segment by segment, the template's own control tokens between them, and
+every boundary is proven by ids alone: the tokens of the text before it must be the first ones.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from templates.encoding.pieces import Encoded, Kind, Piece, Pieces, spelt_bytes
-from templates.encoding.tokenizer import Tokenizer
+from templates.tokenizer.segments import Encoded, Kind, Segment, Segments, spelt_bytes
 
 BROKEN = "\ufffd"  # what a decoder says for part of a character
 MAX_WAITING = 16  # tokens of one character
 
 
-class Foreign:
+class SlowTokenizer:
     """A Python tokenizer in the place of one of the `tokenizers` library.
 
     `inner` is a tokenizer as transformers writes them: `tokenize`, `convert_tokens_to_ids`,
@@ -39,22 +37,27 @@ class Foreign:
         return Encoded([-1 if number is None else number for number in ids], [])
 
     def decode(self, ids: Sequence[int]) -> str:
+        """What the ids decode to, as text."""
         known = [number for number in ids if number >= 0]  # -1 is a token without an id
         text: str = self.inner.decode(known, clean_up_tokenization_spaces=False)
         return text
 
     def token_to_id(self, text: str) -> int | None:
+        """The id of a token; None for what is none."""
         number: int | None = self.inner.get_vocab().get(text)
         return number
 
     def id_to_token(self, number: int) -> str | None:
+        """The token of an id; None for what is none."""
         token: str | None = self.inner.convert_ids_to_tokens(number) if number >= 0 else None
         return token
 
     def get_added_tokens_decoder(self) -> dict[int, Any]:
+        """The added tokens by id."""
         return dict(self.inner.added_tokens_decoder)
 
     def get_vocab_size(self, with_added_tokens: bool = True) -> int:
+        """How many tokens there are."""
         return len(self.inner) if with_added_tokens else int(self.inner.vocab_size)
 
     def to_str(self) -> str:
@@ -63,75 +66,75 @@ class Foreign:
         return json.dumps([type(self.inner).__name__, vocabulary], ensure_ascii=False)
 
 
-class ForeignPieces(Pieces):
-    """Pieces of a tokenizer that is one whole: all kinds of pieces are encoded alike."""
+class SlowSegments(Segments):
+    """Segments of a tokenizer that is one whole: all kinds of segments are encoded alike."""
 
-    def __init__(self, tokenizer: Tokenizer, backend: Foreign) -> None:
-        self.tokenizer = tokenizer
-        self._backend = backend
-        self._texts = {}
+    def _read_parts(self) -> None:
+        """There are none: such a tokenizer is one whole."""
 
     def text(self, number: int) -> bytes:
+        """What one token decodes to."""
         token = self._backend.id_to_token(number) or ""
         if number in self._added:
             return token.encode()
-        said = self._backend.decode([number])
-        return said.encode() if said and BROKEN not in said else _bytes_of(token)
+        decoded = self._backend.decode([number])
+        return decoded.encode() if decoded and BROKEN not in decoded else _bytes_of(token)
 
-    def encode(self, text: str, pieces: Sequence[Piece]) -> Encoded:
+    def encode(self, text: str, segments: Sequence[Segment]) -> Encoded:
+        """Encode segment by segment."""
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
-        for piece in pieces:
-            if piece.id is not None:
-                ids.append(piece.id)
-                offsets.append((piece.start, piece.stop))
+        for segment in segments:
+            if segment.id is not None:
+                ids.append(segment.id)
+                offsets.append((segment.start, segment.stop))
                 continue
-            found = self._backend.encode(text[piece.start : piece.stop]).ids
-            ids += found
-            offsets += self._offsets(found, text, piece)
+            new = self._backend.encode(text[segment.start : segment.stop]).ids
+            ids += new
+            offsets += self._offsets(new, text, segment)
         return Encoded(ids, offsets)
 
-    def _offsets(self, ids: Sequence[int], text: str, piece: Piece) -> list[tuple[int, int]]:
+    def _offsets(self, ids: Sequence[int], text: str, segment: Segment) -> list[tuple[int, int]]:
         """Where each token stands: for display, and for tokens across a boundary.
 
         Tokens that are parts of a character wait until one ends it; all then stand for it.
         """
-        low, found, waiting = piece.start, list[tuple[int, int]](), list[int]()
+        low, found, waiting = segment.start, list[tuple[int, int]](), list[int]()
         for number in ids:
             waiting.append(number)
-            said = b"".join(map(self.text, waiting)).decode(errors="replace")
-            high = low + len(said)
-            if text[low:high] != said:  # a space before it that the tokenizer leaves out
+            shown = b"".join(map(self.text, waiting)).decode(errors="replace")
+            high = low + len(shown)
+            if text[low:high] != shown:  # a space before it that the tokenizer leaves out
                 high += 1
-            if high <= piece.stop and text[low:high].removeprefix(" ") == said.removeprefix(" "):
+            if high <= segment.stop and text[low:high].removeprefix(" ") == shown.removeprefix(" "):
                 found += [(low, high)] * len(waiting)
                 low, waiting = high, []
             elif len(waiting) > MAX_WAITING:
                 break
-        return found + [(low, piece.stop)] * (len(ids) - len(found))
+        return found + [(low, segment.stop)] * (len(ids) - len(found))
 
     def encode_batch(self, kind: Kind, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of many segments, one by one."""
         return [self._backend.encode(text).ids for text in texts]
 
-    def surface(self, text: str, pieces: Sequence[Piece]) -> bytes:
-        """The text; a space that opens a piece is left out, as such tokenizers may add one."""
+    def surface(self, text: str, segments: Sequence[Segment]) -> bytes:
+        """The text; a space that opens a segment is left out, as such tokenizers may add one."""
         return b"".join(
-            text[piece.start : piece.stop]
-            .removeprefix("" if piece.id is not None else " ")
+            text[segment.start : segment.stop]
+            .removeprefix("" if segment.id is not None else " ")
             .encode()
-            for piece in pieces
+            for segment in segments
         )
 
     def shown(self, ids: Sequence[int]) -> bytes:
-        """What ids say, stretch by stretch between control tokens, in the same spelling."""
-        controls = self.tokenizer.control_ids
-        said = []
-        for control, stretch in groupby(ids, lambda number: number in controls):
+        """What ids decode to, stretch by stretch between control tokens, in the same spelling."""
+        parts = []
+        for control, stretch in groupby(ids, lambda number: number in self._control_ids):
             if control:
-                said += [self.text(number).decode() for number in stretch]
+                parts += [self.text(number).decode() for number in stretch]
             else:
-                said.append(self._backend.decode(list(stretch)).removeprefix(" "))
-        return "".join(said).encode()
+                parts.append(self._backend.decode(list(stretch)).removeprefix(" "))
+        return "".join(parts).encode()
 
 
 def _bytes_of(token: str) -> bytes:
@@ -141,30 +144,4 @@ def _bytes_of(token: str) -> bytes:
         return bytes([int(match[1], 16)])
     return b"".join(
         char.encode("latin-1") if char < "\u0100" else spelt_bytes(char) for char in token
-    )
-
-
-def python_tokenizer(
-    inner: Any,
-    special: Mapping[str, str],
-    eos_ids: Sequence[int] = (),
-    chat_templates: Mapping[str, str] | None = None,
-    name: str = "given",
-    origin: Mapping[str, str] | None = None,
-) -> Tokenizer:
-    """A `Tokenizer` around one that is written in Python; the arguments as for a fast one."""
-    backend = Foreign(inner)
-    known = {backend.token_to_id(special.get("eos_token", "")), *eos_ids}
-    eos = tuple(sorted(number for number in known if number is not None and number >= 0))
-    bos = backend.token_to_id(special.get("bos_token", ""))
-    written = json.dumps([backend.to_str(), dict(special), eos], sort_keys=True)
-    return Tokenizer(
-        name,
-        backend,
-        dict(special),
-        eos,
-        dict(chat_templates or {}),
-        bos is not None and bos in inner("a")["input_ids"],
-        hashlib.sha256(written.encode()).hexdigest(),
-        dict(origin or {"given": name}),
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from templates.encoding.pieces import Pieces
+from templates.tokenizer.segments import Segments
 
 Ints = NDArray[np.int64]
 
@@ -35,6 +35,7 @@ class Ragged:
             self._length = np.append(self._length, np.full(grown, -1, np.int64))
 
     def put(self, numbers: Ints, rows: Sequence[Sequence[int]]) -> None:
+        """Enter the rows of numbers that have none."""
         self._grow(numbers)
         lengths = np.array([len(row) for row in rows], np.int64)
         self._length[numbers] = lengths
@@ -52,22 +53,22 @@ class Ragged:
 
 
 class TokenBytes:
-    """What each token says."""
+    """What each token decodes to, as bytes."""
 
-    def __init__(self, pieces: Pieces) -> None:
-        self._pieces = pieces
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
         self._table = Ragged(np.uint8)
 
     def spell(self, ids: Ints) -> tuple[bytes, Ints]:
         """The texts of all tokens joined, and where each token's text ends in it."""
         new = self._table.missing(ids)
         if len(new):
-            self._table.put(new, [self._pieces.text(number) for number in new.tolist()])
-        said, ends = self._table.gather(ids)
-        return said.tobytes(), ends
+            self._table.put(new, [self._segments.text(number) for number in new.tolist()])
+        texts, ends = self._table.gather(ids)
+        return texts.tobytes(), ends
 
 
-class Flat:
+class TokenBatch:
     """The ids of a batch: text `i` has `ids[bounds[i]:bounds[i + 1]]`."""
 
     def __init__(self, rows: Sequence[NDArray[np.int32]]) -> None:
@@ -87,22 +88,21 @@ class Flat:
 
 
 class Spelled:
-    """What the tokens of a batch say."""
+    """What the tokens of a batch decode to."""
 
-    def __init__(self, flat: Flat, table: TokenBytes) -> None:
-        said, ends = table.spell(flat.ids)
-        self._said = said
+    def __init__(self, batch: TokenBatch, table: TokenBytes) -> None:
+        self._texts, ends = table.spell(batch.ids)
         before = np.concatenate([[0], ends])
         self._ends = memoryview(before.data)  # read number by number, which is slow for an array
-        self._bounds: list[int] = flat.bounds.tolist()
-        self._starts: list[int] = before[flat.bounds].tolist()
+        self._bounds: list[int] = batch.bounds.tolist()
+        self._starts: list[int] = before[batch.bounds].tolist()
 
     def shift(self, row: int, raw: bytes) -> int | None:
-        """0 if a row's tokens say this text, 1 if they say it after a space, else None."""
-        said = self._said[self._starts[row] : self._starts[row + 1]]
-        if said == raw:
+        """0 if a row's tokens decode to this text, 1 if to a space and this text, else None."""
+        text = self._texts[self._starts[row] : self._starts[row + 1]]
+        if text == raw:
             return 0
-        return 1 if said[1:] == raw and said[:1] == b" " else None
+        return 1 if text[1:] == raw and text[:1] == b" " else None
 
     def bytes_before(self, row: int, token: int) -> int:
         """How much of a row's text stands before one of its tokens."""
@@ -110,7 +110,7 @@ class Spelled:
         return ends - self._starts[row]
 
     def tokens_before(self, row: int, size: int) -> int | None:
-        """The tokens that say the first `size` bytes of a row's text; None if one goes on."""
+        """The tokens that spell the first `size` bytes of a row's text; None if one goes on."""
         low, high = self._bounds[row], self._bounds[row + 1]
         wanted = self._starts[row] + size
         token = bisect_left(self._ends, wanted, low, high + 1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from templates.proof.stops import Stop
+from templates.spans import Stop
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Card:
     example: str = ""  # a conversation of two questions, what is trained in brackets
 
     def as_dict(self) -> dict[str, Any]:
+        """The card as plain data, for a manifest."""
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
@@ -73,6 +74,7 @@ class Card:
 
     @property
     def verdict(self) -> str:
+        """Whether the template is safe to train with on plain conversations."""
         return "NOT SAFE: see problem" if self.problems else "safe for plain conversations"
 
 

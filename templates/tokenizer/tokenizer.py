@@ -9,33 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import tokenizers
 
 from curate.base.errors import CurateError
-
-if TYPE_CHECKING:
-    import tokenizers
-
-    from templates.encoding.flat import TokenBytes
-    from templates.encoding.pieces import Pieces
-
-
-class Control(NamedTuple):
-    """An added token that steers a model; text of the same spelling is not the token."""
-
-    text: str
-    id: int
-    lstrip: bool
-    rstrip: bool
-    single_word: bool
-
-
-class Own(NamedTuple):
-    """A control token that the template wrote: characters `start` to `stop` of the text."""
-
-    start: int
-    stop: int
-    id: int
+from templates.tokenizer.segments import Control, ControlTokenSpan, Segments
+from templates.tokenizer.slow import SlowSegments, SlowTokenizer
 
 
 @dataclass(frozen=True)
@@ -43,7 +23,7 @@ class Tokenizer:
     """A tokenizer with what its folder says about it.
 
     `backend` is a `tokenizers.Tokenizer` that adds no special tokens, cuts and pads nothing, and
-    reports offsets untrimmed; or a `templates.encoding.foreign.Foreign`, which has no offsets.
+    reports offsets untrimmed; or a `templates.tokenizer.slow.SlowTokenizer`, which has no offsets.
     `special` maps `bos_token`, `eos_token`, ... to their texts, as templates see them.
     `origin` says where it came from, for the manifest. `functional` tokens (text and id) are
     vocabulary also where content spells them; those in `added` the model has no embedding for.
@@ -75,6 +55,7 @@ class Tokenizer:
 
     @cached_property
     def control_ids(self) -> frozenset[int]:
+        """The ids of all control tokens."""
         return frozenset(control.id for control in self.controls.values())
 
     @cached_property
@@ -98,36 +79,17 @@ class Tokenizer:
         return plain and starts.isdisjoint(ends) and texts.isdisjoint(inner)
 
     @cached_property
-    def bos_id(self) -> int | None:
-        return self.id_of(self.special.get("bos_token", ""))
+    def segments(self) -> Segments:
+        """The tokenizer taken apart, for texts that are encoded piece by piece."""
+        kind = Segments if self.has_offsets else SlowSegments
+        return kind(self.backend, self.controls)
 
-    @cached_property
-    def pieces(self) -> Pieces:
-        from templates.encoding.foreign import Foreign, ForeignPieces
-        from templates.encoding.pieces import Pieces
-
-        foreign = isinstance(self.backend, Foreign)
-        return ForeignPieces(self, self.backend) if foreign else Pieces(self)
-
-    @cached_property
+    @property
     def has_offsets(self) -> bool:
         """Whether it tells which characters a token stands for."""
-        from templates.encoding.foreign import Foreign
+        return not isinstance(self.backend, SlowTokenizer)
 
-        return not isinstance(self.backend, Foreign)
-
-    @cached_property
-    def token_bytes(self) -> TokenBytes:
-        from templates.encoding.flat import TokenBytes
-
-        return TokenBytes(self.pieces)
-
-    def id_of(self, text: str) -> int | None:
-        """The id of a text that is one token of the vocabulary, control tokens included."""
-        number: int | None = self.backend.token_to_id(text)
-        return number
-
-    def own(self, text: str) -> tuple[Own, ...]:
+    def own(self, text: str) -> tuple[ControlTokenSpan, ...]:
         """The control tokens in a text that the template wrote, leftmost and longest first."""
         known = self._own_cache.get(text)
         if known is None:
@@ -137,20 +99,20 @@ class Tokenizer:
             self._own_cache[text] = known
         return known
 
-    def search(self, text: str) -> tuple[Own, ...]:
+    def search(self, text: str) -> tuple[ControlTokenSpan, ...]:
         """The control tokens in any text, whoever wrote it."""
-        found = (match.span() for match in self._control_pattern.finditer(text))
-        return tuple(own for span in found if (own := self._own(text, *span)) is not None)
+        spans = (match.span() for match in self._control_pattern.finditer(text))
+        return tuple(own for span in spans if (own := self._own(text, *span)) is not None)
 
-    def _own(self, text: str, start: int, stop: int) -> Own | None:
+    def _own(self, text: str, start: int, stop: int) -> ControlTokenSpan | None:
         control = self.controls[text[start:stop]]
         around = text[max(0, start - 1) : start] + text[stop : stop + 1]
         if control.single_word and re.search(r"\w", around):
             return None
-        return Own(start, stop, control.id)
+        return ControlTokenSpan(start, stop, control.id)
 
     @cached_property
-    def _own_cache(self) -> dict[str, tuple[Own, ...]]:
+    def _own_cache(self) -> dict[str, tuple[ControlTokenSpan, ...]]:
         return {}
 
     @cached_property
@@ -160,9 +122,10 @@ class Tokenizer:
 
 
 def with_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokenizer:
-    """The tokenizer with functional tokens; `added` says what a model's embeddings must gain."""
-    import tokenizers
+    """The tokenizer with functional tokens; `added` says what a model's embeddings must gain.
 
+    Raises `CurateError` for a slow tokenizer, and for texts with white space around them.
+    """
     if not tokenizer.has_offsets:
         raise CurateError(
             f"tokenizer {tokenizer.name}: it is written in Python and takes no further tokens; "
@@ -212,17 +175,33 @@ def make_tokenizer(
     backend.post_processor = None  # it would add tokens and trim offsets
     if getattr(backend.model, "dropout", None):
         backend.model.dropout = None  # the same text must give the same tokens
-    known = {backend.token_to_id(special.get("eos_token", "")), *eos_ids}
-    eos = tuple(sorted(number for number in known if number is not None and number >= 0))
+    eos = _eos_ids(backend, special, eos_ids)
     digest = hashlib.sha256(raw)
     digest.update(json.dumps([dict(special), eos], sort_keys=True).encode())
-    return Tokenizer(
-        name,
-        backend,
-        dict(special),
-        eos,
-        dict(chat_templates or {}),
-        adds_bos,
-        digest.hexdigest(),
-        dict(origin or {"given": name}),
-    )
+    about = (dict(special), eos, dict(chat_templates or {}), adds_bos, digest.hexdigest())
+    return Tokenizer(name, backend, *about, dict(origin or {"given": name}))
+
+
+def make_slow_tokenizer(
+    inner: Any,
+    special: Mapping[str, str],
+    eos_ids: Sequence[int] = (),
+    chat_templates: Mapping[str, str] | None = None,
+    name: str = "given",
+    origin: Mapping[str, str] | None = None,
+) -> Tokenizer:
+    """A `Tokenizer` around one that is written in Python; the arguments as for a fast one."""
+    backend = SlowTokenizer(inner)
+    bos = backend.token_to_id(special.get("bos_token", ""))
+    adds_bos = bos is not None and bos in inner("a")["input_ids"]
+    eos = _eos_ids(backend, special, eos_ids)
+    written = json.dumps([backend.to_str(), dict(special), eos], sort_keys=True)
+    digest = hashlib.sha256(written.encode())
+    about = (dict(special), eos, dict(chat_templates or {}), adds_bos, digest.hexdigest())
+    return Tokenizer(name, backend, *about, dict(origin or {"given": name}))
+
+
+def _eos_ids(backend: Any, special: Mapping[str, str], more: Sequence[int]) -> tuple[int, ...]:
+    """The ids at which generation stops, in order."""
+    known = {backend.token_to_id(special.get("eos_token", "")), *more}
+    return tuple(sorted(number for number in known if number is not None and number >= 0))

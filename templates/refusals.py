@@ -1,8 +1,7 @@
-"""Why a row is refused: one error class per check, each naming turn, place and difference.
+"""Why a row is refused, which means: it cannot be rendered exactly. One error class per check.
 
 The trained text of a turn is what the model must generate at inference after the prompt. Below,
-`P` is the prompt rendered before a turn, `S` the conversation rendered up to and with the turn,
-and `F` the whole conversation rendered.
+the prompt is what is rendered before a turn, with `add_generation_prompt`.
 """
 
 from __future__ import annotations
@@ -11,6 +10,29 @@ from typing import ClassVar
 
 from curate.base.errors import CurateError
 
+# Every check by its slug, as it stands in `refused.jsonl` and the manifest: what must hold.
+CHECKS: dict[str, str] = {
+    "prompt_not_prefix": "the prompt of a turn is a prefix of the text with the turn",
+    "history_rewritten": "the text up to a turn's stop is a prefix of the whole text",
+    "answer_altered": "every character of the answer lies in its trained text",
+    "input_dropped": "the template writes the words of all other messages, documents and arguments",
+    "other_text_in_answer": "no character of another message lies in a trained text",
+    "stop_not_at_end": "a stop ends each trained text, and stands nowhere else in it",
+    "token_crosses_boundary": "the prompt's tokens are a prefix of the tokens with the turn",
+    "decode_mismatch": "the tokens decode to the rendered text",
+    "render_unstable": "rendering twice gives the same text",
+    "template": "the template accepts the conversation",
+    "empty": "a trained turn has words or tool calls",
+    "no_target": "the row has a turn to train on",
+    "too_long": "the row, or what is left of it, fits the given number of tokens",
+    "generation": "the template's generation tags agree with what is generated",
+    "control": "no content spells a control token (with --control reject)",
+    "tool_calls": "tool calls and tools are readable JSON",
+    "weight": "a message's weight is 0 or 1",
+    "arguments": "what a row gives the template is an object of arguments",
+    "open": "a row whose last answer goes on ends in an answer",
+    "pair": "a preference pair has two answers to one prompt",
+}
 CONTEXT = 24  # characters shown on each side of the first difference
 
 
@@ -18,12 +40,11 @@ class Refusal(CurateError):
     """A row that cannot be rendered into a proven example; other rows go on.
 
     `turn` is the position of the message in the conversation, `offset` the first differing
-    character of the rendered text; both are None where they mean nothing. `row` and `id` are
-    filled in by `templates.render`.
+    character of the rendered text; both are None where they mean nothing. `lines` are shown below
+    the message.
     """
 
     check: ClassVar[str] = "refused"
-    rule: ClassVar[str] = "the row can be rendered"
 
     def __init__(
         self,
@@ -34,128 +55,87 @@ class Refusal(CurateError):
     ) -> None:
         self.turn = turn
         self.offset = offset
-        self.lines = lines
-        self.row: int | None = None
-        self.id: str | None = None
         super().__init__("\n".join((message, *(lines or ()))))
 
 
-class PromptChanged(Refusal):
-    check = "I1"
-    rule = "the prompt of a turn is a prefix of the text with the turn"
+class PromptNotPrefix(Refusal):
+    check = "prompt_not_prefix"
 
 
 class HistoryRewritten(Refusal):
-    check = "I2"
-    rule = "the text up to a turn's stop is a prefix of the whole text"
+    check = "history_rewritten"
 
 
-class PayloadLost(Refusal):
-    check = "I3"
-    rule = "every character of the answer lies in its trained text"
+class AnswerAltered(Refusal):
+    check = "answer_altered"
 
 
-class ForeignText(Refusal):
-    check = "I4"
-    rule = "no character of another message lies in a trained text"
+class InputDropped(Refusal):
+    check = "input_dropped"
 
 
-class NoStop(Refusal):
-    check = "I5"
-    rule = "a stop ends each trained text, and stands nowhere else in it"
+class OtherTextInAnswer(Refusal):
+    check = "other_text_in_answer"
 
 
-class BoundaryStraddled(Refusal):
-    check = "I6"
-    rule = "the prompt's tokens are a prefix of the tokens with the turn"
+class StopNotAtEnd(Refusal):
+    check = "stop_not_at_end"
 
 
-class NotDecodable(Refusal):
-    check = "I7"
-    rule = "the tokens decode to the rendered text"
+class TokenCrossesBoundary(Refusal):
+    check = "token_crosses_boundary"
 
 
-class Unstable(Refusal):
-    check = "I8"
-    rule = "rendering twice gives the same text"
+class DecodeMismatch(Refusal):
+    check = "decode_mismatch"
+
+
+class RenderUnstable(Refusal):
+    check = "render_unstable"
 
 
 class TemplateFailed(Refusal):
     check = "template"
-    rule = "the template accepts the conversation"
 
 
 class EmptyAnswer(Refusal):
     check = "empty"
-    rule = "a trained turn says something"
 
 
 class NothingTrained(Refusal):
     check = "no_target"
-    rule = "the row has a turn to train on"
 
 
 class TooLong(Refusal):
     check = "too_long"
-    rule = "the row, or what is left of it, fits the given number of tokens"
 
 
 class TagDisagrees(Refusal):
     check = "generation"
-    rule = "the template's generation tags agree with what is generated"
 
 
 class ControlInContent(Refusal):
     check = "control"
-    rule = "no content spells a control token (with --control reject)"
 
 
 class BadToolCalls(Refusal):
     check = "tool_calls"
-    rule = "tool calls and tools are readable JSON"
 
 
 class BadWeight(Refusal):
     check = "weight"
-    rule = "a message's weight is 0 or 1"
 
 
 class BadArguments(Refusal):
     check = "arguments"
-    rule = "what a row gives the template is an object of arguments"
 
 
 class NotOpen(Refusal):
     check = "open"
-    rule = "a row whose last answer goes on ends in an answer"
 
 
 class NoPair(Refusal):
     check = "pair"
-    rule = "a preference pair has two answers to one prompt"
-
-
-CHECKS: tuple[type[Refusal], ...] = (
-    PromptChanged,
-    HistoryRewritten,
-    PayloadLost,
-    ForeignText,
-    NoStop,
-    BoundaryStraddled,
-    NotDecodable,
-    Unstable,
-    TemplateFailed,
-    EmptyAnswer,
-    NothingTrained,
-    TooLong,
-    TagDisagrees,
-    ControlInContent,
-    BadToolCalls,
-    BadWeight,
-    BadArguments,
-    NotOpen,
-    NoPair,
-)
 
 
 def first_difference(expected: str, got: str) -> int:

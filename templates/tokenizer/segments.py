@@ -1,8 +1,8 @@
-"""Encoding by pieces, and what a token says: the slow, exact path beside `encode_batch`.
+"""A tokenizer taken apart, so that content is never a control token; and what a token decodes to.
 
-A text that the template wrote falls into pieces at its own control tokens. Where content spells
-a control token, or a boundary must be cut, the pieces are encoded one by one with a tokenizer
-that knows no control tokens, so that content can never become one.
+A text that the template wrote falls into segments at its own control tokens. Where content spells
+a control token, or a boundary must be cut, the segments are encoded one by one with a tokenizer
+that knows no control tokens.
 """
 
 from __future__ import annotations
@@ -10,21 +10,36 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import tokenizers
 
-if TYPE_CHECKING:
-    from templates.encoding.tokenizer import Own, Tokenizer
-    from templates.encoding.words import Words
 
-# A piece starts the text, follows a control token, or goes on after a cut. Tokenizers that put
+class Control(NamedTuple):
+    """An added token that steers a model; text of the same spelling is not the token."""
+
+    text: str
+    id: int
+    lstrip: bool
+    rstrip: bool
+    single_word: bool
+
+
+class ControlTokenSpan(NamedTuple):
+    """A control token that the template wrote: characters `start` to `stop` of the text."""
+
+    start: int
+    stop: int
+    id: int
+
+
+# A segment starts the text, follows a control token, or goes on after a cut. Tokenizers that put
 # a space before a text do so for the first or the first two kinds, never for the third.
 Kind = Literal["first", "after", "cut"]
 
 
-class Piece(NamedTuple):
+class Segment(NamedTuple):
     """Characters `start` to `stop`: a control token (`id` given), or text of some kind."""
 
     start: int
@@ -40,40 +55,52 @@ class Encoded(NamedTuple):
     offsets: list[tuple[int, int]]
 
 
-class Pieces:
+class Segments:
     """A tokenizer taken apart: its model behind three front ends, and the text of its tokens."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, backend: Any, controls: Mapping[str, Control]) -> None:
+        self._backend = backend
+        self._controls = controls
+        self._control_ids = frozenset(control.id for control in controls.values())
         self._texts: dict[int, bytes] = {}
-        state = [_state(tokenizer.backend.normalizer), _state(tokenizer.backend.pre_tokenizer)]
+        self._read_parts()
+
+    def _read_parts(self) -> None:
+        """How tokens are spelt, and which front ends there can be."""
+        backend = self._backend
+        state = [
+            component_state(backend.normalizer),
+            component_state(backend.pre_tokenizer),
+        ]
         written = json.dumps(state, ensure_ascii=False)
         self._metaspace = "▁" in written
         self._byte_level = '"ByteLevel"' in written
-        fallback = getattr(tokenizer.backend.model, "byte_fallback", None)  # Unigram does not tell
-        known = tokenizer.backend.token_to_id("<0x00>") is not None
+        fallback = getattr(backend.model, "byte_fallback", None)  # Unigram does not tell
+        known = backend.token_to_id("<0x00>") is not None
         self._byte_fallback = known if fallback is None else bool(fallback)
         self._fronts: dict[str, tokenizers.Tokenizer] = {}
         self._renamed: dict[int, int] = {}
 
-    def said(self, ids: Sequence[int]) -> list[bytes]:
-        """What each token says, as UTF-8; a token may hold part of a character.
+    def token_texts(self, ids: Sequence[int]) -> list[bytes]:
+        """What each token decodes to, as UTF-8; a token may hold part of a character.
 
-        Where the tokenizer puts a space before a text, it is said too.
+        Where the tokenizer puts a space before a text, it is in them too.
         """
         texts = list(map(self._texts.get, ids))
         if None in texts:
             for number in ids:
                 if number not in self._texts:
                     self._texts[number] = self.text(number)
-            return self.said(ids)
+            return self.token_texts(ids)
         return texts  # type: ignore[return-value]
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        return b"".join(self.said(ids))
+        """What the ids decode to, as UTF-8."""
+        return b"".join(self.token_texts(ids))
 
     def text(self, number: int) -> bytes:
-        token: str = self.tokenizer.backend.id_to_token(number) or ""
+        """What one token decodes to."""
+        token: str = self._backend.id_to_token(number) or ""
         if number in self._added:
             return token.encode()
         if self._byte_level:
@@ -87,68 +114,57 @@ class Pieces:
 
     @functools.cached_property
     def _added(self) -> frozenset[int]:
-        return frozenset(self.tokenizer.backend.get_added_tokens_decoder())
+        return frozenset(self._backend.get_added_tokens_decoder())
 
-    def split(self, text: str, own: Sequence[Own]) -> list[Piece]:
-        """The pieces of a text, white space that a control token swallows left out."""
-        pieces: list[Piece] = []
+    def split(self, text: str, own: Sequence[ControlTokenSpan]) -> list[Segment]:
+        """The segments of a text, white space that a control token swallows left out."""
+        segments: list[Segment] = []
         length = len(text)
         kind: Kind = "first"
         start = 0
         for token in own:
-            control = self.tokenizer.controls[text[token.start : token.stop]]
+            control = self._controls[text[token.start : token.stop]]
             low, high = token.start, token.stop
             if control.lstrip:
                 low = start + len(text[start:low].rstrip())
             if control.rstrip:
                 high = length - len(text[high:].lstrip())
             if start < low:
-                pieces.append(Piece(start, low, kind))
-            pieces.append(Piece(token.start, token.stop, "after", token.id))
+                segments.append(Segment(start, low, kind))
+            segments.append(Segment(token.start, token.stop, "after", token.id))
             start, kind = high, "after"
         if start < length:
-            pieces.append(Piece(start, length, kind))
-        return pieces
+            segments.append(Segment(start, length, kind))
+        return segments
 
-    def encode(self, text: str, pieces: Sequence[Piece]) -> Encoded:
-        """Encode piece by piece; ids as from the whole text wherever no content spells control."""
+    def encode(self, text: str, segments: Sequence[Segment]) -> Encoded:
+        """The ids of all segments: those of the whole text, unless data spells control tokens."""
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
-        for piece in pieces:
-            if piece.id is not None:
-                ids.append(piece.id)
-                offsets.append((piece.start, piece.stop))
+        for segment in segments:
+            if segment.id is not None:
+                ids.append(segment.id)
+                offsets.append((segment.start, segment.stop))
                 continue
-            encoded = self.front(piece.kind).encode(text[piece.start : piece.stop])
+            encoded = self.front(segment.kind).encode(text[segment.start : segment.stop])
             ids += [self._renamed.get(number, number) for number in encoded.ids]
-            offsets += [(low + piece.start, high + piece.start) for low, high in encoded.offsets]
+            offsets += [
+                (low + segment.start, high + segment.start) for low, high in encoded.offsets
+            ]
         return Encoded(ids, offsets)
 
     def encode_batch(self, kind: Kind, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of many pieces of one kind: by words, or by the library on all cores."""
-        rows = self._words.encode(texts, plain=True) if self._words else [None] * len(texts)
-        left = [text for text, row in zip(texts, rows, strict=True) if row is None]
-        batch = iter(self.front(kind).encode_batch_fast(left, add_special_tokens=False))
-        return [
-            [self._renamed.get(number, number) for number in next(batch).ids]
-            if row is None
-            else row.tolist()
-            for row in rows
-        ]
+        """The ids of many segments of one kind, on all cores."""
+        batch = self.front(kind).encode_batch_fast(list(texts), add_special_tokens=False)
+        return [[self._renamed.get(n, n) for n in encoding.ids] for encoding in batch]
 
-    @functools.cached_property
-    def _words(self) -> Words | None:
-        from templates.encoding.words import Words
-
-        return Words.of(self.tokenizer)
-
-    def surface(self, text: str, pieces: Sequence[Piece]) -> bytes:
+    def surface(self, text: str, segments: Sequence[Segment]) -> bytes:
         """The text as the model behind the front ends gets it: normalised, spaces prefixed."""
         return b"".join(
-            text[piece.start : piece.stop].encode()
-            if piece.id is not None
-            else self._surface(piece.kind, text[piece.start : piece.stop])
-            for piece in pieces
+            text[segment.start : segment.stop].encode()
+            if segment.id is not None
+            else self._surface(segment.kind, text[segment.start : segment.stop])
+            for segment in segments
         )
 
     def _surface(self, kind: Kind, text: str) -> bytes:
@@ -160,37 +176,37 @@ class Pieces:
         return text.encode()
 
     def shown(self, ids: Sequence[int]) -> bytes:
-        """What ids say in the same spelling as `surface`."""
-        model = self.tokenizer.backend.model
+        """What ids decode to, in the same spelling as `surface`."""
+        model = self._backend.model
         prefix = getattr(model, "continuing_subword_prefix", None) or ""
         suffix = getattr(model, "end_of_word_suffix", None) or ""
         return b"".join(self._shown(number, prefix, suffix) for number in ids)
 
     def _shown(self, number: int, prefix: str, suffix: str) -> bytes:
-        token: str = self.tokenizer.backend.id_to_token(number) or ""
-        if number in self._added and number in self.tokenizer.control_ids:
+        token: str = self._backend.id_to_token(number) or ""
+        if number in self._added and number in self._control_ids:
             return token.encode()
         if number in self._added:  # white space, spelt as the front end spells it
             return self._surface("cut", token)
         return self._unbyte(token.removeprefix(prefix).removesuffix(suffix))
 
     def front(self, kind: Kind) -> tokenizers.Tokenizer:
-        """The tokenizer without control tokens, for one kind of piece."""
+        """The tokenizer without control tokens, for one kind of segment."""
         if kind not in self._fronts:
             self._fronts[kind] = self._front(kind)
         return self._fronts[kind]
 
     def _front(self, kind: Kind) -> tokenizers.Tokenizer:
-        backend = self.tokenizer.backend
+        backend = self._backend
         front = tokenizers.Tokenizer(backend.model)  # the same model, not a copy
         for name in ("normalizer", "pre_tokenizer"):
-            state = _unprefixed(_state(getattr(backend, name)), kind)
+            state = _unprefixed(component_state(getattr(backend, name)), kind)
             if state is not None:
                 setattr(front, name, _component(name, state))
         vocabulary = [
             (number, token)
             for number, token in sorted(backend.get_added_tokens_decoder().items())
-            if number not in self.tokenizer.control_ids
+            if number not in self._control_ids
         ]
         front.add_tokens([token for _, token in vocabulary])
         for number, token in vocabulary:
@@ -200,7 +216,8 @@ class Pieces:
         return front
 
 
-def _state(component: Any) -> Any:
+def component_state(component: Any) -> Any:
+    """The JSON of a normaliser or pre-tokenizer; None without one."""
     return None if component is None else json.loads(component.__getstate__())
 
 
@@ -218,7 +235,7 @@ def _component(name: str, state: Any) -> Any:
 
 
 def _unprefixed(state: Any, kind: Kind) -> Any:
-    """The component without the space it would put before a piece of this kind."""
+    """The component without the space it would put before a segment of this kind."""
     if state is None or kind == "first":
         return state
     if state["type"] == "Sequence":

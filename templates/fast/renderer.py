@@ -1,0 +1,82 @@
+"""A renderer that knows the way which rows of one shape take through a template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from templates.fast.cache import ShapeCache
+from templates.fast.skeleton import Shape, shape_of, standing_for, traced_texts
+from templates.fast.symbolic import Path, Symbolic, read
+from templates.fast.symbols import Trace
+from templates.messages import Chat, Message
+from templates.sandbox.environment import Program, compile_source
+from templates.spans import Span, TracedText
+from templates.template import ChatTemplate, Renderer
+
+
+@dataclass(frozen=True)
+class FastRenderer(Renderer):
+    """Gives what `Renderer` gives; a row that takes a known path is put together without Jinja.
+
+    `symbolic` is the program that renders symbols; None for a template whose escapes it could miss.
+    """
+
+    symbolic: Program | None = None
+    paths: ShapeCache[Path] = field(default_factory=ShapeCache, init=False)
+
+    @classmethod
+    def over(cls, renderer: Renderer) -> FastRenderer:
+        """The fast renderer of a plain one."""
+        program = None if renderer.data else symbolic_program(renderer.template)
+        return cls(renderer.template, renderer.variables, renderer.data, program)
+
+    def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
+        """The rendered text, as `Renderer.text` gives it."""
+        shape = shape_of(messages, tools)
+        if shape is None:
+            return super().text(messages, tools, prompt)
+        key, sources = (shape, prompt), traced_texts(messages)
+        path = self._known_path(key, sources)
+        if path is not None:
+            return path.skeleton.fill(sources)[0]
+        text = super().text(messages, tools, prompt)
+        if self.paths.wants(key, len(messages)):
+            new = self.path(messages, prompt)
+            fitting = new if new and new.skeleton.fill(sources)[0] == text else None
+            self.paths.learn(key, fitting, len(fitting.skeleton.parts) if fitting else 0)
+        return text
+
+    def path(self, messages: list[Message], prompt: bool = False) -> Path | None:
+        """The path of messages without tools through the template, if it can be traced."""
+        if self.symbolic is None:
+            return None
+        trace = Trace([source.text for source in traced_texts(messages)])
+        given = self.given(standing_for(messages, trace.symbols()), None, prompt)
+        return read(self.symbolic, given, trace)
+
+    def origins(
+        self, chat: Chat, text: str, prompt: bool = False
+    ) -> tuple[list[Span], list[TracedText]] | str:
+        """Which characters are whose data, as `Renderer.origins` gives it."""
+        shape = shape_of(chat.messages, chat.tools)
+        if shape is not None:
+            sources = traced_texts(chat.messages)
+            path = self._known_path((shape, prompt), sources)
+            if path is not None:
+                filled, spans = path.skeleton.fill(sources)
+                if filled == text:
+                    return spans, sources
+        return super().origins(chat, text, prompt)
+
+    def _known_path(self, key: tuple[Shape, bool], sources: Sequence[TracedText]) -> Path | None:
+        texts = [source.text for source in sources]
+        return next((path for path in self.paths.known(key) if path.fits(texts)), None)
+
+
+def symbolic_program(template: ChatTemplate) -> Program | None:
+    """The program that renders symbols; None for a template whose escapes it could miss."""
+    if "autoescape" in template.source:
+        return None
+    return compile_source(template.source, template.name, Symbolic(), template.plain.code)

@@ -1,1 +1,0 @@
-"""What was learnt from one conversation and holds for all of its shape."""

@@ -1,0 +1,1 @@
+"""Tokenizers, from a folder, the hub or the `tokenizers` library."""

@@ -1,0 +1,52 @@
+"""What became of records: examples and refused rows, with all that explains them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from templates.cards.card import Card
+from templates.options import RenderOptions
+from templates.template import ChatTemplate
+from templates.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What became of the records.
+
+    `examples` has the columns of `EXAMPLES`, in input order: one row for each accepted record,
+    several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
+    how many of what; `card` is the template's card, `tool_card` that of the tokenizer's
+    "tool_use" template where there is one.
+    """
+
+    examples: pl.DataFrame
+    refused: pl.DataFrame
+    card: Card
+    counts: dict[str, int]
+    template: ChatTemplate
+    tokenizer: Tokenizer
+    options: RenderOptions
+    tool_card: Card | None = None
+
+    def summary(self) -> str:
+        """One line on what was rendered, and one for each check that refused rows."""
+        counts = self.counts
+        share = counts["trained_tokens"] / max(counts["tokens"], 1)
+        lines = [
+            f"{counts['rows'] - counts['refused']:,} of {counts['rows']:,} rows rendered: "
+            f"{counts['tokens']:,} tokens, {counts['trained_tokens']:,} trained ({share:.1%}); "
+            f"{counts['refused']:,} refused"
+        ]
+        for name, what in (
+            ("split", "more examples, of conversations whose history the template rewrites"),
+            ("truncated", "examples cut to the longest length allowed"),
+        ):
+            if counts[name]:
+                lines.append(f"  {name}: {counts[name]:,} {what}")
+        grouped = self.refused.group_by("check").agg(pl.len(), pl.col("message").first())
+        for check, count, message in grouped.sort("check").iter_rows():
+            lines.append(f"  {check}: {count:,} rows, such as: {message.splitlines()[0]}")
+        return "\n".join(lines)
