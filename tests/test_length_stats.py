@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.base import distances
 from filters.common import stats
 
 LENGTHS = st.lists(st.integers(0, 120), min_size=1, max_size=40)
@@ -88,7 +89,7 @@ def test_kolmogorov_smirnov_is_the_largest_gap(one: list[int], other: list[int])
         )
         for point in range(121)
     ]
-    found = stats.kolmogorov_smirnov(np.array(one, float), np.array(other, float))
+    found = distances.kolmogorov_smirnov(np.array(one, float), np.array(other, float))
     assert found == pytest.approx(max(gaps))
 
 
@@ -97,7 +98,7 @@ def test_kolmogorov_smirnov_is_the_largest_gap(one: list[int], other: list[int])
 def test_wasserstein_is_the_least_transport(pairs: list[tuple[int, int]]) -> None:
     one, other = np.array(pairs, float).T
     expected = np.abs(np.sort(one) - np.sort(other)).mean()  # samples of equal size
-    assert stats.wasserstein(one, other) == pytest.approx(expected)
+    assert distances.wasserstein(one, other) == pytest.approx(expected)
 
 
 @quick
@@ -117,24 +118,3 @@ def test_rank_correlation_is_that_of_mean_ranks(pairs: list[tuple[int, int]]) ->
 
 def test_two_rows_have_no_rank_correlation() -> None:
     assert stats.spearman(np.array([1, 2]), np.array([1, 2])) is None
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.integers(0, 60), min_size=3, max_size=40),
-    st.lists(st.integers(0, 60), min_size=3, max_size=40),
-)
-def test_distances_and_ranks_are_those_of_scipy(one: list[int], other: list[int]) -> None:
-    import scipy.stats
-
-    first, second = (stats.log_length(np.array(lengths)) for lengths in (one, other))
-    gap = scipy.stats.ks_2samp(first, second, method="asymp").statistic
-    assert stats.kolmogorov_smirnov(first, second) == pytest.approx(gap, abs=1e-12)
-    area = scipy.stats.wasserstein_distance(first, second)
-    assert stats.wasserstein(first, second) == pytest.approx(area, abs=1e-12)
-    assert stats.average_ranks(first).tolist() == scipy.stats.rankdata(first).tolist()
-    rows = min(len(one), len(other))
-    found = stats.spearman(first[:rows], second[:rows])
-    if found is not None:
-        rho = scipy.stats.spearmanr(first[:rows], second[:rows]).statistic
-        assert found == pytest.approx(rho, abs=1e-12)

@@ -114,7 +114,7 @@ def test_training_takes_tokens_as_they_are_or_their_folder(tmp_path: Path, token
 
     rows = [{"instruction": f"Say {n}.", "output": f"I say {n} today."} for n in range(24)]
     tokens = curate.render(curate.run(rows, steps=[]), template="chatml", tokenizer=tokenizer)
-    model = write_model(tmp_path / "model", vocabulary=len(byte_level().backend.get_vocab()))
+    model = write_model(tmp_path / "model", vocab_size=byte_level().backend.get_vocab_size())
     lines: list[str] = []
     first = curate.train(
         tokens, model=model, out=tmp_path / "one", num_train_epochs=1, log=lines.append

@@ -32,11 +32,8 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     Only plain names count: no path, no link, nothing that is not a file in this very folder; and,
     but for the manifest and what is drawn from the other files (`DRAWN`), only with a hash.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(manifest, dict) or manifest.get("maker") != maker:
+    manifest = _read_manifest(folder)
+    if manifest.get("maker") != maker:
         return {}
     listed, hashes = manifest.get("files"), manifest.get("sha256")
     if not isinstance(listed, list) or not isinstance(hashes, dict):
@@ -46,6 +43,15 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
         for name in listed
         if _is_plain_file(folder, name) and (name in (MANIFEST, *DRAWN) or hashes.get(name))
     }
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """What `manifest.json` in a folder holds; nothing where it is no JSON object."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _is_plain_file(folder: Path, name: Any) -> bool:
@@ -170,6 +176,8 @@ def check_out(
     others = sorted(path.name for path in place.iterdir() if path.name not in ours)
     if others and not force:
         what = "something else" if not ours else ", ".join(others[:3])
+        if not ours and _read_manifest(place).get("maker") == maker:
+            what = "what an earlier version of curate wrote"
         raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
     if taken := [name for name in files if _is_there(place / name) and name not in ours]:
         raise CurateError(

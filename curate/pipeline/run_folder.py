@@ -181,6 +181,7 @@ class RunFolder:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
+        """Inputs, recipe, steps with their findings, counts, versions. Raises `CurateError`."""
         loaded: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
         missing = [name for name in ("counts", "steps", "sources") if name not in loaded]
         if missing:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.report.histograms import Floats, Ints
+from curate.base.distances import kolmogorov_smirnov, wasserstein
+from curate.report.histograms import Ints
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class LengthShift(NamedTuple):
     """One step that dropped rows: words of the responses that reached it and of those it kept.
 
-    `ks` and `w1` are the `distances` of the two; `means` and `medians` are (before, after).
+    `ks` is the largest gap between the two distributions, `w1` the area between them on
+    log(1 + words); `means` and `medians` are (before, after).
     """
 
     step: str
@@ -51,27 +53,5 @@ _NUMBERED = {"step": pl.String, "at": pl.UInt32}
 def _shift(step: str, before: Ints, after: Ints) -> LengthShift:
     medians = (float(np.median(before)), float(np.median(after)))
     means = (float(before.mean()), float(after.mean()))
-    ks, w1 = distances(before, after)
+    ks, w1 = kolmogorov_smirnov(before, after), wasserstein(np.log1p(before), np.log1p(after))
     return LengthShift(step, len(before), len(after), medians, means, ks, w1)
-
-
-def distances(one: Ints, other: Ints) -> tuple[float, float]:
-    """Kolmogorov-Smirnov distance, and W1 on log(1 + length), of two sets of lengths.
-
-    The first is the largest gap between their cumulative distributions, from 0 (the same) to 1
-    (no overlap), the second the area between them.
-
-    >>> distances(np.array([0, 0]), np.array([0, 1]))
-    (0.5, 0.34657359027997264)
-    """
-    # scipy.stats has both, but takes longer to import than the report takes to draw.
-    values: Ints = np.unique(np.concatenate([one, other]))
-    gap = np.abs(_below(one, values) - _below(other, values))
-    steps = np.diff(np.log1p(values.astype(np.float64)))
-    return float(gap.max()), float((gap[:-1] * steps).sum())
-
-
-def _below(lengths: Ints, values: Ints) -> Floats:
-    """The share of `lengths` at or below each of `values`."""
-    shares: Floats = np.searchsorted(np.sort(lengths), values, side="right") / len(lengths)
-    return shares

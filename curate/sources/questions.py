@@ -39,7 +39,7 @@ def _asked(raw: str) -> list[str]:
 def _texts(row: Row) -> list[str]:
     for name in _LISTS:
         if isinstance(row.get(name), list):
-            return [text for turn in row[name] if isinstance(text := _said(turn), str)]
+            return [text for turn in row[name] if isinstance(text := _text_of(turn), str)]
     parts = [row.get("instruction"), row.get("input")]
     given = [part for part in parts if isinstance(part, str) and part.strip()]
     if given:
@@ -47,7 +47,7 @@ def _texts(row: Row) -> list[str]:
     return [row[name] for name in QUESTIONS if isinstance(row.get(name), str)][:1]
 
 
-def _said(turn: Any) -> Any:
+def _text_of(turn: Any) -> Any:
     if not isinstance(turn, dict):
         return turn
     speaker = turn.get("role", turn.get("from"))

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from curate.base import distances
 from filters.common import stats
 from filters.common.arrays import Bools, Floats, Ints
 from filters.common.tasks import pool, task_groups
@@ -121,8 +122,8 @@ def shift(before: ArrayLike, after: ArrayLike) -> Shift | None:
     one, other = stats.log_length(pool_rows), stats.log_length(kept)
     mean = float(pool_rows.mean())
     return Shift(
-        ks=stats.kolmogorov_smirnov(one, other),
-        w1=stats.wasserstein(one, other),
+        ks=distances.kolmogorov_smirnov(one, other),
+        w1=distances.wasserstein(one, other),
         mean_ratio=float(kept.mean()) / mean if mean else None,
         median_before=quantiles(pool_rows)["0.5"],
         median_after=quantiles(kept)["0.5"],
