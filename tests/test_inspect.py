@@ -52,7 +52,7 @@ def test_the_verdict_is_one_plain_sentence_for_people(
     said = inspected(tmp_path, capsys, rows_of(*[200] * 60))
     assert (
         "response length: flag. 100 % of the responses have 165 to 201 words: a model"
-        " trained on this answers at that length whatever the task." in said
+        " trained on this stops there whatever the task." in said
     )
 
 

@@ -81,7 +81,7 @@ def test_lengths_are_shown_per_task_group_with_verdict_and_target(tmp_path: Path
     shown = page(make(tmp_path / "cap", lines, cap)).text
     assert "what step cap it found" in shown
     assert "✕ flag before, ✓ pass after" in shown
-    assert "a model trained on this answers at that length whatever the task" in shown
+    assert "a model trained on this stops there whatever the task" in shown
     assert re.search(r"all 300 200 \d+ \d+ 0\.\d{3}", shown)
     assert "write 300" in shown and "target" not in shown[: shown.index("Provenance")]
     match = Step("match", filter_called("length", {"action": "match", "min": 5, "max": 200}))
