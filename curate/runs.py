@@ -174,18 +174,13 @@ def _slim(records: pl.DataFrame) -> pl.DataFrame:
     messages = pl.col("messages").list.eval(
         pl.struct(element.field("role"), element.field("content"), *fields)
     )
-    empty = [
-        column.name
-        for column in records.select("tools", "rejected", "score", "category")
-        if column.null_count() == len(column)
-    ]
-    rejected = [
-        pl.Series("rejected", message_json(records["rejected"]))
-        if "rejected" not in empty
-        else None
-    ]
-    slim = records.with_columns(messages, *(column for column in rejected if column is not None))
-    return slim.drop("row", *empty)
+    slim = records.with_columns(
+        messages,
+        rejected=pl.Series(message_json(records["rejected"])).replace("null", None),
+        meta=pl.col("meta").replace("{}", None),
+    )
+    empty = [column.name for column in slim if column.null_count() == len(column)]
+    return slim.drop("row", *(set(empty) - {"messages"}))
 
 
 @dataclass(frozen=True)
@@ -302,6 +297,8 @@ def read_data(
     paths = paths_of(data)
     if paths is None:
         return sources.read_rows(data, how)
+    if "" in paths:
+        raise CurateError("the data is an empty name; name a file or a folder")
     for path in paths:
         if is_run(Path(path)):
             RunFolder(Path(path)).check("kept")

@@ -6,8 +6,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -168,8 +169,6 @@ def test_a_run_that_was_opened_is_judged_anew_from_its_files(tmp_path: Path) -> 
 
 
 def test_a_filter_of_ones_own_is_a_class_with_typed_settings() -> None:
-    from dataclasses import dataclass
-
     @dataclass(frozen=True)
     class NoShouting(curate.Filter):
         name = "no_shouting"
@@ -192,11 +191,35 @@ def test_a_filter_of_ones_own_is_a_class_with_typed_settings() -> None:
         NoShouting(max_share=2.0)
 
 
+class Bare(curate.Filter):
+    """Keeps everything; its class is no dataclass."""
+
+    name = "bare"
+    reasons: ClassVar[dict[str, str]] = {}
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        return records.select("response")
+
+    def judge(self, measures: pl.DataFrame) -> curate.Judgement:
+        return curate.Judgement.of([True] * measures.height)
+
+
+@dataclass(frozen=True)
+class Halves(Bare):
+    """Measures half of the rows."""
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        return records.select("response")[::2]
+
+
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
         (lambda: curate.run([]), "no rows"),
         (lambda: curate.run(7), "the rows are the number 7"),
+        (lambda: curate.run(""), "the data is an empty name"),
+        (lambda: curate.run(ROWS, steps=[Halves()]), "measure changed the number of rows"),
+        (lambda: curate.run(ROWS, steps=[Bare()]), "Bare is no dataclass; write @dataclass"),
         (lambda: curate.run(ODD), None),
         (lambda: curate.run("nowhere.jsonl"), "nowhere.jsonl: no such file"),
         (lambda: curate.run(ROWS, recipe="lima", steps=["exact"]), "give one of them"),

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Self
 
 import polars as pl
 
+from curate.base.errors import CurateError
 from curate.base.settings import check_settings
 
 VERDICTS = pl.Schema(
@@ -90,6 +91,16 @@ class Judgement:
         """
         columns = verdicts(keep, reason, score, duplicate_of, evidence)
         return cls(columns, findings or Findings())
+
+
+class BrokenContract(CurateError, AssertionError):
+    """A filter or fix gave back what it must not: a wrong number of rows, a drop without reason."""
+
+
+def hold(condition: bool, name: str, what: str) -> None:
+    """Raise `BrokenContract`, which names the step, unless the condition holds."""
+    if not condition:
+        raise BrokenContract(f"step {name!r} breaks the contract of a filter: {what}")
 
 
 class Filter(ABC):

@@ -17,7 +17,7 @@ from threading import Thread
 
 import polars as pl
 
-from curate.base.contract import Filter
+from curate.base.contract import Filter, hold
 from curate.pipeline.cache import MeasureCache, StepCache
 
 # Below this many rows starting a process costs more than it saves.
@@ -65,10 +65,12 @@ class LocalEngine:
         records = records.select(step.reads or records.columns)
         helpers = self.helpers() if step.per_row and records.height >= SPREAD_FROM else None
         if helpers is None:
-            return step.measure(records)
-        parts = _slices(records, 2 * self.workers)
-        measured = helpers.map(_measure, [step] * len(parts), parts)
-        return pl.concat(list(measured))
+            measured = step.measure(records)
+        else:
+            parts = _slices(records, 2 * self.workers)
+            measured = pl.concat(list(helpers.map(_measure, [step] * len(parts), parts)))
+        hold(measured.height == records.height, step.name, "measure changed the number of rows")
+        return measured
 
     def helpers(self) -> ProcessPoolExecutor | None:
         """The processes that work beside this one; each starts when it is first needed."""

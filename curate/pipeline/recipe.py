@@ -87,8 +87,9 @@ def _python_step(step: StepLike, number: int, seed: int, labels: Counter[str]) -
         what, given = (step, {}) if isinstance(step, str) else _single(step, number, IN_PYTHON)
         label, action = what.rsplit(":", 1)[-1], _bind(what, dict(given or {}), seed, Path())
     elif isinstance(step, Filter | Fix):
+        _check_dataclass(type(step))
         label, action = step.name, step
-    elif inspect.isclass(step) or not callable(step):
+    elif isinstance(step, type) or not callable(step):
         raise CurateError(
             f"steps: step {number} is {step!r}; expected a name, a filter, a fix or a function"
         )
@@ -96,6 +97,11 @@ def _python_step(step: StepLike, number: int, seed: int, labels: Counter[str]) -
         label = getattr(step, "__name__", type(step).__name__)
         action = UserFunction(step, label)
     return Step(_numbered(label, labels), action)
+
+
+def _check_dataclass(kind: type) -> None:
+    if not dataclasses.is_dataclass(kind):
+        raise CurateError(f"steps: {kind.__name__} is no dataclass; write @dataclass above it")
 
 
 def _numbered(label: str, labels: Counter[str]) -> str:

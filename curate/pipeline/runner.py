@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from curate.base.contract import VERDICTS, Filter, Findings, Fix, Judgement
+from curate.base.contract import VERDICTS, Filter, Findings, Fix, Judgement, hold
 from curate.base.errors import CurateError, nearest
 from curate.base.schema import content_id, with_text
 from curate.pipeline import ledger
@@ -84,10 +84,10 @@ def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
     judgement = _judgement(step.name, step, measures)
     drops = judgement.verdicts.filter(~pl.col("keep"))
     unknown = set(drops["reason"]) - set(step.reasons)
-    assert not unknown, f"{step.name}: reasons it does not declare: {unknown}"
-    assert not drops["evidence"].null_count(), f"{step.name}: drops without evidence"
+    hold(not unknown, step.name, f"reasons it does not declare: {unknown}")
+    hold(not drops["evidence"].null_count(), step.name, "drops without evidence")
     odd = judgement.verdicts.filter("keep", pl.col("reason").is_not_null()).height
-    assert not odd, f"{step.name}: {odd} rows were kept and yet have a reason to be dropped"
+    hold(not odd, step.name, f"{odd} rows were kept and yet have a reason to be dropped")
     return Judged(measures, judgement.verdicts, judgement.findings)
 
 
@@ -98,7 +98,7 @@ def _about(records: pl.DataFrame) -> pl.DataFrame:
 
 
 def _joined(name: str, earlier: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
-    assert own.height == earlier.height, f"{name}: measure changed the number of rows"
+    hold(own.height == earlier.height, name, "measure changed the number of rows")
     return pl.concat([earlier, own], how="horizontal")
 
 
@@ -106,11 +106,11 @@ def _judgement(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
     """The step's judgement, checked to have a complete verdict for every row."""
     judgement = step.judge(measures)
     verdicts = judgement.verdicts
-    assert verdicts.height == measures.height, f"{name}: judge changed the number of rows"
-    assert verdicts.schema == VERDICTS, f"{name}: judge returned {verdicts.schema}"
-    assert not verdicts["keep"].null_count(), f"{name}: a row was neither kept nor dropped"
+    hold(verdicts.height == measures.height, name, "judge changed the number of rows")
+    hold(verdicts.schema == VERDICTS, name, f"judge returned {verdicts.schema}")
+    hold(not verdicts["keep"].null_count(), name, "a row was neither kept nor dropped")
     mute = verdicts.filter(~pl.col("keep") & pl.col("reason").is_null()).height
-    assert not mute, f"{name}: {mute} rows were dropped without a reason"
+    hold(not mute, name, f"{mute} rows were dropped without a reason")
     return judgement
 
 
@@ -231,7 +231,7 @@ class PipelineRun:
 
     def _fix(self, step: Step, action: Fix) -> StepReport:
         fixed = action.fix(self.kept)
-        assert fixed.height == self.kept.height, f"{step.name}: a fix must not drop rows"
+        hold(fixed.height == self.kept.height, step.name, "a fix must not drop rows")
         edited = fixed["edited"].is_not_null()
         reasons = fixed["edited"].filter(edited)
         self.ledger.append(ledger.edits(step.name, self.kept.filter(edited), reasons))
