@@ -18,7 +18,7 @@ from templates.tokenizer.segments import Kind
 
 
 class FastEncoder(Encoder):
-    """Gives what `Encoder` gives; rows that are not plain sailing are left to it."""
+    """Gives what `Encoder` gives; rows that need cuts are encoded by its own methods."""
 
     def stream(
         self, batches: Iterable[Sequence[VerifiedRender]]
