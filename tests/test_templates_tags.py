@@ -97,7 +97,7 @@ def test_a_turn_that_is_not_trained_may_be_tagged() -> None:
 
 def test_marks_in_the_data_are_not_mistaken_for_tags() -> None:
     done = rendered(GOOD, byte_level(), talk(f"hi {OPEN}", "ok"))
-    assert refusal(done)[0] == "generation" and "cannot be told" in refusal(done)[1]
+    assert refusal(done)[0] == "generation" and "is not known" in refusal(done)[1]
     assert trained(rendered(GOOD, byte_level(), talk(f"{OPEN}", "ok"), mask="operational"))
 
 

@@ -11,14 +11,14 @@ from templates.encoding.cutting import SegmentIds
 from templates.encoding.encode import Encoder, Example
 from templates.fast.batch import BatchEncoder, BatchIds
 from templates.fast.pending import BoundaryContext, PendingEncoding
-from templates.fast.token_batch import Spelled, TokenBatch, TokenBytes
+from templates.fast.token_batch import Spelled, TokenBatch
 from templates.refusals import Refusal
 from templates.spans import VerifiedRender
 from templates.tokenizer.segments import Kind
 
 
 class FastEncoder(Encoder):
-    """Gives what `Encoder` gives; rows that are not plain sailing are left to it."""
+    """Gives what `Encoder` gives; rows that need cuts are encoded by its own methods."""
 
     def stream(
         self, batches: Iterable[Sequence[VerifiedRender]]
@@ -52,7 +52,7 @@ class FastEncoder(Encoder):
     def _finish(self, batch: Sequence[PendingEncoding], made: BatchIds) -> list[Example | Refusal]:
         tokens = TokenBatch(made.ids)
         places = tokens.places_of(self.tokenizer.control_ids)
-        spelled = Spelled(tokens, self._token_bytes)
+        spelled = Spelled(tokens, self.tokenizer.token_bytes)
         for row, pending in enumerate(batch):
             pending.take(self.tokenizer, made.encodings.get(row), made.ids[row], places[row])
             pending.place(made.prompts, spelled, row)
@@ -101,7 +101,3 @@ class FastEncoder(Encoder):
     def _segment_encoder(self) -> BatchEncoder:
         """Another one than that of the thread."""
         return BatchEncoder(self.tokenizer)
-
-    @cached_property
-    def _token_bytes(self) -> TokenBytes:
-        return TokenBytes(self.tokenizer.segments)

@@ -19,8 +19,8 @@ import polars as pl
 import tokenizers
 from numpy.typing import NDArray
 
-from templates.fast.token_batch import Ints, Ragged
 from templates.tokenizer.segments import ControlTokenSpan, component_state
+from templates.tokenizer.token_bytes import Ints, Ragged
 from templates.tokenizer.tokenizer import Tokenizer
 
 # Characters of private use stand for what is no word: the first for a cut, the others for the

@@ -15,7 +15,7 @@ WIDTH = 84  # columns of text, beside the sources
 Line = list[tuple[str, bool]]
 Paint = Callable[[Line, str], str]
 
-# 256-colour backgrounds; two shades of each, so that neighbouring tokens can be told apart.
+# 256-colour backgrounds; two shades of each, so that neighbouring tokens differ.
 SHADES = {
     "template": (237, 239),
     "context": (17, 18),

@@ -111,7 +111,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return items
 
     def counted(self, items: Any) -> Any:
-        """What a `for` walks over, its items counted as steps."""
+        """The items of a `for`, counted as steps."""
         if isinstance(items, Sized):
             self.spend(len(items))
             return items

@@ -86,12 +86,12 @@ def _last(fields: Fields, number: int, default: Any) -> Any:
 def _fields(raw: bytes) -> Fields:
     """The fields of a message by number: whole numbers, floats, and bytes for all else."""
     found: Fields = {}
-    for number, value in _walk(raw):
+    for number, value in _entries(raw):
         found.setdefault(number, []).append(value)
     return found
 
 
-def _walk(raw: bytes) -> Iterator[tuple[int, Any]]:
+def _entries(raw: bytes) -> Iterator[tuple[int, Any]]:
     place = 0
     while place < len(raw):
         key, place = _varint(raw, place)

@@ -16,6 +16,7 @@ import tokenizers
 from curate.base.errors import CurateError
 from templates.tokenizer.segments import Control, ControlTokenSpan, Segments
 from templates.tokenizer.slow import SlowSegments, SlowTokenizer
+from templates.tokenizer.token_bytes import TokenBytes
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class Tokenizer:
         """The tokenizer taken apart, for texts that are encoded segment by segment."""
         kind = Segments if self.has_offsets else SlowSegments
         return kind(self.backend, self.controls)
+
+    @cached_property
+    def token_bytes(self) -> TokenBytes:
+        """What its tokens decode to, as a table that grows with what is asked."""
+        return TokenBytes(self.segments)
 
     @property
     def has_offsets(self) -> bool:
