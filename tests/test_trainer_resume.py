@@ -294,7 +294,7 @@ def test_a_kill_during_a_save_leaves_the_state_before_it(
     with monkeypatch.context() as patch:
         stop_at(patch, "trainer.checkpoints.resume.sha256", 5)
         # A kill runs no clean-up.
-        patch.setattr("trainer.checkpoints.checkpoint.shutil.rmtree", lambda path: None)
+        patch.setattr("shutil.rmtree", lambda path, ignore_errors=False: None)
         with pytest.raises(StoppedError):
             train(TrainConfig(**fields), silent)
     states = sorted(path.name for path in (tmp_path / "out" / "state").iterdir())

@@ -170,8 +170,14 @@ def test_shared_weights_need_torchrun(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"method": "prefix"}, "sharding: method prefix"),
-        ({"method": "lora", "load_in_4bit": True}, "sharding: a 4bit base"),
+        (
+            {"method": "prefix"},
+            "sharding is 'full', and method is 'prefix'; the model must lie whole",
+        ),
+        (
+            {"method": "lora", "load_in_4bit": True},
+            "load_in_4bit is True; a 4-bit base cannot be shared",
+        ),
     ],
 )
 def test_what_cannot_be_shared_is_refused(setting: dict[str, Any], said: str):
