@@ -77,11 +77,11 @@ def methods(records: pl.DataFrame) -> None:
         verdicts = step.judge(measures).verdicts
         seconds = time.process_time() - started
         seen = measures.with_columns(vectors)
-        chosen = findings(seen, verdicts["keep"], "words", 0).numbers["baselines"][0]
+        row = findings(seen, verdicts["keep"], "words", 0).numbers["baselines"][0]
         name = " ".join(choice.values())
         print(
-            f"{name:24} {chosen['words']:>7,} {chosen['median']:>7} {chosen['concentration']:6.3f}"
-            f"  {chosen['verdict']:>7} {chosen['coverage']:9.3f} {chosen['alikeness']:6.3f} {seconds:6.1f}"
+            f"{name:24} {row['words']:>7,} {row['median']:>7} {row['concentration']:6.3f}"
+            f"  {row['verdict']:>7} {row['coverage']:9.3f} {row['alikeness']:6.3f} {seconds:6.1f}"
         )
 
 
