@@ -34,7 +34,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
         ("curate/base/folder.py", "import curate.pipeline.ledger", "layers of curate"),
         ("filters/common/text.py", "import filters.length.filter", "layers of filters"),
         ("templates/messages.py", "import templates.render", "layers of templates"),
-        ("trainer/data/packing.py", "import trainer.loop", "layers of trainer"),
+        ("trainer/packing.py", "import trainer.loop", "layers of trainer"),
     ],
 )
 def test_a_wrong_import_is_found(place: str, line: str, contract: str, tmp_path: Path) -> None:
