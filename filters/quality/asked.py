@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from filters.quality.turns import EVIDENCE, Turns, evidence
+from filters.quality.turns import Turns, evidence, faults
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
 NUMBER_WORDS = dict(zip(_SMALL.split(), range(1, 13), strict=True)) | {"fifteen": 15, "twenty": 20}
@@ -90,7 +90,6 @@ _TODAYS = (
     r"(?i)\b(?:news|articles?|current|latest|recent|today|trends?|prices?|weather|near\w*|rated"
     r"|restaurants?|hotels?|reviews?)\b"
 )
-_END = r"(?i)(?:\A|\n)\W*end of (?:the )?(?:output|response|answer|text|document|input)\W*\z"
 
 
 def wrong_count(turns: Turns) -> pl.DataFrame:
@@ -119,12 +118,6 @@ def needs_web(turns: Turns) -> pl.DataFrame:
     return evidence(asked, pl.col("text").str.extract(f"({_SEARCHES})", 1))
 
 
-def end_marker(turns: Turns) -> pl.DataFrame:
-    """Records whose answer ends in a line such as `// end of output //`."""
-    found = turns.responses.filter(pl.col("text").str.contains(_END))
-    return evidence(found, pl.col("text").str.extract(f"({_END})", 1).str.strip_chars())
-
-
 def faults_of_pairs(
     turns: Turns, fault: Callable[[str, str], str | None], *likely: str, given: str = ""
 ) -> pl.DataFrame:
@@ -137,9 +130,7 @@ def faults_of_pairs(
         pairs = pairs.filter(pl.col("asked").str.contains(pattern))
     if given:
         pairs = pairs.filter(pl.col("text").str.contains(given))
-    faults = [fault(*texts) for texts in pairs.select("asked", "text").iter_rows()]
-    found = pairs.with_columns(fault=pl.Series(faults, dtype=pl.String)).drop_nulls("fault")
-    return evidence(found, pl.col("fault")) if found.height else pl.DataFrame(schema=EVIDENCE)
+    return faults(pairs, fault, "asked", "text")
 
 
 def order_of(asked: str) -> str:

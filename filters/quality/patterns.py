@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from filters.quality.markers import DIALOGUE, MARKERS
-from filters.quality.turns import EVIDENCE, Turns, evidence
+from filters.quality.turns import Turns, evidence
 
 Side = Literal["prompt", "response", "either"]
 
@@ -109,6 +109,11 @@ PROMPT_LEAK = Pattern(
     r" (?:the|your) (?:instructions?|prompt)(?-u:\b)"
     r"|(?:this|the|given) (?:instruction|prompt) (?:asks|requires|does not)(?-u:\b)",
 )
+END_MARKER = Pattern(
+    "response",
+    r"(?i)(?:\A|\n)\W*end of (?:the )?(?:output|response|answer|text|document|input)\W*\z",
+    view="text",
+)
 
 
 def matches(turns: Turns, patterns: Mapping[str, Pattern]) -> dict[str, pl.DataFrame]:
@@ -136,8 +141,6 @@ def _spans(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> pl.DataFrame:
             ~pl.col("index").is_in(exempt["index"].implode()),
             ~pl.col(rule.view).str.contains(rule.unless),
         )
-    if not hits.height:
-        return pl.DataFrame(schema=EVIDENCE)
     spans = hits[rule.view].str.extract(f"({rule.pattern})", 1)
     # Control characters would be invisible, or act on the terminal that shows them.
     shown = [ascii(span)[1:-1] for span in spans] if rule.escaped else spans.str.strip_chars()

@@ -115,7 +115,7 @@ RULES: Mapping[str, Rule] = {
         "The answer ends in a colon, and what it announces does not come."),
     "needs_web": Rule(asked.needs_web, "report",
         "The question orders a search of the web, which the answer can only pretend."),
-    "end_marker": Rule(asked.end_marker, "drop",
+    "end_marker": Rule(patterns.END_MARKER, "drop",
         "The answer ends in a line such as // end of output //."),
     "cut_off": Rule(answers.cut_off, "drop",
         "An answer of 20 words or more stops in the middle of a sentence."),
