@@ -26,7 +26,7 @@ def other_thresholds(threshold: float, *, strict: bool = False) -> list[float]:
     return [one for one in near if 0 < one < 1 or (one == 1 and not strict)]
 
 
-def cluster_table(measures: pl.DataFrame, root: Ints, verdicts: pl.DataFrame) -> pl.DataFrame:
+def _cluster_table(measures: pl.DataFrame, root: Ints, verdicts: pl.DataFrame) -> pl.DataFrame:
     """A line for each row in a cluster of two or more, by cluster, its head first.
 
     `cluster` is the row of the head; `similarity` that of a dropped row to the one that is kept.
@@ -44,13 +44,15 @@ def cluster_table(measures: pl.DataFrame, root: Ints, verdicts: pl.DataFrame) ->
 
 def cluster_findings(
     view: str,
-    clusters: pl.DataFrame,
+    measures: pl.DataFrame,
+    root: Ints,
     verdicts: pl.DataFrame,
     others: Mapping[float, int],
     more: tuple[str, ...] = (),
     **numbers: Any,
 ) -> Findings:
     """Sentences, numbers and the table `clusters`; `others` is dropped rows by other threshold."""
+    clusters = _cluster_table(measures, root, verdicts)
     sizes = clusters["cluster"].value_counts()["count"]
     largest = int(sizes.max()) if len(sizes) else 0  # type: ignore[arg-type]
     dropped = int((~verdicts["keep"]).sum())

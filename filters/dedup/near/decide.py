@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.dedup.clusters import cluster_findings, cluster_table, other_thresholds
+from filters.dedup.clusters import cluster_findings, other_thresholds
 from filters.dedup.keep import EXEMPTED, VIEWS
 from filters.dedup.near.groups import Levels
 from filters.dedup.near.search import Duplicates, Sketch, Texts, find_duplicates
@@ -35,11 +35,10 @@ def decide(
         Sketch(step.num_perm, step.seed, step.bands),
         chains=step.clusters == "connected",
     )
-    return Duplicates(
-        duplicates.duplicate_of[:, count:],
-        duplicates.score[:, count:],
-        duplicates.root[count:] - count,
-        duplicates.exact,
+    return duplicates._replace(
+        duplicate_of=duplicates.duplicate_of[:, count:],
+        score=duplicates.score[:, count:],
+        root=duplicates.root[count:] - count,
     )
 
 
@@ -67,7 +66,8 @@ def findings_of(
         sentences += [_wordless(step, wordless)] if wordless else []
     return cluster_findings(
         _view(step),
-        cluster_table(measures, duplicates.root, verdicts),
+        measures,
+        duplicates.root,
         verdicts,
         dict(zip(others, counts, strict=True)),
         tuple(sentences),

@@ -110,7 +110,7 @@ class IndexedNear(Near):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.folder.check()
+        self.folder.batches()
 
     def __repr__(self) -> str:
         return repr(Near(**values_of(self, Near)))
@@ -161,7 +161,7 @@ class IndexedNear(Near):
         if not self.judged:
             raise CurateError("near: nothing was judged, so there is no batch to add to the index")
         (batch,) = self.judged
-        if not records.height and not self.folder.has(batch):
+        if not records.height and batch not in self.folder.batches():
             return  # a run that kept nothing leaves nothing to repeat
         measured = self.measure(records).drop("length")
         rows = pl.concat([records.select(ORIGIN), measured], how="horizontal")

@@ -21,7 +21,7 @@ from filters.common.vectors import (
     fingerprint,
     vector_column,
 )
-from filters.dedup.clusters import cluster_findings, cluster_table, other_thresholds
+from filters.dedup.clusters import cluster_findings, other_thresholds
 from filters.dedup.keep import (
     BY_HELP,
     KEEP_HELP,
@@ -107,9 +107,8 @@ class Semantic(DuplicateFilter):
         }
         sentences, numbers = self._missed(vectors, duplicate_of < 0)
         view = f"compared {VIEWS[self.field]}: cosine from {self.threshold:g}"
-        clusters = cluster_table(measures, root, verdicts)
         numbers |= {"encoder": self.encoder}
-        findings = cluster_findings(view, clusters, verdicts, others, sentences, **numbers)
+        findings = cluster_findings(view, measures, root, verdicts, others, sentences, **numbers)
         return Judgement(verdicts, findings)
 
     def _missed(self, vectors: F32, keep: Bools) -> tuple[tuple[str, ...], dict[str, Any]]:
