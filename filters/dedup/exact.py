@@ -14,7 +14,6 @@ from curate.base.errors import CurateError
 from curate.base.settings import setting
 from filters.common.arrays import Ints
 from filters.common.text import Field, content, keys
-from filters.dedup.clusters import cluster_findings
 from filters.dedup.keep import (
     BY_HELP,
     EXEMPTED,
@@ -25,6 +24,7 @@ from filters.dedup.keep import (
     DuplicateFilter,
     Exempt,
     Keep,
+    cluster_findings,
     duplicate_verdicts,
     first_of_equal,
     lengths,

@@ -26,16 +26,13 @@ _A_LIST = (
 _IN_SENTENCES = (
     rf"\b(?:in|into)\s+(?:exactly\s+|only\s+|just\s+)?{_NUMBER}(?:\s+\w+)?\s+sentences\b"
 )
-_LIST = re.compile(
-    rf"{_A_LIST}(?!to\b|or\b|and\b|[-–/])(?:[a-z'-]+\s+){{0,3}}?[a-z'-]+s\b", re.IGNORECASE
-)
+_LIST = re.compile(rf"(?i){_A_LIST}(?!to\b|or\b|and\b|[-–/])(?:[a-z'-]+\s+){{0,3}}?[a-z'-]+s\b")
 _SENTENCES = re.compile(_IN_SENTENCES, re.IGNORECASE)
 # With these another number may be right: "at least three", "two for each", "3 pros and 3 cons".
 _LOOSE = re.compile(
-    r"\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b|\bm(?:in|ax)imum\b|\bno more\b"
+    r"(?i)\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b|\bm(?:in|ax)imum\b|\bno more\b"
     r"|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
-    rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b",
-    re.IGNORECASE,
+    rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b"
 )
 _NUMBERED = re.compile(r"(?:^|\s)(\d{1,2})[.)]\s+(?=\S)")
 _BULLET = re.compile(r"^[-*•]\s+\S", re.MULTILINE)
@@ -47,9 +44,8 @@ _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)")
 
 # A question that wants things in an order, twice, or under names has a reason to repeat them.
 _MAY_REPEAT = re.compile(
-    r"repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
-    r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme",
-    re.IGNORECASE,
+    r"(?i)repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
+    r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme"
 )
 _SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
 _ITEMS = 4  # a list of fewer is a sentence
@@ -64,10 +60,9 @@ _ASKS_CODE = re.compile(
     r"|regular expression)\b(?:\s+in\s+[\w+#]+)?\s+(?:that|to|which|for|using|in)\b"
 )
 _ABOUT_DATA = re.compile(
-    r"\b(?:python|java|javascript|c\+\+|c#|php|ruby|sql|html|css|strings?|integers?|array|numbers?"
+    r"(?i)\b(?:python|java|javascript|c\+\+|c#|php|ruby|sql|html|css|strings?|integers?|array|numbers?"
     r"|loop|user input|input|database|files?|api|compute|calculat\w+|sort\w*|prints?|returns?"
-    r"|variables?|computer|detects?|to-do)\b",
-    re.IGNORECASE,
+    r"|variables?|computer|detects?|to-do)\b"
 )
 _LOOKS_LIKE_CODE = re.compile(
     r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|\breturn\b|\bimport\b|pseudo",
@@ -76,9 +71,8 @@ _LOOKS_LIKE_CODE = re.compile(
 _PROSE_WORDS = 12
 # A few words may be all of these. Elsewhere they are what the program would have said.
 _MAY_BE_BRIEF = re.compile(
-    r"\b(?:bash|shell|commands?|reg(?:ex|ular)\w*"
-    r"|quer(?:y|ies)|sql|css|html|excel|one[- ]lin\w*)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:bash|shell|commands?|reg(?:ex|ular)\w*"
+    r"|quer(?:y|ies)|sql|css|html|excel|one[- ]lin\w*)\b"
 )
 
 _SEARCHES = (

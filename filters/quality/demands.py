@@ -26,27 +26,23 @@ _LIKELY_LENGTH = (
     r"|\ba (?:\w+ )?tweet\b"
 )
 _MOST = re.compile(
-    r"(?<!no )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most|maximum(?: of)?"
+    r"(?i)(?<!no )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most|maximum(?: of)?"
     rf"|under|within|up to)\s+{_NUMBER}\s+(words?|characters?)\b"
-    rf"|\b{_NUMBER}\s+(words?|characters?)\s+or\s+(?:less|fewer)\b",
-    re.IGNORECASE,
+    rf"|\b{_NUMBER}\s+(words?|characters?)\s+or\s+(?:less|fewer)\b"
 )
 _ABOUT_AS_MANY = re.compile(
-    rf"\b(?:in|using)\s+(?:exactly\s+|only\s+|just\s+|about\s+|around\s+)?{_NUMBER}\s+words\b"
-    r"(?!\s+or\s+more)",
-    re.IGNORECASE,
+    rf"(?i)\b(?:in|using)\s+(?:exactly\s+|only\s+|just\s+|about\s+|around\s+)?{_NUMBER}\s+words\b"
+    r"(?!\s+or\s+more)"
 )
 _LONG = re.compile(
-    rf"{_BEGINS}an?\s+{_NUMBER}[- ]words?\s+(?!summar|limit|max)"
-    rf"|\b(?:at least|no less than|a minimum of)\s+{_NUMBER}\s+words\b",
-    re.IGNORECASE,
+    rf"(?i){_BEGINS}an?\s+{_NUMBER}[- ]words?\s+(?!summar|limit|max)"
+    rf"|\b(?:at least|no less than|a minimum of)\s+{_NUMBER}\s+words\b"
 )
-_TWEET = re.compile(rf"{_BEGINS}a\s+(?:\w+\s+)?tweet\b", re.IGNORECASE)
+_TWEET = re.compile(rf"(?i){_BEGINS}a\s+(?:\w+\s+)?tweet\b")
 _NOT_ONE_TEXT = re.compile(
-    r"\b(?:each|every|per|stories|titles?|headlines?|slogans|names|sentences|taglines|paragraphs"
+    r"(?i)\b(?:each|every|per|stories|titles?|headlines?|slogans|names|sentences|taglines|paragraphs"
     r"|tweets|thread|function|program|script|code|regex|find|count|reduce|between|shorter|password"
-    r"|math|how many)\b",
-    re.IGNORECASE,
+    r"|math|how many)\b"
 )
 _TWEET_CHARACTERS = 280
 _LONG_TEXT = 50  # words; of fewer, a few are much
@@ -57,29 +53,25 @@ _LIKELY_LINES = (
     r"|fifteen|twenty))[- ](?:lines?|(?:short )?paragraphs?)\b"
 )
 _VERSE = r"(?:poem|song|rap|rhyme|lyrics|ode|ballad)"
-_FORM = re.compile(rf"{_BEGINS}an?\s+(?:\w+\s+){{0,2}}(haiku|limerick)\b", re.IGNORECASE)
+_FORM = re.compile(rf"(?i){_BEGINS}an?\s+(?:\w+\s+){{0,2}}(haiku|limerick)\b")
 _FORM_LINES = {"haiku": 3, "limerick": 5}
 _VERSE_LINES = re.compile(
-    rf"{_BEGINS}(?:an?\s+|the\s+|some\s+)?(?:[\w-]+\s+){{0,3}}?{_VERSE}\b[^.\n]{{0,30}}?"
+    rf"(?i){_BEGINS}(?:an?\s+|the\s+|some\s+)?(?:[\w-]+\s+){{0,3}}?{_VERSE}\b[^.\n]{{0,30}}?"
     rf"\b{_NUMBER}[- ]lines?\b"
     rf"|{_BEGINS}(?:an?\s+|the\s+lyrics\s+to\s+an?\s+)?{_NUMBER}[- ]lines?\s+(?:\w+\s+){{0,2}}"
-    rf"{_VERSE}\b",
-    re.IGNORECASE,
+    rf"{_VERSE}\b"
 )
 _PARAGRAPHS = re.compile(
-    rf"\bin\s+(?:exactly\s+|only\s+|just\s+)?{_NUMBER}\s+(?:short\s+)?paragraphs\b"
-    rf"|{_BEGINS}(?:an?\s+)?{_NUMBER}[- ]paragraphs?\b",
-    re.IGNORECASE,
+    rf"(?i)\bin\s+(?:exactly\s+|only\s+|just\s+)?{_NUMBER}\s+(?:short\s+)?paragraphs\b"
+    rf"|{_BEGINS}(?:an?\s+)?{_NUMBER}[- ]paragraphs?\b"
 )
 _NOT_ONE_SHAPE = re.compile(
-    r"\bat (?:least|most)\b|\bor (?:more|less|fewer)\b|\b(?:first|last|next|opening|closing|each"
-    r"|every|per|stanzas?|verses|minimum|maximum|up to|e-?mail|letter|given|these|two poems)\b"
-    r"|\d\s*(?:-|–|to|or)\s*\d",
-    re.IGNORECASE,
+    r"(?i)\bat (?:least|most)\b|\bor (?:more|less|fewer)\b|\b(?:first|last|next|opening|closing"
+    r"|each|every|per|stanzas?|verses|minimum|maximum|up to|e-?mail|letter|given|these|two poems)\b"
+    r"|\d\s*(?:-|–|to|or)\s*\d"
 )
 _HEADING = re.compile(
-    r"\W*(?:(?:verse|chorus|bridge|title|outro|intro|refrain|hook|stanza|pre-chorus)\b.{0,14}|.*:)\W*\Z",
-    re.IGNORECASE,
+    r"(?i)\W*(?:(?:verse|chorus|bridge|title|outro|intro|refrain|hook|stanza|pre-chorus)\b.{0,14}|.*:)\W*\Z"
 )
 
 _CHANGES = (
@@ -88,18 +80,16 @@ _CHANGES = (
     r"|reorder|unscramble|condense|expand|elaborate|add|insert|remove|delete)\b"
 )
 _MAY_STAND = re.compile(
-    r"\b(?:if|where|when|whether|necessary|needed|any|correct\w*|errors?|mistakes?|grammar\w*"
-    r"|grammatical\w*|punctuat\w*|spelling|proofread|or|duplicates?)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:if|where|when|whether|necessary|needed|any|correct\w*|errors?|mistakes?|grammar\w*"
+    r"|grammatical\w*|punctuat\w*|spelling|proofread|or|duplicates?)\b"
 )
 _LABEL = re.compile(r"\A[A-Z][\w ]{1,20}:\s+")
 
 _ANNOUNCES = r"[:：]\s*\z"
 _OF_CODE = re.compile(r"[)\]\d'\"]\s*:\s*\Z|\A\s*(?:def|class|while|for|if|elif|else|try|with)\b")
 _OPEN_BY_RIGHT = re.compile(
-    r"\b(?:forms?|template|labels?|headings?|salutation|greeting|signature|prefix|colon|headers?"
-    r"|fields?|outline|survey|questionnaire)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:forms?|template|labels?|headings?|salutation|greeting|signature|prefix|colon|headers?"
+    r"|fields?|outline|survey|questionnaire)\b"
 )
 
 

@@ -16,9 +16,9 @@ import polars as pl
 
 from curate.base.contract import Filter, Findings, Judgement
 from curate.base.settings import setting
+from filters.common.cases import Case, first_case
 from filters.fixes.rewrite import WRAPPERS
-from filters.quality.markers import MARKERS
-from filters.quality.patterns import ROLE_MARKER, Pattern, matches
+from filters.quality.patterns import MARKERS, ROLE_MARKER, Pattern, matches
 from filters.quality.turns import Turns, turns_of
 
 # What a text may be wrapped in: a last or first line of marks only, or a label with a colon.
@@ -106,7 +106,7 @@ class Format(Filter):
     def _found(self, measures: pl.DataFrame, styles: list[_Style]) -> pl.DataFrame:
         """`reason` and `evidence` of each row's first finding, null where there is none."""
         has_marker = pl.col("marker").is_not_null()
-        cases: list[tuple[str, pl.Expr, pl.Expr]] = [
+        cases: list[Case] = [
             ("wrapped_prompt", pl.col("wrapper").is_not_null(), pl.col("wrapper")),
             ("foreign_marker", has_marker, pl.format("{} ({})", "marker", "family")),
             ("role_marker", pl.col("dialogue").is_not_null(), pl.col("dialogue")),
@@ -119,12 +119,7 @@ class Format(Filter):
                 if usual
                 else ("odd_wrapper", has, pl.lit(text))
             )
-        reason, evidence = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
-        for slug, fires, span in reversed(cases):
-            if slug not in self.off:
-                reason = pl.when(fires).then(pl.lit(slug)).otherwise(reason)
-                evidence = pl.when(fires).then(span).otherwise(evidence)
-        return measures.select(reason=reason, evidence=evidence)
+        return first_case(measures, [case for case in cases if case[0] not in self.off])
 
     def _styles(self, measures: pl.DataFrame) -> list[_Style]:
         styles = []

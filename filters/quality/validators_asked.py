@@ -75,8 +75,8 @@ _FENCE_ASKED = re.compile(
     r"|\b(?:surround|wrap|enclose|fence)\w*\b[^.?!\n]{0,60}"
     r"\b(?:code[ -]?(?:block|fence)|(?:triple )?backticks)"
 )
-_NAMES = re.compile(r"json|ya?ml|xml|python", re.IGNORECASE)
-_FENCE_NAMED = re.compile(r"code[ -]?(?:block|fence)|fenced|backtick", re.IGNORECASE)
+_NAMES = re.compile(r"(?i)json|ya?ml|xml|python")
+_FENCE_NAMED = re.compile(r"(?i)code[ -]?(?:block|fence)|fenced|backtick")
 INFO = {
     "json": ("json",),
     "yaml": ("yaml", "yml"),

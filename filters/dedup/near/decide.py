@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.dedup.clusters import cluster_findings, other_thresholds
-from filters.dedup.keep import EXEMPTED, VIEWS
+from filters.dedup.keep import EXEMPTED, VIEWS, cluster_findings, other_thresholds
 from filters.dedup.near.groups import Levels
 from filters.dedup.near.search import Duplicates, Sketch, Texts, find_duplicates
 from filters.dedup.near.settings import NearSettings

@@ -21,7 +21,6 @@ from filters.common.vectors import (
     fingerprint,
     vector_column,
 )
-from filters.dedup.clusters import cluster_findings, other_thresholds
 from filters.dedup.keep import (
     BY_HELP,
     KEEP_HELP,
@@ -29,8 +28,10 @@ from filters.dedup.keep import (
     VIEWS,
     DuplicateFilter,
     Keep,
+    cluster_findings,
     duplicate_verdicts,
     lengths,
+    other_thresholds,
 )
 from filters.dedup.semantic.search import EXACT_ROWS, find_alike, missed_pairs
 
