@@ -16,8 +16,7 @@ import filters.dedup.near.groups
 import filters.dedup.near.search
 from curate.pipeline.runner import judge
 from filters.common.shingles import Sets
-from filters.dedup.near.decide import decide
-from filters.dedup.near.filter import Near
+from filters.dedup.near.filter import Near, decide
 from filters.dedup.near.similarity import (
     Comparison,
     likely_pairs,

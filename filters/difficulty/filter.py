@@ -106,7 +106,8 @@ class Difficulty(Filter):
                 f"difficulty: none of {len(ifd):,} rows can be measured with {self.model} (the"
                 f" first: {first}); name another model"
             )
-        score = self._calibrated(measures, ifd)
+        task = measures["task"].rank("dense").to_numpy()
+        score = calibrate_scores(ifd, measures["length"], task, self.calibrate)
         helped = known & self._within(ifd)
         place = places(best_first(measures, np.where(helped, score, np.nan)))
         kept = helped & (place < top_rows(int(helped.sum()), self.keep_top, self.top_k))
@@ -166,10 +167,6 @@ class Difficulty(Filter):
     def _within(self, ifd: Floats) -> Bools:
         most = math.inf if self.max_ifd is None else self.max_ifd
         return ifd <= most if self.variant == "loss" else ifd < most
-
-    def _calibrated(self, measures: pl.DataFrame, ifd: Floats) -> Floats:
-        task = measures["task"].rank("dense").to_numpy()
-        return calibrate_scores(ifd, measures["length"], task, self.calibrate)
 
     def _cases(self, kept: int) -> list[Case]:
         ifd = pl.col("ifd").round(4)

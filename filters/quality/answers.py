@@ -33,7 +33,7 @@ _DANGLING = (
 
 def no_user_turn(turns: Turns) -> pl.DataFrame:
     """Records without a user message that says something."""
-    asked = turns.prompts.filter(pl.col("role") == "user", ~pl.col("text").str.contains(BLANK))
+    asked = turns.asked.filter(~pl.col("text").str.contains(BLANK))
     everyone = pl.select(index=pl.int_range(turns.height, dtype=pl.UInt32))
     silent = everyone.join(asked.select("index"), on="index", how="anti", maintain_order="left")
     return evidence(silent, pl.lit("no user message with text"))

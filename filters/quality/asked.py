@@ -103,9 +103,8 @@ def missing_code(turns: Turns) -> pl.DataFrame:
 
 def needs_web(turns: Turns) -> pl.DataFrame:
     """Records without tools that are told to look up today's facts: the answer only pretends to."""
-    asked = turns.prompts.filter(
+    asked = turns.asked.filter(
         ~pl.col("declared"),
-        pl.col("role") == "user",
         pl.col("text").str.contains(_SEARCHES),
         pl.col("text").str.contains(_TODAYS),
     )

@@ -130,18 +130,13 @@ class Quality(Filter):
             turns,
             {slug: rule.find for slug, rule in RULES.items() if isinstance(rule.find, Pattern)},
         )
-        for slug, rule in RULES.items():
-            if rule.find is not None and not isinstance(rule.find, Pattern):
-                found[slug] = rule.find(turns)
+        found |= {slug: rule.find(turns) for slug, rule in RULES.items() if callable(rule.find)}
         pages = page_rules(
             records["response"],
             {slug: rule.page for slug, rule in self._of_sets().items() if rule.page is not None},
         )
         none = pl.Series([None], dtype=pl.String).new_from_index(0, height)
-        columns = [
-            turns.column(found[slug], "evidence") if slug in found else pages.get(slug, none)
-            for slug in RULES
-        ]
+        spans = {slug: turns.column(span, "evidence") for slug, span in found.items()} | pages
         numbers = [
             turns.column(found["repetition"], "share").alias("repetition_share"),
             turns.column(found["prompt_length"], "words").alias("prompt_words"),
@@ -151,8 +146,7 @@ class Quality(Filter):
                 else pl.DataFrame(schema=counts.COUNTS).clear(height)
             ),
         ]
-        named = [column.alias(slug) for slug, column in zip(RULES, columns, strict=True)]
-        return pl.DataFrame([*named, *numbers])
+        return pl.DataFrame([*(spans.get(slug, none).alias(slug) for slug in RULES), *numbers])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Drop for the first reason in the order of `RULES`; note what is only reported."""

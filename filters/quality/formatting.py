@@ -189,13 +189,14 @@ def _markers(turns: Turns) -> list[pl.Series]:
         pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in _FAMILIES
     )
     frame = frame.select(marker=pl.coalesce(list(_FAMILIES)), family=family)
-    asked = turns.prompts.filter(pl.col("role") == "user")
     kinds = pl.coalesce(
         pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(slug.removeprefix("unwrapped_")))
         for slug, pattern in WRAPPERS.items()
     )
     # Only texts that hold some marker can be wrapped, and the patterns are slow.
-    likely = asked.filter(pl.col("text").str.contains(r"# ?Instruction:|\[INST\]|<\|im_|:\s*\z"))
+    likely = turns.asked.filter(
+        pl.col("text").str.contains(r"# ?Instruction:|\[INST\]|<\|im_|:\s*\z")
+    )
     wrapped = likely.with_columns(wrapper=kinds).drop_nulls("wrapper")
     first = wrapped.unique("index", keep="first", maintain_order=True)
     dialogue = turns.column(found["dialogue"], "evidence").alias("dialogue")
@@ -204,12 +205,9 @@ def _markers(turns: Turns) -> list[pl.Series]:
 
 def _wrappers(turns: Turns) -> list[pl.Series]:
     """The mark or label at both ends of the first prompt and of the last answer."""
-    asked = turns.prompts.filter(pl.col("role") == "user").unique(
-        "index", keep="first", maintain_order=True
-    )
     answered = turns.responses.unique("index", keep="last", maintain_order=True)
     columns = []
-    for side, frame in (("prompt", asked), ("answer", answered)):
+    for side, frame in (("prompt", turns.first_asked), ("answer", answered)):
         text = pl.col("text")
         # Extracting is slow; nearly no text has a wrapper, so it is done on few.
         head = frame.filter(text.str.contains(_HEAD)).with_columns(mark=text.str.extract(_HEAD, 1))

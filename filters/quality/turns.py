@@ -36,6 +36,16 @@ class Turns:
     messages: pl.DataFrame  # every message: index, role, text, called, last, previous
 
     @cached_property
+    def asked(self) -> pl.DataFrame:
+        """The user messages among the prompts."""
+        return self.prompts.filter(pl.col("role") == "user")
+
+    @cached_property
+    def first_asked(self) -> pl.DataFrame:
+        """The first user message of each record that has one."""
+        return self.asked.unique("index", keep="first", maintain_order=True)
+
+    @cached_property
     def pairs(self) -> pl.DataFrame:
         """`index`, `asked`, `text`: user messages and the answers to them that are prose.
 
