@@ -18,7 +18,7 @@ from filters.common.cases import Case, first_case
 from filters.common.models import check_folder, model_state
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
 from filters.common.score_length import by_length, with_length
-from filters.common.stats import Bools, Floats
+from filters.common.stats import Floats
 from filters.common.tasks import tasks
 from filters.common.units import lengths
 from filters.difficulty.losses import measure_difficulty
@@ -108,7 +108,8 @@ class Difficulty(Filter):
             )
         task = measures["task"].rank("dense").to_numpy()
         score = calibrate_scores(ifd, measures["length"], task, self.calibrate)
-        helped = known & self._within(ifd)
+        most = math.inf if self.max_ifd is None else self.max_ifd
+        helped = known & (ifd <= most if self.variant == "loss" else ifd < most)
         place = places(best_first(measures, np.where(helped, score, np.nan)))
         kept = helped & (place < top_rows(int(helped.sum()), self.keep_top, self.top_k))
         frame = measures.select("problem", "given", "alone").with_columns(
@@ -163,10 +164,6 @@ class Difficulty(Filter):
     def _ifd(self, measures: pl.DataFrame) -> Floats:
         given, alone = score_column(measures, "given"), score_column(measures, "alone")
         return given / alone if self.variant == "loss" else np.exp(given - alone)
-
-    def _within(self, ifd: Floats) -> Bools:
-        most = math.inf if self.max_ifd is None else self.max_ifd
-        return ifd <= most if self.variant == "loss" else ifd < most
 
     def _cases(self, kept: int) -> list[Case]:
         ifd = pl.col("ifd").round(4)

@@ -16,6 +16,7 @@ from filters.quality.turns import Turns, evidence, faults
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
 NUMBER_WORDS = dict(zip(_SMALL.split(), range(1, 13), strict=True)) | {"fifteen": 15, "twenty": 20}
+MORE_NUMBER_WORDS = NUMBER_WORDS | {"thirty": 30, "fifty": 50}
 _NUMBER = rf"(\d{{1,2}}|{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})"
 
 _A_LIST = (
@@ -131,8 +132,9 @@ def order_of(asked: str) -> str:
     return asked.strip().partition("\n\n")[0][:1000]
 
 
-def _value(word: str) -> int:
-    return int(word) if word.isdigit() else NUMBER_WORDS[word.lower()]
+def value_of(word: str) -> int:
+    """The number that digits or a word stand for."""
+    return int(word) if word.isdigit() else MORE_NUMBER_WORDS[word.lower()]
 
 
 def _miscounted(asked: str, answer: str) -> str | None:
@@ -148,7 +150,7 @@ def _miscounted(asked: str, answer: str) -> str | None:
 
 
 def _differs(wanted: re.Match[str], given: int) -> str | None:
-    number = _value(wanted[1])
+    number = value_of(wanted[1])
     return None if number in (given, 1) else f"{wanted[0]}: {given} given"
 
 

@@ -9,11 +9,10 @@ import re
 
 import polars as pl
 
-from filters.quality.asked import NUMBER_WORDS, faults_of_pairs, order_of
+from filters.quality.asked import MORE_NUMBER_WORDS, faults_of_pairs, order_of, value_of
 from filters.quality.turns import Turns
 
-_VALUES = NUMBER_WORDS | {"thirty": 30, "fifty": 50}
-_NUMBER = rf"(\d{{1,4}}|{'|'.join(sorted(_VALUES, key=len, reverse=True))})"
+_NUMBER = rf"(\d{{1,4}}|{'|'.join(sorted(MORE_NUMBER_WORDS, key=len, reverse=True))})"
 _BEGINS = (
     r"(?:\A|[.!?:]\s+)\W*(?:please\s+)?(?:write|compose|create|generate|produce|provide|draft|craft"
     r"|construct|make|give|come up with)\s+(?:me\s+|us\s+)?"
@@ -122,10 +121,6 @@ def _announces(asked: str, answer: str) -> str | None:
     return lines[-1][-80:]
 
 
-def _value(word: str) -> int:
-    return int(word) if word.isdigit() else _VALUES[word.lower()]
-
-
 def _numbers(match: re.Match[str]) -> list[str]:
     return [group for group in match.groups() if group]
 
@@ -140,14 +135,14 @@ def _misses_length(asked: str, answer: str) -> str | None:
     if (most := _MOST.search(order)) is not None:
         number, unit = _numbers(most)
         if unit.lower().startswith("c"):
-            return f"{most[0]}: {characters}" if 20 <= _value(number) < characters else None
-        return f"{most[0]}: {words}" if words > _OVER_BY * _value(number) + 1 else None
+            return f"{most[0]}: {characters}" if 20 <= value_of(number) < characters else None
+        return f"{most[0]}: {words}" if words > _OVER_BY * value_of(number) + 1 else None
     if (least := _LONG.search(order)) is not None:
-        fewest = _value(_numbers(least)[0])
+        fewest = value_of(_numbers(least)[0])
         short = fewest >= _LONG_TEXT and words < _SHORT_BY * fewest
         return f"{least[0].lstrip(': ')}: {words}" if short else None
     about = _ABOUT_AS_MANY.search(order)
-    if about is None or _value(about[1]) < 10 or words <= _OVER_ABOUT * _value(about[1]):
+    if about is None or value_of(about[1]) < 10 or words <= _OVER_ABOUT * value_of(about[1]):
         return None
     return f"{about[0]}: {words}"
 
@@ -160,9 +155,9 @@ def _misses_lines(asked: str, answer: str) -> str | None:
     if form is None and verse is None:
         if text is None:
             return None
-        number, given = _value(_numbers(text)[0]), _paragraphs(answer)
+        number, given = value_of(_numbers(text)[0]), _paragraphs(answer)
         return None if given == number else f"{number} paragraphs ordered, {given} given"
-    number = _value(_numbers(verse)[0]) if verse else 0
+    number = value_of(_numbers(verse)[0]) if verse else 0
     number = _FORM_LINES[form[1].lower()] if form else number
     lines = _lines(answer, number)
     return None if lines in (None, number) else f"{number} lines ordered, {lines} given"
