@@ -10,8 +10,7 @@ import pytest
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
 from curate.pipeline.runner import judge
-from filters.dedup.near.decide import decide
-from filters.dedup.near.filter import Near
+from filters.dedup.near.filter import Near, decide
 from tests.near_rows import dropped, records
 
 PROMPT = "Write a short note about the old lighthouse on the northern coast."

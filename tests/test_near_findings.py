@@ -7,7 +7,7 @@ import random
 import polars as pl
 import pytest
 
-import filters.dedup.near.decide
+import filters.dedup.near.filter
 from curate.base.errors import CurateError
 from curate.pipeline.runner import judge
 from filters.dedup.exact import Exact
@@ -55,9 +55,9 @@ def test_what_other_thresholds_would_drop_is_true(wanted, exact_shingles, monkey
 
 def test_one_search_gives_verdicts_and_findings(monkeypatch):
     searches = []
-    search = filters.dedup.near.decide.find_duplicates
+    search = filters.dedup.near.filter.find_duplicates
     monkeypatch.setattr(
-        "filters.dedup.near.decide.find_duplicates",
+        "filters.dedup.near.filter.find_duplicates",
         lambda *given, **named: searches.append(1) or search(*given, **named),
     )
     found_by(Near(), noisy(20, seed=1))

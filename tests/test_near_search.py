@@ -16,8 +16,7 @@ import filters.dedup.near.groups
 import filters.dedup.near.search
 from curate.pipeline.runner import judge
 from filters.common.shingles import Sets
-from filters.dedup.near.decide import decide
-from filters.dedup.near.filter import Near
+from filters.dedup.near.filter import Near, decide
 from filters.dedup.near.similarity import (
     Comparison,
     likely_pairs,
@@ -134,7 +133,7 @@ def test_no_pair_at_the_threshold_escapes_the_rare_prefixes(threshold):
     numbers = np.arange(120)
     left, right = (side.ravel() for side in np.meshgrid(numbers, numbers))
     left, right = left[left < right], right[left < right]
-    near = Comparison(sets).jaccard(left, right) >= threshold
+    near = Comparison(sets).similarity(left, right) >= threshold
     wanted = set(zip(left[near].tolist(), right[near].tolist(), strict=True))
     pairs = np.concatenate(list(pairs_within(rare_entries(sets, threshold))))
     found = set(zip(*(side.tolist() for side in split(pairs)), strict=True))
@@ -163,7 +162,7 @@ def test_jaccard_is_that_of_python_sets():
         jaccard(whole[one], whole[other])
         for one, other in zip(left.tolist(), right.tolist(), strict=True)
     ]
-    assert Comparison(sets).jaccard(left, right).tolist() == expected
+    assert Comparison(sets).similarity(left, right).tolist() == expected
 
 
 def test_buckets_give_each_pair_within_across_and_between(monkeypatch):
@@ -206,14 +205,14 @@ def test_twenty_thousand_identical_rows_take_no_more_time_than_others():
 def test_thousands_of_near_copies_are_not_compared_with_each_other(exact_shingles, monkeypatch):
     monkeypatch.setattr(filters.dedup.near.search, "EXACT_SHINGLES", exact_shingles)
     compared = 0
-    original = Comparison.jaccard
+    original = Comparison.similarity
 
-    def counted(self, left, right):
+    def counted(self, left, right, floor):
         nonlocal compared
         compared += len(left)
-        return original(self, left, right)
+        return original(self, left, right, floor)
 
-    monkeypatch.setattr(Comparison, "jaccard", counted)
+    monkeypatch.setattr(Comparison, "similarity", counted)
     rows = [(f"{LONG} number {n} of many", "") for n in range(2_000)]
     assert judge(Near(), records(rows)).verdicts["keep"].sum() == 1
     assert compared < 100 * 2_000  # of 2 million pairs

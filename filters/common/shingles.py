@@ -8,9 +8,10 @@ from one running sum, without a loop over shingles.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from filters.common.arrays import U32, U64, Bytes, Ints
@@ -49,7 +50,7 @@ class Sets(NamedTuple):
     def take(self, positions: Ints) -> Sets:
         """The sets at these positions, in this order."""
         sizes = self.sizes[positions]
-        bounds = _bounds(sizes)
+        bounds = bounds_of(sizes)
         hashes = np.empty(bounds[-1], np.uint32)
         # In runs, because the index is twice as large as the hashes it fetches.
         for low in range(0, len(positions), 1 << 14):
@@ -62,30 +63,34 @@ class Sets(NamedTuple):
 
     def column(self, name: str) -> pl.Series:
         """As a column of lists."""
-        rows = np.arange(len(self.sizes), dtype=np.uint32)
-        owner = pl.Series("row", np.repeat(rows, self.sizes)).set_sorted()
-        filled = (
-            pl.DataFrame([owner, pl.Series(name, self.hashes)])
-            .group_by("row", maintain_order=True)
-            .agg(name)
-        )
-        every = pl.DataFrame({"row": rows}).join(
-            filled, on="row", how="left", maintain_order="left"
-        )
-        return every[name].fill_null([])
+        return as_lists(pl.Series(name, self.hashes), self.sizes)
+
+
+def as_lists(values: pl.Series, sizes: Ints) -> pl.Series:
+    """Values that lie end to end as a column of lists of these sizes."""
+    rows = np.arange(len(sizes), dtype=np.uint32)
+    owner = pl.Series("row", np.repeat(rows, sizes)).set_sorted()
+    filled = pl.DataFrame([owner, values]).group_by("row", maintain_order=True).agg(values.name)
+    every = pl.DataFrame({"row": rows}).join(filled, on="row", how="left", maintain_order="left")
+    return every[values.name].fill_null([])
+
+
+def flat_lists(column: pl.Series) -> tuple[npt.NDArray[Any], Ints]:
+    """Back from `as_lists`: the values, and the bounds of each list among them."""
+    sizes = column.list.len().to_numpy().astype(np.int64)
+    return column.filter(sizes > 0).explode().to_numpy(), bounds_of(sizes)
 
 
 def sets_of_column(column: pl.Series) -> Sets:
     """Back from `Sets.column`."""
-    sizes = column.list.len().to_numpy().astype(np.int64)
-    return Sets(column.filter(sizes > 0).explode().to_numpy(), _bounds(sizes))
+    return Sets(*flat_lists(column))
 
 
 def joined(parts: list[Sets]) -> Sets:
     """The sets of all parts, one after the other."""
     hashes = np.concatenate([np.zeros(0, np.uint32), *(part.hashes for part in parts)])
     sizes = np.concatenate([np.zeros(0, np.int64), *(part.sizes for part in parts)])
-    return Sets(hashes, _bounds(sizes))
+    return Sets(hashes, bounds_of(sizes))
 
 
 def set_keys(sets: Sets) -> U64:
@@ -107,16 +112,21 @@ def shingle_sets(texts: pl.Series, rule: Rule) -> Sets:
     starts, ends, count = spans(data, bounds, rule)
     # Row above, hash below: one sort orders the sets, and equal neighbours are repeats.
     keyed = np.repeat(np.arange(len(texts), dtype=np.uint64), count) << _HALF
-    keyed |= hash_spans(data, starts, ends)
-    keyed.sort()
-    is_first = np.ones(len(keyed), bool)
-    np.not_equal(keyed[1:], keyed[:-1], out=is_first[1:])
-    keyed = keyed[is_first]
+    keyed = distinct(keyed | hash_spans(data, starts, ends))
     sizes = np.bincount((keyed >> _HALF).astype(np.int64), minlength=len(texts))
-    return Sets(keyed.astype(np.uint32), _bounds(sizes))
+    return Sets(keyed.astype(np.uint32), bounds_of(sizes))
 
 
-def _bounds(sizes: Ints) -> Ints:
+def distinct(values: U64) -> U64:
+    """Ascending, without repeats; by a vectorised sort, `numpy.unique` hashes ten times longer."""
+    values = np.sort(values)
+    is_new = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=is_new[1:])
+    return values[is_new]
+
+
+def bounds_of(sizes: Ints) -> Ints:
+    """Where each of some runs of these sizes begins, and where the last one ends."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
 

@@ -123,6 +123,11 @@ class Block(NamedTuple):
     data: Bytes
     bounds: Ints
 
+    def rows(self) -> list[bytes]:
+        """The bytes of each row."""
+        raw = self.data.tobytes()
+        return [raw[low:high] for low, high in pairwise(self.bounds.tolist())]
+
 
 def block(texts: pl.Series, *, words_only: bool) -> Block:
     """Lay texts (no nulls) end to end in normal form: NFKC, small letters, single spaces.
@@ -182,17 +187,16 @@ def keys(texts: pl.Series, *, normalise: bool) -> U64:
 
     def of_block(part: pl.Series) -> list[int]:
         if not normalise:
-            return [_digest(text.encode()) for text in part.to_list()]
-        data, bounds = block(part, words_only=False)
-        raw, ends = data.tobytes(), bounds.tolist()
-        return [_digest(raw[start:end]) for start, end in pairwise(ends)]
+            return [digest(text.encode()) for text in part.to_list()]
+        return [digest(row) for row in block(part, words_only=False).rows()]
 
     # hashlib takes one text at a time, so this is a loop over rows (1 microsecond each).
     parts = in_blocks(texts, of_block)
     return np.array([key for part in parts for key in part], dtype=np.uint64)
 
 
-def _digest(data: bytes) -> int:
+def digest(data: bytes) -> int:
+    """64-bit BLAKE2b."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from filters.common.arrays import U64, Bools, Bytes, Ints
-from filters.common.shingles import hash_spans
+from filters.common.shingles import Rule, hash_spans, spans
 
 
 class Grams(NamedTuple):
@@ -27,16 +27,10 @@ class Grams(NamedTuple):
 
 def grams(data: Bytes, bounds: Ints, size: int) -> Grams:
     """Every run of `size` words of each text of a block."""
-    ends = np.flatnonzero(data == ord(" "))
-    starts = np.concatenate([np.zeros(1, np.int64), ends + 1])[: len(ends)]
-    first = np.searchsorted(starts, bounds)  # number of the first word of each text
-    words = np.diff(first)
-    count = np.maximum(words - size + 1, 0)
-    text = np.repeat(np.arange(len(words)), count)
-    word = np.arange(len(text)) - np.repeat(np.cumsum(count) - count, count)
-    at = first[text] + word
-    low, high = starts[at], ends[at + size - 1]
-    return Grams(hash_spans(data, low, high), low, high, text, word, words)
+    starts, ends, count = spans(data, bounds, Rule("word", size, 0))
+    text, word = ranges(np.zeros_like(count), count)
+    words = np.diff(np.searchsorted(np.flatnonzero(data == ord(" ")), bounds))
+    return Grams(hash_spans(data, starts, ends), starts, ends, text, word, words)
 
 
 class Sorted(NamedTuple):

@@ -142,16 +142,10 @@ class Index:
             text, where = np.concatenate([text, more]), np.concatenate([where, at_entry])
         items = len(self.words)
         covered = coverage(text * items + self._all.text[where], self._all.word[where], self.size)
-        item = covered.key % items
+        text, item = covered.key // items, covered.key % items
         share = covered.words / self.words[item]
         over = share > self.floor
-        return Overlaps(
-            covered.key[over] // items,
-            item[over],
-            share[over],
-            covered.first[over],
-            covered.run[over],
-        )
+        return Overlaps(text[over], item[over], share[over], covered.first[over], covered.run[over])
 
     def _common_of(
         self, data: Bytes, own: Grams, at: Ints, text: Ints, item: Ints

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -150,10 +149,8 @@ def _names(paths: Sequence[str]) -> list[str]:
 
 def _normal(texts: pl.Series) -> pl.Series:
     """The text itself in normal form: case, white space, Unicode forms, marks at the ends."""
-    data, bounds = block(bare(texts), words_only=False)
-    raw, ends = data.tobytes(), bounds.tolist()
     # Only short texts come here: a loop over them.
-    normal = [raw[low:high].decode() for low, high in pairwise(ends)]
+    normal = [row.decode() for row in block(bare(texts), words_only=False).rows()]
     return bare(pl.Series(normal, dtype=pl.String).str.strip_chars())
 
 
@@ -165,21 +162,15 @@ def match(evaluations: Evaluations, records: pl.DataFrame, field: Field) -> pl.S
     position = position_of(texts, different)
     low = np.searchsorted(overlaps.text, position, "left")
     row, at = ranges(low, np.searchsorted(overlaps.text, position, "right"))
-    frame = pl.DataFrame(
-        {
-            "row": row.astype(np.uint32),
-            "item": overlaps.item[at].astype(np.uint32),
-            "share": overlaps.share[at],
-            "first": overlaps.first[at].astype(np.uint32),
-            "run": overlaps.run[at].astype(np.uint32),
-        }
-    )
+    fields = OVERLAP.to_schema()
+    columns = {"row": row} | {name: getattr(overlaps, name)[at] for name in fields}
+    frame = pl.DataFrame(columns, schema={"row": pl.UInt32, **fields})
     if field != "response" and evaluations.short.height:
         frame = pl.concat([frame, _equal(evaluations.short, records)])
     grouped = (
         frame.sort("row", "item")
         .group_by("row", maintain_order=True)
-        .agg(overlaps=pl.struct("item", "share", "first", "run"))
+        .agg(overlaps=pl.struct(*fields))
     )
     rows = pl.int_range(records.height, dtype=pl.UInt32, eager=True).alias("row").to_frame()
     joined = rows.join(grouped, on="row", how="left", maintain_order="left")["overlaps"]

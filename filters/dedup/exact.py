@@ -14,7 +14,6 @@ from curate.base.errors import CurateError
 from curate.base.settings import setting
 from filters.common.arrays import Ints
 from filters.common.text import Field, content, keys
-from filters.dedup.clusters import cluster_findings, cluster_table
 from filters.dedup.keep import (
     BY_HELP,
     EXEMPTED,
@@ -25,6 +24,7 @@ from filters.dedup.keep import (
     DuplicateFilter,
     Exempt,
     Keep,
+    cluster_findings,
     duplicate_verdicts,
     first_of_equal,
     lengths,
@@ -101,9 +101,8 @@ class Exact(DuplicateFilter):
         )
         how = "" if self.normalise else ", byte for byte"
         more = (EXEMPTED,) if self.exempt == "same_prompt" else ()
-        clusters = cluster_table(measures, kept, verdicts)
         view = f"compared {VIEWS[self.field]}{how}"
-        return Judgement(verdicts, cluster_findings(view, clusters, verdicts, {}, more))
+        return Judgement(verdicts, cluster_findings(view, measures, kept, verdicts, {}, more))
 
     def _kept_instead(self, measures: pl.DataFrame) -> Ints:
         """For each row the position of the one that is kept instead, or its own."""

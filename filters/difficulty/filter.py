@@ -13,8 +13,9 @@ import polars as pl
 from curate.base.contract import Filter, Findings, Judgement
 from curate.base.errors import CurateError
 from curate.base.settings import setting
-from filters.common.arrays import Bools, Floats
+from filters.common.arrays import Floats
 from filters.common.calibrate import Method, calibrate_scores, fitted_together
+from filters.common.cases import Case, first_case
 from filters.common.models import check_folder, model_state
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
 from filters.common.score_length import by_length, with_length
@@ -105,8 +106,10 @@ class Difficulty(Filter):
                 f"difficulty: none of {len(ifd):,} rows can be measured with {self.model} (the"
                 f" first: {first}); name another model"
             )
-        score = self._calibrated(measures, ifd)
-        helped = known & self._within(ifd)
+        task = measures["task"].rank("dense").to_numpy()
+        score = calibrate_scores(ifd, measures["length"], task, self.calibrate)
+        most = math.inf if self.max_ifd is None else self.max_ifd
+        helped = known & (ifd <= most if self.variant == "loss" else ifd < most)
         place = places(best_first(measures, np.where(helped, score, np.nan)))
         kept = helped & (place < top_rows(int(helped.sum()), self.keep_top, self.top_k))
         frame = measures.select("problem", "given", "alone").with_columns(
@@ -116,11 +119,10 @@ class Difficulty(Filter):
             helped=pl.Series(helped),
             rank=pl.Series(place + 1),
         )
-        frame = frame.with_columns(reason=_reason())
-        evidence = frame.select(self._evidence(int(kept.sum()))).to_series()
+        reason, evidence = first_case(frame, self._cases(int(kept.sum())))
         return Judgement.of(
             kept,
-            frame["reason"],
+            reason,
             frame["score"],
             evidence=evidence,
             findings=self._findings(measures, frame["kept"], ifd, score),
@@ -163,27 +165,18 @@ class Difficulty(Filter):
         given, alone = score_column(measures, "given"), score_column(measures, "alone")
         return given / alone if self.variant == "loss" else np.exp(given - alone)
 
-    def _within(self, ifd: Floats) -> Bools:
-        most = math.inf if self.max_ifd is None else self.max_ifd
-        return ifd <= most if self.variant == "loss" else ifd < most
-
-    def _calibrated(self, measures: pl.DataFrame, ifd: Floats) -> Floats:
-        task = measures["task"].rank("dense").to_numpy()
-        return calibrate_scores(ifd, measures["length"], task, self.calibrate)
-
-    def _evidence(self, kept: int) -> pl.Expr:
+    def _cases(self, kept: int) -> list[Case]:
         ifd = pl.col("ifd").round(4)
         losses = pl.format(
             "{} after the question, {} alone", pl.col("given").round(4), pl.col("alone").round(4)
         )
-        return (
-            pl.when(pl.col("reason") == "not_measurable")
-            .then("problem")
-            .when(pl.col("reason") == "not_helped")
-            .then(pl.format(f"IFD {{}}, max_ifd is {self.max_ifd}; {{}}", ifd, losses))
-            .when(pl.col("reason") == "not_in_top")
-            .then(pl.format(f"rank {{}}, {kept} kept; IFD {{}}; {{}}", "rank", ifd, losses))
-        )
+        not_helped = pl.format(f"IFD {{}}, max_ifd is {self.max_ifd}; {{}}", ifd, losses)
+        not_in_top = pl.format(f"rank {{}}, {kept} kept; IFD {{}}; {{}}", "rank", ifd, losses)
+        return [
+            ("not_measurable", ifd.is_null(), pl.col("problem")),
+            ("not_helped", ~pl.col("helped"), not_helped),
+            ("not_in_top", ~pl.col("kept"), not_in_top),
+        ]
 
 
 def _problem_sentences(problems: pl.Series) -> list[str]:
@@ -194,15 +187,3 @@ def _problem_sentences(problems: pl.Series) -> list[str]:
     kind, rows = worst["problem"][0], worst["count"][0]
     example = problems.filter(kinds == kind)[0]
     return [f"{len(problems):,} rows cannot be measured; {rows:,} of them: {example}"]
-
-
-def _reason() -> pl.Expr:
-    return (
-        pl.when("kept")
-        .then(pl.lit(None, dtype=pl.String))
-        .when(pl.col("ifd").is_null())
-        .then(pl.lit("not_measurable"))
-        .when(~pl.col("helped"))
-        .then(pl.lit("not_helped"))
-        .otherwise(pl.lit("not_in_top"))
-    )

@@ -98,27 +98,20 @@ class _Row:
     def numbers(self, losses: Sequence[Floats]) -> tuple[Any, ...]:
         """A line of `MEASURED`."""
         if self.problem is not None:
-            return (None, None, None, None, None, self.problem)
+            return _problem(self.problem)
         given = np.concatenate([losses[0][[one for one, _ in pairs]] for pairs in self.tokens])
-        bare = np.concatenate(
-            [
-                own[[other for _, other in pairs]]
-                for own, pairs in zip(losses[1:], self.tokens, strict=True)
-            ]
-        )
+        sides = zip(losses[1:], self.tokens, strict=True)
+        bare = np.concatenate([own[[other for _, other in pairs]] for own, pairs in sides])
         means = float(given.mean()), float(bare.mean())
         if not np.isfinite(means).all() or means[1] <= 0.0:
-            return (
-                None,
-                None,
-                None,
-                None,
-                None,
-                f"losses of {means[0]} and {means[1]} have no ratio",
-            )
+            return _problem(f"losses of {means[0]} and {means[1]} have no ratio")
         quarter = max(1, len(given) // 4)
         late = float(given[-quarter:].mean() - given[:quarter].mean())
         return (*means, len(given), float((given < EASY).mean()), late, None)
+
+
+def _problem(problem: str) -> tuple[Any, ...]:
+    return (*[None] * (len(MEASURED) - 1), problem)
 
 
 def _load(path: str) -> _Reader:

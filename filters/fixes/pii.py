@@ -39,14 +39,13 @@ _PHONE = re.compile(
 )
 # Set aside for examples and films, or the first that comes to mind.
 _EXAMPLE_MAIL = re.compile(
-    r"@(?:[\w-]+\.)*(?:example|email|test|invalid|localhost|(?:your)?(?:domain|company))"
+    r"(?i)@(?:[\w-]+\.)*(?:example|email|test|invalid|localhost|(?:your)?(?:domain|company))"
     r"(?:\.[a-z]+)?$"
-    r"|^(?:git|example|user(?:name)?|your[\w.-]*|x+|someone)@",
-    re.IGNORECASE,
+    r"|^(?:git|example|user(?:name)?|your[\w.-]*|x+|someone)@"
 )
 _EXAMPLE_PHONE = re.compile(r"555|1234567|0000000|1111111|9876543")
 _PUBLIC_RESOLVERS = frozenset({"1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", "9.9.9.9"})
-_VERSION = re.compile(r"(?:\bv|version|release|build|section|chapter)\.?\s*$", re.IGNORECASE)
+_VERSION = re.compile(r"(?i)(?:\bv|version|release|build|section|chapter)\.?\s*$")
 # Issuers by first digits and length: Visa, Mastercard, American Express, Discover, JCB, Diners.
 _ISSUER = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|6(?:011|5\d\d|4[4-9]\d)\d{12}"

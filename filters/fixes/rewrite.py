@@ -109,10 +109,15 @@ def _unwrap(messages: pl.DataFrame) -> pl.DataFrame:
     wrapped = (pl.col("role") == "user") & pl.col("content").str.contains(_SIGN)
     places = messages.select(wrapped.fill_null(False)).to_series().arg_true()
     likely = pl.DataFrame({"content": messages["content"].gather(places)})
-    inners = [_unwrapped(likely, slug, pattern) for slug, pattern in WRAPPERS.items()]
-    content, slug = pl.coalesce(pl.col("^inner_.*$")), pl.coalesce(pl.col("^slug_.*$"))
-    best = likely.hstack(pl.concat(inners, how="horizontal")).select(
-        content=pl.coalesce(content, "content"), edited=slug
+    inner = likely.select(_inner(pattern).alias(slug) for slug, pattern in WRAPPERS.items())
+    fits = inner.with_columns(
+        pl.when((pl.all() != "") & ~pl.all().str.contains(_NESTED)).then(pl.all())
+    )
+    best = fits.select(
+        content=pl.coalesce(*WRAPPERS, likely["content"]),
+        edited=pl.coalesce(
+            pl.when(pl.col(slug).is_not_null()).then(pl.lit(slug)) for slug in WRAPPERS
+        ),
     )
     edited = pl.Series([None], dtype=pl.String).new_from_index(0, messages.height)
     return messages.with_columns(
@@ -121,27 +126,17 @@ def _unwrap(messages: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _unwrapped(likely: pl.DataFrame, slug: str, pattern: str) -> pl.DataFrame:
-    """What one wrapper held and its slug, both null where it does not fit."""
+def _inner(pattern: str) -> pl.Expr:
+    """What one wrapper held, null where it does not fit."""
     body, rest = (pl.col("content").str.extract(pattern, group) for group in (1, 2))
-    inner = likely.select(
-        pl.when(rest.fill_null("") == "")
-        .then(body)
-        .otherwise(pl.concat_str(body, pl.lit("\n\n"), rest))
-        .alias("inner")
-    )
-    fits = (pl.col("inner") != "") & ~pl.col("inner").str.contains(_NESTED)
-    return inner.select(
-        pl.when(fits).then("inner").alias(f"inner_{slug}"),
-        pl.when(fits).then(pl.lit(slug)).alias(f"slug_{slug}"),
-    )
+    both = pl.concat_str(body, pl.lit("\n\n"), rest)
+    return pl.when(rest.fill_null("") == "").then(body).otherwise(both)
 
 
 _END_TOKENS = (
     r"<\|(?:endoftext|im_end|eot_id|eom_id|end_of_text|end_of_turn|end|EOT)\|>|<end_of_turn>"
     r"|<eos>|<｜end▁of▁sentence｜>|</s>"
 )
-_TRAILING = rf"(?:\s*(?:{_END_TOKENS}))+\s*\z"
 # <s>struck out</s> is HTML; only at the start of a message is <s> a token.
 _STRUCK_OUT = r"[^\s]\s*<s>"
 
@@ -167,18 +162,14 @@ class StripEndToken(Fix):
 
     def _strip(self, messages: pl.DataFrame) -> pl.DataFrame:
         content = pl.col("content")
-        own = "|".join(_escaped(token) for token in self.tokens)
-        trailing = rf"(?:\s*(?:{own}|{_END_TOKENS}))+\s*\z" if own else _TRAILING
+        own = pl.Series(self.tokens, dtype=pl.String).str.escape_regex()
+        trailing = rf"(?:\s*(?:{'|'.join([*own, _END_TOKENS])}))+\s*\z"
         html = content.str.ends_with("</s>") & content.str.contains(_STRUCK_OUT)
         ends = content.str.contains(trailing) & ~html
         return messages.with_columns(
             content=pl.when(ends).then(content.str.replace(trailing, "")).otherwise(content),
             edited=pl.when(ends).then(pl.lit("end_token")),
         )
-
-
-def _escaped(token: str) -> str:
-    return pl.Series([token]).str.escape_regex().item()  # type: ignore[no-any-return]
 
 
 # UTF-8 read as a one-byte encoding leaves a letter with an accent before a symbol.

@@ -53,13 +53,8 @@ def detect(words: pl.Series, glances: pl.Series, min_letters: int) -> pl.DataFra
     opinions = [_opinion(*texts) for texts in zip(*columns, strict=True)]
     names = pl.Series([name for name, _ in opinions], dtype=pl.String)
     sure = pl.Series([confidence for _, confidence in opinions], dtype=pl.Float64)
-    return pl.DataFrame(
-        {
-            "language": found["language"].scatter(asked, names),
-            "confidence": found["confidence"].scatter(asked, sure),
-            "letters": found["letters"],
-        }
-    )
+    language = found["language"].scatter(asked, names)
+    return pl.DataFrame([language, found["confidence"].scatter(asked, sure), found["letters"]])
 
 
 def _opinion(text: str, glance: str, letters: int) -> tuple[str, float]:

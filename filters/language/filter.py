@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from curate.base.contract import Filter, Judgement
+from curate.base.contract import Filter, Findings, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
 from filters.common.tasks import user_texts
 from filters.language.detect import LANGUAGES, detect
-from filters.language.findings import counted
 from filters.language.mixing import mixing
 from filters.language.text import GLANCES, KEPT, words_of
 
@@ -26,6 +25,7 @@ _ABOUT_LANGUAGE = (
     r"|英语|英文|中文|日语|法语|英語|日本語|中国語|영어|한국어|английск|русск"
 )
 _SIDES = ("prompt", "response")
+NAMED = 5  # languages in the sentence; the numbers have them all
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Language(Filter):
             judged["reason"],
             judged["score"],
             evidence=judged["evidence"],
-            findings=counted(measures, keep, self.min_confidence),
+            findings=_counted(measures, keep, self.min_confidence),
         )
 
     def _mismatched(self) -> pl.Expr:
@@ -156,3 +156,51 @@ class Language(Filter):
         sides = [pl.col(f"{side}_confidence") >= self.min_confidence for side in _SIDES]
         differ = pl.col("prompt_language") != pl.col("response_language")
         return pl.all_horizontal(*sides, differ, ~pl.col("about_language")).fill_null(False)
+
+
+def _counted(measures: pl.DataFrame, keep: pl.Series, min_confidence: float) -> Findings:
+    """Rows and kept rows by language; `unsure` and `abstained` stand beside the languages."""
+    sure = pl.col("confidence") >= min_confidence
+    lines = (
+        measures.select(
+            language=pl.when(pl.col("language").is_null())
+            .then(pl.lit("abstained"))
+            .when(sure)
+            .then("language")
+            .otherwise(pl.lit("unsure")),
+            kept=keep,
+        )
+        .group_by("language")
+        .agg(rows=pl.len(), kept=pl.col("kept").sum())
+        .sort("rows", "language", descending=[True, False])
+    )
+    found = {name: {"rows": rows, "kept": kept} for name, rows, kept in lines.iter_rows()}
+    beside = {name: found.pop(name, {"rows": 0, "kept": 0}) for name in ("unsure", "abstained")}
+    thresholds = {"min_confidence": min_confidence}
+    numbers: dict[str, Any] = {"languages": found, **beside, "thresholds": thresholds}
+    return Findings((_sentence(found, beside, measures.height),), numbers)
+
+
+def _sentence(
+    found: dict[str, dict[str, int]], beside: dict[str, dict[str, int]], rows: int
+) -> str:
+    if not rows:
+        return "no rows to tell the language of"
+    parts = [f"{_percent(count['rows'], rows)} {name}" for name, count in found.items()]
+    if len(parts) > NAMED:
+        rest = sum(count["rows"] for count in list(found.values())[NAMED:])
+        others = len(parts) - NAMED
+        parts[NAMED:] = [
+            f"{_percent(rest, rows)} in {others} other language{'s' if others > 1 else ''}"
+        ]
+    explained = {"unsure": "unsure", "abstained": "too little text to tell"}
+    parts += [
+        f"{_percent(count['rows'], rows)} {explained[name]}"
+        for name, count in beside.items()
+        if count["rows"]
+    ]
+    return ", ".join(parts)
+
+
+def _percent(part: int, whole: int) -> str:
+    return "<0.1 %" if part * 1000 < whole else f"{100 * part / whole:.1f} %"

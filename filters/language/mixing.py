@@ -10,17 +10,13 @@ from filters.language.text import LETTERS_READ, NOT_LATIN, prose_of
 # letter is a symbol (as in "the angle α") or an initial, so runs of two are looked for.
 _GROUPS = {
     "Chinese or Japanese": r"\p{Han}\p{Hiragana}\p{Katakana}",
-    "Hangul": r"\p{Hangul}",
-    "Cyrillic": r"\p{Cyrillic}",
-    "Greek": r"\p{Greek}",
-    "Arabic": r"\p{Arabic}",
-    "Hebrew": r"\p{Hebrew}",
-    "Thai": r"\p{Thai}",
-    "Devanagari": r"\p{Devanagari}",
-    "Bengali": r"\p{Bengali}",
-    "Tamil": r"\p{Tamil}",
-    "Georgian": r"\p{Georgian}",
-    "Armenian": r"\p{Armenian}",
+    **{
+        name: rf"\p{{{name}}}"
+        for name in (
+            *("Hangul", "Cyrillic", "Greek", "Arabic", "Hebrew", "Thai", "Devanagari"),
+            *("Bengali", "Tamil", "Georgian", "Armenian"),
+        )
+    },
 }
 # Cyrillic letters that look like Latin ones hide in Latin words, and the other way round.
 _TWO_ALPHABETS = r"\p{L}*(?:\p{Latin}\p{Cyrillic}|\p{Cyrillic}\p{Latin})\p{L}*"

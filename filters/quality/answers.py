@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import polars as pl
 
-from filters.quality.turns import BLANK, EVIDENCE, Turns, evidence
+from filters.quality.fences import FENCE_INSIDE, read_fences
+from filters.quality.turns import BLANK, Turns, evidence, faults
 
 CUT_OFF_MIN_WORDS = 20  # shorter answers often are phrases
 
@@ -22,7 +21,6 @@ _NEVER = (
 _EXPORT = r"\A\s*(NaN|nan|null|NULL|None|none|undefined|<NA>)\s*\z"
 
 _FENCE = r"(?m:^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+)?(?:`{3}|~{3}))"
-_FENCE_LINE = re.compile(r"^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+|\d+[.)][ \t]+)?(`{3,}|~{3,})(.*)$")
 
 # A sentence does not end in one of these words, in half a word, or in "the G". Words that do end
 # clauses ("as high as you can") are left out, and so are commas: some answers end in one with
@@ -35,7 +33,7 @@ _DANGLING = (
 
 def no_user_turn(turns: Turns) -> pl.DataFrame:
     """Records without a user message that says something."""
-    asked = turns.prompts.filter(pl.col("role") == "user", ~pl.col("text").str.contains(BLANK))
+    asked = turns.asked.filter(~pl.col("text").str.contains(BLANK))
     everyone = pl.select(index=pl.int_range(turns.height, dtype=pl.UInt32))
     silent = everyone.join(asked.select("index"), on="index", how="anti", maintain_order="left")
     return evidence(silent, pl.lit("no user message with text"))
@@ -109,40 +107,18 @@ def unclosed_fence(turns: Turns) -> pl.DataFrame:
     fenced = turns.responses.filter(pl.col("text").str.contains(_FENCE))
     fenced = fenced.filter(fences == all_ticks)
     # Whether a fence line opens or closes depends on those before it; few rows have any.
-    opener = [_open_fence(text) for text in fenced["text"]]
-    left = fenced.with_columns(opener=pl.Series(opener, dtype=pl.String)).filter(
-        pl.col("opener").is_not_null()
-    )
-    return evidence(left, pl.col("opener"))
-
-
-def _open_fence(text: str) -> str | None:
-    """The line that opened the block which is still open at the end, or None.
-
-    A closing fence has the opener's character, is at least as long and carries nothing else.
-    """
-    opener: str | None = None
-    marker = ""
-    for line in text.split("\n"):
-        match = _FENCE_LINE.match(line)
-        if match is None:
-            continue
-        fence, info = match.groups()
-        if opener is None:
-            # ```code``` on one line is an inline span: an info string holds no backtick.
-            if fence[0] == "~" or "`" not in info:
-                opener, marker = line.strip(), fence
-        elif fence[0] == marker[0] and len(fence) >= len(marker) and not info.strip():
-            opener = None
-    return opener
+    return faults(fenced, lambda text: read_fences(text, FENCE_INSIDE)[1], "text")
 
 
 def cut_off(turns: Turns) -> pl.DataFrame:
     """Records whose answer of 20 words or more stops in the middle of a sentence."""
-    dangling = turns.responses.filter(
-        pl.col("last"), ~pl.col("called"), pl.col("text").str.contains(_DANGLING)
-    )
-    long = dangling.filter(pl.col("text").str.count_matches(r"\S+") >= CUT_OFF_MIN_WORDS)
+    return long_ends(turns, pl.col("text").str.contains(_DANGLING))
+
+
+def long_ends(turns: Turns, odd: pl.Expr) -> pl.DataFrame:
+    """Records whose last answer, of 20 words or more and without a call, is `odd`: its end."""
+    found = turns.responses.filter(pl.col("last"), ~pl.col("called"), odd)
+    long = found.filter(pl.col("text").str.count_matches(r"\S+") >= CUT_OFF_MIN_WORDS)
     return evidence(long, pl.col("text").str.strip_chars_end().str.tail(40))
 
 
@@ -151,6 +127,4 @@ def not_alternating(turns: Turns) -> pl.DataFrame:
     twice = turns.messages.filter(
         pl.col("role") == pl.col("previous"), pl.col("role").is_in(["user", "assistant"])
     )
-    if not twice.height:
-        return pl.DataFrame(schema=EVIDENCE)
     return evidence(twice, pl.format("two {} messages in a row", pl.col("role")))

@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 import polars as pl
 
-from filters.quality.turns import EVIDENCE, Turns, evidence
+from filters.quality.turns import Turns, evidence, faults
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
 NUMBER_WORDS = dict(zip(_SMALL.split(), range(1, 13), strict=True)) | {"fifteen": 15, "twenty": 20}
+MORE_NUMBER_WORDS = NUMBER_WORDS | {"thirty": 30, "fifty": 50}
 _NUMBER = rf"(\d{{1,2}}|{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})"
 
 _A_LIST = (
@@ -26,16 +27,13 @@ _A_LIST = (
 _IN_SENTENCES = (
     rf"\b(?:in|into)\s+(?:exactly\s+|only\s+|just\s+)?{_NUMBER}(?:\s+\w+)?\s+sentences\b"
 )
-_LIST = re.compile(
-    rf"{_A_LIST}(?!to\b|or\b|and\b|[-–/])(?:[a-z'-]+\s+){{0,3}}?[a-z'-]+s\b", re.IGNORECASE
-)
+_LIST = re.compile(rf"(?i){_A_LIST}(?!to\b|or\b|and\b|[-–/])(?:[a-z'-]+\s+){{0,3}}?[a-z'-]+s\b")
 _SENTENCES = re.compile(_IN_SENTENCES, re.IGNORECASE)
 # With these another number may be right: "at least three", "two for each", "3 pros and 3 cons".
 _LOOSE = re.compile(
-    r"\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b|\bm(?:in|ax)imum\b|\bno more\b"
+    r"(?i)\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b|\bm(?:in|ax)imum\b|\bno more\b"
     r"|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
-    rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b",
-    re.IGNORECASE,
+    rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b"
 )
 _NUMBERED = re.compile(r"(?:^|\s)(\d{1,2})[.)]\s+(?=\S)")
 _BULLET = re.compile(r"^[-*•]\s+\S", re.MULTILINE)
@@ -47,9 +45,8 @@ _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)")
 
 # A question that wants things in an order, twice, or under names has a reason to repeat them.
 _MAY_REPEAT = re.compile(
-    r"repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
-    r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme",
-    re.IGNORECASE,
+    r"(?i)repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
+    r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme"
 )
 _SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
 _ITEMS = 4  # a list of fewer is a sentence
@@ -64,10 +61,9 @@ _ASKS_CODE = re.compile(
     r"|regular expression)\b(?:\s+in\s+[\w+#]+)?\s+(?:that|to|which|for|using|in)\b"
 )
 _ABOUT_DATA = re.compile(
-    r"\b(?:python|java|javascript|c\+\+|c#|php|ruby|sql|html|css|strings?|integers?|array|numbers?"
+    r"(?i)\b(?:python|java|javascript|c\+\+|c#|php|ruby|sql|html|css|strings?|integers?|array|numbers?"
     r"|loop|user input|input|database|files?|api|compute|calculat\w+|sort\w*|prints?|returns?"
-    r"|variables?|computer|detects?|to-do)\b",
-    re.IGNORECASE,
+    r"|variables?|computer|detects?|to-do)\b"
 )
 _LOOKS_LIKE_CODE = re.compile(
     r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|\breturn\b|\bimport\b|pseudo",
@@ -76,9 +72,8 @@ _LOOKS_LIKE_CODE = re.compile(
 _PROSE_WORDS = 12
 # A few words may be all of these. Elsewhere they are what the program would have said.
 _MAY_BE_BRIEF = re.compile(
-    r"\b(?:bash|shell|commands?|reg(?:ex|ular)\w*"
-    r"|quer(?:y|ies)|sql|css|html|excel|one[- ]lin\w*)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:bash|shell|commands?|reg(?:ex|ular)\w*"
+    r"|quer(?:y|ies)|sql|css|html|excel|one[- ]lin\w*)\b"
 )
 
 _SEARCHES = (
@@ -90,7 +85,6 @@ _TODAYS = (
     r"(?i)\b(?:news|articles?|current|latest|recent|today|trends?|prices?|weather|near\w*|rated"
     r"|restaurants?|hotels?|reviews?)\b"
 )
-_END = r"(?i)(?:\A|\n)\W*end of (?:the )?(?:output|response|answer|text|document|input)\W*\z"
 
 
 def wrong_count(turns: Turns) -> pl.DataFrame:
@@ -110,19 +104,12 @@ def missing_code(turns: Turns) -> pl.DataFrame:
 
 def needs_web(turns: Turns) -> pl.DataFrame:
     """Records without tools that are told to look up today's facts: the answer only pretends to."""
-    asked = turns.prompts.filter(
+    asked = turns.asked.filter(
         ~pl.col("declared"),
-        pl.col("role") == "user",
         pl.col("text").str.contains(_SEARCHES),
         pl.col("text").str.contains(_TODAYS),
     )
     return evidence(asked, pl.col("text").str.extract(f"({_SEARCHES})", 1))
-
-
-def end_marker(turns: Turns) -> pl.DataFrame:
-    """Records whose answer ends in a line such as `// end of output //`."""
-    found = turns.responses.filter(pl.col("text").str.contains(_END))
-    return evidence(found, pl.col("text").str.extract(f"({_END})", 1).str.strip_chars())
 
 
 def faults_of_pairs(
@@ -137,9 +124,7 @@ def faults_of_pairs(
         pairs = pairs.filter(pl.col("asked").str.contains(pattern))
     if given:
         pairs = pairs.filter(pl.col("text").str.contains(given))
-    faults = [fault(*texts) for texts in pairs.select("asked", "text").iter_rows()]
-    found = pairs.with_columns(fault=pl.Series(faults, dtype=pl.String)).drop_nulls("fault")
-    return evidence(found, pl.col("fault")) if found.height else pl.DataFrame(schema=EVIDENCE)
+    return faults(pairs, fault, "asked", "text")
 
 
 def order_of(asked: str) -> str:
@@ -147,8 +132,9 @@ def order_of(asked: str) -> str:
     return asked.strip().partition("\n\n")[0][:1000]
 
 
-def _value(word: str) -> int:
-    return int(word) if word.isdigit() else NUMBER_WORDS[word.lower()]
+def value_of(word: str) -> int:
+    """The number that digits or a word stand for."""
+    return int(word) if word.isdigit() else MORE_NUMBER_WORDS[word.lower()]
 
 
 def _miscounted(asked: str, answer: str) -> str | None:
@@ -164,7 +150,7 @@ def _miscounted(asked: str, answer: str) -> str | None:
 
 
 def _differs(wanted: re.Match[str], given: int) -> str | None:
-    number = _value(wanted[1])
+    number = value_of(wanted[1])
     return None if number in (given, 1) else f"{wanted[0]}: {given} given"
 
 

@@ -80,13 +80,6 @@ def counts(texts: pl.Series) -> pl.DataFrame:
     ).cast(dict(COUNTS.items()))
 
 
-def no_counts(height: int) -> pl.DataFrame:
-    """`COUNTS` of texts that were not counted: all null."""
-    return pl.DataFrame(
-        [pl.Series(name, [None], dtype).new_from_index(0, height) for name, dtype in COUNTS.items()]
-    )
-
-
 def fired(
     min_words: int, max_words: int | None, max_repetition: float, max_special: float
 ) -> dict[str, pl.Expr]:

@@ -9,11 +9,10 @@ import re
 
 import polars as pl
 
-from filters.quality.asked import NUMBER_WORDS, faults_of_pairs, order_of
+from filters.quality.asked import MORE_NUMBER_WORDS, faults_of_pairs, order_of, value_of
 from filters.quality.turns import Turns
 
-_VALUES = NUMBER_WORDS | {"thirty": 30, "fifty": 50}
-_NUMBER = rf"(\d{{1,4}}|{'|'.join(sorted(_VALUES, key=len, reverse=True))})"
+_NUMBER = rf"(\d{{1,4}}|{'|'.join(sorted(MORE_NUMBER_WORDS, key=len, reverse=True))})"
 _BEGINS = (
     r"(?:\A|[.!?:]\s+)\W*(?:please\s+)?(?:write|compose|create|generate|produce|provide|draft|craft"
     r"|construct|make|give|come up with)\s+(?:me\s+|us\s+)?"
@@ -26,27 +25,23 @@ _LIKELY_LENGTH = (
     r"|\ba (?:\w+ )?tweet\b"
 )
 _MOST = re.compile(
-    r"(?<!no )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most|maximum(?: of)?"
+    r"(?i)(?<!no )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most|maximum(?: of)?"
     rf"|under|within|up to)\s+{_NUMBER}\s+(words?|characters?)\b"
-    rf"|\b{_NUMBER}\s+(words?|characters?)\s+or\s+(?:less|fewer)\b",
-    re.IGNORECASE,
+    rf"|\b{_NUMBER}\s+(words?|characters?)\s+or\s+(?:less|fewer)\b"
 )
 _ABOUT_AS_MANY = re.compile(
-    rf"\b(?:in|using)\s+(?:exactly\s+|only\s+|just\s+|about\s+|around\s+)?{_NUMBER}\s+words\b"
-    r"(?!\s+or\s+more)",
-    re.IGNORECASE,
+    rf"(?i)\b(?:in|using)\s+(?:exactly\s+|only\s+|just\s+|about\s+|around\s+)?{_NUMBER}\s+words\b"
+    r"(?!\s+or\s+more)"
 )
 _LONG = re.compile(
-    rf"{_BEGINS}an?\s+{_NUMBER}[- ]words?\s+(?!summar|limit|max)"
-    rf"|\b(?:at least|no less than|a minimum of)\s+{_NUMBER}\s+words\b",
-    re.IGNORECASE,
+    rf"(?i){_BEGINS}an?\s+{_NUMBER}[- ]words?\s+(?!summar|limit|max)"
+    rf"|\b(?:at least|no less than|a minimum of)\s+{_NUMBER}\s+words\b"
 )
-_TWEET = re.compile(rf"{_BEGINS}a\s+(?:\w+\s+)?tweet\b", re.IGNORECASE)
+_TWEET = re.compile(rf"(?i){_BEGINS}a\s+(?:\w+\s+)?tweet\b")
 _NOT_ONE_TEXT = re.compile(
-    r"\b(?:each|every|per|stories|titles?|headlines?|slogans|names|sentences|taglines|paragraphs"
+    r"(?i)\b(?:each|every|per|stories|titles?|headlines?|slogans|names|sentences|taglines|paragraphs"
     r"|tweets|thread|function|program|script|code|regex|find|count|reduce|between|shorter|password"
-    r"|math|how many)\b",
-    re.IGNORECASE,
+    r"|math|how many)\b"
 )
 _TWEET_CHARACTERS = 280
 _LONG_TEXT = 50  # words; of fewer, a few are much
@@ -57,29 +52,25 @@ _LIKELY_LINES = (
     r"|fifteen|twenty))[- ](?:lines?|(?:short )?paragraphs?)\b"
 )
 _VERSE = r"(?:poem|song|rap|rhyme|lyrics|ode|ballad)"
-_FORM = re.compile(rf"{_BEGINS}an?\s+(?:\w+\s+){{0,2}}(haiku|limerick)\b", re.IGNORECASE)
+_FORM = re.compile(rf"(?i){_BEGINS}an?\s+(?:\w+\s+){{0,2}}(haiku|limerick)\b")
 _FORM_LINES = {"haiku": 3, "limerick": 5}
 _VERSE_LINES = re.compile(
-    rf"{_BEGINS}(?:an?\s+|the\s+|some\s+)?(?:[\w-]+\s+){{0,3}}?{_VERSE}\b[^.\n]{{0,30}}?"
+    rf"(?i){_BEGINS}(?:an?\s+|the\s+|some\s+)?(?:[\w-]+\s+){{0,3}}?{_VERSE}\b[^.\n]{{0,30}}?"
     rf"\b{_NUMBER}[- ]lines?\b"
     rf"|{_BEGINS}(?:an?\s+|the\s+lyrics\s+to\s+an?\s+)?{_NUMBER}[- ]lines?\s+(?:\w+\s+){{0,2}}"
-    rf"{_VERSE}\b",
-    re.IGNORECASE,
+    rf"{_VERSE}\b"
 )
 _PARAGRAPHS = re.compile(
-    rf"\bin\s+(?:exactly\s+|only\s+|just\s+)?{_NUMBER}\s+(?:short\s+)?paragraphs\b"
-    rf"|{_BEGINS}(?:an?\s+)?{_NUMBER}[- ]paragraphs?\b",
-    re.IGNORECASE,
+    rf"(?i)\bin\s+(?:exactly\s+|only\s+|just\s+)?{_NUMBER}\s+(?:short\s+)?paragraphs\b"
+    rf"|{_BEGINS}(?:an?\s+)?{_NUMBER}[- ]paragraphs?\b"
 )
 _NOT_ONE_SHAPE = re.compile(
-    r"\bat (?:least|most)\b|\bor (?:more|less|fewer)\b|\b(?:first|last|next|opening|closing|each"
-    r"|every|per|stanzas?|verses|minimum|maximum|up to|e-?mail|letter|given|these|two poems)\b"
-    r"|\d\s*(?:-|–|to|or)\s*\d",
-    re.IGNORECASE,
+    r"(?i)\bat (?:least|most)\b|\bor (?:more|less|fewer)\b|\b(?:first|last|next|opening|closing"
+    r"|each|every|per|stanzas?|verses|minimum|maximum|up to|e-?mail|letter|given|these|two poems)\b"
+    r"|\d\s*(?:-|–|to|or)\s*\d"
 )
 _HEADING = re.compile(
-    r"\W*(?:(?:verse|chorus|bridge|title|outro|intro|refrain|hook|stanza|pre-chorus)\b.{0,14}|.*:)\W*\Z",
-    re.IGNORECASE,
+    r"(?i)\W*(?:(?:verse|chorus|bridge|title|outro|intro|refrain|hook|stanza|pre-chorus)\b.{0,14}|.*:)\W*\Z"
 )
 
 _CHANGES = (
@@ -88,18 +79,16 @@ _CHANGES = (
     r"|reorder|unscramble|condense|expand|elaborate|add|insert|remove|delete)\b"
 )
 _MAY_STAND = re.compile(
-    r"\b(?:if|where|when|whether|necessary|needed|any|correct\w*|errors?|mistakes?|grammar\w*"
-    r"|grammatical\w*|punctuat\w*|spelling|proofread|or|duplicates?)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:if|where|when|whether|necessary|needed|any|correct\w*|errors?|mistakes?|grammar\w*"
+    r"|grammatical\w*|punctuat\w*|spelling|proofread|or|duplicates?)\b"
 )
 _LABEL = re.compile(r"\A[A-Z][\w ]{1,20}:\s+")
 
 _ANNOUNCES = r"[:：]\s*\z"
 _OF_CODE = re.compile(r"[)\]\d'\"]\s*:\s*\Z|\A\s*(?:def|class|while|for|if|elif|else|try|with)\b")
 _OPEN_BY_RIGHT = re.compile(
-    r"\b(?:forms?|template|labels?|headings?|salutation|greeting|signature|prefix|colon|headers?"
-    r"|fields?|outline|survey|questionnaire)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:forms?|template|labels?|headings?|salutation|greeting|signature|prefix|colon|headers?"
+    r"|fields?|outline|survey|questionnaire)\b"
 )
 
 
@@ -132,10 +121,6 @@ def _announces(asked: str, answer: str) -> str | None:
     return lines[-1][-80:]
 
 
-def _value(word: str) -> int:
-    return int(word) if word.isdigit() else _VALUES[word.lower()]
-
-
 def _numbers(match: re.Match[str]) -> list[str]:
     return [group for group in match.groups() if group]
 
@@ -150,14 +135,14 @@ def _misses_length(asked: str, answer: str) -> str | None:
     if (most := _MOST.search(order)) is not None:
         number, unit = _numbers(most)
         if unit.lower().startswith("c"):
-            return f"{most[0]}: {characters}" if 20 <= _value(number) < characters else None
-        return f"{most[0]}: {words}" if words > _OVER_BY * _value(number) + 1 else None
+            return f"{most[0]}: {characters}" if 20 <= value_of(number) < characters else None
+        return f"{most[0]}: {words}" if words > _OVER_BY * value_of(number) + 1 else None
     if (least := _LONG.search(order)) is not None:
-        fewest = _value(_numbers(least)[0])
+        fewest = value_of(_numbers(least)[0])
         short = fewest >= _LONG_TEXT and words < _SHORT_BY * fewest
         return f"{least[0].lstrip(': ')}: {words}" if short else None
     about = _ABOUT_AS_MANY.search(order)
-    if about is None or _value(about[1]) < 10 or words <= _OVER_ABOUT * _value(about[1]):
+    if about is None or value_of(about[1]) < 10 or words <= _OVER_ABOUT * value_of(about[1]):
         return None
     return f"{about[0]}: {words}"
 
@@ -170,9 +155,9 @@ def _misses_lines(asked: str, answer: str) -> str | None:
     if form is None and verse is None:
         if text is None:
             return None
-        number, given = _value(_numbers(text)[0]), _paragraphs(answer)
+        number, given = value_of(_numbers(text)[0]), _paragraphs(answer)
         return None if given == number else f"{number} paragraphs ordered, {given} given"
-    number = _value(_numbers(verse)[0]) if verse else 0
+    number = value_of(_numbers(verse)[0]) if verse else 0
     number = _FORM_LINES[form[1].lower()] if form else number
     lines = _lines(answer, number)
     return None if lines in (None, number) else f"{number} lines ordered, {lines} given"

@@ -130,54 +130,45 @@ class Quality(Filter):
             turns,
             {slug: rule.find for slug, rule in RULES.items() if isinstance(rule.find, Pattern)},
         )
-        for slug, rule in RULES.items():
-            if rule.find is not None and not isinstance(rule.find, Pattern):
-                found[slug] = rule.find(turns)
+        found |= {slug: rule.find(turns) for slug, rule in RULES.items() if callable(rule.find)}
         pages = page_rules(
             records["response"],
             {slug: rule.page for slug, rule in self._of_sets().items() if rule.page is not None},
         )
         none = pl.Series([None], dtype=pl.String).new_from_index(0, height)
-        columns = [
-            _as_column(found[slug], "evidence", height) if slug in found else pages.get(slug, none)
-            for slug in RULES
-        ]
+        spans = {slug: turns.column(span, "evidence") for slug, span in found.items()} | pages
         numbers = [
-            _as_column(found["repetition"], "share", height).alias("repetition_share"),
-            _as_column(found["prompt_length"], "words", height).alias("prompt_words"),
+            turns.column(found["repetition"], "share").alias("repetition_share"),
+            turns.column(found["prompt_length"], "words").alias("prompt_words"),
             *(
                 counts.counts(records["response"])
                 if "data_juicer" in self.rules
-                else counts.no_counts(height)
+                else pl.DataFrame(schema=counts.COUNTS).clear(height)
             ),
         ]
-        named = [column.alias(slug) for slug, column in zip(RULES, columns, strict=True)]
-        return pl.DataFrame([*named, *numbers])
+        return pl.DataFrame([*(spans.get(slug, none).alias(slug) for slug in RULES), *numbers])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Drop for the first reason in the order of `RULES`; note what is only reported."""
         spans = self._spans()
-        by_action: dict[Action, list[str]] = {"drop": [], "report": [], "off": []}
-        for slug in RULES:
-            by_action[self.acts(slug)].append(slug)
-        reason = _first(
-            pl.when(spans[slug].is_not_null()).then(pl.lit(slug)) for slug in by_action["drop"]
+        drops, reports = (
+            [slug for slug in RULES if self.acts(slug) == action] for action in ("drop", "report")
         )
-        notes = [pl.concat_str(pl.lit(f"{slug}: "), spans[slug]) for slug in by_action["report"]]
+        reason = _first(pl.when(spans[slug].is_not_null()).then(pl.lit(slug)) for slug in drops)
+        notes = [pl.concat_str(pl.lit(f"{slug}: "), spans[slug]) for slug in reports]
+        note = pl.concat_str([*notes, pl.lit(None)], separator="; ", ignore_nulls=True)
         judged = measures.select(
             reason=reason,
-            span=_first(spans[slug] for slug in by_action["drop"]),
-            note=pl.concat_str(notes, separator="; ", ignore_nulls=True) if notes else None,
-            share=pl.when(reason == "repetition").then(pl.col("repetition_share")),
+            score=pl.when(reason == "repetition").then("repetition_share"),
+            evidence=pl.when(reason.is_not_null())
+            .then(_first(spans[slug] for slug in drops))
+            .when(note != "")
+            .then(note),
         )
-        evidence = judged.select(
-            pl.when(pl.col("reason").is_not_null())
-            .then(pl.col("span"))
-            .when(pl.col("note") != "")
-            .then(pl.col("note"))
-        ).to_series()
-        kept = judged["reason"].is_null()
-        return Judgement.of(kept, judged["reason"], judged["share"], evidence=evidence)
+        reasons = judged["reason"]
+        return Judgement.of(
+            reasons.is_null(), reasons, judged["score"], evidence=judged["evidence"]
+        )
 
     def _spans(self) -> dict[str, pl.Expr]:
         """What each rule found where it fires, else null; counts are held against the limits."""
@@ -198,11 +189,4 @@ class Quality(Filter):
 
 def _first(columns: Iterable[pl.Expr]) -> pl.Expr:
     """The first value that is not null; null without any column."""
-    named = list(columns)
-    return pl.coalesce(named) if named else pl.lit(None, dtype=pl.String)
-
-
-def _as_column(found: pl.DataFrame, column: str, height: int) -> pl.Series:
-    """Values of some records as a column over all of them."""
-    values = pl.Series([None], dtype=found.schema[column]).new_from_index(0, height)
-    return values.scatter(found["index"], found[column])
+    return pl.coalesce([*columns, pl.lit(None, dtype=pl.String)])

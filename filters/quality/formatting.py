@@ -14,11 +14,11 @@ from typing import ClassVar, Literal, NamedTuple
 
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Judgement, verdicts
+from curate.base.contract import Filter, Findings, Judgement
 from curate.base.settings import setting
+from filters.common.cases import Case, first_case
 from filters.fixes.rewrite import WRAPPERS
-from filters.quality.markers import MARKERS
-from filters.quality.patterns import ROLE_MARKER, Pattern, matches
+from filters.quality.patterns import MARKERS, ROLE_MARKER, Pattern, matches
 from filters.quality.turns import Turns, turns_of
 
 # What a text may be wrapped in: a last or first line of marks only, or a label with a colon.
@@ -86,32 +86,29 @@ class Format(Filter):
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """The marker found and its family, the wrappers at both ends of both sides, and style."""
         turns = turns_of(records)
-        return pl.DataFrame(
-            [*_markers(turns), *_wrappers(turns), *_style(turns)],
-        )
+        return pl.DataFrame([*_markers(turns), *_wrappers(turns), *_style(turns)])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Drop or note each row for its first finding; shares of markers and styles."""
         styles = self._styles(measures)
         found = self._found(measures, styles)
+        findings = self._findings(measures, styles)
         if self.action == "drop":
-            kept = found["reason"].is_null()
-            judged = verdicts(kept, found["reason"], evidence=found["evidence"])
-        else:
-            note = pl.concat_str(pl.col("reason"), pl.lit(": "), pl.col("evidence"))
-            notes = found.select(note.alias("note")).to_series()
-            judged = verdicts(pl.Series([True]).new_from_index(0, found.height), evidence=notes)
-        return Judgement(judged, self._findings(measures, styles))
+            reason = found["reason"]
+            return Judgement.of(
+                reason.is_null(), reason, evidence=found["evidence"], findings=findings
+            )
+        notes = found.select(pl.format("{}: {}", "reason", "evidence")).to_series()
+        return Judgement.of(
+            pl.repeat(True, found.height, eager=True), evidence=notes, findings=findings
+        )
 
     def _found(self, measures: pl.DataFrame, styles: list[_Style]) -> pl.DataFrame:
         """`reason` and `evidence` of each row's first finding, null where there is none."""
-        cases: list[tuple[str, pl.Expr, pl.Expr]] = [
+        has_marker = pl.col("marker").is_not_null()
+        cases: list[Case] = [
             ("wrapped_prompt", pl.col("wrapper").is_not_null(), pl.col("wrapper")),
-            (
-                "foreign_marker",
-                pl.col("marker").is_not_null(),
-                pl.format("{} ({})", "marker", "family"),
-            ),
+            ("foreign_marker", has_marker, pl.format("{} ({})", "marker", "family")),
             ("role_marker", pl.col("dialogue").is_not_null(), pl.col("dialogue")),
         ]
         for place, mark, share, usual in styles:
@@ -122,12 +119,7 @@ class Format(Filter):
                 if usual
                 else ("odd_wrapper", has, pl.lit(text))
             )
-        reason, evidence = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
-        for slug, fires, span in reversed(cases):
-            if slug not in self.off:
-                reason = pl.when(fires).then(pl.lit(slug)).otherwise(reason)
-                evidence = pl.when(fires).then(span).otherwise(evidence)
-        return measures.select(reason=reason, evidence=evidence)
+        return first_case(measures, [case for case in cases if case[0] not in self.off])
 
     def _styles(self, measures: pl.DataFrame) -> list[_Style]:
         styles = []
@@ -190,36 +182,32 @@ _DIALOGUE = {"dialogue": ROLE_MARKER}
 def _markers(turns: Turns) -> list[pl.Series]:
     """The first marker by family order, its family, a wrapped prompt, and written-out turns."""
     found = matches(turns, _FAMILIES | _DIALOGUE)
-    spans = [_column(found[family], "evidence", turns.height, family) for family in _FAMILIES]
-    frame = pl.DataFrame(spans)
+    frame = pl.DataFrame(
+        [turns.column(found[family], "evidence").alias(family) for family in _FAMILIES]
+    )
     family = pl.coalesce(
         pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in _FAMILIES
     )
     frame = frame.select(marker=pl.coalesce(list(_FAMILIES)), family=family)
-    asked = turns.prompts.filter(pl.col("role") == "user")
     kinds = pl.coalesce(
         pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(slug.removeprefix("unwrapped_")))
         for slug, pattern in WRAPPERS.items()
     )
     # Only texts that hold some marker can be wrapped, and the patterns are slow.
-    likely = asked.filter(pl.col("text").str.contains(r"# ?Instruction:|\[INST\]|<\|im_|:\s*\z"))
-    wrapped = likely.with_columns(wrapper=kinds).filter(pl.col("wrapper").is_not_null())
-    return [
-        frame["marker"],
-        frame["family"],
-        _column(wrapped, "wrapper", turns.height, "wrapper"),
-        _column(found["dialogue"], "evidence", turns.height, "dialogue"),
-    ]
+    likely = turns.asked.filter(
+        pl.col("text").str.contains(r"# ?Instruction:|\[INST\]|<\|im_|:\s*\z")
+    )
+    wrapped = likely.with_columns(wrapper=kinds).drop_nulls("wrapper")
+    first = wrapped.unique("index", keep="first", maintain_order=True)
+    dialogue = turns.column(found["dialogue"], "evidence").alias("dialogue")
+    return [*frame, turns.column(first, "wrapper"), dialogue]
 
 
 def _wrappers(turns: Turns) -> list[pl.Series]:
     """The mark or label at both ends of the first prompt and of the last answer."""
-    asked = turns.prompts.filter(pl.col("role") == "user").unique(
-        "index", keep="first", maintain_order=True
-    )
     answered = turns.responses.unique("index", keep="last", maintain_order=True)
     columns = []
-    for side, frame in (("prompt", asked), ("answer", answered)):
+    for side, frame in (("prompt", turns.first_asked), ("answer", answered)):
         text = pl.col("text")
         # Extracting is slow; nearly no text has a wrapper, so it is done on few.
         head = frame.filter(text.str.contains(_HEAD)).with_columns(mark=text.str.extract(_HEAD, 1))
@@ -229,7 +217,7 @@ def _wrappers(turns: Turns) -> list[pl.Series]:
         )
         for place, found in (("start", head), ("end", tail)):
             marks = found.with_columns(pl.col("mark").str.strip_chars())
-            columns.append(_column(marks, "mark", turns.height, f"{side}_{place}"))
+            columns.append(turns.column(marks, "mark").alias(f"{side}_{place}"))
     return columns
 
 
@@ -243,9 +231,3 @@ def _style(turns: Turns) -> list[pl.Series]:
     }
     everyone = pl.int_range(turns.height, dtype=pl.UInt32, eager=True)
     return [everyone.is_in(found["index"].implode()).alias(name) for name, found in rows.items()]
-
-
-def _column(found: pl.DataFrame, value: str, height: int, name: str) -> pl.Series:
-    first = found.unique("index", keep="first", maintain_order=True)
-    values = pl.Series([None], dtype=pl.String).new_from_index(0, height)
-    return values.scatter(first["index"], first[value]).alias(name)

@@ -8,10 +8,30 @@ from typing import Literal
 
 import polars as pl
 
-from filters.quality.markers import DIALOGUE, MARKERS
-from filters.quality.turns import EVIDENCE, Turns, evidence
+from filters.quality.turns import Turns, evidence
 
 Side = Literal["prompt", "response", "either"]
+
+# How chat templates spell their delimiters, by family (no groups): `quality` drops rows that hold
+# any, and `format` says whose they are.
+MARKERS: Mapping[str, str] = {
+    "chatml": r"<\|im_(?:start|end|sep)\|>",
+    "llama3": r"<\|(?:start_header_id|end_header_id|eot_id|eom_id|begin_of_text|end_of_text)\|>",
+    "zephyr": r"<\|(?:system|user|assistant|end)\|>",
+    "special": r"<\|[A-Za-z_]{2,24}\|>|<(?:unk|pad|eos|bos)>|</s>\s*\z|\A\s*<s>",
+    "llama2": r"\[/?INST\]|<</?SYS>>",
+    "gemma": r"<(?:start|end)_of_turn>",
+    "alpaca": (
+        r"#{2,4} ?(?:Instruction|Response)s?:|### ?(?:Input|Human|Assistant|User):"
+        r"|(?m:^Below is an instruction that describes)"
+    ),
+}
+
+# Turns written out: at line starts only, as "The Human: a film" is prose.
+DIALOGUE = (
+    r"(?ms:^(?:Human|USER): ?.*^(?:Assistant|ASSISTANT):|\n\n(?:Human|USER): "
+    r"|\A(?:Assistant|ASSISTANT): )"
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,11 @@ PROMPT_LEAK = Pattern(
     r" (?:the|your) (?:instructions?|prompt)(?-u:\b)"
     r"|(?:this|the|given) (?:instruction|prompt) (?:asks|requires|does not)(?-u:\b)",
 )
+END_MARKER = Pattern(
+    "response",
+    r"(?i)(?:\A|\n)\W*end of (?:the )?(?:output|response|answer|text|document|input)\W*\z",
+    view="text",
+)
 
 
 def matches(turns: Turns, patterns: Mapping[str, Pattern]) -> dict[str, pl.DataFrame]:
@@ -136,8 +161,6 @@ def _spans(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> pl.DataFrame:
             ~pl.col("index").is_in(exempt["index"].implode()),
             ~pl.col(rule.view).str.contains(rule.unless),
         )
-    if not hits.height:
-        return pl.DataFrame(schema=EVIDENCE)
     spans = hits[rule.view].str.extract(f"({rule.pattern})", 1)
     # Control characters would be invisible, or act on the terminal that shows them.
     shown = [ascii(span)[1:-1] for span in spans] if rule.escaped else spans.str.strip_chars()

@@ -36,10 +36,9 @@ INPUT_CHARACTERS = 60  # shorter material is a word or a number, which an answer
 
 def empty_turn(turns: Turns) -> pl.DataFrame:
     """Records with an empty user message beside others that say something."""
-    asked = turns.prompts.filter(pl.col("role") == "user")
     blank = pl.col("text").str.contains(BLANK)
-    some = asked.filter(~blank).select("index").unique()
-    empty = asked.filter(blank).join(some, on="index", how="semi", maintain_order="left")
+    some = turns.asked.filter(~blank).select("index").unique()
+    empty = turns.asked.filter(blank).join(some, on="index", how="semi", maintain_order="left")
     return evidence(empty, pl.lit("empty user message"))
 
 
@@ -100,8 +99,5 @@ def odd_first_character(turns: Turns) -> pl.DataFrame:
 
 def _instructions(turns: Turns) -> pl.DataFrame:
     """The first user message of each record, up to its first blank line."""
-    asked = turns.prompts.filter(pl.col("role") == "user").unique(
-        "index", keep="first", maintain_order=True
-    )
     first = pl.col("text").str.strip_chars().str.splitn("\n\n", 2).struct.field("field_0")
-    return asked.select("index", text=first.fill_null(""))
+    return turns.first_asked.select("index", text=first.fill_null(""))

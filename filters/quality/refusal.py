@@ -62,27 +62,24 @@ _OPENING = re.compile(r"\A[\s\"'“(*]+")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？\n]")
 # "I don't have preferences, but I can suggest ..." goes on to answer.
 _GOES_ON = re.compile(
-    r"\b(?:but|however|though|nevertheless|here (?:is|are))\b[^.]{0,12}"
+    r"(?i)\b(?:but|however|though|nevertheless|here (?:is|are))\b[^.]{0,12}"
     r"\b(?:I (?:can|could|will|would)(?!['’]t| ?not)|here|I'(?:ll|d)|let me)\b"
-    r"|但(?:是)?我?(?:可以|能)",
-    re.IGNORECASE,
+    r"|但(?:是)?我?(?:可以|能)"
 )
 # What the question leaves out is no lack of ability: an angle from two sides, a text not given.
 _TOO_LITTLE = re.compile(
-    r"\bwithout (?:being (?:given|provided)|knowing|seeing"
+    r"(?i)\bwithout (?:being (?:given|provided)|knowing|seeing"
     r"|(?:any |some )?(?:further|additional|more|enough|sufficient))\b"
     r"|\bgiven only\b|\bno (?:\w+ )?(?:was|were|has been) (?:given|provided)"
     r"|(?:not|n['’]t) (?:been )?(?:given|provided|specified|included|attached)\b"
     r"|\bdid(?:n['’]t| not) (?:give|provide|specify|include|attach)\b"
-    r"|(?:未|没有?)(?:提供|给出|说明|指定)|未知",
-    re.IGNORECASE,
+    r"|(?:未|没有?)(?:提供|给出|说明|指定)|未知"
 )
 # "I do not have real-time data. However, according to the census, it was 38.4" answers.
 _ANSWERS_NEXT = re.compile(
-    r"\b(?:however|but|that said|nevertheless|nonetheless|still),? (?:according to|based on|as of"
-    r"|historically|on average|typically|generally|in general"
-    r"|the (?:average|estimated|typical|usual))\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:however|but|that said|nevertheless|nonetheless|still),? (?:according to|based on"
+    r"|as of|historically|on average|typically|generally|in general"
+    r"|the (?:average|estimated|typical|usual))\b"
 )
 # A refusal is short; what goes on for longer is an answer with a disclaimer before it.
 _LONGEST = 600  # characters
@@ -93,10 +90,9 @@ _ASKS_FOR_ONE = (
     r"|messages?|dialog(?:ue)?s?|conversations?|role.?play|respon[ds]e? to|reply to|lyrics|poem)\b"
 )
 _HARM = re.compile(
-    r"illegal|unlawful|against the law|unethical|harm|\bhurt|danger|unsafe|inappropriate|violen"
+    r"(?i)illegal|unlawful|against the law|unethical|harm|\bhurt|danger|unsafe|inappropriate|violen"
     r"|weapon|hateful|discriminat|racis|sexis|offensive|explicit|suicid|abus|privacy|malicious"
-    r"|without consent|违法|非法|伤害|危险|不道德|隐私|暴力",
-    re.IGNORECASE,
+    r"|without consent|违法|非法|伤害|危险|不道德|隐私|暴力"
 )
 _ASKS_FOR_HARM = (
     r"(?i)(?-u:\b)(?:kill|murder|bombs?|explosives?|weapons?|poison|hurt(?:ing)?|suicide|self-harm"

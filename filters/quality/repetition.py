@@ -83,10 +83,9 @@ def repeated_share(turns: Turns) -> pl.DataFrame:
     words = words.filter(pl.len().over("text") >= MIN_WORDS)
     again = _repeats(words["word"].hash().to_numpy(), words["text"].to_numpy())
     return (
-        words.with_columns(
-            again=pl.Series(again, dtype=pl.Boolean),
-            covered=pl.Series(_cover(again), dtype=pl.Boolean),
-        )
+        words.with_columns(again=pl.Series(again, dtype=pl.Boolean))
+        # Inside a 10-gram that starts there or at one of the nine words before.
+        .with_columns(covered=pl.col("again").cast(pl.UInt8).rolling_max(N_GRAM, min_samples=1) > 0)
         .filter(pl.col("covered").any().over("text"))
         .group_by("index", "text", maintain_order=True)
         .agg(
@@ -121,11 +120,3 @@ def _repeats(words: U64, text: U32) -> Bools:
     ranked = grams[order]
     again[places[order[1:]]] = ranked[1:] == ranked[:-1]
     return again
-
-
-def _cover(starts: Bools) -> Bools:
-    """Which words lie inside a 10-gram that starts at a marked place."""
-    edges = np.zeros(len(starts) + N_GRAM, np.int32)
-    edges[: len(starts)] += starts
-    edges[N_GRAM:] -= starts
-    return np.cumsum(edges)[: len(starts)] > 0

@@ -26,13 +26,12 @@ _LIKELY = (
 _MATERIAL = r"\d|[\"“:]|\n\n"
 # A program, a rule or a formula is asked for, or only some of the material is meant.
 _OTHER_TASK = re.compile(
-    r"\b(?:function|program|script|code|algorithm|method|quer(?:y|ies)|python|java\w*|sql|explain"
+    r"(?i)\b(?:function|program|script|code|algorithm|method|quer(?:y|ies)|python|java\w*|sql|explain"
     r"|steps?|equations?|expression|formula|even|odd|primes?|weighted|squares?d?|digits?|angles?"
     r"|excluding|without|unique|distinct|different|each|times|frequency|between|first|second|last"
     r"|regex|why|index|position|longest|shortest|profit|transactions?|pairs?|triplets?|subarrays?"
     r"|subsequences?|possible|octal|\d+(?:st|nd|rd|th)|describe|story|sentence with|difference"
-    r"|percent\w*|root|geometric|harmonic)\b",
-    re.IGNORECASE,
+    r"|percent\w*|root|geometric|harmonic)\b"
 )
 _NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
 _A_NUMBER = re.compile(rf"(?<![\w.,/^-]){_NUMBER}(?![\w/%^]|[.,]\d)")
@@ -48,28 +47,25 @@ _DESCENDS = (
     r"descending|largest to (?:the )?smallest|highest to (?:the )?lowest"
     r"|greatest to (?:the )?least|decreasing"
 )
-_DIRECTION = re.compile(rf"({_ASCENDS})|({_DESCENDS})", re.IGNORECASE)
+_DIRECTION = re.compile(rf"(?i)({_ASCENDS})|({_DESCENDS})")
 _ONLY_NUMBERS = re.compile(r"[\s\[\](){}]*(?:-?[\d.]+[\s,;<>.\[\](){}]*(?:and\s+)?){3,}")
-_ALPHABETICAL = re.compile(r"alphabetic\w*|alphabeti[sz]e", re.IGNORECASE)
+_ALPHABETICAL = re.compile(r"(?i)alphabetic\w*|alphabeti[sz]e")
 _OTHER_ALPHABET = re.compile(
-    r"revers\w*|descend\w*|\bz\b|surnames?|last name|length|letters?|\bby\b", re.IGNORECASE
+    r"(?i)revers\w*|descend\w*|\bz\b|surnames?|last name|length|letters?|\bby\b"
 )
 _REVERSE = re.compile(
-    r"\Areverse (?:the )?(?:order of )?(?:the )?(?:following |given )?"
-    r"(strings?|word|text|letters|characters|words|phrase|sentence)\b",
-    re.IGNORECASE,
+    r"(?i)\Areverse (?:the )?(?:order of )?(?:the )?(?:following |given )?"
+    r"(strings?|word|text|letters|characters|words|phrase|sentence)\b"
 )
 _COUNT = re.compile(
-    r"\b(?:count|how many|number of)\b.{0,20}?\b(words|letters|characters|vowels)\b"
-    r".{0,20}\b(?:in|of|there)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:count|how many|number of)\b.{0,20}?\b(words|letters|characters|vowels)\b"
+    r".{0,20}\b(?:in|of|there)\b"
 )
 _STATISTIC = re.compile(
-    r"\A\W*(?:please )?(?:find|calculate|compute|determine|what(?:['’]s| is)|work out|identify"
+    r"(?i)\A\W*(?:please )?(?:find|calculate|compute|determine|what(?:['’]s| is)|work out|identify"
     r"|add|give)\b[^.?\n]{0,25}?\b(sum|average|mean|median|product|largest|smallest|maximum|minimum"
     r"|greatest common (?:divisor|factor)|gcd|(?:least|lowest) common multiple|lcm|highest|lowest)"
-    r"\b[^?\n]{0,50}?\b(?:of|in|from|numbers?|values?|integers|list|array|set)\b",
-    re.IGNORECASE,
+    r"\b[^?\n]{0,50}?\b(?:of|in|from|numbers?|values?|integers|list|array|set)\b"
 )
 _WORKED: Mapping[str, Callable[[list[float]], float]] = {
     "sum": math.fsum,
@@ -91,15 +87,13 @@ _NUMBERS_ONLY = re.compile(
 )
 _PROGRAM = re.compile(r"\bdef \w|\bimport \w|\bprint\b|;\s*$|^\s*#", re.MULTILINE)
 _CALCULATION = re.compile(
-    r"\A\W*(?:please )?(?:what(?:['’]s| is)|calculate|compute|evaluate|solve|find|work out)\s*"
+    r"(?i)\A\W*(?:please )?(?:what(?:['’]s| is)|calculate|compute|evaluate|solve|find|work out)\s*"
     r"(?:the )?(?:value |result |answer |sum |product |following |calculation |problem )*(?:of|to)?"
-    r"[\s:]*((?:\d+(?:\.\d+)?)(?:\s*[-+*×÷/x]\s*\d+(?:\.\d+)?)+)\s*[=?.]*\s*\Z",
-    re.IGNORECASE,
+    r"[\s:]*((?:\d+(?:\.\d+)?)(?:\s*[-+*×÷/x]\s*\d+(?:\.\d+)?)+)\s*[=?.]*\s*\Z"
 )
 _BASE = re.compile(
-    r"\b(?:(binary|decimal|hexadecimal)\b.{0,30}?\bto\b.{0,30}?\b)?(?:to|into|in|as)\s+(?:an?\s+|its\s+)?"
-    r"(?:equivalent\s+)?(binary|decimal|hexadecimal)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:(binary|decimal|hexadecimal)\b.{0,30}?\bto\b.{0,30}?\b)?(?:to|into|in|as)\s+(?:an?\s+|its\s+)?"
+    r"(?:equivalent\s+)?(binary|decimal|hexadecimal)\b"
 )
 _INTEGER = re.compile(r"(?<![\w.,/-])(?:0x[0-9A-Fa-f]+|\d+)(?![\w/%°]|[.,]\d)")
 

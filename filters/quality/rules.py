@@ -20,15 +20,15 @@ RuleSet = Literal["data_juicer", "gopher", "c4", "fineweb"]
 
 
 class Rule(NamedTuple):
-    """A sentence for people, what finds the rule on messages, and what it does if it fires.
+    """What finds the rule on messages, what it does if it fires, and a sentence for people.
 
     Rules of a `rule_set` are off unless the set is named. They judge the answer as one `page`, or
     by what `filters.quality.counts` counts in it.
     """
 
+    find: Finder | Pattern | None
+    action: Action
     sentence: str
-    find: Finder | Pattern | None = None
-    action: Action = "drop"
     page: PageRule | None = None
     rule_set: RuleSet | None = None
 
@@ -37,214 +37,149 @@ class Rule(NamedTuple):
 # reports leaves a note on the row and keeps it.
 # fmt: off
 RULES: Mapping[str, Rule] = {
-    "no_user_turn": Rule(
-        "No user message with text: nothing was asked.",
-        answers.no_user_turn),
-    "no_answer": Rule(
-        "The conversation does not end with the assistant.",
-        answers.no_answer),
-    "empty_response": Rule(
-        "An assistant message has neither text nor tool calls.",
-        answers.empty_response),
-    "placeholder_response": Rule(
-        "The answer is a stand-in such as N/A, <nooutput> or NaN.",
-        answers.placeholder_response),
-    "repeats_prompt": Rule(
-        "The answer is the question again.",
-        answers.repeats_prompt),
-    "merged_instructions": Rule(
-        "The answer runs on into further numbered instructions.",
-        patterns.MERGED_INSTRUCTIONS),
-    "template_marker": Rule(
-        "Parts of a chat template (### Response:, [INST], <|im_end|>) in a message.",
-        patterns.TEMPLATE_MARKER),
+    "no_user_turn": Rule(answers.no_user_turn, "drop",
+        "No user message with text: nothing was asked."),
+    "no_answer": Rule(answers.no_answer, "drop",
+        "The conversation does not end with the assistant."),
+    "empty_response": Rule(answers.empty_response, "drop",
+        "An assistant message has neither text nor tool calls."),
+    "placeholder_response": Rule(answers.placeholder_response, "drop",
+        "The answer is a stand-in such as N/A, <nooutput> or NaN."),
+    "repeats_prompt": Rule(answers.repeats_prompt, "drop",
+        "The answer is the question again."),
+    "merged_instructions": Rule(patterns.MERGED_INSTRUCTIONS, "drop",
+        "The answer runs on into further numbered instructions."),
+    "template_marker": Rule(patterns.TEMPLATE_MARKER, "drop",
+        "Parts of a chat template (### Response:, [INST], <|im_end|>) in a message."),
     # too rare in real dumps to know how often it is right
-    "role_marker": Rule(
-        "Turns of another conversation (Human:, Assistant:) inside one message.",
-        patterns.ROLE_MARKER, "report"),
-    "unfilled_placeholder": Rule(
-        "A {{placeholder}} that was never filled in.",
-        patterns.UNFILLED_PLACEHOLDER),
-    "placeholder_input": Rule(
-        "The question ends in a literal <noinput>.",
-        patterns.PLACEHOLDER_INPUT),
-    "control_characters": Rule(
-        "Characters that no text holds, such as NUL, ESC or a vertical tab.",
-        patterns.CONTROL_CHARACTERS),
-    "mojibake": Rule(
-        "Text decoded with the wrong encoding, or characters lost to U+FFFD.",
-        patterns.MOJIBAKE),
-    "loop": Rule(
-        "The answer ends in a short unit repeated over and over.",
-        loops),
-    "repetition": Rule(
-        "Most of a long answer repeats earlier parts of itself word for word.",
-        repeated_share),
-    "unclosed_fence": Rule(
-        "The answer stops inside a fenced code block.",
-        answers.unclosed_fence),
-    "unpaired_think": Rule(
-        "A <think> block is opened or closed but not both.",
-        answers.unpaired_think),
-    "refusal": Rule(
-        "The answer declines for lack of ability or access.",
-        refusal),
+    "role_marker": Rule(patterns.ROLE_MARKER, "report",
+        "Turns of another conversation (Human:, Assistant:) inside one message."),
+    "unfilled_placeholder": Rule(patterns.UNFILLED_PLACEHOLDER, "drop",
+        "A {{placeholder}} that was never filled in."),
+    "placeholder_input": Rule(patterns.PLACEHOLDER_INPUT, "drop",
+        "The question ends in a literal <noinput>."),
+    "control_characters": Rule(patterns.CONTROL_CHARACTERS, "drop",
+        "Characters that no text holds, such as NUL, ESC or a vertical tab."),
+    "mojibake": Rule(patterns.MOJIBAKE, "drop",
+        "Text decoded with the wrong encoding, or characters lost to U+FFFD."),
+    "loop": Rule(loops, "drop",
+        "The answer ends in a short unit repeated over and over."),
+    "repetition": Rule(repeated_share, "drop",
+        "Most of a long answer repeats earlier parts of itself word for word."),
+    "unclosed_fence": Rule(answers.unclosed_fence, "drop",
+        "The answer stops inside a fenced code block."),
+    "unpaired_think": Rule(answers.unpaired_think, "drop",
+        "A <think> block is opened or closed but not both."),
+    "refusal": Rule(refusal, "drop",
+        "The answer declines for lack of ability or access."),
     # a set without any has no safety signal
-    "safety_refusal": Rule(
-        "The answer declines a harmful request.",
-        safety_refusal, "report"),
-    "link_as_input": Rule(
-        "The material to work on is only a link, so the answer is invented.",
-        patterns.LINK_AS_INPUT),
-    "image_reference": Rule(
-        "The question shows an image that the text does not hold.",
-        patterns.IMAGE_REFERENCE),
-    "missing_input": Rule(
-        "The question speaks of a given text, code or list that is not there.",
-        prompts.missing_input, "report"),
+    "safety_refusal": Rule(safety_refusal, "report",
+        "The answer declines a harmful request."),
+    "link_as_input": Rule(patterns.LINK_AS_INPUT, "drop",
+        "The material to work on is only a link, so the answer is invented."),
+    "image_reference": Rule(patterns.IMAGE_REFERENCE, "drop",
+        "The question shows an image that the text does not hold."),
+    "missing_input": Rule(prompts.missing_input, "report",
+        "The question speaks of a given text, code or list that is not there."),
     # "Design a logo" has good answers in words
-    "image_request": Rule(
-        "The question asks for an image, sound or film.",
-        patterns.IMAGE_REQUEST, "off"),
-    "invalid_json": Rule(
-        "JSON was asked for, and the answer does not parse as strict JSON.",
-        invalid("json"), "report"),
-    "invalid_yaml": Rule(
-        "YAML was asked for, and the answer does not load as a mapping or list.",
-        invalid("yaml"), "report"),
-    "invalid_xml": Rule(
-        "XML was asked for, and the answer is not one well-formed element.",
-        invalid("xml"), "report"),
-    "invalid_python": Rule(
-        "Python was asked for, and the answer's code does not parse.",
-        invalid("python")),
-    "missing_fence": Rule(
-        "A code block was asked for, and the answer has no closed one.",
-        invalid("fence"), "report"),
-    "wrong_arithmetic": Rule(
-        "The answer states a sum, product, quotient or mean that is not true.",
-        signs.wrong_arithmetic),
-    "wrong_count": Rule(
-        "The answer lists another number of things than the question orders.",
-        asked.wrong_count),
-    "repeated_item": Rule(
-        "The answer is a list of short items and names one of them twice.",
-        asked.repeated_item),
-    "missing_code": Rule(
-        "A program was asked for, and the answer only tells what it does or gives.",
-        asked.missing_code),
-    "wrong_length": Rule(
-        "The answer is longer than the question allows, or far shorter than it orders.",
-        demands.wrong_length),
-    "wrong_lines": Rule(
-        "The answer has another number of lines or paragraphs than the question orders.",
-        demands.wrong_lines),
-    "wrong_result": Rule(
-        "A sort, count, reversal or calculation that the question orders is wrong.",
-        wrong_result),
+    "image_request": Rule(patterns.IMAGE_REQUEST, "off",
+        "The question asks for an image, sound or film."),
+    "invalid_json": Rule(invalid("json"), "report",
+        "JSON was asked for, and the answer does not parse as strict JSON."),
+    "invalid_yaml": Rule(invalid("yaml"), "report",
+        "YAML was asked for, and the answer does not load as a mapping or list."),
+    "invalid_xml": Rule(invalid("xml"), "report",
+        "XML was asked for, and the answer is not one well-formed element."),
+    "invalid_python": Rule(invalid("python"), "drop",
+        "Python was asked for, and the answer's code does not parse."),
+    "missing_fence": Rule(invalid("fence"), "report",
+        "A code block was asked for, and the answer has no closed one."),
+    "wrong_arithmetic": Rule(signs.wrong_arithmetic, "drop",
+        "The answer states a sum, product, quotient or mean that is not true."),
+    "wrong_count": Rule(asked.wrong_count, "drop",
+        "The answer lists another number of things than the question orders."),
+    "repeated_item": Rule(asked.repeated_item, "drop",
+        "The answer is a list of short items and names one of them twice."),
+    "missing_code": Rule(asked.missing_code, "drop",
+        "A program was asked for, and the answer only tells what it does or gives."),
+    "wrong_length": Rule(demands.wrong_length, "drop",
+        "The answer is longer than the question allows, or far shorter than it orders."),
+    "wrong_lines": Rule(demands.wrong_lines, "drop",
+        "The answer has another number of lines or paragraphs than the question orders."),
+    "wrong_result": Rule(wrong_result, "drop",
+        "A sort, count, reversal or calculation that the question orders is wrong."),
     # too rare in real dumps to know how often it is right
-    "unchanged_input": Rule(
-        "The question orders a change, and the answer is its text, unchanged.",
-        demands.unchanged_input, "report"),
-    "empty_promise": Rule(
-        "The answer ends in a colon, and what it announces does not come.",
-        demands.empty_promise),
-    "needs_web": Rule(
-        "The question orders a search of the web, which the answer can only pretend.",
-        asked.needs_web, "report"),
-    "end_marker": Rule(
-        "The answer ends in a line such as // end of output //.",
-        asked.end_marker),
-    "cut_off": Rule(
-        "An answer of 20 words or more stops in the middle of a sentence.",
-        answers.cut_off),
+    "unchanged_input": Rule(demands.unchanged_input, "report",
+        "The question orders a change, and the answer is its text, unchanged."),
+    "empty_promise": Rule(demands.empty_promise, "drop",
+        "The answer ends in a colon, and what it announces does not come."),
+    "needs_web": Rule(asked.needs_web, "report",
+        "The question orders a search of the web, which the answer can only pretend."),
+    "end_marker": Rule(patterns.END_MARKER, "drop",
+        "The answer ends in a line such as // end of output //."),
+    "cut_off": Rule(answers.cut_off, "drop",
+        "An answer of 20 words or more stops in the middle of a sentence."),
     # lists, tables and code end without one
-    "no_end_mark": Rule(
-        "An answer of 20 words or more ends without a mark that ends a sentence.",
-        signs.no_end_mark, "off"),
+    "no_end_mark": Rule(signs.no_end_mark, "off",
+        "An answer of 20 words or more ends without a mark that ends a sentence."),
     # quoted code and list marks do that by right
-    "unbalanced_brackets": Rule(
-        "Brackets in the answer are opened or closed but not both.",
-        signs.unbalanced_brackets, "off"),
-    "stray_escape": Rule(
-        r"A literal \n, \u00e9 or &amp;amp; stands where its character should.",
-        patterns.STRAY_ESCAPE, "report"),
+    "unbalanced_brackets": Rule(signs.unbalanced_brackets, "off",
+        "Brackets in the answer are opened or closed but not both."),
+    "stray_escape": Rule(patterns.STRAY_ESCAPE, "report",
+        r"A literal \n, \u00e9 or &amp;amp; stands where its character should."),
     # harmless to most trainers, a fault to some
-    "outer_whitespace": Rule(
-        "The answer begins or ends with white space.",
-        signs.outer_whitespace, "report"),
+    "outer_whitespace": Rule(signs.outer_whitespace, "report",
+        "The answer begins or ends with white space."),
     # right for classification
-    "one_word": Rule(
-        "The answer is one word.",
-        signs.one_word, "off"),
+    "one_word": Rule(signs.one_word, "off",
+        "The answer is one word."),
     # invented in Alpaca, useful in LIMA
-    "link_in_response": Rule(
-        "The answer holds a link that the question did not give or ask for.",
-        signs.link_in_response, "off"),
+    "link_in_response": Rule(signs.link_in_response, "off",
+        "The answer holds a link that the question did not give or ask for."),
     # right for editing
-    "input_repeated": Rule(
-        "The answer holds all of the question's material, word for word.",
-        prompts.input_repeated, "off"),
-    "empty_turn": Rule(
-        "A user message is empty in a conversation where others are not.",
-        prompts.empty_turn, "report"),
+    "input_repeated": Rule(prompts.input_repeated, "off",
+        "The answer holds all of the question's material, word for word."),
+    "empty_turn": Rule(prompts.empty_turn, "report",
+        "A user message is empty in a conversation where others are not."),
     # some templates take it
-    "not_alternating": Rule(
-        "Two user messages or two assistant messages in a row.",
-        answers.not_alternating, "report"),
+    "not_alternating": Rule(answers.not_alternating, "report",
+        "Two user messages or two assistant messages in a row."),
     # right for a model's own identity rows
-    "identity_claim": Rule(
-        "The answer says that it is some named model or from some maker.",
-        patterns.IDENTITY_CLAIM, "report"),
-    "prompt_leak": Rule(
-        "The answer speaks about its instruction instead of following it.",
-        patterns.PROMPT_LEAK, "report"),
-    "pii_email": Rule(
-        "A mail address (not an example) is in a message.",
-        pii("email"), "report"),
-    "pii_phone": Rule(
-        "A telephone number is in a message.",
-        pii("phone"), "report"),
-    "pii_ip": Rule(
-        "A public IP address is in a message.",
-        pii("ip"), "report"),
-    "pii_card": Rule(
-        "A payment card number with a valid check digit is in a message.",
-        pii("card"), "report"),
+    "identity_claim": Rule(patterns.IDENTITY_CLAIM, "report",
+        "The answer says that it is some named model or from some maker."),
+    "prompt_leak": Rule(patterns.PROMPT_LEAK, "report",
+        "The answer speaks about its instruction instead of following it."),
+    "pii_email": Rule(pii("email"), "report",
+        "A mail address (not an example) is in a message."),
+    "pii_phone": Rule(pii("phone"), "report",
+        "A telephone number is in a message."),
+    "pii_ip": Rule(pii("ip"), "report",
+        "A public IP address is in a message."),
+    "pii_card": Rule(pii("card"), "report",
+        "A payment card number with a valid check digit is in a message."),
     # The rules of Alpaca's generator keep its prompts short, not its answers good.
-    "prompt_length": Rule(
-        "The instruction has fewer or more words than Alpaca's generator allows.",
-        prompts.prompt_words, "off"),
-    "visual_word": Rule(
-        "The instruction has a word that Alpaca's generator excludes (image, map, draw).",
-        prompts.visual_word, "off"),
-    "program_prefix": Rule(
-        "The instruction begins with 'Write a program', which Alpaca's generator excludes.",
-        prompts.program_prefix, "off"),
-    "odd_first_character": Rule(
-        "The instruction begins with a mark or a character beyond ASCII.",
-        prompts.odd_first_character, "off"),
-    "gopher_quality": Rule(
-        "The answer fails Gopher's quality rules for web pages.",
-        page=web_rules.gopher_quality, rule_set="gopher"),
-    "gopher_repetition": Rule(
-        "The answer fails Gopher's repetition rules for web pages.",
-        page=web_rules.gopher_repetition, rule_set="gopher"),
-    "c4": Rule(
-        "The answer fails C4's rules for web pages.",
-        page=web_rules.c4, rule_set="c4"),
-    "fineweb": Rule(
-        "The answer fails FineWeb's rules for web pages.",
-        page=web_rules.fineweb, rule_set="fineweb"),
-    "word_count": Rule(
-        "The answer has fewer or more words than allowed, digits and marks not counted.",
-        rule_set="data_juicer"),
-    "character_repetition": Rule(
-        "Runs of ten characters recur over too much of the answer.",
-        rule_set="data_juicer"),
-    "special_characters": Rule(
-        "Too much of the answer is digits, marks, white space or emoji.",
-        rule_set="data_juicer"),
+    "prompt_length": Rule(prompts.prompt_words, "off",
+        "The instruction has fewer or more words than Alpaca's generator allows."),
+    "visual_word": Rule(prompts.visual_word, "off",
+        "The instruction has a word that Alpaca's generator excludes (image, map, draw)."),
+    "program_prefix": Rule(prompts.program_prefix, "off",
+        "The instruction begins with 'Write a program', which Alpaca's generator excludes."),
+    "odd_first_character": Rule(prompts.odd_first_character, "off",
+        "The instruction begins with a mark or a character beyond ASCII."),
+    "gopher_quality": Rule(None, "drop", page=web_rules.gopher_quality, rule_set="gopher",
+        sentence="The answer fails Gopher's quality rules for web pages."),
+    "gopher_repetition": Rule(None, "drop", page=web_rules.gopher_repetition, rule_set="gopher",
+        sentence="The answer fails Gopher's repetition rules for web pages."),
+    "c4": Rule(None, "drop", page=web_rules.c4, rule_set="c4",
+        sentence="The answer fails C4's rules for web pages."),
+    "fineweb": Rule(None, "drop", page=web_rules.fineweb, rule_set="fineweb",
+        sentence="The answer fails FineWeb's rules for web pages."),
+    "word_count": Rule(None, "drop", rule_set="data_juicer",
+        sentence="The answer has fewer or more words than allowed, digits and marks not counted."),
+    "character_repetition": Rule(None, "drop", rule_set="data_juicer",
+        sentence="Runs of ten characters recur over too much of the answer."),
+    "special_characters": Rule(None, "drop", rule_set="data_juicer",
+        sentence="Too much of the answer is digits, marks, white space or emoji."),
 }
 # fmt: on
 

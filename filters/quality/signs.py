@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import polars as pl
 
-from filters.quality.answers import CUT_OFF_MIN_WORDS
-from filters.quality.turns import EVIDENCE, EVIDENCE_CHARACTERS, Turns, evidence
+from filters.quality.answers import long_ends
+from filters.quality.turns import EVIDENCE_CHARACTERS, Turns, evidence, faults
 
 _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 # What holds one bracket by right: smileys, "1)" and "a)", intervals such as [0, 1), arrows.
@@ -71,11 +71,7 @@ def unbalanced_brackets(turns: Turns) -> pl.DataFrame:
 
 def no_end_mark(turns: Turns) -> pl.DataFrame:
     """Records whose last answer, of 20 words or more, ends in a letter, digit or comma."""
-    open_ended = turns.responses.filter(
-        pl.col("last"), ~pl.col("called"), ~pl.col("text").str.contains(_END_MARK)
-    )
-    long = open_ended.filter(pl.col("text").str.count_matches(r"\S+") >= CUT_OFF_MIN_WORDS)
-    return evidence(long, pl.col("text").str.strip_chars_end().str.tail(40))
+    return long_ends(turns, ~pl.col("text").str.contains(_END_MARK))
 
 
 def one_word(turns: Turns) -> pl.DataFrame:
@@ -98,8 +94,6 @@ def outer_whitespace(turns: Turns) -> pl.DataFrame:
 def link_in_response(turns: Turns) -> pl.DataFrame:
     """Records with a link in the answer that no message asked for."""
     linked = turns.responses.filter(pl.col("plain").str.contains(r"https?://"))
-    if not linked.height:
-        return pl.DataFrame(schema=EVIDENCE)
     asked = turns.prompts.filter(pl.col("index").is_in(linked["index"].unique().implode()))
     asked = asked.filter(pl.col("text").str.contains(_ASKS_FOR_LINK))
     unasked = linked.filter(~pl.col("index").is_in(asked["index"].unique().implode()))
@@ -115,9 +109,7 @@ def wrong_arithmetic(turns: Turns) -> pl.DataFrame:
     likely = turns.responses.filter(
         pl.col("plain").str.contains(_LIKELY_SUM) | pl.col("plain").str.contains(_LIKELY_SEVERAL)
     )
-    found = [_false_sum(text) or _false_of_several(text) for text in likely["plain"]]
-    wrong = likely.with_columns(sum=pl.Series(found, dtype=pl.String))
-    return evidence(wrong.filter(pl.col("sum").is_not_null()), pl.col("sum"))
+    return faults(likely, lambda text: _false_sum(text) or _false_of_several(text), "plain")
 
 
 def _false_sum(text: str) -> str | None:

@@ -36,6 +36,16 @@ class Turns:
     messages: pl.DataFrame  # every message: index, role, text, called, last, previous
 
     @cached_property
+    def asked(self) -> pl.DataFrame:
+        """The user messages among the prompts."""
+        return self.prompts.filter(pl.col("role") == "user")
+
+    @cached_property
+    def first_asked(self) -> pl.DataFrame:
+        """The first user message of each record that has one."""
+        return self.asked.unique("index", keep="first", maintain_order=True)
+
+    @cached_property
     def pairs(self) -> pl.DataFrame:
         """`index`, `asked`, `text`: user messages and the answers to them that are prose.
 
@@ -74,6 +84,11 @@ class Turns:
         if name == "response":
             return self.responses
         return pl.concat([self.prompts, self.responses]).sort("index", maintain_order=True)
+
+    def column(self, found: pl.DataFrame, value: str) -> pl.Series:
+        """Values of some records, one line each in `found`, as a column; null for the others."""
+        empty = pl.Series(value, dtype=found.schema[value]).clear(self.height)
+        return empty.scatter(found["index"], found[value])
 
 
 def turns_of(records: pl.DataFrame) -> Turns:
@@ -122,3 +137,13 @@ def evidence(frame: pl.DataFrame, span: pl.Expr) -> pl.DataFrame:
     return frame.select(
         "index", evidence=span.cast(pl.String).fill_null("").str.head(EVIDENCE_CHARACTERS)
     ).unique("index", keep="first", maintain_order=True)
+
+
+def faults(frame: pl.DataFrame, fault: Callable[..., str | None], *columns: str) -> pl.DataFrame:
+    """The evidence that `fault` gives for the texts in these columns of each line, if any.
+
+    A loop over rows: call it for the few that patterns leave.
+    """
+    spans = [fault(*texts) for texts in frame.select(columns).iter_rows()]
+    found = frame.with_columns(fault=pl.Series(spans, dtype=pl.String)).drop_nulls("fault")
+    return evidence(found, pl.col("fault"))

@@ -19,8 +19,9 @@ from xml.parsers import expat
 
 import polars as pl
 
+from filters.quality.fences import read_fences
 from filters.quality.turns import EVIDENCE, EVIDENCE_CHARACTERS, Finder, Turns, evidence
-from filters.quality.validators_asked import INFO, fenced, wanted
+from filters.quality.validators_asked import INFO, wanted
 
 # Longer answers are not parsed: PyYAML reads 100 KB a second, and ast takes 100 bytes a byte.
 LONGEST = 200_000
@@ -70,8 +71,8 @@ def _faults(turns: Turns) -> dict[str, pl.DataFrame]:
 def fault_of(name: str, answer: str) -> str | None:
     """What is wrong with an answer as this format, in the parser's words; null if it is right."""
     if name == "fence":
-        return None if fenced(answer) else "no closed code block in the answer"
-    blocks = fenced(answer)
+        return None if read_fences(answer)[0] else "no closed code block in the answer"
+    blocks, _ = read_fences(answer)
     named = [body for info, body in blocks if info in INFO[name]]
     bodies = named or [body for info, body in blocks if not info and not _SHELL.match(body)]
     if not bodies:
@@ -82,7 +83,7 @@ def fault_of(name: str, answer: str) -> str | None:
         if found is None:
             return None if name == "python" else f"no {name.upper()} in the answer"
         bodies = [found]
-    faults = [_PARSERS[name](textwrap.dedent(body).strip("\n")) for body in bodies]
+    faults = [_parse_fault(name, textwrap.dedent(body).strip("\n")) for body in bodies]
     return next((fault[:EVIDENCE_CHARACTERS] for fault in faults if fault is not None), None)
 
 
@@ -144,7 +145,20 @@ def _without_prose(text: str) -> str:
     return "\n\n".join(parts)
 
 
-def _json_fault(text: str) -> str | None:
+def _parse_fault(name: str, text: str) -> str | None:
+    """What the parser of a format says against a text."""
+    try:
+        _PARSERS[name](text)
+    except SyntaxError as error:
+        return f"{error.msg} (line {error.lineno})"
+    except RecursionError:
+        return "nested too deeply"
+    except (ValueError, expat.ExpatError) as error:
+        return str(error)
+    return None
+
+
+def _parse_json(text: str) -> None:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
@@ -155,13 +169,7 @@ def _json_fault(text: str) -> str | None:
     def reject_constant(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
 
-    try:
-        json.loads(text, object_pairs_hook=once, parse_constant=reject_constant)
-    except ValueError as error:
-        return str(error)
-    except RecursionError:
-        return "nested too deeply"
-    return None
+    json.loads(text, object_pairs_hook=once, parse_constant=reject_constant)
 
 
 @cache
@@ -183,7 +191,7 @@ def _bounded_loader() -> Any:
     return Bounded
 
 
-def _yaml_fault(text: str) -> str | None:
+def _parse_yaml(text: str) -> None:
     import yaml
 
     try:
@@ -191,53 +199,37 @@ def _yaml_fault(text: str) -> str | None:
         values = list(yaml.load_all(text, Loader=_bounded_loader()))
     except yaml.MarkedYAMLError as error:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        return f"{error.problem}{line}"
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2020-13-45 is a ValueError
-        return str(error)
-    except RecursionError:
-        return "nested too deeply"
+        raise ValueError(f"{error.problem}{line}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
     if not values or not all(isinstance(value, dict | list) for value in values):
-        return "loads as a single value, not as a mapping or a list"
-    return None
+        raise ValueError("loads as a single value, not as a mapping or a list")
 
 
-class _EntityError(Exception):
-    pass
-
-
-def _xml_fault(text: str) -> str | None:
+def _parse_xml(text: str) -> None:
     def reject_entity(*declaration: Any) -> None:
-        raise _EntityError(f"declares the entity {declaration[0]!r}")
+        raise ValueError(f"declares the entity {declaration[0]!r}")
 
     parser = expat.ParserCreate()
     parser.EntityDeclHandler = reject_entity
-    try:
-        parser.Parse(text.strip().encode("utf-8", "replace"), True)
-    except (expat.ExpatError, _EntityError) as error:
-        return str(error)
-    return None
+    parser.Parse(text.strip().encode("utf-8", "replace"), True)
 
 
-def _python_fault(text: str) -> str | None:
+def _parse_python(text: str) -> None:
     if ">>>" in text:  # a session: keep what was typed
         lines = re.findall(r"^\s*(?:>>>|\.\.\.) ?(.*)$", text, re.MULTILINE)
         text = "\n".join(lines)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" in a string is bad style, no more
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "\d" in a string is bad style, no more
+        try:
             ast.parse(text)
-    except SyntaxError as error:
-        return f"{error.msg} (line {error.lineno})"
-    except ValueError as error:  # a NUL byte, or a number of too many digits
-        return str(error)
-    except (RecursionError, MemoryError):
-        return "nested too deeply"
-    return None
+        except MemoryError as error:  # the parser's word for it
+            raise RecursionError from error
 
 
-_PARSERS: Mapping[str, Callable[[str], str | None]] = {
-    "json": _json_fault,
-    "yaml": _yaml_fault,
-    "xml": _xml_fault,
-    "python": _python_fault,
+_PARSERS: Mapping[str, Callable[[str], None]] = {
+    "json": _parse_json,
+    "yaml": _parse_yaml,
+    "xml": _parse_xml,
+    "python": _parse_python,
 }

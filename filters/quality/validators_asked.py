@@ -1,4 +1,4 @@
-"""Which formats a question asks for, and the fenced blocks of an answer.
+"""Which formats a question asks for.
 
 A format counts as asked for when the message before the answer (or the system prompt) orders the
 answer in it: "reply in JSON", "write a Python function". Talk about a format does not count, and
@@ -9,6 +9,8 @@ that is one fenced block with the format's name is held to it too.
 from __future__ import annotations
 
 import re
+
+from filters.quality.fences import read_fences
 
 LONGEST_QUESTION = 20_000  # characters; the order stands at the beginning or the end
 
@@ -73,15 +75,14 @@ _FENCE_ASKED = re.compile(
     r"|\b(?:surround|wrap|enclose|fence)\w*\b[^.?!\n]{0,60}"
     r"\b(?:code[ -]?(?:block|fence)|(?:triple )?backticks)"
 )
-_NAMES = re.compile(r"json|ya?ml|xml|python", re.IGNORECASE)
-_FENCE_NAMED = re.compile(r"code[ -]?(?:block|fence)|fenced|backtick", re.IGNORECASE)
+_NAMES = re.compile(r"(?i)json|ya?ml|xml|python")
+_FENCE_NAMED = re.compile(r"(?i)code[ -]?(?:block|fence)|fenced|backtick")
 INFO = {
     "json": ("json",),
     "yaml": ("yaml", "yml"),
     "xml": ("xml",),
     "python": ("python", "py", "python3"),
 }
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
 
 
 def wanted(asked: str, answer: str) -> list[str]:
@@ -106,7 +107,7 @@ def wanted(asked: str, answer: str) -> list[str]:
     if "python" in named and _PYTHON.search(asked):
         names.append("python")
     if not names and answer.lstrip()[:3] in ("```", "~~~"):
-        info, body = next(iter(fenced(answer)), ("", ""))
+        info, body = next(iter(read_fences(answer)[0]), ("", ""))
         # Nothing but the block: its two fences are all else there is.
         if answer.count("\n") <= body.count("\n") + 2:
             names += [name for name, infos in INFO.items() if info in infos]
@@ -117,30 +118,3 @@ def wanted(asked: str, answer: str) -> list[str]:
 
 def _last_end(pattern: re.Pattern[str], text: str) -> int:
     return max(match.end() for match in pattern.finditer(text))
-
-
-def fenced(text: str) -> list[tuple[str, str]]:
-    """The closed code blocks of a text: info string (small letters) and body of each.
-
-    CommonMark: a closing fence has the opener's character, is at least as long, and carries
-    nothing else.
-    """
-    blocks: list[tuple[str, str]] = []
-    body: list[str] | None = None
-    marker = info = ""
-    for line in text.split("\n"):
-        match = _FENCE.match(line)
-        if body is None:
-            if match and (match[1][0] == "~" or "`" not in match[2]):
-                marker, info, body = match[1], match[2].strip().lower(), []
-        elif (
-            match
-            and match[1][0] == marker[0]
-            and len(match[1]) >= len(marker)
-            and not match[2].strip()
-        ):
-            blocks.append((info, "\n".join(body)))
-            body = None
-        else:
-            body.append(line)
-    return blocks

@@ -110,28 +110,27 @@ def gopher_quality(text: str, words: Sequence[str]) -> str | None:
     mean = sum(lengths) / len(lengths)
     if mean < 3:
         return f"gopher_below_avg_threshold: {mean:.2f} letters a word, at least 3"
-    if mean > 10:
-        return f"gopher_above_avg_threshold: {mean:.2f} letters a word, at most 10"
-    hashes, dots = (share / len(words) for share in (text.count("#"), _ellipses(text)))
-    if hashes > 0.1:
-        return f"gopher_too_many_hashes: {hashes:.2f} a word, at most 0.1"
-    if dots > 0.1:
-        return f"gopher_too_many_ellipsis: {dots:.2f} a word, at most 0.1"
-    return _gopher_lines(text.splitlines()) or _gopher_words(words)
+    dots = text.count("...") + text.count("…")
+    return (
+        _over("gopher_above_avg_threshold", mean, 10, " letters a word")
+        or _over("gopher_too_many_hashes", text.count("#") / len(words), 0.1, " a word")
+        or _over("gopher_too_many_ellipsis", dots / len(words), 0.1, " a word")
+        or _gopher_lines(text.splitlines())
+        or _gopher_words(words)
+    )
 
 
-def _ellipses(text: str) -> int:
-    return text.count("...") + text.count("…")
+def _over(name: str, share: float, most: float, unit: str) -> str | None:
+    return f"{name}: {share:.2f}{unit}, at most {most}" if share > most else None
 
 
 def _gopher_lines(lines: Sequence[str]) -> str | None:
-    bullets = sum(line.lstrip().startswith(("•", "-")) for line in lines) / len(lines)
-    if bullets > 0.9:
-        return f"gopher_too_many_bullets: {bullets:.2f} of the lines, at most 0.9"
-    trailing = sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines)
-    if trailing > 0.3:
-        return f"gopher_too_many_end_ellipsis: {trailing:.2f} of the lines, at most 0.3"
-    return None
+    bullets = sum(line.lstrip().startswith(("•", "-")) for line in lines)
+    trailing = sum(line.rstrip().endswith(("...", "…")) for line in lines)
+    unit = " of the lines"
+    return _over("gopher_too_many_bullets", bullets / len(lines), 0.9, unit) or _over(
+        "gopher_too_many_end_ellipsis", trailing / len(lines), 0.3, unit
+    )
 
 
 def _gopher_words(words: Sequence[str]) -> str | None:
@@ -149,23 +148,21 @@ def gopher_repetition(text: str, words: Sequence[str]) -> str | None:
     """Too much of the text in repeated lines, paragraphs or runs of words."""
     if not text:
         return "empty: no text"
-    for name, parts in (
-        ("para", re.split(r"\n{2,}", text.strip())),
-        ("line", re.split(r"\n+", text)),
-    ):
+    paragraphs, lines = re.split(r"\n{2,}", text.strip()), re.split(r"\n+", text)
+    for name, parts in (("para", paragraphs), ("line", lines)):
         again, characters = _repeated(parts)
-        if again / len(parts) > 0.3:
-            return f"dup_{name}_frac: {again / len(parts):.2f} of them, at most 0.3"
-        if characters / len(text) > 0.2:
-            return f"dup_{name}_char_frac: {characters / len(text):.2f}, at most 0.2"
-    for n, most in _TOP_GRAMS:
-        share = _top_gram(words, n) / len(text)
-        if share > most:
-            return f"top_{n}_gram: {share:.2f} of the characters, at most {most}"
-    for n, most in _REPEATED_GRAMS:
-        share = _repeated_grams(words, n) / len(text)
-        if share > most:
-            return f"duplicated_{n}_n_grams: {share:.2f} of the characters, at most {most}"
+        if fault := _over(f"dup_{name}_frac", again / len(parts), 0.3, " of them"):
+            return fault
+        if fault := _over(f"dup_{name}_char_frac", characters / len(text), 0.2, ""):
+            return fault
+    for kind, count, sizes in (
+        ("top_{}_gram", _top_gram, _TOP_GRAMS),
+        ("duplicated_{}_n_grams", _repeated_grams, _REPEATED_GRAMS),
+    ):
+        for n, most in sizes:
+            share = count(words, n) / len(text)
+            if fault := _over(kind.format(n), share, most, " of the characters"):
+                return fault
     return None
 
 
@@ -231,12 +228,9 @@ def fineweb(text: str, words: Sequence[str]) -> str | None:
     if ended < 0.12:
         return f"line_punct_ratio: {ended:.2f} of the lines end a sentence, at least 0.12"
     short = sum(len(line) <= 30 for line in lines) / len(lines)
-    if short > 0.67:
-        return f"short_line_ratio: {short:.2f} of the lines, at most 0.67"
-    again = _repeated(lines)[1] / len(text.replace("\n", ""))
-    if again > 0.01:
-        return f"char_dup_ratio: {again:.2f} in repeated lines, at most 0.01"
-    breaks = text.count("\n") / len(words)
-    if breaks > 0.3:
-        return f"list_ratio: {breaks:.2f} line breaks a word, at most 0.3"
-    return None
+    characters = len(text.replace("\n", ""))
+    return (
+        _over("short_line_ratio", short, 0.67, " of the lines")
+        or _over("char_dup_ratio", _repeated(lines)[1] / characters, 0.01, " in repeated lines")
+        or _over("list_ratio", text.count("\n") / len(words), 0.3, " line breaks a word")
+    )

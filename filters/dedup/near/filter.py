@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
-from curate.base.contract import Filter, Judgement, Read
+from curate.base.contract import Filter, Findings, Judgement, Read
 from curate.base.errors import CurateError
 from curate.base.settings import values_of
 from filters.common.arrays import Bools, Floats, Ints
 from filters.common.shingles import joined, set_keys, sets_of_column, shingle_sets
 from filters.common.text import bare, in_blocks, in_threads, keys, view
-from filters.dedup.keep import duplicate_verdicts, lengths, prompt_groups
-from filters.dedup.near.decide import decide, findings_of
+from filters.dedup.keep import (
+    EXEMPTED,
+    VIEWS,
+    cluster_findings,
+    duplicate_verdicts,
+    lengths,
+    other_thresholds,
+    prompt_groups,
+)
+from filters.dedup.near.groups import Levels
 from filters.dedup.near.index import ORIGIN, Index, batch_name
 from filters.dedup.near.minhash import signatures
 from filters.dedup.near.rouge import token_keys, token_lists
+from filters.dedup.near.search import Duplicates, Sketch, Texts, find_duplicates
 from filters.dedup.near.settings import NearSettings
 
 _U64 = pl.Series([None], dtype=pl.UInt64)
@@ -98,7 +107,7 @@ class Near(NearSettings):
             duplicates.score[0],
             duplicates.root,
         )
-        return Judgement(verdicts, findings_of(self, measures, verdicts, duplicates))
+        return Judgement(verdicts, _findings(self, measures, verdicts, duplicates))
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,7 +119,7 @@ class IndexedNear(Near):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.folder.check()
+        self.folder.batches()
 
     def __repr__(self) -> str:
         return repr(Near(**values_of(self, Near)))
@@ -153,7 +162,7 @@ class IndexedNear(Near):
             "over these very rows"
         )
         numbers = {"curated_before": count, "already_curated": curated}
-        findings = findings_of(self, measures, verdicts, duplicates, (sentence,), **numbers)
+        findings = _findings(self, measures, verdicts, duplicates, (sentence,), **numbers)
         return Judgement(verdicts, findings)
 
     def remember(self, records: pl.DataFrame) -> None:
@@ -161,11 +170,88 @@ class IndexedNear(Near):
         if not self.judged:
             raise CurateError("near: nothing was judged, so there is no batch to add to the index")
         (batch,) = self.judged
-        if not records.height and not self.folder.has(batch):
+        if not records.height and batch not in self.folder.batches():
             return  # a run that kept nothing leaves nothing to repeat
         measured = self.measure(records).drop("length")
         rows = pl.concat([records.select(ORIGIN), measured], how="horizontal")
         self.folder.add(batch, rows)
+
+
+def decide(step: Near, measures: pl.DataFrame, known: pl.DataFrame | None = None) -> Duplicates:
+    """Duplicates at the threshold and, as further levels, at those a step away.
+
+    `duplicate_of` counts from the first row of `known`, those of an index, then of `measures`; a
+    `root` is a position in `measures`.
+    """
+    count = 0 if known is None else known.height
+    columns = [name for name in ("shingles", "tokens", "key", "group") if name in measures.columns]
+    rows = measures.select(columns)
+    if known is not None:
+        rows = pl.concat([known.select(columns), rows])
+    duplicates = find_duplicates(
+        Texts(rows, count),
+        np.concatenate([np.arange(count), step.order(measures) + count]),
+        Levels((step.level, *other_thresholds(step.level, strict=step.strict)), step.strict),
+        Sketch(step.num_perm, step.seed, step.bands),
+        chains=step.clusters == "connected",
+    )
+    return duplicates._replace(
+        duplicate_of=duplicates.duplicate_of[:, count:],
+        score=duplicates.score[:, count:],
+        root=duplicates.root[count:] - count,
+    )
+
+
+def _findings(
+    step: Near,
+    measures: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    duplicates: Duplicates,
+    more: tuple[str, ...] = (),
+    **numbers: Any,
+) -> Findings:
+    """The cluster table, and sentences on view, clusters and other thresholds."""
+    others = other_thresholds(step.level, strict=step.strict)
+    counts = (duplicates.duplicate_of[1:] >= 0).sum(axis=1).tolist()
+    sentences = [*more]
+    if step.exempt == "same_prompt":
+        sentences.append(EXEMPTED)
+    if not duplicates.exact:
+        sentences.append(
+            "too many to compare all pairs; only those that share a band of their signatures were"
+        )
+    if step.similarity == "rouge_l":
+        wordless = int((measures["tokens"].list.len() == 0).sum())
+        numbers["without_tokens"] = wordless
+        sentences += [_wordless(step, wordless)] if wordless else []
+    return cluster_findings(
+        _view(step),
+        measures,
+        duplicates.root,
+        verdicts,
+        dict(zip(others, counts, strict=True)),
+        tuple(sentences),
+        exact=duplicates.exact,
+        thresholds={"threshold": step.level},
+        **numbers,
+    )
+
+
+def _view(step: Near) -> str:
+    how = f"above {step.level:g}" if step.strict else f"from {step.level:g}"
+    if step.similarity == "rouge_l":
+        stems = " of word stems" if step.stem else ""
+        return f"compared {VIEWS[step.field]}: ROUGE-L{stems} {how}"
+    unit = "characters" if step.rule.unit == "char" else "words"
+    return (
+        f"compared {VIEWS[step.field]}: Jaccard similarity of runs of {step.rule.size} {unit}, "
+        f"{how}"
+    )
+
+
+def _wordless(step: Near, count: int) -> str:
+    hint = "; tokenizer: unicode reads other scripts" if step.tokenizer == "ascii" else ""
+    return f"{count:,} rows have no token, so nothing is similar to them{hint}"
 
 
 def _with_curated(

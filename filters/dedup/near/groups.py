@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from filters.common.arrays import U32, U64, Bools, Floats, Ints
-from filters.common.shingles import mix64
+from filters.common.shingles import distinct, mix64
+from filters.dedup.keep import first_of_equal
 from filters.dedup.near.similarity import (
-    distinct,
+    Comparison,
     pair_count,
     pairs_across,
     pairs_between,
@@ -35,20 +36,6 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 class TooMuchWorkError(Exception):
     """The search went past its limit."""
-
-
-class Likeness(Protocol):
-    """What tells how similar two texts are, by their numbers."""
-
-    sizes: Ints
-
-    def similarity(self, left: Ints, right: Ints, floor: float) -> Floats:
-        """Of each pair; anything below `floor` where it is below."""
-        ...
-
-    def may_reach(self, floor: float, left: Ints, right: Ints) -> Bools:
-        """False where that is cheap to rule out."""
-        ...
 
 
 class Levels(NamedTuple):
@@ -82,7 +69,7 @@ class Search:
     `work` counts shingles compared (and 16 for each candidate pair).
     """
 
-    comparison: Likeness
+    comparison: Comparison
     levels: Levels
     known: int = 0
     group: Ints | None = None
@@ -149,8 +136,7 @@ class Search:
         ends = (np.concatenate([kept, lower]), np.concatenate([np.arange(count), higher]))
         links = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(count, count))
         _, label = connected_components(links, directed=False)
-        _, first, group = np.unique(label, return_index=True, return_inverse=True)
-        return first[group].astype(np.int64)
+        return first_of_equal(label, np.arange(count))
 
     def similar(self, slices: Iterable[U64]) -> tuple[U64, Floats]:
         """Of candidate pairs (`lower << 32 | higher`) those that reach any level; how similar."""

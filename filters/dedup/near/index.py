@@ -23,6 +23,7 @@ from typing import Any
 import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.folder import write_atomic
 from filters.dedup.keep import RENAMED
 
 MANIFEST = "manifest.json"
@@ -41,18 +42,10 @@ class Index:
     path: Path
     settings: Settings
 
-    def check(self) -> None:
-        """Raise `CurateError` unless the folder is absent, empty, or an index of these settings."""
-        self._batches()
-
     def before(self, batch: str) -> list[str]:
         """The batches that a run which adds `batch` compares with: all that were there before."""
-        known = self._batches()
+        known = self.batches()
         return known[: known.index(batch)] if batch in known else known
-
-    def has(self, batch: str) -> bool:
-        """Whether a run over the same records added to it before."""
-        return batch in self._batches()
 
     def read(self, batches: list[str]) -> pl.DataFrame | None:
         """Their rows, in this order; None if there are none."""
@@ -61,9 +54,9 @@ class Index:
 
     def add(self, batch: str, rows: pl.DataFrame) -> None:
         """Write a batch, in place of one of that name, and then enter it in the manifest."""
-        known = self._batches()
+        known = self.batches()
         self.path.mkdir(parents=True, exist_ok=True)
-        unfinished = self._unfinished(f"{batch}.parquet")
+        unfinished = self.path / f".{batch}.parquet.{os.getpid()}.unfinished"
         rows.write_parquet(unfinished, statistics=False)
         unfinished.replace(self.path / f"{batch}.parquet")
         if batch in known:
@@ -74,14 +67,13 @@ class Index:
             "settings": dict(self.settings),
             "batches": [*known, batch],
         }
-        unfinished = self._unfinished(MANIFEST)
-        unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(self.path / MANIFEST)
+        write_atomic(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
-    def _unfinished(self, name: str) -> Path:
-        return self.path / f".{name}.{os.getpid()}.unfinished"
+    def batches(self) -> list[str]:
+        """What was added, in order; none where there is no folder or an empty one.
 
-    def _batches(self) -> list[str]:
+        Raises `CurateError` for anything but an index of these settings.
+        """
         where = self.path / MANIFEST
         if not where.exists():
             self._check_free()

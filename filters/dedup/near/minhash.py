@@ -16,17 +16,11 @@ from filters.dedup.near.similarity import shared_entries
 EMPTY = 0xFFFFFFFF  # datasketch's signature of the empty set, in every place
 
 
-def permutations(num_perm: int, seed: int) -> tuple[U32, U32]:
-    """The factors and terms of `datasketch.MinHash(num_perm, seed)`, each of `num_perm` numbers."""
+def signatures(sets: Sets, num_perm: int, seed: int) -> U32:
+    """One signature a set, shape (sets, num_perm)."""
     from datasketch import MinHash  # takes a second to import
 
     factors, terms = MinHash(num_perm, seed, scheme="affine32").permutations
-    return factors, terms
-
-
-def signatures(sets: Sets, num_perm: int, seed: int) -> U32:
-    """One signature a set, shape (sets, num_perm)."""
-    factors, terms = permutations(num_perm, seed)
     values = np.full((len(sets.sizes), num_perm), EMPTY, np.uint32)
     filled = np.flatnonzero(sets.sizes)
     if not len(filled):

@@ -8,7 +8,6 @@ those pairs misses none. The bit-parallel LCS is RapidFuzz's.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Literal
@@ -17,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from filters.common.arrays import U64, Bools, Floats, Ints
-from filters.common.shingles import Sets, mix64
-from filters.common.text import block, in_blocks
+from filters.common.shingles import Sets, as_lists, flat_lists, mix64
+from filters.common.text import block, digest, in_blocks
 from filters.dedup.near.similarity import SLACK, Comparison
 
 Tokenizer = Literal["ascii", "unicode"]
@@ -45,12 +44,12 @@ def token_lists(texts: pl.Series, tokenizer: Tokenizer, *, stem: bool) -> pl.Ser
         # A loop over the block's vocabulary, because a stemmer takes one word at a time.
         known = flat.unique()
         stems = [_stem(word, stemmer) for word in known.to_list()]
-        hashes = pl.Series([_digest(word) for word in stems], dtype=pl.UInt64)
+        hashes = pl.Series([digest(word.encode()) for word in stems], dtype=pl.UInt64)
         numbers = flat.replace_strict(known, hashes, return_dtype=pl.UInt64).cast(pl.UInt64)
-        return _lists(numbers, words.list.len().to_numpy().astype(np.int64))
+        return as_lists(numbers.alias("tokens"), words.list.len().to_numpy().astype(np.int64))
 
     empty = pl.Series("tokens", [], pl.List(pl.UInt64))
-    return pl.concat([empty, *in_blocks(texts, of_block)]).alias("tokens")
+    return pl.concat([empty, *in_blocks(texts, of_block)])
 
 
 def porter() -> Callable[[str], str]:
@@ -85,7 +84,7 @@ def bags(tokens: pl.Series) -> Sets:
 
     Elements are numbered over all rows, so two different ones never share a number.
     """
-    flat, bounds = _flat(tokens)
+    flat, bounds = flat_lists(tokens)
     owner = np.repeat(np.arange(len(tokens), dtype=np.int64), np.diff(bounds))
     order = np.lexsort((flat, owner))
     flat = flat[order]
@@ -101,7 +100,7 @@ def bags(tokens: pl.Series) -> Sets:
 
 def token_keys(tokens: pl.Series) -> U64:
     """64 bits a row, equal for equal sequences; 0 if there is no token."""
-    flat, bounds = _flat(tokens)
+    flat, bounds = flat_lists(tokens)
     sizes = np.diff(bounds)
     place = np.arange(len(flat)) - np.repeat(bounds[:-1], sizes)
     mixed = mix64(flat + mix64(place.astype(np.uint64) * _POSITION))
@@ -112,17 +111,16 @@ def token_keys(tokens: pl.Series) -> U64:
     return keys
 
 
-class RougeComparison:
+class RougeComparison(Comparison):
     """Compares token sequences by their number; `sets` are their bags, `tokens` their lists."""
 
     def __init__(self, sets: Sets, tokens: pl.Series) -> None:
-        self.sizes = sets.sizes
-        self._bags = Comparison(sets)
+        super().__init__(sets)
         self._sequences = _sequences(tokens)
 
-    def similarity(self, left: Ints, right: Ints, floor: float) -> Floats:
+    def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats:
         """ROUGE-L of each pair of numbers; 0 for those that cannot reach `floor`."""
-        common = self._bags.common(left, right)
+        common = self.common(left, right)
         possible = 2 * common >= (floor - SLACK) * (self.sizes[left] + self.sizes[right])
         chosen = np.flatnonzero(possible)
         scores = np.zeros(len(left))
@@ -131,9 +129,9 @@ class RougeComparison:
         scores[chosen] = f_measure(longest, self.sizes[left], self.sizes[right])
         return scores
 
-    def may_reach(self, floor: float, left: Ints, right: Ints) -> Bools:
-        """False where the lengths alone rule `floor` out."""
-        return self._bags.may_reach(jaccard_of(floor), left, right)
+    def may_reach(self, threshold: float, left: Ints, right: Ints) -> Bools:
+        """False where the lengths alone rule the threshold out."""
+        return super().may_reach(jaccard_of(threshold), left, right)
 
     def _longest_common(self, left: Ints, right: Ints) -> Ints:
         from rapidfuzz.distance import LCSseq
@@ -152,32 +150,12 @@ class RougeComparison:
 def _words(texts: pl.Series, tokenizer: Tokenizer) -> pl.Series:
     if tokenizer == "ascii":
         return texts.str.to_lowercase().str.extract_all("[a-z0-9]+")
-    data, bounds = block(texts, words_only=True)
-    raw = data.tobytes()
-    rows = [raw[start:end].decode() for start, end in pairwise(bounds.tolist())]
+    rows = [row.decode() for row in block(texts, words_only=True).rows()]
     return pl.Series(rows, dtype=pl.String).str.extract_all("[^ ]+")
 
 
 def _stem(word: str, stemmer: Callable[[str], str] | None) -> str:
     return stemmer(word) if stemmer and len(word) > 3 else word
-
-
-def _digest(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
-
-
-def _lists(numbers: pl.Series, sizes: Ints) -> pl.Series:
-    rows = np.arange(len(sizes), dtype=np.uint32)
-    flat = pl.DataFrame([pl.Series("row", np.repeat(rows, sizes)).set_sorted(), numbers.alias("n")])
-    filled = flat.group_by("row", maintain_order=True).agg("n")
-    every = pl.DataFrame({"row": rows}).join(filled, on="row", how="left", maintain_order="left")
-    return every["n"].fill_null([])
-
-
-def _flat(tokens: pl.Series) -> tuple[U64, Ints]:
-    sizes = tokens.list.len().to_numpy().astype(np.int64)
-    flat = tokens.filter(sizes > 0).explode().to_numpy()
-    return flat, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
 
 def _numbered(values: U64) -> Ints:
@@ -186,7 +164,7 @@ def _numbered(values: U64) -> Ints:
 
 def _sequences(tokens: pl.Series) -> list[Any]:
     """Something that RapidFuzz compares, without the tokens that stand only once anywhere."""
-    flat, bounds = _flat(tokens)
+    flat, bounds = flat_lists(tokens)
     number = _numbered(flat)
     often = np.bincount(number)[number] > 1 if len(number) else np.zeros(0, bool)
     upto = np.concatenate([[0], np.cumsum(often)])

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U32, U64, Bools, Floats, Ints
+from filters.common.arrays import U32, U64, Floats, Ints
 from filters.common.shingles import Sets, mix64, sets_of_column
 from filters.common.text import in_threads
 from filters.dedup.keep import first_of_equal
-from filters.dedup.near.groups import Levels, Likeness, Search, TooMuchWorkError
+from filters.dedup.near.groups import Levels, Search, TooMuchWorkError
 from filters.dedup.near.minhash import band_entries, enough_bands, signatures
 from filters.dedup.near.rouge import RougeComparison, bags, jaccard_of
 from filters.dedup.near.similarity import Comparison, likely_pairs, rare_entries
@@ -63,11 +63,6 @@ class Texts:
     def _tokens(self) -> pl.Series | None:
         return self.measures["tokens"] if "tokens" in self.measures.columns else None
 
-    @property
-    def has_key(self) -> Bools:
-        """Whether a row can be equal to another."""
-        return self.measures["key"].is_not_null().to_numpy()
-
     @cached_property
     def key(self) -> U64:
         """Equal for equal texts; 0 for none."""
@@ -84,7 +79,7 @@ class Texts:
         alone = given.is_null().to_numpy()
         return np.where(alone, len(number) + np.arange(len(number)), number)
 
-    def comparison(self, positions: Ints, sets: Sets) -> Likeness:
+    def comparison(self, positions: Ints, sets: Sets) -> Comparison:
         """Of the rows at these positions, whose sets those are, numbered in this order."""
         if self._tokens is None:
             return Comparison(sets)
@@ -116,7 +111,7 @@ def find_duplicates(
     With `chains`, a cluster is all that similar rows link; else a kept row and those that are
     dropped for it.
     """
-    equal = order[texts.has_key[order]]
+    equal = order[texts.measures["key"].is_not_null().to_numpy()[order]]
     first = first_of_equal(texts.key, equal)
     # Equal texts of one group are kept or dropped together with the first of them.
     leader = first
@@ -206,9 +201,8 @@ def _prepared(texts: Texts, leads: Ints, sets: Sets, levels: Levels) -> Search:
 
 
 def _signatures(sets: Sets, positions: Ints, sketch: Sketch) -> U32:
-    def of_part(part: Ints) -> U32:
-        return signatures(sets.take(part), sketch.num_perm, sketch.seed)
-
     # Some 100,000 shingles at once, to stay in cache.
     parts = np.array_split(positions, max(1, int(sets.sizes[positions].sum()) >> 17))
-    return np.concatenate(in_threads(parts, of_part))
+    return np.concatenate(
+        in_threads(parts, lambda part: signatures(sets.take(part), sketch.num_perm, sketch.seed))
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.common.arrays import U64, Bools, Floats, Ints
-from filters.common.shingles import Sets
+from filters.common.shingles import Sets, distinct
 from filters.common.text import in_threads
 
 # Pairs worked on at once (8 bytes each in some ten arrays), and shingles compared at once.
@@ -131,14 +131,6 @@ def pairs_between(entries: U64, label: Ints) -> Iterator[U64]:
         yield distinct(np.minimum(left, right) << _HALF | np.maximum(left, right))
 
 
-def distinct(values: U64) -> U64:
-    """Ascending, without repeats; by a vectorised sort, `numpy.unique` hashes ten times longer."""
-    values = np.sort(values)
-    is_new = np.ones(len(values), bool)
-    np.not_equal(values[1:], values[:-1], out=is_new[1:])
-    return values[is_new]
-
-
 def split(pairs: U64) -> tuple[Ints, Ints]:
     """The two numbers of `lower << 32 | higher`."""
     return (pairs >> _HALF).astype(np.int64), (pairs & _LOW).astype(np.int64)
@@ -157,9 +149,9 @@ def _pairs(mates: U64, entries: U64, start: Ints, count: Ints) -> Iterator[U64]:
 
 
 class Comparison:
-    """Compares sets by their number.
+    """Tells how similar sets are, by their number.
 
-    >>> Comparison(Sets(np.array([1, 2, 1, 2, 3], np.uint32), np.array([0, 2, 5]))).jaccard(
+    >>> Comparison(Sets(np.array([1, 2, 1, 2, 3], np.uint32), np.array([0, 2, 5]))).similarity(
     ...     np.array([0]), np.array([1]))
     array([0.66666667])
     """
@@ -172,12 +164,11 @@ class Comparison:
         self._incidence: Any = csr_array(columns, shape=(len(sets.sizes), 1 << 32))
         self._incidence.has_canonical_format = True  # else scipy sorts each time to find out
 
-    def similarity(self, left: Ints, right: Ints, floor: float) -> Floats:
-        """What a search asks for; `floor` saves nothing here."""
-        return self.jaccard(left, right)
+    def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats:
+        """|A and B| / |A or B| for each pair of set numbers; 0 if both are empty.
 
-    def jaccard(self, left: Ints, right: Ints) -> Floats:
-        """|A and B| / |A or B| for each pair of set numbers; 0 if both are empty."""
+        Where it is below `floor`, another comparison may give anything below; this one does not.
+        """
         common = self.common(left, right)
         similarity: Floats = common / np.maximum(self.sizes[left] + self.sizes[right] - common, 1)
         return similarity

@@ -21,7 +21,6 @@ from filters.common.vectors import (
     fingerprint,
     vector_column,
 )
-from filters.dedup.clusters import cluster_findings, cluster_table, other_thresholds
 from filters.dedup.keep import (
     BY_HELP,
     KEEP_HELP,
@@ -29,8 +28,10 @@ from filters.dedup.keep import (
     VIEWS,
     DuplicateFilter,
     Keep,
+    cluster_findings,
     duplicate_verdicts,
     lengths,
+    other_thresholds,
 )
 from filters.dedup.semantic.search import EXACT_ROWS, find_alike, missed_pairs
 
@@ -107,9 +108,8 @@ class Semantic(DuplicateFilter):
         }
         sentences, numbers = self._missed(vectors, duplicate_of < 0)
         view = f"compared {VIEWS[self.field]}: cosine from {self.threshold:g}"
-        clusters = cluster_table(measures, root, verdicts)
         numbers |= {"encoder": self.encoder}
-        findings = cluster_findings(view, clusters, verdicts, others, sentences, **numbers)
+        findings = cluster_findings(view, measures, root, verdicts, others, sentences, **numbers)
         return Judgement(verdicts, findings)
 
     def _missed(self, vectors: F32, keep: Bools) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from filters.common.arrays import F32, Bools, Floats, Ints
+from filters.dedup.keep import first_of_equal
 
 # All pairs of so many vectors of 512 numbers take 1.3e12 multiplications, half a minute.
 EXACT_ROWS = 50_000
@@ -49,8 +50,7 @@ def _first_equal(vectors: F32) -> Ints:
         return np.zeros(0, np.int64)
     rows = np.ascontiguousarray(vectors + np.float32(0))  # -0.0 becomes 0.0
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, group = np.unique(as_bytes, return_index=True, return_inverse=True)
-    return first[group].astype(np.int64)
+    return first_of_equal(as_bytes, np.arange(len(rows)))
 
 
 def _greedy(vectors: F32, threshold: float) -> tuple[Ints, Floats]:
