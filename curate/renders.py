@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ import polars as pl
 import templates
 from curate.base.errors import CurateError
 from curate.base.extras import require
-from curate.base.folder import atomic_folder, check_out, files_of, writing
+from curate.base.folder import check_out, copy_folder
 from curate.base.log import Log
 from curate.base.settings import known_settings
 from curate.pipeline.run_folder import RunFolder, is_run
-from curate.runs import Data, Run, Source, open_run, paths_of, read_data
+from curate.runs import Data, Run, Source, paths_of, read_data
 
 if TYPE_CHECKING:
     import datasets
@@ -39,7 +38,7 @@ def open_folder(path: Source) -> Run | Tokens:
     if templates.is_tokens(place):
         return Tokens(place)
     if is_run(place):
-        return open_run(place)
+        return Run(place)
     raise CurateError(f"{path}: neither a folder of curate run nor of curate render")
 
 
@@ -136,9 +135,7 @@ class Tokens:
             templates.write(self.rendered, Path(out), force, self._matched)
             self.path = Path(out)
         elif self.path is not None:
-            with atomic_folder(out, templates.MAKER, force) as folder, writing(out):
-                for name in files_of(self.path, templates.MAKER):
-                    shutil.copyfile(self.path / name, folder / name)
+            copy_folder(self.path, out, templates.MAKER, force)
         return Path(out)
 
 
@@ -269,11 +266,28 @@ def _matched(source: Data, records: pl.DataFrame) -> templates.Matched | None:
     paths = paths_of(source)
     if paths is None or len(paths) != 1 or not is_run(Path(paths[0])):
         return None
-    target = RunFolder(Path(paths[0])).length_target()
-    if target is None:
+    run = RunFolder(Path(paths[0]))
+    steps = [step for step in run.manifest["steps"] if _has_target(step["numbers"])]
+    if not steps:
         return None
-    lengths = records.select("row", "line").join(target.lengths, on="line", how="left")
-    return templates.Matched(target.step, target.unit, target.of, target.median, lengths)
+    name, numbers = steps[-1]["name"], steps[-1]["numbers"]
+    judged = run.ledger.filter(pl.col("step") == name, pl.col("verdict") == "keep")
+    # Line n of kept.jsonl is the nth row that was not dropped.
+    kept = run.last_verdicts.filter(~pl.col("dropped")).with_row_index("line", offset=1)
+    lengths = kept.join(judged.select("row", length="score"), on="row", how="left").drop("row")
+    lengths = records.select("row", "line").join(lengths, on="line", how="left")
+    median = numbers["target"]["quantiles"]["0.5"]
+    return templates.Matched(name, numbers["unit"], numbers["of"], median, lengths)
+
+
+def _has_target(numbers: Mapping[str, Any]) -> bool:
+    """Whether these are findings of a `length` step that matched answers, not prompts."""
+    target = numbers.get("target")
+    return (
+        isinstance(target, dict)
+        and "0.5" in target.get("quantiles", ())
+        and numbers.get("of") in ("response", "turn")
+    )
 
 
 def train_on(tokens: Tokens | Source, settings: Mapping[str, Any], log: Log) -> TrainResult:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
@@ -50,8 +48,7 @@ class LocalEngine:
         if known is not None:
             missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
         measures = [] if known is None else [known]
-        for start in range(0, missing.height, PART):
-            part = missing[start : start + PART]
+        for part in missing.iter_slices(PART):
             measured = self._compute(step, part).with_columns(part["id"])
             kept.save(measured)
             measures.append(measured)
@@ -66,9 +63,8 @@ class LocalEngine:
         helpers = self.helpers() if step.per_row and records.height >= SPREAD_FROM else None
         if helpers is None:
             return step.measure(records)
-        parts = _slices(records, 2 * self.workers)
-        measured = helpers.map(_measure, [step] * len(parts), parts)
-        return pl.concat(list(measured))
+        size = -(-records.height // (2 * self.workers))
+        return pl.concat(list(helpers.map(step.measure, records.iter_slices(size))))
 
     def helpers(self) -> ProcessPoolExecutor | None:
         """The processes that work beside this one; each starts when it is first needed."""
@@ -97,24 +93,3 @@ def _serve_parent() -> None:
 def _end_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
-
-
-@contextmanager
-def local_engine(
-    workers: int | None = None, cache: MeasureCache | None = None
-) -> Iterator[LocalEngine]:
-    """A local engine whose processes end with the block."""
-    engine = LocalEngine(workers, cache)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _slices(records: pl.DataFrame, count: int) -> list[pl.DataFrame]:
-    size = -(-records.height // count)
-    return [records[start : start + size] for start in range(0, records.height, size)]
-
-
-def _measure(step: Filter, records: pl.DataFrame) -> pl.DataFrame:
-    return step.measure(records)

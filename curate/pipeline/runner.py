@@ -201,7 +201,7 @@ class PipelineRun:
         self.dropped: list[pl.DataFrame] = []
         self.engine = engine
         self.measured = _about(records)
-        self.ledger = [ledger.opening(records)]
+        self.ledger = [ledger.without_judgement("read", "keep", records)]
         self.reports: list[StepReport] = []
         self.tables: dict[str, pl.DataFrame] = {}
 
@@ -234,7 +234,8 @@ class PipelineRun:
         assert fixed.height == self.kept.height, f"{step.name}: a fix must not drop rows"
         edited = fixed["edited"].is_not_null()
         reasons = fixed["edited"].filter(edited)
-        self.ledger.append(ledger.edits(step.name, self.kept.filter(edited), reasons))
+        before = self.kept.filter(edited)
+        self.ledger.append(ledger.without_judgement(step.name, "edited", before, reasons))
         self.kept = _with_new_ids(with_text(fixed.drop("edited")), edited)
         self.measured = self.measured.with_columns(self.kept["id"])
         report = self._report(step, kept=self.kept.height, reasons=reasons)

@@ -9,7 +9,7 @@ import polars as pl
 from curate.base.terminal import printable
 from curate.report.counts import REASONS
 from curate.report.excerpts import LIMIT, Piece, excerpt, side_by_side
-from curate.report.run_files import Seen, pick, records, reject_reasons, source_names
+from curate.report.run_files import Seen, records, reject_reasons, source_names
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -100,7 +100,7 @@ def of_rejects(run: RunFolder) -> list[RejectReason]:
     reasons = reject_reasons(run)
     counted = reasons.group_by("reason").len().sort("len", "reason", descending=[True, False])
     chosen = _first_middle_last(reasons, ["reason"])
-    lines = pick(run.path / "rejects.jsonl", chosen["at"])
+    lines = run.pick("rejects.jsonl", chosen["at"])
     names = source_names(run)
     return [
         RejectReason(slug, count, [_rejected(lines[at], names) for at in at_lines])

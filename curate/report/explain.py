@@ -14,7 +14,7 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.terminal import printable
 from curate.pipeline import ledger
-from curate.report.run_files import damage_explained, raw_records
+from curate.report.run_files import damage_explained
 from curate.sources import files, formats, inputs
 from curate.sources.items import Item, Starts
 
@@ -42,7 +42,7 @@ def explain(run: RunFolder, key: str) -> str:
                 f"{run.path}: no record has row or id {key!r}; see kept.jsonl, dropped.jsonl"
             )
         rows = verdicts["row"].unique().sort()
-        records = raw_records(run, [*rows, *verdicts["duplicate_of"].drop_nulls()])
+        records = run.records([*rows, *verdicts["duplicate_of"].drop_nulls()])
         settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
         return printable(
             "\n\n".join(
