@@ -6,10 +6,7 @@ This is the only place where a name becomes code.
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +21,7 @@ from curate.base.contract import Filter, Fix
 from curate.base.errors import CurateError, nearest
 from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import checked_settings
+from curate.base.user_code import user_module
 from curate.pipeline.functions import UserFunction, failed
 from curate.pipeline.runner import Step
 from filters import FILTERS, FIXES
@@ -134,31 +132,17 @@ def bind(name: str, text: str, folder: Path, settings: Mapping[str, Any]) -> Rec
     for target, value in settings.items():
         at, setting = _target([entry[0] for entry in entries], target)
         entries[at][2][setting] = value
-    try:
-        steps = tuple(_step(entry, seed, folder) for entry in entries)
-    except _Unbound as error:
-        if name not in BUNDLED:
-            raise CurateError(str(error)) from error
-        # Whoever runs a bundled recipe has no file to write the setting into.
-        raise CurateError(f"recipe {name}: {error} (--set {error.label}.SETTING=VALUE)") from error
+    steps = []
+    for label, what, given in entries:
+        try:
+            steps.append(Step(label, _bind(what, given, seed, folder)))
+        except CurateError as error:
+            if name not in BUNDLED:
+                raise
+            # Whoever runs a bundled recipe has no file to write the setting into.
+            raise CurateError(f"recipe {name}: {error} (--set {label}.SETTING=VALUE)") from error
     _check_order(steps)
-    return Recipe(name, seed, steps, text, settings)
-
-
-class _Unbound(CurateError):
-    """A step of this label cannot be made from its settings."""
-
-    def __init__(self, label: str, error: CurateError) -> None:
-        super().__init__(str(error))
-        self.label = label
-
-
-def _step(entry: Entry, seed: int, folder: Path) -> Step:
-    label, what, given = entry
-    try:
-        return Step(label, _bind(what, given, seed, folder))
-    except CurateError as error:
-        raise _Unbound(label, error) from error
+    return Recipe(name, seed, tuple(steps), text, settings)
 
 
 def _parse(text: str, name: str) -> Mapping[str, Any]:
@@ -273,13 +257,15 @@ def _find(what: str, folder: Path) -> Any:
 def _user_code(what: str, folder: Path) -> Any:
     """`my_filters.py:no_urls` (beside the recipe, or from here) or `package.module:NoUrls`."""
     where, _, attribute = what.rpartition(":")
-    if where.endswith(".py"):
-        module = _load_file(_beside(where, folder), what)
-    else:
-        try:
-            module = importlib.import_module(where)
-        except ModuleNotFoundError as error:
+    is_file = where.endswith(".py")
+    path = str(_beside(where, folder)) if is_file else where
+    try:
+        # Registered under its own name so that worker processes can unpickle what it defines.
+        module = user_module(path, register=True)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and not is_file:
             raise CurateError(f"step {what!r}: {error}") from error
+        raise CurateError(f"step {what!r}: {Path(where).name} {failed(error)}") from error
     if not hasattr(module, attribute):
         known = [name for name in vars(module) if not name.startswith("_")]
         raise CurateError(f"step {what!r}: {where} has no {attribute!r}{nearest(attribute, known)}")
@@ -291,23 +277,6 @@ def _beside(where: str, folder: Path) -> Path:
         if path.is_file():
             return path.resolve()
     raise CurateError(f"{where}: no such file beside the recipe or in the current folder")
-
-
-def _load_file(path: Path, what: str) -> Any:
-    # Registered under its own name so that worker processes can unpickle what it defines.
-    name = f"curate_user_{path.stem}"
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise CurateError(f"step {what!r}: {path.name} cannot be loaded as a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise CurateError(f"step {what!r}: {path.name} {failed(error)}") from error
-    return module
 
 
 def _of_function(what: str, found: Any, given: dict[str, Any]) -> Filter | Fix:
