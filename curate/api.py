@@ -131,15 +131,9 @@ def preview(
     check_ours()
     from curate import renders
 
-    return renders.make_preview(
-        source,
-        template,
-        tokenizer,
-        against=against,
-        add_tokens=add_tokens,
-        shown={"rows": tuple(rows), "turn": turn, "failures": failures, "ids": ids},
-        options=options,
-    )
+    setup = renders.Setup(template, tokenizer, add_tokens, options)
+    shown = {"rows": tuple(rows), "turn": turn, "failures": failures, "ids": ids}
+    return renders.make_preview(source, setup, against, shown)
 
 
 def render(
@@ -160,15 +154,8 @@ def render(
     check_ours()
     from curate import renders
 
-    return renders.make_tokens(
-        source,
-        template,
-        tokenizer,
-        out=out,
-        force=force,
-        add_tokens=add_tokens,
-        options=options,
-    )
+    setup = renders.Setup(template, tokenizer, add_tokens, options)
+    return renders.make_tokens(source, setup, out, force)
 
 
 def train(

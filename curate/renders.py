@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import polars as pl
 
@@ -162,19 +162,16 @@ def records_of(source: Data, tell: Log) -> pl.DataFrame:
 
     Raises `CurateError` where there is no readable row.
     """
-    paths = paths_of(source)
-    inside: Data = source
-    if paths is not None and len(paths) == 1:
-        path = Path(paths[0])
-        if is_run(path):
-            run = RunFolder(path)
-            run.check("kept")
-            inside = path / "kept.jsonl"
-            if not run.manifest["counts"]["kept"]:
-                raise CurateError(f"{path}: the run kept no rows; curate report {path} says why")
-        elif not path.exists():
-            raise CurateError(f"{path}: no such file or folder")
-    dump = read_data(inside, tell=tell)
+    if (run := _run_of(source)) is not None:
+        run.check("kept")
+        source = run.path / "kept.jsonl"
+        if not run.manifest["counts"]["kept"]:
+            raise CurateError(
+                f"{run.path}: the run kept no rows; curate report {run.path} says why"
+            )
+    elif len(paths := paths_of(source) or []) == 1 and not Path(paths[0]).exists():
+        raise CurateError(f"{Path(paths[0])}: no such file or folder")
+    dump = read_data(source, tell=tell)
     if dump.rejects.height:
         first = dump.rejects.row(0, named=True)
         where = f"{first['source']}:{first['line']}: {first['reason']}"
@@ -184,20 +181,22 @@ def records_of(source: Data, tell: Log) -> pl.DataFrame:
     return dump.records
 
 
+class Setup(NamedTuple):
+    """How to render: a template and a tokenizer as they were named, and rendering's options."""
+
+    template: str | None
+    tokenizer: Any
+    add_tokens: Sequence[str]
+    options: Mapping[str, Any]
+
+
 def make_preview(
-    source: Data,
-    template: str | None,
-    tokenizer: Any,
-    *,
-    against: tuple[str | None, Any] | None,
-    add_tokens: Sequence[str],
-    shown: Mapping[str, Any],
-    options: Mapping[str, Any],
+    source: Data, setup: Setup, against: tuple[str | None, Any] | None, shown: Mapping[str, Any]
 ) -> Preview:
     """See `curate.preview`."""
     notices = list[str]()
-    known = _tokenizer(tokenizer, add_tokens)
-    how = render_options(options)
+    known = _tokenizer(setup.tokenizer, setup.add_tokens)
+    how = render_options(setup.options)
     if isinstance(source, str | PathLike) and templates.is_tokens(Path(source)):
         source = Tokens(Path(source))
     if isinstance(source, Tokens) and source.path is not None:
@@ -211,14 +210,14 @@ def make_preview(
         if isinstance(source, Tokens):
             raise CurateError("these tokens are not saved; preview the run, or save them first")
         rows = records_of(source, notices.append)
-        chosen = templates.load_template(template, known)
+        chosen = templates.load_template(setup.template, known)
         other = None
         if against is not None:
-            theirs = known if against[1] is None else _tokenizer(against[1], add_tokens)
-            other = (
-                chosen if against[0] is None else templates.load_template(against[0], theirs),
-                theirs,
-            )
+            theirs = known if against[1] is None else _tokenizer(against[1], setup.add_tokens)
+            compared = chosen
+            if against[0] is not None:
+                compared = templates.load_template(against[0], theirs)
+            other = (compared, theirs)
 
     def make(style: Style) -> str:
         asked = templates.PreviewOptions(**shown, format=style, render=how)
@@ -234,23 +233,14 @@ def render_options(options: Mapping[str, Any]) -> templates.RenderOptions:
     return templates.RenderOptions(**options)
 
 
-def make_tokens(
-    source: Data,
-    template: str | None,
-    tokenizer: Any,
-    *,
-    out: Source | None,
-    force: bool,
-    add_tokens: Sequence[str],
-    options: Mapping[str, Any],
-) -> Tokens:
+def make_tokens(source: Data, setup: Setup, out: Source | None, force: bool) -> Tokens:
     """See `curate.render`."""
     notices = list[str]()
-    how = render_options(options)
-    known = _tokenizer(tokenizer, add_tokens)
+    how = render_options(setup.options)
+    known = _tokenizer(setup.tokenizer, setup.add_tokens)
     if known is None:
         raise CurateError("render needs a tokenizer; name its folder")
-    chosen = templates.load_template(template, known)
+    chosen = templates.load_template(setup.template, known)
     if out is not None:
         check_out(out, templates.MAKER, force)
     records = records_of(source, notices.append)
@@ -261,12 +251,17 @@ def make_tokens(
     return tokens
 
 
+def _run_of(source: Data) -> RunFolder | None:
+    """The run that the data are; None where they are anything else."""
+    paths = paths_of(source) or []
+    return RunFolder(Path(paths[0])) if len(paths) == 1 and is_run(Path(paths[0])) else None
+
+
 def _matched(source: Data, records: pl.DataFrame) -> templates.Matched | None:
     """What the last `length` step with a target matched a run's answers to; None without one."""
-    paths = paths_of(source)
-    if paths is None or len(paths) != 1 or not is_run(Path(paths[0])):
+    run = _run_of(source)
+    if run is None:
         return None
-    run = RunFolder(Path(paths[0]))
     steps = [step for step in run.manifest["steps"] if _has_target(step["numbers"])]
     if not steps:
         return None

@@ -18,11 +18,11 @@ import yaml
 
 from curate.base import values
 from curate.base.contract import Filter, Fix
-from curate.base.errors import CurateError, nearest
+from curate.base.errors import CurateError, nearest, one_line
 from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import checked_settings
 from curate.base.user_code import user_module
-from curate.pipeline.functions import UserFunction, failed
+from curate.pipeline.functions import UserFunction
 from curate.pipeline.runner import Step
 from filters import FILTERS, FIXES
 
@@ -82,8 +82,8 @@ def of_steps(
 def _python_step(step: StepLike, number: int, seed: int, labels: Counter[str]) -> Step:
     action: Filter | Fix
     if isinstance(step, str | Mapping):
-        what, given = (step, {}) if isinstance(step, str) else _single(step, number, IN_PYTHON)
-        label, action = what.rsplit(":", 1)[-1], _bind(what, dict(given or {}), seed, Path())
+        what, given = _named(step, number, IN_PYTHON)
+        label, action = what.rsplit(":", 1)[-1], _bind(what, given, seed, Path())
     elif isinstance(step, Filter | Fix):
         label, action = step.name, step
     elif inspect.isclass(step) or not callable(step):
@@ -165,22 +165,25 @@ def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:
     labels: Counter[str] = Counter()
     entries: list[Entry] = []
     for number, step in enumerate(recipe["steps"], 1):
-        what, given = (step, None) if isinstance(step, str) else _single(step, number, name)
-        if given is not None and not isinstance(given, dict):
-            raise CurateError(
-                f"{name}: step {number} ({what}) has settings {given!r}; expected field: value"
-            )
-        label = _numbered(what.rsplit(":", 1)[-1], labels)
-        entries.append((label, what, dict(given or {})))
+        what, given = _named(step, number, name)
+        entries.append((_numbered(what.rsplit(":", 1)[-1], labels), what, given))
     return int(recipe.get("seed", 0)), entries
 
 
-def _single(step: Any, number: int, name: str) -> tuple[str, Any]:
+def _named(step: Any, number: int, name: str) -> tuple[str, dict[str, Any]]:
+    """What a step names, and its settings: from a name, or one name with settings."""
+    if isinstance(step, str):
+        return step, {}
     if not isinstance(step, Mapping) or len(step) != 1 or not isinstance(next(iter(step)), str):
         raise CurateError(
             f"{name}: step {number} is {step!r}; expected a name, or one name with settings"
         )
-    return next(iter(step.items()))
+    what, given = next(iter(step.items()))
+    if given is not None and not isinstance(given, Mapping):
+        raise CurateError(
+            f"{name}: step {number} ({what}) has settings {given!r}; expected field: value"
+        )
+    return what, dict(given or {})
 
 
 def _target(labels: Sequence[str], target: str) -> tuple[int, str]:
@@ -265,7 +268,9 @@ def _user_code(what: str, folder: Path) -> Any:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and not is_file:
             raise CurateError(f"step {what!r}: {error}") from error
-        raise CurateError(f"step {what!r}: {Path(where).name} {failed(error)}") from error
+        raise CurateError(
+            f"step {what!r}: {Path(where).name} failed with {one_line(error)}"
+        ) from error
     if not hasattr(module, attribute):
         known = [name for name in vars(module) if not name.startswith("_")]
         raise CurateError(f"step {what!r}: {where} has no {attribute!r}{nearest(attribute, known)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from importlib import metadata
@@ -124,7 +124,12 @@ def _lines(
     steps = [name for name in scores.columns if name != "row"]
     bare = [name.removeprefix("scores.") for name in steps]
     fixed = ("source", "line", "category", "score", *extra)
-    further = {name: _OF_MORE[name](named[name]) for name in more}
+    further: dict[str, list[Any]] = {}
+    if "rejected" in more:
+        texts = message_json(named["rejected"])
+        further["rejected"] = [None if x == "null" else orjson.Fragment(x) for x in texts]
+    if "meta" in more:
+        further["meta"] = [None if text == "{}" else text for text in named["meta"].to_list()]
     # One small object a row: the messages, by far the most text, are ready-made JSON.
     for record_id, text, tools, values, given, others in zip(
         named["id"].to_list(),
@@ -146,17 +151,6 @@ def _lines(
                 **dict(zip(further, others, strict=True)),
             }
         )
-
-
-def _rejected(rejected: pl.Series) -> list[orjson.Fragment | None]:
-    texts = message_json(rejected)
-    return [None if text == "null" else orjson.Fragment(text) for text in texts]
-
-
-_OF_MORE: dict[str, Callable[[pl.Series], list[Any]]] = {
-    "rejected": _rejected,
-    "meta": lambda meta: [None if text == "{}" else text for text in meta.to_list()],
-}
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:

@@ -37,14 +37,6 @@ class Tick(NamedTuple):
     label: str
 
 
-class Axes(NamedTuple):
-    """Ticks of the x axis for wide and narrow drawings, and of the y axis."""
-
-    wide: list[Tick]
-    narrow: list[Tick]
-    y: list[Tick]
-
-
 def lengths(histogram: Histogram, summaries: Sequence[Summary]) -> Markup:
     """Rows by words of the response, read behind kept, with both medians."""
     scaled = np.log10(1 + histogram.edges)
@@ -56,13 +48,13 @@ def lengths(histogram: Histogram, summaries: Sequence[Summary]) -> Markup:
             at = math.log10(1 + group.quantiles[2])
             curves.append(Curve(f"median-{group.name}", [(at, 0), (at, ticks[-1])]))
     last = float(histogram.edges[-1])
-    axes = Axes(
-        [Tick(math.log10(1 + words), f"{words:,}") for words in LENGTH_TICKS if words <= last],
-        [Tick(math.log10(1 + words), f"{words:,}") for words in FEW_LENGTH_TICKS if words <= last],
-        [Tick(rows, f"{rows:,.0f}") for rows in ticks],
-    )
+    y = [Tick(rows, f"{rows:,.0f}") for rows in ticks]
     title = "Rows by words of the response, read and kept"
-    return Markup("").join(drawn(curves, axes, title, *size) for size in (WIDE, NARROW))
+    charts = []
+    for lengths, size in ((LENGTH_TICKS, WIDE), (FEW_LENGTH_TICKS, NARROW)):
+        x = [Tick(math.log10(1 + words), f"{words:,}") for words in lengths if words <= last]
+        charts.append(drawn(curves, x, y, title, *size))
+    return Markup("").join(charts)
 
 
 class Strip(NamedTuple):
@@ -98,8 +90,8 @@ def scores(step: Scores) -> Markup:
         curves.append(Curve(f"line-{number}", [(at, 0), (at, ticks[-1])]))
     x = _score_ticks(step)
     few = x[::2] if len(x) > 6 else x
-    axes = Axes(few, few, [Tick(value, f"{100 * value:g} %") for value in ticks])
-    return drawn(curves, axes, f"Scores of step {printable(step.step)}", *NARROW)
+    y = [Tick(value, f"{100 * value:g} %") for value in ticks]
+    return drawn(curves, few, y, f"Scores of step {printable(step.step)}", *NARROW)
 
 
 def _score_ticks(step: Scores) -> list[Tick]:
@@ -134,13 +126,18 @@ def outline(edges: np.ndarray, heights: np.ndarray) -> list[tuple[float, float]]
 
 
 def drawn(
-    curves: Sequence[Curve], axes: Axes, title: str, size: str, width: int, height: int
+    curves: Sequence[Curve],
+    x: Sequence[Tick],
+    y: Sequence[Tick],
+    title: str,
+    size: str,
+    width: int,
+    height: int,
 ) -> Markup:
     """The chart as SVG of a class called like its size."""
     import pygal
 
-    xs = [x for curve in curves for x, _ in curve.points]
-    ticks = axes.narrow if size == "narrow" else axes.wide
+    across = [at for curve in curves for at, _ in curve.points]
     chart = pygal.XY(
         width=width,
         height=height,
@@ -150,10 +147,10 @@ def drawn(
         fill=True,
         show_dots=False,
         show_legend=False,
-        xrange=(min(xs), max(xs)),
-        range=(0, axes.y[-1].at),
-        x_labels=[{"value": tick.at, "label": tick.label} for tick in ticks],
-        y_labels=[{"value": tick.at, "label": tick.label} for tick in axes.y],
+        xrange=(min(across), max(across)),
+        range=(0, y[-1].at),
+        x_labels=[{"value": tick.at, "label": tick.label} for tick in x],
+        y_labels=[{"value": tick.at, "label": tick.label} for tick in y],
         show_x_guides=False,
         truncate_label=-1,
     )

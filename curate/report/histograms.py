@@ -126,11 +126,9 @@ def scores(run: RunFolder) -> list[Scores]:
             numbers = step.get("numbers", {})
             thresholds = tuple(numbers.get("thresholds", {}).items())
             method = numbers.get("method", "none")
-            charts.append(
-                of_step(step["name"], mine)._replace(
-                    thresholds=thresholds, corrected="" if method == "none" else method
-                )
-            )
+            corrected = "" if method == "none" else method
+            drawn = of_step(step["name"], mine)
+            charts.append(drawn._replace(thresholds=thresholds, corrected=corrected))
     return charts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -73,6 +73,41 @@ ROLE_NAMES = {
     "function_response": "tool",
     "observation": "tool",
 }
+
+
+# The fields in which rows of many formats hold a number or a label.
+SCORES = ("score", "rating", "reward", "votes", "quality_score")
+CATEGORIES = ("category", "task", "dataset")
+
+
+def user(content: str) -> Message:
+    """A message of the user."""
+    return {"role": "user", "content": content}
+
+
+def assistant(content: str) -> Message:
+    """A message of the assistant."""
+    return {"role": "assistant", "content": content}
+
+
+def labelled(
+    row: Row,
+    messages: list[Message],
+    used: tuple[str, ...],
+    scores: tuple[str, ...] = SCORES,
+    categories: tuple[str, ...] = CATEGORIES,
+    **more: Any,
+) -> Conversation:
+    """A conversation with the score and the category that the row has under one of these names."""
+    score, score_name = number_of(row, scores)
+    category, category_name = label_of(row, categories)
+    used = (*used, *score_name, *category_name)
+    return Conversation(messages, used, score=score, category=category, **more)
+
+
+def first_name(row: Row, names: Iterable[str]) -> str | None:
+    """The first of the names that is a field of the row."""
+    return next((name for name in names if name in row), None)
 
 
 def system_of(row: Row) -> list[Message]:
