@@ -18,7 +18,8 @@ from markupsafe import Markup
 from curate.base.terminal import printable
 from curate.report.histograms import Histogram, Scores, Summary
 
-WIDE, NARROW = ("wide", 760, 250), ("narrow", 360, 210)  # pixels, as drawn
+Size = tuple[str, int, int]  # its name, and pixels as drawn
+WIDE, NARROW = ("wide", 760, 250), ("narrow", 360, 210)
 LENGTH_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000)
 FEW_LENGTH_TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 10_000, 100_000, 1_000_000)
 
@@ -53,7 +54,7 @@ def lengths(histogram: Histogram, summaries: Sequence[Summary]) -> Markup:
     charts = []
     for lengths, size in ((LENGTH_TICKS, WIDE), (FEW_LENGTH_TICKS, NARROW)):
         x = [Tick(math.log10(1 + words), f"{words:,}") for words in lengths if words <= last]
-        charts.append(drawn(curves, x, y, title, *size))
+        charts.append(drawn(curves, x, y, title, size))
     return Markup("").join(charts)
 
 
@@ -91,7 +92,7 @@ def scores(step: Scores) -> Markup:
     x = _score_ticks(step)
     few = x[::2] if len(x) > 6 else x
     y = [Tick(value, f"{100 * value:g} %") for value in ticks]
-    return drawn(curves, few, y, f"Scores of step {printable(step.step)}", *NARROW)
+    return drawn(curves, few, y, f"Scores of step {printable(step.step)}", NARROW)
 
 
 def _score_ticks(step: Scores) -> list[Tick]:
@@ -126,17 +127,12 @@ def outline(edges: np.ndarray, heights: np.ndarray) -> list[tuple[float, float]]
 
 
 def drawn(
-    curves: Sequence[Curve],
-    x: Sequence[Tick],
-    y: Sequence[Tick],
-    title: str,
-    size: str,
-    width: int,
-    height: int,
+    curves: Sequence[Curve], x: Sequence[Tick], y: Sequence[Tick], title: str, size: Size
 ) -> Markup:
     """The chart as SVG of a class called like its size."""
     import pygal
 
+    name, width, height = size
     across = [at for curve in curves for at, _ in curve.points]
     chart = pygal.XY(
         width=width,
@@ -160,7 +156,7 @@ def drawn(
     root = ElementTree.fromstring(chart.render())
     _strip(root, [curve.name for curve in curves])
     root.attrib = {
-        "class": f"chart {size}",
+        "class": f"chart {name}",
         "viewBox": f"0 0 {width} {height}",
         "role": "img",
         "aria-label": title,
@@ -186,11 +182,7 @@ def _strip(parent: ElementTree.Element, names: Sequence[str]) -> None:
         parent.set("class", f"series {names[int(series[1])]}")
     for name in ("d", "x", "y"):
         if name in parent.attrib:
-            parent.set(name, _DECIMALS.sub(_shorter, parent.attrib[name]))
+            parent.set(name, _DECIMALS.sub(lambda at: f"{float(at[0]):.1f}", parent.attrib[name]))
 
 
 _DECIMALS = re.compile(r"-?\d+\.\d+")
-
-
-def _shorter(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.1f}"

@@ -171,10 +171,7 @@ def _score_edges(values: Floats, logarithmic: bool) -> Floats:
 
 def _between(groups: dict[str, Floats]) -> tuple[float, float] | None:
     kept, dropped = groups["kept"], groups["dropped"]
-    if not len(kept) or not len(dropped):
-        return None
-    if kept.max() < dropped.min():
-        return float(kept.max()), float(dropped.min())
-    if dropped.max() < kept.min():
-        return float(dropped.max()), float(kept.min())
+    for lower, upper in ((kept, dropped), (dropped, kept)):
+        if len(lower) and len(upper) and lower.max() < upper.min():
+            return float(lower.max()), float(upper.min())
     return None

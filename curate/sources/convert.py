@@ -185,15 +185,11 @@ def label_of(row: Row, names: tuple[str, ...]) -> tuple[str | None, tuple[str, .
     return None, ()
 
 
-def json_text(value: Any, field: str) -> str | None:
-    """A list given as JSON text or as a value, as canonical JSON text; null and empty are None."""
-    if isinstance(value, str):
-        if not value.strip():
-            return None
-        value = parse_json(value, field)
-    if not value:
-        return None
-    return written(without_nulls(list_of(value, field)), field)
+def parsed(value: Any, field: str) -> Any:
+    """A value given as itself or as JSON text; blank text is None."""
+    if not isinstance(value, str):
+        return value
+    return parse_json(value, field) if value.strip() else None
 
 
 def written(value: Any, field: str) -> str:
@@ -223,25 +219,24 @@ def without_nulls(value: Any) -> Any:
 
 def tool_schemas(value: Any) -> str | None:
     """Tool schemas as JSON text; bare function schemas get OpenAI's wrapper."""
-    text = json_text(value, "tools")
-    if text is None:
+    given = parsed(value, "tools")
+    if not given:
         return None
     tools = [
         tool
         if isinstance(tool, dict) and "function" in tool
         else {"type": "function", "function": tool}
-        for tool in orjson.loads(text)
+        for tool in without_nulls(list_of(given, "tools"))
     ]
     return written(tools, "tools")
 
 
 def tool_calls(value: Any, field: str) -> str | None:
     """Tool calls in any spelling as JSON text: `[{"id"?, "name", "arguments": {...}}]`."""
-    if isinstance(value, str):
-        value = parse_json(value, field) if value.strip() else None
-    if not value:
+    given = parsed(value, field)
+    if not given:
         return None
-    calls = value if isinstance(value, list) else [value]
+    calls = given if isinstance(given, list) else [given]
     return written([_tool_call(call, field) for call in calls], field)
 
 
@@ -252,8 +247,7 @@ def _tool_call(call: Any, field: str) -> dict[str, Any]:
     if not isinstance(name, str):
         raise Reject("wrong_type", f"{field} has no function name")
     arguments = function.get("arguments", function.get("parameters"))
-    if isinstance(arguments, str):
-        arguments = parse_json(arguments, f"{field} arguments") if arguments.strip() else {}
+    arguments = parsed(arguments, f"{field} arguments")
     given_id = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
     return {**given_id, "name": name, "arguments": without_nulls(arguments or {})}
 

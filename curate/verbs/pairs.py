@@ -165,7 +165,7 @@ def _sft_lines(result: PairResult) -> Iterator[bytes]:
 
 
 def _unused_lines(records: pl.DataFrame, result: PairResult) -> Iterator[bytes]:
-    rows = records.select("row", "id", "source", "line").join(
-        result.rows.select("row", "reason"), on="row", how="left", maintain_order="left"
-    )
+    rows = records.select("row", "id", "source", "line")
+    reasons = result.rows.select("row", "reason")
+    rows = rows.join(reasons, on="row", how="left", maintain_order="left")
     return map(orjson.dumps, rows.drop_nulls("reason").iter_rows(named=True))
