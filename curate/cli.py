@@ -25,12 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run_verb(arguments)
-    except Terminated:
-        print("curate: terminated", file=sys.stderr)
-        return 143
-    except KeyboardInterrupt:
-        print("curate: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        ended = isinstance(stop, Terminated)
+        print(f"curate: {'terminated' if ended else 'interrupted'}", file=sys.stderr)
+        return 143 if ended else 130
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -62,14 +60,11 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     try:
         getattr(verbs, arguments.verb)(arguments)
         return 0
-    except CurateError as error:
-        print(f"curate: {printable(str(error))}", file=sys.stderr)
-        return 1
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing more to say, and nothing to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    except (CurateError, OSError) as error:
         # A full disk, a missing folder, a file that may not be read: the user's to mend.
         print(f"curate: {printable(str(error))}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate import sources
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, writing
 from curate.base.log import Log, no_log
@@ -128,11 +128,8 @@ def _slim(records: pl.DataFrame) -> pl.DataFrame:
     messages = pl.col("messages").list.eval(
         pl.struct(element.field("role"), element.field("content"), *fields)
     )
-    empty = [
-        column.name
-        for column in records.select("tools", "rejected", "score", "category")
-        if column.null_count() == len(column)
-    ]
+    few = records.select("tools", "rejected", "score", "category")
+    empty = [column.name for column in few if column.null_count() == len(column)]
     rejected = pl.Series("rejected", message_json(records["rejected"]))
     return records.with_columns(messages, rejected).drop("row", *empty)
 
@@ -210,8 +207,7 @@ def _run_into(
     if fault is not None:
         raise CurateError(
             f"{out} holds the whole run, but {run_folder.REPORT} could not be made "
-            f"({' '.join(f'{type(fault).__name__}: {fault}'.split())}); make it again with: "
-            f"curate report {out}"
+            f"({one_line(fault)}); make it again with: curate report {out}"
         ) from fault
     if not result.kept.any():
         tell("no row was kept; the report says why")

@@ -202,14 +202,9 @@ def verdicts(
     kept = pl.Series("keep", keep, dtype=pl.Boolean)
     if isinstance(reason, str):
         reason = kept.to_frame().select(pl.when(~pl.col("keep")).then(pl.lit(reason))).to_series()
-    columns = {
-        "reason": reason,
-        "score": score,
-        "duplicate_of": duplicate_of,
-        "evidence": evidence,
-    }
-    series = [kept]
-    for name, values in columns.items():
+    columns = []
+    given = (kept, reason, score, duplicate_of, evidence)
+    for (name, dtype), values in zip(VERDICTS.items(), given, strict=True):
         filled = [None] * len(kept) if values is None else values
-        series.append(pl.Series(name, filled).cast(VERDICTS[name]))
-    return pl.DataFrame(series, schema=VERDICTS)
+        columns.append(pl.Series(name, filled).cast(dtype))
+    return pl.DataFrame(columns)

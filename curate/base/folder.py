@@ -218,18 +218,13 @@ def _check_input(out: str | os.PathLike[str], place: Path, name: str) -> None:
     given, into = Path(name).resolve(), place.resolve()
     if given.is_relative_to(into):
         raise CurateError(f"--out {out} holds the input {name}; choose another folder")
-    if _would_be_read(into, given):
+    # A scan of the input would find files there; hidden folders are left out of it.
+    inside = given.is_dir() and into.is_relative_to(given)
+    if inside and not any(part.startswith(".") for part in into.relative_to(given).parts):
         raise CurateError(
             f"--out {out} lies in the input {name}, so the next run would read it too; choose "
             "a folder outside"
         )
-
-
-def _would_be_read(out: Path, folder: Path) -> bool:
-    """Whether a scan of `folder` would find files in `out`; hidden folders are left out of it."""
-    if not folder.is_dir() or not out.is_relative_to(folder):
-        return False
-    return not any(part.startswith(".") for part in out.relative_to(folder).parts)
 
 
 def _show(hidden: Path, out: Path, maker: str) -> None:

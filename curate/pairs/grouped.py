@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.pairs.shape import PAIRS, PairResult, answers, field, first_reason, numbers
+from curate.pairs.shape import PAIRS, PairResult, answers, check_some, field, first_reason, numbers
 
 # How far a pair of answers came, and why an answer is in no pair if that is as far as any of
 # its pairs came.
@@ -42,8 +42,6 @@ class Rule:
             raise CurateError(f"pairs: ratio is {self.ratio}; expected 1 or more")
         if not 0.0 <= self.margin < math.inf:
             raise CurateError(f"pairs: margin is {self.margin}; expected 0 or more")
-        if self.per_parent is not None and self.per_parent < 1:
-            raise CurateError(f"pairs: per_parent is {self.per_parent}; expected 1 or more")
 
 
 def of_groups(records: pl.DataFrame, rule: Rule) -> PairResult:
@@ -153,9 +151,6 @@ def times(records: pl.DataFrame, name: str) -> pl.Series:
     ).to_series()  # fmt: skip
     seconds = text.cast(pl.Float64, strict=False)
     seconds = seconds.zip_with(seconds.is_finite().fill_null(False), dates)
-    if len(seconds) and seconds.null_count() == len(seconds):
-        raise CurateError(
-            f"pairs: none of {len(seconds):,} rows has a time in {name!r}; expected a number, or a"
-            " date like 2024-07-26T12:00:00"
-        )
+    expected = "expected a number, or a date like 2024-07-26T12:00:00"
+    check_some(seconds, f"a time in {name!r}; {expected}")
     return seconds

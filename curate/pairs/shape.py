@@ -140,12 +140,14 @@ def numbers(records: pl.DataFrame, name: str) -> pl.Series:
     """A field as finite numbers, null where it is none. Raises `CurateError` where all are null."""
     values = field(records, name).cast(pl.Float64, strict=False)
     values = values.to_frame("n").select(pl.when(pl.col("n").is_finite()).then("n")).to_series()
-    if len(values) and values.null_count() == len(values):
-        raise CurateError(
-            f"pairs: none of {len(values):,} rows has a number in {name!r}; name the field that"
-            " holds it"
-        )
+    check_some(values, f"a number in {name!r}; name the field that holds it")
     return values
+
+
+def check_some(values: pl.Series, expected: str) -> None:
+    """Raise `CurateError` where no row has what is `expected`."""
+    if len(values) and values.null_count() == len(values):
+        raise CurateError(f"pairs: none of {len(values):,} rows has {expected}")
 
 
 def pair_texts(pairs: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.Series]:

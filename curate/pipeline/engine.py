@@ -45,15 +45,13 @@ class LocalEngine:
     def _look_up(self, step: Filter, records: pl.DataFrame, kept: StepCache) -> pl.DataFrame:
         known = kept.load(records["id"])
         missing = records.unique("id", keep="first", maintain_order=True)
-        if known is not None:
-            missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
-        measures = [] if known is None else [known]
+        missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
+        measures = [known]
         for part in missing.iter_slices(PART):
             measured = self._compute(step, part).with_columns(part["id"])
             kept.save(measured)
             measures.append(measured)
-        names = measures[-1].columns
-        table = pl.concat([frame.select(names) for frame in measures])
+        table = pl.concat(measures, how="diagonal")
         rows = records.select("id").join(table, on="id", how="left", maintain_order="left")
         return rows.drop("id")
 

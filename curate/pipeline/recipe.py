@@ -119,9 +119,8 @@ def load(name: str | None, settings: Mapping[str, Any] | None = None) -> Recipe:
         except UnicodeDecodeError as error:
             raise CurateError(f"{name}: not a text file in UTF-8 ({error.reason})") from error
     else:
-        bundled = ", ".join(BUNDLED)
         raise CurateError(
-            f"{name}: no such recipe file, nor a bundled recipe (there is: {bundled})"
+            f"{name}: no such recipe file, nor a bundled recipe (there is: {', '.join(BUNDLED)})"
         )
     return bind(name, text, folder, settings or {})
 

@@ -184,11 +184,7 @@ def run(
     """
     pipeline = PipelineRun(with_text(records), engine or LocalEngine(workers=1))
     for step in bind_steps(steps):
-        started = time.perf_counter()
-        report = pipeline.apply(step)
-        report = replace(report, seconds=time.perf_counter() - started)
-        pipeline.reports.append(report)
-        progress(report)
+        progress(pipeline.apply(step))
     return pipeline.result()
 
 
@@ -207,9 +203,13 @@ class PipelineRun:
 
     def apply(self, step: Step) -> StepReport:
         """Run one step over the rows that are still kept. Raises `CurateError`."""
-        if isinstance(step.action, Fix):
-            return self._fix(step, step.action)
-        return self._judge(step, step.action)
+        started, action = time.perf_counter(), step.action
+        if isinstance(action, Fix):
+            report = self._fix(step, action)
+        else:
+            report = self._judge(step, action)
+        self.reports.append(replace(report, seconds=time.perf_counter() - started))
+        return self.reports[-1]
 
     def _judge(self, step: Step, action: Filter) -> StepReport:
         _check_needs(step.name, action, self.measured)

@@ -28,14 +28,11 @@ class SessionEngine(LocalEngine):
     def measure(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
         """As `LocalEngine.measure`, for rows that were not measured before."""
         key = _key(step)
-        known = self._known.get(key)
-        missing = records
-        if known is not None:
-            missing = records.join(known.select(_KEYS), on=_KEYS, how="anti", maintain_order="left")
-        if known is None or missing.height:
+        known = self._known.get(key, records.select(_KEYS).clear())
+        missing = records.join(known.select(_KEYS), on=_KEYS, how="anti", maintain_order="left")
+        if missing.height or key not in self._known:
             measured = super().measure(step, missing).with_columns(missing["row"], missing["id"])
-            known = measured if known is None else pl.concat([known, measured])
-            self._known[key] = known
+            known = self._known[key] = pl.concat([known, measured], how="diagonal")
         rows = records.select(_KEYS).join(known, on=_KEYS, how="left", maintain_order="left")
         return rows.drop(_KEYS)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -41,13 +41,12 @@ class Tick(NamedTuple):
 def lengths(histogram: Histogram, summaries: Sequence[Summary]) -> Markup:
     """Rows by words of the response, read behind kept, with both medians."""
     scaled = np.log10(1 + histogram.edges)
-    curves = [Curve(name, outline(scaled, rows)) for name, rows in histogram.heights.items()]
-    top = max(float(rows.max()) for rows in histogram.heights.values())
-    ticks = nice_ticks(top)
-    for group in summaries:
-        if group.rows and group.name in histogram.heights:
-            at = math.log10(1 + group.quantiles[2])
-            curves.append(Curve(f"median-{group.name}", [(at, 0), (at, ticks[-1])]))
+    medians = {
+        f"median-{group.name}": math.log10(1 + group.quantiles[2])
+        for group in summaries
+        if group.rows and group.name in histogram.heights
+    }
+    curves, ticks = _curves(scaled, histogram.heights, medians)
     last = float(histogram.edges[-1])
     y = [Tick(rows, f"{rows:,.0f}") for rows in ticks]
     title = "Rows by words of the response, read and kept"
@@ -83,16 +82,25 @@ def scores(step: Scores) -> Markup:
     """Shares of kept and of dropped rows by score, with the thresholds, or where they separate."""
     edges = step.histogram.edges
     scaled = np.log1p(edges) if step.logarithmic else edges
-    heights = step.histogram.heights
-    curves = [Curve(name, outline(scaled, shares)) for name, shares in heights.items()]
-    ticks = nice_ticks(max(float(shares.max()) for shares in heights.values()))
-    for number, (_, value) in enumerate(step.lines, 1):
-        at = math.log1p(value) if step.logarithmic else value
-        curves.append(Curve(f"line-{number}", [(at, 0), (at, ticks[-1])]))
+    lines = {
+        f"line-{number}": math.log1p(value) if step.logarithmic else value
+        for number, (_, value) in enumerate(step.lines, 1)
+    }
+    curves, ticks = _curves(scaled, step.histogram.heights, lines)
     x = _score_ticks(step)
     few = x[::2] if len(x) > 6 else x
     y = [Tick(value, f"{100 * value:g} %") for value in ticks]
     return drawn(curves, few, y, f"Scores of step {printable(step.step)}", NARROW)
+
+
+def _curves(
+    edges: np.ndarray, heights: Mapping[str, np.ndarray], lines: Mapping[str, float]
+) -> tuple[list[Curve], list[float]]:
+    """The outlines of groups with upright lines among them, and the ticks of the y axis."""
+    ticks = nice_ticks(max(float(group.max()) for group in heights.values()))
+    curves = [Curve(name, outline(edges, group)) for name, group in heights.items()]
+    upright = [Curve(name, [(at, 0), (at, ticks[-1])]) for name, at in lines.items()]
+    return curves + upright, ticks
 
 
 def _score_ticks(step: Scores) -> list[Tick]:

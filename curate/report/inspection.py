@@ -34,11 +34,7 @@ PROBLEMS = {
         r"\{\{\s*\w+\s*\}\}",
         "the answer contains an unfilled {{placeholder}}",
     ),
-    "html": (
-        "response",
-        r"(?i)</(p|div|span|li|a|code|pre|b|i)>",
-        "the answer contains HTML",
-    ),
+    "html": ("response", r"(?i)</(p|div|span|li|a|code|pre|b|i)>", "the answer contains HTML"),
     "empty_answer": ("response", r"^\s*$", "the answer is empty"),
 }
 
@@ -56,13 +52,10 @@ def inspection(
     """
     records = with_text(dump.records)
     turns = records["messages"].list.len()
+    counts = {"read": dump.read, "records": records.height, "rejects": dump.rejects.height}
     return {
         "files": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
-        "counts": {
-            "read": dump.read,
-            "records": records.height,
-            "rejects": dump.rejects.height,
-        },
+        "counts": counts,
         "messages": _quantiles(turns),
         "roles": _counts(records["messages"].explode().struct.field("role")),
         "categories": _counts(records["category"].drop_nulls()),

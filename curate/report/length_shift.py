@@ -31,8 +31,8 @@ class LengthShift(NamedTuple):
 def of_run(run: RunFolder) -> list[LengthShift]:
     """The shifts of all steps that dropped some of their rows and kept others."""
     names = [step["name"] for step in run.manifest["steps"]]
-    at = pl.col("step").replace_strict(names, range(len(names)), return_dtype=pl.UInt32)
-    dropped = run.ledger.filter(pl.col("verdict") == "drop").select("row", at=at)
+    number = pl.col("step").replace_strict(names, range(len(names)), return_dtype=pl.UInt32)
+    dropped = run.ledger.filter(pl.col("verdict") == "drop").select("row", at=number)
     lengths = run.lengths.join(dropped, on="row", how="left")
     dropped_at = lengths["at"].fill_null(len(names)).to_numpy()
     words: Ints = lengths["words"].cast(pl.Int64).to_numpy()
@@ -47,8 +47,7 @@ def of_run(run: RunFolder) -> list[LengthShift]:
 def _shift(step: str, before: Ints, after: Ints) -> LengthShift:
     medians = (float(np.median(before)), float(np.median(after)))
     means = (float(before.mean()), float(after.mean()))
-    ks, w1 = distances(before, after)
-    return LengthShift(step, len(before), len(after), medians, means, ks, w1)
+    return LengthShift(step, len(before), len(after), medians, means, *distances(before, after))
 
 
 def distances(one: Ints, other: Ints) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 from curate.pipeline.run_folder import RunFolder, collected
 from curate.report.excerpts import shared
 
@@ -34,9 +34,8 @@ def damage_explained(run: RunFolder) -> Iterator[None]:
     except CurateError:
         raise
     except Exception as error:  # a file that somebody changed can hold anything
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise CurateError(
-            f"{run.path}: a file is not as curate run wrote it ({what}); run it again"
+            f"{run.path}: a file is not as curate run wrote it ({one_line(error)}); run it again"
         ) from error
 
 

@@ -47,9 +47,8 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
     if set(map(len, turns)) != {2} or not _all_text(contents):
         return None
     known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
-    if None in known.values() or len(known) != len(set(map(str, speakers))):
-        return None
-    if "function_call" in known:
+    strange = None in known.values() or len(known) != len(set(map(str, speakers)))
+    if strange or "function_call" in known:
         return None
     roles = list(map({one: str(role) for one, role in known.items()}.__getitem__, speakers))
     lengths = list(map(len, lists))

@@ -139,10 +139,8 @@ def weight_of(turn: Row, position: int) -> Message:
 
     Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
     """
-    weights: dict[str, float] = {}
-    for name in _WEIGHTS:
-        if turn.get(name) is not None:
-            weights[name] = _weight(turn[name], name, position)
+    given = [name for name in _WEIGHTS if turn.get(name) is not None]
+    weights = {name: _weight(turn[name], name, position) for name in given}
     if turn.get("masked") is not None:
         weights["masked"] = 1.0 - _weight(turn["masked"], "masked", position)
     if len(set(weights.values())) > 1:

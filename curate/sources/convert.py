@@ -58,21 +58,13 @@ REJECTS = {
 }
 
 # Every spelling of a role in the known formats; the schema's own names map to themselves.
-ROLE_NAMES = {
-    **{role: role for role in ROLES},
-    "developer": "system",
-    "human": "user",
-    "prompter": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "model": "assistant",
-    "function_call": "assistant",
-    "function": "tool",
-    "function_response": "tool",
-    "observation": "tool",
+_SPELLINGS = {
+    "system": ("developer",),
+    "user": ("human", "prompter"),
+    "assistant": ("gpt", "chatgpt", "bing", "bard", "model", "function_call"),
+    "tool": ("function", "function_response", "observation"),
 }
+ROLE_NAMES = {name: role for role in ROLES for name in (role, *_SPELLINGS[role])}
 
 
 # The fields in which rows of many formats hold a number or a label.

@@ -43,14 +43,14 @@ def is_answers(row: Row) -> bool:
 
 def answers(row: Row) -> list[Conversation]:
     """Every answer is a conversation with its votes as score; the prompt is the same."""
+    if not row["answers"]:
+        raise Reject("no_answer", "answers is empty")
     conversations = []
     for number, answer in enumerate(row["answers"], 1):
         content = as_text(answer.get("text", answer.get("body")), f"answer {number}")
         votes, _ = number_of(answer, ("pm_score", "score", "votes"))
         messages = [user(as_text(row["question"], "question")), assistant(content)]
         conversations.append(Conversation(messages, ("question",), score=votes))
-    if not conversations:
-        raise Reject("no_answer", "answers is empty")
     return conversations
 
 

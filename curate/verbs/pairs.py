@@ -6,18 +6,26 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
+import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.folder import atomic_folder, check_out, write_manifest
+from curate.base.messages import message_json
+from curate.pairs import (
+    REASONS,
+    PairResult,
+    Rule,
+    of_annotators,
+    of_groups,
+    of_rejected,
+    summary,
+    unfold_lists,
+)
+from curate.sources import Dump
 from curate.verbs.common import read, speaker
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from curate.pairs import PairResult
-    from curate.sources import Dump
 
 MAKER = "curate pairs"
 
@@ -38,8 +46,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
-    from curate.base.folder import atomic_folder, check_out, write_manifest
-    from curate.pairs import summary, unfold_lists
     from curate.pipeline.run_folder import write_lines
 
     say = speaker(arguments.quiet)
@@ -84,8 +90,6 @@ def _counts(dump: Dump, lists: int, answers: int, result: PairResult) -> dict[st
 
 def counts_text(read_rows: int, rejects: int, result: PairResult) -> str:
     """Where every row went, for people."""
-    from curate.pairs import REASONS
-
     counts = result.counts()
     lines = [
         f"{read_rows:,} rows read: {counts['used']:,} in pairs,"
@@ -121,8 +125,6 @@ def _files(name: str) -> list[str]:
 
 
 def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairResult:
-    from curate.pairs import Rule, of_annotators, of_groups, of_rejected
-
     if kind == "rejected":
         return of_rejected(records)
     if kind == "annotators":
@@ -132,8 +134,6 @@ def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairR
 
 def _pair_lines(result: PairResult) -> Iterator[bytes]:
     """One object a pair, as TRL and our readers take it, without fields that no pair has."""
-    from curate.base.messages import message_json
-
     sides = ("prompt", "chosen", "rejected")
     texts = [map(orjson.Fragment, message_json(result.pairs[name])) for name in sides]
     more = result.pairs.drop(sides)
@@ -149,10 +149,6 @@ def _pair_lines(result: PairResult) -> Iterator[bytes]:
 
 def _sft_lines(result: PairResult) -> Iterator[bytes]:
     """Each chosen answer once, as a conversation, in the order of the pairs."""
-    import polars as pl
-
-    from curate.base.messages import message_json
-
     frame = result.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
     frame = frame.with_columns(messages=frame["prompt"].list.concat(frame["chosen"]))
     texts = pl.Series("messages", message_json(frame["messages"]), pl.String)

@@ -20,16 +20,14 @@ _OPTIONS = (
 
 def preview(arguments: argparse.Namespace) -> None:
     """`curate preview`: see its help."""
-    against = None
-    if arguments.diff or arguments.diff_tokenizer:
-        against = (arguments.diff, arguments.diff_tokenizer)
+    against = (arguments.diff, arguments.diff_tokenizer)
     shown = api.preview(
         arguments.source,
         rows=arguments.row or (0,),
         turn=arguments.turn,
         failures=arguments.failures,
         ids=arguments.ids,
-        against=against,
+        against=against if any(against) else None,
         **_options(arguments),
     )
     for line in shown.notices:
