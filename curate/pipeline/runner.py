@@ -204,10 +204,7 @@ class PipelineRun:
     def apply(self, step: Step) -> StepReport:
         """Run one step over the rows that are still kept. Raises `CurateError`."""
         started, action = time.perf_counter(), step.action
-        if isinstance(action, Fix):
-            report = self._fix(step, action)
-        else:
-            report = self._judge(step, action)
+        report = self._fix(step, action) if isinstance(action, Fix) else self._judge(step, action)
         self.reports.append(replace(report, seconds=time.perf_counter() - started))
         return self.reports[-1]
 
