@@ -9,15 +9,15 @@ from pathlib import Path
 from types import ModuleType
 
 
-def user_module(where: str, *, register: bool) -> ModuleType:
-    """The module that is a `.py` file, or is imported by this name.
+def user_module(where: str, kind: str, *, register: bool) -> ModuleType:
+    """The module that is a `.py` file, called `curate_KIND_NAME`, or is imported by its name.
 
     With `register` a file is run once and stands in `sys.modules`, so that what it defines can be
     pickled; without, it is run anew. Raises whatever the code raises.
     """
     if not where.endswith(".py"):
         return importlib.import_module(where)
-    name = f"curate_user_{Path(where).stem}"
+    name = f"curate_{kind}_{Path(where).stem}"
     if register and getattr(sys.modules.get(name), "__file__", None) == where:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, where)

@@ -263,7 +263,7 @@ def _user_code(what: str, folder: Path) -> Any:
     path = str(_beside(where, folder)) if is_file else where
     try:
         # Registered under its own name so that worker processes can unpickle what it defines.
-        module = user_module(path, register=True)
+        module = user_module(path, "user", register=True)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and not is_file:
             raise CurateError(f"step {what!r}: {error}") from error

@@ -131,14 +131,13 @@ def bind_steps(
     taken: dict[str, str] = {}
     for step in ready:
         folder = step.action.remembers_in if isinstance(step.action, Filter) else None
-        if folder is None:
-            continue
         if folder in taken:
             raise CurateError(
                 f"steps {taken[folder]!r} and {step.name!r} both add to {folder}; give each a "
                 "folder of its own"
             )
-        taken[folder] = step.name
+        if folder is not None:
+            taken[folder] = step.name
     return ready
 
 

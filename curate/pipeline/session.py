@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
-
 import polars as pl
 
 from curate.base.contract import Filter
@@ -40,5 +38,4 @@ class SessionEngine(LocalEngine):
 def _key(step: Filter) -> str:
     """What decides a step's measures: those settings that it says, or else all of them."""
     names = step.measured_by or [field.name for field in dataclasses.fields(step)]  # type: ignore[arg-type]
-    settings: dict[str, Any] = {name: getattr(step, name) for name in names}
-    return repr((type(step), step.version, settings))
+    return repr((type(step), step.version, {name: getattr(step, name) for name in names}))

@@ -79,7 +79,10 @@ def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
     mine, other = seen[verdict["row"]], seen.get(verdict["duplicate_of"])
     evidence = verdict["evidence"] or ""
     if other is None:
-        record, duplicate_of = _marked(mine, evidence), None
+        # Marked where the text holds the evidence word for word.
+        span = evidence if len(evidence) > 1 else None
+        record = Side(mine, excerpt(mine.prompt, span), excerpt(mine.response, span))
+        duplicate_of = None
     else:
         prompts = side_by_side(mine.prompt, other.prompt)
         responses = side_by_side(mine.response, other.response)
@@ -87,12 +90,6 @@ def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
         duplicate_of = Side(other, prompts[1], responses[1])
     shown = excerpt(evidence, limit=EVIDENCE)
     return Example(record, verdict["score"], shown, duplicate_of, verdict["duplicate_of"])
-
-
-def _marked(seen: Seen, evidence: str) -> Side:
-    """The record with its evidence marked where the text holds it word for word."""
-    span = evidence if len(evidence) > 1 else None
-    return Side(seen, excerpt(seen.prompt, span), excerpt(seen.response, span))
 
 
 def of_rejects(run: RunFolder) -> list[RejectReason]:

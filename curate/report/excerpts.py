@@ -68,7 +68,9 @@ def side_by_side(one: str, other: str, limit: int = LIMIT) -> tuple[list[Piece],
     if one == other:
         return excerpt(one, limit=limit), [Piece("(the same text)", "cut")]
     same = shared(one, other)
-    start = _word_start(one, same - limit // 3) if max(len(one), len(other)) > limit else 0
+    start = 0
+    if max(len(one), len(other)) > limit:  # the beginning of a word shortly before
+        start = one.rfind(" ", 0, max(0, same - limit // 3)) + 1
     # Looking further than what is shown keeps the edge of the window from counting as different.
     ahead = start + 4 * limit
     words = [_WORD.findall(text[start:ahead]) for text in (one, other)]
@@ -85,11 +87,6 @@ def shared(one: Sequence[Any], other: Sequence[Any]) -> int:
     """
     differ = (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
     return next(differ, min(len(one), len(other)))
-
-
-def _word_start(text: str, at: int) -> int:
-    """The beginning of the word at or before `at`; 0 when that is near the beginning."""
-    return text.rfind(" ", 0, at) + 1 if at > 0 else 0
 
 
 def _differing(one: list[str], other: list[str], start: int) -> tuple[list[Range], list[Range]]:

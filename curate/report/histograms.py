@@ -75,11 +75,9 @@ class Scores(NamedTuple):
 def length_histogram(words: Ints, kept: NDArray[np.bool_]) -> Histogram:
     """Rows per log-spaced bin, of all rows and of those kept."""
     edges = length_edges(int(words.max(initial=1)))
-    heights = {
-        "read": np.histogram(words, edges)[0].astype(np.float64),
-        "kept": np.histogram(words[kept], edges)[0].astype(np.float64),
-    }
-    return Histogram(edges, heights)
+    groups = {"read": words, "kept": words[kept]}
+    heights = {name: np.histogram(group, edges)[0] for name, group in groups.items()}
+    return Histogram(edges, {name: rows.astype(np.float64) for name, rows in heights.items()})
 
 
 def length_edges(largest: int) -> Floats:

@@ -48,9 +48,8 @@ def anthropic(row: Row) -> list[Conversation]:
     tools = row.get("tools")
     if isinstance(tools, list):
         tools = [_schema(tool) for tool in tools]
-    return [
-        Conversation(checked(messages), ("messages", "system", "tools"), tools=tool_schemas(tools))
-    ]
+    used = ("messages", "system", "tools")
+    return [Conversation(checked(messages), used, tools=tool_schemas(tools))]
 
 
 def _schema(tool: Any) -> Any:

@@ -32,12 +32,10 @@ def chosen_rejected(row: Row) -> list[Conversation]:
     """HH-RLHF transcripts, DPO triples, ShareGPT pairs and UltraFeedback binarised alike."""
     before, used = _before(row)
     chosen, rejected = (_side(row[name], name, before) for name in ("chosen", "rejected"))
-    scores = ("score_chosen", "chosen_score", "score")
-    more = {
-        "rejected": rejected[_shared(checked(chosen), rejected) :],
-        "tools": tool_schemas(row.get("tools")),
-    }
-    return [labelled(row, chosen, (*used, "chosen", "rejected"), scores, (), **more)]
+    rejected = rejected[_shared(checked(chosen), rejected) :]
+    tools = tool_schemas(row.get("tools"))
+    used, scores = (*used, "chosen", "rejected"), ("score_chosen", "chosen_score", "score")
+    return [labelled(row, chosen, used, scores, (), tools=tools, rejected=rejected)]
 
 
 def _before(row: Row) -> tuple[list[Message], tuple[str, ...]]:
@@ -81,14 +79,9 @@ def openai_preference(row: Row) -> list[Conversation]:
     """OpenAI's form of a preference pair."""
     before = turns_in(row["input"].get("messages"))
     rejected = turns_in(row.get("non_preferred_output") or [])
-    return [
-        Conversation(
-            checked(before + turns_in(row["preferred_output"])),
-            ("input", "preferred_output", "non_preferred_output"),
-            tools=tool_schemas(row["input"].get("tools")),
-            rejected=rejected or None,
-        )
-    ]
+    messages = checked(before + turns_in(row["preferred_output"]))
+    used = ("input", "preferred_output", "non_preferred_output")
+    return [Conversation(messages, used, tool_schemas(row["input"].get("tools")), rejected or None)]
 
 
 def is_judged_pair(row: Row) -> bool:

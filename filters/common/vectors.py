@@ -136,7 +136,7 @@ def _code(step: str, encoder: str) -> Encode:
     """The function, or the `encode` of the object (or of what the class makes)."""
     where, _, name = encoder.rpartition(":")
     try:
-        named = getattr(user_module(where, register=False), name)
+        named = getattr(user_module(where, "encoder", register=False), name)
         named = named() if inspect.isclass(named) else named
     except Exception as error:
         raise CurateError(
