@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+
 import polars as pl
 
 from curate.base.contract import Filter
