@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SHOWN, MEMBERS = 3, 4  # clusters of a step, and rows of a cluster, with their text
 TEXT = 220  # characters of each text
 SIZES = {"2": (2, 2), "3 to 5": (3, 5), "6 to 10": (6, 10), "11 to 100": (11, 100)}
-SIZES |= {"over 100": (101, 1 << 32)}
+SIZES |= {"over 100": (101, 2**32 - 1)}
 _COLUMNS = {"row", "cluster", "kept"}
 
 
