@@ -28,16 +28,9 @@ def of_rejected(records: pl.DataFrame, *, empty_rejected: bool = False) -> PairR
     # Readers keep of the rejected side what differs; as a rule the chosen one differs as long.
     same_length = messages.list.len().cast(pl.Int64) - rejected.list.len().cast(pl.Int64)
     roles = messages.list.eval(role)
-    frame = records.with_columns(
-        same_length=same_length,
-        fits=roles.list.get(same_length, null_on_oob=True) == rejected.list.eval(role).list.first(),
-        after_user=after_last_user(),
-    )
-    frame = frame.with_columns(
-        cut=pl.when(pl.col("fits") & (pl.col("same_length") > 0))
-        .then("same_length")
-        .otherwise(pl.col("after_user").cast(pl.Int64))
-    )
+    fits = roles.list.get(same_length, null_on_oob=True) == rejected.list.eval(role).list.first()
+    cut = pl.when(fits & (same_length > 0)).then(same_length)
+    frame = records.with_columns(cut=cut.otherwise(after_last_user().cast(pl.Int64)))
     frame = frame.with_columns(
         prompt=messages.list.head("cut"),
         chosen=messages.list.slice("cut"),
