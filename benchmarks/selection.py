@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ import polars as pl
 from curate import sources
 from curate.base.schema import with_text
 from curate.pipeline import recipe
-from curate.pipeline.engine import local_engine
+from curate.pipeline.engine import LocalEngine
 from curate.pipeline.runner import run
 from filters.common.text import view
 from filters.selection.baselines import findings
@@ -49,7 +50,7 @@ def pool(folder: Path) -> pl.DataFrame:
     """What the steps of `lima` before the selection keep."""
     steps = recipe.load("lima").steps
     before = steps[: [step.name for step in steps].index("select")]
-    with local_engine() as engine:
+    with closing(LocalEngine()) as engine:
         result = run(sources.read([str(folder)]).records, before, engine)
     return result.records.filter(result.kept)
 

@@ -37,13 +37,8 @@ __all__ = [
 ]
 
 # For filters of one's own. They stand on Polars, which takes longer to import than all of this.
-_LAZY = {
-    "Filter": "contract",
-    "Findings": "contract",
-    "Fix": "contract",
-    "Judgement": "contract",
-    "setting": "settings",
-}
+_LAZY = dict.fromkeys(("Filter", "Findings", "Fix", "Judgement"), "contract")
+_LAZY |= {"setting": "settings"}
 
 
 def __getattr__(name: str) -> Any:

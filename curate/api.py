@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.log import Log, no_log
@@ -130,15 +131,9 @@ def preview(
     check_ours()
     from curate import renders
 
-    return renders.make_preview(
-        source,
-        template,
-        tokenizer,
-        against=against,
-        add_tokens=add_tokens,
-        shown={"rows": tuple(rows), "turn": turn, "failures": failures, "ids": ids},
-        options=options,
-    )
+    setup = renders.Setup(template, tokenizer, add_tokens, options)
+    shown = {"rows": tuple(rows), "turn": turn, "failures": failures, "ids": ids}
+    return renders.make_preview(source, setup, against, shown)
 
 
 def render(
@@ -159,15 +154,8 @@ def render(
     check_ours()
     from curate import renders
 
-    return renders.make_tokens(
-        source,
-        template,
-        tokenizer,
-        out=out,
-        force=force,
-        add_tokens=add_tokens,
-        options=options,
-    )
+    setup = renders.Setup(template, tokenizer, add_tokens, options)
+    return renders.make_tokens(source, setup, out, force)
 
 
 def train(
@@ -197,10 +185,9 @@ def baselines(run: Any, out: str | PathLike[str], force: bool = False) -> dict[s
     """
     check_ours()
     from curate.pipeline.baselines import write_baselines
-    from curate.runs import Run, open_run
+    from curate.runs import Run
 
-    folder = run.folder if isinstance(run, Run) else open_run(run).folder
-    return write_baselines(folder.path, out, force)
+    return write_baselines(run.path if isinstance(run, Run) else Path(run), out, force)
 
 
 def _read_options(format: str | None, columns: Mapping[str, str] | None, paths: str) -> Any:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run_verb(arguments)
-    except Terminated:
-        print("curate: terminated", file=sys.stderr)
-        return 143
-    except KeyboardInterrupt:
-        print("curate: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        ended = isinstance(stop, Terminated)
+        print(f"curate: {'terminated' if ended else 'interrupted'}", file=sys.stderr)
+        return 143 if ended else 130
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -62,14 +60,11 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     try:
         getattr(verbs, arguments.verb)(arguments)
         return 0
-    except CurateError as error:
-        print(f"curate: {printable(str(error))}", file=sys.stderr)
-        return 1
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing more to say, and nothing to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    except (CurateError, OSError) as error:
         # A full disk, a missing folder, a file that may not be read: the user's to mend.
         print(f"curate: {printable(str(error))}", file=sys.stderr)
         return 1
@@ -84,92 +79,60 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"curate {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for add in (
-        _run,
-        _inspect,
-        _explain,
-        _preview,
-        _render,
-        _train,
-        _pairs,
-        _reward,
-        _baselines,
-        _report,
-        _filters,
-        _templates,
-    ):
-        add(verbs)
+    for name, (about, add_options) in VERBS.items():
+        verb = verbs.add_parser(name, help=about, description=about)
+        verb.set_defaults(verb=name)
+        add_options(verb.add_argument)
     return top
 
 
-def _verb(verbs: Any, name: str, about: str) -> Any:
-    added = verbs.add_parser(name, help=about, description=about)
-    added.set_defaults(verb=name)
-    return added
+def _run(add: Any) -> None:
+    _dumps(add)
+    add("--recipe", help="a recipe file, or the name of a bundled one")
+    about = "change one setting of the recipe, such as near.threshold=0.7 (repeatable)"
+    _many(add, "--set", "STEP.FIELD=VALUE", about)
+    add("--workers", type=_positive, help="processes to use (default: all cores)")
+    add("--no-cache", action="store_true", help="measure everything anew")
+    _out(add, "RUN")
 
 
-def _run(verbs: Any) -> None:
-    about = "Clean dumps: read them, apply a recipe's steps, write RUN with every verdict."
-    verb = _verb(verbs, "run", about)
-    _dumps(verb)
-    verb.add_argument("--recipe", help="a recipe file, or the name of a bundled one")
-    verb.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="STEP.FIELD=VALUE",
-        help="change one setting of the recipe, such as near.threshold=0.7 (repeatable)",
-    )
-    verb.add_argument("--workers", type=_positive, help="processes to use (default: all cores)")
-    verb.add_argument("--no-cache", action="store_true", help="measure everything anew")
-    _out(verb, "RUN")
+def _inspect(add: Any) -> None:
+    _dumps(add)
+    add("--tokenizer", help="a tokenizer folder: lengths in tokens as well")
+    add("--json", action="store_true", help="for machines")
 
 
-def _inspect(verbs: Any) -> None:
-    verb = _verb(verbs, "inspect", "What is in these files: formats, counts, lengths, problems.")
-    _dumps(verb)
-    verb.add_argument("--tokenizer", help="a tokenizer folder: lengths in tokens as well")
-    verb.add_argument("--json", action="store_true", help="for machines")
+def _explain(add: Any) -> None:
+    add("run", type=Path, help="a folder written by curate run")
+    add("key", metavar="ROW_OR_ID", help="a row number or a record's id")
 
 
-def _explain(verbs: Any) -> None:
-    about = "Every verdict on one record of a run, beside the row that it duplicates."
-    verb = _verb(verbs, "explain", about)
-    verb.add_argument("run", type=Path, help="a folder written by curate run")
-    verb.add_argument("key", metavar="ROW_OR_ID", help="a row number or a record's id")
+def _preview(add: Any) -> None:
+    add("source", help="a file, a RUN folder, or a TOKENS folder")
+    _rendering(add, required=False)
+    add("--row", type=int, action="append", help="which record, from 0 (repeatable)")
+    add("--turn", type=int, metavar="N", help="only message N, from 0")
+    add("--html", type=Path, metavar="FILE", help="write a page instead")
+    add("--json", action="store_true", help="for machines")
+    add("--ids", action="store_true", help="show token ids")
+    add("--diff", metavar="TEMPLATE", help="compare with another template")
+    add("--diff-tokenizer", metavar="P", help="compare with another tokenizer")
+    add("--failures", action="store_true", help="the rows that are refused, and why")
 
 
-def _preview(verbs: Any) -> None:
-    about = "What a model will see: text, tokens, and which of them are trained."
-    verb = _verb(verbs, "preview", about)
-    verb.add_argument("source", help="a file, a RUN folder, or a TOKENS folder")
-    _rendering(verb, required=False)
-    verb.add_argument("--row", type=int, action="append", help="which record, from 0 (repeatable)")
-    verb.add_argument("--turn", type=int, metavar="N", help="only message N, from 0")
-    verb.add_argument("--html", type=Path, metavar="FILE", help="write a page instead")
-    verb.add_argument("--json", action="store_true", help="for machines")
-    verb.add_argument("--ids", action="store_true", help="show token ids")
-    verb.add_argument("--diff", metavar="TEMPLATE", help="compare with another template")
-    verb.add_argument("--diff-tokenizer", metavar="P", help="compare with another tokenizer")
-    verb.add_argument("--failures", action="store_true", help="the rows that are refused, and why")
+def _render(add: Any) -> None:
+    add("source", help="a file or a RUN folder")
+    _rendering(add, required=True)
+    add("--strict", action="store_true", help="exit with 1 if any row is refused")
+    _out(add, "TOKENS")
 
 
-def _render(verbs: Any) -> None:
-    about = "Turn kept records into masked tokens that a trainer takes as they are."
-    verb = _verb(verbs, "render", about)
-    verb.add_argument("source", help="a file or a RUN folder")
-    _rendering(verb, required=True)
-    verb.add_argument("--strict", action="store_true", help="exit with 1 if any row is refused")
-    _out(verb, "TOKENS")
-
-
-def _rendering(verb: Any, required: bool) -> None:
-    verb.add_argument("--template", help="a bundled template, a .jinja file, or 'tokenizer'")
-    verb.add_argument("--tokenizer", required=required, help="a tokenizer folder or hub id")
-    add = verb.add_argument
-    add("--add-token", action="append", default=[], metavar="TEXT", help="a token of its own")
-    add("--arg", action="append", default=[], metavar="NAME=VALUE", help="given to the template")
-    add("--stop", action="append", default=[], metavar="TEXT", help="generation stops here too")
+def _rendering(add: Any, required: bool) -> None:
+    add("--template", help="a bundled template, a .jinja file, or 'tokenizer'")
+    add("--tokenizer", required=required, help="a tokenizer folder or hub id")
+    _many(add, "--add-token", "TEXT", "a token of its own")
+    _many(add, "--arg", "NAME=VALUE", "given to the template")
+    _many(add, "--stop", "TEXT", "generation stops here too")
     add("--date", help="the day that templates see, as 2024-07-26")
     add("--max-length", type=_positive, help="the most tokens of a row")
     _choice(add, "--overlong", "refuse, right, left", "longer rows: refuse, or cut on a side")
@@ -189,46 +152,32 @@ def _rendering(verb: Any, required: bool) -> None:
     add("--append-eos", action="store_true", default=None, help="where a template writes no stop")
 
 
-def _choice(add: Any, option: str, known: str, about: str) -> None:
-    choices = tuple(known.split(", "))
-    add(option, choices=choices, help=f"{about} (default: {choices[0]})")
-
-
-def _train(verbs: Any) -> None:
-    about = "Fine-tune a causal language model on a TOKENS folder and choose a checkpoint."
-    verb = _verb(verbs, "train", about)
-    verb.add_argument("tokens", help="a folder written by curate render")
-    verb.add_argument("--model", required=True, help="a model folder or hub id")
-    verb.add_argument("--preset", help="a named set of training settings")
-    add = verb.add_argument
+def _train(add: Any) -> None:
+    add("tokens", help="a folder written by curate render")
+    add("--model", required=True, help="a model folder or hub id")
+    add("--preset", help="a named set of training settings")
     about = "change one training setting, such as max_grad_norm=0.5 (repeatable)"
-    add("--set", action="append", default=[], metavar="FIELD=VALUE", help=about)
+    _many(add, "--set", "FIELD=VALUE", about)
     add("--method", help="what is trained: full, lora, dora, ... (docs/training.md lists them)")
     add("--epochs", type=_positive, help="passes over the training rows (num_train_epochs)")
     add("--lr", type=float, help="the highest learning rate (learning_rate)")
     add("--batch", type=_positive, help="examples in one optimizer step (batch_size)")
     add("--seed", type=_seed, help="decides split, order, adapters and dropout")
-    verb.add_argument(
-        "--objective", choices=("sft", "reward"), help="answers, or which of two is better (sft)"
-    )
+    about = "answers, or which of two is better (sft)"
+    add("--objective", choices=("sft", "reward"), help=about)
     about = "train in spite of this finding of the checks (repeatable)"
-    add("--allow", action="append", default=[], metavar="REASON", help=about)
-    verb.add_argument(
-        "--dry-run", action="store_true", help="check everything, time a step, write nothing"
-    )
-    verb.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    verb.add_argument(
-        "--no-proof", action="store_true", help="skip the comparison of losses before step 1"
-    )
-    _out(verb, "CKPT")
+    _many(add, "--allow", "REASON", about)
+    about = "check everything, time a step, write nothing"
+    add("--dry-run", action="store_true", help=about)
+    add("--resume", action="store_true", help="go on with a run that was stopped")
+    about = "skip the comparison of losses before step 1"
+    add("--no-proof", action="store_true", help=about)
+    _out(add, "CKPT")
 
 
-def _pairs(verbs: Any) -> None:
-    about = "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators."
-    verb = _verb(verbs, "pairs", about)
-    _dumps(verb)
+def _pairs(add: Any) -> None:
+    _dumps(add)
     kinds = ("rejected", "votes", "scores", "ranks", "annotators")
-    add = verb.add_argument
     add("--from", dest="kind", required=True, choices=kinds, help="what says which is better")
     add("--by", metavar="FIELD", help="the number: score, or a field (votes, scores.reward, rank)")
     add("--ratio", type=float, help="votes: times as many, where the fewer are above 0 (2)")
@@ -241,56 +190,84 @@ def _pairs(verbs: Any) -> None:
     add("--target", metavar="NAME", help="annotators: whose answers are the chosen ones")
     add("--valid", metavar="FIELD", help="annotators: true where an answer counts")
     add("--sft", action="store_true", help="also write the chosen answers as conversations")
-    _out(verb, "PAIRS")
+    _out(add, "PAIRS")
 
 
-def _reward(verbs: Any) -> None:
-    about = "Fit a small reward model on preference pairs, to score rows in a recipe."
-    verb = _verb(verbs, "reward", about)
-    verb.add_argument(
-        "action", choices=("fit",), help="fit: learn from pairs which answer is better"
-    )
-    _dumps(verb)
-    verb.add_argument("--seed", type=_seed, default=0, help="of the folds and intervals")
-    _out(verb, "RM")
+def _reward(add: Any) -> None:
+    add("action", choices=("fit",), help="fit: learn from pairs which answer is better")
+    _dumps(add)
+    add("--seed", type=_seed, default=0, help="of the folds and intervals")
+    _out(add, "RM")
 
 
-def _report(verbs: Any) -> None:
-    verb = _verb(verbs, "report", "Print a run's funnel and write its report.html anew.")
-    verb.add_argument("run", type=Path, help="a folder written by curate run")
+def _baselines(add: Any) -> None:
+    add("run", type=Path, help="a folder written by curate run with a select step")
+    _out(add, "BASELINES")
 
 
-def _baselines(verbs: Any) -> None:
-    about = "The sets that a run's selection is to be compared with, as files to render."
-    verb = _verb(verbs, "baselines", about)
-    verb.add_argument("run", type=Path, help="a folder written by curate run with a select step")
-    _out(verb, "BASELINES")
+def _report(add: Any) -> None:
+    add("run", type=Path, help="a folder written by curate run")
 
 
-def _filters(verbs: Any) -> None:
-    verb = _verb(verbs, "filters", "The filters and fixes, their settings and reasons.")
-    verb.add_argument("name", nargs="*", help="only these")
+def _filters(add: Any) -> None:
+    add("name", nargs="*", help="only these")
 
 
-def _templates(verbs: Any) -> None:
-    verb = _verb(verbs, "templates", "The bundled chat templates, or one template's card.")
-    verb.add_argument("--check", metavar="TEMPLATE", help="a bundled template or a .jinja file")
-    verb.add_argument("--tokenizer", help="a tokenizer folder or hub id")
+def _templates(add: Any) -> None:
+    add("--check", metavar="TEMPLATE", help="a bundled template or a .jinja file")
+    add("--tokenizer", help="a tokenizer folder or hub id")
 
 
-def _dumps(verb: Any) -> None:
-    verb.add_argument("dump", nargs="+", help="files, folders, globs, or - for standard input")
-    verb.add_argument("--format", help="read every row as this format instead of detecting it")
+# Every verb: what it does, and the function that adds its options.
+VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "run": ("Clean dumps: read them, apply a recipe's steps, write RUN with every verdict.", _run),
+    "inspect": ("What is in these files: formats, counts, lengths, problems.", _inspect),
+    "explain": (
+        "Every verdict on one record of a run, beside the row that it duplicates.",
+        _explain,
+    ),
+    "preview": ("What a model will see: text, tokens, and which of them are trained.", _preview),
+    "render": ("Turn kept records into masked tokens that a trainer takes as they are.", _render),
+    "train": (
+        "Fine-tune a causal language model on a TOKENS folder and choose a checkpoint.",
+        _train,
+    ),
+    "pairs": (
+        "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators.",
+        _pairs,
+    ),
+    "reward": ("Fit a small reward model on preference pairs, to score rows in a recipe.", _reward),
+    "baselines": (
+        "The sets that a run's selection is to be compared with, as files to render.",
+        _baselines,
+    ),
+    "report": ("Print a run's funnel and write its report.html anew.", _report),
+    "filters": ("The filters and fixes, their settings and reasons.", _filters),
+    "templates": ("The bundled chat templates, or one template's card.", _templates),
+}
+
+
+def _dumps(add: Any) -> None:
+    add("dump", nargs="+", help="files, folders, globs, or - for standard input")
+    add("--format", help="read every row as this format instead of detecting it")
     about = "a field that formats know, and the column that holds it here (repeatable)"
-    verb.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN", help=about)
-    verb.add_argument("--paths", default="best", help="OASST trees: best, all or a number")
+    _many(add, "--map", "FIELD=COLUMN", about)
+    add("--paths", default="best", help="OASST trees: best, all or a number")
 
 
-def _out(verb: Any, folder: str) -> None:
-    add = verb.add_argument
+def _out(add: Any, folder: str) -> None:
     add("--out", type=_folder, required=True, metavar=folder, help="the folder to write")
-    verb.add_argument("--force", action="store_true", help="write even if the folder holds more")
-    verb.add_argument("--quiet", action="store_true", help="print errors only")
+    add("--force", action="store_true", help="write even if the folder holds more")
+    add("--quiet", action="store_true", help="print errors only")
+
+
+def _many(add: Any, option: str, metavar: str, about: str) -> None:
+    add(option, action="append", default=[], metavar=metavar, help=about)
+
+
+def _choice(add: Any, option: str, known: str, about: str) -> None:
+    choices = tuple(known.split(", "))
+    add(option, choices=choices, help=f"{about} (default: {choices[0]})")
 
 
 def _folder(text: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,18 +11,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import polars as pl
 
 import templates
 from curate.base.errors import CurateError
 from curate.base.extras import require
-from curate.base.folder import atomic_folder, check_out, files_of, writing
+from curate.base.folder import check_out, copy_folder
 from curate.base.log import Log
 from curate.base.settings import known_settings
 from curate.pipeline.run_folder import RunFolder, is_run
-from curate.runs import Data, Run, Source, open_run, paths_of, read_data
+from curate.runs import Data, Run, Source, paths_of, read_data
 
 if TYPE_CHECKING:
     import datasets
@@ -39,7 +38,7 @@ def open_folder(path: Source) -> Run | Tokens:
     if templates.is_tokens(place):
         return Tokens(place)
     if is_run(place):
-        return open_run(place)
+        return Run(place)
     raise CurateError(f"{path}: neither a folder of curate run nor of curate render")
 
 
@@ -136,9 +135,7 @@ class Tokens:
             templates.write(self.rendered, Path(out), force, self._matched)
             self.path = Path(out)
         elif self.path is not None:
-            with atomic_folder(out, templates.MAKER, force) as folder, writing(out):
-                for name in files_of(self.path, templates.MAKER):
-                    shutil.copyfile(self.path / name, folder / name)
+            copy_folder(self.path, out, templates.MAKER, force)
         return Path(out)
 
 
@@ -165,19 +162,16 @@ def records_of(source: Data, tell: Log) -> pl.DataFrame:
 
     Raises `CurateError` where there is no readable row.
     """
-    paths = paths_of(source)
-    inside: Data = source
-    if paths is not None and len(paths) == 1:
-        path = Path(paths[0])
-        if is_run(path):
-            run = RunFolder(path)
-            run.check("kept")
-            inside = path / "kept.jsonl"
-            if not run.manifest["counts"]["kept"]:
-                raise CurateError(f"{path}: the run kept no rows; curate report {path} says why")
-        elif not path.exists():
-            raise CurateError(f"{path}: no such file or folder")
-    dump = read_data(inside, tell=tell)
+    if (run := _run_of(source)) is not None:
+        run.check("kept")
+        source = run.path / "kept.jsonl"
+        if not run.manifest["counts"]["kept"]:
+            raise CurateError(
+                f"{run.path}: the run kept no rows; curate report {run.path} says why"
+            )
+    elif len(paths := paths_of(source) or []) == 1 and not Path(paths[0]).exists():
+        raise CurateError(f"{Path(paths[0])}: no such file or folder")
+    dump = read_data(source, tell=tell)
     if dump.rejects.height:
         first = dump.rejects.row(0, named=True)
         where = f"{first['source']}:{first['line']}: {first['reason']}"
@@ -187,20 +181,22 @@ def records_of(source: Data, tell: Log) -> pl.DataFrame:
     return dump.records
 
 
+class Setup(NamedTuple):
+    """How to render: a template and a tokenizer as they were named, and rendering's options."""
+
+    template: str | None
+    tokenizer: Any
+    add_tokens: Sequence[str]
+    options: Mapping[str, Any]
+
+
 def make_preview(
-    source: Data,
-    template: str | None,
-    tokenizer: Any,
-    *,
-    against: tuple[str | None, Any] | None,
-    add_tokens: Sequence[str],
-    shown: Mapping[str, Any],
-    options: Mapping[str, Any],
+    source: Data, setup: Setup, against: tuple[str | None, Any] | None, shown: Mapping[str, Any]
 ) -> Preview:
     """See `curate.preview`."""
     notices = list[str]()
-    known = _tokenizer(tokenizer, add_tokens)
-    how = render_options(options)
+    known = _tokenizer(setup.tokenizer, setup.add_tokens)
+    how = render_options(setup.options)
     if isinstance(source, str | PathLike) and templates.is_tokens(Path(source)):
         source = Tokens(Path(source))
     if isinstance(source, Tokens) and source.path is not None:
@@ -214,14 +210,14 @@ def make_preview(
         if isinstance(source, Tokens):
             raise CurateError("these tokens are not saved; preview the run, or save them first")
         rows = records_of(source, notices.append)
-        chosen = templates.load_template(template, known)
+        chosen = templates.load_template(setup.template, known)
         other = None
         if against is not None:
-            theirs = known if against[1] is None else _tokenizer(against[1], add_tokens)
-            other = (
-                chosen if against[0] is None else templates.load_template(against[0], theirs),
-                theirs,
-            )
+            theirs = known if against[1] is None else _tokenizer(against[1], setup.add_tokens)
+            compared = chosen
+            if against[0] is not None:
+                compared = templates.load_template(against[0], theirs)
+            other = (compared, theirs)
 
     def make(style: Style) -> str:
         asked = templates.PreviewOptions(**shown, format=style, render=how)
@@ -237,23 +233,14 @@ def render_options(options: Mapping[str, Any]) -> templates.RenderOptions:
     return templates.RenderOptions(**options)
 
 
-def make_tokens(
-    source: Data,
-    template: str | None,
-    tokenizer: Any,
-    *,
-    out: Source | None,
-    force: bool,
-    add_tokens: Sequence[str],
-    options: Mapping[str, Any],
-) -> Tokens:
+def make_tokens(source: Data, setup: Setup, out: Source | None, force: bool) -> Tokens:
     """See `curate.render`."""
     notices = list[str]()
-    how = render_options(options)
-    known = _tokenizer(tokenizer, add_tokens)
+    how = render_options(setup.options)
+    known = _tokenizer(setup.tokenizer, setup.add_tokens)
     if known is None:
         raise CurateError("render needs a tokenizer; name its folder")
-    chosen = templates.load_template(template, known)
+    chosen = templates.load_template(setup.template, known)
     if out is not None:
         check_out(out, templates.MAKER, force)
     records = records_of(source, notices.append)
@@ -264,16 +251,38 @@ def make_tokens(
     return tokens
 
 
+def _run_of(source: Data) -> RunFolder | None:
+    """The run that the data are; None where they are anything else."""
+    paths = paths_of(source) or []
+    return RunFolder(Path(paths[0])) if len(paths) == 1 and is_run(Path(paths[0])) else None
+
+
 def _matched(source: Data, records: pl.DataFrame) -> templates.Matched | None:
     """What the last `length` step with a target matched a run's answers to; None without one."""
-    paths = paths_of(source)
-    if paths is None or len(paths) != 1 or not is_run(Path(paths[0])):
+    run = _run_of(source)
+    if run is None:
         return None
-    target = RunFolder(Path(paths[0])).length_target()
-    if target is None:
+    steps = [step for step in run.manifest["steps"] if _has_target(step["numbers"])]
+    if not steps:
         return None
-    lengths = records.select("row", "line").join(target.lengths, on="line", how="left")
-    return templates.Matched(target.step, target.unit, target.of, target.median, lengths)
+    name, numbers = steps[-1]["name"], steps[-1]["numbers"]
+    judged = run.ledger.filter(pl.col("step") == name, pl.col("verdict") == "keep")
+    # Line n of kept.jsonl is the nth row that was not dropped.
+    kept = run.last_verdicts.filter(~pl.col("dropped")).with_row_index("line", offset=1)
+    lengths = kept.join(judged.select("row", length="score"), on="row", how="left").drop("row")
+    lengths = records.select("row", "line").join(lengths, on="line", how="left")
+    median = numbers["target"]["quantiles"]["0.5"]
+    return templates.Matched(name, numbers["unit"], numbers["of"], median, lengths)
+
+
+def _has_target(numbers: Mapping[str, Any]) -> bool:
+    """Whether these are findings of a `length` step that matched answers, not prompts."""
+    target = numbers.get("target")
+    return (
+        isinstance(target, dict)
+        and "0.5" in target.get("quantiles", ())
+        and numbers.get("of") in ("response", "turn")
+    )
 
 
 def train_on(tokens: Tokens | Source, settings: Mapping[str, Any], log: Log) -> TrainResult:

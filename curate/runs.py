@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate import report, sources
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
-from curate.base.folder import atomic_folder, files_of, write_atomic, writing
+from curate.base.folder import atomic_folder, copy_folder, write_atomic, writing
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json
 from curate.base.schema import with_text
@@ -37,99 +37,52 @@ if TYPE_CHECKING:
 Source = str | PathLike[str]
 # Paths, rows in memory, or a run: see `curate.run`.
 Data = Any
+# What a run was made from, so that it can be judged anew.
+MadeFrom = tuple[sources.Dump, recipes.Recipe, LocalEngine]
 
 
-@dataclass(frozen=True)
-class Session:
-    """What a run was made from, so that it can be judged anew."""
-
-    dump: sources.Dump
-    recipe: recipes.Recipe
-    engine: LocalEngine
-
-
-class Run:
+class Run(RunFolder):
     """A run of `curate.run`, on disk; its frames are read when they are first asked for.
 
-    `path` is its folder, `counts` says what became of the rows that were read, `notices` what a
-    user should know of how it went.
+    `path` is its folder, `notices` what a user should know of how it went.
     """
 
     def __init__(
-        self,
-        folder: RunFolder,
-        session: Session | None = None,
-        notices: Sequence[str] = (),
-        temporary: Path | None = None,
+        self, path: Path, made_from: MadeFrom | None = None, notices: Sequence[str] = ()
     ) -> None:
-        self.folder = folder
+        super().__init__(path)
         self.notices = tuple(notices)
-        self._session = session
-        if temporary is not None:
-            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+        self._made_from = made_from
 
     def __repr__(self) -> str:
         return "\n".join([f"Run in {self.path}: {self.summary(80)}", *self.notices])
-
-    @property
-    def path(self) -> Path:
-        """The RUN folder."""
-        return self.folder.path
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """Inputs, recipe, steps with their findings, counts and versions."""
-        return self.folder.manifest
 
     @property
     def counts(self) -> dict[str, int]:
         """How many rows were read, kept, dropped, rejected and edited."""
         return dict(self.manifest["counts"])
 
-    @property
-    def kept(self) -> pl.DataFrame:
-        """The records that were kept: columns of `RECORDS`."""
-        return self.folder.kept
-
-    @property
-    def dropped(self) -> pl.DataFrame:
-        """The records that were dropped: `RECORDS`, and step, reason, duplicate_of, evidence."""
-        return self.folder.dropped
-
-    @property
-    def rejects(self) -> pl.DataFrame:
-        """The rows that could not be read: source, line, reason, raw."""
-        return self.folder.rejects
-
-    @property
-    def ledger(self) -> pl.DataFrame:
-        """Every verdict on every row, in the order in which they fell."""
-        return self.folder.ledger
-
     def summary(self, width: int = 100) -> str:
         """The funnel and what the steps found out, as text of `width` columns."""
-        return report.text(self.folder, width)
+        return report.text(self, width)
 
     def explain(self, key: int | str) -> str:
         """Every verdict on one record, by its row number or its id."""
-        return explain(self.folder, str(key))
+        return explain(self, str(key))
 
     def report(self, path: Source | None = None) -> Path:
         """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""
-        self.folder.check()
+        self.check()
         target = Path(path) if path is not None else self.path / run_folder.REPORT
         try:
-            write_atomic(target, report.html(self.folder))
+            write_atomic(target, report.html(self))
         except OSError as error:
             raise CurateError(f"{target}: could not be written ({error})") from error
         return target
 
     def save(self, out: Source, force: bool = False) -> Path:
         """Keep the run: copy its files to the folder `out`. Raises `CurateError`."""
-        with atomic_folder(out, run_folder.MAKER, force) as folder, writing(out):
-            for name in files_of(self.path, run_folder.MAKER):
-                shutil.copyfile(self.path / name, folder / name)
-        return Path(out)
+        return copy_folder(self.path, out, run_folder.MAKER, force)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Run:
         """The run that other settings give, `{"near.threshold": 0.7}`; judged, not measured anew.
@@ -137,13 +90,12 @@ class Run:
         A run that was opened from its folder is read and measured again, if the files it was made
         from are still the same. Raises `CurateError`.
         """
-        session = self._session or _session_of(self.folder)
-        plan = Plan(session.recipe.with_settings(settings), session.engine)
-        return _execute(plan, lambda _: session.dump)
+        dump, recipe, engine = self._made_from or _made_from(self)
+        return _execute(Plan(recipe.with_settings(settings), engine), lambda _: dump)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The kept rows as the objects of `kept.jsonl`."""
-        return list(self.folder.lines("kept.jsonl"))
+        return list(self.lines("kept.jsonl"))
 
     def to_datasets(self) -> datasets.Dataset:
         """The kept rows as a `datasets.Dataset`; columns and messages without fields no row has."""
@@ -221,18 +173,16 @@ def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[s
         return _run_into(plan.out, plan, read, inputs)
     temporary = Path(tempfile.mkdtemp(prefix="curate-"))
     try:
-        return _run_into(temporary / "RUN", plan, read, inputs, temporary)
+        run = _run_into(temporary / "RUN", plan, read, inputs)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    weakref.finalize(run, shutil.rmtree, temporary, ignore_errors=True)
+    return run
 
 
 def _run_into(
-    out: Source,
-    plan: Plan,
-    read: Callable[[Log], sources.Dump],
-    inputs: Sequence[str],
-    temporary: Path | None = None,
+    out: Source, plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[str]
 ) -> Run:
     notices: list[str] = []
     tell = plan.warn or notices.append
@@ -241,8 +191,12 @@ def _run_into(
         dump = read(tell)
         for file in dump.files:
             plan.log(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
+
+        def progress(step: runner.StepReport) -> None:
+            plan.log(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped")
+
         try:
-            result = runner.run(dump.records, steps, plan.engine, _progress(plan.log))
+            result = runner.run(dump.records, steps, plan.engine, progress)
         finally:
             plan.engine.close()
         with writing(out):
@@ -254,17 +208,11 @@ def _run_into(
     if fault is not None:
         raise CurateError(
             f"{out} holds the whole run, but {run_folder.REPORT} could not be made "
-            f"({' '.join(f'{type(fault).__name__}: {fault}'.split())}); make it again with: "
-            f"curate report {out}"
+            f"({one_line(fault)}); make it again with: curate report {out}"
         ) from fault
     if not result.kept.any():
         tell("no row was kept; the report says why")
-    session = Session(dump, plan.recipe, plan.engine)
-    return Run(RunFolder(Path(out)), session, notices, temporary)
-
-
-def _progress(log: Log) -> Callable[[runner.StepReport], None]:
-    return lambda step: log(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped")
+    return Run(Path(out), (dump, plan.recipe, plan.engine), notices)
 
 
 def _draw(run: RunFolder) -> Exception | None:
@@ -322,7 +270,7 @@ def _read_twice(dump: sources.Dump) -> Iterator[str]:
             yield f"{shown[0]} was given {len(names)} times and read as often"
 
 
-def _session_of(folder: RunFolder) -> Session:
+def _made_from(folder: RunFolder) -> MadeFrom:
     """What a run that was opened from its folder was made from, read again."""
     made = folder.manifest["recipe"]
     if made["name"] == recipes.IN_PYTHON:
@@ -338,12 +286,7 @@ def _session_of(folder: RunFolder) -> Session:
         raise CurateError(f"{folder.path}: what it was made from has changed; run it again")
     beside = Path(made["name"]).parent
     recipe = recipes.bind(made["name"], made["text"], beside, made["settings"])
-    return Session(dump, recipe, SessionEngine(1, MeasureCache(default_folder())))
-
-
-def open_run(path: Source) -> Run:
-    """A finished run; `CurateError` where there is none."""
-    return Run(RunFolder.open(Path(path)))
+    return dump, recipe, SessionEngine(1, MeasureCache(default_folder()))
 
 
 def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_a_duplicate_shows_the_row_it_duplicates(tmp_path: Path) -> None:
 
 def test_an_id_finds_every_row_that_bears_it(tmp_path: Path) -> None:
     done = finished(tmp_path)
-    page = explain(done, done.find(0)["id"])
+    page = explain(done, done.records([0])[0]["id"])
     assert "row 0  id" in page and "row 2  id" in page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ import pytest
 import curate.pipeline.engine
 from curate.pipeline import runner as pipeline
 from curate.pipeline.cache import MeasureCache
-from curate.pipeline.engine import LocalEngine, local_engine
+from curate.pipeline.engine import LocalEngine
 from filters.dedup.near.filter import Near
 from tests.near_rows import records
 
@@ -56,7 +57,7 @@ def written(frame: pl.DataFrame, engine: LocalEngine | None = None) -> list[byte
 def test_any_number_of_workers_gives_the_same_bytes(monkeypatch):
     monkeypatch.setattr(curate.pipeline.engine, "SPREAD_FROM", 10)
     frame = rows(200)
-    with local_engine(workers=1) as one, local_engine(workers=2) as two:
+    with closing(LocalEngine(workers=1)) as one, closing(LocalEngine(workers=2)) as two:
         assert written(frame, two) == written(frame, one)
         assert two._pool is not None  # they did work apart
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from curate.base.contract import Filter, Fix, Judgement
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import setting
-from curate.pipeline.engine import local_engine
+from curate.pipeline.engine import LocalEngine
 from curate.pipeline.functions import UserFunction
 from curate.pipeline.runner import Step, judge, run
 
@@ -166,5 +167,5 @@ def test_any_number_of_processes_measures_the_same(
     monkeypatch.setattr(engine, "SPREAD_FROM", 2)
     records = conversation(*[("Question?", f"This is the answer number {n}.") for n in range(9)])
     alone = Language().measure(records)
-    with local_engine(workers=2) as two:
+    with closing(LocalEngine(workers=2)) as two:
         assert two.measure(Language(), records).equals(alone)

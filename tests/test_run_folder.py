@@ -31,7 +31,7 @@ def finished(folder: Path, rows: list[dict[str, Any]] = ROWS) -> RunFolder:
     dump.write_text("\n".join(json.dumps(row) for row in rows))
     steps = folder / "recipe.yaml"
     steps.write_text("steps: [exact, quality]")
-    return curate.run(dump, recipe=steps, out=folder / "RUN").folder
+    return curate.run(dump, recipe=steps, out=folder / "RUN")
 
 
 def test_a_run_holds_the_promised_files_and_fields(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_counts_in_the_manifest_add_up(tmp_path: Path) -> None:
 
 def test_every_record_is_found_again_by_its_row(tmp_path: Path) -> None:
     done = finished(tmp_path)
-    assert [done.find(row)["line"] for row in range(3)] == [1, 2, 3]
+    assert [record["line"] for _, record in sorted(done.records(range(3)).items())] == [1, 2, 3]
 
 
 def test_what_only_some_rows_have_is_written_for_all_or_for_none(tmp_path: Path) -> None:

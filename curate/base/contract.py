@@ -103,7 +103,21 @@ def hold(condition: bool, name: str, what: str) -> None:
         raise BrokenContract(f"step {name!r} breaks the contract of a filter: {what}")
 
 
-class Filter(ABC):
+class _Configured(ABC):
+    """What filters and fixes have in common: a name, reasons, and settings that are checked."""
+
+    name: ClassVar[str]
+    # Every reason slug that a verdict (of a fix: `edited`) can give, with one sentence for the
+    # docs and the report.
+    reasons: ClassVar[Mapping[str, str]]
+    # Former names of settings and their present ones, for the error that a former one is.
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        check_settings(self, self.name)
+
+
+class Filter(_Configured):
     """Judges records; never edits them, reads files or prints.
 
     An implementation is a frozen dataclass; its fields are its parameters, declared with
@@ -111,20 +125,12 @@ class Filter(ABC):
     A step is used again and again, also in other processes: `measure` and `judge` change nothing.
     """
 
-    name: ClassVar[str]
-    # Every reason slug this filter can give, with one sentence for the docs and the report.
-    reasons: ClassVar[Mapping[str, str]]
     # Columns of a record that `measure` looks at: the others are not sent to workers. None: all.
     reads: ClassVar[Sequence[str] | None] = None
     # Counts up when `measure` changes: measures of an older version are not taken from the cache.
     version: ClassVar[int] = 1
     # The settings that change what `measure` gives; with them measures are kept between runs.
     measured_by: ClassVar[Sequence[str]] = ()
-    # Former names of settings and their present ones, for the error that a former one is.
-    renamed: ClassVar[Mapping[str, str]] = {}
-
-    def __post_init__(self) -> None:
-        check_settings(self, self.name)
 
     @property
     def per_row(self) -> bool:
@@ -178,16 +184,8 @@ class Filter(ABC):
         return
 
 
-class Fix(ABC):
+class Fix(_Configured):
     """Rewrites text; never drops. The runner records which rows changed."""
-
-    name: ClassVar[str]
-    # Every slug that `edited` can hold, with one sentence for the docs and the report.
-    reasons: ClassVar[Mapping[str, str]]
-    renamed: ClassVar[Mapping[str, str]] = {}
-
-    def __post_init__(self) -> None:
-        check_settings(self, self.name)
 
     @abstractmethod
     def fix(self, records: pl.DataFrame) -> pl.DataFrame:
@@ -215,14 +213,9 @@ def verdicts(
     kept = pl.Series("keep", keep, dtype=pl.Boolean)
     if isinstance(reason, str):
         reason = kept.to_frame().select(pl.when(~pl.col("keep")).then(pl.lit(reason))).to_series()
-    columns = {
-        "reason": reason,
-        "score": score,
-        "duplicate_of": duplicate_of,
-        "evidence": evidence,
-    }
-    series = [kept]
-    for name, values in columns.items():
+    columns = []
+    given = (kept, reason, score, duplicate_of, evidence)
+    for (name, dtype), values in zip(VERDICTS.items(), given, strict=True):
         filled = [None] * len(kept) if values is None else values
-        series.append(pl.Series(name, filled).cast(VERDICTS[name]))
-    return pl.DataFrame(series, schema=VERDICTS)
+        columns.append(pl.Series(name, filled).cast(dtype))
+    return pl.DataFrame(columns)

@@ -7,12 +7,13 @@ files that lie in the folder itself, and still have that hash, are ever replaced
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def atomic_folder(
     """
     place = check_out(out, maker, force, inputs, files)
     with locked(place):
-        for left_over in place.parent.glob(f".{_escaped(place.name)}.*{_UNFINISHED}"):
+        for left_over in place.parent.glob(f".{glob.escape(place.name)}.*{_UNFINISHED}"):
             if not left_over.is_symlink():
                 shutil.rmtree(left_over, ignore_errors=True)
         with writing(place):
@@ -119,6 +120,14 @@ def atomic_folder(
                 _show(hidden, check_out(place, maker, force, inputs, files), maker)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
+
+
+def copy_folder(source: Path, out: str | os.PathLike[str], maker: str, force: bool) -> Path:
+    """Copy the files that `maker` wrote into `source` to the folder `out`. Raises `CurateError`."""
+    with atomic_folder(out, maker, force) as folder, writing(out):
+        for name in files_of(source, maker):
+            shutil.copyfile(source / name, folder / name)
+    return Path(out)
 
 
 @contextmanager
@@ -179,10 +188,7 @@ def check_out(
         if not ours and _read_manifest(place).get("maker") == maker:
             what = "what an earlier version of curate wrote"
         raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
-    if taken := [name for name in files if _is_there(place / name) and name not in ours]:
-        raise CurateError(
-            f"{out}: {', '.join(taken)} was not written by curate; move it away first"
-        )
+    _check_not_there(place, files, ours)
     changed = [name for name, old in ours.items() if old and sha256(place / name) != old]
     if changed:
         raise CurateError(
@@ -220,18 +226,13 @@ def _check_input(out: str | os.PathLike[str], place: Path, name: str) -> None:
     given, into = Path(name).resolve(), place.resolve()
     if given.is_relative_to(into):
         raise CurateError(f"--out {out} holds the input {name}; choose another folder")
-    if _would_be_read(into, given):
+    # A scan of the input would find files there; hidden folders are left out of it.
+    inside = given.is_dir() and into.is_relative_to(given)
+    if inside and not any(part.startswith(".") for part in into.relative_to(given).parts):
         raise CurateError(
             f"--out {out} lies in the input {name}, so the next run would read it too; choose "
             "a folder outside"
         )
-
-
-def _would_be_read(out: Path, folder: Path) -> bool:
-    """Whether a scan of `folder` would find files in `out`; hidden folders are left out of it."""
-    if not folder.is_dir() or not out.is_relative_to(folder):
-        return False
-    return not any(part.startswith(".") for part in out.relative_to(folder).parts)
 
 
 def _show(hidden: Path, out: Path, maker: str) -> None:
@@ -242,18 +243,20 @@ def _show(hidden: Path, out: Path, maker: str) -> None:
         return
     ours = files_of(out, maker)
     names = sorted(path.name for path in hidden.iterdir())
-    if foreign := [name for name in names if _is_there(out / name) and name not in ours]:
-        raise CurateError(
-            f"{out}: {', '.join(foreign)} was not written by curate; move it away first"
-        )
+    _check_not_there(out, names, ours)
     for name in [MANIFEST, *ours]:
         (out / name).unlink(missing_ok=True)
     for name in [*(name for name in names if name != MANIFEST), MANIFEST]:
         (hidden / name).replace(out / name)
 
 
-def _is_there(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
+def _check_not_there(out: Path, names: Sequence[str], ours: Container[str]) -> None:
+    """Raise `CurateError` where a file to be written is there and is not ours."""
+    there = [name for name in names if (out / name).exists() or (out / name).is_symlink()]
+    if foreign := [name for name in there if name not in ours]:
+        raise CurateError(
+            f"{out}: {', '.join(foreign)} was not written by curate; move it away first"
+        )
 
 
 @contextmanager
@@ -309,9 +312,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _escaped(name: str) -> str:
-    import glob
-
-    return glob.escape(name)

@@ -8,7 +8,6 @@ what it is and what was expected.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import operator
 import os
@@ -154,9 +153,8 @@ def _fit_union(value: Any, arguments: tuple[Any, ...]) -> Any:
 def _fit_choice(value: Any, choices: tuple[Any, ...]) -> Any:
     if value in choices and isinstance(value, type(choices[0])):
         return value
-    close = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError("one of " + ", ".join(map(str, choices)) + hint)
+    known = [str(choice) for choice in choices]
+    raise ValueError(f"one of {', '.join(known)}{nearest(str(value), known)}")
 
 
 def _fit_mapping(value: Any, arguments: tuple[Any, ...]) -> Any:

@@ -10,7 +10,7 @@ import polars as pl
 
 from curate.base.errors import CurateError, nearest
 from curate.pairs.grouped import matched
-from curate.pairs.shape import PairResult, answers, field
+from curate.pairs.shape import PairResult, answers, field, first_reason
 
 _VALID = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
@@ -41,25 +41,17 @@ def of_annotators(
         group=pl.col("row").min().over("asked"),
         valid=pl.lit(True) if valid is None else _valid(records, valid),
     )
-    frame = frame.with_columns(
-        problem=pl.when(pl.col("problem").is_not_null())
-        .then("problem")
-        .when(pl.col("who").is_null())
-        .then(pl.lit("no_annotator"))
-        .when(~pl.col("valid"))
-        .then(pl.lit("not_valid"))
-    )
-    usable = frame.filter(pl.col("problem").is_null())
-    targets = usable.filter(pl.col("who") == target).select("row", "id", "group", "plain")
-    others = usable.filter(pl.col("who") != target).select("row", "id", "group", "plain")
+    unusable = {"no_annotator": pl.col("who").is_null(), "not_valid": ~pl.col("valid")}
+    frame = frame.with_columns(problem=first_reason(unusable, "problem"))
+    usable = frame.filter(pl.col("problem").is_null()).select("row", "id", "group", "plain", "who")
+    targets = usable.filter(pl.col("who") == target)
+    others = usable.filter(pl.col("who") != target)
     compared = targets.join(others, on="group", suffix="_other").with_columns(
         lead=pl.lit(0.0),
         stage=pl.when(pl.col("plain") == pl.col("plain_other")).then(0).otherwise(3),
     )
-    missed = ~pl.col("group").is_in(targets["group"].implode()) & (pl.col("problem").is_null())
-    frame = frame.with_columns(
-        problem=pl.when(missed).then(pl.lit("no_target")).otherwise("problem")
-    )
+    missed = ~pl.col("group").is_in(targets["group"].implode())
+    frame = frame.with_columns(problem=first_reason({"no_target": missed}, "problem"))
     return matched(frame, compared, per_parent)
 
 

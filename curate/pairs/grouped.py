@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.pairs.shape import PAIRS, PairResult, answers, field, numbers
+from curate.pairs.shape import PAIRS, PairResult, answers, check_some, field, first_reason, numbers
 
 # How far a pair of answers came, and why an answer is in no pair if that is as far as any of
 # its pairs came.
@@ -42,8 +42,6 @@ class Rule:
             raise CurateError(f"pairs: ratio is {self.ratio}; expected 1 or more")
         if not 0.0 <= self.margin < math.inf:
             raise CurateError(f"pairs: margin is {self.margin}; expected 0 or more")
-        if self.per_parent is not None and self.per_parent < 1:
-            raise CurateError(f"pairs: per_parent is {self.per_parent}; expected 1 or more")
 
 
 def of_groups(records: pl.DataFrame, rule: Rule) -> PairResult:
@@ -62,16 +60,8 @@ def of_groups(records: pl.DataFrame, rule: Rule) -> PairResult:
 
 def _problem(rule: Rule) -> pl.Expr:
     low = pl.lit(False) if rule.least is None else pl.col("number") < rule.least
-    return (
-        pl.when(pl.col("problem").is_not_null())
-        .then("problem")
-        .when(pl.col("number").is_null())
-        .then(pl.lit("no_score"))
-        .when(pl.col("at").is_null())
-        .then(pl.lit("no_time"))
-        .when(low)
-        .then(pl.lit("below_least"))
-    )
+    missing = {"no_score": pl.col("number").is_null(), "no_time": pl.col("at").is_null()}
+    return first_reason({**missing, "below_least": low}, "problem")
 
 
 def _compared(usable: pl.DataFrame, rule: Rule) -> pl.DataFrame:
@@ -109,10 +99,8 @@ def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None)
 
     `frame` holds all rows with `problem`, `group`, `plain`, `prompt`, `answer` and `number`.
     """
-    order = ["group", "lead", "id", "id_other", "row", "row_other"]
-    passed = compared.filter(pl.col("stage") == 3).sort(
-        order, descending=[False, True, False, False, False, False]
-    )
+    order = ["group", -pl.col("lead"), "id", "id_other", "row", "row_other"]
+    passed = compared.filter(pl.col("stage") == 3).sort(order)
     passed = passed.unique(["group", "plain", "plain_other"], keep="first", maintain_order=True)
     if per_parent is not None:
         passed = passed.filter(pl.int_range(pl.len()).over("group") < per_parent)
@@ -120,16 +108,10 @@ def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None)
 
 
 def _pairs(frame: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
-    chosen = frame.select(
-        "row", "prompt", "tools", "source", "line",
-        pl.col("answer").alias("chosen"), pl.col("number").alias("score_chosen"),
-    )  # fmt: skip
-    rejected = frame.select(
-        pl.col("row").alias("row_other"),
-        pl.col("answer").alias("rejected"),
-        pl.col("number").alias("score_rejected"),
-    )
-    pairs = passed.select("row", "row_other", pl.col("group").alias("parent"))
+    shared = ("row", "prompt", "tools", "source", "line")
+    chosen = frame.select(*shared, chosen="answer", score_chosen="number")
+    rejected = frame.select(row_other="row", rejected="answer", score_rejected="number")
+    pairs = passed.select("row", "row_other", parent="group")
     joined = pairs.join(chosen, on="row", how="left", maintain_order="left").join(
         rejected, on="row_other", how="left", maintain_order="left"
     )
@@ -137,31 +119,23 @@ def _pairs(frame: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
-    sides = [compared.select(pl.col(name).alias("row"), "stage") for name in ("row", "row_other")]
+    sides = [compared.select("stage", row=name) for name in ("row", "row_other")]
     best = pl.concat(sides).group_by("row").agg(pl.col("stage").max())
-    used = pl.concat([passed.select("row"), passed.select(pl.col("row_other").alias("row"))])
-    counts = used.group_by("row").agg(pl.len().cast(pl.UInt32).alias("pairs"))
-    rows = frame.select("row", "problem", "group", "plain").join(
-        best, on="row", how="left", maintain_order="left"
-    )
-    rows = rows.join(counts, on="row", how="left", maintain_order="left")
+    used = pl.concat([passed.select("row"), passed.select(row="row_other")])
+    counts = used.group_by("row").agg(pairs=pl.len().cast(pl.UInt32))
+    rows = frame.select("row", "problem", "group", "plain")
+    for table in (best, counts):
+        rows = rows.join(table, on="row", how="left", maintain_order="left")
     rows = rows.with_columns(
         # Only what came to the last stage can be like what is in the pairs and not be in them.
         repeats=(pl.col("stage") == 3) & pl.col("pairs").is_not_null().any().over("group", "plain")
     )
-    stages = dict(enumerate(_STAGES))
+    reasons = {"alone": pl.col("stage").is_null(), "repeated": pl.col("repeats")}
+    reasons |= {slug: pl.col("stage") == stage for stage, slug in enumerate(_STAGES)}
     return rows.select(
         "row",
         pl.col("pairs").fill_null(0),
-        reason=pl.when(pl.col("pairs").is_not_null())
-        .then(pl.lit(None, dtype=pl.String))
-        .when(pl.col("problem").is_not_null())
-        .then("problem")
-        .when(pl.col("stage").is_null())
-        .then(pl.lit("alone"))
-        .when(pl.col("repeats"))
-        .then(pl.lit("repeated"))
-        .otherwise(pl.col("stage").replace_strict(stages, return_dtype=pl.String)),
+        reason=pl.when(pl.col("pairs").is_null()).then(first_reason(reasons, "problem")),
     )
 
 
@@ -177,9 +151,6 @@ def times(records: pl.DataFrame, name: str) -> pl.Series:
     ).to_series()  # fmt: skip
     seconds = text.cast(pl.Float64, strict=False)
     seconds = seconds.zip_with(seconds.is_finite().fill_null(False), dates)
-    if len(seconds) and seconds.null_count() == len(seconds):
-        raise CurateError(
-            f"pairs: none of {len(seconds):,} rows has a time in {name!r}; expected a number, or a"
-            " date like 2024-07-26T12:00:00"
-        )
+    expected = "expected a number, or a date like 2024-07-26T12:00:00"
+    check_some(seconds, f"a time in {name!r}; {expected}")
     return seconds

@@ -6,7 +6,16 @@ import orjson
 import polars as pl
 
 from curate.base.schema import text_of
-from curate.pairs.shape import PAIRS, PairResult, is_empty, prompt_key, with_plain
+from curate.pairs.shape import (
+    PAIRS,
+    PairResult,
+    after_last_user,
+    calls_tools,
+    first_reason,
+    is_empty,
+    plain,
+    prompt_key,
+)
 
 
 def of_rejected(records: pl.DataFrame, *, empty_rejected: bool = False) -> PairResult:
@@ -19,59 +28,46 @@ def of_rejected(records: pl.DataFrame, *, empty_rejected: bool = False) -> PairR
     # Readers keep of the rejected side what differs; as a rule the chosen one differs as long.
     same_length = messages.list.len().cast(pl.Int64) - rejected.list.len().cast(pl.Int64)
     roles = messages.list.eval(role)
-    frame = records.with_columns(
-        same_length=same_length,
-        fits=roles.list.get(same_length, null_on_oob=True) == rejected.list.eval(role).list.first(),
-        after_user=messages.list.eval((role == "user").arg_true().last()).list.first() + 1,
-    )
-    frame = frame.with_columns(
-        cut=pl.when(pl.col("fits") & (pl.col("same_length") > 0))
-        .then("same_length")
-        .otherwise(pl.col("after_user").cast(pl.Int64))
-    )
+    fits = roles.list.get(same_length, null_on_oob=True) == rejected.list.eval(role).list.first()
+    cut = pl.when(fits & (same_length > 0)).then(same_length)
+    frame = records.with_columns(cut=cut.otherwise(after_last_user().cast(pl.Int64)))
     frame = frame.with_columns(
         prompt=messages.list.head("cut"),
         chosen=messages.list.slice("cut"),
-        won=pl.Series(
-            [_has_majority(meta) for meta in records["meta"].to_list()], dtype=pl.Boolean
-        ),
+        won=pl.Series(map(_has_majority, records["meta"]), dtype=pl.Boolean),
     )
-    for name in ("chosen", "rejected"):
-        frame = frame.with_columns(text_of(pl.col(name), assistant=True).alias(f"{name}_text"))
-        frame = with_plain(frame, f"{name}_text", f"{name}_plain")
-    frame = frame.with_columns(reason=_reason(empty_rejected))
+    frame = frame.with_columns(
+        chosen_text=text_of(pl.col("chosen"), assistant=True),
+        rejected_text=text_of(pl.col("rejected"), assistant=True),
+    ).with_columns(reason=_reason(empty_rejected))
     usable = frame.filter(pl.col("reason").is_null()).with_columns(
         parent=pl.col("row").min().over(prompt_key())
     )
     pairs = usable.select(
-        "prompt", "chosen", "rejected", "tools",
-        "parent", "source", "line",
-        pl.col("score").alias("score_chosen"),
-        pl.lit(None, dtype=pl.Float64).alias("score_rejected"),
-    ).cast(PAIRS)  # fmt: skip
+        *("prompt", "chosen", "rejected", "tools", "parent", "source", "line"),
+        score_chosen="score",
+        score_rejected=pl.lit(None, dtype=pl.Float64),
+    ).cast(PAIRS)
     rows = frame.select("row", pl.col("reason").is_null().cast(pl.UInt32).alias("pairs"), "reason")
     return PairResult(pairs, rows)
 
 
 def _reason(empty_rejected: bool) -> pl.Expr:
-    empty = [is_empty(pl.col(name), pl.col(f"{name}_text")) for name in ("chosen", "rejected")]
+    no_rejected = pl.col("rejected").is_null() | (pl.col("rejected").list.len() == 0)
     asks = pl.col("prompt").list.eval(pl.element().struct.field("role") == "user").list.any()
     # Calls of tools are no text; answers that call differ as a rule.
-    called = pl.any_horizontal(
-        pl.col(name).list.eval(pl.element().struct.field("tool_calls").is_not_null()).list.any()
-        for name in ("chosen", "rejected")
-    )
-    return (
-        pl.when(~pl.col("won"))
-        .then(pl.lit("no_majority"))
-        .when(pl.col("rejected").is_null() | (pl.col("rejected").list.len() == 0))
-        .then(pl.lit("no_rejected"))
-        .when(~asks.fill_null(False) | (pl.col("chosen").list.len() == 0))
-        .then(pl.lit("no_prompt"))
-        .when(empty[0] | (empty[1] & ~pl.lit(empty_rejected)))
-        .then(pl.lit("empty_answer"))
-        .when((pl.col("chosen_plain") == pl.col("rejected_plain")) & ~called.fill_null(False))
-        .then(pl.lit("same_answer"))
+    called = calls_tools("chosen") | calls_tools("rejected")
+    empty = is_empty("chosen", "chosen_text")
+    if not empty_rejected:
+        empty |= is_empty("rejected", "rejected_text")
+    return first_reason(
+        {
+            "no_majority": ~pl.col("won"),
+            "no_rejected": no_rejected,
+            "no_prompt": ~asks.fill_null(False) | (pl.col("chosen").list.len() == 0),
+            "empty_answer": empty,
+            "same_answer": (plain("chosen_text") == plain("rejected_text")) & ~called,
+        }
     )
 
 

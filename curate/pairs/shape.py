@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -72,35 +73,47 @@ def answers(records: pl.DataFrame) -> pl.DataFrame:
     `text` is the answer's text, `plain` the same without case and extra white space, `asked` a
     key that is equal for equal prompts and tools.
     """
-    roles = pl.element().struct.field("role")
-    split = records.with_columns(
-        cut=pl.col("messages").list.eval((roles == "user").arg_true().last()).list.first() + 1
-    )
+    split = records.with_columns(cut=after_last_user())
     split = split.with_columns(
         prompt=pl.col("messages").list.head("cut"),
         answer=pl.col("messages").list.slice("cut"),
     ).drop("cut")
     split = split.with_columns(text=text_of(pl.col("answer"), assistant=True))
     no_answer = pl.col("answer").is_null() | (pl.col("answer").list.len() == 0)
-    return with_plain(split).with_columns(
+    empty = is_empty("answer", "text")
+    return split.with_columns(
+        plain=plain("text"),
         asked=prompt_key(),
-        problem=pl.when(no_answer)
-        .then(pl.lit("no_prompt"))
-        .when(is_empty(pl.col("answer"), pl.col("text")))
-        .then(pl.lit("empty_answer")),
+        problem=first_reason({"no_prompt": no_answer, "empty_answer": empty}),
     )
 
 
-def with_plain(frame: pl.DataFrame, text: str = "text", plain: str = "plain") -> pl.DataFrame:
-    """A column of texts without case and extra white space, beside it."""
-    bare = pl.col(text).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
-    return frame.with_columns(bare.alias(plain))
+def after_last_user() -> pl.Expr:
+    """How many messages there are up to the user's last one, and that one; null without one."""
+    is_user = pl.element().struct.field("role") == "user"
+    return pl.col("messages").list.eval(is_user.arg_true().last()).list.first() + 1
 
 
-def is_empty(answer: pl.Expr, text: pl.Expr) -> pl.Expr:
+def first_reason(reasons: Mapping[str, pl.Expr], *before: str) -> pl.Expr:
+    """The first reason whose condition is true; null for none. Columns in `before` go first."""
+    slugs = (pl.when(condition).then(pl.lit(slug)) for slug, condition in reasons.items())
+    return pl.coalesce(*before, *slugs)
+
+
+def plain(text: str) -> pl.Expr:
+    """A column of texts without case and extra white space."""
+    return pl.col(text).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+
+
+def calls_tools(answer: str) -> pl.Expr:
+    """Whether any message of an answer calls a tool."""
+    calls = pl.element().struct.field("tool_calls").is_not_null()
+    return pl.col(answer).list.eval(calls).list.any().fill_null(False)
+
+
+def is_empty(answer: str, text: str) -> pl.Expr:
     """Whether an answer has neither text nor tool calls."""
-    calls = answer.list.eval(pl.element().struct.field("tool_calls").is_not_null()).list.any()
-    return (text.str.strip_chars() == "") & ~calls.fill_null(False)
+    return (pl.col(text).str.strip_chars() == "") & ~calls_tools(answer)
 
 
 def prompt_key() -> pl.Expr:
@@ -127,12 +140,14 @@ def numbers(records: pl.DataFrame, name: str) -> pl.Series:
     """A field as finite numbers, null where it is none. Raises `CurateError` where all are null."""
     values = field(records, name).cast(pl.Float64, strict=False)
     values = values.to_frame("n").select(pl.when(pl.col("n").is_finite()).then("n")).to_series()
-    if len(values) and values.null_count() == len(values):
-        raise CurateError(
-            f"pairs: none of {len(values):,} rows has a number in {name!r}; name the field that"
-            " holds it"
-        )
+    check_some(values, f"a number in {name!r}; name the field that holds it")
     return values
+
+
+def check_some(values: pl.Series, expected: str) -> None:
+    """Raise `CurateError` where no row has what is `expected`."""
+    if len(values) and values.null_count() == len(values):
+        raise CurateError(f"pairs: none of {len(values):,} rows has {expected}")
 
 
 def pair_texts(pairs: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.Series]:

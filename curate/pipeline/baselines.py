@@ -10,7 +10,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.folder import atomic_folder, write_manifest, writing
-from curate.pipeline.run_folder import RunFolder
+from curate.pipeline.run_folder import RunFolder, write_lines
 
 MAKER = "curate baselines"
 _ENDING = ".baselines.parquet"
@@ -30,7 +30,11 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
         raise CurateError(f"{run}: no step of this run selected rows, so there is nothing to match")
     tables = {name.removesuffix(_ENDING): pl.read_parquet(run / name) for name in files}
     needed = pl.concat([table["row"] for table in tables.values()]).unique()
-    lines = _lines(folder, needed)
+    # Without what a dropped row says about its drop.
+    lines = {
+        row: orjson.dumps({key: record[key] for key in record if key not in ("step", "reason")})
+        for row, record in folder.records(needed).items()
+    }
     written: dict[str, int] = {}
     with atomic_folder(out, MAKER, force) as unfinished, writing(out):
         for step, table in tables.items():
@@ -40,20 +44,7 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
                 parts = (str(baseline).removesuffix("@k"), matched_by, seed)
                 name = "-".join(str(part) for part in parts if part is not None)
                 path = unfinished / f"{step}.{name}.jsonl"
-                path.write_bytes(b"".join(lines[row] for row in rows["row"].sort()))
+                write_lines(path, (lines[row] for row in rows["row"].sort()))
                 written[path.name] = rows.height
         write_manifest(unfinished, MAKER, {"run": str(run), "rows": written})
     return written
-
-
-def _lines(run: RunFolder, needed: pl.Series) -> dict[int, bytes]:
-    """The line of each needed row, without what a dropped one says about its drop."""
-    wanted = set(needed.to_list())
-    found: dict[int, bytes] = {}
-    for name, dropped in (("kept.jsonl", False), ("dropped.jsonl", True)):
-        rows = run.last_verdicts.filter(pl.col("dropped") == dropped)["row"].to_list()
-        for row, record in zip(rows, run.lines(name), strict=True):  # files are read line by line
-            if row in wanted:
-                given = {key: record[key] for key in record if key not in ("step", "reason")}
-                found[row] = orjson.dumps(given) + b"\n"
-    return found

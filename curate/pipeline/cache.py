@@ -56,14 +56,12 @@ class StepCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def load(self, ids: pl.Series) -> pl.DataFrame | None:
-        """`id` and the measures of all of these ids that are known; None if none are."""
+    def load(self, ids: pl.Series) -> pl.DataFrame:
+        """`id` and the measures of all of these ids that are known."""
         wanted = ids.unique().implode()
         parts = [frame.filter(pl.col("id").is_in(wanted)) for frame in self._parts()]
-        known = [part for part in parts if part.height]
-        if not known:
-            return None
-        return pl.concat(known).unique("id", keep="first", maintain_order=True)
+        known = pl.concat([ids.clear().to_frame(), *parts], how="diagonal")
+        return known.unique("id", keep="first", maintain_order=True)
 
     def _parts(self) -> list[pl.DataFrame]:
         frames = []

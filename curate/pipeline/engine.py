@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
@@ -47,16 +45,13 @@ class LocalEngine:
     def _look_up(self, step: Filter, records: pl.DataFrame, kept: StepCache) -> pl.DataFrame:
         known = kept.load(records["id"])
         missing = records.unique("id", keep="first", maintain_order=True)
-        if known is not None:
-            missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
-        measures = [] if known is None else [known]
-        for start in range(0, missing.height, PART):
-            part = missing[start : start + PART]
+        missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
+        measures = [known]
+        for part in missing.iter_slices(PART):
             measured = self._compute(step, part).with_columns(part["id"])
             kept.save(measured)
             measures.append(measured)
-        names = measures[-1].columns
-        table = pl.concat([frame.select(names) for frame in measures])
+        table = pl.concat(measures, how="diagonal")
         rows = records.select("id").join(table, on="id", how="left", maintain_order="left")
         return rows.drop("id")
 
@@ -67,8 +62,8 @@ class LocalEngine:
         if helpers is None:
             measured = step.measure(records)
         else:
-            parts = _slices(records, 2 * self.workers)
-            measured = pl.concat(list(helpers.map(_measure, [step] * len(parts), parts)))
+            size = -(-records.height // (2 * self.workers))
+            measured = pl.concat(list(helpers.map(step.measure, records.iter_slices(size))))
         hold(measured.height == records.height, step.name, "measure changed the number of rows")
         return measured
 
@@ -99,24 +94,3 @@ def _serve_parent() -> None:
 def _end_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
-
-
-@contextmanager
-def local_engine(
-    workers: int | None = None, cache: MeasureCache | None = None
-) -> Iterator[LocalEngine]:
-    """A local engine whose processes end with the block."""
-    engine = LocalEngine(workers, cache)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _slices(records: pl.DataFrame, count: int) -> list[pl.DataFrame]:
-    size = -(-records.height // count)
-    return [records[start : start + size] for start in range(0, records.height, size)]
-
-
-def _measure(step: Filter, records: pl.DataFrame) -> pl.DataFrame:
-    return step.measure(records)

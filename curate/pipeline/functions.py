@@ -22,11 +22,6 @@ Answer = bool | str
 RecordFunction = Callable[[Record], Answer]
 
 
-def failed(error: BaseException) -> str:
-    """What the user's own code did, in one line."""
-    return f"failed with {one_line(error)}"
-
-
 @dataclass(frozen=True)
 class UserFunction(Filter):
     """A plain function `record -> bool | reason`: True keeps, False or a slug drops.
@@ -62,7 +57,9 @@ class UserFunction(Filter):
         try:
             answer = self.function(record)
         except (Exception, SystemExit) as error:
-            raise CurateError(f"{self.label}, row {record['row']}: {failed(error)}") from error
+            raise CurateError(
+                f"{self.label}, row {record['row']}: failed with {one_line(error)}"
+            ) from error
         if isinstance(answer, str):
             return answer
         if not isinstance(answer, bool):

@@ -38,31 +38,16 @@ def step_rows(step: str, records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.Da
     return pl.concat([where, judged.drop("keep")], how="horizontal").select(LEDGER.names())
 
 
-def opening(records: pl.DataFrame) -> pl.DataFrame:
-    """The first line of every record: it was read, and is kept until a step says otherwise."""
-    return _without_judgement("read", "keep", records, pl.lit(None, pl.String))
-
-
-def edits(step: str, records: pl.DataFrame, reasons: pl.Series) -> pl.DataFrame:
-    """A fix's edits as ledger lines; `records` are the edited rows as they were before."""
-    return _without_judgement(step, "edited", records, reasons)
-
-
-def _without_judgement(
-    step: str, verdict: str, records: pl.DataFrame, reason: pl.Series | pl.Expr
+def without_judgement(
+    step: str, verdict: str, records: pl.DataFrame, reasons: pl.Series | None = None
 ) -> pl.DataFrame:
-    return records.select(
-        "row",
-        "id",
-        "source",
-        "line",
-        step=pl.lit(step),
-        verdict=pl.lit(verdict),
-        reason=reason,
-        score=pl.lit(None, pl.Float64),
-        duplicate_of=pl.lit(None, pl.UInt32),
-        evidence=pl.lit(None, pl.String),
-    )
+    """Ledger lines on what is no step's judgement: a row was read, or a fix edited it.
+
+    `records` are the rows as they were before, `reasons` those of the edits.
+    """
+    lines = records.select("row", "id", "source", "line")
+    lines = lines.with_columns(step=pl.lit(step), verdict=pl.lit(verdict), reason=reasons)
+    return pl.concat([pl.DataFrame(schema=LEDGER), lines], how="diagonal_relaxed")
 
 
 def lengths(records: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:

@@ -6,10 +6,7 @@ This is the only place where a name becomes code.
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,10 +18,11 @@ import yaml
 
 from curate.base import values
 from curate.base.contract import Filter, Fix
-from curate.base.errors import CurateError, nearest
+from curate.base.errors import CurateError, nearest, one_line
 from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import checked_settings
-from curate.pipeline.functions import UserFunction, failed
+from curate.base.user_code import user_module
+from curate.pipeline.functions import UserFunction
 from curate.pipeline.runner import Step
 from filters import FILTERS, FIXES
 
@@ -84,8 +82,8 @@ def of_steps(
 def _python_step(step: StepLike, number: int, seed: int, labels: Counter[str]) -> Step:
     action: Filter | Fix
     if isinstance(step, str | Mapping):
-        what, given = (step, {}) if isinstance(step, str) else _single(step, number, IN_PYTHON)
-        label, action = what.rsplit(":", 1)[-1], _bind(what, dict(given or {}), seed, Path())
+        what, given = _named(step, number, IN_PYTHON)
+        label, action = what.rsplit(":", 1)[-1], _bind(what, given, seed, Path())
     elif isinstance(step, Filter | Fix):
         _check_dataclass(type(step))
         label, action = step.name, step
@@ -127,9 +125,8 @@ def load(name: str | None, settings: Mapping[str, Any] | None = None) -> Recipe:
         except UnicodeDecodeError as error:
             raise CurateError(f"{name}: not a text file in UTF-8 ({error.reason})") from error
     else:
-        bundled = ", ".join(BUNDLED)
         raise CurateError(
-            f"{name}: no such recipe file, nor a bundled recipe (there is: {bundled})"
+            f"{name}: no such recipe file, nor a bundled recipe (there is: {', '.join(BUNDLED)})"
         )
     return bind(name, text, folder, settings or {})
 
@@ -140,31 +137,17 @@ def bind(name: str, text: str, folder: Path, settings: Mapping[str, Any]) -> Rec
     for target, value in settings.items():
         at, setting = _target([entry[0] for entry in entries], target)
         entries[at][2][setting] = value
-    try:
-        steps = tuple(_step(entry, seed, folder) for entry in entries)
-    except _Unbound as error:
-        if name not in BUNDLED:
-            raise CurateError(str(error)) from error
-        # Whoever runs a bundled recipe has no file to write the setting into.
-        raise CurateError(f"recipe {name}: {error} (--set {error.label}.SETTING=VALUE)") from error
+    steps = []
+    for label, what, given in entries:
+        try:
+            steps.append(Step(label, _bind(what, given, seed, folder)))
+        except CurateError as error:
+            if name not in BUNDLED:
+                raise
+            # Whoever runs a bundled recipe has no file to write the setting into.
+            raise CurateError(f"recipe {name}: {error} (--set {label}.SETTING=VALUE)") from error
     _check_order(steps)
-    return Recipe(name, seed, steps, text, settings)
-
-
-class _Unbound(CurateError):
-    """A step of this label cannot be made from its settings."""
-
-    def __init__(self, label: str, error: CurateError) -> None:
-        super().__init__(str(error))
-        self.label = label
-
-
-def _step(entry: Entry, seed: int, folder: Path) -> Step:
-    label, what, given = entry
-    try:
-        return Step(label, _bind(what, given, seed, folder))
-    except CurateError as error:
-        raise _Unbound(label, error) from error
+    return Recipe(name, seed, tuple(steps), text, settings)
 
 
 def _parse(text: str, name: str) -> Mapping[str, Any]:
@@ -187,22 +170,25 @@ def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:
     labels: Counter[str] = Counter()
     entries: list[Entry] = []
     for number, step in enumerate(recipe["steps"], 1):
-        what, given = (step, None) if isinstance(step, str) else _single(step, number, name)
-        if given is not None and not isinstance(given, dict):
-            raise CurateError(
-                f"{name}: step {number} ({what}) has settings {given!r}; expected field: value"
-            )
-        label = _numbered(what.rsplit(":", 1)[-1], labels)
-        entries.append((label, what, dict(given or {})))
+        what, given = _named(step, number, name)
+        entries.append((_numbered(what.rsplit(":", 1)[-1], labels), what, given))
     return int(recipe.get("seed", 0)), entries
 
 
-def _single(step: Any, number: int, name: str) -> tuple[str, Any]:
+def _named(step: Any, number: int, name: str) -> tuple[str, dict[str, Any]]:
+    """What a step names, and its settings: from a name, or one name with settings."""
+    if isinstance(step, str):
+        return step, {}
     if not isinstance(step, Mapping) or len(step) != 1 or not isinstance(next(iter(step)), str):
         raise CurateError(
             f"{name}: step {number} is {step!r}; expected a name, or one name with settings"
         )
-    return next(iter(step.items()))
+    what, given = next(iter(step.items()))
+    if given is not None and not isinstance(given, Mapping):
+        raise CurateError(
+            f"{name}: step {number} ({what}) has settings {given!r}; expected field: value"
+        )
+    return what, dict(given or {})
 
 
 def _target(labels: Sequence[str], target: str) -> tuple[int, str]:
@@ -279,13 +265,17 @@ def _find(what: str, folder: Path) -> Any:
 def _user_code(what: str, folder: Path) -> Any:
     """`my_filters.py:no_urls` (beside the recipe, or from here) or `package.module:NoUrls`."""
     where, _, attribute = what.rpartition(":")
-    if where.endswith(".py"):
-        module = _load_file(_beside(where, folder), what)
-    else:
-        try:
-            module = importlib.import_module(where)
-        except ModuleNotFoundError as error:
+    is_file = where.endswith(".py")
+    path = str(_beside(where, folder)) if is_file else where
+    try:
+        # Registered under its own name so that worker processes can unpickle what it defines.
+        module = user_module(path, "user", register=True)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and not is_file:
             raise CurateError(f"step {what!r}: {error}") from error
+        raise CurateError(
+            f"step {what!r}: {Path(where).name} failed with {one_line(error)}"
+        ) from error
     if not hasattr(module, attribute):
         known = [name for name in vars(module) if not name.startswith("_")]
         raise CurateError(f"step {what!r}: {where} has no {attribute!r}{nearest(attribute, known)}")
@@ -297,23 +287,6 @@ def _beside(where: str, folder: Path) -> Path:
         if path.is_file():
             return path.resolve()
     raise CurateError(f"{where}: no such file beside the recipe or in the current folder")
-
-
-def _load_file(path: Path, what: str) -> Any:
-    # Registered under its own name so that worker processes can unpickle what it defines.
-    name = f"curate_user_{path.stem}"
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise CurateError(f"step {what!r}: {path.name} cannot be loaded as a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise CurateError(f"step {what!r}: {path.name} {failed(error)}") from error
-    return module
 
 
 def _of_function(what: str, found: Any, given: dict[str, Any]) -> Filter | Fix:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from importlib import metadata
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import orjson
 import polars as pl
@@ -46,9 +46,9 @@ def write(folder: Path, dump: Dump, result: Result, recipe: Recipe) -> None:
     drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", *_OF_A_DROP)
     dropped = result.records.filter(~result.kept).join(drops, on="row", maintain_order="left")
     more = _more(result.records)
-    _write_lines(folder / "kept.jsonl", _lines(kept, scores, more))
-    _write_lines(folder / "dropped.jsonl", _lines(dropped, scores, more, _OF_A_DROP))
-    _write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
+    write_lines(folder / "kept.jsonl", _lines(kept, scores, more))
+    write_lines(folder / "dropped.jsonl", _lines(dropped, scores, more, _OF_A_DROP))
+    write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
     tables = {
         "kept": kept.select(RECORDS.names()),
         "dropped": dropped.select(*RECORDS.names(), *_OF_A_DROP),
@@ -124,7 +124,12 @@ def _lines(
     steps = [name for name in scores.columns if name != "row"]
     bare = [name.removeprefix("scores.") for name in steps]
     fixed = ("source", "line", "category", "score", *extra)
-    further = {name: _OF_MORE[name](named[name]) for name in more}
+    further: dict[str, list[Any]] = {}
+    if "rejected" in more:
+        texts = message_json(named["rejected"])
+        further["rejected"] = [None if x == "null" else orjson.Fragment(x) for x in texts]
+    if "meta" in more:
+        further["meta"] = [None if text == "{}" else text for text in named["meta"].to_list()]
     # One small object a row: the messages, by far the most text, are ready-made JSON.
     for record_id, text, tools, values, given, others in zip(
         named["id"].to_list(),
@@ -148,22 +153,10 @@ def _lines(
         )
 
 
-def _rejected(rejected: pl.Series) -> list[orjson.Fragment | None]:
-    texts = message_json(rejected)
-    return [None if text == "null" else orjson.Fragment(text) for text in texts]
-
-
-_OF_MORE: dict[str, Callable[[pl.Series], list[Any]]] = {
-    "rejected": _rejected,
-    "meta": lambda meta: [None if text == "{}" else text for text in meta.to_list()],
-}
-
-
-def _write_lines(path: Path, lines: Any) -> None:
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a file of lines."""
     with path.open("wb") as file:
-        for line in lines:
-            file.write(line)
-            file.write(b"\n")
+        file.writelines(line + b"\n" for line in lines)
 
 
 class RunFolder:
@@ -173,7 +166,7 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: Path) -> Self:
         """The run in `path`. Raises `CurateError` when there is none."""
         if not is_run(path):
             raise CurateError(f"{path}: not a folder written by curate run")
@@ -226,10 +219,7 @@ class RunFolder:
         """The objects of one of the `.jsonl` files, in order."""
         with (self.path / name).open("rb") as file:
             for number, line in enumerate(file, 1):
-                try:
-                    yield orjson.loads(line)
-                except orjson.JSONDecodeError as error:
-                    raise CurateError(f"{self.path / name}:{number}: damaged ({error})") from error
+                yield _object(self.path / name, number, line)
 
     def check(self, *names: str) -> None:
         """Raise `CurateError` when a file (`kept`; without names any) has not its rows of old."""
@@ -250,56 +240,50 @@ class RunFolder:
         dropped = (pl.col("verdict") == "drop").any().alias("dropped")
         return self.ledger.group_by("row").agg(dropped).sort("row")
 
-    def length_target(self) -> LengthTarget | None:
-        """What the last `length` step with a target matched the answers to; None without one."""
-        steps = [step for step in self.manifest["steps"] if _has_target(step["numbers"])]
-        if not steps:
-            return None
-        name, numbers = steps[-1]["name"], steps[-1]["numbers"]
-        judged = self.ledger.filter(pl.col("step") == name, pl.col("verdict") == "keep")
-        # Line n of kept.jsonl is the nth row that was not dropped.
-        kept = self.last_verdicts.filter(~pl.col("dropped")).with_row_index("line", offset=1)
-        lengths = kept.join(judged.select("row", length="score"), on="row", how="left").drop("row")
-        median = numbers["target"]["quantiles"]["0.5"]
-        return LengthTarget(name, numbers["unit"], numbers["of"], median, lengths)
+    def records(self, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """The lines of `kept.jsonl` and `dropped.jsonl` with these row numbers, by row.
 
-    def find(self, row: int) -> dict[str, Any]:
-        """The kept or dropped record with this row number."""
-        verdicts = self.last_verdicts
-        mine = verdicts.filter(pl.col("row") == row)
-        if not mine.height:
-            raise CurateError(f"{self.path}: no record has row {row}")
-        dropped = bool(mine["dropped"][0])
-        before = verdicts.filter((pl.col("row") < row) & (pl.col("dropped") == dropped)).height
-        name = "dropped.jsonl" if dropped else "kept.jsonl"
-        for position, record in enumerate(self.lines(name)):
-            if position == before:
-                return record
-        raise CurateError(f"{self.path / name}: has no line {before + 1}; the run is damaged")
+        Rows that the run does not hold are left out. Raises `CurateError` for damaged files.
+        """
+        wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
+        at = pl.int_range(pl.len()).over("dropped").alias("at")
+        numbered = self.last_verdicts.with_columns(at).filter(pl.col("row").is_in(wanted.implode()))
+        records: dict[int, dict[str, Any]] = {}
+        for dropped, name in ((False, "kept.jsonl"), (True, "dropped.jsonl")):
+            here = numbered.filter(pl.col("dropped") == dropped)
+            lines = self.pick(name, here["at"])
+            records |= {row: lines[at] for row, at in here.select("row", "at").iter_rows()}
+        return records
 
+    def pick(self, name: str, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """The objects on some lines of one of the `.jsonl` files, by line number from 0.
 
-class LengthTarget(NamedTuple):
-    """What a `length` step matched the answers of a run to.
-
-    `median` is that of the target in `unit`, `of` whose length it is; `lengths` has `line` (of
-    kept.jsonl) and `length` of each kept record in that unit.
-    """
-
-    step: str
-    unit: str
-    of: str
-    median: int
-    lengths: pl.DataFrame
+        Raises `CurateError` for a line that is missing or is no JSON.
+        """
+        path, wanted = self.path / name, pl.Series(sorted(set(positions)), dtype=pl.UInt32)
+        at = pl.col("at").is_in(wanted.implode())
+        lines = collected(pl.scan_lines(path).with_row_index("at").filter(at), path)
+        picked = {at: _object(path, at + 1, line) for at, line in lines.iter_rows()}
+        for at in wanted:
+            if at not in picked:
+                raise CurateError(f"{path}: has no line {at + 1}; the run is damaged, run it again")
+        return picked
 
 
-def _has_target(numbers: dict[str, Any]) -> bool:
-    """Whether these are findings of a `length` step that matched answers, not prompts."""
-    target = numbers.get("target")
-    return (
-        isinstance(target, dict)
-        and "0.5" in target.get("quantiles", ())
-        and numbers.get("of") in ("response", "turn")
-    )
+def collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:
+    """What a file of a run holds. Raises `CurateError` where it is damaged."""
+    try:
+        return lines.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise CurateError(f"{path}: damaged ({error}); run it again") from error
+
+
+def _object(path: Path, number: int, line: str | bytes) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise CurateError(f"{path}:{number}: damaged ({error}); run it again") from error
+    return loaded
 
 
 def is_run(path: Path) -> bool:

@@ -131,14 +131,13 @@ def bind_steps(
     taken: dict[str, str] = {}
     for step in ready:
         folder = step.action.remembers_in if isinstance(step.action, Filter) else None
-        if folder is None:
-            continue
         if folder in taken:
             raise CurateError(
                 f"steps {taken[folder]!r} and {step.name!r} both add to {folder}; give each a "
                 "folder of its own"
             )
-        taken[folder] = step.name
+        if folder is not None:
+            taken[folder] = step.name
     return ready
 
 
@@ -184,11 +183,7 @@ def run(
     """
     pipeline = PipelineRun(with_text(records), engine or LocalEngine(workers=1))
     for step in bind_steps(steps):
-        started = time.perf_counter()
-        report = pipeline.apply(step)
-        report = replace(report, seconds=time.perf_counter() - started)
-        pipeline.reports.append(report)
-        progress(report)
+        progress(pipeline.apply(step))
     return pipeline.result()
 
 
@@ -201,15 +196,16 @@ class PipelineRun:
         self.dropped: list[pl.DataFrame] = []
         self.engine = engine
         self.measured = _about(records)
-        self.ledger = [ledger.opening(records)]
+        self.ledger = [ledger.without_judgement("read", "keep", records)]
         self.reports: list[StepReport] = []
         self.tables: dict[str, pl.DataFrame] = {}
 
     def apply(self, step: Step) -> StepReport:
         """Run one step over the rows that are still kept. Raises `CurateError`."""
-        if isinstance(step.action, Fix):
-            return self._fix(step, step.action)
-        return self._judge(step, step.action)
+        started, action = time.perf_counter(), step.action
+        report = self._fix(step, action) if isinstance(action, Fix) else self._judge(step, action)
+        self.reports.append(replace(report, seconds=time.perf_counter() - started))
+        return self.reports[-1]
 
     def _judge(self, step: Step, action: Filter) -> StepReport:
         _check_needs(step.name, action, self.measured)
@@ -234,7 +230,8 @@ class PipelineRun:
         hold(fixed.height == self.kept.height, step.name, "a fix must not drop rows")
         edited = fixed["edited"].is_not_null()
         reasons = fixed["edited"].filter(edited)
-        self.ledger.append(ledger.edits(step.name, self.kept.filter(edited), reasons))
+        before = self.kept.filter(edited)
+        self.ledger.append(ledger.without_judgement(step.name, "edited", before, reasons))
         self.kept = _with_new_ids(with_text(fixed.drop("edited")), edited)
         self.measured = self.measured.with_columns(self.kept["id"])
         report = self._report(step, kept=self.kept.height, reasons=reasons)

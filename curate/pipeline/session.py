@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import polars as pl
 
@@ -28,14 +27,11 @@ class SessionEngine(LocalEngine):
     def measure(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
         """As `LocalEngine.measure`, for rows that were not measured before."""
         key = _key(step)
-        known = self._known.get(key)
-        missing = records
-        if known is not None:
-            missing = records.join(known.select(_KEYS), on=_KEYS, how="anti", maintain_order="left")
-        if known is None or missing.height:
+        known = self._known.get(key, records.select(_KEYS).clear())
+        missing = records.join(known.select(_KEYS), on=_KEYS, how="anti", maintain_order="left")
+        if missing.height or key not in self._known:
             measured = super().measure(step, missing).with_columns(missing["row"], missing["id"])
-            known = measured if known is None else pl.concat([known, measured])
-            self._known[key] = known
+            known = self._known[key] = pl.concat([known, measured], how="diagonal")
         rows = records.select(_KEYS).join(known, on=_KEYS, how="left", maintain_order="left")
         return rows.drop(_KEYS)
 
@@ -43,5 +39,4 @@ class SessionEngine(LocalEngine):
 def _key(step: Filter) -> str:
     """What decides a step's measures: those settings that it says, or else all of them."""
     names = step.measured_by or [field.name for field in dataclasses.fields(step)]  # type: ignore[arg-type]
-    settings: dict[str, Any] = {name: getattr(step, name) for name in names}
-    return repr((type(step), step.version, settings))
+    return repr((type(step), step.version, {name: getattr(step, name) for name in names}))

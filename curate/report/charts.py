@@ -7,7 +7,7 @@ chart is drawn a second time for narrow screens, so that its text stays readable
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -18,7 +18,8 @@ from curate.base.charts import nice_ticks, plain_svg
 from curate.base.terminal import printable
 from curate.report.histograms import Histogram, Scores, Summary
 
-WIDE, NARROW = ("wide", 760, 250), ("narrow", 360, 210)  # pixels, as drawn
+Size = tuple[str, int, int]  # its name, and pixels as drawn
+WIDE, NARROW = ("wide", 760, 250), ("narrow", 360, 210)
 LENGTH_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000)
 FEW_LENGTH_TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 10_000, 100_000, 1_000_000)
 
@@ -37,32 +38,23 @@ class Tick(NamedTuple):
     label: str
 
 
-class Axes(NamedTuple):
-    """Ticks of the x axis for wide and narrow drawings, and of the y axis."""
-
-    wide: list[Tick]
-    narrow: list[Tick]
-    y: list[Tick]
-
-
 def lengths(histogram: Histogram, summaries: Sequence[Summary]) -> Markup:
     """Rows by words of the response, read behind kept, with both medians."""
     scaled = np.log10(1 + histogram.edges)
-    curves = [Curve(name, outline(scaled, rows)) for name, rows in histogram.heights.items()]
-    top = max(float(rows.max()) for rows in histogram.heights.values())
-    ticks = nice_ticks(top)
-    for group in summaries:
-        if group.rows and group.name in histogram.heights:
-            at = math.log10(1 + group.quantiles[2])
-            curves.append(Curve(f"median-{group.name}", [(at, 0), (at, ticks[-1])]))
+    medians = {
+        f"median-{group.name}": math.log10(1 + group.quantiles[2])
+        for group in summaries
+        if group.rows and group.name in histogram.heights
+    }
+    curves, ticks = _curves(scaled, histogram.heights, medians)
     last = float(histogram.edges[-1])
-    axes = Axes(
-        [Tick(math.log10(1 + words), f"{words:,}") for words in LENGTH_TICKS if words <= last],
-        [Tick(math.log10(1 + words), f"{words:,}") for words in FEW_LENGTH_TICKS if words <= last],
-        [Tick(rows, f"{rows:,.0f}") for rows in ticks],
-    )
+    y = [Tick(rows, f"{rows:,.0f}") for rows in ticks]
     title = "Rows by words of the response, read and kept"
-    return Markup("").join(drawn(curves, axes, title, *size) for size in (WIDE, NARROW))
+    charts = []
+    for lengths, size in ((LENGTH_TICKS, WIDE), (FEW_LENGTH_TICKS, NARROW)):
+        x = [Tick(math.log10(1 + words), f"{words:,}") for words in lengths if words <= last]
+        charts.append(drawn(curves, x, y, title, size))
+    return Markup("").join(charts)
 
 
 class Strip(NamedTuple):
@@ -90,16 +82,25 @@ def scores(step: Scores) -> Markup:
     """Shares of kept and of dropped rows by score, with the thresholds, or where they separate."""
     edges = step.histogram.edges
     scaled = np.log1p(edges) if step.logarithmic else edges
-    heights = step.histogram.heights
-    curves = [Curve(name, outline(scaled, shares)) for name, shares in heights.items()]
-    ticks = nice_ticks(max(float(shares.max()) for shares in heights.values()))
-    for number, (_, value) in enumerate(step.lines, 1):
-        at = math.log1p(value) if step.logarithmic else value
-        curves.append(Curve(f"line-{number}", [(at, 0), (at, ticks[-1])]))
+    lines = {
+        f"line-{number}": math.log1p(value) if step.logarithmic else value
+        for number, (_, value) in enumerate(step.lines, 1)
+    }
+    curves, ticks = _curves(scaled, step.histogram.heights, lines)
     x = _score_ticks(step)
     few = x[::2] if len(x) > 6 else x
-    axes = Axes(few, few, [Tick(value, f"{100 * value:g} %") for value in ticks])
-    return drawn(curves, axes, f"Scores of step {printable(step.step)}", *NARROW)
+    y = [Tick(value, f"{100 * value:g} %") for value in ticks]
+    return drawn(curves, few, y, f"Scores of step {printable(step.step)}", NARROW)
+
+
+def _curves(
+    edges: np.ndarray, heights: Mapping[str, np.ndarray], lines: Mapping[str, float]
+) -> tuple[list[Curve], list[float]]:
+    """The outlines of groups with upright lines among them, and the ticks of the y axis."""
+    ticks = nice_ticks(max(float(group.max()) for group in heights.values()))
+    curves = [Curve(name, outline(edges, group)) for name, group in heights.items()]
+    upright = [Curve(name, [(at, 0), (at, ticks[-1])]) for name, at in lines.items()]
+    return curves + upright, ticks
 
 
 def _score_ticks(step: Scores) -> list[Tick]:
@@ -121,13 +122,13 @@ def outline(edges: np.ndarray, heights: np.ndarray) -> list[tuple[float, float]]
 
 
 def drawn(
-    curves: Sequence[Curve], axes: Axes, title: str, size: str, width: int, height: int
+    curves: Sequence[Curve], x: Sequence[Tick], y: Sequence[Tick], title: str, size: Size
 ) -> Markup:
     """The chart as SVG of a class called like its size."""
     import pygal
 
-    xs = [x for curve in curves for x, _ in curve.points]
-    ticks = axes.narrow if size == "narrow" else axes.wide
+    name, width, height = size
+    across = [at for curve in curves for at, _ in curve.points]
     chart = pygal.XY(
         width=width,
         height=height,
@@ -137,10 +138,10 @@ def drawn(
         fill=True,
         show_dots=False,
         show_legend=False,
-        xrange=(min(xs), max(xs)),
-        range=(0, axes.y[-1].at),
-        x_labels=[{"value": tick.at, "label": tick.label} for tick in ticks],
-        y_labels=[{"value": tick.at, "label": tick.label} for tick in axes.y],
+        xrange=(min(across), max(across)),
+        range=(0, y[-1].at),
+        x_labels=[{"value": tick.at, "label": tick.label} for tick in x],
+        y_labels=[{"value": tick.at, "label": tick.label} for tick in y],
         show_x_guides=False,
         truncate_label=-1,
     )
@@ -148,7 +149,7 @@ def drawn(
         chart.add(curve.name, curve.points)
     root = plain_svg(chart, [curve.name for curve in curves], _EMPTY_GROUPS)
     root.attrib = {
-        "class": f"chart {size}",
+        "class": f"chart {name}",
         "viewBox": f"0 0 {width} {height}",
         "role": "img",
         "aria-label": title,

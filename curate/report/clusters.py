@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 SHOWN, MEMBERS = 3, 4  # clusters of a step, and rows of a cluster, with their text
 TEXT = 220  # characters of each text
-SIZES = ((2, 2), (3, 5), (6, 10), (11, 100), (101, None))
+SIZES = {"2": (2, 2), "3 to 5": (3, 5), "6 to 10": (6, 10), "11 to 100": (11, 100)}
+SIZES |= {"over 100": (101, 2**32 - 1)}
 _COLUMNS = {"row", "cluster", "kept"}
 
 
@@ -61,9 +62,8 @@ def _clusters(run: RunFolder, step: str, table: pl.DataFrame) -> Clusters:
     members = members.sort(order).group_by("cluster", maintain_order=True).head(MEMBERS)
     seen = records(run, members["row"])
     shown: dict[int, list[Member]] = {}
-    for cluster, row, kept, similarity in members.select(
-        "cluster", "row", "kept", "similarity"
-    ).iter_rows():
+    members = members.select("cluster", "row", "kept", "similarity")
+    for cluster, row, kept, similarity in members.iter_rows():
         record = seen[row]
         texts = (excerpt(text, limit=TEXT) for text in (record.prompt, record.response))
         shown.setdefault(cluster, []).append(Member(Side(record, *texts), kept, similarity))
@@ -72,12 +72,5 @@ def _clusters(run: RunFolder, step: str, table: pl.DataFrame) -> Clusters:
 
 
 def _by_size(rows: pl.Series) -> list[tuple[str, int]]:
-    counts = []
-    for least, most in SIZES:
-        inside = int(((rows >= least) & (rows <= (most or rows.max()))).sum())
-        label = (
-            f"{least}" if least == most else f"{least} to {most}" if most else f"over {least - 1}"
-        )
-        if inside:
-            counts.append((label, inside))
-    return counts
+    counts = [(label, int(rows.is_between(*ends).sum())) for label, ends in SIZES.items()]
+    return [(label, inside) for label, inside in counts if inside]

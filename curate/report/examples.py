@@ -9,7 +9,7 @@ import polars as pl
 from curate.base.terminal import printable
 from curate.report.counts import REASONS
 from curate.report.excerpts import LIMIT, Piece, excerpt, side_by_side
-from curate.report.run_files import Seen, pick, records, reject_reasons, source_names
+from curate.report.run_files import Seen, records, reject_reasons, source_names
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -79,7 +79,10 @@ def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
     mine, other = seen[verdict["row"]], seen.get(verdict["duplicate_of"])
     evidence = verdict["evidence"] or ""
     if other is None:
-        record, duplicate_of = _marked(mine, evidence), None
+        # Marked where the text holds the evidence word for word.
+        span = evidence if len(evidence) > 1 else None
+        record = Side(mine, excerpt(mine.prompt, span), excerpt(mine.response, span))
+        duplicate_of = None
     else:
         prompts = side_by_side(mine.prompt, other.prompt)
         responses = side_by_side(mine.response, other.response)
@@ -89,18 +92,12 @@ def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
     return Example(record, verdict["score"], shown, duplicate_of, verdict["duplicate_of"])
 
 
-def _marked(seen: Seen, evidence: str) -> Side:
-    """The record with its evidence marked where the text holds it word for word."""
-    span = evidence if len(evidence) > 1 else None
-    return Side(seen, excerpt(seen.prompt, span), excerpt(seen.response, span))
-
-
 def of_rejects(run: RunFolder) -> list[RejectReason]:
     """Every reject reason, commonest first, with up to three of its lines."""
     reasons = reject_reasons(run)
     counted = reasons.group_by("reason").len().sort("len", "reason", descending=[True, False])
     chosen = _first_middle_last(reasons, ["reason"])
-    lines = pick(run.path / "rejects.jsonl", chosen["at"])
+    lines = run.pick("rejects.jsonl", chosen["at"])
     names = source_names(run)
     return [
         RejectReason(slug, count, [_rejected(lines[at], names) for at in at_lines])

@@ -68,15 +68,15 @@ def side_by_side(one: str, other: str, limit: int = LIMIT) -> tuple[list[Piece],
     if one == other:
         return excerpt(one, limit=limit), [Piece("(the same text)", "cut")]
     same = shared(one, other)
-    start = _word_start(one, same - limit // 3) if max(len(one), len(other)) > limit else 0
+    start = 0
+    if max(len(one), len(other)) > limit:  # the beginning of a word shortly before
+        start = one.rfind(" ", 0, max(0, same - limit // 3)) + 1
     # Looking further than what is shown keeps the edge of the window from counting as different.
     ahead = start + 4 * limit
     words = [_WORD.findall(text[start:ahead]) for text in (one, other)]
-    marks = _differing(words[0], words[1], start)
-    return (
-        _cut(one, start, start + limit, marks[0]),
-        _cut(other, start, start + limit, marks[1]),
-    )
+    here, there = _differing(words[0], words[1], start)
+    end = start + limit
+    return _cut(one, start, end, here), _cut(other, start, end, there)
 
 
 def shared(one: Sequence[Any], other: Sequence[Any]) -> int:
@@ -89,19 +89,12 @@ def shared(one: Sequence[Any], other: Sequence[Any]) -> int:
     return next(differ, min(len(one), len(other)))
 
 
-def _word_start(text: str, at: int) -> int:
-    """The beginning of the word at or before `at`; 0 when that is near the beginning."""
-    return text.rfind(" ", 0, at) + 1 if at > 0 else 0
-
-
 def _differing(one: list[str], other: list[str], start: int) -> tuple[list[Range], list[Range]]:
     """The ranges of each text whose words the other has not; `start` is where its words begin."""
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     changes = [change for change in matcher.get_opcodes() if change[0] != "equal"]
-    return (
-        _ranges(one, [(first, last) for _, first, last, _, _ in changes], start),
-        _ranges(other, [(first, last) for _, _, _, first, last in changes], start),
-    )
+    here, there = [change[1:3] for change in changes], [change[3:5] for change in changes]
+    return _ranges(one, here, start), _ranges(other, there, start)
 
 
 def _ranges(words: list[str], spans: list[Range], start: int) -> list[Range]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.terminal import printable
 from curate.pipeline import ledger
-from curate.report.run_files import damage_explained, raw_records
+from curate.report.run_files import damage_explained
 from curate.sources import files, formats, inputs
 from curate.sources.items import Item, Starts
 
@@ -42,13 +43,11 @@ def explain(run: RunFolder, key: str) -> str:
                 f"{run.path}: no record has row or id {key!r}; see kept.jsonl, dropped.jsonl"
             )
         rows = verdicts["row"].unique().sort()
-        records = raw_records(run, [*rows, *verdicts["duplicate_of"].drop_nulls()])
+        records = run.records([*rows, *verdicts["duplicate_of"].drop_nulls()])
         settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
-        return printable(
-            "\n\n".join(
-                _one(verdicts.filter(pl.col("row") == row), row, records, settings) for row in rows
-            )
-        )
+        of_row = [verdicts.filter(pl.col("row") == row) for row in rows]
+        pages = map(_one, of_row, rows, repeat(records), repeat(settings))
+        return printable("\n\n".join(pages))
 
 
 def _one(
@@ -58,7 +57,8 @@ def _one(
     fate = f"dropped by {last['step']}: {last['reason']}" if last["verdict"] == "drop" else "kept"
     parts = [f"{_name(row, record)}  {fate}", ""]
     for message in record["messages"]:
-        parts.append(f"  {_speaker(message)}: {message['content'] or ''}")
+        name = f" ({message['name']})" if message.get("name") else ""
+        parts.append(f"  {message['role']}{name}: {message['content'] or ''}")
         parts += [
             f"    calls {json.dumps(call['function'])}" for call in message.get("tool_calls", [])
         ]
@@ -109,11 +109,6 @@ def _number(score: float) -> str:
     """A count as it is, anything else in four digits."""
     is_count = abs(score) < 1e15 and score == int(score)
     return f"{score:.0f}" if is_count else f"{score:.4g}"
-
-
-def _speaker(message: dict[str, Any]) -> str:
-    name = message.get("name")
-    return f"{message['role']} ({name})" if name else str(message["role"])
 
 
 def _verdict(verdict: dict[str, Any], settings: str) -> list[str]:

@@ -75,11 +75,9 @@ class Scores(NamedTuple):
 def length_histogram(words: Ints, kept: NDArray[np.bool_]) -> Histogram:
     """Rows per log-spaced bin, of all rows and of those kept."""
     edges = length_edges(int(words.max(initial=1)))
-    heights = {
-        "read": np.histogram(words, edges)[0].astype(np.float64),
-        "kept": np.histogram(words[kept], edges)[0].astype(np.float64),
-    }
-    return Histogram(edges, heights)
+    groups = {"read": words, "kept": words[kept]}
+    heights = {name: np.histogram(group, edges)[0] for name, group in groups.items()}
+    return Histogram(edges, {name: rows.astype(np.float64) for name, rows in heights.items()})
 
 
 def length_edges(largest: int) -> Floats:
@@ -126,11 +124,9 @@ def scores(run: RunFolder) -> list[Scores]:
             numbers = step.get("numbers", {})
             thresholds = tuple(numbers.get("thresholds", {}).items())
             method = numbers.get("method", "none")
-            charts.append(
-                of_step(step["name"], mine)._replace(
-                    thresholds=thresholds, corrected="" if method == "none" else method
-                )
-            )
+            corrected = "" if method == "none" else method
+            drawn = of_step(step["name"], mine)
+            charts.append(drawn._replace(thresholds=thresholds, corrected=corrected))
     return charts
 
 
@@ -173,10 +169,7 @@ def _score_edges(values: Floats, logarithmic: bool) -> Floats:
 
 def _between(groups: dict[str, Floats]) -> tuple[float, float] | None:
     kept, dropped = groups["kept"], groups["dropped"]
-    if not len(kept) or not len(dropped):
-        return None
-    if kept.max() < dropped.min():
-        return float(kept.max()), float(dropped.min())
-    if dropped.max() < kept.min():
-        return float(dropped.max()), float(kept.min())
+    for lower, upper in ((kept, dropped), (dropped, kept)):
+        if len(lower) and len(upper) and lower.max() < upper.min():
+            return float(lower.max()), float(upper.min())
     return None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from io import StringIO
+from itertools import islice
 from typing import Any
 
 import polars as pl
 
 from curate.base.schema import with_text
 from curate.base.terminal import printable
+from curate.pipeline import ledger
 from curate.sources import Dump
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -32,11 +34,7 @@ PROBLEMS = {
         r"\{\{\s*\w+\s*\}\}",
         "the answer contains an unfilled {{placeholder}}",
     ),
-    "html": (
-        "response",
-        r"(?i)</(p|div|span|li|a|code|pre|b|i)>",
-        "the answer contains HTML",
-    ),
+    "html": ("response", r"(?i)</(p|div|span|li|a|code|pre|b|i)>", "the answer contains HTML"),
     "empty_answer": ("response", r"^\s*$", "the answer is empty"),
 }
 
@@ -54,13 +52,10 @@ def inspection(
     """
     records = with_text(dump.records)
     turns = records["messages"].list.len()
+    counts = {"read": dump.read, "records": records.height, "rejects": dump.rejects.height}
     return {
         "files": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
-        "counts": {
-            "read": dump.read,
-            "records": records.height,
-            "rejects": dump.rejects.height,
-        },
+        "counts": counts,
         "messages": _quantiles(turns),
         "roles": _counts(records["messages"].explode().struct.field("role")),
         "categories": _counts(records["category"].drop_nulls()),
@@ -121,9 +116,7 @@ def _quantiles(values: pl.Series) -> dict[str, float]:
 
 
 def _counts(values: pl.Series) -> dict[str, Any]:
-    counts = values.alias("value").value_counts(name="count")
-    ordered = counts.sort("count", "value", descending=[True, False]).head(20)
-    return dict(ordered.iter_rows())
+    return dict(islice(ledger.count_reasons(values).items(), 20))
 
 
 def _problems(records: pl.DataFrame) -> dict[str, dict[str, Any]]:

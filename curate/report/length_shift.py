@@ -33,9 +33,8 @@ class LengthShift(NamedTuple):
 def of_run(run: RunFolder) -> list[LengthShift]:
     """The shifts of all steps that dropped some of their rows and kept others."""
     names = [step["name"] for step in run.manifest["steps"]]
-    numbers = pl.DataFrame({"step": names, "at": range(len(names))}, schema_overrides=_NUMBERED)
-    drops = run.ledger.filter(pl.col("verdict") == "drop").select("row", "step")
-    dropped = drops.join(numbers, on="step").select("row", "at")
+    number = pl.col("step").replace_strict(names, range(len(names)), return_dtype=pl.UInt32)
+    dropped = run.ledger.filter(pl.col("verdict") == "drop").select("row", at=number)
     lengths = run.lengths.join(dropped, on="row", how="left")
     dropped_at = lengths["at"].fill_null(len(names)).to_numpy()
     words: Ints = lengths["words"].cast(pl.Int64).to_numpy()
@@ -45,9 +44,6 @@ def of_run(run: RunFolder) -> list[LengthShift]:
         if 0 < len(after) < len(before):
             shifts.append(_shift(name, before, after))
     return shifts
-
-
-_NUMBERED = {"step": pl.String, "at": pl.UInt32}
 
 
 def _shift(step: str, before: Ints, after: Ints) -> LengthShift:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -43,16 +42,15 @@ class Reason(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step of the funnel. Widths are shares of all rows read."""
+    """One step of the funnel: `about` is what the manifest says of it.
 
-    name: str
-    settings: str
-    rows: int
+    Widths are shares of all rows read.
+    """
+
+    about: Mapping[str, Any]
     kept: counts.Cell
     lost: counts.Cell
-    edited: int
     seconds: float
-    sentences: tuple[str, ...]
     reasons: list[Reason]
     further: list[tuple[str, int]]
     unlisted: int
@@ -131,14 +129,10 @@ def _step(
     ]
     further = listed[counts.REASONS :]
     return Step(
-        name=step["name"],
-        settings=step["settings"],
-        rows=step["rows"],
+        about={"sentences": (), **step},
         kept=counts.cell(step["kept"], read),
         lost=counts.cell(step["dropped"], read),
-        edited=step["edited"],
         seconds=seconds,
-        sentences=tuple(step.get("sentences", ())),
         reasons=reasons,
         further=further[:UNEXAMPLED],
         unlisted=max(0, len(further) - UNEXAMPLED),
@@ -158,13 +152,8 @@ def html(run: RunFolder) -> str:
 def _environment() -> jinja2.Environment:
     import jinja2
 
-    folder = resources.files("curate.report")
-
-    def load(name: str) -> str:
-        return (folder / name).read_text("utf-8")
-
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(load),
+        loader=jinja2.PackageLoader("curate", "report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

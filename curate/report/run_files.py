@@ -1,21 +1,16 @@
-"""What the report reads of a run's files: a few lines of the `.jsonl` files, and steps' tables."""
+"""What the report reads of a run's files: a few records, and steps' tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import orjson
 import polars as pl
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
+from curate.pipeline.run_folder import RunFolder, collected
 from curate.report.excerpts import shared
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from curate.pipeline.run_folder import RunFolder
 
 
 class Seen(NamedTuple):
@@ -39,9 +34,8 @@ def damage_explained(run: RunFolder) -> Iterator[None]:
     except CurateError:
         raise
     except Exception as error:  # a file that somebody changed can hold anything
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise CurateError(
-            f"{run.path}: a file is not as curate run wrote it ({what}); run it again"
+            f"{run.path}: a file is not as curate run wrote it ({one_line(error)}); run it again"
         ) from error
 
 
@@ -54,7 +48,7 @@ def tables(run: RunFolder, name: str, columns: set[str]) -> Iterator[tuple[str, 
     for file in run.manifest.get("files", []):
         if not file.endswith(ending):
             continue
-        table = _collected(pl.scan_parquet(run.path / file), run.path / file)
+        table = collected(pl.scan_parquet(run.path / file), run.path / file)
         if set(table.columns) >= columns and table.height:
             yield file.removesuffix(ending), table
 
@@ -65,36 +59,7 @@ def reject_reasons(run: RunFolder) -> pl.DataFrame:
     line = pl.col("line").str.json_decode(pl.Struct({"reason": pl.String}))
     slug = pl.col("reason").str.split(": ").list.first()
     lines = pl.scan_lines(path).select(line).unnest("line")
-    return _collected(lines.select(slug).with_row_index("at"), path)
-
-
-def pick(path: Path, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """The objects on some lines of a file, by line number from 0.
-
-    Raises `CurateError` for a line that is missing or is no JSON.
-    """
-    wanted = pl.Series(sorted(set(positions)), dtype=pl.UInt32)
-    lines = pl.scan_lines(path).with_row_index("at").filter(pl.col("at").is_in(wanted.implode()))
-    picked = {at: _object(path, at, line) for at, line in _collected(lines, path).iter_rows()}
-    for at in wanted:
-        if at not in picked:
-            raise CurateError(f"{path}: has no line {at + 1}; the run is damaged, run it again")
-    return picked
-
-
-def _object(path: Path, at: int, line: str) -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise CurateError(f"{path}:{at + 1}: damaged ({error}); run it again") from error
-    return loaded
-
-
-def _collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:
-    try:
-        return lines.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CurateError(f"{path}: damaged ({error}); run it again") from error
+    return collected(lines.select(slug).with_row_index("at"), path)
 
 
 def source_names(run: RunFolder) -> dict[str, str]:
@@ -113,27 +78,10 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     return {path: "/".join(path.split("/")[depth:]) for path in paths}
 
 
-def raw_records(run: RunFolder, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """The lines of `kept.jsonl` and `dropped.jsonl` with these row numbers, by row.
-
-    Rows that the run does not hold are left out. Raises `CurateError` for damaged files.
-    """
-    wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
-    # Line n of kept.jsonl is the nth row that was not dropped; so, too, for dropped.jsonl.
-    at = pl.int_range(pl.len()).over("dropped").alias("at")
-    numbered = run.last_verdicts.with_columns(at).filter(pl.col("row").is_in(wanted.implode()))
-    records: dict[int, dict[str, Any]] = {}
-    for dropped, name in ((False, "kept.jsonl"), (True, "dropped.jsonl")):
-        here = numbered.filter(pl.col("dropped") == dropped)
-        lines = pick(run.path / name, here["at"])
-        records |= {row: lines[at] for row, at in here.select("row", "at").iter_rows()}
-    return records
-
-
 def records(run: RunFolder, rows: Iterable[int]) -> dict[int, Seen]:
-    """The records with these row numbers as the page shows them; see `raw_records`."""
+    """The records with these row numbers as the page shows them; see `RunFolder.records`."""
     names = source_names(run)
-    return {row: _seen(row, line, names) for row, line in raw_records(run, rows).items()}
+    return {row: _seen(row, line, names) for row, line in run.records(rows).items()}
 
 
 def _seen(row: int, line: dict[str, Any], names: Mapping[str, str]) -> Seen:

@@ -48,9 +48,8 @@ def anthropic(row: Row) -> list[Conversation]:
     tools = row.get("tools")
     if isinstance(tools, list):
         tools = [_schema(tool) for tool in tools]
-    return [
-        Conversation(checked(messages), ("messages", "system", "tools"), tools=tool_schemas(tools))
-    ]
+    used = ("messages", "system", "tools")
+    return [Conversation(checked(messages), used, tools=tool_schemas(tools))]
 
 
 def _schema(tool: Any) -> Any:
@@ -98,10 +97,8 @@ def _call(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def _result(block: dict[str, Any], position: int) -> Message:
-    content = block.get("content")
-    if isinstance(content, list):
-        content = _text_parts(content, f"message {position}")
-    message: Message = {"role": "tool", "content": text_of(content, f"message {position} result")}
+    content = _text(block, position, "result")
+    message: Message = {"role": "tool", "content": content}
     call = text_of(block.get("tool_use_id"), f"message {position} tool_use_id")
     return message | ({"tool_call_id": call} if call else {})
 
@@ -120,7 +117,7 @@ def harmony(row: Row) -> list[Conversation]:
     thoughts: list[str] = []
     for position, message in enumerate(row["messages"], 1):
         record = object_of(message, f"message {position}")
-        role, content = role_of(record.get("role"), position), _harmony_text(record, position)
+        role, content = role_of(record.get("role"), position), _text(record, position, "content")
         if role == "assistant" and record.get("channel") == "analysis":
             thoughts.append(content)
             continue
@@ -137,11 +134,12 @@ def harmony(row: Row) -> list[Conversation]:
     return [Conversation(checked(messages), ("messages", "tools"), tools=tools)]
 
 
-def _harmony_text(record: dict[str, Any], position: int) -> str:
+def _text(record: dict[str, Any], position: int, name: str) -> str:
+    """The content of a message or block, a text or a list of parts, which errors call `name`."""
     content = record.get("content")
     if isinstance(content, list):
         return _text_parts(content, f"message {position}")
-    return text_of(content, f"message {position} content")
+    return text_of(content, f"message {position} {name}")
 
 
 def _harmony_call(record: dict[str, Any], content: str, position: int) -> Message:

@@ -15,6 +15,8 @@ import polars as pl
 from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
 from curate.sources.bulk import FlatMessages
 from curate.sources.convert import (
+    CATEGORIES,
+    SCORES,
     Conversation,
     Message,
     Reject,
@@ -23,7 +25,6 @@ from curate.sources.convert import (
     label_of,
     number_of,
 )
-from curate.sources.pairs import CATEGORIES, SCORES
 
 # Conversations held as Python objects before they become columns.
 CHUNK = 20_000
@@ -39,20 +40,15 @@ class Builder:
         self._clear()
 
     def _clear(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in _PLAIN}
+        self._plain: list[tuple[Any, ...]] = []
         self._messages: list[list[Message]] = []
         self._rejected: list[list[Message] | None] = []
 
     def add(self, source: str, line: int, meta: str, conversation: Conversation) -> None:
         """Append one conversation; `meta` holds the fields of the raw row it did not use."""
-        columns = self._columns
-        columns["id"].append(content_id(conversation.messages, conversation.tools))
-        columns["source"].append(source)
-        columns["line"].append(line)
-        columns["tools"].append(conversation.tools)
-        columns["score"].append(conversation.score)
-        columns["category"].append(conversation.category)
-        columns["meta"].append(meta)
+        name = content_id(conversation.messages, conversation.tools)
+        labels = (conversation.tools, conversation.score, conversation.category)
+        self._plain.append((name, source, line, *labels, meta))
         self._messages.append(conversation.messages)
         self._rejected.append(conversation.rejected)
         if len(self._messages) >= CHUNK:
@@ -87,7 +83,8 @@ class Builder:
         if self._messages:
             messages = _from_objects("messages", self._messages)
             rejected = _from_objects("rejected", self._rejected)
-            self._append(self._columns, messages, rejected)
+            columns = map(list, zip(*self._plain, strict=True))
+            self._append(dict(zip(_PLAIN, columns, strict=True)), messages, rejected)
             self._clear()
 
     def _append(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from curate.sources.convert import ROLE_NAMES, Row
+from curate.sources.convert import ROLE_NAMES, Row, first_name
 from curate.sources.pairs import ANSWERS, QUESTIONS
 from curate.sources.transcripts import is_transcript
 
@@ -30,7 +31,10 @@ Bulk = Callable[[Sequence[Row]], FlatMessages | None]
 
 
 def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessages | None:
-    """Lists of `{speaker, text}` objects with nothing else in them."""
+    """Lists of `{speaker, text}` objects with nothing else in them, in the field `name`."""
+    odd = (_TELLING - {name}) | {"system", "tools", "functions"}
+    if name not in rows[0] or odd & set(rows[0]):
+        return None
     lists = [row[name] for row in rows]
     if set(map(type, lists)) != {list} or not all(lists):
         return None
@@ -43,9 +47,8 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
     if set(map(len, turns)) != {2} or not _all_text(contents):
         return None
     known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
-    if None in known.values() or len(known) != len(set(map(str, speakers))):
-        return None
-    if "function_call" in known:
+    strange = None in known.values() or len(known) != len(set(map(str, speakers)))
+    if strange or "function_call" in known:
         return None
     roles = list(map({one: str(role) for one, role in known.items()}.__getitem__, speakers))
     lengths = list(map(len, lists))
@@ -64,31 +67,12 @@ def _each_answers(roles: list[str], lengths: list[int]) -> bool:
     )
 
 
-def sharegpt(rows: Sequence[Row]) -> FlatMessages | None:
-    """Plain `conversations: [{from, value}]`."""
-    if not _has_only_plain(rows[0], "conversations"):
-        return None
-    return chat(rows, "conversations", "from", "value")
-
-
-def messages(rows: Sequence[Row]) -> FlatMessages | None:
-    """Plain `messages: [{role, content}]`."""
-    if not _has_only_plain(rows[0], "messages"):
-        return None
-    return chat(rows, "messages", "role", "content")
-
-
 # Fields by whose values, not only whose names, some format recognises a row: where one of them
 # stands beside the fields that a function here reads, rows are looked at one by one.
 _TELLING = {
     *("messages", "conversations", "conversation", "items", "data", "turns", "prompt", "input"),
     *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
 }
-
-
-def _has_only_plain(row: Row, name: str) -> bool:
-    odd = (_TELLING - {name}) | {"system", "tools", "functions"}
-    return name in row and not odd & set(row)
 
 
 # `<noinput>` in any spelling, transcripts in the instruction: such rows are not plain.
@@ -100,10 +84,8 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     keys = set(rows[0])
     if ({"system", "history"} | _TELLING - {"input"}) & keys:
         return None
-    answer = next(
-        (name for name in ("output", "response", "completion", "answer") if name in keys), ""
-    )
-    if not answer:
+    answer = first_name(rows[0], ("output", "response", "completion", "answer"))
+    if answer is None:
         return None
     asked = [row["instruction"] for row in rows]
     given = [row["input"] for row in rows] if "input" in keys else [""] * len(rows)
@@ -128,8 +110,7 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
 def pair(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain question and answer columns."""
     keys = set(rows[0])
-    question = next((name for name in QUESTIONS if name in keys), "")
-    answer = next((name for name in ANSWERS if name in keys), "")
+    question, answer = first_name(rows[0], QUESTIONS), first_name(rows[0], ANSWERS)
     if not question or not answer or ({"system"} | _TELLING - {"prompt"}) & keys:
         return None
     prompts, answers = [row[question] for row in rows], [row[answer] for row in rows]
@@ -149,8 +130,8 @@ def _all_text(values: list[Any]) -> bool:
 
 
 BULK: dict[str, Bulk] = {
-    "messages": messages,
-    "sharegpt": sharegpt,
+    "messages": partial(chat, name="messages", speaker="role", text="content"),
+    "sharegpt": partial(chat, name="conversations", speaker="from", text="value"),
     "alpaca": alpaca,
     "prompt-completion": pair,
 }

@@ -13,9 +13,8 @@ from curate.sources.convert import (
     Row,
     checked,
     described,
-    label_of,
+    labelled,
     list_of,
-    number_of,
     object_of,
     role_of,
     system_of,
@@ -23,7 +22,6 @@ from curate.sources.convert import (
     tool_calls,
     tool_schemas,
 )
-from curate.sources.pairs import CATEGORIES, SCORES
 
 _LISTS = ("conversations", "conversation", "items")
 
@@ -141,10 +139,8 @@ def weight_of(turn: Row, position: int) -> Message:
 
     Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
     """
-    weights: dict[str, float] = {}
-    for name in _WEIGHTS:
-        if turn.get(name) is not None:
-            weights[name] = _weight(turn[name], name, position)
+    given = [name for name in _WEIGHTS if turn.get(name) is not None]
+    weights = {name: _weight(turn[name], name, position) for name in given}
     if turn.get("masked") is not None:
         weights["masked"] = 1.0 - _weight(turn["masked"], "masked", position)
     if len(set(weights.values())) > 1:
@@ -176,12 +172,4 @@ def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
 def _conversation(
     row: Row, messages: list[Message], used: tuple[str, ...], tools: str = "tools"
 ) -> Conversation:
-    score, score_name = number_of(row, SCORES)
-    category, category_name = label_of(row, CATEGORIES)
-    return Conversation(
-        checked(messages),
-        (*used, *score_name, *category_name),
-        tools=tool_schemas(row.get(tools)),
-        score=score,
-        category=category,
-    )
+    return labelled(row, checked(messages), used, tools=tool_schemas(row.get(tools)))

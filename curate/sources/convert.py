@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -58,21 +58,48 @@ REJECTS = {
 }
 
 # Every spelling of a role in the known formats; the schema's own names map to themselves.
-ROLE_NAMES = {
-    **{role: role for role in ROLES},
-    "developer": "system",
-    "human": "user",
-    "prompter": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "model": "assistant",
-    "function_call": "assistant",
-    "function": "tool",
-    "function_response": "tool",
-    "observation": "tool",
+_SPELLINGS = {
+    "system": ("developer",),
+    "user": ("human", "prompter"),
+    "assistant": ("gpt", "chatgpt", "bing", "bard", "model", "function_call"),
+    "tool": ("function", "function_response", "observation"),
 }
+ROLE_NAMES = {name: role for role in ROLES for name in (role, *_SPELLINGS[role])}
+
+
+# The fields in which rows of many formats hold a number or a label.
+SCORES = ("score", "rating", "reward", "votes", "quality_score")
+CATEGORIES = ("category", "task", "dataset")
+
+
+def user(content: str) -> Message:
+    """A message of the user."""
+    return {"role": "user", "content": content}
+
+
+def assistant(content: str) -> Message:
+    """A message of the assistant."""
+    return {"role": "assistant", "content": content}
+
+
+def labelled(
+    row: Row,
+    messages: list[Message],
+    used: tuple[str, ...],
+    scores: tuple[str, ...] = SCORES,
+    categories: tuple[str, ...] = CATEGORIES,
+    **more: Any,
+) -> Conversation:
+    """A conversation with the score and the category that the row has under one of these names."""
+    score, score_name = number_of(row, scores)
+    category, category_name = label_of(row, categories)
+    used = (*used, *score_name, *category_name)
+    return Conversation(messages, used, score=score, category=category, **more)
+
+
+def first_name(row: Row, names: Iterable[str]) -> str | None:
+    """The first of the names that is a field of the row."""
+    return next((name for name in names if name in row), None)
 
 
 def system_of(row: Row) -> list[Message]:
@@ -150,15 +177,11 @@ def label_of(row: Row, names: tuple[str, ...]) -> tuple[str | None, tuple[str, .
     return None, ()
 
 
-def json_text(value: Any, field: str) -> str | None:
-    """A list given as JSON text or as a value, as canonical JSON text; null and empty are None."""
-    if isinstance(value, str):
-        if not value.strip():
-            return None
-        value = parse_json(value, field)
-    if not value:
-        return None
-    return written(without_nulls(list_of(value, field)), field)
+def parsed(value: Any, field: str) -> Any:
+    """A value given as itself or as JSON text; blank text is None."""
+    if not isinstance(value, str):
+        return value
+    return parse_json(value, field) if value.strip() else None
 
 
 def written(value: Any, field: str) -> str:
@@ -188,25 +211,24 @@ def without_nulls(value: Any) -> Any:
 
 def tool_schemas(value: Any) -> str | None:
     """Tool schemas as JSON text; bare function schemas get OpenAI's wrapper."""
-    text = json_text(value, "tools")
-    if text is None:
+    given = parsed(value, "tools")
+    if not given:
         return None
     tools = [
         tool
         if isinstance(tool, dict) and "function" in tool
         else {"type": "function", "function": tool}
-        for tool in orjson.loads(text)
+        for tool in without_nulls(list_of(given, "tools"))
     ]
     return written(tools, "tools")
 
 
 def tool_calls(value: Any, field: str) -> str | None:
     """Tool calls in any spelling as JSON text: `[{"id"?, "name", "arguments": {...}}]`."""
-    if isinstance(value, str):
-        value = parse_json(value, field) if value.strip() else None
-    if not value:
+    given = parsed(value, field)
+    if not given:
         return None
-    calls = value if isinstance(value, list) else [value]
+    calls = given if isinstance(given, list) else [given]
     return written([_tool_call(call, field) for call in calls], field)
 
 
@@ -217,8 +239,7 @@ def _tool_call(call: Any, field: str) -> dict[str, Any]:
     if not isinstance(name, str):
         raise Reject("wrong_type", f"{field} has no function name")
     arguments = function.get("arguments", function.get("parameters"))
-    if isinstance(arguments, str):
-        arguments = parse_json(arguments, f"{field} arguments") if arguments.strip() else {}
+    arguments = parsed(arguments, f"{field} arguments")
     given_id = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
     return {**given_id, "name": name, "arguments": without_nulls(arguments or {})}
 

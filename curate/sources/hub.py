@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 
 _NAME = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(:(?P<split>\w+))?")
 
@@ -43,7 +43,7 @@ def splits(name: str) -> dict[str, Any]:
     except Exception as error:  # a server, a network and a stranger's files: anything can happen
         raise CurateError(
             f"{name}: no such file or folder, and no dataset of the hub can be read by this name"
-            f" ({type(error).__name__}: {' '.join(str(error).split())})"
+            f" ({one_line(error)})"
         ) from error
     if match["split"]:
         return {name: loaded}

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from curate.sources.convert import Conversation, Reject, Row, described, text_of
+from curate.sources.convert import (
+    Conversation,
+    Reject,
+    Row,
+    assistant,
+    described,
+    first_name,
+    text_of,
+    user,
+)
 from curate.sources.pairs import asked
 
 
@@ -19,7 +28,7 @@ def self_instruct(row: Row) -> list[Conversation]:
         if not isinstance(instance, dict) or "output" not in instance:
             raise Reject("no_answer", f"instance {number} has no output")
         question = asked(instruction, text_of(instance.get("input"), "input"))
-        answer = {"role": "assistant", "content": text_of(instance["output"], "output")}
+        answer = assistant(text_of(instance["output"], "output"))
         conversations.append(Conversation([question, answer], ("instruction", "instances")))
     if not conversations:
         raise Reject("no_answer", "instances is empty")
@@ -35,10 +44,10 @@ def is_request(row: Row) -> bool:
 def request(row: Row) -> list[Conversation]:
     """The document's prompt and its reference solution."""
     doc = row["doc"]
-    name = next((name for name in ("canonical_solution", "answer", "target") if name in doc), None)
+    name = first_name(doc, ("canonical_solution", "answer", "target"))
     if name is None:
         raise Reject("no_answer", f"doc has the fields {', '.join(doc)}; none is a solution")
     if not isinstance(doc[name], str):
         raise Reject("wrong_type", f"doc.{name} is {described(doc[name])}; expected text")
-    question = {"role": "user", "content": text_of(doc["prompt"], "doc.prompt")}
-    return [Conversation([question, {"role": "assistant", "content": doc[name]}], ())]
+    question = user(text_of(doc["prompt"], "doc.prompt"))
+    return [Conversation([question, assistant(doc[name])], ())]

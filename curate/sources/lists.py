@@ -10,11 +10,13 @@ from curate.sources.convert import (
     Message,
     Reject,
     Row,
+    assistant,
     checked,
     described,
-    label_of,
+    labelled,
     system_of,
     text_of,
+    user,
 )
 
 
@@ -35,9 +37,8 @@ def is_lima(row: Row) -> bool:
 
 def lima(row: Row) -> list[Conversation]:
     """Texts alternate, the user first; a lone text is a prompt without an answer."""
-    category, name = label_of(row, ("source",))
     messages = alternating(row["conversations"])
-    return [Conversation(messages, ("conversations", *name), category=category)]
+    return [labelled(row, messages, ("conversations",), (), ("source",))]
 
 
 def is_mt_bench(row: Row) -> bool:
@@ -54,10 +55,8 @@ def mt_bench(row: Row) -> list[Conversation]:
         raise Reject("no_answer", "the turns are questions, and there is no reference for each")
     messages: list[Message] = []
     for question, answer in zip(row["turns"], references, strict=False):
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": answer})
-    category, name = label_of(row, ("category",))
-    return [Conversation(messages, ("turns", "reference", *name), category=category)]
+        messages += [user(question), assistant(answer)]
+    return [labelled(row, messages, ("turns", "reference"), (), ("category",))]
 
 
 def is_exchanges(row: Row) -> bool:
@@ -72,9 +71,8 @@ def exchanges(row: Row) -> list[Conversation]:
     for number, turn in enumerate(row["conversation"], 1):
         if not _is_exchange(turn):
             raise Reject("wrong_type", f"exchange {number} has no human and assistant")
-        messages.append({"role": "user", "content": text_of(turn["human"], "human")})
-        answer = text_of(turn["assistant"], "assistant")
-        messages.append({"role": "assistant", "content": answer})
+        messages.append(user(text_of(turn["human"], "human")))
+        messages.append(assistant(text_of(turn["assistant"], "assistant")))
     return [Conversation(checked(messages), ("conversation", "system"))]
 
 

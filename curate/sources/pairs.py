@@ -10,15 +10,15 @@ from curate.sources.convert import (
     Message,
     Reject,
     Row,
-    label_of,
+    assistant,
+    first_name,
+    labelled,
     list_of,
-    number_of,
     system_of,
     text_of,
+    user,
 )
 
-SCORES = ("score", "rating", "reward", "votes", "quality_score")
-CATEGORIES = ("category", "task", "dataset")
 ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
 QUESTIONS = ("prompt", "query", "question", "problem")
 
@@ -65,7 +65,7 @@ def pair(row: Row) -> list[Conversation]:
     """A question column and an answer column under any of their usual names."""
     name, question = _question(row)
     messages = system_of(row)
-    messages.append({"role": "user", "content": text_of(question, name)})
+    messages.append(user(text_of(question, name)))
     messages.append(_assistant(row, ANSWERS))
     return [_scored(row, messages, (name, "system"))]
 
@@ -80,27 +80,23 @@ def _opening(row: Row) -> list[Message]:
     for number, turn in enumerate(history, 1):
         if not isinstance(turn, list) or len(turn) != 2:
             raise Reject("wrong_type", f"history entry {number} is not a [question, answer] pair")
-        messages.append({"role": "user", "content": text_of(turn[0], "history question")})
-        messages.append({"role": "assistant", "content": text_of(turn[1], "history answer")})
+        messages.append(user(text_of(turn[0], "history question")))
+        messages.append(assistant(text_of(turn[1], "history answer")))
     return messages
 
 
 def asked(instruction: str, given: str) -> Message:
     """The user's message: instruction and input, joined by a blank line."""
     parts = [part for part in (instruction, given) if part.strip()]
-    return {"role": "user", "content": "\n\n".join(parts)}
+    return user("\n\n".join(parts))
 
 
 def _assistant(row: Row, names: tuple[str, ...]) -> Message:
-    name = next((name for name in names if name in row), None)
+    name = first_name(row, names)
     if name is None:
         raise Reject("no_answer", f"none of the fields {', '.join(names)} is there")
-    return {"role": "assistant", "content": text_of(row[name], name)}
+    return assistant(text_of(row[name], name))
 
 
 def _scored(row: Row, messages: list[Message], used: tuple[str, ...]) -> Conversation:
-    answer = next(name for name in ANSWERS if name in row)
-    score, score_name = number_of(row, SCORES)
-    category, category_name = label_of(row, CATEGORIES)
-    accounted = (*used, answer, *score_name, *category_name)
-    return Conversation(messages, accounted, score=score, category=category)
+    return labelled(row, messages, (*used, first_name(row, ANSWERS) or ""))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from curate.sources.convert import Conversation, Joined, Message, Reject, Row, number_of, text_of
+from curate.sources.convert import (
+    Conversation,
+    Joined,
+    Reject,
+    Row,
+    assistant,
+    number_of,
+    text_of,
+    user,
+)
 from curate.sources.pairs import asked
 
 
@@ -16,14 +25,10 @@ def is_paired(row: Row) -> bool:
 
 def paired(row: Row) -> list[Conversation]:
     """The better-voted answer; the other one is kept as rejected."""
-    question = {"role": "user", "content": as_text(row["question"], "question")}
-    chosen, rejected = (
-        {"role": "assistant", "content": as_text(row[name], name)}
-        for name in ("response_j", "response_k")
-    )
-    return [
-        Conversation([question, chosen], ("question", "response_j", "response_k"), None, [rejected])
-    ]
+    question = user(as_text(row["question"], "question"))
+    sides = ("response_j", "response_k")
+    chosen, rejected = (assistant(as_text(row[name], name)) for name in sides)
+    return [Conversation([question, chosen], ("question", *sides), rejected=[rejected])]
 
 
 def is_answers(row: Row) -> bool:
@@ -38,15 +43,14 @@ def is_answers(row: Row) -> bool:
 
 def answers(row: Row) -> list[Conversation]:
     """Every answer is a conversation with its votes as score; the prompt is the same."""
+    if not row["answers"]:
+        raise Reject("no_answer", "answers is empty")
     conversations = []
     for number, answer in enumerate(row["answers"], 1):
         content = as_text(answer.get("text", answer.get("body")), f"answer {number}")
         votes, _ = number_of(answer, ("pm_score", "score", "votes"))
-        question = {"role": "user", "content": as_text(row["question"], "question")}
-        messages: list[Message] = [question, {"role": "assistant", "content": content}]
+        messages = [user(as_text(row["question"], "question")), assistant(content)]
         conversations.append(Conversation(messages, ("question",), score=votes))
-    if not conversations:
-        raise Reject("no_answer", "answers is empty")
     return conversations
 
 
@@ -61,10 +65,7 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     Answers without their question, and questions without an answer, are rejects.
     """
     questions = {str(row["Id"]): row for _, row in rows if str(row["PostTypeId"]) == "1"}
-    answered: set[str] = set()
-    for _, row in rows:
-        if str(row["PostTypeId"]) == "2":
-            answered.add(str(row.get("ParentId")))
+    answered = {str(row.get("ParentId")) for _, row in rows if str(row["PostTypeId"]) == "2"}
     for line, row in rows:
         kind, parent = str(row["PostTypeId"]), questions.get(str(row.get("ParentId")))
         if kind == "2" and parent is not None:
@@ -85,21 +86,13 @@ def joined(row: Row) -> list[Conversation]:
     """Title and body of the question; the answer's body, its votes as score."""
     question, answer = row["question_post"], row["answer_post"]
     title = text_of(question.get("Title"), "Title")
-    messages: list[Message] = [
-        asked(title, as_text(question["Body"], "Body")),
-        {"role": "assistant", "content": as_text(answer["Body"], "Body")},
-    ]
-    votes = answer.get("Score")
-    score = float(votes) if isinstance(votes, int | float | str) and _is_number(votes) else None
-    return [Conversation(messages, (), score=score)]
-
-
-def _is_number(value: int | float | str) -> bool:
+    asks = asked(title, as_text(question["Body"], "Body"))
+    answers = assistant(as_text(answer["Body"], "Body"))
     try:
-        float(value)
-    except ValueError:
-        return False
-    return True
+        score = float(answer.get("Score"))
+    except (TypeError, ValueError):
+        score = None
+    return [Conversation([asks, answers], (), score=score)]
 
 
 def as_text(value: Any, field: str) -> str:

@@ -10,9 +10,10 @@ from curate.sources.convert import (
     Message,
     Reject,
     Row,
+    assistant,
     checked,
     described,
-    label_of,
+    labelled,
     number_of,
     system_of,
     text_of,
@@ -31,17 +32,10 @@ def chosen_rejected(row: Row) -> list[Conversation]:
     """HH-RLHF transcripts, DPO triples, ShareGPT pairs and UltraFeedback binarised alike."""
     before, used = _before(row)
     chosen, rejected = (_side(row[name], name, before) for name in ("chosen", "rejected"))
-    shared = _shared(chosen, rejected)
-    score, name = number_of(row, ("score_chosen", "chosen_score", "score"))
-    return [
-        Conversation(
-            checked(chosen),
-            (*used, "chosen", "rejected", *name),
-            tools=tool_schemas(row.get("tools")),
-            rejected=rejected[shared:],
-            score=score,
-        )
-    ]
+    rejected = rejected[_shared(checked(chosen), rejected) :]
+    tools = tool_schemas(row.get("tools"))
+    used, scores = (*used, "chosen", "rejected"), ("score_chosen", "chosen_score", "score")
+    return [labelled(row, chosen, used, scores, (), tools=tools, rejected=rejected)]
 
 
 def _before(row: Row) -> tuple[list[Message], tuple[str, ...]]:
@@ -61,7 +55,7 @@ def _side(value: Any, name: str, before: list[Message]) -> list[Message]:
     if isinstance(value, str):
         if not before and is_transcript(value):
             return turns_of(value)
-        return [*before, {"role": "assistant", "content": value}]
+        return [*before, assistant(value)]
     turns = [message_of(value, 1)] if isinstance(value, dict) else turns_in(value)
     if not turns:
         raise Reject("no_answer", f"{name} is empty")
@@ -72,10 +66,8 @@ def _side(value: Any, name: str, before: list[Message]) -> list[Message]:
 
 def _shared(left: list[Message], right: list[Message]) -> int:
     """How many turns both sides begin with."""
-    equal = 0
-    while equal < min(len(left), len(right)) and left[equal] == right[equal]:
-        equal += 1
-    return equal
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
 def is_openai_preference(row: Row) -> bool:
@@ -87,14 +79,9 @@ def openai_preference(row: Row) -> list[Conversation]:
     """OpenAI's form of a preference pair."""
     before = turns_in(row["input"].get("messages"))
     rejected = turns_in(row.get("non_preferred_output") or [])
-    return [
-        Conversation(
-            checked(before + turns_in(row["preferred_output"])),
-            ("input", "preferred_output", "non_preferred_output"),
-            tools=tool_schemas(row["input"].get("tools")),
-            rejected=rejected or None,
-        )
-    ]
+    messages = checked(before + turns_in(row["preferred_output"]))
+    used = ("input", "preferred_output", "non_preferred_output")
+    return [Conversation(messages, used, tool_schemas(row["input"].get("tools")), rejected or None)]
 
 
 def is_judged_pair(row: Row) -> bool:
@@ -111,11 +98,10 @@ def judged_pair(row: Row) -> list[Conversation]:
     better = _winner(row)
     chosen, other = (names[1], names[0]) if better == 2 else names
     question = asked(*(text_of(row.get(name), name) for name in ("instruction", "input")))
-    rejected = [{"role": "assistant", "content": row[other]}] if better else None
+    rejected = [assistant(row[other])] if better else None
     used = ("instruction", "input", chosen) + ((other,) if better else ())
-    category, label = label_of(row, ("category", "dataset"))
-    answer = {"role": "assistant", "content": row[chosen]}
-    return [Conversation([question, answer], (*used, *label), None, rejected, category=category)]
+    messages, names = [question, assistant(row[chosen])], ("category", "dataset")
+    return [labelled(row, messages, used, (), names, rejected=rejected)]
 
 
 def _winner(row: Row) -> int:
@@ -140,21 +126,12 @@ def voted_pair(row: Row) -> list[Conversation]:
     if isinstance(label, bool) or label not in (0, 1):
         raise Reject("no_preference", f"labels is {described(label)}; expected 1 for A or 0 for B")
     better, other = ("A", "B") if label == 1 else ("B", "A")
-    texts = {
-        side: text_of(row[f"human_ref_{side}"], f"human_ref_{side}") for side in (better, other)
-    }
-    score, name = number_of(row, (f"score_{better}",))
-    category, label = label_of(row, ("domain", "category"))
-    question = asked(text_of(row["history"], "history"), "")
-    return [
-        Conversation(
-            [question, {"role": "assistant", "content": texts[better]}],
-            ("history", "human_ref_A", "human_ref_B", *name, *label),
-            rejected=[{"role": "assistant", "content": texts[other]}],
-            score=score,
-            category=category,
-        )
-    ]
+    sides = (f"human_ref_{better}", f"human_ref_{other}")
+    chosen, rejected = (assistant(text_of(row[side], side)) for side in sides)
+    messages = [asked(text_of(row["history"], "history"), ""), chosen]
+    scores, categories = (f"score_{better}",), ("domain", "category")
+    used = ("history", *sides)
+    return [labelled(row, messages, used, scores, categories, rejected=[rejected])]
 
 
 def is_completions(row: Row) -> bool:
@@ -169,13 +146,13 @@ def completions(row: Row) -> list[Conversation]:
         raise Reject("no_answer", "completions is empty")
     names = ("overall_score", "fine-grained_score", "score")
     ranked = sorted(given, key=lambda each: -(number_of(each, names)[0] or 0.0))
-    best, worst = ranked[0], ranked[-1]
-    answers = [text_of(each.get("response"), "response") for each in (best, worst)]
+    best, worst = (
+        assistant(text_of(each.get("response"), "response")) for each in (ranked[0], ranked[-1])
+    )
     question = asked(text_of(row["instruction"], "instruction"), "")
-    rejected = [{"role": "assistant", "content": answers[1]}] if len(given) > 1 else None
-    messages = [question, {"role": "assistant", "content": answers[0]}]
-    score, _ = number_of(best, names)
-    return [Conversation(messages, ("instruction",), None, rejected, score)]
+    rejected = [worst] if len(given) > 1 else None
+    score, _ = number_of(ranked[0], names)
+    return [Conversation([question, best], ("instruction",), None, rejected, score)]
 
 
 def is_kto(row: Row) -> bool:

@@ -40,9 +40,8 @@ def _texts(row: Row) -> list[str]:
     for name in _LISTS:
         if isinstance(row.get(name), list):
             return [text for turn in row[name] if isinstance(text := _text_of(turn), str)]
-    parts = [row.get("instruction"), row.get("input")]
-    given = [part for part in parts if isinstance(part, str) and part.strip()]
-    if given:
+    parts = (row.get("instruction"), row.get("input"))
+    if given := [part for part in parts if isinstance(part, str) and part.strip()]:
         return ["\n\n".join(given)]
     return [row[name] for name in QUESTIONS if isinstance(row.get(name), str)][:1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
@@ -74,9 +75,8 @@ class ReadOptions:
 
     def formats(self) -> dict[str, Format]:
         """The formats to ask, in order."""
-        known = FORMATS | {
-            "oasst": Format(trees.is_tree, lambda row: trees.tree(row, self.paths)),
-        }
+        oasst = Format(trees.is_tree, partial(trees.tree, paths=self.paths))
+        known = FORMATS | {"oasst": oasst}
         return known if self.format is None else {self.format: known[self.format]}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from curate.sources.convert import Conversation, Message, Reject, Row, checked, text_of
+from curate.sources.convert import Conversation, Message, Reject, Row, assistant, checked, text_of
 
 # A transcript's two speakers go by one of these pairs of names; only the pair that it begins
 # with splits it, so that "Answer:" inside somebody's text stays text.
@@ -59,7 +59,7 @@ def belle(row: Row) -> list[Conversation]:
     messages = turns_of(row["instruction"])
     if messages[-1]["role"] == "assistant" and not messages[-1]["content"]:
         messages.pop()
-    messages.append({"role": "assistant", "content": text_of(row["output"], "output")})
+    messages.append(assistant(text_of(row["output"], "output")))
     return [Conversation(checked(messages), ("instruction", "input", "output"))]
 
 
@@ -98,4 +98,4 @@ def text(row: Row) -> list[Conversation]:
         raise Reject("empty_conversation", "text is empty")
     if is_transcript(content):
         return [Conversation(checked(turns_of(content)), ("text",))]
-    return [Conversation([{"role": "assistant", "content": content}], ("text",))]
+    return [Conversation([assistant(content)], ("text",))]

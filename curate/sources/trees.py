@@ -72,15 +72,11 @@ def _leaves(root: Any) -> Iterator[list[dict[str, Any]]]:
             continue
         path = [*before, node]
         given = list_of(node.get("replies") or [], "replies")
-        replies = [reply for reply in given if _may_follow(reply)]
+        replies = [each for each in given if not isinstance(each, dict) or _is_sound(each)]
         if not replies:
             yield path
         ordered = sorted(replies, key=_rank)
         waiting += [(reply, path) for reply in reversed(ordered)]
-
-
-def _may_follow(reply: Any) -> bool:
-    return not isinstance(reply, dict) or _is_sound(reply)
 
 
 def _rank(reply: Any) -> float:

@@ -47,16 +47,16 @@ def inspect(arguments: argparse.Namespace) -> None:
 
 def explain(arguments: argparse.Namespace) -> None:
     """`curate explain`: see its help."""
-    from curate.runs import open_run
+    from curate.runs import Run
 
-    print(open_run(arguments.run).explain(arguments.key))
+    print(Run.open(arguments.run).explain(arguments.key))
 
 
 def report(arguments: argparse.Namespace) -> None:
     """`curate report`: see its help."""
-    from curate.runs import open_run
+    from curate.runs import Run
 
-    done = open_run(arguments.run)
+    done = Run.open(arguments.run)
     written = done.report()
     print(done.summary(width()))
     print(f"written to {written}")

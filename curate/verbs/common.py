@@ -80,7 +80,4 @@ def read(arguments: argparse.Namespace) -> Dump:
     from curate import sources
     from curate.runs import read_data
 
-    how = reading(arguments)
-    return read_data(
-        arguments.dump, sources.ReadOptions(how["format"], how["columns"], how["paths"]), warn
-    )
+    return read_data(arguments.dump, sources.ReadOptions(**reading(arguments)), warn)

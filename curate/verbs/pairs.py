@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
+import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.folder import atomic_folder, check_out, write_manifest
+from curate.base.messages import message_json
+from curate.pairs import (
+    REASONS,
+    PairResult,
+    Rule,
+    of_annotators,
+    of_groups,
+    of_rejected,
+    summary,
+    unfold_lists,
+)
+from curate.sources import Dump
 from curate.verbs.common import read, speaker
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from curate.pairs import PairResult
-    from curate.sources import Dump
 
 MAKER = "curate pairs"
 
@@ -38,8 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
-    from curate.base.folder import atomic_folder, check_out, write_manifest
-    from curate.pairs import summary, unfold_lists
+    from curate.pipeline.run_folder import write_lines
 
     say = speaker(arguments.quiet)
     settings = _settings(arguments)
@@ -52,11 +59,11 @@ def pairs(arguments: argparse.Namespace) -> None:
     result = _paired(records, arguments.kind, settings)
     lengths = summary(result.pairs)
     with atomic_folder(arguments.out, MAKER, arguments.force) as folder:
-        _write(folder / "pairs.jsonl", _pair_lines(result))
-        _write(folder / "unused.jsonl", _unused_lines(records, result))
-        _write(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
+        write_lines(folder / "pairs.jsonl", _pair_lines(result))
+        write_lines(folder / "unused.jsonl", _unused_lines(records, result))
+        write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
         if arguments.sft:
-            _write(folder / "sft.jsonl", _sft_lines(result))
+            write_lines(folder / "sft.jsonl", _sft_lines(result))
         counts = _counts(dump, lists, answers, result)
         manifest = {
             "from": arguments.kind,
@@ -83,8 +90,6 @@ def _counts(dump: Dump, lists: int, answers: int, result: PairResult) -> dict[st
 
 def counts_text(read_rows: int, rejects: int, result: PairResult) -> str:
     """Where every row went, for people."""
-    from curate.pairs import REASONS
-
     counts = result.counts()
     lines = [
         f"{read_rows:,} rows read: {counts['used']:,} in pairs,"
@@ -120,22 +125,15 @@ def _files(name: str) -> list[str]:
 
 
 def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairResult:
-    from curate.pairs import Rule, of_annotators, of_groups, of_rejected
-
-    makers: dict[str, Callable[[], PairResult]] = {
-        "rejected": lambda: of_rejected(records),
-        "votes": lambda: of_groups(records, Rule(**settings)),
-        "scores": lambda: of_groups(records, Rule(**settings)),
-        "ranks": lambda: of_groups(records, Rule(**settings, lower=True)),
-        "annotators": lambda: of_annotators(records, **settings),
-    }
-    return makers[kind]()
+    if kind == "rejected":
+        return of_rejected(records)
+    if kind == "annotators":
+        return of_annotators(records, **settings)
+    return of_groups(records, Rule(**settings, lower=kind == "ranks"))
 
 
 def _pair_lines(result: PairResult) -> Iterator[bytes]:
     """One object a pair, as TRL and our readers take it, without fields that no pair has."""
-    from curate.base.messages import message_json
-
     sides = ("prompt", "chosen", "rejected")
     texts = [map(orjson.Fragment, message_json(result.pairs[name])) for name in sides]
     more = result.pairs.drop(sides)
@@ -151,33 +149,19 @@ def _pair_lines(result: PairResult) -> Iterator[bytes]:
 
 def _sft_lines(result: PairResult) -> Iterator[bytes]:
     """Each chosen answer once, as a conversation, in the order of the pairs."""
-    from curate.base.messages import message_json
-
     frame = result.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
     frame = frame.with_columns(messages=frame["prompt"].list.concat(frame["chosen"]))
-    seen = set()
-    for text, row in zip(message_json(frame["messages"]), frame.iter_rows(named=True), strict=True):
-        if (text, row["tools"]) in seen:
-            continue
-        seen.add((text, row["tools"]))
-        yield orjson.dumps(
-            {
-                "messages": orjson.Fragment(text),
-                "tools": orjson.Fragment(row["tools"]) if row["tools"] else None,
-                "score": row["score_chosen"],
-                "source": row["source"],
-                "line": row["line"],
-            }
-        )
+    texts = pl.Series("messages", message_json(frame["messages"]), pl.String)
+    rows = frame.select(texts, "tools", "source", "line", score="score_chosen")
+    rows = rows.unique(["messages", "tools"], keep="first", maintain_order=True)
+    for row in rows.select("messages", "tools", "score", "source", "line").iter_rows(named=True):
+        row["messages"] = orjson.Fragment(row["messages"])
+        row["tools"] = orjson.Fragment(row["tools"]) if row["tools"] else None
+        yield orjson.dumps(row)
 
 
 def _unused_lines(records: pl.DataFrame, result: PairResult) -> Iterator[bytes]:
-    rows = records.select("row", "id", "source", "line").join(
-        result.rows.select("row", "reason"), on="row", how="left", maintain_order="left"
-    )
-    yield from map(orjson.dumps, rows.drop_nulls("reason").iter_rows(named=True))
-
-
-def _write(path: Path, lines: Any) -> None:
-    with path.open("wb") as file:
-        file.writelines(line + b"\n" for line in lines)
+    rows = records.select("row", "id", "source", "line")
+    reasons = result.rows.select("row", "reason")
+    rows = rows.join(reasons, on="row", how="left", maintain_order="left")
+    return map(orjson.dumps, rows.drop_nulls("reason").iter_rows(named=True))

@@ -20,19 +20,14 @@ _OPTIONS = (
 
 def preview(arguments: argparse.Namespace) -> None:
     """`curate preview`: see its help."""
-    against = None
-    if arguments.diff or arguments.diff_tokenizer:
-        against = (arguments.diff, arguments.diff_tokenizer)
+    against = (arguments.diff, arguments.diff_tokenizer)
     shown = api.preview(
         arguments.source,
-        template=arguments.template,
-        tokenizer=arguments.tokenizer,
         rows=arguments.row or (0,),
         turn=arguments.turn,
         failures=arguments.failures,
         ids=arguments.ids,
-        against=against,
-        add_tokens=arguments.add_token,
+        against=against if any(against) else None,
         **_options(arguments),
     )
     for line in shown.notices:
@@ -51,13 +46,7 @@ def render(arguments: argparse.Namespace) -> None:
     """`curate render`: see its help."""
     say = speaker(arguments.quiet)
     tokens = api.render(
-        arguments.source,
-        template=arguments.template,
-        tokenizer=arguments.tokenizer,
-        out=arguments.out,
-        force=arguments.force,
-        add_tokens=arguments.add_token,
-        **_options(arguments),
+        arguments.source, out=arguments.out, force=arguments.force, **_options(arguments)
     )
     for line in tokens.notices:
         warn(line)
@@ -83,9 +72,12 @@ def templates(arguments: argparse.Namespace) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `preview` and `render` are told about rendering, as fields of `RenderOptions`."""
+    """What `preview` and `render` are told about rendering, as arguments of both."""
     given = {name: getattr(arguments, name) for name in _OPTIONS}
     return {
+        "template": arguments.template,
+        "tokenizer": arguments.tokenizer,
+        "add_tokens": arguments.add_token,
         **{name: value for name, value in given.items() if value is not None},
         "stops": tuple(arguments.stop),
         "roles": tuple(dict.fromkeys(arguments.role)) or ("assistant",),

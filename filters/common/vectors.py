@@ -16,6 +16,7 @@ import polars as pl
 from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
 from curate.base.models import explained
+from curate.base.user_code import user_module
 from filters.common.arrays import F32, Ints
 from filters.common.lexical import lexical
 
@@ -135,16 +136,7 @@ def _code(step: str, encoder: str) -> Encode:
     """The function, or the `encode` of the object (or of what the class makes)."""
     where, _, name = encoder.rpartition(":")
     try:
-        if where.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(
-                f"curate_encoder_{Path(where).stem}", where
-            )
-            assert spec and spec.loader
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(where)
-        named = getattr(module, name)
+        named = getattr(user_module(where, "encoder", register=False), name)
         named = named() if inspect.isclass(named) else named
     except Exception as error:
         raise CurateError(

@@ -1,0 +1,29 @@
+"""Code of the user's own, named as a file or as a module."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+
+def user_module(where: str, kind: str, *, register: bool) -> ModuleType:
+    """The module that is a `.py` file, called `curate_KIND_NAME`, or is imported by its name.
+
+    With `register` a file is run once and stands in `sys.modules`, so that what it defines can be
+    pickled; without, it is run anew. Raises whatever the code raises.
+    """
+    if not where.endswith(".py"):
+        return importlib.import_module(where)
+    name = f"curate_{kind}_{Path(where).stem}"
+    if register and getattr(sys.modules.get(name), "__file__", None) == where:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, where)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    if register:
+        sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
