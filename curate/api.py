@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.base.errors import CurateError
 from curate.base.log import Log, no_log
 from curate.base.packages import check_ours
 
@@ -70,6 +71,10 @@ def run(
     engine = (SessionEngine if remember else LocalEngine)(
         workers, MeasureCache(default_folder()) if cache else None
     )
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise CurateError(f"workers is {workers!r}; expected a whole number from 1, or None")
+    if not isinstance(settings or {}, Mapping):
+        raise CurateError(f"settings is {settings!r}; expected {{'step.field': value}}")
     how = _read_options(format, columns, paths)
     chosen = chosen_recipe(recipe, steps, seed, settings)
     return start(data, Plan(chosen, engine, how, out, force, log, warn))
@@ -110,7 +115,7 @@ def preview(
     *,
     template: str | None = None,
     tokenizer: Any = None,
-    rows: Sequence[int] = (0,),
+    rows: int | Sequence[int] = (0,),
     turn: int | None = None,
     failures: bool = False,
     ids: bool = False,
@@ -132,7 +137,12 @@ def preview(
     from curate import renders
 
     setup = renders.Setup(template, tokenizer, add_tokens, options)
-    shown = {"rows": tuple(rows), "turn": turn, "failures": failures, "ids": ids}
+    shown = {
+        "rows": (rows,) if isinstance(rows, int) else tuple(rows),
+        "turn": turn,
+        "failures": failures,
+        "ids": ids,
+    }
     return renders.make_preview(source, setup, against, shown)
 
 

@@ -202,9 +202,9 @@ def make_preview(
     if isinstance(source, Tokens) and source.path is not None:
         rows: pl.DataFrame | Path = source.path
         chosen, other = None, None
-        if against is not None:
+        if against is not None or setup.template is not None:
             raise CurateError(
-                f"{source.path}: a written folder is shown as it is; compare templates on the RUN"
+                f"{source.path}: a written folder is shown as it is; give a template with the RUN"
             )
     else:
         if isinstance(source, Tokens):
@@ -287,6 +287,11 @@ def _has_target(numbers: Mapping[str, Any]) -> bool:
 
 def train_on(tokens: Tokens | Source, settings: Mapping[str, Any], log: Log) -> TrainResult:
     """See `curate.train`."""
+    if not isinstance(tokens, Tokens | str | PathLike):
+        raise CurateError(
+            f"train takes tokens or their folder, not a {type(tokens).__name__}; curate.render "
+            "makes them"
+        )
     import trainer
 
     with _in_a_folder(tokens) as folder:

@@ -16,7 +16,7 @@ import polars as pl
 from curate import report, sources
 from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
-from curate.base.folder import atomic_folder, copy_folder, write_atomic, writing
+from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json
 from curate.base.schema import with_text
@@ -74,10 +74,7 @@ class Run(RunFolder):
         """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""
         self.check()
         target = Path(path) if path is not None else self.path / run_folder.REPORT
-        try:
-            write_atomic(target, report.html(self))
-        except OSError as error:
-            raise CurateError(f"{target}: could not be written ({error})") from error
+        write_page(target, report.html(self))
         return target
 
     def save(self, out: Source, force: bool = False) -> Path:
@@ -98,14 +95,14 @@ class Run(RunFolder):
         return list(self.lines("kept.jsonl"))
 
     def to_datasets(self) -> datasets.Dataset:
-        """The kept rows as a `datasets.Dataset`; columns and messages without fields no row has."""
+        """The kept rows as a `datasets.Dataset`; tools and rejected messages as JSON text."""
         require("to_datasets", "train", "datasets")
         import datasets
 
         return datasets.Dataset.from_polars(_slim(self.kept))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The kept rows as a pandas frame; columns and messages without fields no row has."""
+        """The kept rows as a pandas frame; tools and rejected messages as JSON text."""
         require("to_pandas", "train", "pandas", "pyarrow")
         import pandas as pd
 
@@ -113,7 +110,10 @@ class Run(RunFolder):
 
 
 def _slim(records: pl.DataFrame) -> pl.DataFrame:
-    """Records without empty columns, and messages without fields that no message has."""
+    """Records with messages as templates read them, without fields that no message has.
+
+    Tool calls, tools and rejected messages are JSON text.
+    """
     element = pl.element().struct
     optional = [
         name
@@ -128,11 +128,11 @@ def _slim(records: pl.DataFrame) -> pl.DataFrame:
     )
     slim = records.with_columns(
         messages,
-        rejected=pl.Series(message_json(records["rejected"])).replace("null", None),
-        meta=pl.col("meta").replace("{}", None),
+        rejected=pl.Series(message_json(records["rejected"]), dtype=pl.String).replace(
+            "null", None
+        ),
     )
-    empty = [column.name for column in slim if column.null_count() == len(column)]
-    return slim.drop("row", *(set(empty) - {"messages"}))
+    return slim.drop("row")
 
 
 @dataclass(frozen=True)
@@ -279,9 +279,12 @@ def _made_from(folder: RunFolder) -> MadeFrom:
         )
     files = folder.manifest["sources"]
     names = [file["source"] for file in files]
-    if any(not Path(name).is_file() for name in names):
-        raise CurateError(f"{folder.path}: not all that it was made from is there; run it again")
-    dump = sources.read(names)
+    if gone := [name for name in names if not Path(name).is_file()]:
+        raise CurateError(
+            f"{folder.path}: not all that it was made from is there (first {gone[0]}, as seen from "
+            "here); run it again"
+        )
+    dump = sources.read(names, sources.ReadOptions(**folder.manifest["reading"]))
     if [file.sha256 for file in dump.files] != [file["sha256"] for file in files]:
         raise CurateError(f"{folder.path}: what it was made from has changed; run it again")
     beside = Path(made["name"]).parent

@@ -62,7 +62,7 @@ def test_force_writes_beside_what_is_there_but_never_over_it(tmp_path: Path) -> 
     other = tmp_path / "other"
     other.mkdir()
     (other / "a").write_text("theirs")
-    with pytest.raises(CurateError, match="a was not written by curate"):
+    with pytest.raises(CurateError, match="a was not written by test"):
         fill(other, force=True, a="1")
     assert (other / "a").read_text() == "theirs"
 
@@ -91,7 +91,7 @@ def test_a_file_that_was_changed_is_the_users_and_is_not_replaced(tmp_path: Path
     fill(tmp_path / "out", a="1")
     (tmp_path / "out" / "a").write_text("corrected by hand")
     for force in (False, True):
-        with pytest.raises(CurateError, match="a was changed since curate wrote it"):
+        with pytest.raises(CurateError, match="a was changed since test wrote it"):
             fill(tmp_path / "out", force=force, a="2")
     assert (tmp_path / "out" / "a").read_text() == "corrected by hand"
 
@@ -173,7 +173,7 @@ def test_what_can_be_no_folder_is_found_before_the_work(
 def test_a_name_in_the_way_is_found_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("theirs")
     with (
-        pytest.raises(CurateError, match="a was not written by curate"),
+        pytest.raises(CurateError, match="a was not written by test"),
         atomic_folder(tmp_path, "test", force=True, files=["a"]),
     ):
         pytest.fail("the work began")

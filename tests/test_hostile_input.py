@@ -133,7 +133,7 @@ def test_mistakes_about_folders_are_found_before_the_work(
     assert (code, out) == (
         1,
         "",
-    ) and "kept.jsonl was not written by curate; move it away first" in said
+    ) and "kept.jsonl was not written by curate run; move it away first" in said
 
 
 def test_a_users_filter_that_fails_is_named_with_its_row(

@@ -56,9 +56,9 @@ def test_rows_of_tables_and_packed_files_are_found_again(tmp_path: Path) -> None
 
 def assert_explained(folder: Path, dump: sources.Dump) -> None:
     """What `explain` shows as the raw row is the row, and not one beside it."""
-    (folder / "recipe.yaml").write_text("steps: [exact]")
-    loaded = recipe.load(str(folder / "recipe.yaml"))
-    run_folder.write(folder / "RUN", dump, run(dump.records, loaded.steps), loaded)
+    steps = recipe.of_steps(["exact"])
+    (folder / "RUN").mkdir(exist_ok=True)
+    run_folder.write(folder / "RUN", dump, run(dump.records, steps.steps), steps)
     for row, line in enumerate(dump.records["line"]):
         page = explain(RunFolder.open(folder / "RUN"), str(row))
         shown = page.split(f"  line {line} of ", 1)[1].splitlines()[0]

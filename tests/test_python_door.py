@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -212,6 +213,18 @@ class Halves(Bare):
         return records.select("response")[::2]
 
 
+@dataclass(frozen=True)
+class Fails(Bare):
+    """Cannot judge."""
+
+    def judge(self, measures: pl.DataFrame) -> curate.Judgement:
+        raise ZeroDivisionError("no\nway")
+
+
+def near() -> Any:
+    return curate.run(ROWS, steps=["near"])
+
+
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
@@ -220,6 +233,13 @@ class Halves(Bare):
         (lambda: curate.run(""), "the data is an empty name"),
         (lambda: curate.run(ROWS, steps=[Halves()]), "measure changed the number of rows"),
         (lambda: curate.run(ROWS, steps=[Bare()]), "Bare is no dataclass; write @dataclass"),
+        (lambda: curate.run(ROWS, steps=[Fails()]), "step 'bare' failed with ZeroDivisionError"),
+        (lambda: curate.run(ROWS, steps=[Near]), r"write Near\(...\)"),
+        (lambda: curate.run(ROWS, workers=0), "workers is 0; expected a whole number from 1"),
+        (lambda: curate.run(ROWS, settings=["near.threshold=1"]), "expected {'step.field'"),
+        (lambda: curate.run(pl.DataFrame({"a": pl.Series([{1}], dtype=pl.Object)})), "'a' holds"),
+        (lambda: curate.train(curate.run(ROWS, steps=[]), model="m", out="o"), "not a Run"),
+        (lambda: near().with_settings({"near.spare": 1}), "'spare' is now 'exempt'"),
         (lambda: curate.run(ODD), None),
         (lambda: curate.run("nowhere.jsonl"), "nowhere.jsonl: no such file"),
         (lambda: curate.run(ROWS, recipe="lima", steps=["exact"]), "give one of them"),
@@ -247,6 +267,49 @@ def test_mistakes_are_curate_errors_with_the_command_lines_words(
         return
     with pytest.raises(curate.CurateError, match=message):
         mistake()
+
+
+def test_a_page_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
+    dump = jsonl(tmp_path, ROWS)
+    run = curate.run(dump, steps=["exact"])
+    with pytest.raises(curate.CurateError, match="is there already and is no page"):
+        run.report(dump)
+    page = run.report(tmp_path / "page.html")
+    assert run.report(page) == page and dump.read_text().startswith("{")
+
+
+def test_an_opened_run_is_read_again_as_it_was_read(tmp_path: Path) -> None:
+    rows = [{"q": row["instruction"], "reply": row["output"]} for row in ROWS]
+    columns = {"prompt": "q", "response": "reply"}
+    first = curate.run(jsonl(tmp_path, rows), columns=columns, out=tmp_path / "RUN")
+    again = curate.open(tmp_path / "RUN").with_settings({"near.threshold": 0.99})
+    assert again.kept.height and first.with_settings({"near.threshold": 0.99}).kept.equals(
+        again.kept
+    )
+
+
+def test_a_run_does_not_speak_for_another_that_took_its_folder(tmp_path: Path) -> None:
+    first = curate.run(ROWS[:3], steps=["exact"], out=tmp_path / "RUN")
+    curate.run(ROWS, steps=["exact"], out=tmp_path / "RUN")
+    for ask in (first.to_dicts, lambda: first.kept, lambda: first.explain(1)):
+        with pytest.raises(curate.CurateError, match="another run was written here since"):
+            ask()
+
+
+def test_a_run_that_kept_nothing_gives_no_rows() -> None:
+    pytest.importorskip("datasets")
+    run = curate.run(ROWS, steps=[lambda record: False])
+    assert run.kept.height == run.to_datasets().num_rows == len(run.to_pandas()) == 0
+    assert run.notices == ("no row was kept; the report says why",)
+
+
+def test_an_edited_file_of_the_users_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("steps: ['mine.py:keep']")
+    for number, answer in enumerate(("True", "'gone'")):
+        (tmp_path / "mine.py").write_text(f"def keep(record): return {answer}")
+        os.utime(tmp_path / "mine.py", ns=(number, number))
+        run = curate.run(ROWS, recipe=tmp_path / "recipe.yaml")
+        assert run.counts["kept"] == (10, 0)[number]
 
 
 def test_nothing_prints_and_a_log_hears_the_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -270,7 +270,14 @@ def test_a_hundred_thousand_rows_are_counted_in_columns(
     assert len(source) < 100_000
 
 
-@pytest.mark.parametrize("name", ["charts", "excerpts", "length_shift", "page", "run_files"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("report.excerpts", "report.page", "report.run_files"),
+        *("base.charts", "base.contract", "base.distances", "base.errors", "base.hub"),
+        *("base.settings", "base.terminal", "base.values"),
+    ],
+)
 def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
-    tested = doctest.testmod(importlib.import_module(f"curate.report.{name}"))
+    tested = doctest.testmod(importlib.import_module(f"curate.{name}"))
     assert tested.attempted and not tested.failed

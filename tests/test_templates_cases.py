@@ -305,7 +305,7 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
     59: (
         "formats with a malformed row",
         (
-            "test_formats.py: a_published_row_is_read_and_a_malformed_one_refused_with_its_line",
+            "test_formats.py: a_published_row_is_read_and_a_malformed_one_rejected_with_its_line",
             "test_sources.py: a_file_that_mixes_formats_says_so",
         ),
     ),

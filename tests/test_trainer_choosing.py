@@ -323,7 +323,7 @@ def test_memorised_agrees_with_answers_that_are_really_generated(done: trainer.T
         plan.tokens, plan.limits, plan.config = plan, plan, plan
         plan.rows, plan.vocabulary, plan.micro_tokens = rows, 32, 64
         none: Any = None
-        probe = probes.Probes(plan, none, False, none, (), np.array([0]), 9.0, none, (), none)
+        probe = probes.Probes(plan, none, False, none, (), np.array([0]), none, (), none)
         assert (said[0, 4:].tolist() == row[1][4:]) == expected
         assert probe._memorised(model) == float(expected)
 
@@ -349,13 +349,13 @@ def test_a_long_row_is_compared_by_its_first_targets_and_no_more_logits_exist(
     plan.tokens, plan.limits, plan.config = plan, plan, plan
     plan.rows, plan.vocabulary, plan.micro_tokens = rows, 32, 64
     chosen = np.array([0])
-    (batch,) = probes._compared_passes(plan, chosen)
+    (batch,) = probes._passes(plan, chosen, probes._kept(plan))
     base = probes._log_probabilities(model, batch, whole=False)
     assert seen == [8, 2]
     whole = model(input_ids=torch.tensor([ids])).logits[0, 1:11].log_softmax(dim=-1)
     assert torch.allclose(base, whole, atol=1e-6)
     none: Any = None
-    probe = probes.Probes(plan, none, False, none, (), chosen, 9.0, chosen, (base + 1,), none)
+    probe = probes.Probes(plan, none, False, none, (), chosen, chosen, (base + 1,), none)
     assert probe._divergence(model) == pytest.approx(-1.0, abs=1e-6)
 
 

@@ -188,11 +188,11 @@ def check_out(
         if not ours and _read_manifest(place).get("maker") == maker:
             what = "what an earlier version of curate wrote"
         raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
-    _check_not_there(place, files, ours)
+    _check_not_there(place, maker, files, ours)
     changed = [name for name, old in ours.items() if old and sha256(place / name) != old]
     if changed:
         raise CurateError(
-            f"{out}: {', '.join(changed[:3])} was changed since curate wrote it; move it away, or "
+            f"{out}: {', '.join(changed[:3])} was changed since {maker} wrote it; move it away, or "
             "choose another --out"
         )
     return place
@@ -243,19 +243,19 @@ def _show(hidden: Path, out: Path, maker: str) -> None:
         return
     ours = files_of(out, maker)
     names = sorted(path.name for path in hidden.iterdir())
-    _check_not_there(out, names, ours)
+    _check_not_there(out, maker, names, ours)
     for name in [MANIFEST, *ours]:
         (out / name).unlink(missing_ok=True)
     for name in [*(name for name in names if name != MANIFEST), MANIFEST]:
         (hidden / name).replace(out / name)
 
 
-def _check_not_there(out: Path, names: Sequence[str], ours: Container[str]) -> None:
+def _check_not_there(out: Path, maker: str, names: Sequence[str], ours: Container[str]) -> None:
     """Raise `CurateError` where a file to be written is there and is not ours."""
     there = [name for name in names if (out / name).exists() or (out / name).is_symlink()]
     if foreign := [name for name in there if name not in ours]:
         raise CurateError(
-            f"{out}: {', '.join(foreign)} was not written by curate; move it away first"
+            f"{out}: {', '.join(foreign)} was not written by {maker}; move it away first"
         )
 
 
@@ -291,6 +291,17 @@ def write_atomic(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def write_page(path: str | os.PathLike[str], page: str) -> None:
+    """Write a page under a name of the user's; what is there and is no page is left alone."""
+    target = Path(path)
+    try:
+        if target.exists() and not target.read_bytes().lstrip()[:9].lower() == b"<!doctype":
+            raise CurateError(f"{path}: is there already and is no page; choose another name")
+        write_atomic(target, page)
+    except OSError as error:
+        raise CurateError(f"{path}: could not be written ({error.strerror}); {_ADVICE}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -113,12 +113,19 @@ def _check_limits(value: Any, limits: Mapping[str, Any]) -> None:
     wanted = [(*_LIMITS[name], limits[name]) for name in _LIMITS if name in limits]
     if value is None or all(holds(value, limit) for _, holds, limit in wanted):
         return
-    raise ValueError("a number of " + " and ".join(f"{text} {limit}" for text, _, limit in wanted))
+    raise ValueError(
+        "a number of " + " and ".join(f"{text} {_number(limit)}" for text, _, limit in wanted)
+    )
 
 
 def values_of(settings: Any, kind: type) -> dict[str, Any]:
     """The values of those settings that `kind`, or what it extends, declares."""
     return {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
+
+
+def _number(limit: float) -> str:
+    """1.0 as 1; a large whole number with all its digits."""
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
 def fitted(value: Any, hint: Any) -> Any:

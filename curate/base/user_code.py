@@ -12,18 +12,21 @@ from types import ModuleType
 def user_module(where: str, kind: str, *, register: bool) -> ModuleType:
     """The module that is a `.py` file, called `curate_KIND_NAME`, or is imported by its name.
 
-    With `register` a file is run once and stands in `sys.modules`, so that what it defines can be
-    pickled; without, it is run anew. Raises whatever the code raises.
+    With `register` a file is run once, until it changes, and stands in `sys.modules`, so that what
+    it defines can be pickled; without, it is run anew. Raises whatever the code raises.
     """
     if not where.endswith(".py"):
         return importlib.import_module(where)
     name = f"curate_{kind}_{Path(where).stem}"
-    if register and getattr(sys.modules.get(name), "__file__", None) == where:
+    changed = Path(where).stat().st_mtime_ns
+    known = sys.modules.get(name)
+    if register and getattr(known, "_curate_read", None) == (where, changed):
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, where)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     if register:
+        module._curate_read = (where, changed)  # type: ignore[attr-defined]
         sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

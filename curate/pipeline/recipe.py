@@ -58,7 +58,7 @@ class Recipe:
             at, name = _target([step.name for step in steps], target)
             label, action = steps[at]
             kind = type(action)
-            checked = checked_settings(kind, {name: value}, f"step {label!r}")
+            checked = checked_settings(kind, {name: value}, f"step {label!r}", kind.renamed)
             steps[at] = Step(label, replace(action, **checked))  # type: ignore[type-var]
         return replace(self, steps=tuple(steps), settings={**self.settings, **settings})
 
@@ -88,8 +88,10 @@ def _python_step(step: StepLike, number: int, seed: int, labels: Counter[str]) -
         _check_dataclass(type(step))
         label, action = step.name, step
     elif isinstance(step, type) or not callable(step):
+        made = f"; write {step.__name__}(...)" if isinstance(step, type) else ""
         raise CurateError(
             f"steps: step {number} is {step!r}; expected a name, a filter, a fix or a function"
+            f"{made}"
         )
     else:
         label = getattr(step, "__name__", type(step).__name__)

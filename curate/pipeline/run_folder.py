@@ -85,6 +85,7 @@ def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
             "settings": json.loads(json.dumps(dict(recipe.settings), default=str)),
         },
         "steps": steps,
+        "reading": asdict(dump.options),
         "sources": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in _VERSIONS},
@@ -159,11 +160,18 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
         file.writelines(line + b"\n" for line in lines)
 
 
+def _state(run: Path) -> tuple[int, int]:
+    """Changes when another run is written into a folder."""
+    state = (run / MANIFEST).stat()
+    return state.st_ino, state.st_mtime_ns
+
+
 class RunFolder:
     """A finished run on disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._written = _state(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -176,7 +184,7 @@ class RunFolder:
     def manifest(self) -> dict[str, Any]:
         """Inputs, recipe, steps with their findings, counts, versions. Raises `CurateError`."""
         loaded: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
-        missing = [name for name in ("counts", "steps", "sources") if name not in loaded]
+        missing = [name for name in ("counts", "steps", "sources") if loaded.get(name) is None]
         if missing:
             raise CurateError(f"{self.path / MANIFEST}: damaged, it has no {', '.join(missing)}")
         return loaded
@@ -208,15 +216,22 @@ class RunFolder:
         return self._table(LENGTHS, ledger.LENGTHS)
 
     def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
-        if not (self.path / name).exists():
-            raise CurateError(f"{self.path / name}: missing, this run is older; run it again")
+        self._check_there(name)
         try:
             return pl.read_parquet(self.path / name, schema=schema)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise CurateError(f"{self.path / name}: damaged ({error})") from error
 
+    def _check_there(self, name: str) -> None:
+        """Raise `CurateError` for a file that is missing, or of a run that was replaced since."""
+        if self._written != _state(self.path):
+            raise CurateError(f"{self.path}: another run was written here since; open it again")
+        if not (self.path / name).exists():
+            raise CurateError(f"{self.path / name}: missing, this run is older; run it again")
+
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The objects of one of the `.jsonl` files, in order."""
+        self._check_there(name)
         with (self.path / name).open("rb") as file:
             for number, line in enumerate(file, 1):
                 yield _object(self.path / name, number, line)

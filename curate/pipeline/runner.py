@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from curate.base.contract import VERDICTS, Filter, Findings, Fix, Judgement, hold
-from curate.base.errors import CurateError, nearest
+from curate.base.errors import CurateError, nearest, one_line
 from curate.base.schema import content_id, with_text
 from curate.pipeline import ledger
 from curate.pipeline.engine import LocalEngine
@@ -187,6 +188,19 @@ def run(
     return pipeline.result()
 
 
+@contextmanager
+def _named(step: Step) -> Iterator[None]:
+    """What goes wrong in a step of the user's own is one sentence that names it."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except Exception as error:
+        if type(step.action).__module__.split(".")[0] in ("filters", "curate"):
+            raise
+        raise CurateError(f"step {step.name!r} failed with {one_line(error)}") from error
+
+
 class PipelineRun:
     """The rows still kept, what was measured about them, and the verdicts so far."""
 
@@ -203,7 +217,11 @@ class PipelineRun:
     def apply(self, step: Step) -> StepReport:
         """Run one step over the rows that are still kept. Raises `CurateError`."""
         started, action = time.perf_counter(), step.action
-        report = self._fix(step, action) if isinstance(action, Fix) else self._judge(step, action)
+        with _named(step):
+            if isinstance(action, Fix):
+                report = self._fix(step, action)
+            else:
+                report = self._judge(step, action)
         self.reports.append(replace(report, seconds=time.perf_counter() - started))
         return self.reports[-1]
 

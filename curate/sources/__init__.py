@@ -38,6 +38,7 @@ class Dump:
     records: pl.DataFrame
     rejects: pl.DataFrame
     files: list[FileReport]
+    options: ReadOptions
 
     @property
     def read(self) -> int:
@@ -89,6 +90,7 @@ def _dump(parts: Sequence[Part], options: ReadOptions) -> Dump:
         records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32)),
         pl.DataFrame(rejects, schema=REJECTED, orient="row"),
         [part.report for part in parts],
+        options,
     )
 
 

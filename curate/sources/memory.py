@@ -26,6 +26,8 @@ _JSON |= orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 def arrow_bytes(rows: Any) -> bytes | None:
     """A Polars frame or a `datasets.Dataset` as an Arrow stream; None for anything else."""
     if isinstance(rows, pl.DataFrame):
+        if odd := [name for name, kind in rows.schema.items() if kind == pl.Object]:
+            raise CurateError(f"the column {odd[0]!r} holds Python objects, which are no data")
         stream = io.BytesIO()
         try:
             rows.write_ipc_stream(stream)
@@ -41,6 +43,9 @@ def dicts_of(rows: Any) -> Iterable[Any]:
     Raises `CurateError` for what is no list of rows.
     """
     if _is_a("pandas", "DataFrame", rows):
+        if not rows.columns.is_unique:
+            twice = rows.columns[rows.columns.duplicated()][0]
+            raise CurateError(f"the frame has two columns {twice!r}; give each a name of its own")
         known = rows.astype(object).where(rows.notna(), None)
         return (
             {name: value for name, value in row.items() if value is not None}

@@ -9,6 +9,7 @@ from typing import Any
 
 from curate import api
 from curate.base.errors import CurateError
+from curate.base.folder import write_page
 from curate.verbs.common import assignments, speaker, warn
 
 # Options of `preview` and `render` that are given on as they are.
@@ -33,7 +34,7 @@ def preview(arguments: argparse.Namespace) -> None:
     for line in shown.notices:
         warn(line)
     if arguments.html:
-        arguments.html.write_text(shown.html, encoding="utf-8")
+        write_page(arguments.html, shown.html)
         print(f"written to {arguments.html}")
     elif arguments.json:
         print(shown.make("json"))
