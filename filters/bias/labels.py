@@ -44,11 +44,10 @@ def label_columns(records: pl.DataFrame) -> list[pl.Series]:
     split = (
         frame[at].select(words.list.head(MOST_WORDS).list.unique(maintain_order=True)).to_series()
     )
-    empty = pl.Series("words", [None], dtype=pl.List(pl.String)).new_from_index(0, frame.height)
-    positions = pl.DataFrame({"at": at, "words": split}, schema_overrides={"at": pl.UInt32})
-    everyone = pl.DataFrame({"at": pl.int_range(frame.height, dtype=pl.UInt32, eager=True)})
-    joined = everyone.join(positions, on="at", how="left", maintain_order="left")["words"]
-    return [frame["task"], frame["label"], joined.cast(empty.dtype)]
+    positions = pl.DataFrame({"at": at, "words": split})
+    everyone = frame.select("task", "label").with_row_index("at")
+    joined = everyone.join(positions, on="at", how="left", maintain_order="left")
+    return joined.drop("at").cast({"words": pl.List(pl.String)}).get_columns()
 
 
 def fixed_label_tasks(index: pl.DataFrame, min_rows: int) -> pl.DataFrame:

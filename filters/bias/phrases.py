@@ -57,15 +57,10 @@ def phrase_columns(records: pl.DataFrame, opener_words: int) -> list[pl.Series]:
     prompt, answer = pl.col("prompt"), pl.col("response")
     frame = records.select(
         opener=_opener(answer, opener_words),
-        **{
-            name: _found(answer, pattern)
-            for name, pattern in (
-                ("agreement", _AGREEMENT),
-                ("apology", _APOLOGY),
-                ("stock_phrase", _STOCK),
-                ("closing_offer", _CLOSING),
-            )
-        },
+        agreement=_found(answer, _AGREEMENT),
+        apology=_found(answer, _APOLOGY),
+        stock_phrase=_found(answer, _STOCK),
+        closing_offer=_found(answer, _CLOSING),
         asserts=prompt.str.contains(_ASSERTS),
         exclamations=answer.str.count_matches("!", literal=True),
         emoji=answer.str.count_matches(_EMOJI),

@@ -86,9 +86,7 @@ def even_shares(sizes: Ints, budget: int) -> Ints:
     while left:  # each turn fills up a stratum or ends
         hungry = np.flatnonzero(given < sizes)
         part, odd = divmod(left, len(hungry))
-        more = np.full(len(hungry), part, dtype=np.int64)
-        more[:odd] += 1
-        more = np.minimum(more, (sizes - given)[hungry])
+        more = np.minimum(part + (np.arange(len(hungry)) < odd), (sizes - given)[hungry])
         given[hungry] += more
         left -= int(more.sum())
     return given

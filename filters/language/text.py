@@ -111,12 +111,9 @@ def by_script(words: pl.Series) -> pl.DataFrame:
     )
     weighted = [pl.col(language) * (DENSITY if language in _DENSE else 1) for language in SCRIPTS]
     share = pl.max_horizontal(weighted) / pl.col("letters")
-    names = list(SCRIPTS)
-    best = (
-        pl.concat_list(weighted)
-        .list.arg_max()
-        .replace_strict(list(range(len(names))), names, return_dtype=pl.String)
-    )
+    names = dict(enumerate(SCRIPTS))
+    most = pl.concat_list(weighted).list.arg_max()
+    best = most.replace_strict(names, return_dtype=pl.String)
     settled = foreign.select(
         "place",
         letters="letters",

@@ -59,9 +59,9 @@ def findings(
 
 
 def _diagnosed(measures: pl.DataFrame, unit: str, seed: int) -> Diagnosis:
-    scores = measures["record.score"] if "record.score" in measures.columns else None
-    known = None if scores is None or scores.null_count() == len(scores) else scores
-    given = None if known is None else known.fill_null(float("nan")).to_numpy()
+    scores = measures.get_column("record.score", default=pl.Series(dtype=pl.Float64))
+    unknown = scores.null_count() == len(scores)
+    given = None if unknown else scores.fill_null(float("nan")).to_numpy()
     return diagnose_measures(measures, unit=unit, scores=given, seed=seed)
 
 

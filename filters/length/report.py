@@ -71,7 +71,8 @@ def diagnose(
     rows, codes, whole, given = rows[order], codes[order], whole[order], given[order]
     log = stats.log_length(rows)
     dense = stats.concentration(rows)
-    task = _task_dependence(log, codes, len(names), permutations, seed)
+    explained = stats.eta_squared(log, codes)
+    task = _task_dependence(log, codes, len(names), explained, permutations, seed)
     wall = _Wall() if finished is None else _wall(rows, unit, whole)
     score = _ScoreDependence() if scores is None else _score_dependence(rows, codes, given)
     return judged(
@@ -85,7 +86,7 @@ def diagnose(
             concentration_at=dense.at,
             concentration_floor=stats.concentration_floor(rows).share,
             spread=float(log.std()),
-            spread_within=_spread_within(log, codes),
+            spread_within=float(log.std() * np.sqrt(max(0.0, 1.0 - explained))),
             **task._asdict(),
             **wall._asdict(),
             **score._asdict(),
@@ -142,11 +143,6 @@ def codes_of(groups: pl.Series) -> tuple[Ints, list[str]]:
     return codes, groups.unique().sort().to_list()
 
 
-def _spread_within(log: Floats, codes: Ints) -> float:
-    explained = stats.eta_squared(log, codes)
-    return float(log.std() * np.sqrt(max(0.0, 1.0 - explained)))
-
-
 class _TaskDependence(NamedTuple):
     eta2: float | None = None
     eta2_null: float | None = None
@@ -155,11 +151,10 @@ class _TaskDependence(NamedTuple):
 
 
 def _task_dependence(
-    log: Floats, codes: Ints, groups: int, permutations: int, seed: int
+    log: Floats, codes: Ints, groups: int, eta2: float, permutations: int, seed: int
 ) -> _TaskDependence:
     if groups < 2 or log.min() == log.max():
         return _TaskDependence()
-    eta2 = stats.eta_squared(log, codes)
     null = stats.permutation_null(log, codes, permutations, seed)
     # The mean over all assignments is known exactly; only the quantile needs drawing.
     mean = (groups - 1) / (len(log) - 1)

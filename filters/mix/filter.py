@@ -107,18 +107,13 @@ class Mix(CountsTokens):
         return Judgement(self._verdicts(plan, kept, score), self._findings(plan, kept))
 
     def _verdicts(self, plan: _Plan, kept: Bools, score: pl.Series | None) -> pl.DataFrame:
-        quotas_of = {
-            number: f"{name} has {quota:,} {self.unit} of the mixture"
-            for number, (name, quota) in enumerate(
-                zip(plan.names, plan.quota.tolist(), strict=True)
-            )
-        }
-        quota_of = pl.col("group").replace_strict(quotas_of, return_dtype=pl.String)
-        dropped = pl.when(~pl.col("kept"))
-        judged = pl.DataFrame({"kept": kept, "group": plan.group}).select(
-            reason=dropped.then(pl.lit("over_share")), evidence=dropped.then(quota_of)
+        quota_of = pl.Series(
+            f"{name} has {quota:,} {self.unit} of the mixture"
+            for name, quota in zip(plan.names, plan.quota.tolist(), strict=True)
         )
-        return verdicts(kept, judged["reason"], score, evidence=judged["evidence"])
+        judged = pl.DataFrame({"kept": kept, "quota": quota_of.gather(plan.group)})
+        evidence = judged.select(pl.when(~pl.col("kept")).then("quota")).to_series()
+        return verdicts(kept, "over_share", score, evidence=evidence)
 
     def _findings(self, plan: _Plan, keep: Bools) -> Findings:
         """The card: of each group what there was, what it should have and what it has."""

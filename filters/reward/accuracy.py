@@ -58,10 +58,8 @@ class Comparison:
 
 def compare(margin: Floats, pairs: Pairs, seed: int = 0) -> Comparison:
     """Accuracy of margins (n,) on pairs beside "longer wins" (in words), intervals by prompt."""
-    words = [
-        side.str.count_matches(WORD).cast(pl.Float64) for side in (pairs.chosen, pairs.rejected)
-    ]
-    right = np.stack([_right(margin), _right((words[0] - words[1]).to_numpy())])
+    words = [side.str.count_matches(WORD).cast(pl.Int64) for side in (pairs.chosen, pairs.rejected)]
+    right = np.heaviside(np.stack([margin, words[0] - words[1]]), 0.5)
     groups = pairs.groups
     count = np.bincount(groups)
     sums = np.stack([np.bincount(groups, row) for row in right])
@@ -80,8 +78,3 @@ def compare(margin: Floats, pairs: Pairs, seed: int = 0) -> Comparison:
 def _share(value: float, resampled: Floats) -> Share:
     low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
     return Share(value, low, high)
-
-
-def _right(margin: Floats) -> Floats:
-    right: Floats = (margin > 0) + 0.5 * (margin == 0)
-    return right

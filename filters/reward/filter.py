@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ import polars as pl
 from curate.base.contract import Filter, Judgement, verdicts
 from curate.base.errors import CurateError
 from curate.base.settings import setting
-from filters.common.arrays import Bools, Floats, Ints
+from filters.common.arrays import Bools, Floats
 from filters.common.calibrate import Method, calibrate_scores, spread_ties
 from filters.common.models import model_state
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
@@ -25,21 +25,8 @@ from filters.reward.evidence import evidence_of, reason_of
 from filters.reward.findings import reward_findings
 from filters.reward.linear import is_linear, load, score_with_linear
 from filters.reward.model import check_model, score_with_model
-from filters.reward.rules import Ranked, best_graded, rank_in_prompts
+from filters.reward.rules import best_graded, rank_in_prompts
 from filters.reward.scores import LARGEST, scores_of_column, scores_of_file
-
-
-class _Applied(NamedTuple):
-    """What the score's rules say of each row (n,): which rows are left after each, and ranks.
-
-    `first` are left after `min_score` and `per_prompt`, `clear` after `margin`, `top` after all.
-    """
-
-    ranked: Ranked
-    first: Bools
-    clear: Bools
-    top: Bools
-    rank: Ints
 
 
 @dataclass(frozen=True)
@@ -161,9 +148,9 @@ class Reward(Filter):
             raise self._nothing_scored(measures)
         score = self._calibrated(measures, raw)
         applied = self._applied(measures, raw, score)
-        top = applied.top
+        top = applied["top"].to_numpy()
         kept = top if best is None else top | best if self.combine == "or" else top & best
-        judged = self._verdicts(measures, raw, score, applied, kept)
+        judged = self._verdicts(applied.with_columns(kept=pl.Series(kept)))
         found = reward_findings(
             measures,
             judged["keep"],
@@ -175,37 +162,30 @@ class Reward(Filter):
         )
         return Judgement(judged, found)
 
-    def _applied(self, measures: pl.DataFrame, raw: Floats, score: Floats) -> _Applied:
+    def _applied(self, measures: pl.DataFrame, raw: Floats, score: Floats) -> pl.DataFrame:
+        """What the score's rules say of each row: which rows are left after each, and ranks.
+
+        `first` are left after `min_score` and `per_prompt`, `clear` after `margin`, `top` after
+        all; the other columns are those of `Ranked` and what evidence names.
+        """
         enough = ~np.isnan(raw) & (raw >= (-math.inf if self.min_score is None else self.min_score))
         ranked = rank_in_prompts(measures, np.where(enough, score, np.nan))
         first = enough & (ranked.place < (self.per_prompt or len(raw)))
         clear = first & (ranked.lead >= (self.margin or -math.inf))
         place = places(best_first(measures, np.where(clear, score, np.nan)))
         top = clear & (place < top_rows(int(clear.sum()), self.keep_top, self.top_k))
-        return _Applied(ranked, first, clear, top, place + 1)
-
-    def _verdicts(
-        self,
-        measures: pl.DataFrame,
-        raw: Floats,
-        score: Floats,
-        applied: _Applied,
-        kept: Bools,
-    ) -> pl.DataFrame:
-        frame = measures.select("problem", "length").with_columns(
-            *(pl.Series(name, values) for name, values in applied.ranked._asdict().items()),
+        told = {"first": first, "clear": clear, "top": top, "rank": place + 1, **ranked._asdict()}
+        return measures.select("problem", "length").with_columns(
+            *(pl.Series(name, values) for name, values in told.items()),
             raw=pl.Series(raw).fill_nan(None),
             score=pl.Series(score).fill_nan(None),
-            kept=pl.Series(kept),
-            first=pl.Series(applied.first),
-            clear=pl.Series(applied.clear),
-            top=pl.Series(applied.top),
-            rank=pl.Series(applied.rank),
         )
-        frame = frame.with_columns(reason=reason_of(self.min_score)).with_columns(
+
+    def _verdicts(self, applied: pl.DataFrame) -> pl.DataFrame:
+        frame = applied.with_columns(reason=reason_of(self.min_score)).with_columns(
             evidence=evidence_of(
                 source=self._source(),
-                kept=int(applied.top.sum()),
+                kept=int(applied["top"].sum()),
                 calibrate=self.calibrate,
                 min_score=self.min_score,
                 per_prompt=self.per_prompt,
@@ -213,7 +193,7 @@ class Reward(Filter):
                 judge_by=self.judge_by,
             )
         )
-        return verdicts(kept, frame["reason"], frame["score"], evidence=frame["evidence"])
+        return verdicts(frame["kept"], frame["reason"], frame["score"], evidence=frame["evidence"])
 
     def _scored(self, records: pl.DataFrame) -> pl.DataFrame:
         if self.model is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,8 @@ class Scale:
         # Three unknowns: threaded BLAS would take longer to start than this takes in all.
         square = np.einsum("ni,nj->ij", design, design) + 1e-9 * len(design) * np.eye(3)
         expected = np.linalg.solve(square, np.einsum("ni,nj->ij", design, dense))
-        return cls(
-            mean,
-            sd,
-            expected,
-            _no_zeros((dense - np.einsum("ni,ij->nj", design, expected)).std(axis=0)),
-        )
+        rest = dense - np.einsum("ni,ij->nj", design, expected)
+        return cls(mean, sd, expected, _no_zeros(rest.std(axis=0)))
 
     def apply(self, length: Floats, dense: Floats) -> tuple[Floats, Floats]:
         """Length and dense columns on this scale."""
@@ -108,16 +104,8 @@ class LinearReward:
 
     def arrays(self) -> dict[str, Floats]:
         """Every number of the model, by name."""
-        scale = self.scale
-        return {
-            "length_mean": scale.length_mean,
-            "length_sd": scale.length_sd,
-            "expected": scale.expected,
-            "dense_sd": scale.dense_sd,
-            "length_weights": self.length_weights,
-            "dense_weights": self.dense_weights,
-            "gram_weights": self.gram_weights,
-        }
+        own = {**vars(self.scale), **vars(self)}
+        return {name: own[name] for name in _SHAPES}
 
 
 def is_linear(path: str) -> bool:
@@ -149,23 +137,16 @@ def load(path: str) -> LinearReward:
     shapes = {name: array.shape for name, array in found.items()}
     if shapes != _SHAPES:
         raise CurateError(f"{file}: holds arrays {shapes}; expected {_SHAPES}; fit the model anew")
-    scale = Scale(*(found[name] for name in ("length_mean", "length_sd", "expected", "dense_sd")))
-    return LinearReward(
-        scale, *(found[name] for name in ("length_weights", "dense_weights", "gram_weights"))
-    )
+    scale = Scale(**{field.name: found.pop(field.name) for field in fields(Scale)})
+    return LinearReward(scale, **found)
 
 
 def score_with_linear(records: pl.DataFrame, path: str, length_term: bool) -> pl.DataFrame:
     """`score` (f64) and `problem` (why there is none) per record: all answers to all else."""
-    answered = records.select(
-        pl.col("messages")
-        .list.eval(pl.element().struct.field("role") == "assistant")
-        .list.any()
-        .fill_null(False)
-        .alias("answered")
-    )["answered"]
+    is_answer = pl.col("messages").list.eval(pl.element().struct.field("role") == "assistant")
+    answered = records.select(answered=is_answer.list.any().fill_null(False))
     score = load(path).score(records["prompt"], records["response"], length_term=length_term)
-    return pl.DataFrame({"score": score, "answered": answered}).select(
+    return answered.with_columns(score=pl.Series(score)).select(
         score=pl.when("answered").then("score"),
         problem=pl.when(~pl.col("answered")).then(pl.lit("no assistant message")),
     )

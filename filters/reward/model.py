@@ -44,14 +44,11 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
     scores = np.full(len(rows), np.nan)
     for batch in batches(model, rows):
         scores[batch] = _scores(model, [rows[at] for at in batch])
-    for at in np.flatnonzero(np.isinf(scores) | (np.isnan(scores) & _fine(problems))).tolist():
+    fine = np.array([problem is None for problem in problems], dtype=np.bool_)
+    for at in np.flatnonzero(np.isinf(scores) | (np.isnan(scores) & fine)).tolist():
         scores[at], problems[at] = np.nan, "the model's score is not a finite number"
     score = pl.Series("score", scores).fill_nan(None)
     return pl.DataFrame([score, pl.Series("problem", problems, dtype=pl.String)])
-
-
-def _fine(problems: Sequence[str | None]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.array([problem is None for problem in problems], dtype=np.bool_)
 
 
 def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

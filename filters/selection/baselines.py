@@ -137,9 +137,7 @@ def _sentences(described: list[dict[str, Any]], unit: str) -> Iterator[str]:
         yield "the budget is no smaller than the rows, so all are kept and nothing is compared"
         return
     for name in ("random@k", "longest@k"):
-        same = [
-            each for each in described if each["baseline"] == name and each["matched_by"] == "rows"
-        ]
+        same = _draws(described, name, "rows")
         drawn = f" (seed {same[0]['seed']} of {len(same)})" if len(same) > 1 else ""
         yield f"{name}{drawn} for comparison: {_sizes(same[0], unit)}"
     yield from _not_beaten(described)
@@ -149,6 +147,11 @@ def _sentences(described: list[dict[str, Any]], unit: str) -> Iterator[str]:
     )
 
 
+def _draws(described: list[dict[str, Any]], name: str, matched_by: str) -> list[dict[str, Any]]:
+    wanted = (name, matched_by)
+    return [each for each in described if (each["baseline"], each["matched_by"]) == wanted]
+
+
 def _not_beaten(described: list[dict[str, Any]]) -> Iterator[str]:
     """Which baselines cover the rows at least as well as the selection does."""
     chosen = described[0]
@@ -156,12 +159,7 @@ def _not_beaten(described: list[dict[str, Any]]) -> Iterator[str]:
         return
     for name in ("random@k", "longest@k"):
         for matched_by in dict.fromkeys(each["matched_by"] for each in described[1:-1]):
-            same = [
-                each
-                for each in described
-                if (each["baseline"], each["matched_by"]) == (name, matched_by)
-                and "coverage" in each
-            ]
+            same = [each for each in _draws(described, name, matched_by) if "coverage" in each]
             if not same:
                 continue
             mean = sum(each["coverage"] for each in same) / len(same)

@@ -94,27 +94,24 @@ def _cover(row: int, near: Near, best: I32, gain: Ints) -> None:
 
 def near_pairs(vectors: F32, floor: float) -> Near:
     """All pairs with a cosine of `floor` or more and above 0, a row with itself included."""
-    rows, columns, values = (
-        [np.zeros(0, np.int32)],
-        [np.zeros(0, np.int32)],
-        [np.zeros(0, np.int32)],
-    )
+    pairs = [np.zeros((3, 0), np.int32)]  # rows, columns, values
     for low in range(0, len(vectors), _BLOCK):  # each pair once: from the diagonal on
         cosine = vectors[low : low + _BLOCK] @ vectors[low:].T
         found = np.flatnonzero(cosine.ravel() >= max(floor, 1.0 / UNIT))
         row, column = np.divmod(found, cosine.shape[1])
         after = column >= row
         row, column = row[after], column[after]
-        rows.append((low + row).astype(np.int32))
-        columns.append((low + column).astype(np.int32))
-        values.append(np.rint(np.minimum(cosine[row, column], 1) * UNIT).astype(np.int32))
-    return _both_ways(
-        len(vectors), np.concatenate(rows), np.concatenate(columns), np.concatenate(values), floor
-    )
+        value = np.rint(np.minimum(cosine[row, column], 1) * UNIT).astype(np.int32)
+        pairs.append(np.stack([low + row, low + column, value]).astype(np.int32))
+    return _both_ways(len(vectors), np.concatenate(pairs, axis=1), floor)
 
 
-def _both_ways(count: int, rows: I32, columns: I32, values: I32, floor: float) -> Near:
-    """The pairs (row <= column, sorted) by row, each also in the row of its column."""
+def _both_ways(count: int, pairs: I32, floor: float) -> Near:
+    """The pairs (row <= column, sorted) by row, each also in the row of its column.
+
+    `pairs` [3, n] are their rows, columns and values.
+    """
+    rows, columns, values = pairs
     apart = np.flatnonzero(rows < columns)
     turned = apart[np.argsort(columns[apart], kind="stable")]
     before = np.bincount(columns[turned], minlength=count)  # pairs with an earlier row

@@ -102,8 +102,7 @@ def represented(
 ) -> pl.DataFrame:
     """The first rows by score, but none too similar to one that was taken."""
     rank_by = product_of(rows, by)
-    known, vectors = ~np.isnan(rank_by), _vectors(rows)
-    blank = _blank(vectors)
+    known, (vectors, blank) = ~np.isnan(rank_by), _vectors(rows)
     order = best_first(rows, rank_by)
     room = plan.room(rows[order], (known & ~blank)[order])
     found = diversity.deita_greedy(vectors[order], threshold, room)
@@ -137,8 +136,7 @@ def represented(
 
 def diverse(rows: pl.DataFrame, plan: Plan, method: str, seed: int) -> pl.DataFrame:
     """Rows far from each other (`kcenter`), or rows that cover the others (`facility`)."""
-    vectors = _vectors(rows)
-    blank = _blank(vectors)
+    vectors, blank = _vectors(rows)
     room = plan.room(rows, ~blank)
     if method == "kcenter":
         picks = diversity.k_center(vectors, room)
@@ -159,6 +157,7 @@ def diverse(rows: pl.DataFrame, plan: Plan, method: str, seed: int) -> pl.DataFr
     frame = pl.DataFrame(
         {"pick": number, "cosine": cosine, "at": rows["row"].gather(at), "for": stands_for}
     )
+    near = pl.format("cosine {} to row {}", pl.col("cosine").round(3), "at")
     why = (
         pl.format("distance {} to the nearest picked before", pl.Series(score).round(3))
         if method == "kcenter"
@@ -168,13 +167,7 @@ def diverse(rows: pl.DataFrame, plan: Plan, method: str, seed: int) -> pl.DataFr
         pl.when(pl.col("pick") > 0)
         .then(pl.format(f"pick {{}} of {len(picks.rows)}: {{}}", "pick", why))
         .when(pl.col("cosine").is_finite())
-        .then(
-            pl.format(
-                "cosine {} to row {}, the nearest that is selected",
-                pl.col("cosine").round(3),
-                "at",
-            )
-        )
+        .then(pl.format("{}, the nearest that is selected", near))
         .otherwise(pl.lit("nothing fits into the budget"))
     ).to_series()
     return _judged(rows, plan, room.taken, score, evidence, no_vector=blank, over_quota=room.full())
@@ -189,22 +182,14 @@ def tagged(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
             f"select: none of {rows.height:,} rows has a tag; name another field in tags, or leave"
             " it out for the built-in tagger"
         )
-    room = plan.room(rows, count > 0)
-    order = best_first(rows, count.astype(np.float64))
-    found = tag_greedy(tags.to_list(), order, room)
+    score, room = count.astype(np.float64), plan.room(rows, count > 0)
+    found = tag_greedy(tags.to_list(), best_first(rows, score), room)
     evidence = [
         f"round {turn}: {count[at]} tags, brings {brought}" if turn else f"{count[at]} tags"
         for at, (turn, brought) in enumerate(zip(found.turn.tolist(), found.brings, strict=True))
     ]
-    return _judged(
-        rows,
-        plan,
-        room.taken,
-        count.astype(np.float64),
-        pl.Series(evidence),
-        no_tags=count == 0,
-        over_quota=room.full(),
-    )
+    reasons = {"no_tags": count == 0, "over_quota": room.full()}
+    return _judged(rows, plan, room.taken, score, pl.Series(evidence), **reasons)
 
 
 def product_of(rows: pl.DataFrame, by: Sequence[str]) -> Floats:
@@ -222,15 +207,14 @@ def product_of(rows: pl.DataFrame, by: Sequence[str]) -> Floats:
                     f"select: the least {name} is {least:g}, and products of negative numbers have"
                     " no meaning; give scores of at least 0, such as reward's with calibrate: rank"
                 )
-    product = np.prod(columns, axis=0)
+    product: Floats = np.prod(columns, axis=0)
     if np.isnan(product).all():
         raise CurateError(
             f"select: none of {len(product):,} rows has a number in {' and '.join(named)}; put a"
             " reward step before this one, name another column in by, or use a method that needs"
             " no score: facility, kcenter, tags, random, longest"
         )
-    found: Floats = product
-    return found
+    return product
 
 
 def _inside_quota(rows: pl.DataFrame, order: Ints, quota: int | None) -> Bools:
@@ -248,13 +232,10 @@ def _codes(column: pl.Series) -> Ints:
     return (column.fill_null("").rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 
-def _vectors(rows: pl.DataFrame) -> F32:
-    found: F32 = rows["vector"].to_numpy()
-    return np.ascontiguousarray(found, dtype=np.float32)
-
-
-def _blank(vectors: F32) -> Bools:
-    return np.logical_not(vectors.any(axis=1))
+def _vectors(rows: pl.DataFrame) -> tuple[F32, Bools]:
+    """The vectors, and which rows have none because their text is blank."""
+    vectors = np.ascontiguousarray(rows["vector"].to_numpy(), dtype=np.float32)
+    return vectors, np.logical_not(vectors.any(axis=1))
 
 
 # The evidence of reasons that hold whatever was chosen.

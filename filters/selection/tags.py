@@ -91,6 +91,8 @@ _READ = 4_000  # characters of the user's turns that are read
 def built_in_tags(records: pl.DataFrame) -> pl.Series:
     """`tags` (list of str, sorted, each once) of every record."""
     asked = user_texts()
+    # Of two tags with one opener the first is meant.
+    openers = {word: tag for tag, words in reversed([*OPENERS.items()]) for word in words.split()}
     frame = records.select(
         text=asked.list.join("\n\n", ignore_nulls=True).fill_null("").str.head(_READ),
         turns=asked.list.len(),
@@ -102,7 +104,7 @@ def built_in_tags(records: pl.DataFrame) -> pl.Series:
             pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(tag)).alias(tag)
             for tag, pattern in PATTERNS.items()
         ),
-        pl.col("task").replace_strict(_by_word(OPENERS), default=None).alias("opener"),
+        pl.col("task").replace_strict(openers, default=None).alias("opener"),
         pl.when("has_input").then(pl.lit("shape:input")).alias("input"),
         pl.when(pl.col("asks") != "").then(pl.lit("length:") + pl.col("asks")).alias("asked"),
         pl.when(pl.col("turns") > 1).then(pl.lit("shape:several_turns")).alias("several"),
@@ -119,32 +121,17 @@ def _topics(texts: pl.Series) -> pl.Series:
     """A topic counts with two of its words, or with one in a short text; each word once."""
     words = texts.str.to_lowercase().str.extract_all(_WORD).list.unique(maintain_order=True)
     rows = words.to_frame("word").with_row_index("at").explode("word", empty_as_null=True)
-    topics: dict[str, list[str]] = {}
-    for tag, named in WORDS.items():
-        for word in named.split():
-            topics.setdefault(word, []).append(tag)
-    known = pl.DataFrame(
-        {"word": list(topics), "tag": list(topics.values())},
-        schema={"word": pl.String, "tag": pl.List(pl.String)},
-    )
-    hits = rows.join(known, on="word").explode("tag").group_by("at", "tag").len()
+    brings = [(word, tag) for tag, named in WORDS.items() for word in named.split()]
+    known = pl.DataFrame(brings, schema=["word", "tag"], orient="row")
+    hits = rows.join(known, on="word").group_by("at", "tag").len()
     short = words.list.len().to_frame("words").with_row_index("at")
     enough = (pl.col("len") > 1) | (pl.col("words") <= _SHORT)
     tagged = hits.join(short, on="at").filter(enough).group_by("at").agg("tag")
-    index = pl.DataFrame({"at": pl.Series(range(len(texts)), dtype=pl.get_index_type())})
-    found = index.join(tagged, on="at", how="left", maintain_order="left")["tag"]
+    found = short.join(tagged, on="at", how="left", maintain_order="left")["tag"]
     return found.fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
 _SHORT = 30  # different words
-
-
-def _by_word(tags: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for tag, words in tags.items():
-        for word in words.split():
-            found.setdefault(word, tag)
-    return found
 
 
 def given_tags(records: pl.DataFrame, field: str) -> pl.Series:
