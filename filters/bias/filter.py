@@ -95,8 +95,7 @@ class Bias(Filter):
         if not height:
             return Judgement.of([], findings=Findings(("no rows, so no habits",), {"rows": 0}))
         if self.action == "report":
-            everything = pl.Series([True]).new_from_index(0, height)
-            return Judgement.of(everything, findings=self._findings(measures, ()))
+            return Judgement.of([True] * height, findings=self._findings(measures, ()))
         kept, drops, given_up = self._capped(measures)
         dropped = [drops.get(at, _KEPT) for at in range(height)]
         return Judgement.of(

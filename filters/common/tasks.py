@@ -116,9 +116,8 @@ def pool(levels: Sequence[pl.Series], min_rows: int) -> pl.Series:
     >>> pool([pl.Series(["a", "a", "b"])], 2).to_list()
     ['a', 'a', '(rest)']
     """
-    names = [str(depth) for depth in range(len(levels))]
-    frame = pl.DataFrame([level.alias(name) for level, name in zip(levels, names, strict=True)])
-    frame = frame.with_columns(group=pl.lit(None, dtype=pl.String))
+    frame = pl.DataFrame({str(depth): level for depth, level in enumerate(levels)})
+    names, frame = frame.columns, frame.with_columns(group=pl.lit(None, dtype=pl.String))
     for name in names:
         homeless = pl.col("group").is_null()
         placed = homeless & (homeless.sum().over(name) >= min_rows)

@@ -121,25 +121,21 @@ class Language(Filter):
             if self.mismatch != "off"
             else pl.lit(None, dtype=pl.String)
         )
+        failed = {
+            "language_not_allowed": foreign,
+            "language_unsure": unsure & (self.unsure == "drop"),
+            "language_mismatch": differ & (self.mismatch == "drop"),
+            "language_mixed": stray.is_not_null() & (self.mixing == "drop"),
+        }
         judged = measures.select(
-            reason=pl.when(foreign)
-            .then(pl.lit("language_not_allowed"))
-            .when(unsure & (self.unsure == "drop"))
-            .then(pl.lit("language_unsure"))
-            .when(differ & (self.mismatch == "drop"))
-            .then(pl.lit("language_mismatch"))
-            .when(stray.is_not_null() & (self.mixing == "drop"))
-            .then(pl.lit("language_mixed")),
-            evidence=pl.when(foreign)
-            .then(found)
-            .when(differ)
-            .then(sides)
-            .when(stray.is_not_null())
-            .then(stray)
-            .when(language.is_null())
-            .then(pl.format("abstained: {} letters", "letters"))
-            .when(unsure)
-            .then(pl.format("unsure: {}", found)),
+            reason=pl.coalesce(pl.when(so).then(pl.lit(slug)) for slug, so in failed.items()),
+            evidence=pl.coalesce(
+                pl.when(foreign).then(found),
+                pl.when(differ).then(sides),
+                stray,
+                pl.when(language.is_null()).then(pl.format("abstained: {} letters", "letters")),
+                pl.when(unsure).then(pl.format("unsure: {}", found)),
+            ),
             score=confidence,
         )
         keep = judged["reason"].is_null()

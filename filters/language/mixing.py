@@ -8,15 +8,10 @@ from filters.language.text import LETTERS_READ, NOT_LATIN, prose_of
 
 # Scripts that answer for themselves; the three of Japanese and Chinese count as one. A single
 # letter is a symbol (as in "the angle α") or an initial, so runs of two are looked for.
+_ALONE = "Hangul Cyrillic Greek Arabic Hebrew Thai Devanagari Bengali Tamil Georgian Armenian"
 _GROUPS = {
     "Chinese or Japanese": r"\p{Han}\p{Hiragana}\p{Katakana}",
-    **{
-        name: rf"\p{{{name}}}"
-        for name in (
-            *("Hangul", "Cyrillic", "Greek", "Arabic", "Hebrew", "Thai", "Devanagari"),
-            *("Bengali", "Tamil", "Georgian", "Armenian"),
-        )
-    },
+    **{name: rf"\p{{{name}}}" for name in _ALONE.split()},
 }
 # Cyrillic letters that look like Latin ones hide in Latin words, and the other way round.
 _TWO_ALPHABETS = r"\p{L}*(?:\p{Latin}\p{Cyrillic}|\p{Cyrillic}\p{Latin})\p{L}*"

@@ -48,7 +48,9 @@ def _parts(
     sizes: Ints, names: Sequence[str], wanted: Mapping[int, float], temperature: float
 ) -> Floats:
     free = np.array([group not in wanted for group in range(len(sizes))], dtype=np.bool_)
-    weights = np.where(free & (sizes > 0), _powers(sizes, temperature), 0.0)
+    # Relative to the largest, so that no power overflows.
+    powers = (sizes / max(int(sizes.max(initial=0)), 1)) ** (1.0 / temperature)
+    weights = np.where(free & (sizes > 0), powers, 0.0)
     rest = 1.0 - sum(wanted.values())
     if rest > 1e-9 and not weights.any():
         raise CurateError(
@@ -59,12 +61,6 @@ def _parts(
     for group, share in wanted.items():
         parts[group] = share
     return parts
-
-
-def _powers(sizes: Ints, temperature: float) -> Floats:
-    # Relative to the largest, so that no power overflows.
-    largest = max(int(sizes.max(initial=0)), 1)
-    return (sizes / largest) ** (1.0 / temperature)
 
 
 def _largest(sizes: Ints, parts: Floats) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import polars as pl
 
@@ -24,35 +25,30 @@ def reason_of(min_score: float | None) -> pl.Expr:
     return pl.when(~pl.col("kept")).then(first)
 
 
-def evidence_of(
-    *,
-    source: str,
-    kept: int,
-    calibrate: str,
-    min_score: float | None,
-    per_prompt: int | None,
-    margin: float | None,
-    judge_by: str | None,
-) -> pl.Expr:
-    """What stands behind each reason; null where there is none."""
+def evidence_of(step: Any, source: str, kept: int) -> pl.Expr:
+    """What stands behind each reason; null where there is none.
+
+    `step` is the `Reward` whose settings the sentences name, `source` where its scores come from,
+    `kept` how many rows its rules on scores keep.
+    """
     raw, score = pl.col("raw").round(4), pl.col("score").round(4)
-    known = raw.drop_nulls()
+    lead, known = pl.col("lead").round(4), raw.drop_nulls()
     alike = pl.lit("all scores are equal, so ids decided; ")
     ids = pl.when(known.min() == known.max()).then(alike).otherwise(pl.lit(""))
     scored = pl.format(
-        f"score {{}} ({calibrate}), as it came {{}}, {{}} words", score, raw, "length"
+        f"score {{}} ({step.calibrate}), as it came {{}}, {{}} words", score, raw, "length"
     )
     place = pl.col("place") + 1
     evidence = {
         "not_scorable": pl.col("problem"),
         "no_score": pl.lit(f"no number under {LARGEST:g} in {source}"),
-        "below_min_score": pl.format(f"as it came {{}}, min_score is {min_score}", raw),
+        "below_min_score": pl.format(f"as it came {{}}, min_score is {step.min_score}", raw),
         "not_best_of_prompt": pl.format(
-            f"place {{}} of {{}} answers, {per_prompt} kept; {{}}", place, "answers", scored
+            f"place {{}} of {{}} answers, {step.per_prompt} kept; {{}}", place, "answers", scored
         ),
-        "no_clear_winner": pl.format(f"leads by {{}}, margin is {margin}", pl.col("lead").round(4)),
+        "no_clear_winner": pl.format(f"leads by {{}}, margin is {step.margin}", lead),
         "not_in_top": pl.format(f"{{}}rank {{}}, {kept} kept; {{}}", ids, "rank", scored),
-        "not_best_graded": pl.lit(f"its grade in {judge_by} is not the best one"),
+        "not_best_graded": pl.lit(f"its grade in {step.judge_by} is not the best one"),
     }
     return pl.coalesce(
         pl.when(pl.col("reason") == reason).then(text) for reason, text in evidence.items()

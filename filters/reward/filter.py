@@ -183,15 +183,7 @@ class Reward(Filter):
 
     def _verdicts(self, applied: pl.DataFrame) -> pl.DataFrame:
         frame = applied.with_columns(reason=reason_of(self.min_score)).with_columns(
-            evidence=evidence_of(
-                source=self._source(),
-                kept=int(applied["top"].sum()),
-                calibrate=self.calibrate,
-                min_score=self.min_score,
-                per_prompt=self.per_prompt,
-                margin=self.margin,
-                judge_by=self.judge_by,
-            )
+            evidence=evidence_of(self, self._source(), int(applied["top"].sum()))
         )
         return verdicts(frame["kept"], frame["reason"], frame["score"], evidence=frame["evidence"])
 
@@ -227,9 +219,8 @@ class Reward(Filter):
         else:
             found = scores_of_column(records, self.column)
         # As in what a record came with: larger numbers are faults, and their sums overflow.
-        finite = pl.when(pl.col("score").is_finite() & (pl.col("score").abs() < LARGEST)).then(
-            "score"
-        )
+        score = pl.col("score")
+        finite = pl.when(score.is_finite() & (score.abs() < LARGEST)).then(score)
         return found.to_frame().select(score=finite, problem=pl.lit(None, dtype=pl.String))
 
     def _source(self) -> str:

@@ -153,9 +153,8 @@ class Select(CountsTokens):
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`length`, what `length` measures of a response, and `vector` or `tags` where needed."""
-        found = tasks(records)
-        found.insert_column(0, lengths(records, self.unit, "response", self.tokenizer))
-        found = found.with_columns(finished(records))
+        length = lengths(records, self.unit, "response", self.tokenizer)
+        found = tasks(records).insert_column(0, length).with_columns(finished(records))
         if self.method in VECTORS:
             vectors = embed(self.name, self.encoder, view(records, self.field))
             found = found.with_columns(vector_column(vectors))
