@@ -115,8 +115,7 @@ def _impossible(measures: pl.DataFrame, max_share: float | None, why: str) -> pl
             f"length: {why}; raise max_share, lower min_per_group, or leave max_share out to cap"
             " only where it is possible"
         )
-    everything = [True] * measures.height
-    return verdicts(everything, score=measures["length"], evidence=[why] * measures.height)
+    return keep_all(measures).with_columns(evidence=pl.lit(why))
 
 
 class Matching(NamedTuple):

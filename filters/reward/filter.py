@@ -151,16 +151,7 @@ class Reward(Filter):
         top = applied["top"].to_numpy()
         kept = top if best is None else top | best if self.combine == "or" else top & best
         judged = self._verdicts(applied.with_columns(kept=pl.Series(kept)))
-        found = reward_findings(
-            measures,
-            judged["keep"],
-            raw,
-            score,
-            method=self.calibrate,
-            per_prompt=self.per_prompt,
-            min_score=self.min_score,
-        )
-        return Judgement(judged, found)
+        return Judgement(judged, reward_findings(self, measures, judged["keep"], raw, score))
 
     def _applied(self, measures: pl.DataFrame, raw: Floats, score: Floats) -> pl.DataFrame:
         """What the score's rules say of each row: which rows are left after each, and ranks.

@@ -15,16 +15,13 @@ from filters.reward.rules import Choices, choices
 
 
 def reward_findings(
-    measures: pl.DataFrame,
-    keep: pl.Series,
-    raw: Floats,
-    score: Floats,
-    *,
-    method: str,
-    per_prompt: int | None,
-    min_score: float | None,
+    step: Any, measures: pl.DataFrame, keep: pl.Series, raw: Floats, score: Floats
 ) -> Findings:
-    """Spearman of score and length, raw and calibrated, and how prompts chose their best answer."""
+    """Spearman of score and length, raw and calibrated, and how prompts chose their best answer.
+
+    `step` is the `Reward` whose settings decide what is said.
+    """
+    method, min_score = step.calibrate, step.min_score
     known = np.flatnonzero(~np.isnan(raw))
     if not known.size:
         return Findings(("no row has a score",))
@@ -55,7 +52,7 @@ def reward_findings(
             f"min_score {min_score:g} is compared with scores as they came, {low:.4g} to"
             f" {high:.4g}; charts and reward.verdict show them with length taken out ({method})"
         )
-    if per_prompt is not None:
+    if step.per_prompt is not None:
         made = choices(measures, score)
         numbers["prompts"] = made._asdict()
         sentences.append(_choice_sentence(made))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.common.arrays import Bools, Ints
+from filters.common.arrays import Ints
 from filters.common.budget import Allowance, spend
 from filters.common.ranking import best_first, noise_of, score_column
 from filters.length.report import diagnose_measures, shift
@@ -52,8 +52,7 @@ def baselines(measures: pl.DataFrame, kept: pl.Series, unit: str, seed: int) -> 
 
 
 def _first(order: Ints, cost: Ints, budget: int) -> Ints:
-    everything: Bools = np.ones(len(cost), dtype=np.bool_)
-    room = Allowance(cost, budget, np.zeros(len(cost), np.int64), everything)
+    room = Allowance(cost, budget, np.zeros(len(cost), np.int64), np.ones(len(cost), np.bool_))
     return np.flatnonzero(spend(order.tolist(), room))
 
 
