@@ -128,14 +128,8 @@ def _chunked(head: Any, states: torch.Tensor, targets: torch.Tensor, rows: int) 
     if len(targets) <= rows:
         return nats(states, targets)
     pieces = [
-        checkpoint(
-            nats,
-            states[start : start + rows],
-            targets[start : start + rows],
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        for start in range(0, len(targets), rows)
+        checkpoint(nats, *piece, use_reentrant=False, preserve_rng_state=False)
+        for piece in zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
     ]
     return torch.cat(pieces)
 

@@ -148,8 +148,7 @@ def isolates(model: Any, rows: Rows, chosen: Ints, limit: int = 16) -> bool:
 
     if "position_ids" not in inspect.signature(plain(model).forward).parameters:
         return False
-    ends = [rows.offsets[row] + min(limit, rows.lengths[row]) for row in chosen[:2].tolist()]
-    pair = [rows.input_ids[rows.offsets[r] : end] for r, end in zip(chosen[:2], ends, strict=True)]
+    pair = [rows.input_ids[rows.row(row)][:limit] for row in chosen[:2].tolist()]
     first, second = pair[0], pair[-1]
     vocabulary = model.get_input_embeddings().weight.shape[0]
     device = next(model.parameters()).device

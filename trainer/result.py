@@ -54,16 +54,10 @@ class Epoch:
 
     def measures(self) -> dict[str, float]:
         """What was measured of the held-out rows and besides, by name."""
-        found = dataclasses.asdict(self.probe)
-        if held := self.held_out:
-            found = {
-                "loss": held.loss,
-                "example_loss": held.example_loss,
-                "rows": held.rows,
-                "trained_tokens": held.targets,
-                "accuracy": held.accuracy,
-                **found,
-            }
+        held = dataclasses.asdict(self.held_out) if self.held_out else {}
+        renamed = {"targets": "trained_tokens"}
+        found = {renamed.get(name, name): value for name, value in held.items()}
+        found |= dataclasses.asdict(self.probe)
         return {name: value for name, value in found.items() if value is not None}
 
     @classmethod

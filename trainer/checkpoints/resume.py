@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,19 +206,15 @@ def _read(place: Path) -> Saved | None:
         of = {name: written["of"][name] for name in ("config", "rows", "weights")}
         config = dict(of["config"])
         if former := sorted(RENAMED.keys() & config.keys()):
-            raise CurateError(_of_earlier_version(place, former))
+            pairs = ", ".join(f"{name!r} is now {RENAMED[name]!r}" for name in former)
+            raise CurateError(
+                f"{place}: was written by an earlier version, whose settings had other names "
+                f"({pairs}); go on with that version, or start anew with --force"
+            )
         saved = Saved({**of, "config": config}, _progress(written["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return saved if intact and place.name == f"step-{saved.progress.step}" else None
-
-
-def _of_earlier_version(place: Path, former: Sequence[str]) -> str:
-    pairs = ", ".join(f"{name!r} is now {RENAMED[name]!r}" for name in former)
-    return (
-        f"{place}: was written by an earlier version, whose settings had other names ({pairs}); go "
-        "on with that version, or start anew with --force"
-    )
 
 
 def _load(place: Path, net: Any, optimizer: torch.optim.Optimizer) -> None:

@@ -59,20 +59,16 @@ def check(
     refused = {name: found for name, found in broken.items() if name not in allow}
     if refused:
         raise CurateError(_refusal(tokens, limits, refused, strange))
-    out = np.zeros(len(rows), dtype=np.bool_)
-    for name in LEFT_OUT:
-        if name in broken:
-            out |= broken[name]
-    usable = np.flatnonzero(~out)
+    is_out = [found for name, found in broken.items() if name in LEFT_OUT]
+    usable = np.flatnonzero(~np.any([np.zeros(len(rows), np.bool_), *is_out], axis=0))
+    counts = {name: int(found.sum()) for name, found in broken.items()}
     if not len(usable):
-        counts = ", ".join(f"{name} {int(found.sum())}" for name, found in broken.items())
-        raise CurateError(f"{tokens.folder}: no row is left to train on ({counts})")
-    return Passed(usable, {name: int(found.sum()) for name, found in broken.items()})
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise CurateError(f"{tokens.folder}: no row is left to train on ({shown})")
+    return Passed(usable, counts)
 
 
-def _broken(
-    tokens: Tokens, limits: Limits, decode: Decode | None
-) -> dict[Reason, NDArray[np.bool_]]:
+def _broken(tokens: Tokens, limits: Limits, decode: Decode | None) -> Flags:
     """For each reason that concerns any row, which rows."""
     rows = tokens.rows
     outside = (rows.input_ids < 0) | (rows.input_ids >= limits.vocabulary)

@@ -80,18 +80,18 @@ def prove(net: Any, rows: Rows, first: Ints, config: TrainConfig, mode: LossMode
     tokens = int(rows.lengths[chosen].sum())
     counted = float(rows.target_weights[chosen].sum())
     longest = int(rows.lengths[chosen].max())
-    padded = _Passes(batches(rows, chosen, longest * len(chosen)), 1 / counted)
-    others = {"accumulated": _Passes(batches(rows, chosen, 1), -1 / counted)}
+    padded = list(batches(rows, chosen, longest * len(chosen)))
+    others = {"accumulated": list(batches(rows, chosen, 1))}
     if mode.packed:
-        others["packed"] = _Passes(pack(rows, chosen, config.micro_tokens), -1 / counted)
+        others["packed"] = list(pack(rows, chosen, config.micro_tokens))
     differences = {}
     with without_dropout(net):
         for name, other in others.items():
             # Gradients of one way, then of the other with its sign turned: their difference.
             net.zero_grad(set_to_none=True)
-            loss = padded.backward(net, mode)
+            loss = _add_gradients(net, mode, padded, 1 / counted)
             gradient = _norm(net)
-            change = loss + other.backward(net, mode)
+            change = loss + _add_gradients(net, mode, other, -1 / counted)
             apart = _norm(net) / gradient if gradient > 0 else _norm(net)
             differences[name] = (abs(change) / max(1.0, abs(loss)), apart)
         net.zero_grad(set_to_none=True)
@@ -120,25 +120,19 @@ def prove(net: Any, rows: Rows, first: Ints, config: TrainConfig, mode: LossMode
     return proof
 
 
-class _Passes:
-    """The forward passes of one way, and what their summed nats are multiplied by."""
+def _add_gradients(net: Any, mode: LossMode, passes: Iterable[Batch], scale: float) -> float:
+    """Add those of the passes' summed nats times `scale`; the loss with its sign."""
+    import torch
 
-    def __init__(self, made: Iterable[Batch], scale: float) -> None:
-        self.made, self.scale = list(made), scale
-
-    def backward(self, net: Any, mode: LossMode) -> float:
-        """Add to the gradients; the loss with its sign."""
-        import torch
-
-        total = 0.0
-        for batch in self.made:
-            with isolated(batch.documents):
-                nats = target_nats(net, batch, whole=mode.whole)
-                loss = weighted_sum(nats, batch) * self.scale
-                # Of shared weights the gradients of all processes are summed, and all are this.
-                torch.autograd.backward(loss / mode.group.count if mode.group.sharded else loss)
-            total += loss.item()
-        return total
+    total = 0.0
+    for batch in passes:
+        with isolated(batch.documents):
+            nats = target_nats(net, batch, whole=mode.whole)
+            loss = weighted_sum(nats, batch) * scale
+            # Of shared weights the gradients of all processes are summed, and all are this.
+            torch.autograd.backward(loss / mode.group.count if mode.group.sharded else loss)
+        total += loss.item()
+    return total
 
 
 def _slice(net: Any, rows: Rows, first: Ints) -> Ints:

@@ -18,18 +18,27 @@ class Preset:
     source: str
 
 
+def _rate(peak: float, shape: str, warmup: float, least: float) -> dict[str, str | float]:
+    """The learning rate; `warmup` is a share of all steps, `least` one of the peak."""
+    return {
+        "learning_rate": peak,
+        "lr_scheduler_type": shape,
+        "warmup_ratio": warmup,
+        "min_lr_ratio": least,
+    }
+
+
+def _adamw(beta2: float, decay: float) -> dict[str, float]:
+    return {"adam_beta1": 0.9, "adam_beta2": beta2, "weight_decay": decay}
+
+
 PRESETS: Mapping[PresetName, Preset] = {
     "lima": Preset(
         {
             "num_train_epochs": 15,
             "batch_size": 32,
-            "learning_rate": 1e-5,
-            "lr_scheduler_type": "linear",
-            "warmup_ratio": 0.0,
-            "min_lr_ratio": 0.1,
-            "adam_beta1": 0.9,
-            "adam_beta2": 0.95,
-            "weight_decay": 0.1,
+            **_rate(1e-5, "linear", warmup=0.0, least=0.1),
+            **_adamw(beta2=0.95, decay=0.1),
             "residual_dropout": 0.3,
             "choose": "lima",
             "prompts": 50,
@@ -41,13 +50,8 @@ PRESETS: Mapping[PresetName, Preset] = {
         {
             "num_train_epochs": 5,
             "batch_size": 16,
-            "learning_rate": 1e-5,
-            "lr_scheduler_type": "cosine",
-            "warmup_ratio": 0.05,
-            "min_lr_ratio": 0.0,
-            "adam_beta1": 0.9,
-            "adam_beta2": 0.95,
-            "weight_decay": 1e-4,
+            **_rate(1e-5, "cosine", warmup=0.05, least=0.0),
+            **_adamw(beta2=0.95, decay=1e-4),
             "choose": "last",
         },
         about="about 1,000 long reasoning rows, full fine-tuning, last weights",
@@ -57,13 +61,8 @@ PRESETS: Mapping[PresetName, Preset] = {
         {
             "num_train_epochs": 3,
             "batch_size": 128,
-            "learning_rate": 2e-5,
-            "lr_scheduler_type": "cosine",
-            "warmup_ratio": 0.03,
-            "min_lr_ratio": 0.0,
-            "adam_beta1": 0.9,
-            "adam_beta2": 0.999,
-            "weight_decay": 0.0,
+            **_rate(2e-5, "cosine", warmup=0.03, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
         },
         about="tens of thousands of short rows, full fine-tuning",
         source="tatsu-lab/stanford_alpaca README.md",
@@ -74,13 +73,8 @@ PRESETS: Mapping[PresetName, Preset] = {
         {
             "num_train_epochs": 16,
             "batch_size": 32,
-            "learning_rate": 9.65e-6,
-            "lr_scheduler_type": "cosine",
-            "warmup_ratio": 0.0,
-            "min_lr_ratio": 0.1,
-            "adam_beta1": 0.9,
-            "adam_beta2": 0.95,
-            "weight_decay": 0.0,
+            **_rate(9.65e-6, "cosine", warmup=0.0, least=0.1),
+            **_adamw(beta2=0.95, decay=0.0),
             "residual_dropout": 0.2,
             "choose": "score",
         },
@@ -91,13 +85,8 @@ PRESETS: Mapping[PresetName, Preset] = {
         {
             "num_train_epochs": 2,
             "batch_size": 128,
-            "learning_rate": 5e-6,
-            "lr_scheduler_type": "linear",
-            "warmup_ratio": 0.03,
-            "min_lr_ratio": 0.0,
-            "adam_beta1": 0.9,
-            "adam_beta2": 0.999,
-            "weight_decay": 0.0,
+            **_rate(5e-6, "linear", warmup=0.03, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
         },
         about="hundreds of thousands of mixed rows, full fine-tuning",
         source="allenai/open-instruct docs/tulu3.md",
@@ -110,10 +99,7 @@ PRESETS: Mapping[PresetName, Preset] = {
             "method": "lora",
             "num_train_epochs": 4,
             "batch_size": 32,
-            "learning_rate": 1e-4,
-            "lr_scheduler_type": "cosine",
-            "warmup_ratio": 0.03,
-            "min_lr_ratio": 0.0,
+            **_rate(1e-4, "cosine", warmup=0.03, least=0.0),
             "weight_decay": 0.0,
             "lora_r": 8,
             "lora_alpha": 16.0,
@@ -126,13 +112,8 @@ PRESETS: Mapping[PresetName, Preset] = {
             "objective": "reward",
             "num_train_epochs": 1,
             "batch_size": 64,
-            "learning_rate": 9e-6,
-            "lr_scheduler_type": "cosine",
-            "warmup_ratio": 0.0,
-            "min_lr_ratio": 0.1,
-            "adam_beta1": 0.9,
-            "adam_beta2": 0.95,
-            "weight_decay": 0.0,
+            **_rate(9e-6, "cosine", warmup=0.0, least=0.1),
+            **_adamw(beta2=0.95, decay=0.0),
         },
         about="a reward model from tens of thousands of pairs, full fine-tuning",
         source="arXiv 2203.02155 appendix C",

@@ -139,12 +139,11 @@ def mix(
     # A row counts once whatever its weights; of general text each document does.
     even = even_rows if config.normalize == "examples" else lambda rows: rows
     sources = _sources(config, tokens, train)
-    share = config.replay_share
-    if config.replay is None:
-        return Mixture(even(rows), sources, len(rows), config.batch_size, config.seed, 0.0)
-    path = Path(config.replay)
-    mixed = even(join(rows, read_general(path, tokenizer, limits, config.micro_tokens)))
-    return Mixture(mixed, sources, len(rows), config.batch_size, config.seed, share)
+    own, share = len(rows), 0.0
+    if config.replay is not None:
+        general = read_general(Path(config.replay), tokenizer, limits, config.micro_tokens)
+        rows, share = join(rows, general), config.replay_share
+    return Mixture(even(rows), sources, own, config.batch_size, config.seed, share)
 
 
 def _sources(config: TrainConfig, tokens: Tokens, train: Ints) -> tuple[Source, ...]:

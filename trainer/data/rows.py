@@ -56,6 +56,11 @@ class Rows:
         sums: NDArray[np.float64] = running[self.offsets[1:]] - running[self.offsets[:-1]]
         return sums
 
+    @property
+    def all_weights(self) -> Floats:
+        """What the target of each position counts, 1 where nothing else is said."""
+        return np.ones(len(self.targets), np.float32) if self.weights is None else self.weights
+
     def row(self, index: int) -> slice:
         """Where a row lies in the flat arrays."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
@@ -106,11 +111,7 @@ def join(one: Rows, other: Rows) -> Rows:
     """The rows of both, `one` first."""
     weights = None
     if one.weights is not None or other.weights is not None:
-        both = [
-            np.ones(len(rows.targets), dtype=np.float32) if rows.weights is None else rows.weights
-            for rows in (one, other)
-        ]
-        weights = np.concatenate(both)
+        weights = np.concatenate([one.all_weights, other.all_weights])
     return Rows(
         (*one.ids, *other.ids),
         np.concatenate([one.input_ids, other.input_ids]),
@@ -128,11 +129,10 @@ def train_prompts(rows: Rows, weight: float) -> Rows:
     """
     everything = shift(rows.input_ids, rows.offsets, IGNORED)
     is_prompt = (rows.targets == IGNORED) & (everything != IGNORED)
-    weights = np.ones(len(rows.targets), np.float32) if rows.weights is None else rows.weights
     return dataclasses.replace(
         rows,
         targets=np.where(is_prompt, everything, rows.targets),
-        weights=np.where(is_prompt, np.float32(weight), weights),
+        weights=np.where(is_prompt, np.float32(weight), rows.all_weights),
     )
 
 
@@ -147,10 +147,8 @@ def even_rows(rows: Rows) -> Rows:
     [1.0, 1.0, 0.5, 0.5, 0.5]
     """
     sums = np.where(rows.target_weights > 0, rows.target_weights, 1.0)
-    weights = np.ones(len(rows.targets)) if rows.weights is None else rows.weights
-    return dataclasses.replace(
-        rows, weights=(weights / np.repeat(sums, rows.lengths)).astype(np.float32)
-    )
+    weights = rows.all_weights / np.repeat(sums, rows.lengths)
+    return dataclasses.replace(rows, weights=weights.astype(np.float32))
 
 
 def count_by_row(flags: NDArray[np.bool_], offsets: Ints) -> Ints:

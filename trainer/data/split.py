@@ -55,8 +55,8 @@ def split(rows: Rows, usable: Ints, share: float, seed: int) -> tuple[Ints, Ints
             held.extend(group)
             taken += 1
     if wanted and not held and len(ranked) > 1:
-        smallest = min(len(group) for group in ranked)
-        held.extend(next(group for group in ranked if len(group) == smallest))
+        smallest = min(ranked, key=len)
+        held.extend(smallest)
     train = np.setdiff1d(usable, np.array(held, dtype=np.int64))
     return train, np.array(sorted(held), dtype=np.int64)
 

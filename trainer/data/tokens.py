@@ -99,8 +99,7 @@ def _read_rows(folder: Path) -> tuple[Rows, tuple[str, ...] | None, Rows | None]
         sources = tuple(str(source) for source in table["source"].to_pylist())
     rejected = None
     if "rejected_input_ids" in table.column_names:
-        other_lengths, other_ids, other_labels = _side(folder, table, ids, "rejected_")
-        rejected = rows_of(ids, other_lengths, other_ids, other_labels, None)
+        rejected = rows_of(ids, *_side(folder, table, ids, "rejected_"), None)
     return rows_of(ids, lengths, input_ids, labels, weights), sources, rejected
 
 

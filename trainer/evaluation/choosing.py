@@ -47,17 +47,17 @@ def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
         low, high = window(config.num_train_epochs)
         able = [line for line in able if low <= line.epoch <= high] or able[-1:]
     metric = "score" if rule == "lima" else rule
-    values = [found for line in able if (found := value(line, metric)) is not None]
-    if rule == "last" or not values:
+    measured = [line for line in able if value(line, metric) is not None]
+    if rule == "last" or not measured:
         missing = "" if rule == "last" else "; there are no held-out rows to compare epochs by"
         return able[-1], f"{RULES['last']}{missing}{bound}"
-    measured = [line for line in able if value(line, metric) is not None]
     best = min(measured, key=lambda line: _rank(line, metric))
+    lowest, _ = _rank(best, metric)
     among = f" of epochs {low} to {high}" if rule == "lima" else f" of {last.epoch}"
-    why = f"{RULES[rule]}: {abs(min(values)):.4f} at epoch {best.epoch}{among}"
+    why = f"{RULES[rule]}: {abs(lowest):.4f} at epoch {best.epoch}{among}"
     before = value(table[0], metric) if table[0].epoch == 0 else None
     if before is not None:
-        worse = ", which is better" if before <= min(values) else ""
+        worse = ", which is better" if before <= lowest else ""
         why += f" (before training {abs(before):.4f}{worse})"
     return best, why + bound
 

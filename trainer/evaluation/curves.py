@@ -79,11 +79,10 @@ def draw(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> str:
     panels = [panel for panel in _panels(steps, table, chosen) if panel.lines]
     half = (_WIDTH - _GAP) // 2
     down = _HEIGHT * (1 + len(panels) // 2)
-    whole = ElementTree.Element("svg", {**_SVG, "viewBox": f"0 0 {_WIDTH} {down}"})
-    whole.attrib |= {"width": str(_WIDTH), "height": str(down)}
+    size = {"width": str(_WIDTH), "height": str(down)}
+    whole = ElementTree.Element("svg", {**_SVG, "viewBox": f"0 0 {_WIDTH} {down}", **size})
     ElementTree.SubElement(whole, "style").text = _STYLE
-    paper = {"class": "background", "width": str(_WIDTH), "height": str(down)}
-    ElementTree.SubElement(whole, "rect", paper)
+    ElementTree.SubElement(whole, "rect", {"class": "background", **size})
     # The first has the whole width; the others are side by side below it.
     for number, panel in enumerate(panels):
         part = _drawn(panel, half if number else _WIDTH)

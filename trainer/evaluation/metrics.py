@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -48,8 +48,5 @@ def opened(out: Path, goes_on: bool, report_to: str) -> Iterator[Metrics]:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        writer = SummaryWriter(str(out / BOARD))
-        try:
+        with closing(SummaryWriter(str(out / BOARD))) as writer:
             yield Metrics(lines, writer)
-        finally:
-            writer.close()

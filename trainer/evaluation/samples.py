@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -62,14 +63,9 @@ def _together(order: Sequence[int], room: Sequence[int], at_once: int) -> Iterat
     >>> list(_together([0, 1, 2, 3], [64, 64, 64, 9], 2))
     [[0, 1], [2], [3]]
     """
-    places: list[int] = []
-    for place in order:
-        if places and (len(places) == at_once or room[place] != room[places[0]]):
-            yield places
-            places = []
-        places.append(place)
-    if places:
-        yield places
+    for _, alike in itertools.groupby(order, key=room.__getitem__):
+        places = list(alike)
+        yield from (places[at : at + at_once] for at in range(0, len(places), at_once))
 
 
 class _Writing:

@@ -50,7 +50,6 @@ def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any
     with _explained(name):
         import peft
 
-        _no_compiling(name)
         adapted = peft.get_peft_model(model, _peft_config(model, config, layers, new_rows))
     return tried(prompted(adapted), name) if METHODS[name].learns == "prompt" else adapted
 
@@ -89,17 +88,14 @@ def linear_layers(model: Any, target_modules: Sequence[str]) -> list[str]:
     if not target_modules:
         return names
     for target in target_modules:
-        if not any(name == target or name.endswith(f".{target}") for name in names):
+        if not any(f".{name}".endswith(f".{target}") for name in names):
             known = sorted({name.rpartition(".")[2] for name in names})
             raise CurateError(
                 f"target_modules: the model has no linear layer {target!r}"
                 f"{nearest(target, known)}; it has {', '.join(known)}"
             )
-    return [
-        name
-        for name in names
-        if any(name == target or name.endswith(f".{target}") for target in target_modules)
-    ]
+    ends = tuple(f".{target}" for target in target_modules)
+    return [name for name in names if f".{name}".endswith(ends)]
 
 
 def _peft_config(
@@ -108,11 +104,11 @@ def _peft_config(
     import peft
 
     task = "SEQ_CLS" if config.objective == "reward" else "CAUSAL_LM"
+    on_layers: dict[str, Any] = {"task_type": task, "target_modules": layers}
     name = config.method
     if name in ("lora", "rslora", "dora"):
         return peft.LoraConfig(
-            task_type=task,
-            target_modules=layers,
+            **on_layers,
             r=config.lora_r,
             lora_alpha=config.lora_alpha,
             lora_dropout=config.lora_dropout,
@@ -124,16 +120,15 @@ def _peft_config(
         # The series that peft takes by default leaves R^T R off the identity by 2 |Q|^4, and
         # turns the other way round than the exact formula.
         return peft.OFTConfig(
-            task_type=task,
-            target_modules=layers,
-            oft_block_size=config.rotation_block,
-            use_cayley_neumann=False,
+            **on_layers, oft_block_size=config.rotation_block, use_cayley_neumann=False
         )
     if name == "boft":
+        import peft.tuners.boft.layer as boft
+
+        # Peft would compile a kernel that one butterfly factor does not use.
+        boft._FBD_CUDA = False
         _check_blocks(model, layers, config.rotation_block)
-        return peft.BOFTConfig(
-            task_type=task, target_modules=layers, boft_block_size=config.rotation_block
-        )
+        return peft.BOFTConfig(**on_layers, boft_block_size=config.rotation_block)
     if name == "ia3":
         chosen = layers if config.target_modules else _ia3_layers(layers)
         last = [layer for layer in chosen if layer.rpartition(".")[2] in _FEED_FORWARD]
@@ -202,14 +197,6 @@ def _norms(model: Any) -> list[str]:
     if not found:
         raise CurateError(f"method: {model.config.model_type} models have no norm layers to train")
     return found
-
-
-def _no_compiling(name: str) -> None:
-    """Keep peft's BOFT from compiling a kernel that one butterfly factor does not use."""
-    if name == "boft":
-        import peft.tuners.boft.layer as boft
-
-        boft._FBD_CUDA = False
 
 
 @contextmanager

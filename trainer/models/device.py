@@ -39,11 +39,8 @@ def put(values: np.ndarray[Any, Any], device: torch.device) -> torch.Tensor:
 
     here = torch.from_numpy(values)
     # From memory that can be moved, a copy waits until the GPU has done all it was given.
-    return (
-        here.pin_memory().to(device, non_blocking=True)
-        if device.type == "cuda"
-        else here.to(device)
-    )
+    on_gpu = device.type == "cuda"
+    return (here.pin_memory() if on_gpu else here).to(device, non_blocking=on_gpu)
 
 
 def torch_seed(seed: int) -> None:

@@ -61,9 +61,7 @@ def wrap(model: Any, layers: list[str], rank: int, alpha: float) -> Any:
 
     model.requires_grad_(False)
     for name in layers:
-        parent, _, own = name.rpartition(".")
-        holder = model.get_submodule(parent)
-        setattr(holder, own, LoraXs(getattr(holder, own)))
+        model.set_submodule(name, LoraXs(model.get_submodule(name)))
     return model
 
 
@@ -88,11 +86,9 @@ def merge(model: Any) -> Any:
     import torch
 
     for name in [name.removesuffix(f".{_SQUARE}") for name in state(model)]:
-        parent, _, own = name.rpartition(".")
-        holder = model.get_submodule(parent)
-        wrapped = getattr(holder, own)
+        wrapped = model.get_submodule(name)
         with torch.no_grad():
             base = wrapped.base.weight
             base.copy_(base.float() + wrapped.change())
-        setattr(holder, own, wrapped.base)
+        model.set_submodule(name, wrapped.base)
     return model

@@ -215,12 +215,8 @@ def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
     ]
     groups = [group for group in groups if group["params"]]
     betas = (config.adam_beta1, config.adam_beta2)
-    rounding = rounding_of(config)
-    if rounding:
-        optimizer: torch.optim.Optimizer = adamw(
-            groups, rounding, lr=config.learning_rate, betas=betas
-        )
-        return optimizer
+    if rounding := rounding_of(config):
+        return adamw(groups, rounding, lr=config.learning_rate, betas=betas)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
 
 

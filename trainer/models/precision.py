@@ -46,7 +46,7 @@ def lost_updates(
     return {"lost_updates": share}
 
 
-def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> Any:
+def adamw(groups: list[dict[str, Any]], rounding: str, **settings: Any) -> torch.optim.Optimizer:
     """A `torch.optim.Optimizer` like AdamW, with fp32 moments and rounded bf16 weights.
 
     `lost_share()` gives the share of updates since it was last asked that rounding to the nearest

@@ -56,9 +56,7 @@ def grow(model: Any, words: Vocabulary) -> None:
     rows = sorted(words.added.values())
     both = [model.get_input_embeddings(), model.get_output_embeddings()]
     with torch.no_grad():
-        for layer in both:
-            if layer is None:
-                continue
+        for layer in [layer for layer in both if layer is not None]:
             weight = layer.weight
             weight[rows] = weight[:known].float().mean(dim=0).to(weight.dtype)
             bias = getattr(layer, "bias", None)
