@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from templates.previews.view import KINDS, Part, Preview, RowView
+from templates.previews.view import KINDS, SIDES, Part, Preview, RowView
 
 SHOWN_FAILURES = 50
 WIDTH = 84  # columns of text, beside the sources
@@ -22,14 +22,6 @@ SHADES = {
     "masked": (237, 239),
     "answer": (22, 28),
     "stop": (125, 162),
-}
-# Without colour: what stands before, between and after the tokens of a kind.
-MARKS = {
-    "template": ("", "¦", ""),
-    "context": ("", "¦", ""),
-    "masked": ("", "¦", ""),
-    "answer": ("[", "¦", "]"),
-    "stop": ("{", "¦", "}"),
 }
 
 
@@ -128,8 +120,8 @@ def _painted(line: Line, kind: str) -> str:
 
 
 def _marked(line: Line, kind: str) -> str:
-    before, between, after = MARKS[kind]
-    return before + between.join(text for text, _ in line) + after
+    before, after = SIDES.get(kind, ("", ""))
+    return before + "¦".join(text for text, _ in line) + after
 
 
 def _figures(shown: Preview) -> list[str]:

@@ -11,8 +11,6 @@ from templates.refusals import (
     OtherTextInAnswer,
     RenderUnstable,
     StopNotAtEnd,
-    first_difference,
-    two_lines,
 )
 from templates.spans import Span, Stop, TracedText, TrainedSpan
 from templates.template import Renderer
@@ -132,16 +130,8 @@ def _two_texts(
 ) -> RenderUnstable | AnswerAltered:
     """A second rendering gave another text: the template is unstable, or beyond tracing."""
     again = renderer.text(chat.messages, chat.tools)
-    offset = first_difference(text, again)
     if again != text:
-        return RenderUnstable(
-            f"rendering twice gives two texts, from character {offset}",
-            offset=offset,
-            lines=two_lines(text, again, offset),
-        )
-    offset = first_difference(text, traced)
-    return AnswerAltered(
-        f"the origin of the text cannot be traced through this template, from character {offset}",
-        offset=offset,
-        lines=two_lines(text, traced, offset),
-    )
+        why = "rendering twice gives two texts, from character {offset}"
+        return RenderUnstable.at_difference(why, text, again)
+    why = "the origin of the text cannot be traced through this template, from character {offset}"
+    return AnswerAltered.at_difference(why, text, traced)

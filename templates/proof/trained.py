@@ -22,12 +22,12 @@ from templates.refusals import (
     StopNotAtEnd,
     TagDisagrees,
     excerpt,
-    first_difference,
-    two_lines,
 )
 from templates.sandbox.tagging import Tag
 from templates.spans import Span, Stop, TrainedSpan, VerifiedRender, first_stop
 from templates.template import Renderer
+
+_FROM = "they differ from character {offset}"
 
 
 def as_one(
@@ -170,24 +170,12 @@ def borrowed(
 def _check_prompt(turn: int, prompt: str, text: str) -> None:
     if not text.startswith(prompt):
         what = "its prompt is not what it is rendered after"
-        raise _changed(PromptNotPrefix, turn, what, prompt, text)
+        raise PromptNotPrefix.at_difference(f"message {turn}: {what}; {_FROM}", prompt, text, turn)
 
 
-def _changed(
-    kind: type[PromptNotPrefix | HistoryRewritten], turn: int, what: str, expected: str, got: str
-) -> PromptNotPrefix | HistoryRewritten:
-    offset = first_difference(expected, got)
-    return kind(
-        f"message {turn}: {what}; they differ from character {offset}",
-        turn,
-        offset,
-        two_lines(expected, got, offset),
-    )
-
-
-def _rewritten(turn: int, upto: str, text: str) -> PromptNotPrefix | HistoryRewritten:
+def _rewritten(turn: int, upto: str, text: str) -> HistoryRewritten:
     what = "later messages change the text that it was generated in"
-    return _changed(HistoryRewritten, turn, what, upto, text)
+    return HistoryRewritten.at_difference(f"message {turn}: {what}; {_FROM}", upto, text, turn)
 
 
 def _stopless(turn: int, text: str, answer_end: int, stops: Sequence[Stop]) -> StopNotAtEnd:
