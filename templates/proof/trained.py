@@ -99,13 +99,9 @@ def _as_tagged(target: TrainedSpan, tags: Sequence[Tag], text: str) -> TrainedSp
 
 def _after_reasoning(target: TrainedSpan, spans: Sequence[Span]) -> TrainedSpan:
     """The trained span from where the reasoning ends, which is given instead of trained."""
-    own = [s.stop for s in spans if s.source.message == target.turn]
-    thought = [
-        span.stop
-        for span in spans
-        if span.source.message == target.turn and span.source.field == "reasoning_content"
-    ]
-    if not thought or max(own) == max(thought):
+    own = [span for span in spans if span.source.message == target.turn]
+    thought = [span.stop for span in own if span.source.field == "reasoning_content"]
+    if not thought or max(span.stop for span in own) == max(thought):
         return target
     return replace(target, start=max(target.start, *thought))
 

@@ -8,6 +8,7 @@ frozen clock, and within limits of text and steps.
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sized
 from types import CodeType
 from typing import Any, NoReturn
@@ -251,12 +252,10 @@ def compile_source(
 def _quoted(error: Exception, source: str) -> str:
     """What went wrong in which line of the template."""
     number = None
-    trace = error.__traceback__
-    while trace is not None:
-        template = trace.tb_frame.f_globals.get("__jinja_template__")
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        template = frame.f_globals.get("__jinja_template__")
         if template is not None:
-            number = template.get_corresponding_lineno(trace.tb_lineno)
-        trace = trace.tb_next
+            number = template.get_corresponding_lineno(line)
     kind = "" if type(error) is jinja2.TemplateError else f"{type(error).__name__}: "
     where = "" if number is None else f" at line {number}: {_line(source, number)}"
     return f"the template fails: {kind}{error}{where}"

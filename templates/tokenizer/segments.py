@@ -146,12 +146,16 @@ class Segments:
                 ids.append(segment.id)
                 offsets.append((segment.start, segment.stop))
                 continue
-            encoded = self.front(segment.kind).encode(text[segment.start : segment.stop])
-            ids += [self._renamed.get(number, number) for number in encoded.ids]
-            offsets += [
-                (low + segment.start, high + segment.start) for low, high in encoded.offsets
-            ]
+            encoded = self._encoded(text, segment)
+            ids += encoded.ids
+            offsets += encoded.offsets
         return Encoded(ids, offsets)
+
+    def _encoded(self, text: str, segment: Segment) -> Encoded:
+        first = segment.start
+        encoded = self.front(segment.kind).encode(text[first : segment.stop])
+        ids = [self._renamed.get(number, number) for number in encoded.ids]
+        return Encoded(ids, [(low + first, high + first) for low, high in encoded.offsets])
 
     def encode_batch(self, kind: Kind, texts: Sequence[str]) -> list[list[int]]:
         """The ids of many segments of one kind, on all cores."""
