@@ -24,9 +24,14 @@ def trace(
     Raises `RenderUnstable`, or `AnswerAltered` if the template does more than can be traced.
     """
     origins = renderer.origins(chat, text, prompt)
-    if isinstance(origins, str):
-        raise _two_texts(renderer, chat, text, origins)
-    return origins
+    if not isinstance(origins, str):
+        return origins
+    again = renderer.text(chat.messages, chat.tools)
+    if again != text:
+        why = "rendering twice gives two texts, from character {offset}"
+        raise RenderUnstable.at_difference(why, text, again)
+    why = "the origin of the text cannot be traced through this template, from character {offset}"
+    raise AnswerAltered.at_difference(why, text, origins)
 
 
 def check_context(renderer: Renderer, chat: Chat, spans: Sequence[Span]) -> None:
@@ -123,15 +128,3 @@ def _check_strings(target: TrainedSpan, text: str, stops: Sequence[Stop]) -> Non
                 target.turn,
                 place,
             )
-
-
-def _two_texts(
-    renderer: Renderer, chat: Chat, text: str, traced: str
-) -> RenderUnstable | AnswerAltered:
-    """A second rendering gave another text: the template is unstable, or beyond tracing."""
-    again = renderer.text(chat.messages, chat.tools)
-    if again != text:
-        why = "rendering twice gives two texts, from character {offset}"
-        return RenderUnstable.at_difference(why, text, again)
-    why = "the origin of the text cannot be traced through this template, from character {offset}"
-    return AnswerAltered.at_difference(why, text, traced)

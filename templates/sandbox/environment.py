@@ -81,7 +81,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name, check in FILTER_CHECKS.items():
             self.filters[name] = checked_first(check, self.filters[name])
         self.filters["join"] = bounded_join(self.filters["join"])
-        self.charge_all()
+        costs = self.costs  # filters and tests cost what they read and make
+        self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
+        tests: dict[str, Any] = dict(self.tests)
+        self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
+        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
         self.globals |= {
             "raise_exception": raise_exception,
             "dict": TemplateDict(),
@@ -90,14 +94,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         }
         # Made by chance: a text that is another one each time has no proof.
         del self.globals["lipsum"], self.filters["random"]
-
-    def charge_all(self) -> None:
-        """Have filters and tests cost what they read and make."""
-        costs = self.costs
-        self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
-        tests: dict[str, Any] = dict(self.tests)
-        self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
-        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
 
     def spend(self, steps: int) -> None:
         """Count steps. Raises `LimitExceeded` beyond `MAX_STEPS`."""

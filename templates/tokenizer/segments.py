@@ -68,11 +68,8 @@ class Segments:
     def _read_parts(self) -> None:
         """How tokens are spelt, and which front ends there can be."""
         backend = self._backend
-        state = [
-            component_state(backend.normalizer),
-            component_state(backend.pre_tokenizer),
-        ]
-        written = json.dumps(state, ensure_ascii=False)
+        parts = (backend.normalizer, backend.pre_tokenizer)
+        written = json.dumps([component_state(part) for part in parts], ensure_ascii=False)
         self._metaspace = "▁" in written
         self._byte_level = '"ByteLevel"' in written
         fallback = getattr(backend.model, "byte_fallback", None)  # Unigram does not tell

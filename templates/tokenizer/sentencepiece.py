@@ -53,14 +53,11 @@ def read_model(path: Path) -> Model:
 def _model(whole: Fields) -> Model:
     pieces = [_piece(_fields(raw)) for raw in whole[1]]
     trainer, normalizer = (_fields(whole.get(number, [b""])[-1]) for number in (2, 3))
-    ids = {
-        name: _last(trainer, number, default)
-        for name, number, default in (
-            ("unk", 40, 0),
-            ("bos", 41, 1),
-            ("eos", 42, 2),
-            ("pad", 43, -1),
-        )
+    ids: dict[str, int] = {
+        "unk": _last(trainer, 40, 0),
+        "bos": _last(trainer, 41, 1),
+        "eos": _last(trainer, 42, 2),
+        "pad": _last(trainer, 43, -1),
     }
     return Model(
         pieces,

@@ -132,6 +132,11 @@ def _lists(lengths: Ints, columns: Mapping[str, Ints]) -> pl.DataFrame:
     return flat.group_by("owner", maintain_order=True).agg(*columns).drop("owner")
 
 
+def by_check(refused: pl.DataFrame) -> dict[str, int]:
+    """How many rows each check refused."""
+    return dict(refused.group_by("check").len().sort("check").iter_rows())
+
+
 def refused_row(record: Record, refusal: Refusal) -> tuple[Any, ...]:
     """A refused row with the columns of `REFUSED`."""
     return record["row"], record["id"], refusal.turn, refusal.check, str(refusal)
