@@ -59,7 +59,7 @@ class Plan(NamedTuple):
         for condition, answer in self.answers:
             if condition.holds(texts) != answer:
                 return None
-        text, spans, starts = self.path.skeleton.fill(sources)
+        text, spans, starts = self.path.skeleton.placed(sources)
         if len(spans) < self.slots:  # an empty slot is no place to reckon with
             return None
         trained = [

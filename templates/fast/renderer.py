@@ -68,7 +68,7 @@ class FastRenderer(Renderer):
             sources = traced_texts(chat.messages)
             path = self._known_path((shape, prompt), sources)
             if path is not None:
-                filled, spans, _ = path.skeleton.fill(sources)
+                filled, spans = path.skeleton.fill(sources)
                 if filled == text:
                     return spans, sources
         return super().origins(chat, text, prompt)

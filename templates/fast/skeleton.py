@@ -53,7 +53,12 @@ class Skeleton(NamedTuple):
 
     parts: tuple[Part, ...]
 
-    def fill(self, sources: Sequence[TracedText]) -> tuple[str, list[Span], list[int]]:
+    def fill(self, sources: Sequence[TracedText]) -> tuple[str, list[Span]]:
+        """The text that these texts would give, and where they would stand in it."""
+        text, spans, _ = self.placed(sources)
+        return text, spans
+
+    def placed(self, sources: Sequence[TracedText]) -> tuple[str, list[Span], list[int]]:
         """The text that these texts would give, where they would stand in it, and where each part
         would start; the end of the text comes last.
         """
