@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, SupportsIndex
 
 from templates.spans import Span, TracedText
@@ -213,15 +214,11 @@ class Origins:
         """Plain data with every text in it traced, keys too."""
         if isinstance(value, str):
             return self.trace(value, message, field, is_answer)
+        inner = partial(self.trace_all, message=message, field=field, is_answer=is_answer)
         if isinstance(value, Mapping):
-            return {
-                self.trace(key, message, field, is_answer): self.trace_all(
-                    item, message, field, is_answer
-                )
-                for key, item in value.items()
-            }
+            return {inner(key): inner(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.trace_all(item, message, field, is_answer) for item in value]
+            return [inner(item) for item in value]
         return value
 
     def spans(self, text: str) -> list[Span]:

@@ -6,7 +6,7 @@ the prompt is what is rendered before a turn, with `add_generation_prompt`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from curate.base.errors import CurateError
 
@@ -56,6 +56,13 @@ class Refusal(CurateError):
         self.turn = turn
         self.offset = offset
         super().__init__("\n".join((message, *(lines or ()))))
+
+    @classmethod
+    def at_difference(cls, message: str, expected: str, got: str, turn: int | None = None) -> Self:
+        """The refusal for two texts that differ: the message says at which `{offset}`."""
+        offset = first_difference(expected, got)
+        lines = two_lines(expected, got, offset)
+        return cls(message.format(offset=offset), turn, offset, lines)
 
 
 class PromptNotPrefix(Refusal):

@@ -7,10 +7,11 @@ What fails a check on the way is a refusal. `fast` gives the same rows sooner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import tee
+from typing import Any
 
 import polars as pl
 
@@ -26,14 +27,12 @@ from templates.refusals import EmptyAnswer, Refusal
 from templates.spans import VerifiedRender
 from templates.template import ChatTemplate, bind
 from templates.tokenizer.tokenizer import Tokenizer
-from templates.tokens.columns import EXAMPLES, Examples, Record, Refusals, Row
-from templates.tokens.pairs import pair_of, prove_pair
+from templates.tokens.columns import EXAMPLES, REFUSED, Examples, Record, Row, refused_row
+from templates.tokens.pairs import Prove, pair_of, prove_pair
 from templates.tokens.rendered import Rendered
 from templates.tokens.truncation import fit
 
 BATCH = 512  # rows that are proven, then encoded together
-
-Prove = Callable[[Chat], list[VerifiedRender]]
 
 
 def render(
@@ -50,15 +49,15 @@ def render(
     fail a check are in `refused`, with the check and the first differing place.
     """
     ready = RowRenderer(template, tokenizer, options, fast)
-    examples, refused = Examples(), Refusals()
+    examples, refused = Examples(), list[tuple[Any, ...]]()
     for given, rows in ready.batches(records.iter_slices(BATCH)):
         pairs = list(zip(given, rows, strict=True))
         accepted = [(record, row) for record, row in pairs if isinstance(row, Row)]
         examples.add([record for record, _ in accepted], [row for _, row in accepted])
-        refused.add([(record, row) for record, row in pairs if isinstance(row, Refusal)])
+        refused += [refused_row(record, row) for record, row in pairs if isinstance(row, Refusal)]
     frame = examples.frame().join(_origin(records), on="row", how="left", maintain_order="left")
     frame = frame.select(*EXAMPLES, pl.exclude(*EXAMPLES))  # a pair's other columns last
-    refusals = refused.frame()
+    refusals = pl.DataFrame(refused, schema=REFUSED, orient="row")
     counts = {
         "rows": records.height,
         "examples": frame.height,

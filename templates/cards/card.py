@@ -45,6 +45,8 @@ class Card:
 
     def __str__(self) -> str:
         """The card as a readable page."""
+        rewritten = ": earlier turns are examples of their own"
+        thoughts = f"{self.empty_thoughts!r} of answers without reasoning: not trained"
         rows = [
             ("verdict", self.verdict),
             ("template", f"{self.template} ({self.template_hash[:12]})"),
@@ -53,11 +55,11 @@ class Card:
             ("system message", _outcome_line(self.system)),
             ("default system", "injected" if self.default_system else "none"),
             ("reasoning", _outcome_line(self.reasoning)),
-            *(("empty thoughts", line) for line in _thoughts_lines(self.empty_thoughts)),
+            *([("empty thoughts", thoughts)] if self.empty_thoughts else []),
             ("tools", self.tools + ": the model does not see them" * (self.tools == "dropped")),
             ("tool calls", _outcome_line(self.tool_calls)),
             ("content", self.content),
-            ("history", _history_line(self.history)),
+            ("history", self.history + rewritten * (self.history != "kept")),
             ("date", self.date),
             ("generation tags", self.generation_tags),
             ("bos", self.bos),
@@ -93,14 +95,6 @@ def _stop_of(data: Mapping[str, Any]) -> Stop:
 
 def _outcome_line(outcome: str) -> str:
     return f"{outcome}, so rows that have any are refused" if outcome == "dropped" else outcome
-
-
-def _thoughts_lines(thoughts: str) -> tuple[str, ...]:
-    return (f"{thoughts!r} of answers without reasoning: not trained",) if thoughts else ()
-
-
-def _history_line(history: str) -> str:
-    return history if history == "kept" else f"{history}: earlier turns are examples of their own"
 
 
 def stop_line(stop: Stop) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from tokenizers import Encoding
 
 from templates.spans import TrainedSpan, VerifiedRender
 from templates.tokenizer.segments import ControlTokenSpan
 from templates.tokenizer.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
 
 
 def control_tokens(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Encoding
 
 from templates.fast.pending import BoundaryContext, PendingEncoding
 from templates.fast.pretokens import PretokenCache
 from templates.tokenizer.segments import Kind
 from templates.tokenizer.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
 
 MAX_CONTEXTS = 4_000
 

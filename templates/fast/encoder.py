@@ -46,7 +46,9 @@ class FastEncoder(Encoder):
         pending = PendingEncoding(verified, own)
         cuts = self.joined_stops(verified)
         if cuts or not self.tokenizer.has_offsets:
-            pending.cut_at(cuts, self.spells_control(verified.text, own))
+            # In segments from the start: the ids of the whole text would not be used.
+            pending.crossed, pending.known_cuts = cuts, bool(cuts)
+            pending.escaped = self.spells_control(verified.text, own)
         return pending
 
     def _finish(self, batch: Sequence[PendingEncoding], made: BatchIds) -> list[Example | Refusal]:

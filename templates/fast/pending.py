@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Encoding
 
 from templates.encoding.boundaries import other_controls, tokens_up_to
 from templates.encoding.encode import utf8
@@ -16,9 +17,6 @@ from templates.fast.token_batch import Spelled
 from templates.spans import TrainedSpan, VerifiedRender
 from templates.tokenizer.segments import ControlTokenSpan, Kind
 from templates.tokenizer.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
 
 # What a context follows: nothing, the trained text before, or a word; else a control token.
 START, TRAINED, WORD = -1, -2, -3
@@ -62,10 +60,6 @@ class PendingEncoding:
         self.spans: list[tuple[int, int]] | None = None  # where the ids can be taken as they are
         self.crossed: list[int] = []  # boundaries that lie inside a token
         self.known_cuts = False  # a stop is known to merge with the text after it
-
-    def cut_at(self, places: list[int], escaped: bool) -> None:
-        """Encode in segments from the start: the ids of the whole text would not be used."""
-        self.crossed, self.escaped, self.known_cuts = places, escaped, bool(places)
 
     def take(
         self,

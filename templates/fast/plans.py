@@ -21,7 +21,7 @@ from templates.fast.symbols import PathCondition
 from templates.messages import Chat, Message
 from templates.options import RenderOptions
 from templates.proof.chains import prove
-from templates.spans import Span, Stop, TracedText, TrainedSpan, VerifiedRender, first_stop
+from templates.spans import Stop, TracedText, TrainedSpan, VerifiedRender, first_stop
 from templates.template import Renderer
 
 
@@ -49,6 +49,7 @@ class Plan(NamedTuple):
     answers: tuple[tuple[PathCondition, bool], ...]  # of all renders that the proof needs
     outlines: tuple[Outline, ...]
     plain_stops: tuple[str, ...]
+    slots: int  # parts of the text that are data
 
     def fill(self, sources: Sequence[TracedText]) -> VerifiedRender | None:
         """The verified text of a row of these texts; None if it must be proven by itself."""
@@ -58,24 +59,9 @@ class Plan(NamedTuple):
         for condition, answer in self.answers:
             if condition.holds(texts) != answer:
                 return None
-        words: list[str] = []
-        starts: list[int] = []
-        spans: list[Span] = []
-        place = 0
-        for part in self.path.skeleton.parts:
-            starts.append(place)
-            if isinstance(part, str):
-                word = part
-            else:
-                source = sources[part.source]
-                word, trimmed = part.fill(source.text)
-                if not word:  # an empty slot is no place to reckon with
-                    return None
-                spans.append(Span(place, place + len(word), source, trimmed))
-            words.append(word)
-            place += len(word)
-        starts.append(place)
-        text = "".join(words)
+        text, spans, starts = self.path.skeleton.placed(sources)
+        if len(spans) < self.slots:  # an empty slot is no place to reckon with
+            return None
         trained = [
             TrainedSpan(turn, starts[a[0]] + a[1], starts[b[0]] + b[1], starts[c[0]] + c[1], stop)
             for turn, a, b, c, stop in self.outlines
@@ -168,7 +154,8 @@ class Plans:
         plain = tuple(stop.text for stop in self._stops if stop.id is None)
         answers = {condition: answer for path in paths for condition, answer in path.answers}
         asked = tuple(pair for pair in answers.items() if not _follows(*pair, whole))
-        return Plan(_bounding(whole, paths), asked, tuple(outlines), plain)
+        slots = len(_slots(whole, sources))
+        return Plan(_bounding(whole, paths), asked, tuple(outlines), plain, slots)
 
     def _of(self, message: Message) -> FastRenderer:
         own = self._renderer.of(message)
@@ -233,9 +220,8 @@ def outlined(
         return None
     after = own[-1] + 1  # the part that follows the last word of the turn
     tail = ours[after:]
-    if ours[:after] != theirs[:after] or len(tail) > 1:  # history, and a stop in any row
-        return None
-    if any(isinstance(part, Slot) for part in tail):
+    one_text = len(tail) < 2 and not any(isinstance(part, Slot) for part in tail)
+    if ours[:after] != theirs[:after] or not one_text:  # history, and a stop in any row
         return None
     closing, following = _text_at(ours, after), _text_at(theirs, after)
     stop_found = first_stop(closing, stops) or first_stop(following, stops)

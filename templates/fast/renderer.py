@@ -13,7 +13,7 @@ from templates.fast.symbols import Trace
 from templates.messages import Chat, Message
 from templates.sandbox.environment import Program, compile_source
 from templates.spans import Span, TracedText
-from templates.template import ChatTemplate, Renderer
+from templates.template import Renderer
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class FastRenderer(Renderer):
     @classmethod
     def over(cls, renderer: Renderer) -> FastRenderer:
         """The fast renderer of a plain one."""
-        program = None if renderer.data else symbolic_program(renderer.template)
+        template, program = renderer.template, None
+        if not renderer.data and "autoescape" not in template.source:
+            plain = template.plain.code
+            program = compile_source(template.source, template.name, Symbolic(), plain)
         return cls(renderer.template, renderer.variables, renderer.data, program)
 
     def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
@@ -73,10 +76,3 @@ class FastRenderer(Renderer):
     def _known_path(self, key: tuple[Shape, bool], sources: Sequence[TracedText]) -> Path | None:
         texts = [source.text for source in sources]
         return next((path for path in self.paths.known(key) if path.fits(texts)), None)
-
-
-def symbolic_program(template: ChatTemplate) -> Program | None:
-    """The program that renders symbols; None for a template whose escapes it could miss."""
-    if "autoescape" in template.source:
-        return None
-    return compile_source(template.source, template.name, Symbolic(), template.plain.code)

@@ -55,10 +55,19 @@ class Skeleton(NamedTuple):
 
     def fill(self, sources: Sequence[TracedText]) -> tuple[str, list[Span]]:
         """The text that these texts would give, and where they would stand in it."""
+        text, spans, _ = self.placed(sources)
+        return text, spans
+
+    def placed(self, sources: Sequence[TracedText]) -> tuple[str, list[Span], list[int]]:
+        """The text that these texts would give, where they would stand in it, and where each part
+        would start; the end of the text comes last.
+        """
         words: list[str] = []
+        starts: list[int] = []
         spans: list[Span] = []
         place = 0
         for part in self.parts:
+            starts.append(place)
             if isinstance(part, Slot):
                 source = sources[part.source]
                 word, trimmed = part.fill(source.text)
@@ -68,7 +77,8 @@ class Skeleton(NamedTuple):
                 word = part
             words.append(word)
             place += len(word)
-        return "".join(words), spans
+        starts.append(place)
+        return "".join(words), spans, starts
 
 
 def shape_of(messages: Sequence[Message], tools: object) -> Shape | None:

@@ -68,10 +68,6 @@ class Symbolic(Sandbox):
         trace = next((part.trace for part in parts if isinstance(part, Symbol)), None)
         return super().concat(parts) if trace is None else trace.joined(parts)
 
-    def str_join(self, texts: Iterable[Any]) -> Any:
-        """What `~` makes of values."""
-        return self.concat(map(self.written, texts))
-
     def wrap_str_format(self, value: Any) -> Any:
         """Nothing is formatted."""
         if super().wrap_str_format(value) is not None:
@@ -82,9 +78,11 @@ class Symbolic(Sandbox):
         """A method of a symbol, or any other attribute."""
         if isinstance(obj, Method):  # which has other attributes than a text's method
             raise Unsupported
-        return (
-            _method(obj, attribute) if isinstance(obj, Symbol) else super().getattr(obj, attribute)
-        )
+        if not isinstance(obj, Symbol):
+            return super().getattr(obj, attribute)
+        if attribute not in METHOD_OF:
+            raise Unsupported
+        return Method(METHOD_OF[attribute], obj)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """An item of what is no symbol."""
@@ -97,12 +95,6 @@ class Method(functools.partial[Any]):
     """A symbol's method: only to be called, as those of equal texts may be equal or not."""
 
     __eq__ = __ne__ = __hash__ = unsupported
-
-
-def _method(symbol: Symbol, name: str) -> Any:
-    if name not in METHOD_OF:
-        raise Unsupported
-    return Method(METHOD_OF[name], symbol)
 
 
 def _settled(value: Any) -> Any:

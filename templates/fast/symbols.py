@@ -168,7 +168,8 @@ class Symbol:
         """As `str.strip`, of white space."""
         self.trace.read(self.parts)
         if len(self.parts) == 1 and isinstance(self.parts[0], Slot):
-            return self._cut(self.parts[0], Trim(True, True, _white(characters)))
+            slot, trim = self.parts[0], Trim(True, True, _white(characters))
+            return Symbol((Slot(slot.source, (*slot.trims, trim)),), self.trace)
         return self.trace.text(
             self._trimmed(self._trimmed(self.parts, characters, 0), characters, -1)
         )
@@ -180,9 +181,6 @@ class Symbol:
     def rstrip(self, characters: Any = None) -> Symbol | str:
         """As `str.rstrip`, of white space."""
         return self.trace.text(self._trimmed(self.parts, characters, -1))
-
-    def _cut(self, slot: Slot, trim: Trim) -> Symbol:
-        return Symbol((Slot(slot.source, (*slot.trims, trim)),), self.trace)
 
     def _trimmed(self, given: Sequence[Part], characters: Any, side: int) -> list[Part]:
         """The parts without white space at one side: 0 or -1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 
@@ -74,21 +74,22 @@ def _whole(parts: list[Part]) -> list[Part]:
 
 def with_turns(parts: list[Part], turns: Sequence[int]) -> list[Part]:
     """The parts of a written row with the message of each trained run, if they are known."""
-    places = [place for place, part in enumerate(parts) if part.trained]
-    runs = [
-        [place for _, place in run]
-        for _, run in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0])
-    ]
+    runs = _runs(part.trained for part in parts)
     if len(runs) != len(turns):
         return parts
-    messages = {place: turn for run, turn in zip(runs, turns, strict=True) for place in run}
+    owned = zip(runs, turns, strict=True)
+    messages = {place: turn for (start, end), turn in owned for place in range(start, end)}
     return [replace(part, message=messages.get(place)) for place, part in enumerate(parts)]
 
 
 def trained_runs(labels: Sequence[int]) -> list[tuple[int, int]]:
     """Where labels are trained: `[start, end)` of each run."""
+    return _runs(label != IGNORED for label in labels)
+
+
+def _runs(trained: Iterable[bool]) -> list[tuple[int, int]]:
     runs, place = [], 0
-    for on, run in groupby(label != IGNORED for label in labels):
+    for on, run in groupby(trained):
         length = len(list(run))
         if on:
             runs.append((place, place + length))

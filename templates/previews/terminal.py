@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from templates.previews.view import KINDS, Part, Preview, RowView
+from templates.previews.view import KINDS, SIDES, Part, Preview, RowView
 
 SHOWN_FAILURES = 50
 WIDTH = 84  # columns of text, beside the sources
@@ -22,14 +22,6 @@ SHADES = {
     "masked": (237, 239),
     "answer": (22, 28),
     "stop": (125, 162),
-}
-# Without colour: what stands before, between and after the tokens of a kind.
-MARKS = {
-    "template": ("", "¦", ""),
-    "context": ("", "¦", ""),
-    "masked": ("", "¦", ""),
-    "answer": ("[", "¦", "]"),
-    "stop": ("{", "¦", "}"),
 }
 
 
@@ -71,9 +63,8 @@ def _body(view: RowView, paint: Paint, ids: bool) -> list[str]:
     lines = [f"  labels  {view.runs}"]
     if view.rejected is None:
         return lines + _turns(view, 0, len(view.parts), paint, ids)
-    both = (("chosen", view), ("rejected", view.rejected))
     lines += _turns(view, 0, view.prompt, paint, ids)
-    for name, side in both:
+    for name, side in (("chosen", view), ("rejected", view.rejected)):
         lines += [f"  {name}", *_turns(side, side.prompt, len(side.parts), paint, ids)]
     return lines
 
@@ -82,16 +73,12 @@ def _turns(view: RowView, start: int, stop: int, paint: Paint, ids: bool) -> lis
     """The lines of some parts, each source named once."""
     lines = []
     placed = list(enumerate(view.parts))[start:stop]
-    for (kind, message), group in groupby(placed, key=lambda pair: _group(pair[1])):
+    for (kind, message), group in groupby(placed, key=lambda pair: (pair[1].kind, pair[1].message)):
         label = _label(kind, message, view.roles)
         for line in _lines(list(group), ids):
             lines.append(f"{label:>15} │{paint(line, kind)}")
             label = ""
     return lines
-
-
-def _group(part: Part) -> tuple[str, int | None]:
-    return part.kind, part.message
 
 
 def _label(kind: str, message: int | None, roles: Sequence[str]) -> str:
@@ -128,8 +115,8 @@ def _painted(line: Line, kind: str) -> str:
 
 
 def _marked(line: Line, kind: str) -> str:
-    before, between, after = MARKS[kind]
-    return before + between.join(text for text, _ in line) + after
+    before, after = SIDES.get(kind, ("", ""))
+    return before + "¦".join(text for text, _ in line) + after
 
 
 def _figures(shown: Preview) -> list[str]:

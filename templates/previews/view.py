@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from templates.encoding.encode import IGNORED
+from templates.tokens.columns import by_check
 
 # Kinds, and what they mean; the legend of every preview.
 KINDS = {
@@ -212,7 +213,7 @@ def statistics(examples: pl.DataFrame, refused: pl.DataFrame) -> dict[str, Any]:
         "rows": pl.concat([examples["row"], refused["row"]]).n_unique(),
         "examples": examples.height,
         "refused": refused.height,
-        "refused_by_check": dict(refused.group_by("check").len().sort("check").iter_rows()),
+        "refused_by_check": by_check(refused),
         "tokens": tokens,
         "trained_tokens": int(trained.sum()),
         "trained_share": round(int(trained.sum()) / max(tokens, 1), 4),

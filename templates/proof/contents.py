@@ -11,8 +11,6 @@ from templates.refusals import (
     OtherTextInAnswer,
     RenderUnstable,
     StopNotAtEnd,
-    first_difference,
-    two_lines,
 )
 from templates.spans import Span, Stop, TracedText, TrainedSpan
 from templates.template import Renderer
@@ -26,9 +24,14 @@ def trace(
     Raises `RenderUnstable`, or `AnswerAltered` if the template does more than can be traced.
     """
     origins = renderer.origins(chat, text, prompt)
-    if isinstance(origins, str):
-        raise _two_texts(renderer, chat, text, origins)
-    return origins
+    if not isinstance(origins, str):
+        return origins
+    again = renderer.text(chat.messages, chat.tools)
+    if again != text:
+        why = "rendering twice gives two texts, from character {offset}"
+        raise RenderUnstable.at_difference(why, text, again)
+    why = "the origin of the text cannot be traced through this template, from character {offset}"
+    raise AnswerAltered.at_difference(why, text, origins)
 
 
 def check_context(renderer: Renderer, chat: Chat, spans: Sequence[Span]) -> None:
@@ -125,23 +128,3 @@ def _check_strings(target: TrainedSpan, text: str, stops: Sequence[Stop]) -> Non
                 target.turn,
                 place,
             )
-
-
-def _two_texts(
-    renderer: Renderer, chat: Chat, text: str, traced: str
-) -> RenderUnstable | AnswerAltered:
-    """A second rendering gave another text: the template is unstable, or beyond tracing."""
-    again = renderer.text(chat.messages, chat.tools)
-    offset = first_difference(text, again)
-    if again != text:
-        return RenderUnstable(
-            f"rendering twice gives two texts, from character {offset}",
-            offset=offset,
-            lines=two_lines(text, again, offset),
-        )
-    offset = first_difference(text, traced)
-    return AnswerAltered(
-        f"the origin of the text cannot be traced through this template, from character {offset}",
-        offset=offset,
-        lines=two_lines(text, traced, offset),
-    )

@@ -91,12 +91,11 @@ def _tokens(
         stops += [Stop(text, number, "eos") for number, text in named if text]
     sources = [*((text, "template") for text in declared), *((text, "option") for text in extra)]
     for text, source in sources:
-        number = tokenizer.controls[text].id if tokenizer and text in tokenizer.controls else None
-        known = any(stop.text == text for stop in stops)
-        if number is not None and not known:
-            stops.append(Stop(text, number, source))
-        elif not known:
-            stops.append(_as_text(text, tokenizer, source))
+        if any(stop.text == text for stop in stops):
+            continue
+        control = tokenizer.controls.get(text) if tokenizer else None
+        as_token = control and Stop(text, control.id, source)
+        stops.append(as_token or _as_text(text, tokenizer, source))
     return stops
 
 

@@ -22,12 +22,12 @@ from templates.refusals import (
     StopNotAtEnd,
     TagDisagrees,
     excerpt,
-    first_difference,
-    two_lines,
 )
 from templates.sandbox.tagging import Tag
 from templates.spans import Span, Stop, TrainedSpan, VerifiedRender, first_stop
 from templates.template import Renderer
+
+_FROM = "they differ from character {offset}"
 
 
 def as_one(
@@ -99,13 +99,9 @@ def _as_tagged(target: TrainedSpan, tags: Sequence[Tag], text: str) -> TrainedSp
 
 def _after_reasoning(target: TrainedSpan, spans: Sequence[Span]) -> TrainedSpan:
     """The trained span from where the reasoning ends, which is given instead of trained."""
-    own = [s.stop for s in spans if s.source.message == target.turn]
-    thought = [
-        span.stop
-        for span in spans
-        if span.source.message == target.turn and span.source.field == "reasoning_content"
-    ]
-    if not thought or max(own) == max(thought):
+    own = [span for span in spans if span.source.message == target.turn]
+    thought = [span.stop for span in own if span.source.field == "reasoning_content"]
+    if not thought or max(span.stop for span in own) == max(thought):
         return target
     return replace(target, start=max(target.start, *thought))
 
@@ -170,24 +166,12 @@ def borrowed(
 def _check_prompt(turn: int, prompt: str, text: str) -> None:
     if not text.startswith(prompt):
         what = "its prompt is not what it is rendered after"
-        raise _changed(PromptNotPrefix, turn, what, prompt, text)
+        raise PromptNotPrefix.at_difference(f"message {turn}: {what}; {_FROM}", prompt, text, turn)
 
 
-def _changed(
-    kind: type[PromptNotPrefix | HistoryRewritten], turn: int, what: str, expected: str, got: str
-) -> PromptNotPrefix | HistoryRewritten:
-    offset = first_difference(expected, got)
-    return kind(
-        f"message {turn}: {what}; they differ from character {offset}",
-        turn,
-        offset,
-        two_lines(expected, got, offset),
-    )
-
-
-def _rewritten(turn: int, upto: str, text: str) -> PromptNotPrefix | HistoryRewritten:
+def _rewritten(turn: int, upto: str, text: str) -> HistoryRewritten:
     what = "later messages change the text that it was generated in"
-    return _changed(HistoryRewritten, turn, what, upto, text)
+    return HistoryRewritten.at_difference(f"message {turn}: {what}; {_FROM}", upto, text, turn)
 
 
 def _stopless(turn: int, text: str, answer_end: int, stops: Sequence[Stop]) -> StopNotAtEnd:

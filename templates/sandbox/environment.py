@@ -8,6 +8,7 @@ frozen clock, and within limits of text and steps.
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sized
 from types import CodeType
 from typing import Any, NoReturn
@@ -80,7 +81,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name, check in FILTER_CHECKS.items():
             self.filters[name] = checked_first(check, self.filters[name])
         self.filters["join"] = bounded_join(self.filters["join"])
-        self.charge_all()
+        costs = self.costs  # filters and tests cost what they read and make
+        self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
+        tests: dict[str, Any] = dict(self.tests)
+        self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
+        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
         self.globals |= {
             "raise_exception": raise_exception,
             "dict": TemplateDict(),
@@ -89,14 +94,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         }
         # Made by chance: a text that is another one each time has no proof.
         del self.globals["lipsum"], self.filters["random"]
-
-    def charge_all(self) -> None:
-        """Have filters and tests cost what they read and make."""
-        costs = self.costs
-        self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
-        tests: dict[str, Any] = dict(self.tests)
-        self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
-        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
 
     def spend(self, steps: int) -> None:
         """Count steps. Raises `LimitExceeded` beyond `MAX_STEPS`."""
@@ -251,12 +248,10 @@ def compile_source(
 def _quoted(error: Exception, source: str) -> str:
     """What went wrong in which line of the template."""
     number = None
-    trace = error.__traceback__
-    while trace is not None:
-        template = trace.tb_frame.f_globals.get("__jinja_template__")
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        template = frame.f_globals.get("__jinja_template__")
         if template is not None:
-            number = template.get_corresponding_lineno(trace.tb_lineno)
-        trace = trace.tb_next
+            number = template.get_corresponding_lineno(line)
     kind = "" if type(error) is jinja2.TemplateError else f"{type(error).__name__}: "
     where = "" if number is None else f" at line {number}: {_line(source, number)}"
     return f"the template fails: {kind}{error}{where}"

@@ -33,22 +33,17 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
     if operator == "%" and isinstance(left, str):
         check_format(left, right if isinstance(right, tuple) else (right,))
     elif isinstance(left, int) and isinstance(right, int) and operator in "**":
-        bits = left.bit_length() * right if operator == "**" else _bits(left, right)
+        bits = left.bit_length()
+        bits = bits * right if operator == "**" else bits + right.bit_length()
         if bits > MAX_BITS:
             raise LimitExceeded("a number of too many digits")
-
-
-def _bits(left: int, right: int) -> int:
-    return left.bit_length() + right.bit_length()
 
 
 def check_method(
     name: str, owner: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]
 ) -> tuple[Any, ...]:
     """Refuse methods that would build an enormous text; the arguments, to be read once more."""
-    if isinstance(owner, int):
-        check_width((*arguments, *named.values()) if name == "to_bytes" else ())
-    elif name in ("ljust", "rjust", "center", "zfill"):
+    if name in ("ljust", "rjust", "center", "zfill", "to_bytes"):
         check_width((*arguments, *named.values()))
     elif name == "expandtabs":
         check_width((*arguments, *named.values()))

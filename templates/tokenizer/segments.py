@@ -68,11 +68,8 @@ class Segments:
     def _read_parts(self) -> None:
         """How tokens are spelt, and which front ends there can be."""
         backend = self._backend
-        state = [
-            component_state(backend.normalizer),
-            component_state(backend.pre_tokenizer),
-        ]
-        written = json.dumps(state, ensure_ascii=False)
+        parts = (backend.normalizer, backend.pre_tokenizer)
+        written = json.dumps([component_state(part) for part in parts], ensure_ascii=False)
         self._metaspace = "▁" in written
         self._byte_level = '"ByteLevel"' in written
         fallback = getattr(backend.model, "byte_fallback", None)  # Unigram does not tell
@@ -146,12 +143,16 @@ class Segments:
                 ids.append(segment.id)
                 offsets.append((segment.start, segment.stop))
                 continue
-            encoded = self.front(segment.kind).encode(text[segment.start : segment.stop])
-            ids += [self._renamed.get(number, number) for number in encoded.ids]
-            offsets += [
-                (low + segment.start, high + segment.start) for low, high in encoded.offsets
-            ]
+            encoded = self._encoded(text, segment)
+            ids += encoded.ids
+            offsets += encoded.offsets
         return Encoded(ids, offsets)
+
+    def _encoded(self, text: str, segment: Segment) -> Encoded:
+        first = segment.start
+        encoded = self.front(segment.kind).encode(text[first : segment.stop])
+        ids = [self._renamed.get(number, number) for number in encoded.ids]
+        return Encoded(ids, [(low + first, high + first) for low, high in encoded.offsets])
 
     def encode_batch(self, kind: Kind, texts: Sequence[str]) -> list[list[int]]:
         """The ids of many segments of one kind, on all cores."""

@@ -11,12 +11,12 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from curate.base.errors import CurateError
-
-if TYPE_CHECKING:
-    import tokenizers
 
 UNIGRAM, BPE = 1, 2
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
@@ -53,14 +53,11 @@ def read_model(path: Path) -> Model:
 def _model(whole: Fields) -> Model:
     pieces = [_piece(_fields(raw)) for raw in whole[1]]
     trainer, normalizer = (_fields(whole.get(number, [b""])[-1]) for number in (2, 3))
-    ids = {
-        name: _last(trainer, number, default)
-        for name, number, default in (
-            ("unk", 40, 0),
-            ("bos", 41, 1),
-            ("eos", 42, 2),
-            ("pad", 43, -1),
-        )
+    ids: dict[str, int] = {
+        "unk": _last(trainer, 40, 0),
+        "bos": _last(trainer, 41, 1),
+        "eos": _last(trainer, 42, 2),
+        "pad": _last(trainer, 43, -1),
     }
     return Model(
         pieces,
@@ -132,9 +129,6 @@ def backend_of(model: Model, path: Path, legacy: bool = False) -> tokenizers.Tok
     the start: what `"legacy": true` in `tokenizer_config.json` asks for. Raises `CurateError`
     for models of whole words or of characters.
     """
-    import tokenizers
-    from tokenizers import models, pre_tokenizers
-
     if model.kind not in (UNIGRAM, BPE):
         raise CurateError(f"{path}: a model of words or characters; expected BPE or Unigram")
     inner: models.Model
@@ -180,9 +174,6 @@ def merges(model: Model) -> list[tuple[str, str]]:
 
 
 def _normalizer(model: Model) -> tokenizers.normalizers.Normalizer | None:
-    import tokenizers
-    from tokenizers import normalizers
-
     steps: list[normalizers.Normalizer] = []
     if model.charsmap:
         steps.append(normalizers.Precompiled(model.charsmap))
@@ -193,8 +184,6 @@ def _normalizer(model: Model) -> tokenizers.normalizers.Normalizer | None:
 
 
 def _decoder(model: Model) -> tokenizers.decoders.Decoder:
-    from tokenizers import decoders
-
     bytes_of = [decoders.ByteFallback()] if model.byte_fallback else []
     prefix = [decoders.Strip(" ", 1, 0)] if model.dummy_prefix else []
     return decoders.Sequence([decoders.Replace(SPACE, " "), *bytes_of, decoders.Fuse(), *prefix])

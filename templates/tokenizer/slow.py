@@ -80,19 +80,9 @@ class SlowSegments(Segments):
         decoded = self._backend.decode([number])
         return decoded.encode() if decoded and BROKEN not in decoded else _bytes_of(token)
 
-    def encode(self, text: str, segments: Sequence[Segment]) -> Encoded:
-        """Encode segment by segment."""
-        ids: list[int] = []
-        offsets: list[tuple[int, int]] = []
-        for segment in segments:
-            if segment.id is not None:
-                ids.append(segment.id)
-                offsets.append((segment.start, segment.stop))
-                continue
-            new = self._backend.encode(text[segment.start : segment.stop]).ids
-            ids += new
-            offsets += self._offsets(new, text, segment)
-        return Encoded(ids, offsets)
+    def _encoded(self, text: str, segment: Segment) -> Encoded:
+        ids = self._backend.encode(text[segment.start : segment.stop]).ids
+        return Encoded(ids, self._offsets(ids, text, segment))
 
     def _offsets(self, ids: Sequence[int], text: str, segment: Segment) -> list[tuple[int, int]]:
         """Where each token stands: for display, and for tokens across a boundary.

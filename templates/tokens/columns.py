@@ -132,18 +132,11 @@ def _lists(lengths: Ints, columns: Mapping[str, Ints]) -> pl.DataFrame:
     return flat.group_by("owner", maintain_order=True).agg(*columns).drop("owner")
 
 
-class Refusals:
-    """Refused rows, column by column."""
+def by_check(refused: pl.DataFrame) -> dict[str, int]:
+    """How many rows each check refused."""
+    return dict(refused.group_by("check").len().sort("check").iter_rows())
 
-    def __init__(self) -> None:
-        self._rows: list[Sequence[Any]] = []
 
-    def add(self, rows: Sequence[tuple[Record, Refusal]]) -> None:
-        """Append refused rows."""
-        for record, refusal in rows:
-            row = (record["row"], record["id"], refusal.turn, refusal.check, str(refusal))
-            self._rows.append(row)
-
-    def frame(self) -> pl.DataFrame:
-        """The rows with the columns of `REFUSED`."""
-        return pl.DataFrame(self._rows, schema=REFUSED, orient="row")
+def refused_row(record: Record, refusal: Refusal) -> tuple[Any, ...]:
+    """A refused row with the columns of `REFUSED`."""
+    return record["row"], record["id"], refusal.turn, refusal.check, str(refusal)

@@ -23,7 +23,7 @@ from curate.base.folder import (
     writing,
 )
 from curate.base.progress import quiet_datasets
-from templates.tokens.columns import REFUSED
+from templates.tokens.columns import REFUSED, by_check
 from templates.tokens.lengths import Matched, in_tokens
 from templates.tokens.rendered import Rendered
 
@@ -77,7 +77,7 @@ def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str,
     tool_use = template.tool_use
     return {
         "counts": rendered.counts,
-        "refused": _by_check(rendered.refused),
+        "refused": by_check(rendered.refused),
         "stop": {"ids": ids, "strings": strings},
         "bos": {
             "token": tokenizer.special.get("bos_token"),
@@ -109,11 +109,6 @@ def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str,
     }
 
 
-def _by_check(refused: pl.DataFrame) -> dict[str, int]:
-    counted = refused.group_by("check").len().sort("check")
-    return dict(counted.iter_rows())
-
-
 def _versions() -> dict[str, str]:
     found = {}
     for name in VERSIONS:
@@ -125,7 +120,7 @@ def _versions() -> dict[str, str]:
 
 
 def _nothing(rendered: Rendered) -> str:
-    counts = _by_check(rendered.refused)
+    counts = by_check(rendered.refused)
     if not counts:
         return "nothing left to train on: there are no rows"
     check = max(counts, key=lambda name: (counts[name], name))

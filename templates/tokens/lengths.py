@@ -49,10 +49,7 @@ def in_tokens(
         return None
     rate = float(known["tokens"].sum()) / float(known["length"].sum())
     return {
-        "step": matched.step,
-        "unit": matched.unit,
-        "of": matched.of,
-        "target": matched.target,
+        **{name: getattr(matched, name) for name in ("step", "unit", "of", "target")},
         "rows": known.height,
         "median": known["length"].median(),
         "tokens_per_unit": rate,

@@ -8,7 +8,7 @@ from typing import Any
 
 from templates.messages import Chat, chat
 from templates.options import RenderOptions
-from templates.refusals import NoPair, Refusal, first_difference, two_lines
+from templates.refusals import NoPair, Refusal
 from templates.spans import VerifiedRender
 from templates.tokens.columns import Row
 
@@ -64,13 +64,12 @@ def _check_prompts(chosen: VerifiedRender, other: VerifiedRender) -> None:
     ours, theirs = (verified.text[: verified.trained[0].start] for verified in (chosen, other))
     if ours == theirs:
         return
-    offset = first_difference(ours, theirs)
-    raise NoPair(
-        f"the template writes another prompt for each answer, from character {offset}; "
+    raise NoPair.at_difference(
+        "the template writes another prompt for each answer, from character {offset}; "
         "an argument such as --arg enable_thinking=true may give both the same",
+        ours,
+        theirs,
         chosen.trained[0].turn,
-        offset,
-        two_lines(ours, theirs, offset),
     )
 
 
