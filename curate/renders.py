@@ -199,25 +199,21 @@ def make_preview(
     how = render_options(setup.options)
     if isinstance(source, str | PathLike) and templates.is_tokens(Path(source)):
         source = Tokens(Path(source))
-    if isinstance(source, Tokens) and source.path is not None:
-        rows: pl.DataFrame | Path = source.path
-        chosen, other = None, None
+    chosen, other = None, None
+    if isinstance(source, Tokens):
+        if source.path is None:
+            raise CurateError("these tokens are not saved; preview the run, or save them first")
         if against is not None or setup.template is not None:
             raise CurateError(
                 f"{source.path}: a written folder is shown as it is; give a template with the RUN"
             )
+        rows: pl.DataFrame | Path = source.path
     else:
-        if isinstance(source, Tokens):
-            raise CurateError("these tokens are not saved; preview the run, or save them first")
         rows = records_of(source, notices.append)
         chosen = templates.load_template(setup.template, known)
-        other = None
         if against is not None:
-            theirs = known if against[1] is None else _tokenizer(against[1], setup.add_tokens)
-            compared = chosen
-            if against[0] is not None:
-                compared = templates.load_template(against[0], theirs)
-            other = (compared, theirs)
+            name, theirs = against[0], _tokenizer(against[1], setup.add_tokens) or known
+            other = (chosen if name is None else templates.load_template(name, theirs), theirs)
 
     def make(style: Style) -> str:
         asked = templates.PreviewOptions(**shown, format=style, render=how)
@@ -295,11 +291,7 @@ def train_on(tokens: Tokens | Source, settings: Mapping[str, Any], log: Log) -> 
     import trainer
 
     with _in_a_folder(tokens) as folder:
-        paths = {
-            name: fspath(settings[name]) if isinstance(settings[name], PathLike) else settings[name]
-            for name in ("model", "out")
-        }
-        config = trainer.TrainConfig.from_mapping({**settings, **paths, "tokens": folder})
+        config = trainer.TrainConfig.from_mapping({**settings, "tokens": folder})
         return trainer.train(config, log)
 
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,9 +111,9 @@ def atomic_folder(
             if not left_over.is_symlink():
                 shutil.rmtree(left_over, ignore_errors=True)
         with writing(place):
-            hidden = Path(tempfile.mkdtemp(_UNFINISHED, f".{place.name}.", dir=place.parent))
+            hidden = place.parent / f".{place.name}.{os.getpid()}{_UNFINISHED}"
+            hidden.mkdir()
         try:
-            hidden.chmod(0o777 & ~_umask())
             yield hidden
             with writing(place):
                 _show(hidden, check_out(place, maker, force, inputs, files), maker)
@@ -317,9 +316,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

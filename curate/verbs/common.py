@@ -5,19 +5,18 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
+from curate.base.log import Log
 from curate.base.terminal import printable
 
 if TYPE_CHECKING:
     from curate.sources import Dump
 
-Say = Callable[[str], None]
 
-
-def speaker(quiet: bool) -> Say:
+def speaker(quiet: bool) -> Log:
     """Prints a line at once, or nothing where quiet."""
 
     def say(line: str) -> None:

@@ -11,41 +11,31 @@ from curate.base.packages import check_ours
 from curate.base.terminal import printable
 from curate.verbs.common import assignments, speaker
 
-# The short options, and the settings that they give.
-_SHORT = {
-    "preset": "preset",
-    "method": "method",
-    "objective": "objective",
-    "epochs": "num_train_epochs",
-    "lr": "learning_rate",
-    "batch": "batch_size",
-    "seed": "seed",
-}
+# Options that give a setting of another name; the others are called alike.
+_SETTINGS = {"epochs": "num_train_epochs", "lr": "learning_rate", "batch": "batch_size"}
+_OPTIONS = (
+    *("model", "out", "preset", "method", "objective", "seed", "allow", "force", "resume"),
+    *_SETTINGS,
+)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """`curate train`: see its help."""
-    settings: dict[str, Any] = {
-        setting: getattr(arguments, option)
-        for option, setting in _SHORT.items()
-        if getattr(arguments, option) is not None
-    }
-    settings |= {"allow": tuple(arguments.allow), "force": arguments.force}
-    settings |= {"resume": arguments.resume}
+    # Under torchrun the first process speaks for all.
+    say = speaker(arguments.quiet or os.environ.get("RANK", "0") != "0")
+    given = {_SETTINGS.get(name, name): getattr(arguments, name) for name in _OPTIONS}
+    settings = {name: value for name, value in given.items() if value is not None}
     if arguments.no_proof:
         settings["proof"] = False
     settings |= assignments(arguments.set)
-    given = {"model": arguments.model, "out": str(arguments.out), **settings}
     if arguments.dry_run:
         check_ours()
         import trainer
 
-        config = trainer.TrainConfig.from_mapping({"tokens": arguments.tokens, **given})
+        config = trainer.TrainConfig.from_mapping({"tokens": arguments.tokens, **settings})
         trainer.dry_run(config, print)
         return
-    # Under torchrun the first process speaks for all.
-    say = speaker(arguments.quiet or os.environ.get("RANK", "0") != "0")
-    result = api.train(arguments.tokens, log=say, **given)
+    result = api.train(arguments.tokens, log=say, **settings)
     for line in _outcome(result):
         say(line)
     say(f"written to {result.out}")
