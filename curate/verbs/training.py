@@ -25,9 +25,8 @@ def train(arguments: argparse.Namespace) -> None:
     say = speaker(arguments.quiet or os.environ.get("RANK", "0") != "0")
     given = {_SETTINGS.get(name, name): getattr(arguments, name) for name in _OPTIONS}
     settings = {name: value for name, value in given.items() if value is not None}
-    if arguments.no_proof:
-        settings["proof"] = False
-    settings |= assignments(arguments.set)
+    proof = {"proof": False} if arguments.no_proof else {}
+    settings |= proof | assignments(arguments.set)
     if arguments.dry_run:
         check_ours()
         import trainer
@@ -55,6 +54,6 @@ def _outcome(result: Any) -> list[str]:
             "after": sample.after.text,
         }
         if any(text is not None for text in texts.values()):
-            lines.append("")
-            lines += [f"  {name:9} {printable(text or '', 300)}" for name, text in texts.items()]
+            shown = [f"  {name:9} {printable(text or '', 300)}" for name, text in texts.items()]
+            lines += ["", *shown]
     return lines
