@@ -1,4 +1,4 @@
-"""What each verb of the command line does, one room for each folder it makes.
+"""What each verb of the command line does, one module for each folder that they make.
 
 Loaded when a verb is called; heavy imports live inside the verbs.
 """
