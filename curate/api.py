@@ -40,6 +40,8 @@ def run(
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
     paths: str = "best",
+    answerer: str | None = None,
+    undesirable: bool = False,
     log: Log = no_log,
     warn: Log | None = None,
 ) -> Run:
@@ -53,9 +55,10 @@ def run(
     The run is a folder: `out`, or a temporary one that goes with the object (`run.save` keeps it).
     `workers` are processes, None for all cores (with more than 1, a script needs its
     `if __name__ == "__main__"`), `cache` keeps costly measures between runs, `remember` holds all
-    of them for `Run.with_settings`. `format`, `columns` ({"response": "answer_text"}) and `paths`
-    (OASST trees: best, all or a number) say how to read. `log` gets progress; `warn` what a user
-    should know, which is in `Run.notices` otherwise. Raises `CurateError`.
+    of them for `Run.with_settings`. `format`, `columns` ({"response": "answer_text"}), `paths`
+    (OASST trees: best, all or a number), `answerer` (who answers in a chat of several people) and
+    `undesirable` (read answers that are marked so) say how to read. `log` gets progress; `warn`
+    what a user should know, which is in `Run.notices` otherwise. Raises `CurateError`.
 
     >>> import curate
     >>> rows = [{"instruction": "Say hi.", "output": "Hi!"}] * 2
@@ -75,7 +78,7 @@ def run(
         raise CurateError(f"workers is {workers!r}; expected a whole number from 1, or None")
     if not isinstance(settings or {}, Mapping):
         raise CurateError(f"settings is {settings!r}; expected {{'step.field': value}}")
-    how = _read_options(format, columns, paths)
+    how = _read_options(format, columns, paths, answerer, undesirable)
     chosen = chosen_recipe(recipe, steps, seed, settings)
     return start(data, Plan(chosen, engine, how, out, force, log, warn))
 
@@ -98,6 +101,8 @@ def inspect(
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
     paths: str = "best",
+    answerer: str | None = None,
+    undesirable: bool = False,
 ) -> dict[str, Any]:
     """What is in a dump before anything is decided: formats, counts, lengths, likely problems.
 
@@ -107,7 +112,8 @@ def inspect(
     check_ours()
     from curate import runs
 
-    return runs.inspect(data, _read_options(format, columns, paths), tokenizer)
+    how = _read_options(format, columns, paths, answerer, undesirable)
+    return runs.inspect(data, how, tokenizer)
 
 
 def preview(
@@ -200,7 +206,13 @@ def baselines(run: Any, out: str | PathLike[str], force: bool = False) -> dict[s
     return write_baselines(run.path if isinstance(run, Run) else Path(run), out, force)
 
 
-def _read_options(format: str | None, columns: Mapping[str, str] | None, paths: str) -> Any:
+def _read_options(
+    format: str | None,
+    columns: Mapping[str, str] | None,
+    paths: str,
+    answerer: str | None,
+    undesirable: bool,
+) -> Any:
     from curate import sources
 
-    return sources.ReadOptions(format, dict(columns or {}), paths)
+    return sources.ReadOptions(format, dict(columns or {}), paths, answerer, undesirable)

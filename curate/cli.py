@@ -253,6 +253,10 @@ def _dumps(add: Any) -> None:
     about = "a field that formats know, and the column that holds it here (repeatable)"
     _many(add, "--map", "FIELD=COLUMN", about)
     add("--paths", default="best", help="OASST trees: best, all or a number")
+    about = "in a chat of several people (Slack, Discord): who gives the answers"
+    add("--answerer", metavar="NAME", help=about)
+    about = "read answers that are marked as undesirable too (KTO); their score is 0"
+    add("--undesirable", action="store_true", help=about)
 
 
 def _out(add: Any, folder: str) -> None:

@@ -157,7 +157,7 @@ MALFORMED: dict[str, str] = {
     "unknown_shape": '{"colour": "blue"}',
     "no_answer": '{"instruction": "Only a prompt."}',
     "empty_conversation": '{"messages": []}',
-    "unknown_role": '{"messages": [{"role": "bot", "content": "x"}]}',
+    "unknown_role": '{"messages": [{"role": "narrator", "content": "x"}]}',
     "wrong_type": '{"instruction": "Is it?", "output": true}',
     "no_preference": '{"instruction":"x","output_1":"a","output_2":"b","preference":null}',
     "orphan": '{"message_id":"m","parent_id":"gone","text":"x","role":"assistant"}',

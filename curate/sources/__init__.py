@@ -24,7 +24,8 @@ from curate.sources.formats import FORMATS, is_row
 from curate.sources.inputs import Input, expand, sha256
 from curate.sources.items import Item
 from curate.sources.memory import arrow_bytes, dicts_of, row_items
-from curate.sources.reader import FileReport, Part, Reader, ReadOptions
+from curate.sources.options import ReadOptions
+from curate.sources.reader import FileReport, Part, Reader
 
 REJECTED = pl.Schema(
     {"source": pl.String, "line": pl.UInt32, "reason": pl.String, "raw": pl.String}

@@ -39,6 +39,7 @@ class Conversation(NamedTuple):
     score: float | None = None
     category: str | None = None
     meta: Row | None = None  # fields it had before an earlier run wrote it
+    notes: tuple[str, ...] = ()  # what was assumed of the row; counted by file and shown
 
 
 REJECTS = {
@@ -60,9 +61,15 @@ REJECTS = {
 # Every spelling of a role in the known formats; the schema's own names map to themselves.
 _SPELLINGS = {
     "system": ("developer",),
-    "user": ("human", "prompter"),
-    "assistant": ("gpt", "chatgpt", "bing", "bard", "model", "function_call"),
-    "tool": ("function", "function_response", "observation"),
+    "user": ("human", "prompter", "customer"),
+    "assistant": (
+        *("gpt", "chatgpt", "bing", "bard", "model", "bot", "chatbot", "ai", "agent", "claude"),
+        *("gemini", "llm", "function_call", "tool_call", "function-call", "tool-call"),
+    ),
+    "tool": (
+        *("function", "function_response", "function-response", "observation", "tool_response"),
+        *("tool_result", "tool_output", "function_result", "function_output", "ipython"),
+    ),
 }
 ROLE_NAMES = {name: role for role in ROLES for name in (role, *_SPELLINGS[role])}
 

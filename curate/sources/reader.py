@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
 
-from curate.base.errors import CurateError, nearest
-from curate.sources import trees
 from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
-from curate.sources.formats import FORMATS, GATHERED, Format
+from curate.sources.formats import GATHERED
 from curate.sources.items import AnyItem, Block, Item, Starts
+from curate.sources.options import ReadOptions
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
@@ -48,36 +46,6 @@ class FileReport:
             for name, count in sorted(self.formats.items(), key=lambda pair: (-pair[1], pair[0]))
         ]
         return ", ".join(parts) or "no known format"
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How to read: a format's name instead of detection, columns to rename, paths of trees.
-
-    `columns` maps the names that formats know to the names in the file:
-    `{"response": "answer_text"}`. `paths` is `best`, `all` or a number (OASST trees).
-    """
-
-    format: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    paths: str = "best"
-
-    def __post_init__(self) -> None:
-        if self.format is not None and self.format not in FORMATS:
-            hint = nearest(self.format, list(FORMATS)) or f"; known are {', '.join(FORMATS)}"
-            raise CurateError(f"no format {self.format!r}{hint}")
-        if len(set(self.columns.values())) < len(self.columns):
-            raise CurateError("a column is mapped to two fields; map it to one")
-        if "" in self.columns or "" in self.columns.values():
-            raise CurateError("a column mapping needs a field and a column: response=answer")
-        if self.paths not in ("best", "all") and not (self.paths.isdecimal() and int(self.paths)):
-            raise CurateError(f"paths is {self.paths!r}; expected best, all or a number")
-
-    def formats(self) -> dict[str, Format]:
-        """The formats to ask, in order."""
-        oasst = Format(trees.is_tree, partial(trees.tree, paths=self.paths))
-        known = FORMATS | {"oasst": oasst}
-        return known if self.format is None else {self.format: known[self.format]}
 
 
 class Part(NamedTuple):

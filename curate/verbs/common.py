@@ -66,16 +66,22 @@ def assignments(
 
 
 def reading(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `--format`, `--map` and `--paths` say of how to read."""
+    """What the options about reading say."""
     mapped = [split(text, "--map", "field=column") for text in arguments.map]
     columns = dict(mapped)
     if len(columns) < len(mapped):
         raise CurateError("--map names a field twice; give each field one column")
-    return {"format": arguments.format, "columns": columns, "paths": arguments.paths}
+    return {
+        "format": arguments.format,
+        "columns": columns,
+        "paths": arguments.paths,
+        "answerer": arguments.answerer,
+        "undesirable": arguments.undesirable,
+    }
 
 
 def read(arguments: argparse.Namespace) -> Dump:
-    """The dumps that were named, read as `--format`, `--map` and `--paths` say."""
+    """The dumps that were named, read as the options about reading say."""
     from curate import sources
     from curate.runs import read_data
 

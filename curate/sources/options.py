@@ -1,0 +1,47 @@
+"""How a user wants dumps to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from curate.base.errors import CurateError, nearest
+from curate.sources import trees
+from curate.sources.formats import FORMATS, Format
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read: a format's name instead of detection, columns to rename, paths of trees.
+
+    `columns` maps the names that formats know to the names in the file:
+    `{"response": "answer_text"}`. `paths` is `best`, `all` or a number (OASST trees). `answerer`
+    names the person of a chat of several people whose messages are the answers. `undesirable`
+    reads answers that are marked as undesirable too, with the score 0.
+    """
+
+    format: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    paths: str = "best"
+    answerer: str | None = None
+    undesirable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format is not None and self.format not in FORMATS:
+            hint = nearest(self.format, list(FORMATS)) or f"; known are {', '.join(FORMATS)}"
+            raise CurateError(f"no format {self.format!r}{hint}")
+        if len(set(self.columns.values())) < len(self.columns):
+            raise CurateError("a column is mapped to two fields; map it to one")
+        if "" in self.columns or "" in self.columns.values():
+            raise CurateError("a column mapping needs a field and a column: response=answer")
+        if self.paths not in ("best", "all") and not (self.paths.isdecimal() and int(self.paths)):
+            raise CurateError(f"paths is {self.paths!r}; expected best, all or a number")
+        if self.answerer == "":
+            raise CurateError("the answerer has an empty name; name the person who answers")
+
+    def formats(self) -> dict[str, Format]:
+        """The formats to ask, in order."""
+        oasst = Format(trees.is_tree, partial(trees.tree, paths=self.paths))
+        known = FORMATS | {"oasst": oasst}
+        return known if self.format is None else {self.format: known[self.format]}
