@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 import polars as pl
 
+from curate.base.json_text import dumps, loads_exact
 from curate.base.schema import MESSAGE_FIELDS
 
 # How a message's fields are called in the files: the names that chat templates read.
@@ -32,7 +32,7 @@ def message_json(messages: pl.Series) -> list[str]:
 
 
 def _long_form(conversation: pl.Series) -> str:
-    return orjson.dumps([_message(message) for message in conversation]).decode()
+    return dumps([_message(message) for message in conversation])
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     if calls is not None:
         written["tool_calls"] = [
             openai_call(call["name"], call["arguments"], {"id": call["id"]} if "id" in call else {})
-            for call in orjson.loads(calls)
+            for call in loads_exact(calls)
         ]
     return written
 

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import polars as pl
 
+from curate.base.json_text import Number, as_written
 from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
 from curate.sources.bulk import FlatMessages
 from curate.sources.convert import (
@@ -189,6 +190,8 @@ def _metas(rows: Sequence[Row], always: Used, labels: Sequence[tuple[Used, Used]
 
 def _plain(value: Any) -> Any:
     """Values that tables hold and JSON does not."""
+    if isinstance(value, Number):
+        return as_written(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, datetime.timedelta):

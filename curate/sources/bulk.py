@@ -13,8 +13,10 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from curate.sources.convert import ROLE_NAMES, Row, first_name
+from curate.sources.controls import CONTROLS
+from curate.sources.convert import CALLING, ROLE_NAMES, SYSTEMS, Row, first_name
 from curate.sources.pairs import ANSWERS, QUESTIONS
+from curate.sources.tasks import CHOICES, MATERIAL, SOLUTIONS, SOURCE_FROM
 from curate.sources.transcripts import is_transcript
 
 
@@ -32,8 +34,7 @@ Bulk = Callable[[Sequence[Row]], FlatMessages | None]
 
 def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessages | None:
     """Lists of `{speaker, text}` objects with nothing else in them, in the field `name`."""
-    odd = (_TELLING - {name}) | {"system", "tools", "functions"}
-    if name not in rows[0] or odd & set(rows[0]):
+    if name not in rows[0] or not (_TELLING - {name}).isdisjoint(rows[0]):
         return None
     lists = [row[name] for row in rows]
     if set(map(type, lists)) != {list} or not all(lists):
@@ -48,7 +49,7 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
         return None
     known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
     strange = None in known.values() or len(known) != len(set(map(str, speakers)))
-    if strange or "function_call" in known:
+    if strange or any(str(one).lower() in CALLING for one in known):
         return None
     roles = list(map({one: str(role) for one, role in known.items()}.__getitem__, speakers))
     lengths = list(map(len, lists))
@@ -67,12 +68,18 @@ def _each_answers(roles: list[str], lengths: list[int]) -> bool:
     )
 
 
-# Fields by whose values, not only whose names, some format recognises a row: where one of them
-# stands beside the fields that a function here reads, rows are looked at one by one.
-_TELLING = {
-    *("messages", "conversations", "conversation", "items", "data", "turns", "prompt", "input"),
-    *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
-}
+# Fields by whose values, not only whose names, some format recognises a row, or which say more
+# than a question and an answer: where one of them stands beside the fields that a function here
+# reads, rows are looked at one by one.
+_TELLING = frozenset(
+    (
+        *("messages", "conversations", "conversation", "items", "data", "turns", "prompt"),
+        *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
+        *("tools", "functions", "history", "reasoning", "reasoning_content", "thinking", "A"),
+        *("feedback", "thumbs", "desirable"),
+        *(*SYSTEMS, *CONTROLS, *(set(MATERIAL) - {"source"}), *CHOICES, *SOLUTIONS),
+    )
+)
 
 
 # `<noinput>` in any spelling, transcripts in the instruction: such rows are not plain.
@@ -82,10 +89,9 @@ _ODD_INPUT = re.compile(r"^\s*[\[(<]?no ?input[\])>.]?\s*$|\[\|Human\|\]", re.IG
 def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain `instruction`, `input` and an answer."""
     keys = set(rows[0])
-    if ({"system", "history"} | _TELLING - {"input"}) & keys:
-        return None
-    answer = first_name(rows[0], ("output", "response", "completion", "answer"))
-    if answer is None:
+    answer = _only(keys, ANSWERS)
+    odd = _TELLING - {"input", answer}
+    if answer in (None, "target", "solution") or odd & keys or not _are_labels(rows):
         return None
     asked = [row["instruction"] for row in rows]
     given = [row["input"] for row in rows] if "input" in keys else [""] * len(rows)
@@ -110,13 +116,31 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
 def pair(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain question and answer columns."""
     keys = set(rows[0])
-    question, answer = first_name(rows[0], QUESTIONS), first_name(rows[0], ANSWERS)
-    if not question or not answer or ({"system"} | _TELLING - {"prompt"}) & keys:
+    question, answer = first_name(rows[0], QUESTIONS), _only(keys, ANSWERS)
+    if question is None or answer is None:
+        return None
+    if (_TELLING - {"prompt", answer}) & keys or not _are_labels(rows):
         return None
     prompts, answers = [row[question] for row in rows], [row[answer] for row in rows]
     if not (_all_text(prompts) and _all_text(answers)):
         return None
+    if any(prompt[:1] in ("[", "{") or is_transcript(prompt) for prompt in prompts):
+        return None
     return _pairs(prompts, answers, (question, "system", answer))
+
+
+def _only(keys: set[Any], names: tuple[str, ...]) -> str | None:
+    """The one of the names that is a field; None for none and for several."""
+    there = [name for name in names if name in keys]
+    return there[0] if len(there) == 1 else None
+
+
+def _are_labels(rows: Sequence[Row]) -> bool:
+    """Whether `source` says where each row is from, and is not what its question is about."""
+    return "source" not in rows[0] or all(
+        isinstance(value, str) and len(value.split()) < SOURCE_FROM
+        for value in {row["source"] if isinstance(row["source"], str) else None for row in rows}
+    )
 
 
 def _pairs(prompts: list[str], answers: list[str], used: tuple[str, ...]) -> FlatMessages:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import orjson
-
+from curate.base.json_text import dumps, loads_exact
 from curate.base.schema import ROLES
 
 Row = Mapping[str, Any]
@@ -51,6 +50,8 @@ REJECTS = {
     "empty_conversation": "the list of messages is empty",
     "unknown_role": "a message's role is none that any known format uses",
     "no_preference": "a judged pair without a judgement",
+    "no_text": "a message whose words are under no known name",
+    "partial_loss": "a loss control for parts of messages, or one that fits no message",
     "orphan": "a message or answer whose parent is not in the file",
     "invalid_csv": "a line of a table that does not fit its header",
     "damaged": "a compressed file that breaks off",
@@ -58,17 +59,24 @@ REJECTS = {
     "wrong_type": "a field holds something else than the text or list it should",
 }
 
+# Speakers whose words are calls of functions.
+CALLING = (
+    *("function_call", "function-call", "function_calls"),
+    *("tool_call", "tool-call", "tool_calls"),
+)
+
 # Every spelling of a role in the known formats; the schema's own names map to themselves.
 _SPELLINGS = {
     "system": ("developer",),
     "user": ("human", "prompter", "customer"),
     "assistant": (
         *("gpt", "chatgpt", "bing", "bard", "model", "bot", "chatbot", "ai", "agent", "claude"),
-        *("gemini", "llm", "function_call", "tool_call", "function-call", "tool-call"),
+        *("gemini", "llm", *CALLING),
     ),
     "tool": (
         *("function", "function_response", "function-response", "observation", "tool_response"),
-        *("tool_result", "tool_output", "function_result", "function_output", "ipython"),
+        *("tool-response", "tool_result", "tool_output", "function_result", "function_output"),
+        *("ipython", "tool_results"),
     ),
 }
 ROLE_NAMES = {name: role for role in ROLES for name in (role, *_SPELLINGS[role])}
@@ -109,15 +117,33 @@ def first_name(row: Row, names: Iterable[str]) -> str | None:
     return next((name for name in names if name in row), None)
 
 
+# The fields in which rows of any format hold the system's words.
+SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
+
+
 def system_of(row: Row) -> list[Message]:
-    """The message that the field `system` holds, or none."""
-    content = text_of(row.get("system"), "system")
-    return [{"role": "system", "content": content}] if content else []
+    """The message that the field `system`, or one of its other names, holds; or none.
+
+    Its value may be a text or a list of text blocks.
+    """
+    for name in SYSTEMS:
+        if row.get(name) not in (None, "", []):
+            content = blocks_text(row[name], name)
+            return [{"role": "system", "content": content}] if content.strip() else []
+    return []
+
+
+def blocks_text(value: Any, field: str) -> str:
+    """A text, or the texts of a list of `{text}` blocks, joined by a blank line."""
+    if not isinstance(value, list):
+        return text_of(value.get("text") if isinstance(value, dict) else value, field)
+    blocks = [block.get("text") if isinstance(block, dict) else block for block in value]
+    return "\n\n".join(text_of(block, field) for block in blocks)
 
 
 def role_of(value: Any, position: int) -> str:
     """The canonical role of message number `position` (from 1), or a reject that names it."""
-    role = ROLE_NAMES.get(value.lower()) if isinstance(value, str) else None
+    role = ROLE_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
     if role is None:
         expected = "system, user, assistant or tool"
         raise Reject("unknown_role", f"message {position} has role {value!r}; expected {expected}")
@@ -194,26 +220,42 @@ def parsed(value: Any, field: str) -> Any:
 def written(value: Any, field: str) -> str:
     """A field's value as JSON text, or a reject for what JSON cannot hold."""
     try:
-        return orjson.dumps(value).decode()
+        return dumps(value)
     except TypeError as error:
         raise Reject("wrong_type", f"{field} cannot be kept as JSON ({error})") from error
 
 
 def parse_json(text: str, field: str) -> Any:
-    """JSON text inside a field, or a reject that names the field."""
+    """JSON text inside a field, its numbers as they are written; or a reject."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return loads_exact(text)
+    except ValueError as error:
         raise Reject("wrong_type", f"{field} is not valid JSON ({error})") from error
 
 
-def without_nulls(value: Any) -> Any:
-    """The value without null entries of objects: Arrow tables add them to unify struct fields."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value
+# Where a schema may hold any value, a null too.
+_ANY_VALUE = ("default", "const", "enum", "examples", "example")
+
+
+def without_nulls(schema: Any) -> Any:
+    """A tool's schema without the nulls that no schema has: tables add them to unify objects."""
+    if isinstance(schema, dict):
+        return {
+            key: item if key in _ANY_VALUE and _may_be_null(key, item) else without_nulls(item)
+            for key, item in schema.items()
+            if item is not None or _may_be_null(key, item)
+        }
+    if isinstance(schema, list):
+        return [without_nulls(item) for item in schema]
+    return schema
+
+
+def _may_be_null(key: str, value: Any) -> bool:
+    return key in _ANY_VALUE and (value is not None or key in ("default", "const"))
+
+
+# How formats call the schema of a tool's arguments.
+_PARAMETERS = ("parameters", "input_schema", "inputSchema", "parameter_definitions")
 
 
 def tool_schemas(value: Any) -> str | None:
@@ -221,13 +263,28 @@ def tool_schemas(value: Any) -> str | None:
     given = parsed(value, "tools")
     if not given:
         return None
-    tools = [
-        tool
-        if isinstance(tool, dict) and "function" in tool
-        else {"type": "function", "function": tool}
-        for tool in without_nulls(list_of(given, "tools"))
-    ]
-    return written(tools, "tools")
+    listed = [given] if isinstance(given, dict) else list_of(given, "tools")
+    if all(isinstance(tool, str) and not _is_json(tool) for tool in listed):
+        return None  # names alone describe no tool; they are left over
+    return written([_tool_schema(tool) for tool in listed], "tools")
+
+
+def _tool_schema(given: Any) -> Any:
+    tool = without_nulls(parsed(given, "a tool") if isinstance(given, str) else given)
+    if not isinstance(tool, dict):
+        raise Reject("wrong_type", f"a tool is {described(tool)}; expected an object")
+    if "function" in tool:
+        function = tool["function"]
+        return tool | {"function": parsed(function, "a tool")} if type(function) is str else tool
+    name = first_name(tool, _PARAMETERS)
+    if name not in (None, "parameters"):
+        rest = {key: item for key, item in tool.items() if key != name}
+        tool = {**rest, "parameters": tool[name]}
+    return {"type": "function", "function": tool}
+
+
+# How formats call the arguments of a call.
+_ARGUMENTS = ("arguments", "parameters", "args", "input")
 
 
 def tool_calls(value: Any, field: str) -> str | None:
@@ -239,16 +296,22 @@ def tool_calls(value: Any, field: str) -> str | None:
     return written([_tool_call(call, field) for call in calls], field)
 
 
-def _tool_call(call: Any, field: str) -> dict[str, Any]:
-    inner = object_of(call, f"a call in {field}").get("function")
-    function = inner if isinstance(inner, dict) else call
+def _tool_call(given: Any, field: str) -> dict[str, Any]:
+    call = object_of(parsed(given, field), f"a call in {field}")
+    inner = parsed(call.get("function"), field) if _is_json(call.get("function")) else None
+    function = inner if isinstance(inner, dict) else call.get("function")
+    function = function if isinstance(function, dict) else call
     name = function.get("name")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name:
         raise Reject("wrong_type", f"{field} has no function name")
-    arguments = function.get("arguments", function.get("parameters"))
-    arguments = parsed(arguments, f"{field} arguments")
-    given_id = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
-    return {**given_id, "name": name, "arguments": without_nulls(arguments or {})}
+    key = first_name(function, _ARGUMENTS)
+    arguments = parsed(function[key], f"{field} arguments") if key else None
+    given_id = {"id": call["id"]} if isinstance(call.get("id"), str) and call["id"] else {}
+    return {**given_id, "name": name, "arguments": {} if arguments in (None, "", []) else arguments}
+
+
+def _is_json(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith("{")
 
 
 def checked(messages: list[Message]) -> list[Message]:

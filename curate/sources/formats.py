@@ -35,6 +35,7 @@ FORMATS = {
     "kept": Format(chats.is_kept, chats.kept),
     "messages": Format(chats.is_messages, chats.messages),
     "sharegpt": Format(chats.is_sharegpt, chats.sharegpt),
+    "turns": Format(chats.is_turns, chats.turns),
     "lima": Format(lists.is_lima, lists.lima),
     "ultrachat": Format(lists.is_ultrachat, lists.ultrachat),
     "exchanges": Format(lists.is_exchanges, lists.exchanges),

@@ -9,6 +9,7 @@ from functools import partial
 from curate.base.errors import CurateError, nearest
 from curate.sources import trees
 from curate.sources.formats import FORMATS, Format
+from curate.sources.pairs import ANSWERS, QUESTIONS
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class ReadOptions:
             raise CurateError(f"paths is {self.paths!r}; expected best, all or a number")
         if self.answerer == "":
             raise CurateError("the answerer has an empty name; name the person who answers")
+
+    def asks_for(self, name: str) -> bool:
+        """Whether the mapped columns are a question and an answer in this format's names."""
+        questions = QUESTIONS if name == "prompt-completion" else ("instruction",)
+        return any(each in self.columns for each in questions) and any(
+            each in self.columns for each in ANSWERS
+        )
 
     def formats(self) -> dict[str, Format]:
         """The formats to ask, in order."""

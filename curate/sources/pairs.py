@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from curate.sources import tasks
 from curate.sources.convert import (
+    SYSTEMS,
     Conversation,
     Message,
-    Reject,
     Row,
     assistant,
-    first_name,
     labelled,
-    list_of,
     system_of,
     text_of,
     user,
@@ -21,9 +20,14 @@ from curate.sources.convert import (
 
 ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
 QUESTIONS = ("prompt", "query", "question", "problem")
+# A question and an answer under the names of those who speak, or as a function's two sides.
+SIDES = (
+    *(("user", "assistant"), ("human", "gpt"), ("human", "assistant"), ("user", "bot")),
+    ("input", "output"),
+)
 
 # Alpaca's ways of saying "no input"; the whole field must be one of them.
-_NO_INPUT = re.compile(r"[\[(<]?no ?input[\])>.]?", re.IGNORECASE)
+NO_INPUT = re.compile(r"[\[(<]?no ?input[\])>.]?", re.IGNORECASE)
 
 
 def is_alpaca(row: Row) -> bool:
@@ -33,14 +37,7 @@ def is_alpaca(row: Row) -> bool:
 
 def alpaca(row: Row) -> list[Conversation]:
     """Instruction and input are joined by a blank line; `<noinput>` and its kin are no input."""
-    instruction = text_of(row["instruction"], "instruction")
-    given = text_of(row.get("input"), "input")
-    if _NO_INPUT.fullmatch(given.strip()):
-        given = ""
-    messages = _opening(row)
-    messages.append(asked(instruction, given))
-    messages.append(_assistant(row, ("output", "response", "completion", "answer")))
-    return [_scored(row, messages, ("instruction", "input", "system", "history"))]
+    return _instructed(row, ("output", "response", "completion", "answer"))
 
 
 def is_dolly(row: Row) -> bool:
@@ -50,53 +47,69 @@ def is_dolly(row: Row) -> bool:
 
 def dolly(row: Row) -> list[Conversation]:
     """Context follows the instruction after a blank line."""
+    return _instructed(row, ("response", "output"))
+
+
+def _instructed(row: Row, answers: tuple[str, ...]) -> list[Conversation]:
+    """An instruction, then all that it is about."""
     instruction = text_of(row["instruction"], "instruction")
-    context = text_of(row.get("context"), "context")
-    messages = [asked(instruction, context), _assistant(row, ("response", "output"))]
-    return [_scored(row, messages, ("instruction", "context"))]
+    given = row.get("input")
+    row = (
+        {**row, "input": ""}
+        if isinstance(given, str) and NO_INPUT.fullmatch(given.strip())
+        else row
+    )
+    texts, names, notes = tasks.material(row)
+    used = ("instruction", "input", "context", *names)
+    return [_conversation(row, [instruction, *texts], used, answers, notes)]
 
 
 def is_pair(row: Row) -> bool:
     """`{prompt | query | question | problem, completion | response | answer | ...}`."""
-    return any(name in row for name in QUESTIONS) and not isinstance(_question(row)[1], list)
+    question = _question(row)
+    return question is not None and not isinstance(row[question], list)
 
 
 def pair(row: Row) -> list[Conversation]:
-    """A question column and an answer column under any of their usual names."""
-    name, question = _question(row)
-    messages = system_of(row)
-    messages.append(user(text_of(question, name)))
-    messages.append(_assistant(row, ANSWERS))
-    return [_scored(row, messages, (name, "system"))]
+    """A question column and an answer column under any of their usual names.
+
+    What the question is about (`context`, `passage`, ...) stands before it, choices behind it.
+    """
+    name = _question(row) or QUESTIONS[0]
+    texts, names, notes = tasks.material(row, taken=(name,))
+    parts = [*texts, text_of(row[name], name)]
+    side = next((answer for question, answer in SIDES if question == name and answer in row), None)
+    answers = ANSWERS if name in QUESTIONS or side is None else (side,)
+    return [_conversation(row, parts, (name, *names), answers, notes)]
 
 
-def _question(row: Row) -> tuple[str, Any]:
-    return next((name, row[name]) for name in QUESTIONS if name in row)
+def _question(row: Row) -> str | None:
+    name = next((name for name in QUESTIONS if name in row), None)
+    return name or next((one for one, other in SIDES if one in row and other in row), None)
 
 
-def _opening(row: Row) -> list[Message]:
-    messages = system_of(row)
-    history = list_of(row.get("history") or [], "history")
-    for number, turn in enumerate(history, 1):
-        if not isinstance(turn, list) or len(turn) != 2:
-            raise Reject("wrong_type", f"history entry {number} is not a [question, answer] pair")
-        messages.append(user(text_of(turn[0], "history question")))
-        messages.append(assistant(text_of(turn[1], "history answer")))
-    return messages
+def _conversation(
+    row: Row, parts: list[str], used: tuple[str, ...], answers: tuple[str, ...], notes: list[str]
+) -> Conversation:
+    given, choice_names = tasks.choices(row)
+    messages = system_of(row) + tasks.history(row)
+    messages.append(asked(*parts, tasks.listed(given)))
+    answer, names, assumed = tasks.answer_of(row, answers, given)
+    messages.append(assistant(answer))
+    thought = next((name for name in _REASONING if _is_text(row.get(name))), None)
+    if thought:
+        messages[-1]["reasoning"] = row[thought]
+    used = (*used, *SYSTEMS, "history", thought or "", *choice_names, *names)
+    return labelled(row, messages, used, notes=(*notes, *assumed))
 
 
-def asked(instruction: str, given: str) -> Message:
-    """The user's message: instruction and input, joined by a blank line."""
-    parts = [part for part in (instruction, given) if part.strip()]
-    return user("\n\n".join(parts))
+_REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
-def _assistant(row: Row, names: tuple[str, ...]) -> Message:
-    name = first_name(row, names)
-    if name is None:
-        raise Reject("no_answer", f"none of the fields {', '.join(names)} is there")
-    return assistant(text_of(row[name], name))
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
-def _scored(row: Row, messages: list[Message], used: tuple[str, ...]) -> Conversation:
-    return labelled(row, messages, (*used, first_name(row, ANSWERS) or ""))
+def asked(*parts: str) -> Message:
+    """The user's message: instruction, input and what else there is, joined by a blank line."""
+    return user("\n\n".join(part for part in parts if part.strip()))

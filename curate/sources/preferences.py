@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.sources.chats import message_of, turns_in
 from curate.sources.convert import (
     Conversation,
     Message,
@@ -21,6 +20,7 @@ from curate.sources.convert import (
 )
 from curate.sources.pairs import asked
 from curate.sources.transcripts import is_transcript, turns_of
+from curate.sources.turns import message_of, turns_in
 
 
 def is_chosen_rejected(row: Row) -> bool:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
+from itertools import accumulate, chain, groupby
 from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
 
+from curate.sources import shape
+from curate.sources.account import Account, Leftover
 from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
-from curate.sources.formats import GATHERED
+from curate.sources.finish import finished
+from curate.sources.formats import GATHERED, Format
 from curate.sources.items import AnyItem, Block, Item, Starts
 from curate.sources.options import ReadOptions
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
 
+SWITCH = "`{}` is yes or no and is not understood; if it says what to train, rename it to `train`"
+
 Rejected = tuple[str, int, str, str]  # source, line, reason, raw
 
 
 @dataclass
 class FileReport:
-    """What one file turned out to be: rows per format, the fields seen, rejects per slug."""
+    """What one file turned out to be: rows per format, the fields seen, rejects per slug.
+
+    `leftovers` are the fields whose words are in no conversation; `notes` are sentences about what
+    was assumed, and of how many rows.
+    """
 
     source: str
     sha256: str = ""
@@ -33,6 +42,8 @@ class FileReport:
     formats: dict[str, int] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
     rejects: dict[str, int] = field(default_factory=dict)
+    leftovers: dict[str, Leftover] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -65,8 +76,11 @@ class Reader:
 
     def __init__(self, source: str, options: ReadOptions) -> None:
         self.options, self.formats = options, options.formats()
+        # A question and an answer that the user named come before anything else in the row.
+        self.first = [name for name in ("prompt-completion", "alpaca") if options.asks_for(name)]
         self.report, self.builder = FileReport(source), Builder()
         self.rejects: list[Rejected] = []
+        self.account = Account()
         self.names: dict[str, None] = {}
         self.starts: list[int] | None = None
         # Rows to be joined, by the format that joins them.
@@ -78,6 +92,10 @@ class Reader:
             for joined in GATHERED[name][1](rows):
                 self._convert(Item(joined.line, joined.row, joined.reject))
         self.aside = {}
+        self.report.leftovers = self.account.left
+        for path, switch in sorted(self.account.switches.items()):
+            if switch.only_yes_or_no:
+                self.note(SWITCH.format(path), switch.rows)
         records, rejects = self.builder.frame(), self.rejects
         if self.starts is not None:
             starts = self.starts
@@ -115,6 +133,10 @@ class Reader:
         self.rejects.append((self.report.source, item.line, str(why), raw))
         self.report.rejects[why.slug] = self.report.rejects.get(why.slug, 0) + 1
 
+    def note(self, sentence: str, rows: int = 1) -> None:
+        """Count something that was assumed of rows."""
+        self.report.notes[sentence] = self.report.notes.get(sentence, 0) + rows
+
     def _take_block(self, block: Block) -> None:
         if set(map(type, block.values)) == {dict}:
             kinds: list[tuple[Any, ...] | None] = list(map(tuple, block.values))
@@ -122,7 +144,7 @@ class Reader:
             kinds = [tuple(row) if type(row) is dict else None for row in block.values]
         start = 0
         for end in _ends_of_runs(kinds):
-            lines, rows = block.lines[start:end], block.values[start:end]
+            lines, rows = block.lines[start:end], _with_known_names(block.values[start:end])
             if not self._take_plain(lines, rows) and not self._set_aside(lines, rows):
                 for line, row in zip(lines, rows, strict=True):
                     self._convert(Item(line, row))
@@ -130,7 +152,8 @@ class Reader:
 
     def _take_alike(self, alike: list[Item]) -> None:
         if alike and alike[0].reject is None:
-            lines, rows = [item.line for item in alike], [item.value for item in alike]
+            rows = _with_known_names([item.value for item in alike])
+            lines = [item.line for item in alike]
             if self._take_plain(lines, rows) or self._set_aside(lines, rows):
                 return
         for item in alike:
@@ -157,6 +180,7 @@ class Reader:
             self.builder.add_plain(self.report.source, lines, rows, flat)
         except Reject:
             return False  # one of the rows is to be rejected: they are looked at one by one
+        self.account.plain(rows, flat)
         self._count(name, rows[0], len(rows))
         return True
 
@@ -171,31 +195,37 @@ class Reader:
         try:
             if item.reject is not None:
                 raise Reject(*item.reject.split(": ", 1))
-            row = self._renamed(item.value)
+            row, notes = self._shaped(item.value)
             name, conversations = self._recognised(row)
+            conversations = [finished(row, one, self.options.columns) for one in conversations]
             # Where a record first came from goes before where an earlier run wrote it.
             metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in conversations]
         except Reject as reject:
             self.reject(item, reject)
             return
+        self.account.row(row, conversations)
+        for note in dict.fromkeys(chain(notes, *(one.notes for one in conversations))):
+            self.note(note)
         for meta, conversation in zip(metas, conversations, strict=True):
             self.builder.add(report.source, item.line, meta, conversation)
         self._count(name, row, len(conversations))
 
-    def _renamed(self, row: Any) -> Row:
+    def _shaped(self, row: Any) -> tuple[Row, list[str]]:
         if not isinstance(row, dict):
             raise Reject("not_an_object", f"the row is {described(row)}; expected an object")
-        if not self.options.columns:
-            return row
-        self.names |= dict.fromkeys(map(str, row))
-        for known, column in self.options.columns.items():
-            if column not in row:
-                raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
-        theirs: dict[Any, str] = {column: known for known, column in self.options.columns.items()}
-        return {theirs.get(key) or key: value for key, value in row.items()}
+        if self.options.columns:
+            self.names |= dict.fromkeys(map(str, row))
+            row = shape.mapped(row, self.options.columns)
+        if names := shape.canonical(tuple(row)):
+            row = shape.renamed(row, names)
+        return shape.unpacked(row)
+
+    def _asked(self) -> Iterator[tuple[str, Format]]:
+        yield from ((name, self.formats[name]) for name in self.first if name in self.formats)
+        yield from self.formats.items()
 
     def _recognised(self, row: Row) -> tuple[str, list[Conversation]]:
-        for name, known in self.formats.items():
+        for name, known in self._asked():
             if known.matches(row):
                 return name, known.convert(row)
         if not row:
@@ -204,6 +234,12 @@ class Reader:
         forced = self.options.format
         lacking = f"format {forced} does not have" if forced else "no known format has"
         raise Reject("unknown_shape", f"{lacking} the fields {shown}")
+
+
+def _with_known_names(rows: list[Any]) -> list[Any]:
+    """Rows with the same fields, under the names that formats know."""
+    names = shape.canonical(tuple(rows[0])) if type(rows[0]) is dict else None
+    return [shape.renamed(row, names) for row in rows] if names else rows
 
 
 def _ends_of_runs(kinds: list[Any]) -> list[int]:

@@ -1,0 +1,282 @@
+"""Which words of a file are in no conversation: every field that holds words is accounted for.
+
+A word of a row is used (it stands in a message, a tool's schema or the rejected side), known to be
+no part of the conversation (ids, urls, scores, hashes, timestamps, names of models and labels), or
+left over. What is left over is counted by field; nested fields have dotted names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import unescape
+from itertools import chain
+from typing import Any, NamedTuple
+
+import orjson
+
+from curate.sources.bulk import FlatMessages
+from curate.sources.controls import CONTROLS
+from curate.sources.convert import Conversation, Message, Row
+
+# Names of fields that are about a row, never a part of what is said in it.
+_ABOUT = frozenset((
+    "__index_level_0__", "annotator", "annotator_id", "annotators", "answer_idx",
+    "answer_index", "answer_key", "answerkey", "author", "cache_control", "channel",
+    "checkpoint", "checksum", "content_type", "create_time", "created", "created_at",
+    "creation_date", "date", "date_created", "datetime", "digest", "encoding", "end_turn",
+    "engine", "file", "file_name", "filename", "filepath", "fingerprint", "finish_reason",
+    "format", "from", "generator", "guid", "hash", "href", "id", "ids", "idx", "image",
+    "image_url", "index", "judge", "key", "kind", "lang", "language", "last_edit_date",
+    "licence", "license", "line", "link", "links", "llm", "locale", "md5", "mime_type",
+    "model", "model_id", "model_name", "model_slug", "models", "modified", "n", "no", "num",
+    "number", "object", "order", "path", "pos", "position", "rank", "ranks", "rating",
+    "ratings", "recipient", "revision", "reward", "rewards", "role", "row", "score", "scores",
+    "seed", "sender", "sha", "sha1", "sha256", "signature", "speaker", "split", "state",
+    "status", "stop_reason", "temperature", "time", "timestamp", "timestamps", "tokenizer",
+    "top_p", "ts", "turn", "turn_index", "type", "uid", "update_time", "updated", "updated_at",
+    "uri", "url", "urls", "user_id", "userid", "username", "uuid", "version", "votes",
+    "winner", "worker",
+))  # fmt: skip
+_ABOUT_ENDS = (
+    *("_id", "_ids", "_uuid", "_hash", "_url", "_uri", "_date", "_time", "_timestamp", "_at"),
+    *("_score", "_rating", "_model", "_idx", "_index", "_sha256", "_md5", "_type"),
+)
+
+# Names of labels: words, but about the row, as long as they are few.
+_LABELS = frozenset((
+    "activity_label", "annotation_type", "capability", "categories", "category", "cluster",
+    "config", "conversation_style", "country", "dataset", "dataset_name", "dialect",
+    "difficulty", "domain", "domains", "entry_point", "field", "gender", "group",
+    "input_quality", "intent", "intent_type", "keywords", "label", "labels", "level", "levels",
+    "name", "origin", "prompt_type", "quality", "reference_type", "region", "skill", "skills",
+    "source", "sources", "style", "sub_task", "subject", "subjects", "subset", "tag", "tags",
+    "task", "task_name", "task_type", "tasks", "template", "title", "topic", "topics",
+))  # fmt: skip
+# A label has at most this many words.
+LABEL_WORDS = 8
+
+_VALUE_ABOUT = re.compile(
+    r"""
+    (?:https?|ftp|s3|gs|file)://\S+                        # urls
+    | [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
+    | (?:sha256:)?(?=[a-f]*\d)[0-9a-f]{16,}                # hashes
+    | \d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\ ?[-+]\d\d:?\d\d|\ UTC)?)?
+    | [^\W_]+@[\w.-]+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_LETTER = re.compile(r"[^\W\d_]")
+_WORD = re.compile(r"\w+")
+# Marks of speakers and templates, and tags: no words of anybody.
+_MARKS = re.compile(r"<[^<>]{1,60}>|\[/?INST\]|\[\|\w+\|\]|#{2,} ?\w+:?|^\s*\w+:", re.MULTILINE)
+# Nested names beyond this many are one name: keys may be ids.
+MOST_PATHS = 200
+_MOST_KEYS = 30
+
+
+@dataclass
+class Leftover:
+    """A field whose words are part of no conversation: in how many rows, and how many words."""
+
+    rows: int = 0
+    words: int = 0
+
+
+@dataclass
+class Switch:
+    """A yes-or-no field of messages that is not understood: rows with it, and whether always so."""
+
+    rows: int = 0
+    only_yes_or_no: bool = True
+
+
+class Said:
+    """What was said in the conversations of a row."""
+
+    def __init__(self, texts: str) -> None:
+        self.text = texts
+
+    @cached_property
+    def words(self) -> str:
+        """The same without punctuation."""
+        return " ".join(_WORD.findall(self.text))
+
+
+class _Leaf(NamedTuple):
+    path: str
+    name: str
+    value: Any
+
+
+@dataclass
+class Account:
+    """What one file's rows hold beside conversations."""
+
+    rows: int = 0
+    left: dict[str, Leftover] = field(default_factory=dict)
+    switches: dict[str, Switch] = field(default_factory=dict)
+
+    def plain(self, rows: Sequence[Row], flat: FlatMessages) -> None:
+        """Account for rows with the same fields, which all went into flat messages."""
+        self.rows += len(rows)
+        names = [name for name in rows[0] if name not in flat.used and not _is_about(name)]
+        said: list[Said] = []
+        for name in names:
+            values = [row[name] for row in rows]
+            if not any(map(_may_hold_words, values)) or _are_labels(str(name), values):
+                continue
+            said = said or list(map(Said, _said_in(flat)))
+            for value, texts in zip(values, said, strict=True):
+                if value:
+                    self._count(_leftovers(str(name), value, texts))
+
+    def row(self, row: Row, conversations: Sequence[Conversation]) -> None:
+        """Account for one row and the conversations that it became."""
+        self.rows += 1
+        said = Said("\0".join(chain.from_iterable(map(_texts_of, conversations))))
+        left: dict[str, int] = {}
+        for name, value in row.items():
+            if isinstance(value, str | list | dict) and value and not _is_about(name):
+                for path, words in _leftovers(str(name), value, said).items():
+                    left[path] = left.get(path, 0) + words
+        self._count(left)
+        self._switches(row)
+
+    def _count(self, left: Mapping[str, int]) -> None:
+        for path, words in left.items():
+            if path not in self.left and len(self.left) >= MOST_PATHS:
+                path = path.partition(".")[0]
+            entry = self.left.setdefault(path, Leftover())
+            entry.rows += 1
+            entry.words += words
+
+    def _switches(self, row: Row) -> None:
+        """Yes-or-no fields of objects in lists: of messages, most of all."""
+        found: dict[str, bool] = {}
+        for name, value in row.items():
+            for entry in value if isinstance(value, list) else ():
+                for key, item in entry.items() if isinstance(entry, dict) else ():
+                    if isinstance(item, bool | int | float) and not _is_about(str(key)):
+                        path = f"{name}.{key}"
+                        found[path] = found.get(path, True) and item in (0, 1)
+        for path, is_switch in found.items():
+            if path.rpartition(".")[2] not in CONTROLS:
+                entry = self.switches.setdefault(path, Switch())
+                entry.rows += 1
+                entry.only_yes_or_no &= is_switch
+
+
+def _said_in(flat: FlatMessages) -> Iterator[str]:
+    """What was said in each conversation."""
+    end = 0
+    for length in flat.lengths:
+        start, end = end, end + length
+        yield "\0".join(flat.contents[start:end])
+
+
+def _may_hold_words(value: Any) -> bool:
+    return isinstance(value, str | list | dict)
+
+
+def _are_labels(name: str, values: Sequence[Any]) -> bool:
+    return name.lower() in _LABELS and all(
+        value is None or (isinstance(value, str) and len(value.split()) <= LABEL_WORDS)
+        for value in set(map(_hashable, values))
+    )
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str) or value is None else 0
+
+
+def _texts_of(conversation: Conversation) -> Iterator[str]:
+    messages: list[Message] = [*conversation.messages, *(conversation.rejected or ())]
+    for message in messages:
+        for key, text in message.items():
+            if key in ("content", "reasoning", "name", "tool_call_id"):
+                yield text
+            elif key == "tool_calls":
+                yield text
+                yield from _strings(orjson.loads(text))
+    if conversation.tools:
+        yield conversation.tools
+        yield from _strings(orjson.loads(conversation.tools))
+    if conversation.meta is not None:
+        yield orjson.dumps(conversation.meta, default=str).decode()
+    if conversation.category:
+        yield conversation.category
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _is_about(name: Any) -> bool:
+    known = str(name).lower()
+    return known in _ABOUT or known.endswith(_ABOUT_ENDS)
+
+
+def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
+    """The words of a field that were not said, by the names of nested fields."""
+    left: dict[str, int] = {}
+    for path, key, text in _leaves(name, name, value, 0):
+        words = _left_words(key, text, said)
+        if words:
+            left[path] = left.get(path, 0) + words
+    return left
+
+
+def _leaves(path: str, name: str, value: Any, depth: int) -> Iterator[_Leaf]:
+    if isinstance(value, str):
+        inner = _inner(value) if depth < _DEEPEST else None
+        if inner is None:
+            yield _Leaf(path, name, value)
+        else:
+            yield from _leaves(path, name, inner, depth + 1)
+    elif depth >= _DEEPEST:
+        return
+    elif isinstance(value, dict):
+        many = len(value) > _MOST_KEYS
+        for key, item in value.items():
+            if isinstance(item, str | list | dict) and item and not _is_about(key):
+                inside = path if many and isinstance(item, dict) else f"{path}.{key}"
+                yield from _leaves(inside, str(key), item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(path, name, item, depth + 1)
+
+
+_DEEPEST = 40
+
+
+def _inner(text: str) -> Any:
+    """What a text holds that is JSON of an object or a list."""
+    if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]"):
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _left_words(name: str, text: str, said: Said) -> int:
+    """How many words of a text were not said; 0 where it is no text, or one about the row."""
+    bare = text.strip()
+    if bare in said.text or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
+        return 0
+    if name.lower() in _LABELS and len(bare.split()) <= LABEL_WORDS:
+        return 0
+    # A text may have been taken apart, at speakers or tags: then its pieces were said.
+    pieces = [_WORD.findall(piece) for piece in _MARKS.split(unescape(bare))]
+    return sum(len(words) for words in pieces if " ".join(words) not in said.words)

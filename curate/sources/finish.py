@@ -1,0 +1,120 @@
+"""What holds for rows of any format, once it is known what was said in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from curate.base.json_text import dumps, loads_exact
+from curate.sources.chats import LISTS, MORE_LISTS
+from curate.sources.controls import row_controls, weighted
+from curate.sources.convert import (
+    SYSTEMS,
+    Conversation,
+    Message,
+    Reject,
+    Row,
+    system_of,
+    text_of,
+    tool_schemas,
+)
+
+NULLS = "null arguments of calls that the tool does not have are left out"
+WEIGHED = "`{}` of the row is the weight of its answers in training"
+
+
+def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Conversation:
+    """The conversation with what stands beside it in fields of any format.
+
+    That is the system's words, tools, material that a column is mapped to, and loss controls of
+    the whole row. Raises `Reject` for a control that cannot be followed.
+    """
+    one = _with_tools(row, _with_system(row, one))
+    one = _with_material(row, one, columns)
+    if one.tools:
+        one = _without_invented(one)
+    controls = row_controls(row)
+    if not controls:
+        return one
+    turns = next((len(row[name]) for name in _LISTS if isinstance(row.get(name), list)), 0)
+    messages = weighted(one.messages, controls, turns)
+    notes = (*one.notes, *map(WEIGHED.format, controls))
+    return one._replace(messages=messages, used=(*one.used, *controls), notes=notes)
+
+
+_LISTS = (*LISTS, *MORE_LISTS)
+
+
+def _with_system(row: Row, one: Conversation) -> Conversation:
+    name = next((name for name in SYSTEMS if row.get(name)), None)
+    if name is None:
+        return one
+    system = system_of(row)
+    if any(message["role"] == "system" for message in one.messages):
+        is_it = bool(system) and system[0] in one.messages
+        return (
+            one._replace(used=(*one.used, name))
+            if is_it
+            else one._replace(used=tuple(used for used in one.used if used != name))
+        )
+    return one._replace(messages=system + one.messages, used=(*one.used, name))
+
+
+def _with_tools(row: Row, one: Conversation) -> Conversation:
+    name = next((name for name in ("tools", "functions") if row.get(name)), None)
+    if name is None or one.tools is not None or name in one.used:
+        return one
+    try:
+        tools = tool_schemas(row[name])
+    except Reject:
+        return one  # a column that is called so by chance: it is left over
+    return one._replace(tools=tools, used=(*one.used, name)) if tools else one
+
+
+def _with_material(row: Row, one: Conversation, columns: Mapping[str, str]) -> Conversation:
+    """Material that the user mapped, and the format does not know, stands before the question."""
+    if "context" not in columns or "context" in one.used or not row.get("context"):
+        return one
+    context = text_of(row["context"], "context")
+    at = next((at for at, each in enumerate(one.messages) if each["role"] == "user"), None)
+    if at is None or not context.strip():
+        return one
+    messages = list(one.messages)
+    said: Message = messages[at]
+    messages[at] = {**said, "content": f"{context}\n\n{said['content']}"}
+    return one._replace(messages=messages, used=(*one.used, "context"))
+
+
+def _without_invented(one: Conversation) -> Conversation:
+    """Calls without null arguments that no parameter of their tool is called like.
+
+    Tables give every object the keys of all; written as JSON Lines, the nulls look genuine.
+    """
+    if not any(":null" in message.get("tool_calls", "") for message in one.messages):
+        return one
+    known = dict(_parameters(orjson.loads(one.tools or "[]")))
+    messages, changed = [], False
+    for message in one.messages:
+        calls = loads_exact(message["tool_calls"]) if message.get("tool_calls") else []
+        for call in calls:
+            names, given = known.get(call["name"]), call["arguments"]
+            if names is None or not isinstance(given, dict):
+                continue
+            kept = {key: item for key, item in given.items() if item is not None or key in names}
+            changed |= len(kept) < len(given)
+            call["arguments"] = kept
+        messages.append({**message, "tool_calls": dumps(calls)} if calls else message)
+    return one._replace(messages=messages, notes=(*one.notes, NULLS)) if changed else one
+
+
+def _parameters(tools: list[Any]) -> Iterator[tuple[str, set[str]]]:
+    """The names of the parameters of each tool that lists them."""
+    for tool in tools:
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            schema = function.get("parameters")
+            properties = schema.get("properties") if isinstance(schema, dict) else None
+            if isinstance(properties, dict):
+                yield function["name"], set(properties)

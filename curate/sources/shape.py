@@ -1,0 +1,144 @@
+"""A raw row as formats expect it: columns renamed, names in lower case, JSON texts taken apart."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from curate.base.json_text import dumps, loads_exact
+from curate.sources.chats import LISTS, MORE_LISTS
+from curate.sources.convert import SYSTEMS, Reject, Row
+from curate.sources.pairs import ANSWERS, QUESTIONS
+from curate.sources.tasks import CHOICES, KEYS, MATERIAL, SOLUTIONS
+from curate.sources.turns import is_turn
+
+# Fields whose value may be a list of turns, or the JSON text of one.
+_TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", "history", "context")
+_TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", "text")
+# Every field that a column may be mapped to.
+MAPPABLE = tuple(
+    dict.fromkeys(
+        (
+            *("prompt", "response", "context", "system", "history", "messages", "conversations"),
+            *(*_TEXTS, *SYSTEMS, *_TURNS, *CHOICES, *KEYS),
+            *("chosen", "rejected", "tools", "functions", "score", "category", "weight", "label"),
+            *("kto_tag", "reasoning"),
+        )
+    )
+)
+_KNOWN = frozenset(MAPPABLE)
+# Without these a row has nothing to train on; other mapped fields may be absent.
+_NEEDED = frozenset((*QUESTIONS, *ANSWERS, "instruction", "text", *LISTS, "chosen", "rejected"))
+
+PARSED = "`{}` holds the turns as JSON text"
+LITERAL = "`{}` holds the turns as text of Python, not of JSON"
+
+
+@lru_cache(maxsize=1_000)
+def canonical(names: tuple[Any, ...]) -> dict[Any, str] | None:
+    """Fields that are known ones but for case, spaces and hyphens, by name; None if there is none.
+
+    >>> canonical(("Question", "Answer"))
+    {'Question': 'question', 'Answer': 'answer'}
+    """
+    if "PostTypeId" in names or "message_id" in names:
+        return None  # formats of their own, with names of their own
+    changed: dict[Any, str] = {}
+    for name in names:
+        known = str(name).strip().lower().replace(" ", "_").replace("-", "_")
+        if name != known and known in _KNOWN and known not in (*names, *changed.values()):
+            changed[name] = known
+    return changed or None
+
+
+def renamed(row: Row, names: Mapping[Any, str]) -> dict[Any, Any]:
+    """The row with other names for some of its fields."""
+    return {names.get(key, key): value for key, value in row.items()}
+
+
+def mapped(row: Row, columns: Mapping[str, str]) -> Row:
+    """The row with columns under the names that they are mapped to; what is mapped wins.
+
+    Numbers and booleans that are mapped to a text become text. Raises `Reject` for a row that
+    lacks a column it cannot do without.
+    """
+    for known, column in columns.items():
+        if column not in row and known in _NEEDED:
+            raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
+    theirs = {column: known for known, column in columns.items()}
+    hidden = _competitors(columns) - set(theirs)
+    return {
+        theirs.get(key) or (f"{key} (not mapped)" if key in hidden else key): (
+            _as_text(value) if theirs.get(key) in _TEXTS else value
+        )
+        for key, value in row.items()
+    }
+
+
+def _competitors(columns: Mapping[str, str]) -> set[str]:
+    """Fields that would be taken instead of the mapped ones."""
+    competitors = set(columns)
+    for group in (ANSWERS, (*QUESTIONS, "instruction")):
+        if competitors.intersection(group):
+            competitors |= set(group)
+    return competitors
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return dumps(value) if isinstance(value, bool | int | float) else value
+
+
+def unpacked(row: Row) -> tuple[Row, list[str]]:
+    """The row with lists of turns instead of their JSON text, and what was taken apart."""
+    opened, notes = {}, []
+    for name in _TURNS:
+        value = row.get(name)
+        if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+            turns, note = _turns_of(value)
+        elif isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+            turns, note = _each_of(value), PARSED
+        else:
+            continue
+        if turns is not None:
+            opened[name] = turns
+            notes.append(note.format(name))
+    return ({**row, **opened} if opened else row), notes
+
+
+def _turns_of(text: str) -> tuple[list[Any] | None, str]:
+    """The turns that a text lists, if all of them say who speaks."""
+    try:
+        value, note = loads_exact(text), PARSED
+    except ValueError:
+        value, note = _literal(text), LITERAL
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        value = _each_of(value)
+    return (value if isinstance(value, list) and value and all(map(is_turn, value)) else None), note
+
+
+# A longer text of Python is not worth the memory that its parser takes.
+_LITERAL_SIZE = 1_000_000
+
+
+def _literal(text: str) -> Any:
+    if len(text) > _LITERAL_SIZE or "{'" not in text[:80]:
+        return None
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _each_of(texts: list[str]) -> list[Any] | None:
+    """Turns that are JSON texts one by one."""
+    if not all(text.lstrip()[:1] == "{" for text in texts):
+        return None
+    try:
+        turns = [loads_exact(text) for text in texts]
+    except ValueError:
+        return None
+    return turns if all(map(is_turn, turns)) else None
