@@ -10,22 +10,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from html import unescape
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from curate.sources.bulk import FlatMessages
 from curate.sources.controls import CONTROLS
-from curate.sources.convert import Conversation, Message, Row
+from curate.sources.convert import Conversation, Row
+from curate.sources.pairs import NO_INPUT
 
 # Names of fields that are about a row, never a part of what is said in it.
 _ABOUT = frozenset((
     "__index_level_0__", "annotator", "annotator_id", "annotators", "answer_idx",
     "answer_index", "answer_key", "answerkey", "author", "cache_control", "channel",
-    "checkpoint", "checksum", "content_type", "create_time", "created", "created_at",
+    "checkpoint", "checksum", "cmp_key", "content_type", "create_time", "created",
+    "created_at", "stop", "stop_sequences",
     "creation_date", "date", "date_created", "datetime", "digest", "encoding", "end_turn",
     "engine", "file", "file_name", "filename", "filepath", "fingerprint", "finish_reason",
     "format", "from", "generator", "guid", "hash", "href", "id", "ids", "idx", "image",
@@ -96,19 +98,22 @@ class Switch:
 class Said:
     """What was said in the conversations of a row."""
 
-    def __init__(self, texts: str) -> None:
-        self.text = texts
+    def __init__(self, text: str, conversations: Sequence[Conversation] = ()) -> None:
+        self.text, self._conversations = text, conversations
+
+    @cached_property
+    def called(self) -> str:
+        """What stands in calls, tools and columns of the conversations."""
+        return "\0".join(chain.from_iterable(map(_called_in, self._conversations)))
 
     @cached_property
     def words(self) -> str:
-        """The same without punctuation."""
-        return " ".join(_WORD.findall(self.text))
+        """All of it without punctuation."""
+        return " ".join(_WORD.findall(f"{self.text} {self.called}"))
 
-
-class _Leaf(NamedTuple):
-    path: str
-    name: str
-    value: Any
+    def has(self, text: str) -> bool:
+        """Whether a text stands anywhere in it as it is."""
+        return text in self.text or text in self.called
 
 
 @dataclass
@@ -136,9 +141,12 @@ class Account:
     def row(self, row: Row, conversations: Sequence[Conversation]) -> None:
         """Account for one row and the conversations that it became."""
         self.rows += 1
-        said = Said("\0".join(chain.from_iterable(map(_texts_of, conversations))))
+        said = Said("\0".join(chain.from_iterable(map(_texts_of, conversations))), conversations)
+        tools = conversations[0].used if conversations[0].tools else ()
         left: dict[str, int] = {}
         for name, value in row.items():
+            if name in ("tools", "functions") and name in tools:
+                continue
             if isinstance(value, str | list | dict) and value and not _is_about(name):
                 for path, words in _leftovers(str(name), value, said).items():
                     left[path] = left.get(path, 0) + words
@@ -193,21 +201,26 @@ def _hashable(value: Any) -> Any:
 
 
 def _texts_of(conversation: Conversation) -> Iterator[str]:
-    messages: list[Message] = [*conversation.messages, *(conversation.rejected or ())]
-    for message in messages:
-        for key, text in message.items():
-            if key in ("content", "reasoning", "name", "tool_call_id"):
-                yield text
-            elif key == "tool_calls":
-                yield text
-                yield from _strings(orjson.loads(text))
+    for message in chain(conversation.messages, conversation.rejected or ()):
+        yield message["content"]
+        if len(message) > 2:
+            yield from (message[key] for key in _TEXT_KEYS if message.get(key))
+
+
+_TEXT_KEYS = ("reasoning", "name", "tool_call_id")
+
+
+def _called_in(conversation: Conversation) -> Iterator[str]:
+    for message in chain(conversation.messages, conversation.rejected or ()):
+        if message.get("tool_calls"):
+            yield message["tool_calls"]
+            yield from _strings(orjson.loads(message["tool_calls"]))
     if conversation.tools:
         yield conversation.tools
         yield from _strings(orjson.loads(conversation.tools))
     if conversation.meta is not None:
         yield orjson.dumps(conversation.meta, default=str).decode()
-    if conversation.category:
-        yield conversation.category
+    yield conversation.category or ""
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -222,48 +235,42 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
+@lru_cache(maxsize=10_000)
 def _is_about(name: Any) -> bool:
-    known = str(name).lower()
+    known = str(name).lower().rstrip("0123456789").rstrip("_")
     return known in _ABOUT or known.endswith(_ABOUT_ENDS)
 
 
 def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
     """The words of a field that were not said, by the names of nested fields."""
     left: dict[str, int] = {}
-    for path, key, text in _leaves(name, name, value, 0):
-        words = _left_words(key, text, said)
-        if words:
-            left[path] = left.get(path, 0) + words
+    waiting = [(name, name, value, 0)]
+    while waiting:
+        path, key, value, depth = waiting.pop()
+        if isinstance(value, str):
+            inner = _inner(value) if value[:1] in _OPENING and depth < _DEEPEST else None
+            if inner is not None:
+                waiting.append((path, key, inner, depth + 1))
+            elif words := _left_words(key, value, said):
+                left[path] = left.get(path, 0) + words
+        elif depth < _DEEPEST and isinstance(value, dict):
+            many = len(value) > _MOST_KEYS
+            for under, item in value.items():
+                if item and isinstance(item, str | list | dict) and not _is_about(under):
+                    inside = path if many and isinstance(item, dict) else f"{path}.{under}"
+                    waiting.append((inside, str(under), item, depth + 1))
+        elif depth < _DEEPEST and isinstance(value, list):
+            waiting += [(path, key, item, depth + 1) for item in value]
     return left
 
 
-def _leaves(path: str, name: str, value: Any, depth: int) -> Iterator[_Leaf]:
-    if isinstance(value, str):
-        inner = _inner(value) if depth < _DEEPEST else None
-        if inner is None:
-            yield _Leaf(path, name, value)
-        else:
-            yield from _leaves(path, name, inner, depth + 1)
-    elif depth >= _DEEPEST:
-        return
-    elif isinstance(value, dict):
-        many = len(value) > _MOST_KEYS
-        for key, item in value.items():
-            if isinstance(item, str | list | dict) and item and not _is_about(key):
-                inside = path if many and isinstance(item, dict) else f"{path}.{key}"
-                yield from _leaves(inside, str(key), item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(path, name, item, depth + 1)
-
-
+_OPENING = ("{", "[")
+# Nothing that people write is nested deeper.
 _DEEPEST = 40
 
 
 def _inner(text: str) -> Any:
     """What a text holds that is JSON of an object or a list."""
-    if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]"):
-        return None
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -272,8 +279,12 @@ def _inner(text: str) -> Any:
 
 def _left_words(name: str, text: str, said: Said) -> int:
     """How many words of a text were not said; 0 where it is no text, or one about the row."""
+    if text in said.text:
+        return 0
     bare = text.strip()
-    if bare in said.text or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
+    if name == "input" and NO_INPUT.fullmatch(bare):
+        return 0
+    if said.has(bare) or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
         return 0
     if name.lower() in _LABELS and len(bare.split()) <= LABEL_WORDS:
         return 0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from curate.sources.controls import CONTROLS
 from curate.sources.convert import CALLING, ROLE_NAMES, SYSTEMS, Row, first_name
-from curate.sources.pairs import ANSWERS, QUESTIONS
+from curate.sources.pairs import ANSWERS, NO_INPUT, QUESTIONS
 from curate.sources.tasks import CHOICES, MATERIAL, SOLUTIONS, SOURCE_FROM
 from curate.sources.transcripts import is_transcript
 
@@ -82,8 +82,8 @@ _TELLING = frozenset(
 )
 
 
-# `<noinput>` in any spelling, transcripts in the instruction: such rows are not plain.
-_ODD_INPUT = re.compile(r"^\s*[\[(<]?no ?input[\])>.]?\s*$|\[\|Human\|\]", re.IGNORECASE)
+# The beginning of `<noinput>` in any spelling.
+_NO_INPUT = re.compile(r"\s*[\[(<]?no ?input", re.IGNORECASE)
 
 
 def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
@@ -98,8 +98,10 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     answers = [row[answer] for row in rows]
     if not (_all_text(asked) and _all_text(given) and _all_text(answers)):
         return None
-    if any(map(_ODD_INPUT.search, given)) or any(map(is_transcript, asked)):
+    if any("[|Human|]" in text for text in given) or any(map(is_transcript, asked)):
         return None
+    if any(map(_NO_INPUT.match, given)):
+        given = ["" if NO_INPUT.fullmatch(text.strip()) else text for text in given]
     prompts = [
         f"{first}\n\n{second}"
         if second.strip() and first.strip()

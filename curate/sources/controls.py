@@ -17,6 +17,7 @@ WEIGHTS = (
 MASKS = ("masked", "is_masked", "no_train", "ignore_loss")
 DETAIL = "train_detail"
 CONTROLS = (*WEIGHTS, *MASKS, DETAIL)
+_ANY = frozenset(CONTROLS)
 # Beside the messages these may be measures too: there only yes and no are controls.
 _YES_OR_NO = ("loss", "train", "training", "trainable", "train_on_turn", "is_trained", *MASKS)
 
@@ -28,6 +29,8 @@ def weight_of(turn: Row, position: int) -> Message:
 
     Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
     """
+    if _ANY.isdisjoint(turn):
+        return {}
     where = f"message {position}"
     given = {name: turn[name] for name in CONTROLS if turn.get(name) is not None}
     weights = {name: _weight(value, name, where, turn) for name, value in given.items()}
@@ -73,6 +76,8 @@ def _covers(stretches: list[tuple[Any, Any]], text: Any) -> bool:
 
 def row_controls(row: Row) -> dict[str, Any]:
     """The loss controls that stand beside the messages and hold for the whole row."""
+    if _ANY.isdisjoint(row):
+        return {}
     return {
         name: row[name]
         for name in CONTROLS

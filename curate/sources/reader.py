@@ -22,6 +22,8 @@ from curate.sources.options import ReadOptions
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
+# Where some rows of a run are not plain, as many as this are tried together.
+PIECE = 256
 
 SWITCH = "`{}` is yes or no and is not understood; if it says what to train, rename it to `train`"
 
@@ -145,16 +147,29 @@ class Reader:
         start = 0
         for end in _ends_of_runs(kinds):
             lines, rows = block.lines[start:end], _with_known_names(block.values[start:end])
-            if not self._take_plain(lines, rows) and not self._set_aside(lines, rows):
-                for line, row in zip(lines, rows, strict=True):
-                    self._convert(Item(line, row))
+            self._take_rows(lines, rows)
             start = end
+
+    def _take_rows(self, lines: list[int], rows: list[Any]) -> None:
+        """Rows with the same fields: all at once, else a few at once, else one by one."""
+        if self._take_plain(lines, rows) or self._set_aside(lines, rows):
+            return
+        if len(rows) > PIECE:
+            for at in range(0, len(rows), PIECE):
+                self._take_rows(lines[at : at + PIECE], rows[at : at + PIECE])
+            return
+        for line, row in zip(lines, rows, strict=True):
+            self._convert(Item(line, row))
 
     def _take_alike(self, alike: list[Item]) -> None:
         if alike and alike[0].reject is None:
             rows = _with_known_names([item.value for item in alike])
             lines = [item.line for item in alike]
             if self._take_plain(lines, rows) or self._set_aside(lines, rows):
+                return
+            if len(alike) > PIECE:
+                for at in range(0, len(alike), PIECE):
+                    self._take_alike(alike[at : at + PIECE])
                 return
         for item in alike:
             self._convert(item)

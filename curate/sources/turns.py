@@ -65,21 +65,29 @@ def message_of(turn: Any, position: int) -> Message:
     if str(speaker).strip().lower() in CALLING and not any(given.get(name) for name in _CALLS):
         calls = tool_calls(_said(given)[1], where)
         return message | {"content": "", "tool_calls": calls} | weight_of(given, position)
-    reasoning = next((given[name] for name in _REASONING if given.get(name)), None)
-    if reasoning:
-        message["reasoning"] = text_of(reasoning, f"{where} reasoning")
-    called = next((given[name] for name in _CALLS if given.get(name)), None)
-    if calls := tool_calls(called, f"{where} tool_calls"):
-        message["tool_calls"] = calls
+    message["content"] = ""
+    if not _FURTHER.isdisjoint(given):
+        message |= _further(given, where)
     message["content"] = _content(given, message, where)
-    message |= {"name": text_of(given["name"], f"{where} name")} if given.get("name") else {}
-    if name := next((name for name in _CALL_IDS if given.get(name)), None):
-        message["tool_call_id"] = text_of(given[name], f"{where} {name}")
-    return _ordered(message) | weight_of(given, position)
+    return message | weight_of(given, position)
 
 
-def _ordered(message: Message) -> Message:
-    return {"role": message["role"], "content": message["content"], **message}
+def _further(turn: Row, where: str) -> Message:
+    """What a turn has beside a speaker and words."""
+    more: Message = {}
+    if reasoning := next((turn[name] for name in _REASONING if turn.get(name)), None):
+        more["reasoning"] = text_of(reasoning, f"{where} reasoning")
+    called = next((turn[name] for name in _CALLS if turn.get(name)), None)
+    if calls := tool_calls(called, f"{where} tool_calls"):
+        more["tool_calls"] = calls
+    if turn.get("name"):
+        more["name"] = text_of(turn["name"], f"{where} name")
+    if name := next((name for name in _CALL_IDS if turn.get(name)), None):
+        more["tool_call_id"] = text_of(turn[name], f"{where} {name}")
+    return more
+
+
+_FURTHER = frozenset((*_REASONING, *_CALLS, *_CALL_IDS, "name"))
 
 
 def _speaker(turn: Row, where: str) -> Any:
