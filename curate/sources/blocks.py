@@ -24,7 +24,15 @@ from curate.sources.convert import (
     tool_schemas,
     written,
 )
-from curate.sources.parts import Part, function_schemas, result, unread, weighted, with_parts
+from curate.sources.parts import (
+    Part,
+    function_schemas,
+    result,
+    server_tool,
+    unread,
+    weighted,
+    with_parts,
+)
 
 _LISTS = ("messages", "conversations", "conversation")
 _BLOCKS = ("thinking", "redacted_thinking", "tool_use", "tool_result")
@@ -85,7 +93,7 @@ def _tools(value: Any) -> str | None:
     for tool in list_of(parsed(value, "tools") or [], "tools"):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if isinstance(kind, str) and kind.startswith(_SERVER_TOOLS):
-            raise Reject("wrong_type", f"the tool {kind!r} runs on a server; functions are read")
+            raise server_tool(kind)
         if isinstance(tool, dict) and tool.get("input_schema") is not None:
             tool = {key: tool[key] for key in tool if key not in ("cache_control", "type")}
         tools.append(tool)

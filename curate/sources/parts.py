@@ -132,6 +132,12 @@ def unread(where: str, number: int, kind: Any, what: str) -> Reject:
     return Reject("wrong_type", f"{where} has a part {number} of type {shown}; {what} are read")
 
 
+def server_tool(kind: Any) -> Reject:
+    """The reject for a tool that runs at the provider: the row has no schema of it."""
+    shown = repr(kind) if isinstance(kind, str) else described(kind)
+    return Reject("wrong_type", f"the tool {shown} runs on a server; only functions are read")
+
+
 def function_schemas(tools: Sequence[Any], parameters: Sequence[str]) -> str | None:
     """Schemas of functions as JSON text; a schema of parameters goes by one of these names."""
     return tool_schemas([_function(tool, parameters) for tool in tools])
