@@ -34,6 +34,53 @@ CASES: dict[str, Case] = {
         {"input": {"messages": "Hi"}, "preferred_output": [ASSISTANT]},
         "wrong_type",
     ),
+    "api-log": (
+        {"request": {"messages": [USER]}, "response": {"choices": [{"message": ASSISTANT}]}},
+        HELLO,
+        {"request": {"messages": [USER]}, "response": {"choices": []}},
+        "no_answer",
+    ),
+    "responses": (
+        {"input": "Hi", "output": [{"type": "message", **ASSISTANT}]},
+        HELLO,
+        {"input": "Hi", "output": [{"type": "message", **ASSISTANT}, {"type": "computer_call"}]},
+        "wrong_type",
+    ),
+    "gemini": (
+        {
+            "contents": [
+                {"role": "user", "parts": [{"text": "Hi"}]},
+                {"role": "model", "parts": [{"text": "Hello"}]},
+            ]
+        },
+        HELLO,
+        {"contents": [{"role": "user", "parts": [{"inlineData": {}}]}]},
+        "wrong_type",
+    ),
+    "palm": (
+        {"messages": [{"author": "user", "content": "Hi"}, {"author": "bot", "content": "Hello"}]},
+        HELLO,
+        {"messages": [{"author": "user", "content": "Hi"}, {"author": "Ann", "content": "Hello"}]},
+        "unknown_role",
+    ),
+    "bedrock": (
+        {
+            "schemaVersion": "bedrock-conversation-2024",
+            "messages": [
+                {"role": "user", "content": [{"text": "Hi"}]},
+                {"role": "assistant", "content": [{"text": "Hello"}]},
+            ],
+        },
+        HELLO,
+        {"toolConfig": {}, "messages": [{"role": "user", "content": [{"image": {}}]}]},
+        "wrong_type",
+    ),
+    "tuning-pair": (
+        {"text_input": "Hi", "output": "Hello"},
+        HELLO,
+        {"text_input": "Hi", "output": ["Hello"]},
+        "wrong_type",
+    ),
     "harmony": (
         {
             "messages": [

@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from curate.sources import (
+    bedrock,
     blocks,
     chats,
+    gemini,
     instances,
     lists,
+    logs,
     pairs,
     posts,
     preferences,
+    responses,
     transcripts,
     trees,
 )
@@ -30,6 +34,11 @@ class Format(NamedTuple):
 FORMATS = {
     "chosen-rejected": Format(preferences.is_chosen_rejected, preferences.chosen_rejected),
     "openai-preference": Format(preferences.is_openai_preference, preferences.openai_preference),
+    "api-log": Format(logs.is_log, logs.log),
+    "responses": Format(responses.is_responses, responses.responses),
+    "gemini": Format(gemini.is_gemini, gemini.gemini),
+    "palm": Format(gemini.is_palm, gemini.palm),
+    "bedrock": Format(bedrock.is_bedrock, bedrock.bedrock),
     "harmony": Format(blocks.is_harmony, blocks.harmony),
     "anthropic": Format(blocks.is_anthropic, blocks.anthropic),
     "kept": Format(chats.is_kept, chats.kept),
@@ -54,6 +63,7 @@ FORMATS = {
     "dolly": Format(pairs.is_dolly, pairs.dolly),
     "alpaca": Format(pairs.is_alpaca, pairs.alpaca),
     "prompt-completion": Format(pairs.is_pair, pairs.pair),
+    "tuning-pair": Format(gemini.is_tuning_pair, gemini.tuning_pair),
     "request": Format(instances.is_request, instances.request),
     "red-team": Format(transcripts.is_red_team, transcripts.red_team),
     "text": Format(transcripts.is_text, transcripts.text),

@@ -1,0 +1,122 @@
+"""Items of OpenAI's Responses API: messages, reasoning, calls and their outputs in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from curate.sources.convert import (
+    Conversation,
+    Message,
+    Reject,
+    Row,
+    checked,
+    labelled,
+    list_of,
+    object_of,
+    parsed,
+    role_of,
+    text_of,
+    tool_schemas,
+)
+from curate.sources.parts import Part, as_json, messages_from, result, server_tool, unread, weighted
+
+_ITEMS = ("message", "reasoning", "function_call", "function_call_output")
+_TEXTS = ("text", "input_text", "output_text", "summary_text", "reasoning_text")
+
+
+def is_responses(row: Row) -> bool:
+    """`{input: text | [item], output: [item], instructions?, tools?}` (Responses API)."""
+    return any(
+        isinstance(item, dict) and item.get("type") in _ITEMS
+        for items in (row.get("output"), row.get("input"))
+        if isinstance(items, list)
+        for item in items
+    )
+
+
+def responses(row: Row) -> list[Conversation]:
+    """Neighbouring items of the assistant are one message: its reasoning, its text, its calls."""
+    notes: set[str] = set()
+    before = _items(row.get("instructions"), "system")
+    turns = [*before, *_items(row.get("input"), "user"), *_items(row.get("output"), "assistant")]
+    read = [_turn(item, position, notes) for position, item in enumerate(turns, 1)]
+    messages = _joined(read, notes)
+    used = ("input", "output", "instructions", "tools")
+    tools, said = schemas(row.get("tools")), tuple(sorted(notes))
+    return [labelled(row, checked(messages), used, tools=tools, notes=said)]
+
+
+def _items(value: Any, role: str) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return [{"role": role, "content": value}] if isinstance(value, str) else list_of(value, role)
+
+
+def _turn(item: Any, position: int, notes: set[str]) -> tuple[Message, list[Part]]:
+    """An item as the message it is part of, still without content, and its parts."""
+    where = f"item {position}"
+    item = object_of(item, where)
+    match item.get("type") or "message":
+        case "message":
+            base = weighted(role_of(item.get("role"), position), item, position)
+            return base, [Part("text", text) for text in _texts(item.get("content"), where)]
+        case "reasoning":
+            if item.get("encrypted_content"):
+                notes.add("encrypted reasoning, which nobody can read, is left out")
+            shown = _texts(item.get("content"), where) or _texts(item.get("summary"), where)
+            base = weighted("assistant", item, position)
+            return base, [Part("thought", text) for text in shown]
+        case "function_call":
+            call = {"id": item.get("call_id"), "name": item.get("name")}
+            base = weighted("assistant", item, position)
+            return base, [Part("call", {**call, "arguments": item.get("arguments")})]
+        case "function_call_output":
+            output = item.get("output")
+            texts = _texts(output, where) if isinstance(output, list) else [as_json(output, where)]
+            base = weighted("tool", item, position)
+            return base, [result("\n\n".join(texts), item.get("call_id"), None, where)]
+        case kind:
+            known = "messages, reasoning, function calls and their outputs"
+            raise Reject("wrong_type", f"{where} is of type {kind!r}; {known} are read")
+
+
+def _texts(content: Any, where: str) -> list[str]:
+    if not isinstance(content, list):
+        return [text_of(content, where)] if content else []
+    texts = []
+    for number, part in enumerate(content, 1):
+        kind = (part.get("type") or "text") if isinstance(part, dict) else part
+        if kind == "refusal":
+            texts.append(text_of(part.get("refusal"), where))
+            continue
+        if kind not in _TEXTS:
+            raise unread(where, number, kind, "only texts")
+        texts.append(text_of(part.get("text"), where))
+    return texts
+
+
+def _joined(turns: Iterable[tuple[Message, list[Part]]], notes: set[str]) -> list[Message]:
+    messages: list[Message] = []
+    for base, group in groupby(turns, key=lambda turn: turn[0]):
+        each = [parts for _, parts in group]
+        if base["role"] == "assistant":
+            each = [[part for parts in each for part in parts]]
+        for parts in each:
+            messages += messages_from(base, parts, f"message {len(messages) + 1}", notes)
+    return messages
+
+
+def schemas(value: Any) -> str | None:
+    """Tools of the Responses API, whose functions have no wrapper, as JSON text."""
+    functions = []
+    for tool in list_of(parsed(value, "tools") or [], "tools"):
+        tool = object_of(tool, "a tool")
+        if "function" not in tool:
+            kind = tool.get("type") or "function"
+            if kind != "function":
+                raise server_tool(kind)
+            tool = {key: tool[key] for key in tool if key != "type"}
+        functions.append(tool)
+    return tool_schemas(functions)
