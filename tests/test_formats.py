@@ -203,6 +203,12 @@ CASES: dict[str, Case] = {
         {"instruction": "Human: Hi\nAssistant:", "output": ["Hello"]},
         "wrong_type",
     ),
+    "prompt-transcript": (
+        {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": " Hello"},
+        HELLO,
+        {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": 7},
+        "wrong_type",
+    ),
     "dolly": (
         {"instruction": "Hi", "context": "", "response": "Hello", "category": "chat"},
         HELLO,

@@ -50,6 +50,7 @@ FORMATS = {
     "self-instruct": Format(instances.is_self_instruct, instances.self_instruct),
     "baize": Format(transcripts.is_baize, transcripts.baize),
     "belle": Format(transcripts.is_belle, transcripts.belle),
+    "prompt-transcript": Format(transcripts.is_prompt_transcript, transcripts.prompt_transcript),
     "dolly": Format(pairs.is_dolly, pairs.dolly),
     "alpaca": Format(pairs.is_alpaca, pairs.alpaca),
     "prompt-completion": Format(pairs.is_pair, pairs.pair),
