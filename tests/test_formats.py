@@ -185,6 +185,12 @@ CASES: dict[str, Case] = {
         {"prompt": "Hi", "completion": 7, "label": True},
         "wrong_type",
     ),
+    "conversational": (
+        {"prompt": [USER], "completion": [ASSISTANT]},
+        HELLO,
+        {"prompt": [USER], "completion": []},
+        "no_answer",
+    ),
     "self-instruct": (
         {"id": "s", "instruction": "Hi", "instances": [{"input": "", "output": "Hello"}]},
         HELLO,

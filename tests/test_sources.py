@@ -160,6 +160,7 @@ MALFORMED: dict[str, str] = {
     "unknown_role": '{"messages": [{"role": "narrator", "content": "x"}]}',
     "wrong_type": '{"instruction": "Is it?", "output": true}',
     "no_preference": '{"instruction":"x","output_1":"a","output_2":"b","preference":null}',
+    "undesirable": '{"prompt":"x","completion":"a","label":false}',
     "orphan": '{"message_id":"m","parent_id":"gone","text":"x","role":"assistant"}',
 }
 

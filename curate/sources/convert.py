@@ -51,6 +51,7 @@ REJECTS = {
     "empty_conversation": "the list of messages is empty",
     "unknown_role": "a message's role is none that any known format uses",
     "no_preference": "a judged pair without a judgement",
+    "undesirable": "an answer that is marked as undesirable (KTO), without --undesirable",
     "orphan": "a message or answer whose parent is not in the file",
     "invalid_csv": "a line of a table that does not fit its header",
     "damaged": "a compressed file that breaks off",

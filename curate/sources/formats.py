@@ -8,6 +8,7 @@ from typing import NamedTuple
 from curate.sources import (
     blocks,
     chats,
+    conversational,
     instances,
     lists,
     pairs,
@@ -46,7 +47,8 @@ FORMATS = {
     "judged-pair": Format(preferences.is_judged_pair, preferences.judged_pair),
     "shp": Format(preferences.is_voted_pair, preferences.voted_pair),
     "ultrafeedback": Format(preferences.is_completions, preferences.completions),
-    "kto": Format(preferences.is_kto, preferences.kto),
+    "kto": Format(conversational.is_kto, conversational.kto),
+    "conversational": Format(conversational.is_conversational, conversational.conversational),
     "self-instruct": Format(instances.is_self_instruct, instances.self_instruct),
     "baize": Format(transcripts.is_baize, transcripts.baize),
     "belle": Format(transcripts.is_belle, transcripts.belle),

@@ -16,6 +16,7 @@ from curate.sources.convert import Conversation, Reject, Row, described
 from curate.sources.formats import GATHERED
 from curate.sources.items import AnyItem, Block, Item, Starts
 from curate.sources.options import ReadOptions
+from curate.sources.undesirable import with_judgement
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
@@ -173,6 +174,7 @@ class Reader:
                 raise Reject(*item.reject.split(": ", 1))
             row = self._renamed(item.value)
             name, conversations = self._recognised(row)
+            conversations = with_judgement(row, conversations, wanted=self.options.undesirable)
             # Where a record first came from goes before where an earlier run wrote it.
             metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in conversations]
         except Reject as reject:
