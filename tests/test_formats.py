@@ -127,6 +127,12 @@ CASES: dict[str, Case] = {
         {"conversations": [HUMAN, {"from": "narrator", "value": "Then"}]},
         "unknown_role",
     ),
+    "turns": (
+        {"dialog": [{"speaker": "Customer", "text": "Hi"}, {"speaker": "Agent", "text": "Hello"}]},
+        HELLO,
+        {"dialog": [{"speaker": "Customer", "text": "Hi"}]},
+        "no_answer",
+    ),
     "lima": (
         {"conversations": ["Hi", "Hello"], "source": "stackexchange"},
         HELLO,
@@ -232,6 +238,12 @@ CASES: dict[str, Case] = {
         {"prompt": "Hi", "completion": 7, "label": True},
         "wrong_type",
     ),
+    "conversational": (
+        {"prompt": [USER], "completion": [ASSISTANT]},
+        HELLO,
+        {"prompt": [USER], "completion": []},
+        "no_answer",
+    ),
     "self-instruct": (
         {"id": "s", "instruction": "Hi", "instances": [{"input": "", "output": "Hello"}]},
         HELLO,
@@ -250,10 +262,16 @@ CASES: dict[str, Case] = {
         {"instruction": "Human: Hi\nAssistant:", "output": ["Hello"]},
         "wrong_type",
     ),
+    "prompt-transcript": (
+        {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": " Hello"},
+        HELLO,
+        {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": 7},
+        "wrong_type",
+    ),
     "dolly": (
         {"instruction": "Hi", "context": "", "response": "Hello", "category": "chat"},
         HELLO,
-        {"instruction": "Hi", "context": {}, "response": "Hello"},
+        {"instruction": "Hi", "context": "", "response": {}},
         "wrong_type",
     ),
     "alpaca": (

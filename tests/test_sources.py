@@ -119,16 +119,21 @@ def test_sharegpt_tool_calls_become_calls_of_the_assistant(tmp_path: Path) -> No
 
 
 def test_openai_tool_calls_with_arguments_as_text_or_object_are_the_same(tmp_path: Path) -> None:
+    tool = {"name": "f", "parameters": {"type": "object", "properties": {"a": {}}}}
+
     def row(arguments: Any) -> dict[str, Any]:
         call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
         turns = [
             {"role": "user", "content": "go"},
             {"role": "assistant", "content": None, "tool_calls": [call]},
         ]
-        return {"messages": turns}
+        return {"messages": turns, "tools": [tool]}
 
     dump = read([written(tmp_path, "dump.jsonl", row('{"a": true}'), row({"a": True, "b": None}))])
     assert dump.records["id"].n_unique() == 1
+    # `b` is no parameter of the tool: a table invented it.
+    (note,) = dump.files[0].notes
+    assert note.startswith("null arguments of calls that the tool does not have")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +165,9 @@ MALFORMED: dict[str, str] = {
     "unknown_role": '{"messages": [{"role": "narrator", "content": "x"}]}',
     "wrong_type": '{"instruction": "Is it?", "output": true}',
     "no_preference": '{"instruction":"x","output_1":"a","output_2":"b","preference":null}',
+    "no_text": '{"messages": [{"role": "assistant", "words": "I said this."}]}',
+    "partial_loss": '{"instruction": "x", "output": "a", "loss_mask": [0, 1, 1]}',
+    "undesirable": '{"prompt":"x","completion":"a","label":false}',
     "orphan": '{"message_id":"m","parent_id":"gone","text":"x","role":"assistant"}',
 }
 

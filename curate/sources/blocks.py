@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from curate.sources.chats import message_of
 from curate.sources.convert import (
     Conversation,
     Message,
@@ -33,6 +32,7 @@ from curate.sources.parts import (
     weighted,
     with_parts,
 )
+from curate.sources.turns import message_of
 
 _LISTS = ("messages", "conversations", "conversation")
 _BLOCKS = ("thinking", "redacted_thinking", "tool_use", "tool_result")

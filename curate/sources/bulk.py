@@ -14,9 +14,11 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from curate.sources.controls import CONTROLS
-from curate.sources.convert import CALLING, ROLE_NAMES, SYSTEMS, Row, first_name
-from curate.sources.pairs import ANSWERS, NO_INPUT, QUESTIONS
+from curate.sources.convert import ANSWERS, CALLING, QUESTIONS, ROLE_NAMES, SYSTEMS, Row, first_name
+from curate.sources.pairs import NO_INPUT
+from curate.sources.renderings import may_be_rendered
 from curate.sources.tasks import CHOICES, MATERIAL, SOLUTIONS, SOURCE_FROM
+from curate.sources.thoughts import opens_thought
 from curate.sources.transcripts import is_transcript
 
 
@@ -45,7 +47,7 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
         contents = list(map(itemgetter(text), turns))
     except (KeyError, TypeError):
         return None
-    if set(map(len, turns)) != {2} or not _all_text(contents):
+    if set(map(len, turns)) != {2} or not _all_text(contents) or any(map(opens_thought, contents)):
         return None
     known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
     strange = None in known.values() or len(known) != len(set(map(str, speakers)))
@@ -98,7 +100,7 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     answers = [row[answer] for row in rows]
     if not (_all_text(asked) and _all_text(given) and _all_text(answers)):
         return None
-    if any("[|Human|]" in text for text in given) or any(map(is_transcript, asked)):
+    if any("[|Human|]" in text for text in given) or any(map(_is_conversation, asked)):
         return None
     if any(map(_NO_INPUT.match, given)):
         given = ["" if NO_INPUT.fullmatch(text.strip()) else text for text in given]
@@ -126,7 +128,7 @@ def pair(rows: Sequence[Row]) -> FlatMessages | None:
     prompts, answers = [row[question] for row in rows], [row[answer] for row in rows]
     if not (_all_text(prompts) and _all_text(answers)):
         return None
-    if any(prompt[:1] in ("[", "{") or is_transcript(prompt) for prompt in prompts):
+    if any(prompt[:1] in ("[", "{") or _is_conversation(prompt) for prompt in prompts):
         return None
     return _pairs(prompts, answers, (question, "system", answer))
 
@@ -145,10 +147,16 @@ def _are_labels(rows: Sequence[Row]) -> bool:
     )
 
 
-def _pairs(prompts: list[str], answers: list[str], used: tuple[str, ...]) -> FlatMessages:
+def _pairs(prompts: list[str], answers: list[str], used: tuple[str, ...]) -> FlatMessages | None:
+    if any(map(opens_thought, answers)):
+        return None
     contents = [text for both in zip(prompts, answers, strict=True) for text in both]
     roles = ["user", "assistant"] * len(prompts)
     return FlatMessages([2] * len(prompts), roles, contents, used)
+
+
+def _is_conversation(prompt: str) -> bool:
+    return is_transcript(prompt) or may_be_rendered(prompt)
 
 
 def _all_text(values: list[Any]) -> bool:

@@ -52,6 +52,7 @@ REJECTS = {
     "no_preference": "a judged pair without a judgement",
     "no_text": "a message whose words are under no known name",
     "partial_loss": "a loss control for parts of messages, or one that fits no message",
+    "undesirable": "an answer that is marked as undesirable (KTO), without --undesirable",
     "orphan": "a message or answer whose parent is not in the file",
     "invalid_csv": "a line of a table that does not fit its header",
     "damaged": "a compressed file that breaks off",
@@ -81,6 +82,10 @@ _SPELLINGS = {
 }
 ROLE_NAMES = {name: role for role in ROLES for name in (role, *_SPELLINGS[role])}
 
+
+# The fields in which rows hold a question, and the answer to it.
+QUESTIONS = ("prompt", "query", "question", "problem")
+ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
 
 # The fields in which rows of many formats hold a number or a label.
 SCORES = ("score", "rating", "reward", "votes", "quality_score")

@@ -20,6 +20,7 @@ from curate.sources.convert import (
     text_of,
     tool_schemas,
 )
+from curate.sources.thoughts import NOTE, opens_thought, split_thought
 
 NULLS = "null arguments of calls that the tool does not have are left out"
 WEIGHED = "`{}` of the row is the weight of its answers in training"
@@ -35,6 +36,7 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
     one = _with_material(row, one, columns)
     if one.tools:
         one = _without_invented(one)
+    one = _with_thoughts(one)
     controls = row_controls(row)
     if not controls:
         return one
@@ -45,6 +47,23 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
 
 
 _LISTS = (*LISTS, *MORE_LISTS)
+
+
+def _with_thoughts(one: Conversation) -> Conversation:
+    """Reasoning that an answer holds between marks stands in its own field."""
+    messages, split = [], False
+    for message in one.messages:
+        content = message["content"]
+        thought = (
+            split_thought(content)
+            if message["role"] == "assistant" and opens_thought(content)
+            else None
+        )
+        if thought and not message.get("reasoning"):
+            message = {**message, "content": thought.content, "reasoning": thought.reasoning}
+            split = True
+        messages.append(message)
+    return one._replace(messages=messages, notes=(*one.notes, NOTE)) if split else one
 
 
 def _with_system(row: Row, one: Conversation) -> Conversation:

@@ -8,8 +8,8 @@ from functools import partial
 
 from curate.base.errors import CurateError, nearest
 from curate.sources import trees
+from curate.sources.convert import ANSWERS, QUESTIONS
 from curate.sources.formats import FORMATS, Format
-from curate.sources.pairs import ANSWERS, QUESTIONS
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 from curate.sources import tasks
 from curate.sources.convert import (
+    ANSWERS,
+    QUESTIONS,
     SYSTEMS,
     Conversation,
     Message,
@@ -18,8 +20,6 @@ from curate.sources.convert import (
     user,
 )
 
-ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
-QUESTIONS = ("prompt", "query", "question", "problem")
 # A question and an answer under the names of those who speak, or as a function's two sides.
 SIDES = (
     *(("user", "assistant"), ("human", "gpt"), ("human", "assistant"), ("user", "bot")),

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from curate.sources.chats import weight_of
+from curate.sources.controls import weight_of
 from curate.sources.convert import (
     Message,
     Reject,

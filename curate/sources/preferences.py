@@ -153,21 +153,3 @@ def completions(row: Row) -> list[Conversation]:
     rejected = [worst] if len(given) > 1 else None
     score, _ = number_of(ranked[0], names)
     return [Conversation([question, best], ("instruction",), None, rejected, score)]
-
-
-def is_kto(row: Row) -> bool:
-    """`{prompt, completion, label | kto_tag: bool}`."""
-    return "prompt" in row and "completion" in row and _tag(row) is not None
-
-
-def kto(row: Row) -> list[Conversation]:
-    """The label becomes the score: 1 for a desirable answer, 0 for an undesirable one."""
-    name = _tag(row) or "label"
-    before = _before(row)[0]
-    messages = _side(row["completion"], "completion", before)
-    used = ("prompt", "completion", "system", "tools", name)
-    return [Conversation(checked(messages), used, score=float(row[name]))]
-
-
-def _tag(row: Row) -> str | None:
-    return next((name for name in ("label", "kto_tag") if isinstance(row.get(name), bool)), None)

@@ -8,8 +8,7 @@ import orjson
 import polars as pl
 
 from curate.sources.build import Builder
-from curate.sources.convert import Conversation, Row
-from curate.sources.pairs import QUESTIONS
+from curate.sources.convert import QUESTIONS, Conversation, Row
 
 _LISTS = ("turns", "messages", "conversations")
 _ANSWERING = ("assistant", "gpt", "model", "bot")

@@ -19,6 +19,7 @@ from curate.sources.finish import finished
 from curate.sources.formats import GATHERED, Format
 from curate.sources.items import AnyItem, Block, Item, Starts
 from curate.sources.options import ReadOptions
+from curate.sources.undesirable import with_judgement
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
@@ -213,6 +214,7 @@ class Reader:
             row, notes = self._shaped(item.value)
             name, conversations = self._recognised(row)
             conversations = [finished(row, one, self.options.columns) for one in conversations]
+            conversations = with_judgement(row, conversations, wanted=self.options.undesirable)
             # Where a record first came from goes before where an earlier run wrote it.
             metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in conversations]
         except Reject as reject:

@@ -9,8 +9,7 @@ from typing import Any
 
 from curate.base.json_text import dumps, loads_exact
 from curate.sources.chats import LISTS, MORE_LISTS
-from curate.sources.convert import SYSTEMS, Reject, Row
-from curate.sources.pairs import ANSWERS, QUESTIONS
+from curate.sources.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
 from curate.sources.tasks import CHOICES, KEYS, MATERIAL, SOLUTIONS
 from curate.sources.turns import is_turn
 

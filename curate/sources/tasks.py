@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from string import ascii_uppercase
 from typing import Any
 
-from curate.base.json_text import dumps
 from curate.sources.convert import (
     Message,
     Reject,
@@ -18,6 +17,7 @@ from curate.sources.convert import (
     parsed,
     text_of,
     user,
+    written,
 )
 from curate.sources.transcripts import is_transcript, turns_of
 from curate.sources.turns import is_turn, turns_in
@@ -48,7 +48,7 @@ def material(row: Row, taken: Iterable[str] = ()) -> tuple[list[str], list[str],
     for name in row:
         if name not in MATERIAL or name in taken or (name == "source" and _is_label(row[name])):
             continue
-        text = _material_text(row[name])
+        text = _material_text(row[name], name)
         if not text.strip():
             continue
         texts.append(text)
@@ -62,12 +62,12 @@ def _is_label(value: Any) -> bool:
     return isinstance(value, str) and len(value.split()) < SOURCE_FROM
 
 
-def _material_text(value: Any) -> str:
+def _material_text(value: Any, name: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return "\n\n".join(value)
-    return dumps(value) if isinstance(value, list | dict) and value else ""
+    return written(value, name) if value not in ([], {}) else ""
 
 
 def choices(row: Row) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -130,7 +130,7 @@ def letter_of(value: Any, given: dict[str, str]) -> str | None:
 
 def _worded(value: Any) -> str:
     """A text, a number or a boolean as the text of it."""
-    return value if isinstance(value, str) else dumps(value)
+    return value if isinstance(value, str) else written(value, "a choice or an answer")
 
 
 def history(row: Row) -> list[Message]:

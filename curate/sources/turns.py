@@ -120,10 +120,12 @@ def _content(turn: Row, message: Message, where: str) -> str:
 
 
 def _is_silent(turn: Row) -> bool:
-    """Whether a turn has a text field that is null, and nothing else that may hold its words."""
-    known = {*SPEAKERS, *TEXTS, *_CALLS, *_REASONING, *_CALL_IDS, "name"}
+    """Whether a turn has a text field that is null, and no other one that seems to be its words."""
+    known = {*SPEAKERS, *TEXTS, *_FURTHER}
     others = any(
-        isinstance(value, str) and value for key, value in turn.items() if key not in known
+        isinstance(value, str) and " " in value.strip()
+        for key, value in turn.items()
+        if key not in known
     )
     return not others and any(name in turn for name in (*TEXTS, *_CALLS))
 

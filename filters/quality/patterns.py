@@ -12,13 +12,20 @@ from filters.quality.turns import Turns, evidence
 
 Side = Literal["prompt", "response", "either"]
 
+# Names of tokens, but for those that end like OpenThoughts' marks of a thought and a solution
+# (`<|begin_of_thought|>`): these are content, which no template adds.
+_TOKEN_NAME = (
+    r"(?:[A-Za-z_]+(?:[A-Za-z_--[tn]]|[A-Za-z_--h]t|[A-Za-z_--o]n|[A-Za-z_--i]on|[A-Za-z_--t]ion"
+    r"|[A-Za-z_--u]tion))"
+)
+
 # How chat templates spell their delimiters, by family (no groups): `quality` drops rows that hold
 # any, and `format` says whose they are.
 MARKERS: Mapping[str, str] = {
     "chatml": r"<\|im_(?:start|end|sep)\|>",
     "llama3": r"<\|(?:start_header_id|end_header_id|eot_id|eom_id|begin_of_text|end_of_text)\|>",
     "zephyr": r"<\|(?:system|user|assistant|end)\|>",
-    "special": r"<\|[A-Za-z_]{2,24}\|>|<(?:unk|pad|eos|bos)>|</s>\s*\z|\A\s*<s>",
+    "special": rf"<\|{_TOKEN_NAME}\|>|<(?:unk|pad|eos|bos)>|</s>\s*\z|\A\s*<s>",
     "llama2": r"\[/?INST\]|<</?SYS>>",
     "gemma": r"<(?:start|end)_of_turn>",
     "alpaca": (
