@@ -237,7 +237,7 @@ def test_prompts_and_completions_may_be_of_two_kinds(
         ({"prompt": [USER], "completion": [3]}, "wrong_type: message 1 is the number 3"),
         ({"prompt": [{"role": "x"}], "completion": "a"}, "unknown_role: message 1"),
         ({"prompt": 3, "completion": "a", "label": True}, "wrong_type: the list of messages"),
-        ({**PAIR, "completion": {"a": 1}, "label": 1}, "unknown_role: message 1 does not say who speaks"),
+        ({**PAIR, "completion": {"a": 1}, "label": 1}, "unknown_role: message 1 does not say"),
     ],
 )
 def test_an_odd_prompt_or_completion_is_a_reject(row: dict[str, Any], reason: str) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 from curate.base.schema import with_text
 from curate.base.terminal import printable
 from curate.pipeline import ledger
+from curate.report import reading
 from curate.sources import Dump
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -174,6 +175,7 @@ def _facts(inspected: dict[str, Any]) -> list[str]:
     if inspected["scores"]["rows"]:
         scores = inspected["scores"]
         lines.append(f"scores: on {scores['rows']:,} rows, median {scores['50%']:g}")
+    lines += [f"left over: {line}" for line in reading.sentences(inspected["files"])]
     lines += _measured(inspected["measures"])
     if inspected["length"]:
         sentences = " ".join(inspected["length"]["sentences"])

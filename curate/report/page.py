@@ -17,6 +17,7 @@ from curate.report import (
     histograms,
     length_findings,
     length_shift,
+    reading,
     score_length_bias,
 )
 from curate.report.run_files import damage_explained
@@ -77,6 +78,8 @@ def context(run: RunFolder) -> dict[str, Any]:
         "languages": counts.by_language(run),
         "sources": counts.by_source(run),
         "rejects": examples.of_rejects(run),
+        "leftovers": reading.leftovers(manifest["sources"]),
+        "notes": reading.notes(manifest["sources"]),
         "inputs": manifest["sources"][:INPUTS],
         "more_inputs": max(0, len(manifest["sources"]) - INPUTS),
     }

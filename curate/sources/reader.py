@@ -35,6 +35,7 @@ Rejected = tuple[str, int, str, str]  # source, line, reason, raw
 class FileReport:
     """What one file turned out to be: rows per format, the fields seen, rejects per slug.
 
+    `rows` are conversations, `converted` the file's own rows that they are from;
     `leftovers` are the fields whose words are in no conversation; `notes` are sentences about what
     was assumed, and of how many rows.
     """
@@ -42,6 +43,7 @@ class FileReport:
     source: str
     sha256: str = ""
     rows: int = 0
+    converted: int = 0
     formats: dict[str, int] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
     rejects: dict[str, int] = field(default_factory=dict)
@@ -95,7 +97,7 @@ class Reader:
             for joined in GATHERED[name][1](rows):
                 self._convert(Item(joined.line, joined.row, joined.reject))
         self.aside = {}
-        self.report.leftovers = self.account.left
+        self.report.leftovers, self.report.converted = self.account.left, self.account.rows
         for path, switch in sorted(self.account.switches.items()):
             if switch.only_yes_or_no:
                 self.note(SWITCH.format(path), switch.rows)

@@ -1,0 +1,86 @@
+"""What reading left over or assumed, in sentences: fields in no conversation, and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+# Sentences of each kind that are shown before "and n more".
+SHOWN = 6
+
+File = Mapping[str, Any]  # a `FileReport` as plain JSON types, as in the manifest
+
+
+class Field(NamedTuple):
+    """A field whose words are in no conversation, over all files that have it."""
+
+    name: str
+    rows: int
+    words: int
+    of: int  # rows that were read in these files
+    files: int
+
+    @property
+    def share(self) -> str:
+        """The share of rows that have words in it."""
+        return "all rows" if self.rows >= self.of else f"{_percent(self.rows / self.of)} of rows"
+
+    @property
+    def mean(self) -> str:
+        """Words in a row that has any."""
+        words = max(1, round(self.words / self.rows))
+        return f"{words:,} word{'s' if words > 1 else ''} on average"
+
+
+def _percent(share: float) -> str:
+    return "under 1 %" if share < 0.01 else f"{share * 100:.0f} %"
+
+
+def leftovers(files: Iterable[File]) -> list[Field]:
+    """Fields that are left over, those with the most words first."""
+    found: dict[str, Field] = {}
+    for file in files:
+        for name, left in file.get("leftovers", {}).items():
+            old = found.get(name, Field(name, 0, 0, 0, 0))
+            rows, words = old.rows + left["rows"], old.words + left["words"]
+            found[name] = Field(name, rows, words, old.of + file["converted"], old.files + 1)
+    return sorted(found.values(), key=lambda field: (-field.words, field.name))
+
+
+def notes(files: Iterable[File]) -> list[tuple[str, int]]:
+    """What was assumed of rows, and of how many; the commonest first."""
+    found: dict[str, int] = {}
+    for file in files:
+        for sentence, rows in file.get("notes", {}).items():
+            found[sentence] = found.get(sentence, 0) + rows
+    return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def sentences(files: Iterable[File], in_python: bool = False) -> list[str]:
+    """What a user should know of how the files were read, a line each.
+
+    `in_python` says how to map a field there, and not on the command line.
+    """
+    files = list(files)
+    fields = leftovers(files)
+    lines = [_sentence(field, in_python) for field in fields[:SHOWN]]
+    if more := fields[SHOWN:]:
+        names = ", ".join(f"`{field.name}`" for field in more[:SHOWN])
+        dots = ", ..." if len(more) > SHOWN else ""
+        lines.append(f"and {len(more)} more fields are not part of any conversation: {names}{dots}")
+    said = [(text, rows) for text, rows in notes(files)]
+    lines += [f"{text} ({rows:,} rows)" if rows > 1 else f"{text} (1 row)" for text, rows in said]
+    return lines
+
+
+def _sentence(field: Field, in_python: bool) -> str:
+    text = f"`{field.name}` ({field.share}, {field.mean}) is not part of any conversation"
+    if field.name.startswith("prompt.replies"):
+        option = 'paths="all"' if in_python else "--paths all"
+        return f"{text}; {option} reads every reply"
+    if "." in field.name:
+        return text
+    option = (
+        f'columns={{"context": "{field.name}"}}' if in_python else (f"--map context={field.name}")
+    )
+    return f"{text}; {option} puts it before the question"
