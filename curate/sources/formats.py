@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from curate.sources import (
+    arena,
     blocks,
     chats,
     conversational,
+    helpsteer,
     instances,
     lists,
     pairs,
     posts,
     preferences,
+    ranked,
     transcripts,
     trees,
 )
@@ -31,6 +34,11 @@ class Format(NamedTuple):
 FORMATS = {
     "chosen-rejected": Format(preferences.is_chosen_rejected, preferences.chosen_rejected),
     "openai-preference": Format(preferences.is_openai_preference, preferences.openai_preference),
+    "arena": Format(arena.is_arena, arena.arena),
+    "rejected-beside": Format(preferences.is_rejected_beside, preferences.rejected_beside),
+    "helpsteer-preference": Format(helpsteer.is_helpsteer_pair, helpsteer.helpsteer_pair),
+    "helpsteer-edit": Format(helpsteer.is_helpsteer_edit, helpsteer.helpsteer_edit),
+    "helpsteer": Format(helpsteer.is_helpsteer, helpsteer.helpsteer),
     "harmony": Format(blocks.is_harmony, blocks.harmony),
     "anthropic": Format(blocks.is_anthropic, blocks.anthropic),
     "kept": Format(chats.is_kept, chats.kept),
@@ -46,7 +54,11 @@ FORMATS = {
     "stackexchange-answers": Format(posts.is_answers, posts.answers),
     "judged-pair": Format(preferences.is_judged_pair, preferences.judged_pair),
     "shp": Format(preferences.is_voted_pair, preferences.voted_pair),
-    "ultrafeedback": Format(preferences.is_completions, preferences.completions),
+    "ultrafeedback": Format(ranked.is_completions, ranked.completions),
+    "generations": Format(ranked.is_generations, ranked.generations),
+    "nectar": Format(ranked.is_answer_ranks, ranked.answer_ranks),
+    "versus": Format(arena.is_versus, arena.versus),
+    "summaries": Format(arena.is_summaries, arena.summaries),
     "kto": Format(conversational.is_kto, conversational.kto),
     "conversational": Format(conversational.is_conversational, conversational.conversational),
     "self-instruct": Format(instances.is_self_instruct, instances.self_instruct),
