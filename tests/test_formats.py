@@ -12,6 +12,8 @@ from curate.sources import FORMATS, Dump, ReadOptions, read
 
 HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+NO = {**ASSISTANT, "content": "No."}
+HI = [USER, ASSISTANT]
 HH = "\n\nHuman: Hi\n\nAssistant: "
 
 # name: (a good row, what is said, a malformed row, the slug it is rejected with)
@@ -23,6 +25,63 @@ CASES: dict[str, Case] = {
         HELLO,
         {"prompt": "Hi", "chosen": [], "rejected": "No."},
         "no_answer",
+    ),
+    "arena": (
+        {"conversation_a": HI, "conversation_b": [USER, NO], "winner": "model_a"},
+        HELLO,
+        {"conversation_a": HI, "conversation_b": [USER, NO]},
+        "no_preference",
+    ),
+    "rejected-beside": (
+        {"messages": HI, "rejected_response": "No."},
+        HELLO,
+        {"messages": [USER], "rejected_response": "No."},
+        "no_answer",
+    ),
+    "helpsteer-preference": (
+        {"context": [USER], "response1": "No.", "response2": "Hello", "overall_preference": 2},
+        HELLO,
+        {"context": [USER], "response1": "No.", "response2": "Hello", "overall_preference": None},
+        "no_preference",
+    ),
+    "helpsteer-edit": (
+        {"context": [USER], "original_response": "No.", "edited_response": "Hello"},
+        HELLO,
+        {"context": [USER], "original_response": "No.", "edited_response": 3},
+        "wrong_type",
+    ),
+    "helpsteer": (
+        {"prompt": "Hi", "response": "Hello", "helpfulness": 4},
+        HELLO,
+        {"prompt": "Hi", "response": 4, "helpfulness": 4},
+        "wrong_type",
+    ),
+    "generations": (
+        {"instruction": "Hi", "generations": ["No.", "Hello"], "ratings": [1, 5]},
+        HELLO,
+        {"instruction": "Hi", "generations": ["No.", "Hello"], "ratings": [1]},
+        "no_preference",
+    ),
+    "nectar": (
+        {
+            "prompt": HH,
+            "answers": [{"answer": "No.", "rank": 2}, {"answer": "Hello", "rank": 1}],
+        },
+        HELLO,
+        {"prompt": HH, "answers": []},
+        "no_answer",
+    ),
+    "versus": (
+        {"prompt": "Hi", "response_a": "No.", "response_b": "Hello", "winner": "model_b"},
+        HELLO,
+        {"prompt": "Hi", "response_a": "No.", "response_b": "Hello", "winner": None},
+        "no_preference",
+    ),
+    "summaries": (
+        {"info": {"post": "Hi"}, "summaries": [{"text": " Hello"}, {"text": "No."}], "choice": 0},
+        HELLO,
+        {"info": {"post": "Hi"}, "summaries": [{"text": " Hello"}], "choice": 0},
+        "no_preference",
     ),
     "openai-preference": (
         {
@@ -566,7 +625,6 @@ def test_real_files_are_read_and_counted(
 
 THOUGHT = {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm."}]}
 RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": 3, "content": "x"}]}
-HI = [USER, ASSISTANT]
 ROOT = {"text": "Hi", "role": "prompter", "replies": 1}
 
 

@@ -4,70 +4,118 @@ from __future__ import annotations
 
 from typing import Any
 
+from curate.sources.comparisons import (
+    TIE,
+    VERDICTS,
+    Before,
+    before_answers,
+    compared,
+    shared,
+    side_of,
+    side_turns,
+)
 from curate.sources.convert import (
+    ANSWERS,
     Conversation,
-    Message,
     Reject,
     Row,
     assistant,
     checked,
     described,
     labelled,
-    number_of,
     system_of,
     text_of,
     tool_schemas,
 )
 from curate.sources.pairs import asked
-from curate.sources.transcripts import is_transcript, turns_of
-from curate.sources.turns import message_of, turns_in
+from curate.sources.turns import turns_in
+
+_SIDES = (
+    *(("chosen", "rejected"), ("chosen_response", "rejected_response")),
+    *(("response_chosen", "response_rejected"), ("chosen_answer", "rejected_answer")),
+    *(("answer_chosen", "answer_rejected"), ("accepted", "rejected")),
+    *(("preferred", "dispreferred"), ("preferred_response", "dispreferred_response")),
+    *(("better_response", "worse_response"), ("chosen_messages", "rejected_messages")),
+)
+_CHOSEN_SCORES = (
+    *("score_chosen", "chosen_score", "chosen-rating", "chosen_rating", "rating_chosen"),
+    *("chosen_reward", "reward_chosen", "score"),
+)
 
 
 def is_chosen_rejected(row: Row) -> bool:
     """`{chosen, rejected}` with or without a prompt, as texts, transcripts or messages."""
-    return "chosen" in row and "rejected" in row
+    return _sides(row) is not None
+
+
+def _sides(row: Row) -> tuple[str, str] | None:
+    return next((pair for pair in _SIDES if pair[0] in row and pair[1] in row), None)
 
 
 def chosen_rejected(row: Row) -> list[Conversation]:
     """HH-RLHF transcripts, DPO triples, ShareGPT pairs and UltraFeedback binarised alike."""
-    before, used = _before(row)
-    chosen, rejected = (_side(row[name], name, before) for name in ("chosen", "rejected"))
-    rejected = rejected[_shared(checked(chosen), rejected) :]
+    names = _sides(row) or _SIDES[0]
+    if row[names[0]] is None:
+        slug = "no_preference" if row[names[1]] is None else "no_answer"
+        raise Reject(slug, f"{names[0]} is null; expected the better answer")
+    before = before_answers(row)
+    chosen = side_turns(row[names[0]], names[0], before)
+    used, notes = (*before.used, names[0]), before.notes
+    rejected = None
+    if row[names[1]] is None:
+        notes = (*notes, f"{names[1]} is null: the answer is read without a rejected one")
+    elif row.get("status") == "tie":  # distilabel's pairs of equal ratings
+        notes = (*notes, TIE)
+    else:
+        other, more = _rejected(row[names[1]], names[1], before)
+        rejected = other[shared(checked(chosen), other) :]
+        used, notes = (*used, names[1]), (*notes, *more)
     tools = tool_schemas(row.get("tools"))
-    used, scores = (*used, "chosen", "rejected"), ("score_chosen", "chosen_score", "score")
-    return [labelled(row, chosen, used, scores, (), tools=tools, rejected=rejected)]
+    read = labelled(row, checked(chosen), used, _CHOSEN_SCORES, (), tools=tools, notes=notes)
+    return [read._replace(rejected=rejected)]
 
 
-def _before(row: Row) -> tuple[list[Message], tuple[str, ...]]:
-    """The turns that both sides answer, and the fields they came from."""
-    messages = system_of(row)
-    for name in ("conversations", "prompt", "question", "instruction"):
-        if name in row and row[name] is not None:
-            given = row[name]
-            if isinstance(given, str):
-                messages.append(asked(given, text_of(row.get("input"), "input")))
-                return messages, (name, "input", "system", "tools")
-            return messages + turns_in(given), (name, "system", "tools")
-    return messages, ("system", "tools")
+def _rejected(value: Any, name: str, before: Before) -> tuple[Any, tuple[str, ...]]:
+    """The rejected side's turns; of several answers the first one, and a note that says so."""
+    several = isinstance(value, list) and len(value) > 1
+    if several and all(isinstance(text, str) for text in value):
+        return side_turns(value[0], name, before), (f"of several {name} answers the first is kept",)
+    return side_turns(value, name, before), ()
 
 
-def _side(value: Any, name: str, before: list[Message]) -> list[Message]:
-    if isinstance(value, str):
-        if not before and is_transcript(value):
-            return turns_of(value)
-        return [*before, assistant(value)]
-    turns = [message_of(value, 1)] if isinstance(value, dict) else turns_in(value)
-    if not turns:
-        raise Reject("no_answer", f"{name} is empty")
-    # UltraFeedback repeats the prompt inside each side.
-    repeats = len(turns) > 1 and turns[0]["role"] != "assistant"
-    return turns if repeats else before + turns
+_REJECTED = ("rejected_response", "rejected_messages")
 
 
-def _shared(left: list[Message], right: list[Message]) -> int:
-    """How many turns both sides begin with."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(left), len(right)))
+def is_rejected_beside(row: Row) -> bool:
+    """ms-swift `{messages | query, response, rejected_response | rejected_messages}`."""
+    if "chosen" in row or all(row.get(name) is None for name in _REJECTED):
+        return False
+    return isinstance(row.get("messages"), list) or _question_and_answer(row) is not None
+
+
+def _question_and_answer(row: Row) -> str | None:
+    questions = ("query", "prompt", "instruction", "question")
+    answer = next((name for name in ANSWERS if name in row), None)
+    return answer if any(name in row for name in questions) else None
+
+
+def rejected_beside(row: Row) -> list[Conversation]:
+    """A conversation, and beside it what the assistant should not have said at its end."""
+    name = next(name for name in _REJECTED if row.get(name) is not None)
+    if isinstance(row.get("messages"), list):
+        turns = system_of(row) + turns_in(row["messages"])
+        at = max((at for at, turn in enumerate(turns) if turn["role"] != "assistant"), default=-1)
+        chosen, before = checked(turns), Before(turns[: at + 1], ("messages", "system", "tools"))
+    else:
+        before = before_answers(row)
+        answer = _question_and_answer(row) or "response"
+        chosen = checked(side_turns(row[answer], answer, before))
+        before = before._replace(used=(*before.used, answer))
+    other, more = _rejected(row[name], name, before)
+    tools = tool_schemas(row.get("tools"))
+    notes = (*before.notes, *more)
+    read = labelled(row, chosen, (*before.used, name), tools=tools, notes=notes)
+    return [read._replace(rejected=other[shared(chosen, other) :])]
 
 
 def is_openai_preference(row: Row) -> bool:
@@ -86,7 +134,10 @@ def openai_preference(row: Row) -> list[Conversation]:
 
 def is_judged_pair(row: Row) -> bool:
     """PandaLM `{instruction, response1, response2, annotator1..}`, AlpacaEval `output_1`, `_2`."""
-    return ("response1" in row and "response2" in row) or ("output_1" in row and "output_2" in row)
+    if not {"response1", "response2"} <= set(row) and not {"output_1", "output_2"} <= set(row):
+        return False
+    voted = "preference" in row or any(str(name).startswith("annotator") for name in row)
+    return voted or not any(name in row for name in VERDICTS)
 
 
 def judged_pair(row: Row) -> list[Conversation]:
@@ -95,24 +146,28 @@ def judged_pair(row: Row) -> list[Conversation]:
     for name in names:
         if not isinstance(row[name], str):
             raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text")
-    better = _winner(row)
-    chosen, other = (names[1], names[0]) if better == 2 else names
-    question = asked(*(text_of(row.get(name), name) for name in ("instruction", "input")))
-    rejected = [assistant(row[other])] if better else None
-    used = ("instruction", "input", chosen) + ((other,) if better else ())
-    messages, names = [question, assistant(row[chosen])], ("category", "dataset")
-    return [labelled(row, messages, used, (), names, rejected=rejected)]
+    before = before_answers(row)
+    better = _winner(row, names)
+    first, second = ([*before.messages, assistant(row[name])] for name in names)
+    return [compared(row, (first, second), names, better, before.used, notes=before.notes)]
 
 
-def _winner(row: Row) -> int:
+def _winner(row: Row, names: tuple[str, str]) -> int:
     """1 or 2, or 0 for a tie: the majority of annotators, or AlpacaEval's preference."""
-    votes = [row[name] for name in row if name.startswith("annotator") and name != "annotator"]
-    if not votes and "preference" in row:
-        preference = row["preference"]
-        if not isinstance(preference, int | float) or not 0 <= preference <= 2:
-            raise Reject("no_preference", f"preference is {described(preference)}; expected 0 to 2")
-        return 0 if preference in (0, 1.5) else round(preference)
-    return next((side for side in (1, 2) if 2 * votes.count(side) > len(votes)), 0)
+    names_of_votes = (name for name in row if str(name).startswith("annotator"))
+    votes = [row[name] for name in names_of_votes if name != "annotator"]
+    if votes:
+        return next((side for side in (1, 2) if 2 * votes.count(side) > len(votes)), 0)
+    preference = row.get("preference")
+    if isinstance(preference, str):
+        return side_of(preference, "preference", names)
+    if (
+        isinstance(preference, bool)
+        or not isinstance(preference, int | float)
+        or not 0 <= preference <= 2
+    ):
+        raise Reject("no_preference", f"preference is {described(preference)}; expected 0 to 2")
+    return 0 if preference in (0, 1.5) else round(preference)
 
 
 def is_voted_pair(row: Row) -> bool:
@@ -132,24 +187,3 @@ def voted_pair(row: Row) -> list[Conversation]:
     scores, categories = (f"score_{better}",), ("domain", "category")
     used = ("history", *sides)
     return [labelled(row, messages, used, scores, categories, rejected=[rejected])]
-
-
-def is_completions(row: Row) -> bool:
-    """UltraFeedback raw: `{instruction, completions: [{model, response, overall_score}]}`."""
-    return "instruction" in row and isinstance(row.get("completions"), list)
-
-
-def completions(row: Row) -> list[Conversation]:
-    """The best-scored completion; the worst-scored one is kept as rejected."""
-    given = [each for each in row["completions"] if isinstance(each, dict)]
-    if not given:
-        raise Reject("no_answer", "completions is empty")
-    names = ("overall_score", "fine-grained_score", "score")
-    ranked = sorted(given, key=lambda each: -(number_of(each, names)[0] or 0.0))
-    best, worst = (
-        assistant(text_of(each.get("response"), "response")) for each in (ranked[0], ranked[-1])
-    )
-    question = asked(text_of(row["instruction"], "instruction"), "")
-    rejected = [worst] if len(given) > 1 else None
-    score, _ = number_of(ranked[0], names)
-    return [Conversation([question, best], ("instruction",), None, rejected, score)]

@@ -9,8 +9,9 @@ from curate.sources.convert import ANSWERS, SCORES, Conversation, Reject, Row, d
 # Fields that say whether the answer is a good one.
 JUDGEMENTS = (
     *("label", "kto_tag", "feedback", "thumbs", "thumbs_up", "thumbs_down", "desirable"),
-    *("is_desirable", "winner"),
+    *("is_desirable", "winner", "is_response_0_safe"),
 )
+_OF_PAIRS = ("winner", "is_response_0_safe")
 _GOOD = (
     *("true", "good", "desirable", "chosen", "up", "thumbs_up", "thumbs up", "thumbsup"),
     *("upvote", "like", "👍", "accepted"),
@@ -53,6 +54,8 @@ def is_judged(row: Row) -> bool:
 
 def _verdict(row: Row, name: str) -> bool | None:
     value = row.get(name)
+    if name == "is_response_0_safe":  # SafeRLHF: its answers are unsafe, the better one too
+        return False if value is row.get("is_response_1_safe") is False else None
     if name == "winner":
         return False if isinstance(value, str) and value.strip().lower() in _NEITHER else None
     if name in ("thumbs_up", "thumbs_down"):  # without a thumb nobody judged, or they count
@@ -102,6 +105,9 @@ def with_judgement(
     if verdict is None:
         return conversations
     names = [name for name in JUDGEMENTS if _verdict(row, name) is verdict]
+    # Of a pair a label tells something else, but that neither answer is good.
+    if any(one.rejected for one in conversations) and not {*names} & {*_OF_PAIRS}:
+        return conversations
     if verdict is False and not wanted:
         raise Reject(
             "undesirable",
