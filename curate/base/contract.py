@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
 
 import polars as pl
 
@@ -42,9 +42,20 @@ VERDICTS = pl.Schema(
     }
 )
 
-# `read(paths)` gives the records (with `prompt` and `response`) of files, folders or globs in any
-# format that `curate run` reads.
-Read = Callable[[Sequence[str]], pl.DataFrame]
+
+class Read(Protocol):
+    """Reads evaluation files, folders or globs: benchmarks as published, and training formats.
+
+    Gives Records with `prompt` and `response`, and two more columns: `context`, the passage that a
+    question is about (or ""), and `other_prompts`, the same question in other words. A record
+    has a message of the assistant for each answer that counts as right; it may have none.
+    `columns` names the fields that hold the `prompt` and the `answer` where no shape is known.
+    Raises `CurateError`.
+    """
+
+    def __call__(
+        self, paths: Sequence[str], columns: Mapping[str, str] | None = None
+    ) -> pl.DataFrame: ...
 
 
 @dataclasses.dataclass(frozen=True)

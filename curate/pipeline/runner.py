@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -124,11 +123,7 @@ def bind_steps(
     would keep what they remember in one place (`remembers_in`, for those that say): the second
     could not see what the first will add.
     """
-    read = partial(_read, warn=warn)
-    ready = [
-        Step(step.name, step.action.bind(read)) if isinstance(step.action, Filter) else step
-        for step in steps
-    ]
+    ready = [_bound(step, warn) for step in steps]
     taken: dict[str, str] = {}
     for step in ready:
         folder = step.action.remembers_in if isinstance(step.action, Filter) else None
@@ -142,25 +137,41 @@ def bind_steps(
     return ready
 
 
-def _read(paths: Sequence[str], warn: Callable[[str], None]) -> pl.DataFrame:
-    """Records to compare with; rows that only ask are among them."""
-    from curate import sources
-    from curate.sources.questions import questions
+def _bound(step: Step, warn: Callable[[str], None]) -> Step:
+    if not isinstance(step.action, Filter):
+        return step
+    read = _EvaluationReader(f"{step.name}.columns", warn)
+    bound = Step(step.name, step.action.bind(read))
+    read.check_columns()
+    return bound
 
-    dump = sources.read(paths)
-    asked, unread = questions(dump.rejects)
-    records = pl.concat([dump.records, asked]).sort("source", "line", maintain_order=True)
-    records = records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
-    where = ", ".join(paths)
-    if not records.height:
-        raise CurateError(f"{where}: no readable rows to compare with")
-    if unread.height:
-        first = unread.row(0, named=True)
-        warn(
-            f"{where}: {unread.height:,} of {records.height + unread.height:,} rows cannot be read "
-            f"and are not compared with; first {first['source']}:{first['line']}: {first['reason']}"
-        )
-    return with_text(records)
+
+class _EvaluationReader:
+    """The `Read` of one step; `setting` is where its columns are named."""
+
+    def __init__(self, setting: str, warn: Callable[[str], None]) -> None:
+        self.setting, self.warn = setting, warn
+        self.columns: Mapping[str, str] = {}
+        self.fields: list[str] = []
+
+    def __call__(
+        self, paths: Sequence[str], columns: Mapping[str, str] | None = None
+    ) -> pl.DataFrame:
+        from curate.sources import evaluations
+
+        self.columns = columns or {}
+        records, warnings, fields = evaluations.read(paths, self.columns, self.setting)
+        self.fields += fields
+        for line in warnings:
+            self.warn(line)
+        return with_text(records)
+
+    def check_columns(self) -> None:
+        """A column that no file has is misspelt; one that some file lacks need not be."""
+        if self.columns:
+            from curate.sources import evaluations
+
+            evaluations.check_columns(self.columns, self.fields, self.setting)
 
 
 def remember(steps: Sequence[Step], result: Result) -> None:

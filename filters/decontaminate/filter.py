@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Literal
 
 import polars as pl
 
 from curate.base.contract import Filter, Judgement, Read
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting, values_of
 from filters.common.text import Field, view
 from filters.common.vectors import ENCODER_HELP, check_encoder, embed, fingerprint, vector_column
@@ -45,7 +46,12 @@ class Decontaminate(Filter):
     )  # fmt: skip
 
     against: tuple[str, ...] = setting(
-        (), "evaluation files, in any format that is read", path=True
+        (), "evaluation files: benchmarks as published, or any format that is read", path=True
+    )
+    columns: Mapping[str, str] | None = setting(
+        None,
+        "fields that hold the prompt and the answer in files of no known shape, such as "
+        "{prompt: q, answer: a}",
     )
     rule: Literal["tulu3", "ngram13"] = setting(
         "tulu3", "tulu3: over half of the words in shared runs of 8; ngram13: one shared run of 13"
@@ -73,6 +79,7 @@ class Decontaminate(Filter):
         super().__post_init__()
         if not self.against:
             raise CurateError("decontaminate: against is empty; name one evaluation file or more")
+        _check_columns(self.columns)
         if self.encoder is not None:
             check_encoder(self.name, self.encoder)
 
@@ -84,6 +91,8 @@ class Decontaminate(Filter):
     def bind(self, read: Read) -> Filter:
         """The same step with its evaluation files read; each file is a set of its own."""
         size, share = RULES[self.rule]
+        if self.columns is not None:
+            read = partial(read, columns=self.columns)
         evaluations = load(
             [(path, read([path])) for path in dict.fromkeys(self.against)],
             self.field,
@@ -100,6 +109,19 @@ class Decontaminate(Filter):
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Not before `bind` either."""
         raise CurateError("decontaminate: no evaluation file has been read; call bind(read) first")
+
+
+def _check_columns(columns: Mapping[str, str] | None) -> None:
+    if columns is None:
+        return
+    for part in columns:
+        if part not in ("prompt", "answer"):
+            raise CurateError(
+                f"decontaminate: columns: {part!r} is no part of a question; expected prompt and "
+                f"answer, such as {{prompt: q, answer: a}}{nearest(part, ('prompt', 'answer'))}"
+            )
+    if "prompt" not in columns:
+        raise CurateError("decontaminate: columns: it lacks the prompt, such as {prompt: q}")
 
 
 @dataclass(frozen=True, repr=False)

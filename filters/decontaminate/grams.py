@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 
 from filters.common.arrays import U64, Bools, Bytes, Ints
 from filters.common.shingles import Rule, hash_spans, spans
+from filters.common.text import block
 
 
 class Grams(NamedTuple):
@@ -29,8 +31,17 @@ def grams(data: Bytes, bounds: Ints, size: int) -> Grams:
     """Every run of `size` words of each text of a block."""
     starts, ends, count = spans(data, bounds, Rule("word", size, 0))
     text, word = ranges(np.zeros_like(count), count)
-    words = np.diff(np.searchsorted(np.flatnonzero(data == ord(" ")), bounds))
-    return Grams(hash_spans(data, starts, ends), starts, ends, text, word, words)
+    return Grams(hash_spans(data, starts, ends), starts, ends, text, word, _words(data, bounds))
+
+
+def word_counts(texts: pl.Series) -> Ints:
+    """The number of words of each text (no nulls), as the index counts them."""
+    return _words(*block(texts, words_only=True))
+
+
+def _words(data: Bytes, bounds: Ints) -> Ints:
+    counts: Ints = np.diff(np.searchsorted(np.flatnonzero(data == ord(" ")), bounds))
+    return counts
 
 
 class Sorted(NamedTuple):

@@ -47,6 +47,7 @@ def report(
     """Per evaluation file how many rows are in the set; and a table of every match."""
     sets = _shares(evaluations.rows, matches)
     sentences = [_sentence(line) for line in sets.iter_rows(named=True)]
+    sentences += _without_text(evaluations, field)
     words, size = evaluations.index.words, evaluations.index.size
     short = int((words < size).sum())
     if short:
@@ -68,6 +69,24 @@ def report(
         {"field": field, "evaluations": sets.to_dicts(), "short_texts": short},
         {"evaluations": sets, "matches": listed},
     )
+
+
+def _without_text(evaluations: Evaluations, field: Field) -> list[str]:
+    """How many rows of each file are not looked for, as they have nothing on this side."""
+    has_text = pl.int_range(evaluations.rows.height, dtype=pl.UInt32, eager=True).is_in(
+        evaluations.asked["row"].implode()
+    )
+    counts = (
+        evaluations.rows.with_columns(has_text=has_text)
+        .group_by("name", maintain_order=True)
+        .agg(rows=pl.len(), lacking=(~pl.col("has_text")).sum())
+        .filter(pl.col("lacking") > 0)
+    )
+    side = "prompt or response" if field == "both" else field
+    return [
+        f"{name}: {lacking:,} of {rows:,} rows have no {side} text, so they are not looked for"
+        for name, rows, lacking in counts.iter_rows()
+    ]
 
 
 def _shares(rows: pl.DataFrame, matches: pl.DataFrame) -> pl.DataFrame:

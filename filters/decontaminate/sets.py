@@ -14,7 +14,7 @@ from curate.base.errors import CurateError
 from filters.common.arrays import F32
 from filters.common.text import Field, bare, block, view
 from filters.common.vectors import position_of
-from filters.decontaminate.grams import ranges
+from filters.decontaminate.grams import ranges, word_counts
 from filters.decontaminate.index import Index
 
 # Characters of a text that evidence shows.
@@ -104,22 +104,14 @@ def load(
     rows, asked = [], []
     count = 0
     for (path, records), name in zip(files, names, strict=True):
-        prompts, answers = view(records, "prompt"), records["response"]
-        numbers = pl.int_range(count, count + records.height, dtype=pl.UInt32, eager=True)
-        count += records.height
-        sides = {"prompt": [prompts], "response": [answers], "both": [prompts, answers]}[field]
-        if all((side.str.strip_chars() == "").all() for side in sides):
-            raise CurateError(
-                f"decontaminate: {path} has no {field} text in its {records.height:,} rows, so "
-                "nothing could be found; set field to the side that has text"
-            )
-        shown = prompts.zip_with(prompts != "", answers).str.slice(0, QUOTED)
+        texts = _texts(records, field, size)
+        _check_texts(path, texts, field, size, records.height)
+        shown = view(records, "prompt")
+        shown = shown.zip_with(shown != "", records["response"]).str.slice(0, QUOTED)
         rows.append(records.select("source", "line", name=pl.lit(name), text=shown))
-        asked += [
-            pl.DataFrame({"row": numbers, "text": side, "is_prompt": side is prompts})
-            for side in sides
-        ]
-    wanted = pl.concat(asked).filter(pl.col("text").str.strip_chars() != "")
+        asked.append(texts.with_columns(pl.col("row") + count))
+        count += records.height
+    wanted = pl.concat(asked)
     items = wanted["text"].unique(maintain_order=True)
     wanted = wanted.with_columns(item=pl.Series(position_of(wanted["text"], items)).cast(pl.UInt32))
     index = Index(items, size, floor, skip_common)
@@ -129,6 +121,81 @@ def load(
         index,
         _short_items(index, wanted.filter("is_prompt")["item"].unique()),
         pl.concat([view(records, field) for _, records in files]),
+    )
+
+
+def _texts(records: pl.DataFrame, field: Field, size: int) -> pl.DataFrame:
+    """What is looked for of each `row`: `text`, and whether it `is_prompt` or an answer."""
+    sides = {"prompt": [_prompts], "response": [_answers], "both": [_prompts, _answers]}[field]
+    numbered = records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+    parts = [
+        side(numbered, size).with_columns(is_prompt=pl.lit(side is _prompts)) for side in sides
+    ]
+    return pl.concat(parts).filter(pl.col("text").str.strip_chars() != "")
+
+
+def _check_texts(path: str, texts: pl.DataFrame, field: Field, size: int, height: int) -> None:
+    if texts.is_empty():
+        raise CurateError(
+            f"decontaminate: {path} has no {field} text in its {height:,} rows, so nothing could "
+            "be found; set field to the side that has text"
+        )
+    if field == "response" and not (word_counts(texts["text"]) >= size).any():
+        raise CurateError(
+            f"decontaminate: every answer of {path} has under {size} words, which proves nothing, "
+            "so nothing could be found; set field to prompt"
+        )
+
+
+def _prompts(records: pl.DataFrame, size: int) -> pl.DataFrame:
+    """The prompts of each `row` as `text`: all turns of the user, and what says the same.
+
+    Of several turns the first is looked for by itself too, for a set of single turns may hold
+    only that; the others mean little without it. `other_prompts` are looked for as well. A
+    question about a passage is looked for alone; one that is asked of several passages only
+    behind its passage, and a short one in both ways.
+    """
+    prompts = records.select("row", text=view(records, "prompt"))
+    parts = [prompts, _first_turns(records, size)]
+    if "other_prompts" in records.columns:
+        others = records.select("row", text="other_prompts").explode("text").drop_nulls()
+        parts = [*parts, others]
+    if "context" in records.columns:
+        parts[0] = _with_passages(prompts.with_columns(records["context"]), size)
+    return pl.concat(parts)
+
+
+def _first_turns(records: pl.DataFrame, size: int) -> pl.DataFrame:
+    """What the user says first where more follows, if it has words enough to be looked for."""
+    part = pl.element().struct
+    turns = pl.element().filter(part.field("role") == "user").struct.field("content")
+    first = (
+        records.select("row", turns=pl.col("messages").list.eval(turns))
+        .filter(pl.col("turns").list.len() > 1)
+        .select("row", text=pl.col("turns").list.first().fill_null(""))
+    )
+    return first.filter(word_counts(first["text"]) >= size)
+
+
+def _with_passages(prompts: pl.DataFrame, size: int) -> pl.DataFrame:
+    """Questions (`row`, `text`, `context`), alone or behind their passage."""
+    is_common = pl.col("context").n_unique().over("text") > 1
+    is_short = pl.Series(word_counts(prompts["text"]) < size)
+    has_passage = pl.col("context").str.strip_chars() != ""
+    alone = prompts.filter(~(has_passage & is_common))
+    behind = prompts.filter(has_passage & (is_common | is_short))
+    behind = behind.with_columns(text=pl.concat_str("context", "text", separator="\n\n"))
+    return pl.concat([alone, behind]).select("row", "text")
+
+
+def _answers(records: pl.DataFrame, size: int) -> pl.DataFrame:
+    """Each answer of each `row` as `text`, for any of them may have been learnt."""
+    part = pl.element().struct
+    answers = pl.element().filter(part.field("role") == "assistant").struct.field("content")
+    return (
+        records.select("row", text=pl.col("messages").list.eval(answers))
+        .explode("text")
+        .drop_nulls()
     )
 
 
