@@ -171,14 +171,7 @@ def records_of(source: Data, tell: Log) -> pl.DataFrame:
             )
     elif len(paths := paths_of(source) or []) == 1 and not Path(paths[0]).exists():
         raise CurateError(f"{Path(paths[0])}: no such file or folder")
-    dump = read_data(source, tell=tell)
-    if dump.rejects.height:
-        first = dump.rejects.row(0, named=True)
-        where = f"{first['source']}:{first['line']}: {first['reason']}"
-        tell(f"{dump.rejects.height:,} rows cannot be read; first {where}")
-    if not dump.records.height:
-        raise CurateError("no readable rows")
-    return dump.records
+    return read_data(source, tell=tell, can_map=False).records
 
 
 class Setup(NamedTuple):

@@ -28,6 +28,7 @@ from curate.pipeline.run_folder import RunFolder, is_run
 from curate.pipeline.session import SessionEngine
 from curate.report import inspection
 from curate.report.explain import explain
+from curate.sources.guess import check_mapped, unreadable
 
 if TYPE_CHECKING:
     import datasets
@@ -236,12 +237,29 @@ def paths_of(data: Data) -> list[Source] | None:
 
 
 def read_data(
-    data: Data, how: sources.ReadOptions = sources.DETECTED, tell: Log = no_log
+    data: Data,
+    how: sources.ReadOptions = sources.DETECTED,
+    tell: Log = no_log,
+    can_map: bool = True,
 ) -> sources.Dump:
     """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
 
-    A run among the files must be as it was written. Raises `CurateError`.
+    `can_map` says whether who reads this could map columns. A run among the files must be as it
+    was written. Raises `CurateError`, also where not one row could be read.
     """
+    check_mapped(how.columns)
+    dump = _read(data, how)
+    unread = dump.rejects.height and unreadable(dump.rejects, dump.read, how, can_map)
+    if unread and not dump.records.height:
+        raise CurateError(unread)
+    if unread:
+        tell(unread)
+    for line in _read_twice(dump):
+        tell(line)
+    return dump
+
+
+def _read(data: Data, how: sources.ReadOptions) -> sources.Dump:
     paths = paths_of(data)
     if paths is None:
         return sources.read_rows(data, how)
@@ -250,10 +268,7 @@ def read_data(
     for path in paths:
         if is_run(Path(path)):
             RunFolder(Path(path)).check("kept")
-    dump = sources.read([fspath(path) for path in paths], how)
-    for line in _read_twice(dump):
-        tell(line)
-    return dump
+    return sources.read([fspath(path) for path in paths], how)
 
 
 def _read_twice(dump: sources.Dump) -> Iterator[str]:
@@ -267,7 +282,8 @@ def _read_twice(dump: sources.Dump) -> Iterator[str]:
             more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
             yield f"{', '.join(shown[:3])}{more} hold the same bytes, read {len(names)} times"
         elif len(names) > 1:
-            yield f"{shown[0]} was given {len(names)} times and read as often"
+            times = "twice" if len(names) == 2 else f"{len(names)} times"
+            yield f"{shown[0]} is named {times}; its rows are read {times}"
 
 
 def _made_from(folder: RunFolder) -> MadeFrom:
@@ -294,7 +310,8 @@ def _made_from(folder: RunFolder) -> MadeFrom:
 
 def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:
     """See `curate.inspect`."""
-    dump = read_data(data, how)
+    notices: list[str] = []
+    dump = read_data(data, how, notices.append)
     sample = inspection.sample(dump.records)
     unit = {"unit": "tokens", "tokenizer": tokenizer} if tokenizer else {}
     wanted = {"language": {}, **({"length": unit} if unit else {})}
@@ -306,4 +323,4 @@ def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict
     # Words of all records are counted in no time; tokens are not.
     step = runner.Step("length", recipes.filter_called("length", {"action": "report", **unit}))
     lengths = runner.run(sample if unit else dump.records, [step]).steps[0].numbers
-    return inspection.inspection(dump, measures, lengths)
+    return inspection.inspection(dump, measures, lengths) | {"notices": notices}
