@@ -19,6 +19,7 @@ from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json
+from curate.base.replacing import check_replaced
 from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
 from curate.pipeline import run_folder, runner
@@ -52,6 +53,7 @@ class Run(RunFolder):
         self, path: Path, made_from: MadeFrom | None = None, notices: Sequence[str] = ()
     ) -> None:
         super().__init__(path)
+        self.name = str(path)  # of a run that goes with its object: NAMELESS
         self.notices = tuple(notices)
         self._made_from = made_from
 
@@ -79,7 +81,12 @@ class Run(RunFolder):
         return target
 
     def save(self, out: Source, force: bool = False) -> Path:
-        """Keep the run: copy its files to the folder `out`. Raises `CurateError`."""
+        """Keep the run: copy its files to the folder `out`. Raises `CurateError`.
+
+        An earlier run there is replaced if it was made from the same data, or with `force`.
+        """
+        if note := check_replaced(out, run_folder.KIND, self.manifest, force):
+            self.notices += (note,)
         return copy_folder(self.path, out, run_folder.MAKER, force)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Run:
@@ -178,6 +185,7 @@ def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[s
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    run.name = "<run>"
     weakref.finalize(run, shutil.rmtree, temporary, ignore_errors=True)
     return run
 
@@ -190,6 +198,9 @@ def _run_into(
     with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
         steps = runner.bind_steps(plan.recipe.steps, tell)
         dump = read(tell)
+        new = run_folder.planned(dump, steps, plan.recipe.seed)
+        if note := check_replaced(out, run_folder.KIND, new, plan.force):
+            tell(note)
         for file in dump.files:
             plan.log(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
 
@@ -200,6 +211,7 @@ def _run_into(
             result = runner.run(dump.records, steps, plan.engine, progress)
         finally:
             plan.engine.close()
+        run_folder.check_not_emptied(Path(out), result, plan.force)
         with writing(out):
             run_folder.write(folder, dump, result, plan.recipe)
         fault = _draw(RunFolder(folder))

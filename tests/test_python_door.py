@@ -299,7 +299,7 @@ def test_an_opened_run_is_read_again_as_it_was_read(tmp_path: Path) -> None:
 
 def test_a_run_does_not_speak_for_another_that_took_its_folder(tmp_path: Path) -> None:
     first = curate.run(ROWS[:3], steps=["exact"], out=tmp_path / "RUN")
-    curate.run(ROWS, steps=["exact"], out=tmp_path / "RUN")
+    curate.run(ROWS, steps=["exact"], out=tmp_path / "RUN", force=True)
     for ask in (first.to_dicts, lambda: first.kept, lambda: first.explain(1)):
         with pytest.raises(curate.CurateError, match="another run was written here since"):
             ask()
