@@ -54,11 +54,13 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     from curate import verbs
     from curate.base.errors import CurateError
     from curate.base.packages import put_ours_first
+    from curate.base.spelling import in_a_command
     from curate.base.terminal import printable
 
     put_ours_first()
     try:
-        getattr(verbs, arguments.verb)(arguments)
+        with in_a_command():
+            getattr(verbs, arguments.verb)(arguments)
         return 0
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing more to say, and nothing to say it to.

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,9 +20,11 @@ from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import check_out, copy_folder
 from curate.base.log import Log
+from curate.base.replacing import NAMELESS, Kind, check_replaced
 from curate.base.settings import known_settings
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.runs import Data, Run, Source, paths_of, read_data
+from curate.sources import Dump
 
 if TYPE_CHECKING:
     import datasets
@@ -83,11 +85,12 @@ class Tokens:
         source: Path | templates.Rendered,
         matched: templates.Matched | None = None,
         notices: Sequence[str] = (),
+        sources: Sequence[Mapping[str, str]] = (),
     ) -> None:
         self.path = source if isinstance(source, Path) else None
         self.rendered = None if isinstance(source, Path) else source
         self.notices = tuple(notices)
-        self._matched = matched
+        self._matched, self._sources = matched, sources
 
     def __repr__(self) -> str:
         where = f"Tokens in {self.path}" if self.path else "Tokens, not saved"
@@ -113,7 +116,7 @@ class Tokens:
         """Template, tokenizer, stops, options and counts."""
         if self.rendered is None:
             return self._folder.manifest
-        return templates.manifest_of(self.rendered, self._matched)
+        return templates.manifest_of(self.rendered, self._matched, self._sources)
 
     @cached_property
     def dataset(self) -> datasets.Dataset:
@@ -130,9 +133,14 @@ class Tokens:
         return self.rendered.summary() if self.rendered is not None else repr(self)
 
     def save(self, out: Source, force: bool = False) -> Path:
-        """Write the TOKENS folder. Raises `CurateError`."""
+        """Write the TOKENS folder. Raises `CurateError`.
+
+        Earlier tokens there are replaced if they were made from the same data, or with `force`.
+        """
+        if note := check_replaced(out, KIND, self.manifest, force):
+            self.notices += (note,)
         if self.rendered is not None:
-            templates.write(self.rendered, Path(out), force, self._matched)
+            templates.write(self.rendered, Path(out), force, self._matched, self._sources)
             self.path = Path(out)
         elif self.path is not None:
             copy_folder(self.path, out, templates.MAKER, force)
@@ -157,8 +165,25 @@ def _tokenizer(given: Any, add: Sequence[str]) -> templates.Tokenizer | None:
         return replace(loaded, name=name, origin={"object": type(given).__name__})
 
 
-def records_of(source: Data, tell: Log) -> pl.DataFrame:
-    """Records to render: a run's kept rows, a dump's, or rows in memory; unreadable ones are said.
+def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What tokens were made with: template, tokenizer, options. It may be a stranger's manifest."""
+    made = {
+        name: f"{part.get('name')} ({str(part.get('hash'))[:8]})"
+        for name in ("template", "tokenizer")
+        if isinstance(part := manifest.get(name), dict)
+    }
+    options = manifest.get("options")
+    # As JSON has them: a list where the options themselves have a tuple.
+    given = json.loads(json.dumps(options, default=str)) if isinstance(options, dict) else {}
+    return {"": made | {name: str(value) for name, value in given.items()}}
+
+
+# What tokens are, beside others that take the same folder.
+KIND = Kind(templates.MAKER, "tokens", settings_of)
+
+
+def read_source(source: Data, tell: Log) -> Dump:
+    """What to render: a run's kept rows, a dump's, or rows in memory; unreadable ones are said.
 
     Raises `CurateError` where there is no readable row.
     """
@@ -171,14 +196,7 @@ def records_of(source: Data, tell: Log) -> pl.DataFrame:
             )
     elif len(paths := paths_of(source) or []) == 1 and not Path(paths[0]).exists():
         raise CurateError(f"{Path(paths[0])}: no such file or folder")
-    dump = read_data(source, tell=tell)
-    if dump.rejects.height:
-        first = dump.rejects.row(0, named=True)
-        where = f"{first['source']}:{first['line']}: {first['reason']}"
-        tell(f"{dump.rejects.height:,} rows cannot be read; first {where}")
-    if not dump.records.height:
-        raise CurateError("no readable rows")
-    return dump.records
+    return read_data(source, tell=tell, can_map=False)
 
 
 class Setup(NamedTuple):
@@ -209,7 +227,7 @@ def make_preview(
             )
         rows: pl.DataFrame | Path = source.path
     else:
-        rows = records_of(source, notices.append)
+        rows = read_source(source, notices.append).records
         chosen = templates.load_template(setup.template, known)
         if against is not None:
             name, theirs = against[0], _tokenizer(against[1], setup.add_tokens) or known
@@ -239,12 +257,39 @@ def make_tokens(source: Data, setup: Setup, out: Source | None, force: bool) -> 
     chosen = templates.load_template(setup.template, known)
     if out is not None:
         check_out(out, templates.MAKER, force)
-    records = records_of(source, notices.append)
-    rendered = templates.render(records, chosen, known, how)
-    tokens = Tokens(rendered, _matched(source, records), notices)
+    dump = read_source(source, notices.append)
+    sources = _named(source, dump)
+    if out is not None:
+        check_replaced(out, KIND, _planned(chosen, known, how, sources), force)
+    rendered = templates.render(dump.records, chosen, known, how)
+    tokens = Tokens(rendered, _matched(source, dump.records), notices, sources)
     if out is not None:
         tokens.save(out, force)
     return tokens
+
+
+def _named(source: Data, dump: Dump) -> list[dict[str, str]]:
+    """The files that the records are from, with their hashes."""
+    nameless = isinstance(source, Run) and source.name in NAMELESS
+    return [
+        {"source": source.name if nameless else file.source, "sha256": file.sha256}
+        for file in dump.files
+    ]
+
+
+def _planned(
+    template: templates.ChatTemplate,
+    tokenizer: templates.Tokenizer,
+    options: templates.RenderOptions,
+    sources: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
+    """What the manifest will say of inputs and settings, before a row was rendered."""
+    return {
+        "template": {"name": template.name, "hash": template.hash},
+        "tokenizer": {"name": tokenizer.name, "hash": tokenizer.hash},
+        "options": asdict(options),
+        "sources": sources,
+    }
 
 
 def _run_of(source: Data) -> RunFolder | None:

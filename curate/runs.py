@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json
+from curate.base.replacing import check_replaced
 from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
 from curate.pipeline import run_folder, runner
@@ -26,8 +27,9 @@ from curate.pipeline.cache import MeasureCache, default_folder
 from curate.pipeline.engine import LocalEngine
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.pipeline.session import SessionEngine
-from curate.report import inspection
+from curate.report import inspection, reading
 from curate.report.explain import explain
+from curate.sources.guess import check_mapped, unreadable
 
 if TYPE_CHECKING:
     import datasets
@@ -51,6 +53,7 @@ class Run(RunFolder):
         self, path: Path, made_from: MadeFrom | None = None, notices: Sequence[str] = ()
     ) -> None:
         super().__init__(path)
+        self.name = str(path)  # of a run that goes with its object: NAMELESS
         self.notices = tuple(notices)
         self._made_from = made_from
 
@@ -78,7 +81,12 @@ class Run(RunFolder):
         return target
 
     def save(self, out: Source, force: bool = False) -> Path:
-        """Keep the run: copy its files to the folder `out`. Raises `CurateError`."""
+        """Keep the run: copy its files to the folder `out`. Raises `CurateError`.
+
+        An earlier run there is replaced if it was made from the same data, or with `force`.
+        """
+        if note := check_replaced(out, run_folder.KIND, self.manifest, force):
+            self.notices += (note,)
         return copy_folder(self.path, out, run_folder.MAKER, force)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Run:
@@ -177,6 +185,7 @@ def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[s
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    run.name = "<run>"
     weakref.finalize(run, shutil.rmtree, temporary, ignore_errors=True)
     return run
 
@@ -189,6 +198,9 @@ def _run_into(
     with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
         steps = runner.bind_steps(plan.recipe.steps, tell)
         dump = read(tell)
+        new = run_folder.planned(dump, steps, plan.recipe.seed)
+        if note := check_replaced(out, run_folder.KIND, new, plan.force):
+            tell(note)
         for file in dump.files:
             plan.log(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
 
@@ -199,6 +211,7 @@ def _run_into(
             result = runner.run(dump.records, steps, plan.engine, progress)
         finally:
             plan.engine.close()
+        run_folder.check_not_emptied(Path(out), result, plan.force)
         with writing(out):
             run_folder.write(folder, dump, result, plan.recipe)
         fault = _draw(RunFolder(folder))
@@ -236,12 +249,31 @@ def paths_of(data: Data) -> list[Source] | None:
 
 
 def read_data(
-    data: Data, how: sources.ReadOptions = sources.DETECTED, tell: Log = no_log
+    data: Data,
+    how: sources.ReadOptions = sources.DETECTED,
+    tell: Log = no_log,
+    can_map: bool = True,
 ) -> sources.Dump:
     """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
 
-    A run among the files must be as it was written. Raises `CurateError`.
+    `can_map` says whether who reads this could map columns. A run among the files must be as it
+    was written. Raises `CurateError`, also where not one row could be read.
     """
+    check_mapped(how.columns)
+    dump = _read(data, how)
+    unread = dump.rejects.height and unreadable(dump.rejects, dump.read, how, can_map)
+    if unread and not dump.records.height:
+        raise CurateError(unread)
+    if unread:
+        tell(unread)
+    for line in reading.sentences(asdict(file) for file in dump.files):
+        tell(line)
+    for line in _read_twice(dump):
+        tell(line)
+    return dump
+
+
+def _read(data: Data, how: sources.ReadOptions) -> sources.Dump:
     paths = paths_of(data)
     if paths is None:
         return sources.read_rows(data, how)
@@ -250,10 +282,7 @@ def read_data(
     for path in paths:
         if is_run(Path(path)):
             RunFolder(Path(path)).check("kept")
-    dump = sources.read([fspath(path) for path in paths], how)
-    for line in _read_twice(dump):
-        tell(line)
-    return dump
+    return sources.read([fspath(path) for path in paths], how)
 
 
 def _read_twice(dump: sources.Dump) -> Iterator[str]:
@@ -267,7 +296,8 @@ def _read_twice(dump: sources.Dump) -> Iterator[str]:
             more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
             yield f"{', '.join(shown[:3])}{more} hold the same bytes, read {len(names)} times"
         elif len(names) > 1:
-            yield f"{shown[0]} was given {len(names)} times and read as often"
+            times = "twice" if len(names) == 2 else f"{len(names)} times"
+            yield f"{shown[0]} is named {times}; its rows are read {times}"
 
 
 def _made_from(folder: RunFolder) -> MadeFrom:
@@ -294,7 +324,8 @@ def _made_from(folder: RunFolder) -> MadeFrom:
 
 def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:
     """See `curate.inspect`."""
-    dump = read_data(data, how)
+    notices: list[str] = []
+    dump = read_data(data, how, notices.append)
     sample = inspection.sample(dump.records)
     unit = {"unit": "tokens", "tokenizer": tokenizer} if tokenizer else {}
     wanted = {"language": {}, **({"length": unit} if unit else {})}
@@ -306,4 +337,4 @@ def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict
     # Words of all records are counted in no time; tokens are not.
     step = runner.Step("length", recipes.filter_called("length", {"action": "report", **unit}))
     lengths = runner.run(sample if unit else dump.records, [step]).steps[0].numbers
-    return inspection.inspection(dump, measures, lengths)
+    return inspection.inspection(dump, measures, lengths) | {"notices": notices}

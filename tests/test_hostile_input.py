@@ -216,7 +216,7 @@ def test_a_file_given_twice_is_read_twice_and_says_so(
     dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, said = run(capsys, "run", dump, dump, "--out", tmp_path / "RUN")
-    assert code == 0 and f"{dump} was given 2 times" in said
+    assert code == 0 and f"{dump} is named twice; its rows are read twice" in said
     copy = dump.with_name("copy.jsonl")
     copy.write_bytes(dump.read_bytes())
     said = run(capsys, "run", dump, copy, "--out", tmp_path / "RUN")[2]

@@ -75,13 +75,6 @@ def test_with_a_tokenizer_lengths_are_in_its_tokens(
     assert found["length"]["quantiles"]["0.5"] > 200
 
 
-def test_a_dump_without_readable_rows_has_no_lengths(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = inspected(tmp_path, capsys, [{"colour": "blue"}], "--json")["length"]
-    assert (found["verdict"], found["rows"]) == ("pass", 0)
-
-
 def test_names_and_texts_reach_the_terminal_as_they_are_but_for_control_characters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 ROWS += [ROWS[0], {"instruction": "Nothing?", "output": ""}]
 ODD = [{"colour": "blue"}]
+QA = [{"q": "What is the sea?", "a": "Water."}]
 
 
 def jsonl(folder: Path, rows: list[dict[str, Any]]) -> Path:
@@ -240,7 +241,18 @@ def near() -> Any:
         (lambda: curate.run(pl.DataFrame({"a": pl.Series([{1}], dtype=pl.Object)})), "'a' holds"),
         (lambda: curate.train(curate.run(ROWS, steps=[]), model="m", out="o"), "not a Run"),
         (lambda: near().with_settings({"near.spare": 1}), "'spare' is now 'exempt'"),
-        (lambda: curate.run(ODD), None),
+        (lambda: curate.run(ODD), "none of 1 rows could be read; most: unknown_shape"),
+        (lambda: curate.run(QA), r"try columns=\{'prompt': 'q', 'response': 'a'\}$"),
+        (lambda: curate.inspect(QA), r"try columns=\{'prompt': 'q', 'response': 'a'\}$"),
+        (
+            lambda: curate.preview(QA, template="chatml"),
+            r"try curate\.run with columns=\{'prompt': 'q', 'response': 'a'\}, and give the run$",
+        ),
+        (lambda: curate.run(QA, columns={"zzz": "q"}), "no format has a field 'zzz'; fields that"),
+        (
+            lambda: curate.run(QA, columns={"promt": "q"}),
+            "'promt'; did you mean 'prompt'",
+        ),
         (lambda: curate.run("nowhere.jsonl"), "nowhere.jsonl: no such file"),
         (lambda: curate.run(ROWS, recipe="lima", steps=["exact"]), "give one of them"),
         (lambda: curate.run(ROWS, recipe="limma"), "no such recipe file"),
@@ -260,11 +272,8 @@ def near() -> Any:
     ],
 )
 def test_mistakes_are_curate_errors_with_the_command_lines_words(
-    mistake: Callable[[], Any], message: str | None
+    mistake: Callable[[], Any], message: str
 ) -> None:
-    if message is None:
-        assert mistake().rejects["reason"][0].startswith("unknown_shape")
-        return
     with pytest.raises(curate.CurateError, match=message):
         mistake()
 
@@ -290,7 +299,7 @@ def test_an_opened_run_is_read_again_as_it_was_read(tmp_path: Path) -> None:
 
 def test_a_run_does_not_speak_for_another_that_took_its_folder(tmp_path: Path) -> None:
     first = curate.run(ROWS[:3], steps=["exact"], out=tmp_path / "RUN")
-    curate.run(ROWS, steps=["exact"], out=tmp_path / "RUN")
+    curate.run(ROWS, steps=["exact"], out=tmp_path / "RUN", force=True)
     for ask in (first.to_dicts, lambda: first.kept, lambda: first.explain(1)):
         with pytest.raises(curate.CurateError, match="another run was written here since"):
             ask()

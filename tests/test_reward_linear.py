@@ -282,7 +282,7 @@ def test_the_command_fits_a_model_and_says_how_good_it_is(
     assert main(["reward", "fit", given, "--out", str(again), "--quiet"]) == 0
     for name in ("weights.npz", "manifest.json"):
         assert (out / name).read_bytes() == (again / name).read_bytes()
-    assert main(["reward", "fit", dump(tmp_path / "few.jsonl", 5), "--out", str(out)]) == 1
+    assert main(["reward", "fit", dump(tmp_path / "few.jsonl", 5), "--out", f"{out}5"]) == 1
     assert "5 usable pairs" in capsys.readouterr().err
 
 

@@ -32,7 +32,7 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     Only plain names count: no path, no link, nothing that is not a file in this very folder; and,
     but for the manifest and what is drawn from the other files (`DRAWN`), only with a hash.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest.get("maker") != maker:
         return {}
     listed, hashes = manifest.get("files"), manifest.get("sha256")
@@ -45,7 +45,7 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     }
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """What `manifest.json` in a folder holds; nothing where it is no JSON object."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -184,7 +184,7 @@ def check_out(
     others = sorted(path.name for path in place.iterdir() if path.name not in ours)
     if others and not force:
         what = "something else" if not ours else ", ".join(others[:3])
-        if not ours and _read_manifest(place).get("maker") == maker:
+        if not ours and read_manifest(place).get("maker") == maker:
             what = "what an earlier version of curate wrote"
         raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
     _check_not_there(place, maker, files, ours)

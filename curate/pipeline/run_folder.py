@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib import metadata
@@ -19,11 +19,13 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, is_made_by, write_manifest
 from curate.base.messages import message_json
+from curate.base.replacing import Kind, shown_settings
 from curate.base.schema import RECORDS
+from curate.base.spelling import option
 from curate.base.version import __version__
 from curate.pipeline import ledger
 from curate.pipeline.recipe import Recipe
-from curate.pipeline.runner import Result
+from curate.pipeline.runner import Result, Step
 from curate.sources import REJECTED, Dump
 
 MAKER = "curate run"
@@ -85,12 +87,57 @@ def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
             "settings": json.loads(json.dumps(dict(recipe.settings), default=str)),
         },
         "steps": steps,
-        "reading": asdict(dump.options),
-        "sources": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
+        **_inputs(dump),
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in _VERSIONS},
         "seconds": seconds,
     }
+
+
+def _inputs(dump: Dump) -> dict[str, Any]:
+    return {
+        "reading": asdict(dump.options),
+        "sources": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
+    }
+
+
+def planned(dump: Dump, steps: Sequence[Step], seed: int) -> dict[str, Any]:
+    """What the manifest will say of inputs and settings, before a step was applied."""
+    shown = [{"name": step.name, "settings": repr(step.action)} for step in steps]
+    return {"seed": seed, "steps": shown, **_inputs(dump)}
+
+
+def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What a run was made with: steps and reading, and of each step its settings.
+
+    The manifest of a stranger may hold anything; what is no step is left out.
+    """
+    listed, reading = manifest.get("steps"), manifest.get("reading")
+    steps = {
+        str(step.get("name")): str(step.get("settings"))
+        for step in (listed if isinstance(listed, list) else [])
+        if isinstance(step, dict)
+    }
+    about = {"seed": str(manifest.get("seed")), "steps": ", ".join(steps)}
+    about |= {k: str(v) for k, v in reading.items()} if isinstance(reading, dict) else {}
+    return {"": about, **{name: shown_settings(shown) for name, shown in steps.items()}}
+
+
+# What a run is, beside others that take the same folder.
+KIND = Kind(MAKER, "run", settings_of)
+
+
+def check_not_emptied(out: Path, result: Result, force: bool) -> None:
+    """Raise `CurateError` where a run that kept no row would replace one that kept some."""
+    kept = RunFolder(out).manifest["counts"].get("kept") if is_run(out) else 0
+    if not kept or force or result.kept.any():
+        return
+    worst = max(result.steps, key=lambda step: step.dropped)
+    raise CurateError(
+        f"{out}: no row was kept, most were dropped by {worst.name} ({worst.dropped:,} of "
+        f"{worst.rows:,}); the earlier run there, with {kept:,} rows, is left as it is; choose "
+        f"another {option('out')} to see the report, or {option('force', True)}"
+    )
 
 
 def _table_file(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from curate.base.spelling import mapped, option
+
 # Sentences of each kind that are shown before "and n more".
 SHOWN = 6
 
@@ -56,14 +58,11 @@ def notes(files: Iterable[File]) -> list[tuple[str, int]]:
     return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def sentences(files: Iterable[File], in_python: bool = False) -> list[str]:
-    """What a user should know of how the files were read, a line each.
-
-    `in_python` says how to map a field there, and not on the command line.
-    """
+def sentences(files: Iterable[File]) -> list[str]:
+    """What a user should know of how the files were read, a line each."""
     files = list(files)
     fields = leftovers(files)
-    lines = [_sentence(field, in_python) for field in fields[:SHOWN]]
+    lines = [_sentence(field) for field in fields[:SHOWN]]
     if more := fields[SHOWN:]:
         names = ", ".join(f"`{field.name}`" for field in more[:SHOWN])
         dots = ", ..." if len(more) > SHOWN else ""
@@ -73,14 +72,10 @@ def sentences(files: Iterable[File], in_python: bool = False) -> list[str]:
     return lines
 
 
-def _sentence(field: Field, in_python: bool) -> str:
+def _sentence(field: Field) -> str:
     text = f"`{field.name}` ({field.share}, {field.mean}) is not part of any conversation"
     if field.name.startswith("prompt.replies"):
-        option = 'paths="all"' if in_python else "--paths all"
-        return f"{text}; {option} reads every reply"
+        return f"{text}; {option('paths', 'all')} reads every reply"
     if "." in field.name:
         return text
-    option = (
-        f'columns={{"context": "{field.name}"}}' if in_python else (f"--map context={field.name}")
-    )
-    return f"{text}; {option} puts it before the question"
+    return f"{text}; {mapped({'context': field.name})} puts it before the question"

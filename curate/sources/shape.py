@@ -20,14 +20,22 @@ _TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", 
 MAPPABLE = tuple(
     dict.fromkeys(
         (
-            *("prompt", "response", "context", "system", "history", "messages", "conversations"),
+            *("prompt", "response", "instruction", "input", "output", "context", "system"),
+            *("history", "messages", "conversations"),
             *(*_TEXTS, *SYSTEMS, *_TURNS, *CHOICES, *KEYS),
             *("chosen", "rejected", "tools", "functions", "score", "category", "weight", "label"),
-            *("kto_tag", "reasoning"),
+            *("kto_tag", "reasoning", "data", "transcript", "completions", "answers"),
+            *("preferred_output", "non_preferred_output", "instances", "preference", "labels"),
+            *("response1", "response2", "output_1", "output_2", "response_j", "response_k"),
+            *("human_ref_A", "human_ref_B", "score_A", "score_B", "question_id", "reference"),
+            *("rating", "reward", "votes", "quality_score", "task", "dataset", "id", "doc"),
+            *("topic", "message_id", "parent_id", "message_tree_id", "role", "rank", "Id"),
+            *("ParentId", "PostTypeId", "Body", "qid", "metadata", "meta", "replies"),
         )
     )
 )
-_KNOWN = frozenset(MAPPABLE)
+# Names that stand in any case, and with spaces or hyphens, for the field.
+_KNOWN = frozenset(name for name in MAPPABLE if name.islower()) - {"id", "role", "meta", "data"}
 # Without these a row has nothing to train on; other mapped fields may be absent.
 _NEEDED = frozenset((*QUESTIONS, *ANSWERS, "instruction", "text", *LISTS, "chosen", "rejected"))
 

@@ -39,6 +39,8 @@ def inspect(arguments: argparse.Namespace) -> None:
     from curate.report import inspection
 
     found = api.inspect(arguments.dump, tokenizer=arguments.tokenizer, **reading(arguments))
+    for line in found["notices"]:
+        warn(line)
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:

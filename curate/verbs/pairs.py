@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.folder import atomic_folder, check_out, write_manifest
 from curate.base.messages import message_json
+from curate.base.replacing import Kind, check_replaced
 from curate.pairs import (
     REASONS,
     PairResult,
@@ -25,7 +26,7 @@ from curate.pairs import (
     unfold_lists,
 )
 from curate.sources import Dump
-from curate.verbs.common import read, speaker
+from curate.verbs.common import read, speaker, warn
 
 MAKER = "curate pairs"
 
@@ -44,6 +45,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What pairs were made with, from a manifest, which may be a stranger's."""
+    given = manifest.get("settings")
+    given = given if isinstance(given, dict) else {}
+    return {"": {"from": str(manifest.get("from")), **{k: str(v) for k, v in given.items()}}}
+
+
+# What pairs are, beside others that take the same folder.
+KIND = Kind(MAKER, "pairs", settings_of)
+
+
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
     from curate.pipeline.run_folder import write_lines
@@ -53,6 +65,9 @@ def pairs(arguments: argparse.Namespace) -> None:
     check_out(arguments.out, MAKER, arguments.force, arguments.dump)
     arguments.dump = [name for given in arguments.dump for name in _files(given)]
     dump = read(arguments)
+    new = {"from": arguments.kind, "settings": settings, "sources": [*map(asdict, dump.files)]}
+    if note := check_replaced(arguments.out, KIND, new, arguments.force):
+        warn(note)
     records, lists, answers = dump.records, 0, 0
     if arguments.kind != "rejected":
         records, lists, answers = unfold_lists(dump.records)
@@ -65,14 +80,7 @@ def pairs(arguments: argparse.Namespace) -> None:
         if arguments.sft:
             write_lines(folder / "sft.jsonl", _sft_lines(result))
         counts = _counts(dump, lists, answers, result)
-        manifest = {
-            "from": arguments.kind,
-            "settings": settings,
-            "counts": counts,
-            "pairs": lengths._asdict(),
-            "sources": [asdict(file) for file in dump.files],
-        }
-        write_manifest(folder, MAKER, manifest)
+        write_manifest(folder, MAKER, {**new, "counts": counts, "pairs": lengths._asdict()})
     if lists:
         say(f"{lists:,} rows are lists of {answers:,} answers; each answer counts as a row")
     say(counts_text(counts["read"] - lists + answers, dump.rejects.height, result))

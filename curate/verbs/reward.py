@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from curate.verbs.common import read, speaker
+from curate.verbs.common import read, speaker, warn
 from curate.verbs.pairs import counts_text
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def reward(arguments: argparse.Namespace) -> None:
     """`curate reward fit`: see its help."""
     from curate.base.folder import atomic_folder, writing
+    from curate.base.replacing import Kind, check_replaced
     from curate.pairs import of_rejected, pair_texts
     from filters.reward import accuracy, linear, linear_fit
 
@@ -23,12 +24,17 @@ def reward(arguments: argparse.Namespace) -> None:
         arguments.out, linear.MAKER, arguments.force, arguments.dump, linear.FILES
     ) as folder:
         dump = read(arguments)
+        sources = [{"source": file.source, "sha256": file.sha256} for file in dump.files]
+        kind = Kind(linear.MAKER, "model", lambda made: {"": {"seed": str(made.get("seed"))}})
+        new = {"seed": arguments.seed, "sources": sources}
+        if note := check_replaced(arguments.out, kind, new, arguments.force):
+            warn(note)
         # That nothing at all was answered is a way to lose, and one that a score should know.
         made = of_rejected(dump.records, empty_rejected=True)
         say(counts_text(dump.read, dump.rejects.height, made))
         fitted = linear_fit.fit(accuracy.Pairs(*pair_texts(made.pairs)), arguments.seed)
         about = {
-            "seed": arguments.seed,
+            **new,
             "counts": {"read": dump.read, "rejects": dump.rejects.height, **made.counts()},
             "penalty": fitted.penalty._asdict(),
             "tried": [
@@ -37,7 +43,6 @@ def reward(arguments: argparse.Namespace) -> None:
             ],
             "held_out": fitted.held_out.numbers(),
             "held_out_without_length": fitted.without_length.numbers(),
-            "sources": [{"source": file.source, "sha256": file.sha256} for file in dump.files],
         }
         with writing(arguments.out):
             linear.save(fitted.model, folder, about)

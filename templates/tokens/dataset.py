@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,18 @@ class Tokens:
 
 
 def write(
-    rendered: Rendered, out: str | Path, force: bool = False, matched: Matched | None = None
+    rendered: Rendered,
+    out: str | Path,
+    force: bool = False,
+    matched: Matched | None = None,
+    sources: Sequence[Mapping[str, str]] = (),
 ) -> Path:
     """Write the TOKENS folder; the same input gives the same bytes.
 
     It is written beside `out` and appears when whole. Needs the `datasets` library. `matched` is
-    what the run that the records are from matched their lengths to. Raises `CurateError` if there
-    is nothing to train on, or `out` holds something else or cannot be written.
+    what the run that the records are from matched their lengths to, `sources` the names and hashes
+    of the files that they are from. Raises `CurateError` if there is nothing to train on, or `out`
+    holds something else or cannot be written.
     """
     dataset = to_dataset(rendered)
     with atomic_folder(out, MAKER, force) as folder, writing(out):
@@ -59,11 +65,13 @@ def write(
         refused = rendered.refused.iter_rows(named=True)
         lines = [f"{json.dumps(row, ensure_ascii=False)}\n" for row in refused]
         (folder / REFUSALS).write_text("".join(lines), "utf-8")
-        write_manifest(folder, MAKER, manifest_of(rendered, matched))
+        write_manifest(folder, MAKER, manifest_of(rendered, matched, sources))
     return Path(out)
 
 
-def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str, Any]:
+def manifest_of(
+    rendered: Rendered, matched: Matched | None = None, sources: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Any]:
     """The manifest of rendered rows: what the trainer, sampling and a reader must know of them.
 
     `stop.ids` and `stop.strings` end generation; `template.source` renders prompts at inference;
@@ -104,6 +112,7 @@ def manifest_of(rendered: Rendered, matched: Matched | None = None) -> dict[str,
         "card": card.as_dict(),
         "tool_card": rendered.tool_card.as_dict() if rendered.tool_card else None,
         "options": dataclasses.asdict(rendered.options),
+        "sources": list(sources),
         "length": in_tokens(matched, rendered.examples, ids) if matched else None,
         "versions": _versions(),
     }

@@ -1,0 +1,59 @@
+"""How an option is spelt where the user gives it: `--out` in a command, `out` in Python."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_IN_A_COMMAND = ContextVar("_IN_A_COMMAND", default=False)
+
+
+@contextmanager
+def in_a_command() -> Iterator[None]:
+    """Within the block, messages speak of options as the command line has them."""
+    before = _IN_A_COMMAND.set(True)
+    try:
+        yield
+    finally:
+        _IN_A_COMMAND.reset(before)
+
+
+def option(name: str, value: object = None) -> str:
+    """An option, alone or with what it should be.
+
+    >>> option("out"), option("force", True)
+    ('out', 'force=True')
+    >>> with in_a_command():
+    ...     option("out"), option("force", True), option("max_length", 9)
+    ('--out', '--force', '--max-length 9')
+    """
+    if not _IN_A_COMMAND.get():
+        return name if value is None else f"{name}={value!r}"
+    dashed = "--" + name.replace("_", "-")
+    return dashed if value is None or value is True else f"{dashed} {shlex.quote(str(value))}"
+
+
+def verb(name: str) -> str:
+    """A verb: `curate run` in a command, `curate.run` in Python.
+
+    >>> verb("run")
+    'curate.run'
+    """
+    return f"curate {name}" if _IN_A_COMMAND.get() else f"curate.{name}"
+
+
+def mapped(columns: Mapping[str, str]) -> str:
+    """The option that says under which names a file has the fields that formats know.
+
+    >>> mapped({"prompt": "q"})
+    "columns={'prompt': 'q'}"
+    >>> with in_a_command():
+    ...     mapped({"prompt": "q", "response": "the answer"})
+    "--map prompt=q --map 'response=the answer'"
+    """
+    if not _IN_A_COMMAND.get():
+        return option("columns", dict(columns))
+    pairs = [shlex.quote(f"{known}={column}") for known, column in columns.items()]
+    return " ".join(f"--map {pair}" for pair in pairs)
