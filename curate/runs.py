@@ -253,10 +253,12 @@ def read_data(
     how: sources.ReadOptions = sources.DETECTED,
     tell: Log = no_log,
     can_map: bool = True,
+    left_over: bool = True,
 ) -> sources.Dump:
     """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
 
-    `can_map` says whether who reads this could map columns. A run among the files must be as it
+    `can_map` says whether who reads this could map columns, `left_over` whether to tell of words
+    that are in no conversation. A run among the files must be as it
     was written. Raises `CurateError`, also where not one row could be read.
     """
     check_mapped(how.columns)
@@ -266,8 +268,9 @@ def read_data(
         raise CurateError(unread)
     if unread:
         tell(unread)
-    for line in reading.sentences(asdict(file) for file in dump.files):
-        tell(line)
+    if left_over:
+        for line in reading.sentences(asdict(file) for file in dump.files):
+            tell(line)
     for line in _read_twice(dump):
         tell(line)
     return dump
@@ -325,7 +328,7 @@ def _made_from(folder: RunFolder) -> MadeFrom:
 def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:
     """See `curate.inspect`."""
     notices: list[str] = []
-    dump = read_data(data, how, notices.append)
+    dump = read_data(data, how, notices.append, left_over=False)
     sample = inspection.sample(dump.records)
     unit = {"unit": "tokens", "tokenizer": tokenizer} if tokenizer else {}
     wanted = {"language": {}, **({"length": unit} if unit else {})}
