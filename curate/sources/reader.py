@@ -14,7 +14,7 @@ from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
 from curate.sources.formats import GATHERED
-from curate.sources.items import AnyItem, Block, Item, Starts
+from curate.sources.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.options import ReadOptions
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
@@ -67,6 +67,7 @@ class Reader:
         self.options, self.formats = options, options.formats()
         self.report, self.builder = FileReport(source), Builder()
         self.rejects: list[Rejected] = []
+        self.notes: list[str] = []
         self.names: dict[str, None] = {}
         self.starts: list[int] | None = None
         # Rows to be joined, by the format that joins them.
@@ -94,6 +95,9 @@ class Reader:
         for item in items:
             if isinstance(item, Starts):
                 self.starts = item.lines
+                continue
+            if isinstance(item, Note):
+                self.notes.append(item.text)
                 continue
             if isinstance(item, Block):
                 self._take_alike(alike)
