@@ -205,7 +205,9 @@ def test_a_first_list_of_known_names_names_the_values_of_the_others() -> None:
 ASKED = {"prompt": "Who?", "completion": "Me."}
 AGAIN = {"prompt": "When?", "completion": "Now."}
 VALUES = [list(ASKED.values()), list(AGAIN.values())]
-SHOWN = [{"row_idx": at, "row": row, "truncated_cells": []} for at, row in enumerate((ASKED, AGAIN))]
+SHOWN = [
+    {"row_idx": at, "row": row, "truncated_cells": []} for at, row in enumerate((ASKED, AGAIN))
+]
 
 TURNED: dict[str, Any] = {
     "columns": {name: {"0": ASKED[name], "1": AGAIN[name]} for name in ASKED},

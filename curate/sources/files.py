@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from curate.base.errors import CurateError
+from curate.sources.delimited import csv_items
 from curate.sources.inputs import Input, unpack
 from curate.sources.items import AnyItem, Block, IsRow, Item, Note, Starts
 from curate.sources.json_rows import json_items
-from curate.sources.tables import csv_items, table_items, yaml_items
+from curate.sources.tables import is_table, table_items, yaml_items
 
 
 def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[AnyItem]:
@@ -21,7 +22,7 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[AnyItem]:
     """
     if not stored:
         raise CurateError(f"{source.name}: the file is empty (0 bytes)")
-    if stored.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
+    if is_table(stored):
         yield from table_items(source.name, stored)
         return
     data, broken = unpack(stored, source.name)
