@@ -27,9 +27,9 @@ def slugs(dump: Dump) -> list[str]:
 
 
 def test_text_after_the_end_of_an_array_is_a_reject(tmp_path: Path) -> None:
-    dump = given(tmp_path, f"[\n{GOOD}\n]\n[\n{GOOD}\n]\n")
+    dump = given(tmp_path, f"[\n{GOOD}\n]\nThe end, says Add.\n")
     assert (dump.records.height, slugs(dump)) == (1, ["invalid_json"])
-    assert "Add." in dump.rejects["raw"][0]
+    assert dump.rejects.select("line", "raw").rows() == [(4, "The end, says Add.")]
 
 
 def test_an_odd_element_does_not_hide_the_list_it_stands_in(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ LAYOUTS = {
     "one-line.json": (json.dumps(ROWS), [1, 2, 3]),
     "one-line.jsonl": (json.dumps(ROWS), [1, 2, 3]),
     "pretty.json": (json.dumps(ROWS, indent=1), [2, 6, 10]),
-    "pretty-old.json": (json.dumps(ROWS, indent=1).replace("\n", "\r"), [1, 2, 3]),
+    "pretty-old.json": (json.dumps(ROWS, indent=1).replace("\n", "\r"), [2, 6, 10]),
     "each-line.json": ("[\n" + ",\n".join(TEXTS) + "\n]\n", [2, 3, 4]),
     "two-on-one.json": (f"[\n{TEXTS[0]},{TEXTS[1]},\n{TEXTS[2]}]", [1, 2, 3]),
     "inside.json": (json.dumps({"data": ROWS}, indent=1), [1, 2, 3]),

@@ -17,7 +17,7 @@ from curate.base.terminal import printable
 from curate.pipeline import ledger
 from curate.report.run_files import damage_explained
 from curate.sources import files, formats, inputs
-from curate.sources.items import Item, Starts
+from curate.sources.items import Block, Item, Starts
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -98,8 +98,8 @@ def _raw(path: Path, line: int) -> bytes | None:
         if isinstance(item, Starts):
             starts = item.lines
         elif isinstance(item, Item):
-            rows[item.line] = item.value
-        elif line in item.lines:
+            rows.setdefault(item.line, item.value)  # several rows may share a line
+        elif isinstance(item, Block) and line in item.lines:
             return orjson.dumps(item.values[item.lines.index(line)])
     number = line if starts is None else starts.index(line) + 1 if line in starts else 0
     return orjson.dumps(rows[number], default=str) if rows.get(number) is not None else None

@@ -68,8 +68,12 @@ def sentences(files: Iterable[File]) -> list[str]:
         dots = ", ..." if len(more) > SHOWN else ""
         lines.append(f"and {len(more)} more fields are not part of any conversation: {names}{dots}")
     said = [(text, rows) for text, rows in notes(files)]
-    lines += [f"{text} ({rows:,} rows)" if rows > 1 else f"{text} (1 row)" for text, rows in said]
-    return lines
+    return lines + [text + _counted(rows) for text, rows in said]
+
+
+def _counted(rows: int) -> str:
+    """Of how many rows a note is; it may be of a file, and of none."""
+    return f" ({rows:,} row{'s' if rows > 1 else ''})" if rows else ""
 
 
 def _sentence(field: Field) -> str:

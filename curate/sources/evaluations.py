@@ -22,7 +22,7 @@ from curate.sources.convert import ROLE_NAMES, Conversation, Reject, Row, assist
 from curate.sources.files import items
 from curate.sources.formats import is_row
 from curate.sources.inputs import Input, expand, unpack
-from curate.sources.items import AnyItem, Block, Item, Starts
+from curate.sources.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.options import ReadOptions
 from curate.sources.reader import Reader
 from curate.sources.references import LETTERS, first_of, normal, said, texts_of
@@ -137,6 +137,8 @@ class _Reading:
         for item in given:
             if isinstance(item, Starts):
                 self.starts = item.lines
+                self.left.append(item)
+            elif isinstance(item, Note):
                 self.left.append(item)
             elif isinstance(item, Block):
                 for line, row in zip(item.lines, item.values, strict=True):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
+
+IsRow = Callable[[Any], bool]
 
 
 class Item(NamedTuple):
@@ -30,4 +33,10 @@ class Starts(NamedTuple):
     lines: list[int]
 
 
-AnyItem = Item | Block | Starts
+class Note(NamedTuple):
+    """What a user should know of a file that no row of it says, as one sentence."""
+
+    text: str
+
+
+AnyItem = Item | Block | Starts | Note

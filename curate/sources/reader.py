@@ -17,7 +17,7 @@ from curate.sources.bulk import BULK
 from curate.sources.convert import Conversation, Reject, Row, described
 from curate.sources.finish import finished
 from curate.sources.formats import GATHERED, Format
-from curate.sources.items import AnyItem, Block, Item, Starts
+from curate.sources.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.options import ReadOptions
 from curate.sources.undesirable import with_judgement
 
@@ -117,6 +117,9 @@ class Reader:
         for item in items:
             if isinstance(item, Starts):
                 self.starts = item.lines
+                continue
+            if isinstance(item, Note):
+                self.note(item.text, 0)
                 continue
             if isinstance(item, Block):
                 self._take_alike(alike)
