@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import polars as pl
 import pytest
+from hypothesis import strategies as st
 
 from curate import sources
 from curate.base.errors import CurateError
@@ -19,7 +21,8 @@ from curate.cli import main
 from curate.pipeline import runner
 from curate.pipeline.runner import Step
 from curate.sources import evaluations
-from curate.sources.benchmarks import SHAPES
+from curate.sources.benchmarks import SHAPES, question_in
+from curate.sources.convert import Reject
 from filters.decontaminate.filter import Decontaminate
 
 TRAIN = (
@@ -952,6 +955,34 @@ def test_odd_types_are_rows_that_cannot_be_read_and_their_neighbours_are(
 )
 def test_odd_answers_leave_the_question(row: dict[str, Any], tmp_path: Path) -> None:
     assert [case.turns for case in given(written(tmp_path, row))] == [[TRAIN]]
+
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "A", "[", "{3}"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "label", "content", "doc"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@hypothesis.given(st.sampled_from(list(CASES)), st.integers(0, 20), ODD)
+def test_whatever_a_field_holds_the_row_is_read_or_rejected(name: str, at: int, value: Any) -> None:
+    row = CASES[name].row
+    found = question_in({**row, list(row)[at % len(row)]: value})
+    try:
+        questions = SHAPES[found[0]].read(found[1]) if found else []
+    except Reject as reject:
+        assert reject.slug in ("wrong_type", "no_question")
+        return
+    for question in questions:
+        assert question.turns and all(turn.strip() for turn in question.turns)
+        assert all(isinstance(answer, str) and answer.strip() for answer in question.answers)
 
 
 def test_a_dump_of_training_rows_is_still_an_evaluation(tmp_path: Path, conversation: Any) -> None:
