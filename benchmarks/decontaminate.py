@@ -99,6 +99,9 @@ def timed(data: Path, count: int) -> None:
         {
             "row": pl.Series(range(count), dtype=pl.UInt32),
             "id": [f"{row:016x}" for row in range(count)],
+            "source": "made up",
+            "score": None,
+            "category": None,
             "messages": [[{**row, "tool_calls": None}] for row in rows],
         },
         schema_overrides={"messages": read([folder]).schema["messages"]},

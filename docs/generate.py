@@ -57,6 +57,17 @@ def _formats() -> str:
     return "\n".join(["| format | recognised by |", "|---|---|", *rows]) + "\n"
 
 
+def _evaluations() -> str:
+    from curate.sources.benchmarks import SHAPES
+
+    rows = [
+        f"| {name} | {_cell(shape.about)} | {_cell(shape.gives)} |"
+        for name, shape in SHAPES.items()
+    ]
+    header = "| shape | fields | prompt; right answers; passage |"
+    return "\n".join([header, "|---|---|---|", *rows]) + "\n"
+
+
 def _rejects() -> str:
     from curate.sources.convert import REJECTS
 
@@ -145,6 +156,7 @@ def _recipes() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "filters": _filters,
     "commands": _commands,
+    "evaluations": _evaluations,
     "formats": _formats,
     "recipes": _recipes,
     "rejects": _rejects,

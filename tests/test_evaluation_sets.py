@@ -10,16 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import polars as pl
 import pytest
+from hypothesis import strategies as st
 
 from curate import sources
 from curate.base.errors import CurateError
+from curate.cli import main
 from curate.pipeline import runner
-from curate.pipeline.recipe import load
 from curate.pipeline.runner import Step
 from curate.sources import evaluations
-from curate.sources.benchmarks import SHAPES
+from curate.sources.benchmarks import SHAPES, question_in
+from curate.sources.convert import Reject
 from filters.decontaminate.filter import Decontaminate
 
 TRAIN = (
@@ -140,6 +143,15 @@ CASES: dict[str, Case] = {
         },
         [TRAIN, "How many arrive?"],
         ["27 wagons arrive."],
+    ),
+    "chat-prompt": Case(
+        {
+            "data_source": "aime",
+            "prompt": [{"role": "system", "content": "Think."}, {"role": "user", "content": TRAIN}],
+            "reward_model": {"style": "rule", "ground_truth": "27"},
+        },
+        [TRAIN],
+        ["27"],
     ),
     "bigcodebench": Case(
         {
@@ -631,6 +643,9 @@ def test_rows_without_an_answer_are_counted(tmp_path: Path, conversation: Any) -
         ({"question_id": "0", "cluster": "c", "turns": [{"content": TRAIN}]}, []),
         ({"doc_id": 3, "doc": {"question": TRAIN, "answer": "x"}, "target": "x"}, ["x"]),
         ({"question": TRAIN, "answer": "x"}, ["x"]),
+        ({"question": TRAIN, "answer": "['x', 'y']"}, ["x", "y"]),
+        ({"question": TRAIN, "answer": '{"text": "x", "why": 1}'}, ['{"text": "x", "why": 1}']),
+        ({"question": TRAIN, "answer": "[1, 2]"}, ["[1, 2]"]),
         ({"instruction": TRAIN, "input": "", "output": "x"}, ["x"]),
         ({"messages": [{"role": "user", "content": TRAIN}]}, []),
         ({"conversations": [TRAIN, "x"], "source": "s"}, ["x"]),
@@ -651,12 +666,14 @@ def test_what_the_formats_of_training_sets_read_stays_theirs(tmp_path: Path) -> 
         {"instruction": "Add.", "input": "1 2", "output": "3"},
         {"prompt": "Add 1 and 2.", "chosen": "3", "rejected": "4"},
         {"qid": 1, "question": "Add.", "answers": [{"answer_id": 2, "pm_score": 3, "text": "3"}]},
+        {"turns": [{"role": "user", "content": "Hi"}], "prompt": "Add.", "response": "3"},
         {"message_id": "a", "parent_id": None, "role": "prompter", "text": "Add."},
         {"message_id": "b", "parent_id": "a", "role": "assistant", "text": "3"},
     ]
     assert read_by(written(tmp_path, *rows)) == [
         (["Add.\n\n1 2"], ["3"]),
         (["Add 1 and 2."], ["3"]),
+        (["Add."], ["3"]),
         (["Add."], ["3"]),
         (["Add."], ["3"]),
     ]
@@ -778,15 +795,25 @@ def test_columns_that_all_are_there_are_meant_and_a_known_shape_needs_none(tmp_p
     assert [case.turns for case in given(path, {"prompt": "q", "answer": "a"})] == [[TRAIN]] * 2
 
 
-def test_columns_come_from_the_command_line(tmp_path: Path) -> None:
+def test_columns_come_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = written(tmp_path, {"q": TRAIN, "a": "27"})
+    dump = written(
+        tmp_path,
+        *[{"prompt": text, "completion": "x"} for text in (TRAIN, RIVER)],
+        name="dump.jsonl",
+    )
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"steps:\n- decontaminate: {{against: [{path}]}}\n", "utf-8")
-    columns = {"prompt": "q", "answer": "a"}
-    (step,) = load(str(recipe), {"decontaminate.columns": columns}).steps
-    runner.bind_steps([step])
-    with pytest.raises(CurateError, match="no evaluation question could be read"):
-        runner.bind_steps(load(str(recipe)).steps)
+    job = ["run", dump, "--recipe", str(recipe), "--quiet", "--out", str(tmp_path / "run")]
+    assert main(job) == 1
+    assert (
+        "its fields are q, a; say which hold it: decontaminate.columns: {prompt: q, answer: a}"
+        in (capsys.readouterr().err)
+    )
+    assert main([*job, "--set", "decontaminate.columns={prompt: q, answer: a}"]) == 0
+    assert len((tmp_path / "run/kept.jsonl").read_text("utf-8").splitlines()) == 1
 
 
 def test_a_column_that_no_file_has_is_an_error_that_names_those_there_are(tmp_path: Path) -> None:
@@ -928,6 +955,34 @@ def test_odd_types_are_rows_that_cannot_be_read_and_their_neighbours_are(
 )
 def test_odd_answers_leave_the_question(row: dict[str, Any], tmp_path: Path) -> None:
     assert [case.turns for case in given(written(tmp_path, row))] == [[TRAIN]]
+
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "A", "[", "{3}"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "label", "content", "doc"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@hypothesis.given(st.sampled_from(list(CASES)), st.integers(0, 20), ODD)
+def test_whatever_a_field_holds_the_row_is_read_or_rejected(name: str, at: int, value: Any) -> None:
+    row = CASES[name].row
+    found = question_in({**row, list(row)[at % len(row)]: value})
+    try:
+        questions = SHAPES[found[0]].read(found[1]) if found else []
+    except Reject as reject:
+        assert reject.slug in ("wrong_type", "no_question")
+        return
+    for question in questions:
+        assert question.turns and all(turn.strip() for turn in question.turns)
+        assert all(isinstance(answer, str) and answer.strip() for answer in question.answers)
 
 
 def test_a_dump_of_training_rows_is_still_an_evaluation(tmp_path: Path, conversation: Any) -> None:

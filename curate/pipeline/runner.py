@@ -123,7 +123,7 @@ def bind_steps(
     would keep what they remember in one place (`remembers_in`, for those that say): the second
     could not see what the first will add.
     """
-    ready = [_bound(step, warn) for step in steps]
+    ready = [_ready(step, warn) for step in steps]
     taken: dict[str, str] = {}
     for step in ready:
         folder = step.action.remembers_in if isinstance(step.action, Filter) else None
@@ -137,13 +137,13 @@ def bind_steps(
     return ready
 
 
-def _bound(step: Step, warn: Callable[[str], None]) -> Step:
+def _ready(step: Step, warn: Callable[[str], None]) -> Step:
     if not isinstance(step.action, Filter):
         return step
     read = _EvaluationReader(f"{step.name}.columns", warn)
-    bound = Step(step.name, step.action.bind(read))
+    ready = Step(step.name, step.action.bind(read))
     read.check_columns()
-    return bound
+    return ready
 
 
 class _EvaluationReader:

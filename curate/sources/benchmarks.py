@@ -16,13 +16,13 @@ from curate.sources.references import (
     LETTERS,
     Answers,
     Row,
+    answers_in,
     both,
     chosen,
     first_of,
     normal,
     normal_name,
-    said,
-    said_by_semicolons,
+    split_answers_in,
     text_in,
     texts_of,
 )
@@ -127,16 +127,25 @@ def _turns(row: Row) -> list[Question]:
     """MT-bench and Arena-Hard: a turn is a text, or an object with one."""
     turns = row["turns"]
     texts = [turn.get("content") if isinstance(turn, dict) else turn for turn in turns]
-    return _conversation(texts, "turns", said("reference", "references")(row))
+    return _conversation(texts, "turns", answers_in("reference", "references")(row))
 
 
 def _wildbench(row: Row) -> list[Question]:
     """What the user says; what the assistant said in between is no reference."""
-    turns = [turn for turn in row["conversation_input"] if isinstance(turn, dict)]
-    asked = [turn.get("content") for turn in turns if _is_user(turn)]
     references = row.get("references")
     given = list(references.values()) if isinstance(references, dict) else references
+    asked = _asked(row["conversation_input"])
     return _conversation(asked, "conversation_input", list(texts_of(given)))
+
+
+def _chat_prompt(row: Row) -> list[Question]:
+    """Sets for reinforcement learning: messages as the prompt, and what a verifier compares."""
+    answers = answers_in("answer", "reward_model", "ground_truth", "solution", "reference")(row)
+    return _conversation(_asked(row["prompt"]), "prompt", answers)
+
+
+def _asked(turns: list[Any]) -> list[Any]:
+    return [turn.get("content") for turn in turns if isinstance(turn, dict) and _is_user(turn)]
 
 
 def _is_user(turn: Row) -> bool:
@@ -146,7 +155,7 @@ def _is_user(turn: Row) -> bool:
 def _about(context: str, pairs: Any, field: str) -> list[Question]:
     """Questions about one passage."""
     given = [normal(pair) for pair in _list(pairs) if isinstance(pair, dict)]
-    read = asks("question", said("answers", "answer"))
+    read = asks("question", answers_in("answers", "answer"))
     questions = [one._replace(context=context) for pair in given for one in read(pair)]
     if not questions:
         raise Reject("no_question", f"{field} holds no question")
@@ -246,6 +255,15 @@ def _is_list(name: str, *kinds: type) -> Callable[[Row], bool]:
     return lambda row: isinstance(row[name], list) and isinstance((*row[name], None)[0], kinds)
 
 
+def _is_turns(row: Row) -> bool:
+    """Turns of the user alone: those with a role are the general reader's."""
+    turns = row["turns"]
+    first = turns[0] if isinstance(turns, list) and turns else None
+    return isinstance(first, str) or (
+        isinstance(first, dict) and "content" in first and not {"role", "from"} & first.keys()
+    )
+
+
 def _is_plain_text(row: Row) -> bool:
     return isinstance(row["text"], str) and not is_transcript(row["text"])
 
@@ -295,7 +313,7 @@ SHAPES: dict[str, Shape] = {
         "all turns; each reference",
         ("turns",),
         _turns,
-        test=_is_list("turns", str, dict),
+        test=_is_turns,
     ),
     "wildbench": Shape(
         "`{session_id, conversation_input: [{role, content}], checklist, references: {...}}`",
@@ -304,11 +322,19 @@ SHAPES: dict[str, Shape] = {
         _wildbench,
         test=_is_list("conversation_input", dict),
     ),
+    "chat-prompt": Shape(
+        "AIME and MATH for verifiers: `{prompt: [{role, content}], reward_model: {ground_truth}}`",
+        "all turns of the user; ground_truth, answer, solution",
+        ("prompt",),
+        _chat_prompt,
+        without=_TRAINING,
+        test=lambda row: _is_list("prompt", dict)(row) and "role" in row["prompt"][0],
+    ),
     "bigcodebench": Shape(
         "`{task_id, complete_prompt, instruct_prompt, canonical_solution, test, ...}`",
         "complete_prompt, and instruct_prompt; canonical_solution",
         ("complete_prompt", "instruct_prompt"),
-        asks("complete_prompt", said("canonical_solution"), others="instruct_prompt"),
+        asks("complete_prompt", answers_in("canonical_solution"), others="instruct_prompt"),
     ),
     "livecodebench": Shape(
         "`{question_title, question_content, platform, question_id, starter_code, ...}`",
@@ -320,20 +346,20 @@ SHAPES: dict[str, Shape] = {
         "HumanEval, EvalPlus `{task_id, prompt, canonical_solution, test, entry_point}`",
         "prompt; canonical_solution",
         ("prompt", "canonical_solution|entry_point"),
-        asks("prompt", said("canonical_solution")),
+        asks("prompt", answers_in("canonical_solution")),
         test=_is_text("prompt"),
     ),
     "mbpp": Shape(
         "`{task_id, text or prompt, code, test_list}`",
         "text; code",
         ("text|prompt", "code", "test_list"),
-        asks("text|prompt", said("code")),
+        asks("text|prompt", answers_in("code")),
     ),
     "swe-bench": Shape(
         "`{instance_id, repo, problem_statement, patch, ...}`",
         "problem_statement; patch",
         ("problem_statement",),
-        asks("problem_statement", said("patch")),
+        asks("problem_statement", answers_in("patch")),
     ),
     "winogrande": Shape(
         "`{sentence, option1, option2, answer: 1 or 2}`",
@@ -379,28 +405,28 @@ SHAPES: dict[str, Shape] = {
         "`{question, opa, opb, opc, opd, cop: 0 to 3, exp}`",
         "question; the right option, exp",
         ("question", "opa", "opb"),
-        asks("question", both(chosen("cop", "opa|opb|opc|opd"), said("exp"))),
+        asks("question", both(chosen("cop", "opa|opb|opc|opd"), answers_in("exp"))),
     ),
     "truthfulqa": Shape(
         "`Type,Category,Question,Best Answer,Correct Answers,Incorrect Answers,Source`; "
         "`{question, mc1_targets, mc2_targets}`",
         "question; each correct answer",
         ("question", "best_answer|correct_answers|mc1_targets|mc2_targets"),
-        asks("question", both(said_by_semicolons("best_answer", "correct_answers"), _true_targets)),
+        asks("question", both(split_answers_in("best_answer", "correct_answers"), _true_targets)),
     ),
     "gpqa": Shape(
         "GPQA `Question`, `Correct Answer`, `Incorrect Answer 1`, ..., `Explanation`; SciQ "
         "`{question, correct_answer, distractor1, ..., support}`",
         "question; the correct answer, the explanation",
         ("question", "correct_answer"),
-        asks("question", said("correct_answer", "explanation")),
+        asks("question", answers_in("correct_answer", "explanation")),
     ),
     "triviaqa": Shape(
         "`{question, question_id, answer: {value, aliases, ...}, search_results, ...}`; as first "
         "published `{Data: [{Question, Answer: {...}}]}`",
         "question; value and each alias",
         ("question", "answer"),
-        asks("question", said("answer")),
+        asks("question", answers_in("answer")),
         test=_is_object("answer"),
     ),
     "openbookqa": Shape(
@@ -439,7 +465,7 @@ SHAPES: dict[str, Shape] = {
         ("question|query|problem", CHOICES),
         asks(
             "question|query|problem",
-            both(chosen(), said("cot_content", "explanation", "rationale", "solution")),
+            both(chosen(), answers_in("cot_content", "explanation", "rationale", "solution")),
         ),
     ),
     "lettered": Shape(
@@ -447,7 +473,9 @@ SHAPES: dict[str, Shape] = {
         "question, choices and letter without a header",
         "question; the right choice, explanation",
         ("question", "a", "b"),
-        asks("question", both(chosen(columns="|".join(LETTERS.lower())), said("explanation"))),
+        asks(
+            "question", both(chosen(columns="|".join(LETTERS.lower())), answers_in("explanation"))
+        ),
     ),
     "squad": Shape(
         "SQuAD `{id, title, context, question, answers: {text: [...]}}`; DROP "
@@ -456,7 +484,7 @@ SHAPES: dict[str, Shape] = {
         ("question", "context|passage|article|story", "answers|answers_spans|answer"),
         asks(
             "question",
-            said("answers", "answers_spans", "answer"),
+            answers_in("answers", "answers_spans", "answer"),
             "context|passage|article|story",
         ),
     ),
@@ -476,7 +504,7 @@ SHAPES: dict[str, Shape] = {
         "BIG-Bench Hard `{canary, examples: [{input, target}]}` or `{input, target}`",
         "input; target",
         ("input", "target"),
-        asks("input", said("target")),
+        asks("input", answers_in("target")),
         without="instruction",
         test=_is_text("input"),
     ),
@@ -485,7 +513,7 @@ SHAPES: dict[str, Shape] = {
         "SimpleQA `{problem, answer}`",
         "problem; solution, answer",
         ("problem", "solution|answer"),
-        asks("problem", said("solution", "answer")),
+        asks("problem", answers_in("solution", "answer")),
         without=_TRAINING,
         test=_is_text("problem"),
     ),
@@ -499,7 +527,7 @@ SHAPES: dict[str, Shape] = {
         ),
         asks(
             "question",
-            said(
+            answers_in(
                 *("answer", "answers", "possible_answers", "answer_number", "solution"),
                 *("solutions", "final_answer", "rationale"),
             ),
@@ -511,7 +539,7 @@ SHAPES: dict[str, Shape] = {
         "`{instruction, output, generator, dataset}`",
         "instruction; output",
         ("instruction", "output", "generator"),
-        asks("instruction", said("output")),
+        asks("instruction", answers_in("output")),
         without="input",
     ),
     "arena-hard": Shape(
@@ -526,7 +554,7 @@ SHAPES: dict[str, Shape] = {
         "LAMBADA `{text}`, text beside labels",
         "text, on the side that `field` names",
         ("text",),
-        asks("text", said("text")),
+        asks("text", answers_in("text")),
         without=f"{_TRAINING}|prompt|question|problem|instruction|query|input|role|code",
         test=_is_plain_text,
     ),

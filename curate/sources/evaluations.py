@@ -25,7 +25,7 @@ from curate.sources.inputs import Input, expand, unpack
 from curate.sources.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.options import ReadOptions
 from curate.sources.reader import Reader
-from curate.sources.references import LETTERS, first_of, normal, said, texts_of
+from curate.sources.references import LETTERS, answers_in, first_of, normal, texts_of
 
 # Names of the fields that are taken for a question and its answers where nothing else fits.
 PROMPTS = (
@@ -112,7 +112,7 @@ def _slug(reason: str) -> str:
 def _read_file(
     source: Input, columns: Mapping[str, str], setting: str
 ) -> tuple[pl.DataFrame, list[Unread], list[str]]:
-    reading = _Reading(source.name, columns)
+    reading = _FileReader(source.name, columns)
     reading.take(_items(source))
     records, unread = reading.part()
     if not records.height:
@@ -120,7 +120,7 @@ def _read_file(
     return records, unread, list(reading.fields)
 
 
-class _Reading:
+class _FileReader:
     """The questions of one file as they come, and the rows left to the training formats."""
 
     def __init__(self, source: str, columns: Mapping[str, str]) -> None:
@@ -218,24 +218,25 @@ def _usual(raw: str, slug: str) -> Question | None:
     if not isinstance(row, dict):
         return None
     named = normal(row)
-    turns = _turns(named) if slug == "no_answer" else []
+    # Of a list that holds something odd, a part would pass for the whole.
+    turns = [] if slug == "wrong_type" else _turns(named)
     if not turns:
         parts = [named.get("instruction"), named.get("input")]
         texts = [part for part in parts if isinstance(part, str) and part.strip()]
         name = next((name for name in PROMPTS if _is_text(named.get(name))), None)
         turns = ["\n\n".join(texts)] if "instruction" in named and texts else []
         turns = turns or ([named[name]] if name else [])
-    return Question(tuple(turns), tuple(said(*ANSWERS)(named))) if turns else None
+    return Question(tuple(turns), tuple(answers_in(*ANSWERS)(named))) if turns else None
 
 
 def _turns(row: Row) -> list[str]:
     """The user's turns of a conversation in which nobody answers."""
     turns = row.get(first_of(row, "|".join(_LISTS)) or "")
-    said = [_said(turn) for turn in turns] if isinstance(turns, list) else []
-    return [text for text in said if _is_text(text)]
+    texts = [_asked(turn) for turn in turns] if isinstance(turns, list) else []
+    return [text for text in texts if _is_text(text)]
 
 
-def _said(turn: Any) -> Any:
+def _asked(turn: Any) -> Any:
     if not isinstance(turn, dict):
         return turn
     speaker = str(turn.get("role", turn.get("from", "user"))).lower()
@@ -297,7 +298,7 @@ def _without_header(given: Iterator[AnyItem], broken: str | None) -> Iterator[An
 # --- errors
 
 
-def _nothing(reading: _Reading, unread: Sequence[Unread], setting: str) -> str:
+def _nothing(reading: _FileReader, unread: Sequence[Unread], setting: str) -> str:
     """Why nothing of a file could be read, and what to do."""
     nothing = f"{reading.source}: no evaluation question could be read"
     if not unread:
@@ -337,8 +338,9 @@ def _guess(sample: Sequence[Row]) -> str:
     prompt = _like(texts, _ASKING) or next(iter(texts), None)
     if prompt is None:
         return ""
-    others = list(dict.fromkeys(str(name) for row in sample for name in row))
-    answer = _like([name for name in others if name != prompt], _ANSWERING)
+    others = dict.fromkeys(str(name) for row in sample for name in row if name != prompt)
+    called_so = (name for name in others if name.lower() in ("a", "ans"))
+    answer = _like(list(others), _ANSWERING) or next(called_so, None)
     answer = answer or next((name for name in texts if name != prompt), None)
     return f"prompt: {prompt}" + (f", answer: {answer}" if answer else "")
 

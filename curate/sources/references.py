@@ -20,7 +20,7 @@ CHOICES = "choices|options|endings"
 RIGHT = "answer|answerkey|answer_index|answer_idx|label|gold|correct|correct_option|target"
 
 # Names under which an object holds what it answers.
-_INSIDE = ("value", "text", "aliases", "spans", "number", "answer", "content")
+_INSIDE = ("value", "text", "aliases", "spans", "number", "answer", "content", "ground_truth")
 _DEEPEST = 4  # lists and objects inside each other that are looked into
 _LONGEST = 1 << 16  # characters of a list in Python's spelling
 
@@ -77,14 +77,21 @@ def texts_of(value: Any, depth: int = 0) -> Iterator[str]:
             yield from texts_of(named.get(name), depth + 1)
 
 
-def said(*names: str) -> Answers:
-    """All texts of the named fields, whose lists may be written as text."""
-    return lambda row: [text for name in names for text in texts_of(_listed(row.get(name)))]
+def answers_in(*names: str) -> Answers:
+    """All texts of the named fields; a list of texts may be written as one text."""
+    return lambda row: [text for name in names for text in texts_of(_if_texts(row.get(name)))]
 
 
-def said_by_semicolons(*names: str) -> Answers:
+def _if_texts(value: Any) -> Any:
+    """The list of texts that a text holds; an answer that is JSON itself stays as it is."""
+    inside = _listed(value)
+    are_texts = isinstance(inside, list) and all(isinstance(item, str) for item in inside)
+    return inside if are_texts else value
+
+
+def split_answers_in(*names: str) -> Answers:
     """All texts of the named fields, in which a semicolon stands between two answers."""
-    whole = said(*names)
+    whole = answers_in(*names)
     return lambda row: [part.strip() for text in whole(row) for part in text.split(";")]
 
 
@@ -97,7 +104,7 @@ def chosen(right: str = RIGHT, columns: str = "", first: int = 0) -> Answers:
     """The text of the right choice, of a list or of these `columns`.
 
     `right` are the fields that may say which one it is: by its letter, its number (that of the
-    first is `first`), or its text. Where that is not told, as in test sets without labels, there
+    first is `first`), or its text. Where that is not written, as in test sets without labels, there
     is no answer.
     """
 
@@ -169,12 +176,12 @@ def _right(right: Any, given: dict[str, str], first: int) -> str | None:
         right = right[0]
     if isinstance(right, bool) or not isinstance(right, str | int | float):
         return None
-    told = f"{right:g}" if isinstance(right, float) else str(right)
-    label = _label(told)
+    written = f"{right:g}" if isinstance(right, float) else str(right)
+    label = _label(written)
     if label in given:
         return given[label]
     if re.fullmatch(r"-?\d{1,3}", label):
         at = int(label) - first
         return given.get(LETTERS[at]) if 0 <= at < len(LETTERS) else None
     # An answer in words: one of the choices, or all there is.
-    return told if len(label) > 1 else None
+    return written if len(label) > 1 else None
