@@ -10,7 +10,9 @@ from curate.sources import (
     blocks,
     chats,
     conversational,
+    glaive,
     helpsteer,
+    hermes,
     instances,
     lists,
     pairs,
@@ -19,6 +21,7 @@ from curate.sources import (
     ranked,
     transcripts,
     trees,
+    xlam,
 )
 from curate.sources.convert import Conversation, Joined, Row
 
@@ -39,6 +42,10 @@ FORMATS = {
     "helpsteer-preference": Format(helpsteer.is_helpsteer_pair, helpsteer.helpsteer_pair),
     "helpsteer-edit": Format(helpsteer.is_helpsteer_edit, helpsteer.helpsteer_edit),
     "helpsteer": Format(helpsteer.is_helpsteer, helpsteer.helpsteer),
+    "xlam": Format(xlam.is_xlam, xlam.xlam),
+    "glaive": Format(glaive.is_glaive, glaive.glaive),
+    "hermes": Format(hermes.is_hermes, hermes.hermes),
+    "toolace": Format(hermes.is_bracket_calls, hermes.bracket_calls),
     "harmony": Format(blocks.is_harmony, blocks.harmony),
     "anthropic": Format(blocks.is_anthropic, blocks.anthropic),
     "kept": Format(chats.is_kept, chats.kept),
