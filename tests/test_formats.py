@@ -310,6 +310,12 @@ CASES: dict[str, Case] = {
         {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": 7},
         "wrong_type",
     ),
+    "answer-transcript": (
+        {"completion": "### Human: Hi### Assistant: Hello"},
+        HELLO,
+        {"prompt": "", "completion": "Human: Hi\nAssistant: Hello", "tools": 3},
+        "wrong_type",
+    ),
     "dolly": (
         {"instruction": "Hi", "context": "", "response": "Hello", "category": "chat"},
         HELLO,

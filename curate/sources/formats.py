@@ -72,6 +72,7 @@ FORMATS = {
     "baize": Format(transcripts.is_baize, transcripts.baize),
     "belle": Format(transcripts.is_belle, transcripts.belle),
     "prompt-transcript": Format(transcripts.is_prompt_transcript, transcripts.prompt_transcript),
+    "answer-transcript": Format(transcripts.is_answer_transcript, transcripts.answer_transcript),
     "dolly": Format(pairs.is_dolly, pairs.dolly),
     "alpaca": Format(pairs.is_alpaca, pairs.alpaca),
     "prompt-completion": Format(pairs.is_pair, pairs.pair),
