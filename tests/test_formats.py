@@ -83,6 +83,42 @@ CASES: dict[str, Case] = {
         {"info": {"post": "Hi"}, "summaries": [{"text": " Hello"}], "choice": 0},
         "no_preference",
     ),
+    "xlam": (
+        {"query": "Hi", "tools": '[{"name": "f"}]', "answers": '[{"name": "f"}]'},
+        [("user", "Hi"), ("assistant", "")],
+        {"query": "Hi", "tools": '[{"name": "f"}]', "answers": "[]"},
+        "no_answer",
+    ),
+    "glaive": (
+        {"system": "", "chat": "USER: Hi\n\n\nASSISTANT: Hello <|endoftext|>"},
+        HELLO,
+        {"system": "", "chat": "USER: Hi\n\n\nASSISTANT: <functioncall> {x} <|endoftext|>"},
+        "wrong_type",
+    ),
+    "hermes": (
+        {
+            "tools": [{"name": "f"}],
+            "conversations": [
+                HUMAN,
+                {"from": "gpt", "value": 'Hello<tool_call>{"name": "f"}</tool_call>'},
+            ],
+        },
+        HELLO,
+        {
+            "tools": [{"name": "f"}],
+            "conversations": [{"from": "narrator", "value": "<tool_call>{}</tool_call>"}],
+        },
+        "unknown_role",
+    ),
+    "toolace": (
+        {
+            "system": "Return [func_name1(params_name1=params_value1)]",
+            "conversations": [HUMAN, GPT],
+        },
+        [("system", "Return [func_name1(params_name1=params_value1)]"), *HELLO],
+        {"system": "[func_name1(", "conversations": [HUMAN, {"from": "narrator", "value": "x"}]},
+        "unknown_role",
+    ),
     "openai-preference": (
         {
             "input": {"messages": [USER]},
@@ -327,6 +363,12 @@ CASES: dict[str, Case] = {
         {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": 7},
         "wrong_type",
     ),
+    "answer-transcript": (
+        {"completion": "### Human: Hi### Assistant: Hello"},
+        HELLO,
+        {"prompt": "", "completion": "Human: Hi\nAssistant: Hello", "tools": 3},
+        "wrong_type",
+    ),
     "dolly": (
         {"instruction": "Hi", "context": "", "response": "Hello", "category": "chat"},
         HELLO,
@@ -395,8 +437,11 @@ def test_a_published_row_is_read_and_a_malformed_one_rejected_with_its_line(
     assert json.loads(raw) == malformed
 
 
-# The cases of harmony and anthropic carry reasoning, and reasoning is content.
-@pytest.mark.parametrize("name", sorted(set(CASES) - {"harmony", "anthropic"}))
+# Reasoning, calls of tools and system prompts are content, which these cases have more of.
+MORE = {"harmony", "anthropic", "xlam", "hermes", "toolace"}
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - MORE))
 def test_the_same_conversation_has_the_same_id_from_every_format(tmp_path: Path, name: str) -> None:
     dump = given(tmp_path, CASES[name][0], {"messages": [USER, ASSISTANT]})
     assert dump.records["id"].n_unique() == 1
@@ -646,3 +691,31 @@ def test_an_odd_value_inside_a_known_format_is_a_reject(
     found = given(tmp_path, row, {"messages": HI})
     assert found.rejects["line"].to_list() == [1]
     assert reason in found.rejects["reason"][0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("input", "output"),
+        ("user", "assistant"),
+        ("question", "answer"),
+        ("prompt", "response"),
+        ("instruction", "output"),
+    ],
+)
+def test_exchanges_are_read_under_all_their_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    turns = [dict(zip(names, texts, strict=True)) for texts in (("Hi", "Hello"), ("And?", "No."))]
+    dump = given(tmp_path, {"conversation": turns, "source": "Know-Logic"})
+    assert said(dump) == [*HELLO, ("user", "And?"), ("assistant", "No.")]
+    assert json.loads(dump.records["meta"][0]) == {"source": "Know-Logic"}
+
+
+def test_an_exchange_may_begin_with_the_systems_words(tmp_path: Path) -> None:
+    turns = [{"system": "Be brief.", "input": "Hi", "output": "Hello"}]
+    assert said(given(tmp_path, {"conversation": turns})) == [("system", "Be brief."), *HELLO]
+
+
+def test_an_exchange_without_an_answer_is_a_reject_that_names_it(tmp_path: Path) -> None:
+    turns = [{"input": "Hi", "output": "Hello"}, {"input": "And?"}]
+    reason = given(tmp_path, {"conversation": turns}).rejects["reason"][0]
+    assert reason.startswith("wrong_type: exchange 2 has no")

@@ -182,6 +182,16 @@ PAIRS: dict[str, dict[str, Any]] = {
         "chosen": f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n{GOOD}<|im_end|>",
         "rejected": f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n{POOR}<|im_end|>",
     },
+    "a rendered prompt": {
+        "prompt": f"<s>[INST] {Q} [/INST]",
+        "chosen": f" {GOOD} </s>",
+        "rejected": f" {POOR} </s>",
+    },
+    "a rendered prompt of ChatML": {
+        "prompt": f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n",
+        "chosen": f"{GOOD}<|im_end|>",
+        "rejected": f"{POOR}<|im_end|>",
+    },
     "LLaMA-Factory": {
         "conversations": [{"from": "human", "value": Q}],
         "chosen": {"from": "gpt", "value": GOOD},

@@ -226,6 +226,32 @@ def test_transcripts_are_read_in_every_column_of_prompts(row: dict[str, Any]) ->
     assert said(read_rows([row])) == HELLO
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "", "completion": "\n\nHuman: Hi\n\nAssistant: Hello"},
+        {"prompt": "Hi", "completion": CHATML},
+        {"instruction": "", "input": "", "output": "### Human: Hi### Assistant: Hello"},
+        {"response": VICUNA},
+    ],
+)
+def test_an_answer_that_holds_the_whole_conversation_becomes_turns(row: dict[str, Any]) -> None:
+    assert said(read_rows([row])) == HELLO
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Write a dialogue.", "completion": "Human: Hi\nAssistant: Hello"},
+        {"prompt": "Hi", "input": "x", "output": CHATML},
+        {"prompt": "Hi", "completion": "Human: Hi"},
+    ],
+)
+def test_a_dialogue_that_was_asked_for_stays_an_answer(row: dict[str, Any]) -> None:
+    answer = row.get("completion") or row["output"]
+    assert said(read_rows([row]))[-1] == ("assistant", answer)
+
+
 def test_a_completion_may_carry_the_transcript_on() -> None:
     row = {
         "prompt": "\n\nHuman: Hi\n\nAssistant:",

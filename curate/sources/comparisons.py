@@ -21,7 +21,7 @@ from curate.sources.convert import (
     user,
 )
 from curate.sources.pairs import asked
-from curate.sources.transcripts import opened, spoken, written_turns
+from curate.sources.transcripts import answered, opened, written_turns
 from curate.sources.turns import content_of, message_of, turns_in
 
 TIE = "a tie: the first answer is taken, and none is rejected"
@@ -34,11 +34,15 @@ _PROMPTS = (
 
 
 class Before(NamedTuple):
-    """The turns that all answers of a row answer, the fields they came from, what was assumed."""
+    """The turns that all answers of a row answer, the fields they came from, what was assumed.
+
+    `written` is the text that held them, where it was a transcript or a rendering.
+    """
 
     messages: list[Message]
     used: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    written: str = ""
 
 
 def before_answers(row: Row) -> Before:
@@ -65,7 +69,7 @@ def before_answers(row: Row) -> Before:
     found = opened(given)
     if found is not None:
         own = [] if found.messages[0]["role"] == "system" else messages
-        return Before(own + found.messages, (*used, name), found.notes)
+        return Before(own + found.messages, (*used, name), found.notes, given)
     more = next((each for each in ("input", "context") if each != name and each in row), None)
     beside = row.get(more) if more else None
     if more == "context" and isinstance(beside, list):
@@ -119,7 +123,11 @@ def _with_text(text: str, before: Before) -> list[Message]:
     whole = written_turns(text)
     if whole is not None and _begins_with(whole.messages, before.messages):
         return whole.messages
-    return [*before.messages, assistant(spoken(text) if before.notes else text)]
+    found = answered(before.written, text) if before.written else None
+    if found is None:
+        return [*before.messages, assistant(text)]
+    system = before.messages[:1] if found.messages[0]["role"] != "system" else []
+    return [turn for turn in system if turn["role"] == "system"] + found.messages
 
 
 def _begins_with(turns: list[Message], before: list[Message]) -> bool:

@@ -68,16 +68,13 @@ def _with_thoughts(one: Conversation) -> Conversation:
 
 def _with_system(row: Row, one: Conversation) -> Conversation:
     name = next((name for name in SYSTEMS if row.get(name)), None)
-    if name is None:
+    if name is None or name in one.used:
         return one
     system = system_of(row)
     if any(message["role"] == "system" for message in one.messages):
+        # Another one speaks as the system already; the words in the field are it, or left over.
         is_it = bool(system) and system[0] in one.messages
-        return (
-            one._replace(used=(*one.used, name))
-            if is_it
-            else one._replace(used=tuple(used for used in one.used if used != name))
-        )
+        return one._replace(used=(*one.used, name)) if is_it else one
     return one._replace(messages=system + one.messages, used=(*one.used, name))
 
 

@@ -12,7 +12,9 @@ from curate.sources import (
     chats,
     conversational,
     gemini,
+    glaive,
     helpsteer,
+    hermes,
     instances,
     lists,
     logs,
@@ -23,6 +25,7 @@ from curate.sources import (
     responses,
     transcripts,
     trees,
+    xlam,
 )
 from curate.sources.convert import Conversation, Joined, Row
 
@@ -48,6 +51,10 @@ FORMATS = {
     "helpsteer-preference": Format(helpsteer.is_helpsteer_pair, helpsteer.helpsteer_pair),
     "helpsteer-edit": Format(helpsteer.is_helpsteer_edit, helpsteer.helpsteer_edit),
     "helpsteer": Format(helpsteer.is_helpsteer, helpsteer.helpsteer),
+    "xlam": Format(xlam.is_xlam, xlam.xlam),
+    "glaive": Format(glaive.is_glaive, glaive.glaive),
+    "hermes": Format(hermes.is_hermes, hermes.hermes),
+    "toolace": Format(hermes.is_bracket_calls, hermes.bracket_calls),
     "harmony": Format(blocks.is_harmony, blocks.harmony),
     "anthropic": Format(blocks.is_anthropic, blocks.anthropic),
     "kept": Format(chats.is_kept, chats.kept),
@@ -75,6 +82,7 @@ FORMATS = {
     "baize": Format(transcripts.is_baize, transcripts.baize),
     "belle": Format(transcripts.is_belle, transcripts.belle),
     "prompt-transcript": Format(transcripts.is_prompt_transcript, transcripts.prompt_transcript),
+    "answer-transcript": Format(transcripts.is_answer_transcript, transcripts.answer_transcript),
     "dolly": Format(pairs.is_dolly, pairs.dolly),
     "alpaca": Format(pairs.is_alpaca, pairs.alpaca),
     "prompt-completion": Format(pairs.is_pair, pairs.pair),

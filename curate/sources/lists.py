@@ -60,20 +60,24 @@ def mt_bench(row: Row) -> list[Conversation]:
 
 
 def is_exchanges(row: Row) -> bool:
-    """`{conversation: [{human, assistant}, ...]}` (ms-swift)."""
+    """`{conversation: [{human, assistant}, ...]}` (ms-swift), `{input, output}` (Capybara)."""
     turns = row.get("conversation")
-    return isinstance(turns, list) and any(_is_exchange(turn) for turn in turns)
+    return isinstance(turns, list) and any(map(_exchange, turns))
 
 
 def exchanges(row: Row) -> list[Conversation]:
-    """One object holds a question and its answer."""
+    """One object holds a question and its answer, and perhaps the system's words."""
     messages = system_of(row)
     for number, turn in enumerate(row["conversation"], 1):
-        if not _is_exchange(turn):
+        names = _exchange(turn)
+        if names is None:
             raise Reject("wrong_type", f"exchange {number} has no human and assistant")
-        messages.append(user(text_of(turn["human"], "human")))
-        messages.append(assistant(text_of(turn["assistant"], "assistant")))
-    return [Conversation(checked(messages), ("conversation", "system"))]
+        if turn.get("system") and not messages:
+            messages += system_of(turn)
+        question, answer = names
+        messages.append(user(text_of(turn[question], question)))
+        messages.append(assistant(text_of(turn[answer], answer)))
+    return [labelled(row, checked(messages), ("conversation", "system"))]
 
 
 def alternating(texts: list[str]) -> list[Message]:
@@ -87,5 +91,14 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
-def _is_exchange(turn: Any) -> bool:
-    return isinstance(turn, dict) and "human" in turn and "assistant" in turn
+def _exchange(turn: Any) -> tuple[str, str] | None:
+    """The names of a question and its answer in one object, or None where they are not there."""
+    fields = turn if isinstance(turn, dict) else {}
+    return next((pair for pair in _EXCHANGES if pair[0] in fields and pair[1] in fields), None)
+
+
+_EXCHANGES = (
+    *(("human", "assistant"), ("input", "output"), ("user", "assistant"), ("user", "bot")),
+    *(("question", "answer"), ("prompt", "response"), ("instruction", "output")),
+    *(("instruction", "response"), ("query", "response")),
+)

@@ -79,14 +79,16 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
 
 def is_joined(row: Row) -> bool:
     """Raw posts, a question and one of its answers, that were put together."""
-    return "question_post" in row and "answer_post" in row
+    return isinstance(row.get("question_post"), dict) and isinstance(row.get("answer_post"), dict)
 
 
 def joined(row: Row) -> list[Conversation]:
     """Title and body of the question; the answer's body, its votes as score."""
     question, answer = row["question_post"], row["answer_post"]
+    if answer.get("Body") is None:
+        raise Reject("no_answer", "the answer's post has no Body")
     title = text_of(question.get("Title"), "Title")
-    asks = asked(title, as_text(question["Body"], "Body"))
+    asks = asked(title, as_text(question.get("Body"), "Body"))
     answers = assistant(as_text(answer["Body"], "Body"))
     try:
         score = float(answer.get("Score"))

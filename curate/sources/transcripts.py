@@ -194,6 +194,41 @@ def _prompted(row: Row, names: tuple[str, ...]) -> list[Conversation]:
     return [labelled(row, messages, used, tools=tools, notes=found.notes)]
 
 
+def is_answer_transcript(row: Row) -> bool:
+    """`{completion | output | ...}` that holds a whole conversation, the prompt with it."""
+    return _in_answer(row) is not None
+
+
+def answer_transcript(row: Row) -> list[Conversation]:
+    """The turns inside the answer; a prompt beside it is said there again, or blank."""
+    found = _in_answer(row)
+    if found is None:
+        raise Reject("wrong_type", "no answer holds a whole conversation")
+    names = [name for name in (*_ASKED, *ANSWERS, "input") if name in row]
+    system = [] if found.messages[0]["role"] == "system" else system_of(row)
+    used = (*names, *(["system"] if system else []), "tools")
+    tools = tool_schemas(row.get("tools"))
+    messages = checked([*system, *found.messages])
+    return [labelled(row, messages, used, tools=tools, notes=found.notes)]
+
+
+_ASKED = ("instruction", *QUESTIONS)
+
+
+def _in_answer(row: Row) -> Written | None:
+    answers = [name for name in ANSWERS if name in row]
+    text = row[answers[0]] if len(answers) == 1 else None
+    if not isinstance(text, str) or not (rendering(text) or is_transcript(text)):
+        return None
+    found = written_turns(text)
+    if found is None or found.is_open or len(found.messages) < 2 or _filled(row.get("input")):
+        return None
+    asked = [row[name] for name in _ASKED if name in row and row[name] != ""]
+    first = next((turn["content"] for turn in found.messages if turn["role"] == "user"), "")
+    fits = all(isinstance(text, str) and text.strip() in ("", first) for text in asked)
+    return found if fits and len(asked) < 2 else None
+
+
 def is_baize(row: Row) -> bool:
     """`{topic, input: "... [|Human|] ... [|AI|] ..."}`."""
     return isinstance(row.get("input"), str) and "[|Human|]" in row["input"]

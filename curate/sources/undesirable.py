@@ -40,6 +40,8 @@ def judged(row: Row) -> bool | None:
         return None
     if "chosen" in row and "rejected" in row:
         return None  # a pair: a label tells something else of it
+    if isinstance(row.get("text"), str) and not _holds_answer(row):
+        return None  # a text with its class
     verdicts = {name: said for name in JUDGEMENTS if (said := _verdict(row, name)) is not None}
     if len(set(verdicts.values())) > 1:
         listed = ", ".join(f"{name} is {described(row[name])}" for name in verdicts)
@@ -88,6 +90,11 @@ def _is_class(row: Row, label: str) -> bool:
     """Whether the answer itself begins with the label, which then names a class."""
     begins = re.compile(rf"\W*{re.escape(label.strip())}\b", re.IGNORECASE)
     return any(begins.match(text) for text in _answers(row))
+
+
+def _holds_answer(row: Row) -> bool:
+    lists = (row.get(name) for name in ("messages", "conversations", "conversation"))
+    return bool(_answers(row)) or any(isinstance(turns, list) for turns in lists)
 
 
 def _answers(row: Row) -> list[str]:
