@@ -34,6 +34,33 @@ CASES: dict[str, Case] = {
         {"input": {"messages": "Hi"}, "preferred_output": [ASSISTANT]},
         "wrong_type",
     ),
+    "several-people": (
+        {
+            "several_people": "slack",
+            "said": [{"user_id": "U1", "text": "Hi"}, {"user_id": "U2", "text": "Hello"}],
+        },
+        HELLO,
+        {"several_people": "slack", "said": [{"user_id": "U1", "text": "Hi"}]},
+        "no_answer",
+    ),
+    "zendesk": (
+        {
+            "requester_id": "U1",
+            "comments": [{"author_id": "U1", "body": "Hi"}, {"author_id": "U2", "body": "Hello"}],
+        },
+        HELLO,
+        {"requester_id": 1, "comments": [{"author_id": 1, "body": 3}]},
+        "wrong_type",
+    ),
+    "intercom": (
+        {
+            "source": {"body": "Hi", "author": {"type": "user"}},
+            "conversation_parts": [{"body": "Hello", "author": {"type": "admin"}}],
+        },
+        HELLO,
+        {"source": {"body": "Hi", "author": {"type": "user"}}, "conversation_parts": []},
+        "no_answer",
+    ),
     "api-log": (
         {"request": {"messages": [USER]}, "response": {"choices": [{"message": ASSISTANT}]}},
         HELLO,
@@ -292,7 +319,7 @@ CASES: dict[str, Case] = {
 def given(folder: Path, *rows: Any, options: ReadOptions | None = None) -> Dump:
     path = folder / "dump.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return read([str(path)], options or ReadOptions())
+    return read([str(path)], options or ReadOptions(answerer="U2"))
 
 
 def said(dump: Dump, row: int = 0) -> list[tuple[str, str]]:

@@ -160,6 +160,8 @@ MALFORMED: dict[str, str] = {
     "unknown_role": '{"messages": [{"role": "narrator", "content": "x"}]}',
     "wrong_type": '{"instruction": "Is it?", "output": true}',
     "no_preference": '{"instruction":"x","output_1":"a","output_2":"b","preference":null}',
+    "several_people": '{"requester_id":null,"comments":[{"author_id":1,"body":"x"},'
+    '{"author_id":2,"body":"y"}]}',
     "orphan": '{"message_id":"m","parent_id":"gone","text":"x","role":"assistant"}',
 }
 

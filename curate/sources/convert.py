@@ -52,6 +52,7 @@ REJECTS = {
     "unknown_role": "a message's role is none that any known format uses",
     "no_preference": "a judged pair without a judgement",
     "orphan": "a message or answer whose parent is not in the file",
+    "several_people": "a chat of several people, and nobody said who of them answers",
     "invalid_csv": "a line of a table that does not fit its header",
     "damaged": "a compressed file that breaks off",
     "unreadable_file": "a whole file, one of several, that cannot be read",

@@ -8,12 +8,15 @@ from typing import NamedTuple
 from curate.sources import (
     bedrock,
     blocks,
+    channels,
     chats,
     gemini,
+    helpdesk,
     instances,
     lists,
     logs,
     pairs,
+    people,
     posts,
     preferences,
     responses,
@@ -34,6 +37,9 @@ class Format(NamedTuple):
 FORMATS = {
     "chosen-rejected": Format(preferences.is_chosen_rejected, preferences.chosen_rejected),
     "openai-preference": Format(preferences.is_openai_preference, preferences.openai_preference),
+    "several-people": Format(people.is_people, people.people),
+    "zendesk": Format(helpdesk.is_zendesk, helpdesk.zendesk),
+    "intercom": Format(helpdesk.is_intercom, helpdesk.intercom),
     "api-log": Format(logs.is_log, logs.log),
     "responses": Format(responses.is_responses, responses.responses),
     "gemini": Format(gemini.is_gemini, gemini.gemini),
@@ -74,6 +80,11 @@ Gather = Callable[[list[tuple[int, Row]]], Iterator[Joined]]
 GATHERED: dict[str, tuple[Callable[[Row], bool], Gather]] = {
     "oasst-messages": (trees.is_tree_message, trees.gather),
     "stackexchange-raw": (posts.is_post, posts.gather),
+    "slack": (channels.is_slack, channels.gather_slack),
+    "slack-history": (channels.is_slack_history, channels.gather_slack_history),
+    "discord": (channels.is_discord, channels.gather_discord),
+    "discord-messages": (channels.is_discord_message, channels.gather_discord_messages),
+    "telegram": (channels.is_telegram, channels.gather_telegram),
 }
 
 
