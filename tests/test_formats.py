@@ -61,6 +61,43 @@ CASES: dict[str, Case] = {
         {"source": {"body": "Hi", "author": {"type": "user"}}, "conversation_parts": []},
         "no_answer",
     ),
+    "chatgpt-export": (
+        {
+            "title": "t",
+            "mapping": {
+                "a": {
+                    "parent": None,
+                    "message": {
+                        "author": {"role": "user"},
+                        "content": {"content_type": "text", "parts": ["Hi"]},
+                    },
+                },
+                "b": {
+                    "parent": "a",
+                    "message": {
+                        "author": {"role": "assistant"},
+                        "content": {"content_type": "text", "parts": ["Hello"]},
+                    },
+                },
+            },
+            "current_node": "b",
+        },
+        HELLO,
+        {"mapping": {"b": {"parent": "gone", "message": None}}, "current_node": "b"},
+        "orphan",
+    ),
+    "claude-export": (
+        {
+            "uuid": "1",
+            "chat_messages": [
+                {"sender": "human", "text": "Hi"},
+                {"sender": "assistant", "text": "Hello"},
+            ],
+        },
+        HELLO,
+        {"chat_messages": [{"sender": "human", "text": "Hi"}]},
+        "no_answer",
+    ),
     "api-log": (
         {"request": {"messages": [USER]}, "response": {"choices": [{"message": ASSISTANT}]}},
         HELLO,

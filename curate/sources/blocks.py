@@ -105,14 +105,15 @@ def _expanded(message: dict[str, Any], position: int, notes: set[str]) -> list[M
     if not isinstance(content, list):
         return [message_of(message, position)]
     base = message_of({**message, "content": None}, position)
-    parts = [_part(block, where, number, notes) for number, block in enumerate(content, 1)]
+    parts = [block_part(block, where, number, notes) for number, block in enumerate(content, 1)]
     # Citations cut one sentence into several blocks.
     cited = any(isinstance(block, dict) and block.get("citations") for block in content)
     glue = "" if cited else "\n\n"
     return with_parts(message, base, parts, where, notes, glue)
 
 
-def _part(block: Any, where: str, number: int, notes: set[str]) -> Part:
+def block_part(block: Any, where: str, number: int, notes: set[str]) -> Part:
+    """One content block of Anthropic as a part; a reject names a block of another type."""
     if isinstance(block, str):
         return Part("text", block)
     kind = block.get("type") if isinstance(block, dict) else block

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -89,6 +90,18 @@ def _results_first(parts: Sequence[Part], where: str, notes: set[str]) -> list[P
     if ordered != list(parts):
         notes.add("results of tools come before the text of the same message")
     return ordered
+
+
+def joined(turns: Iterable[tuple[Message, list[Part]]], notes: set[str]) -> list[Message]:
+    """Messages of turns and their parts; neighbours of the assistant of one weight are one."""
+    messages: list[Message] = []
+    for base, group in groupby(turns, key=lambda turn: turn[0]):
+        each = [parts for _, parts in group]
+        if base["role"] == "assistant":
+            each = [[part for parts in each for part in parts]]
+        for parts in each:
+            messages += messages_from(base, parts, f"message {len(messages) + 1}", notes)
+    return messages
 
 
 def with_parts(
