@@ -98,6 +98,52 @@ CASES: dict[str, Case] = {
         {"chat_messages": [{"sender": "human", "text": "Hi"}]},
         "no_answer",
     ),
+    "langsmith": (
+        {"inputs": {"question": "Hi"}, "outputs": {"answer": "Hello"}},
+        HELLO,
+        {"inputs": {"left": "Hi", "right": "Ho"}, "outputs": {"answer": "Hello"}},
+        "unknown_shape",
+    ),
+    "langchain": (
+        {"messages": [{"type": "human", "content": "Hi"}, {"type": "ai", "content": "Hello"}]},
+        HELLO,
+        {"messages": [{"type": "human", "content": "Hi"}, {"type": "remove", "content": ""}]},
+        "unknown_role",
+    ),
+    "llama-index": (
+        {
+            "messages": [
+                {"role": "user", "blocks": [{"block_type": "text", "text": "Hi"}]},
+                {"role": "assistant", "blocks": [{"block_type": "text", "text": "Hello"}]},
+            ]
+        },
+        HELLO,
+        {"messages": [{"role": "user", "blocks": [{"block_type": "image", "url": "x"}]}]},
+        "wrong_type",
+    ),
+    "haystack": (
+        {
+            "messages": [
+                {"_role": "user", "_content": [{"text": "Hi"}]},
+                {"_role": "assistant", "_content": [{"text": "Hello"}]},
+            ]
+        },
+        HELLO,
+        {"messages": [{"_role": "user", "_content": [{"image": {}}]}]},
+        "wrong_type",
+    ),
+    "cohere": (
+        {"messages": [{"role": "User", "message": "Hi"}, {"role": "Chatbot", "message": "Hello"}]},
+        HELLO,
+        {"messages": [{"role": "User", "message": "Hi"}, {"role": "Chat", "message": "Hello"}]},
+        "unknown_role",
+    ),
+    "cohere-history": (
+        {"chat_history": [], "message": "Hi", "text": "Hello"},
+        HELLO,
+        {"chat_history": [], "message": "Hi"},
+        "no_answer",
+    ),
     "api-log": (
         {"request": {"messages": [USER]}, "response": {"choices": [{"message": ASSISTANT}]}},
         HELLO,

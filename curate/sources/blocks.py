@@ -109,7 +109,7 @@ def _expanded(message: dict[str, Any], position: int, notes: set[str]) -> list[M
     # Citations cut one sentence into several blocks.
     cited = any(isinstance(block, dict) and block.get("citations") for block in content)
     glue = "" if cited else "\n\n"
-    return with_parts(message, base, parts, where, notes, glue)
+    return with_parts(base, parts, where, notes, glue)
 
 
 def block_part(block: Any, where: str, number: int, notes: set[str]) -> Part:

@@ -105,7 +105,7 @@ def joined(turns: Iterable[tuple[Message, list[Part]]], notes: set[str]) -> list
 
 
 def with_parts(
-    turn: Row, base: Message, parts: list[Part], where: str, notes: set[str], glue: str = "\n\n"
+    base: Message, parts: list[Part], where: str, notes: set[str], glue: str = "\n\n"
 ) -> list[Message]:
     """`messages_from`, with reasoning and calls that stand in fields beside the parts."""
     reasoning, calls = base.pop("reasoning", None), base.pop("tool_calls", None)
