@@ -98,6 +98,35 @@ CASES: dict[str, Case] = {
         {"chat_messages": [{"sender": "human", "text": "Hi"}]},
         "no_answer",
     ),
+    "label-studio": (
+        {
+            "data": {"prompt": "Hi"},
+            "annotations": [
+                {"result": [{"from_name": "a", "type": "textarea", "value": {"text": ["Hello"]}}]}
+            ],
+        },
+        HELLO,
+        {"data": {"prompt": "Hi"}, "annotations": []},
+        "no_answer",
+    ),
+    "label-studio-table": (
+        {"text": "Hi", "answer": "Hello", "annotation_id": 1, "annotator": 1},
+        HELLO,
+        {"text": "Hi", "label": "greeting", "annotation_id": 1, "annotator": 1},
+        "no_answer",
+    ),
+    "argilla": (
+        {"fields": {"prompt": "Hi"}, "responses": {"answer": [{"value": "Hello"}]}},
+        HELLO,
+        {"fields": {"prompt": "Hi"}, "responses": {"answer": []}},
+        "no_answer",
+    ),
+    "argilla-record": (
+        {"text": "Hi", "annotation": "Hello", "annotation_agent": "ann"},
+        HELLO,
+        {"text": "Hi", "annotation": None, "annotation_agent": "ann"},
+        "no_answer",
+    ),
     "langsmith": (
         {"inputs": {"question": "Hi"}, "outputs": {"answer": "Hello"}},
         HELLO,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from curate.sources.chats import message_of
@@ -26,6 +25,7 @@ from curate.sources.convert import (
 )
 from curate.sources.parts import (
     Part,
+    blocks_of,
     function_schemas,
     result,
     server_tool,
@@ -46,19 +46,12 @@ def is_anthropic(row: Row) -> bool:
     name = first_name(row, _LISTS)
     if name is None or not isinstance(row[name], list):
         return False
-    if any(block.get("type") in _BLOCKS for block in _all_blocks(row[name])):
-        return True
+    for block in blocks_of(row[name]):
+        if block.get("type") in _BLOCKS:
+            return True
     if not (_has_input_schema(row.get("tools")) or isinstance(row.get("system"), list)):
         return False
     return any(isinstance(turn, dict) and "role" in turn for turn in row[name])
-
-
-def _all_blocks(messages: list[Any]) -> Iterator[dict[str, Any]]:
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
-        for block in content if isinstance(content, list) else ():
-            if isinstance(block, dict):
-                yield block
 
 
 def _has_input_schema(tools: Any) -> bool:

@@ -103,9 +103,8 @@ def _slack_text(text: str, names: dict[str, str]) -> str:
 def is_slack_history(row: Row) -> bool:
     """`{ok, messages: [...]}`, as Slack's API gives the history of a channel or a thread."""
     messages = row.get("messages")
-    return isinstance(messages, list) and any(
-        isinstance(message, dict) and is_slack(message) for message in messages[:1]
-    )
+    first = messages[0] if isinstance(messages, list) and messages else None
+    return isinstance(first, dict) and is_slack(first)
 
 
 def gather_slack_history(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
@@ -177,10 +176,12 @@ def _discord(message: Row) -> Post:
 
 def is_telegram(row: Row) -> bool:
     """`{name, type, id, messages: [{id, type, date, from, from_id, text}]}`, or all chats."""
-    if not isinstance(row.get("messages"), list):
-        chats = row.get("chats")
+    if "chats" in row and "messages" not in row:
+        chats = row["chats"]
         return isinstance(chats, dict) and isinstance(chats.get("list"), list)
-    return isinstance(row.get("type"), str) and any(
+    if not isinstance(row.get("type"), str) or not isinstance(row.get("messages"), list):
+        return False
+    return any(
         isinstance(message, dict)
         and message.get("type") in ("message", "service")
         and "date" in message

@@ -41,14 +41,13 @@ _TYPES = {
 def is_cohere(row: Row) -> bool:
     """`{messages: [{role: System | User | Chatbot, message}]}`, or with a `tool_plan`."""
     messages = row.get("messages")
-    return isinstance(messages, list) and any(
-        isinstance(turn, dict) and "role" in turn and (_is_said(turn) or turn.get("tool_plan"))
-        for turn in messages
-    )
-
-
-def _is_said(turn: Row) -> bool:
-    return isinstance(turn.get("message"), str) and "content" not in turn
+    for turn in messages if isinstance(messages, list) else ():
+        if isinstance(turn, dict) and "role" in turn:
+            if turn.get("tool_plan"):
+                return True
+            if "message" in turn and "content" not in turn and isinstance(turn["message"], str):
+                return True
+    return False
 
 
 def cohere(row: Row) -> list[Conversation]:

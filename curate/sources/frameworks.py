@@ -17,18 +17,18 @@ from curate.sources.convert import (
     text_of,
     tool_schemas,
 )
-from curate.sources.parts import Part, as_json, result, unread, with_parts
+from curate.sources.parts import Part, as_json, blocks_of, result, unread, with_parts
 
 _LISTS = ("messages", "conversation", "conversations")
 ToParts = Callable[[dict[str, Any], str], list[Part]]
 
 
-def _name(row: Row, fits: Callable[[dict[str, Any]], bool]) -> str | None:
-    """The list of messages, if one of them is as it should be."""
+def _name(row: Row, fits: Callable[[list[Any]], bool]) -> str | None:
+    """The list of messages, if it is as it should be."""
     for name in _LISTS:
-        turns = row.get(name)
-        if isinstance(turns, list) and any(isinstance(turn, dict) and fits(turn) for turn in turns):
-            return name
+        if name in row:
+            turns = row[name]
+            return name if isinstance(turns, list) and fits(turns) else None
     return None
 
 
@@ -54,8 +54,11 @@ def is_llama_index(row: Row) -> bool:
     return _name(row, _has_blocks) is not None
 
 
-def _has_blocks(turn: dict[str, Any]) -> bool:
-    return isinstance(turn.get("blocks"), list) and "role" in turn and "content" not in turn
+def _has_blocks(turns: list[Any]) -> bool:
+    first = turns[0] if turns else None
+    if not isinstance(first, dict) or "blocks" not in first:
+        return False
+    return isinstance(first["blocks"], list) and "role" in first and "content" not in first
 
 
 def llama_index(row: Row) -> list[Conversation]:
@@ -87,17 +90,14 @@ def is_haystack(row: Row) -> bool:
     return _name(row, _is_of_haystack) is not None
 
 
-_CALLS = ("tool_call", "tool_call_result")
+_CALLS = frozenset({"tool_call", "tool_call_result"})
 
 
-def _is_of_haystack(turn: dict[str, Any]) -> bool:
-    if "_role" in turn and "_content" in turn:
+def _is_of_haystack(turns: list[Any]) -> bool:
+    first = turns[0] if turns else None
+    if isinstance(first, dict) and "_role" in first and "_content" in first:
         return True
-    content = turn.get("content")
-    return "role" in turn and any(
-        isinstance(part, dict) and any(part.get(name) is not None for name in _CALLS)
-        for part in (content if isinstance(content, list) else ())
-    )
+    return any(not _CALLS.isdisjoint(block) and "type" not in block for block in blocks_of(turns))
 
 
 def haystack(row: Row) -> list[Conversation]:

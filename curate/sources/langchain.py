@@ -31,13 +31,11 @@ _LISTS = ("messages", "conversation", "conversations")
 
 def is_langchain(row: Row) -> bool:
     """`{messages: [{type: human | ai | tool, content | data}]}`, or serialised constructors."""
-    name = first_name(row, _LISTS)
-    return name is not None and _is_listed(row[name])
-
-
-def _is_listed(turns: Any) -> bool:
-    turns = _flat(turns)
-    return isinstance(turns, list) and any(_is_message(turn) for turn in turns[:1])
+    for name in _LISTS:
+        if name in row:
+            turns = _flat(row[name])
+            return isinstance(turns, list) and bool(turns) and _is_message(turns[0])
+    return False
 
 
 def _flat(turns: Any) -> Any:

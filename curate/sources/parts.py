@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -122,6 +122,17 @@ def result(content: str, call: Any, name: Any, where: str) -> Part:
     if name:
         message["name"] = text_of(name, f"{where} name of the tool")
     return Part("result", message)
+
+
+def blocks_of(turns: Any) -> Iterator[dict[str, Any]]:
+    """The objects in the contents of messages that are lists; asked of every row, so it is fast."""
+    if isinstance(turns, list):
+        for turn in turns:
+            content = turn.get("content") if isinstance(turn, dict) else None
+            if isinstance(content, list):
+                for block in content:
+                    if isinstance(block, dict):
+                        yield block
 
 
 def as_json(value: Any, where: str) -> str:

@@ -26,12 +26,11 @@ _TEXTS = ("text", "input_text", "output_text", "summary_text", "reasoning_text")
 
 def is_responses(row: Row) -> bool:
     """`{input: text | [item], output: [item], instructions?, tools?}` (Responses API)."""
-    return any(
-        isinstance(item, dict) and item.get("type") in _ITEMS
-        for items in (row.get("output"), row.get("input"))
-        if isinstance(items, list)
-        for item in items
-    )
+    for name in ("output", "input"):
+        for item in row[name] if isinstance(row.get(name), list) else ():
+            if isinstance(item, dict) and item.get("type") in _ITEMS:
+                return True
+    return False
 
 
 def responses(row: Row) -> list[Conversation]:
