@@ -129,6 +129,145 @@ CASES: dict[str, Case] = {
         {"input": {"messages": "Hi"}, "preferred_output": [ASSISTANT]},
         "wrong_type",
     ),
+    "several-people": (
+        {
+            "several_people": "slack",
+            "said": [{"user_id": "U1", "text": "Hi"}, {"user_id": "U2", "text": "Hello"}],
+        },
+        HELLO,
+        {"several_people": "slack", "said": [{"user_id": "U1", "text": "Hi"}]},
+        "no_answer",
+    ),
+    "zendesk": (
+        {
+            "requester_id": "U1",
+            "comments": [{"author_id": "U1", "body": "Hi"}, {"author_id": "U2", "body": "Hello"}],
+        },
+        HELLO,
+        {"requester_id": 1, "comments": [{"author_id": 1, "body": 3}]},
+        "wrong_type",
+    ),
+    "intercom": (
+        {
+            "source": {"body": "Hi", "author": {"type": "user"}},
+            "conversation_parts": [{"body": "Hello", "author": {"type": "admin"}}],
+        },
+        HELLO,
+        {"source": {"body": "Hi", "author": {"type": "user"}}, "conversation_parts": []},
+        "no_answer",
+    ),
+    "chatgpt-export": (
+        {
+            "title": "t",
+            "mapping": {
+                "a": {
+                    "parent": None,
+                    "message": {
+                        "author": {"role": "user"},
+                        "content": {"content_type": "text", "parts": ["Hi"]},
+                    },
+                },
+                "b": {
+                    "parent": "a",
+                    "message": {
+                        "author": {"role": "assistant"},
+                        "content": {"content_type": "text", "parts": ["Hello"]},
+                    },
+                },
+            },
+            "current_node": "b",
+        },
+        HELLO,
+        {"mapping": {"b": {"parent": "gone", "message": None}}, "current_node": "b"},
+        "orphan",
+    ),
+    "claude-export": (
+        {
+            "uuid": "1",
+            "chat_messages": [
+                {"sender": "human", "text": "Hi"},
+                {"sender": "assistant", "text": "Hello"},
+            ],
+        },
+        HELLO,
+        {"chat_messages": [{"sender": "human", "text": "Hi"}]},
+        "no_answer",
+    ),
+    "label-studio": (
+        {
+            "data": {"prompt": "Hi"},
+            "annotations": [
+                {"result": [{"from_name": "a", "type": "textarea", "value": {"text": ["Hello"]}}]}
+            ],
+        },
+        HELLO,
+        {"data": {"prompt": "Hi"}, "annotations": []},
+        "no_answer",
+    ),
+    "label-studio-table": (
+        {"text": "Hi", "answer": "Hello", "annotation_id": 1, "annotator": 1},
+        HELLO,
+        {"text": "Hi", "label": "greeting", "annotation_id": 1, "annotator": 1},
+        "no_answer",
+    ),
+    "argilla": (
+        {"fields": {"prompt": "Hi"}, "responses": {"answer": [{"value": "Hello"}]}},
+        HELLO,
+        {"fields": {"prompt": "Hi"}, "responses": {"answer": []}},
+        "no_answer",
+    ),
+    "argilla-record": (
+        {"text": "Hi", "annotation": "Hello", "annotation_agent": "ann"},
+        HELLO,
+        {"text": "Hi", "annotation": None, "annotation_agent": "ann"},
+        "no_answer",
+    ),
+    "langsmith": (
+        {"inputs": {"question": "Hi"}, "outputs": {"answer": "Hello"}},
+        HELLO,
+        {"inputs": {"left": "Hi", "right": "Ho"}, "outputs": {"answer": "Hello"}},
+        "unknown_shape",
+    ),
+    "langchain": (
+        {"messages": [{"type": "human", "content": "Hi"}, {"type": "ai", "content": "Hello"}]},
+        HELLO,
+        {"messages": [{"type": "human", "content": "Hi"}, {"type": "remove", "content": ""}]},
+        "unknown_role",
+    ),
+    "llama-index": (
+        {
+            "messages": [
+                {"role": "user", "blocks": [{"block_type": "text", "text": "Hi"}]},
+                {"role": "assistant", "blocks": [{"block_type": "text", "text": "Hello"}]},
+            ]
+        },
+        HELLO,
+        {"messages": [{"role": "user", "blocks": [{"block_type": "image", "url": "x"}]}]},
+        "wrong_type",
+    ),
+    "haystack": (
+        {
+            "messages": [
+                {"_role": "user", "_content": [{"text": "Hi"}]},
+                {"_role": "assistant", "_content": [{"text": "Hello"}]},
+            ]
+        },
+        HELLO,
+        {"messages": [{"_role": "user", "_content": [{"image": {}}]}]},
+        "wrong_type",
+    ),
+    "cohere": (
+        {"messages": [{"role": "User", "message": "Hi"}, {"role": "Chatbot", "message": "Hello"}]},
+        HELLO,
+        {"messages": [{"role": "User", "message": "Hi"}, {"role": "Chat", "message": "Hello"}]},
+        "unknown_role",
+    ),
+    "cohere-history": (
+        {"chat_history": [], "message": "Hi", "text": "Hello"},
+        HELLO,
+        {"chat_history": [], "message": "Hi"},
+        "no_answer",
+    ),
     "api-log": (
         {"request": {"messages": [USER]}, "response": {"choices": [{"message": ASSISTANT}]}},
         HELLO,
@@ -411,7 +550,7 @@ CASES: dict[str, Case] = {
 def given(folder: Path, *rows: Any, options: ReadOptions | None = None) -> Dump:
     path = folder / "dump.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return read([str(path)], options or ReadOptions())
+    return read([str(path)], options or ReadOptions(answerer="U2"))
 
 
 def said(dump: Dump, row: int = 0) -> list[tuple[str, str]]:

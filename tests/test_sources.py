@@ -168,6 +168,8 @@ MALFORMED: dict[str, str] = {
     "no_text": '{"messages": [{"role": "assistant", "words": "I said this."}]}',
     "partial_loss": '{"instruction": "x", "output": "a", "loss_mask": [0, 1, 1]}',
     "undesirable": '{"prompt":"x","completion":"a","label":false}',
+    "several_people": '{"requester_id":null,"comments":[{"author_id":1,"body":"x"},'
+    '{"author_id":2,"body":"y"}]}',
     "orphan": '{"message_id":"m","parent_id":"gone","text":"x","role":"assistant"}',
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from curate.sources.convert import (
@@ -20,6 +19,7 @@ from curate.sources.convert import (
 from curate.sources.parts import (
     Part,
     as_json,
+    blocks_of,
     function_schemas,
     messages_from,
     result,
@@ -27,7 +27,7 @@ from curate.sources.parts import (
     weighted,
 )
 
-_BLOCKS = ("toolUse", "toolResult", "reasoningContent")
+_BLOCKS = frozenset({"toolUse", "toolResult", "reasoningContent"})
 # A place up to which a prompt is cached, and no words.
 _CACHE = "cachePoint"
 
@@ -37,20 +37,12 @@ def is_bedrock(row: Row) -> bool:
     messages = row.get("messages")
     if not isinstance(messages, list):
         return False
-    if str(row.get("schemaVersion")).startswith("bedrock") or "toolConfig" in row:
+    if "toolConfig" in row or str(row.get("schemaVersion")).startswith("bedrock"):
         return True
-    return any(
-        block.get("type") is None and any(block.get(name) is not None for name in _BLOCKS)
-        for block in _all_blocks(messages)
-    )
-
-
-def _all_blocks(messages: list[Any]) -> Iterator[dict[str, Any]]:
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
-        for block in content if isinstance(content, list) else ():
-            if isinstance(block, dict):
-                yield block
+    for block in blocks_of(messages):
+        if not _BLOCKS.isdisjoint(block) and block.get("type") is None:
+            return any(block.get(name) is not None for name in _BLOCKS)
+    return False
 
 
 def bedrock(row: Row) -> list[Conversation]:

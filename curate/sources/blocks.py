@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from curate.sources.convert import (
@@ -25,6 +24,7 @@ from curate.sources.convert import (
 )
 from curate.sources.parts import (
     Part,
+    blocks_of,
     function_schemas,
     result,
     server_tool,
@@ -46,19 +46,12 @@ def is_anthropic(row: Row) -> bool:
     name = first_name(row, _LISTS)
     if name is None or not isinstance(row[name], list):
         return False
-    if any(block.get("type") in _BLOCKS for block in _all_blocks(row[name])):
-        return True
+    for block in blocks_of(row[name]):
+        if block.get("type") in _BLOCKS:
+            return True
     if not (_has_input_schema(row.get("tools")) or isinstance(row.get("system"), list)):
         return False
     return any(isinstance(turn, dict) and "role" in turn for turn in row[name])
-
-
-def _all_blocks(messages: list[Any]) -> Iterator[dict[str, Any]]:
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
-        for block in content if isinstance(content, list) else ():
-            if isinstance(block, dict):
-                yield block
 
 
 def _has_input_schema(tools: Any) -> bool:
@@ -105,14 +98,15 @@ def _expanded(message: dict[str, Any], position: int, notes: set[str]) -> list[M
     if not isinstance(content, list):
         return [message_of(message, position)]
     base = message_of({**message, "content": None}, position)
-    parts = [_part(block, where, number, notes) for number, block in enumerate(content, 1)]
+    parts = [block_part(block, where, number, notes) for number, block in enumerate(content, 1)]
     # Citations cut one sentence into several blocks.
     cited = any(isinstance(block, dict) and block.get("citations") for block in content)
     glue = "" if cited else "\n\n"
-    return with_parts(message, base, parts, where, notes, glue)
+    return with_parts(base, parts, where, notes, glue)
 
 
-def _part(block: Any, where: str, number: int, notes: set[str]) -> Part:
+def block_part(block: Any, where: str, number: int, notes: set[str]) -> Part:
+    """One content block of Anthropic as a part; a reject names a block of another type."""
     if isinstance(block, str):
         return Part("text", block)
     kind = block.get("type") if isinstance(block, dict) else block

@@ -54,6 +54,7 @@ REJECTS = {
     "partial_loss": "a loss control for parts of messages, or one that fits no message",
     "undesirable": "an answer that is marked as undesirable (KTO), without --undesirable",
     "orphan": "a message or answer whose parent is not in the file",
+    "several_people": "a chat of several people, and nobody said who of them answers",
     "invalid_csv": "a line of a table that does not fit its header",
     "damaged": "a compressed file that breaks off",
     "unreadable_file": "a whole file, one of several, that cannot be read",

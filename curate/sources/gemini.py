@@ -140,10 +140,8 @@ def _completions(
 def is_palm(row: Row) -> bool:
     """`{context?, examples?, messages: [{author, content}]}` (PaLM)."""
     messages = row.get("messages")
-    return isinstance(messages, list) and any(
-        isinstance(turn, dict) and isinstance(turn.get("author"), str) and "role" not in turn
-        for turn in messages[:1]
-    )
+    first = messages[0] if isinstance(messages, list) and messages else None
+    return isinstance(first, dict) and "role" not in first and isinstance(first.get("author"), str)
 
 
 def palm(row: Row) -> list[Conversation]:
@@ -173,7 +171,9 @@ _PAIRS = (("text_input", "output"), ("input_text", "output_text"))
 
 def is_tuning_pair(row: Row) -> bool:
     """`{text_input, output}` (Gemini) and `{input_text, output_text}` (PaLM)."""
-    return any(asks in row and answers in row for asks, answers in _PAIRS)
+    return ("text_input" in row and "output" in row) or (
+        "input_text" in row and "output_text" in row
+    )
 
 
 def tuning_pair(row: Row) -> list[Conversation]:

@@ -20,10 +20,11 @@ from curate.sources.convert import (
     user,
 )
 
-_REQUESTS = ("request", "params", "body", "request_body", "input", "inputs")
-_RESPONSES = ("response", "result", "response_body", "output", "outputs")
+_REQUESTS = ("request", "params", "body", "request_body", "input")
+_RESPONSES = ("response", "result", "response_body", "output")
 _ASKED = ("messages", "contents", "input", "prompt")
 _ANSWERED = ("choices", "candidates", "output", "message", "content")
+_FIELDS = frozenset({"choices", "custom_id", *_REQUESTS} - {"input"})
 _INSIDE = ("body", "response", "result", "data")
 _FAILED = ("errored", "canceled", "cancelled", "expired", "failed")
 _CUT = ("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "content_filter", "SAFETY")
@@ -41,6 +42,8 @@ _READERS = (
 
 def is_log(row: Row) -> bool:
     """`{request | params | body: {messages, ...}, response | result: {choices | ...}}`."""
+    if _FIELDS.isdisjoint(row) and not isinstance(row.get("input"), dict):
+        return False
     if _flat(row):
         return True
     name, answer = _request_name(row), _response_name(row)
@@ -146,7 +149,7 @@ def _whole(request: Row, response: Any, notes: set[str]) -> Row:
         return {**request, "output": items}
     turns = request.get("messages", request.get("input", request.get("prompt")))
     rest = {name: request[name] for name in request if name not in ("input", "prompt")}
-    before, answer = _listed(turns, "messages"), _message(response, notes)
+    before, answer = _listed(turns, "messages"), answer_of(response, notes)
     # Some stores append the answer to the request's messages too.
     stored = before and isinstance(before[-1], dict) and before[-1].get("role") == "assistant"
     repeats = stored and before[-1].get("content") == answer.get("content")
@@ -189,7 +192,7 @@ def _check_end(reason: Any, notes: set[str]) -> None:
         notes.add(f"the answer breaks off ({reason})")
 
 
-def _message(response: Any, notes: set[str]) -> Message:
+def answer_of(response: Any, notes: set[str]) -> Message:
     """The message of the assistant that a response holds."""
     if isinstance(response, str):
         return assistant(response)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from curate.base.errors import CurateError, nearest
-from curate.sources import trees
+from curate.sources import helpdesk, people, trees
 from curate.sources.convert import ANSWERS, QUESTIONS
 from curate.sources.formats import FORMATS, Format
 
@@ -51,5 +51,8 @@ class ReadOptions:
     def formats(self) -> dict[str, Format]:
         """The formats to ask, in order."""
         oasst = Format(trees.is_tree, partial(trees.tree, paths=self.paths))
-        known = FORMATS | {"oasst": oasst}
+        threads = Format(people.is_people, partial(people.people, answerer=self.answerer))
+        tickets = Format(helpdesk.is_zendesk, partial(helpdesk.zendesk, answerer=self.answerer))
+        bound = {"oasst": oasst, "several-people": threads, "zendesk": tickets}
+        known = FORMATS | bound
         return known if self.format is None else {self.format: known[self.format]}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -91,8 +92,20 @@ def _results_first(parts: Sequence[Part], where: str, notes: set[str]) -> list[P
     return ordered
 
 
+def joined(turns: Iterable[tuple[Message, list[Part]]], notes: set[str]) -> list[Message]:
+    """Messages of turns and their parts; neighbours of the assistant of one weight are one."""
+    messages: list[Message] = []
+    for base, group in groupby(turns, key=lambda turn: turn[0]):
+        each = [parts for _, parts in group]
+        if base["role"] == "assistant":
+            each = [[part for parts in each for part in parts]]
+        for parts in each:
+            messages += messages_from(base, parts, f"message {len(messages) + 1}", notes)
+    return messages
+
+
 def with_parts(
-    turn: Row, base: Message, parts: list[Part], where: str, notes: set[str], glue: str = "\n\n"
+    base: Message, parts: list[Part], where: str, notes: set[str], glue: str = "\n\n"
 ) -> list[Message]:
     """`messages_from`, with reasoning and calls that stand in fields beside the parts."""
     reasoning, calls = base.pop("reasoning", None), base.pop("tool_calls", None)
@@ -109,6 +122,17 @@ def result(content: str, call: Any, name: Any, where: str) -> Part:
     if name:
         message["name"] = text_of(name, f"{where} name of the tool")
     return Part("result", message)
+
+
+def blocks_of(turns: Any) -> Iterator[dict[str, Any]]:
+    """The objects in the contents of messages that are lists; asked of every row, so it is fast."""
+    if isinstance(turns, list):
+        for turn in turns:
+            content = turn.get("content") if isinstance(turn, dict) else None
+            if isinstance(content, list):
+                for block in content:
+                    if isinstance(block, dict):
+                        yield block
 
 
 def as_json(value: Any, where: str) -> str:

@@ -12,6 +12,7 @@ from curate.sources.convert import (
     Row,
     assistant,
     number_of,
+    object_of,
     text_of,
     user,
 )
@@ -84,14 +85,14 @@ def is_joined(row: Row) -> bool:
 
 def joined(row: Row) -> list[Conversation]:
     """Title and body of the question; the answer's body, its votes as score."""
-    question, answer = row["question_post"], row["answer_post"]
+    question, answer = (object_of(row[name], name) for name in ("question_post", "answer_post"))
     if answer.get("Body") is None:
         raise Reject("no_answer", "the answer's post has no Body")
     title = text_of(question.get("Title"), "Title")
     asks = asked(title, as_text(question.get("Body"), "Body"))
     answers = assistant(as_text(answer["Body"], "Body"))
     try:
-        score = float(answer.get("Score"))
+        score = float(answer.get("Score", ""))
     except (TypeError, ValueError):
         score = None
     return [Conversation([asks, answers], (), score=score)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
 from typing import Any
 
 from curate.sources.convert import (
@@ -20,7 +18,7 @@ from curate.sources.convert import (
     text_of,
     tool_schemas,
 )
-from curate.sources.parts import Part, as_json, messages_from, result, server_tool, unread, weighted
+from curate.sources.parts import Part, as_json, joined, result, server_tool, unread, weighted
 
 _ITEMS = ("message", "reasoning", "function_call", "function_call_output")
 _TEXTS = ("text", "input_text", "output_text", "summary_text", "reasoning_text")
@@ -28,12 +26,11 @@ _TEXTS = ("text", "input_text", "output_text", "summary_text", "reasoning_text")
 
 def is_responses(row: Row) -> bool:
     """`{input: text | [item], output: [item], instructions?, tools?}` (Responses API)."""
-    return any(
-        isinstance(item, dict) and item.get("type") in _ITEMS
-        for items in (row.get("output"), row.get("input"))
-        if isinstance(items, list)
-        for item in items
-    )
+    for name in ("output", "input"):
+        for item in row[name] if isinstance(row.get(name), list) else ():
+            if isinstance(item, dict) and item.get("type") in _ITEMS:
+                return True
+    return False
 
 
 def responses(row: Row) -> list[Conversation]:
@@ -42,7 +39,7 @@ def responses(row: Row) -> list[Conversation]:
     before = _items(row.get("instructions"), "system")
     turns = [*before, *_items(row.get("input"), "user"), *_items(row.get("output"), "assistant")]
     read = [_turn(item, position, notes) for position, item in enumerate(turns, 1)]
-    messages = _joined(read, notes)
+    messages = joined(read, notes)
     used = ("input", "output", "instructions", "tools")
     tools, said = schemas(row.get("tools")), tuple(sorted(notes))
     return [labelled(row, checked(messages), used, tools=tools, notes=said)]
@@ -95,17 +92,6 @@ def _texts(content: Any, where: str) -> list[str]:
             raise unread(where, number, kind, "only texts")
         texts.append(text_of(part.get("text"), where))
     return texts
-
-
-def _joined(turns: Iterable[tuple[Message, list[Part]]], notes: set[str]) -> list[Message]:
-    messages: list[Message] = []
-    for base, group in groupby(turns, key=lambda turn: turn[0]):
-        each = [parts for _, parts in group]
-        if base["role"] == "assistant":
-            each = [[part for parts in each for part in parts]]
-        for parts in each:
-            messages += messages_from(base, parts, f"message {len(messages) + 1}", notes)
-    return messages
 
 
 def schemas(value: Any) -> str | None:
