@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from curate.base.spelling import mapped, option
+from curate.sources.account import LABEL_WORDS, is_label_name
 
 # Sentences of each kind that are shown before "and n more".
 SHOWN = 6
@@ -26,6 +27,11 @@ class Field(NamedTuple):
     def share(self) -> str:
         """The share of rows that have words in it."""
         return "all rows" if self.rows >= self.of else f"{_percent(self.rows / self.of)} of rows"
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it is a label of the row, such as a topic, and not a text."""
+        return is_label_name(self.name) and self.words <= LABEL_WORDS * self.rows
 
     @property
     def mean(self) -> str:
@@ -61,12 +67,16 @@ def notes(files: Iterable[File]) -> list[tuple[str, int]]:
 def sentences(files: Iterable[File]) -> list[str]:
     """What a user should know of how the files were read, a line each."""
     files = list(files)
-    fields = leftovers(files)
+    found = leftovers(files)
+    fields = [field for field in found if not field.is_label]
     lines = [_sentence(field) for field in fields[:SHOWN]]
     if more := fields[SHOWN:]:
         names = ", ".join(f"`{field.name}`" for field in more[:SHOWN])
         dots = ", ..." if len(more) > SHOWN else ""
         lines.append(f"and {len(more)} more fields are not part of any conversation: {names}{dots}")
+    if labels := [f"`{field.name}`" for field in found if field.is_label]:
+        dots = ", ..." if len(labels) > 2 * SHOWN else ""
+        lines.append(f"labels of few words stay in meta: {', '.join(labels[: 2 * SHOWN])}{dots}")
     said = [(text, rows) for text, rows in notes(files)]
     return lines + [text + _counted(rows) for text, rows in said]
 

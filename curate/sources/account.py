@@ -8,6 +8,7 @@ left over. What is left over is counted by field; nested fields have dotted name
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -19,7 +20,7 @@ import orjson
 
 from curate.sources.bulk import FlatMessages
 from curate.sources.controls import CONTROLS
-from curate.sources.convert import Conversation, Row
+from curate.sources.convert import CATEGORIES, Conversation, Row, label_of
 from curate.sources.pairs import NO_INPUT
 
 # Names of fields that are about a row, never a part of what is said in it.
@@ -52,10 +53,10 @@ _LABELS = frozenset((
     "activity_label", "annotation_type", "capability", "categories", "category", "cluster",
     "config", "conversation_style", "country", "dataset", "dataset_name", "dialect",
     "difficulty", "domain", "domains", "entry_point", "field", "gender", "group",
-    "input_quality", "intent", "intent_type", "keywords", "label", "labels", "level", "levels",
-    "name", "origin", "prompt_type", "quality", "reference_type", "region", "skill", "skills",
+    "input_quality", "intent", "intent_type", "label", "labels", "level", "levels",
+    "origin", "prompt_type", "quality", "reference_type", "region", "skill", "skills",
     "source", "sources", "style", "sub_task", "subject", "subjects", "subset", "tag", "tags",
-    "task", "task_name", "task_type", "tasks", "template", "title", "topic", "topics",
+    "task", "task_name", "task_type", "tasks", "template", "topic", "topics",
 ))  # fmt: skip
 # A label has at most this many words.
 LABEL_WORDS = 8
@@ -116,6 +117,9 @@ class Said:
         return text in self.text or text in self.called
 
 
+NOTHING = Said("")
+
+
 @dataclass
 class Account:
     """What one file's rows hold beside conversations."""
@@ -127,16 +131,29 @@ class Account:
     def plain(self, rows: Sequence[Row], flat: FlatMessages) -> None:
         """Account for rows with the same fields, which all went into flat messages."""
         self.rows += len(rows)
-        names = [name for name in rows[0] if name not in flat.used and not _is_about(name)]
+        names = [name for name in rows[0] if name not in flat.used]
         said: list[Said] = []
         for name in names:
             values = [row[name] for row in rows]
-            if not any(map(_may_hold_words, values)) or _are_labels(str(name), values):
+            if name in CATEGORIES:
+                taken = [name in label_of(row, CATEGORIES)[1] for row in rows]
+                values = [None if is_it else one for one, is_it in zip(values, taken, strict=True)]
+            if _is_about(name):
+                values = [None if _says_about(name, value) else value for value in values]
+            if not any(map(_may_hold_words, values)):
+                continue
+            if _are_labels(str(name), values):
+                self._count_labels(str(name), Counter(values))
                 continue
             said = said or list(map(Said, _said_in(flat)))
             for value, texts in zip(values, said, strict=True):
                 if value:
                     self._count(_leftovers(str(name), value, texts))
+
+    def _count_labels(self, name: str, values: Mapping[str | None, int]) -> None:
+        for value, rows in values.items():
+            if words := _left_words(name, value or "", NOTHING):
+                self._count({name: words * rows}, rows)
 
     def row(self, row: Row, conversations: Sequence[Conversation]) -> None:
         """Account for one row and the conversations that it became."""
@@ -147,18 +164,20 @@ class Account:
         for name, value in row.items():
             if name in ("tools", "functions") and name in tools:
                 continue
-            if isinstance(value, str | list | dict) and value and not _is_about(name):
+            if isinstance(value, str) and _is_category(name, value, conversations):
+                continue
+            if isinstance(value, str | list | dict) and value and not _says_about(name, value):
                 for path, words in _leftovers(str(name), value, said).items():
                     left[path] = left.get(path, 0) + words
         self._count(left)
         self._switches(row)
 
-    def _count(self, left: Mapping[str, int]) -> None:
+    def _count(self, left: Mapping[str, int], rows: int = 1) -> None:
         for path, words in left.items():
             if path not in self.left and len(self.left) >= MOST_PATHS:
                 path = path.partition(".")[0]
             entry = self.left.setdefault(path, Leftover())
-            entry.rows += 1
+            entry.rows += rows
             entry.words += words
 
     def _switches(self, row: Row) -> None:
@@ -177,6 +196,11 @@ class Account:
                 entry.only_yes_or_no &= is_switch
 
 
+def _is_category(name: Any, value: str, conversations: Sequence[Conversation]) -> bool:
+    """Whether a field became the column `category`."""
+    return any(one.category == value and name in one.used for one in conversations)
+
+
 def _said_in(flat: FlatMessages) -> Iterator[str]:
     """What was said in each conversation."""
     end = 0
@@ -190,7 +214,7 @@ def _may_hold_words(value: Any) -> bool:
 
 
 def _are_labels(name: str, values: Sequence[Any]) -> bool:
-    return name.lower() in _LABELS and all(
+    return is_label_name(name) and all(
         value is None or (isinstance(value, str) and len(value.split()) <= LABEL_WORDS)
         for value in set(map(_hashable, values))
     )
@@ -220,7 +244,6 @@ def _called_in(conversation: Conversation) -> Iterator[str]:
         yield from _strings(orjson.loads(conversation.tools))
     if conversation.meta is not None:
         yield orjson.dumps(conversation.meta, default=str).decode()
-    yield conversation.category or ""
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -235,10 +258,28 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
+def is_label_name(name: str) -> bool:
+    """Whether a field of this name holds a label of the row, as long as it has few words.
+
+    >>> is_label_name("topic"), is_label_name("extra.topic")
+    (True, True)
+    """
+    return name.rpartition(".")[2].lower() in _LABELS
+
+
 @lru_cache(maxsize=10_000)
 def _is_about(name: Any) -> bool:
     known = str(name).lower().rstrip("0123456789").rstrip("_")
     return known in _ABOUT or known.endswith(_ABOUT_ENDS)
+
+
+def _says_about(name: Any, value: Any) -> bool:
+    """Whether a field is about the row by its name; objects may hold words under any name."""
+    if not _is_about(name):
+        return False
+    return not isinstance(value, dict) and not (
+        isinstance(value, list) and any(isinstance(item, list | dict) for item in value)
+    )
 
 
 def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
@@ -256,7 +297,7 @@ def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
         elif depth < _DEEPEST and isinstance(value, dict):
             many = len(value) > _MOST_KEYS
             for under, item in value.items():
-                if item and isinstance(item, str | list | dict) and not _is_about(under):
+                if item and isinstance(item, str | list | dict) and not _says_about(under, item):
                     inside = path if many and isinstance(item, dict) else f"{path}.{under}"
                     waiting.append((inside, str(under), item, depth + 1))
         elif depth < _DEEPEST and isinstance(value, list):
@@ -279,14 +320,15 @@ def _inner(text: str) -> Any:
 
 def _left_words(name: str, text: str, said: Said) -> int:
     """How many words of a text were not said; 0 where it is no text, or one about the row."""
+    bare = text.strip()
+    if is_label_name(name) and len(bare.split()) <= LABEL_WORDS:
+        # Few words stand in many texts by chance; only those that are words of a label count.
+        return len(bare.split()) if _LETTER.search(bare) and not _VALUE_ABOUT.fullmatch(bare) else 0
     if text in said.text:
         return 0
-    bare = text.strip()
     if name == "input" and NO_INPUT.fullmatch(bare):
         return 0
     if said.has(bare) or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
-        return 0
-    if name.lower() in _LABELS and len(bare.split()) <= LABEL_WORDS:
         return 0
     # A text may have been taken apart, at speakers or tags: then its pieces were said.
     pieces = [_WORD.findall(piece) for piece in _MARKS.split(unescape(bare))]
