@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -297,6 +298,21 @@ def test_a_call_that_cannot_be_read_leaves_all_of_the_row_as_text(call: str) -> 
         turn["value"] for turn in row["conversations"]
     ]
     assert "stay text" in notes(row)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "<tool_call>" * 20_000,
+        "</tool_call>" * 20_000 + "<tool_call>" * 20_000,
+        "<tool_call>" + " " * 100_000 + "</tool_call>",
+    ],
+)
+def test_tags_that_never_end_cost_no_time(call: str) -> None:
+    started = time.monotonic()
+    assert read_rows([hermes(HERMES_SYSTEM + "<tools>{}" * 10_000, call)]).records.height == 1
+    assert read_rows([{"chat": f"USER: x\nASSISTANT: <functioncall> {call}"}]).rejects.height == 1
+    assert time.monotonic() - started < 5
 
 
 def test_a_text_that_shows_a_call_is_no_call_where_the_row_has_no_tools() -> None:

@@ -58,6 +58,19 @@ PAIRS: dict[str, dict[str, Any]] = {
         "preference_strength": 2,
         "preference_statement": "The second is fuller.",
     },
+    "numbers as text, as in CSV files": {
+        "prompt": Q,
+        "response_1": POOR,
+        "response_2": GOOD,
+        "preference_strength": "2",
+    },
+    "scores as text": {
+        "instruction": Q,
+        "completions": [
+            {"response": POOR, "overall_score": "9"},
+            {"response": GOOD, "overall_score": "10.0"},
+        ],
+    },
     "HelpSteer 3 edit": {
         "context": [USER],
         "original_response": POOR,
@@ -273,7 +286,12 @@ def test_a_tie_keeps_the_first_answer_rejects_none_and_leaves_the_other_in_meta(
     "row",
     [
         {"context": [USER], "response1": GOOD, "response2": POOR, "overall_preference": None},
-        {"context": [USER], "response1": GOOD, "response2": POOR, "overall_preference": "3"},
+        {
+            "context": [USER],
+            "response1": GOOD,
+            "response2": POOR,
+            "overall_preference": "much better",
+        },
         {"prompt": Q, "response_1": GOOD, "response_2": POOR, "preference_strength": 9},
         {"conversation_a": [USER, SAYS_GOOD], "conversation_b": [USER, SAYS_POOR]},
         {**PAIRS["Chatbot Arena"], "winner": "model_c"},

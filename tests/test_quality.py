@@ -81,6 +81,7 @@ FIRES = {
         (ASK, "Paris.\n##\n6. Instruction: Write a poem.\n6. Input:\n<noinput>\n6. Output:\nJoy")
     ],
     "template_marker": [
+        (ASK, "<|observation|> Paris <|question|>"),
         (ASK, "Paris.\n\n### Instruction:\nName a river."),
         (ASK, "Paris.<|im_end|>"),
         ("[INST] Hello [/INST]", "Hello!"),
@@ -342,6 +343,11 @@ SPARED = {
     "repeats_prompt": [("Repeat: hi", "hi"), ("Correct this: I has a cat.", "I have a cat.")],
     "merged_instructions": [(ASK, "1. Input: the first step\n2. Output: the last step")],
     "template_marker": [
+        (
+            "How many jars are in 5 crates of 12?",
+            "<|begin_of_thought|>\n\nFive times twelve is sixty.\n\n<|end_of_thought|>\n\n"
+            "<|begin_of_solution|>\n\nThere are \\boxed{60} jars.\n\n<|end_of_solution|>",
+        ),
         ("How do I strike out text in HTML?", "Write <s>old</s> and <s>older</s> in the page."),
         ("What is `<|im_start|>`?", "A token: `<|im_start|>` opens a turn."),
         ("Print it.", "```python\nprint('</s>')  # [INST]\n```"),

@@ -10,7 +10,7 @@ import pytest
 
 from curate.sources import Dump, read_rows
 from curate.sources.thoughts import split_thought
-from curate.sources.transcripts import written_turns
+from curate.sources.transcripts import may_hold_turns, written_turns
 
 HELLO = [("user", "Hi"), ("assistant", "Hello")]
 
@@ -139,6 +139,7 @@ def test_a_rendered_text_is_read_as_its_turns_without_control_tokens(name: str) 
     text, turns = RENDERED[name]
     assert said(read_rows([{"text": text}])) == turns
     found = written_turns(text)
+    assert may_hold_turns(text) and not may_hold_turns(f"The text: {text}")
     assert found is not None and "rendered by a template" in found.notes[0]
 
 

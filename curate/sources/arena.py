@@ -9,6 +9,7 @@ from curate.sources.comparisons import (
     VERDICTS,
     before_answers,
     compared,
+    number_in,
     plain_answer,
     side_of,
 )
@@ -20,7 +21,6 @@ from curate.sources.convert import (
     assistant,
     described,
     list_of,
-    number_of,
     object_of,
     parse_json,
     text_of,
@@ -115,7 +115,7 @@ def _better(row: Row, names: tuple[str, str], field: str) -> int:
     if field in VERDICTS:
         return _winner(row, field, names)
     numbers = next(pair for pair in _score_names(names) if pair[0] == field)
-    scores = [number_of(row, (name,))[0] for name in numbers]
+    scores = [number_in(row[name]) for name in numbers]
     if scores[0] is None or scores[1] is None:
         at = 0 if scores[0] is None else 1
         wrong = f"{numbers[at]} is {described(row[numbers[at]])}; expected a number"

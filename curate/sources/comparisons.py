@@ -203,6 +203,17 @@ def side_of(value: Any, field: str, names: tuple[str, str]) -> int:
     )
 
 
+def number_in(value: Any) -> float | None:
+    """A finite number, or its text (all that a CSV file holds is text); else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 1e300 else None
+
+
 def plain_answer(value: Any, name: str) -> Message:
     """An answer that is a text, or text parts, as the assistant's message."""
     return assistant(content_of(value, name) if isinstance(value, list) else text_of(value, name))

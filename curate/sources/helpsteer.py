@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curate.sources.comparisons import before_answers, compared, plain_answer
+from curate.sources.comparisons import before_answers, compared, number_in, plain_answer
 from curate.sources.convert import Conversation, Reject, Row, checked, described, labelled, text_of
 from curate.sources.renderings import after_first
 
@@ -51,10 +51,10 @@ def helpsteer_pair(row: Row) -> list[Conversation]:
     """The preferred answer: below 0 the first is better, above 0 the second, 0 is a tie."""
     names = _pair(row) or ("response1", "response2")
     field = next((name for name in _STRENGTHS if name in row), _STRENGTHS[0])
-    strength = row.get(field)
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or abs(strength) > 3:
+    strength = number_in(row.get(field))
+    if strength is None or abs(strength) > 3:
         expected = "expected -3 (the first is much better) to 3 (the second)"
-        raise Reject("no_preference", f"{field} is {described(strength)}; {expected}")
+        raise Reject("no_preference", f"{field} is {described(row.get(field))}; {expected}")
     before = before_answers(row)
     first, second = ([*before.messages, plain_answer(row.get(name), name)] for name in names)
     better = 0 if strength == 0 else 1 if strength < 0 else 2

@@ -8,7 +8,7 @@ from typing import Any
 
 from curate.sources.chats import is_messages, messages, sharegpt
 from curate.sources.convert import Conversation, Message, Reject, Row, tool_schemas
-from curate.sources.written_calls import calls_of, json_texts, python_value
+from curate.sources.written_calls import calls_of, json_texts, python_value, tagged
 
 TOOLS = "`<tools>` in a system prompt became tools, and what a template writes around them left it"
 CALLS = "`<tool_call>` and `<tool_response>` inside texts became calls and tool messages"
@@ -16,15 +16,13 @@ KEPT = "a `<tool_call>` inside a text is no call that can be read: the row's cal
 BRACKETS = "calls written as `[name(argument=value)]` stay text: the system prompt asks for them"
 _LISTS = ("conversations", "messages", "conversation", "items")
 
-_TOOLS = re.compile(r"<tools>\s*([\[{].*?)\s*</tools>", re.DOTALL)
+_TOOLS = re.compile(r"<tools>\s*(?=[\[{])")
 # The paragraph that Hermes' and Qwen's templates write around the tools.
 _OPENS = re.compile(
     r"(?:# Tools\s+)?(?:You are a function calling AI model\. ?)?"
     r"(?:You may call one or more functions to assist with the user query\.\s+)?"
     r"You are provided with function signatures within <tools>"
 )
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-_RESPONSE = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
 
 
 def is_hermes(row: Row) -> bool:
@@ -70,13 +68,13 @@ def _system_and_tools(turns: list[Message]) -> tuple[str | None, str | None]:
     listed = _TOOLS.search(first)
     if listed is None:
         return None, None
-    texts, rest = json_texts(listed[1])
-    if rest:
+    texts, rest = json_texts(first[listed.end() :])
+    if not rest.startswith("</tools>"):
         raise Reject("wrong_type", "<tools> holds something that is no JSON")
     one_list = len(texts) == 1 and texts[0].startswith("[")
     tools = tool_schemas(texts[0] if one_list else f"[{', '.join(texts)}]")
     opens = _OPENS.search(first)
-    begin, end = listed.start(), listed.end()
+    begin, end = listed.start(), len(first) - len(rest) + len("</tools>")
     if opens and opens.start() < begin:
         begin = opens.start()
         end = max(end, first.rfind("</tool_call>") + len("</tool_call>"))
@@ -87,25 +85,24 @@ def _system_and_tools(turns: list[Message]) -> tuple[str | None, str | None]:
 def _turns_of(turn: Message, position: int) -> list[Message]:
     text, where = turn["content"], f"message {position}"
     if turn["role"] == "assistant" and "<tool_call>" in text:
-        calls = [_as_json(one) for one in _CALL.findall(text)]
-        content = _CALL.sub("", text).strip()
-        if "<tool_call>" in content or turn.get("tool_calls"):
-            raise Reject("wrong_type", f"{where} has a <tool_call> that does not end")
-        return [{**turn, "content": content, "tool_calls": calls_of(calls, where)}]
+        content, calls = tagged(text, "tool_call", where)
+        if turn.get("tool_calls"):
+            raise Reject("wrong_type", f"{where} has calls in its text and beside it")
+        written = calls_of([_as_json(one) for one in calls], where)
+        return [{**turn, "content": content, "tool_calls": written}]
     if turn["role"] in ("tool", "user") and "<tool_response>" in text:
-        if _RESPONSE.sub("", text).strip():
+        outside, results = tagged(text, "tool_response", where)
+        if outside:
             raise Reject("wrong_type", f"{where} says more than <tool_response>")
-        results = [one.strip() for one in _RESPONSE.findall(text)]
         return [{**turn, "role": "tool", "content": result} for result in results]
     return [turn]
 
 
 def _as_json(call: str) -> str:
     """A call as JSON; Hermes also wrote calls as Python's dicts, with single quotes."""
-    text = call.strip()
-    if not text.startswith("{'"):
-        return text
-    value = python_value(text)
+    if not call.startswith("{'"):
+        return call
+    value = python_value(call)
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -142,7 +142,8 @@ def is_judged_pair(row: Row) -> bool:
 
 def judged_pair(row: Row) -> list[Conversation]:
     """The preferred answer; without a majority the first one, and nothing is rejected."""
-    names = ("response1", "response2") if "response1" in row else ("output_1", "output_2")
+    both = {"response1", "response2"} <= set(row)
+    names = ("response1", "response2") if both else ("output_1", "output_2")
     for name in names:
         if not isinstance(row[name], str):
             raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.sources.comparisons import TIE, before_answers, plain_answer, side_turns
+from curate.sources.comparisons import TIE, before_answers, number_in, plain_answer, side_turns
 from curate.sources.convert import (
     ANSWERS,
     Conversation,
@@ -12,7 +12,6 @@ from curate.sources.convert import (
     Row,
     assistant,
     first_name,
-    number_of,
     text_of,
 )
 
@@ -34,9 +33,14 @@ def is_completions(row: Row) -> bool:
 def completions(row: Row) -> list[Conversation]:
     """The best-scored completion; the worst-scored one is kept as rejected."""
     given = row["completions"]
-    scores = [number_of(each, _OVERALL)[0] for each in given]
+    scores = [_overall(each) for each in given]
     # `completions` stays in meta: `curate pairs` makes pairs of all of them.
     return [_best(row, [each.get("response") for each in given], scores, "completions", ())]
+
+
+def _overall(completion: Row) -> float | None:
+    numbers = (number_in(completion.get(name)) for name in _OVERALL)
+    return next((number for number in numbers if number is not None), None)
 
 
 def is_generations(row: Row) -> bool:
@@ -57,7 +61,7 @@ def generations(row: Row) -> list[Conversation]:
     ratings = row[rated] if rated and isinstance(row[rated], list) else []
     if rated and len(ratings) != len(texts):
         raise Reject("no_preference", f"{name} has {len(texts)} answers, {rated} {len(ratings)}")
-    scores = [number_of({"rating": one}, ("rating",))[0] for one in ratings]
+    scores = [number_in(one) for one in ratings]
     used = (name, rated) if rated and len(texts) < 3 else ()
     return [_best(row, texts, scores or [None] * len(texts), name, used)]
 
@@ -75,7 +79,7 @@ def is_answer_ranks(row: Row) -> bool:
 def answer_ranks(row: Row) -> list[Conversation]:
     """The answer of the first rank; the one of the last rank is rejected."""
     given = row["answers"]
-    ranks = [number_of(each, ("rank",))[0] for each in given]
+    ranks = [number_in(each["rank"]) for each in given]
     worths = [None if rank is None else -rank for rank in ranks]
     texts = [each.get("answer", each.get("text")) for each in given]
     found = _best(row, texts, worths, "answers", ())

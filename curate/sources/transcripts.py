@@ -83,6 +83,18 @@ def is_transcript(text: object) -> bool:
     )
 
 
+def may_hold_turns(text: str) -> bool:
+    """One cheap look: whether a text begins as transcripts and renderings do."""
+    return _LOOK.match(text) is not None
+
+
+_LOOK = re.compile(
+    r"\s*(?:[<\[]|#{2,3} ?[A-Z]|(?:Human|User|Question|System|Assistant|AI|USER|SYSTEM):"
+    r"|A chat between |Below is an instruction that)",
+    re.IGNORECASE,
+)
+
+
 def written_turns(text: str) -> Written | None:
     """The turns of a text that is a rendering of a template or a transcript; else None.
 
@@ -167,7 +179,7 @@ def _in_column(row: Row, names: tuple[str, ...]) -> Written | None:
     """The turns inside the first of the columns, where it ends at an answer to come."""
     name = first_name(row, names)
     prompt = row.get(name) if name else None
-    if not isinstance(prompt, str) or not (rendering(prompt) or is_transcript(prompt)):
+    if not isinstance(prompt, str) or not may_hold_turns(prompt):
         return None
     if first_name(row, ANSWERS) is not None:
         return None if _filled(row.get("input")) else opened(prompt)
@@ -218,7 +230,7 @@ _ASKED = ("instruction", *QUESTIONS)
 def _in_answer(row: Row) -> Written | None:
     answers = [name for name in ANSWERS if name in row]
     text = row[answers[0]] if len(answers) == 1 else None
-    if not isinstance(text, str) or not (rendering(text) or is_transcript(text)):
+    if not isinstance(text, str) or not may_hold_turns(text):
         return None
     found = written_turns(text)
     if found is None or found.is_open or len(found.messages) < 2 or _filled(row.get("input")):

@@ -19,22 +19,43 @@ _CONTROL = {number: f"\\u{number:04x}" for number in range(32)}
 
 def json_texts(text: str) -> tuple[list[str], str]:
     """The JSON objects and lists that a text begins with, each as its text, and what follows."""
-    found = []
-    rest = text.lstrip()
-    while rest[:1] in ("{", "["):
-        end = _end_of_json(rest)
+    found, at = [], _after_space(text, 0)
+    while text[at : at + 1] in ("{", "["):
+        end = _end_of_json(text, at)
         if end is None:
             break
-        found.append(rest[:end])
-        rest = rest[end:].lstrip(" \t\r\n,")
-    return found, rest
+        found.append(text[at:end])
+        at = _after_space(text, end)
+    return found, text[at:]
 
 
-def _end_of_json(text: str) -> int | None:
+_SPACE = re.compile(r"[\s,]*")
+
+
+def _after_space(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def _end_of_json(text: str, at: int = 0) -> int | None:
     try:
-        return _DECODER.raw_decode(text)[1]
+        return _DECODER.raw_decode(text, at)[1]
     except (ValueError, RecursionError):
         return None
+
+
+def tagged(text: str, tag: str, where: str) -> tuple[str, list[str]]:
+    """What stands outside of `<tag>...</tag>`, and the texts inside; a reject for an open one."""
+    opens, closes = f"<{tag}>", f"</{tag}>"
+    before, *pieces = text.split(opens)
+    outside, inside = [before], []
+    for piece in pieces:
+        said, end, rest = piece.partition(closes)
+        if not end or closes in rest:
+            raise Reject("wrong_type", f"{where} has a {opens} that does not end")
+        inside.append(said.strip())
+        outside.append(rest)
+    return "".join(outside).strip(), inside
 
 
 def call_text(written: str, where: str) -> str:
