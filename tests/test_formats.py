@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from curate.sources import FORMATS, Dump, ReadOptions, read
+from curate.sources import FORMATS, Dump, ReadOptions, read, read_rows
 
 HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -858,3 +859,20 @@ def test_an_exchange_without_an_answer_is_a_reject_that_names_it(tmp_path: Path)
     turns = [{"input": "Hi", "output": "Hello"}, {"input": "And?"}]
     reason = given(tmp_path, {"conversation": turns}).rejects["reason"][0]
     assert reason.startswith("wrong_type: exchange 2 has no")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_row_among_many_plain_ones_is_read_as_it_is_alone(name: str) -> None:
+    """Plain rows are read together; a row that is not, though its fields are theirs, is not."""
+    odd = CASES[name][0]
+    plain = {key: _plain(key, value) for key, value in odd.items()}
+    alone = read_rows([odd])
+    together = read_rows([plain] * 40 + [odd] + [plain] * 40)
+    here = together.records.filter(pl.col("line") == 41)
+    assert here["id"].to_list() == alone.records["id"].to_list()
+    assert here["meta"].to_list() == alone.records["meta"].to_list()
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Something plain for a field; what is no text stays."""
+    return f"Some {key}." if isinstance(value, str) else value

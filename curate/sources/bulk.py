@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from curate.sources.controls import CONTROLS
 from curate.sources.convert import ANSWERS, CALLING, QUESTIONS, ROLE_NAMES, SYSTEMS, Row, first_name
 from curate.sources.pairs import NO_INPUT
-from curate.sources.renderings import may_be_rendered
 from curate.sources.tasks import CHOICES, MATERIAL, SOLUTIONS, SOURCE_FROM
 from curate.sources.thoughts import opens_thought
-from curate.sources.transcripts import is_transcript
+from curate.sources.transcripts import may_hold_turns
+from curate.sources.undesirable import JUDGEMENTS
 
 
 class FlatMessages(NamedTuple):
@@ -55,7 +55,7 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
         return None
     roles = list(map({one: str(role) for one, role in known.items()}.__getitem__, speakers))
     lengths = list(map(len, lists))
-    if not _each_answers(roles, lengths):
+    if not _each_answers(roles, lengths) or any("<tools>" in each[0][text] for each in lists):
         return None
     return FlatMessages(lengths, roles, contents, (name, "system", "tools"))
 
@@ -78,7 +78,7 @@ _TELLING = frozenset(
         *("messages", "conversations", "conversation", "items", "data", "turns", "prompt"),
         *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
         *("tools", "functions", "history", "reasoning", "reasoning_content", "thinking", "A"),
-        *("feedback", "thumbs", "desirable"),
+        *JUDGEMENTS,
         *(*SYSTEMS, *CONTROLS, *(set(MATERIAL) - {"source"}), *CHOICES, *SOLUTIONS),
     )
 )
@@ -100,7 +100,7 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     answers = [row[answer] for row in rows]
     if not (_all_text(asked) and _all_text(given) and _all_text(answers)):
         return None
-    if any("[|Human|]" in text for text in given) or any(map(_is_conversation, asked)):
+    if any("[|Human|]" in text for text in given) or any(map(may_hold_turns, asked)):
         return None
     if any(map(_NO_INPUT.match, given)):
         given = ["" if NO_INPUT.fullmatch(text.strip()) else text for text in given]
@@ -128,7 +128,7 @@ def pair(rows: Sequence[Row]) -> FlatMessages | None:
     prompts, answers = [row[question] for row in rows], [row[answer] for row in rows]
     if not (_all_text(prompts) and _all_text(answers)):
         return None
-    if any(prompt[:1] in ("[", "{") or _is_conversation(prompt) for prompt in prompts):
+    if any(prompt[:1] == "{" or may_hold_turns(prompt) for prompt in prompts):
         return None
     return _pairs(prompts, answers, (question, "system", answer))
 
@@ -148,15 +148,11 @@ def _are_labels(rows: Sequence[Row]) -> bool:
 
 
 def _pairs(prompts: list[str], answers: list[str], used: tuple[str, ...]) -> FlatMessages | None:
-    if any(map(opens_thought, answers)):
+    if any(map(may_hold_turns, answers)):
         return None
     contents = [text for both in zip(prompts, answers, strict=True) for text in both]
     roles = ["user", "assistant"] * len(prompts)
     return FlatMessages([2] * len(prompts), roles, contents, used)
-
-
-def _is_conversation(prompt: str) -> bool:
-    return is_transcript(prompt) or may_be_rendered(prompt)
 
 
 def _all_text(values: list[Any]) -> bool:
