@@ -18,7 +18,7 @@ from curate.sources.convert import ANSWERS, CALLING, QUESTIONS, ROLE_NAMES, SYST
 from curate.sources.pairs import NO_INPUT
 from curate.sources.tasks import CHOICES, MATERIAL, SOLUTIONS, SOURCE_FROM
 from curate.sources.thoughts import opens_thought
-from curate.sources.transcripts import may_hold_turns
+from curate.sources.transcripts import may_hold_turns, written_turns
 from curate.sources.undesirable import JUDGEMENTS
 
 
@@ -100,7 +100,7 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     answers = [row[answer] for row in rows]
     if not (_all_text(asked) and _all_text(given) and _all_text(answers)):
         return None
-    if any("[|Human|]" in text for text in given) or any(map(may_hold_turns, asked)):
+    if any("[|Human|]" in text for text in given) or any(map(_holds_turns, asked)):
         return None
     if any(map(_NO_INPUT.match, given)):
         given = ["" if NO_INPUT.fullmatch(text.strip()) else text for text in given]
@@ -128,7 +128,7 @@ def pair(rows: Sequence[Row]) -> FlatMessages | None:
     prompts, answers = [row[question] for row in rows], [row[answer] for row in rows]
     if not (_all_text(prompts) and _all_text(answers)):
         return None
-    if any(prompt[:1] == "{" or may_hold_turns(prompt) for prompt in prompts):
+    if any(map(_holds_turns, prompts)):
         return None
     return _pairs(prompts, answers, (question, "system", answer))
 
@@ -148,11 +148,20 @@ def _are_labels(rows: Sequence[Row]) -> bool:
 
 
 def _pairs(prompts: list[str], answers: list[str], used: tuple[str, ...]) -> FlatMessages | None:
-    if any(map(may_hold_turns, answers)):
+    if any(map(_holds_turns, answers)):
         return None
     contents = [text for both in zip(prompts, answers, strict=True) for text in both]
     roles = ["user", "assistant"] * len(prompts)
     return FlatMessages([2] * len(prompts), roles, contents, used)
+
+
+def _holds_turns(text: str) -> bool:
+    """Whether a text is a conversation in itself, written out or as JSON."""
+    return may_hold_turns(text) and (
+        opens_thought(text)
+        or (text.lstrip()[:1] == "[" and "{" in text[:20])
+        or written_turns(text) is not None
+    )
 
 
 def _all_text(values: list[Any]) -> bool:

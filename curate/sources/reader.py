@@ -24,7 +24,7 @@ from curate.sources.undesirable import with_judgement
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
 # Where some rows of a run are not plain, as many as this are tried together.
-PIECE = 256
+PIECE = 512
 
 SWITCH = "`{}` is yes or no and is not understood; if it says what to train, rename it to `train`"
 
@@ -160,9 +160,9 @@ class Reader:
         """Rows with the same fields: all at once, else a few at once, else one by one."""
         if self._take_plain(lines, rows) or self._set_aside(lines, rows):
             return
-        if len(rows) > PIECE:
-            for at in range(0, len(rows), PIECE):
-                self._take_rows(lines[at : at + PIECE], rows[at : at + PIECE])
+        if size := _piece(len(rows)):
+            for at in range(0, len(rows), size):
+                self._take_rows(lines[at : at + size], rows[at : at + size])
             return
         for line, row in zip(lines, rows, strict=True):
             self._convert(Item(line, row))
@@ -173,9 +173,9 @@ class Reader:
             lines = [item.line for item in alike]
             if self._take_plain(lines, rows) or self._set_aside(lines, rows):
                 return
-            if len(alike) > PIECE:
-                for at in range(0, len(alike), PIECE):
-                    self._take_alike(alike[at : at + PIECE])
+            if size := _piece(len(alike)):
+                for at in range(0, len(alike), size):
+                    self._take_alike(alike[at : at + size])
                 return
         for item in alike:
             self._convert(item)
@@ -262,6 +262,13 @@ def _with_known_names(rows: list[Any]) -> list[Any]:
     """Rows with the same fields, under the names that formats know."""
     names = shape.canonical(tuple(rows[0])) if type(rows[0]) is dict else None
     return [shape.renamed(row, names) for row in rows] if names else rows
+
+
+def _piece(rows: int) -> int:
+    """How many rows of a run to try together next, when it is not plain; 0 for none."""
+    if rows > PIECE:
+        return PIECE
+    return (rows + 1) // 2 if rows >= 2 * PLAIN_FROM else 0
 
 
 def _ends_of_runs(kinds: list[Any]) -> list[int]:
