@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 
 from curate.sources import FORMATS, read_rows
@@ -135,6 +136,26 @@ def test_what_gemini_rows_cannot_say_in_words_is_named(row: Any, reason: str) ->
     assert reason in refused(row)
 
 
+def test_chunks_of_ai_studio_are_parts_of_gemini() -> None:
+    row = {
+        "runSettings": {"temperature": 1},
+        "systemInstruction": {"text": "Be brief."},
+        "chunkedPrompt": {
+            "chunks": [
+                {"role": "user", "text": "High water?", "tokenCount": 3},
+                {"role": "model", "text": "The table.", "isThought": True},
+                {"role": "model", "text": "At six.", "finishReason": "STOP"},
+            ],
+            "pendingInputs": [],
+        },
+    }
+    assert reading(row, "ai-studio") == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "High water?"},
+        {"role": "assistant", "content": "At six.", "reasoning": "The table."},
+    ]
+
+
 def test_palm_chats_have_authors_a_context_and_examples_that_are_not_trained() -> None:
     row = {
         "context": "Be brief.",
@@ -254,6 +275,7 @@ def test_responses_items_are_read_wherever_input_ends_and_output_begins(cut: int
     [
         ({"input": "Hi", "output": [*ITEMS[4:], {"type": "web_search_call"}]}, "'web_search_call'"),
         ({"input": 3, "output": ITEMS[4:]}, "user is the number 3"),
+        ({"id": "resp_1", "output": ITEMS[4:]}, "orphan: the output answers an input"),
         ({"input": "Hi", "output": ITEMS[4:], "tools": [{"type": "file_search"}]}, "'file_search'"),
         ({"input": ITEMS[:1], "output": []}, "no_answer"),
     ],
@@ -350,6 +372,40 @@ def test_a_log_says_that_an_answer_breaks_off_and_that_there_were_others() -> No
         "the answer breaks off (length)",
         "the first of several choices is taken",
     )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"contents": [ASKED, content("model", {"functionCall": {"name": "x", "args": {"a": 1}}})]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"text": "High water?"}]},
+                {
+                    "role": "assistant",
+                    "content": [{"text": "I ask."}, {"toolUse": {"name": "x", "input": {"a": 1}}}],
+                },
+            ]
+        },
+        {
+            "messages": [
+                {"type": "human", "content": "High water?"},
+                {"type": "ai", "content": "", "tool_calls": [{"name": "x", "args": {"a": 1}}]},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "User", "message": "High water?"},
+                {"role": "Chatbot", "message": "At six.", "weight": 1},
+            ]
+        },
+        {"messages": [USER], "choices": [CHOICE]},
+    ],
+)
+def test_a_table_with_nulls_for_absent_fields_is_read_as_its_rows(row: Any) -> None:
+    as_row, as_table = read_rows([row]), read_rows(pl.DataFrame([row]))
+    assert as_row.records["messages"].to_list() == as_table.records["messages"].to_list()
+    assert as_row.records.height == 1 and as_row.files[0].formats == as_table.files[0].formats
 
 
 def test_rows_that_only_look_like_logs_keep_their_format() -> None:

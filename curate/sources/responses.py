@@ -40,6 +40,8 @@ def responses(row: Row) -> list[Conversation]:
     turns = [*before, *_items(row.get("input"), "user"), *_items(row.get("output"), "assistant")]
     read = [_turn(item, position, notes) for position, item in enumerate(turns, 1)]
     messages = joined(read, notes)
+    if row.get("input") is None and not any(turn["role"] == "user" for turn in messages):
+        raise Reject("orphan", "the output answers an input that is not in the row; join both")
     used = ("input", "output", "instructions", "tools")
     tools, said = schemas(row.get("tools")), tuple(sorted(notes))
     return [labelled(row, checked(messages), used, tools=tools, notes=said)]
