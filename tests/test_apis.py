@@ -233,6 +233,8 @@ def test_odd_blocks_of_bedrock_are_rejects(block: Any, reason: str) -> None:
     assert reason in refused(row)
 
 
+USER = {"role": "user", "content": "High water?"}
+MESSAGE = {"role": "assistant", "content": "At six."}
 ITEMS = [
     {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "High water?"}]},
     {"type": "reasoning", "summary": [{"type": "summary_text", "text": "A tool."}]},
@@ -270,6 +272,26 @@ def test_responses_items_are_read_wherever_input_ends_and_output_begins(cut: int
     assert tools(row)[0]["function"]["name"] == "tide"
 
 
+@pytest.mark.parametrize("output", ["At six.", [MESSAGE], MESSAGE])
+def test_stored_messages_and_their_output_are_one_conversation(output: Any) -> None:
+    assert said({"input": [USER], "output": output}, "responses") == TALK
+
+
+def test_calls_of_stored_messages_are_kept() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call], "weight": 0}
+    result = {"role": "tool", "content": "06:10", "tool_call_id": "c"}
+    assert reading({"input": [USER, called, result], "output": "At six."}, "responses")[1:3] == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": '[{"id":"c","name":"tide","arguments":{}}]',
+            "weight": 0.0,
+        },
+        result,
+    ]
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -284,8 +306,6 @@ def test_odd_items_are_rejects(row: Any, reason: str) -> None:
     assert reason in refused(row)
 
 
-USER = {"role": "user", "content": "High water?"}
-MESSAGE = {"role": "assistant", "content": "At six."}
 CHOICE = {"index": 0, "message": MESSAGE, "finish_reason": "stop"}
 CLAUDE = {"role": "assistant", "content": [{"type": "text", "text": "At six."}], "model": "m"}
 
@@ -295,6 +315,7 @@ CLAUDE = {"role": "assistant", "content": [{"type": "text", "text": "At six."}],
     [
         {"messages": [USER], "choices": [CHOICE], "object": "chat.completion"},
         {"messages": [USER, MESSAGE], "choices": [CHOICE]},
+        {"input": [USER], "choices": [CHOICE]},
         {"request": {"messages": [USER]}, "response": {"body": {"choices": [CHOICE]}}},
         {
             "custom_id": "1",
