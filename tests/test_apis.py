@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 
 from curate.sources import FORMATS, read_rows
@@ -135,6 +136,26 @@ def test_what_gemini_rows_cannot_say_in_words_is_named(row: Any, reason: str) ->
     assert reason in refused(row)
 
 
+def test_chunks_of_ai_studio_are_parts_of_gemini() -> None:
+    row = {
+        "runSettings": {"temperature": 1},
+        "systemInstruction": {"text": "Be brief."},
+        "chunkedPrompt": {
+            "chunks": [
+                {"role": "user", "text": "High water?", "tokenCount": 3},
+                {"role": "model", "text": "The table.", "isThought": True},
+                {"role": "model", "text": "At six.", "finishReason": "STOP"},
+            ],
+            "pendingInputs": [],
+        },
+    }
+    assert reading(row, "ai-studio") == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "High water?"},
+        {"role": "assistant", "content": "At six.", "reasoning": "The table."},
+    ]
+
+
 def test_palm_chats_have_authors_a_context_and_examples_that_are_not_trained() -> None:
     row = {
         "context": "Be brief.",
@@ -212,6 +233,8 @@ def test_odd_blocks_of_bedrock_are_rejects(block: Any, reason: str) -> None:
     assert reason in refused(row)
 
 
+USER = {"role": "user", "content": "High water?"}
+MESSAGE = {"role": "assistant", "content": "At six."}
 ITEMS = [
     {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "High water?"}]},
     {"type": "reasoning", "summary": [{"type": "summary_text", "text": "A tool."}]},
@@ -249,11 +272,32 @@ def test_responses_items_are_read_wherever_input_ends_and_output_begins(cut: int
     assert tools(row)[0]["function"]["name"] == "tide"
 
 
+@pytest.mark.parametrize("output", ["At six.", [MESSAGE], MESSAGE])
+def test_stored_messages_and_their_output_are_one_conversation(output: Any) -> None:
+    assert said({"input": [USER], "output": output}, "responses") == TALK
+
+
+def test_calls_of_stored_messages_are_kept() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call], "weight": 0}
+    result = {"role": "tool", "content": "06:10", "tool_call_id": "c"}
+    assert reading({"input": [USER, called, result], "output": "At six."}, "responses")[1:3] == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": '[{"id":"c","name":"tide","arguments":{}}]',
+            "weight": 0.0,
+        },
+        result,
+    ]
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
         ({"input": "Hi", "output": [*ITEMS[4:], {"type": "web_search_call"}]}, "'web_search_call'"),
         ({"input": 3, "output": ITEMS[4:]}, "user is the number 3"),
+        ({"id": "resp_1", "output": ITEMS[4:]}, "orphan: the output answers an input"),
         ({"input": "Hi", "output": ITEMS[4:], "tools": [{"type": "file_search"}]}, "'file_search'"),
         ({"input": ITEMS[:1], "output": []}, "no_answer"),
     ],
@@ -262,8 +306,6 @@ def test_odd_items_are_rejects(row: Any, reason: str) -> None:
     assert reason in refused(row)
 
 
-USER = {"role": "user", "content": "High water?"}
-MESSAGE = {"role": "assistant", "content": "At six."}
 CHOICE = {"index": 0, "message": MESSAGE, "finish_reason": "stop"}
 CLAUDE = {"role": "assistant", "content": [{"type": "text", "text": "At six."}], "model": "m"}
 
@@ -273,6 +315,7 @@ CLAUDE = {"role": "assistant", "content": [{"type": "text", "text": "At six."}],
     [
         {"messages": [USER], "choices": [CHOICE], "object": "chat.completion"},
         {"messages": [USER, MESSAGE], "choices": [CHOICE]},
+        {"input": [USER], "choices": [CHOICE]},
         {"request": {"messages": [USER]}, "response": {"body": {"choices": [CHOICE]}}},
         {
             "custom_id": "1",
@@ -350,6 +393,40 @@ def test_a_log_says_that_an_answer_breaks_off_and_that_there_were_others() -> No
         "the answer breaks off (length)",
         "the first of several choices is taken",
     )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"contents": [ASKED, content("model", {"functionCall": {"name": "x", "args": {"a": 1}}})]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"text": "High water?"}]},
+                {
+                    "role": "assistant",
+                    "content": [{"text": "I ask."}, {"toolUse": {"name": "x", "input": {"a": 1}}}],
+                },
+            ]
+        },
+        {
+            "messages": [
+                {"type": "human", "content": "High water?"},
+                {"type": "ai", "content": "", "tool_calls": [{"name": "x", "args": {"a": 1}}]},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "User", "message": "High water?"},
+                {"role": "Chatbot", "message": "At six.", "weight": 1},
+            ]
+        },
+        {"messages": [USER], "choices": [CHOICE]},
+    ],
+)
+def test_a_table_with_nulls_for_absent_fields_is_read_as_its_rows(row: Any) -> None:
+    as_row, as_table = read_rows([row]), read_rows(pl.DataFrame([row]))
+    assert as_row.records["messages"].to_list() == as_table.records["messages"].to_list()
+    assert as_row.records.height == 1 and as_row.files[0].formats == as_table.files[0].formats
 
 
 def test_rows_that_only_look_like_logs_keep_their_format() -> None:

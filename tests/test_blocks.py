@@ -88,6 +88,17 @@ def test_an_input_schema_is_the_parameters_of_a_tool_in_rows_without_a_call() ->
         assert json.loads(tools) == [{"type": "function", "function": function}]
 
 
+@pytest.mark.parametrize("as_text", [True, False])
+def test_an_openai_tool_may_have_a_parameter_called_input_schema(as_text: bool) -> None:
+    function = {"name": "check", "parameters": {"properties": {"input_schema": {}}}}
+    tools = [{"type": "function", "function": function}]
+    answer = {"role": "assistant", "content": "At six."}
+    row = {"messages": [QUESTION, answer], "tools": json.dumps(tools) if as_text else tools}
+    dump = read_rows([row])
+    assert dump.files[0].formats == {"messages": 1}
+    assert json.loads(dump.records["tools"][0]) == tools
+
+
 def test_a_system_prompt_of_blocks_is_one_text() -> None:
     system = [
         {"type": "text", "text": "Be brief."},

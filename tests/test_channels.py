@@ -307,6 +307,12 @@ def test_the_requester_of_a_ticket_asks_and_everybody_else_answers() -> None:
     assert said(reading([other]))[0] == ("user", "Key lost\n\nIt is gone.\nWhere is the key?")
 
 
+def test_a_ticket_may_stand_beside_its_comments() -> None:
+    ticket = {key: TICKET[key] for key in TICKET if key != "comments"}
+    row = {"ticket": ticket, "comments": TICKET["comments"]}
+    assert said(reading([row])) == said(reading([TICKET]))
+
+
 def test_a_named_answerer_is_the_only_one_of_a_ticket() -> None:
     comments = [*TICKET["comments"][:1], {"author_id": 33, "body": "Mine too."}]
     ticket = {**TICKET, "comments": [*comments, {"author_id": 22, "body": "Here."}]}

@@ -292,6 +292,16 @@ CASES: dict[str, Case] = {
         {"contents": [{"role": "user", "parts": [{"inlineData": {}}]}]},
         "wrong_type",
     ),
+    "ai-studio": (
+        {
+            "chunkedPrompt": {
+                "chunks": [{"role": "user", "text": "Hi"}, {"role": "model", "text": "Hello"}]
+            }
+        },
+        HELLO,
+        {"chunkedPrompt": {"chunks": [{"role": "user", "driveImage": {"id": "x"}}]}},
+        "wrong_type",
+    ),
     "palm": (
         {"messages": [{"author": "user", "content": "Hi"}, {"author": "bot", "content": "Hello"}]},
         HELLO,

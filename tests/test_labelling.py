@@ -80,7 +80,10 @@ def test_a_rating_of_label_studio_is_the_score() -> None:
         (task({"image": "s3://b/a.png"}, area("x", "A pier.", to="image")), "file 's3://b/a.png'"),
         (task({"prompt": "Hi"}, 3), "a result is the number 3"),
         (task({"prompt": "Hi"}, area("a", 3)), "a is the number 3; expected text"),
-        ({"data": {"prompt": "Hi"}, "annotations": [3]}, "an annotation is the number 3"),
+        (
+            {"data": {"prompt": "Hi"}, "annotations": [3, {"result": []}]},
+            "an annotation is the number 3",
+        ),
     ],
 )
 def test_tasks_of_label_studio_without_a_clear_answer_are_rejects(row: Any, reason: str) -> None:

@@ -39,10 +39,11 @@ def is_bedrock(row: Row) -> bool:
         return False
     if "toolConfig" in row or str(row.get("schemaVersion")).startswith("bedrock"):
         return True
-    for block in blocks_of(messages):
-        if not _BLOCKS.isdisjoint(block) and block.get("type") is None:
-            return any(block.get(name) is not None for name in _BLOCKS)
-    return False
+    return any(
+        block.get("type") is None and any(block.get(name) is not None for name in _BLOCKS)
+        for block in blocks_of(messages)
+        if not _BLOCKS.isdisjoint(block)
+    )
 
 
 def bedrock(row: Row) -> list[Conversation]:

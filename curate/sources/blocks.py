@@ -55,8 +55,11 @@ def is_anthropic(row: Row) -> bool:
 
 
 def _has_input_schema(tools: Any) -> bool:
-    if isinstance(tools, str):
-        return '"input_schema"' in tools
+    if isinstance(tools, str) and '"input_schema"' in tools:
+        try:
+            tools = parsed(tools, "tools")
+        except Reject:
+            return False
     return isinstance(tools, list) and any(
         isinstance(tool, dict) and tool.get("input_schema") is not None for tool in tools
     )

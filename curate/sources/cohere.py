@@ -45,7 +45,7 @@ def is_cohere(row: Row) -> bool:
         if isinstance(turn, dict) and "role" in turn:
             if turn.get("tool_plan"):
                 return True
-            if "message" in turn and "content" not in turn and isinstance(turn["message"], str):
+            if isinstance(turn.get("message"), str) and turn.get("content") is None:
                 return True
     return False
 

@@ -50,6 +50,7 @@ class Format(NamedTuple):
 FORMATS = {
     "chosen-rejected": Format(preferences.is_chosen_rejected, preferences.chosen_rejected),
     "openai-preference": Format(preferences.is_openai_preference, preferences.openai_preference),
+    "kept": Format(chats.is_kept, chats.kept),
     "several-people": Format(people.is_people, people.people),
     "zendesk": Format(helpdesk.is_zendesk, helpdesk.zendesk),
     "intercom": Format(helpdesk.is_intercom, helpdesk.intercom),
@@ -68,6 +69,7 @@ FORMATS = {
     "cohere": Format(cohere.is_cohere, cohere.cohere),
     "cohere-history": Format(cohere.is_cohere_history, cohere.cohere_history),
     "gemini": Format(gemini.is_gemini, gemini.gemini),
+    "ai-studio": Format(gemini.is_ai_studio, gemini.ai_studio),
     "palm": Format(gemini.is_palm, gemini.palm),
     "bedrock": Format(bedrock.is_bedrock, bedrock.bedrock),
     "arena": Format(arena.is_arena, arena.arena),
@@ -81,7 +83,6 @@ FORMATS = {
     "toolace": Format(hermes.is_bracket_calls, hermes.bracket_calls),
     "harmony": Format(blocks.is_harmony, blocks.harmony),
     "anthropic": Format(blocks.is_anthropic, blocks.anthropic),
-    "kept": Format(chats.is_kept, chats.kept),
     "messages": Format(chats.is_messages, chats.messages),
     "sharegpt": Format(chats.is_sharegpt, chats.sharegpt),
     "turns": Format(chats.is_turns, chats.turns),

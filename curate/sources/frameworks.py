@@ -58,7 +58,7 @@ def _has_blocks(turns: list[Any]) -> bool:
     first = turns[0] if turns else None
     if not isinstance(first, dict) or "blocks" not in first:
         return False
-    return isinstance(first["blocks"], list) and "role" in first and "content" not in first
+    return isinstance(first["blocks"], list) and "role" in first and first.get("content") is None
 
 
 def llama_index(row: Row) -> list[Conversation]:
@@ -67,7 +67,7 @@ def llama_index(row: Row) -> list[Conversation]:
 
 
 def _blocks(turn: dict[str, Any], where: str) -> list[Part]:
-    if "blocks" not in turn:
+    if turn.get("blocks") is None:
         return [Part("text", text_of(turn.get("content"), f"{where} content"))]
     parts = []
     for number, block in enumerate(list_of(turn["blocks"], f"{where} blocks"), 1):

@@ -27,6 +27,7 @@ from curate.sources.parts import (
     Part,
     as_json,
     function_schemas,
+    joined,
     messages_from,
     result,
     server_tool,
@@ -137,11 +138,44 @@ def _completions(
     return best, worst if len(ranked) > 1 else None
 
 
+def is_ai_studio(row: Row) -> bool:
+    """`{runSettings, systemInstruction, chunkedPrompt: {chunks: [{role, text, isThought?}]}}`."""
+    prompt = row.get("chunkedPrompt")
+    return isinstance(prompt, dict) and isinstance(prompt.get("chunks"), list)
+
+
+def ai_studio(row: Row) -> list[Conversation]:
+    """A prompt saved in AI Studio: its chunks are Gemini's parts, one after the other."""
+    turns: list[tuple[Message, list[Part]]] = []
+    notes: set[str] = set()
+    for position, chunk in enumerate(row["chunkedPrompt"]["chunks"], 1):
+        where = f"chunk {position}"
+        chunk = object_of(chunk, where)
+        base = weighted(role_of(chunk.get("role"), position), chunk, position)
+        other = [name for name in chunk if str(name).startswith(_FILES) and chunk[name] is not None]
+        if other:
+            raise unread(where, 1, other[0], "only texts")
+        text = text_of(chunk.get("text"), where)
+        turns.append((base, [Part("thought" if chunk.get("isThought") else "text", text)]))
+    system = _system(row.get("systemInstruction"), "systemInstruction")
+    messages = checked([*system, *joined(turns, notes)])
+    used = ("systemInstruction", "chunkedPrompt")
+    return [labelled(row, messages, used, notes=tuple(sorted(notes)))]
+
+
+# What a chunk may hold instead of a text: `driveDocument`, `inlineImage`, `youtubeVideo`, ...
+_FILES = ("drive", "inline", "youtube", "executable", "codeExecution")
+
+
 def is_palm(row: Row) -> bool:
     """`{context?, examples?, messages: [{author, content}]}` (PaLM)."""
     messages = row.get("messages")
     first = messages[0] if isinstance(messages, list) and messages else None
-    return isinstance(first, dict) and "role" not in first and isinstance(first.get("author"), str)
+    return (
+        isinstance(first, dict)
+        and first.get("role") is None
+        and isinstance(first.get("author"), str)
+    )
 
 
 def palm(row: Row) -> list[Conversation]:

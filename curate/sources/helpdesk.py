@@ -26,6 +26,8 @@ def is_zendesk(row: Row) -> bool:
 
 def zendesk(row: Row, answerer: str | None = None) -> list[Conversation]:
     """The requester is the user, everybody else the assistant; or only who is named answers."""
+    if isinstance(row.get("ticket"), dict):
+        row = {**row["ticket"], **row}
     comments = [
         object_of(comment, f"comment {number}") for number, comment in enumerate(row["comments"], 1)
     ]
@@ -38,7 +40,7 @@ def zendesk(row: Row, answerer: str | None = None) -> list[Conversation]:
         answers = answering(said, answerer)
     elif len(answers) > 1:
         notes.append("whoever is not the requester of a ticket answers")
-    used = ("subject", "description", "comments")
+    used = ("ticket", "subject", "description", "comments")
     return [conversation(row, said, answers, used, notes)]
 
 

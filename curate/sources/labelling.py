@@ -95,7 +95,11 @@ def _listed(names: Iterable[Any]) -> str:
 def is_label_studio(row: Row) -> bool:
     """`{data: {...}, annotations: [{result: [{from_name, type: textarea, value}]}]}`."""
     annotations = row.get("annotations")
-    return isinstance(row.get("data"), dict) and isinstance(annotations, list)
+    if not isinstance(row.get("data"), dict) or not isinstance(annotations, list):
+        return False
+    return not annotations or any(
+        isinstance(each, dict) and "result" in each for each in annotations
+    )
 
 
 def label_studio(row: Row) -> list[Conversation]:

@@ -49,11 +49,16 @@ def _nested(turns: list[Any]) -> bool:
 
 
 def _is_message(turn: Any) -> bool:
-    if not isinstance(turn, dict) or ("role" in turn and turn.get("type") != "chat"):
+    if not isinstance(turn, dict) or _has_role(turn):
         return False
     if turn.get("type") == "constructor" and isinstance(turn.get("kwargs"), dict):
         return _type(turn) in _TYPES
     return _type(turn) in _TYPES and ("content" in turn or isinstance(turn.get("data"), dict))
+
+
+def _has_role(turn: Row) -> bool:
+    """Whether a message is one of OpenAI's; in a table all have the field."""
+    return turn.get("role") is not None and turn.get("type") != "chat"
 
 
 def _type(turn: Row) -> str:
@@ -80,7 +85,7 @@ def _messages(turns: Any, notes: set[str]) -> list[Message]:
     """Messages in LangChain's form or in OpenAI's."""
     messages: list[Message] = []
     for position, turn in enumerate(list_of(_flat(turns), "the list of messages"), 1):
-        if isinstance(turn, dict) and "role" in turn and turn.get("type") != "chat":
+        if isinstance(turn, dict) and _has_role(turn):
             messages.append(message_of(turn, position))
         else:
             messages += _turn(object_of(turn, f"message {position}"), position, notes)

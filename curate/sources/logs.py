@@ -58,7 +58,7 @@ def is_log(row: Row) -> bool:
 
 def _flat(row: Row) -> bool:
     """Whether the request's own fields stand beside the answer: `{messages, choices}`."""
-    asked = row.get("messages")
+    asked = row.get("messages", row.get("input"))
     choices = row.get("choices")
     return (
         isinstance(asked, list)

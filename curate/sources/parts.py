@@ -108,10 +108,15 @@ def with_parts(
     base: Message, parts: list[Part], where: str, notes: set[str], glue: str = "\n\n"
 ) -> list[Message]:
     """`messages_from`, with reasoning and calls that stand in fields beside the parts."""
+    return messages_from(base, beside(base, parts), where, notes, glue)
+
+
+def beside(base: Message, parts: list[Part]) -> list[Part]:
+    """The parts with the reasoning and the calls of `base`, which are taken out of it."""
     reasoning, calls = base.pop("reasoning", None), base.pop("tool_calls", None)
     before = [Part("thought", reasoning)] if reasoning else []
     after = [Part("call", call) for call in orjson.loads(calls)] if calls else []
-    return messages_from(base, [*before, *parts, *after], where, notes, glue)
+    return [*before, *parts, *after]
 
 
 def result(content: str, call: Any, name: Any, where: str) -> Part:

@@ -14,23 +14,35 @@ from curate.sources.convert import (
     list_of,
     object_of,
     parsed,
-    role_of,
     text_of,
     tool_schemas,
 )
-from curate.sources.parts import Part, as_json, joined, result, server_tool, unread, weighted
+from curate.sources.parts import (
+    Part,
+    as_json,
+    beside,
+    joined,
+    result,
+    server_tool,
+    unread,
+    weighted,
+)
+from curate.sources.turns import message_of
 
 _ITEMS = ("message", "reasoning", "function_call", "function_call_output")
 _TEXTS = ("text", "input_text", "output_text", "summary_text", "reasoning_text")
 
 
 def is_responses(row: Row) -> bool:
-    """`{input: text | [item], output: [item], instructions?, tools?}` (Responses API)."""
+    """`{input: text | [item], output: text | [item], instructions?, tools?}` (Responses API)."""
     for name in ("output", "input"):
         for item in row[name] if isinstance(row.get(name), list) else ():
             if isinstance(item, dict) and item.get("type") in _ITEMS:
                 return True
-    return False
+    asked, answers = row.get("input"), row.get("output")
+    if not isinstance(asked, list) or not isinstance(answers, list | str | dict):
+        return False
+    return bool(asked) and all(isinstance(turn, dict) and "role" in turn for turn in asked)
 
 
 def responses(row: Row) -> list[Conversation]:
@@ -40,6 +52,8 @@ def responses(row: Row) -> list[Conversation]:
     turns = [*before, *_items(row.get("input"), "user"), *_items(row.get("output"), "assistant")]
     read = [_turn(item, position, notes) for position, item in enumerate(turns, 1)]
     messages = joined(read, notes)
+    if row.get("input") is None and not any(turn["role"] == "user" for turn in messages):
+        raise Reject("orphan", "the output answers an input that is not in the row; join both")
     used = ("input", "output", "instructions", "tools")
     tools, said = schemas(row.get("tools")), tuple(sorted(notes))
     return [labelled(row, checked(messages), used, tools=tools, notes=said)]
@@ -48,6 +62,8 @@ def responses(row: Row) -> list[Conversation]:
 def _items(value: Any, role: str) -> list[Any]:
     if value is None or value == "":
         return []
+    if isinstance(value, dict):
+        return [value]
     return [{"role": role, "content": value}] if isinstance(value, str) else list_of(value, role)
 
 
@@ -57,8 +73,9 @@ def _turn(item: Any, position: int, notes: set[str]) -> tuple[Message, list[Part
     item = object_of(item, where)
     match item.get("type") or "message":
         case "message":
-            base = weighted(role_of(item.get("role"), position), item, position)
-            return base, [Part("text", text) for text in _texts(item.get("content"), where)]
+            base = message_of({**item, "content": None}, position)
+            said = [Part("text", text) for text in _texts(item.get("content"), where)]
+            return base, beside(base, said)
         case "reasoning":
             if item.get("encrypted_content"):
                 notes.add("encrypted reasoning, which nobody can read, is left out")
