@@ -204,7 +204,7 @@ def test_a_folder_that_another_run_writes_to_is_refused_before_anything_is_read(
 ):
     with locked(tmp_path / "out"):
         said = refused({**sources, "model": str(tmp_path / "nowhere")}, tmp_path / "out")
-    assert "another run is writing to this folder; wait for it, or choose another --out" in said
+    assert "another run is writing to this folder; wait for it, or choose another out" in said
     assert not (tmp_path / "out").exists()
 
 
