@@ -158,7 +158,7 @@ def test_out_that_is_a_link_empty_or_the_current_folder_is_refused_before_the_mo
     monkeypatch.chdir(tmp_path / "real")
     for out, said in (
         (tmp_path / "link", "is a link; name the folder itself"),
-        ("", "--out is empty"),
+        ("", "out is empty"),
         (".", "holds the current folder"),
         (tmp_path, "holds the current folder"),
     ):
