@@ -106,13 +106,15 @@ def _inspect(add: Any) -> None:
 
 def _explain(add: Any) -> None:
     add("run", type=Path, help="a folder written by curate run")
-    add("key", metavar="ROW_OR_ID", help="a row number or a record's id")
+    about = "a row's number among all that were read, from 0 (preview counts kept rows), or an id"
+    add("key", metavar="ROW_OR_ID", help=about)
 
 
 def _preview(add: Any) -> None:
     add("source", help="a file, a RUN folder, or a TOKENS folder")
     _rendering(add, required=False)
-    add("--row", type=int, action="append", help="which record, from 0 (repeatable)")
+    about = "which kept row, from 0 (repeatable); explain counts all rows that were read"
+    add("--row", type=int, action="append", help=about)
     add("--turn", type=int, metavar="N", help="only message N, from 0")
     add("--html", type=Path, metavar="FILE", help="write a page instead")
     add("--json", action="store_true", help="for machines")
@@ -263,7 +265,8 @@ def _dumps(add: Any) -> None:
 
 def _out(add: Any, folder: str) -> None:
     add("--out", type=_folder, required=True, metavar=folder, help="the folder to write")
-    add("--force", action="store_true", help="write even if the folder holds more")
+    about = "replace results of other data too, and write beside files of yours"
+    add("--force", action="store_true", help=about)
     add("--quiet", action="store_true", help="print errors only")
 
 

@@ -20,6 +20,7 @@ from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import check_out, copy_folder
 from curate.base.log import Log
+from curate.base.places import short_of_space
 from curate.base.replacing import NAMELESS, Kind, check_replaced
 from curate.base.settings import known_settings
 from curate.pipeline.run_folder import RunFolder, is_run
@@ -256,7 +257,12 @@ def make_tokens(source: Data, setup: Setup, out: Source | None, force: bool) -> 
         raise CurateError("render needs a tokenizer; name its folder")
     chosen = templates.load_template(setup.template, known)
     if out is not None:
-        check_out(out, templates.MAKER, force)
+        inputs = [fspath(path) for path in paths_of(source) or ()]
+        if isinstance(setup.tokenizer, str | PathLike) and _holds(out, setup.tokenizer):
+            inputs.append(fspath(setup.tokenizer))
+        check_out(out, templates.MAKER, force, inputs, templates.FILES)
+        if warning := short_of_space(out, inputs):
+            notices.append(warning)
     dump = read_source(source, notices.append)
     sources = _named(source, dump)
     if out is not None:
@@ -266,6 +272,10 @@ def make_tokens(source: Data, setup: Setup, out: Source | None, force: bool) -> 
     if out is not None:
         tokens.save(out, force)
     return tokens
+
+
+def _holds(out: Source, folder: Source) -> bool:
+    return Path(folder).exists() and Path(folder).resolve().is_relative_to(Path(out).resolve())
 
 
 def _named(source: Data, dump: Dump) -> list[dict[str, str]]:

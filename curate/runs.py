@@ -19,6 +19,7 @@ from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json
+from curate.base.places import check_page, short_of_space
 from curate.base.replacing import check_replaced
 from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
@@ -75,8 +76,8 @@ class Run(RunFolder):
 
     def report(self, path: Source | None = None) -> Path:
         """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""
+        target = check_page(path if path is not None else self.path / run_folder.REPORT)
         self.check()
-        target = Path(path) if path is not None else self.path / run_folder.REPORT
         write_page(target, report.html(self))
         return target
 
@@ -196,6 +197,8 @@ def _run_into(
     notices: list[str] = []
     tell = plan.warn or notices.append
     with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
+        if warning := short_of_space(out, inputs):
+            tell(warning)
         steps = runner.bind_steps(plan.recipe.steps, tell)
         dump = read(tell)
         new = run_folder.planned(dump, steps, plan.recipe.seed)
@@ -262,7 +265,10 @@ def read_data(
     was written. Raises `CurateError`, also where not one row could be read.
     """
     check_mapped(how.columns)
-    dump = _read(data, how)
+    try:
+        dump = _read(data, how)
+    except OSError as error:
+        raise CurateError(f"{error.filename}: cannot be read ({error.strerror})") from error
     unread = dump.rejects.height and unreadable(dump.rejects, dump.read, how, can_map)
     if unread and not dump.records.height:
         raise CurateError(unread)

@@ -11,6 +11,7 @@ from templates.tokenizer.folder import load_tokenizer
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import EXAMPLES, REFUSED
 from templates.tokens.dataset import (
+    FILES,
     MAKER,
     Tokens,
     is_tokens,
@@ -25,6 +26,7 @@ from templates.tokens.rendered import Rendered
 __all__ = [
     "CHECKS",
     "EXAMPLES",
+    "FILES",
     "MAKER",
     "REFUSED",
     "RENAMED",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import curate
 from curate.base.errors import CurateError
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import Step
@@ -41,6 +42,40 @@ def test_an_id_finds_every_row_that_bears_it(tmp_path: Path) -> None:
 def test_an_unknown_key_is_a_clear_error(tmp_path: Path, key: str) -> None:
     with pytest.raises(CurateError, match=f"no record has row or id '{key}'"):
         explain(finished(tmp_path), key)
+
+
+def test_an_unknown_row_says_how_many_there_are(tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="'3'; 3 rows were read, counted from 0; see kept"):
+        explain(finished(tmp_path), "3")
+
+
+def test_a_raw_row_that_is_not_there_any_more_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dump = Path("dump.jsonl")
+    dump.write_text('{"prompt": "Say a.", "response": "Aah."}\n')
+    done = curate.run("dump.jsonl", steps=[], out="RUN")
+    done = RunFolder(done.path.absolute())
+    assert 'line 1 of dump.jsonl: {"prompt":"Say a."' in explain(done, "0")
+    dump.write_text('\n{"prompt": "Say b.", "response": "Bee."}\n')
+    assert "line 1 of dump.jsonl: not shown, as the file has no such row any more" in explain(
+        done, "0"
+    )
+    dump.write_text("")
+    assert "line 1 of dump.jsonl: not shown, as the file cannot be read any more (" in explain(
+        done, "0"
+    )
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert "line 1 of dump.jsonl: not shown, as there is no such file as seen from here" in explain(
+        done, "0"
+    )
+
+
+def test_rows_that_were_in_memory_have_no_raw_row() -> None:
+    run = curate.run([{"prompt": "Say a.", "response": "Aah."}], steps=[])
+    assert "not shown" not in run.explain(0)
 
 
 def test_control_characters_from_the_data_do_not_reach_the_terminal(tmp_path: Path) -> None:

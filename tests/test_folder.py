@@ -41,7 +41,7 @@ def test_an_earlier_result_of_the_same_maker_is_replaced_its_neighbours_stay(
 ) -> None:
     fill(tmp_path / "out", a="1", old="x")
     (tmp_path / "out" / "notes").write_text("the user's")
-    with pytest.raises(CurateError, match="the folder holds notes; choose another --out, or --fo"):
+    with pytest.raises(CurateError, match="holds notes; choose another out, or force=True"):
         fill(tmp_path / "out", a="2")
     fill(tmp_path / "out", force=True, a="2")
     assert names(tmp_path / "out") == ["a", MANIFEST, "notes"]
@@ -50,7 +50,7 @@ def test_an_earlier_result_of_the_same_maker_is_replaced_its_neighbours_stay(
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(CurateError, match="holds something else; choose another --out, or --force"):
+    with pytest.raises(CurateError, match="something else; choose another out, or force=True"):
         fill(tmp_path, a="1")
     assert names(tmp_path) == ["thesis.tex"]
 
@@ -146,8 +146,8 @@ def test_an_odd_manifest_is_not_ours(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("", "--out is empty"),
-        (" ", "--out is empty"),
+        ("", "out is empty"),
+        (" ", "out is empty"),
         (".", "holds the current folder"),
         ("..", "holds the current folder"),
         ("link", "link: is a link"),

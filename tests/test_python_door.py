@@ -263,7 +263,7 @@ def near() -> Any:
         (lambda: curate.run(ROWS, steps=[{"near": {"treshold": 1}}]), "did you mean 'threshold'"),
         (lambda: curate.run(ROWS, steps=["near"], settings={"near": 1}), "expected step.field"),
         (lambda: curate.run(ROWS, steps=["near"], settings={"nera.x": 1}), "did you mean 'near'"),
-        (lambda: curate.run(ROWS, out=""), "--out is empty"),
+        (lambda: curate.run(ROWS, out=""), "^out is empty"),
         (lambda: curate.open("nowhere"), "nowhere: neither a folder of curate run nor"),
         (lambda: curate.preview(ROWS, template="chatlm"), "did you mean 'chatml'"),
         (lambda: curate.preview(ROWS, template="chatml", tokens=1), "no setting 'tokens'"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
-from templates import PreviewOptions, preview, write
+from templates import PreviewOptions, load_tokenizer, preview, write
 from templates.previews.parts import trained_runs
 from templates.template import TEMPLATES, load_template
 from tests.templates_toys import (
@@ -184,8 +184,32 @@ def test_one_message_of_a_row_is_shown_on_request() -> None:
     page = shown(rows=(2,), turn=4)
     body = page.partition("legend")[2].partition("statistics")[0]
     assert "4 assistant │[c]" in body and "2 assistant" not in body and "system" not in body
-    with pytest.raises(CurateError, match="turn 9: nothing in the rows shown"):
+    with pytest.raises(CurateError, match=r"turn 9: .*; row 0 has 2 messages, turns 0 to 1$"):
         shown(turn=9)
+
+
+def test_a_message_that_a_written_row_does_not_have_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    folder = write(rendered(CHATML, byte_level(), *ROWS), tmp_path / "tokens")
+    with pytest.raises(CurateError, match=r"turn 9: .*; in row 0 turns 1 are known$"):
+        preview(folder, None, byte_level(), PreviewOptions(turn=9))
+
+
+def test_tokens_whose_tokenizer_is_not_there_as_seen_from_here_name_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    place = Path("models", "toy")
+    place.mkdir(parents=True)
+    (place / "tokenizer.json").write_text(byte_level().backend.to_str())
+    folder = write(rendered(CHATML, load_tokenizer("models/toy"), *ROWS), tmp_path / "tokens")
+    assert "row 0" in preview(folder, None, None, PreviewOptions(format="text"))
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    message = "made with the tokenizer in the folder models/toy, which is not there as seen from"
+    with pytest.raises(CurateError, match=f"tokens: {message} here; name it with tokenizer$"):
+        preview(folder, None, None, PreviewOptions())
 
 
 def test_runs_of_trained_labels_are_found() -> None:

@@ -158,7 +158,7 @@ def test_out_that_is_a_link_empty_or_the_current_folder_is_refused_before_the_mo
     monkeypatch.chdir(tmp_path / "real")
     for out, said in (
         (tmp_path / "link", "is a link; name the folder itself"),
-        ("", "--out is empty"),
+        ("", "out is empty"),
         (".", "holds the current folder"),
         (tmp_path, "holds the current folder"),
     ):
@@ -204,7 +204,7 @@ def test_a_folder_that_another_run_writes_to_is_refused_before_anything_is_read(
 ):
     with locked(tmp_path / "out"):
         said = refused({**sources, "model": str(tmp_path / "nowhere")}, tmp_path / "out")
-    assert "another run is writing to this folder; wait for it, or choose another --out" in said
+    assert "another run is writing to this folder; wait for it, or choose another out" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -11,18 +11,20 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError
+from curate.base.places import UNFINISHED, check_input, check_page, check_place, unfinished
+from curate.base.spelling import option
 
 MANIFEST = "manifest.json"
 # What is made from the other files of a folder, and may be made anew: it has no hash.
 DRAWN = ("report.html",)
-_UNFINISHED = ".unfinished"
 _ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
 
 
@@ -107,11 +109,11 @@ def atomic_folder(
     """
     place = check_out(out, maker, force, inputs, files)
     with locked(place):
-        for left_over in place.parent.glob(f".{glob.escape(place.name)}.*{_UNFINISHED}"):
+        for left_over in place.parent.glob(f".{glob.escape(place.name)}.*{UNFINISHED}"):
             if not left_over.is_symlink():
                 shutil.rmtree(left_over, ignore_errors=True)
         with writing(place):
-            hidden = place.parent / f".{place.name}.{os.getpid()}{_UNFINISHED}"
+            hidden = unfinished(place)
             hidden.mkdir()
         try:
             yield hidden
@@ -143,6 +145,7 @@ def locked(out: Path) -> Iterator[None]:
     """Keep other runs from writing to `out` until the block ends; `CurateError` if one does."""
     from filelock import FileLock, Timeout
 
+    missing = [parent for parent in out.absolute().parents if not parent.exists()]
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         name = out.parent / f".{out.name}.lock"
@@ -152,7 +155,7 @@ def locked(out: Path) -> Iterator[None]:
         except Timeout:
             raise CurateError(
                 f"{out}: another run is writing to this folder; wait for it, or choose another "
-                "--out"
+                f"{option('out')}"
             ) from None
     try:
         yield
@@ -160,6 +163,10 @@ def locked(out: Path) -> Iterator[None]:
         # While it is held: who opened this file before sees that it has no name any more.
         name.unlink(missing_ok=True)
         lock.release()
+        # Of work that came to nothing, no empty folder stays.
+        with suppress(OSError):
+            for parent in missing:
+                parent.rmdir()
 
 
 def check_out(
@@ -177,61 +184,46 @@ def check_out(
     """
     place = check_place(out)
     for name in inputs:
-        _check_input(out, place, name)
+        check_input(out, place, name, files)
+    try:
+        _check_content(out, place, maker, force, files)
+    except OSError as error:
+        raise CurateError(
+            f"{out}: {error.filename} cannot be read ({error.strerror}), so nobody knows what "
+            f"would be replaced; choose another {option('out')}"
+        ) from error
+    return place
+
+
+def _check_content(
+    out: str | os.PathLike[str], place: Path, maker: str, force: bool, files: Sequence[str]
+) -> None:
     if not place.is_dir() or not any(place.iterdir()):
-        return place
+        return
     ours = files_of(place, maker)
     others = sorted(path.name for path in place.iterdir() if path.name not in ours)
     if others and not force:
-        what = "something else" if not ours else ", ".join(others[:3])
-        if not ours and read_manifest(place).get("maker") == maker:
-            what = "what an earlier version of curate wrote"
-        raise CurateError(f"{out}: the folder holds {what}; choose another --out, or --force")
+        what = ", ".join(others[:3]) if ours else _described(place, maker)
+        raise CurateError(
+            f"{out}: the folder holds {what}; choose another {option('out')}, or "
+            f"{option('force', True)}"
+        )
     _check_not_there(place, maker, files, ours)
     changed = [name for name, old in ours.items() if old and sha256(place / name) != old]
     if changed:
         raise CurateError(
             f"{out}: {', '.join(changed[:3])} was changed since {maker} wrote it; move it away, or "
-            "choose another --out"
+            f"choose another {option('out')}"
         )
-    return place
 
 
-def check_place(out: str | os.PathLike[str]) -> Path:
-    """`out` as a path that can become a folder: not empty, no link, no file, nor below one."""
-    if not os.fspath(out).strip():
-        raise CurateError("--out is empty; name the folder to write to")
-    place = Path(out)
-    if place.resolve() in (Path.cwd(), *Path.cwd().parents):
-        raise CurateError(f"--out {out} holds the current folder; name a new folder in it")
-    if place.is_symlink():
-        raise CurateError(f"{out}: is a link; name the folder itself")
-    above = next((parent for parent in place.absolute().parents if parent.exists()), Path())
-    if not above.is_dir():
-        raise CurateError(f"{out}: {above} is a file, so there can be no folder in it")
-    if place.exists() and not place.is_dir():
-        raise CurateError(f"{out}: is a file; give the name of a folder to write to")
-    if not os.access(above if not place.exists() else place, os.W_OK | os.X_OK):
-        raise CurateError(
-            f"{out}: cannot be written, as {above} is no folder in which this user may make files; "
-            "name another folder"
-        )
-    return place
-
-
-def _check_input(out: str | os.PathLike[str], place: Path, name: str) -> None:
-    if name == "-":
-        return
-    given, into = Path(name).resolve(), place.resolve()
-    if given.is_relative_to(into):
-        raise CurateError(f"--out {out} holds the input {name}; choose another folder")
-    # A scan of the input would find files there; hidden folders are left out of it.
-    inside = given.is_dir() and into.is_relative_to(given)
-    if inside and not any(part.startswith(".") for part in into.relative_to(given).parts):
-        raise CurateError(
-            f"--out {out} lies in the input {name}, so the next run would read it too; choose "
-            "a folder outside"
-        )
+def _described(place: Path, maker: str) -> str:
+    """What a folder holds that this maker has not written."""
+    theirs = read_manifest(place).get("maker")
+    if theirs == maker:
+        return "what an earlier version of curate wrote"
+    known = isinstance(theirs, str) and re.fullmatch(r"curate [a-z ]{1,20}", theirs)
+    return f"what {theirs} wrote" if known else "something else"
 
 
 def _show(hidden: Path, out: Path, maker: str) -> None:
@@ -265,7 +257,7 @@ def atomic_subfolder(final: Path) -> Iterator[Path]:
     For folders inside an output folder that is ours already, such as a checkpoint; `final` must
     not exist. Whatever ends the block early leaves nothing of it.
     """
-    partial = final.with_name(f".{final.name}{_UNFINISHED}")
+    partial = final.with_name(f".{final.name}{UNFINISHED}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with writing(final):
@@ -281,7 +273,7 @@ def atomic_subfolder(final: Path) -> Iterator[Path]:
 
 def write_atomic(path: Path, text: str) -> None:
     """A file that is either the old one or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    partial = unfinished(path)
     try:
         partial.write_text(text, encoding="utf-8")
         _sync(partial)
@@ -294,10 +286,8 @@ def write_atomic(path: Path, text: str) -> None:
 
 def write_page(path: str | os.PathLike[str], page: str) -> None:
     """Write a page under a name of the user's; what is there and is no page is left alone."""
-    target = Path(path)
+    target = check_page(path)
     try:
-        if target.exists() and not target.read_bytes().lstrip()[:9].lower() == b"<!doctype":
-            raise CurateError(f"{path}: is there already and is no page; choose another name")
         write_atomic(target, page)
     except OSError as error:
         raise CurateError(f"{path}: could not be written ({error.strerror}); {_ADVICE}") from error

@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import atomic_folder, write_manifest, writing
+from curate.base.folder import MANIFEST, atomic_folder, write_manifest, writing
 from curate.pipeline.run_folder import RunFolder, write_lines
 
 MAKER = "curate baselines"
@@ -36,7 +36,7 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
         for row, record in folder.records(needed).items()
     }
     written: dict[str, int] = {}
-    with atomic_folder(out, MAKER, force) as unfinished, writing(out):
+    with atomic_folder(out, MAKER, force, [str(run)], [MANIFEST]) as unfinished, writing(out):
         for step, table in tables.items():
             for (baseline, matched_by, seed), rows in sorted(
                 table.group_by("baseline", "matched_by", "seed"), key=lambda part: str(part[0])

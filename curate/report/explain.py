@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.replacing import NAMELESS
 from curate.base.terminal import printable
 from curate.pipeline import ledger
 from curate.report.run_files import damage_explained
@@ -40,7 +41,8 @@ def explain(run: RunFolder, key: str) -> str:
             verdicts = run.ledger.clear()
         if not verdicts.height:
             raise CurateError(
-                f"{run.path}: no record has row or id {key!r}; see kept.jsonl, dropped.jsonl"
+                f"{run.path}: no record has row or id {key!r}; {run.last_verdicts.height:,} rows "
+                "were read, counted from 0; see kept.jsonl, dropped.jsonl"
             )
         rows = verdicts["row"].unique().sort()
         records = run.records([*rows, *verdicts["duplicate_of"].drop_nulls()])
@@ -75,18 +77,21 @@ def _name(row: int, record: Record) -> str:
 
 
 def _raw_line(record: dict[str, Any]) -> list[str]:
-    """The raw row that the record came from, if the file is still there and reads as it did."""
+    """The raw row that the record came from, or why it cannot be shown."""
     path, line = Path(record["source"]), record["line"]
+    where = f"  line {line} of {record['source']}"
+    if record["source"] in NAMELESS:
+        return []
     if not path.is_file():
-        return []  # standard input, or a file that has gone
+        return ["", f"{where}: not shown, as there is no such file as seen from here"]
     try:
         raw = _raw(path, line)
-    except (CurateError, OSError):
-        return []  # the file has become another one
+    except (CurateError, OSError) as error:
+        return ["", f"{where}: not shown, as the file cannot be read any more ({error})"]
     if raw is None:
-        return []
+        return ["", f"{where}: not shown, as the file has no such row any more"]
     text = printable(" ".join(raw.decode(errors="backslashreplace").split()), SHOWN)
-    return ["", f"  line {line} of {record['source']}: {text}"]
+    return ["", f"{where}: {text}"]
 
 
 def _raw(path: Path, line: int) -> bytes | None:

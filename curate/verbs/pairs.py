@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import atomic_folder, check_out, write_manifest
+from curate.base.folder import MANIFEST, atomic_folder, check_out, write_manifest
 from curate.base.messages import message_json
 from curate.base.replacing import Kind, check_replaced
 from curate.pairs import (
@@ -29,6 +29,7 @@ from curate.sources import Dump
 from curate.verbs.common import read, speaker, warn
 
 MAKER = "curate pairs"
+FILES = ("pairs.jsonl", "unused.jsonl", "rejects.jsonl", "sft.jsonl", MANIFEST)
 
 # Which options each kind of pairs reads, with their defaults; None: no such limit.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -62,7 +63,7 @@ def pairs(arguments: argparse.Namespace) -> None:
 
     say = speaker(arguments.quiet)
     settings = _settings(arguments)
-    check_out(arguments.out, MAKER, arguments.force, arguments.dump)
+    check_out(arguments.out, MAKER, arguments.force, arguments.dump, FILES)
     arguments.dump = [name for given in arguments.dump for name in _files(given)]
     dump = read(arguments)
     new = {"from": arguments.kind, "settings": settings, "sources": [*map(asdict, dump.files)]}

@@ -10,6 +10,7 @@ from typing import Any
 from curate import api
 from curate.base.errors import CurateError
 from curate.base.folder import write_page
+from curate.base.places import check_page
 from curate.verbs.common import assignments, speaker, warn
 
 # Options of `preview` and `render` that are given on as they are.
@@ -21,6 +22,8 @@ _OPTIONS = (
 
 def preview(arguments: argparse.Namespace) -> None:
     """`curate preview`: see its help."""
+    if arguments.html:
+        check_page(arguments.html)
     against = (arguments.diff, arguments.diff_tokenizer)
     shown = api.preview(
         arguments.source,

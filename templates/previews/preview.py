@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import polars as pl
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 from curate.base.settings import check_settings
+from curate.base.spelling import option
 from templates.cards.card import Card, card_of
 from templates.options import DEFAULTS, RenderOptions
 from templates.previews.difference import differences
@@ -102,8 +103,19 @@ def _asked(views: Sequence[RowView], turn: int | None) -> list[RowView]:
         return views
     found = [view if view.refused is not None else of_turn(view, turn) for view in views]
     if not any(view.parts or view.refused for view in found):
-        raise CurateError(f"turn {turn}: nothing in the rows shown is known to be of that message")
+        rows = {view.row: _turns_of(view) for view in views}
+        raise CurateError(
+            f"turn {turn}: nothing shown is of that message; {some_of([*rows.values()])}"
+        )
     return [view for view in found if view.parts or view.refused is not None]
+
+
+def _turns_of(view: RowView) -> str:
+    """Which messages a row has; of a written one, those whose text is known."""
+    if count := len(view.roles):
+        return f"row {view.row} has {count} messages, turns 0 to {count - 1}"
+    known = sorted({part.message for part in view.parts if part.message is not None})
+    return f"in row {view.row} turns {', '.join(map(str, known)) or 'none'} are known"
 
 
 def _of_records(
@@ -217,6 +229,12 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
     """A written dataset, from what lies in its files."""
     manifest = tokens.manifest
     made = manifest["tokenizer"]
+    folder = made.get("folder")
+    if tokenizer is None and folder and not Path(folder).expanduser().exists():
+        raise CurateError(
+            f"{tokens.folder}: made with the tokenizer in the folder {folder}, which is not there "
+            f"as seen from here; name it with {option('tokenizer')}"
+        )
     known = tokenizer or load_tokenizer(made["name"], tuple(made.get("functional", ())))
     if known.hash != manifest["tokenizer"]["hash"]:
         raise CurateError(
@@ -266,7 +284,8 @@ def _choose(records: pl.DataFrame, options: PreviewOptions) -> pl.DataFrame:
         found = records.filter(pl.col("row") == number).head(1)
         if not found.height:
             raise CurateError(
-                f"row {number}: there is no such row; there are {records.height:,} rows"
+                f"row {number}: there is no such row; there are {records.height:,} rows, counted "
+                "from 0 (of a run, those that were kept)"
             )
         frames.append(found)
     return pl.concat(frames) if frames else records.head(0)

@@ -31,6 +31,8 @@ from templates.tokens.rendered import Rendered
 MAKER = "curate render"
 REFUSALS = "refused.jsonl"
 STATE = "state.json"  # of `datasets`: under `_data_files` it names the parts of the rows
+# What is always written; the parts of the rows are named by `datasets`.
+FILES = (REFUSALS, STATE, "dataset_info.json", MANIFEST)
 VERSIONS = ("curate-sft", "datasets", "jinja2", "polars", "pyarrow", "tokenizers")
 
 

@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from curate.base.errors import CurateError, some_of
-from curate.base.folder import check_place, locked
+from curate.base.folder import locked
+from curate.base.places import check_place
 from trainer.config.config import TrainConfig
 
 MARKER = "train.json"
