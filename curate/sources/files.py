@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from curate.base.errors import CurateError
+from curate.sources.charsets import as_utf8
 from curate.sources.delimited import csv_items
-from curate.sources.encodings import as_utf8
 from curate.sources.inputs import Input
 from curate.sources.items import AnyItem, Block, IsRow, Item, Note, Starts
 from curate.sources.json_rows import json_items

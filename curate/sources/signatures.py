@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from curate.sources.encodings import encoding_of
+from curate.sources.charsets import encoding_of
 from curate.sources.packed import is_packed
 
 _CODE = "loading it could run a stranger's code"
