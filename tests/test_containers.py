@@ -337,3 +337,26 @@ def test_one_of_many_objects_is_taken_apart_only_if_its_list_holds_rows_under_a_
     found = items_of("\n".join(map(json.dumps, (page, other, third))))
     assert rows(found) == [ASKED, AGAIN, other, third]
     assert notes(found) == ["beside its rows the file has page, which no row takes"]
+
+
+HUGE = f'{{"instruction": "q", "output": "a", "n": {"9" * 5000}}}'
+DEEP = f'{{"instruction": "q", "output": "a", "n": {"[" * 9000}{"]" * 9000}}}'
+
+
+def test_a_number_of_any_length_is_read_as_it_is_written() -> None:
+    (row, _) = rows(items_of(f"{HUGE}\n{ONE}\n"))
+    assert repr(row["n"]) == "9" * 5000
+
+
+@pytest.mark.parametrize(("row", "message"), [(DEEP, "nested too deeply")])
+def test_a_value_that_no_parser_reads_is_one_reject_however_it_stands(
+    row: str, message: str
+) -> None:
+    (reject,) = rejects(items_of(f"{row}\n{ONE}\n"))
+    assert reject[0] == 1 and reject[1].startswith("invalid_json: ")
+    for text in (f"[{row}, {ONE}]", f"[\n{row},\n{ONE}\n]", row.replace(", ", ",\n") + f"\n{ONE}"):
+        found = items_of(text)
+        assert rows(found) == [PIER]
+        assert [reason for _, reason in rejects(found) if message not in reason] == []
+    wrapped = '{"data": [\n' + f"  {row},\n  {ONE}]}}"
+    assert [message in reason for _, reason in rejects(items_of(wrapped))] == [True]

@@ -270,6 +270,8 @@ def test_a_column_that_stands_twice_loses_no_words(tmp_path: Path) -> None:
     assert dump.rejects["raw"][0] == "How?,So.,Why?"
 
 
-def test_a_csv_file_with_semicolons_says_so(tmp_path: Path) -> None:
+def test_a_csv_file_with_semicolons_is_read_by_its_known_names_or_says_so(tmp_path: Path) -> None:
     dump = given(tmp_path, "question;answer\nHow, then?;So.\n", "dump.csv")
+    assert dump.records["messages"][0][0]["content"] == "How, then?"
+    dump = given(tmp_path, "frage;antwort\nHow, then?;So.\n", "dump.csv")
     assert "separated by semicolons" in dump.rejects["reason"][0]

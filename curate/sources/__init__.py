@@ -110,12 +110,13 @@ def _check_mapped(options: ReadOptions, parts: Sequence[Part]) -> None:
 
 
 def _read_file(source: Input, options: ReadOptions, *, alone: bool) -> Part:
-    stored = source.stored()
-    reader = Reader(source.name, options)
+    reader, stored = Reader(source.name, options), b""
     # The fingerprint is computed beside the reading: hashing lets other threads run.
     with _no_cycles(), ThreadPoolExecutor(1) as beside:
-        fingerprint = beside.submit(sha256, stored)
+        fingerprint = None
         try:
+            stored = source.stored()
+            fingerprint = beside.submit(sha256, stored)
             reader.take(items(source, stored, is_row))
         except CurateError as error:
             # One bad file among many must not cost the others; alone it is the user's mistake.
@@ -123,7 +124,7 @@ def _read_file(source: Input, options: ReadOptions, *, alone: bool) -> Part:
                 raise
             reader.reject(Item(0), Reject("unreadable_file", str(error)))
         part = reader.part()
-        part.report.sha256 = fingerprint.result()
+        part.report.sha256 = fingerprint.result() if fingerprint else sha256(b"")
     return part
 
 

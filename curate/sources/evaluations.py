@@ -21,9 +21,10 @@ from curate.sources.build import Builder
 from curate.sources.convert import ROLE_NAMES, Conversation, Reject, Row, assistant, user
 from curate.sources.files import items
 from curate.sources.formats import is_row
-from curate.sources.inputs import Input, expand, unpack
+from curate.sources.inputs import Input, expand
 from curate.sources.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.options import ReadOptions
+from curate.sources.packed import unpack
 from curate.sources.reader import Reader
 from curate.sources.references import LETTERS, answers_in, first_of, normal, texts_of
 

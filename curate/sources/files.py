@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from curate.base.errors import CurateError
+from curate.sources.charsets import as_utf8
 from curate.sources.delimited import csv_items
-from curate.sources.inputs import Input, unpack
+from curate.sources.inputs import Input
 from curate.sources.items import AnyItem, Block, IsRow, Item, Note, Starts
 from curate.sources.json_rows import json_items
+from curate.sources.packed import unpack
+from curate.sources.signatures import what_it_is
 from curate.sources.tables import is_table, table_items, yaml_items
 
 
@@ -20,13 +24,16 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[AnyItem]:
     an object is a row that some format knows: one that is none may hold lists of rows. Raises
     `CurateError` when nothing in the input can be read.
     """
+    yield from map(Note, source.notes)
     if not stored:
         raise CurateError(f"{source.name}: the file is empty (0 bytes)")
-    if is_table(stored):
-        yield from table_items(source.name, stored)
-        return
     data, broken = unpack(stored, source.name)
-    data = _utf8(data)
+    if is_table(data):
+        yield from table_items(source.name, data)
+        return
+    if reason := what_it_is(data):
+        raise CurateError(f"{source.name}: {reason}")
+    data = as_utf8(data)
     if broken and not data.strip():
         raise CurateError(f"{source.name}: {broken}")
     if data.isspace() or not data:
@@ -54,13 +61,14 @@ def _text_items(source: Input, data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
         return csv_items(data, "\t" if suffix == ".tsv" else ",")
     if suffix in (".yaml", ".yml"):
         return yaml_items(source.name, data)
+    if _NO_JSON.match(data) and not _BEGINS_JSON.search(data):
+        begin = data[:200].decode(errors="backslashreplace").split("\n")[0][:40]
+        raise CurateError(
+            f"{source.name}: no line is JSON (the first one begins with {begin!r}); files that are "
+            "not CSV, TSV or YAML by their endings are read as JSON"
+        )
     return json_items(data, is_row)
 
 
-def _utf8(data: bytes) -> bytes:
-    """Text as UTF-8 without byte order mark; broken UTF-16 stays broken, and is rejected later."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        # An odd byte at the end is half a character: it may not take the whole file with it.
-        text = data[: len(data) // 2 * 2].decode("utf-16", errors="surrogatepass")
-        return text.encode("utf-8", errors="surrogatepass")
-    return data.removeprefix(b"\xef\xbb\xbf")
+_NO_JSON = re.compile(rb"\s*[^\s\[{]")
+_BEGINS_JSON = re.compile(rb"[\[{]")

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import hashlib
 import json
 import sys
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from curate.base.errors import CurateError
 from curate.base.folder import files_of
-from curate.sources import hub
+from curate.sources import archives, hub
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
-PACKED = (".gz", ".zst")
+PACKED = (".gz", ".zst", ".bz2", ".xz")
+ARCHIVE = ".zip"
 
 
 @dataclass(frozen=True)
 class Input:
-    """One source of rows: its name in the records, and its bytes as they are stored."""
+    """One source of rows: its name in the records, and its bytes as they are stored.
+
+    `stored` raises `CurateError` when they cannot be read.
+    """
 
     name: str
     stored: Callable[[], bytes]
+    notes: tuple[str, ...] = ()  # what lies beside it and is not read
 
     def suffix(self) -> str:
         """The file's ending without that of a compression: `.csv` for `a.csv.gz`."""
@@ -50,15 +53,15 @@ def expand(names: list[str]) -> list[Input]:
         if name == "-":
             inputs.append(Input("-", sys.stdin.buffer.read))
         elif path.is_dir():
-            inputs += [_file(inside) for inside in _inside(path)]
+            inputs += _folder(path)
         elif path.is_file() or path.is_fifo():
-            inputs.append(_file(path))
+            inputs += _file(path)
         elif any(sign in name for sign in "*?["):
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
             if not matches:
                 raise CurateError(f"{name}: no file matches")
             inputs += expand(matches)
-        elif hub.is_hub_name(name, (*SUFFIXES, *PACKED)):
+        elif hub.is_hub_name(name, (*SUFFIXES, *PACKED, ARCHIVE)):
             tables = hub.splits(name)
             inputs += [Input(split, partial(hub.arrow_bytes, tables[split])) for split in tables]
         else:
@@ -66,22 +69,59 @@ def expand(names: list[str]) -> list[Input]:
     return inputs
 
 
-def _file(path: Path) -> Input:
-    return Input(path.as_posix(), path.read_bytes)
+def _file(path: Path) -> list[Input]:
+    """A file, or the files inside of a zip archive."""
+    name = path.as_posix()
+    if path.is_fifo() or not archives.is_zip(path):
+        return [Input(name, partial(_bytes_of, path))]
+    try:
+        archive = archives.open_zip(path, _is_known)
+    except CurateError as error:
+        return [Input(name, partial(_fail, error))]
+    inside = [Input(f"{name}/{member}", stored) for member, stored in archive.members.items()]
+    return _with_notes(inside, archive.notes)
 
 
-def _inside(folder: Path) -> list[Path]:
+def _with_notes(inputs: list[Input], notes: list[str]) -> list[Input]:
+    """The first of the inputs tells what was found beside all of them."""
+    first, *others = inputs
+    return [replace(first, notes=(*notes, *first.notes)), *others]
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CurateError(f"{path.as_posix()}: cannot be read ({error.strerror})") from error
+
+
+def _fail(error: CurateError) -> bytes:
+    raise error
+
+
+def _folder(folder: Path) -> list[Input]:
     if "kept.jsonl" in files_of(folder, "curate run"):
-        return [folder / "kept.jsonl"]
+        return _file(folder / "kept.jsonl")
     if (folder / "state.json").is_file():
-        return _saved_dataset(folder)
+        return [each for path in _saved_dataset(folder) for each in _file(path)]
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
     if splits:
-        return [file for split in splits for file in _saved_dataset(split)]
-    paths = sorted(path for path in folder.rglob("*") if _is_readable(path, folder))
-    if not paths:
-        raise CurateError(f"{folder}: no {', '.join(SUFFIXES)} file in this folder")
-    return paths
+        return [each for split in splits for path in _saved_dataset(split) for each in _file(path)]
+    return _files_inside(folder)
+
+
+def _files_inside(folder: Path) -> list[Input]:
+    """All files whose ending is known, with a note on the others."""
+    paths = sorted(path for path in folder.rglob("*") if _is_visible_file(path, folder))
+    readable = [path for path in paths if _is_known(path.name)]
+    if not readable:
+        raise CurateError(f"{folder}: no {', '.join((*SUFFIXES, ARCHIVE))} file in this folder")
+    inputs = [each for path in readable for each in _file(path)]
+    others = [path.relative_to(folder).as_posix() for path in paths if not _is_known(path.name)]
+    if not others:
+        return inputs
+    wrong = f"not read in {folder.as_posix()}, for their endings: {archives.listed(others)}"
+    return _with_notes(inputs, [wrong])
 
 
 def _saved_dataset(folder: Path) -> list[Path]:
@@ -93,54 +133,16 @@ def _saved_dataset(folder: Path) -> list[Path]:
         raise CurateError(f"{folder / 'state.json'}: not the state of a saved dataset") from error
 
 
-def _is_readable(path: Path, folder: Path) -> bool:
+def _is_visible_file(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    is_known = _unpacked_name(path.name).lower().endswith(SUFFIXES)
-    return path.is_file() and not hidden and is_known
+    return path.is_file() and not hidden
+
+
+def _is_known(name: str) -> bool:
+    """Whether a file's ending is that of rows, or of an archive of such files."""
+    return _unpacked_name(name.lower()).endswith((*SUFFIXES, ARCHIVE))
 
 
 def sha256(data: bytes) -> str:
     """The input's fingerprint in the manifest."""
     return hashlib.sha256(data).hexdigest()
-
-
-def unpack(data: bytes, name: str) -> tuple[bytes, str | None]:
-    """The bytes without compression, and what went wrong if the packed data ends early."""
-    if data.startswith(b"\x1f\x8b"):
-        return _gunzip(data, name)
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        return _unzstd(data, name)
-    return data, None
-
-
-def _gunzip(data: bytes, name: str) -> tuple[bytes, str | None]:
-    try:
-        return gzip.decompress(data), None
-    except (OSError, EOFError, zlib.error) as error:
-        # What could still be unpacked is kept; the place where it broke becomes a reject.
-        stream = zlib.decompressobj(wbits=31)
-        try:
-            unpacked = stream.decompress(data)
-        except zlib.error:
-            unpacked = b""
-        if not unpacked:
-            raise CurateError(f"{name}: the gzip data is damaged ({error})") from error
-        return unpacked, f"the gzip data is damaged ({error})"
-
-
-def _unzstd(data: bytes, name: str) -> tuple[bytes, str | None]:
-    import zstandard
-
-    unpacked: list[bytes] = []
-    try:
-        while data:
-            frame = zstandard.ZstdDecompressor().decompressobj()
-            unpacked.append(frame.decompress(data))
-            if not frame.eof:
-                return b"".join(unpacked), "the zstd data is damaged (it ends inside a frame)"
-            data = frame.unused_data
-    except zstandard.ZstdError as error:
-        if not any(unpacked):
-            raise CurateError(f"{name}: the zstd data is damaged ({error})") from error
-        return b"".join(unpacked), f"the zstd data is damaged ({error})"
-    return b"".join(unpacked), None

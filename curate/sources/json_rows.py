@@ -179,19 +179,32 @@ def _each_line(
 
 
 def _goes_on(text: bytes, following: bytes) -> bool:
-    """Whether the value that a line begins may go on in the next one."""
+    """Whether the value that a line begins is cut short by its end, and may go on in the next."""
     line = text.decode(errors="backslashreplace").rstrip()
-    if not following.strip() or line.lstrip(" \t,\ufeff\x1e")[:1] not in ("{", "["):
+    begins = _GLUE.match(line)
+    start = begins.end() if begins else 0
+    if not following.strip() or line[start : start + 1] not in ("{", "["):
         return False
-    both = f"{line}\n{following.decode(errors='backslashreplace').strip()}"
-    begins = _GLUE.match(both)
+    wrong = _wrong_at(line, start)
+    if wrong != len(line):
+        return wrong == _UNREADABLE and line[start] == "["  # its other elements can be read
+    after = following.decode(errors="backslashreplace").strip()
+    return _wrong_at(f"{line}\n{after}", start) != len(line) + 1
+
+
+_UNREADABLE = -1  # JSON, but with numbers too long or nested too deeply to be read
+
+
+def _wrong_at(text: str, start: int) -> int | None:
+    """The position at which a value turns out to be no JSON; None if it does nowhere."""
     try:
-        _, end = _DECODER.raw_decode(both, begins.end() if begins else 0)
+        _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        return error.pos > len(line) + 1
-    except RecursionError:
-        return False
-    return end > len(line)
+        is_cut = not text[error.pos :].strip()
+        return len(text) if is_cut else error.pos
+    except (ValueError, RecursionError):
+        return _UNREADABLE
+    return None
 
 
 def _glued(line: bytes, is_row: IsRow) -> list[Item | Note] | None:
@@ -371,7 +384,10 @@ def _broken(at: _Cursor, error: Exception, end: int, more: str = "") -> Item:
 def _reason(error: Exception, start: int) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at character {error.pos - start} of the element"
-    return str(error)
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    # Python reads no integers of more digits than this.
+    return "a number of more than 4,300 digits" if "digits" in str(error) else str(error)
 
 
 def _next_value(text: str, start: int) -> int:

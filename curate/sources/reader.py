@@ -235,12 +235,14 @@ class Reader:
     def _shaped(self, row: Any) -> tuple[Row, list[str]]:
         if not isinstance(row, dict):
             raise Reject("not_an_object", f"the row is {described(row)}; expected an object")
+        notes: list[str] = []
         if self.options.columns:
             self.names |= dict.fromkeys(map(str, row))
-            row = shape.mapped(row, self.options.columns)
+            row, notes = shape.mapped(row, self.options.columns)
         if names := shape.canonical(tuple(row)):
             row = shape.renamed(row, names)
-        return shape.unpacked(row)
+        row, opened = shape.unpacked(row)
+        return row, notes + opened
 
     def _asked(self) -> Iterator[tuple[str, Format]]:
         yield from ((name, self.formats[name]) for name in self.first if name in self.formats)

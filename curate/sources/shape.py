@@ -65,23 +65,26 @@ def renamed(row: Row, names: Mapping[Any, str]) -> dict[Any, Any]:
     return {names.get(key, key): value for key, value in row.items()}
 
 
-def mapped(row: Row, columns: Mapping[str, str]) -> Row:
-    """The row with columns under the names that they are mapped to; what is mapped wins.
+def mapped(row: Row, columns: Mapping[str, str]) -> tuple[Row, list[str]]:
+    """The row with columns under the names that they are mapped to, and what was set aside.
 
-    Numbers and booleans that are mapped to a text become text. Raises `Reject` for a row that
-    lacks a column it cannot do without.
+    What is mapped wins over a field that is called so. Numbers and booleans that are mapped to a
+    text become text. A row with none of the columns stays as it is. Raises `Reject` for a row
+    that lacks a column it cannot do without.
     """
+    if not any(column in row for column in columns.values()):
+        return row, []
     for known, column in columns.items():
         if column not in row and known in _NEEDED:
             raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
     theirs = {column: known for known, column in columns.items()}
-    hidden = _competitors(columns) - set(theirs)
-    return {
-        theirs.get(key) or (f"{key} (not mapped)" if key in hidden else key): (
-            _as_text(value) if theirs.get(key) in _TEXTS else value
-        )
+    hidden = [name for name in row if name in _competitors(columns) and name not in theirs]
+    names = {**theirs, **{name: f"{name} (not mapped)" for name in hidden}}
+    shaped = {
+        names.get(key, key): _as_text(value) if theirs.get(key) in _TEXTS else value
         for key, value in row.items()
     }
+    return shaped, [f"the field `{name}` is set aside for a mapped one" for name in hidden]
 
 
 def _competitors(columns: Mapping[str, str]) -> set[str]:

@@ -273,6 +273,13 @@ def red_team(row: Row) -> list[Conversation]:
     return [Conversation(checked(found.messages), (name,), notes=found.notes)]
 
 
+# Beside a text these are what a model is to say of it.
+_BESIDE_TEXT = (
+    *(*ANSWERS, "label", "label_text", "labels", "summary", "highlights", "headline"),
+    *("translation", "sentiment", "targets"),
+)
+
+
 def is_text(row: Row) -> bool:
     """`{text}` and nothing that another format knows."""
     return isinstance(row.get("text"), str)
@@ -285,5 +292,10 @@ def text(row: Row) -> list[Conversation]:
         raise Reject("empty_conversation", "text is empty")
     found = written_turns(content)
     if found is None:
+        beside = next((name for name in _BESIDE_TEXT if row.get(name) not in (None, "")), None)
+        if beside is not None:
+            # Trained alone, the text would be the answer; it is what was asked.
+            wrong = f"a text with a {beside}: is the one asked, and the other answered?"
+            raise Reject("unknown_shape", wrong)
         return [Conversation([assistant(content)], ("text",))]
     return [Conversation(checked(found.messages), ("text",), notes=found.notes)]
