@@ -867,7 +867,7 @@ def test_columns_are_checked_before_anything_is_read(columns: Any, message: str)
         ([{"id": "q1"}, {"id": "q2"}], "its fields are id; none of them holds the text"),
         ([{"question": " ", "choices": OPTIONS}], "no_question: question is blank"),
         ([{"question": 3, "answer": {"value": "x"}}], "question is the number 3"),
-        ([0, 1, 1], "line 1: not_an_object"),
+        ([[0, 1], [1, 1], [2, 3]], "line 1: not_an_object"),
     ],
 )
 def test_a_file_of_which_nothing_can_be_read_is_an_error_that_names_its_fields(

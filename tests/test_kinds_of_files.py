@@ -138,7 +138,7 @@ NO_ROWS: dict[str, tuple[bytes, str]] = {
     "packed twice": (gzip.compress(bz2.compress(GOOD)), "packed twice"),
     "a page in gzip": (gzip.compress(b"<html>404</html>"), "a web page"),
     "noise": (bytes(range(256)) * 20, "binary data of no kind that is known"),
-    "prose": (b"Dear reader,\nthis is no dump.\n", r"no line is JSON \(the first .*'Dear reader,'"),
+    "prose": (b"Dear reader,\nthis is no dump.\n", r"no line begins a JSON object or list \(the first is 'Dear reader,'"),
     "a mark alone": (b"\xef\xbb\xbf", "only white space"),
     "a wide mark alone": (b"\xff\xfe", "only white space"),
     "blank lines": (b"\n \t\r\n", "only white space"),

@@ -140,8 +140,6 @@ def test_thumbs_and_feedback_are_judgements_too(
         {"instruction": "Is the sea dry?", "output": "False. It is wet.", "label": "false"},
         {"instruction": "Good or bad?", "input": "Rain.", "output": "Bad", "label": "bad"},
         {"prompt": "Hi", "chosen": "Hello", "rejected": "No.", "label": 0},
-        {"text": "A dull film.", "label": 0},
-        {"text": "A dull film.", "label": False},
     ],
 )
 def test_the_name_of_a_class_is_no_judgement(row: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from curate.sources.controls import CONTROLS
 from curate.sources.convert import ANSWERS, CALLING, QUESTIONS, ROLE_NAMES, SYSTEMS, Row, first_name
 from curate.sources.pairs import NO_INPUT
-from curate.sources.tasks import CHOICES, MATERIAL, SOLUTIONS, SOURCE_FROM
+from curate.sources.tasks import CHOICES, HISTORIES, MATERIAL, SOLUTIONS, SOURCE_FROM
 from curate.sources.thoughts import opens_thought
 from curate.sources.transcripts import may_hold_turns, written_turns
 from curate.sources.undesirable import JUDGEMENTS
@@ -77,7 +77,7 @@ _TELLING = frozenset(
     (
         *("messages", "conversations", "conversation", "items", "data", "turns", "prompt"),
         *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
-        *("tools", "functions", "history", "reasoning", "reasoning_content", "thinking", "A"),
+        *("tools", "functions", *HISTORIES, "reasoning", "reasoning_content", "thinking", "A"),
         *JUDGEMENTS,
         *(*SYSTEMS, *CONTROLS, *(set(MATERIAL) - {"source"}), *CHOICES, *SOLUTIONS),
     )

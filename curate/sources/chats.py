@@ -5,6 +5,8 @@ from __future__ import annotations
 import orjson
 
 from curate.sources.convert import (
+    ANSWERS,
+    QUESTIONS,
     Conversation,
     Message,
     Reject,
@@ -57,7 +59,10 @@ def turns(row: Row) -> list[Conversation]:
 
 
 def _any_turns(row: Row) -> str | None:
-    for name in (*LISTS, *MORE_LISTS):
+    asks = any(key in row for key in ("instruction", *QUESTIONS))
+    answers = any(key in row for key in ANSWERS)
+    # Beside a question and its answer, turns under a rarer name are what came before, or an aside.
+    for name in LISTS if asks and answers else (*LISTS, *MORE_LISTS):
         listed = row.get(name)
         if isinstance(listed, list) and listed and all(map(is_turn, listed)):
             return name

@@ -64,7 +64,7 @@ def _text_items(source: Input, data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
     if _NO_JSON.match(data) and not _BEGINS_JSON.search(data):
         begin = data[:200].decode(errors="backslashreplace").split("\n")[0][:40]
         raise CurateError(
-            f"{source.name}: no line is JSON (the first one begins with {begin!r}); files that are "
+            f"{source.name}: no line begins a JSON object or list (the first is {begin!r}); files that are "
             "not CSV, TSV or YAML by their endings are read as JSON"
         )
     return json_items(data, is_row)

@@ -99,7 +99,7 @@ def _conversation(
     thought = next((name for name in _REASONING if _is_text(row.get(name))), None)
     if thought:
         messages[-1]["reasoning"] = row[thought]
-    used = (*used, *SYSTEMS, "history", thought or "", *choice_names, *names)
+    used = (*used, *SYSTEMS, *tasks.HISTORIES, thought or "", *choice_names, *names)
     return labelled(row, messages, used, notes=(*notes, *assumed))
 
 

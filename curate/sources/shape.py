@@ -10,11 +10,11 @@ from typing import Any
 from curate.base.json_text import dumps, loads_exact
 from curate.sources.chats import LISTS, MORE_LISTS
 from curate.sources.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
-from curate.sources.tasks import CHOICES, KEYS, MATERIAL, SOLUTIONS
+from curate.sources.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLUTIONS
 from curate.sources.turns import is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
-_TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", "history", "context")
+_TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", *HISTORIES, "context")
 _TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", "text")
 # Every field that a column may be mapped to.
 MAPPABLE = tuple(

@@ -133,12 +133,16 @@ def _worded(value: Any) -> str:
     return value if isinstance(value, str) else written(value, "a choice or an answer")
 
 
+# Fields that hold the turns before a question.
+HISTORIES = ("history", "chat_history", "conversation_history")
+
+
 def history(row: Row) -> list[Message]:
     """The turns before the question: pairs, turns, objects of two texts, or their JSON text.
 
     Raises `Reject` for a history that is none of these.
     """
-    given = row.get("history")
+    given = next((row[name] for name in HISTORIES if row.get(name)), None)
     if _is_json(given):
         given = parsed(given, "history")
     if isinstance(given, str):
