@@ -155,6 +155,24 @@ def test_frames_are_read_as_the_parquet_file_that_holds_them(tmp_path: Path) -> 
         assert dump.records["line"].to_list() == [1, 2]
 
 
+def test_fields_that_arrow_added_to_objects_are_left_out_of_frames_of_every_kind() -> None:
+    datasets, pandas = pytest.importorskip("datasets"), pytest.importorskip("pandas")
+    call = {"name": "tide", "arguments": {"day": "Monday"}}
+    other = {"name": "rain", "arguments": {"town": "Oslo"}}
+    rows = [
+        {"messages": [TURNS[0], {"role": "assistant", "content": "", "tool_calls": [one]}]}
+        for one in (call, other)
+    ]
+    frame, made = pl.DataFrame(rows), datasets.Dataset.from_list(rows)
+    for given in (rows, frame, made, made.to_pandas(), pandas.DataFrame(frame.to_dicts())):
+        read_from = read_rows(given).records
+        calls = [messages[1]["tool_calls"] for messages in read_from["messages"].to_list()]
+        assert [json.loads(each)[0]["arguments"] for each in calls] == [
+            {"day": "Monday"},
+            {"town": "Oslo"},
+        ]
+
+
 TREE = [
     {"message_id": "1", "message_tree_id": "1", "parent_id": None, "text": "Root?"},
     {"message_id": "2", "message_tree_id": "1", "parent_id": "1", "text": "Leaf."},

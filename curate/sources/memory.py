@@ -48,12 +48,21 @@ def dicts_of(rows: Any) -> Iterable[Any]:
             raise CurateError(f"the frame has two columns {twice!r}; give each a name of its own")
         known = rows.astype(object).where(rows.notna(), None)
         return (
-            {name: value for name, value in row.items() if value is not None}
+            {name: _without_nulls(value) for name, value in row.items() if value is not None}
             for row in known.to_dict("records")
         )
     if isinstance(rows, str | bytes | Mapping | pl.LazyFrame) or not isinstance(rows, Iterable):
         raise CurateError(f"the rows are {described(rows)}; {_EXPECTED}")
     return rows
+
+
+def _without_nulls(value: Any) -> Any:
+    """A cell without null fields of objects: it may come from Arrow, which adds those."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return list(map(_without_nulls, value)) if isinstance(value, list | tuple) else value
 
 
 def _is_a(package: str, name: str, value: Any) -> bool:
