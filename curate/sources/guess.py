@@ -27,6 +27,7 @@ from curate.sources.reader import Reader
 from curate.sources.shape import MAPPABLE
 
 SAMPLE = 300  # rows that a guess is made from
+LONGEST = 1_000_000  # characters of a row that is looked at
 SHOWN = 120  # characters of a row in a message
 GUESSED = ("unknown_shape", "no_answer")  # rejects that other names of fields can explain
 
@@ -162,7 +163,7 @@ def _objects(rows: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     for raw in rows[:SAMPLE]:
         try:
-            row = json.loads(raw)
+            row = json.loads(raw) if len(raw) < LONGEST else None
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
