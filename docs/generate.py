@@ -58,7 +58,7 @@ def _formats() -> str:
 
 
 def _evaluations() -> str:
-    from curate.sources.benchmarks import SHAPES
+    from curate.sources.evaluations.benchmarks import SHAPES
 
     rows = [
         f"| {name} | {_cell(shape.about)} | {_cell(shape.gives)} |"
@@ -69,7 +69,7 @@ def _evaluations() -> str:
 
 
 def _rejects() -> str:
-    from curate.sources.convert import REJECTS
+    from curate.sources.shared.convert import REJECTS
 
     rows = [f"| {slug} | {_cell(meaning)} |" for slug, meaning in REJECTS.items()]
     return "\n".join(["| reject | meaning |", "|---|---|", *rows]) + "\n"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from curate.sources import Dump, read
-from curate.sources.files import items
+from curate.sources.files.inputs import Input
+from curate.sources.files.items import AnyItem, Block, Item, Note
+from curate.sources.files.raw import items
 from curate.sources.formats import is_row
-from curate.sources.inputs import Input
-from curate.sources.items import AnyItem, Block, Item, Note
 
 PIER = {"instruction": "What is a pier?", "output": "A platform on posts."}
 QUAY = {"instruction": "What is a quay?", "output": "A wall where ships lie."}

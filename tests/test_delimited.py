@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from curate.sources import Dump, read
-from curate.sources.files import items
+from curate.sources.files.inputs import Input
+from curate.sources.files.items import AnyItem, Item, Note
+from curate.sources.files.raw import items
 from curate.sources.formats import is_row
-from curate.sources.inputs import Input
-from curate.sources.items import AnyItem, Item, Note
 
 
 def items_of(text: str, name: str = "dump.csv") -> list[AnyItem]:

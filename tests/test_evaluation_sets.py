@@ -20,9 +20,9 @@ from curate.base.errors import CurateError
 from curate.cli import main
 from curate.pipeline import runner
 from curate.pipeline.runner import Step
-from curate.sources import evaluations
-from curate.sources.benchmarks import SHAPES, question_in
-from curate.sources.convert import Reject
+from curate.sources.evaluations import questions as evaluations
+from curate.sources.evaluations.benchmarks import SHAPES, question_in
+from curate.sources.shared.convert import Reject
 from filters.decontaminate.filter import Decontaminate
 
 TRAIN = (

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from curate.sources import FORMATS, Dump, ReadOptions, read, read_rows
+from curate.sources.detection import Detection
 
 HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -886,3 +887,19 @@ def test_a_row_among_many_plain_ones_is_read_as_it_is_alone(name: str) -> None:
 def _plain(key: str, value: Any) -> Any:
     """Something plain for a field; what is no text stays."""
     return f"Some {key}." if isinstance(value, str) else value
+
+
+ODD = [None, "", "Some text.", 3, True, [], {}, ["a", "b"], [{"role": "user", "content": "Hi"}]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_formats_that_fields_rule_out_match_no_row_with_these_fields(name: str) -> None:
+    row = CASES[name][0]
+    rows = [row, *({**row, key: value} for key in row for value in ODD)]
+    for first in (rows[0], rows[-1], dict.fromkeys(row, "Some text.")):
+        detection = Detection(FORMATS)
+        detection.candidates(first)
+        for other in rows:
+            asked = [one for one, known in detection.candidates(other) if known.matches(other)]
+            wanted = [one for one, known in FORMATS.items() if known.matches(other)]
+            assert asked[:1] == wanted[:1], other

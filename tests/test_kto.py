@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from curate.sources import Dump, ReadOptions, read_rows
-from curate.sources.undesirable import judged
+from curate.sources.shared.undesirable import judged
 
 WANTED = ReadOptions(undesirable=True)
 PAIR = {"prompt": "What is a quay?", "completion": "A wall along which ships lie."}

@@ -16,7 +16,7 @@ import pytest
 from curate import sources
 from curate.cli import main
 from curate.pipeline import recipe
-from curate.sources.convert import REJECTS
+from curate.sources.shared.convert import REJECTS
 from filters.quality.filter import Quality
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"

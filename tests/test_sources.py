@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from curate.base.errors import CurateError
 from curate.base.schema import content_id
 from curate.sources import Dump, ReadOptions, read
-from curate.sources.convert import REJECTS
+from curate.sources.shared.convert import REJECTS
 
 
 def written(folder: Path, name: str, *rows: Any) -> str:

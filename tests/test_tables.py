@@ -15,10 +15,10 @@ import pytest
 from curate.base.errors import CurateError
 from curate.base.json_text import loads_exact
 from curate.sources import read
-from curate.sources.files import items
+from curate.sources.files.inputs import Input
+from curate.sources.files.items import AnyItem, Item, Note
+from curate.sources.files.raw import items
 from curate.sources.formats import is_row
-from curate.sources.inputs import Input
-from curate.sources.items import AnyItem, Item, Note
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from curate.sources import Dump, read_rows
-from curate.sources.thoughts import split_thought
-from curate.sources.transcripts import may_hold_turns, written_turns
+from curate.sources.shared.thoughts import split_thought
+from curate.sources.shared.transcripts import may_hold_turns, written_turns
 
 HELLO = [("user", "Hi"), ("assistant", "Hello")]
 

@@ -157,7 +157,7 @@ class _EvaluationReader:
     def __call__(
         self, paths: Sequence[str], columns: Mapping[str, str] | None = None
     ) -> pl.DataFrame:
-        from curate.sources import evaluations
+        from curate.sources.evaluations import questions as evaluations
 
         self.columns = columns or {}
         records, warnings, fields = evaluations.read(paths, self.columns, self.setting)
@@ -169,7 +169,7 @@ class _EvaluationReader:
     def check_columns(self) -> None:
         """A column that no file has is misspelt; one that some file lacks need not be."""
         if self.columns:
-            from curate.sources import evaluations
+            from curate.sources.evaluations import questions as evaluations
 
             evaluations.check_columns(self.columns, self.fields, self.setting)
 

@@ -17,8 +17,10 @@ from curate.base.replacing import NAMELESS
 from curate.base.terminal import printable
 from curate.pipeline import ledger
 from curate.report.run_files import damage_explained
-from curate.sources import files, formats, inputs
-from curate.sources.items import Block, Item, Starts
+from curate.sources import formats
+from curate.sources.files import inputs
+from curate.sources.files import raw as files
+from curate.sources.files.items import Block, Item, Starts
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder

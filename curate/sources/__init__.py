@@ -18,14 +18,14 @@ import polars as pl
 
 from curate.base.errors import CurateError, nearest
 from curate.base.schema import RECORDS
-from curate.sources.convert import Reject
-from curate.sources.files import items
+from curate.sources.files.inputs import Input, expand, sha256
+from curate.sources.files.items import Item
+from curate.sources.files.raw import items
 from curate.sources.formats import FORMATS, is_row
-from curate.sources.inputs import Input, expand, sha256
-from curate.sources.items import Item
 from curate.sources.memory import arrow_bytes, dicts_of, row_items
 from curate.sources.options import ReadOptions
 from curate.sources.reader import FileReport, Part, Reader
+from curate.sources.shared.convert import Reject
 
 REJECTED = pl.Schema(
     {"source": pl.String, "line": pl.UInt32, "reason": pl.String, "raw": pl.String}

@@ -19,9 +19,9 @@ from typing import Any
 import orjson
 
 from curate.sources.bulk import FlatMessages
-from curate.sources.controls import CONTROLS
-from curate.sources.convert import CATEGORIES, Conversation, Row, label_of
-from curate.sources.pairs import NO_INPUT
+from curate.sources.formats.pairs import NO_INPUT
+from curate.sources.shared.controls import CONTROLS
+from curate.sources.shared.convert import CATEGORIES, Conversation, Row, label_of
 
 # Names of fields that are about a row, never a part of what is said in it.
 _ABOUT = frozenset((

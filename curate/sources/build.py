@@ -15,7 +15,7 @@ import polars as pl
 from curate.base.json_text import Number, as_written
 from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
 from curate.sources.bulk import FlatMessages
-from curate.sources.convert import (
+from curate.sources.shared.convert import (
     CATEGORIES,
     SCORES,
     Conversation,

@@ -13,13 +13,21 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from curate.sources.controls import CONTROLS
-from curate.sources.convert import ANSWERS, CALLING, QUESTIONS, ROLE_NAMES, SYSTEMS, Row, first_name
-from curate.sources.pairs import NO_INPUT
-from curate.sources.tasks import CHOICES, HISTORIES, MATERIAL, SOLUTIONS, SOURCE_FROM
-from curate.sources.thoughts import opens_thought
-from curate.sources.transcripts import may_hold_turns, written_turns
-from curate.sources.undesirable import JUDGEMENTS
+from curate.sources.formats.pairs import NO_INPUT
+from curate.sources.shared.controls import CONTROLS
+from curate.sources.shared.convert import (
+    ANSWERS,
+    CALLING,
+    QUESTIONS,
+    ROLE_NAMES,
+    SYSTEMS,
+    Row,
+    first_name,
+)
+from curate.sources.shared.tasks import CHOICES, HISTORIES, MATERIAL, SOLUTIONS, SOURCE_FROM
+from curate.sources.shared.thoughts import opens_thought
+from curate.sources.shared.transcripts import may_hold_turns, written_turns
+from curate.sources.shared.undesirable import JUDGEMENTS
 
 
 class FlatMessages(NamedTuple):

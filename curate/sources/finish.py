@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from curate.base.json_text import dumps, loads_exact
-from curate.sources.chats import LISTS, MORE_LISTS
-from curate.sources.controls import row_controls, weighted
-from curate.sources.convert import (
+from curate.sources.formats.chats import LISTS, MORE_LISTS
+from curate.sources.shared.controls import row_controls, weighted
+from curate.sources.shared.convert import (
     SYSTEMS,
     Conversation,
     Message,
@@ -20,7 +20,7 @@ from curate.sources.convert import (
     text_of,
     tool_schemas,
 )
-from curate.sources.thoughts import NOTE, opens_thought, split_thought
+from curate.sources.shared.thoughts import NOTE, opens_thought, split_thought
 
 NULLS = "null arguments of calls that the tool does not have are left out"
 WEIGHED = "`{}` of the row is the weight of its answers in training"

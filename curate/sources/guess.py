@@ -20,11 +20,11 @@ import polars as pl
 from curate.base.errors import CurateError, nearest
 from curate.base.spelling import mapped, option, verb
 from curate.base.terminal import printable
-from curate.sources.convert import ANSWERS, QUESTIONS
-from curate.sources.items import Item
+from curate.sources.files.items import Item
 from curate.sources.options import ReadOptions
 from curate.sources.reader import Reader
 from curate.sources.shape import MAPPABLE
+from curate.sources.shared.convert import ANSWERS, QUESTIONS
 
 SAMPLE = 300  # rows that a guess is made from
 LONGEST = 1_000_000  # characters of a row that is looked at

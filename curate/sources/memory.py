@@ -12,10 +12,10 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.sources import hub
-from curate.sources.convert import described
-from curate.sources.items import Item
-from curate.sources.json_rows import check_unicode, line_item
+from curate.sources.files import hub
+from curate.sources.files.items import Item
+from curate.sources.files.json_rows import check_unicode, line_item
+from curate.sources.shared.convert import described
 
 _EXPECTED = "expected a list of dicts, a datasets.Dataset, or a Polars or pandas frame"
 # Dates are no JSON: they must not pass for the texts that orjson would make of them.

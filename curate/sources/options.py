@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from curate.base.errors import CurateError, nearest
-from curate.sources import helpdesk, people, trees
-from curate.sources.convert import ANSWERS, QUESTIONS
-from curate.sources.formats import FORMATS, Format
+from curate.sources.formats import FORMATS, Format, helpdesk, people, trees
+from curate.sources.shared.convert import ANSWERS, QUESTIONS
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby
 from typing import Any, NamedTuple
@@ -14,12 +14,13 @@ from curate.sources import shape
 from curate.sources.account import Account, Leftover
 from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
-from curate.sources.convert import Conversation, Reject, Row, described
+from curate.sources.detection import Detection
+from curate.sources.files.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.finish import finished
-from curate.sources.formats import GATHERED, Format
-from curate.sources.items import AnyItem, Block, Item, Note, Starts
+from curate.sources.formats import GATHERED
 from curate.sources.options import ReadOptions
-from curate.sources.undesirable import with_judgement
+from curate.sources.shared.convert import Conversation, Reject, Row, described
+from curate.sources.shared.undesirable import with_judgement
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
 PLAIN_FROM = 16
@@ -81,6 +82,7 @@ class Reader:
 
     def __init__(self, source: str, options: ReadOptions) -> None:
         self.options, self.formats = options, options.formats()
+        self.detection = Detection(self.formats)
         # A question and an answer that the user named come before anything else in the row.
         self.first = [name for name in ("prompt-completion", "alpaca") if options.asks_for(name)]
         self.report, self.builder = FileReport(source), Builder()
@@ -193,7 +195,8 @@ class Reader:
         """All rows at once, when their format has a way to and every one of them is plain."""
         if len(rows) < PLAIN_FROM or type(rows[0]) is not dict or self.options.columns:
             return False
-        name = next((name for name, each in self.formats.items() if each.matches(rows[0])), "")
+        asked = self.detection.candidates(rows[0])
+        name = next((name for name, each in asked if each.matches(rows[0])), "")
         flat = BULK[name](rows) if name in BULK else None
         if flat is None:
             return False
@@ -244,12 +247,12 @@ class Reader:
         row, opened = shape.unpacked(row)
         return row, notes + opened
 
-    def _asked(self) -> Iterator[tuple[str, Format]]:
-        yield from ((name, self.formats[name]) for name in self.first if name in self.formats)
-        yield from self.formats.items()
-
     def _recognised(self, row: Row) -> tuple[str, list[Conversation]]:
-        for name, known in self._asked():
+        asked = self.detection.candidates(row)
+        if self.first:
+            named = [(name, self.formats[name]) for name in self.first if name in self.formats]
+            asked = [*named, *asked]
+        for name, known in asked:
             if known.matches(row):
                 return name, known.convert(row)
         if not row:

@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 from curate.base.json_text import dumps, loads_exact
-from curate.sources.chats import LISTS, MORE_LISTS
-from curate.sources.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
-from curate.sources.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLUTIONS
-from curate.sources.turns import is_turn
+from curate.sources.formats.chats import LISTS, MORE_LISTS
+from curate.sources.shared.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
+from curate.sources.shared.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLUTIONS
+from curate.sources.shared.turns import is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
 _TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", *HISTORIES, "context")

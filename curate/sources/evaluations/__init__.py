@@ -1,0 +1,1 @@
+"""Evaluation sets: questions to look for in a training set, and their answers."""

@@ -1,0 +1,148 @@
+"""Names on the command line as inputs: files, folders, globs, saved or hub datasets, `-`."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from curate.base.errors import CurateError
+from curate.base.folder import files_of
+from curate.sources.files import archives, hub
+
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
+PACKED = (".gz", ".zst", ".bz2", ".xz")
+ARCHIVE = ".zip"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One source of rows: its name in the records, and its bytes as they are stored.
+
+    `stored` raises `CurateError` when they cannot be read.
+    """
+
+    name: str
+    stored: Callable[[], bytes]
+    notes: tuple[str, ...] = ()  # what lies beside it and is not read
+
+    def suffix(self) -> str:
+        """The file's ending without that of a compression: `.csv` for `a.csv.gz`."""
+        return Path(_unpacked_name(self.name)).suffix.lower()
+
+
+def _unpacked_name(name: str) -> str:
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return name
+
+
+def expand(names: list[str]) -> list[Input]:
+    """The inputs behind names, in the order given; folders and globs sorted by name.
+
+    Raises `CurateError` for a name behind which there is nothing.
+    """
+    inputs: list[Input] = []
+    for name in names:
+        path = Path(name)
+        if name == "-":
+            inputs.append(Input("-", sys.stdin.buffer.read))
+        elif path.is_dir():
+            inputs += _folder(path)
+        elif path.is_file() or path.is_fifo():
+            inputs += _file(path)
+        elif any(sign in name for sign in "*?["):
+            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
+            if not matches:
+                raise CurateError(f"{name}: no file matches")
+            inputs += expand(matches)
+        elif hub.is_hub_name(name, (*SUFFIXES, *PACKED, ARCHIVE)):
+            tables = hub.splits(name)
+            inputs += [Input(split, partial(hub.arrow_bytes, tables[split])) for split in tables]
+        else:
+            raise CurateError(f"{name}: no such file or folder")
+    return inputs
+
+
+def _file(path: Path) -> list[Input]:
+    """A file, or the files inside of a zip archive."""
+    name = path.as_posix()
+    if path.is_fifo() or not archives.is_zip(path):
+        return [Input(name, partial(_bytes_of, path))]
+    try:
+        archive = archives.open_zip(path, _is_known)
+    except CurateError as error:
+        return [Input(name, partial(_fail, error))]
+    inside = [Input(f"{name}/{member}", stored) for member, stored in archive.members.items()]
+    return _with_notes(inside, archive.notes)
+
+
+def _with_notes(inputs: list[Input], notes: list[str]) -> list[Input]:
+    """The first of the inputs tells what was found beside all of them."""
+    first, *others = inputs
+    return [replace(first, notes=(*notes, *first.notes)), *others]
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CurateError(f"{path.as_posix()}: cannot be read ({error.strerror})") from error
+
+
+def _fail(error: CurateError) -> bytes:
+    raise error
+
+
+def _folder(folder: Path) -> list[Input]:
+    if "kept.jsonl" in files_of(folder, "curate run"):
+        return _file(folder / "kept.jsonl")
+    if (folder / "state.json").is_file():
+        return [each for path in _saved_dataset(folder) for each in _file(path)]
+    splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
+    if splits:
+        return [each for split in splits for path in _saved_dataset(split) for each in _file(path)]
+    return _files_inside(folder)
+
+
+def _files_inside(folder: Path) -> list[Input]:
+    """All files whose ending is known, with a note on the others."""
+    paths = sorted(path for path in folder.rglob("*") if _is_visible_file(path, folder))
+    readable = [path for path in paths if _is_known(path.name)]
+    if not readable:
+        raise CurateError(f"{folder}: no {', '.join((*SUFFIXES, ARCHIVE))} file in this folder")
+    inputs = [each for path in readable for each in _file(path)]
+    others = [path.relative_to(folder).as_posix() for path in paths if not _is_known(path.name)]
+    if not others:
+        return inputs
+    wrong = f"not read in {folder.as_posix()}, for their endings: {archives.listed(others)}"
+    return _with_notes(inputs, [wrong])
+
+
+def _saved_dataset(folder: Path) -> list[Path]:
+    """The Arrow files of a folder from `datasets.save_to_disk`, in the order it states."""
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+        return [folder / entry["filename"] for entry in state["_data_files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CurateError(f"{folder / 'state.json'}: not the state of a saved dataset") from error
+
+
+def _is_visible_file(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.is_file() and not hidden
+
+
+def _is_known(name: str) -> bool:
+    """Whether a file's ending is that of rows, or of an archive of such files."""
+    return _unpacked_name(name.lower()).endswith((*SUFFIXES, ARCHIVE))
+
+
+def sha256(data: bytes) -> str:
+    """The input's fingerprint in the manifest."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,108 @@
+"""Formats that hold a list of turns: OpenAI messages, ShareGPT, and any other pair of names."""
+
+from __future__ import annotations
+
+import orjson
+
+from curate.sources.shared.convert import (
+    ANSWERS,
+    QUESTIONS,
+    Conversation,
+    Message,
+    Reject,
+    Row,
+    checked,
+    described,
+    labelled,
+    object_of,
+    system_of,
+    tool_schemas,
+)
+from curate.sources.shared.turns import is_turn, turns_in
+
+# The fields in which rows hold their turns.
+LISTS = ("messages", "conversations", "conversation", "items")
+MORE_LISTS = ("turns", "dialog", "dialogue", "dialogs", "chat", "utterances", "chat_history")
+
+
+def is_sharegpt(row: Row) -> bool:
+    """`{conversations: [{from, value}], system?, tools?}`."""
+    return _turns_of(row, LISTS[1:], "from") is not None
+
+
+def sharegpt(row: Row) -> list[Conversation]:
+    """Turns as `from` and `value`; `function_call` values become tool calls of the assistant."""
+    name = _turns_of(row, LISTS[1:], "from") or LISTS[1]
+    return [_conversation(row, system_of(row) + turns_in(row[name]), name)]
+
+
+def is_messages(row: Row) -> bool:
+    """`{messages: [{role, content, ...}], tools?}`; `conversations` with roles are the same."""
+    return _turns_of(row, LISTS, "role") is not None
+
+
+def messages(row: Row) -> list[Conversation]:
+    """OpenAI chat messages: text or text parts, tool calls, names, reasoning, weights."""
+    name = _turns_of(row, LISTS, "role") or LISTS[0]
+    return [_conversation(row, system_of(row) + turns_in(row[name]), name)]
+
+
+def is_turns(row: Row) -> bool:
+    """`{turns | dialog | messages | ...: [{speaker | sender | ..., text | body | ...}]}`."""
+    return _any_turns(row) is not None
+
+
+def turns(row: Row) -> list[Conversation]:
+    """Turns under any known pair of names for who speaks and what is said."""
+    name = _any_turns(row) or LISTS[0]
+    return [_conversation(row, system_of(row) + turns_in(row[name]), name)]
+
+
+def _any_turns(row: Row) -> str | None:
+    asks = any(key in row for key in ("instruction", *QUESTIONS))
+    answers = any(key in row for key in ANSWERS)
+    # Beside a question and its answer, turns under a rarer name are what came before, or an aside.
+    for name in LISTS if asks and answers else (*LISTS, *MORE_LISTS):
+        listed = row.get(name)
+        if isinstance(listed, list) and listed and all(map(is_turn, listed)):
+            return name
+    return None
+
+
+def is_kept(row: Row) -> bool:
+    """A line of `kept.jsonl` or `dropped.jsonl` with `rejected` or `meta`."""
+    return {"messages", "source", "line", "scores"} <= set(row) and not {
+        "rejected",
+        "meta",
+    }.isdisjoint(row)
+
+
+def kept(row: Row) -> list[Conversation]:
+    """The record as it was before `curate run` wrote it, its other fields restored."""
+    (read,) = messages(row)
+    rejected = turns_in(row["rejected"]) if row.get("rejected") else None
+    try:
+        meta = orjson.loads(row.get("meta") or "{}")
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise Reject("wrong_type", f"meta is {described(row['meta'])}; expected JSON") from error
+    meta = object_of(meta, "meta")
+    return [read._replace(used=(*read.used, "rejected", "meta"), rejected=rejected, meta=meta)]
+
+
+def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
+    """The first named field that is a list whose first object has `key`; empty lists count."""
+    for name in names:
+        turns = row.get(name)
+        if isinstance(turns, list):
+            first = next((turn for turn in turns if isinstance(turn, dict)), None)
+            if first is None and not any(isinstance(turn, str) for turn in turns):
+                return name
+            if first is not None and key in first:
+                return name
+    return None
+
+
+def _conversation(row: Row, messages: list[Message], name: str) -> Conversation:
+    tools = "tools" if row.get("tools") else "functions"
+    schemas = tool_schemas(row.get(tools))
+    return labelled(row, checked(messages), (name, "system", tools), tools=schemas)

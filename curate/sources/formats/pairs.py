@@ -1,0 +1,115 @@
+"""Formats with one question and one answer in named columns: Alpaca, Dolly, prompt/completion."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from curate.sources.shared import tasks
+from curate.sources.shared.convert import (
+    ANSWERS,
+    QUESTIONS,
+    SYSTEMS,
+    Conversation,
+    Message,
+    Row,
+    assistant,
+    labelled,
+    system_of,
+    text_of,
+    user,
+)
+
+# A question and an answer under the names of those who speak, or as a function's two sides.
+SIDES = (
+    *(("user", "assistant"), ("human", "gpt"), ("human", "assistant"), ("user", "bot")),
+    ("input", "output"),
+)
+
+# Alpaca's ways of saying "no input"; the whole field must be one of them.
+NO_INPUT = re.compile(r"[\[(<]?no ?input[\])>.]?", re.IGNORECASE)
+
+
+def is_alpaca(row: Row) -> bool:
+    """`{instruction, input?, output | response, system?, history?}`."""
+    return "instruction" in row and "context" not in row and "instances" not in row
+
+
+def alpaca(row: Row) -> list[Conversation]:
+    """Instruction and input are joined by a blank line; `<noinput>` and its kin are no input."""
+    return _instructed(row, ("output", "response", "completion", "answer"))
+
+
+def is_dolly(row: Row) -> bool:
+    """`{instruction, context, response, category}`."""
+    return "instruction" in row and "context" in row
+
+
+def dolly(row: Row) -> list[Conversation]:
+    """Context follows the instruction after a blank line."""
+    return _instructed(row, ("response", "output"))
+
+
+def _instructed(row: Row, answers: tuple[str, ...]) -> list[Conversation]:
+    """An instruction, then all that it is about."""
+    instruction = text_of(row["instruction"], "instruction")
+    given = row.get("input")
+    row = (
+        {**row, "input": ""}
+        if isinstance(given, str) and NO_INPUT.fullmatch(given.strip())
+        else row
+    )
+    texts, names, notes = tasks.material(row)
+    used = ("instruction", "input", "context", *names)
+    return [_conversation(row, [instruction, *texts], used, answers, notes)]
+
+
+def is_pair(row: Row) -> bool:
+    """`{prompt | query | question | problem, completion | response | answer | ...}`."""
+    question = _question(row)
+    return question is not None and not isinstance(row[question], list)
+
+
+def pair(row: Row) -> list[Conversation]:
+    """A question column and an answer column under any of their usual names.
+
+    What the question is about (`context`, `passage`, ...) stands before it, choices behind it.
+    """
+    name = _question(row) or QUESTIONS[0]
+    texts, names, notes = tasks.material(row, taken=(name,))
+    parts = [*texts, text_of(row[name], name)]
+    side = next((answer for question, answer in SIDES if question == name and answer in row), None)
+    answers = ANSWERS if name in QUESTIONS or side is None else (side,)
+    return [_conversation(row, parts, (name, *names), answers, notes)]
+
+
+def _question(row: Row) -> str | None:
+    name = next((name for name in QUESTIONS if name in row), None)
+    return name or next((one for one, other in SIDES if one in row and other in row), None)
+
+
+def _conversation(
+    row: Row, parts: list[str], used: tuple[str, ...], answers: tuple[str, ...], notes: list[str]
+) -> Conversation:
+    given, choice_names = tasks.choices(row)
+    messages = system_of(row) + tasks.history(row)
+    messages.append(asked(*parts, tasks.listed(given)))
+    answer, names, assumed = tasks.answer_of(row, answers, given)
+    messages.append(assistant(answer))
+    thought = next((name for name in _REASONING if _is_text(row.get(name))), None)
+    if thought:
+        messages[-1]["reasoning"] = row[thought]
+    used = (*used, *SYSTEMS, *tasks.HISTORIES, thought or "", *choice_names, *names)
+    return labelled(row, messages, used, notes=(*notes, *assumed))
+
+
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def asked(*parts: str) -> Message:
+    """The user's message: instruction, input and what else there is, joined by a blank line."""
+    return user("\n\n".join(part for part in parts if part.strip()))

@@ -1,0 +1,1 @@
+"""What several formats need to turn one raw row into conversations."""

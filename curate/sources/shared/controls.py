@@ -1,0 +1,138 @@
+"""What rows say about training: which messages count towards the loss, and how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from curate.sources.shared.convert import Message, Reject, Row, described, list_of, object_of
+
+MOST_WEIGHT = 1_000
+# Loss controls under the names that the known trainers use; True means trained.
+WEIGHTS = (
+    *("weight", "loss_weight", "sample_weight", "loss", "loss_scale", "loss_mask"),
+    *("train", "training", "trainable", "train_on_turn", "is_trained"),
+)
+# These mean the opposite.
+MASKS = ("masked", "is_masked", "no_train", "ignore_loss")
+DETAIL = "train_detail"
+CONTROLS = (*WEIGHTS, *MASKS, DETAIL)
+_ANY = frozenset(CONTROLS)
+# Beside the messages these may be measures too: there only yes and no are controls.
+_YES_OR_NO = ("loss", "train", "training", "trainable", "train_on_turn", "is_trained", *MASKS)
+
+_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0}
+
+
+def weight_of(turn: Row, position: int) -> Message:
+    """`{"weight": w}` from any spelling of a per-message loss control, or nothing.
+
+    Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
+    """
+    if _ANY.isdisjoint(turn):
+        return {}
+    where = f"message {position}"
+    given = {name: turn[name] for name in CONTROLS if turn.get(name) is not None}
+    weights = {name: _weight(value, name, where, turn) for name, value in given.items()}
+    if len(set(weights.values())) > 1:
+        listed = ", ".join(f"{name}={value:g}" for name, value in weights.items())
+        raise Reject("wrong_type", f"{where} has loss controls that disagree: {listed}")
+    return {"weight": next(iter(weights.values()))} if weights else {}
+
+
+def _weight(value: Any, name: str, where: str, turn: Row) -> float:
+    if name == DETAIL:
+        return _of_details(value, where, turn)
+    number = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(number, int | float) or not 0 <= number <= MOST_WEIGHT:
+        wrong = f"{where}: {name} is {described(value)}"
+        raise Reject("wrong_type", f"{wrong}; expected a number from 0 to {MOST_WEIGHT}")
+    return 1.0 - min(number, 1) if name in MASKS else float(number)
+
+
+def _of_details(value: Any, where: str, turn: Row) -> float:
+    """Stretches of a message that are trained or not (Axolotl): all of them, or none."""
+    stretches = [object_of(each, f"{where}: {DETAIL}") for each in list_of(value, DETAIL)]
+    trained = {bool(each.get("train")) for each in stretches}
+    text = next((turn[name] for name in ("content", "value") if name in turn), "")
+    whole = _covers(
+        [(each.get("begin_offset"), each.get("end_offset")) for each in stretches], text
+    )
+    if len(trained) > 1 or (not whole and trained != {False}):
+        wrong = f"{where}: {DETAIL} trains a part of the message; only whole ones can be"
+        raise Reject("partial_loss", wrong)
+    return 0.0 if trained == {False} else 1.0
+
+
+def _covers(stretches: list[tuple[Any, Any]], text: Any) -> bool:
+    """Whether stretches of characters leave nothing of a text out; ends may be the last letter."""
+    reached = 0
+    for start, end in sorted(pair for pair in stretches if all(isinstance(at, int) for at in pair)):
+        if start > reached:
+            return False
+        reached = max(reached, end + 1)
+    return reached >= len(str(text))
+
+
+def row_controls(row: Row) -> dict[str, Any]:
+    """The loss controls that stand beside the messages and hold for the whole row."""
+    if _ANY.isdisjoint(row):
+        return {}
+    return {
+        name: row[name]
+        for name in CONTROLS
+        if row.get(name) is not None and _is_control(name, row[name])
+    }
+
+
+def _is_control(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _WORDS
+    if isinstance(value, int | float):
+        return name not in _YES_OR_NO or value in (0, 1)
+    return True  # lists with one entry a message, and what cannot be followed
+
+
+def weighted(messages: list[Message], controls: Mapping[str, Any], turns: int) -> list[Message]:
+    """The messages with a row's controls: one value for all answers, or a list with one a turn.
+
+    A message's own control and its row's must agree, if both say no or yes. `turns` is the number
+    of messages that the row itself lists. Raises `Reject` for what cannot be followed.
+    """
+    for name, value in controls.items():
+        if name == DETAIL or isinstance(value, dict):
+            wrong = f"{name} of the row is {described(value)}; expected a number or a list of them"
+            raise Reject("partial_loss", wrong)
+        if isinstance(value, list):
+            messages = _listed(messages, name, value, turns)
+        else:
+            weight = _weight(value, name, "the row", {})
+            messages = [
+                message | _once(message, weight) if message["role"] == "assistant" else message
+                for message in messages
+            ]
+    return messages
+
+
+def _listed(messages: list[Message], name: str, values: list[Any], turns: int) -> list[Message]:
+    answers = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
+    if len(values) == turns == len(messages):
+        places = list(range(len(messages)))
+    elif len(values) == turns == len(messages) - 1 and messages[0]["role"] == "system":
+        places = list(range(1, len(messages)))  # the system's words came from a field of their own
+    elif len(values) == len(answers):
+        places = answers
+    else:
+        wrong = f"{name} of the row has {len(values)} entries for {turns or len(messages)} messages"
+        raise Reject("partial_loss", wrong)
+    result = list(messages)
+    for at, value in zip(places, values, strict=True):
+        weight = _weight(value, name, f"{name} of message {at + 1}", {})
+        result[at] = result[at] | _once(result[at], weight)
+    return result
+
+
+def _once(message: Message, weight: float) -> Message:
+    """A row's weight beside a message's own: zero from either stays zero."""
+    own = message.get("weight")
+    return {"weight": weight if own is None else weight * own}

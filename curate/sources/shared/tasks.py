@@ -1,0 +1,248 @@
+"""What stands around a question in columns of its own: material, choices, history, solutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from string import ascii_uppercase
+from typing import Any
+
+from curate.sources.shared.convert import (
+    Message,
+    Reject,
+    Row,
+    assistant,
+    described,
+    first_name,
+    list_of,
+    parsed,
+    text_of,
+    user,
+    written,
+)
+from curate.sources.shared.transcripts import is_transcript, turns_of
+from curate.sources.shared.turns import is_turn, turns_in
+
+# Fields that hold what a question is about.
+MATERIAL = ("context", "passage", "table", "schema", "source", "document", "input")
+CHOICES = ("choices", "options")
+# Where the right choice is named when no answer is.
+KEYS = ("answer_idx", "answer_index", "answerKey", "answer_key", "correct_answer", "label")
+# Worked solutions, which a bare answer may stand beside.
+SOLUTIONS = ("solution", "explanation", "rationale", "worked_solution")
+_LETTERS = ("A", "B", "C", "D")
+# The pairs of names under which one object holds a question and its answer.
+EXCHANGES = (
+    *(("human", "assistant"), ("user", "assistant"), ("input", "output"), ("question", "answer")),
+    *(("prompt", "response"), ("query", "response"), ("instruction", "output")),
+    *(("human", "gpt"), ("user", "bot"), ("instruction", "response")),
+)
+# An answer of more words is not bare.
+BARE = 12
+# A `source` of this many words is a text; shorter ones say where a row is from.
+SOURCE_FROM = 8
+
+
+def material(row: Row, taken: Iterable[str] = ()) -> tuple[list[str], list[str], list[str]]:
+    """The texts that the question is about, the fields they are from, and what was assumed."""
+    texts, names, notes = [], [], []
+    for name in row:
+        if name not in MATERIAL or name in taken or (name == "source" and _is_label(row[name])):
+            continue
+        text = _material_text(row[name], name)
+        if not text.strip():
+            continue
+        texts.append(text)
+        names.append(name)
+        if not isinstance(row[name], str):
+            notes.append(f"`{name}` is not text; the prompt has it as JSON or as paragraphs")
+    return texts, names, notes
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, str) and len(value.split()) < SOURCE_FROM
+
+
+def _material_text(value: Any, name: str) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return "\n\n".join(value)
+    return written(value, name) if value not in ([], {}) else ""
+
+
+def choices(row: Row) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The choices of a question by their letters, and the fields they are from; none if none."""
+    name = next((name for name in CHOICES if row.get(name)), None)
+    if name is None:
+        lettered = all(isinstance(row.get(letter), str) for letter in _LETTERS)
+        names = tuple(key for key in row if key in set(ascii_uppercase))
+        return ({key: str(row[key]) for key in names}, names) if lettered else ({}, ())
+    given = parsed(row[name], name) if _is_json(row[name]) else row[name]
+    return _choices_of(given), (name,)
+
+
+def _is_json(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip()[:1] in ("[", "{")
+
+
+def _choices_of(given: Any) -> dict[str, str]:
+    if isinstance(given, dict):
+        texts, labels = given.get("text"), given.get("label")
+        if isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels):
+            pairs = list(zip(labels, texts, strict=True))
+        else:
+            pairs = list(given.items())
+    elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
+        pairs = [(one.get("label", one.get("key")), one.get("text")) for one in given]
+    elif isinstance(given, list) and len(given) <= len(ascii_uppercase):
+        pairs = list(zip(ascii_uppercase, given, strict=False))
+    else:
+        return {}
+    if not all(isinstance(text, str | int | float) and label for label, text in pairs):
+        return {}
+    return {str(label): _worded(text) for label, text in pairs}
+
+
+def listed(given: dict[str, str]) -> str:
+    """Choices as they stand in a prompt: `A. a stone`, one a line."""
+    return "\n".join(
+        text
+        if text.lstrip().startswith((f"{label}.", f"{label})", f"({label})"))
+        else f"{label}. {text}"
+        for label, text in given.items()
+    )
+
+
+COUNTED = "answers that are numbers count the choices from 0; the answer is the letter"
+
+
+def letter_of(value: Any, given: dict[str, str]) -> str | None:
+    """The letter of a choice given as its number from 0; None for anything else."""
+    labels = list(given)
+    text = str(value).strip() if isinstance(value, str) else value
+    number = int(text) if isinstance(text, str) and text.isdecimal() else text
+    if isinstance(number, bool) or not isinstance(number, int) or str(value) in given.values():
+        return None
+    if str(value) in labels:
+        return str(value)
+    return labels[number] if 0 <= number < len(labels) else None
+
+
+def _worded(value: Any) -> str:
+    """A text, a number or a boolean as the text of it."""
+    return value if isinstance(value, str) else written(value, "a choice or an answer")
+
+
+# Fields that hold the turns before a question.
+HISTORIES = ("history", "chat_history", "conversation_history")
+
+
+def history(row: Row) -> list[Message]:
+    """The turns before the question: pairs, turns, objects of two texts, or their JSON text.
+
+    Raises `Reject` for a history that is none of these.
+    """
+    given = next((row[name] for name in HISTORIES if row.get(name)), None)
+    if _is_json(given):
+        given = parsed(given, "history")
+    if isinstance(given, str):
+        return _written_history(given)
+    entries = list_of(given or [], "history")
+    if entries and all(map(is_turn, entries)):
+        return turns_in(entries)
+    if entries and all(isinstance(entry, str) for entry in entries) and len(entries) % 2 == 0:
+        entries = [entries[at : at + 2] for at in range(0, len(entries), 2)]
+    messages: list[Message] = []
+    for number, entry in enumerate(entries, 1):
+        question, answer = _exchange(entry, number)
+        messages += [user(question)] if question or answer else []
+        messages += [assistant(answer)] if answer else []
+    return messages
+
+
+def _written_history(text: str) -> list[Message]:
+    if not text.strip():
+        return []
+    if is_transcript(text):
+        return turns_of(text)
+    raise Reject("wrong_type", "history is a text that names no speakers; expected pairs of texts")
+
+
+def _exchange(entry: Any, number: int) -> tuple[str, str]:
+    if isinstance(entry, list) and len(entry) == 2:
+        return text_of(entry[0], "history question"), text_of(entry[1], "history answer")
+    names = exchange_names(entry)
+    if names is None:
+        raise Reject("wrong_type", f"history entry {number} is not a [question, answer] pair")
+    question, answer = (text_of(entry[name], f"history {name}") for name in names)
+    return question, answer
+
+
+def exchange_names(entry: Any) -> tuple[str, str] | None:
+    """The names under which an object holds a question and its answer; None if it does not."""
+    if not isinstance(entry, dict):
+        return None
+    return next((names for names in EXCHANGES if names[0] in entry and names[1] in entry), None)
+
+
+def answer_of(
+    row: Row, names: tuple[str, ...], given: dict[str, str]
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The answer to train on, the fields it is from, and what was assumed.
+
+    It is the first of the named fields that says something; beside a bare answer the worked
+    solution; of a choice its letter. Raises `Reject` when no field is there, or it is no text.
+    """
+    there = [name for name in names if name in row]
+    keys = [name for name in KEYS if given and row.get(name) not in (None, "")]
+    name = next((name for name in there if _says(row[name])), None) or first_name(row, keys)
+    name = name or (there[0] if there else None)
+    if name is None:
+        raise Reject("no_answer", f"none of the fields {', '.join(names)} is there")
+    letter = letter_of(row[name], given) if given else None
+    solution = _solution(row, name, _worded(row[name]))
+    if not isinstance(row[name], str | None) and letter is None and solution is None:
+        hint = f"; to read it as text, map it (response={name})" if _is_plain(row[name]) else ""
+        raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text{hint}")
+    notes = [COUNTED] if letter is not None and letter != row[name] else []
+    answer = letter if letter is not None else _worded(row[name] or "")
+    if solution is None:
+        return answer, (name, *keys), tuple(notes)
+    notes.append(f"`{solution}` is the answer to train on; the bare `{name}` is in it, or follows")
+    worked = str(row[solution])
+    whole = worked if _contains(worked, answer) else f"{worked.rstrip()}\n\n{answer}"
+    return whole, (name, solution, *keys), tuple(notes)
+
+
+def _says(value: Any) -> bool:
+    return bool(value.strip()) if isinstance(value, str) else value is not None
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _solution(row: Row, name: str, answer: str) -> str | None:
+    """The worked solution beside an answer, if that is bare."""
+    words = len(answer.split())
+    if not answer.strip() or words > BARE or name in SOLUTIONS:
+        return None
+    return next(
+        (
+            other
+            for other in SOLUTIONS
+            if isinstance(row.get(other), str) and len(row[other].split()) > words
+        ),
+        None,
+    )
+
+
+def _contains(text: str, part: str) -> bool:
+    """Whether a text has a part as words of their own."""
+    at = text.find(part)
+    while at >= 0:
+        before, after = text[at - 1 : at], text[at + len(part) : at + len(part) + 1]
+        if not (before.isalnum() or after.isalnum()):
+            return True
+        at = text.find(part, at + 1)
+    return False
