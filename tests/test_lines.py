@@ -76,6 +76,7 @@ def test_a_line_that_several_rows_share_shows_none_of_them(tmp_path: Path) -> No
     dump = sources.read([str(path)])
     assert dump.records["line"].to_list() == [1, 1, 2]
     steps = recipe.of_steps(["exact"])
+    (tmp_path / "RUN").mkdir()
     run_folder.write(tmp_path / "RUN", dump, run(dump.records, steps.steps), steps)
     pages = [explain(RunFolder.open(tmp_path / "RUN"), str(row)) for row in range(3)]
     assert ["  line " in page for page in pages] == [False, False, True]
