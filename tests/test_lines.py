@@ -27,6 +27,12 @@ LAYOUTS = {
     "one-line.jsonl": (json.dumps(ROWS), [1, 2, 3]),
     "pretty.json": (json.dumps(ROWS, indent=1), [2, 6, 10]),
     "pretty-old.json": (json.dumps(ROWS, indent=1).replace("\n", "\r"), [2, 6, 10]),
+<<<<<<< HEAD
+=======
+    "pretty-lines.json": ("\n".join(json.dumps(row, indent=1) for row in ROWS), [1, 5, 9]),
+    "glued.json": ("".join(TEXTS), [1, 2, 3]),
+    "two-arrays.json": (f"[\n{TEXTS[0]}]\n[\n{TEXTS[1]},\n{TEXTS[2]}]", [2, 4, 5]),
+>>>>>>> files
     "each-line.json": ("[\n" + ",\n".join(TEXTS) + "\n]\n", [2, 3, 4]),
     "two-on-one.json": (f"[\n{TEXTS[0]},{TEXTS[1]},\n{TEXTS[2]}]", [1, 2, 3]),
     "inside.json": (json.dumps({"data": ROWS}, indent=1), [1, 2, 3]),
@@ -65,6 +71,18 @@ def assert_explained(folder: Path, dump: sources.Dump) -> None:
         assert ROWS[row]["output"] in shown
         others = [other["output"] for other in ROWS if other is not ROWS[row]]
         assert not any(other in shown for other in others)
+
+
+def test_a_line_that_several_rows_share_shows_none_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{TEXTS[0]}{TEXTS[1]}\n{TEXTS[2]}\n")
+    dump = sources.read([str(path)])
+    assert dump.records["line"].to_list() == [1, 1, 2]
+    steps = recipe.of_steps(["exact"])
+    (tmp_path / "RUN").mkdir()
+    run_folder.write(tmp_path / "RUN", dump, run(dump.records, steps.steps), steps)
+    pages = [explain(RunFolder.open(tmp_path / "RUN"), str(row)) for row in range(3)]
+    assert ["  line " in page for page in pages] == [False, False, True]
 
 
 def test_a_file_that_has_changed_since_shows_no_raw_row(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def _raw(path: Path, line: int) -> bytes | None:
         if isinstance(item, Starts):
             starts = item.lines
         elif isinstance(item, Item):
-            rows.setdefault(item.line, item.value)  # several rows may share a line
+            # A line that several rows share does not say which of them is meant.
+            rows[item.line] = None if item.line in rows else item.value
         elif isinstance(item, Block) and line in item.lines:
             return orjson.dumps(item.values[item.lines.index(line)])
     number = line if starts is None else starts.index(line) + 1 if line in starts else 0
