@@ -27,12 +27,9 @@ LAYOUTS = {
     "one-line.jsonl": (json.dumps(ROWS), [1, 2, 3]),
     "pretty.json": (json.dumps(ROWS, indent=1), [2, 6, 10]),
     "pretty-old.json": (json.dumps(ROWS, indent=1).replace("\n", "\r"), [2, 6, 10]),
-<<<<<<< HEAD
-=======
     "pretty-lines.json": ("\n".join(json.dumps(row, indent=1) for row in ROWS), [1, 5, 9]),
     "glued.json": ("".join(TEXTS), [1, 2, 3]),
     "two-arrays.json": (f"[\n{TEXTS[0]}]\n[\n{TEXTS[1]},\n{TEXTS[2]}]", [2, 4, 5]),
->>>>>>> files
     "each-line.json": ("[\n" + ",\n".join(TEXTS) + "\n]\n", [2, 3, 4]),
     "two-on-one.json": (f"[\n{TEXTS[0]},{TEXTS[1]},\n{TEXTS[2]}]", [1, 2, 3]),
     "inside.json": (json.dumps({"data": ROWS}, indent=1), [1, 2, 3]),
