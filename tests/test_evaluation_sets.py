@@ -20,7 +20,7 @@ from curate.base.errors import CurateError
 from curate.cli import main
 from curate.pipeline import runner
 from curate.pipeline.runner import Step
-from curate.sources.evaluations import questions as evaluations
+from curate.sources.evaluations import questions
 from curate.sources.evaluations.benchmarks import SHAPES, question_in
 from curate.sources.shared.convert import Reject
 from filters.decontaminate.filter import Decontaminate
@@ -424,7 +424,7 @@ def written(folder: Path, *rows: Any, name: str = "set.jsonl") -> str:
 
 def given(path: str, columns: Mapping[str, str] | None = None) -> list[Case]:
     """What is read of a file."""
-    records = evaluations.read([path], columns or {}, "decontaminate.columns").records
+    records = questions.read([path], columns or {}, "decontaminate.columns").records
     rows = records.select("messages", "context", "other_prompts").iter_rows()
     return [
         Case(
@@ -699,7 +699,7 @@ def test_the_csv_files_of_mmlu_have_no_header_and_their_first_row_is_a_question(
     packed = tmp_path / "packed.csv.gz"
     packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + path.read_bytes()))
     assert read_by(str(packed)) == wanted
-    records = evaluations.read([str(path)], {}, "s").records
+    records = questions.read([str(path)], {}, "s").records
     assert records["line"].to_list() == [1, 2]
     assert read_by(table(tmp_path, rows[0])) == wanted[:1]
 
@@ -757,7 +757,7 @@ def test_an_array_tells_the_lines_of_its_rows(tmp_path: Path) -> None:
     rows = [CASES["bbh"].row, {"id": 1}, {"prompt": TRAIN, "completion": "x"}]
     path = tmp_path / "set.json"
     path.write_text("[\n" + ",\n\n".join(map(json.dumps, rows)) + "\n]", "utf-8")
-    read = evaluations.read([str(path)], {}, "s")
+    read = questions.read([str(path)], {}, "s")
     assert read.records["line"].to_list() == [2, 6]
     assert f"{path}:4: unknown_shape" in read.warnings[0]
 
@@ -936,7 +936,7 @@ def test_odd_types_are_rows_that_cannot_be_read_and_their_neighbours_are(
     row: dict[str, Any], tmp_path: Path
 ) -> None:
     path = written(tmp_path, CASES["bbh"].row, row)
-    read = evaluations.read([path], {}, "s")
+    read = questions.read([path], {}, "s")
     assert read.records["line"].to_list() == [1]
     assert "1 of 2 rows cannot be read" in read.warnings[0]
 

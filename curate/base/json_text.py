@@ -77,6 +77,18 @@ def as_written(value: Any) -> orjson.Fragment:
     raise TypeError(f"a value of type {type(value).__name__} is no JSON")
 
 
+def as_text(value: Any) -> str:
+    """Any value as JSON text, to be looked at: what JSON has no type for is there as a text."""
+    try:
+        return orjson.dumps(value, default=_shown, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return repr(value)  # nested deeper than JSON writers go
+
+
+def _shown(value: Any) -> Any:
+    return as_written(value) if isinstance(value, Number) else str(value)
+
+
 def exact_decoder() -> json.JSONDecoder:
     """Python's decoder, which takes NaN, with numbers as `loads_exact` gives them."""
     return json.JSONDecoder(parse_float=_decimal, parse_int=_integer)

@@ -157,10 +157,10 @@ class _EvaluationReader:
     def __call__(
         self, paths: Sequence[str], columns: Mapping[str, str] | None = None
     ) -> pl.DataFrame:
-        from curate.sources.evaluations import questions as evaluations
+        from curate.sources.evaluations import questions
 
         self.columns = columns or {}
-        records, warnings, fields = evaluations.read(paths, self.columns, self.setting)
+        records, warnings, fields = questions.read(paths, self.columns, self.setting)
         self.fields += fields
         for line in warnings:
             self.warn(line)
@@ -169,9 +169,9 @@ class _EvaluationReader:
     def check_columns(self) -> None:
         """A column that no file has is misspelt; one that some file lacks need not be."""
         if self.columns:
-            from curate.sources.evaluations import questions as evaluations
+            from curate.sources.evaluations import questions
 
-            evaluations.check_columns(self.columns, self.fields, self.setting)
+            questions.check_columns(self.columns, self.fields, self.setting)
 
 
 def remember(steps: Sequence[Step], result: Result) -> None:

@@ -9,18 +9,18 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.json_text import as_text
 from curate.base.replacing import NAMELESS
 from curate.base.terminal import printable
 from curate.pipeline import ledger
 from curate.report.run_files import damage_explained
 from curate.sources import formats
 from curate.sources.files import inputs
-from curate.sources.files import raw as files
 from curate.sources.files.items import Block, Item, Starts
+from curate.sources.files.raw import items
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -92,6 +92,8 @@ def _raw_line(record: dict[str, Any]) -> list[str]:
         return ["", f"{where}: not shown, as the file cannot be read any more ({error})"]
     if raw is None:
         return ["", f"{where}: not shown, as the file has no such row any more"]
+    if raw == _SHARED:
+        return ["", f"{where}: not shown, as several rows share the line"]
     text = printable(" ".join(raw.decode(errors="backslashreplace").split()), SHOWN)
     return ["", f"{where}: {text}"]
 
@@ -101,16 +103,21 @@ def _raw(path: Path, line: int) -> bytes | None:
     (source,) = inputs.expand([str(path)])
     rows: dict[int, Any] = {}
     starts: list[int] | None = None
-    for item in files.items(source, source.stored(), formats.is_row):
+    for item in items(source, source.stored(), formats.is_row):
         if isinstance(item, Starts):
             starts = item.lines
         elif isinstance(item, Item):
             # A line that several rows share does not say which of them is meant.
-            rows[item.line] = None if item.line in rows else item.value
+            rows[item.line] = _SHARED if item.line in rows else item.value
         elif isinstance(item, Block) and line in item.lines:
-            return orjson.dumps(item.values[item.lines.index(line)])
+            return as_text(item.values[item.lines.index(line)]).encode()
     number = line if starts is None else starts.index(line) + 1 if line in starts else 0
-    return orjson.dumps(rows[number], default=str) if rows.get(number) is not None else None
+    row = rows.get(number)
+    return row if row is None or row == _SHARED else as_text(row).encode()
+
+
+# Stands for the rows of a line that are several.
+_SHARED = b"several"
 
 
 def _number(score: float) -> str:

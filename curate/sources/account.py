@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from curate.base.json_text import as_text
 from curate.sources.bulk import FlatMessages
 from curate.sources.formats.pairs import NO_INPUT
 from curate.sources.shared.controls import CONTROLS
@@ -243,7 +244,7 @@ def _called_in(conversation: Conversation) -> Iterator[str]:
         yield conversation.tools
         yield from _strings(orjson.loads(conversation.tools))
     if conversation.meta is not None:
-        yield orjson.dumps(conversation.meta, default=str).decode()
+        yield as_text(conversation.meta)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby
 from typing import Any, NamedTuple
 
-import orjson
 import polars as pl
 
+from curate.base.json_text import as_text
 from curate.sources import shape
 from curate.sources.account import Account, Leftover
 from curate.sources.build import CHUNK, Builder, meta_of
@@ -139,7 +139,7 @@ class Reader:
         """Write down a place that could not be read."""
         raw = item.raw
         if not raw and (item.reject is None or item.value is not None):
-            raw = _as_text(item.value)
+            raw = as_text(item.value)
         self.rejects.append((self.report.source, item.line, str(why), raw))
         self.report.rejects[why.slug] = self.report.rejects.get(why.slug, 0) + 1
 
@@ -280,10 +280,3 @@ def _ends_of_runs(kinds: list[Any]) -> list[int]:
     if kinds.count(kinds[0]) == len(kinds):
         return [len(kinds)]
     return list(accumulate(sum(1 for _ in same) for _, same in groupby(kinds)))
-
-
-def _as_text(value: Any) -> str:
-    try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:
-        return repr(value)  # nested deeper than JSON writers go

@@ -175,6 +175,7 @@ def is_palm(row: Row) -> bool:
         isinstance(first, dict)
         and first.get("role") is None
         and isinstance(first.get("author"), str)
+        and "content" in first
     )
 
 
