@@ -166,7 +166,7 @@ def test_refused_rows_lie_beside_the_examples(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     (tmp_path / "diary.txt").write_text("mine")
-    with pytest.raises(CurateError, match="holds something else"):
+    with pytest.raises(CurateError, match="holds what curate run wrote"):
         write(sample(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
     write(sample(), tmp_path, force=True)
@@ -184,7 +184,7 @@ def test_an_earlier_result_is_replaced_and_other_files_need_force(tmp_path: Path
     write(rendered(CHATML, byte_level(), talk("hi", "ok")), out)
     assert hashes(out) != before and is_tokens(out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(CurateError, match=r"holds notes.txt; .*--force"):
+    with pytest.raises(CurateError, match=r"holds notes.txt; .*force=True"):
         write(sample(), out)
     write(sample(), out, force=True)
     assert (out / "notes.txt").read_text() == "mine"
@@ -195,7 +195,7 @@ def test_an_earlier_result_is_replaced_and_other_files_need_force(tmp_path: Path
 def test_a_manifest_of_somebody_else_is_no_tokens_folder(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"maker": "curate run", "files": ["manifest.json"]}')
     assert not is_tokens(tmp_path) and not is_tokens(tmp_path / "nowhere")
-    with pytest.raises(CurateError, match="holds something else"):
+    with pytest.raises(CurateError, match="holds what curate run wrote"):
         check_out(tmp_path, MAKER)
     with pytest.raises(CurateError, match="no TOKENS folder"):
         read(tmp_path)
