@@ -77,13 +77,17 @@ def message_of(turn: Any, position: int) -> Message:
 
 
 def _plain(turn: Any, position: int) -> Message | None:
-    """The message of a turn with one text under one known name; None for any other turn."""
+    """The message of a turn with words under one known name; None for any other turn."""
     names = _two_names(tuple(turn)) if type(turn) is dict else None
     if names is None:
         return None
     speaker, said = turn[names[0]], turn[names[1]]
     role = _PLAIN_ROLES.get(speaker) if type(speaker) is str else None
-    if role is None or type(said) is not str:
+    if role is None:
+        return None
+    if type(said) is list and role != "tool":
+        said = content_of(said, f"message {position}")
+    if type(said) is not str:
         return None
     return {"role": role, "content": said, **weight_of(turn, position)}
 
@@ -178,14 +182,13 @@ def content_of(content: Any, where: str) -> str:
             texts.append(part)
             continue
         kind = part.get("type") or "text" if isinstance(part, dict) else described(part)
-        names = ("text", "value", "content")
-        text = (
-            next((part[name] for name in names if part.get(name)), part.get("text"))
-            if (isinstance(part, dict))
-            else None
-        )
+        text = _text_in(part) if isinstance(part, dict) else None
         if kind not in _TEXT_PARTS or not isinstance(text, str):
             detail = f"{where} has a part {number} of type {kind!r}; only text parts are supported"
             raise Reject("wrong_type", detail)
         texts.append(text)
     return "".join(texts)
+
+
+def _text_in(part: Row) -> Any:
+    return part.get("text") or part.get("value") or part.get("content") or part.get("text")
