@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from html import unescape
 from itertools import chain
 from typing import Any
@@ -76,6 +76,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"\w+")
 # Marks of speakers and templates, and tags: no words of anybody.
 _MARKS = re.compile(r"<[^<>]{1,60}>|\[/?INST\]|\[\|\w+\|\]|#{2,} ?\w+:?|^\s*\w+:", re.MULTILINE)
+_IN_MARKS = "<[#:"  # no mark is without one of them
 # Nested names beyond this many are one name: keys may be ids.
 MOST_PATHS = 200
 _MOST_KEYS = 30
@@ -98,36 +99,56 @@ class Switch:
 
 
 class Said:
-    """What was said in the conversations of a row."""
+    """What was said in the conversations of a row; what is rarely asked is made when it is."""
 
     def __init__(self, texts: Sequence[str], conversations: Sequence[Conversation] = ()) -> None:
-        self.text, self._conversations = "\0".join(texts), conversations
+        self._texts, self._conversations = texts, conversations
         # Most texts of a row went into messages as they are: the very same objects, found by a
         # look at where they lie. They stay alive as long as this does.
-        self._objects, self._texts = set(map(id, texts)), texts
+        self._objects = set(map(id, texts))
+        self._text: str | None = None
+        self._written: list[str] | None = None
+        self._called: str | None = None
+        self._words: str | None = None
 
     def is_message(self, text: str) -> bool:
         """Whether a text is a message; False too where only an equal one is."""
         return id(text) in self._objects
 
-    @cached_property
+    @property
+    def text(self) -> str:
+        """What the messages say."""
+        if self._text is None:
+            self._text = "\0".join(self._texts)
+        return self._text
+
+    @property
+    def written(self) -> list[str]:
+        """The JSON of calls and tools."""
+        if self._written is None:
+            self._written = [text for one in self._conversations for text in _written_in(one)]
+        return self._written
+
+    @property
     def called(self) -> str:
         """What stands in calls, tools and columns of the conversations."""
-        return "\0".join(chain.from_iterable(map(_called_in, self._conversations)))
+        if self._called is None:
+            self._called = "\0".join(chain.from_iterable(map(_called_in, self._conversations)))
+        return self._called
 
-    @cached_property
+    @property
     def words(self) -> str:
         """All of it without punctuation."""
-        return " ".join(_WORD.findall(f"{self.text} {self.called}"))
+        if self._words is None:
+            self._words = " ".join(_WORD.findall(f"{self.text} {self.called}"))
+        return self._words
 
     def has(self, text: str) -> bool:
         """Whether a text stands anywhere in it as it is."""
-        return text in self.text or self._is_written(text) or text in self.called
-
-    def _is_written(self, text: str) -> bool:
-        """Whether a text stands in the JSON of calls and tools; to take that apart takes long."""
-        written = chain.from_iterable(map(_written_in, self._conversations))
-        return any(text in one for one in written)
+        # To take calls and tools apart takes long; most of their texts stand so in the JSON.
+        return (
+            text in self.text or any(text in one for one in self.written) or text in self.called
+        )
 
 
 NOTHING = Said(())
@@ -177,9 +198,10 @@ class Account:
         for name, value in row.items():
             if not value or not isinstance(value, _WORDY) or _says_about(name, value):
                 continue
-            if isinstance(value, str):
-                if _is_as_it_was(name, value, said) or _is_category(name, value, conversations):
-                    continue
+            if isinstance(value, str) and (
+                _is_as_it_was(name, value, said) or _is_category(name, value, conversations)
+            ):
+                continue
             if name in ("tools", "functions") and name in tools:
                 continue
             for path, words in _leftovers(str(name), value, said).items():
@@ -255,13 +277,11 @@ def _texts_of(conversation: Conversation) -> list[str]:
 _TEXT_KEYS = ("reasoning", "name", "tool_call_id")
 
 
-def _written_in(conversation: Conversation) -> Iterator[str]:
+def _written_in(conversation: Conversation) -> list[str]:
     """The JSON of the calls and the tools."""
-    for message in chain(conversation.messages, conversation.rejected or ()):
-        if message.get("tool_calls"):
-            yield message["tool_calls"]
-    if conversation.tools:
-        yield conversation.tools
+    messages = chain(conversation.messages, conversation.rejected or ())
+    written = [one["tool_calls"] for one in messages if len(one) > 2 and one.get("tool_calls")]
+    return [*written, conversation.tools] if conversation.tools else written
 
 
 def _called_in(conversation: Conversation) -> Iterator[str]:
@@ -314,11 +334,24 @@ def _says_about(name: Any, value: Any) -> bool:
 
 
 def _is_as_it_was(name: Any, text: str, said: Said) -> bool:
-    """Whether a text is a message as it is; a label is counted, and JSON taken apart, all the same.
+    """Whether a text is a message as it is, and no label, whose words count all the same."""
+    return said.is_message(text) and not is_label_name(str(name))
 
-    It is never wrong where it says yes, and fast.
-    """
-    return said.is_message(text) and text[:1] not in _OPENING and not is_label_name(str(name))
+
+def _is_as_said(entry: Any, said: Said, depth: int = 0) -> bool:
+    """Whether an object, such as a turn, has nothing but messages as they are and what is known."""
+    if not isinstance(entry, dict) or depth > 1:
+        return False
+    for name, value in entry.items():
+        if isinstance(value, str):
+            if not _is_about(name) and not _is_as_it_was(name, value, said):
+                return False
+        elif isinstance(value, list):  # the parts of a turn
+            if not all(_is_as_said(part, said, depth + 1) for part in value):
+                return False
+        elif value and isinstance(value, dict):
+            return False
+    return True
 
 
 def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
@@ -342,7 +375,9 @@ def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
                     inside = path if many and isinstance(item, dict) else f"{path}.{under}"
                     waiting.append((inside, str(under), item, depth + 1))
         elif depth < _DEEPEST and isinstance(value, list):
-            waiting += [(path, key, item, depth + 1) for item in value]
+            waiting += [
+                (path, key, item, depth + 1) for item in value if not _is_as_said(item, said)
+            ]
     return left
 
 
@@ -372,8 +407,9 @@ def _left_words(name: str, text: str, said: Said) -> int:
     if said.has(bare) or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
         return 0
     # A text may have been taken apart, at speakers or tags: then its pieces were said.
-    pieces = [_WORD.findall(piece) for piece in _MARKS.split(unescape(bare))]
-    return sum(len(words) for words in pieces if not _are_words_of(said, words))
+    plain = unescape(bare)
+    pieces = _MARKS.split(plain) if any(mark in plain for mark in _IN_MARKS) else [plain]
+    return sum(len(words) for words in map(_WORD.findall, pieces) if not _are_words_of(said, words))
 
 
 def _are_words_of(said: Said, words: list[str]) -> bool:
