@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 # A number that a double, or 64 bits, may not hold as it is written.
-_PRECISE = re.compile(rb"\d{16}|\d\.\d|\d[eE][-+]?\d")
+# One digit stands before all alternatives: so the search leaps from digit to digit.
+_PRECISE = re.compile(rb"\d(?:\d{15}|\.\d|[eE][-+]?\d)")
 _INT64, _UINT64 = -(2**63), 2**64 - 1
 
 

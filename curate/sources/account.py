@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from html import unescape
 from itertools import chain
 from typing import Any
@@ -76,6 +76,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"\w+")
 # Marks of speakers and templates, and tags: no words of anybody.
 _MARKS = re.compile(r"<[^<>]{1,60}>|\[/?INST\]|\[\|\w+\|\]|#{2,} ?\w+:?|^\s*\w+:", re.MULTILINE)
+_IN_MARKS = "<[#:"  # no mark is without one of them
 # Nested names beyond this many are one name: keys may be ids.
 MOST_PATHS = 200
 _MOST_KEYS = 30
@@ -98,27 +99,59 @@ class Switch:
 
 
 class Said:
-    """What was said in the conversations of a row."""
+    """What was said in the conversations of a row; what is rarely asked is made when it is."""
 
-    def __init__(self, text: str, conversations: Sequence[Conversation] = ()) -> None:
-        self.text, self._conversations = text, conversations
+    def __init__(self, texts: Sequence[str], conversations: Sequence[Conversation] = ()) -> None:
+        self._texts, self._conversations = texts, conversations
+        # Most texts of a row went into messages as they are: the very same objects, found by a
+        # look at where they lie. They stay alive as long as this does.
+        self._objects = set(map(id, texts))
+        self._text: str | None = None
+        self._written: list[str] | None = None
+        self._called: str | None = None
+        self._words: str | None = None
 
-    @cached_property
+    def is_message(self, text: str) -> bool:
+        """Whether a text is a message; False too where only an equal one is."""
+        return id(text) in self._objects
+
+    @property
+    def text(self) -> str:
+        """What the messages say."""
+        if self._text is None:
+            self._text = "\0".join(self._texts)
+        return self._text
+
+    @property
+    def written(self) -> list[str]:
+        """The JSON of calls and tools."""
+        if self._written is None:
+            self._written = [text for one in self._conversations for text in _written_in(one)]
+        return self._written
+
+    @property
     def called(self) -> str:
         """What stands in calls, tools and columns of the conversations."""
-        return "\0".join(chain.from_iterable(map(_called_in, self._conversations)))
+        if self._called is None:
+            self._called = "\0".join(chain.from_iterable(map(_called_in, self._conversations)))
+        return self._called
 
-    @cached_property
+    @property
     def words(self) -> str:
         """All of it without punctuation."""
-        return " ".join(_WORD.findall(f"{self.text} {self.called}"))
+        if self._words is None:
+            self._words = " ".join(_WORD.findall(f"{self.text} {self.called}"))
+        return self._words
 
     def has(self, text: str) -> bool:
         """Whether a text stands anywhere in it as it is."""
-        return text in self.text or text in self.called
+        # To take calls and tools apart takes long; most of their texts stand so in the JSON.
+        return (
+            text in self.text or any(text in one for one in self.written) or text in self.called
+        )
 
 
-NOTHING = Said("")
+NOTHING = Said(())
 
 
 @dataclass
@@ -159,17 +192,20 @@ class Account:
     def row(self, row: Row, conversations: Sequence[Conversation]) -> None:
         """Account for one row and the conversations that it became."""
         self.rows += 1
-        said = Said("\0".join(chain.from_iterable(map(_texts_of, conversations))), conversations)
+        said = Said([text for one in conversations for text in _texts_of(one)], conversations)
         tools = conversations[0].used if conversations[0].tools else ()
         left: dict[str, int] = {}
         for name, value in row.items():
+            if not value or not isinstance(value, _WORDY) or _says_about(name, value):
+                continue
+            if isinstance(value, str) and (
+                _is_as_it_was(name, value, said) or _is_category(name, value, conversations)
+            ):
+                continue
             if name in ("tools", "functions") and name in tools:
                 continue
-            if isinstance(value, str) and _is_category(name, value, conversations):
-                continue
-            if isinstance(value, str | list | dict) and value and not _says_about(name, value):
-                for path, words in _leftovers(str(name), value, said).items():
-                    left[path] = left.get(path, 0) + words
+            for path, words in _leftovers(str(name), value, said).items():
+                left[path] = left.get(path, 0) + words
         self._count(left)
         self._switches(row)
 
@@ -187,7 +223,7 @@ class Account:
         for name, value in row.items():
             for entry in value if isinstance(value, list) else ():
                 for key, item in entry.items() if isinstance(entry, dict) else ():
-                    if isinstance(item, bool | int | float) and not _is_about(str(key)):
+                    if isinstance(item, _NUMBERS) and not _is_about(str(key)):
                         path = f"{name}.{key}"
                         found[path] = found.get(path, True) and item in (0, 1)
         for path, is_switch in found.items():
@@ -197,21 +233,25 @@ class Account:
                 entry.only_yes_or_no &= is_switch
 
 
+_NUMBERS = (int, float)
+_WORDY = (str, list, dict)
+
+
 def _is_category(name: Any, value: str, conversations: Sequence[Conversation]) -> bool:
     """Whether a field became the column `category`."""
     return any(one.category == value and name in one.used for one in conversations)
 
 
-def _said_in(flat: FlatMessages) -> Iterator[str]:
+def _said_in(flat: FlatMessages) -> Iterator[list[str]]:
     """What was said in each conversation."""
     end = 0
     for length in flat.lengths:
         start, end = end, end + length
-        yield "\0".join(flat.contents[start:end])
+        yield flat.contents[start:end]
 
 
 def _may_hold_words(value: Any) -> bool:
-    return isinstance(value, str | list | dict)
+    return isinstance(value, _WORDY)
 
 
 def _are_labels(name: str, values: Sequence[Any]) -> bool:
@@ -225,40 +265,50 @@ def _hashable(value: Any) -> Any:
     return value if isinstance(value, str) or value is None else 0
 
 
-def _texts_of(conversation: Conversation) -> Iterator[str]:
+def _texts_of(conversation: Conversation) -> list[str]:
+    texts: list[str] = []
     for message in chain(conversation.messages, conversation.rejected or ()):
-        yield message["content"]
+        texts.append(message["content"])
         if len(message) > 2:
-            yield from (message[key] for key in _TEXT_KEYS if message.get(key))
+            texts += [message[key] for key in _TEXT_KEYS if message.get(key)]
+    return texts
 
 
 _TEXT_KEYS = ("reasoning", "name", "tool_call_id")
 
 
+def _written_in(conversation: Conversation) -> list[str]:
+    """The JSON of the calls and the tools."""
+    messages = chain(conversation.messages, conversation.rejected or ())
+    written = [one["tool_calls"] for one in messages if len(one) > 2 and one.get("tool_calls")]
+    return [*written, conversation.tools] if conversation.tools else written
+
+
 def _called_in(conversation: Conversation) -> Iterator[str]:
-    for message in chain(conversation.messages, conversation.rejected or ()):
-        if message.get("tool_calls"):
-            yield message["tool_calls"]
-            yield from _strings(orjson.loads(message["tool_calls"]))
-    if conversation.tools:
-        yield conversation.tools
-        yield from _strings(orjson.loads(conversation.tools))
+    for written in _written_in(conversation):
+        yield written
+        yield from _strings(orjson.loads(written))
     if conversation.meta is not None:
         yield as_text(conversation.meta)
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+def _strings(value: Any) -> list[str]:
+    """All texts of a value, names of fields too, in order."""
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            for key, item in reversed(value.items()):
+                waiting += (item, key)
+        elif isinstance(value, list):
+            waiting += reversed(value)
+    return found
 
 
+@lru_cache(maxsize=10_000)
 def is_label_name(name: str) -> bool:
     """Whether a field of this name holds a label of the row, as long as it has few words.
 
@@ -283,6 +333,27 @@ def _says_about(name: Any, value: Any) -> bool:
     )
 
 
+def _is_as_it_was(name: Any, text: str, said: Said) -> bool:
+    """Whether a text is a message as it is, and no label, whose words count all the same."""
+    return said.is_message(text) and not is_label_name(str(name))
+
+
+def _is_as_said(entry: Any, said: Said, depth: int = 0) -> bool:
+    """Whether an object, such as a turn, has nothing but messages as they are and what is known."""
+    if not isinstance(entry, dict) or depth > 1:
+        return False
+    for name, value in entry.items():
+        if isinstance(value, str):
+            if not _is_about(name) and not _is_as_it_was(name, value, said):
+                return False
+        elif isinstance(value, list):  # the parts of a turn
+            if not all(_is_as_said(part, said, depth + 1) for part in value):
+                return False
+        elif value and isinstance(value, dict):
+            return False
+    return True
+
+
 def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
     """The words of a field that were not said, by the names of nested fields."""
     left: dict[str, int] = {}
@@ -298,11 +369,15 @@ def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
         elif depth < _DEEPEST and isinstance(value, dict):
             many = len(value) > _MOST_KEYS
             for under, item in value.items():
-                if item and isinstance(item, str | list | dict) and not _says_about(under, item):
+                if item and isinstance(item, _WORDY) and not _says_about(under, item):
+                    if isinstance(item, str) and _is_as_it_was(under, item, said):
+                        continue
                     inside = path if many and isinstance(item, dict) else f"{path}.{under}"
                     waiting.append((inside, str(under), item, depth + 1))
         elif depth < _DEEPEST and isinstance(value, list):
-            waiting += [(path, key, item, depth + 1) for item in value]
+            waiting += [
+                (path, key, item, depth + 1) for item in value if not _is_as_said(item, said)
+            ]
     return left
 
 
@@ -332,5 +407,12 @@ def _left_words(name: str, text: str, said: Said) -> int:
     if said.has(bare) or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
         return 0
     # A text may have been taken apart, at speakers or tags: then its pieces were said.
-    pieces = [_WORD.findall(piece) for piece in _MARKS.split(unescape(bare))]
-    return sum(len(words) for words in pieces if " ".join(words) not in said.words)
+    plain = unescape(bare)
+    pieces = _MARKS.split(plain) if any(mark in plain for mark in _IN_MARKS) else [plain]
+    return sum(len(words) for words in map(_WORD.findall, pieces) if not _are_words_of(said, words))
+
+
+def _are_words_of(said: Said, words: list[str]) -> bool:
+    """Whether words follow each other in what was said."""
+    # To list all the words that were said takes long, and nearly always one is missing in it.
+    return all(map(said.has, words)) and " ".join(words) in said.words

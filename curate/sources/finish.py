@@ -32,8 +32,8 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
     That is the system's words, tools, material that a column is mapped to, and loss controls of
     the whole row. Raises `Reject` for a control that cannot be followed.
     """
-    one = _with_tools(row, _with_system(row, one))
-    one = _with_material(row, one, columns)
+    if not _BESIDE.isdisjoint(row):
+        one = _with_material(row, _with_tools(row, _with_system(row, one)), columns)
     if one.tools:
         one = _without_invented(one)
     one = _with_thoughts(one)
@@ -47,10 +47,14 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
 
 
 _LISTS = (*LISTS, *MORE_LISTS)
+# Where none of these fields is there, nothing stands beside the messages but loss controls.
+_BESIDE = frozenset((*SYSTEMS, "tools", "functions", "context"))
 
 
 def _with_thoughts(one: Conversation) -> Conversation:
     """Reasoning that an answer holds between marks stands in its own field."""
+    if not any(opens_thought(message["content"]) for message in one.messages):
+        return one
     messages, split = [], False
     for message in one.messages:
         content = message["content"]

@@ -212,7 +212,8 @@ class Reader:
         report = self.report
         report.rows += rows
         report.formats[name] = report.formats.get(name, 0) + rows
-        report.fields.setdefault(name, ", ".join(map(str, row)))
+        if name not in report.fields:
+            report.fields[name] = ", ".join(map(str, row))
 
     def _convert(self, item: Item) -> None:
         report = self.report
@@ -224,7 +225,9 @@ class Reader:
             conversations = [finished(row, one, self.options.columns) for one in conversations]
             conversations = with_judgement(row, conversations, wanted=self.options.undesirable)
             # Where a record first came from goes before where an earlier run wrote it.
-            metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in conversations]
+            metas = [
+                meta_of({**row, **one.meta} if one.meta else row, one.used) for one in conversations
+            ]
         except Reject as reject:
             self.reject(item, reject)
             return

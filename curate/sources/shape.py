@@ -105,8 +105,8 @@ def _as_text(value: Any) -> Any:
 def unpacked(row: Row) -> tuple[Row, list[str]]:
     """The row with lists of turns instead of their JSON text, and what was taken apart."""
     opened, notes = {}, []
-    for name in _TURNS:
-        value = row.get(name)
+    for name in _that_may_hold_turns(tuple(row)):
+        value = row[name]
         if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
             turns, note = _turns_of(value)
         elif isinstance(value, list) and value and all(isinstance(each, str) for each in value):
@@ -117,6 +117,11 @@ def unpacked(row: Row) -> tuple[Row, list[str]]:
             opened[name] = turns
             notes.append(note.format(name))
     return ({**row, **opened} if opened else row), notes
+
+
+@lru_cache(maxsize=1_000)
+def _that_may_hold_turns(names: tuple[Any, ...]) -> list[str]:
+    return [name for name in dict.fromkeys(_TURNS) if name in names]
 
 
 def _turns_of(text: str) -> tuple[list[Any] | None, str]:

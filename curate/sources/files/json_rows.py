@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Generator, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import orjson
 
-from curate.base.json_text import exact_decoder, loads_exact, needs_exact
+from curate.base.json_text import as_written, exact_decoder, loads_exact, needs_exact
 from curate.sources.files.containers import (
     NAMED,
     conversation,
@@ -91,7 +91,7 @@ def _line_items(data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
         piece = data[start:end]
         texts = piece.split(b"\n")
         following = number + len(texts) - 1
-        block = _block(texts, number, loads_exact if needs_exact(piece) else orjson.loads)
+        block = _block(piece, texts, number)
         if block is not None:
             yield from _block_items(block, is_row)
         else:
@@ -113,20 +113,40 @@ def _beyond_lines(data: bytes, start: int, line: int, is_row: IsRow) -> Iterator
         yield from _document_items(data, is_row)
 
 
-def _block(texts: list[bytes], first: int, loads: Callable[[bytes], Any]) -> Block | None:
-    """The values of some lines, if each line but the empty ones holds one."""
+def _block(piece: bytes, texts: list[bytes], first: int) -> Block | None:
+    """The values of the lines of a piece, if each line but the empty ones holds one."""
     if texts and not texts[-1]:
         texts.pop()  # what stands behind the last line's end
+    # In a document over many lines the first one tells; a look at the whole piece takes longer.
+    if not all(_is_json(text) for _, text in islice(_filled(texts, first), 1)):
+        return None
+    loads = loads_exact if needs_exact(piece) else orjson.loads
     try:
         return Block(list(range(first, first + len(texts))), list(map(loads, texts)))
     except ValueError:
         pass  # an empty line, or one that takes a second look
-    numbered = [(first + at, text) for at, text in enumerate(texts) if text and not text.isspace()]
     try:
-        values = [loads(text) for _, text in numbered]
+        pairs = [(number, loads(text)) for number, text in _filled(texts, first)]
     except ValueError:
         return None
-    return Block([number for number, _ in numbered], values)
+    return Block([number for number, _ in pairs], [value for _, value in pairs])
+
+
+def _filled(texts: list[bytes], first: int) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not empty, with their numbers."""
+    return ((at, text) for at, text in enumerate(texts, first) if text and not text.isspace())
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line holds one value for any of the parsers."""
+    try:
+        orjson.loads(line)
+    except ValueError:
+        try:
+            json.loads(line)
+        except (ValueError, RecursionError):
+            return False
+    return True
 
 
 def _block_items(block: Block, is_row: IsRow) -> Iterator[Item | Block | Note]:
@@ -142,7 +162,7 @@ def _block_items(block: Block, is_row: IsRow) -> Iterator[Item | Block | Note]:
 
 def _at(line: int, rows: Iterator[Item | Note]) -> Iterator[Item | Note]:
     for row in rows:
-        yield row._replace(line=line) if isinstance(row, Item) else row
+        yield Item(line, *row[1:]) if isinstance(row, Item) else row
 
 
 def _numbered(rows: Iterator[Item | Note]) -> Iterator[Item | Note]:
@@ -162,10 +182,8 @@ def _each_line(
 
     Returns the number of the first line whose value goes on in the next one, if there is such.
     """
-    numbered = [(first + at, text) for at, text in enumerate(texts) if _stripped(text)]
-    followers = [*(text for _, text in numbered[1:]), after]
-    for (number, text), following in zip(numbered, followers, strict=True):
-        line = _stripped(text)
+    # Line by line: where a value goes on in the next line, the many after it are not looked at.
+    for number, text, line, following in _with_followers(texts, first, after):
         item = line_item(line, number)
         if item.reject is None and not may_hold_rows(item.value):
             yield item
@@ -176,6 +194,20 @@ def _each_line(
         else:
             yield from _at(number, iter(_glued(line, is_row) or [line_item(text.strip(), number)]))
     return None
+
+
+def _with_followers(
+    texts: list[bytes], first: int, after: bytes
+) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+    """Each line that is not empty: its number, itself, it without glue, and the one after it."""
+    before: tuple[int, bytes, bytes] | None = None
+    for number, text in enumerate(texts, first):
+        if line := _stripped(text):
+            if before:
+                yield *before, text
+            before = number, text, line
+    if before:
+        yield *before, after
 
 
 def _goes_on(text: bytes, following: bytes) -> bool:
@@ -253,6 +285,12 @@ def check_unicode(value: Any, default: Callable[[Any], Any] | None = None) -> No
 
     `default` gives what is written for a value without a JSON type.
     """
+    if default is None:
+        try:
+            orjson.dumps(value, default=as_written)
+            return
+        except TypeError:
+            pass  # half a pair, or only what the fast writer does not take
     json.dumps(value, ensure_ascii=False, default=default).encode()
 
 
@@ -280,10 +318,15 @@ class _Cursor:
     def value(self) -> Any:
         """The value that begins here, which is gone past; raises what the parser does."""
         value, end = _DECODER.raw_decode(self.text, self.position)
-        if self._suspicious:
+        if self._suspicious and self._has_surrogates(end):
             check_unicode(value)
         self.move(end)
         return value
+
+    def _has_surrogates(self, end: int) -> bool:
+        """Whether the text from here to `end` may hold escapes of surrogates."""
+        halves = (self.text.find(half, self.position, end) for half in ("\\ud", "\\uD"))
+        return any(at >= 0 for at in halves)
 
 
 def _document_items(data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
@@ -294,7 +337,7 @@ def _document_items(data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
         if isinstance(row, Item):
             item = row
             lines.append(row.line)
-            row = row._replace(line=len(lines))
+            row = Item(len(lines), *row[1:])
         yield row
     # A reject at the end is what follows the rows, and may begin where the last of them does.
     rows = lines if item.reject is None else lines[:-1]
@@ -344,6 +387,8 @@ def _array(at: _Cursor, is_row: IsRow) -> Iterator[Item | Note]:
             yield Note(NAMED)
         elif names:
             yield named(names, value, "the first list")._replace(line=line)
+        elif type(value) is dict and "row" not in value:
+            yield Item(line, value)  # what `element` gives for nearly all
         else:
             yield from _at(line, element(value, is_row))
         is_first = False

@@ -31,7 +31,7 @@ def is_hermes(row: Row) -> bool:
     if not turns:
         return False
     texts = [text for turn in turns if isinstance(text := _text(turn), str)]
-    if not any("<tool_call>" in text or "<tool_response>" in text for text in texts):
+    if not any("<tool_call>" in text or "<tool_response>" in text for text in texts if "<" in text):
         return False
     return bool(row.get("tools")) or any(
         "<tools>" in text for text in (texts[0], row.get("system")) if isinstance(text, str)

@@ -199,7 +199,7 @@ def is_argilla(row: Row) -> bool:
     if isinstance(row.get("fields"), dict) and ("responses" in row or "suggestions" in row):
         return True
     for name, value in row.items():
-        if isinstance(value, list | dict) and _is_answers(value):
+        if isinstance(value, (list, dict)) and _is_answers(value):
             return True
         if isinstance(name, str) and name.endswith(".responses"):
             return True

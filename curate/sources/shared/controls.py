@@ -32,6 +32,9 @@ def weight_of(turn: Row, position: int) -> Message:
     if _ANY.isdisjoint(turn):
         return {}
     where = f"message {position}"
+    names = [name for name in turn if name in _ANY and turn[name] is not None]
+    if len(names) == 1:
+        return {"weight": _weight(turn[names[0]], names[0], where, turn)}
     given = {name: turn[name] for name in CONTROLS if turn.get(name) is not None}
     weights = {name: _weight(value, name, where, turn) for name, value in given.items()}
     if len(set(weights.values())) > 1:
@@ -44,7 +47,7 @@ def _weight(value: Any, name: str, where: str, turn: Row) -> float:
     if name == DETAIL:
         return _of_details(value, where, turn)
     number = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
-    if not isinstance(number, int | float) or not 0 <= number <= MOST_WEIGHT:
+    if not isinstance(number, (int, float)) or not 0 <= number <= MOST_WEIGHT:
         wrong = f"{where}: {name} is {described(value)}"
         raise Reject("wrong_type", f"{wrong}; expected a number from 0 to {MOST_WEIGHT}")
     return 1.0 - min(number, 1) if name in MASKS else float(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from curate.base.json_text import dumps, loads_exact
@@ -120,7 +121,10 @@ def labelled(
 
 def first_name(row: Row, names: Iterable[str]) -> str | None:
     """The first of the names that is a field of the row."""
-    return next((name for name in names if name in row), None)
+    for name in names:
+        if name in row:
+            return name
+    return None
 
 
 # The fields in which rows of any format hold the system's words.
@@ -133,7 +137,7 @@ def system_of(row: Row) -> list[Message]:
     Its value may be a text or a list of text blocks.
     """
     for name in SYSTEMS:
-        if row.get(name) not in (None, "", []):
+        if name in row and row[name] not in (None, "", []):
             content = blocks_text(row[name], name)
             return [{"role": "system", "content": content}] if content.strip() else []
     return []
@@ -202,7 +206,7 @@ def number_of(row: Row, names: tuple[str, ...]) -> tuple[float | None, tuple[str
     """The first of the named fields that holds a finite number, and the name it was found under."""
     for name in names:
         value = row.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
             return float(value), (name,)
     return None, ()
 
@@ -266,6 +270,16 @@ _PARAMETERS = ("parameters", "input_schema", "inputSchema", "parameter_definitio
 
 def tool_schemas(value: Any) -> str | None:
     """Tool schemas as JSON text; bare function schemas get OpenAI's wrapper."""
+    return _schemas_in(value) if isinstance(value, str) else _schemas(value)
+
+
+@lru_cache(maxsize=16)
+def _schemas_in(text: str) -> str | None:
+    """The same for JSON text, which the rows of a file often share."""
+    return _schemas(text)
+
+
+def _schemas(value: Any) -> str | None:
     given = parsed(value, "tools")
     if not given:
         return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from curate.sources.shared.controls import weight_of
 from curate.sources.shared.convert import (
     CALLING,
+    ROLE_NAMES,
     Message,
     Reject,
     Row,
@@ -55,6 +57,8 @@ def message_of(turn: Any, position: int) -> Message:
 
     Raises `Reject` for a role that no format has, and for words under no known name.
     """
+    if (plain := _plain(turn, position)) is not None:
+        return plain
     where = f"message {position}"
     given = object_of(parsed(turn, where) if _is_object_text(turn) else turn, where)
     inner = given.get("message")
@@ -70,6 +74,34 @@ def message_of(turn: Any, position: int) -> Message:
         message |= _further(given, where)
     message["content"] = _content(given, message, where)
     return message | weight_of(given, position)
+
+
+def _plain(turn: Any, position: int) -> Message | None:
+    """The message of a turn with words under one known name; None for any other turn."""
+    names = _two_names(tuple(turn)) if type(turn) is dict else None
+    if names is None:
+        return None
+    speaker, said = turn[names[0]], turn[names[1]]
+    role = _PLAIN_ROLES.get(speaker) if type(speaker) is str else None
+    if role is None:
+        return None
+    if type(said) is list and role != "tool":
+        said = content_of(said, f"message {position}")
+    if type(said) is not str:
+        return None
+    return {"role": role, "content": said, **weight_of(turn, position)}
+
+
+_PLAIN_ROLES = {name: role for name, role in ROLE_NAMES.items() if name not in CALLING}
+
+
+@lru_cache(maxsize=1_000)
+def _two_names(names: tuple[Any, ...]) -> tuple[str, str] | None:
+    """The only name of a speaker and the only one of words, if no field says more than these."""
+    speakers, texts = _NAMES.intersection(names), frozenset(TEXTS).intersection(names)
+    if len(speakers) != 1 or len(texts) != 1 or not _FURTHER.isdisjoint(names):
+        return None
+    return *speakers, *texts
 
 
 def _further(turn: Row, where: str) -> Message:
@@ -150,14 +182,13 @@ def content_of(content: Any, where: str) -> str:
             texts.append(part)
             continue
         kind = part.get("type") or "text" if isinstance(part, dict) else described(part)
-        names = ("text", "value", "content")
-        text = (
-            next((part[name] for name in names if part.get(name)), part.get("text"))
-            if (isinstance(part, dict))
-            else None
-        )
+        text = _text_in(part) if isinstance(part, dict) else None
         if kind not in _TEXT_PARTS or not isinstance(text, str):
             detail = f"{where} has a part {number} of type {kind!r}; only text parts are supported"
             raise Reject("wrong_type", detail)
         texts.append(text)
     return "".join(texts)
+
+
+def _text_in(part: Row) -> Any:
+    return part.get("text") or part.get("value") or part.get("content") or part.get("text")

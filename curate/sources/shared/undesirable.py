@@ -11,6 +11,7 @@ JUDGEMENTS = (
     *("label", "kto_tag", "feedback", "thumbs", "thumbs_up", "thumbs_down", "desirable"),
     *("is_desirable", "winner", "is_response_0_safe"),
 )
+_ANY = frozenset(JUDGEMENTS)
 _OF_PAIRS = ("winner", "is_response_0_safe")
 _GOOD = (
     *("true", "good", "desirable", "chosen", "up", "thumbs_up", "thumbs up", "thumbsup"),
@@ -36,7 +37,7 @@ def judged(row: Row) -> bool | None:
     >>> judged({"prompt": "Hi", "completion": "Go away.", "label": False})
     False
     """
-    if not any(name in row for name in JUDGEMENTS):
+    if _ANY.isdisjoint(row):
         return None
     if "chosen" in row and "rejected" in row:
         return None  # a pair: a label tells something else of it
