@@ -129,7 +129,7 @@ def test_files_are_taken_together_and_a_long_list_ends() -> None:
         }
 
     files = [file(f"f{number}") for number in range(9)]
-    assert reading.leftovers(files)[0] == ("both", 9, 81, 36, 9)
+    assert reading.leftovers(files)[0] == ("both", 9, 81, 36, 9, 9)
     lines = reading.sentences(files)
     assert lines[0].startswith("`both` (25 % of rows, 9 words on average)")
     assert lines[-1].startswith("and 4 more fields are not part of any conversation: `f5`, `f6`")

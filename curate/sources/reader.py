@@ -18,6 +18,7 @@ from curate.sources.detection import Detection
 from curate.sources.files.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.finish import finished
 from curate.sources.formats import GATHERED
+from curate.sources.formats.chats import added
 from curate.sources.options import ReadOptions
 from curate.sources.shared.convert import Conversation, Reject, Row, described
 from curate.sources.shared.undesirable import with_judgement
@@ -224,11 +225,12 @@ class Reader:
             conversations = [finished(row, one, self.options.columns) for one in conversations]
             conversations = with_judgement(row, conversations, wanted=self.options.undesirable)
             # Where a record first came from goes before where an earlier run wrote it.
-            metas = [meta_of({**row, **(one.meta or {})}, one.used) for one in conversations]
+            metas = [meta_of(row, one.used, one.meta) for one in conversations]
         except Reject as reject:
             self.reject(item, reject)
             return
-        self.account.row(row, conversations)
+        # What an earlier run left over was said then.
+        self.account.row(added(row) if name == "kept" else row, conversations)
         for note in dict.fromkeys(chain(notes, *(one.notes for one in conversations))):
             self.note(note)
         for meta, conversation in zip(metas, conversations, strict=True):
