@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -327,7 +327,7 @@ def _made_from(folder: RunFolder) -> MadeFrom:
             f"{folder.path}: its steps were given in Python and are not in the folder; run it again"
         )
     files = folder.manifest["sources"]
-    names = [file["source"] for file in files]
+    names = list(_files_of(file["source"] for file in files))
     if gone := [name for name in names if not Path(name).is_file()]:
         raise CurateError(
             f"{folder.path}: not all that it was made from is there (first {gone[0]}, as seen from "
@@ -339,6 +339,18 @@ def _made_from(folder: RunFolder) -> MadeFrom:
     beside = Path(made["name"]).parent
     recipe = recipes.bind(made["name"], made["text"], beside, made["settings"])
     return dump, recipe, SessionEngine(1, MeasureCache(default_folder()))
+
+
+def _files_of(names: Iterable[str]) -> Iterator[str]:
+    """The files that were read: those named, and each archive that some are from once."""
+    archives: set[str] = set()
+    for name in names:
+        above = next((str(path) for path in Path(name).parents if path.is_file()), None)
+        if above is None:
+            yield name
+        elif above not in archives:
+            archives.add(above)
+            yield above
 
 
 def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:

@@ -210,7 +210,8 @@ def turn(draw: st.DrawFn, words: Words, field: str, number: int) -> dict[str, An
 
 def said(dump: Dump) -> Iterator[str]:
     for record in dump.records.iter_rows(named=True):
-        yield json.dumps([record["messages"], record["rejected"], record["tools"]])
+        columns = ("messages", "rejected", "tools", "category")
+        yield json.dumps([record[name] for name in columns])
 
 
 @settings(max_examples=1_500, deadline=None)

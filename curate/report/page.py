@@ -63,7 +63,7 @@ def context(run: RunFolder) -> dict[str, Any]:
     manifest = run.manifest
     categories, more_categories = counts.by_category(run.lengths)
     scored = histograms.scores(run)
-    left = reading.leftovers(manifest["sources"], _columns(manifest))
+    left = reading.leftovers(manifest["sources"])
     return {
         "counts": manifest["counts"],
         "manifest": manifest,
@@ -86,11 +86,6 @@ def context(run: RunFolder) -> dict[str, Any]:
         "inputs": manifest["sources"][:INPUTS],
         "more_inputs": max(0, len(manifest["sources"]) - INPUTS),
     }
-
-
-def _columns(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The columns that were mapped; none in the manifests of older versions."""
-    return (manifest.get("reading") or {}).get("columns") or {}
 
 
 def _length(lengths: pl.DataFrame) -> dict[str, Any] | None:

@@ -13,8 +13,6 @@ from curate.sources.account import LABEL_WORDS, is_label_name
 SHOWN = 6
 # Characters of a field's name that are shown.
 LONGEST = 60
-# What reading calls a field that another column was mapped over.
-ASIDE = " (not mapped)"
 
 File = Mapping[str, Any]  # a `FileReport` as plain JSON types, as in the manifest
 
@@ -67,35 +65,20 @@ def _percent(share: float) -> str:
     return "over 99 %" if share > 0.99 else f"{share * 100:.0f} %"
 
 
-def leftovers(files: Iterable[File], columns: Mapping[str, str] | None = None) -> list[Field]:
-    """Fields that are left over, those with the most words first.
-
-    `columns` are those that were mapped (`ReadOptions.columns`): fields have their own names.
-    """
+def leftovers(files: Iterable[File]) -> list[Field]:
+    """Fields that are left over, those with the most words first."""
     files, found = list(files), dict[str, Field]()
-    of_files = sum(file["converted"] > 0 for file in files)
+    of_files = sum(file.get("converted", 0) > 0 for file in files)
     for file in files:
-        own: dict[str, tuple[int, int]] = {}
-        for path, left in file.get("leftovers", {}).items():
-            name = _own_name(path, columns or {})
-            rows, words = own.get(name, (0, 0))
-            own[name] = max(rows, left["rows"]), words + left["words"]
-        for name, (rows, words) in own.items():
+        for name, left in file.get("leftovers", {}).items():
             old = found.get(name, Field(name, 0, 0, 0, 0, of_files))
             found[name] = old._replace(
-                rows=old.rows + rows,
-                words=old.words + words,
+                rows=old.rows + left["rows"],
+                words=old.words + left["words"],
                 of=old.of + file["converted"],
                 files=old.files + 1,
             )
     return sorted(found.values(), key=lambda field: (-field.words, field.name))
-
-
-def _own_name(path: str, columns: Mapping[str, str]) -> str:
-    """What a field was called before columns were renamed."""
-    top, dot, inner = path.partition(".")
-    own = columns.get(top, top.removesuffix(ASIDE) if columns else top)
-    return f"{own}{dot}{inner}"
 
 
 def notes(files: Iterable[File]) -> list[tuple[str, int]]:
@@ -112,9 +95,10 @@ def left_over(
 ) -> list[str]:
     """The fields that are left over, a line each; of many fields the names in one line.
 
-    `can_map` says whether who reads this could map columns, or only in `curate run`.
+    `columns` are those that were mapped already (`ReadOptions.columns`); `can_map` says whether
+    who reads this could map columns, or only in `curate run`.
     """
-    found = leftovers(files, columns)
+    found = leftovers(files)
     fields = [field for field in found if not field.is_label]
     shown = fields if len(fields) == SHOWN + 1 else fields[:SHOWN]
     lines = [_sentence(field, columns or {}, can_map) for field in shown]
