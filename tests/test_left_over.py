@@ -135,6 +135,41 @@ def test_a_proposal_repeats_the_columns_that_are_mapped_already() -> None:
     )
 
 
+SHAPES: dict[str, dict[str, Any]] = {
+    "pair of columns": ROW,
+    "alpaca": {"instruction": "Add.", "input": "", "output": "Yes."},
+    "messages": {"messages": CHAT},
+    "sharegpt": {
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yo"}]
+    },
+    "preferences": {"prompt": "Hi", "chosen": "Hello", "rejected": "No."},
+    "conversational": {"prompt": CHAT[:1], "completion": CHAT[1:]},
+    "transcript": {"text": "Human: Hi\n\nAssistant: Hello"},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("aside", "said"),
+    [
+        ("told by Bob", "told by Bob"),
+        (["told by Bob"], "told by Bob"),
+        (["told by Bob", "and by me"], "told by Bob\n\nand by me"),
+        ([["by", "Bob"], []], '[["by","Bob"],[]]'),
+        ({"by": "Bob"}, '{"by":"Bob"}'),
+        ([{"by": "Bob"}, {"by": "me"}], '[{"by":"Bob"},{"by":"me"}]'),
+        (5, "5"),
+        (True, "true"),
+    ],
+)
+def test_any_value_can_be_mapped_to_the_context_of_any_row(
+    shape: str, aside: Any, said: str
+) -> None:
+    dump = read_rows([{**SHAPES[shape], "aside": aside}], ReadOptions(columns={"context": "aside"}))
+    assert said in dump.records["messages"][0][0]["content"]
+    assert not dump.files[0].leftovers
+
+
 def test_a_preview_proposes_no_option_that_it_does_not_have() -> None:
     notices = curate.preview([{**ROW, "aside": WORDS}], template="chatml").notices
     assert notices == ("`aside` (all rows, 4 words on average) is not part of any conversation",)
