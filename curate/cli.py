@@ -267,7 +267,7 @@ def _out(add: Any, folder: str) -> None:
     add("--out", type=_folder, required=True, metavar=folder, help="the folder to write")
     about = "replace results of other data too, and write beside files of yours"
     add("--force", action="store_true", help=about)
-    add("--quiet", action="store_true", help="print errors only")
+    add("--quiet", action="store_true", help="print errors and warnings only")
 
 
 def _many(add: Any, option: str, metavar: str, about: str) -> None:

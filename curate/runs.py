@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -22,6 +22,7 @@ from curate.base.messages import message_json
 from curate.base.places import check_page, short_of_space
 from curate.base.replacing import check_replaced
 from curate.base.schema import with_text
+from curate.base.terminal import printable
 from curate.pipeline import recipe as recipes
 from curate.pipeline import run_folder, runner
 from curate.pipeline.cache import MeasureCache, default_folder
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 Source = str | PathLike[str]
 # Paths, rows in memory, or a run: see `curate.run`.
 Data = Any
+# Characters of a line that says by which fields a file's formats were found.
+EVIDENCE = 400
 # What a run was made from, so that it can be judged anew.
 MadeFrom = tuple[sources.Dump, recipes.Recipe, LocalEngine]
 
@@ -97,7 +100,7 @@ class Run(RunFolder):
         from are still the same. Raises `CurateError`.
         """
         dump, recipe, engine = self._made_from or _made_from(self)
-        return _execute(Plan(recipe.with_settings(settings), engine), lambda _: dump)
+        return _execute(Plan(recipe.with_settings(settings), engine), lambda *_: dump)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The kept rows as the objects of `kept.jsonl`."""
@@ -174,10 +177,14 @@ def chosen_recipe(
 def start(data: Data, plan: Plan) -> Run:
     """Read and clean a dump; see `curate.run`."""
     inputs = [fspath(path) for path in paths_of(data) or ()]
-    return _execute(plan, lambda tell: read_data(data, plan.how, tell), inputs)
+    return _execute(plan, lambda tell, note: read_data(data, plan.how, tell, note), inputs)
 
 
-def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[str] = ()) -> Run:
+# Reads what a run is made from; given who hears of oddities, and of what was left over.
+Read = Callable[[Log, Log], sources.Dump]
+
+
+def _execute(plan: Plan, read: Read, inputs: Sequence[str] = ()) -> Run:
     if plan.out is not None:
         return _run_into(plan.out, plan, read, inputs)
     temporary = Path(tempfile.mkdtemp(prefix="curate-"))
@@ -191,21 +198,25 @@ def _execute(plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[s
     return run
 
 
-def _run_into(
-    out: Source, plan: Plan, read: Callable[[Log], sources.Dump], inputs: Sequence[str]
-) -> Run:
+def _run_into(out: Source, plan: Plan, read: Read, inputs: Sequence[str]) -> Run:
     notices: list[str] = []
     tell = plan.warn or notices.append
+
+    def note(line: str) -> None:
+        plan.log(line)
+        notices.append(line)
+
     with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
         if warning := short_of_space(out, inputs):
             tell(warning)
         steps = runner.bind_steps(plan.recipe.steps, tell)
-        dump = read(tell)
+        dump = read(tell, note)
         new = run_folder.planned(dump, steps, plan.recipe.seed)
-        if note := check_replaced(out, run_folder.KIND, new, plan.force):
-            tell(note)
+        if replaced := check_replaced(out, run_folder.KIND, new, plan.force):
+            tell(replaced)
         for file in dump.files:
-            plan.log(f"{file.source}: {file.evidence()}; {file.rejected:,} rejects")
+            evidence = printable(" ".join(file.evidence().split()), EVIDENCE)
+            plan.log(f"{file.source}: {evidence}; {file.rejected:,} rejects")
 
         def progress(step: runner.StepReport) -> None:
             plan.log(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped")
@@ -255,14 +266,14 @@ def read_data(
     data: Data,
     how: sources.ReadOptions = sources.DETECTED,
     tell: Log = no_log,
+    note: Log | None = None,
     can_map: bool = True,
-    left_over: bool = True,
 ) -> sources.Dump:
     """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
 
-    `can_map` says whether who reads this could map columns, `left_over` whether to tell of words
-    that are in no conversation. A run among the files must be as it
-    was written. Raises `CurateError`, also where not one row could be read.
+    `note` hears of words that are in no conversation, and of what was assumed (`tell` if it is not
+    given). `can_map` says whether who reads this could map columns. A run among the files must be
+    as it was written. Raises `CurateError`, also where not one row could be read.
     """
     check_mapped(how.columns)
     try:
@@ -274,9 +285,8 @@ def read_data(
         raise CurateError(unread)
     if unread:
         tell(unread)
-    if left_over:
-        for line in reading.sentences(asdict(file) for file in dump.files):
-            tell(line)
+    for line in reading.sentences(map(asdict, dump.files), how.columns, can_map):
+        (note or tell)(line)
     for line in _read_twice(dump):
         tell(line)
     return dump
@@ -317,7 +327,7 @@ def _made_from(folder: RunFolder) -> MadeFrom:
             f"{folder.path}: its steps were given in Python and are not in the folder; run it again"
         )
     files = folder.manifest["sources"]
-    names = [file["source"] for file in files]
+    names = list(_files_of(file["source"] for file in files))
     if gone := [name for name in names if not Path(name).is_file()]:
         raise CurateError(
             f"{folder.path}: not all that it was made from is there (first {gone[0]}, as seen from "
@@ -331,10 +341,22 @@ def _made_from(folder: RunFolder) -> MadeFrom:
     return dump, recipe, SessionEngine(1, MeasureCache(default_folder()))
 
 
+def _files_of(names: Iterable[str]) -> Iterator[str]:
+    """The files that were read: those named, and each archive that some are from once."""
+    archives: set[str] = set()
+    for name in names:
+        above = next((str(path) for path in Path(name).parents if path.is_file()), None)
+        if above is None:
+            yield name
+        elif above not in archives:
+            archives.add(above)
+            yield above
+
+
 def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict[str, Any]:
     """See `curate.inspect`."""
     notices: list[str] = []
-    dump = read_data(data, how, notices.append, left_over=False)
+    dump = read_data(data, how, notices.append, no_log)
     sample = inspection.sample(dump.records)
     unit = {"unit": "tokens", "tokenizer": tokenizer} if tokenizer else {}
     wanted = {"language": {}, **({"length": unit} if unit else {})}

@@ -129,7 +129,7 @@ def test_files_are_taken_together_and_a_long_list_ends() -> None:
         }
 
     files = [file(f"f{number}") for number in range(9)]
-    assert reading.leftovers(files)[0] == ("both", 9, 81, 36, 9)
+    assert reading.leftovers(files)[0] == ("both", 9, 81, 36, 9, 9)
     lines = reading.sentences(files)
     assert lines[0].startswith("`both` (25 % of rows, 9 words on average)")
     assert lines[-1].startswith("and 4 more fields are not part of any conversation: `f5`, `f6`")
@@ -210,7 +210,8 @@ def turn(draw: st.DrawFn, words: Words, field: str, number: int) -> dict[str, An
 
 def said(dump: Dump) -> Iterator[str]:
     for record in dump.records.iter_rows(named=True):
-        yield json.dumps([record["messages"], record["rejected"], record["tools"]])
+        columns = ("messages", "rejected", "tools", "category")
+        yield json.dumps([record[name] for name in columns])
 
 
 @settings(max_examples=1_500, deadline=None)

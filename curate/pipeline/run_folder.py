@@ -18,6 +18,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, is_made_by, write_manifest
+from curate.base.json_text import needs_exact
 from curate.base.messages import message_json
 from curate.base.replacing import Kind, shown_settings
 from curate.base.schema import RECORDS
@@ -341,9 +342,11 @@ def collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:
 
 
 def _object(path: Path, number: int, line: str | bytes) -> dict[str, Any]:
+    data = line.encode() if isinstance(line, str) else line
     try:
-        loaded: dict[str, Any] = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        # Integers of any size stay as they are.
+        loaded: dict[str, Any] = (json if needs_exact(data) else orjson).loads(data)
+    except ValueError as error:
         raise CurateError(f"{path}:{number}: damaged ({error}); run it again") from error
     return loaded
 

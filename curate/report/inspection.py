@@ -55,6 +55,7 @@ def inspection(
     turns = records["messages"].list.len()
     counts = {"read": dump.read, "records": records.height, "rejects": dump.rejects.height}
     return {
+        "reading": asdict(dump.options),
         "files": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
         "counts": counts,
         "messages": _quantiles(turns),
@@ -175,7 +176,9 @@ def _facts(inspected: dict[str, Any]) -> list[str]:
     if inspected["scores"]["rows"]:
         scores = inspected["scores"]
         lines.append(f"scores: on {scores['rows']:,} rows, median {scores['50%']:g}")
-    lines += [f"left over: {line}" for line in reading.sentences(inspected["files"])]
+    files, columns = inspected["files"], inspected["reading"]["columns"]
+    lines += [f"left over: {line}" for line in reading.left_over(files, columns)]
+    lines += [f"note: {line}" for line in reading.assumed(files)]
     lines += _measured(inspected["measures"])
     if inspected["length"]:
         sentences = " ".join(inspected["length"]["sentences"])

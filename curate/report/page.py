@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 UNEXAMPLED = 40  # further reasons of a step that are listed with their counts alone
 INPUTS = 200
+LEFTOVERS = 60  # fields that are left over in reading
 
 
 class Reason(NamedTuple):
@@ -62,6 +63,7 @@ def context(run: RunFolder) -> dict[str, Any]:
     manifest = run.manifest
     categories, more_categories = counts.by_category(run.lengths)
     scored = histograms.scores(run)
+    left = reading.leftovers(manifest["sources"])
     return {
         "counts": manifest["counts"],
         "manifest": manifest,
@@ -78,7 +80,8 @@ def context(run: RunFolder) -> dict[str, Any]:
         "languages": counts.by_language(run),
         "sources": counts.by_source(run),
         "rejects": examples.of_rejects(run),
-        "leftovers": reading.leftovers(manifest["sources"]),
+        "leftovers": left[:LEFTOVERS],
+        "more_leftovers": max(0, len(left) - LEFTOVERS),
         "notes": reading.notes(manifest["sources"]),
         "inputs": manifest["sources"][:INPUTS],
         "more_inputs": max(0, len(manifest["sources"]) - INPUTS),

@@ -155,9 +155,14 @@ def _folded(name: str, lengths: list[int], given: dict[str, list[Any]]) -> pl.Se
     return rows.join(folded, on="at", how="left", maintain_order="left")[name].cast(MESSAGES)
 
 
-def meta_of(row: Row, used: Used) -> str:
-    """The fields of a raw row that no column took, as JSON; a reject if JSON cannot hold them."""
+def meta_of(row: Row, used: Used, more: Row | None = None) -> str:
+    """The fields of a raw row that no column took, as JSON; a reject if JSON cannot hold them.
+
+    `more` are fields that it had elsewhere; they go before those of the row.
+    """
     rest = {key: value for key, value in row.items() if key not in used}
+    if more:
+        rest |= more
     if not rest:
         return "{}"
     try:

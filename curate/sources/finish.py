@@ -17,9 +17,9 @@ from curate.sources.shared.convert import (
     Reject,
     Row,
     system_of,
-    text_of,
     tool_schemas,
 )
+from curate.sources.shared.tasks import material_text
 from curate.sources.shared.thoughts import NOTE, opens_thought, split_thought
 
 NULLS = "null arguments of calls that the tool does not have are left out"
@@ -97,7 +97,7 @@ def _with_material(row: Row, one: Conversation, columns: Mapping[str, str]) -> C
     """Material that the user mapped, and the format does not know, stands before the question."""
     if "context" not in columns or "context" in one.used or not row.get("context"):
         return one
-    context = text_of(row["context"], "context")
+    context = material_text(row["context"], "context")
     at = next((at for at, each in enumerate(one.messages) if each["role"] == "user"), None)
     if at is None or not context.strip():
         return one

@@ -18,6 +18,7 @@ from curate.sources.detection import Detection
 from curate.sources.files.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.finish import finished
 from curate.sources.formats import GATHERED
+from curate.sources.formats.chats import added
 from curate.sources.options import ReadOptions
 from curate.sources.shared.convert import Conversation, Reject, Row, described
 from curate.sources.shared.undesirable import with_judgement
@@ -89,6 +90,8 @@ class Reader:
         self.rejects: list[Rejected] = []
         self.account = Account()
         self.names: dict[str, None] = {}
+        # Fields that are known under other names than the file's own, by the known name.
+        self.own = dict(options.columns)
         self.starts: list[int] | None = None
         # Rows to be joined, by the format that joins them.
         self.aside: dict[str, list[tuple[int, Row]]] = {}
@@ -99,7 +102,7 @@ class Reader:
             for joined in GATHERED[name][1](rows):
                 self._convert(Item(joined.line, joined.row, joined.reject))
         self.aside = {}
-        self.report.leftovers, self.report.converted = self.account.left, self.account.rows
+        self.report.leftovers, self.report.converted = self._left_over(), self.account.rows
         for path, switch in sorted(self.account.switches.items()):
             if switch.only_yes_or_no:
                 self.note(SWITCH.format(path), switch.rows)
@@ -110,6 +113,17 @@ class Reader:
             records = records.with_columns(begins)
             rejects = [(file, starts[line - 1], why, raw) for file, line, why, raw in rejects]
         return Part(records, rejects, self.report, tuple(self.names))
+
+    def _left_over(self) -> dict[str, Leftover]:
+        """What was left over, by the names that the file has for its fields."""
+        left: dict[str, Leftover] = {}
+        for path, found in self.account.left.items():
+            top, dot, inner = path.partition(".")
+            hidden = bool(self.options.columns) and top.endswith(shape.ASIDE)
+            own = top.removesuffix(shape.ASIDE) if hidden else self.own.get(top, top)
+            entry = left.setdefault(f"{own}{dot}{inner}", Leftover())
+            entry.rows, entry.words = entry.rows + found.rows, entry.words + found.words
+        return left
 
     def take(self, items: Iterable[AnyItem]) -> None:
         """Convert all items: neighbours with the same fields together, others one by one."""
@@ -154,7 +168,7 @@ class Reader:
             kinds = [tuple(row) if type(row) is dict else None for row in block.values]
         start = 0
         for end in _ends_of_runs(kinds):
-            lines, rows = block.lines[start:end], _with_known_names(block.values[start:end])
+            lines, rows = block.lines[start:end], self._with_known_names(block.values[start:end])
             self._take_rows(lines, rows)
             start = end
 
@@ -171,7 +185,7 @@ class Reader:
 
     def _take_alike(self, alike: list[Item]) -> None:
         if alike and alike[0].reject is None:
-            rows = _with_known_names([item.value for item in alike])
+            rows = self._with_known_names([item.value for item in alike])
             lines = [item.line for item in alike]
             if self._take_plain(lines, rows) or self._set_aside(lines, rows):
                 return
@@ -225,13 +239,12 @@ class Reader:
             conversations = [finished(row, one, self.options.columns) for one in conversations]
             conversations = with_judgement(row, conversations, wanted=self.options.undesirable)
             # Where a record first came from goes before where an earlier run wrote it.
-            metas = [
-                meta_of({**row, **one.meta} if one.meta else row, one.used) for one in conversations
-            ]
+            metas = [meta_of(row, one.used, one.meta) for one in conversations]
         except Reject as reject:
             self.reject(item, reject)
             return
-        self.account.row(row, conversations)
+        # What an earlier run left over was said then.
+        self.account.row(added(row) if name == "kept" else row, conversations)
         for note in dict.fromkeys(chain(notes, *(one.notes for one in conversations))):
             self.note(note)
         for meta, conversation in zip(metas, conversations, strict=True):
@@ -245,10 +258,17 @@ class Reader:
         if self.options.columns:
             self.names |= dict.fromkeys(map(str, row))
             row, notes = shape.mapped(row, self.options.columns)
-        if names := shape.canonical(tuple(row)):
-            row = shape.renamed(row, names)
+        (row,) = self._with_known_names([row])
         row, opened = shape.unpacked(row)
         return row, notes + opened
+
+    def _with_known_names(self, rows: list[Any]) -> list[Any]:
+        """Rows with the same fields, under the names that formats know."""
+        names = shape.canonical(tuple(rows[0])) if type(rows[0]) is dict else None
+        if not names:
+            return rows
+        self.own |= {known: str(name) for name, known in names.items()}
+        return [shape.renamed(row, names) for row in rows]
 
     def _recognised(self, row: Row) -> tuple[str, list[Conversation]]:
         asked = self.detection.candidates(row)
@@ -264,12 +284,6 @@ class Reader:
         forced = self.options.format
         lacking = f"format {forced} does not have" if forced else "no known format has"
         raise Reject("unknown_shape", f"{lacking} the fields {shown}")
-
-
-def _with_known_names(rows: list[Any]) -> list[Any]:
-    """Rows with the same fields, under the names that formats know."""
-    names = shape.canonical(tuple(rows[0])) if type(rows[0]) is dict else None
-    return [shape.renamed(row, names) for row in rows] if names else rows
 
 
 def _piece(rows: int) -> int:

@@ -39,6 +39,8 @@ _KNOWN = frozenset(name for name in MAPPABLE if name.islower()) - {"id", "role",
 # Without these a row has nothing to train on; other mapped fields may be absent.
 _NEEDED = frozenset((*QUESTIONS, *ANSWERS, "instruction", "text", *LISTS, "chosen", "rejected"))
 
+# What a field is called that another column was mapped over.
+ASIDE = " (not mapped)"
 PARSED = "`{}` holds the turns as JSON text"
 LITERAL = "`{}` holds the turns as text of Python, not of JSON"
 
@@ -79,7 +81,7 @@ def mapped(row: Row, columns: Mapping[str, str]) -> tuple[Row, list[str]]:
             raise Reject("unknown_shape", f"no field {column!r}, which is mapped to {known}")
     theirs = {column: known for known, column in columns.items()}
     hidden = [name for name in row if name in _competitors(columns) and name not in theirs]
-    names = {**theirs, **{name: f"{name} (not mapped)" for name in hidden}}
+    names = {**theirs, **{name: f"{name}{ASIDE}" for name in hidden}}
     shaped = {
         names.get(key, key): _as_text(value) if theirs.get(key) in _TEXTS else value
         for key, value in row.items()

@@ -85,4 +85,5 @@ def read(arguments: argparse.Namespace) -> Dump:
     from curate import sources
     from curate.runs import read_data
 
-    return read_data(arguments.dump, sources.ReadOptions(**reading(arguments)), warn)
+    how, note = sources.ReadOptions(**reading(arguments)), speaker(arguments.quiet)
+    return read_data(arguments.dump, how, warn, note)

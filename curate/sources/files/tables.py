@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.base.errors import CurateError, one_line
 from curate.base.json_text import loads_exact
+from curate.base.schema import MESSAGES
 from curate.sources.files.items import Item, Note
 from curate.sources.files.json_rows import check_unicode
 
@@ -41,7 +42,8 @@ def table_items(name: str, stored: bytes) -> Iterator[Item | Note]:
         yield Note("the Arrow stream has no end mark; rows may be lost behind the last one")
     plans = {column.name: plan for column in frame if (plan := _plan(column))}
     for column, plan in plans.items():
-        yield from _notes(column, plan)
+        if frame[column].dtype != MESSAGES:  # of a run: nobody's objects, and nothing to tell
+            yield from _notes(column, plan)
     # Rows become Python objects because every format reads rows; columns come back in `build`.
     for number, row in enumerate(frame.iter_rows(named=True), 1):
         present = {key: value for key, value in row.items() if value is not None}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
-
 from curate.sources.shared.convert import (
     ANSWERS,
     QUESTIONS,
@@ -15,6 +13,7 @@ from curate.sources.shared.convert import (
     described,
     labelled,
     object_of,
+    parsed,
     system_of,
     tool_schemas,
 )
@@ -69,12 +68,17 @@ def _any_turns(row: Row) -> str | None:
     return None
 
 
+# The fields that a run writes of a record: lines of JSON, and columns of a table.
+_WRITTEN = ("id", "row", "source", "line", "scores", "step", "reason", "duplicate_of", "evidence")
+_TAKEN = ("messages", "tools", "rejected", "category", "score", "meta", "row")
+
+
 def is_kept(row: Row) -> bool:
-    """A line of `kept.jsonl` or `dropped.jsonl` with `rejected` or `meta`."""
-    return {"messages", "source", "line", "scores"} <= set(row) and not {
-        "rejected",
-        "meta",
-    }.isdisjoint(row)
+    """A row that `curate run` wrote: a line of `kept.jsonl`, a row of `kept.parquet`."""
+    if not {"messages", "source", "line"} <= set(row):
+        return False
+    meta = row.get("meta")
+    return "scores" in row or ("id" in row and isinstance(meta, str) and meta[:1] == "{")
 
 
 def kept(row: Row) -> list[Conversation]:
@@ -82,11 +86,18 @@ def kept(row: Row) -> list[Conversation]:
     (read,) = messages(row)
     rejected = turns_in(row["rejected"]) if row.get("rejected") else None
     try:
-        meta = orjson.loads(row.get("meta") or "{}")
-    except (orjson.JSONDecodeError, TypeError) as error:
-        raise Reject("wrong_type", f"meta is {described(row['meta'])}; expected JSON") from error
-    meta = object_of(meta, "meta")
-    return [read._replace(used=(*read.used, "rejected", "meta"), rejected=rejected, meta=meta)]
+        meta = object_of(parsed(row.get("meta"), "meta") or {}, "meta")
+    except Reject as error:
+        why = f"meta is {described(row['meta'])}; expected an object as JSON text"
+        raise Reject("wrong_type", why) from error
+    empty = tuple(name for name in _WRITTEN if row.get(name) in (None, {}))
+    used = (*read.used, *_TAKEN, *empty)
+    return [read._replace(used=used, rejected=rejected, meta=meta)]
+
+
+def added(row: Row) -> Row:
+    """The fields of a row that `curate run` wrote which are not its own: of other people."""
+    return {name: row[name] for name in row if name not in (*_WRITTEN, *_TAKEN)}
 
 
 def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:

@@ -21,8 +21,9 @@ from curate.sources.shared.convert import (
     text_of,
     user,
 )
+from curate.sources.shared.tasks import material_text
 from curate.sources.shared.transcripts import answered, opened, written_turns
-from curate.sources.shared.turns import content_of, message_of, turns_in
+from curate.sources.shared.turns import content_of, is_turn, message_of, turns_in
 
 TIE = "a tie: the first answer is taken, and none is rejected"
 
@@ -72,9 +73,11 @@ def before_answers(row: Row) -> Before:
         return Before(own + found.messages, (*used, name), found.notes, given)
     more = next((each for each in ("input", "context") if each != name and each in row), None)
     beside = row.get(more) if more else None
-    if more == "context" and isinstance(beside, list):
+    if more == "context" and isinstance(beside, list) and any(map(is_turn, beside)):
         return Before([*messages, *turns_in(beside), user(given)], (*used, name, more))
-    question = asked(given, text_of(beside, more or "input"))
+    as_text = material_text if more == "context" else text_of
+    text = as_text(beside, more or "input")
+    question = asked(given, text)
     return Before([*messages, question], (*used, name, *([more] if more else [])))
 
 

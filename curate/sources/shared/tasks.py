@@ -48,7 +48,7 @@ def material(row: Row, taken: Iterable[str] = ()) -> tuple[list[str], list[str],
     for name in row:
         if name not in MATERIAL or name in taken or (name == "source" and _is_label(row[name])):
             continue
-        text = _material_text(row[name], name)
+        text = material_text(row[name], name)
         if not text.strip():
             continue
         texts.append(text)
@@ -62,7 +62,8 @@ def _is_label(value: Any) -> bool:
     return isinstance(value, str) and len(value.split()) < SOURCE_FROM
 
 
-def _material_text(value: Any, name: str) -> str:
+def material_text(value: Any, name: str) -> str:
+    """A text, a list of texts as paragraphs, or anything else as JSON."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
