@@ -18,6 +18,7 @@ from curate.sources.shared.controls import CONTROLS
 from curate.sources.shared.convert import (
     ANSWERS,
     CALLING,
+    IMAGES,
     QUESTIONS,
     ROLE_NAMES,
     SYSTEMS,
@@ -25,7 +26,7 @@ from curate.sources.shared.convert import (
     first_name,
 )
 from curate.sources.shared.tasks import CHOICES, HISTORIES, MATERIAL, SOLUTIONS, SOURCE_FROM
-from curate.sources.shared.thoughts import opens_thought
+from curate.sources.shared.thoughts import REASONING, opens_thought
 from curate.sources.shared.transcripts import may_hold_turns, written_turns
 from curate.sources.shared.undesirable import JUDGEMENTS
 
@@ -85,7 +86,7 @@ _TELLING = frozenset(
     (
         *("messages", "conversations", "conversation", "items", "data", "turns", "prompt"),
         *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
-        *("tools", "functions", *HISTORIES, "reasoning", "reasoning_content", "thinking", "A"),
+        *("tools", "functions", *HISTORIES, *REASONING, "A", *IMAGES),
         *JUDGEMENTS,
         *(*SYSTEMS, *CONTROLS, *(set(MATERIAL) - {"source"}), *CHOICES, *SOLUTIONS),
     )

@@ -11,6 +11,7 @@ from curate.base.json_text import dumps, loads_exact
 from curate.sources.formats.chats import LISTS, MORE_LISTS
 from curate.sources.shared.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
 from curate.sources.shared.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLUTIONS
+from curate.sources.shared.thoughts import REASONING
 from curate.sources.shared.turns import is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
@@ -24,7 +25,8 @@ MAPPABLE = tuple(
             *("history", "messages", "conversations"),
             *(*_TEXTS, *SYSTEMS, *_TURNS, *CHOICES, *KEYS),
             *("chosen", "rejected", "tools", "functions", "score", "category", "weight", "label"),
-            *("kto_tag", "reasoning", "data", "transcript", "completions", "answers"),
+            *REASONING,
+            *("kto_tag", "data", "transcript", "completions", "answers"),
             *("preferred_output", "non_preferred_output", "instances", "preference", "labels"),
             *("response1", "response2", "output_1", "output_2", "response_j", "response_k"),
             *("human_ref_A", "human_ref_B", "score_A", "score_B", "question_id", "reference"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from curate.sources.shared import tasks
 from curate.sources.shared.convert import (
@@ -19,6 +18,7 @@ from curate.sources.shared.convert import (
     text_of,
     user,
 )
+from curate.sources.shared.thoughts import REASONING, is_thought
 
 # A question and an answer under the names of those who speak, or as a function's two sides.
 SIDES = (
@@ -96,18 +96,11 @@ def _conversation(
     messages.append(asked(*parts, tasks.listed(given)))
     answer, names, assumed = tasks.answer_of(row, answers, given)
     messages.append(assistant(answer))
-    thought = next((name for name in _REASONING if _is_text(row.get(name))), None)
+    thought = next((name for name in REASONING if is_thought(row.get(name))), None)
     if thought:
         messages[-1]["reasoning"] = row[thought]
     used = (*used, *SYSTEMS, *tasks.HISTORIES, thought or "", *choice_names, *names)
     return labelled(row, messages, used, notes=(*notes, *assumed))
-
-
-_REASONING = ("reasoning_content", "reasoning", "thinking")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def asked(*parts: str) -> Message:

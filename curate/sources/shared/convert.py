@@ -91,6 +91,8 @@ ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
 # The fields in which rows of many formats hold a number or a label.
 SCORES = ("score", "rating", "reward", "votes", "quality_score")
 CATEGORIES = ("category", "task", "dataset")
+# Fields of what is seen or heard beside the words.
+IMAGES = ("image", "images", "video", "videos", "audio", "audios")
 
 
 def user(content: str) -> Message:

@@ -10,7 +10,10 @@ from curate.sources.shared.convert import ANSWERS, SCORES, Conversation, Reject,
 JUDGEMENTS = (
     *("label", "kto_tag", "feedback", "thumbs", "thumbs_up", "thumbs_down", "desirable"),
     *("is_desirable", "winner", "is_response_0_safe"),
+    *("is_safe", "is_correct", "correct"),
 )
+# Of these a yes says only that nothing is wrong with the answer.
+_ONLY_NO = ("is_safe", "is_correct", "correct")
 _OF_PAIRS = ("winner", "is_response_0_safe")
 _GOOD = (
     *("true", "good", "desirable", "chosen", "up", "thumbs_up", "thumbs up", "thumbsup"),
@@ -62,6 +65,8 @@ def _verdict(row: Row, name: str) -> bool | None:
         return False if isinstance(value, str) and value.strip().lower() in _NEITHER else None
     if name in ("thumbs_up", "thumbs_down"):  # without a thumb nobody judged, or they count
         return name == "thumbs_up" if value is True else None
+    if name in _ONLY_NO:
+        return False if value is False or (name != "correct" and value in (0, "False")) else None
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
