@@ -172,9 +172,9 @@ _BESIDE_TEXT = (
 # Beside a text these say that it is one message of several.
 _OF_CHATS = (
     *("in_response_to_tweet_id", "response_tweet_id", "in_reply_to", "in_reply_to_id"),
-    *("in_reply_to_status_id", "reply_to", "reply_to_id", "parent_id", "thread_id", "speaker"),
-    *("sender", "role", "from"),
+    *("in_reply_to_status_id", "reply_to", "reply_to_id", "parent_id", "thread_id"),
 )
+_SPEAKERS = ("speaker", "sender", "role", "from")
 UNREAD = "a text begins as what a template rendered, but is not wholly such: it stays one answer"
 
 
@@ -193,10 +193,10 @@ def text(row: Row) -> list[Conversation]:
         beside = next((name for name in _BESIDE_TEXT if row.get(name) not in (None, "")), None)
         if beside is not None:
             # Trained alone, the text would be the answer; it is what was asked.
-            wrong = f"a text with a {beside}: is the one asked, and the other answered?"
+            wrong = f"a text beside its {beside}: is the one asked, and the other answered?"
             raise Reject("unknown_shape", wrong)
         _check_alone(row)
-        notes = (UNREAD,) if may_be_rendered(content) else ()
+        notes = (UNREAD,) if content.lstrip()[:1] in "<[" and may_be_rendered(content) else ()
         return [Conversation([assistant(content)], ("text",), notes=notes)]
     return [Conversation(checked(found.messages), ("text",), notes=found.notes)]
 
@@ -204,8 +204,10 @@ def text(row: Row) -> list[Conversation]:
 def _check_alone(row: Row) -> None:
     """Raise `Reject` for one message of a chat whose others are in rows of their own."""
     name = next((name for name in _OF_CHATS if name in row), None)
-    if name in ("role", "from") and str(row[name]).strip().lower() not in ROLE_NAMES:
-        return
+    for speaker in _SPEAKERS if name is None else ():
+        is_role = str(row.get(speaker)).strip().lower() in ROLE_NAMES
+        if is_role or (row.get(speaker) and speaker in ("speaker", "sender")):
+            name = speaker
     if name is not None:
         wrong = f"the field {name} says that the row is one message of a chat"
         raise Reject("wrong_type", f"{wrong}; join the rows of each chat to a list `messages`")

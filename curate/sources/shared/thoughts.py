@@ -21,7 +21,7 @@ REASONING = (
 # What a field of these names says where it tells how to think, and not what was thought.
 _SETTINGS = frozenset(
     (
-        *("on", "off", "yes", "no", "true", "false", "none", "null", "n/a", "nan", "auto"),
+        *("", "on", "off", "yes", "no", "true", "false", "none", "null", "n/a", "nan", "auto"),
         *("low", "medium", "high", "minimal", "enabled", "disabled", "default"),
     )
 )
@@ -33,7 +33,7 @@ def is_thought(value: object) -> bool:
     >>> is_thought("Two and two make four."), is_thought("off")
     (True, False)
     """
-    return isinstance(value, str) and value.strip().lower() not in ("", *_SETTINGS)
+    return isinstance(value, str) and value.strip().lower() not in _SETTINGS
 
 
 _MARKS = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
