@@ -222,6 +222,19 @@ READ: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         [("user", f"Read: {STORY} Of what?"), ("assistant", "Oak.")],
     ),
     "an input that is not there": ({"instruction": Q, "input": "nan", "output": A}, ASKED),
+    "an empty cell of pandas": (
+        {"instruction": Q, "input": float("nan"), "output": A, "system": float("nan")},
+        ASKED,
+    ),
+    "an empty cell of pandas beside a question": (
+        {"question": Q, "context": float("nan"), "answer": A, "history": float("nan")},
+        ASKED,
+    ),
+    "an empty cell inside a turn": (
+        {"messages": [{"role": "system", "content": float("nan")}, USER, ASSISTANT]},
+        [("system", ""), *ASKED],
+    ),
+    "a question of blanks": ({"question": " ", "answer": A}, [("user", ""), ("assistant", A)]),
     "an input that is None": ({"instruction": Q, "input": "None", "output": A}, ASKED),
     "an input that begins so": (
         {"instruction": Q, "input": "none of them", "output": A},
@@ -401,6 +414,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an exchange without an answer": (
         {"conversations": [{"human": Q, "assistant": A}, {"human": "Why?"}]},
         "wrong_type: exchange 2 has no human and assistant",
+    ),
+    "a role that is a list": (
+        {"messages": [{"role": ["user"], "content": Q}, ASSISTANT]},
+        "unknown_role: message 1 has role ['user']",
     ),
     "columns of turns that do not fit": (
         {"messages": {"role": ["user", "assistant"], "content": [Q]}},

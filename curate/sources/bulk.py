@@ -65,6 +65,8 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
         return None
     if set(map(len, turns)) != {2} or not _all_text(contents) or any(map(opens_thought, contents)):
         return None
+    if not _all_text(speakers):
+        return None
     known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
     strange = None in known.values() or len(known) != len(set(map(str, speakers)))
     if strange or any(str(one).lower() in CALLING for one in known):
@@ -150,7 +152,7 @@ def pair(rows: Sequence[Row]) -> FlatMessages | None:
     prompts, answers = [row[question] for row in rows], [row[answer] for row in rows]
     if not (_all_text(prompts) and _all_text(answers)):
         return None
-    if any(map(_holds_turns, prompts)):
+    if any(map(_holds_turns, prompts)) or not all(map(str.strip, prompts)):
         return None
     return _pairs(prompts, answers, (question, "system", answer))
 

@@ -115,7 +115,12 @@ def _as_text(value: Any) -> Any:
 
 
 def unpacked(row: Row) -> tuple[Row, list[str]]:
-    """The row with lists of turns instead of their JSON text, and what was taken apart."""
+    """The row with lists of turns instead of their JSON text, and what was taken apart.
+
+    A NaN, which Python's `json` writes for an empty cell of pandas, counts as null.
+    """
+    nans = [name for name, value in row.items() if type(value) is float and value != value]
+    row = {**row, **dict.fromkeys(nans)} if nans else row
     opened, notes = {}, []
     for name in _TURNS:
         value = row.get(name)

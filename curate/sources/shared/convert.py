@@ -173,10 +173,10 @@ def list_of(value: Any, field: str) -> list[Any]:
 
 
 def text_of(value: Any, field: str) -> str:
-    """A field's text; missing and null are empty, anything that is not text is a reject."""
+    """A field's text; missing, null and NaN are empty, what else is no text is a reject."""
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or (isinstance(value, float) and value != value):
         return ""
     raise Reject("wrong_type", f"{field} is {described(value)}; expected text")
 
