@@ -392,6 +392,12 @@ CASES: dict[str, Case] = {
         {"conversation": [{"human": "Hi", "assistant": "Hello"}, {"human": "And?"}]},
         "wrong_type",
     ),
+    "parallel-lists": (
+        {"questions": ["Hi"], "answers": ["Hello"]},
+        HELLO,
+        {"questions": ["Hi", "And?"], "answers": ["Hello"]},
+        "unknown_shape",
+    ),
     "mt-bench": (
         {"question_id": 1, "category": "x", "turns": ["Hi"], "reference": ["Hello"]},
         HELLO,

@@ -144,7 +144,7 @@ def test_where_columns_cannot_be_mapped_the_verb_that_can_is_named() -> None:
             "them there first, such as with: jq -c '{prompt: .data.q, response: .data.a}'",
         ),
         (
-            {"question": "Where?", "answers": {"text": ["In Paris"], "start": [3]}},
+            {"question": "Where?", "answers": {"text": ["In Paris", "Paris"], "start": [3, 6]}},
             "jq -c '{prompt: .question, response: .answers.text[0]}'",
         ),
         (

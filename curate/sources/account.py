@@ -146,9 +146,7 @@ class Said:
     def has(self, text: str) -> bool:
         """Whether a text stands anywhere in it as it is."""
         # To take calls and tools apart takes long; most of their texts stand so in the JSON.
-        return (
-            text in self.text or any(text in one for one in self.written) or text in self.called
-        )
+        return text in self.text or any(text in one for one in self.written) or text in self.called
 
 
 NOTHING = Said(())

@@ -13,19 +13,27 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from curate.sources.formats.pairs import NO_INPUT
+from curate.sources.formats.pairs import NO_INPUT, is_no_input
 from curate.sources.shared.controls import CONTROLS
 from curate.sources.shared.convert import (
     ANSWERS,
     CALLING,
+    IMAGES,
     QUESTIONS,
     ROLE_NAMES,
     SYSTEMS,
     Row,
     first_name,
 )
-from curate.sources.shared.tasks import CHOICES, HISTORIES, MATERIAL, SOLUTIONS, SOURCE_FROM
-from curate.sources.shared.thoughts import opens_thought
+from curate.sources.shared.tasks import (
+    CHOICES,
+    HISTORIES,
+    MATERIAL,
+    SOLUTIONS,
+    SOURCE_FROM,
+    choice_columns,
+)
+from curate.sources.shared.thoughts import REASONING, opens_thought
 from curate.sources.shared.transcripts import may_hold_turns, written_turns
 from curate.sources.shared.undesirable import JUDGEMENTS
 
@@ -57,23 +65,27 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
         return None
     if set(map(len, turns)) != {2} or not _all_text(contents) or any(map(opens_thought, contents)):
         return None
+    if not _all_text(speakers):
+        return None
     known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
     strange = None in known.values() or len(known) != len(set(map(str, speakers)))
     if strange or any(str(one).lower() in CALLING for one in known):
         return None
     roles = list(map({one: str(role) for one, role in known.items()}.__getitem__, speakers))
     lengths = list(map(len, lists))
-    if not _each_answers(roles, lengths) or any("<tools>" in each[0][text] for each in lists):
+    if not _each_answers(roles, lengths, rows[0]) or any(
+        "<tools>" in each[0][text] for each in lists
+    ):
         return None
     return FlatMessages(lengths, roles, contents, (name, "system", "tools"))
 
 
-def _each_answers(roles: list[str], lengths: list[int]) -> bool:
-    """Whether the assistant speaks in every conversation."""
+def _each_answers(roles: list[str], lengths: list[int], row: Row) -> bool:
+    """Whether the assistant speaks in every conversation, last where a column may answer."""
     ends = list(accumulate(lengths))
     if all([roles[end - 1] == "assistant" for end in ends]):  # noqa: C419 (twice as fast)
         return True
-    return all(
+    return first_name(row, ANSWERS) is None and all(
         "assistant" in roles[end - length : end] for length, end in zip(lengths, ends, strict=True)
     )
 
@@ -85,7 +97,7 @@ _TELLING = frozenset(
     (
         *("messages", "conversations", "conversation", "items", "data", "turns", "prompt"),
         *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
-        *("tools", "functions", *HISTORIES, "reasoning", "reasoning_content", "thinking", "A"),
+        *("tools", "functions", *HISTORIES, *REASONING, "A", *IMAGES),
         *JUDGEMENTS,
         *(*SYSTEMS, *CONTROLS, *(set(MATERIAL) - {"source"}), *CHOICES, *SOLUTIONS),
     )
@@ -93,7 +105,7 @@ _TELLING = frozenset(
 
 
 # The beginning of `<noinput>` in any spelling.
-_NO_INPUT = re.compile(r"\s*[\[(<]?no ?input", re.IGNORECASE)
+_NO_INPUT = re.compile(r"\s*(?:[\[(<]?no ?input|(?:nan|none|null|n/a|<na>)\s*$)", re.IGNORECASE)
 
 
 def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
@@ -101,6 +113,8 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     keys = set(rows[0])
     answer = _only(keys, ANSWERS)
     odd = _TELLING - {"input", answer}
+    if choice_columns(tuple(rows[0])):
+        return None
     if answer in (None, "target", "solution") or odd & keys or not _are_labels(rows):
         return None
     asked = [row["instruction"] for row in rows]
@@ -111,6 +125,8 @@ def alpaca(rows: Sequence[Row]) -> FlatMessages | None:
     if any("[|Human|]" in text for text in given) or any(map(_holds_turns, asked)):
         return None
     if any(map(_NO_INPUT.match, given)):
+        if any(is_no_input(text) and not NO_INPUT.fullmatch(text.strip()) for text in given):
+            return None  # what is assumed of these has to be said
         given = ["" if NO_INPUT.fullmatch(text.strip()) else text for text in given]
     prompts = [
         f"{first}\n\n{second}"
@@ -129,14 +145,14 @@ def pair(rows: Sequence[Row]) -> FlatMessages | None:
     """Plain question and answer columns."""
     keys = set(rows[0])
     question, answer = first_name(rows[0], QUESTIONS), _only(keys, ANSWERS)
-    if question is None or answer is None:
+    if question is None or answer is None or choice_columns(tuple(rows[0])):
         return None
     if (_TELLING - {"prompt", answer}) & keys or not _are_labels(rows):
         return None
     prompts, answers = [row[question] for row in rows], [row[answer] for row in rows]
     if not (_all_text(prompts) and _all_text(answers)):
         return None
-    if any(map(_holds_turns, prompts)):
+    if any(map(_holds_turns, prompts)) or not all(map(str.strip, prompts)):
         return None
     return _pairs(prompts, answers, (question, "system", answer))
 

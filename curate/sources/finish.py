@@ -11,6 +11,7 @@ from curate.base.json_text import dumps, loads_exact
 from curate.sources.formats.chats import LISTS, MORE_LISTS
 from curate.sources.shared.controls import row_controls, weighted
 from curate.sources.shared.convert import (
+    IMAGES,
     SYSTEMS,
     Conversation,
     Message,
@@ -32,6 +33,8 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
     That is the system's words, tools, material that a column is mapped to, and loss controls of
     the whole row. Raises `Reject` for a control that cannot be followed.
     """
+    if not _SEEN.isdisjoint(row):
+        _check_seen(row, one)
     if not _BESIDE.isdisjoint(row):
         one = _with_material(row, _with_tools(row, _with_system(row, one)), columns)
     if one.tools:
@@ -49,6 +52,22 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
 _LISTS = (*LISTS, *MORE_LISTS)
 # Where none of these fields is there, nothing stands beside the messages but loss controls.
 _BESIDE = frozenset((*SYSTEMS, "tools", "functions", "context"))
+
+_SEEN = frozenset(IMAGES)
+_SEEN_MARKS = ("<image>", "<video>", "<audio>", "<|image|>", "<|image_1|>", "<image_1>")
+
+
+def _check_seen(row: Row, one: Conversation) -> None:
+    """Raise `Reject` where the words are about an image: the answer is no answer without it."""
+    for name in IMAGES:
+        value = row.get(name)
+        if not value:
+            continue
+        marked = any(mark in turn["content"] for turn in one.messages for mark in _SEEN_MARKS)
+        first = value[0] if isinstance(value, list) else value
+        if marked or (isinstance(first, dict) and ("bytes" in first or "path" in first)):
+            wrong = f"the conversation is about what {name} holds; only text can be read"
+            raise Reject("wrong_type", f"{wrong}; to read the words alone, leave out the field")
 
 
 def _with_thoughts(one: Conversation) -> Conversation:

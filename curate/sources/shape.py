@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,8 @@ from curate.base.json_text import dumps, loads_exact
 from curate.sources.formats.chats import LISTS, MORE_LISTS
 from curate.sources.shared.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
 from curate.sources.shared.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLUTIONS
-from curate.sources.shared.turns import is_turn
+from curate.sources.shared.thoughts import REASONING
+from curate.sources.shared.turns import SPEAKERS, TEXTS, is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
 _TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", *HISTORIES, "context")
@@ -24,7 +26,8 @@ MAPPABLE = tuple(
             *("history", "messages", "conversations"),
             *(*_TEXTS, *SYSTEMS, *_TURNS, *CHOICES, *KEYS),
             *("chosen", "rejected", "tools", "functions", "score", "category", "weight", "label"),
-            *("kto_tag", "reasoning", "data", "transcript", "completions", "answers"),
+            *REASONING,
+            *("kto_tag", "data", "transcript", "completions", "answers"),
             *("preferred_output", "non_preferred_output", "instances", "preference", "labels"),
             *("response1", "response2", "output_1", "output_2", "response_j", "response_k"),
             *("human_ref_A", "human_ref_B", "score_A", "score_B", "question_id", "reference"),
@@ -43,6 +46,12 @@ _NEEDED = frozenset((*QUESTIONS, *ANSWERS, "instruction", "text", *LISTS, "chose
 ASIDE = " (not mapped)"
 PARSED = "`{}` holds the turns as JSON text"
 LITERAL = "`{}` holds the turns as text of Python, not of JSON"
+COLUMNS = "`{}` holds a list of speakers and one of texts: they are read turn by turn"
+NAMES = "the turns of `{}` have names in capitals, which are read as those that formats know"
+
+
+# Inside `systemPrompt`.
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @lru_cache(maxsize=1_000)
@@ -56,8 +65,11 @@ def canonical(names: tuple[Any, ...]) -> dict[Any, str] | None:
         return None  # formats of their own, with names of their own
     changed: dict[Any, str] = {}
     for name in names:
-        known = str(name).strip().lower().replace(" ", "_").replace("-", "_")
-        if name != known and known in _KNOWN and known not in (*names, *changed.values()):
+        bare = str(name).strip().replace(" ", "_").replace("-", "_")
+        known = bare.lower() if bare.lower() in _KNOWN else _HUMP.sub("_", bare).lower()
+        if name in MAPPABLE or known not in _KNOWN:
+            continue
+        if known not in (*names, *changed.values()):
             changed[name] = known
     return changed or None
 
@@ -105,12 +117,21 @@ def _as_text(value: Any) -> Any:
 
 
 def unpacked(row: Row) -> tuple[Row, list[str]]:
-    """The row with lists of turns instead of their JSON text, and what was taken apart."""
+    """The row with lists of turns instead of their JSON text, and what was taken apart.
+
+    A NaN, which Python's `json` writes for an empty cell of pandas, counts as null.
+    """
+    nans = [name for name, value in row.items() if type(value) is float and value != value]
+    row = {**row, **dict.fromkeys(nans)} if nans else row
     opened, notes = {}, []
     for name in _that_may_hold_turns(tuple(row)):
         value = row[name]
         if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
             turns, note = _turns_of(value)
+        elif isinstance(value, dict):
+            turns, note = _of_columns(value), COLUMNS
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            turns, note = _with_small_names(value), NAMES
         elif isinstance(value, list) and value and all(isinstance(each, str) for each in value):
             turns, note = _each_of(value), PARSED
         else:
@@ -144,10 +165,35 @@ _LITERAL_SIZE = 1_000_000
 def _literal(text: str) -> Any:
     if len(text) > _LITERAL_SIZE or "{'" not in text[:80]:
         return None
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    # numpy prints a line for each object, and no comma; inside of texts such an end is escaped.
+    for each in (text.strip(), _NO_COMMA.sub("},{", text.strip())):
+        try:
+            return ast.literal_eval(each)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+_NO_COMMA = re.compile(r"\}[ ]*\n[ ]*\{")
+
+
+def _of_columns(value: dict[Any, Any]) -> list[Any] | None:
+    """The turns of `{"role": [...], "content": [...]}`, lists of one length."""
+    lists = {name: each for name, each in value.items() if isinstance(each, list)}
+    lengths = set(map(len, lists.values()))
+    speaks = any(name in lists for name in SPEAKERS) and any(name in lists for name in TEXTS)
+    if len(lists) < len(value) or len(lengths) != 1 or not speaks:
         return None
+    return [dict(zip(lists, turn, strict=True)) for turn in zip(*lists.values(), strict=True)]
+
+
+def _with_small_names(turns: list[Any]) -> list[Any] | None:
+    """Turns under `Role` and `Content`, with the names that formats know; None for others."""
+    if any(not isinstance(turn, dict) or is_turn(turn) for turn in turns):
+        return None
+    small = [{str(name).lower(): item for name, item in turn.items()} for turn in turns]
+    fits = all(len(one) == len(turn) for one, turn in zip(small, turns, strict=True))
+    return small if fits and all(map(is_turn, small)) else None
 
 
 def _each_of(texts: list[str]) -> list[Any] | None:

@@ -89,6 +89,7 @@ FORMATS = {
     "lima": Format(lists.is_lima, lists.lima),
     "ultrachat": Format(lists.is_ultrachat, lists.ultrachat),
     "exchanges": Format(lists.is_exchanges, lists.exchanges),
+    "parallel-lists": Format(lists.is_parallel, lists.parallel),
     "mt-bench": Format(lists.is_mt_bench, lists.mt_bench),
     "oasst": Format(trees.is_tree, trees.tree),
     "stackexchange-posts": Format(posts.is_joined, posts.joined),

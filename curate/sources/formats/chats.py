@@ -9,6 +9,7 @@ from curate.sources.shared.convert import (
     Message,
     Reject,
     Row,
+    assistant,
     checked,
     described,
     labelled,
@@ -17,6 +18,7 @@ from curate.sources.shared.convert import (
     system_of,
     tool_schemas,
 )
+from curate.sources.shared.thoughts import REASONING, is_thought
 from curate.sources.shared.turns import is_turn, turns_in
 
 # The fields in which rows hold their turns.
@@ -54,7 +56,24 @@ def is_turns(row: Row) -> bool:
 def turns(row: Row) -> list[Conversation]:
     """Turns under any known pair of names for who speaks and what is said."""
     name = _any_turns(row) or LISTS[0]
-    return [_conversation(row, system_of(row) + turns_in(row[name]), name)]
+    read = turns_in(row[name])
+    # Sets of dialogues for tasks (MultiWOZ, SGD) call the one who answers the system.
+    named = any("speaker" in turn for turn in row[name])
+    answering = named and _answers_as_system([turn["role"] for turn in read])
+    if answering:
+        read = [{**turn, "role": _ANSWERING.get(turn["role"], turn["role"])} for turn in read]
+    one = _conversation(row, system_of(row) + read, name)
+    return [one._replace(notes=(*one.notes, SYSTEM_ANSWERS)) if answering else one]
+
+
+_ANSWERING = {"system": "assistant"}
+SYSTEM_ANSWERS = "`system` takes turns with the user: it is read as the assistant"
+
+
+def _answers_as_system(roles: list[str]) -> bool:
+    """Whether the system speaks in turn with the user, and no assistant does."""
+    first = roles.index("user") if "user" in roles else len(roles)
+    return "assistant" not in roles and "system" in roles[first:] and "system" not in roles[:first]
 
 
 def _any_turns(row: Row) -> str | None:
@@ -106,7 +125,7 @@ def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
         turns = row.get(name)
         if isinstance(turns, list):
             first = next((turn for turn in turns if isinstance(turn, dict)), None)
-            if first is None and not any(isinstance(turn, str) for turn in turns):
+            if first is None and not any(isinstance(turn, str | list) for turn in turns):
                 return name
             if first is not None and key in first:
                 return name
@@ -116,4 +135,23 @@ def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
 def _conversation(row: Row, messages: list[Message], name: str) -> Conversation:
     tools = "tools" if row.get("tools") else "functions"
     schemas = tool_schemas(row.get(tools))
-    return labelled(row, checked(messages), (name, "system", tools), tools=schemas)
+    answer = _answer_beside(row, messages)
+    if answer is None:
+        return labelled(row, checked(messages), (name, "system", tools), tools=schemas)
+    messages = [*messages, assistant(row[answer])]
+    thought = next((each for each in REASONING if is_thought(row.get(each))), None)
+    if thought:
+        messages[-1]["reasoning"] = row[thought]
+    used = (name, "system", tools, answer, *([thought] if thought else []))
+    return labelled(row, messages, used, tools=schemas, notes=(BESIDE.format(answer, name),))
+
+
+BESIDE = "`{}` is the answer to the last of the `{}`"
+
+
+def _answer_beside(row: Row, messages: list[Message]) -> str | None:
+    """The column that answers messages which end with the user's."""
+    if not messages or messages[-1]["role"] != "user":
+        return None
+    answers = (each for each in ANSWERS if isinstance(row.get(each), str) and row[each].strip())
+    return next(answers, None)

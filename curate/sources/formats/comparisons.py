@@ -30,7 +30,7 @@ TIE = "a tie: the first answer is taken, and none is rejected"
 # Where a row holds what its answers answer; the first that is there counts.
 _PROMPTS = (
     *("conversations", "prompt", "question", "instruction", "query", "context", "input"),
-    *("conversation", "messages"),
+    *("conversation", "messages", "trajectory", "turns", "dialogue", "dialog", "chat_history"),
 )
 
 

@@ -14,6 +14,8 @@ TOOLS = "`<tools>` in a system prompt became tools, and what a template writes a
 CALLS = "`<tool_call>` and `<tool_response>` inside texts became calls and tool messages"
 KEPT = "a `<tool_call>` inside a text is no call that can be read: the row's calls stay text"
 BRACKETS = "calls written as `[name(argument=value)]` stay text: the system prompt asks for them"
+# Nemotron's sets write a list of calls between marks of their own.
+_OTHER_MARKS = {"TOOLCALL": "tool_call", "TOOL_RESPONSE": "tool_response"}
 _LISTS = ("conversations", "messages", "conversation", "items")
 
 _TOOLS = re.compile(r"<tools>\s*(?=[\[{])")
@@ -31,11 +33,14 @@ def is_hermes(row: Row) -> bool:
     if not turns:
         return False
     texts = [text for turn in turns if isinstance(text := _text(turn), str)]
-    if not any("<tool_call>" in text or "<tool_response>" in text for text in texts if "<" in text):
+    if not any(mark in text for text in texts if "<" in text for mark in _MARKS):
         return False
     return bool(row.get("tools")) or any(
         "<tools>" in text for text in (texts[0], row.get("system")) if isinstance(text, str)
     )
+
+
+_MARKS = ("<tool_call>", "<tool_response>", "<TOOLCALL>", "<TOOL_RESPONSE>")
 
 
 def _text(turn: Any) -> Any:
@@ -84,11 +89,13 @@ def _system_and_tools(turns: list[Message]) -> tuple[str | None, str | None]:
 
 def _turns_of(turn: Message, position: int) -> list[Message]:
     text, where = turn["content"], f"message {position}"
+    for other, mark in _OTHER_MARKS.items():
+        text = text.replace(f"<{other}>", f"<{mark}>").replace(f"</{other}>", f"</{mark}>")
     if turn["role"] == "assistant" and "<tool_call>" in text:
         content, calls = tagged(text, "tool_call", where)
         if turn.get("tool_calls"):
             raise Reject("wrong_type", f"{where} has calls in its text and beside it")
-        written = calls_of([_as_json(one) for one in calls], where)
+        written = calls_of([each for one in calls for each in _calls_in(one)], where)
         return [{**turn, "content": content, "tool_calls": written}]
     if turn["role"] in ("tool", "user") and "<tool_response>" in text:
         outside, results = tagged(text, "tool_response", where)
@@ -96,6 +103,16 @@ def _turns_of(turn: Message, position: int) -> list[Message]:
             raise Reject("wrong_type", f"{where} says more than <tool_response>")
         return [{**turn, "role": "tool", "content": result} for result in results]
     return [turn]
+
+
+def _calls_in(written: str) -> list[str]:
+    """One call as JSON, or each of a list of them."""
+    if not written.startswith("["):
+        return [_as_json(written)]
+    texts, rest = json_texts(written[1:])
+    if rest.strip() != "]":
+        raise Reject("wrong_type", "a list of calls is not valid JSON")
+    return texts
 
 
 def _as_json(call: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from curate.sources.shared import tasks
 from curate.sources.shared.convert import (
@@ -19,6 +18,7 @@ from curate.sources.shared.convert import (
     text_of,
     user,
 )
+from curate.sources.shared.thoughts import REASONING, is_thought
 
 # A question and an answer under the names of those who speak, or as a function's two sides.
 SIDES = (
@@ -28,6 +28,19 @@ SIDES = (
 
 # Alpaca's ways of saying "no input"; the whole field must be one of them.
 NO_INPUT = re.compile(r"[\[(<]?no ?input[\])>.]?", re.IGNORECASE)
+# What tables and people write into a field that has no value.
+_NO_VALUES = frozenset(("nan", "none", "null", "n/a", "<na>"))
+NO_VALUE = "an `input` of `nan`, `none`, `null` or `n/a` is no input"
+
+
+def is_no_input(text: str) -> bool:
+    """Whether all that an `input` says is that there is none.
+
+    >>> is_no_input("<noinput>"), is_no_input("NaN"), is_no_input("none of them")
+    (True, True, False)
+    """
+    bare = text.strip()
+    return bare.lower() in _NO_VALUES or NO_INPUT.fullmatch(bare) is not None
 
 
 def is_alpaca(row: Row) -> bool:
@@ -54,12 +67,11 @@ def _instructed(row: Row, answers: tuple[str, ...]) -> list[Conversation]:
     """An instruction, then all that it is about."""
     instruction = text_of(row["instruction"], "instruction")
     given = row.get("input")
-    row = (
-        {**row, "input": ""}
-        if isinstance(given, str) and NO_INPUT.fullmatch(given.strip())
-        else row
-    )
-    texts, names, notes = tasks.material(row)
+    absent = isinstance(given, str) and is_no_input(given)
+    row = {**row, "input": ""} if absent else row
+    texts, names, notes = tasks.material(row, (), instruction)
+    if absent and not NO_INPUT.fullmatch(str(given).strip()):
+        notes.append(NO_VALUE)
     used = ("instruction", "input", "context", *names)
     return [_conversation(row, [instruction, *texts], used, answers, notes)]
 
@@ -76,8 +88,9 @@ def pair(row: Row) -> list[Conversation]:
     What the question is about (`context`, `passage`, ...) stands before it, choices behind it.
     """
     name = _question(row) or QUESTIONS[0]
-    texts, names, notes = tasks.material(row, taken=(name,))
-    parts = [*texts, text_of(row[name], name)]
+    question = text_of(row[name], name)
+    texts, names, notes = tasks.material(row, (name,), question)
+    parts = [*texts, question]
     side = next((answer for question, answer in SIDES if question == name and answer in row), None)
     answers = ANSWERS if name in QUESTIONS or side is None else (side,)
     return [_conversation(row, parts, (name, *names), answers, notes)]
@@ -96,18 +109,11 @@ def _conversation(
     messages.append(asked(*parts, tasks.listed(given)))
     answer, names, assumed = tasks.answer_of(row, answers, given)
     messages.append(assistant(answer))
-    thought = next((name for name in _REASONING if _is_text(row.get(name))), None)
+    thought = next((name for name in REASONING if is_thought(row.get(name))), None)
     if thought:
         messages[-1]["reasoning"] = row[thought]
     used = (*used, *SYSTEMS, *tasks.HISTORIES, thought or "", *choice_names, *names)
     return labelled(row, messages, used, notes=(*notes, *assumed))
-
-
-_REASONING = ("reasoning_content", "reasoning", "thinking")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def asked(*parts: str) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from curate.sources.shared.convert import (
     ANSWERS,
     QUESTIONS,
+    ROLE_NAMES,
     Conversation,
     Reject,
     Row,
@@ -16,7 +17,7 @@ from curate.sources.shared.convert import (
     text_of,
     tool_schemas,
 )
-from curate.sources.shared.renderings import Written, rendering
+from curate.sources.shared.renderings import Written, may_be_rendered, rendering
 from curate.sources.shared.transcripts import (
     answered,
     is_transcript,
@@ -39,12 +40,29 @@ def belle(row: Row) -> list[Conversation]:
 
 def is_prompt_transcript(row: Row) -> bool:
     """`{prompt | query | question | problem, completion | ...}`, the prompt a whole transcript."""
-    return _in_column(row, QUESTIONS) is not None
+    return _in_column(row, _asked_in(row)) is not None and not _is_copy(row)
+
+
+def _asked_in(row: Row) -> tuple[str, ...]:
+    """The columns that may hold what is asked; `input` does where there is no instruction."""
+    return QUESTIONS if "instruction" in row else (*QUESTIONS, "input")
+
+
+def _is_copy(row: Row) -> bool:
+    """Whether a prompt is what a template made of the instruction beside it."""
+    instruction = row.get("instruction")
+    prompt = row.get(first_name(row, QUESTIONS) or "")
+    return (
+        isinstance(instruction, str)
+        and bool(instruction.strip())
+        and isinstance(prompt, str)
+        and instruction.strip() in prompt
+    )
 
 
 def prompt_transcript(row: Row) -> list[Conversation]:
     """The prompt's turns and the answer; a rendered prompt is read as the turns it holds."""
-    return _prompted(row, QUESTIONS)
+    return _prompted(row, _asked_in(row))
 
 
 def _in_column(row: Row, names: tuple[str, ...]) -> Written | None:
@@ -54,7 +72,7 @@ def _in_column(row: Row, names: tuple[str, ...]) -> Written | None:
     if not isinstance(prompt, str) or not may_hold_turns(prompt):
         return None
     if first_name(row, ANSWERS) is not None:
-        return None if _filled(row.get("input")) else opened(prompt)
+        return None if name != "input" and _filled(row.get("input")) else opened(prompt)
     whole = written_turns(prompt)
     return whole if whole and whole.notes and whole.messages[-1]["role"] == "assistant" else None
 
@@ -72,7 +90,7 @@ def _prompted(row: Row, names: tuple[str, ...]) -> list[Conversation]:
         raise Reject("wrong_type", f"{name} is no conversation that ends where an answer begins")
     system = [] if found.messages[0]["role"] == "system" else system_of(row)
     used = (name, *(("system",) if system else ()), *([answers] if answers else []), "tools")
-    used = (*used, *(("input",) if "input" in row else ()))
+    used = (*used, *(("input",) if "input" in row and name != "input" else ()))
     messages = checked([*system, *found.messages])
     tools = tool_schemas(row.get("tools"))
     return [labelled(row, messages, used, tools=tools, notes=found.notes)]
@@ -148,8 +166,16 @@ def red_team(row: Row) -> list[Conversation]:
 # Beside a text these are what a model is to say of it.
 _BESIDE_TEXT = (
     *(*ANSWERS, "label", "label_text", "labels", "summary", "highlights", "headline"),
-    *("translation", "sentiment", "targets"),
+    *("translation", "sentiment", "targets", "code", "sql", "answers", "question", "questions"),
+    *("intent", "emotion", "emotions", "entities", "ner_tags", "target_text", "reply", "summaries"),
 )
+# Beside a text these say that it is one message of several.
+_OF_CHATS = (
+    *("in_response_to_tweet_id", "response_tweet_id", "in_reply_to", "in_reply_to_id"),
+    *("in_reply_to_status_id", "reply_to", "reply_to_id", "parent_id", "thread_id"),
+)
+_SPEAKERS = ("speaker", "sender", "role", "from")
+UNREAD = "a text begins as what a template rendered, but is not wholly such: it stays one answer"
 
 
 def is_text(row: Row) -> bool:
@@ -167,7 +193,21 @@ def text(row: Row) -> list[Conversation]:
         beside = next((name for name in _BESIDE_TEXT if row.get(name) not in (None, "")), None)
         if beside is not None:
             # Trained alone, the text would be the answer; it is what was asked.
-            wrong = f"a text with a {beside}: is the one asked, and the other answered?"
+            wrong = f"a text beside its {beside}: is the one asked, and the other answered?"
             raise Reject("unknown_shape", wrong)
-        return [Conversation([assistant(content)], ("text",))]
+        _check_alone(row)
+        notes = (UNREAD,) if content.lstrip()[:1] in "<[" and may_be_rendered(content) else ()
+        return [Conversation([assistant(content)], ("text",), notes=notes)]
     return [Conversation(checked(found.messages), ("text",), notes=found.notes)]
+
+
+def _check_alone(row: Row) -> None:
+    """Raise `Reject` for one message of a chat whose others are in rows of their own."""
+    name = next((name for name in _OF_CHATS if name in row), None)
+    for speaker in _SPEAKERS if name is None else ():
+        is_role = str(row.get(speaker)).strip().lower() in ROLE_NAMES
+        if is_role or (row.get(speaker) and speaker in ("speaker", "sender")):
+            name = speaker
+    if name is not None:
+        wrong = f"the field {name} says that the row is one message of a chat"
+        raise Reject("wrong_type", f"{wrong}; join the rows of each chat to a list `messages`")

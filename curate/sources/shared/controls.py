@@ -12,9 +12,10 @@ MOST_WEIGHT = 1_000
 WEIGHTS = (
     *("weight", "loss_weight", "sample_weight", "loss", "loss_scale", "loss_mask"),
     *("train", "training", "trainable", "train_on_turn", "is_trained"),
+    *("output_with_loss", "do_train", "compute_loss", "trained"),
 )
 # These mean the opposite.
-MASKS = ("masked", "is_masked", "no_train", "ignore_loss")
+MASKS = ("masked", "is_masked", "no_train", "ignore_loss", "exclude_from_loss", "no_loss")
 DETAIL = "train_detail"
 CONTROLS = (*WEIGHTS, *MASKS, DETAIL)
 _ANY = frozenset(CONTROLS)

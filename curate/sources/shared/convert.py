@@ -92,6 +92,8 @@ ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
 # The fields in which rows of many formats hold a number or a label.
 SCORES = ("score", "rating", "reward", "votes", "quality_score")
 CATEGORIES = ("category", "task", "dataset")
+# Fields of what is seen or heard beside the words.
+IMAGES = ("image", "images", "video", "videos", "audio", "audios")
 
 
 def user(content: str) -> Message:
@@ -175,10 +177,10 @@ def list_of(value: Any, field: str) -> list[Any]:
 
 
 def text_of(value: Any, field: str) -> str:
-    """A field's text; missing and null are empty, anything that is not text is a reject."""
+    """A field's text; missing, null and NaN are empty, what else is no text is a reject."""
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or (isinstance(value, float) and value != value):
         return ""
     raise Reject("wrong_type", f"{field} is {described(value)}; expected text")
 

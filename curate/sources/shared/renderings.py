@@ -59,6 +59,11 @@ _MARKED = (
         r"<\|(?:start_of_role|end_of_role|end_of_text)\|>",
     ),
     _marked(
+        "Command R",
+        r"<\|START_OF_TURN_TOKEN\|><\|(SYSTEM|USER|CHATBOT)_TOKEN\|>",
+        r"<\|(?:START_OF_TURN|END_OF_TURN|SYSTEM|USER|CHATBOT)_TOKEN\|>",
+    ),
+    _marked(
         "DeepSeek",
         "<｜(User|Assistant)｜>",
         "<｜(?:User|Assistant|begin▁of▁sentence|end▁of▁sentence)｜>",
@@ -69,7 +74,7 @@ _MARKED = (
         r"<\|(?:system|user|assistant|prompter|observation|tool|end|endoftext)\|>|</s>",
     ),
 )
-_BEGIN = r"(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<\|endoftext\|>)"
+_BEGIN = r"(?:<s>|<BOS_TOKEN>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<\|endoftext\|>)"
 _BEGINS = re.compile(rf"{_BEGIN}*\s*")
 # Every rendering begins so: one look that most texts fail at once.
 _OPENING = re.compile(

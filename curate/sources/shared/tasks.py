@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from string import ascii_uppercase
 from typing import Any
 
 from curate.sources.shared.convert import (
+    CATEGORIES,
+    QUESTIONS,
+    SYSTEMS,
     Message,
     Reject,
     Row,
@@ -21,15 +26,21 @@ from curate.sources.shared.convert import (
 )
 from curate.sources.shared.transcripts import is_transcript, turns_of
 from curate.sources.shared.turns import is_turn, turns_in
+from curate.sources.shared.written_calls import python_value
 
 # Fields that hold what a question is about.
-MATERIAL = ("context", "passage", "table", "schema", "source", "document", "input")
+MATERIAL = (
+    *("context", "passage", "table", "schema", "source", "document", "input", "article", "story"),
+)
 CHOICES = ("choices", "options")
 # Where the right choice is named when no answer is.
-KEYS = ("answer_idx", "answer_index", "answerKey", "answer_key", "correct_answer", "label")
+KEYS = (
+    *("answer_idx", "answer_index", "answerKey", "answer_key", "correct_answer", "label"),
+    "correct",
+)
 # Worked solutions, which a bare answer may stand beside.
-SOLUTIONS = ("solution", "explanation", "rationale", "worked_solution")
-_LETTERS = ("A", "B", "C", "D")
+SOLUTIONS = ("solution", "explanation", "rationale", "worked_solution", "exp")
+_LETTERS = ("A", "B", "C")
 # The pairs of names under which one object holds a question and its answer.
 EXCHANGES = (
     *(("human", "assistant"), ("user", "assistant"), ("input", "output"), ("question", "answer")),
@@ -38,18 +49,30 @@ EXCHANGES = (
 )
 # An answer of more words is not bare.
 BARE = 12
+# A shorter text may stand in a question by chance.
+_REPEATED = 24
 # A `source` of this many words is a text; shorter ones say where a row is from.
 SOURCE_FROM = 8
 
 
-def material(row: Row, taken: Iterable[str] = ()) -> tuple[list[str], list[str], list[str]]:
-    """The texts that the question is about, the fields they are from, and what was assumed."""
+def material(
+    row: Row, taken: Iterable[str] = (), question: str = ""
+) -> tuple[list[str], list[str], list[str]]:
+    """The texts that the question is about, the fields they are from, and what was assumed.
+
+    A text that stands in the question already is not said again.
+    """
     texts, names, notes = [], [], []
     for name in row:
         if name not in MATERIAL or name in taken or (name == "source" and _is_label(row[name])):
             continue
         text = material_text(row[name], name)
         if not text.strip():
+            continue
+        # Alpaca's `input` is said again wherever it stands: so its sets are always read.
+        if name != "input" and len(text) >= _REPEATED and text.strip() in question:
+            names.append(name)
+            notes.append(f"`{name}` stands in the question already, and is not said twice")
             continue
         texts.append(text)
         names.append(name)
@@ -75,11 +98,52 @@ def choices(row: Row) -> tuple[dict[str, str], tuple[str, ...]]:
     """The choices of a question by their letters, and the fields they are from; none if none."""
     name = next((name for name in CHOICES if row.get(name)), None)
     if name is None:
+        if columns := choice_columns(tuple(row)):
+            texts = {label: row[column] for column, label in columns if row[column] is not None}
+            said = all(isinstance(text, str | int | float) for text in texts.values())
+            given = {label: _worded(text) for label, text in texts.items()} if said else {}
+            return given, tuple(column for column, _ in columns) if said else ()
         lettered = all(isinstance(row.get(letter), str) for letter in _LETTERS)
         names = tuple(key for key in row if key in set(ascii_uppercase))
         return ({key: str(row[key]) for key in names}, names) if lettered else ({}, ())
-    given = parsed(row[name], name) if _is_json(row[name]) else row[name]
+    given = _opened(row[name], name) if _is_json(row[name]) else row[name]
     return _choices_of(given), (name,)
+
+
+_CHOICE = re.compile(r"(option|choice|opt|op)[ _-]?([a-j]|[0-9])", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1_000)
+def choice_columns(names: tuple[Any, ...]) -> tuple[tuple[str, str], ...]:
+    """Columns with a choice each, and their letters or numbers; none unless they count from one.
+
+    >>> choice_columns(("question", "option_a", "option_b", "answer"))
+    (('option_a', 'A'), ('option_b', 'B'))
+    """
+    found = [(name, _CHOICE.fullmatch(name)) for name in names if isinstance(name, str)]
+    columns = sorted((match[2].upper(), name) for name, match in found if match)
+    # `op1` and `opt_2` may be anything: these are choices where there are more of them.
+    least = 2 if any(match and len(match[1]) > 3 for _, match in found) else 3
+    labels = "".join(label for label, _ in columns)
+    counts = any(labels == row[: len(labels)] for row in ("ABCDEFGHIJ", "0123456789", "123456789"))
+    return (
+        tuple((name, label) for label, name in columns) if len(columns) >= least and counts else ()
+    )
+
+
+def _opened(text: str, name: str) -> Any:
+    """Choices given as JSON text, or as Python or numpy print a list of texts."""
+    try:
+        return parsed(text, name)
+    except Reject:
+        value = python_value(text) if len(text) < _LITERAL_SIZE else None
+        # numpy leaves out the commas, and Python glues such texts to one.
+        if isinstance(value, dict) or (isinstance(value, list) and len(value) > 1):
+            return value
+        raise
+
+
+_LITERAL_SIZE = 100_000
 
 
 def _is_json(value: Any) -> bool:
@@ -99,6 +163,7 @@ def _choices_of(given: Any) -> dict[str, str]:
         pairs = list(zip(ascii_uppercase, given, strict=False))
     else:
         return {}
+    pairs = [(label, text) for label, text in pairs if text is not None]  # tables fill up
     if not all(isinstance(text, str | int | float) and label for label, text in pairs):
         return {}
     return {str(label): _worded(text) for label, text in pairs}
@@ -194,12 +259,17 @@ def answer_of(
     It is the first of the named fields that says something; beside a bare answer the worked
     solution; of a choice its letter. Raises `Reject` when no field is there, or it is no text.
     """
+    names = (*names, "answers") if isinstance(row.get("answers"), list | dict) else names
+    row = _with_only(row, names)
     there = [name for name in names if name in row]
     keys = [name for name in KEYS if given and row.get(name) not in (None, "")]
     name = next((name for name in there if _says(row[name])), None) or first_name(row, keys)
     name = name or (there[0] if there else None)
     if name is None:
-        raise Reject("no_answer", f"none of the fields {', '.join(names)} is there")
+        raise Reject("no_answer", _none_of(names, row))
+    if name == "answers" and not isinstance(row[name], str):
+        wrong = "answers holds no text, or several, or a blank one; expected one answer to train on"
+        raise Reject("no_answer", wrong)
     letter = letter_of(row[name], given) if given else None
     solution = _solution(row, name, _worded(row[name]))
     if not isinstance(row[name], str | None) and letter is None and solution is None:
@@ -215,6 +285,43 @@ def answer_of(
     return whole, (name, solution, *keys), tuple(notes)
 
 
+def _none_of(names: tuple[str, ...], row: Row) -> str:
+    """Which fields were looked for, and which texts are there instead."""
+    others = [
+        str(name)
+        for name, value in row.items()
+        if isinstance(value, str) and value.strip() and not _is_asked(str(name))
+    ]
+    listed = " or ".join(others[:8])
+    hint = f"; if {listed} is the answer, map it (response={others[0]})" if others else ""
+    return f"none of the fields {', '.join(names)} is there{hint}"
+
+
+def _is_asked(name: str) -> bool:
+    asked = (*QUESTIONS, "instruction", "id", *MATERIAL, *SYSTEMS, *CATEGORIES, *HISTORIES)
+    return name in asked or name.endswith(("_id", "_type", "url", "_source"))
+
+
+def _with_only(row: Row, names: tuple[str, ...]) -> Row:
+    """The row with the text of an answer that is listed alone, as SQuAD does, as its answer."""
+    found = {}
+    for name in names:
+        if isinstance(row.get(name), list | dict):
+            texts = _texts_in(row[name])
+            if texts and len(set(texts)) == 1:
+                found[name] = texts[0]
+    return {**row, **found} if found else row
+
+
+def _texts_in(value: Any) -> list[str]:
+    """The texts of a list of answers, or of SQuAD's `{text: [...]}` and TriviaQA's `{value}`."""
+    if isinstance(value, dict):
+        value = value.get("text", value.get("value"))
+        value = [value] if isinstance(value, str) else value
+    texts = value if isinstance(value, list) else []
+    return texts if all(isinstance(text, str) and text.strip() for text in texts) else []
+
+
 def _says(value: Any) -> bool:
     return bool(value.strip()) if isinstance(value, str) else value is not None
 
@@ -226,13 +333,13 @@ def _is_plain(value: Any) -> bool:
 def _solution(row: Row, name: str, answer: str) -> str | None:
     """The worked solution beside an answer, if that is bare."""
     words = len(answer.split())
-    if not answer.strip() or words > BARE or name in SOLUTIONS:
+    if not answer.strip() or words > BARE or name in SOLUTIONS[1:]:
         return None
     return next(
         (
             other
             for other in SOLUTIONS
-            if isinstance(row.get(other), str) and len(row[other].split()) > words
+            if other != name and isinstance(row.get(other), str) and len(row[other].split()) > words
         ),
         None,
     )

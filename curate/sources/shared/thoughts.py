@@ -13,6 +13,29 @@ class Thought(NamedTuple):
     content: str
 
 
+# The fields of a row in which its answer's reasoning stands.
+REASONING = (
+    *("reasoning_content", "reasoning", "thinking", "thoughts", "complex_cot"),
+    *("chain_of_thought", "thinking_trajectory"),
+)
+# What a field of these names says where it tells how to think, and not what was thought.
+_SETTINGS = frozenset(
+    (
+        *("", "on", "off", "yes", "no", "true", "false", "none", "null", "n/a", "nan", "auto"),
+        *("low", "medium", "high", "minimal", "enabled", "disabled", "default"),
+    )
+)
+
+
+def is_thought(value: object) -> bool:
+    """Whether the value of a field of reasoning is a text of it, rather than a setting.
+
+    >>> is_thought("Two and two make four."), is_thought("off")
+    (True, False)
+    """
+    return isinstance(value, str) and value.strip().lower() not in _SETTINGS
+
+
 _MARKS = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
 NOTE = "`<|begin_of_thought|>` opens an answer's reasoning, `<|begin_of_solution|>` the answer"
 

@@ -13,10 +13,22 @@ from curate.sources.shared.renderings import Written, rendering
 
 # A transcript's two speakers go by one of these pairs of names; only the pair that it begins
 # with splits it, so that "Answer:" inside somebody's text stays text.
-_PAIRS = {"Human": "Assistant|AI", "User": "Assistant|AI|Response", "Question": "Answer"}
-# `### Human:` is guanaco's, `[|Human|]` Baize's.
-_SIGN = r"(#{{2,3}}(?!#) ?|\[\|)?({names})(?:\|\]:?|:)"
-_BEGINS = re.compile(rf"\s*{_SIGN.format(names='Human|User|Question|System|Assistant|AI')}")
+_PAIRS = {
+    "Human": "Assistant|AI",
+    "User": "Assistant|AI|Response",
+    "Question": "Answer",
+    "human": "assistant|bot|gpt",
+    "user": "assistant|bot|ai",
+    "Customer": "Agent|Assistant",
+}
+# Who answers, where nobody of these does.
+_ELSE = {"Human": "Bot|Chatbot", "User": "Bot|Chatbot|Agent", "Customer": "Support|Representative"}
+# These begin many texts that are no transcripts: one is where somebody answers, too.
+_LOOSE = ("human", "user", "Customer")
+# `### Human:` is guanaco's, `[|Human|]` Baize's, `<human>:` OIG's.
+_SIGN = r"(#{{2,3}}(?!#) ?|\[\||<)?({names})(?:\|\]:?|>?:)"
+_ANYBODY = "|".join((*_PAIRS, "System", "Assistant", "AI"))
+_BEGINS = re.compile(rf"\s*{_SIGN.format(names=_ANYBODY)}")
 _FIRST = re.compile(rf"(?:^|\n)[ \t]*{_SIGN.format(names='|'.join(_PAIRS))}")
 
 
@@ -30,9 +42,10 @@ def turns_of(text: str) -> list[Message]:
     if first is None:
         return [{"role": "system", "content": text.strip()}] if text.strip() else []
     user = first[2]
-    for split in _splits(user, first[1] or "", text.startswith("\n\n")):
+    answering = _answering(text, user)
+    for split in _splits(user, answering, first[1] or "", text.startswith("\n\n")):
         pieces = split.split(text)
-        if any(re.fullmatch(_PAIRS[user], speaker) for speaker in pieces[1::2]):
+        if any(re.fullmatch(answering, speaker) for speaker in pieces[1::2]):
             break
     messages: list[Message] = []
     if pieces[0].strip():
@@ -45,16 +58,31 @@ def turns_of(text: str) -> list[Message]:
     return messages
 
 
+def _answering(text: str, user: str) -> str:
+    """The names of who answers: the usual ones, or others where none of them speaks."""
+    usual, others = _PAIRS[user], _ELSE.get(user)
+    if others and not _speaks(usual).search(text) and _speaks(others).search(text):
+        return others
+    return usual
+
+
 @lru_cache
-def _splits(user: str, decor: str, spaced: bool) -> tuple[re.Pattern[str], ...]:
+def _speaks(names: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:^|\n|#)[ \t]*(?:#{{2,3}} ?|\[\||<)?(?:{names})(?:\|\]:?|>?:)")
+
+
+@lru_cache
+def _splits(user: str, answering: str, decor: str, spaced: bool) -> tuple[re.Pattern[str], ...]:
     """Where a transcript's turns begin, the strictest way first.
 
     `### ` marks a turn wherever it stands; a bare name does at the start of a line, and in a text
     that begins with a blank line (HH-RLHF) only after a blank line.
     """
-    names = f"({user}|{_PAIRS[user]}|System)"
+    names = f"({user}|{answering}|System)"
     if decor.startswith("#"):
         return (re.compile(rf"(?<!#){decor.strip()} ?{names}:[ \t]*"),)
+    if decor == "<":
+        return (re.compile(rf"(?:^|\n)[ \t]*<{names}>:[ \t]*"),)
     if decor:
         return (re.compile(rf"(?:^|\n)[ \t]*\[\|{names}\|\]:?[ \t]*"),)
     lines = re.compile(rf"(?:^|\n)[ \t]*{names}:[ \t]*")
@@ -67,6 +95,8 @@ def is_transcript(text: object) -> bool:
     if not isinstance(text, str):
         return False
     begins = _BEGINS.match(text)
+    if begins is not None and begins[2] in _LOOSE:
+        return _speaks(_PAIRS[begins[2]]).search(text, begins.end()) is not None
     return begins is not None and (
         begins[2] in _PAIRS or _FIRST.search(text, begins.end()) is not None
     )
@@ -78,7 +108,7 @@ def may_hold_turns(text: str) -> bool:
 
 
 _LOOK = re.compile(
-    r"\s*(?:[<\[]|#{2,3} ?[A-Z]|(?:Human|User|Question|System|Assistant|AI|USER|SYSTEM):"
+    r"\s*(?:[<\[]|#{2,3} ?[A-Z]|(?:Human|User|Question|Customer|System|Assistant|AI|USER|SYSTEM):"
     r"|A chat between |Below is an instruction that)",
     re.IGNORECASE,
 )

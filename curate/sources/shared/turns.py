@@ -22,6 +22,7 @@ from curate.sources.shared.convert import (
     tool_calls,
     written,
 )
+from curate.sources.shared.thoughts import is_thought
 
 # How formats call who speaks and what is said. Of several, the first that says something.
 SPEAKERS = ("role", "from", "sender", "author", "speaker")
@@ -39,7 +40,12 @@ def is_turn(value: Any) -> bool:
     )
 
 
-_NAMES = frozenset(SPEAKERS)
+# Where a yes or no says who speaks, and the role that a yes means.
+FLAGS = {
+    **dict.fromkeys(("is_human", "is_user", "isHuman", "isUser", "from_user"), "user"),
+    **dict.fromkeys(("is_bot", "isBot", "is_assistant", "is_ai", "from_bot"), "assistant"),
+}
+_NAMES = frozenset((*SPEAKERS, *FLAGS))
 
 
 def _speaks(value: Any) -> bool:
@@ -101,14 +107,16 @@ def _two_names(names: tuple[Any, ...]) -> tuple[str, str] | None:
     speakers, texts = _NAMES.intersection(names), frozenset(TEXTS).intersection(names)
     if len(speakers) != 1 or len(texts) != 1 or not _FURTHER.isdisjoint(names):
         return None
-    return *speakers, *texts
+    (speaker,), (text,) = speakers, texts
+    return speaker, text
 
 
 def _further(turn: Row, where: str) -> Message:
     """What a turn has beside a speaker and words."""
     more: Message = {}
     if reasoning := next((turn[name] for name in _REASONING if turn.get(name)), None):
-        more["reasoning"] = text_of(reasoning, f"{where} reasoning")
+        said = text_of(reasoning, f"{where} reasoning")
+        more |= {"reasoning": said} if is_thought(said) else {}
     called = next((turn[name] for name in _CALLS if turn.get(name)), None)
     if calls := tool_calls(called, f"{where} tool_calls"):
         more["tool_calls"] = calls
@@ -125,11 +133,16 @@ _FURTHER = frozenset((*_REASONING, *_CALLS, *_CALL_IDS, "name"))
 def _speaker(turn: Row, where: str) -> Any:
     """Who speaks; of a nested author the role, or else the name."""
     name = first_name(turn, SPEAKERS)
+    if name is None and (flag := first_name(turn, FLAGS)) and isinstance(turn[flag], bool):
+        return FLAGS[flag] if turn[flag] else _OTHER[FLAGS[flag]]
     if name is None:
         keys = ", ".join(map(str, turn))
         raise Reject("unknown_role", f"{where} does not say who speaks; its fields are {keys}")
     speaker = turn[name]
     return speaker.get("role") or speaker.get("name") if isinstance(speaker, dict) else speaker
+
+
+_OTHER = {"user": "assistant", "assistant": "user"}
 
 
 def _said(turn: Row) -> tuple[str | None, Any]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 
 from curate.sources.shared.convert import ANSWERS, SCORES, Conversation, Reject, Row, described
+from curate.sources.shared.tasks import CHOICES, choice_columns
 
 # Fields that say whether the answer is a good one.
 JUDGEMENTS = (
     *("label", "kto_tag", "feedback", "thumbs", "thumbs_up", "thumbs_down", "desirable"),
     *("is_desirable", "winner", "is_response_0_safe"),
+    *("kto_label", "is_good", "is_chosen", "is_accepted", "is_preferred"),
+    *("is_safe", "is_correct", "correct", "chosen", "accepted"),
 )
 _ANY = frozenset(JUDGEMENTS)
+# Of these a yes says only that nothing is wrong with the answer.
+_ONLY_NO = ("is_safe", "is_correct", "correct", "chosen", "accepted")
 _OF_PAIRS = ("winner", "is_response_0_safe")
 _GOOD = (
     *("true", "good", "desirable", "chosen", "up", "thumbs_up", "thumbs up", "thumbsup"),
@@ -63,6 +68,8 @@ def _verdict(row: Row, name: str) -> bool | None:
         return False if isinstance(value, str) and value.strip().lower() in _NEITHER else None
     if name in ("thumbs_up", "thumbs_down"):  # without a thumb nobody judged, or they count
         return name == "thumbs_up" if value is True else None
+    if name in _ONLY_NO:
+        return False if value is False or (name[:3] == "is_" and value in (0, "False")) else None
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -83,7 +90,9 @@ def _of_number(row: Row, name: str, value: float) -> bool | None:
         return None
     # Classification sets in Alpaca's columns answer in a word and number the classes in `label`.
     short = "instruction" in row and any(len(text.split()) < 4 for text in _answers(row))
-    classes = name == "label" and (short or "label_text" in row or "label_name" in row)
+    named = "label_text" in row or "label_name" in row
+    chosen = any(row.get(each) for each in CHOICES) or choice_columns(tuple(row))
+    classes = name == "label" and (short or named or bool(chosen))
     return None if classes else bool(value)
 
 
