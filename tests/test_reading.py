@@ -490,6 +490,44 @@ def test_a_loss_control_that_cannot_be_followed_is_a_reject(row: Any, said: str)
     assert reason(row).startswith("partial_loss: ") and said in reason(row)
 
 
+TEXT, MORE = {"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}
+USE = {"type": "tool_use", "id": "1", "name": "f", "input": {}}
+OFF = {"weight": 0}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"content": [TEXT | OFF]},
+        {"content": [TEXT | OFF, MORE | {"train": False}]},
+        {"content": [TEXT | OFF, USE | {"loss_mask": 0}]},
+        {"content": [{"type": "thinking", "thinking": "Hm."} | OFF, TEXT | OFF]},
+        {"content": [TEXT | OFF], "weight": 0},
+        {"content": "", "tool_calls": [TIDE | OFF]},
+    ],
+    ids=str,
+)
+def test_a_loss_control_on_every_part_of_a_message_is_one_of_the_message(turn: Any) -> None:
+    assert weights(read_rows([{"messages": [USER, {"role": "assistant", **turn}]}]))[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"content": [TEXT | OFF, MORE]},
+        {"content": [TEXT | OFF, MORE | {"weight": 1}]},
+        {"content": [TEXT, USE | OFF]},
+        {"content": [TEXT | OFF], "weight": 1},
+        {"content": "Wait.", "tool_calls": [TIDE | OFF]},
+        {"content": "", "tool_calls": [TIDE | OFF, TIDE]},
+    ],
+    ids=str,
+)
+def test_a_loss_control_on_some_parts_of_a_message_is_a_reject(turn: Any) -> None:
+    row = {"messages": [USER, {"role": "assistant", **turn}]}
+    assert reason(row).startswith("partial_loss: message 2 has a loss control on a part of it")
+
+
 def test_a_switch_of_messages_that_is_not_understood_is_said() -> None:
     rows = [
         {"messages": [{**USER, "keep": True, "n": 1}, {**ASSISTANT, "keep": False, "n": 7}]}

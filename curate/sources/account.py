@@ -23,6 +23,7 @@ from curate.sources.bulk import FlatMessages
 from curate.sources.formats.pairs import NO_INPUT
 from curate.sources.shared.controls import CONTROLS
 from curate.sources.shared.convert import CATEGORIES, Conversation, Row, label_of
+from curate.sources.shared.tasks import SOURCE_FROM
 
 # Names of fields that are about a row, never a part of what is said in it.
 _ABOUT = frozenset((
@@ -59,8 +60,8 @@ _LABELS = frozenset((
     "source", "sources", "style", "sub_task", "subject", "subjects", "subset", "tag", "tags",
     "task", "task_name", "task_type", "tasks", "template", "topic", "topics",
 ))  # fmt: skip
-# A label has at most this many words.
-LABEL_WORDS = 8
+# A label has at most this many words; a `source` of more is a text.
+LABEL_WORDS = SOURCE_FROM - 1
 
 _VALUE_ABOUT = re.compile(
     r"""

@@ -146,7 +146,7 @@ def _advice(
             f"the texts seem to lie in inner fields ({' and '.join(inner.values())}), and only "
             f"fields at the top can be mapped; write them there first{_with_jq(inner)}"
         )
-    elif (rejects["slug"] == "unknown_shape").any():
+    elif rejects["slug"].mode().to_list() == ["unknown_shape"]:
         example = mapped({"prompt": "FIELD", "response": "FIELD"})
         yield f"if a field holds what is asked, and another the answer, name them: {example}"
 

@@ -98,7 +98,11 @@ def mapped(row: Row, columns: Mapping[str, str]) -> tuple[Row, list[str]]:
         names.get(key, key): _as_text(value) if theirs.get(key) in _TEXTS else value
         for key, value in row.items()
     }
-    return shaped, [f"the field `{name}` is set aside for a mapped one" for name in hidden]
+    return shaped, [
+        f"the field `{name}` is set aside for a mapped one"
+        for name in hidden
+        if row[name] not in (None, "")
+    ]
 
 
 def _competitors(columns: Mapping[str, str]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from curate.sources.shared.controls import weight_of
 from curate.sources.shared.convert import (
     Conversation,
     Message,
@@ -100,7 +101,7 @@ def _expanded(message: dict[str, Any], position: int, notes: set[str]) -> list[M
     where, content = f"message {position}", message.get("content")
     if not isinstance(content, list):
         return [message_of(message, position)]
-    base = message_of({**message, "content": None}, position)
+    base = message_of({**message, "content": None}, position) | weight_of(message, position)
     parts = [block_part(block, where, number, notes) for number, block in enumerate(content, 1)]
     # Citations cut one sentence into several blocks.
     cited = any(isinstance(block, dict) and block.get("citations") for block in content)

@@ -28,11 +28,34 @@ _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0}
 def weight_of(turn: Row, position: int) -> Message:
     """`{"weight": w}` from any spelling of a per-message loss control, or nothing.
 
-    Two controls that disagree are a reject: training on a turn its owner masked cannot be undone.
+    A control may also stand on each part of a message: its blocks, its calls. Two that disagree
+    are a reject: training on a turn its owner masked cannot be undone.
     """
-    if _ANY.isdisjoint(turn):
-        return {}
+    parts = [part for name in _LISTED if type(listed := turn.get(name)) is list for part in listed]
+    if parts and any(isinstance(part, dict) and not _ANY.isdisjoint(part) for part in parts):
+        return _of_parts(turn, parts, position)
+    return {} if _ANY.isdisjoint(turn) else _of_turn(turn, f"message {position}")
+
+
+# Where a message lists its parts.
+_LISTED = ("content", "parts", "tool_calls", "blocks")
+
+
+def _of_parts(turn: Row, parts: list[Any], position: int) -> Message:
+    """One weight of all parts, and of the message itself if it has one."""
     where = f"message {position}"
+    whole = _of_turn(turn, where)
+    weights = [_of_turn(part, where) if isinstance(part, dict) else {} for part in parts]
+    if any(isinstance(turn.get(name), str) and turn[name] for name in _LISTED):
+        weights.append({})  # words beside the calls
+    same = all(each == weights[0] for each in weights)
+    if not same or not weights[0] or whole not in ({}, weights[0]):
+        wrong = f"{where} has a loss control on a part of it; only whole messages can be left out"
+        raise Reject("partial_loss", wrong)
+    return weights[0]
+
+
+def _of_turn(turn: Row, where: str) -> Message:
     names = [name for name in turn if name in _ANY and turn[name] is not None]
     if len(names) == 1:
         return {"weight": _weight(turn[names[0]], names[0], where, turn)}
