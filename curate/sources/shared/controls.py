@@ -75,6 +75,20 @@ def _covers(stretches: list[tuple[Any, Any]], text: Any) -> bool:
     return reached >= len(str(text))
 
 
+def weight_of_parts(parts: Any, position: int) -> Message:
+    """`{"weight": w}` from the loss controls of a message's parts, or nothing.
+
+    A message is trained as a whole: parts with different controls are a reject.
+    """
+    if not isinstance(parts, list):
+        return {}
+    given = [weight_of(part, position) if isinstance(part, dict) else {} for part in parts]
+    if any(given) and any(one != given[0] for one in given):
+        wrong = f"the parts of message {position} have different loss controls"
+        raise Reject("partial_loss", f"{wrong}; only whole messages can be left out")
+    return given[0] if given else {}
+
+
 def row_controls(row: Row) -> dict[str, Any]:
     """The loss controls that stand beside the messages and hold for the whole row."""
     if _ANY.isdisjoint(row):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.sources.shared.controls import weight_of
+from curate.sources.shared.controls import weight_of, weight_of_parts
 from curate.sources.shared.convert import (
     CALLING,
     Message,
@@ -75,7 +75,7 @@ def message_of(turn: Any, position: int) -> Message:
     if not _FURTHER.isdisjoint(given):
         message |= _further(given, where)
     message["content"] = _content(given, message, where)
-    return message | weight_of(given, position)
+    return message | weight_of_parts(given.get("content"), position) | weight_of(given, position)
 
 
 def _further(turn: Row, where: str) -> Message:
