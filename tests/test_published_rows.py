@@ -138,12 +138,28 @@ READ: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"conversations": {"from": ["human", "gpt"], "value": [Q, A]}},
         ASKED,
     ),
+    "columns of turns beside a question": (
+        {"prompt": Q, "response": A, "dialog": {"role": ["user"], "content": ["Hi"]}},
+        ASKED,
+    ),
     "numpy's print of turns": (
         {
             "conversations": f"[{{'from': 'human', 'value': '{Q}'}}\n "
             f"{{'from': 'gpt', 'value': '{A}'}}]"
         },
         ASKED,
+    ),
+    "a history as Python prints it": (
+        {"query": "Why?", "response": "So.", "history": f"[['{Q}', '{A}']]"},
+        [*ASKED, ("user", "Why?"), ("assistant", "So.")],
+    ),
+    "turns in the context": (
+        {"question": "Why?", "answer": "So.", "context": [USER, ASSISTANT]},
+        [*ASKED, ("user", "Why?"), ("assistant", "So.")],
+    ),
+    "several contexts": (
+        {"question": Q, "answer": A, "contexts": [STORY, "It stands."]},
+        [("user", f"{STORY}\n\nIt stands.\n\n{Q}"), ("assistant", A)],
     ),
     "numpy's print of braces": (
         {
@@ -207,6 +223,30 @@ READ: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
             "answer": "A",
         },
         [("user", f"{STORY}\n\n{Q}\n\n{CHOICES}"), ("assistant", "A")],
+    ),
+    "choices with ids": (
+        {
+            "question": Q,
+            "choices": [{"id": "A", "text": "of oak"}, {"id": "B", "text": "of pine"}],
+            "answer": "B",
+        },
+        [("user", f"{Q}\n\nA. of oak\nB. of pine"), ("assistant", "B")],
+    ),
+    "choices with keys": (
+        {
+            "question": Q,
+            "options": [{"key": "A", "value": "of oak"}, {"key": "B", "value": "of pine"}],
+            "answer": "B",
+        },
+        [("user", f"{Q}\n\nA. of oak\nB. of pine"), ("assistant", "B")],
+    ),
+    "choices that the question lists": (
+        {
+            "question": f"{Q}\n{CHOICES}",
+            "options": ["of oak", "of pine", "of steel"],
+            "answer": "B",
+        },
+        [("user", f"{Q}\n{CHOICES}"), ("assistant", "B")],
     ),
     "columns op1 and op2 are no choices": (
         {"prompt": Q, "op1": "x", "op2": "y", "response": A},
@@ -415,6 +455,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"conversations": [{"human": Q, "assistant": A}, {"human": "Why?"}]},
         "wrong_type: exchange 2 has no human and assistant",
     ),
+    "parts that are trained and parts that are not": (
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": [{"type": "text", "text": A, "weight": 0}, B]},
+            ]
+        },
+        "partial_loss: message 2 has a loss control on a part of it",
+    ),
+    "turns that name who speaks": (
+        {"messages": [{"user": "ann", "text": Q}, {"bot": "sam", "text": A}]},
+        "unknown_shape",
+    ),
     "a role that is a list": (
         {"messages": [{"role": ["user"], "content": Q}, ASSISTANT]},
         "unknown_role: message 1 has role ['user']",
@@ -474,6 +527,12 @@ def test_an_exchange_obeys_its_loss_control(turn: dict[str, Any], weight: float 
     row = {"conversation": [{"input": "Hi", "output": "Hello", **turn}, {"input": Q, "output": A}]}
     answers = read_rows([row]).records["messages"][0][1::2]
     assert [answer["weight"] for answer in answers] == [weight, None]
+
+
+def test_a_loss_control_of_all_parts_of_a_message_is_the_messages() -> None:
+    parts = [{"type": "text", "text": A, "weight": 0}]
+    turns = read_rows([{"messages": [USER, {"role": "assistant", "content": parts}]}])
+    assert turns.records["messages"][0][1]["weight"] == 0.0
 
 
 @pytest.mark.parametrize("name", ["do_train", "compute_loss", "exclude_from_loss", "no_loss"])

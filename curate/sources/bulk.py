@@ -13,6 +13,7 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from curate.sources.formats.chats import LISTS, MORE_LISTS
 from curate.sources.formats.pairs import NO_INPUT, is_no_input
 from curate.sources.shared.controls import CONTROLS
 from curate.sources.shared.convert import (
@@ -95,7 +96,7 @@ def _each_answers(roles: list[str], lengths: list[int], row: Row) -> bool:
 # reads, rows are looked at one by one.
 _TELLING = frozenset(
     (
-        *("messages", "conversations", "conversation", "items", "data", "turns", "prompt"),
+        *(*LISTS, *MORE_LISTS, "data", "prompt", "chosen", "rejected", "completion"),
         *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
         *("tools", "functions", *HISTORIES, *REASONING, "A", *IMAGES),
         *JUDGEMENTS,

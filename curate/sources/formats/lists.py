@@ -93,6 +93,8 @@ def _speaker(turn: Any) -> str | None:
     if not isinstance(turn, dict):
         return None
     names = [key for key in turn if str(key).strip().lower() in ROLE_NAMES]
+    if sum(isinstance(value, str) for value in turn.values()) > 1:
+        return None  # `{"user": "ann", "text": "Hi"}` names somebody
     return names[0] if len(names) == 1 and isinstance(turn[names[0]], str | None) else None
 
 

@@ -106,12 +106,17 @@ def _conversation(
 ) -> Conversation:
     given, choice_names = tasks.choices(row)
     messages = system_of(row) + tasks.history(row)
-    messages.append(asked(*parts, tasks.listed(given)))
+    said = asked(*parts)
+    messages.append(
+        said if tasks.are_in(given, said["content"]) else asked(*parts, tasks.listed(given))
+    )
     answer, names, assumed = tasks.answer_of(row, answers, given)
     messages.append(assistant(answer))
     thought = next((name for name in REASONING if is_thought(row.get(name))), None)
     if thought:
         messages[-1]["reasoning"] = row[thought]
+    if isinstance(row.get("context"), list):
+        used = (*used, "context")  # turns before the question
     used = (*used, *SYSTEMS, *tasks.HISTORIES, thought or "", *choice_names, *names)
     return labelled(row, messages, used, notes=(*notes, *assumed))
 

@@ -81,24 +81,24 @@ def _of_details(value: Any, where: str, turn: Row) -> float:
     """Stretches of a message that are trained or not (Axolotl): all of them, or none."""
     stretches = [object_of(each, f"{where}: {DETAIL}") for each in list_of(value, DETAIL)]
     trained = {bool(each.get("train")) for each in stretches}
-    text = next((turn[name] for name in ("content", "value") if name in turn), "")
-    whole = _covers(
-        [(each.get("begin_offset"), each.get("end_offset")) for each in stretches], text
-    )
+    given = next((turn[name] for name in ("content", "value") if name in turn), "")
+    text = given if isinstance(given, str) else ""  # of parts no offset is known
+    offsets = [(each.get("begin_offset"), each.get("end_offset")) for each in stretches]
+    whole = _covers(offsets, text)
     if len(trained) > 1 or (not whole and trained != {False}):
         wrong = f"{where}: {DETAIL} trains a part of the message; only whole ones can be"
         raise Reject("partial_loss", wrong)
     return 0.0 if trained == {False} else 1.0
 
 
-def _covers(stretches: list[tuple[Any, Any]], text: Any) -> bool:
+def _covers(stretches: list[tuple[Any, Any]], text: str) -> bool:
     """Whether stretches of characters leave nothing of a text out; ends may be the last letter."""
     reached = 0
     for start, end in sorted(pair for pair in stretches if all(isinstance(at, int) for at in pair)):
         if start > reached:
             return False
         reached = max(reached, end + 1)
-    return reached >= len(str(text))
+    return reached >= len(text)
 
 
 def row_controls(row: Row) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from curate.sources.shared.written_calls import python_value
 # Fields that hold what a question is about.
 MATERIAL = (
     *("context", "passage", "table", "schema", "source", "document", "input", "article", "story"),
+    *("paragraph", "contexts", "ctx", "sql_context"),
 )
 CHOICES = ("choices", "options")
 # Where the right choice is named when no answer is.
@@ -66,6 +67,8 @@ def material(
     for name in row:
         if name not in MATERIAL or name in taken or (name == "source" and _is_label(row[name])):
             continue
+        if name == "context" and _are_turns(row[name]):
+            continue  # they are the history
         text = material_text(row[name], name)
         if not text.strip():
             continue
@@ -79,6 +82,10 @@ def material(
         if not isinstance(row[name], str):
             notes.append(f"`{name}` is not text; the prompt has it as JSON or as paragraphs")
     return texts, names, notes
+
+
+def _are_turns(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(is_turn, value))
 
 
 def _is_label(value: Any) -> bool:
@@ -131,14 +138,14 @@ def choice_columns(names: tuple[Any, ...]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _opened(text: str, name: str) -> Any:
-    """Choices given as JSON text, or as Python or numpy print a list of texts."""
+def _opened(text: str, name: str, least: int = 2) -> Any:
+    """Choices or a history given as JSON text, or as Python prints them."""
     try:
         return parsed(text, name)
     except Reject:
         value = python_value(text) if len(text) < _LITERAL_SIZE else None
         # numpy leaves out the commas, and Python glues such texts to one.
-        if isinstance(value, dict) or (isinstance(value, list) and len(value) > 1):
+        if isinstance(value, dict) or (isinstance(value, list) and len(value) >= least):
             return value
         raise
 
@@ -158,7 +165,7 @@ def _choices_of(given: Any) -> dict[str, str]:
         else:
             pairs = list(given.items())
     elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
-        pairs = [(one.get("label", one.get("key")), one.get("text")) for one in given]
+        pairs = [(_first(one, _CHOICE_LABELS), _first(one, _CHOICE_TEXTS)) for one in given]
     elif isinstance(given, list) and len(given) <= len(ascii_uppercase):
         pairs = list(zip(ascii_uppercase, given, strict=False))
     else:
@@ -167,6 +174,21 @@ def _choices_of(given: Any) -> dict[str, str]:
     if not all(isinstance(text, str | int | float) and label for label, text in pairs):
         return {}
     return {str(label): _worded(text) for label, text in pairs}
+
+
+_CHOICE_LABELS, _CHOICE_TEXTS = ("label", "key", "id"), ("text", "value", "content")
+
+
+def _first(one: Row, names: tuple[str, ...]) -> Any:
+    return next((one[name] for name in names if name in one), None)
+
+
+def are_in(given: dict[str, str], question: str) -> bool:
+    """Whether a question lists its choices already, each with its letter before it."""
+    return bool(given) and all(
+        any(f"{label}{mark}{text}" in question for mark in (". ", ") ", ": ", ".", ")"))
+        for label, text in given.items()
+    )
 
 
 def listed(given: dict[str, str]) -> str:
@@ -209,8 +231,10 @@ def history(row: Row) -> list[Message]:
     Raises `Reject` for a history that is none of these.
     """
     given = next((row[name] for name in HISTORIES if row.get(name)), None)
-    if _is_json(given):
-        given = parsed(given, "history")
+    if given is None and _are_turns(row.get("context")):
+        given = row["context"]
+    if isinstance(given, str) and _is_json(given):
+        given = _opened(given, "history", least=1)
     if isinstance(given, str):
         return _written_history(given)
     entries = list_of(given or [], "history")
