@@ -14,7 +14,16 @@ from curate.sources.shared.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLU
 from curate.sources.shared.turns import is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
-_TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", *HISTORIES, "context")
+MAY_HOLD_TURNS = (
+    *LISTS,
+    *MORE_LISTS,
+    "chosen",
+    "rejected",
+    "prompt",
+    "completion",
+    *HISTORIES,
+    "context",
+)
 _TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", "text")
 # Every field that a column may be mapped to.
 MAPPABLE = tuple(
@@ -22,7 +31,7 @@ MAPPABLE = tuple(
         (
             *("prompt", "response", "instruction", "input", "output", "context", "system"),
             *("history", "messages", "conversations"),
-            *(*_TEXTS, *SYSTEMS, *_TURNS, *CHOICES, *KEYS),
+            *(*_TEXTS, *SYSTEMS, *MAY_HOLD_TURNS, *CHOICES, *KEYS),
             *("chosen", "rejected", "tools", "functions", "score", "category", "weight", "label"),
             *("kto_tag", "reasoning", "data", "transcript", "completions", "answers"),
             *("preferred_output", "non_preferred_output", "instances", "preference", "labels"),
@@ -121,7 +130,7 @@ def unpacked(row: Row) -> tuple[Row, list[str]]:
 
 @lru_cache(maxsize=1_000)
 def _that_may_hold_turns(names: tuple[Any, ...]) -> list[str]:
-    return [name for name in dict.fromkeys(_TURNS) if name in names]
+    return [name for name in dict.fromkeys(MAY_HOLD_TURNS) if name in names]
 
 
 def _turns_of(text: str) -> tuple[list[Any] | None, str]:

@@ -101,7 +101,8 @@ def _two_names(names: tuple[Any, ...]) -> tuple[str, str] | None:
     speakers, texts = _NAMES.intersection(names), frozenset(TEXTS).intersection(names)
     if len(speakers) != 1 or len(texts) != 1 or not _FURTHER.isdisjoint(names):
         return None
-    return *speakers, *texts
+    (speaker,), (text,) = speakers, texts
+    return speaker, text
 
 
 def _further(turn: Row, where: str) -> Message:
