@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import unescape
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import orjson
@@ -22,7 +22,7 @@ from curate.base.json_text import as_text
 from curate.sources.bulk import FlatMessages
 from curate.sources.formats.pairs import NO_INPUT
 from curate.sources.shared.controls import CONTROLS
-from curate.sources.shared.convert import CATEGORIES, Conversation, Row, label_of
+from curate.sources.shared.convert import Conversation, Row, label_of
 from curate.sources.shared.tasks import SOURCE_FROM
 
 # Names of fields that are about a row, never a part of what is said in it.
@@ -167,10 +167,7 @@ class Account:
         names = [name for name in rows[0] if name not in flat.used]
         said: list[Said] = []
         for name in names:
-            values = [row[name] for row in rows]
-            if name in CATEGORIES:
-                taken = [name in label_of(row, CATEGORIES)[1] for row in rows]
-                values = [None if is_it else one for one, is_it in zip(values, taken, strict=True)]
+            values = _not_taken(name, rows, flat)
             if _is_about(name):
                 values = [None if _says_about(name, value) else value for value in values]
             if not any(map(_may_hold_words, values)):
@@ -236,6 +233,18 @@ _NUMBERS = (int, float)
 _WORDY = (str, list, dict)
 
 
+def _not_taken(name: str, rows: Sequence[Row], flat: FlatMessages) -> list[Any]:
+    """The values of a field, without those that became a column or part of a conversation."""
+    values = [row[name] for row in rows]
+    if name in flat.categories:
+        labels = (label_of(row, flat.categories)[1] for row in rows)
+        values = [None if name in one else value for value, one in zip(values, labels, strict=True)]
+    if flat.taken:
+        each = zip(values, flat.taken, strict=True)
+        values = [None if name in taken else value for value, taken in each]
+    return values
+
+
 def _is_category(name: Any, value: str, conversations: Sequence[Conversation]) -> bool:
     """Whether a field became the column `category`."""
     return any(one.category == value and name in one.used for one in conversations)
@@ -244,9 +253,12 @@ def _is_category(name: Any, value: str, conversations: Sequence[Conversation]) -
 def _said_in(flat: FlatMessages) -> Iterator[list[str]]:
     """What was said in each conversation."""
     end = 0
-    for length in flat.lengths:
+    for length, rejected in zip(
+        flat.lengths, flat.rejected or repeat(None, len(flat.lengths)), strict=True
+    ):
         start, end = end, end + length
-        yield flat.contents[start:end]
+        said = flat.contents[start:end]
+        yield said if rejected is None else [*said, rejected]
 
 
 def _may_hold_words(value: Any) -> bool:

@@ -6,7 +6,7 @@ import datetime
 import decimal
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from typing import Any
 
 import orjson
@@ -16,8 +16,6 @@ from curate.base.json_text import Number, as_written
 from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
 from curate.sources.bulk import FlatMessages
 from curate.sources.shared.convert import (
-    CATEGORIES,
-    SCORES,
     Conversation,
     Message,
     Reject,
@@ -60,8 +58,10 @@ class Builder:
     ) -> None:
         """Append many conversations of two-field messages, given as flat lists."""
         self._flush()
-        scores, named_scores = _of_each(rows, SCORES, number_of)
-        categories, named_categories = _of_each(rows, CATEGORIES, label_of)
+        scores, named_scores = _of_each(rows, flat.scores, number_of)
+        categories, named_categories = _of_each(rows, flat.categories, label_of)
+        taken = flat.taken or repeat((), len(rows))
+        labels = list(zip(named_scores, named_categories, taken, strict=True))
         columns: dict[str, list[Any] | pl.Series] = {
             "id": _plain_ids(flat),
             "source": pl.repeat(source, len(rows), dtype=pl.String, eager=True),
@@ -69,11 +69,13 @@ class Builder:
             "tools": pl.repeat(None, len(rows), dtype=pl.String, eager=True),
             "score": scores,
             "category": categories,
-            "meta": _metas(rows, flat.used, list(zip(named_scores, named_categories, strict=True))),
+            "meta": _metas(rows, flat.used, labels),
         }
         given: dict[str, list[Any]] = {"role": flat.roles, "content": flat.contents}
-        nobody = pl.repeat(None, len(rows), dtype=MESSAGES, eager=True).alias("rejected")
-        self._append(columns, _folded("messages", flat.lengths, given), nobody)
+        if flat.weights is not None:
+            given["weight"] = flat.weights
+        messages = _folded("messages", flat.lengths, given)
+        self._append(columns, messages, _sides(flat.rejected, len(rows)))
 
     def frame(self) -> pl.DataFrame:
         """All records so far, with `row` counted from 0."""
@@ -100,6 +102,15 @@ class Builder:
 
 
 Used = tuple[str, ...]
+
+
+def _sides(texts: Sequence[str | None] | None, rows: int) -> pl.Series:
+    """The column `rejected` of what the assistant said instead, one message a row or none."""
+    if texts is None:
+        return pl.repeat(None, rows, dtype=MESSAGES, eager=True).alias("rejected")
+    said = [text for text in texts if text is not None]
+    lengths = [int(text is not None) for text in texts]
+    return _folded("rejected", lengths, {"role": ["assistant"] * len(said), "content": said})
 
 
 def _of_each(rows: Sequence[Row], names: Used, look: Any) -> tuple[list[Any], list[Used]]:
@@ -172,7 +183,7 @@ def meta_of(row: Row, used: Used, more: Row | None = None) -> str:
         raise Reject("wrong_type", f"a field cannot be kept as JSON ({why})") from error
 
 
-def _metas(rows: Sequence[Row], always: Used, labels: Sequence[tuple[Used, Used]]) -> list[str]:
+def _metas(rows: Sequence[Row], always: Used, labels: Sequence[tuple[Used, ...]]) -> list[str]:
     """`meta_of` for rows that all have the same fields; `labels` are what further columns took."""
     used = (*always, *chain.from_iterable(labels[0]))
     if labels.count(labels[0]) < len(labels):

@@ -219,6 +219,8 @@ class Reader:
         except Reject:
             return False  # one of the rows is to be rejected: they are looked at one by one
         self.account.plain(rows, flat)
+        for note, times in flat.notes.items():
+            self.note(note, times)
         self._count(name, rows[0], len(rows))
         return True
 

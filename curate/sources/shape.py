@@ -16,7 +16,16 @@ from curate.sources.shared.thoughts import REASONING
 from curate.sources.shared.turns import SPEAKERS, TEXTS, is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
-_TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", *HISTORIES, "context")
+MAY_HOLD_TURNS = (
+    *LISTS,
+    *MORE_LISTS,
+    "chosen",
+    "rejected",
+    "prompt",
+    "completion",
+    *HISTORIES,
+    "context",
+)
 _TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", "text")
 # Every field that a column may be mapped to.
 MAPPABLE = tuple(
@@ -24,7 +33,7 @@ MAPPABLE = tuple(
         (
             *("prompt", "response", "instruction", "input", "output", "context", "system"),
             *("history", "messages", "conversations"),
-            *(*_TEXTS, *SYSTEMS, *_TURNS, *CHOICES, *KEYS),
+            *(*_TEXTS, *SYSTEMS, *MAY_HOLD_TURNS, *CHOICES, *KEYS),
             *("chosen", "rejected", "tools", "functions", "score", "category", "weight", "label"),
             *REASONING,
             *("kto_tag", "data", "transcript", "completions", "answers"),
@@ -148,7 +157,7 @@ def unpacked(row: Row) -> tuple[Row, list[str]]:
 
 @lru_cache(maxsize=1_000)
 def _that_may_hold_turns(names: tuple[Any, ...]) -> list[str]:
-    return [name for name in dict.fromkeys(_TURNS) if name in names]
+    return [name for name in dict.fromkeys(MAY_HOLD_TURNS) if name in names]
 
 
 def _turns_of(text: str) -> tuple[list[Any] | None, str]:

@@ -28,7 +28,7 @@ from curate.sources.shared.turns import content_of, is_turn, message_of, turns_i
 TIE = "a tie: the first answer is taken, and none is rejected"
 
 # Where a row holds what its answers answer; the first that is there counts.
-_PROMPTS = (
+PROMPTS = (
     *("conversations", "prompt", "question", "instruction", "query", "context", "input"),
     *("conversation", "messages", "trajectory", "turns", "dialogue", "dialog", "chat_history"),
 )
@@ -55,9 +55,9 @@ def before_answers(row: Row) -> Before:
             raise Reject("wrong_type", f"history entry {number} is not a [question, answer] pair")
         messages += [user(text_of(turn[0], "history")), assistant(text_of(turn[1], "history"))]
     used += ["history"] if history else []
-    name = next((name for name in _PROMPTS if row.get(name)), None)
+    name = next((name for name in PROMPTS if row.get(name)), None)
     if name is None:
-        return Before(messages, (*used, *(each for each in _PROMPTS if each in row)))
+        return Before(messages, (*used, *(each for each in PROMPTS if each in row)))
     given = _given(row[name])
     if not isinstance(given, str):
         turns = turns_in(given if isinstance(given, list) else [given])
@@ -146,6 +146,10 @@ def shared(left: list[Message], right: list[Message]) -> int:
     return next((at for at, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
+# The fields in which pairs hold a label.
+OF_PAIRS = ("category", "domain", "dataset")
+
+
 def compared(
     row: Row,
     sides: tuple[list[Message], list[Message]],
@@ -166,9 +170,8 @@ def compared(
     rejected = other[shared(messages, other) :] if better else None
     used = (*used, names[chosen], *((names[1 - chosen],) if better else ()))
     notes = notes if better else (*notes, TIE)
-    categories = ("category", "domain", "dataset")
     return labelled(
-        row, messages, used, scores[chosen], categories, rejected=rejected, notes=notes, **more
+        row, messages, used, scores[chosen], OF_PAIRS, rejected=rejected, notes=notes, **more
     )
 
 

@@ -24,7 +24,7 @@ _REQUESTS = ("request", "params", "body", "request_body", "input")
 _RESPONSES = ("response", "result", "response_body", "output")
 _ASKED = ("messages", "contents", "input", "prompt")
 _ANSWERED = ("choices", "candidates", "output", "message", "content")
-_FIELDS = frozenset({"choices", "custom_id", *_REQUESTS} - {"input"})
+LOG_FIELDS = frozenset({"choices", "custom_id", *_REQUESTS} - {"input"})
 _INSIDE = ("body", "response", "result", "data")
 _FAILED = ("errored", "canceled", "cancelled", "expired", "failed")
 _CUT = ("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "content_filter", "SAFETY")
@@ -42,7 +42,7 @@ _READERS = (
 
 def is_log(row: Row) -> bool:
     """`{request | params | body: {messages, ...}, response | result: {choices | ...}}`."""
-    if _FIELDS.isdisjoint(row) and not isinstance(row.get("input"), dict):
+    if LOG_FIELDS.isdisjoint(row) and not isinstance(row.get("input"), dict):
         return False
     if _flat(row):
         return True

@@ -83,12 +83,12 @@ def _rejected(value: Any, name: str, before: Before) -> tuple[Any, tuple[str, ..
     return side_turns(value, name, before), ()
 
 
-_REJECTED = ("rejected_response", "rejected_messages")
+REJECTED_BESIDE = ("rejected_response", "rejected_messages")
 
 
 def is_rejected_beside(row: Row) -> bool:
     """ms-swift `{messages | query, response, rejected_response | rejected_messages}`."""
-    if "chosen" in row or all(row.get(name) is None for name in _REJECTED):
+    if "chosen" in row or all(row.get(name) is None for name in REJECTED_BESIDE):
         return False
     return isinstance(row.get("messages"), list) or _question_and_answer(row) is not None
 
@@ -101,7 +101,7 @@ def _question_and_answer(row: Row) -> str | None:
 
 def rejected_beside(row: Row) -> list[Conversation]:
     """A conversation, and beside it what the assistant should not have said at its end."""
-    name = next(name for name in _REJECTED if row.get(name) is not None)
+    name = next(name for name in REJECTED_BESIDE if row.get(name) is not None)
     if isinstance(row.get("messages"), list):
         turns = system_of(row) + turns_in(row["messages"])
         at = max((at for at, turn in enumerate(turns) if turn["role"] != "assistant"), default=-1)
@@ -148,12 +148,12 @@ def judged_pair(row: Row) -> list[Conversation]:
         if not isinstance(row[name], str):
             raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text")
     before = before_answers(row)
-    better = _winner(row, names)
+    better = better_side(row, names)
     first, second = ([*before.messages, assistant(row[name])] for name in names)
     return [compared(row, (first, second), names, better, before.used, notes=before.notes)]
 
 
-def _winner(row: Row, names: tuple[str, str]) -> int:
+def better_side(row: Row, names: tuple[str, str]) -> int:
     """1 or 2, or 0 for a tie: the majority of annotators, or AlpacaEval's preference."""
     names_of_votes = (name for name in row if str(name).startswith("annotator"))
     votes = [row[name] for name in names_of_votes if name != "annotator"]
