@@ -17,6 +17,7 @@ from curate.sources.shared.turns import SPEAKERS, TEXTS, is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
 _TURNS = (*LISTS, *MORE_LISTS, "chosen", "rejected", "prompt", "completion", *HISTORIES, "context")
+_TURNS_SET = frozenset(_TURNS)
 _TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", "text")
 # Every field that a column may be mapped to.
 MAPPABLE = tuple(
@@ -122,8 +123,9 @@ def unpacked(row: Row) -> tuple[Row, list[str]]:
     nans = [name for name, value in row.items() if type(value) is float and value != value]
     row = {**row, **dict.fromkeys(nans)} if nans else row
     opened, notes = {}, []
-    for name in _TURNS:
-        value = row.get(name)
+    for name, value in row.items():
+        if name not in _TURNS_SET:
+            continue
         if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
             turns, note = _turns_of(value)
         elif isinstance(value, dict):

@@ -75,13 +75,11 @@ def _covers(stretches: list[tuple[Any, Any]], text: Any) -> bool:
     return reached >= len(str(text))
 
 
-def weight_of_parts(parts: Any, position: int) -> Message:
+def weight_of_parts(parts: list[Any], position: int) -> Message:
     """`{"weight": w}` from the loss controls of a message's parts, or nothing.
 
     A message is trained as a whole: parts with different controls are a reject.
     """
-    if not isinstance(parts, list):
-        return {}
     given = [weight_of(part, position) if isinstance(part, dict) else {} for part in parts]
     if any(given) and any(one != given[0] for one in given):
         wrong = f"the parts of message {position} have different loss controls"

@@ -75,7 +75,9 @@ def message_of(turn: Any, position: int) -> Message:
     if not _FURTHER.isdisjoint(given):
         message |= _further(given, where)
     message["content"] = _content(given, message, where)
-    return message | weight_of_parts(given.get("content"), position) | weight_of(given, position)
+    if isinstance(given.get("content"), list):
+        message |= weight_of_parts(given["content"], position)
+    return message | weight_of(given, position)
 
 
 def _further(turn: Row, where: str) -> Message:

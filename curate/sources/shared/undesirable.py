@@ -16,6 +16,7 @@ JUDGEMENTS = (
 )
 # Of these a yes says only that nothing is wrong with the answer.
 _ONLY_NO = ("is_safe", "is_correct", "correct", "chosen", "accepted")
+_JUDGED = frozenset(JUDGEMENTS)
 _OF_PAIRS = ("winner", "is_response_0_safe")
 _GOOD = (
     *("true", "good", "desirable", "chosen", "up", "thumbs_up", "thumbs up", "thumbsup"),
@@ -41,7 +42,7 @@ def judged(row: Row) -> bool | None:
     >>> judged({"prompt": "Hi", "completion": "Go away.", "label": False})
     False
     """
-    if not any(name in row for name in JUDGEMENTS):
+    if _JUDGED.isdisjoint(row):
         return None
     if "chosen" in row and "rejected" in row:
         return None  # a pair: a label tells something else of it
