@@ -139,7 +139,7 @@ def _conversation(row: Row, messages: list[Message], name: str) -> Conversation:
     if answer is None:
         return labelled(row, checked(messages), (name, "system", tools), tools=schemas)
     messages = [*messages, assistant(row[answer])]
-    thought = next((each for each in REASONING if is_thought(row.get(each))), None)
+    thought = next((each for each in REASONING if each in row and is_thought(row[each])), None)
     if thought:
         messages[-1]["reasoning"] = row[thought]
     used = (name, "system", tools, answer, *([thought] if thought else []))

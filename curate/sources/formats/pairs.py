@@ -106,13 +106,12 @@ def _conversation(
 ) -> Conversation:
     given, choice_names = tasks.choices(row)
     messages = system_of(row) + tasks.history(row)
-    said = asked(*parts)
-    messages.append(
-        said if tasks.are_in(given, said["content"]) else asked(*parts, tasks.listed(given))
-    )
+    if given and not tasks.are_in(given, "\n\n".join(parts)):
+        parts = [*parts, tasks.listed(given)]
+    messages.append(asked(*parts))
     answer, names, assumed = tasks.answer_of(row, answers, given)
     messages.append(assistant(answer))
-    thought = next((name for name in REASONING if is_thought(row.get(name))), None)
+    thought = next((name for name in REASONING if name in row and is_thought(row[name])), None)
     if thought:
         messages[-1]["reasoning"] = row[thought]
     if isinstance(row.get("context"), list):

@@ -43,9 +43,12 @@ def is_prompt_transcript(row: Row) -> bool:
     return _in_column(row, _asked_in(row)) is not None and not _is_copy(row)
 
 
+_OR_INPUT = (*QUESTIONS, "input")
+
+
 def _asked_in(row: Row) -> tuple[str, ...]:
     """The columns that may hold what is asked; `input` does where there is no instruction."""
-    return QUESTIONS if "instruction" in row else (*QUESTIONS, "input")
+    return QUESTIONS if "instruction" in row else _OR_INPUT
 
 
 def _is_copy(row: Row) -> bool:

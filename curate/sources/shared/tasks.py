@@ -233,6 +233,8 @@ def history(row: Row) -> list[Message]:
     given = next((row[name] for name in HISTORIES if row.get(name)), None)
     if given is None and _are_turns(row.get("context")):
         given = row["context"]
+    if given is None:
+        return []
     if isinstance(given, str) and _is_json(given):
         given = _opened(given, "history", least=1)
     if isinstance(given, str):
@@ -328,13 +330,17 @@ def _is_asked(name: str) -> bool:
 
 def _with_only(row: Row, names: tuple[str, ...]) -> Row:
     """The row with the text of an answer that is listed alone, as SQuAD does, as its answer."""
+    if _LISTED.isdisjoint(map(type, row.values())):
+        return row
     found = {}
     for name in names:
-        if isinstance(row.get(name), list | dict):
-            texts = _texts_in(row[name])
-            if texts and len(set(texts)) == 1:
-                found[name] = texts[0]
+        value = row.get(name)
+        if isinstance(value, list | dict) and len(set(texts := _texts_in(value))) == 1:
+            found[name] = texts[0]
     return {**row, **found} if found else row
+
+
+_LISTED = frozenset((list, dict))
 
 
 def _texts_in(value: Any) -> list[str]:

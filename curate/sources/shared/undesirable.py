@@ -14,9 +14,9 @@ JUDGEMENTS = (
     *("kto_label", "is_good", "is_chosen", "is_accepted", "is_preferred"),
     *("is_safe", "is_correct", "correct", "chosen", "accepted"),
 )
-_ANY = frozenset(JUDGEMENTS)
 # Of these a yes says only that nothing is wrong with the answer.
 _ONLY_NO = ("is_safe", "is_correct", "correct", "chosen", "accepted")
+_JUDGED = frozenset(JUDGEMENTS)
 _OF_PAIRS = ("winner", "is_response_0_safe")
 _GOOD = (
     *("true", "good", "desirable", "chosen", "up", "thumbs_up", "thumbs up", "thumbsup"),
@@ -42,7 +42,7 @@ def judged(row: Row) -> bool | None:
     >>> judged({"prompt": "Hi", "completion": "Go away.", "label": False})
     False
     """
-    if _ANY.isdisjoint(row):
+    if _JUDGED.isdisjoint(row):
         return None
     if "chosen" in row and "rejected" in row:
         return None  # a pair: a label tells something else of it
