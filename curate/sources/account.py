@@ -372,7 +372,9 @@ def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
     while waiting:
         path, key, value, depth = waiting.pop()
         if isinstance(value, str):
-            inner = _inner(value) if value[:1] in _OPENING and depth < _DEEPEST else None
+            is_json = value[:1] in _OPENING and depth < _DEEPEST
+            # JSON that was said as it stands is no more taken apart than any other text.
+            inner = _inner(value) if is_json and not _is_said_so(key, value, said) else None
             if inner is not None:
                 waiting.append((path, key, inner, depth + 1))
             elif words := _left_words(key, value, said):
@@ -390,6 +392,10 @@ def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
                 (path, key, item, depth + 1) for item in value if not _is_as_said(item, said)
             ]
     return left
+
+
+def _is_said_so(name: str, text: str, said: Said) -> bool:
+    return not is_label_name(name) and text in said.text
 
 
 _OPENING = ("{", "[")
