@@ -20,10 +20,12 @@ import orjson
 
 from curate.base.json_text import as_text
 from curate.sources.bulk import FlatMessages
-from curate.sources.formats.pairs import NO_INPUT
+from curate.sources.formats.chats import LISTS, MORE_LISTS
+from curate.sources.formats.pairs import is_no_input
 from curate.sources.shared.controls import CONTROLS
 from curate.sources.shared.convert import Conversation, Row, label_of
 from curate.sources.shared.tasks import SOURCE_FROM
+from curate.sources.shared.turns import FLAGS
 
 # Names of fields that are about a row, never a part of what is said in it.
 _ABOUT = frozenset((
@@ -99,7 +101,7 @@ class Switch:
     only_yes_or_no: bool = True
 
 
-class Said:
+class Spoken:
     """What was said in the conversations of a row; what is rarely asked is made when it is."""
 
     def __init__(self, texts: Sequence[str], conversations: Sequence[Conversation] = ()) -> None:
@@ -150,7 +152,7 @@ class Said:
         return text in self.text or any(text in one for one in self.written) or text in self.called
 
 
-NOTHING = Said(())
+NOTHING = Spoken(())
 
 
 @dataclass
@@ -165,7 +167,7 @@ class Account:
         """Account for rows with the same fields, which all went into flat messages."""
         self.rows += len(rows)
         names = [name for name in rows[0] if name not in flat.used]
-        said: list[Said] = []
+        said: list[Spoken] = []
         for name in names:
             values = _not_taken(name, rows, flat)
             if _is_about(name):
@@ -175,7 +177,7 @@ class Account:
             if _are_labels(str(name), values):
                 self._count_labels(str(name), Counter(values))
                 continue
-            said = said or list(map(Said, _said_in(flat)))
+            said = said or list(map(Spoken, _spoken_in(flat)))
             for value, texts in zip(values, said, strict=True):
                 if value:
                     self._count(_leftovers(str(name), value, texts))
@@ -188,7 +190,7 @@ class Account:
     def row(self, row: Row, conversations: Sequence[Conversation]) -> None:
         """Account for one row and the conversations that it became."""
         self.rows += 1
-        said = Said([text for one in conversations for text in _texts_of(one)], conversations)
+        said = Spoken([text for one in conversations for text in _texts_of(one)], conversations)
         tools = conversations[0].used if conversations[0].tools else ()
         left: dict[str, int] = {}
         for name, value in row.items():
@@ -214,21 +216,23 @@ class Account:
             entry.words += words
 
     def _switches(self, row: Row) -> None:
-        """Yes-or-no fields of objects in lists: of messages, most of all."""
+        """Yes-or-no fields of messages."""
         found: dict[str, bool] = {}
-        for name, value in row.items():
-            for entry in value if isinstance(value, list) else ():
+        for name in _TURNS.intersection(row):
+            for entry in row[name] if isinstance(row[name], list) else ():
                 for key, item in entry.items() if isinstance(entry, dict) else ():
                     if isinstance(item, _NUMBERS) and not _is_about(str(key)):
                         path = f"{name}.{key}"
                         found[path] = found.get(path, True) and item in (0, 1)
         for path, is_switch in found.items():
-            if path.rpartition(".")[2] not in CONTROLS:
+            if path.rpartition(".")[2] not in _UNDERSTOOD:
                 entry = self.switches.setdefault(path, Switch())
                 entry.rows += 1
                 entry.only_yes_or_no &= is_switch
 
 
+_TURNS = frozenset((*LISTS, *MORE_LISTS))
+_UNDERSTOOD = frozenset((*CONTROLS, *FLAGS))
 _NUMBERS = (int, float)
 _WORDY = (str, list, dict)
 
@@ -250,7 +254,7 @@ def _is_category(name: Any, value: str, conversations: Sequence[Conversation]) -
     return any(one.category == value and name in one.used for one in conversations)
 
 
-def _said_in(flat: FlatMessages) -> Iterator[list[str]]:
+def _spoken_in(flat: FlatMessages) -> Iterator[list[str]]:
     """What was said in each conversation."""
     end = 0
     for length, rejected in zip(
@@ -344,12 +348,12 @@ def _says_about(name: Any, value: Any) -> bool:
     )
 
 
-def _is_as_it_was(name: Any, text: str, said: Said) -> bool:
+def _is_as_it_was(name: Any, text: str, said: Spoken) -> bool:
     """Whether a text is a message as it is, and no label, whose words count all the same."""
     return said.is_message(text) and not is_label_name(str(name))
 
 
-def _is_as_said(entry: Any, said: Said, depth: int = 0) -> bool:
+def _is_message(entry: Any, said: Spoken, depth: int = 0) -> bool:
     """Whether an object, such as a turn, has nothing but messages as they are and what is known."""
     if not isinstance(entry, dict) or depth > 1:
         return False
@@ -358,14 +362,14 @@ def _is_as_said(entry: Any, said: Said, depth: int = 0) -> bool:
             if not _is_about(name) and not _is_as_it_was(name, value, said):
                 return False
         elif isinstance(value, list):  # the parts of a turn
-            if not all(_is_as_said(part, said, depth + 1) for part in value):
+            if not all(_is_message(part, said, depth + 1) for part in value):
                 return False
         elif value and isinstance(value, dict):
             return False
     return True
 
 
-def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
+def _leftovers(name: str, value: Any, said: Spoken) -> dict[str, int]:
     """The words of a field that were not said, by the names of nested fields."""
     left: dict[str, int] = {}
     waiting = [(name, name, value, 0)]
@@ -374,7 +378,7 @@ def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
         if isinstance(value, str):
             is_json = value[:1] in _OPENING and depth < _DEEPEST
             # JSON that was said as it stands is no more taken apart than any other text.
-            inner = _inner(value) if is_json and not _is_said_so(key, value, said) else None
+            inner = _inner(value) if is_json and not _is_repeated(key, value, said) else None
             if inner is not None:
                 waiting.append((path, key, inner, depth + 1))
             elif words := _left_words(key, value, said):
@@ -389,12 +393,12 @@ def _leftovers(name: str, value: Any, said: Said) -> dict[str, int]:
                     waiting.append((inside, str(under), item, depth + 1))
         elif depth < _DEEPEST and isinstance(value, list):
             waiting += [
-                (path, key, item, depth + 1) for item in value if not _is_as_said(item, said)
+                (path, key, item, depth + 1) for item in value if not _is_message(item, said)
             ]
     return left
 
 
-def _is_said_so(name: str, text: str, said: Said) -> bool:
+def _is_repeated(name: str, text: str, said: Spoken) -> bool:
     return not is_label_name(name) and text in said.text
 
 
@@ -411,7 +415,7 @@ def _inner(text: str) -> Any:
         return None
 
 
-def _left_words(name: str, text: str, said: Said) -> int:
+def _left_words(name: str, text: str, said: Spoken) -> int:
     """How many words of a text were not said; 0 where it is no text, or one about the row."""
     bare = text.strip()
     if is_label_name(name) and len(bare.split()) <= LABEL_WORDS:
@@ -419,7 +423,7 @@ def _left_words(name: str, text: str, said: Said) -> int:
         return len(bare.split()) if _LETTER.search(bare) and not _VALUE_ABOUT.fullmatch(bare) else 0
     if text in said.text:
         return 0
-    if name == "input" and NO_INPUT.fullmatch(bare):
+    if name == "input" and is_no_input(bare):
         return 0
     if said.has(bare) or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
         return 0
@@ -429,7 +433,7 @@ def _left_words(name: str, text: str, said: Said) -> int:
     return sum(len(words) for words in map(_WORD.findall, pieces) if not _are_words_of(said, words))
 
 
-def _are_words_of(said: Said, words: list[str]) -> bool:
+def _are_words_of(said: Spoken, words: list[str]) -> bool:
     """Whether words follow each other in what was said."""
     # To list all the words that were said takes long, and nearly always one is missing in it.
     return all(map(said.has, words)) and " ".join(words) in said.words

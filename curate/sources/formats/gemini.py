@@ -186,7 +186,9 @@ def palm(row: Row) -> list[Conversation]:
     examples = list_of(row.get("examples") or [], "examples")
     for number, example in enumerate(examples, 1):
         pair = object_of(example, f"example {number}")
-        asked, given = (_said(pair.get(side), f"example {number}") for side in ("input", "output"))
+        asked, given = (
+            _words_of(pair.get(side), f"example {number}") for side in ("input", "output")
+        )
         messages += [user(asked), {**assistant(given), "weight": 0.0}]
     for position, turn in enumerate(row["messages"], 1):
         turn = object_of(turn, f"message {position}")
@@ -197,7 +199,7 @@ def palm(row: Row) -> list[Conversation]:
     return [labelled(row, checked(messages), used, notes=notes)]
 
 
-def _said(value: Any, where: str) -> str:
+def _words_of(value: Any, where: str) -> str:
     return text_of(value.get("content") if isinstance(value, dict) else value, where)
 
 

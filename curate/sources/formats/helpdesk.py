@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from curate.sources.formats.people import Said, answering, conversation
+from curate.sources.formats.people import Utterance, answering, conversation
 from curate.sources.formats.posts import as_text
 from curate.sources.shared.convert import Conversation, Reject, Row, list_of, object_of, text_of
 
@@ -48,7 +48,7 @@ def _person(value: Any) -> str:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def _comment(comment: Row, number: int) -> Said:
+def _comment(comment: Row, number: int) -> Utterance:
     where = f"comment {number}"
     person = _person(comment.get("author_id"))
     if not person:
@@ -57,10 +57,10 @@ def _comment(comment: Row, number: int) -> Said:
     name = author.get("name") if isinstance(author, dict) else None
     names = (name,) if isinstance(name, str) and name else ()
     body = next((comment[each] for each in _BODIES if comment.get(each) is not None), None)
-    return Said(person, names, as_text(body, where).strip())
+    return Utterance(person, names, as_text(body, where).strip())
 
 
-def _opened(row: Row, said: list[Said]) -> list[Said]:
+def _opened(row: Row, said: list[Utterance]) -> list[Utterance]:
     """What was said, with the subject and the description before it, if these are not in it."""
     subject = text_of(row.get("subject"), "subject").strip()
     description = text_of(row.get("description"), "description").strip()
@@ -74,7 +74,7 @@ def _opened(row: Row, said: list[Said]) -> list[Said]:
     if not description and said and said[0].person == requester:
         return [said[0]._replace(text=f"{first}\n\n{said[0].text}"), *said[1:]]
     names = next((each.names for each in said if each.person == requester), ())
-    return [Said(requester, names, first), *said]
+    return [Utterance(requester, names, first), *said]
 
 
 def is_intercom(row: Row) -> bool:
@@ -93,7 +93,7 @@ def intercom(row: Row) -> list[Conversation]:
     given = row["conversation_parts"]
     inner = given.get("conversation_parts") if isinstance(given, dict) else given
     parts = list_of(inner or [], "conversation_parts")
-    said: list[Said] = []
+    said: list[Utterance] = []
     staff: set[str] = set()
     private = False
     for number, part in enumerate([row["source"], *parts]):
@@ -108,15 +108,15 @@ def intercom(row: Row) -> list[Conversation]:
     return [conversation(row, _titled(said, row), staff, ("source", "conversation_parts"), notes)]
 
 
-def _part(part: Row, where: str) -> tuple[Said, bool]:
+def _part(part: Row, where: str) -> tuple[Utterance, bool]:
     author = object_of(part.get("author"), f"{where} author")
     kind, name = author.get("type"), author.get("name")
     person = f"{kind} {_person(author.get('id'))}"
     names = (name,) if isinstance(name, str) and name else ()
-    return Said(person, names, as_text(part.get("body"), where).strip()), kind in _CUSTOMERS
+    return Utterance(person, names, as_text(part.get("body"), where).strip()), kind in _CUSTOMERS
 
 
-def _titled(said: Sequence[Said], row: Row) -> list[Said]:
+def _titled(said: Sequence[Utterance], row: Row) -> list[Utterance]:
     subject = as_text(row["source"].get("subject"), "subject").strip()
     if not said or not subject:
         return list(said)

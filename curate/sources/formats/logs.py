@@ -107,7 +107,7 @@ def log(row: Row) -> list[Conversation]:
         if answer is None:
             raise Reject("no_answer", f"{name} has no response beside it; join both")
         request, response, wrappers = _json(row[name]), _json(row[answer]), (name, answer)
-    whole = _whole(request, _opened(response), notes)
+    whole = _request(request, _opened(response), notes)
     (read,) = _read(whole)
     used = (*wrappers, *read.used) if _flat(row) else wrappers
     rest = {} if _flat(row) else {key: request[key] for key in request if key not in read.used}
@@ -137,7 +137,7 @@ def _opened(response: Any) -> Any:
     return response
 
 
-def _whole(request: Row, response: Any, notes: set[str]) -> Row:
+def _request(request: Row, response: Any, notes: set[str]) -> Row:
     """One row of the request's format that ends with the answer."""
     if isinstance(response, dict):
         _check_answered(response)

@@ -18,7 +18,7 @@ from curate.sources.shared.convert import (
 )
 
 
-class Said(NamedTuple):
+class Utterance(NamedTuple):
     """What one person said: the person's id, all names of the person, and the words."""
 
     person: str
@@ -44,13 +44,13 @@ def people(row: Row, answerer: str | None = None) -> list[Conversation]:
         names = list_of(entry.get("names") or [], f"message {number} names")
         texts = [text_of(value, f"message {number}") for value in (entry.get("text"), *names)]
         person = text_of(entry.get("user_id"), f"message {number} user_id")
-        said.append(Said(person, tuple(texts[1:]), texts[0]))
+        said.append(Utterance(person, tuple(texts[1:]), texts[0]))
     notes = [text_of(note, "notes") for note in list_of(row.get("notes") or [], "notes")]
     used = ("several_people", "said", "notes")
     return [conversation(row, said, answering(said, answerer), used, notes)]
 
 
-def answering(said: Sequence[Said], answerer: str | None) -> set[str]:
+def answering(said: Sequence[Utterance], answerer: str | None) -> set[str]:
     """The id of the person whose messages are the answers, or a reject that asks for it."""
     people = {each.person: each for each in said}
     if len(people) < 2:
@@ -71,7 +71,7 @@ def answering(said: Sequence[Said], answerer: str | None) -> set[str]:
     return named
 
 
-def _counted(said: Sequence[Said]) -> str:
+def _counted(said: Sequence[Utterance]) -> str:
     """The people, by name and number of messages, those who say most first."""
     counts: dict[str, int] = {}
     shown = {}
@@ -84,7 +84,7 @@ def _counted(said: Sequence[Said]) -> str:
     return f"{len(order)} people speak: {some}{more}"
 
 
-def _proposal(said: Sequence[Said]) -> str:
+def _proposal(said: Sequence[Utterance]) -> str:
     """Whoever says most of those who did not begin is the likeliest to answer."""
     others = [each.person for each in said if each.person != said[0].person]
     person = max(dict.fromkeys(others), key=others.count)
@@ -92,7 +92,11 @@ def _proposal(said: Sequence[Said]) -> str:
 
 
 def conversation(
-    row: Row, said: Sequence[Said], answers: set[str], used: tuple[str, ...], notes: Sequence[str]
+    row: Row,
+    said: Sequence[Utterance],
+    answers: set[str],
+    used: tuple[str, ...],
+    notes: Sequence[str],
 ) -> Conversation:
     """What people said, as turns: what one side says in a row is one message, line by line.
 

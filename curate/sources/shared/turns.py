@@ -73,7 +73,7 @@ def message_of(turn: Any, position: int) -> Message:
     speaker = _speaker(given, where)
     message: Message = {"role": role_of(speaker, position)}
     if str(speaker).strip().lower() in CALLING and not any(given.get(name) for name in _CALLS):
-        calls = tool_calls(_said(given)[1], where)
+        calls = tool_calls(_text_field(given)[1], where)
         return message | {"content": "", "tool_calls": calls} | weight_of(given, position)
     message["content"] = ""
     if not _FURTHER.isdisjoint(given):
@@ -145,7 +145,7 @@ def _speaker(turn: Row, where: str) -> Any:
 _OTHER = {"user": "assistant", "assistant": "user"}
 
 
-def _said(turn: Row) -> tuple[str | None, Any]:
+def _text_field(turn: Row) -> tuple[str | None, Any]:
     """What is said, and under which name: the first that is not empty, or else the first."""
     names = [name for name in TEXTS if turn.get(name) is not None]
     name = next((name for name in names if turn[name] not in ("", [])), names[0] if names else None)
@@ -153,7 +153,7 @@ def _said(turn: Row) -> tuple[str | None, Any]:
 
 
 def _content(turn: Row, message: Message, where: str) -> str:
-    name, said = _said(turn)
+    name, said = _text_field(turn)
     if name is None and not ({"reasoning", "tool_calls"} & set(message) or _is_silent(turn)):
         keys = ", ".join(map(str, turn))
         raise Reject("no_text", f"{where} has no text under a known name; its fields are {keys}")
