@@ -196,3 +196,12 @@ def test_ties_among_judged_pairs_are_counted_and_lose_their_second_answer_to_the
     assert dump.files[0].notes == {"a tie: the first answer is taken, and none is rejected": 20}
     assert dump.records["rejected"].null_count() == 20 and "two" in dump.records["meta"][1]
     assert dump.files[0].leftovers["output_2"].rows == 20
+
+
+def test_a_row_that_another_format_reads_by_a_list_is_not_taken_with_its_neighbours() -> None:
+    plain = {"prompt": "Who?", "completion": "Me.", "extra": None}
+    answered = [{"user_id": 1, "value": "A better answer.", "status": "submitted"}]
+    odd = {**plain, "extra": answered}
+    alone, among = read_rows([odd]), read_rows([plain] * 40 + [odd] + [plain] * 40)
+    assert among.records.height == 80 + alone.records.height
+    assert among.rejects["reason"].to_list() == alone.rejects["reason"].to_list()

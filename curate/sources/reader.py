@@ -17,7 +17,7 @@ from curate.sources.bulk import BULK
 from curate.sources.detection import Detection
 from curate.sources.files.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.finish import finished
-from curate.sources.formats import GATHERED
+from curate.sources.formats import GATHERED, Format
 from curate.sources.formats.chats import added
 from curate.sources.options import ReadOptions
 from curate.sources.shared.convert import Conversation, Reject, Row, described
@@ -210,9 +210,10 @@ class Reader:
         if len(rows) < PLAIN_FROM or type(rows[0]) is not dict or self.options.columns:
             return False
         asked = self.detection.candidates(rows[0])
-        name = next((name for name, each in asked if each.matches(rows[0])), "")
+        at = next((at for at, (_, each) in enumerate(asked) if each.matches(rows[0])), None)
+        name = "" if at is None else asked[at][0]
         flat = BULK[name](rows) if name in BULK else None
-        if flat is None:
+        if flat is None or _is_anothers(rows, flat.used, asked[:at]):
             return False
         try:
             self.builder.add_plain(self.report.source, lines, rows, flat)
@@ -293,6 +294,13 @@ def _piece(rows: int) -> int:
     if rows > PIECE:
         return PIECE
     return (rows + 1) // 2 if rows >= 2 * PLAIN_FROM else 0
+
+
+def _is_anothers(rows: list[Any], used: tuple[str, ...], before: list[tuple[str, Format]]) -> bool:
+    """Whether a format that is asked first reads one of the rows, by a field that is no text."""
+    others = [name for name in rows[0] if name not in used]
+    odd = (row for row in rows if any(type(row[name]) in (list, dict) for name in others))
+    return any(each.matches(row) for row in odd for _, each in before)
 
 
 def _ends_of_runs(kinds: list[Any]) -> list[int]:
