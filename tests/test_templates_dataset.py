@@ -166,7 +166,7 @@ def test_refused_rows_lie_beside_the_examples(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     (tmp_path / "diary.txt").write_text("mine")
-    with pytest.raises(CurateError, match="holds what curate run wrote"):
+    with pytest.raises(CurateError, match="holds something else"):
         write(sample(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
     write(sample(), tmp_path, force=True)
