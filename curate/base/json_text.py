@@ -48,12 +48,20 @@ def loads_exact(text: str | bytes) -> Any:
 
 
 def needs_exact(data: bytes) -> bool:
-    """Whether a large text may hold numbers that `loads_exact` alone keeps and that may matter.
+    """Whether a text may hold numbers that `loads_exact` alone keeps and that may matter.
 
     Those are numbers of 16 digits or more, and any in the arguments of calls.
     """
-    if b'"arguments"' in data or b'"parameters"' in data or b'"tool_calls"' in data:
-        return True
+    return may_hold_calls(data) or may_hold_long_numbers(data)
+
+
+def may_hold_calls(data: bytes) -> bool:
+    """Whether a text may hold calls of tools or schemas, whose numbers keep all their digits."""
+    return b'"arguments"' in data or b'"parameters"' in data or b'"tool_calls"' in data
+
+
+def may_hold_long_numbers(data: bytes) -> bool:
+    """Whether a text may hold a number of 16 digits or more."""
     return _LONG in data.translate(_DIGITS)
 
 

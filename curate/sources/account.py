@@ -171,6 +171,8 @@ class Account:
         for name in names:
             values = _not_taken(name, rows, flat)
             if _is_about(name):
+                if set(map(type, values)) <= _FLAT:
+                    continue
                 values = [None if _says_about(name, value) else value for value in values]
             if not any(map(_may_hold_words, values)):
                 continue
@@ -234,6 +236,7 @@ class Account:
 _TURNS = frozenset((*LISTS, *MORE_LISTS))
 _UNDERSTOOD = frozenset((*CONTROLS, *FLAGS))
 _NUMBERS = (int, float)
+_FLAT = frozenset((str, int, float, bool, type(None)))
 _WORDY = (str, list, dict)
 
 

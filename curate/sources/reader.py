@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from curate.base.json_text import as_text
+from curate.base.json_text import as_text, loads_exact, may_hold_calls
 from curate.sources import shape
 from curate.sources.account import Account, Leftover
 from curate.sources.build import CHUNK, Builder, meta_of
@@ -169,19 +170,20 @@ class Reader:
         start = 0
         for end in _ends_of_runs(kinds):
             lines, rows = block.lines[start:end], self._with_known_names(block.values[start:end])
-            self._take_rows(lines, rows)
+            self._take_rows(lines, rows, block.texts[start:end])
             start = end
 
-    def _take_rows(self, lines: list[int], rows: list[Any]) -> None:
+    def _take_rows(self, lines: list[int], rows: list[Any], texts: list[bytes]) -> None:
         """Rows with the same fields: all at once, else a few at once, else one by one."""
         if self._take_plain(lines, rows) or self._set_aside(lines, rows):
             return
         if size := _piece(len(rows)):
             for at in range(0, len(rows), size):
-                self._take_rows(lines[at : at + size], rows[at : at + size])
+                end = at + size
+                self._take_rows(lines[at:end], rows[at:end], texts[at:end])
             return
-        for line, row in zip(lines, rows, strict=True):
-            self._convert(Item(line, row))
+        for line, row, text in zip(lines, rows, texts, strict=True):
+            self._convert(Item(line, loads_exact(text) if may_hold_calls(text) else row))
 
     def _take_alike(self, alike: list[Item]) -> None:
         if alike and alike[0].reject is None:
@@ -299,8 +301,15 @@ def _piece(rows: int) -> int:
 def _is_anothers(rows: list[Any], used: tuple[str, ...], before: list[tuple[str, Format]]) -> bool:
     """Whether a format that is asked first reads one of the rows, by a field that is no text."""
     others = [name for name in rows[0] if name not in used]
-    odd = (row for row in rows if any(type(row[name]) in (list, dict) for name in others))
+    nested = [name for name in others if not {list, dict}.isdisjoint(map(type, _of(rows, name)))]
+    odd = (
+        row for row in rows if nested and any(type(row[name]) in (list, dict) for name in nested)
+    )
     return any(each.matches(row) for row in odd for _, each in before)
+
+
+def _of(rows: list[Any], name: Any) -> Iterator[Any]:
+    return map(itemgetter(name), rows)
 
 
 def _ends_of_runs(kinds: list[Any]) -> list[int]:

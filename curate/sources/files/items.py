@@ -21,10 +21,14 @@ class Item(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Many raw rows at once, all of them read without trouble, with the line of each."""
+    """Many raw rows at once, all of them read without trouble, with the line of each, and its text.
+
+    Numbers in calls are as a float holds them: who reads calls parses the text again.
+    """
 
     lines: list[int]
     values: list[Any]
+    texts: list[bytes]
 
 
 class Starts(NamedTuple):

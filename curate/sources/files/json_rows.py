@@ -10,7 +10,13 @@ from typing import Any
 
 import orjson
 
-from curate.base.json_text import as_written, exact_decoder, loads_exact, needs_exact
+from curate.base.json_text import (
+    as_written,
+    exact_decoder,
+    loads_exact,
+    may_hold_long_numbers,
+    needs_exact,
+)
 from curate.sources.files.containers import (
     NAMED,
     conversation,
@@ -120,16 +126,16 @@ def _block(piece: bytes, texts: list[bytes], first: int) -> Block | None:
     # In a document over many lines the first one tells; a look at the whole piece takes longer.
     if not all(_is_json(text) for _, text in islice(_filled(texts, first), 1)):
         return None
-    loads = loads_exact if needs_exact(piece) else orjson.loads
+    loads = loads_exact if may_hold_long_numbers(piece) else orjson.loads
     try:
-        return Block(list(range(first, first + len(texts))), list(map(loads, texts)))
+        return Block(list(range(first, first + len(texts))), list(map(loads, texts)), texts)
     except ValueError:
         pass  # an empty line, or one that takes a second look
     try:
-        pairs = [(number, loads(text)) for number, text in _filled(texts, first)]
+        found = [(number, loads(text), text) for number, text in _filled(texts, first)]
     except ValueError:
         return None
-    return Block([number for number, _ in pairs], [value for _, value in pairs])
+    return Block(*map(list, zip(*found, strict=True))) if found else Block([], [], [])
 
 
 def _filled(texts: list[bytes], first: int) -> Iterator[tuple[int, bytes]]:

@@ -42,7 +42,11 @@ NOTE = "`<|begin_of_thought|>` opens an answer's reasoning, `<|begin_of_solution
 
 def opens_thought(text: str) -> bool:
     """Whether an answer begins with the mark of its reasoning."""
-    return text.lstrip().startswith("<|begin_of_thought|>")
+    # Nearly all texts fail the first look, which costs a tenth of the second.
+    return text[:1] in _FIRST and text.lstrip().startswith("<|begin_of_thought|>")
+
+
+_FIRST = ("<", " ", "\n", "\t", "\r")
 
 
 def split_thought(text: str) -> Thought | None:
