@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby
 from operator import itemgetter
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from curate.base.json_text import as_text, loads_exact, may_hold_calls
+from curate.base.json_text import as_text, loads_exact, may_hold_long_numbers, needs_exact
 from curate.sources import shape
 from curate.sources.account import Account, Leftover
 from curate.sources.build import CHUNK, Builder, meta_of
@@ -175,7 +175,7 @@ class Reader:
 
     def _take_rows(self, lines: list[int], rows: list[Any], texts: list[bytes]) -> None:
         """Rows with the same fields: all at once, else a few at once, else one by one."""
-        if self._take_plain(lines, rows) or self._set_aside(lines, rows):
+        if self._take_plain(lines, rows, texts) or self._set_aside(lines, rows, texts):
             return
         if size := _piece(len(rows)):
             for at in range(0, len(rows), size):
@@ -183,7 +183,7 @@ class Reader:
                 self._take_rows(lines[at:end], rows[at:end], texts[at:end])
             return
         for line, row, text in zip(lines, rows, texts, strict=True):
-            self._convert(Item(line, loads_exact(text) if may_hold_calls(text) else row))
+            self._convert(Item(line, _exact(row, text)))
 
     def _take_alike(self, alike: list[Item]) -> None:
         if alike and alike[0].reject is None:
@@ -198,16 +198,17 @@ class Reader:
         for item in alike:
             self._convert(item)
 
-    def _set_aside(self, lines: list[int], rows: list[Any]) -> bool:
+    def _set_aside(self, lines: list[int], rows: list[Any], texts: Sequence[bytes] = ()) -> bool:
         if type(rows[0]) is not dict or self.options.format is not None:
             return False
         for name, (matches, _) in GATHERED.items():
             if matches(rows[0]):
+                rows = list(map(_exact, rows, texts)) if texts else rows
                 self.aside.setdefault(name, []).extend(zip(lines, rows, strict=True))
                 return True
         return False
 
-    def _take_plain(self, lines: list[int], rows: list[Any]) -> bool:
+    def _take_plain(self, lines: list[int], rows: list[Any], texts: Sequence[bytes] = ()) -> bool:
         """All rows at once, when their format has a way to and every one of them is plain."""
         if len(rows) < PLAIN_FROM or type(rows[0]) is not dict or self.options.columns:
             return False
@@ -216,6 +217,8 @@ class Reader:
         name = "" if at is None else asked[at][0]
         flat = BULK[name](rows) if name in BULK else None
         if flat is None or _is_anothers(rows, flat.used, asked[:at]):
+            return False
+        if texts and _may_change_numbers(rows, texts, flat.used):
             return False
         try:
             self.builder.add_plain(self.report.source, lines, rows, flat)
@@ -301,15 +304,31 @@ def _piece(rows: int) -> int:
 def _is_anothers(rows: list[Any], used: tuple[str, ...], before: list[tuple[str, Format]]) -> bool:
     """Whether a format that is asked first reads one of the rows, by a field that is no text."""
     others = [name for name in rows[0] if name not in used]
-    nested = [name for name in others if not {list, dict}.isdisjoint(map(type, _of(rows, name)))]
-    odd = (
-        row for row in rows if nested and any(type(row[name]) in (list, dict) for name in nested)
-    )
+    nested = [name for name in others if not _NESTED.isdisjoint(map(type, _of(rows, name)))]
+    if not nested:
+        return False
+    odd = (row for row in rows if any(type(row[name]) in _NESTED for name in nested))
     return any(each.matches(row) for row in odd for _, each in before)
+
+
+def _may_change_numbers(rows: list[Any], texts: Sequence[bytes], used: tuple[str, ...]) -> bool:
+    """Whether a number of the rows may not be what their texts say: an integer became a float."""
+    others = [name for name in rows[0] if name not in used]
+    holds = any(not _FLOATING.isdisjoint(map(type, _of(rows, name))) for name in others)
+    return holds and any(map(may_hold_long_numbers, texts))
+
+
+_NESTED = frozenset((list, dict))
+_FLOATING = frozenset((float, list, dict))
 
 
 def _of(rows: list[Any], name: Any) -> Iterator[Any]:
     return map(itemgetter(name), rows)
+
+
+def _exact(row: Any, text: bytes) -> Any:
+    """A row with its numbers as its text has them, where that may matter."""
+    return loads_exact(text) if needs_exact(text) else row
 
 
 def _ends_of_runs(kinds: list[Any]) -> list[int]:

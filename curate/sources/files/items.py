@@ -23,7 +23,7 @@ class Item(NamedTuple):
 class Block(NamedTuple):
     """Many raw rows at once, all of them read without trouble, with the line of each, and its text.
 
-    Numbers in calls are as a float holds them: who reads calls parses the text again.
+    Decimals and long numbers are as a float holds them: where they matter, the text has them.
     """
 
     lines: list[int]

@@ -10,13 +10,7 @@ from typing import Any
 
 import orjson
 
-from curate.base.json_text import (
-    as_written,
-    exact_decoder,
-    loads_exact,
-    may_hold_long_numbers,
-    needs_exact,
-)
+from curate.base.json_text import as_written, exact_decoder, loads_exact, needs_exact
 from curate.sources.files.containers import (
     NAMED,
     conversation,
@@ -97,7 +91,7 @@ def _line_items(data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
         piece = data[start:end]
         texts = piece.split(b"\n")
         following = number + len(texts) - 1
-        block = _block(piece, texts, number)
+        block = _block(texts, number)
         if block is not None:
             yield from _block_items(block, is_row)
         else:
@@ -119,20 +113,19 @@ def _beyond_lines(data: bytes, start: int, line: int, is_row: IsRow) -> Iterator
         yield from _document_items(data, is_row)
 
 
-def _block(piece: bytes, texts: list[bytes], first: int) -> Block | None:
-    """The values of the lines of a piece, if each line but the empty ones holds one."""
+def _block(texts: list[bytes], first: int) -> Block | None:
+    """The values of some lines, if each line but the empty ones holds one."""
     if texts and not texts[-1]:
         texts.pop()  # what stands behind the last line's end
     # In a document over many lines the first one tells; a look at the whole piece takes longer.
     if not all(_is_json(text) for _, text in islice(_filled(texts, first), 1)):
         return None
-    loads = loads_exact if may_hold_long_numbers(piece) else orjson.loads
     try:
-        return Block(list(range(first, first + len(texts))), list(map(loads, texts)), texts)
+        return Block(list(range(first, first + len(texts))), list(map(orjson.loads, texts)), texts)
     except ValueError:
         pass  # an empty line, or one that takes a second look
     try:
-        found = [(number, loads(text), text) for number, text in _filled(texts, first)]
+        found = [(number, orjson.loads(text), text) for number, text in _filled(texts, first)]
     except ValueError:
         return None
     return Block(*map(list, zip(*found, strict=True))) if found else Block([], [], [])
