@@ -275,7 +275,7 @@ READ: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         [("system", ""), *ASKED],
     ),
     "a question of blanks": ({"question": " ", "answer": A}, [("user", ""), ("assistant", A)]),
-    "an input that is None": ({"instruction": Q, "input": "None", "output": A}, ASKED),
+    "an input that a table left out": ({"instruction": Q, "input": "nan", "output": A}, ASKED),
     "an input that begins so": (
         {"instruction": Q, "input": "none of them", "output": A},
         [("user", f"{Q}\n\nnone of them"), ("assistant", A)],
@@ -547,7 +547,7 @@ def test_what_was_assumed_of_a_published_row_is_said() -> None:
     assert assumed(read_rows([beside])) == "`answer` is the answer to the last of the `messages`"
     dialogue = READ["MultiWOZ"][0]
     assert "is read as the assistant" in assumed(read_rows([dialogue]))
-    assert "is no input" in assumed(read_rows([{"instruction": Q, "input": "N/A", "output": A}]))
+    assert "is no input" in assumed(read_rows([{"instruction": Q, "input": "nan", "output": A}]))
     assert "is not said twice" in assumed(read_rows([READ["a context that the prompt has"][0]]))
     broken = {"text": f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>someone said"}
     assert "it stays one answer" in assumed(read_rows([broken]))

@@ -28,9 +28,10 @@ SIDES = (
 
 # Alpaca's ways of saying "no input"; the whole field must be one of them.
 NO_INPUT = re.compile(r"[\[(<]?no ?input[\])>.]?", re.IGNORECASE)
-# What tables and people write into a field that has no value.
-_NO_VALUES = frozenset(("nan", "none", "null", "n/a", "<na>"))
-NO_VALUE = "an `input` of `nan`, `none`, `null` or `n/a` is no input"
+# What tables write into a field that has no value. "None" and "N/A" are what a person or a model
+# wrote; what to do with such a row is for the filters to say.
+_NO_VALUES = frozenset(("nan", "<na>"))
+NO_VALUE = "an `input` of `nan` is no input"
 
 
 def is_no_input(text: str) -> bool:
