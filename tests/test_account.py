@@ -105,6 +105,23 @@ def test_keys_that_are_ids_do_not_make_a_name_each() -> None:
     assert set(left_over({"messages": [QUESTION, ANSWER], "notes": notes})) == {"notes.note"}
 
 
+def test_keys_of_a_chat_that_are_hashes_are_one_name() -> None:
+    ids = [f"{number:08x}-1111-2222-3333-bbbbbbbbbbbb" for number in range(4)]
+    chats = []
+    for asks, answers in (ids[:2], ids[2:]):
+        user = {"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["Hi"]}}
+        said = {"author": {"role": "assistant"}, "content": {"content_type": "text"}}
+        said["content"]["parts"] = ["Hello"]
+        said |= {"metadata": {"resolved_model_slug": "a fine model", "remark": "It was late."}}
+        nodes = {
+            "client-created-root": {"message": None, "parent": None, "children": [asks]},
+            asks: {"message": user, "parent": "client-created-root", "children": [answers]},
+            answers: {"message": said, "parent": asks, "children": []},
+        }
+        chats.append({"mapping": nodes, "current_node": answers})
+    assert left_over(*chats) == {"mapping.*.message.metadata.remark": (2, 6)}
+
+
 def test_a_mapped_field_is_no_longer_left_over() -> None:
     row = {"messages": [QUESTION, ANSWER], "hint": "Think of boats."}
     dump = read_rows([row], ReadOptions(columns={"context": "hint"}))

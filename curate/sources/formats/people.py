@@ -41,7 +41,7 @@ def people(row: Row, answerer: str | None = None) -> list[Conversation]:
     said = []
     for number, entry in enumerate(list_of(row["said"], "said"), 1):
         entry = object_of(entry, f"message {number}")
-        names = list_of(entry.get("names") or [], f"message {number} names")
+        names = list_of(entry.get("user_names") or [], f"message {number} names")
         texts = [text_of(value, f"message {number}") for value in (entry.get("text"), *names)]
         person = text_of(entry.get("user_id"), f"message {number} user_id")
         said.append(Utterance(person, tuple(texts[1:]), texts[0]))

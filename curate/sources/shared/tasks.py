@@ -24,9 +24,9 @@ from curate.sources.shared.convert import (
     user,
     written,
 )
+from curate.sources.shared.literals import python_value
 from curate.sources.shared.transcripts import is_transcript, turns_of
 from curate.sources.shared.turns import is_turn, turns_in
-from curate.sources.shared.written_calls import python_value
 
 # Fields that hold what a question is about.
 MATERIAL = (
@@ -316,16 +316,21 @@ def _none_of(names: tuple[str, ...], row: Row) -> str:
     others = [
         str(name)
         for name, value in row.items()
-        if isinstance(value, str) and value.strip() and not _is_asked(str(name))
+        if isinstance(value, str) and _may_answer(value) and not _is_asked(str(name))
     ]
     listed = " or ".join(others[:8])
     hint = f"; if {listed} is the answer, map it (response={others[0]})" if others else ""
     return f"none of the fields {', '.join(names)} is there{hint}"
 
 
+def _may_answer(text: str) -> bool:
+    """Whether a text says something, and is no list of objects."""
+    return bool(text.strip()) and not re.match(r"\s*\[\s*\{", text)
+
+
 def _is_asked(name: str) -> bool:
     asked = (*QUESTIONS, "instruction", "id", *MATERIAL, *SYSTEMS, *CATEGORIES, *HISTORIES)
-    return name in asked or name.endswith(("_id", "_type", "url", "_source"))
+    return not name.strip() or name in asked or name.endswith(("_id", "_type", "url", "_source"))
 
 
 def _with_only(row: Row, names: tuple[str, ...]) -> Row:
