@@ -107,9 +107,7 @@ def test_lists_as_text_are_read_as_the_lists(row: dict[str, Any], write: Any) ->
 
 
 def test_answers_and_their_ratings_as_json_text_are_read() -> None:
-    row = {
-        name: json.dumps(each) if type(each) is list else each for name, each in LISTS[3].items()
-    }
+    row = {"instruction": "Hi", "generations": '["No.", "Hello"]', "ratings": "[1, 5]"}
     assert said(read_rows([row])) == [[("user", "Hi"), ("assistant", "Hello")]]
 
 

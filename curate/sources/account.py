@@ -41,7 +41,7 @@ _ABOUT = frozenset((
     "mime_type", "model", "model_id", "model_name", "model_slug", "models", "modified", "n",
     "no", "num", "number", "object", "order", "path", "pos", "position", "rank", "ranks",
     "rating", "ratings", "recipient", "revision", "reward", "rewards", "role", "row", "score",
-    "scores", "seed", "sender", "several_people", "sha", "sha1", "sha256", "signature",
+    "scores", "seed", "sender", "sha", "sha1", "sha256", "signature",
     "speaker", "split", "state", "status", "stop_reason", "temperature", "time", "timestamp",
     "timestamps", "tokenizer", "top_p", "ts", "turn", "turn_index", "type", "uid", "update_time",
     "updated", "updated_at", "uri", "url", "urls", "user_id", "user_names", "userid", "username",

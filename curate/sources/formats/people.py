@@ -31,6 +31,11 @@ class Utterance(NamedTuple):
         return next(iter(self.names), self.person)
 
 
+def exported(row: Row) -> Row:
+    """The row without what its reader says of it."""
+    return {name: value for name, value in row.items() if name not in ("several_people", "notes")}
+
+
 def is_people(row: Row) -> bool:
     """A channel or a thread of Slack, Discord or Telegram (`--answerer` names who answers)."""
     return isinstance(row.get("said"), list) and "several_people" in row

@@ -9,6 +9,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from curate.sources.shared.convert import (
+    ANSWERS,
     CATEGORIES,
     QUESTIONS,
     SYSTEMS,
@@ -328,9 +329,32 @@ def _may_answer(text: str) -> bool:
     return bool(text.strip()) and not re.match(r"\s*\[\s*\{", text)
 
 
+# Words in the names of columns that hold what a question is about, never its answer.
+_MATERIAL_WORDS = """
+    context ctx passage document doc table schema story background knowledge evidence article
+    paragraph input html hint ranges offsets kontext contexto contexte contesto контекст
+    上下文 背景 文脈 문맥"""
+_MATERIAL = frozenset(_MATERIAL_WORDS.split())
+_ANSWER_WORDS = frozenset((*ANSWERS, *SOLUTIONS, "summary"))
+_NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
+
+
+def is_material_name(name: str) -> bool:
+    """Whether a column's name says that it holds what the question is about.
+
+    >>> is_material_name("source_documents"), is_material_name("document_summary")
+    (True, False)
+    """
+    words = [word.lower() for word in _NAME_WORDS.findall(name)]
+    known = [not _MATERIAL.isdisjoint((word, word.removesuffix("s"))) for word in words]
+    return any(known[-1:]) or (any(known) and _ANSWER_WORDS.isdisjoint(words))
+
+
 def _is_asked(name: str) -> bool:
     asked = (*QUESTIONS, "instruction", "id", *MATERIAL, *SYSTEMS, *CATEGORIES, *HISTORIES)
-    return not name.strip() or name in asked or name.endswith(("_id", "_type", "url", "_source"))
+    if not name.strip() or is_material_name(name):
+        return True
+    return name in asked or name.endswith(("_id", "_type", "url", "_source"))
 
 
 def _with_only(row: Row, names: tuple[str, ...]) -> Row:
