@@ -84,6 +84,12 @@ def test_many_plain_rows_are_accounted_for_as_one_row_is() -> None:
     assert left_over(*[row] * 100) == {"aside": (100, 300), "tag": (100, 100), "x.a": (100, 200)}
 
 
+def test_labels_that_are_json_are_counted_by_their_names_in_many_rows_too() -> None:
+    row = {"question": "Hi", "answer": "Hello", "source": '{"topic": "boats"}'}
+    assert left_over(row) == {"source.topic": (1, 1)}
+    assert left_over(*[row] * 40) == {"source.topic": (40, 40)}
+
+
 def test_the_replies_of_a_tree_that_no_path_follows_are_left_over() -> None:
     def reply(text: str, rank: int) -> dict[str, Any]:
         return {"text": text, "role": "assistant", "rank": rank, "replies": []}

@@ -274,9 +274,13 @@ def _may_hold_words(value: Any) -> bool:
 
 def _are_labels(name: str, values: Sequence[Any]) -> bool:
     return is_label_name(name) and all(
-        value is None or (isinstance(value, str) and len(value.split()) <= LABEL_WORDS)
+        value is None or (isinstance(value, str) and _is_label(value))
         for value in set(map(_hashable, values))
     )
+
+
+def _is_label(text: str) -> bool:
+    return len(text.split()) <= LABEL_WORDS and not text.startswith(_OPENING)
 
 
 def _hashable(value: Any) -> Any:
