@@ -84,6 +84,12 @@ def test_many_plain_rows_are_accounted_for_as_one_row_is() -> None:
     assert left_over(*[row] * 100) == {"aside": (100, 300), "tag": (100, 100), "x.a": (100, 200)}
 
 
+def test_labels_that_are_json_are_counted_by_their_names_in_many_rows_too() -> None:
+    row = {"question": "Hi", "answer": "Hello", "source": '{"topic": "boats"}'}
+    assert left_over(row) == {"source.topic": (1, 1)}
+    assert left_over(*[row] * 40) == {"source.topic": (40, 40)}
+
+
 def test_the_replies_of_a_tree_that_no_path_follows_are_left_over() -> None:
     def reply(text: str, rank: int) -> dict[str, Any]:
         return {"text": text, "role": "assistant", "rank": rank, "replies": []}
@@ -103,6 +109,23 @@ def test_the_replies_of_a_tree_that_no_path_follows_are_left_over() -> None:
 def test_keys_that_are_ids_do_not_make_a_name_each() -> None:
     notes = {f"k{number}": {"note": f"number {number} of many"} for number in range(500)}
     assert set(left_over({"messages": [QUESTION, ANSWER], "notes": notes})) == {"notes.note"}
+
+
+def test_keys_of_a_chat_that_are_hashes_are_one_name() -> None:
+    ids = [f"{number:08x}-1111-2222-3333-bbbbbbbbbbbb" for number in range(4)]
+    chats = []
+    for asks, answers in (ids[:2], ids[2:]):
+        user = {"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["Hi"]}}
+        said = {"author": {"role": "assistant"}, "content": {"content_type": "text"}}
+        said["content"]["parts"] = ["Hello"]
+        said |= {"metadata": {"resolved_model_slug": "a fine model", "remark": "It was late."}}
+        nodes = {
+            "client-created-root": {"message": None, "parent": None, "children": [asks]},
+            asks: {"message": user, "parent": "client-created-root", "children": [answers]},
+            answers: {"message": said, "parent": asks, "children": []},
+        }
+        chats.append({"mapping": nodes, "current_node": answers})
+    assert left_over(*chats) == {"mapping.*.message.metadata.remark": (2, 6)}
 
 
 def test_a_mapped_field_is_no_longer_left_over() -> None:

@@ -48,6 +48,11 @@ def test_a_thread_of_slack_is_a_conversation_once_the_answerer_is_named(tmp_path
     assert dump.files[0].formats == {"several-people": 1}
 
 
+def test_what_the_reader_adds_to_a_thread_is_not_left_over() -> None:
+    dump = read_rows(THREAD, ReadOptions(answerer="U02"))
+    assert dump.records.height == 1 and dump.files[0].leftovers == {}
+
+
 def test_without_an_answerer_a_thread_is_a_reject_that_lists_the_people() -> None:
     (reason,) = reasons(reading(THREAD))
     assert reason == (
@@ -118,7 +123,7 @@ def test_where_several_ask_their_names_stand_before_their_words() -> None:
         ("user", "U01: Is the shed open?\nU03: And the office?"),
         ("assistant", "Both."),
     ]
-    entries = [{"user_id": row["user"], "names": [], "text": row["text"]} for row in rows]
+    entries = [{"user_id": row["user"], "user_names": [], "text": row["text"]} for row in rows]
     threads = ReadOptions(answerer="U02").formats()["several-people"]
     (read_row,) = threads.convert({"several_people": "slack", "said": entries})
     assert read_row.notes == (

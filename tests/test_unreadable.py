@@ -263,3 +263,23 @@ def test_a_file_that_is_named_twice_is_said_to_be_read_twice() -> None:
     name = str(Path(__file__).parent.parent / "sample_data" / "raw")
     run = curate.run([name, name], steps=[])
     assert any("is named twice; its rows are read twice" in line for line in run.notices)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("passage", "context", "document", "source_documents", "table_text", "dbSchema"),
+        *("story", "background_information", "answer_token_ranges", "input", "hints", "上下文"),
+    ],
+)
+@pytest.mark.parametrize("asks", ["question", "instruction", "user_query"])
+def test_what_a_question_is_about_is_never_proposed_as_its_answer(asks: str, name: str) -> None:
+    dump = read_rows([{**row, "id": "1"} for row in rows(asks, name)])
+    assert dump.records.is_empty()
+    message = guess.unreadable(dump.rejects, dump.read, dump.options)
+    assert f"'response': '{name}'" not in message and f"(response={name})" not in message
+
+
+@pytest.mark.parametrize("name", ["document_summary", "answer_text", "best answer"])
+def test_an_answer_may_have_a_word_of_material_in_its_name(name: str) -> None:
+    assert guess.mapping(raw(rows("question", name))) == {"response": name}

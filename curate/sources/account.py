@@ -24,32 +24,32 @@ from curate.sources.formats.chats import LISTS, MORE_LISTS
 from curate.sources.formats.pairs import is_no_input
 from curate.sources.shared.controls import CONTROLS
 from curate.sources.shared.convert import Conversation, Row, label_of
+from curate.sources.shared.literals import python_value
 from curate.sources.shared.tasks import SOURCE_FROM
 from curate.sources.shared.turns import FLAGS
 
 # Names of fields that are about a row, never a part of what is said in it.
 _ABOUT = frozenset((
-    "__index_level_0__", "annotator", "annotator_id", "annotators", "answer_idx",
-    "answer_index", "answer_key", "answerkey", "author", "cache_control", "channel",
-    "checkpoint", "checksum", "cmp_key", "content_type", "create_time", "created",
-    "created_at", "stop", "stop_sequences",
+    "__index_level_0__", "annotator", "annotator_id", "annotators", "answer_idx", "answer_index",
+    "answer_key", "answerkey", "author", "cache_control", "channel", "checkpoint", "checksum",
+    "cmp_key", "content_type", "create_time", "created", "created_at", "stop", "stop_sequences",
     "creation_date", "date", "date_created", "datetime", "digest", "encoding", "end_turn",
     "engine", "file", "file_name", "filename", "filepath", "fingerprint", "finish_reason",
     "format", "from", "generator", "guid", "hash", "href", "id", "ids", "idx", "image",
     "image_url", "index", "judge", "key", "kind", "lang", "language", "last_edit_date",
-    "licence", "license", "line", "link", "links", "llm", "locale", "md5", "mime_type",
-    "model", "model_id", "model_name", "model_slug", "models", "modified", "n", "no", "num",
-    "number", "object", "order", "path", "pos", "position", "rank", "ranks", "rating",
-    "ratings", "recipient", "revision", "reward", "rewards", "role", "row", "score", "scores",
-    "seed", "sender", "sha", "sha1", "sha256", "signature", "speaker", "split", "state",
-    "status", "stop_reason", "temperature", "time", "timestamp", "timestamps", "tokenizer",
-    "top_p", "ts", "turn", "turn_index", "type", "uid", "update_time", "updated", "updated_at",
-    "uri", "url", "urls", "user_id", "userid", "username", "uuid", "version", "votes",
-    "winner", "worker",
+    "licence", "license", "line", "link", "links", "llm", "locale", "md5", "memory_scope",
+    "mime_type", "model", "model_id", "model_name", "model_slug", "models", "modified", "n",
+    "no", "num", "number", "object", "order", "path", "pos", "position", "rank", "ranks",
+    "rating", "ratings", "recipient", "revision", "reward", "rewards", "role", "row", "score",
+    "scores", "seed", "sender", "sha", "sha1", "sha256", "signature",
+    "speaker", "split", "state", "status", "stop_reason", "temperature", "time", "timestamp",
+    "timestamps", "tokenizer", "top_p", "ts", "turn", "turn_index", "type", "uid", "update_time",
+    "updated", "updated_at", "uri", "url", "urls", "user_id", "user_names", "userid", "username",
+    "uuid", "version", "votes", "winner", "worker",
 ))  # fmt: skip
 _ABOUT_ENDS = (
     *("_id", "_ids", "_uuid", "_hash", "_url", "_uri", "_date", "_time", "_timestamp", "_at"),
-    *("_score", "_rating", "_model", "_idx", "_index", "_sha256", "_md5", "_type"),
+    *("_score", "_rating", "_model", "_slug", "_idx", "_index", "_sha256", "_md5", "_type"),
 )
 
 # Names of labels: words, but about the row, as long as they are few.
@@ -72,6 +72,7 @@ _VALUE_ABOUT = re.compile(
     | (?:sha256:)?(?=[a-f]*\d)[0-9a-f]{16,}                # hashes
     | \d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\ ?[-+]\d\d:?\d\d|\ UTC)?)?
     | [^\W_]+@[\w.-]+
+    | client-created-root                                  # ChatGPT's first node
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -204,6 +205,8 @@ class Account:
                 continue
             if name in ("tools", "functions") and name in tools:
                 continue
+            if name in CONTROLS and name in conversations[0].used:
+                continue  # a list of yes and no as a text, which is obeyed
             for path, words in _leftovers(str(name), value, said).items():
                 left[path] = left.get(path, 0) + words
         self._count(left)
@@ -274,9 +277,13 @@ def _may_hold_words(value: Any) -> bool:
 
 def _are_labels(name: str, values: Sequence[Any]) -> bool:
     return is_label_name(name) and all(
-        value is None or (isinstance(value, str) and len(value.split()) <= LABEL_WORDS)
+        value is None or (isinstance(value, str) and _is_label(value))
         for value in set(map(_hashable, values))
     )
+
+
+def _is_label(text: str) -> bool:
+    return len(text.split()) <= LABEL_WORDS and not text.startswith(_OPENING)
 
 
 def _hashable(value: Any) -> Any:
@@ -392,7 +399,8 @@ def _leftovers(name: str, value: Any, said: Spoken) -> dict[str, int]:
                 if item and isinstance(item, _WORDY) and not _says_about(under, item):
                     if isinstance(item, str) and _is_as_it_was(under, item, said):
                         continue
-                    inside = path if many and isinstance(item, dict) else f"{path}.{under}"
+                    shown = "*" if _VALUE_ABOUT.fullmatch(str(under)) else under
+                    inside = path if many and isinstance(item, dict) else f"{path}.{shown}"
                     waiting.append((inside, str(under), item, depth + 1))
         elif depth < _DEEPEST and isinstance(value, list):
             waiting += [
@@ -411,11 +419,17 @@ _DEEPEST = 40
 
 
 def _inner(text: str) -> Any:
-    """What a text holds that is JSON of an object or a list."""
+    """What a text holds that is JSON, or Python's, of an object or a list."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return None
+        value = python_value(text) if _PRINTED.match(text) and len(text) < _PRINTED_SIZE else None
+        return value if isinstance(value, list | dict) else None
+
+
+# Python's lists and objects begin with a text in single quotes, or with another object.
+_PRINTED = re.compile(r"\[['\"{]|\{'")
+_PRINTED_SIZE = 100_000
 
 
 def _left_words(name: str, text: str, said: Spoken) -> int:

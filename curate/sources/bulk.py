@@ -19,7 +19,7 @@ from curate.sources.formats.comparisons import OF_PAIRS, PROMPTS, TIE
 from curate.sources.formats.logs import LOG_FIELDS
 from curate.sources.formats.pairs import NO_INPUT, is_no_input
 from curate.sources.formats.preferences import REJECTED_BESIDE, better_side
-from curate.sources.shape import MAY_HOLD_TURNS
+from curate.sources.shape import LISTED, MAY_HOLD_TURNS
 from curate.sources.shared.controls import CONTROLS, MOST_WEIGHT, WEIGHTS
 from curate.sources.shared.convert import (
     ANSWERS,
@@ -150,7 +150,7 @@ _TELLING = frozenset(
         *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
         *("tools", "functions", *HISTORIES, *REASONING, "A", *IMAGES),
         # Turns as JSON text, logs of an API, and what should not have been said.
-        *(*MAY_HOLD_TURNS, *LOG_FIELDS, *REJECTED_BESIDE),
+        *(*MAY_HOLD_TURNS, *LISTED, *LOG_FIELDS, *REJECTED_BESIDE),
         *JUDGEMENTS,
         *(*SYSTEMS, *CONTROLS, *(set(MATERIAL) - {"source"}), *CHOICES, *SOLUTIONS),
     )

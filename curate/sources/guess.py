@@ -25,6 +25,7 @@ from curate.sources.options import ReadOptions
 from curate.sources.reader import Reader
 from curate.sources.shape import MAPPABLE
 from curate.sources.shared.convert import ANSWERS, QUESTIONS
+from curate.sources.shared.tasks import is_material_name
 
 SAMPLE = 300  # rows that a guess is made from
 LONGEST = 1_000_000  # characters of a row that is looked at
@@ -230,7 +231,8 @@ def _with_jq(inner: Mapping[str, str]) -> str:
 def _pair(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     """The column that asks and the one that answers."""
     columns = _text_columns(rows)
-    both = [pair for pair in product(columns, columns) if pair[0] is not pair[1]]
+    may_answer = [one for one in columns if not is_material_name(one.name)]
+    both = [pair for pair in product(columns, may_answer) if pair[0] is not pair[1]]
     named = [(a, b) for a, b in both if _named(a.name, _ASKS) and _named(b.name, _ANSWERS)]
     if named:
         asks, answers = max(named, key=lambda pair: _likely(*pair))
@@ -239,6 +241,8 @@ def _pair(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     if len(prose) != 2:
         return None
     asks, answers = sorted(prose, key=lambda one: _leaning(one), reverse=True)
+    if is_material_name(answers.name):
+        return None
     return (asks.name, answers.name) if _leaning(asks) > _leaning(answers) + 0.4 else None
 
 

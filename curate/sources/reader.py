@@ -20,6 +20,7 @@ from curate.sources.files.items import AnyItem, Block, Item, Note, Starts
 from curate.sources.finish import finished
 from curate.sources.formats import GATHERED, Format
 from curate.sources.formats.chats import added
+from curate.sources.formats.people import exported
 from curate.sources.options import ReadOptions
 from curate.sources.shared.convert import Conversation, Reject, Row, described
 from curate.sources.shared.undesirable import with_judgement
@@ -251,8 +252,7 @@ class Reader:
         except Reject as reject:
             self.reject(item, reject)
             return
-        # What an earlier run left over was said then.
-        self.account.row(added(row) if name == "kept" else row, conversations)
+        self.account.row(_OWN[name](row) if name in _OWN else row, conversations)
         for note in dict.fromkeys(chain(notes, *(one.notes for one in conversations))):
             self.note(note)
         for meta, conversation in zip(metas, conversations, strict=True):
@@ -292,6 +292,11 @@ class Reader:
         forced = self.options.format
         lacking = f"format {forced} does not have" if forced else "no known format has"
         raise Reject("unknown_shape", f"{lacking} the fields {shown}")
+
+
+# What is the file's own of a row: what an earlier run left over was said then, and what was put
+# together has words of the reader.
+_OWN = {"kept": added, "several-people": exported}
 
 
 def _piece(rows: int) -> int:

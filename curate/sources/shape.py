@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any
 from curate.base.json_text import dumps, loads_exact
 from curate.sources.formats.chats import LISTS, MORE_LISTS
 from curate.sources.shared.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
+from curate.sources.shared.literals import python_objects
 from curate.sources.shared.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLUTIONS
 from curate.sources.shared.thoughts import REASONING
 from curate.sources.shared.turns import SPEAKERS, TEXTS, is_turn
@@ -25,6 +25,13 @@ MAY_HOLD_TURNS = (
     "completion",
     *HISTORIES,
     "context",
+)
+# Fields whose value may be another list, or the JSON text of one.
+LISTED = (
+    *("contents", "conversation_a", "conversation_b"),
+    "completions",
+    "generations",
+    "ratings",
 )
 _TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", "text")
 # Every field that a column may be mapped to.
@@ -55,6 +62,7 @@ _NEEDED = frozenset((*QUESTIONS, *ANSWERS, "instruction", "text", *LISTS, "chose
 ASIDE = " (not mapped)"
 PARSED = "`{}` holds the turns as JSON text"
 LITERAL = "`{}` holds the turns as text of Python, not of JSON"
+OPENED = "`{}` holds a list as text, which is read as the list"
 COLUMNS = "`{}` holds a list of speakers and one of texts: they are read turn by turn"
 NAMES = "the turns of `{}` have names in capitals, which are read as those that formats know"
 
@@ -140,7 +148,9 @@ def unpacked(row: Row) -> tuple[Row, list[str]]:
     for name in _that_may_hold_turns(tuple(row)):
         value = row[name]
         if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-            turns, note = _turns_of(value)
+            turns, note = (_list_in(value), OPENED) if name in LISTED else _turns_of(name, value)
+        elif name in LISTED:
+            continue
         elif isinstance(value, dict):
             turns, note = _of_columns(value), COLUMNS
         elif isinstance(value, list) and value and isinstance(value[0], dict):
@@ -157,37 +167,38 @@ def unpacked(row: Row) -> tuple[Row, list[str]]:
 
 @lru_cache(maxsize=1_000)
 def _that_may_hold_turns(names: tuple[Any, ...]) -> list[str]:
-    return [name for name in dict.fromkeys(MAY_HOLD_TURNS) if name in names]
+    return [name for name in dict.fromkeys((*MAY_HOLD_TURNS, *LISTED)) if name in names]
 
 
-def _turns_of(text: str) -> tuple[list[Any] | None, str]:
-    """The turns that a text lists, if all of them say who speaks."""
+def _list_in(text: str) -> list[Any] | None:
+    try:
+        value = loads_exact(text)
+    except ValueError:
+        value = python_objects(text)
+    return value if isinstance(value, list) and value else None
+
+
+# How lists of turns begin that Python or numpy printed, or that were cut.
+_BEGINS = re.compile(r"""\s*\[\s*\{\s*['"](role|from|content|value)['"]\s*:""")
+
+
+def _turns_of(name: str, text: str) -> tuple[list[Any] | None, str]:
+    """The turns that a text lists, if all of them say who speaks.
+
+    Raises `Reject` for what begins so and cannot be read: it is no text that anybody wrote.
+    """
     try:
         value, note = loads_exact(text), PARSED
     except ValueError:
-        value, note = _literal(text), LITERAL
+        value, note = python_objects(text), LITERAL
+        if value is None and _BEGINS.match(text) and text.rstrip()[-1:] == "]":
+            wrong = (
+                f"{name} begins like a list of turns, but is neither JSON nor a list of Python's"
+            )
+            raise Reject("wrong_type", f"{wrong}; write it as JSON") from None
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
         value = _each_of(value)
     return (value if isinstance(value, list) and value and all(map(is_turn, value)) else None), note
-
-
-# A longer text of Python is not worth the memory that its parser takes.
-_LITERAL_SIZE = 1_000_000
-
-
-def _literal(text: str) -> Any:
-    if len(text) > _LITERAL_SIZE or "{'" not in text[:80]:
-        return None
-    # numpy prints a line for each object, and no comma; inside of texts such an end is escaped.
-    for each in (text.strip(), _NO_COMMA.sub("},{", text.strip())):
-        try:
-            return ast.literal_eval(each)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return None
-
-
-_NO_COMMA = re.compile(r"\}[ ]*\n[ ]*\{")
 
 
 def _of_columns(value: dict[Any, Any]) -> list[Any] | None:

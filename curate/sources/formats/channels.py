@@ -261,7 +261,7 @@ def _conversations(
 
 
 def _entry(post: Post) -> Row:
-    return {"user_id": post.person, "names": list(post.names), "text": post.text}
+    return {"user_id": post.person, "user_names": list(post.names), "text": post.text}
 
 
 def _in_order(posts: Sequence[Post]) -> list[Post]:

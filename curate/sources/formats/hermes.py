@@ -8,7 +8,8 @@ from typing import Any
 
 from curate.sources.formats.chats import is_messages, messages, sharegpt
 from curate.sources.shared.convert import Conversation, Message, Reject, Row, tool_schemas
-from curate.sources.shared.written_calls import calls_of, json_texts, python_value, tagged
+from curate.sources.shared.literals import python_value
+from curate.sources.shared.written_calls import calls_of, json_texts, tagged
 
 TOOLS = "`<tools>` in a system prompt became tools, and what a template writes around them left it"
 CALLS = "`<tool_call>` and `<tool_response>` inside texts became calls and tool messages"

@@ -31,6 +31,11 @@ class Utterance(NamedTuple):
         return next(iter(self.names), self.person)
 
 
+def exported(row: Row) -> Row:
+    """The row without what its reader says of it."""
+    return {name: value for name, value in row.items() if name not in ("several_people", "notes")}
+
+
 def is_people(row: Row) -> bool:
     """A channel or a thread of Slack, Discord or Telegram (`--answerer` names who answers)."""
     return isinstance(row.get("said"), list) and "several_people" in row
@@ -41,7 +46,7 @@ def people(row: Row, answerer: str | None = None) -> list[Conversation]:
     said = []
     for number, entry in enumerate(list_of(row["said"], "said"), 1):
         entry = object_of(entry, f"message {number}")
-        names = list_of(entry.get("names") or [], f"message {number} names")
+        names = list_of(entry.get("user_names") or [], f"message {number} names")
         texts = [text_of(value, f"message {number}") for value in (entry.get("text"), *names)]
         person = text_of(entry.get("user_id"), f"message {number} user_id")
         said.append(Utterance(person, tuple(texts[1:]), texts[0]))

@@ -22,7 +22,8 @@ _ANY = frozenset(CONTROLS)
 # Beside the messages these may be measures too: there only yes and no are controls.
 _YES_OR_NO = ("loss", "train", "training", "trainable", "train_on_turn", "is_trained", *MASKS)
 
-_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0}
+_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+_WORDS |= {"1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 
 
 def weight_of(turn: Row, position: int) -> Message:
@@ -105,11 +106,25 @@ def row_controls(row: Row) -> dict[str, Any]:
     """The loss controls that stand beside the messages and hold for the whole row."""
     if _ANY.isdisjoint(row):
         return {}
-    return {
-        name: row[name]
-        for name in CONTROLS
-        if row.get(name) is not None and _is_control(name, row[name])
-    }
+    given = {name: _unlisted(row[name]) for name in CONTROLS if row.get(name) is not None}
+    return {name: value for name, value in given.items() if _is_control(name, value)}
+
+
+def _unlisted(value: Any) -> Any:
+    """The list that a text holds: tables write `[0, 1]`, `[False, True]` or, as numpy, `[0 1]`."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text[:1] != "[" or text[-1:] != "]":
+        return value
+    try:
+        return [_number(word) for word in text[1:-1].replace(",", " ").lower().split()]
+    except ValueError:
+        return value
+
+
+def _number(word: str) -> float | None:
+    if word in ("null", "none"):
+        return None
+    return _WORDS[word] if word in _WORDS else float(word)
 
 
 def _is_control(name: str, value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from curate.base.json_text import dumps, loads_exact
 from curate.base.schema import ROLES
+from curate.sources.shared.literals import python_objects
 
 Row = Mapping[str, Any]
 Message = dict[str, Any]
@@ -277,8 +278,9 @@ def tool_schemas(value: Any) -> str | None:
 
 @lru_cache(maxsize=16)
 def _schemas_in(text: str) -> str | None:
-    """The same for JSON text, which the rows of a file often share."""
-    return _schemas(text)
+    """The same for JSON text, which the rows of a file often share; Python's counts too."""
+    printed = python_objects(text) if text.lstrip()[:1] in ("[", "{") else None
+    return _schemas(text if printed is None else printed)
 
 
 def _schemas(value: Any) -> str | None:

@@ -9,6 +9,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from curate.sources.shared.convert import (
+    ANSWERS,
     CATEGORIES,
     QUESTIONS,
     SYSTEMS,
@@ -24,9 +25,9 @@ from curate.sources.shared.convert import (
     user,
     written,
 )
+from curate.sources.shared.literals import python_value
 from curate.sources.shared.transcripts import is_transcript, turns_of
 from curate.sources.shared.turns import is_turn, turns_in
-from curate.sources.shared.written_calls import python_value
 
 # Fields that hold what a question is about.
 MATERIAL = (
@@ -316,15 +317,43 @@ def _none_of(names: tuple[str, ...], row: Row) -> str:
     others = [
         str(name)
         for name, value in row.items()
-        if isinstance(value, str) and value.strip() and not _is_asked(str(name))
+        if isinstance(value, str) and _may_answer(value) and not _is_asked(str(name))
     ]
     listed = " or ".join(others[:8])
     hint = f"; if {listed} is the answer, map it (response={others[0]})" if others else ""
     return f"none of the fields {', '.join(names)} is there{hint}"
 
 
+def _may_answer(text: str) -> bool:
+    """Whether a text says something, and is no list of objects."""
+    return bool(text.strip()) and not re.match(r"\s*\[\s*\{", text)
+
+
+# Words in the names of columns that hold what a question is about, never its answer.
+_MATERIAL_WORDS = """
+    context ctx passage document doc table schema story background knowledge evidence article
+    paragraph input html hint ranges offsets kontext contexto contexte contesto контекст
+    上下文 背景 文脈 문맥"""
+_MATERIAL = frozenset(_MATERIAL_WORDS.split())
+_ANSWER_WORDS = frozenset((*ANSWERS, *SOLUTIONS, "summary"))
+_NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
+
+
+def is_material_name(name: str) -> bool:
+    """Whether a column's name says that it holds what the question is about.
+
+    >>> is_material_name("source_documents"), is_material_name("document_summary")
+    (True, False)
+    """
+    words = [word.lower() for word in _NAME_WORDS.findall(name)]
+    known = [not _MATERIAL.isdisjoint((word, word.removesuffix("s"))) for word in words]
+    return any(known[-1:]) or (any(known) and _ANSWER_WORDS.isdisjoint(words))
+
+
 def _is_asked(name: str) -> bool:
     asked = (*QUESTIONS, "instruction", "id", *MATERIAL, *SYSTEMS, *CATEGORIES, *HISTORIES)
+    if not name.strip() or is_material_name(name):
+        return True
     return name in asked or name.endswith(("_id", "_type", "url", "_source"))
 
 

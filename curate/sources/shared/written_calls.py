@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-import warnings
 from typing import Any
 
 from curate.sources.shared.convert import Reject, tool_calls
+from curate.sources.shared.literals import python_value
 
 _DECODER = json.JSONDecoder(strict=False)
 # Glaive quotes the JSON of arguments as Python would: "arguments": '{"a": 1}'.
@@ -88,16 +87,6 @@ def _unescaped(inside: str) -> str | None:
     """What Python reads between single quotes, or None where it reads nothing."""
     value = python_value(f"'{inside}'")
     return value.strip() if isinstance(value, str) else None
-
-
-def python_value(text: str) -> Any:
-    """The value of a literal of Python's; None where it is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # escapes that are none
-            return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
 
 
 def calls_of(written: list[str], where: str) -> str:
