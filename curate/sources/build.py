@@ -6,7 +6,7 @@ import datetime
 import decimal
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import accumulate, chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import orjson
@@ -126,22 +126,13 @@ def _of_each(rows: Sequence[Row], names: Used, look: Any) -> tuple[list[Any], li
 
 def _plain_ids(flat: FlatMessages) -> pl.Series:
     """`content_id` of conversations whose messages have a role and a content and no more."""
-    pairs = list(zip(flat.roles, flat.contents, strict=True))
-    every = _by_conversation(pairs, flat.lengths)
+    pairs = zip(flat.roles, flat.contents, strict=True)
+    every = [list(islice(pairs, length)) for length in flat.lengths]
     # All at once, then cut: inside a string no quote stands without a backslash before it, so
     # that what is between two conversations can stand nowhere else.
     texts = orjson.dumps(every)[len(b'[[["') : -len(b'"]]]')].split(b'"]],[["')
     digests = [blake2b(b'[[["' + text + b'"]],null]', digest_size=8).digest() for text in texts]
     return pl.Series(digests, dtype=pl.Binary).bin.encode("hex")
-
-
-def _by_conversation(pairs: list[Any], lengths: list[int]) -> list[Any]:
-    """The messages of each conversation; those of one length are cut many times as fast."""
-    if len(set(lengths)) == 1:
-        return list(zip(*[iter(pairs)] * lengths[0], strict=True))
-    ends = list(accumulate(lengths))
-    starts = [0, *ends[:-1]]
-    return [pairs[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def _from_objects(name: str, conversations: Sequence[list[Message] | None]) -> pl.Series:
