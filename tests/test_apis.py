@@ -9,26 +9,9 @@ import polars as pl
 import pytest
 
 from curate.sources import FORMATS, read_rows
+from tests.one_row import reading, refused, said
 
 Turn = dict[str, Any]
-
-
-def reading(row: Any, name: str) -> list[Turn]:
-    """The messages of a row, without what they do not have."""
-    dump = read_rows([row])
-    assert dump.files[0].formats == {name: 1}, dump.rejects["reason"].to_list()
-    messages = dump.records["messages"][0].to_list()
-    return [{key: turn[key] for key in turn if turn[key] is not None} for turn in messages]
-
-
-def said(row: Any, name: str) -> list[tuple[str, str]]:
-    return [(turn["role"], turn["content"]) for turn in reading(row, name)]
-
-
-def refused(row: Any) -> str:
-    dump = read_rows([row, {"prompt": "a", "completion": "b"}])
-    assert dump.rejects["line"].to_list() == [1]
-    return str(dump.rejects["reason"][0])
 
 
 def tools(row: Any) -> Any:

@@ -8,25 +8,7 @@ from typing import Any
 import pytest
 
 from curate.sources import FORMATS, read_rows
-
-
-def reading(row: Any, name: str) -> list[dict[str, Any]]:
-    """The messages of a row, without what they do not have."""
-    dump = read_rows([row])
-    assert dump.files[0].formats == {name: 1}, dump.rejects["reason"].to_list()
-    messages = dump.records["messages"][0].to_list()
-    return [{key: turn[key] for key in turn if turn[key] is not None} for turn in messages]
-
-
-def said(row: Any, name: str) -> list[tuple[str, str]]:
-    return [(turn["role"], turn["content"]) for turn in reading(row, name)]
-
-
-def refused(row: Any) -> str:
-    dump = read_rows([row, {"prompt": "a", "completion": "b"}])
-    assert dump.rejects["line"].to_list() == [1]
-    return str(dump.rejects["reason"][0])
-
+from tests.one_row import reading, refused, said
 
 TALK = [("user", "High water?"), ("assistant", "At six.")]
 CALLED = [

@@ -439,6 +439,9 @@ def test_a_turn_of_any_format_obeys_its_loss_control(
         ({"loss_mask": [0, 0, 0, 1]}, [0.0, 0.0, 0.0, 1.0]),
         ({"loss_mask": [0, 1]}, [None, 0.0, None, 1.0]),
         ({"masked": True}, [None, 0.0, None, 0.0]),
+        # Two that say the same are one.
+        ({"weight": 0.5, "loss_weight": 0.5}, [None, 0.5, None, 0.5]),
+        ({"train": False, "masked": True}, [None, 0.0, None, 0.0]),
         # A measure is no control.
         ({"loss": 2.31}, [None, None, None, None]),
         ({"weight": "12 kg"}, [None, None, None, None]),
@@ -526,6 +529,11 @@ def test_a_loss_control_on_every_part_of_a_message_is_one_of_the_message(turn: A
 def test_a_loss_control_on_some_parts_of_a_message_is_a_reject(turn: Any) -> None:
     row = {"messages": [USER, {"role": "assistant", **turn}]}
     assert reason(row).startswith("partial_loss: message 2 has a loss control on a part of it")
+
+
+def test_two_loss_controls_of_a_row_that_disagree_are_a_reject() -> None:
+    row = {"messages": [USER, ASSISTANT], "weight": 0, "train": True}
+    assert "the row has loss controls that disagree: weight=0, train=1" in reason(row)
 
 
 def test_a_switch_of_messages_that_is_not_understood_is_said() -> None:

@@ -52,12 +52,8 @@ def needs_exact(data: bytes) -> bool:
 
     Those are numbers of 16 digits or more, and any in the arguments of calls.
     """
-    return may_hold_calls(data) or may_hold_long_numbers(data)
-
-
-def may_hold_calls(data: bytes) -> bool:
-    """Whether a text may hold calls of tools or schemas, whose numbers keep all their digits."""
-    return b'"arguments"' in data or b'"parameters"' in data or b'"tool_calls"' in data
+    calls = b'"arguments"' in data or b'"parameters"' in data or b'"tool_calls"' in data
+    return calls or may_hold_long_numbers(data)
 
 
 def may_hold_long_numbers(data: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from curate.base.spelling import mapped, option
 from curate.base.terminal import printable
-from curate.sources.account import LABEL_WORDS, is_label_name
+from curate.sources.about import LABEL_WORDS, is_label_name
 
 # Sentences of each kind that are shown before "and n more".
 SHOWN = 6

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from html import unescape
 from itertools import chain, repeat
 from typing import Any
@@ -19,63 +18,15 @@ from typing import Any
 import orjson
 
 from curate.base.json_text import as_text
+from curate.sources.about import LABEL_WORDS, is_about, is_about_value, is_label_name, says_about
 from curate.sources.bulk import FlatMessages
-from curate.sources.formats.chats import LISTS, MORE_LISTS
+from curate.sources.formats.chats import TURN_LISTS
 from curate.sources.formats.pairs import is_no_input
 from curate.sources.shared.controls import CONTROLS
 from curate.sources.shared.convert import Conversation, Row, label_of
 from curate.sources.shared.literals import python_value
-from curate.sources.shared.tasks import SOURCE_FROM
 from curate.sources.shared.turns import FLAGS
 
-# Names of fields that are about a row, never a part of what is said in it.
-_ABOUT = frozenset((
-    "__index_level_0__", "annotator", "annotator_id", "annotators", "answer_idx", "answer_index",
-    "answer_key", "answerkey", "author", "cache_control", "channel", "checkpoint", "checksum",
-    "cmp_key", "content_type", "create_time", "created", "created_at", "stop", "stop_sequences",
-    "creation_date", "date", "date_created", "datetime", "digest", "encoding", "end_turn",
-    "engine", "file", "file_name", "filename", "filepath", "fingerprint", "finish_reason",
-    "format", "from", "generator", "guid", "hash", "href", "id", "ids", "idx", "image",
-    "image_url", "index", "judge", "key", "kind", "lang", "language", "last_edit_date",
-    "licence", "license", "line", "link", "links", "llm", "locale", "md5", "memory_scope",
-    "mime_type", "model", "model_id", "model_name", "model_slug", "models", "modified", "n",
-    "no", "num", "number", "object", "order", "path", "pos", "position", "rank", "ranks",
-    "rating", "ratings", "recipient", "revision", "reward", "rewards", "role", "row", "score",
-    "scores", "seed", "sender", "sha", "sha1", "sha256", "signature",
-    "speaker", "split", "state", "status", "stop_reason", "temperature", "time", "timestamp",
-    "timestamps", "tokenizer", "top_p", "ts", "turn", "turn_index", "type", "uid", "update_time",
-    "updated", "updated_at", "uri", "url", "urls", "user_id", "user_names", "userid", "username",
-    "uuid", "version", "votes", "winner", "worker",
-))  # fmt: skip
-_ABOUT_ENDS = (
-    *("_id", "_ids", "_uuid", "_hash", "_url", "_uri", "_date", "_time", "_timestamp", "_at"),
-    *("_score", "_rating", "_model", "_slug", "_idx", "_index", "_sha256", "_md5", "_type"),
-)
-
-# Names of labels: words, but about the row, as long as they are few.
-_LABELS = frozenset((
-    "activity_label", "annotation_type", "capability", "categories", "category", "cluster",
-    "config", "conversation_style", "country", "dataset", "dataset_name", "dialect",
-    "difficulty", "domain", "domains", "entry_point", "field", "gender", "group",
-    "input_quality", "intent", "intent_type", "label", "labels", "level", "levels",
-    "origin", "prompt_type", "quality", "reference_type", "region", "skill", "skills",
-    "source", "sources", "style", "sub_task", "subject", "subjects", "subset", "tag", "tags",
-    "task", "task_name", "task_type", "tasks", "template", "topic", "topics",
-))  # fmt: skip
-# A label has at most this many words; a `source` of more is a text.
-LABEL_WORDS = SOURCE_FROM - 1
-
-_VALUE_ABOUT = re.compile(
-    r"""
-    (?:https?|ftp|s3|gs|file)://\S+                        # urls
-    | [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
-    | (?:sha256:)?(?=[a-f]*\d)[0-9a-f]{16,}                # hashes
-    | \d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\ ?[-+]\d\d:?\d\d|\ UTC)?)?
-    | [^\W_]+@[\w.-]+
-    | client-created-root                                  # ChatGPT's first node
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"\w+")
 # Marks of speakers and templates, and tags: no words of anybody.
@@ -171,10 +122,10 @@ class Account:
         said: list[Spoken] = []
         for name in names:
             values = _not_taken(name, rows, flat)
-            if _is_about(name):
+            if is_about(name):
                 if set(map(type, values)) <= _FLAT:
                     continue
-                values = [None if _says_about(name, value) else value for value in values]
+                values = [None if says_about(name, value) else value for value in values]
             if not any(map(_may_hold_words, values)):
                 continue
             if _are_labels(str(name), values):
@@ -197,7 +148,7 @@ class Account:
         tools = conversations[0].used if conversations[0].tools else ()
         left: dict[str, int] = {}
         for name, value in row.items():
-            if not value or not isinstance(value, _WORDY) or _says_about(name, value):
+            if not value or not isinstance(value, _WORDY) or says_about(name, value):
                 continue
             if isinstance(value, str) and (
                 _is_as_it_was(name, value, said) or _is_category(name, value, conversations)
@@ -226,7 +177,7 @@ class Account:
         for name in _TURNS.intersection(row):
             for entry in row[name] if isinstance(row[name], list) else ():
                 for key, item in entry.items() if isinstance(entry, dict) else ():
-                    if isinstance(item, _NUMBERS) and not _is_about(str(key)):
+                    if isinstance(item, _NUMBERS) and not is_about(str(key)):
                         path = f"{name}.{key}"
                         found[path] = found.get(path, True) and item in (0, 1)
         for path, is_switch in found.items():
@@ -236,7 +187,7 @@ class Account:
                 entry.only_yes_or_no &= is_switch
 
 
-_TURNS = frozenset((*LISTS, *MORE_LISTS))
+_TURNS = frozenset(TURN_LISTS)
 _UNDERSTOOD = frozenset((*CONTROLS, *FLAGS))
 _NUMBERS = (int, float)
 _FLAT = frozenset((str, int, float, bool, type(None)))
@@ -333,31 +284,6 @@ def _strings(value: Any) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=10_000)
-def is_label_name(name: str) -> bool:
-    """Whether a field of this name holds a label of the row, as long as it has few words.
-
-    >>> is_label_name("topic"), is_label_name("extra.topic")
-    (True, True)
-    """
-    return name.rpartition(".")[2].lower() in _LABELS
-
-
-@lru_cache(maxsize=10_000)
-def _is_about(name: Any) -> bool:
-    known = str(name).lower().rstrip("0123456789").rstrip("_")
-    return known in _ABOUT or known.endswith(_ABOUT_ENDS)
-
-
-def _says_about(name: Any, value: Any) -> bool:
-    """Whether a field is about the row by its name; objects may hold words under any name."""
-    if not _is_about(name):
-        return False
-    return not isinstance(value, dict) and not (
-        isinstance(value, list) and any(isinstance(item, list | dict) for item in value)
-    )
-
-
 def _is_as_it_was(name: Any, text: str, said: Spoken) -> bool:
     """Whether a text is a message as it is, and no label, whose words count all the same."""
     return said.is_message(text) and not is_label_name(str(name))
@@ -369,7 +295,7 @@ def _is_message(entry: Any, said: Spoken, depth: int = 0) -> bool:
         return False
     for name, value in entry.items():
         if isinstance(value, str):
-            if not _is_about(name) and not _is_as_it_was(name, value, said):
+            if not is_about(name) and not _is_as_it_was(name, value, said):
                 return False
         elif isinstance(value, list):  # the parts of a turn
             if not all(_is_message(part, said, depth + 1) for part in value):
@@ -396,10 +322,10 @@ def _leftovers(name: str, value: Any, said: Spoken) -> dict[str, int]:
         elif depth < _DEEPEST and isinstance(value, dict):
             many = len(value) > _MOST_KEYS
             for under, item in value.items():
-                if item and isinstance(item, _WORDY) and not _says_about(under, item):
+                if item and isinstance(item, _WORDY) and not says_about(under, item):
                     if isinstance(item, str) and _is_as_it_was(under, item, said):
                         continue
-                    shown = "*" if _VALUE_ABOUT.fullmatch(str(under)) else under
+                    shown = "*" if is_about_value(str(under)) else under
                     inside = path if many and isinstance(item, dict) else f"{path}.{shown}"
                     waiting.append((inside, str(under), item, depth + 1))
         elif depth < _DEEPEST and isinstance(value, list):
@@ -437,12 +363,12 @@ def _left_words(name: str, text: str, said: Spoken) -> int:
     bare = text.strip()
     if is_label_name(name) and len(bare.split()) <= LABEL_WORDS:
         # Few words stand in many texts by chance; only those that are words of a label count.
-        return len(bare.split()) if _LETTER.search(bare) and not _VALUE_ABOUT.fullmatch(bare) else 0
+        return len(bare.split()) if _LETTER.search(bare) and not is_about_value(bare) else 0
     if text in said.text:
         return 0
     if name == "input" and is_no_input(bare):
         return 0
-    if said.has(bare) or not _LETTER.search(bare) or _VALUE_ABOUT.fullmatch(bare):
+    if said.has(bare) or not _LETTER.search(bare) or is_about_value(bare):
         return 0
     # A text may have been taken apart, at speakers or tags: then its pieces were said.
     plain = unescape(bare)

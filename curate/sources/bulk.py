@@ -14,12 +14,12 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from curate.sources.formats.chats import LISTS, MORE_LISTS
 from curate.sources.formats.comparisons import OF_PAIRS, PROMPTS, TIE
 from curate.sources.formats.logs import LOG_FIELDS
 from curate.sources.formats.pairs import NO_INPUT, is_no_input
 from curate.sources.formats.preferences import REJECTED_BESIDE, better_side
 from curate.sources.shape import LISTED, MAY_HOLD_TURNS
+from curate.sources.shared.choices import CHOICES, choice_columns
 from curate.sources.shared.controls import CONTROLS, MOST_WEIGHT, WEIGHTS
 from curate.sources.shared.convert import (
     ANSWERS,
@@ -34,14 +34,7 @@ from curate.sources.shared.convert import (
     Row,
     first_name,
 )
-from curate.sources.shared.tasks import (
-    CHOICES,
-    HISTORIES,
-    MATERIAL,
-    SOLUTIONS,
-    SOURCE_FROM,
-    choice_columns,
-)
+from curate.sources.shared.tasks import HISTORIES, MATERIAL, SOLUTIONS, SOURCE_FROM
 from curate.sources.shared.thoughts import REASONING, opens_thought
 from curate.sources.shared.transcripts import may_hold_turns, written_turns
 from curate.sources.shared.undesirable import JUDGEMENTS
@@ -89,11 +82,10 @@ def chat(rows: Sequence[Row], name: str, speaker: str, text: str) -> FlatMessage
         return None
     if not _all_text(speakers):
         return None
-    known = {one: ROLE_NAMES.get(one.lower()) for one in set(speakers) if type(one) is str}
-    strange = None in known.values() or len(known) != len(set(map(str, speakers)))
-    if strange or any(str(one).lower() in CALLING for one in known):
+    known = {one: ROLE_NAMES.get(one.lower(), "") for one in set(speakers)}
+    if "" in known.values() or any(one.lower() in CALLING for one in known):
         return None
-    roles = list(map({one: str(role) for one, role in known.items()}.__getitem__, speakers))
+    roles = list(map(known.__getitem__, speakers))
     lengths = list(map(len, lists))
     if not _each_answers(roles, lengths, rows[0]) or any(
         "<tools>" in each[0][text] for each in lists
@@ -146,8 +138,7 @@ def _each_answers(roles: list[str], lengths: list[int], row: Row) -> bool:
 # reads, rows are looked at one by one.
 _TELLING = frozenset(
     (
-        *(*LISTS, *MORE_LISTS, "data", "prompt", "chosen", "rejected", "completion"),
-        *("completions", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
+        *("data", "instances", "answers", "label", "kto_tag", "doc", "preferred_output"),
         *("tools", "functions", *HISTORIES, *REASONING, "A", *IMAGES),
         # Turns as JSON text, logs of an API, and what should not have been said.
         *(*MAY_HOLD_TURNS, *LISTED, *LOG_FIELDS, *REJECTED_BESIDE),
@@ -157,8 +148,8 @@ _TELLING = frozenset(
 )
 
 
-# The beginning of `<noinput>` in any spelling.
-_NO_INPUT = re.compile(r"\s*(?:[\[(<]?no ?input|(?:nan|none|null|n/a|<na>)\s*$)", re.IGNORECASE)
+# The beginning of `<noinput>` and its kin in any spelling.
+_NO_INPUT = re.compile(r"\s*(?:[\[(<]?no ?input|nan|<na>)", re.IGNORECASE)
 
 
 def alpaca(rows: Sequence[Row]) -> FlatMessages | None:

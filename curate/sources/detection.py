@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Mapping, ValuesView
+from collections.abc import Mapping
 from typing import Any
 
 from curate.sources.formats import Format
@@ -58,11 +58,11 @@ class _Watched(dict[Any, Any]):
         self.is_read |= key in self
         return super().get(key, default)
 
-    def items(self) -> ItemsView[Any, Any]:  # type: ignore[override]
+    def items(self) -> Any:
         self.is_read = True
         return super().items()
 
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+    def values(self) -> Any:
         self.is_read = True
         return super().values()
 

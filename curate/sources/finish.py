@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from curate.base.json_text import dumps, loads_exact
-from curate.sources.formats.chats import LISTS, MORE_LISTS
+from curate.sources.formats.chats import TURN_LISTS
 from curate.sources.shared.controls import row_controls, weighted
 from curate.sources.shared.convert import (
     IMAGES,
@@ -43,13 +43,12 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
     controls = row_controls(row)
     if not controls:
         return one
-    turns = next((len(row[name]) for name in _LISTS if isinstance(row.get(name), list)), 0)
+    turns = next((len(row[name]) for name in TURN_LISTS if isinstance(row.get(name), list)), 0)
     messages = weighted(one.messages, controls, turns)
     notes = (*one.notes, *map(WEIGHED.format, controls))
     return one._replace(messages=messages, used=(*one.used, *controls), notes=notes)
 
 
-_LISTS = (*LISTS, *MORE_LISTS)
 # Where none of these fields is there, nothing stands beside the messages but loss controls.
 _BESIDE = frozenset((*SYSTEMS, "tools", "functions", "context"))
 

@@ -8,30 +8,23 @@ from functools import lru_cache
 from typing import Any
 
 from curate.base.json_text import dumps, loads_exact
-from curate.sources.formats.chats import LISTS, MORE_LISTS
+from curate.sources.formats.chats import LISTS, TURN_LISTS
+from curate.sources.shared.choices import CHOICES, is_json
 from curate.sources.shared.convert import ANSWERS, QUESTIONS, SYSTEMS, Reject, Row
 from curate.sources.shared.literals import python_objects
-from curate.sources.shared.tasks import CHOICES, HISTORIES, KEYS, MATERIAL, SOLUTIONS
+from curate.sources.shared.tasks import HISTORIES, KEYS, MATERIAL, SOLUTIONS
 from curate.sources.shared.thoughts import REASONING
 from curate.sources.shared.turns import SPEAKERS, TEXTS, is_turn
 
 # Fields whose value may be a list of turns, or the JSON text of one.
 MAY_HOLD_TURNS = (
-    *LISTS,
-    *MORE_LISTS,
-    "chosen",
-    "rejected",
-    "prompt",
-    "completion",
-    *HISTORIES,
-    "context",
+    *(*TURN_LISTS, *HISTORIES),
+    *("chosen", "rejected", "prompt", "completion", "context"),
 )
 # Fields whose value may be another list, or the JSON text of one.
 LISTED = (
     *("contents", "conversation_a", "conversation_b"),
-    "completions",
-    "generations",
-    "ratings",
+    *("completions", "generations", "ratings"),
 )
 _TEXTS = (*QUESTIONS, *ANSWERS, *SYSTEMS, *MATERIAL, *SOLUTIONS, "instruction", "text")
 # Every field that a column may be mapped to.
@@ -147,7 +140,7 @@ def unpacked(row: Row) -> tuple[Row, list[str]]:
     opened, notes = {}, []
     for name in _that_may_hold_turns(tuple(row)):
         value = row[name]
-        if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        if is_json(value):
             turns, note = (_list_in(value), OPENED) if name in LISTED else _turns_of(name, value)
         elif name in LISTED:
             continue

@@ -24,6 +24,7 @@ from curate.sources.shared.turns import is_turn, turns_in
 # The fields in which rows hold their turns.
 LISTS = ("messages", "conversations", "conversation", "items")
 MORE_LISTS = ("turns", "dialog", "dialogue", "dialogs", "chat", "utterances", "chat_history")
+TURN_LISTS = (*LISTS, *MORE_LISTS)
 
 
 def is_sharegpt(row: Row) -> bool:
@@ -80,7 +81,7 @@ def _any_turns(row: Row) -> str | None:
     asks = any(key in row for key in ("instruction", *QUESTIONS))
     answers = any(key in row for key in ANSWERS)
     # Beside a question and its answer, turns under a rarer name are what came before, or an aside.
-    for name in LISTS if asks and answers else (*LISTS, *MORE_LISTS):
+    for name in LISTS if asks and answers else TURN_LISTS:
         listed = row.get(name)
         if isinstance(listed, list) and listed and all(map(is_turn, listed)):
             return name

@@ -33,7 +33,6 @@ from curate.sources.shared.parts import (
 from curate.sources.shared.turns import content_of, message_of
 
 _ANSWERS = ("response", "text", "generation", "completion", "output")
-_HISTORY = ("preamble", "chat_history", "message", "tools", "tool_results", "tool_calls")
 # Cohere names the types of parameters as Python does.
 _TYPES = {
     "str": "string",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from curate.sources.shared import tasks
+from curate.sources.shared import choices, tasks
 from curate.sources.shared.convert import (
     ANSWERS,
     QUESTIONS,
@@ -105,10 +105,10 @@ def _question(row: Row) -> str | None:
 def _conversation(
     row: Row, parts: list[str], used: tuple[str, ...], answers: tuple[str, ...], notes: list[str]
 ) -> Conversation:
-    given, choice_names = tasks.choices(row)
+    given, choice_names = choices.choices(row)
     messages = system_of(row) + tasks.history(row)
-    if given and not tasks.are_in(given, "\n\n".join(parts)):
-        parts = [*parts, tasks.listed(given)]
+    if given and not choices.are_in(given, "\n\n".join(parts)):
+        parts = [*parts, choices.listed(given)]
     messages.append(asked(*parts))
     answer, names, assumed = tasks.answer_of(row, answers, given)
     messages.append(assistant(answer))

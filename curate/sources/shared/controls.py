@@ -138,21 +138,28 @@ def _is_control(name: str, value: Any) -> bool:
 def weighted(messages: list[Message], controls: Mapping[str, Any], turns: int) -> list[Message]:
     """The messages with a row's controls: one value for all answers, or a list with one a turn.
 
-    A message's own control and its row's must agree, if both say no or yes. `turns` is the number
-    of messages that the row itself lists. Raises `Reject` for what cannot be followed.
+    A message that has a weight of its own gets the product of both: zero from either stays zero.
+    `turns` is the number of messages that the row itself lists. Raises `Reject` for what cannot be
+    followed, and for two controls that disagree.
     """
+    single = {
+        name: value
+        for name, value in controls.items()
+        if name != DETAIL and not isinstance(value, list | dict)
+    }
+    if single:
+        weight = _of_turn(single, "the row")["weight"]
+        messages = [
+            message | _once(message, weight) if message["role"] == "assistant" else message
+            for message in messages
+        ]
     for name, value in controls.items():
+        if name in single:
+            continue
         if name == DETAIL or isinstance(value, dict):
             wrong = f"{name} of the row is {described(value)}; expected a number or a list of them"
             raise Reject("partial_loss", wrong)
-        if isinstance(value, list):
-            messages = _listed(messages, name, value, turns)
-        else:
-            weight = _weight(value, name, "the row", {})
-            messages = [
-                message | _once(message, weight) if message["role"] == "assistant" else message
-                for message in messages
-            ]
+        messages = _listed(messages, name, value, turns)
     return messages
 
 

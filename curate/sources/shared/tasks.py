@@ -1,13 +1,12 @@
-"""What stands around a question in columns of its own: material, choices, history, solutions."""
+"""What stands around a question in columns of its own: material, history, solutions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
-from string import ascii_uppercase
 from typing import Any
 
+from curate.sources.shared.choices import COUNTED, is_json, letter_of, opened, worded
 from curate.sources.shared.convert import (
     ANSWERS,
     CATEGORIES,
@@ -20,12 +19,10 @@ from curate.sources.shared.convert import (
     described,
     first_name,
     list_of,
-    parsed,
     text_of,
     user,
     written,
 )
-from curate.sources.shared.literals import python_value
 from curate.sources.shared.transcripts import is_transcript, turns_of
 from curate.sources.shared.turns import is_turn, turns_in
 
@@ -34,7 +31,6 @@ MATERIAL = (
     *("context", "passage", "table", "schema", "source", "document", "input", "article", "story"),
     *("paragraph", "contexts", "ctx", "sql_context"),
 )
-CHOICES = ("choices", "options")
 # Where the right choice is named when no answer is.
 KEYS = (
     *("answer_idx", "answer_index", "answerKey", "answer_key", "correct_answer", "label"),
@@ -42,7 +38,6 @@ KEYS = (
 )
 # Worked solutions, which a bare answer may stand beside.
 SOLUTIONS = ("solution", "explanation", "rationale", "worked_solution", "exp")
-_LETTERS = ("A", "B", "C")
 # The pairs of names under which one object holds a question and its answer.
 EXCHANGES = (
     *(("human", "assistant"), ("user", "assistant"), ("input", "output"), ("question", "answer")),
@@ -102,126 +97,6 @@ def material_text(value: Any, name: str) -> str:
     return written(value, name) if value not in ([], {}) else ""
 
 
-def choices(row: Row) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The choices of a question by their letters, and the fields they are from; none if none."""
-    name = next((name for name in CHOICES if row.get(name)), None)
-    if name is None:
-        if columns := choice_columns(tuple(row)):
-            texts = {label: row[column] for column, label in columns if row[column] is not None}
-            said = all(isinstance(text, str | int | float) for text in texts.values())
-            given = {label: _worded(text) for label, text in texts.items()} if said else {}
-            return given, tuple(column for column, _ in columns) if said else ()
-        lettered = all(isinstance(row.get(letter), str) for letter in _LETTERS)
-        names = tuple(key for key in row if key in set(ascii_uppercase))
-        return ({key: str(row[key]) for key in names}, names) if lettered else ({}, ())
-    given = _opened(row[name], name) if _is_json(row[name]) else row[name]
-    return _choices_of(given), (name,)
-
-
-_CHOICE = re.compile(r"(option|choice|opt|op)[ _-]?([a-j]|[0-9])", re.IGNORECASE)
-
-
-@lru_cache(maxsize=1_000)
-def choice_columns(names: tuple[Any, ...]) -> tuple[tuple[str, str], ...]:
-    """Columns with a choice each, and their letters or numbers; none unless they count from one.
-
-    >>> choice_columns(("question", "option_a", "option_b", "answer"))
-    (('option_a', 'A'), ('option_b', 'B'))
-    """
-    found = [(name, _CHOICE.fullmatch(name)) for name in names if isinstance(name, str)]
-    columns = sorted((match[2].upper(), name) for name, match in found if match)
-    # `op1` and `opt_2` may be anything: these are choices where there are more of them.
-    least = 2 if any(match and len(match[1]) > 3 for _, match in found) else 3
-    labels = "".join(label for label, _ in columns)
-    counts = any(labels == row[: len(labels)] for row in ("ABCDEFGHIJ", "0123456789", "123456789"))
-    return (
-        tuple((name, label) for label, name in columns) if len(columns) >= least and counts else ()
-    )
-
-
-def _opened(text: str, name: str, least: int = 2) -> Any:
-    """Choices or a history given as JSON text, or as Python prints them."""
-    try:
-        return parsed(text, name)
-    except Reject:
-        value = python_value(text) if len(text) < _LITERAL_SIZE else None
-        # numpy leaves out the commas, and Python glues such texts to one.
-        if isinstance(value, dict) or (isinstance(value, list) and len(value) >= least):
-            return value
-        raise
-
-
-_LITERAL_SIZE = 100_000
-
-
-def _is_json(value: Any) -> bool:
-    return isinstance(value, str) and value.lstrip()[:1] in ("[", "{")
-
-
-def _choices_of(given: Any) -> dict[str, str]:
-    if isinstance(given, dict):
-        texts, labels = given.get("text"), given.get("label")
-        if isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels):
-            pairs = list(zip(labels, texts, strict=True))
-        else:
-            pairs = list(given.items())
-    elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
-        pairs = [(_first(one, _CHOICE_LABELS), _first(one, _CHOICE_TEXTS)) for one in given]
-    elif isinstance(given, list) and len(given) <= len(ascii_uppercase):
-        pairs = list(zip(ascii_uppercase, given, strict=False))
-    else:
-        return {}
-    pairs = [(label, text) for label, text in pairs if text is not None]  # tables fill up
-    if not all(isinstance(text, str | int | float) and label for label, text in pairs):
-        return {}
-    return {str(label): _worded(text) for label, text in pairs}
-
-
-_CHOICE_LABELS, _CHOICE_TEXTS = ("label", "key", "id"), ("text", "value", "content")
-
-
-def _first(one: Row, names: tuple[str, ...]) -> Any:
-    return next((one[name] for name in names if name in one), None)
-
-
-def are_in(given: dict[str, str], question: str) -> bool:
-    """Whether a question lists its choices already, each with its letter before it."""
-    return bool(given) and all(
-        any(f"{label}{mark}{text}" in question for mark in (". ", ") ", ": ", ".", ")"))
-        for label, text in given.items()
-    )
-
-
-def listed(given: dict[str, str]) -> str:
-    """Choices as they stand in a prompt: `A. a stone`, one a line."""
-    return "\n".join(
-        text
-        if text.lstrip().startswith((f"{label}.", f"{label})", f"({label})"))
-        else f"{label}. {text}"
-        for label, text in given.items()
-    )
-
-
-COUNTED = "answers that are numbers count the choices from 0; the answer is the letter"
-
-
-def letter_of(value: Any, given: dict[str, str]) -> str | None:
-    """The letter of a choice given as its number from 0; None for anything else."""
-    labels = list(given)
-    text = str(value).strip() if isinstance(value, str) else value
-    number = int(text) if isinstance(text, str) and text.isdecimal() else text
-    if isinstance(number, bool) or not isinstance(number, int) or str(value) in given.values():
-        return None
-    if str(value) in labels:
-        return str(value)
-    return labels[number] if 0 <= number < len(labels) else None
-
-
-def _worded(value: Any) -> str:
-    """A text, a number or a boolean as the text of it."""
-    return value if isinstance(value, str) else written(value, "a choice or an answer")
-
-
 # Fields that hold the turns before a question.
 HISTORIES = ("history", "chat_history", "conversation_history")
 
@@ -236,8 +111,8 @@ def history(row: Row) -> list[Message]:
         given = row["context"]
     if given is None:
         return []
-    if isinstance(given, str) and _is_json(given):
-        given = _opened(given, "history", least=1)
+    if isinstance(given, str) and is_json(given):
+        given = opened(given, "history", least=1)
     if isinstance(given, str):
         return _written_history(given)
     entries = list_of(given or [], "history")
@@ -298,12 +173,12 @@ def answer_of(
         wrong = "answers holds no text, or several, or a blank one; expected one answer to train on"
         raise Reject("no_answer", wrong)
     letter = letter_of(row[name], given) if given else None
-    solution = _solution(row, name, _worded(row[name]))
+    solution = _solution(row, name, worded(row[name]))
     if not isinstance(row[name], str | None) and letter is None and solution is None:
         hint = f"; to read it as text, map it (response={name})" if _is_plain(row[name]) else ""
         raise Reject("wrong_type", f"{name} is {described(row[name])}; expected text{hint}")
     notes = [COUNTED] if letter is not None and letter != row[name] else []
-    answer = letter if letter is not None else _worded(row[name] or "")
+    answer = letter if letter is not None else worded(row[name] or "")
     if solution is None:
         return answer, (name, *keys), tuple(notes)
     notes.append(f"`{solution}` is the answer to train on; the bare `{name}` is in it, or follows")

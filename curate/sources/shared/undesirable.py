@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from curate.sources.shared.choices import CHOICES, choice_columns
 from curate.sources.shared.convert import ANSWERS, SCORES, Conversation, Reject, Row, described
-from curate.sources.shared.tasks import CHOICES, choice_columns
 
 # Fields that say whether the answer is a good one.
 JUDGEMENTS = (
