@@ -14,7 +14,8 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.sources.files import hub
 from curate.sources.files.items import Item
-from curate.sources.files.json_rows import check_unicode, line_item
+from curate.sources.files.json_rows import line_item
+from curate.sources.files.json_values import check_unicode
 from curate.sources.shared.convert import described
 
 _EXPECTED = "expected a list of dicts, a datasets.Dataset, or a Polars or pandas frame"

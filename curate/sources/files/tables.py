@@ -12,7 +12,7 @@ from curate.base.errors import CurateError, one_line
 from curate.base.json_text import loads_exact
 from curate.base.schema import MESSAGES
 from curate.sources.files.items import Item, Note
-from curate.sources.files.json_rows import check_unicode
+from curate.sources.files.json_values import check_unicode
 
 # How a stream of Arrow ends; without it, more may have been meant to follow.
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
