@@ -188,12 +188,12 @@ class RunFolder:
     @cached_property
     def kept(self) -> pl.DataFrame:
         """The records that were kept, in the order of the input: columns of `KEPT_ROWS`."""
-        return self._table(KEPT, KEPT_ROWS)
+        return collected(self._scanned(KEPT, KEPT_ROWS), self.path / KEPT)
 
     @cached_property
     def dropped(self) -> pl.DataFrame:
         """The records that were dropped, with what the ledger says of it: `DROPPED_ROWS`."""
-        return self._table(DROPPED, DROPPED_ROWS)
+        return collected(self._scanned(DROPPED, DROPPED_ROWS), self.path / DROPPED)
 
     @cached_property
     def rejects(self) -> pl.DataFrame:
@@ -212,10 +212,21 @@ class RunFolder:
 
     def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
         self._check_there(name)
+        return collected(pl.scan_parquet(self.path / name, schema=schema), self.path / name)
+
+    def _scanned(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
+        """A table of rows; those of earlier versions have no scores."""
+        self._check_there(name)
+        path = self.path / name
         try:
-            return pl.read_parquet(self.path / name, schema=schema)
+            has_scores = "scores" in pl.read_parquet_schema(path)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise CurateError(f"{self.path / name}: damaged ({error})") from error
+            raise CurateError(f"{path}: damaged ({error}); run it again") from error
+        if has_scores:
+            return pl.scan_parquet(path, schema=schema)
+        bare = pl.Schema({key: kind for key, kind in schema.items() if key != "scores"})
+        none = pl.lit([], dtype=schema["scores"]).alias("scores")
+        return pl.scan_parquet(path, schema=bare).with_columns(none).select(schema.names())
 
     def _check_there(self, name: str) -> None:
         """Raise `CurateError` for a file that is missing, or of a run that was replaced since."""
@@ -259,9 +270,8 @@ class RunFolder:
         wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
         records: dict[int, dict[str, Any]] = {}
         for name, schema in ((KEPT, KEPT_ROWS), (DROPPED, DROPPED_ROWS)):
-            self._check_there(name)
-            table = pl.scan_parquet(self.path / name, schema=schema)
-            found = collected(table.filter(pl.col("row").is_in(wanted.implode())), self.path / name)
+            table = self._scanned(name, schema).filter(pl.col("row").is_in(wanted.implode()))
+            found = collected(table, self.path / name)
             records |= zip(found["row"].to_list(), row_objects(found), strict=True)
         return records
 
