@@ -212,21 +212,25 @@ class RunFolder:
 
     def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
         self._check_there(name)
-        return collected(pl.scan_parquet(self.path / name, schema=schema), self.path / name)
+        return collected(
+            pl.scan_parquet(self.path / name, schema=schema, glob=False), self.path / name
+        )
 
     def _scanned(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
         """A table of rows; those of earlier versions have no scores."""
         self._check_there(name)
         path = self.path / name
         try:
-            has_scores = "scores" in pl.read_parquet_schema(path)
+            with path.open("rb") as file:
+                has_scores = "scores" in pl.read_parquet_schema(file)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise CurateError(f"{path}: damaged ({error}); run it again") from error
         if has_scores:
-            return pl.scan_parquet(path, schema=schema)
+            return pl.scan_parquet(path, schema=schema, glob=False)
         bare = pl.Schema({key: kind for key, kind in schema.items() if key != "scores"})
         none = pl.lit([], dtype=schema["scores"]).alias("scores")
-        return pl.scan_parquet(path, schema=bare).with_columns(none).select(schema.names())
+        rows = pl.scan_parquet(path, schema=bare, glob=False)
+        return rows.with_columns(none).select(schema.names())
 
     def _check_there(self, name: str) -> None:
         """Raise `CurateError` for a file that is missing, or of a run that was replaced since."""
@@ -282,7 +286,7 @@ class RunFolder:
         """
         path, wanted = self.path / name, pl.Series(sorted(set(positions)), dtype=pl.UInt32)
         at = pl.col("at").is_in(wanted.implode())
-        lines = collected(pl.scan_lines(path).with_row_index("at").filter(at), path)
+        lines = collected(pl.scan_lines(path, glob=False).with_row_index("at").filter(at), path)
         picked = {at: _object(path, at + 1, line) for at, line in lines.iter_rows()}
         for at in wanted:
             if at not in picked:
