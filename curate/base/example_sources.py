@@ -62,14 +62,25 @@ def read_sources(folder: Path, examples: int) -> pl.DataFrame:
 def _read(path: Path) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path, glob=False)
-        if missing := [name for name in EXAMPLE_SOURCES if name not in frame.columns]:
-            raise CurateError(
-                f"{path}: has no column {', '.join(missing)}; its columns are "
-                f"{', '.join(frame.columns)}; {_AGAIN}"
-            )
-        return frame.select(EXAMPLE_SOURCES.names()).cast(EXAMPLE_SOURCES)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise CurateError(f"{path}: damaged ({type(error).__name__}: {error}); {_AGAIN}") from error
+    if missing := [name for name in EXAMPLE_SOURCES if name not in frame.columns]:
+        raise CurateError(
+            f"{path}: has no column {', '.join(missing)}; its columns are "
+            f"{', '.join(frame.columns)}; {_AGAIN}"
+        )
+    return pl.DataFrame([_column(path, frame[name]) for name in EXAMPLE_SOURCES])
+
+
+def _column(path: Path, column: pl.Series) -> pl.Series:
+    """The column with its type of `EXAMPLE_SOURCES`; other libraries write wider integers."""
+    kind = EXAMPLE_SOURCES[column.name]
+    try:
+        return column.cast(kind)
+    except pl.exceptions.PolarsError as error:
+        raise CurateError(
+            f"{path}: column {column.name!r} holds {column.dtype}, expected {kind}; {_AGAIN}"
+        ) from error
 
 
 def ids_hash(lengths: NDArray[Any], ids: NDArray[Any]) -> str:
