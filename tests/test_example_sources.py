@@ -19,7 +19,7 @@ from curate.renders import Tokens
 from templates import RenderOptions, read, render, write
 from tests.templates_toys import CHATML, byte_level, records, talk, template
 from tests.test_templates_history import HYBRID
-from tests.trainer_toys import reversed_pairs, with_masks, write_columns, write_tokens
+from tests.trainer_toys import reversed_pairs, write_columns, write_tokens
 from trainer.data.tokens import load_tokens
 
 pytest.importorskip("datasets")
@@ -170,51 +170,3 @@ def test_the_manifest_lists_and_hashes_it(tmp_path: Path) -> None:
     with pytest.raises(CurateError, match="was changed since"):
         (tmp_path / "tokens" / "sources.parquet").write_bytes(b"mine")
         write(plain, tmp_path / "tokens")
-
-
-# The dataset beside it
-
-
-def test_a_column_that_training_does_not_read_is_an_error(tmp_path: Path) -> None:
-    columns = with_masks({"input_ids": [[5, 6]], "labels": [[-100, 6]]})
-    folder = write_columns(tmp_path / "odd", ["a"], {**columns, "weight": [[1.0, 1.0]]})
-    with pytest.raises(CurateError, match="reads no column 'weight'; did you mean 'weights'"):
-        load_tokens(folder)
-
-
-@pytest.mark.parametrize(
-    ("columns", "missing"),
-    [
-        ({"input_ids": [[1]]}, "labels, attention_mask"),
-        ({"input_ids": [[1]], "labels": [[1]]}, "attention_mask"),
-        (
-            with_masks({"input_ids": [[1]], "labels": [[1]], "rejected_input_ids": [[1]]}),
-            "rejected_labels",
-        ),
-    ],
-)
-def test_a_missing_column_is_named(tmp_path: Path, columns: dict[str, Any], missing: str) -> None:
-    folder = write_columns(tmp_path / "bare", ["a"], columns)
-    with pytest.raises(CurateError, match=f"has no column {missing}; its columns are input_ids"):
-        load_tokens(folder)
-
-
-@pytest.mark.parametrize("side", ["", "rejected_"])
-@pytest.mark.parametrize(
-    ("masks", "message"),
-    [
-        ([[1, 1], [1, 1, 0]], r"is not 1 for 1 tokens; first in row 1 \(b\)"),
-        ([[0, 1], [0, 1, None]], r"is not 1 for 3 tokens; first in row 0 \(a\)"),
-        ([[1, 1], [1, 1]], r"of another length than their tokens; first is row 1 \(b\)"),
-        ([[1, 1], None], r"of another length than their tokens; first is row 1 \(b\)"),
-    ],
-)
-def test_rows_with_padding_are_refused(
-    tmp_path: Path, side: str, masks: list[list[int]], message: str
-) -> None:
-    ids = [[5, 6], [7, 8, 0]]
-    both = {f"{one}{name}": ids for one in ("", "rejected_") for name in ("input_ids", "labels")}
-    columns = {**with_masks(both), f"{side}attention_mask": masks}
-    folder = write_columns(tmp_path / "padded", ["a", "b"], columns)
-    with pytest.raises(CurateError, match=f"{side}attention_mask.*{message}"):
-        load_tokens(folder)

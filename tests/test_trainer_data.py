@@ -66,6 +66,11 @@ def test_a_folder_that_is_no_tokens_folder_is_refused(tmp_path: Path):
         load_tokens(str(tmp_path))
 
 
+def test_a_dataset_without_rows_is_refused(tmp_path: Path):
+    with pytest.raises(CurateError, match="cannot be read as a dataset .* render the rows"):
+        load_tokens(write_tokens(tmp_path / "tokens", []))
+
+
 def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path):
     folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
     (tmp_path / "tokens" / "manifest.json").unlink()
@@ -151,6 +156,51 @@ def test_a_manifest_that_was_changed_is_refused_before_anything_is_loaded(
 def test_labels_of_another_length_are_refused_with_the_row(tmp_path: Path):
     folder = write_tokens(tmp_path / "tokens", [("a", [1, 2], [1, 2]), ("b", [1, 2, 3], [1, 2])])
     with pytest.raises(CurateError, match=r"row 1 \(b\): 3 tokens, 2 labels"):
+        load_tokens(folder)
+
+
+def test_a_column_that_training_does_not_read_is_an_error(tmp_path: Path):
+    columns = with_masks({"input_ids": [[5, 6]], "labels": [[-100, 6]]})
+    folder = write_columns(tmp_path / "odd", ["a"], {**columns, "weight": [[1.0, 1.0]]})
+    with pytest.raises(CurateError, match="reads no column 'weight'; did you mean 'weights'"):
+        load_tokens(folder)
+
+
+@pytest.mark.parametrize(
+    ("columns", "missing"),
+    [
+        ({"input_ids": [[1]]}, "labels, attention_mask"),
+        ({"input_ids": [[1]], "labels": [[1]]}, "attention_mask"),
+        (
+            with_masks({"input_ids": [[1]], "labels": [[1]], "rejected_input_ids": [[1]]}),
+            "rejected_labels",
+        ),
+    ],
+)
+def test_a_missing_column_is_named(tmp_path: Path, columns: dict[str, Any], missing: str):
+    folder = write_columns(tmp_path / "bare", ["a"], columns)
+    with pytest.raises(CurateError, match=f"has no column {missing}; its columns are input_ids"):
+        load_tokens(folder)
+
+
+@pytest.mark.parametrize("side", ["", "rejected_"])
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([[1, 1], [1, 1, 0]], r"is not 1 for 1 tokens; first in row 1 \(b\)"),
+        ([[0, 1], [0, 1, None]], r"is not 1 for 3 tokens; first in row 0 \(a\)"),
+        ([[1, 1], [1, 1]], r"of another length than their tokens; first is row 1 \(b\)"),
+        ([[1, 1], None], r"of another length than their tokens; first is row 1 \(b\)"),
+    ],
+)
+def test_rows_with_padding_are_refused(
+    tmp_path: Path, side: str, masks: list[list[int]], message: str
+):
+    ids = [[5, 6], [7, 8, 0]]
+    both = {f"{one}{name}": ids for one in ("", "rejected_") for name in ("input_ids", "labels")}
+    columns = {**with_masks(both), f"{side}attention_mask": masks}
+    folder = write_columns(tmp_path / "padded", ["a", "b"], columns)
+    with pytest.raises(CurateError, match=f"{side}attention_mask.*{message}"):
         load_tokens(folder)
 
 

@@ -75,8 +75,9 @@ def _load(folder: Path) -> Any:
 
     try:
         dataset = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        # The last three are what the library makes of a state.json or dataset_info.json of others.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # The last three are what the library makes of a state.json or dataset_info.json of others,
+        # and of a dataset without rows.
         raise CurateError(
             f"{folder}: cannot be read as a dataset ({type(error).__name__}: {error}); render the "
             "rows again"
