@@ -67,7 +67,7 @@ def test_a_folder_that_is_no_tokens_folder_is_refused(tmp_path: Path):
 
 
 def test_a_dataset_without_rows_is_refused(tmp_path: Path):
-    with pytest.raises(CurateError, match="cannot be read as a dataset .* render the rows"):
+    with pytest.raises(CurateError, match=r"cannot be read as a dataset .* render the rows"):
         load_tokens(write_tokens(tmp_path / "tokens", []))
 
 
