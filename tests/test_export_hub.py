@@ -15,6 +15,7 @@ import yaml
 
 import curate
 from curate.base.folder import sha256
+from curate.exports import parquet
 from curate.exports.export import Exported
 from curate.exports.hub import of_rows
 from curate.exports.markdown import fenced, inline, table
@@ -152,6 +153,26 @@ def test_no_folder_of_this_machine_is_published(tmp_path: Path) -> None:
     written = curate.export(done, to="hub", out=tmp_path / "DIR")
     for path in written.path.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+def test_a_recipe_that_names_folders_is_pointed_at(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("# as in /home/me/old.yaml\nsteps: []\n")
+    done = curate.run(PLAIN, recipe=recipe, out=tmp_path / "RUN")
+    written = curate.export(done, to="hub", out=tmp_path / "DIR")
+    assert any("names folders of this machine" in note for note in written.notes)
+
+
+def test_a_large_set_is_cut_into_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "SHARD", 1)
+    done = exported(tmp_path, "hub", PLAIN)
+    names = [f"train-0000{n}-of-00003.parquet" for n in range(3)]
+    assert sorted(path.name for path in done.path.glob("*.parquet")) == names
+    (config,) = card(done)[0]["configs"]
+    assert config["data_files"] == [{"split": "train", "path": names}]
+    assert [without_nulls(one["messages"]) for one in data(done)] == [
+        one["messages"] for one in PLAIN
+    ]
 
 
 HOSTILE = "a|b\n# h <img src=x onerror=1> `x` ``` [l](https://e.org) www.e.org ---"

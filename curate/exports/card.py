@@ -199,7 +199,7 @@ def _recipe(manifest: Mapping[str, Any]) -> str:
     settings = made.get("settings") or {}
     parts = [f"{name}, seed {manifest['seed']}", fenced(str(made["text"]), "yaml")]
     if settings:
-        lines = [(key, value) for key, value in settings.items()]
+        lines = [(key, without_folders(str(value))) for key, value in settings.items()]
         parts.append("Changed:\n\n" + table(("setting", "value"), lines))
     return "\n\n".join(parts)
 
@@ -249,6 +249,19 @@ def _origins(fields: MetaFields) -> str:
     return "\n\n".join(parts)
 
 
+# Folders before a name, as a path from the root or a drive has them.
+_FOLDERS = re.compile(r"(?<![\w/.:])(?:[A-Za-z]:[\\/]|~?/)(?:[^\s/\\:,;'\"]+[/\\])*(?=[^\s/\\])")
+
+
+def without_folders(text: str) -> str:
+    """The text with names of files, but not of the folders of this machine.
+
+    >>> without_folders("compared with /home/me/evals/gsm8k.jsonl and 3/4 of a.jsonl")
+    'compared with gsm8k.jsonl and 3/4 of a.jsonl'
+    """
+    return _FOLDERS.sub("", text)
+
+
 def _limits(rows: RunRows, fields: MetaFields) -> str:
     manifest = rows.run.manifest
     lines = [
@@ -259,7 +272,7 @@ def _limits(rows: RunRows, fields: MetaFields) -> str:
     lines += [f"Reading: {line}" for line in reading.sentences(manifest["sources"], can_map=False)]
     rejects = manifest["counts"]["rejects"]
     if rejects:
-        lines.append(f"{rejects:,} rows could not be read and are not in the set.")
+        lines.append(f"{counted(rejects)} could not be read, so what they hold is not in the set.")
     kinds = {
         repr_.split("(")[0].lower() for repr_ in (str(s["settings"]) for s in manifest["steps"])
     }
@@ -273,4 +286,4 @@ def _limits(rows: RunRows, fields: MetaFields) -> str:
     if fields.counts:
         named = ", ".join(f"{name} ({counted(count)})" for name, count in fields.counts.items())
         lines.append(f"Fields of the sources that are not in this set: {named}")
-    return "\n".join(f"- {inline(line, 600)}" for line in lines)
+    return "\n".join(f"- {inline(without_folders(line), 600)}" for line in lines)
