@@ -1,0 +1,105 @@
+"""A run's rows in its files: lines that every reader takes, and all there is as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from curate.base.json_text import needs_exact
+from curate.base.messages import even_json, fields_in, message_json
+from curate.base.schema import RECORDS
+from curate.pipeline import ledger
+
+# What the ledger says of a drop, beside the record that was dropped.
+OF_A_DROP = ("step", "reason", "duplicate_of", "evidence")
+_SCORES = pl.List(pl.Struct({"step": pl.String, "score": pl.Float64}))
+# `kept.parquet` and `dropped.parquet`: the same columns for every run, whatever its rows have.
+KEPT_ROWS = pl.Schema({**RECORDS, "scores": _SCORES})
+DROPPED_ROWS = pl.Schema({**KEPT_ROWS, **{name: ledger.LEDGER[name] for name in OF_A_DROP}})
+
+
+def with_scores(records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Records with `scores`: of each step that gave one, in the order of the steps."""
+    pair = pl.struct("step", "score").alias("scores")
+    given = verdicts.filter(pl.col("score").is_not_null())
+    by_row = given.group_by("row", maintain_order=True).agg(pair)
+    joined = records.join(by_row, on="row", how="left", maintain_order="left")
+    none = pl.lit([], dtype=_SCORES)
+    return joined.with_columns(pl.col("scores").cast(_SCORES).fill_null(none))
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a file of lines."""
+    with path.open("wb") as file:
+        file.writelines(line + b"\n" for line in lines)
+
+
+def conversation_lines(
+    rows: pl.DataFrame, more: Sequence[str] = (), sides: Sequence[str] = ("messages",)
+) -> Iterator[bytes]:
+    """Lines of JSON: `id` if rows have one, the conversations `sides`, tools if any row has some.
+
+    The columns `more` follow. Every line has the same fields of the same types, and none is null,
+    so that any reader takes them, whichever rows come first: tools and calls are JSON text, an
+    absent text is `""`, an absent whole number -1. A column of other numbers that some rows lack is
+    in no line (see `in_lines`).
+    """
+    fields = fields_in(*[rows[side] for side in sides])
+    uses_tools = "tool_calls" in fields or rows["tools"].null_count() < rows.height
+    texts = [map(orjson.Fragment, even_json(rows[side], fields)) for side in sides]
+    names = [*(["tools"] if uses_tools else []), *in_lines(rows, more)]
+    absent = {name: _absent(rows.schema[name]) for name in names}
+    filled = [
+        pl.col(name) if value is None else pl.col(name).fill_null(value)
+        for name, value in absent.items()
+    ]
+    ids = [{"id": value} for value in rows["id"]] if "id" in rows.columns else [{}] * rows.height
+    others = rows.select(filled).to_dicts() if filled else [{}] * rows.height
+    for first, *conversations, last in zip(ids, *texts, others, strict=True):
+        yield orjson.dumps({**first, **dict(zip(sides, conversations, strict=True)), **last})
+
+
+def in_lines(rows: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """Those columns that lines of JSON can hold without a null."""
+    return [
+        name
+        for name in names
+        if _absent(rows.schema[name]) is not None or not rows[name].null_count()
+    ]
+
+
+def _absent(kind: pl.DataType) -> str | int | None:
+    """What stands for a missing value of this type; None where any value could be one."""
+    return "" if kind == pl.String else -1 if kind.is_integer() else None
+
+
+def row_objects(rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows of `kept.parquet` or `dropped.parquet` as plain objects, with all that they hold.
+
+    Messages are those that chat templates read, `scores` is by step; `rejected` and `meta` are
+    there where any of the rows has some. Integers of any size stay as they are.
+    """
+    texts = zip(message_json(rows["messages"]), message_json(rows["rejected"]), strict=True)
+    filled = {"rejected": rows["rejected"].is_not_null(), "meta": rows["meta"] != "{}"}
+    further = [name for name, has in filled.items() if has.any()]
+    for (messages, rejected), row in zip(texts, rows.iter_rows(named=True), strict=True):
+        yield {
+            "id": row["id"],
+            "messages": _loaded(messages),
+            "tools": _loaded(row["tools"]) if row["tools"] else None,
+            **{name: row[name] for name in ("source", "line", "category", "score")},
+            **{name: row[name] for name in OF_A_DROP if name in row},
+            "scores": {each["step"]: each["score"] for each in row["scores"]},
+            **({"rejected": _loaded(rejected)} if "rejected" in further else {}),
+            **({"meta": None if row["meta"] == "{}" else row["meta"]} if "meta" in further else {}),
+        }
+
+
+def _loaded(text: str) -> Any:
+    data = text.encode()
+    return (json if needs_exact(data) else orjson).loads(data)
