@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 import yaml
 
@@ -17,9 +16,7 @@ import curate
 from curate.base.folder import sha256
 from curate.exports import parquet
 from curate.exports.export import Exported
-from curate.exports.hub import of_rows
 from curate.exports.markdown import fenced, inline, table
-from curate.exports.target import RunRows
 from tests.export_rows import (
     CALL,
     PLAIN,
@@ -100,12 +97,15 @@ def test_scores_categories_and_rejected_answers_are_columns_where_any_row_has_th
 
 
 def test_scores_of_steps_are_written_where_a_run_has_them(tmp_path: Path) -> None:
-    done = run(tmp_path, PLAIN)
-    scores = [[], [], [{"step": "reward", "score": 0.5}]]
-    kind = pl.List(pl.Struct({"step": pl.String, "score": pl.Float64}))
-    kept = done.kept.with_columns(pl.Series("scores", scores, dtype=kind))
-    written = of_rows(RunRows("RUN", done, kept), None).data
-    assert written["scores"].to_list() == scores
+    # The step gives no score to texts that are too short to judge.
+    digits = row(user("1?"), answer("2."))
+    long = row(user("Please name a nice colour."), answer("Blue is a nice colour, I think."))
+    done = curate.export(
+        run(tmp_path, [digits, long], ["language"]), to="hub", out=tmp_path / "DIR"
+    )
+    scores = [one["scores"] for one in data(done)]
+    assert scores[0] == [] and scores[1][0]["step"] == "language"
+    assert isinstance(scores[1][0]["score"], float)
 
 
 def test_other_fields_are_counted_and_not_published(tmp_path: Path) -> None:

@@ -154,10 +154,9 @@ def _unused(kept: pl.DataFrame, made: Export) -> list[str]:
         "rejected": kept["rejected"].is_not_null(),
         "category": kept["category"].is_not_null(),
         "score": kept["score"].is_not_null(),
+        "scores": kept["scores"].list.len() > 0,
         "meta": kept["meta"] != "{}",
     }
-    if "scores" in kept.columns:
-        filled["scores"] = kept["scores"].list.len() > 0
     counts = {name: int(has.sum() or 0) for name, has in filled.items()}
     unused = [
         f"{name} ({counted(count)})"

@@ -35,7 +35,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     }
     filled = [column.alias(name) for name, column in optional.items() if _is_filled(column)]
     data = data.with_columns(*filled, pl.Series("source", short, dtype=pl.String), fine["line"])
-    if "scores" in fine.columns and fine["scores"].list.len().sum():
+    if fine["scores"].list.len().sum():
         data = data.with_columns(fine["scores"])
     fields = meta_fields(fine["meta"])
     notes = ["the card holds the recipe and the names of files: read it before you publish"]
