@@ -66,8 +66,8 @@ class Exported:
         if self.left_out.height:
             where = self.path / LEFT_OUT
             lines.append(
-                f"  {where} names them; tokens keep exact masks for all: {verb('render')}, then "
-                f"{verb('export')} of its folder"
+                f"  {where} names them; tokens keep exact masks, weights too: {verb('render')}, "
+                f"then {verb('export')} of its folder"
             )
         lines += [f"note: {note}" for note in self.notes]
         if self.command:
