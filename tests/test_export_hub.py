@@ -213,13 +213,17 @@ def test_the_hub_takes_no_model(tmp_path: Path) -> None:
         exported(tmp_path, "hub", PLAIN, model="m/m")
 
 
-def test_languages_are_those_of_the_language_step_or_measured(tmp_path: Path) -> None:
+def test_languages_are_measured_on_the_rows_of_the_set(tmp_path: Path) -> None:
     english = [row(user(f"Please name a colour, {n}."), answer("Blue is a nice colour, I think."))
                for n in range(4)]  # fmt: skip
     measured, text = card(exported(tmp_path, "hub", english))
     assert measured["language"] == ["en"] and "Detected on 4 of 4 rows" in text
-    counted = curate.export(
-        run(tmp_path / "b", english, ["language"]), to="hub", out=tmp_path / "b" / "DIR"
-    )
-    head, text = card(counted)
-    assert head["language"] == ["en"] and "as the step language detected them" in text
+    german = row(user("Was ist die Hauptstadt von Frankreich, bitte sehr?"),
+                 answer("Das ist natürlich die schöne Stadt Paris an der Seine."))  # fmt: skip
+
+    def not_german(record: dict[str, Any]) -> bool:
+        return "Stadt" not in record["response"]
+
+    done = run(tmp_path / "b", [*english, german], ["language", not_german])
+    head, text = card(curate.export(done, to="hub", out=tmp_path / "b" / "DIR"))
+    assert head["language"] == ["en"] and "| de |" not in text
