@@ -23,6 +23,7 @@ from curate.base.log import Log
 from curate.base.places import short_of_space
 from curate.base.replacing import NAMELESS, Kind, check_replaced
 from curate.base.settings import known_settings
+from curate.pipeline import run_folder
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.runs import Data, Run, Source, paths_of, read_data
 from curate.sources import Dump
@@ -190,7 +191,7 @@ def read_source(source: Data, tell: Log) -> Dump:
     """
     if (run := _run_of(source)) is not None:
         run.check("kept")
-        source = run.path / "kept.jsonl"
+        source = run.path / run_folder.KEPT
         if not run.manifest["counts"]["kept"]:
             raise CurateError(
                 f"{run.path}: the run kept no rows; curate report {run.path} says why"
@@ -318,7 +319,7 @@ def _matched(source: Data, records: pl.DataFrame) -> templates.Matched | None:
         return None
     name, numbers = steps[-1]["name"], steps[-1]["numbers"]
     judged = run.ledger.filter(pl.col("step") == name, pl.col("verdict") == "keep")
-    # Line n of kept.jsonl is the nth row that was not dropped.
+    # Row n of kept.parquet is the nth row that was not dropped.
     kept = run.last_verdicts.filter(~pl.col("dropped")).with_row_index("line", offset=1)
     lengths = kept.join(judged.select("row", length="score"), on="row", how="left").drop("row")
     lengths = records.select("row", "line").join(lengths, on="line", how="left")

@@ -27,6 +27,7 @@ from curate.pipeline import recipe as recipes
 from curate.pipeline import run_folder, runner
 from curate.pipeline.cache import MeasureCache, default_folder
 from curate.pipeline.engine import LocalEngine
+from curate.pipeline.kept_rows import row_objects
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.pipeline.session import SessionEngine
 from curate.report import inspection, reading
@@ -103,8 +104,8 @@ class Run(RunFolder):
         return _execute(Plan(recipe.with_settings(settings), engine), lambda *_: dump)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The kept rows as the objects of `kept.jsonl`."""
-        return list(self.lines("kept.jsonl"))
+        """The kept rows as plain objects, with all that `kept.parquet` holds of them."""
+        return list(row_objects(self.kept))
 
     def to_datasets(self) -> datasets.Dataset:
         """The kept rows as a `datasets.Dataset`; tools and rejected messages as JSON text."""

@@ -107,9 +107,9 @@ def test_no_text_of_the_data_reaches_the_terminal_with_its_control_characters(
 
 def test_a_run_whose_files_were_changed_is_said_to_be_damaged(tmp_path: Path) -> None:
     done = make(tmp_path, SMALL, *STEPS)
-    (done.path / "dropped.jsonl").write_text("{}\n{}\n")
-    with pytest.raises(CurateError, match=r"not as curate run wrote it \(KeyError: 'id'"):
+    (done.path / "dropped.parquet").write_text("{}\n{}\n")
+    with pytest.raises(CurateError, match=r"dropped\.parquet: damaged"):
         explain(RunFolder(done.path), "1")
-    (done.path / "dropped.jsonl").unlink()
-    with pytest.raises(CurateError, match=r"dropped\.jsonl: damaged"):
+    (done.path / "dropped.parquet").unlink()
+    with pytest.raises(CurateError, match=r"dropped\.parquet: missing"):
         explain(RunFolder(done.path), "1")

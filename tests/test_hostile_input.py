@@ -157,8 +157,8 @@ def test_a_damaged_run_is_named(
 ) -> None:
     out = tmp_path / "RUN"
     assert run(capsys, "run", dump, "--out", out, "--quiet")[0] == 0
-    (out / "kept.jsonl").write_text("junk\n")
-    assert run(capsys, "explain", out, "0")[2].startswith(f"curate: {out}/kept.jsonl:1: damaged")
+    (out / "kept.parquet").write_text("junk\n")
+    assert run(capsys, "explain", out, "0")[2].startswith(f"curate: {out}/kept.parquet: damaged")
     (out / "ledger.parquet").write_bytes(b"junk")
     assert "ledger.parquet: damaged" in run(capsys, "explain", out, "0")[2]
 
@@ -170,7 +170,7 @@ def test_rows_that_went_missing_from_a_finished_run_are_noticed(
     assert run(capsys, "run", dump, "--out", out, "--quiet")[0] == 0
     (out / "kept.jsonl").write_text("")
     code, _, said = run(capsys, "report", out)
-    damaged = "kept.jsonl: damaged, it has 0 whole rows; the run wrote"
+    damaged = "kept.jsonl: damaged, or changed since curate run wrote it; run it again, or name"
     assert code == 1 and damaged in said
     code, _, said = run(capsys, "run", out, "--out", tmp_path / "AGAIN")
     assert code == 1 and damaged in said and not (tmp_path / "AGAIN").exists()
@@ -185,7 +185,7 @@ def test_a_last_row_that_was_cut_is_noticed(
     kept.write_bytes(kept.read_bytes()[:-9])
     for words in (["report", out], ["preview", out, "--template", "chatml"]):
         code, _, said = run(capsys, *words)
-        assert code == 1 and "kept.jsonl: damaged, it has" in said and "run it again" in said
+        assert code == 1 and "kept.jsonl: damaged, or changed" in said and "run it again" in said
 
 
 def test_a_report_that_cannot_be_drawn_does_not_cost_the_run(

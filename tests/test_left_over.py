@@ -278,7 +278,6 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 WAYS: dict[str, Any] = {
     "folder": lambda path: path,
-    "lines": lambda path: path / "kept.jsonl",
     "table": lambda path: path / "kept.parquet",
     "run": curate.open,
     "frame": lambda path: curate.open(path).kept,
@@ -300,6 +299,15 @@ def test_a_run_of_a_run_is_the_same_rows_without_a_word(messy: Path, way: str) -
         assert set(found) - set(given) <= {"id", "source", "line"}
 
 
+def test_the_lines_of_a_run_give_its_conversations_without_a_word(messy: Path) -> None:
+    first = curate.open(messy)
+    again = curate.run(messy / "kept.jsonl", steps=["exact"])
+    assert again.notices == ()
+    assert again.kept["id"].to_list() == first.kept["id"].to_list()
+    assert again.kept["tools"].equals(first.kept["tools"])
+    assert [set(row["meta"]) for row in records(again)] == [{"id"}] * 4
+
+
 @pytest.mark.parametrize("way", ["folder", "table", "frame"])
 def test_meta_does_not_grow_from_run_to_run(messy: Path, way: str) -> None:
     once = curate.run(WAYS[way](messy), steps=["exact"])
@@ -313,8 +321,9 @@ def test_what_somebody_added_to_a_row_of_a_run_is_left_over(messy: Path) -> None
     assert again.manifest["sources"][0]["leftovers"] == {"critique": {"rows": 4, "words": 12}}
 
 
-def test_the_scores_of_a_step_stay_with_the_row() -> None:
-    row = {"id": "1", "messages": CHAT, "source": "a", "line": 1, "scores": {"reward": 2.5}}
+@pytest.mark.parametrize("scores", [{"reward": 2.5}, [{"step": "reward", "score": 2.5}]])
+def test_the_scores_of_a_step_stay_with_the_row(scores: Any) -> None:
+    row = {"id": "1", "messages": CHAT, "source": "a", "line": 1, "scores": scores}
     assert json.loads(read_rows([row]).records["meta"][0])["scores"] == {"reward": 2.5}
 
 

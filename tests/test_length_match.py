@@ -235,7 +235,7 @@ def test_a_reference_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_reference_is_refused_when_the_recipe_is_read(tmp_path: Path) -> None:
-    with pytest.raises(CurateError, match=r"no reference file at .*kept\.jsonl"):
+    with pytest.raises(CurateError, match=r"no reference file at "):
         Length(action="match", reference=str(tmp_path))
 
 

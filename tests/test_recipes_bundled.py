@@ -59,7 +59,7 @@ def made(tmp_path: Path, name: str, settings: dict[str, Any] | None = None) -> P
 
 
 def kept(folder: Path) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in (folder / "kept.jsonl").read_bytes().splitlines()]
+    return curate.open(folder).to_dicts()
 
 
 def test_longest_keeps_the_longest_answers(tmp_path: Path) -> None:

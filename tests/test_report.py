@@ -166,10 +166,12 @@ def test_the_same_input_gives_the_same_page_but_for_the_seconds(tmp_path: Path) 
         run.manifest["sources"][0]["source"] = "dump.jsonl"
         run.manifest["seconds"] = dict.fromkeys(run.manifest["seconds"], 1.5)
         run.ledger = run.ledger.with_columns(source=pl.lit("dump.jsonl"))
-        for file in ("kept.jsonl", "dropped.jsonl", "rejects.jsonl"):
-            there = (run.path / file).read_text("utf-8")
-            here = there.replace((tmp_path / attempt / "dump.jsonl").as_posix(), "dump.jsonl")
-            (run.path / file).write_text(here, "utf-8")
+        for file in ("kept.parquet", "dropped.parquet"):
+            table = pl.read_parquet(run.path / file)
+            table.with_columns(source=pl.lit("dump.jsonl")).write_parquet(run.path / file)
+        there = (run.path / "rejects.jsonl").read_text("utf-8")
+        here = there.replace((tmp_path / attempt / "dump.jsonl").as_posix(), "dump.jsonl")
+        (run.path / "rejects.jsonl").write_text(here, "utf-8")
         pages.append(html(run))
     assert pages[0] == pages[1]
     assert "1.50" in pages[0]
@@ -202,13 +204,16 @@ def test_runs_without_rows_drops_or_steps_have_a_page(
 
 def test_a_damaged_run_is_said_to_be_damaged(tmp_path: Path) -> None:
     run = make(tmp_path, SMALL, *STEPS)
-    dropped = (run.path / "dropped.jsonl").read_text("utf-8")
-    (run.path / "dropped.jsonl").write_text("", "utf-8")
-    with pytest.raises(CurateError, match=r"dropped\.jsonl: has no line 1; the run is damaged"):
+    dropped = pl.read_parquet(run.path / "dropped.parquet")
+    dropped.clear().write_parquet(run.path / "dropped.parquet")
+    with pytest.raises(CurateError, match=r"not as curate run wrote it \(KeyError"):
         html(run)
-    (run.path / "dropped.jsonl").write_text(dropped, "utf-8")
-    (run.path / "kept.jsonl").write_text('{"messages": 3', "utf-8")
-    with pytest.raises(CurateError, match=r"kept\.jsonl:1: damaged"):
+    dropped.drop("messages").write_parquet(run.path / "dropped.parquet")
+    with pytest.raises(CurateError, match=r"dropped\.parquet: damaged"):
+        html(run)
+    dropped.write_parquet(run.path / "dropped.parquet")
+    (run.path / "kept.parquet").write_text("no table", "utf-8")
+    with pytest.raises(CurateError, match=r"kept\.parquet: damaged"):
         html(run)
     (run.path / "lengths.parquet").write_text("", "utf-8")
     with pytest.raises(CurateError, match=r"lengths\.parquet: damaged"):
@@ -245,9 +250,11 @@ def test_a_hundred_thousand_rows_are_counted_in_columns(
 ) -> None:
     run = make(tmp_path, SMALL, *STEPS)
     copies = 33_333
-    for name in ("kept.jsonl", "dropped.jsonl"):
-        (run.path / name).write_bytes((run.path / name).read_bytes() * copies)
     shift = pl.DataFrame({"copy": range(copies)}, schema={"copy": pl.UInt32})
+    for name in ("kept.parquet", "dropped.parquet"):
+        table = pl.read_parquet(run.path / name).join(shift, how="cross")
+        table = table.with_columns(pl.col("row") + 4 * pl.col("copy")).drop("copy")
+        table.write_parquet(run.path / name)
     run.ledger = (
         run.ledger.join(shift, how="cross", maintain_order="right_left")
         .with_columns(pl.col("row", "duplicate_of") + 4 * pl.col("copy"))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from curate import sources
 from curate.base.messages import message_json
 from curate.base.schema import MESSAGES
 from curate.pipeline import recipe, run_folder
+from curate.pipeline.kept_rows import DROPPED_ROWS, KEPT_ROWS
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import run
 
@@ -38,21 +38,15 @@ def test_a_run_holds_the_promised_files_and_fields(tmp_path: Path) -> None:
     done = finished(tmp_path)
     written = sorted(path.name for path in done.path.iterdir())
     assert set(run_folder.FILES) <= set(written) and written == sorted(done.manifest["files"])
-    kept = list(done.lines("kept.jsonl"))
-    names = ["id", "messages", "tools", "source", "line", "category", "score", "scores", "meta"]
-    assert [list(record) for record in kept] == [names]
+    assert [list(record) for record in done.lines("kept.jsonl")] == [["id", "messages"]]
+    about = ["step", "reason", "duplicate_of", "evidence"]
     dropped = list(done.lines("dropped.jsonl"))
-    assert {name for record in dropped for name in record} == {
-        *names,
-        "step",
-        "reason",
-        "duplicate_of",
-        "evidence",
-    }
-    assert [(record["line"], record["step"]) for record in dropped] == [
-        (2, "quality"),
-        (3, "exact"),
+    assert [list(record) for record in dropped] == [["id", "messages", *about]] * 2
+    assert [(record["step"], record["duplicate_of"]) for record in dropped] == [
+        ("quality", -1),
+        ("exact", 0),
     ]
+    assert done.kept.schema == KEPT_ROWS and done.dropped.schema == DROPPED_ROWS
     (reject,) = done.lines("rejects.jsonl")
     assert list(reject) == ["source", "line", "reason", "raw"]
     assert reject["line"] == 4
@@ -68,13 +62,13 @@ def test_every_record_is_found_again_by_its_row(tmp_path: Path) -> None:
     assert [record["line"] for _, record in sorted(done.records(range(3)).items())] == [1, 2, 3]
 
 
-def test_what_only_some_rows_have_is_written_for_all_or_for_none(tmp_path: Path) -> None:
+def test_what_only_some_rows_have_is_in_the_objects_of_all_or_of_none(tmp_path: Path) -> None:
     plain = [{"instruction": "Say a.", "output": "Aah."}]
     (tmp_path / "plain").mkdir()
-    (line,) = finished(tmp_path / "plain", plain).lines("kept.jsonl")
+    (line,) = curate.open(finished(tmp_path / "plain", plain).path).to_dicts()
     assert "meta" not in line and "rejected" not in line
     pair = {"prompt": "Say b.", "chosen": "Bee.", "rejected": "Sea.", "margin": 2}
-    lines = list(finished(tmp_path, [*plain, pair]).lines("kept.jsonl"))
+    lines = curate.open(finished(tmp_path, [*plain, pair]).path).to_dicts()
     assert lines[0]["meta"] is None and lines[0]["rejected"] is None
     assert json.loads(lines[1]["meta"]) == {"margin": 2}
     assert lines[1]["rejected"] == [{"role": "assistant", "content": "Sea."}]
@@ -185,25 +179,6 @@ def test_a_step_may_be_called_like_a_column(tmp_path: Path) -> None:
     steps = tmp_path / "recipe.yaml"
     steps.write_text("steps: ['mine.py:score', length]")
     curate.run(dump, recipe=steps, out=tmp_path / "RUN")
-    assert next(RunFolder.open(tmp_path / "RUN").lines("kept.jsonl"))["scores"] == {"length": 1.0}
-
-
-def test_kept_rows_of_which_few_call_tools_load_as_the_readme_says(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    plain = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "y"}]}
-    call = {"type": "function", "function": {"name": "look", "arguments": {"at": 1}}}
-    using = {"role": "assistant", "content": "", "tool_calls": [call]}
-    rows = [plain] * 200 + [{"messages": [plain["messages"][0], using]}]
-    dump, steps = tmp_path / "dump.jsonl", tmp_path / "recipe.yaml"
-    dump.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    steps.write_text("steps: [{length: {action: limit, min: 0}}]")
-    curate.run(dump, recipe=steps, out=tmp_path / "RUN")
-    kept = datasets.load_dataset(
-        "json",
-        data_files=str(tmp_path / "RUN" / "kept.jsonl"),
-        split="train",
-        cache_dir=str(tmp_path / "cache"),
-        chunksize=1 << 28,
-    )
-    assert kept[0]["messages"] == plain["messages"]
-    assert kept[200]["messages"][1]["tool_calls"] == [call]
+    assert RunFolder.open(tmp_path / "RUN").kept["scores"][0].to_list() == [
+        {"step": "length", "score": 1.0}
+    ]

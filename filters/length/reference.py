@@ -18,8 +18,9 @@ Measure = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def reference_file(path: str) -> Path:
-    """The file itself, or `kept.jsonl` of a run folder; `CurateError` when there is none."""
-    file = Path(path) / "kept.jsonl" if Path(path).is_dir() else Path(path)
+    """The file itself, or the kept rows of a run folder; `CurateError` when there is none."""
+    inside = [Path(path) / name for name in ("kept.parquet", "kept.jsonl")]
+    file = next(filter(Path.is_file, inside), Path(path))
     if not file.is_file():
         raise CurateError(f"length: no reference file at {file}; expected lengths or a run's rows")
     return file
@@ -28,10 +29,13 @@ def reference_file(path: str) -> Path:
 def read_reference(path: str, measure: Measure) -> pl.DataFrame:
     """`length` and `task` (null when only numbers are known) of every row of a reference.
 
-    The file is a JSON list or has one JSON value a line; a value is a length (a whole number, in
-    the unit of the step) or an object with `messages`, which `measure` then measures.
+    The file is a run's table, a JSON list, or has one JSON value a line; a value is a length (a
+    whole number, in the unit of the step) or an object with `messages`, which `measure` then
+    measures.
     """
     file = reference_file(path)
+    if file.suffix == ".parquet":
+        return measure(_kept_rows(file)).select("length", "task").cast(_KNOWN)
     values = _values(file)
     if not values:
         raise CurateError(f"{file}: no lengths in this reference; expected at least one row")
@@ -66,6 +70,18 @@ def target_shares(reference: pl.DataFrame, min_rows: int) -> tuple[Target, dict[
         parts.append((len(own) * shares(own) + min_rows * whole) / (len(own) + min_rows))
         rows.append(len(own))
     return Target(np.stack(parts), np.array(rows, dtype=np.float64)), cells
+
+
+def _kept_rows(file: Path) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(file, columns=["messages"]).cast({"messages": MESSAGES})
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise CurateError(
+            f"{file}: not a table of rows as `curate run` writes it ({error})"
+        ) from error
+    if not frame.height:
+        raise CurateError(f"{file}: no rows in this reference; expected at least one row")
+    return with_text(frame)
 
 
 def _values(file: Path) -> list[Any]:

@@ -100,8 +100,9 @@ def _fail(error: CurateError) -> bytes:
 
 
 def _folder(folder: Path) -> list[Input]:
-    if "kept.jsonl" in files_of(folder, "curate run"):
-        return _file(folder / "kept.jsonl")
+    ours = files_of(folder, "curate run")
+    if kept := next((name for name in ("kept.parquet", "kept.jsonl") if name in ours), None):
+        return _file(folder / kept)
     if (folder / "state.json").is_file():
         return [each for path in _saved_dataset(folder) for each in _file(path)]
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]

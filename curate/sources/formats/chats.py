@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from curate.sources.shared.convert import (
     ANSWERS,
     QUESTIONS,
@@ -94,7 +96,7 @@ _TAKEN = ("messages", "tools", "rejected", "category", "score", "meta", "row")
 
 
 def is_kept(row: Row) -> bool:
-    """A row that `curate run` wrote: a line of `kept.jsonl`, a row of `kept.parquet`."""
+    """A row that `curate run` wrote: of `kept.parquet` or `dropped.parquet`, or an object of it."""
     if not {"messages", "source", "line"} <= set(row):
         return False
     meta = row.get("meta")
@@ -110,9 +112,19 @@ def kept(row: Row) -> list[Conversation]:
     except Reject as error:
         why = f"meta is {described(row['meta'])}; expected an object as JSON text"
         raise Reject("wrong_type", why) from error
-    empty = tuple(name for name in _WRITTEN if row.get(name) in (None, {}))
-    used = (*read.used, *_TAKEN, *empty)
+    scores = _scores_by_step(row.get("scores"))
+    # Those of this run stand for those of an earlier one.
+    meta = {**meta, "scores": scores} if scores else meta
+    empty = tuple(name for name in _WRITTEN if row.get(name) is None)
+    used = (*read.used, *_TAKEN, "scores", *empty)
     return [read._replace(used=used, rejected=rejected, meta=meta)]
+
+
+def _scores_by_step(scores: Any) -> Any:
+    """Scores as `{step: score}`, which tables hold as a list of both."""
+    if isinstance(scores, list) and all(isinstance(each, dict) for each in scores):
+        return {each["step"]: each["score"] for each in scores if {"step", "score"} <= set(each)}
+    return scores
 
 
 def added(row: Row) -> Row:
@@ -134,7 +146,7 @@ def _turns_of(row: Row, names: tuple[str, ...], key: str) -> str | None:
 
 
 def _conversation(row: Row, messages: list[Message], name: str) -> Conversation:
-    tools = "tools" if row.get("tools") else "functions"
+    tools = "functions" if row.get("functions") and not row.get("tools") else "tools"
     schemas = tool_schemas(row.get(tools))
     answer = _answer_beside(row, messages)
     if answer is None:
