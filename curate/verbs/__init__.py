@@ -4,6 +4,7 @@ Loaded when a verb is called; heavy imports live inside the verbs.
 """
 
 from curate.verbs.cleaning import baselines, explain, filters, inspect, report, run
+from curate.verbs.exporting import export
 from curate.verbs.pairs import pairs
 from curate.verbs.rendering import preview, render, templates
 from curate.verbs.reward import reward
@@ -12,6 +13,7 @@ from curate.verbs.training import train
 __all__ = [
     "baselines",
     "explain",
+    "export",
     "filters",
     "inspect",
     "pairs",
