@@ -65,10 +65,10 @@ def test_where_one_row_calls_tools_every_row_and_message_says_whether_it_does(
     assert calling["messages"][2]["name"] == "look" and plain["messages"][0]["name"] == ""
 
 
-def test_tools_that_no_row_calls_come_with_the_field_for_calls(tmp_path: Path) -> None:
-    (line,) = kept_lines(tmp_path, {**PLAIN, "tools": [TOOL]})
-    assert json.loads(line["tools"]) == [TOOL]
-    assert [message["tool_calls"] for message in line["messages"]] == ["", ""]
+def test_tools_that_no_row_calls_stand_beside_plain_messages(tmp_path: Path) -> None:
+    given, plain = kept_lines(tmp_path, {**PLAIN, "tools": [TOOL]}, PLAIN)
+    assert json.loads(given["tools"]) == [TOOL] and plain["tools"] == ""
+    assert given["messages"] == plain["messages"] == PLAIN["messages"]
 
 
 def test_weights_are_in_every_message_or_in_none(tmp_path: Path) -> None:

@@ -311,7 +311,7 @@ def test_the_command_writes_pairs_that_readers_and_trainers_take(
     assert line["prompt"] == [{"role": "user", "content": "q"}]
     assert line["chosen"] == [{"role": "assistant", "content": "good"}]
     assert line["rejected"] == [{"role": "assistant", "content": "poor"}]
-    assert line["tools"] == tool
+    assert json.loads(line["tools"]) == tool
     back = sources.read([str(out / "pairs.jsonl")]).records.row(0, named=True)
     assert back["messages"][-1]["content"] == "good"
     assert back["rejected"][0]["content"] == "poor"
@@ -327,6 +327,30 @@ def test_the_command_writes_pairs_that_readers_and_trainers_take(
     assert main(["pairs", given_, "--from", "votes", "--sft", "--out", str(again), "--quiet"]) == 0
     for name in ("pairs.jsonl", "sft.jsonl", "unused.jsonl", "manifest.json"):
         assert (out / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_a_number_that_some_pairs_lack_is_in_the_table_and_in_no_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = {"prompt": "q", "chosen": "good", "rejected": "poor"}
+    given_ = dump(tmp_path / "d.jsonl", plain, {**plain, "prompt": "r", "score": 4})
+    out = tmp_path / "PAIRS"
+    assert main(["pairs", given_, "--from", "rejected", "--out", str(out)]) == 0
+    assert "1 of 2 pairs have no score_chosen: it is in pairs.parquet" in capsys.readouterr().out
+    lines = [json.loads(text) for text in (out / "pairs.jsonl").read_text().splitlines()]
+    assert [set(line) for line in lines] == [
+        {"prompt", "chosen", "rejected", "source", "line", "parent"}
+    ] * 2
+    assert pl.read_parquet(out / "pairs.parquet")["score_chosen"].to_list() == [None, 4.0]
+
+
+def test_a_folder_of_pairs_is_read_as_its_pairs(tmp_path: Path) -> None:
+    plain = {"prompt": "q", "chosen": "good", "rejected": "poor"}
+    given_ = dump(tmp_path / "d.jsonl", plain, {"prompt": "r", "completion": "alone"})
+    out = tmp_path / "PAIRS"
+    assert main(["pairs", given_, "--from", "rejected", "--sft", "--out", str(out), "--quiet"]) == 0
+    back = sources.read([str(out)])
+    assert back.records.height == 1 and back.records["rejected"][0][0]["content"] == "poor"
 
 
 def test_the_scores_of_a_run_make_pairs_of_its_best_and_worst_answers(tmp_path: Path) -> None:

@@ -39,23 +39,43 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
         file.writelines(line + b"\n" for line in lines)
 
 
-def conversation_lines(rows: pl.DataFrame, more: Sequence[str] = ()) -> Iterator[bytes]:
-    """Lines of JSON with `id`, `messages`, `tools` where any row has some, and the columns `more`.
+def conversation_lines(
+    rows: pl.DataFrame, more: Sequence[str] = (), sides: Sequence[str] = ("messages",)
+) -> Iterator[bytes]:
+    """Lines of JSON: `id` if rows have one, the conversations `sides`, tools if any row has some.
 
-    Every line has the same fields of the same types, and none is null, so that any reader takes
-    them, whichever rows come first: tools and calls are JSON text, `""` for none, a row that
-    duplicates none says -1.
+    The columns `more` follow. Every line has the same fields of the same types, and none is null,
+    so that any reader takes them, whichever rows come first: tools and calls are JSON text, an
+    absent text is `""`, an absent whole number -1. A column of other numbers that some rows lack is
+    in no line (see `in_lines`).
     """
-    fields = fields_in(rows["messages"])
+    fields = fields_in(*[rows[side] for side in sides])
     uses_tools = "tool_calls" in fields or rows["tools"].null_count() < rows.height
-    if uses_tools and "tool_calls" not in fields:
-        fields = (*fields, "tool_calls")
-    absent = [pl.col(name).fill_null(-1 if rows.schema[name].is_integer() else "") for name in more]
-    tools = [pl.col("tools").fill_null("")] if uses_tools else []
-    texts = even_json(rows["messages"], fields)
-    values = rows.select("id", *tools, *absent).iter_rows(named=True)
-    for messages, value in zip(texts, values, strict=True):
-        yield orjson.dumps({"id": value.pop("id"), "messages": orjson.Fragment(messages), **value})
+    texts = [map(orjson.Fragment, even_json(rows[side], fields)) for side in sides]
+    names = [*(["tools"] if uses_tools else []), *in_lines(rows, more)]
+    absent = {name: _absent(rows.schema[name]) for name in names}
+    filled = [
+        pl.col(name) if value is None else pl.col(name).fill_null(value)
+        for name, value in absent.items()
+    ]
+    ids = [{"id": value} for value in rows["id"]] if "id" in rows.columns else [{}] * rows.height
+    others = rows.select(filled).to_dicts() if filled else [{}] * rows.height
+    for first, *conversations, last in zip(ids, *texts, others, strict=True):
+        yield orjson.dumps({**first, **dict(zip(sides, conversations, strict=True)), **last})
+
+
+def in_lines(rows: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """Those columns that lines of JSON can hold without a null."""
+    return [
+        name
+        for name in names
+        if _absent(rows.schema[name]) is not None or not rows[name].null_count()
+    ]
+
+
+def _absent(kind: pl.DataType) -> str | int | None:
+    """What stands for a missing value of this type; None where any value could be one."""
+    return "" if kind == pl.String else -1 if kind.is_integer() else None
 
 
 def row_objects(rows: pl.DataFrame) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from curate.base.folder import MANIFEST, atomic_folder, check_out, write_manifes
 from curate.base.messages import message_json
 from curate.base.replacing import Kind, check_replaced
 from curate.pairs import (
+    PAIRS,
     REASONS,
     PairResult,
     Rule,
@@ -25,11 +26,12 @@ from curate.pairs import (
     summary,
     unfold_lists,
 )
+from curate.pipeline.kept_rows import conversation_lines, in_lines, write_lines
 from curate.sources import Dump
 from curate.verbs.common import read, speaker, warn
 
 MAKER = "curate pairs"
-FILES = ("pairs.jsonl", "unused.jsonl", "rejects.jsonl", "sft.jsonl", MANIFEST)
+FILES = ("pairs.jsonl", "pairs.parquet", "unused.jsonl", "rejects.jsonl", "sft.jsonl", MANIFEST)
 
 # Which options each kind of pairs reads, with their defaults; None: no such limit.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -59,8 +61,6 @@ KIND = Kind(MAKER, "pairs", settings_of)
 
 def pairs(arguments: argparse.Namespace) -> None:
     """`curate pairs`: see its help."""
-    from curate.pipeline.kept_rows import write_lines
-
     say = speaker(arguments.quiet)
     settings = _settings(arguments)
     check_out(arguments.out, MAKER, arguments.force, arguments.dump, FILES)
@@ -80,12 +80,15 @@ def pairs(arguments: argparse.Namespace) -> None:
         write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
         if arguments.sft:
             write_lines(folder / "sft.jsonl", _sft_lines(result))
+        result.pairs.write_parquet(folder / "pairs.parquet", statistics=False)
         counts = _counts(dump, lists, answers, result)
         write_manifest(folder, MAKER, {**new, "counts": counts, "pairs": lengths._asdict()})
     if lists:
         say(f"{lists:,} rows are lists of {answers:,} answers; each answer counts as a row")
     say(counts_text(counts["read"] - lists + answers, dump.rejects.height, result))
     say(lengths.text())
+    for line in _partly_known(result.pairs):
+        say(line)
     say(f"written to {arguments.out}")
 
 
@@ -141,32 +144,36 @@ def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairR
     return of_groups(records, Rule(**settings, lower=kind == "ranks"))
 
 
+SIDES = ("prompt", "chosen", "rejected")
+# What a pair has beside its sides and tools.
+ABOUT = tuple(name for name in PAIRS.names() if name not in (*SIDES, "tools"))
+
+
 def _pair_lines(result: PairResult) -> Iterator[bytes]:
     """One object a pair, as TRL and our readers take it, without fields that no pair has."""
-    sides = ("prompt", "chosen", "rejected")
-    texts = [map(orjson.Fragment, message_json(result.pairs[name])) for name in sides]
-    more = result.pairs.drop(sides)
-    named = [column.name for column in more if column.null_count() < len(column)]
-    tools = more["tools"].to_list()
-    for *messages, values, schemas in zip(
-        *texts, more.select(named).iter_rows(named=True), tools, strict=True
-    ):
-        if "tools" in values:
-            values["tools"] = orjson.Fragment(schemas) if schemas else None
-        yield orjson.dumps({**dict(zip(sides, messages, strict=True)), **values})
+    known = [name for name in ABOUT if result.pairs[name].null_count() < result.pairs.height]
+    return conversation_lines(result.pairs, known, SIDES)
+
+
+def _partly_known(pairs: pl.DataFrame) -> Iterator[str]:
+    """A sentence on each number that some pairs have and others not: no line can say so."""
+    for name in ABOUT:
+        lacking = pairs[name].null_count()
+        if 0 < lacking < pairs.height and name not in in_lines(pairs, ABOUT):
+            yield (
+                f"{lacking:,} of {pairs.height:,} pairs have no {name}: it is in pairs.parquet, and"
+                " not in pairs.jsonl"
+            )
 
 
 def _sft_lines(result: PairResult) -> Iterator[bytes]:
     """Each chosen answer once, as a conversation, in the order of the pairs."""
     frame = result.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
-    frame = frame.with_columns(messages=frame["prompt"].list.concat(frame["chosen"]))
-    texts = pl.Series("messages", message_json(frame["messages"]), pl.String)
-    rows = frame.select(texts, "tools", "source", "line", score="score_chosen")
-    rows = rows.unique(["messages", "tools"], keep="first", maintain_order=True)
-    for row in rows.select("messages", "tools", "score", "source", "line").iter_rows(named=True):
-        row["messages"] = orjson.Fragment(row["messages"])
-        row["tools"] = orjson.Fragment(row["tools"]) if row["tools"] else None
-        yield orjson.dumps(row)
+    messages = frame["prompt"].list.concat(frame["chosen"])
+    key = pl.Series("key", message_json(messages), pl.String)
+    rows = frame.with_columns(key, messages=messages).rename({"score_chosen": "score"})
+    rows = rows.unique(["key", "tools"], keep="first", maintain_order=True)
+    return conversation_lines(rows, ("score", "source", "line"))
 
 
 def _unused_lines(records: pl.DataFrame, result: PairResult) -> Iterator[bytes]:

@@ -99,10 +99,15 @@ def _fail(error: CurateError) -> bytes:
     raise error
 
 
+# Of the folders that we write: what wrote them, and the file that holds their rows.
+_OWN = {"curate run": ("kept.parquet", "kept.jsonl"), "curate pairs": ("pairs.jsonl",)}
+
+
 def _folder(folder: Path) -> list[Input]:
-    ours = files_of(folder, "curate run")
-    if kept := next((name for name in ("kept.parquet", "kept.jsonl") if name in ours), None):
-        return _file(folder / kept)
+    for maker, names in _OWN.items():
+        ours = files_of(folder, maker)
+        if rows := next((name for name in names if name in ours), None):
+            return _file(folder / rows)
     if (folder / "state.json").is_file():
         return [each for path in _saved_dataset(folder) for each in _file(path)]
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
