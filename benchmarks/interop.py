@@ -30,15 +30,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(HERE / "readers"))
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent / "readers"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import interop_rows
 from conversation import canonical, everything
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 # Each environment and what pip is asked for; all else are the pins of the tool itself.
 PEERS = {
     "datasets4": ("datasets==4.0.*",),

@@ -1,7 +1,6 @@
-"""What `axolotl preprocess` makes of our outputs.
+"""What `axolotl preprocess` makes of our outputs. It shuffles rows, so their order is not compared.
 
     axolotl_reader.py tokens TOKENS TRUTH MODEL TOKEN_TRUTH HOME
-    axolotl_reader.py kept FILE TRUTH MODEL TOKEN_TRUTH HOME
     axolotl_reader.py export FOLDER TRUTH MODEL TOKEN_TRUTH HOME
     axolotl_reader.py export-tokens FOLDER TRUTH MODEL TOKEN_TRUTH HOME
 
@@ -62,11 +61,13 @@ def exported(folder: Path, home: Path) -> Path:
 
 
 def tokens(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
-    return compared_tokens(prepared(configured(path, "arrow", "", home), model), wanted)
+    return compared_tokens(
+        prepared(configured(path, "arrow", "", home), model), wanted, shuffled=True
+    )
 
 
 def export_tokens(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
-    return compared_tokens(prepared(exported(path, home), model), wanted)
+    return compared_tokens(prepared(exported(path, home), model), wanted, shuffled=True)
 
 
 def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
@@ -80,9 +81,10 @@ def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) ->
     )
     seen = compared(rows, wanted)
     ready = prepared(exported(path, home), model)
-    texts = rendered(ready, wanted, AutoTokenizer.from_pretrained(model))
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    texts = rendered(ready, wanted, tokenizer, shuffled=True)
     notes = [f"{texts['rows'] - texts['differ']:,} rendered as transformers does"]
-    notes.append(share_alike(ready, ours))
+    notes.append(share_alike(ready, ours, tokenizer.eos_token_id))
     same = texts["rows"] == texts["expected"]
     differ = seen["differ"] + texts["differ"] + (not same)
     return {**seen, "differ": differ, "first": seen["first"] or texts["first"], "notes": notes}

@@ -36,7 +36,7 @@ def everything(row: Mapping[str, Any]) -> str:
 
 
 def dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,15 +115,28 @@ def compared(rows: Iterable[Mapping[str, Any]], wanted: list[str]) -> dict[str, 
     return differences(map(canonical, rows), wanted)
 
 
-def compared_tokens(rows: Iterable[Mapping[str, Any]], wanted: list[str]) -> dict[str, Any]:
-    """The same of ids and labels: a line of the truth is one JSON list of both."""
-    return differences(
-        (dumps([list(row["input_ids"]), list(row["labels"])]) for row in rows), wanted
-    )
+def compared_tokens(
+    rows: Iterable[Mapping[str, Any]], wanted: list[str], shuffled: bool = False
+) -> dict[str, Any]:
+    """The same of ids and labels: a line of the truth is one JSON list of both.
+
+    `shuffled` rows are compared in the order of their text. A mask of another length than the ids,
+    or with anything but 1, makes a row differ.
+    """
+    return differences(map(_tokens, rows), wanted, shuffled)
 
 
-def differences(lines: Iterable[str], wanted: list[str]) -> dict[str, Any]:
+def _tokens(row: Mapping[str, Any]) -> str:
+    """Ids and labels of a row, and its mask where that is not all ones."""
+    ids, labels = list(row["input_ids"]), list(row["labels"])
+    mask = list(row.get("attention_mask") or [1] * len(ids))
+    return dumps([ids, labels] if mask == [1] * len(ids) else [ids, labels, mask])
+
+
+def differences(lines: Iterable[str], wanted: list[str], shuffled: bool = False) -> dict[str, Any]:
     """The lines beside those that were wanted, one by one."""
+    if shuffled:
+        lines, wanted = sorted(lines), sorted(wanted)
     read, differ, first = 0, 0, None
     for line in lines:
         wrote = wanted[read] if read < len(wanted) else "no row"
@@ -142,22 +155,34 @@ def _around(read: str, wrote: str) -> dict[str, str]:
 
 
 def rendered(
-    rows: Iterable[Mapping[str, Any]], wanted: list[str], tokenizer: Any
+    rows: Iterable[Mapping[str, Any]], wanted: list[str], tokenizer: Any, shuffled: bool = False
 ) -> dict[str, Any]:
     """Ids of rows beside those of transformers' own rendering of the conversations."""
     texts = [tokenizer.apply_chat_template(**conversation(x), tokenize=False) for x in wanted]
     ids = [dumps(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
-    return differences((dumps(list(row["input_ids"])) for row in rows), ids)
+    return differences((dumps(list(row["input_ids"])) for row in rows), ids, shuffled)
 
 
-def share_alike(rows: Iterable[Mapping[str, Any]], tokens: Path) -> str:
-    """Of the rows whose ids are among TOKENS, how many have the same labels."""
-    pairs = (json.loads(line) for line in truth(tokens))
-    ours = {tuple(ids): labels for ids, labels in pairs}
-    both = [(ours.get(tuple(row["input_ids"])), list(row["labels"])) for row in rows]
-    known = [(own, theirs) for own, theirs in both if own is not None]
+def share_alike(rows: Iterable[Mapping[str, Any]], tokens: Path, stop: int) -> str:
+    """Of the rows whose ids are among TOKENS, how many have the same labels.
+
+    What stands behind a trained stop is never generated; a tool may train it all the same.
+    """
+    ours = {tuple(ids): labels for ids, labels in map(json.loads, truth(tokens))}
+    known = [
+        (own, list(row["labels"]))
+        for row in rows
+        if (own := ours.get(tuple(row["input_ids"]))) is not None
+    ]
     alike = sum(own == theirs for own, theirs in known)
-    return f"labels as in TOKENS: {alike:,} of the {len(known):,} rows that have the same ids"
+    nearly = sum(own != theirs and _but_for_breaks(own, theirs, stop) for own, theirs in known)
+    words = f"labels as in TOKENS: {alike:,} of the {len(known):,} rows with the same ids"
+    return words + (f", {nearly:,} but for the line break behind a stop" if nearly else "")
+
+
+def _but_for_breaks(ours: list[int], theirs: list[int], stop: int) -> bool:
+    unlike = (n for n, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
+    return all(ours[n] == -100 and n > 0 and ours[n - 1] == stop for n in unlike)
 
 
 def finite(losses: list[float], steps: int) -> bool:

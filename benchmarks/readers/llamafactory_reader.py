@@ -135,8 +135,8 @@ def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) ->
     given = exported(path, model, home)
     loader = Loader(given)
     seen = differences(map(plain, loader.converted()), list(reduced(wanted)))
-    rows = loader.dataset()
-    notes = [f"{len(rows):,} rows reach its trainer", share_alike(rows, ours)]
+    rows, stop = loader.dataset(), loader.module["tokenizer"].eos_token_id
+    notes = [f"{len(rows):,} rows reach its trainer", share_alike(rows, ours, stop)]
     differ = seen["differ"] + (len(rows) != len(wanted))
     return {**seen, "differ": differ, "notes": notes, "losses": losses(given)}
 

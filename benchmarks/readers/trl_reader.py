@@ -139,7 +139,7 @@ def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) ->
     trainer = trainer_of_export(path, model, home)
     texts = rendered(trainer.train_dataset, wanted, trainer.processing_class)
     notes = [f"{texts['rows'] - texts['differ']:,} rendered as transformers does"]
-    notes.append(share_alike(trainer.train_dataset, ours))
+    notes.append(share_alike(trainer.train_dataset, ours, trainer.processing_class.eos_token_id))
     first = seen["first"] or texts["first"]
     same = texts["rows"] == texts["expected"]
     differ = seen["differ"] + texts["differ"] + (not same)
