@@ -315,6 +315,17 @@ def test_meta_does_not_grow_from_run_to_run(messy: Path, way: str) -> None:
     assert records(twice) == records(once)
 
 
+@pytest.mark.parametrize("as_text", [False, True])
+def test_what_a_call_is_given_is_no_label(as_text: bool) -> None:
+    given = {"subject": "Project Update", "topics": ["sea", "sky"], "more": {"title": "A b"}}
+    call = {"name": "send", "arguments": json.dumps(given) if as_text else given}
+    asked = {"role": "user", "content": "Send it."}
+    row = {"messages": [asked, {"role": "assistant", "content": "", "function_call": call}]}
+    assert read_rows([row]).files[0].leftovers == {}
+    aside = {**row, "subject": "Project Update"}
+    assert set(read_rows([aside]).files[0].leftovers) == {"subject"}
+
+
 def test_what_somebody_added_to_a_row_of_a_run_is_left_over(messy: Path) -> None:
     rows = [{**row, "critique": "not so good"} for row in curate.open(messy).to_dicts()]
     again = curate.run(rows, steps=["exact"])

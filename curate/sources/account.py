@@ -327,7 +327,9 @@ def _leftovers(name: str, value: Any, said: Spoken) -> dict[str, int]:
                         continue
                     shown = "*" if is_about_value(str(under)) else under
                     inside = path if many and isinstance(item, dict) else f"{path}.{shown}"
-                    waiting.append((inside, str(under), item, depth + 1))
+                    # What a call is given is no label of the row, whatever it is called.
+                    called = key if key in _GIVEN else str(under)
+                    waiting.append((inside, called, item, depth + 1))
         elif depth < _DEEPEST and isinstance(value, list):
             waiting += [
                 (path, key, item, depth + 1) for item in value if not _is_message(item, said)
@@ -340,6 +342,7 @@ def _is_repeated(name: str, text: str, said: Spoken) -> bool:
 
 
 _OPENING = ("{", "[")
+_GIVEN = ("arguments", "args", "parameters")
 # Nothing that people write is nested deeper.
 _DEEPEST = 40
 
