@@ -1,6 +1,6 @@
 """What curate writes, read by the readers of other tools, each in an environment of its own.
 
-    python benchmarks/interop.py --install --write docs/interop.md
+    python benchmarks/interop.py --install --docs
 
 A mixed set of 100 MB is made up: plain chats first, and in its last rows alone calls, long
 integers, results of tools, reasoning, weights, scores, categories and rejected answers. It is
@@ -46,6 +46,8 @@ PEERS = {
     "axolotl": ("axolotl==0.19.*",),
     "llamafactory": ("llamafactory==0.9.5",),
 }
+PAGE = ROOT / "docs" / "interop.md"
+MARK, END = "<!-- benchmarks/interop.py --docs -->", "<!-- end of the table -->"
 OWN = "here"  # the environment that this script runs in
 LIMIT = 600  # seconds for one reader
 RECIPE = "seed: 0\nsteps:\n  - exact\n  - length\n"
@@ -240,8 +242,11 @@ def of_tokens(made: Made) -> Iterator[Reader]:
 def of_exports(made: Made) -> Iterator[Reader]:
     kept = (str(made.part / "kept.jsonl"), str(truth_of(made.part)))
     after = (str(made.model), str(truth_of(made.tokens)))
-    name = "TRL: SFTTrainer, 2 steps"
-    yield Reader("trl", name, "kept.jsonl, odd rows", "trl_reader", ("kept", *kept, *after))
+    for peer, name in (
+        ("trl", "TRL: SFTTrainer, 2 steps"),
+        ("axolotl", "Axolotl: chat_template"),
+    ):
+        yield Reader(peer, name, "kept.jsonl, odd rows", f"{peer}_reader", ("kept", *kept, *after))
     for peer, name in (
         ("trl", "TRL: trl sft, 2 steps"),
         ("axolotl", "Axolotl: axolotl preprocess"),
@@ -348,9 +353,12 @@ def table(lines: Iterable[Line]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (*head, *rows))
 
 
-def page(made: Made, lines: Iterable[Line]) -> str:
-    about = (__doc__ or "").strip()
-    return f"# Readers of other tools\n\n{about}\n\nThe set: {made.size}.\n\n{table(lines)}"
+def write_docs(made: Made, lines: Iterable[Line]) -> None:
+    """Put the table into its page."""
+    before, _, rest = PAGE.read_text("utf-8").partition(f"{MARK}\n")
+    after = rest.partition(f"{END}\n")[2]
+    text = f"The set: {made.size}.\n\n{table(lines)}"
+    PAGE.write_text(f"{before}{MARK}\n{text}{END}\n{after}", "utf-8")
 
 
 def one(reader: Reader, peers: Path, missing: Mapping[str, str], home: Path) -> Line:
@@ -373,7 +381,7 @@ def main() -> None:
     )
     parser.add_argument("--install", action="store_true", help="make those environments first")
     parser.add_argument("--only", default="", help="readers with this in what the table says")
-    parser.add_argument("--write", type=Path, help="a page for the table: docs/interop.md")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/interop.md")
     asked = parser.parse_args()
     peers = asked.peers.absolute()
     missing = install(peers) if asked.install else {}
@@ -390,8 +398,8 @@ def main() -> None:
                     f"{reader.reads}, {reader.name}: {lines[-1].verdict} ({took:.0f} s)", flush=True
                 )
     print(f"\n{table(lines)}")
-    if asked.write:
-        asked.write.write_text(page(made, lines), "utf-8")
+    if asked.docs:
+        write_docs(made, lines)
     failed = sum(line.good is False for line in lines)
     if failed:
         raise SystemExit(f"{failed} of {len(lines)} readers failed")

@@ -1,6 +1,7 @@
 """What `axolotl preprocess` makes of our outputs. It shuffles rows, so their order is not compared.
 
     axolotl_reader.py tokens TOKENS TRUTH MODEL TOKEN_TRUTH HOME
+    axolotl_reader.py kept FILE TRUTH MODEL TOKEN_TRUTH HOME
     axolotl_reader.py export FOLDER TRUTH MODEL TOKEN_TRUTH HOME
     axolotl_reader.py export-tokens FOLDER TRUTH MODEL TOKEN_TRUTH HOME
 
@@ -18,7 +19,15 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
 
-from conversation import compared, compared_tokens, rendered, report, share_alike, truth
+from conversation import (
+    compared,
+    compared_tokens,
+    rendered,
+    report,
+    share_alike,
+    truth,
+    with_and_without_calls,
+)
 
 Result = dict[str, Any]
 CONFIG = """\
@@ -66,6 +75,16 @@ def tokens(path: Path, wanted: list[str], model: str, ours: Path, home: Path) ->
     )
 
 
+def kept(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
+    from transformers import AutoTokenizer
+
+    ready = prepared(configured(path, "json", "chat_template", home), model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    wrong, notes = with_and_without_calls(ready, wanted, tokenizer)
+    rows, expected = len(ready), len(wanted)
+    return {"rows": rows, "expected": expected, "differ": wrong, "first": None, "notes": notes}
+
+
 def export_tokens(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
     return compared_tokens(prepared(exported(path, home), model), wanted, shuffled=True)
 
@@ -90,7 +109,7 @@ def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) ->
     return {**seen, "differ": differ, "first": seen["first"] or texts["first"], "notes": notes}
 
 
-READERS = {"tokens": tokens, "export": export, "export-tokens": export_tokens}
+READERS = {"tokens": tokens, "kept": kept, "export": export, "export-tokens": export_tokens}
 
 
 def main() -> None:

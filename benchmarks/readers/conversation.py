@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -158,9 +159,30 @@ def rendered(
     rows: Iterable[Mapping[str, Any]], wanted: list[str], tokenizer: Any, shuffled: bool = False
 ) -> dict[str, Any]:
     """Ids of rows beside those of transformers' own rendering of the conversations."""
-    texts = [tokenizer.apply_chat_template(**conversation(x), tokenize=False) for x in wanted]
-    ids = [dumps(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
-    return differences((dumps(list(row["input_ids"])) for row in rows), ids, shuffled)
+    read = (dumps(list(row["input_ids"])) for row in rows)
+    return differences(read, [_ids(line, tokenizer) for line in wanted], shuffled)
+
+
+def _ids(line: str, tokenizer: Any) -> str:
+    text = tokenizer.apply_chat_template(**conversation(line), tokenize=False)
+    return dumps(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def with_and_without_calls(
+    rows: Iterable[Mapping[str, Any]], wanted: list[str], tokenizer: Any
+) -> tuple[int, list[str]]:
+    """How many rows without calls are rendered otherwise than by transformers, and notes on all.
+
+    In `kept.jsonl` calls are text, which templates cannot read: rows with calls are only counted.
+    """
+    read = Counter(dumps(list(row["input_ids"])) for row in rows)
+    wrong, notes = {}, []
+    for name, calls in (("without", False), ("with", True)):
+        lines = [line for line in wanted if ('"calls": ' in line) == calls]
+        alike = (read & Counter(_ids(line, tokenizer) for line in lines)).total()
+        wrong[calls] = len(lines) - alike
+        notes.append(f"{alike:,} of {len(lines):,} rows {name} calls rendered as transformers does")
+    return wrong[False], notes
 
 
 def share_alike(rows: Iterable[Mapping[str, Any]], tokens: Path, stop: int) -> str:

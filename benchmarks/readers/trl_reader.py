@@ -19,7 +19,16 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
 
-from conversation import compared, compared_tokens, finite, rendered, report, share_alike, truth
+from conversation import (
+    compared,
+    compared_tokens,
+    finite,
+    rendered,
+    report,
+    share_alike,
+    truth,
+    with_and_without_calls,
+)
 
 BATCH, STEPS = 4, 2
 Result = dict[str, Any]
@@ -95,7 +104,7 @@ def export_tokens(path: Path, wanted: list[str], model: str, ours: Path, home: P
 
 
 def kept(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
-    """All rows are trained on; those with calls, whose calls are text in this file, are counted."""
+    """All rows are trained on, as they are."""
     import datasets
 
     rows = datasets.load_dataset(
@@ -103,28 +112,9 @@ def kept(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> R
     )
     seen = compared(rows, wanted)
     trainer = trainer_of(rows, model, home)
-    has_calls = ['"calls": ' in line for line in wanted]
-    plain = [n for n, calls in enumerate(has_calls) if not calls]
-    calling = [n for n, calls in enumerate(has_calls) if calls]
-    as_template, with_calls = (
-        rendered(
-            trainer.train_dataset.select(some), [wanted[n] for n in some], trainer.processing_class
-        )
-        for some in (plain, calling)
-    )
-    notes = [f"all {len(plain):,} rows without calls rendered as transformers does"]
-    if as_template["differ"]:
-        notes = [
-            f"{as_template['differ']:,} of {len(plain):,} rows without calls rendered otherwise"
-        ]
-    if calling:
-        other = with_calls["differ"]
-        notes.append(
-            f"{other:,} of {len(calling):,} rows with calls rendered otherwise: export them"
-        )
-    seen["differ"] += as_template["differ"]
-    first = seen["first"] or as_template["first"]
-    return {**seen, "first": first, "notes": notes, "losses": losses(trainer)}
+    seen["differ"] += len(rows) - len(trainer.train_dataset)
+    wrong, notes = with_and_without_calls(trainer.train_dataset, wanted, trainer.processing_class)
+    return {**seen, "differ": seen["differ"] + wrong, "notes": notes, "losses": losses(trainer)}
 
 
 def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
