@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from curate.exports import conversations as talk
-from curate.exports.settings import Setting, config, longest
+from curate.exports.settings import Setting, config
 from curate.exports.target import DATA, Export, RunRows, TokenRows
 from curate.exports.tokens import TEMPLATE, columns, described, longest_example
 
@@ -16,8 +16,12 @@ COMMAND = f"axolotl train {CONFIG}"
 ARGUMENT = "--base-model"
 _DATA = {"path": DATA, "ds_type": "parquet", "split": "train"}
 _LENGTH = (
-    "No row has more tokens than this; one that had would be an error. Nothing is padded to it.\n"
-    "Set it to what the memory holds, or see excess_length_strategy."
+    "The longest example. Axolotl raises the limit in the model's config to this if it is lower."
+)
+_ESTIMATE = (
+    "An estimate from above for most texts: half the bytes of the longest row. Nothing is padded\n"
+    "to it; a row of more tokens is an error. Axolotl raises the limit in the model's config to\n"
+    "this if it is lower, so set what the model holds."
 )
 _TEMPLATE = Setting(
     "chat_template",
@@ -38,10 +42,14 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     masked = fine.select((talk.TRAINED < talk.ANSWERS).any()).item()
     if masked:
         data = data.with_columns(_with_train(fine, messages))
+    fields = [field.name for field in messages.dtype.inner.fields]  # type: ignore[attr-defined]
     reader: dict[str, Any] = {
         **_DATA,
         "type": "chat_template",
         "field_messages": "messages",
+        # It gives a template the fields listed here, and others only where it finds out by itself
+        # that the template reads them.
+        "message_property_mappings": {name: name for name in fields},
         "roles_to_train": ["assistant"],
         "train_on_eos": "turn",
     }
@@ -53,7 +61,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     settings = [
         Setting("datasets", [reader], "A path is seen from where axolotl is run."),
         _TEMPLATE,
-        Setting("sequence_len", longest(talk.most_tokens(fine)), _LENGTH),
+        Setting("sequence_len", max(2048, talk.most_tokens(fine) // 2), _ESTIMATE),
     ]
     return Export(
         data=data,
@@ -83,7 +91,7 @@ def of_tokens(tokens: TokenRows, model: str | None) -> Export:
         ),
         Setting("chat_template", "jinja", "The template of these tokens, saved with the model."),
         Setting("chat_template_jinja", TEMPLATE),
-        Setting("sequence_len", longest(longest_example(tokens)), _LENGTH),
+        Setting("sequence_len", longest_example(tokens), _LENGTH),
     ]
     return Export(
         data=columns(tokens),

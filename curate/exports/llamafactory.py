@@ -185,8 +185,8 @@ def _config(model: str | None, how: list[Setting], calls: bool, tokens: bool = F
     head = f"Run in this folder: {run}"
     if not tokens:
         head += (
-            "\nNo template is set. Set template to LLaMA-Factory's name of the model's, such as qwen3"
-            "\nor llama3. Without it one is guessed from the tokenizer's."
+            "\nNo template is set. Set template to LLaMA-Factory's name of the model's, such as"
+            "\nqwen3. Without it one is guessed from the tokenizer's."
         )
     if calls:
         head += "\nA guessed template writes tools in LLaMA-Factory's own form, not the model's."

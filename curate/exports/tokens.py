@@ -26,7 +26,7 @@ def columns(tokens: TokenRows) -> pl.DataFrame:
 
 def with_mask(examples: pl.DataFrame) -> pl.DataFrame:
     """The columns, and `attention_mask`: a 1 for each token."""
-    ones = pl.col("input_ids").list.eval(pl.lit(1, dtype=pl.Int8).repeat_by(1).explode())
+    ones = pl.lit(1, dtype=pl.Int8).repeat_by(pl.col("input_ids").list.len())
     return examples.with_columns(attention_mask=ones)
 
 
