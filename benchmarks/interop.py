@@ -49,6 +49,11 @@ PEERS = {
 PAGE = ROOT / "docs" / "interop.md"
 MARK, END = "<!-- benchmarks/interop.py --docs -->", "<!-- end of the table -->"
 OWN = "here"  # the environment that this script runs in
+SOURCES = {"run": "RUN", "odd": "odd rows", "single": "one answer a row", "tokens": "TOKENS"}
+TRAINERS = ("trl", "axolotl", "llamafactory")
+EXPORTS = {"run": (*TRAINERS, "hub"), "odd": TRAINERS, "single": ("trl",), "tokens": TRAINERS}
+# Files whose rows have one answer each; TRL gets them as prompt and completion.
+SINGLE = ("c-scored", "e-thinking", "g-compared")
 LIMIT = 600  # seconds for one reader
 RECIPE = "seed: 0\nsteps:\n  - exact\n  - length\n"
 QUIET = {
@@ -63,11 +68,11 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Made:
-    """A run of everything, one of its last rows, their tokens, what they are for, and exports."""
+    """A run of everything, one of its odd rows, their tokens, what they are for, and exports."""
 
     home: Path
     run: Path
-    part: Path
+    odd: Path
     tokens: Path
     model: Path
     exports: Mapping[str, Path]  # by what `exported` calls them
@@ -101,17 +106,19 @@ def make(home: Path, megabytes: float) -> Made:
     dumps = interop_rows.write(home / "dumps", megabytes)
     recipe = home / "recipe.yaml"
     recipe.write_text(RECIPE, "utf-8")
-    run, part, model, tokens = (home / name for name in ("run", "part", "model", "tokens"))
-    for out, files in ((run, dumps), (part, dumps[1:])):
-        curate("run", *map(str, files), "--recipe", str(recipe), "--no-cache", "--out", str(out))
+    runs = {"run": dumps, "odd": dumps[1:], "single": [p for p in dumps if p.stem in SINGLE]}
+    for name, files in runs.items():
+        given = (*map(str, files), "--recipe", str(recipe), "--no-cache")
+        curate("run", *given, "--out", str(home / name))
+    model, tokens = home / "model", home / "tokens"
     write_model(model)
     chosen = ("--template", "tokenizer", "--tokenizer", str(model), "--max-length", "2048")
-    curate("render", str(part), *chosen, "--out", str(tokens))
-    write_truths(run, part, tokens)
+    curate("render", str(home / "odd"), *chosen, "--out", str(tokens))
+    write_truths([home / name for name in runs], tokens)
     size = sum(path.stat().st_size for path in dumps) / 1e6
-    rows = [counts(folder)["kept"] for folder in (run, part)]
+    rows = [counts(home / name)["kept"] for name in ("run", "odd")]
     described = f"{size:.0f} MB, {rows[0]:,} rows, the last {rows[1]:,} of them odd"
-    return Made(home, run, part, tokens, model, dict(exported(run, part, tokens)), described)
+    return Made(home, home / "run", home / "odd", tokens, model, exported(home), described)
 
 
 def curate(*arguments: str) -> None:
@@ -133,13 +140,13 @@ def truth_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.truth")
 
 
-def write_truths(run: Path, part: Path, tokens: Path) -> None:
+def write_truths(runs: Iterable[Path], tokens: Path) -> None:
     """What there is to find: of runs as our own readers read them, and of tokens."""
     import polars as pl
 
     from templates.tokens import dataset
 
-    for folder in (run, part):
+    for folder in runs:
         rows = pl.read_parquet(folder / "kept.parquet").to_dicts()
         _write_lines(truth_of(folder), map(canonical, rows))
         _write_lines(truth_of(folder / "kept.parquet"), map(everything, rows))
@@ -147,16 +154,16 @@ def write_truths(run: Path, part: Path, tokens: Path) -> None:
     _write_lines(truth_of(tokens), (json.dumps(list(row)) for row in examples))
 
 
-def exported(run: Path, part: Path, tokens: Path) -> Iterator[tuple[str, Path]]:
+def exported(home: Path) -> dict[str, Path]:
     """The exports, and beside each what is to be found: without the rows that it left out."""
-    for name, source in (("run", run), ("part", part), ("tokens", tokens)):
-        for target in ("trl", "axolotl", "llamafactory", "hub"):
-            out = run.with_name(f"{target}-{name}")
-            if (name == "run") != (target == "hub"):
-                continue
-            curate("export", str(source), "--to", target, "--out", str(out))
-            _write_lines(truth_of(out), _written(source, left_out(out)))
-            yield out.name, out
+    made = {}
+    for source, targets in EXPORTS.items():
+        for target in targets:
+            out = home / f"{target}-{source}"
+            curate("export", str(home / source), "--to", target, "--out", str(out))
+            _write_lines(truth_of(out), _written(home / source, left_out(out)))
+            made[out.name] = out
+    return made
 
 
 def _written(source: Path, left: Mapping[int, str]) -> Iterator[str]:
@@ -219,11 +226,11 @@ def of_files(made: Made) -> Iterator[Reader]:
         wanted = truth_of(path if file == "kept.parquet" else made.run)
         for peer, name in (("datasets4", "datasets"), *((OWN, name) for name in calls)):
             given = (name, str(path), str(wanted))
-            yield Reader(peer, f"{name}: {calls[name]}", f"RUN/{file}", "tables", given)
+            yield Reader(peer, f"{name}: {calls[name]}", f"RUN, {file}", "tables", given)
     hub = made.exports["hub-run"]
     for peer in ("datasets4", OWN):
         given = ("datasets", str(hub), str(truth_of(hub)))
-        yield Reader(peer, "datasets: load_dataset(DIR)", "export of RUN to hub", "tables", given)
+        yield Reader(peer, "datasets: load_dataset(DIR)", "RUN, exported to hub", "tables", given)
 
 
 def of_tokens(made: Made) -> Iterator[Reader]:
@@ -240,23 +247,33 @@ def of_tokens(made: Made) -> Iterator[Reader]:
 
 
 def of_exports(made: Made) -> Iterator[Reader]:
-    kept = (str(made.part / "kept.jsonl"), str(truth_of(made.part)))
+    kept = (str(made.odd / "kept.jsonl"), str(truth_of(made.odd)))
     after = (str(made.model), str(truth_of(made.tokens)))
     for peer, name in (
         ("trl", "TRL: SFTTrainer, 2 steps"),
         ("axolotl", "Axolotl: chat_template"),
     ):
-        yield Reader(peer, name, "kept.jsonl, odd rows", f"{peer}_reader", ("kept", *kept, *after))
-    for peer, name in (
-        ("trl", "TRL: trl sft, 2 steps"),
-        ("axolotl", "Axolotl: axolotl preprocess"),
-        ("llamafactory", "LLaMA-Factory: its training, 2 steps"),
+        yield Reader(
+            peer, name, f"{SOURCES['odd']}, kept.jsonl", f"{peer}_reader", ("kept", *kept, *after)
+        )
+    for source, target, name, kind in (
+        ("run", "trl", 'datasets: load_dataset("parquet")', "tables"),
+        ("run", "axolotl", 'datasets: load_dataset("parquet")', "tables"),
+        ("run", "llamafactory", "LLaMA-Factory: its converter", "load"),
+        ("odd", "trl", "TRL: trl sft, 2 steps", "export"),
+        ("single", "trl", "TRL: trl sft, 2 steps", "export"),
+        ("odd", "axolotl", "Axolotl: axolotl preprocess", "export"),
+        ("odd", "llamafactory", "LLaMA-Factory: its training, 2 steps", "export"),
+        ("tokens", "trl", "TRL: trl sft, 2 steps", "export-tokens"),
+        ("tokens", "axolotl", "Axolotl: axolotl preprocess", "export-tokens"),
+        ("tokens", "llamafactory", "LLaMA-Factory: its training, 2 steps", "export-tokens"),
     ):
-        for source, kind in (("part", "export"), ("tokens", "export-tokens")):
-            out = made.exports[f"{peer}-{source}"]
-            given = (kind, str(out), str(truth_of(out)), *after)
-            reads = f"export of {'odd rows' if source == 'part' else 'TOKENS'}"
-            yield Reader(peer, name, reads, f"{peer}_reader", given, _left_out_words(out))
+        out = made.exports[f"{target}-{source}"]
+        script, given = f"{target}_reader", (kind, str(out), str(truth_of(out)), *after)
+        if kind == "tables":
+            script, given = kind, ("datasets", str(out / "train.parquet"), str(truth_of(out)))
+        reads = f"{SOURCES[source]}, exported to {target}"
+        yield Reader(target, name, reads, script, given, _left_out_words(out))
 
 
 def _left_out_words(export: Path) -> tuple[str, ...]:

@@ -106,8 +106,28 @@ def _inspect(add: Any) -> None:
 
 def _explain(add: Any) -> None:
     add("run", type=Path, help="a folder written by curate run")
-    about = "a row's number among all that were read, from 0 (preview counts kept rows), or an id"
-    add("key", metavar="ROW_OR_ID", help=about)
+    about = (
+        "a row's number among all that were read, from 0 (preview counts kept rows), an id, or the "
+        "file and line of a row or reject, as reports print them: a.json:17; a file alone means "
+        "all of its rows"
+    )
+    add("key", metavar="ROW", nargs="?", help=about)
+    about = "rows and rejects that hold this text, in any case"
+    add("--grep", metavar="TEXT", help=about)
+    add("--reason", help="rows that were dropped, edited or rejected for this reason")
+    add("--step", help="rows that this step dropped or edited; read: the rejects")
+    _shown(add, "of several rows show this many (default: 10); one row is shown in full")
+
+
+def _diff(add: Any) -> None:
+    add("run", type=Path, metavar="RUN1", help="a folder written by curate run")
+    add("other", type=Path, metavar="RUN2", help="another one, to compare with it")
+    _shown(add, "show this many of the rows that differ, some of each kind (default: 10)")
+    add("--json", action="store_true", help="for machines: all rows that differ")
+
+
+def _shown(add: Any, about: str) -> None:
+    add("--rows", type=_positive, metavar="N", default=10, help=about)
 
 
 def _preview(add: Any) -> None:
@@ -235,9 +255,11 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "run": ("Clean dumps: read them, apply a recipe's steps, write RUN with every verdict.", _run),
     "inspect": ("What is in these files: formats, counts, lengths, problems.", _inspect),
     "explain": (
-        "Every verdict on one record of a run, beside the row that it duplicates.",
+        "Why rows were kept, dropped or rejected: one in full, or all that match. On a terminal "
+        "long lines are wrapped; in a pipe or file they are as long as they are.",
         _explain,
     ),
+    "diff": ("Which rows two runs judge differently, and why.", _diff),
     "preview": ("What a model will see: text, tokens, and which of them are trained.", _preview),
     "render": ("Turn kept records into masked tokens that a trainer takes as they are.", _render),
     "train": (

@@ -122,7 +122,10 @@ class Tokens:
 
     @cached_property
     def dataset(self) -> datasets.Dataset:
-        """The examples as a `datasets.Dataset`, as other trainers read it."""
+        """What trainers read, as a `datasets.Dataset`: input_ids, labels, attention_mask.
+
+        Of pairs also `rejected_...` of each. Line n of `examples` says what its row n is from.
+        """
         require("dataset", "train", "datasets")
         if self.rendered is not None:
             return templates.to_dataset(self.rendered)

@@ -31,6 +31,7 @@ from curate.pipeline.kept_rows import row_objects
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.pipeline.session import SessionEngine
 from curate.report import inspection, reading
+from curate.report.diff import Diff, diff
 from curate.report.explain import explain
 from curate.sources.guess import check_mapped, unreadable
 
@@ -74,9 +75,31 @@ class Run(RunFolder):
         """The funnel and what the steps found out, as text of `width` columns."""
         return report.text(self, width)
 
-    def explain(self, key: int | str) -> str:
-        """Every verdict on one record, by its row number or its id."""
-        return explain(self, str(key))
+    def explain(
+        self,
+        key: int | str | None = None,
+        *,
+        grep: str | None = None,
+        reason: str | None = None,
+        step: str | None = None,
+        rows: int = 10,
+        width: int | None = 100,
+    ) -> str:
+        """Why rows were kept, dropped or rejected: those that meet all that is given, as text.
+
+        `key` is a row number, an id, `"FILE:LINE"` or `"FILE"`; `grep` a text, in any case;
+        `reason` and `step` why and where rows were dropped, edited or rejected. One row is shown
+        in full, of several the first `rows`. Raises `CurateError` where there are none.
+        """
+        key = None if key is None else str(key)
+        return explain(self, key, grep=grep, reason=reason, step=step, rows=rows, width=width)
+
+    def diff(self, other: RunFolder | Source) -> Diff:
+        """The rows that another run, or the one in a folder, judges differently than this one.
+
+        Its `text` (also `str` and `print`) is for people, its `rows` are a polars frame.
+        """
+        return diff(self, other if isinstance(other, RunFolder) else Run.open(Path(other)))
 
     def report(self, path: Source | None = None) -> Path:
         """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""

@@ -17,11 +17,11 @@ from templates.tokens.dataset import (
     is_tokens,
     manifest_of,
     read,
-    to_dataset,
     write,
 )
 from templates.tokens.lengths import Matched
 from templates.tokens.rendered import Rendered
+from templates.tokens.trainer_columns import to_dataset
 
 __all__ = [
     "CHECKS",

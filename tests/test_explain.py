@@ -14,20 +14,20 @@ from tests.test_run_folder import finished
 
 
 def test_a_kept_row_shows_its_text_and_every_verdict(tmp_path: Path) -> None:
-    page = explain(finished(tmp_path), "0")
+    page = explain(finished(tmp_path), "0", width=None)
     assert "row 0" in page and "dump.jsonl:1  kept" in page
     assert "assistant: Aah." in page
     assert page.index("read ") < page.index("exact ") < page.index("quality ")
 
 
 def test_a_dropped_row_shows_its_reason_and_settings(tmp_path: Path) -> None:
-    page = explain(finished(tmp_path), "1")
+    page = explain(finished(tmp_path), "1", width=None)
     assert "dropped by quality: empty_response" in page
     assert "settings: Quality(" in page
 
 
 def test_a_duplicate_shows_the_row_it_duplicates(tmp_path: Path) -> None:
-    page = explain(finished(tmp_path), "2")
+    page = explain(finished(tmp_path), "2", width=None)
     assert "dropped by exact: exact_duplicate" in page
     assert "duplicates row 0  id" in page
 
@@ -87,7 +87,7 @@ def test_control_characters_from_the_data_do_not_reach_the_terminal(tmp_path: Pa
 def test_a_duplicate_is_shown_beside_the_row_it_duplicates_with_brackets_around_differences(
     tmp_path: Path,
 ) -> None:
-    lines = explain(make(tmp_path, SMALL, *STEPS), "1").splitlines()
+    lines = explain(make(tmp_path, SMALL, *STEPS), "1", width=None).splitlines()
     assert "duplicates row 0  id" in lines[-3]
     assert lines[-2].strip() == "row 1: What is [a pond?] Water [in a garden.]"
     assert lines[-1].strip() == "row 0: What is [the sea?] Water [as far as one can see.]"
@@ -107,9 +107,14 @@ def test_no_text_of_the_data_reaches_the_terminal_with_its_control_characters(
 
 def test_a_run_whose_files_were_changed_is_said_to_be_damaged(tmp_path: Path) -> None:
     done = make(tmp_path, SMALL, *STEPS)
-    (done.path / "dropped.parquet").write_text("{}\n{}\n")
+    dropped = (done.path / "dropped.parquet").read_bytes()
+    (done.path / "dropped.parquet").write_bytes((done.path / "kept.parquet").read_bytes())
     with pytest.raises(CurateError, match=r"dropped\.parquet: damaged"):
         explain(RunFolder(done.path), "1")
+    (done.path / "dropped.parquet").write_bytes(dropped)
+    done.kept.clear().write_parquet(done.path / "kept.parquet")
+    with pytest.raises(CurateError, match=r"not as curate run wrote it \(KeyError: 0"):
+        explain(RunFolder(done.path), "0")
     (done.path / "dropped.parquet").unlink()
     with pytest.raises(CurateError, match=r"dropped\.parquet: missing"):
         explain(RunFolder(done.path), "1")

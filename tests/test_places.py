@@ -294,3 +294,28 @@ def test_messages_name_options_as_they_are_given(
         check_out(mistake, "curate run")
     with in_a_command(), pytest.raises(CurateError, match=in_command):
         check_out(mistake, "curate run")
+
+
+@pytest.mark.parametrize("odd", ["a[1]", "b*", "c?", "{d}", "e f", "%20", "#g"])
+def test_a_folder_with_an_odd_name_serves_as_any_other(tmp_path: Path, odd: str) -> None:
+    top = tmp_path / odd
+    top.mkdir()
+    rows = [
+        {"instruction": f"What is {n} and {n}?", "output": f"That is {2 * n}, as any book says."}
+        for n in range(30)
+    ]
+    (top / "dump.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    steps: list[Any] = [{"near": {"index": str(top / "index")}}, {"select": {"method": "longest", "budget": 9}}]
+    first = curate.run([str(top / "dump.jsonl")], steps=steps, out=top / "RUN")
+    opened = curate.open(top / "RUN")
+    assert opened.kept.height == first.kept.height == 9
+    assert "row 3" in opened.explain(3) and opened.report().is_file()
+    assert curate.baselines(top / "RUN", top / "BASELINES")["select.full.jsonl"] == 30
+    again = curate.run(top / "RUN", steps=[{"near": {"index": str(top / "index")}}])
+    assert again.counts["read"] == 9 and again.counts["kept"] == 0
+    match = {"length": {"action": "match", "reference": str(top / "RUN"), "tolerance": 1}}
+    assert curate.run(top / "RUN", steps=[match]).counts["read"] == 9
+    tokens = curate.render(
+        top / "RUN", template="chatml", tokenizer="sample_data/tiny-base", out=top / "TOKENS"
+    )
+    assert curate.open(top / "TOKENS").examples.height == tokens.examples.height == 9

@@ -103,6 +103,8 @@ def test_every_kind_of_input_is_cleaned_rendered_and_accounted_for(
     assert tokens.dataset.num_rows == 7 == tokens.manifest["counts"]["rows"]
     written = curate.open(tokens.save(tmp_path / "TOKENS"))
     assert written.dataset[:] == tokens.dataset[:]
+    assert tokens.dataset.column_names == ["input_ids", "labels", "attention_mask"]
+    assert written.examples.equals(tokens.examples)
 
 
 def test_pandas_gets_the_kept_rows() -> None:

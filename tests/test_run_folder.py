@@ -182,3 +182,12 @@ def test_a_step_may_be_called_like_a_column(tmp_path: Path) -> None:
     assert RunFolder.open(tmp_path / "RUN").kept["scores"][0].to_list() == [
         {"step": "length", "score": 1.0}
     ]
+
+
+def test_a_run_of_an_earlier_version_is_read_without_its_scores(tmp_path: Path) -> None:
+    done = finished(tmp_path)
+    for name in ("kept.parquet", "dropped.parquet"):
+        pl.read_parquet(done.path / name).drop("scores").write_parquet(done.path / name)
+    earlier = RunFolder(done.path)
+    assert earlier.kept.schema == KEPT_ROWS and earlier.dropped.schema == DROPPED_ROWS
+    assert earlier.records([0])[0]["scores"] == {}

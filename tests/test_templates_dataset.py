@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from curate.base.errors import CurateError
 from curate.base.folder import check_out
@@ -49,11 +50,30 @@ def test_datasets_loads_it_with_the_promised_columns(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     done = sample()
     rows = datasets.load_from_disk(str(write(done, tmp_path / "tokens")))
-    assert rows.column_names == ["id", "row", "input_ids", "labels", "turns", "source"]
+    assert rows.column_names == ["input_ids", "labels", "attention_mask"]
     assert rows["input_ids"][:] == done.examples["input_ids"].to_list()
     assert rows["labels"][:] == done.examples["labels"].to_list()
-    assert rows["turns"][:] == [[1, 3], [1]] and rows["row"][:] == [0, 3]
-    assert rows.features["input_ids"].feature.dtype == "int32"
+    assert rows["attention_mask"][:] == [[1] * len(ids) for ids in rows["input_ids"]]
+    assert {name: kind.feature.dtype for name, kind in rows.features.items()} == {
+        "input_ids": "int32",
+        "labels": "int32",
+        "attention_mask": "int8",
+    }
+
+
+def test_what_explains_the_examples_lies_beside_them_line_by_line(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    done = sample()
+    about = pl.read_parquet(write(done, tmp_path / "tokens") / "sources.parquet")
+    assert about.schema == {
+        "id": pl.String,
+        "row": pl.UInt32,
+        "turns": pl.List(pl.UInt32),
+        "source": pl.String,
+    }
+    assert about["turns"].to_list() == [[1, 3], [1]] and about["row"].to_list() == [0, 3]
+    assert about["id"].to_list() == done.examples["id"].to_list()
+    assert about["source"].to_list() == ["toy.jsonl", "toy.jsonl"]
 
 
 def test_the_source_is_what_a_row_gives_as_its_own_else_its_file() -> None:
@@ -160,7 +180,7 @@ def test_refused_rows_lie_beside_the_examples(tmp_path: Path) -> None:
     assert list(first) == ["row", "id", "turn", "check", "message"]
     assert (first["row"], first["turn"], first["check"]) == (1, 1, "empty")
     assert read(folder).refused.rows() == sample().refused.rows()
-    assert read(folder).examples.rows() == sample().examples.rows()
+    assert_frame_equal(read(folder).examples, sample().examples)
 
 
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.templates_toys import CHATML, byte_level, records, refusal, talk, tem
 from tests.test_templates_history import HYBRID
 
 Turns = list[dict[str, Any]]
+NAMES = ("input_ids", "labels", "attention_mask")
 
 
 def answer(text: str, **more: Any) -> Turns:
@@ -116,7 +117,14 @@ def test_a_written_folder_holds_both_sides_and_previews_them(tmp_path: Path) -> 
     options = RenderOptions(pairs=True)
     folder = write(render(rows, template(CHATML), byte_level(), options), tmp_path / "tokens")
     loaded = datasets.load_from_disk(str(folder))
-    assert loaded.column_names[-2:] == ["rejected_input_ids", "rejected_labels"]
+    sides = [f"{side}{name}" for side in ("", "rejected_") for name in NAMES]
+    assert loaded.column_names == sides
+    [row] = loaded
+    assert row["rejected_attention_mask"] == [1] * len(row["rejected_input_ids"])
+    assert read(folder).examples.columns == [
+        *["id", "row", "input_ids", "labels", "turns", "source"],
+        *["rejected_input_ids", "rejected_labels"],
+    ]
     assert read(folder).manifest["options"]["pairs"] is True
     asked = PreviewOptions(format="json", render=options)
     live = json.loads(preview(rows, template(CHATML), byte_level(), asked))["rows"][0]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
-from tests.trainer_toys import reversed_pairs, write_tokens
+from tests.trainer_toys import reversed_pairs, with_masks, write_columns, write_tokens
 from trainer.data.batches import batches, epoch_order, pad, step_seed
 from trainer.data.rows import make_rows, shift
 from trainer.data.split import prompt_lengths, split
@@ -51,7 +51,7 @@ def test_a_folder_is_read_as_it_was_written(tmp_path: Path):
 
 def test_rows_without_ids_are_refused_for_a_split_would_keep_them_together(tmp_path: Path):
     rows = [(None, ids, labels) for _, ids, labels in reversed_pairs(2)]
-    with pytest.raises(CurateError, match="column 'id' has 2 nulls"):
+    with pytest.raises(CurateError, match=r"sources.parquet: column 'id' has 2 nulls"):
         load_tokens(write_tokens(tmp_path / "tokens", rows))
 
 
@@ -66,6 +66,11 @@ def test_a_folder_that_is_no_tokens_folder_is_refused(tmp_path: Path):
         load_tokens(str(tmp_path))
 
 
+def test_a_dataset_without_rows_is_refused(tmp_path: Path):
+    with pytest.raises(CurateError, match=r"cannot be read as a dataset .* render the rows"):
+        load_tokens(write_tokens(tmp_path / "tokens", []))
+
+
 def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path):
     folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
     (tmp_path / "tokens" / "manifest.json").unlink()
@@ -78,20 +83,6 @@ def test_a_manifest_without_stops_is_refused(tmp_path: Path):
     (tmp_path / "tokens" / "manifest.json").write_text(json.dumps({"counts": {}}))
     with pytest.raises(CurateError, match=r"expected JSON with stop.ids and stop.strings"):
         load_tokens(folder)
-
-
-def test_a_missing_column_is_named(tmp_path: Path):
-    import datasets
-
-    folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
-    manifest = (tmp_path / "tokens" / "manifest.json").read_text()
-    datasets.Dataset.from_dict({"id": ["a"], "input_ids": [[1]]}).save_to_disk(
-        str(tmp_path / "bare")
-    )
-    (tmp_path / "bare" / "manifest.json").write_text(manifest)
-    with pytest.raises(CurateError, match="has no column labels; its columns are id, input_ids"):
-        load_tokens(str(tmp_path / "bare"))
-    assert load_tokens(folder).rows.ids
 
 
 @pytest.mark.parametrize(
@@ -111,19 +102,18 @@ def test_a_missing_column_is_named(tmp_path: Path):
             {"input_ids": [[5]], "labels": [[5]], "weights": [["a"]]},
             "column 'weights' holds list<.*string>, expected lists of numbers",
         ),
+        (
+            {"input_ids": [[5]], "labels": [[5]], "attention_mask": [[True]]},
+            "column 'attention_mask' holds list<.*bool>, expected lists of ones",
+        ),
     ],
 )
 def test_columns_that_are_no_lists_of_numbers_are_refused(
     tmp_path: Path, columns: dict[str, Any], said: str
 ):
-    import datasets
-
-    write_tokens(tmp_path / "tokens", reversed_pairs(1))
-    manifest = (tmp_path / "tokens" / "manifest.json").read_text()
-    datasets.Dataset.from_dict({"id": ["a"], **columns}).save_to_disk(str(tmp_path / "odd"))
-    (tmp_path / "odd" / "manifest.json").write_text(manifest)
+    folder = write_columns(tmp_path / "odd", ["a"], {"attention_mask": [[1]], **columns})
     with pytest.raises(CurateError, match=said):
-        load_tokens(str(tmp_path / "odd"))
+        load_tokens(folder)
 
 
 @pytest.mark.parametrize("file", ["state.json", "dataset_info.json"])
@@ -169,15 +159,54 @@ def test_labels_of_another_length_are_refused_with_the_row(tmp_path: Path):
         load_tokens(folder)
 
 
-def weighted(tmp_path: Path, weights: list[list[float]]) -> str:
-    import datasets
+def test_a_column_that_training_does_not_read_is_an_error(tmp_path: Path):
+    columns = with_masks({"input_ids": [[5, 6]], "labels": [[-100, 6]]})
+    folder = write_columns(tmp_path / "odd", ["a"], {**columns, "weight": [[1.0, 1.0]]})
+    with pytest.raises(CurateError, match="reads no column 'weight'; did you mean 'weights'"):
+        load_tokens(folder)
 
-    write_tokens(tmp_path / "tokens", reversed_pairs(1))
-    manifest = (tmp_path / "tokens" / "manifest.json").read_text()
-    columns = {"id": ["a"], "input_ids": [[1, 2, 3]], "labels": [[-100, 2, 3]], "weights": weights}
-    datasets.Dataset.from_dict(columns).save_to_disk(str(tmp_path / "weighted"))
-    (tmp_path / "weighted" / "manifest.json").write_text(manifest)
-    return str(tmp_path / "weighted")
+
+@pytest.mark.parametrize(
+    ("columns", "missing"),
+    [
+        ({"input_ids": [[1]]}, "labels, attention_mask"),
+        ({"input_ids": [[1]], "labels": [[1]]}, "attention_mask"),
+        (
+            with_masks({"input_ids": [[1]], "labels": [[1]], "rejected_input_ids": [[1]]}),
+            "rejected_labels",
+        ),
+    ],
+)
+def test_a_missing_column_is_named(tmp_path: Path, columns: dict[str, Any], missing: str):
+    folder = write_columns(tmp_path / "bare", ["a"], columns)
+    with pytest.raises(CurateError, match=f"has no column {missing}; its columns are input_ids"):
+        load_tokens(folder)
+
+
+@pytest.mark.parametrize("side", ["", "rejected_"])
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([[1, 1], [1, 1, 0]], r"is not 1 for 1 tokens; first in row 1 \(b\)"),
+        ([[0, 1], [0, 1, None]], r"is not 1 for 3 tokens; first in row 0 \(a\)"),
+        ([[1, 1], [1, 1]], r"of another length than their tokens; first is row 1 \(b\)"),
+        ([[1, 1], None], r"of another length than their tokens; first is row 1 \(b\)"),
+    ],
+)
+def test_rows_with_padding_are_refused(
+    tmp_path: Path, side: str, masks: list[list[int]], message: str
+):
+    ids = [[5, 6], [7, 8, 0]]
+    both = {f"{one}{name}": ids for one in ("", "rejected_") for name in ("input_ids", "labels")}
+    columns = {**with_masks(both), f"{side}attention_mask": masks}
+    folder = write_columns(tmp_path / "padded", ["a", "b"], columns)
+    with pytest.raises(CurateError, match=f"{side}attention_mask.*{message}"):
+        load_tokens(folder)
+
+
+def weighted(tmp_path: Path, weights: list[list[float]]) -> str:
+    columns = {"input_ids": [[1, 2, 3]], "labels": [[-100, 2, 3]], "weights": weights}
+    return write_columns(tmp_path / "weighted", ["a"], with_masks(columns))
 
 
 def test_weights_of_tokens_are_read_and_move_with_their_labels(tmp_path: Path):

@@ -76,7 +76,7 @@ def test_a_weight_of_nothing_leaves_a_source_out():
 def test_a_source_that_is_not_there_names_the_nearest():
     with pytest.raises(CurateError, match="from 'forums'; did you mean 'forum'"):
         made(tokens_of(2, ("forum", "wiki")), source_weights=("forums=2",))
-    with pytest.raises(CurateError, match="has no column 'source'"):
+    with pytest.raises(CurateError, match="does not say of every row where it is from"):
         made(tokens_of(2), source_weights=("forum=2",))
     with pytest.raises(
         CurateError, match=r"source_weights is 'forum'; expected SOURCE=TIMES, such as forum=0\.5"

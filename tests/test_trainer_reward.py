@@ -11,7 +11,16 @@ import pytest
 import trainer
 from curate.base.errors import CurateError
 from tests.test_trainer_resume import StoppedError, stop_at
-from tests.trainer_toys import START, STOP, silent, toy_model, write_model, write_tokens
+from tests.trainer_toys import (
+    START,
+    STOP,
+    silent,
+    toy_model,
+    with_masks,
+    write_columns,
+    write_model,
+    write_tokens,
+)
 from trainer import PRESETS, TrainConfig
 from trainer.checks.planning import make_plan
 from trainer.data.rows import make_rows
@@ -33,23 +42,14 @@ def pairs(count: int, bad: int = BAD) -> list[dict[str, Any]]:
 
 
 def write_pairs(folder: Path, count: int, bad: int = BAD) -> str:
-    import datasets
-
     made = pairs(count, bad)
-    rows = [(one["id"], one["ids"][0], one["labels"][0]) for one in made]
-    write_tokens(folder, rows)
-    manifest = (folder / "manifest.json").read_text()
     columns = {
-        "id": [one["id"] for one in made],
         "input_ids": [one["ids"][0] for one in made],
         "labels": [one["labels"][0] for one in made],
         "rejected_input_ids": [one["ids"][1] for one in made],
         "rejected_labels": [one["labels"][1] for one in made],
     }
-    (folder / "data-00000-of-00001.arrow").unlink()
-    datasets.Dataset.from_dict(columns).save_to_disk(str(folder))
-    (folder / "manifest.json").write_text(manifest)
-    return str(folder)
+    return write_columns(folder, [one["id"] for one in made], with_masks(columns))
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,7 @@ def test_a_model_that_cannot_be_written_names_its_folder_and_what_to_do(
         ("state.json", "{}"),
         ("state.json", "{"),
         ("refused.jsonl", "{\n"),
+        ("sources.parquet", "no parquet"),
         ("data-00000-of-00001.arrow", "no arrow"),
     ],
 )

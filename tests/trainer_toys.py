@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from curate.base.example_sources import EXAMPLE_SOURCES
 from trainer.data.rows import Rows, make_rows
 
 START, STOP, ASK = 1, 2, 3
@@ -29,25 +31,52 @@ def reversed_pairs(count: int, first: int = 0) -> list[Row]:
 
 
 def write_tokens(folder: Path, rows: Sequence[Row], **manifest: Any) -> str:
+    """A TOKENS folder of rows by hand; `manifest` is what its manifest has besides, or instead."""
+    columns = with_masks(
+        {"input_ids": [row[1] for row in rows], "labels": [row[2] for row in rows]}
+    )
+    return write_columns(folder, [row[0] for row in rows], columns, **manifest)
+
+
+def with_masks(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """The columns with a mask of ones for each column of ids."""
+    masks = {
+        name.replace("input_ids", "attention_mask"): [[1] * len(ids) for ids in lists]
+        for name, lists in columns.items()
+        if name.endswith("input_ids")
+    }
+    return {**columns, **masks}
+
+
+def write_columns(
+    folder: Path, ids: Sequence[str | None], columns: Mapping[str, Sequence[Any]], **manifest: Any
+) -> str:
+    """A TOKENS folder whose dataset has these very columns; `ids` name its rows."""
     import datasets
 
     datasets.disable_progress_bars()
-    columns = {
-        "id": [row[0] for row in rows],
-        "input_ids": [row[1] for row in rows],
-        "labels": [row[2] for row in rows],
-        "turns": [1 for _ in rows],
-    }
-    datasets.Dataset.from_dict(columns).save_to_disk(str(folder))
+    datasets.Dataset.from_dict(dict(columns)).save_to_disk(str(folder))
+    write_toy_sources(folder, ids)
     content = {
         "stop": {"ids": [STOP], "strings": []},
         "template": {"name": "toy", "origin": "test", "hash": "1" * 64, "source": "{{ messages }}"},
         "tokenizer": {"name": "toy", "hash": "0" * 64},
-        "counts": {"rows": len(rows)},
+        "counts": {"rows": len(ids)},
         **manifest,
     }
     (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     return str(folder)
+
+
+def write_toy_sources(folder: Path, ids: Sequence[str | None]) -> None:
+    """`sources.parquet`: each row is a record of its own, from one file."""
+    about = {
+        "id": list(ids),
+        "row": list(range(len(ids))),
+        "turns": [[1]] * len(ids),
+        "source": ["toy.jsonl"] * len(ids),
+    }
+    pl.DataFrame(about, schema=EXAMPLE_SOURCES).write_parquet(folder / "sources.parquet")
 
 
 def toy_model(seed: int = 0, **changes: Any) -> Any:

@@ -1,12 +1,13 @@
 """What LLaMA-Factory's own loader makes of our outputs, and two steps with it.
 
     llamafactory_reader.py tokens TOKENS TRUTH MODEL TOKEN_TRUTH HOME
+    llamafactory_reader.py load FOLDER TRUTH MODEL TOKEN_TRUTH HOME
     llamafactory_reader.py export FOLDER TRUTH MODEL TOKEN_TRUTH HOME
     llamafactory_reader.py export-tokens FOLDER TRUTH MODEL TOKEN_TRUTH HOME
 
 TOKENS are its `tokenized_path`. An exported folder is run with its `sft.yaml` as it is, but for the
 CPU, the model, its template and two steps. What its converter makes of each row is compared with
-what was written, less what its format has no place for: names, and ids of calls.
+what was written, less what its format has no place for: names, and ids of calls. `load` ends there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ sys.path.append(str(Path(__file__).parent))
 from conversation import compared_tokens, differences, dumps, finite, report, share_alike, truth
 
 STEPS = 2
+TEMPLATE = "qwen3_nothink"
 Result = dict[str, Any]
 TRAINING = {
     "stage": "sft",
@@ -38,7 +40,11 @@ ROLES = {"user": "user", "assistant": "assistant", "observation": "tool", "funct
 def arguments(given: Mapping[str, Any], model: str, home: Path) -> dict[str, Any]:
     """Settings for two steps on the CPU."""
     cpu = {"use_cpu": True, "bf16": False, "max_steps": STEPS, "logging_steps": 1}
-    named = {"model_name_or_path": model, "template": "qwen", "output_dir": str(home / "lf")}
+    named = {
+        "model_name_or_path": model,
+        "template": "qwen3_nothink",
+        "output_dir": str(home / "lf"),
+    }
     return {**given, **named, **cpu, "gradient_accumulation_steps": 1, "report_to": "none"}
 
 
@@ -141,7 +147,12 @@ def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) ->
     return {**seen, "differ": differ, "notes": notes, "losses": losses(given)}
 
 
-READERS = {"tokens": tokens, "export": export, "export-tokens": export_tokens}
+def load(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
+    loader = Loader(exported(path, model, home))
+    return differences(map(plain, loader.converted()), list(reduced(wanted)))
+
+
+READERS = {"tokens": tokens, "load": load, "export": export, "export-tokens": export_tokens}
 
 
 def main() -> None:
@@ -149,7 +160,8 @@ def main() -> None:
 
     kind, path, wanted, model, ours, home = sys.argv[1:]
     result = READERS[kind](Path(path), truth(Path(wanted)), model, Path(ours), Path(home))
-    result["finite"] = finite(result["losses"], STEPS)
+    if "losses" in result:
+        result["finite"] = finite(result["losses"], STEPS)
     report(result, llamafactory=version("llamafactory"), datasets=datasets.__version__)
 
 

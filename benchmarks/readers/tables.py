@@ -8,6 +8,8 @@ READER is datasets, polars or pandas; PATH a file of lines, a folder for the hub
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -49,11 +51,22 @@ def by_pandas(path: Path, home: Path) -> Iterable[Mapping[str, Any]]:
 READERS = {"datasets": by_datasets, "polars": by_polars, "pandas": by_pandas}
 
 
+def ran(card: Path) -> dict[str, Any]:
+    """The Python blocks of a dataset card, run in its folder."""
+    blocks = re.findall(r"^```python\n(.*?)^```", card.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    for code in blocks:
+        subprocess.run([sys.executable, "-c", code], cwd=card.parent, check=True)
+    return {"notes": [f"{len(blocks)} block of code of its card runs"]} if blocks else {}
+
+
 def main() -> None:
     name, path, wanted, home = sys.argv[1:]
     rows = READERS[name](Path(path), Path(home))
     says = everything if path.endswith("kept.parquet") else canonical
-    report(differences(map(says, rows), truth(Path(wanted))), **{name: version(name)})
+    result = differences(map(says, rows), truth(Path(wanted)))
+    if (card := Path(path) / "README.md").exists():
+        result |= ran(card)
+    report(result, **{name: version(name)})
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
     files = sorted(name for name in folder.manifest["files"] if name.endswith(_ENDING))
     if not files:
         raise CurateError(f"{run}: no step of this run selected rows, so there is nothing to match")
-    tables = {name.removesuffix(_ENDING): pl.read_parquet(run / name) for name in files}
+    tables = {name.removesuffix(_ENDING): pl.read_parquet(run / name, glob=False) for name in files}
     every = pl.concat([folder.kept, folder.dropped.select(KEPT_ROWS.names())])
     written: dict[str, int] = {}
     with atomic_folder(out, MAKER, force, [str(run)], [MANIFEST]) as unfinished, writing(out):

@@ -67,7 +67,8 @@ class StepCache:
         frames = []
         for path in sorted(self.folder.glob("*.arrow")):
             try:
-                frames.append(pl.read_ipc(path))
+                with path.open("rb") as file:
+                    frames.append(pl.read_ipc(file))
             except (pl.exceptions.PolarsError, OSError):
                 # Not ours to repair: without this part its rows are simply measured again.
                 path.unlink(missing_ok=True)

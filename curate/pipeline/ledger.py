@@ -61,11 +61,3 @@ def count_reasons(reasons: pl.Series) -> dict[str, int]:
     counts = reasons.alias("reason").value_counts(name="count")
     ordered = counts.sort("count", "reason", descending=[True, False])
     return dict(ordered.iter_rows())
-
-
-def of_row(ledger: pl.DataFrame, key: str) -> pl.DataFrame:
-    """All lines on one row, by row number or by id (current or before an edit)."""
-    rows = ledger.filter(pl.col("id") == key)["row"].unique()
-    if key.isdecimal() and len(key) < 16:
-        rows = pl.Series([int(key)], dtype=pl.UInt32)
-    return ledger.filter(pl.col("row").is_in(rows.implode()))

@@ -188,12 +188,12 @@ class RunFolder:
     @cached_property
     def kept(self) -> pl.DataFrame:
         """The records that were kept, in the order of the input: columns of `KEPT_ROWS`."""
-        return self._table(KEPT, KEPT_ROWS)
+        return collected(self._scanned(KEPT, KEPT_ROWS), self.path / KEPT)
 
     @cached_property
     def dropped(self) -> pl.DataFrame:
         """The records that were dropped, with what the ledger says of it: `DROPPED_ROWS`."""
-        return self._table(DROPPED, DROPPED_ROWS)
+        return collected(self._scanned(DROPPED, DROPPED_ROWS), self.path / DROPPED)
 
     @cached_property
     def rejects(self) -> pl.DataFrame:
@@ -212,10 +212,25 @@ class RunFolder:
 
     def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
         self._check_there(name)
+        return collected(
+            pl.scan_parquet(self.path / name, schema=schema, glob=False), self.path / name
+        )
+
+    def _scanned(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
+        """A table of rows; those of earlier versions have no scores."""
+        self._check_there(name)
+        path = self.path / name
         try:
-            return pl.read_parquet(self.path / name, schema=schema)
+            with path.open("rb") as file:
+                has_scores = "scores" in pl.read_parquet_schema(file)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise CurateError(f"{self.path / name}: damaged ({error})") from error
+            raise CurateError(f"{path}: damaged ({error}); run it again") from error
+        if has_scores:
+            return pl.scan_parquet(path, schema=schema, glob=False)
+        bare = pl.Schema({key: kind for key, kind in schema.items() if key != "scores"})
+        none = pl.lit([], dtype=schema["scores"]).alias("scores")
+        rows = pl.scan_parquet(path, schema=bare, glob=False)
+        return rows.with_columns(none).select(schema.names())
 
     def _check_there(self, name: str) -> None:
         """Raise `CurateError` for a file that is missing, or of a run that was replaced since."""
@@ -259,9 +274,8 @@ class RunFolder:
         wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
         records: dict[int, dict[str, Any]] = {}
         for name, schema in ((KEPT, KEPT_ROWS), (DROPPED, DROPPED_ROWS)):
-            self._check_there(name)
-            table = pl.scan_parquet(self.path / name, schema=schema)
-            found = collected(table.filter(pl.col("row").is_in(wanted.implode())), self.path / name)
+            table = self._scanned(name, schema).filter(pl.col("row").is_in(wanted.implode()))
+            found = collected(table, self.path / name)
             records |= zip(found["row"].to_list(), row_objects(found), strict=True)
         return records
 
@@ -272,7 +286,7 @@ class RunFolder:
         """
         path, wanted = self.path / name, pl.Series(sorted(set(positions)), dtype=pl.UInt32)
         at = pl.col("at").is_in(wanted.implode())
-        lines = collected(pl.scan_lines(path).with_row_index("at").filter(at), path)
+        lines = collected(pl.scan_lines(path, glob=False).with_row_index("at").filter(at), path)
         picked = {at: _object(path, at + 1, line) for at, line in lines.iter_rows()}
         for at in wanted:
             if at not in picked:

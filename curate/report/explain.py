@@ -1,155 +1,213 @@
-"""Why a record was kept or dropped: its text, every verdict in order, the row it duplicates."""
+"""Why records were kept or dropped: one in full, with every verdict, or several as a list."""
 
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Mapping
-from itertools import repeat
-from pathlib import Path
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from curate.base.errors import CurateError
-from curate.base.json_text import as_text
-from curate.base.replacing import NAMELESS
+from curate.base.spelling import option
 from curate.base.terminal import printable
-from curate.pipeline import ledger
-from curate.report.run_files import damage_explained
-from curate.sources import formats
-from curate.sources.files import inputs
-from curate.sources.files.items import Block, Item, Starts
-from curate.sources.files.raw import items
+from curate.base.wrapping import wrapped
+from curate.report.excerpts import excerpt
+from curate.report.lookup import Matches, Query, hit_of, search
+from curate.report.raw_rows import raw_row
+from curate.report.row_text import (
+    BRIEF,
+    Record,
+    brief,
+    full_text,
+    hits,
+    number,
+    one_line,
+    records_of,
+)
+from curate.report.run_files import damage_explained, source_names
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
 
-SHOWN = 200  # characters of raw rows and of evidence
+SHOWN = 200  # characters of evidence
+RAW = 10_000  # characters of a reject
+ROWS = 10  # of a list
+WIDTH = 100  # columns
 
-Record = dict[str, Any]
+Verdict = dict[str, Any]  # a line of the ledger
 
 
-def explain(run: RunFolder, key: str) -> str:
-    """All that happened to one record in a run, as text that is safe for a terminal.
+def explain(
+    run: RunFolder,
+    key: str | None = None,
+    *,
+    grep: str | None = None,
+    reason: str | None = None,
+    step: str | None = None,
+    rows: int = ROWS,
+    width: int | None = WIDTH,
+) -> str:
+    """What happened to the rows that meet all that is given (`Query`), safe for a terminal.
 
-    `key` is a row number, or an id, which several rows may share. Raises `CurateError` when the
-    run has no such record, or is damaged.
+    One row is shown in full, of several the first `rows`, a few lines each. Lines are broken to
+    `width` columns, or not where it is None. Raises `CurateError` when the run has no such row, or
+    is damaged.
     """
     with damage_explained(run):
-        try:
-            verdicts = ledger.of_row(run.ledger, key)
-        except (OverflowError, TypeError):  # a number that no row can have
-            verdicts = run.ledger.clear()
-        if not verdicts.height:
-            raise CurateError(
-                f"{run.path}: no record has row or id {key!r}; {run.last_verdicts.height:,} rows "
-                "were read, counted from 0; see kept.jsonl, dropped.jsonl"
-            )
-        rows = verdicts["row"].unique().sort()
-        records = run.records([*rows, *verdicts["duplicate_of"].drop_nulls()])
+        query = Query(key, grep, reason, step)
+        results = search(run, query)
+        hit = None if grep is None else hit_of(grep)
+        if results.height > 1:
+            page = "\n".join(_list(run, results, hit, rows))
+        else:
+            page = "\n".join(_page(run, results, query, hit))
+        return wrapped(printable(page), width)
+
+
+def _page(
+    run: RunFolder, results: Matches, query: Query, hit: re.Pattern[str] | None
+) -> Iterator[str]:
+    """All about the one row that is meant."""
+    if query[1:] != (None, None, None):
+        yield from [f"1 row: {results.about}", ""]
+    for reject in results.rejects.iter_rows(named=True):
+        yield from _reject(reject)
+    for row in results.rows:
+        verdicts = run.ledger.filter(pl.col("row") == row)
+        records = records_of(run, [row, *verdicts["duplicate_of"].drop_nulls()])
         settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
-        of_row = [verdicts.filter(pl.col("row") == row) for row in rows]
-        pages = map(_one, of_row, rows, repeat(records), repeat(settings))
-        return printable("\n\n".join(pages))
+        yield from _record(verdicts, records, settings, hit)
 
 
-def _one(
-    verdicts: pl.DataFrame, row: int, records: Mapping[int, Record], settings: Mapping[str, str]
-) -> str:
-    record, last = records[row], verdicts.row(-1, named=True)
-    fate = f"dropped by {last['step']}: {last['reason']}" if last["verdict"] == "drop" else "kept"
-    parts = [f"{_name(row, record)}  {fate}", ""]
-    for message in record["messages"]:
-        name = f" ({message['name']})" if message.get("name") else ""
-        parts.append(f"  {message['role']}{name}: {message['content'] or ''}")
-        parts += [
-            f"    calls {json.dumps(call['function'])}" for call in message.get("tool_calls", [])
-        ]
-    parts += [*_raw_line(record), "", "verdicts, in order:"]
+def _record(
+    verdicts: pl.DataFrame,
+    records: Mapping[int, Record],
+    settings: Mapping[str, str],
+    hit: re.Pattern[str] | None,
+) -> Iterator[str]:
+    row = verdicts["row"][0]
+    record = records[row]
+    yield f"{_name(record)}  {_fate(verdicts.to_dicts())}"
+    for old in verdicts["id"].unique(maintain_order=True):
+        if old != record["id"]:
+            yield f"  its id was {old} before it was edited"
+    yield from ["", *(f"{line}\n" for line in (hits(record, hit) if hit else []))]
+    yield from full_text(record)
+    yield from [*raw_row(record["source"], record["line"]), "", "verdicts, in order:"]
     for verdict in verdicts.iter_rows(named=True):
-        parts += _verdict(verdict, settings.get(verdict["step"], ""))
+        yield from _verdict(verdict, settings.get(verdict["step"], ""))
         if (other := verdict["duplicate_of"]) is not None:
-            parts += _duplicate_of(row, record, other, records.get(other))
-    return "\n".join(parts)
+            yield from _duplicate_of(record, other, records.get(other))
 
 
-def _name(row: int, record: Record) -> str:
-    return f"row {row}  id {record['id']}  {record['source']}:{record['line']}"
+def _name(record: Record) -> str:
+    return f"row {record['row']}  id {record['id']}  {record['source']}:{record['line']}"
 
 
-def _raw_line(record: dict[str, Any]) -> list[str]:
-    """The raw row that the record came from, or why it cannot be shown."""
-    path, line = Path(record["source"]), record["line"]
-    where = f"  line {line} of {record['source']}"
-    if record["source"] in NAMELESS:
-        return []
-    if not path.is_file():
-        return ["", f"{where}: not shown, as there is no such file as seen from here"]
-    try:
-        raw = _raw(path, line)
-    except (CurateError, OSError) as error:
-        return ["", f"{where}: not shown, as the file cannot be read any more ({error})"]
-    if raw is None:
-        return ["", f"{where}: not shown, as the file has no such row any more"]
-    if raw == _SHARED:
-        return ["", f"{where}: not shown, as several rows share the line"]
-    text = printable(" ".join(raw.decode(errors="backslashreplace").split()), SHOWN)
-    return ["", f"{where}: {text}"]
+def _fate(verdicts: Sequence[Verdict]) -> str:
+    """Kept, or dropped by which step; and which steps edited the row."""
+    last = verdicts[-1]
+    fate = f"dropped by {last['step']}: {last['reason']}" if last["verdict"] == "drop" else "kept"
+    edits = [
+        f"{each['step']}: {each['reason']}" for each in verdicts if each["verdict"] == "edited"
+    ]
+    return f"{fate}, edited by {'; '.join(edits)}" if edits else fate
 
 
-def _raw(path: Path, line: int) -> bytes | None:
-    """The row that the reader counts as this line, as JSON: a line may be a row's number."""
-    (source,) = inputs.expand([str(path)])
-    rows: dict[int, Any] = {}
-    starts: list[int] | None = None
-    for item in items(source, source.stored(), formats.is_row):
-        if isinstance(item, Starts):
-            starts = item.lines
-        elif isinstance(item, Item):
-            # A line that several rows share does not say which of them is meant.
-            rows[item.line] = _SHARED if item.line in rows else item.value
-        elif isinstance(item, Block) and line in item.lines:
-            return as_text(item.values[item.lines.index(line)]).encode()
-    number = line if starts is None else starts.index(line) + 1 if line in starts else 0
-    row = rows.get(number)
-    return row if row is None or row == _SHARED else as_text(row).encode()
+def _reject(reject: Mapping[str, Any]) -> Iterator[str]:
+    """A row that could not be read."""
+    yield from [f"{reject['source']}:{reject['line']}  reject: {reject['reason']}", ""]
+    raw = printable(reject["raw"], RAW) if reject["raw"] else "(it has no raw text)"
+    yield from (f"  {line}" for line in raw.split("\n"))
 
 
-# Stands for the rows of a line that are several.
-_SHARED = b"several"
+def _list(
+    run: RunFolder, results: Matches, hit: re.Pattern[str] | None, most: int
+) -> Iterator[str]:
+    """How many rows are meant, and the first of them; rejects come last."""
+    rows = results.rows.head(most)
+    rejects = results.rejects.head(most - len(rows))
+    shown = len(rows) + rejects.height
+    count = f"{shown:,} of {results.height:,}" if shown < results.height else f"{shown:,}"
+    yield f"{count} {_rows(results)}: {results.about}"
+    names = source_names(run)
+    yield from chain(_records(run, rows, names, hit), _rejects(rejects, names, hit))
+    if shown < results.height:
+        all_of_them = option("rows", results.height)
+        yield from ["", f"… {results.height - shown:,} more; {all_of_them} shows all"]
 
 
-def _number(score: float) -> str:
-    """A count as it is, anything else in four digits."""
-    is_count = abs(score) < 1e15 and score == int(score)
-    return f"{score:.0f}" if is_count else f"{score:.4g}"
+def _rows(results: Matches) -> str:
+    if not len(results.rows):
+        return "rejects"
+    rejects = results.rejects.height
+    are_rejects = f"{rejects:,} of them {'rejects' if rejects > 1 else 'a reject'}"
+    return f"rows, {are_rejects}" if rejects else "rows"
 
 
-def _verdict(verdict: dict[str, Any], settings: str) -> list[str]:
+def _records(
+    run: RunFolder, rows: pl.Series, names: Mapping[str, str], hit: re.Pattern[str] | None
+) -> Iterator[str]:
+    verdicts: dict[int, list[Verdict]] = {}
+    for verdict in run.ledger.filter(pl.col("row").is_in(rows.implode())).iter_rows(named=True):
+        verdicts.setdefault(verdict["row"], []).append(verdict)
+    records = records_of(run, rows)
+    for row in rows:
+        record = records[row]
+        place = f"{names[record['source']]}:{record['line']}"
+        about = [_fate(verdicts[row]), *_why(verdicts[row][-1])]
+        yield from ["", f"row {row}  id {record['id']}  {place}  {'  '.join(about)}"]
+        yield from brief(record, hit)
+
+
+def _why(last: Verdict) -> Iterator[str]:
+    """What a drop rests on."""
+    if last["verdict"] == "drop":
+        if last["score"] is not None:
+            yield f"score {number(last['score'])}"
+        if last["evidence"]:
+            yield f"evidence: {printable(' '.join(last['evidence'].split()), SHOWN)}"
+        if last["duplicate_of"] is not None:
+            yield f"duplicates row {last['duplicate_of']}"
+
+
+def _rejects(
+    rejects: pl.DataFrame, names: Mapping[str, str], hit: re.Pattern[str] | None
+) -> Iterator[str]:
+    for reject in rejects.iter_rows(named=True):
+        match = hit.search(reject["raw"]) if hit else None
+        raw = one_line(excerpt(reject["raw"], match[0] if match else None, BRIEF))
+        place = f"{names[reject['source']]}:{reject['line']}"
+        yield from ["", f"{place}  reject: {reject['reason']}", *([f"  raw: {raw}"] if raw else [])]
+
+
+def _verdict(verdict: Verdict, settings: str) -> list[str]:
     parts = [f"  {verdict['step']:12} {verdict['verdict']}"]
     if verdict["reason"]:
         parts.append(verdict["reason"])
     if verdict["score"] is not None:
-        parts.append(f"score {_number(verdict['score'])}")
+        parts.append(f"score {number(verdict['score'])}")
     if verdict["evidence"]:
         parts.append(f"evidence: {printable(verdict['evidence'], SHOWN)}")
     return ["  ".join(parts), *([f"  {'':12} settings: {settings}"] if settings else [])]
 
 
-def _duplicate_of(row: int, record: Record, other: int, duplicate: Record | None) -> list[str]:
+def _duplicate_of(record: Record, other: int, duplicate: Record | None) -> list[str]:
     if duplicate is None:
         return [f"  {'':12} duplicates row {other}, which is not in this run"]
+    row = record["row"]
     here, there = _marked(_text(record), _text(duplicate))
     width = len(f"row {max(row, other)}: ")
     return [
-        f"  {'':12} duplicates {_name(other, duplicate)}",
+        f"  {'':12} duplicates {_name(duplicate)}",
         f"  {'':12}   {f'row {row}: ':{width}}{here}",
         f"  {'':12}   {f'row {other}: ':{width}}{there}",
     ]
 
 
-def _text(record: dict[str, Any]) -> str:
+def _text(record: Record) -> str:
     return " ".join(message["content"] or "" for message in record["messages"])
 
 

@@ -22,7 +22,9 @@ def text(run: RunFolder, width: int = 100) -> str:
     Raises `CurateError` when the run's manifest is damaged.
     """
     with damage_explained(run):
-        return "\n".join([*_funnel(run, width), *_sentences(run), "", _sum(run.manifest["counts"])])
+        return "\n".join(
+            [*_funnel(run, width), *_sentences(run), "", read_sum(run.manifest["counts"])]
+        )
 
 
 def _funnel(run: RunFolder, width: int) -> list[str]:
@@ -70,7 +72,8 @@ def _reasons(step: Mapping[str, Any]) -> list[str]:
     return [*lines[:REASONS], f"… {len(lines) - REASONS:,} more reasons"]
 
 
-def _sum(counts: Mapping[str, int]) -> str:
+def read_sum(counts: Mapping[str, int]) -> str:
+    """`read = kept + dropped + rejects`, with the run's numbers."""
     parts = " + ".join(f"{counts[name]:,} {name}" for name in ("kept", "dropped", "rejects"))
     edited = f"; {counts['edited']:,} edited" if counts["edited"] else ""
     return f"{counts['read']:,} read = {parts}{edited}"

@@ -48,7 +48,7 @@ def tables(run: RunFolder, name: str, columns: set[str]) -> Iterator[tuple[str, 
     for file in run.manifest.get("files", []):
         if not file.endswith(ending):
             continue
-        table = collected(pl.scan_parquet(run.path / file), run.path / file)
+        table = collected(pl.scan_parquet(run.path / file, glob=False), run.path / file)
         if set(table.columns) >= columns and table.height:
             yield file.removesuffix(ending), table
 
@@ -58,7 +58,7 @@ def reject_reasons(run: RunFolder) -> pl.DataFrame:
     path = run.path / "rejects.jsonl"
     line = pl.col("line").str.json_decode(pl.Struct({"reason": pl.String}))
     slug = pl.col("reason").str.split(": ").list.first()
-    lines = pl.scan_lines(path).select(line).unnest("line")
+    lines = pl.scan_lines(path, glob=False).select(line).unnest("line")
     return collected(lines.select(slug).with_row_index("at"), path)
 
 

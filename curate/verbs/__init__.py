@@ -3,7 +3,7 @@
 Loaded when a verb is called; heavy imports live inside the verbs.
 """
 
-from curate.verbs.cleaning import baselines, explain, filters, inspect, report, run
+from curate.verbs.cleaning import baselines, diff, explain, filters, inspect, report, run
 from curate.verbs.exporting import export
 from curate.verbs.pairs import pairs
 from curate.verbs.rendering import preview, render, templates
@@ -12,6 +12,7 @@ from curate.verbs.training import train
 
 __all__ = [
     "baselines",
+    "diff",
     "explain",
     "export",
     "filters",

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from curate import api
-from curate.verbs.common import assignments, reading, speaker, warn, width
+from curate.verbs.common import assignments, line_width, reading, speaker, warn, width
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -51,7 +51,20 @@ def explain(arguments: argparse.Namespace) -> None:
     """`curate explain`: see its help."""
     from curate.runs import Run
 
-    print(Run.open(arguments.run).explain(arguments.key))
+    asked = {name: getattr(arguments, name) for name in ("key", "grep", "reason", "step")}
+    if all(value is None for value in asked.values()):
+        warn("explain needs a row, an id or FILE:LINE, or --grep, --reason or --step; see its help")
+        raise SystemExit(2)
+    done = Run.open(arguments.run)
+    print(done.explain(**asked, rows=arguments.rows, width=line_width()))
+
+
+def diff(arguments: argparse.Namespace) -> None:
+    """`curate diff`: see its help."""
+    from curate.runs import Run
+
+    done = Run.open(arguments.run).diff(arguments.other)
+    print(done.to_json() if arguments.json else done.text(arguments.rows, line_width()))
 
 
 def report(arguments: argparse.Namespace) -> None:

@@ -36,6 +36,11 @@ def width() -> int:
     return max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
 
 
+def line_width() -> int | None:
+    """Columns to wrap lines of text to; None where they go to a file or another program."""
+    return width() if sys.stdout.isatty() else None
+
+
 def split(text: str, option: str, expected: str) -> tuple[str, str]:
     """Both sides of NAME=VALUE."""
     name, equals, value = text.partition("=")

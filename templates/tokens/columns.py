@@ -27,7 +27,9 @@ TRAINED = pl.Schema(
     }
 )
 EXAMPLES = pl.Schema({**TRAINED, "source": pl.String()})
-PAIRED = ("input_ids", "labels")  # columns that a pair has twice, `rejected_...` the second time
+PAIRED = ("input_ids", "labels")  # columns that a pair has twice
+SIDES = ("", "rejected_")  # what stands before their names, of the chosen and the rejected answer
+MASK = "attention_mask"  # of the dataset alone: all ones, as no row is padded
 REFUSED = pl.Schema(
     {
         "row": pl.UInt32(),
@@ -118,7 +120,7 @@ class Examples:
         if self._rejected is None:
             return frame
         losers = self._rejected.frame().select(PAIRED)
-        return frame.hstack(losers.rename({name: f"rejected_{name}" for name in PAIRED}))
+        return frame.hstack(losers.rename({name: f"{SIDES[1]}{name}" for name in PAIRED}))
 
 
 def _ids(example: Example) -> Ints:

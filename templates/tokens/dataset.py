@@ -1,9 +1,12 @@
-"""The TOKENS folder: rows that `datasets.load_from_disk` reads, a manifest, the refused rows."""
+"""The TOKENS folder: what trainers read, what explains it, and the refused rows.
+
+`datasets.load_from_disk` gives the columns that trainers read and no other. Beside them lie
+`sources.parquet`, a line for each example, `refused.jsonl` and the manifest.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,15 @@ from typing import Any
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.extras import require
+from curate.base.example_sources import (
+    EXAMPLE_SOURCES,
+    IDS_HASH,
+    SOURCES,
+    check_order,
+    ids_hash,
+    read_sources,
+    write_sources,
+)
 from curate.base.folder import (
     MANIFEST,
     atomic_folder,
@@ -24,15 +35,16 @@ from curate.base.folder import (
     writing,
 )
 from curate.base.progress import quiet_datasets
-from templates.tokens.columns import REFUSED, by_check
+from templates.tokens.columns import EXAMPLES, MASK, REFUSED, SIDES, by_check
 from templates.tokens.lengths import Matched, in_tokens
 from templates.tokens.rendered import Rendered
+from templates.tokens.trainer_columns import to_dataset
 
 MAKER = "curate render"
 REFUSALS = "refused.jsonl"
 STATE = "state.json"  # of `datasets`: under `_data_files` it names the parts of the rows
 # What is always written; the parts of the rows are named by `datasets`.
-FILES = (REFUSALS, STATE, "dataset_info.json", MANIFEST)
+FILES = (REFUSALS, SOURCES, STATE, "dataset_info.json", MANIFEST)
 VERSIONS = ("curate-sft", "datasets", "jinja2", "polars", "pyarrow", "tokenizers")
 
 
@@ -64,6 +76,7 @@ def write(
     with atomic_folder(out, MAKER, force) as folder, writing(out):
         with quiet_datasets():
             dataset.save_to_disk(folder)
+        write_sources(folder, rendered.examples)
         refused = rendered.refused.iter_rows(named=True)
         lines = [f"{json.dumps(row, ensure_ascii=False)}\n" for row in refused]
         (folder / REFUSALS).write_text("".join(lines), "utf-8")
@@ -115,6 +128,7 @@ def manifest_of(
         "tool_card": rendered.tool_card.as_dict() if rendered.tool_card else None,
         "options": dataclasses.asdict(rendered.options),
         "sources": list(sources),
+        IDS_HASH: ids_hash(*_flat_ids(rendered.examples)),
         "length": in_tokens(matched, rendered.examples, ids) if matched else None,
         "versions": _versions(),
     }
@@ -130,42 +144,11 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _nothing(rendered: Rendered) -> str:
-    counts = by_check(rendered.refused)
-    if not counts:
-        return "nothing left to train on: there are no rows"
-    check = max(counts, key=lambda name: (counts[name], name))
-    example = rendered.refused.filter(pl.col("check") == check)["message"][0]
-    return (
-        f"nothing left to train on: all {rendered.refused.height:,} rows were refused, "
-        f"{counts[check]:,} by {check}, such as: {example}"
-    )
-
-
-def to_dataset(rendered: Rendered) -> Any:
-    """The examples as a `datasets.Dataset`, with the columns of `EXAMPLES`; of pairs both answers.
-
-    Its fingerprint is the hash of its content. Raises `CurateError` without the `datasets` library
-    and if there is nothing to train on.
-    """
-    if not rendered.examples.height:
-        raise CurateError(_nothing(rendered))
-    require("a TOKENS folder", "train", "datasets")
-    import datasets
-
-    ids = datasets.List(datasets.Value("int32"))
-    kinds = dict.fromkeys(rendered.examples.columns, ids) | {
-        "id": datasets.Value("string"),
-        "row": datasets.Value("uint32"),
-        "turns": datasets.List(datasets.Value("uint32")),
-        "source": datasets.Value("string"),
-    }
-    table = rendered.examples.to_arrow().cast(datasets.Features(kinds).arrow_schema)
-    digest = hashlib.sha256()
-    for column in table.columns:
-        for buffer in filter(None, column.combine_chunks().buffers()):
-            digest.update(buffer)
-    return datasets.Dataset(table, fingerprint=digest.hexdigest()[:16])
+def _flat_ids(examples: pl.DataFrame) -> tuple[Any, Any]:
+    """The token ids of the examples laid end to end, and before them the length of each."""
+    ids = examples["input_ids"]
+    flat = ids.explode(empty_as_null=False, keep_nulls=False)
+    return ids.list.len().fill_null(0).to_numpy(), flat.to_numpy()
 
 
 def is_tokens(path: Path) -> bool:
@@ -176,7 +159,9 @@ def is_tokens(path: Path) -> bool:
 def read(path: Path) -> Tokens:
     """Read a TOKENS folder, without the `datasets` library.
 
-    Raises `CurateError` if it is none, or if a file of it is damaged or none of its own.
+    What explains the examples is joined to them: columns of `EXAMPLES` first. Raises `CurateError`
+    if it is none, or one of an earlier version, if a file of it is damaged or none of its own, and
+    if the examples are not in the order of the manifest.
     """
     if not is_tokens(path):
         raise CurateError(f"{path}: no TOKENS folder; `curate render` writes one")
@@ -191,11 +176,20 @@ def read(path: Path) -> Tokens:
         lines = part.read_text("utf-8").split("\n")
         refused = pl.DataFrame([json.loads(line) for line in lines if line], schema=REFUSED)
         part = path
-        return Tokens(path, manifest, pl.concat(shards), refused)
+        return Tokens(path, manifest, _explained(path, manifest, pl.concat(shards)), refused)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise CurateError(
             f"{part}: damaged ({type(error).__name__}: {error}); render the rows again"
         ) from error
+
+
+def _explained(folder: Path, manifest: Mapping[str, Any], trained: pl.DataFrame) -> pl.DataFrame:
+    """The examples with what each is from, and without their masks."""
+    sources = read_sources(folder, trained.height)
+    check_order(folder, manifest, *_flat_ids(trained))
+    masks = [f"{side}{MASK}" for side in SIDES]
+    others = trained.select(pl.exclude(*masks, *EXAMPLE_SOURCES))
+    return sources.hstack(others).select(*EXAMPLES, pl.exclude(*EXAMPLES))
 
 
 def _data_files(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError
+from curate.base.example_sources import IDS_HASH
 
 Shape = tuple[str, Callable[[Any], bool]]
 
@@ -48,6 +49,7 @@ _SHAPES: Mapping[str, Shape] = {
     "tokenizer.vocabulary": _NUMBER,
     "tokenizer.added": _ID_BY_TOKEN,
     "tokenizer.functional": _ID_BY_TOKEN,
+    IDS_HASH: _TEXT,
     "counts": _OBJECT,
     **{f"counts.{name}": _NUMBER for name in _COUNTS},
     "options": _OBJECT,

@@ -151,7 +151,8 @@ def _sources(config: TrainConfig, tokens: Tokens, train: Ints) -> tuple[Source, 
         return (Source("rows", train, 1.0),)
     if tokens.sources is None:
         raise CurateError(
-            f"source_weights: {tokens.folder} has no column 'source' that says where a row is from"
+            f"source_weights: sources.parquet in {tokens.folder} does not say of every row where "
+            "it is from"
         )
     known = sorted({tokens.sources[row] for row in train.tolist()})
     weights = dict.fromkeys(known, 1.0)

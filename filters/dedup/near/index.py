@@ -116,7 +116,7 @@ class Index:
     def _read(self, batch: str) -> pl.DataFrame:
         path = self.path / f"{batch}.parquet"
         try:
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise CurateError(
                 f"{path}: the manifest names it, but it cannot be read ({error}); bring it back, "
