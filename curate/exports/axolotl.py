@@ -8,7 +8,7 @@ import polars as pl
 
 from curate.exports import conversations as talk
 from curate.exports.settings import Setting, config
-from curate.exports.target import DATA, Export, RunRows, TokenRows
+from curate.exports.target import DATA, DATA_HASH, Export, RunRows, TokenRows
 from curate.exports.tokens import TEMPLATE, columns, described, longest_example
 
 CONFIG = "axolotl.yaml"
@@ -114,7 +114,11 @@ def _config(model: str | None, how: list[Setting]) -> str:
             Setting("excess_length_strategy", "raise", "Axolotl's own default drops longer rows."),
             Setting("sample_packing", False),
             Setting("val_set_size", 0),
-            Setting("dataset_prepared_path", "prepared"),
+            Setting(
+                "dataset_prepared_path",
+                f"prepared-{DATA_HASH}",
+                "Named by the data: Axolotl takes what it has prepared by the file's name alone.",
+            ),
             Setting("output_dir", "output"),
             Setting("num_epochs", 3),
             Setting("micro_batch_size", 1, "Times the steps below: examples of one update."),

@@ -13,7 +13,7 @@ from curate.base.schema import with_text
 from curate.base.version import __version__
 from curate.exports.fields import SHOWN, MetaFields
 from curate.exports.markdown import fenced, inline, table
-from curate.exports.target import RunRows, TokenRows
+from curate.exports.target import RunRows, TokenRows, counted
 from curate.exports.tokens import longest_example
 from curate.pipeline import recipe as recipes
 from curate.report import inspection, reading
@@ -133,9 +133,12 @@ def _card(
 
 
 def _loading(column: str) -> str:
+    # "." alone is refused by load_dataset: it makes a name of the last part of a path.
     code = (
+        "from pathlib import Path\n\n"
         "from datasets import load_dataset\n\n"
-        'rows = load_dataset(".", split="train")  # this folder, or its name on the hub\n'
+        "folder = str(Path.cwd())  # this folder, or the name of the dataset on the hub\n"
+        'rows = load_dataset(folder, split="train")\n'
         f'print(rows[0]["{column}"])'
     )
     return fenced(code, "python")
@@ -268,6 +271,6 @@ def _limits(rows: RunRows, fields: MetaFields) -> str:
     lines += [sentence for kind, sentence in unseen.items() if kind not in kinds]
     lines.append("No filter checks whether an answer is true.")
     if fields.counts:
-        named = ", ".join(f"{name} ({count:,} rows)" for name, count in fields.counts.items())
+        named = ", ".join(f"{name} ({counted(count)})" for name, count in fields.counts.items())
         lines.append(f"Fields of the sources that are not in this set: {named}")
     return "\n".join(f"- {inline(line, 600)}" for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections.abc import Callable, Mapping
@@ -16,13 +17,14 @@ from curate.base.errors import CurateError, nearest, some_of
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.progress import quiet_datasets
+from curate.base.replacing import Kind, check_replaced
 from curate.base.spelling import option, verb
 from curate.base.version import __version__
 from curate.exports import axolotl, hub, llamafactory, parquet, trl
 from curate.exports.fields import meta_fields
-from curate.exports.target import DATA, Export, RunRows, TokenRows
+from curate.exports.target import DATA, DATA_HASH, Export, RunRows, TokenRows, counted
 from curate.renders import Tokens, open_folder
-from curate.report.run_files import damage_explained
+from curate.report.run_files import damage_explained, short_names
 from curate.runs import Run
 
 MAKER = "curate export"
@@ -58,9 +60,9 @@ class Exported:
 
     def summary(self) -> str:
         """What was written and what was not, and the command that goes on, as lines of text."""
-        lines = [f"{self.rows:,} rows written for {self.target}"]
+        lines = [f"{counted(self.rows)} written for {self.target}"]
         for reason, count in _reasons(self.left_out).items():
-            lines.append(f"  left out, {reason}: {count:,} rows")
+            lines.append(f"  left out, {reason}: {counted(count)}")
         if self.left_out.height:
             where = self.path / LEFT_OUT
             lines.append(
@@ -91,30 +93,47 @@ def export(
     require(verb("export"), "export", "pyarrow")
     opened = source if isinstance(source, Run | Tokens) else open_folder(source)
     inputs = [fspath(opened.path)] if opened.path is not None else []
+    if to == "hub" and model is not None:
+        raise CurateError(f"hub takes no {option('model')}: nothing is trained there")
+    about = {"version": __version__, "target": to, "sources": _sources(opened)}
     with atomic_folder(out, MAKER, force, inputs) as folder:
-        made, about = _made(opened, TARGETS[to], model, Path(out))
+        replaced = check_replaced(out, KIND, about, force)
+        made = _made(opened, TARGETS[to], model, Path(out))
         with writing(out):
-            _write(folder, made, about | {"target": to, "version": __version__}, to == "hub")
-    return Exported(Path(out), to, made.data.height, made.left_out, made.notes, made.command)
+            _write(folder, made, about, to == "hub")
+    notes = (*made.notes, *([replaced] if replaced else []))
+    return Exported(Path(out), to, made.data.height, made.left_out, notes, made.command)
 
 
-def _made(
-    source: Run | Tokens, target: Target, model: Source | None, out: Path
-) -> tuple[Export, dict[str, Any]]:
+def _settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {"": {"target": str(manifest.get("target"))}}
+
+
+KIND = Kind(MAKER, "export", _settings_of)
+
+
+def _sources(source: Run | Tokens) -> list[dict[str, str]]:
+    """The files that the rows are from, without the folders of this machine."""
+    files = source.manifest["sources"]
+    names = short_names([file["source"] for file in files])
+    return [{"source": names[file["source"]], "sha256": file["sha256"]} for file in files]
+
+
+def _made(source: Run | Tokens, target: Target, model: Source | None, out: Path) -> Export:
     named = _model(model, out) if model is not None else None
     if isinstance(source, Run):
-        made, about = _of_run(source, target, named)
+        made = _of_run(source, target, named)
     else:
-        made, about = _of_tokens(source, target, named, out)
+        made = _of_tokens(source, target, named, out)
     if not made.data.height:
         raise CurateError(_nothing(source, made))
     if isinstance(model, str | PathLike) and named != fspath(model):
         note = f"the model is named as seen from {out}: {named}"
         made = replace(made, notes=(*made.notes, note))
-    return made, about
+    return made
 
 
-def _of_run(run: Run, target: Target, model: str | None) -> tuple[Export, dict[str, Any]]:
+def _of_run(run: Run, target: Target, model: str | None) -> Export:
     run.check("kept")
     kept = run.kept
     if not kept.height:
@@ -126,7 +145,7 @@ def _of_run(run: Run, target: Target, model: str | None) -> tuple[Export, dict[s
         )
     with damage_explained(run):
         made = target.rows(RunRows(run.name, run, kept), model)
-    return replace(made, notes=(*made.notes, *_unused(kept, made))), {"of": "run"}
+    return replace(made, notes=(*made.notes, *_unused(kept, made)))
 
 
 def _unused(kept: pl.DataFrame, made: Export) -> list[str]:
@@ -141,7 +160,7 @@ def _unused(kept: pl.DataFrame, made: Export) -> list[str]:
         filled["scores"] = kept["scores"].list.len() > 0
     counts = {name: int(has.sum() or 0) for name, has in filled.items()}
     unused = [
-        f"{name} ({count:,} rows)"
+        f"{name} ({counted(count)})"
         for name, count in counts.items()
         if count and name not in made.data.columns
     ]
@@ -150,9 +169,7 @@ def _unused(kept: pl.DataFrame, made: Export) -> list[str]:
     return notes + ([f"meta holds the fields {some_of(names, 8)}"] if names else [])
 
 
-def _of_tokens(
-    tokens: Tokens, target: Target, model: str | None, out: Path
-) -> tuple[Export, dict[str, Any]]:
+def _of_tokens(tokens: Tokens, target: Target, model: str | None, out: Path) -> Export:
     name = str(tokens.path or "these tokens")
     known = str(tokens.manifest["tokenizer"]["name"])
     assumed = None if model else _model(known, out)
@@ -161,7 +178,7 @@ def _of_tokens(
     if assumed and made.command:
         note = f"the model is assumed to be {assumed}, where the tokenizer is from"
         made = replace(made, notes=(*made.notes, note))
-    return made, {"of": "tokens"}
+    return made
 
 
 def _model(model: Source, out: Path) -> str:
@@ -192,13 +209,15 @@ def _write(folder: Path, made: Export, about: Mapping[str, Any], shards: bool) -
         parquet.write_shards(made.data, folder)
     else:
         parquet.write(made.data, folder, made.json)
+    data = hashlib.sha256("".join(sha256(path) for path in sorted(folder.iterdir())).encode())
     for name, text in made.texts.items():
+        text = text.replace(DATA_HASH, data.hexdigest()[:12])
         (folder / name).write_text(text, encoding="utf-8")
     if made.left_out.height:
         made.left_out.write_ndjson(folder / LEFT_OUT)
     counts = {"rows": made.data.height, "left_out": made.left_out.height}
-    told = {"counts": counts, "left_out": _reasons(made.left_out), "notes": list(made.notes)}
-    write_manifest(folder, MAKER, {**about, **told})
+    reasons = {"left_out": _reasons(made.left_out), "notes": list(made.notes)}
+    write_manifest(folder, MAKER, {**about, "counts": counts, **reasons})
 
 
 def _write_dataset(folder: Path, data: pl.DataFrame) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from curate.base.json_text import dumps, loads_exact
 from curate.exports import conversations as talk
 from curate.exports.settings import Setting, config, longest
-from curate.exports.target import DATA, Export, RunRows, TokenRows
+from curate.exports.target import DATA, Export, RunRows, TokenRows, counted
 from curate.exports.tokens import TEMPLATE, columns, described
 
 CONFIG = "sft.yaml"
@@ -155,7 +155,7 @@ def _unnamed(rows: pl.DataFrame) -> list[str]:
     }
     has = rows.select(**{name: condition.sum() for name, condition in counts.items()}).row(0)
     return [
-        f"{name} have no place in this format ({number:,} rows)"
+        f"{name} have no place in this format ({counted(number)})"
         for name, number in zip(counts, has, strict=True)
         if number
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from curate.base.terminal import printable
 
 LONGEST = 200  # characters of a text in a line
-_SPECIAL = re.compile(r"[\\`*_{}\[\]|~$@]|^[#+-]|(?<=^\d)[.)]")
+_SPECIAL = re.compile(r"[\\`*_{}\[\]|~$@]|^[#+-]|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s)")
 # What renderers make links of without being asked.
 _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 

@@ -11,6 +11,8 @@ import polars as pl
 from curate.pipeline.run_folder import RunFolder
 
 DATA = "train.parquet"
+# Stands in a text for the hash of the data: what a tool caches must not outlive them.
+DATA_HASH = "@data-hash@"
 LEFT_OUT = pl.Schema({"row": pl.UInt32, "id": pl.String, "reason": pl.String, "detail": pl.String})
 
 
@@ -47,3 +49,12 @@ class Export:
     notes: tuple[str, ...] = ()
     command: str | None = None
     as_dataset: bool = False  # the folder itself is one that `datasets.load_from_disk` reads
+
+
+def counted(rows: int) -> str:
+    """A number of rows, in words.
+
+    >>> counted(1), counted(2_000)
+    ('1 row', '2,000 rows')
+    """
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
