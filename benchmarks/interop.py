@@ -402,7 +402,8 @@ def main() -> None:
     asked = parser.parse_args()
     peers = asked.peers.absolute()
     missing = install(peers) if asked.install else {}
-    with tempfile.TemporaryDirectory() as folder:
+    # Axolotl takes a model for MPT if its path has these letters, as in /tmp/tmpt.
+    with tempfile.TemporaryDirectory(prefix="interop-") as folder:
         made = make(Path(folder), asked.megabytes)
         print(made.size, flush=True)
         lines = []
