@@ -16,10 +16,13 @@ from rows import texts
 
 Row = dict[str, Any]
 
+LONGEST = 12_000_000  # bytes of the longest row; `datasets` reads 10 MB at once
+
 # One key, a value of every type; integers beyond 53, 64 and 128 bits.
 VALUES: list[Any] = [
     *("Monday", 7, 2.5, True, None, ["Monday", 3], {"day": "Monday", "hours": [6, 18]}, [], {}, ""),
     *(2**53 + 1, -(2**63), 2**63, 10**40, "10000000000000000000000000", "06:10", "2026-01-01"),
+    *("nul \u0000 and \u001f", "\ufeff", -0.0, 5e-324, 0.1 + 0.2),
     *('He asked: "when?"\n\tand \\ left', "\u2028 潮位 🌊 é", [[1, "a"], [None, {"b": []}]], 1e-7),
 ]
 TIDE: Row = {
@@ -209,8 +212,12 @@ def write(folder: Path, megabytes: float, rows: int = 120, seed: int = 0) -> lis
 
 
 def _until(made: Texts, size: float) -> Iterator[bytes]:
+    """Lines of plain chats; the last one is longer than the block that a reader takes at once."""
     written = 0
     while written < size:
         line = orjson.dumps(plain(made, made.chance.randint(1, 4), made.chance.randint(1, 4)))
         written += len(line) + 1
         yield line + b"\n"
+    if size > 5 * LONGEST:
+        long = [user(made.words(1)), answer(made.words(LONGEST // 250))]
+        yield orjson.dumps({"messages": long}) + b"\n"

@@ -29,6 +29,7 @@ PLAIN: Rows = [
     }
     for n in range(120)
 ]
+PLAIN[-1]["messages"][1]["content"] = "At six. " * 1_000  # longer than a small block
 TIDE = {
     "type": "function",
     "function": {
@@ -56,7 +57,18 @@ def calling(number: int, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-VALUES: list[Any] = ["Monday", 7, 2.5, None, [1, "a"], {"at": [True]}, {}, 2**60, "10", "é\u2028"]
+VALUES: list[Any] = [
+    "Monday",
+    7,
+    2.5,
+    None,
+    [1, "a"],
+    {"at": [True]},
+    {},
+    2**60,
+    "10",
+    "é\u2028\u0000",
+]
 BEYOND = 10**40  # no reader of JSON takes it as a number
 FILES: dict[str, Rows] = {
     "a-plain": PLAIN,
@@ -322,7 +334,7 @@ def test_axolotl_finds_the_columns_that_its_configuration_names(made: Made) -> N
     rows = pl.read_parquet(folder / "train.parquet")
     assert reader["type"] == "chat_template"
     assert {reader["field_messages"], reader["field_tools"]} <= set(rows.columns)
-    assert reader["message_field_training"] in rows["messages"].dtype.inner.to_schema()  # type: ignore[attr-defined]
+    assert reader["message_field_training"] in rows["messages"].dtype.inner.to_schema()
 
 
 def test_axolotl_parses_arguments_and_tools_of_every_row(made: Made) -> None:
