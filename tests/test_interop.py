@@ -394,8 +394,8 @@ def test_the_folder_for_the_hub_loads_by_its_name_alone(made: Made, tmp_path: Pa
 
 # The README's words about other tools; what they claim is tried below.
 SENTENCES = (
-    "`RUN/kept.jsonl` holds OpenAI messages, one object a line, and loads as it is with `datasets`, "
-    "polars and pandas, whichever rows come first.",
+    "`RUN/kept.jsonl` holds OpenAI messages, one object a line, and loads as it is with "
+    "`datasets`, polars and pandas, whichever rows come first.",
     "`TOKENS` loads with `datasets.load_from_disk` and holds the columns that TRL, Axolotl and "
     "LLaMA-Factory train on, and no others.",
     "`curate export RUN --to trl --out DIR` writes what the tool reads and a configuration that it "
