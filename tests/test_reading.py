@@ -324,12 +324,22 @@ def test_who_speaks_as_a_call_makes_one(role: str, said: Any, speaker: str, text
     assert dump.records["tools"][0] == '[{"type":"function","function":{"name":"tide"}}]'
 
 
+def test_a_number_that_no_float_holds_stops_no_later_look_at_the_row(tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"n": 1e400}'}}
+    turns = [{"role": "user", "content": "Go."}, {"role": "assistant", "tool_calls": [call]}]
+    path = tmp_path / "calls.jsonl"
+    path.write_text(json.dumps({"messages": turns, "remark": "Nobody knows what this is for."}))
+    dump = read([str(path)])
+    assert dump.rejects.height == 0 and "1e400" in dump.records["messages"][0][1]["tool_calls"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         '{"account": 40817810099910004312, "amount": 100.50}',
         '{"n": 123456789012345678901234567890, "x": 0.1000000000000000055511151231257827}',
         '{"small": 1e-400, "large": 1E5, "due": null, "nested": {"keep": null, "n": [1.0]}}',
+        '{"beyond": 1e400}',
     ],
 )
 @pytest.mark.parametrize("as_text", [True, False])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import polars as pl
 
+from curate.base.json_text import dumps, loads_exact
 from curate.base.schema import RECORDS, content_id
 
 # The readers take the best answer of such a row and leave the whole list in `meta`.
@@ -27,7 +27,7 @@ def unfold_lists(records: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
     unfolded: list[dict[str, Any]] = []
     listed: list[int] = []
     for record in records.filter(holds).iter_rows(named=True):  # what JSON holds is objects
-        answers = orjson.loads(record["meta"]).get(LIST)
+        answers = loads_exact(record["meta"]).get(LIST)
         if isinstance(answers, list):
             listed.append(record["row"])
             unfolded += [_of(record, answer) for answer in answers if isinstance(answer, dict)]
@@ -52,7 +52,7 @@ def _of(record: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         "messages": messages,
         "rejected": None,
         "score": next((score for score in scores if score is not None), None),
-        "meta": orjson.dumps(fields).decode(),
+        "meta": dumps(fields),
     }
 
 

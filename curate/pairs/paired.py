@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import orjson
 import polars as pl
 
+from curate.base.json_text import loads_exact
 from curate.base.schema import text_of
 from curate.pairs.shape import (
     PAIRS,
@@ -75,7 +75,7 @@ def _has_majority(meta: str) -> bool:
     """False where annotators voted (fields annotator1, annotator2, ...) and no answer won."""
     if '"annotator' not in meta:
         return True
-    fields = orjson.loads(meta)
+    fields = loads_exact(meta)
     votes = [
         fields[name] for name in fields if name.startswith("annotator") and name != "annotator"
     ]

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from curate.base.json_text import as_text
+from curate.base.json_text import as_text, loads_exact
 from curate.sources.about import LABEL_WORDS, is_about, is_about_value, is_label_name, says_about
 from curate.sources.bulk import FlatMessages
 from curate.sources.formats.chats import TURN_LISTS
@@ -263,7 +263,7 @@ def _written_in(conversation: Conversation) -> list[str]:
 def _called_in(conversation: Conversation) -> Iterator[str]:
     for written in _written_in(conversation):
         yield written
-        yield from _strings(orjson.loads(written))
+        yield from _strings(loads_exact(written))
     if conversation.meta is not None:
         yield as_text(conversation.meta)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
 from curate.base.json_text import dumps, loads_exact
 from curate.sources.formats.chats import TURN_LISTS
 from curate.sources.shared.controls import row_controls, weighted
@@ -132,7 +130,7 @@ def _without_invented(one: Conversation) -> Conversation:
     """
     if not any(":null" in message.get("tool_calls", "") for message in one.messages):
         return one
-    known = dict(_parameters(orjson.loads(one.tools or "[]")))
+    known = dict(_parameters(loads_exact(one.tools or "[]")))
     messages, changed = [], False
     for message in one.messages:
         calls = loads_exact(message["tool_calls"]) if message.get("tool_calls") else []

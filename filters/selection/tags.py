@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from curate.base.json_text import loads_exact
 from filters.common.tasks import tasks, user_texts
 
 # Tag -> whole words of the user's turns, in lower case, that bring it.
@@ -138,10 +139,9 @@ def given_tags(records: pl.DataFrame, field: str) -> pl.Series:
     """The tags of a field of the row: a list of texts, of objects with `tag`, or one text with
     commas. `tags` (list of str, sorted, each once, in lower case); empty where there are none.
     """
-    import orjson
 
     def tags_of(meta: str | None) -> list[str]:
-        value = orjson.loads(meta).get(field) if meta else None
+        value = loads_exact(meta).get(field) if meta else None
         if isinstance(value, str):
             value = value.split(",")
         items = value if isinstance(value, list) else []

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
+from curate.base.json_text import dumps, loads_exact
 from curate.sources.shared.controls import weight_of
 from curate.sources.shared.convert import (
     Message,
@@ -115,7 +114,7 @@ def beside(base: Message, parts: list[Part]) -> list[Part]:
     """The parts with the reasoning and the calls of `base`, which are taken out of it."""
     reasoning, calls = base.pop("reasoning", None), base.pop("tool_calls", None)
     before = [Part("thought", reasoning)] if reasoning else []
-    after = [Part("call", call) for call in orjson.loads(calls)] if calls else []
+    after = [Part("call", call) for call in loads_exact(calls)] if calls else []
     return [*before, *parts, *after]
 
 
@@ -145,7 +144,7 @@ def as_json(value: Any, where: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     try:
-        return orjson.dumps(value).decode()
+        return dumps(value)
     except TypeError as error:
         raise Reject("wrong_type", f"{where} cannot be kept as JSON ({error})") from error
 
