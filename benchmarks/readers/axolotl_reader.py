@@ -54,7 +54,7 @@ def prepared(config: Path, model: str) -> Any:
     done = subprocess.run([*command, "--base-model", model], cwd=config.parent)
     if done.returncode:
         raise SystemExit("Error: axolotl preprocess ended with an error")
-    (folder,) = (path for path in (config.parent / "prepared").iterdir() if path.is_dir())
+    (folder,) = (path for path in config.parent.glob("prepared*/*") if path.is_dir())
     return datasets.load_from_disk(str(folder))
 
 
