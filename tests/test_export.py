@@ -11,7 +11,22 @@ import curate
 from curate.base.folder import MANIFEST
 from curate.cli import main
 from curate.exports.export import TARGETS
-from tests.export_rows import CALL, PLAIN, WEIGHTED, answer, config, exported, row, run, user
+from tests.export_rows import (
+    CALL,
+    PLAIN,
+    WEATHER,
+    WEIGHTED,
+    answer,
+    calls,
+    config,
+    data,
+    exported,
+    left_out,
+    row,
+    run,
+    tool,
+    user,
+)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -47,6 +62,21 @@ def test_rows_that_no_trainer_can_express_are_left_out_by_all(tmp_path: Path) ->
         assert done.left_out["row"].to_list() == [3, 4]
 
 
+@pytest.mark.parametrize("arguments", ['"Rome"', "[1, 2]", '{"n": 1e400}'])
+def test_arguments_that_no_template_reads_are_for_the_hub_alone(
+    tmp_path: Path, arguments: str
+) -> None:
+    call = calls({})
+    call["tool_calls"][0]["function"]["arguments"] = arguments
+    odd = row(user("Go."), call, tool("ok"), answer("Done."), tools=[WEATHER])
+    for target in ("trl", "axolotl", "llamafactory"):
+        done = exported(tmp_path / target, target, [*PLAIN, odd])
+        assert left_out(done) == [(3, "arguments")], target
+    done = exported(tmp_path / "hub", "hub", [*PLAIN, odd])
+    written = data(done)[3]["messages"][1]["tool_calls"][0]["function"]["arguments"]
+    assert written.replace(" ", "") == arguments.replace(" ", "") and left_out(done) == []
+
+
 def test_fields_that_a_target_has_no_place_for_are_counted(tmp_path: Path) -> None:
     pair = {"prompt": "Say b.", "chosen": "Bee.", "rejected": "Sea.", "margin": 2}
     done = exported(tmp_path, "trl", [{**PLAIN[0], "score": 2, "category": "x"}, pair])
@@ -61,6 +91,15 @@ def test_a_model_folder_is_named_as_seen_from_the_export(tmp_path: Path) -> None
     done = exported(tmp_path, "trl", PLAIN, model=tmp_path / "model")
     assert config(done, "sft.yaml")["model_name_or_path"] == "../model"
     assert any("../model" in note for note in done.notes)
+    # The manifest goes with the data: no folder of this machine stands in it.
+    assert str(tmp_path) not in (done.path / MANIFEST).read_text()
+
+
+def test_a_model_that_can_only_be_a_folder_and_is_none_is_pointed_at(tmp_path: Path) -> None:
+    notes = exported(tmp_path, "trl", PLAIN, model="./no such").notes
+    assert "no folder is called ./no such here; it is written as it is" in notes
+    hub = exported(tmp_path, "trl", PLAIN, model="some/model")
+    assert not any("no folder" in note for note in hub.notes)
 
 
 def test_the_command_line_prints_what_was_written_and_how_to_go_on(
@@ -82,6 +121,7 @@ def test_the_command_line_prints_what_was_written_and_how_to_go_on(
     ("words", "message"),
     [
         (["RUN", "--to", "axolotll"], "no target is called 'axolotll'"),
+        (["RUN", "--to", "HUB"], "did you mean 'hub'?"),
         (["dump.jsonl", "--to", "trl"], "neither a folder of curate run nor of curate render"),
         (["nothing", "--to", "trl"], "neither a folder"),
         (["RUN", "--to", "trl", "--model", " "], "--model is empty"),

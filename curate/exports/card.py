@@ -11,12 +11,12 @@ import yaml
 
 from curate.base.schema import with_text
 from curate.base.version import __version__
-from curate.exports.fields import SHOWN, MetaFields
+from curate.exports.fields import KNOWN, SHOWN, MetaFields
 from curate.exports.markdown import fenced, inline, table
+from curate.exports.names import file_names, short_model, without_folders
 from curate.exports.target import RunRows, TokenRows, counted
 from curate.exports.tokens import longest_example
 from curate.report import inspection, reading
-from curate.report.run_files import source_names
 from filters.language.filter import Language
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -32,6 +32,7 @@ def card_of_rows(
     kept: pl.DataFrame,
     data: pl.DataFrame,
     fields: MetaFields,
+    left_out: pl.DataFrame,
     files: Sequence[str],
 ) -> str:
     """The card of a run's kept rows, as Markdown behind a YAML head."""
@@ -40,7 +41,7 @@ def card_of_rows(
     how = f"Detected on {looked_at:,} of {counted(kept.height)}."
     codes = [code for code in share if _CODE.fullmatch(code) and share[code] >= LEAST]
     head = {
-        **({"license": fields.licence} if fields.licence else {}),
+        **({"license": fields.licence} if fields.licence in KNOWN else {}),
         **({"language": codes} if codes else {}),
         "task_categories": ["text-generation"],
         "tags": ["sft", "instruction-tuning", "conversational"],
@@ -57,7 +58,7 @@ def card_of_rows(
             "How to load": _loading("messages"),
             "Columns": _columns(data),
             "What was read": _sources(rows),
-            "What was dropped": _funnel(manifest, counts),
+            "What was dropped": _funnel(manifest, counts, left_out.height),
             "Recipe": _recipe(manifest),
             "Lengths": _lengths(kept),
             "Languages": _listed(how, languages),
@@ -103,16 +104,6 @@ def card_of_tokens(tokens: TokenRows, data: pl.DataFrame, files: Sequence[str]) 
             "Known limits": "\n".join(f"- {inline(line, 400)}" for line in limits),
         },
     )
-
-
-def short_model(name: str) -> str:
-    """A model's name without the folders of this machine; names of the hub have one slash.
-
-    >>> short_model("/home/me/models/tiny"), short_model("Qwen/Qwen3-8B")
-    ('tiny', 'Qwen/Qwen3-8B')
-    """
-    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
 
 
 def _card(
@@ -169,8 +160,8 @@ def _columns(data: pl.DataFrame) -> str:
 
 
 def _sources(rows: RunRows) -> str:
-    names = source_names(rows.run)
     files = rows.run.manifest["sources"]
+    names = file_names([file["source"] for file in files])
     lines = [
         (names[file["source"]], file["rows"], file["rejected"], file["sha256"])
         for file in files[:FILES]
@@ -179,7 +170,7 @@ def _sources(rows: RunRows) -> str:
     return text + (f"\n\n{len(files) - FILES:,} more files." if len(files) > FILES else "")
 
 
-def _funnel(manifest: Mapping[str, Any], counts: Mapping[str, int]) -> str:
+def _funnel(manifest: Mapping[str, Any], counts: Mapping[str, int], left_out: int) -> str:
     lines = []
     for step in manifest["steps"]:
         reasons = list(step["reasons"].items())
@@ -190,6 +181,8 @@ def _funnel(manifest: Mapping[str, Any], counts: Mapping[str, int]) -> str:
         f"{counts['read']:,} read = {counts['kept']:,} kept + {counts['dropped']:,} dropped + "
         f"{counts['rejects']:,} rejects (rows that could not be read)."
     )
+    if left_out:
+        total += f" Of the kept rows {left_out:,} could not be written: left_out.jsonl names them."
     head = ("step", "rows", "dropped", "edited", "commonest reasons")
     return f"{table(head, lines)}\n\n{total}" if lines else f"No step.\n\n{total}"
 
@@ -247,19 +240,6 @@ def _origins(fields: MetaFields) -> str:
         shown = [*values[:SHOWN], *([("(none)", silent)] if silent else [])]
         parts.append(table((inline(name), "rows"), shown) + more)
     return "\n\n".join(parts)
-
-
-# Folders before a name, as a path from the root or a drive has them.
-_FOLDERS = re.compile(r"(?<![\w/.:])(?:[A-Za-z]:[\\/]|~?/)(?:[^\s/\\:,;'\"]+[/\\])*(?=[^\s/\\])")
-
-
-def without_folders(text: str) -> str:
-    """The text with names of files, but not of the folders of this machine.
-
-    >>> without_folders("compared with /home/me/evals/gsm8k.jsonl and 3/4 of a.jsonl")
-    'compared with gsm8k.jsonl and 3/4 of a.jsonl'
-    """
-    return _FOLDERS.sub("", text)
 
 
 def _findings(manifest: Mapping[str, Any]) -> str:

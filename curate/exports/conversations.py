@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
@@ -52,6 +54,8 @@ ROLES_TEXT = pl.format("roles: {}", ROLES.list.head(20).list.join(", "))
 # No call, though there is a list of them: templates would write an empty one.
 NO_CALLS = ("", "[]")
 
+BAD_JSON = Fault("bad_json", pl.col("bad_json").is_not_null(), pl.col("bad_json"))
+
 COMMON = (
     Fault("no_answer", ANSWERS == 0, ROLES_TEXT),
     Fault(
@@ -77,7 +81,8 @@ COMMON = (
         pl.col("given").is_not_null(),
         pl.format("the row gives the template {}", "given"),
     ),
-    Fault("bad_json", pl.col("bad_json").is_not_null(), pl.col("bad_json")),
+    BAD_JSON,
+    Fault("arguments", pl.col("arguments").is_not_null(), pl.col("arguments")),
 )
 # An answer of weight 0 beside trained ones, for targets that train all answers or none.
 WEIGHTS = Fault("weight", TRAINED < ANSWERS, pl.lit("an answer has weight 0, another is trained"))
@@ -90,7 +95,11 @@ def prepared(kept: pl.DataFrame) -> pl.DataFrame:
     tools = pl.when(~pl.col("tools").is_in(NO_CALLS)).then(pl.col("tools"))
     rows = kept.with_columns(messages, tools)
     given = pl.Series("given", [_given(meta) for meta in rows["meta"].to_list()], dtype=pl.String)
-    return rows.with_columns(given, _json_texts(rows, _json_fault).alias("bad_json"))
+    return rows.with_columns(
+        given,
+        _json_texts(rows, _json_fault).alias("bad_json"),
+        _json_texts(rows, _argument_fault).alias("arguments"),
+    )
 
 
 def _given(meta: str | None) -> str | None:
@@ -139,7 +148,7 @@ def json_faults(
     """Add a column: what `check` says of the calls or the tools, as JSON values, of each row."""
 
     def fault(calls: list[str], tools: str | None) -> str | None:
-        values = (json.loads(text) for text in [*calls, *([tools] if tools else [])])
+        values = (loads_exact(text) for text in [*calls, *([tools] if tools else [])])
         try:
             return next((said for value in values if (said := check(value))), None)
         except ValueError:
@@ -172,12 +181,16 @@ def _changed(texts: pl.Series, change: Callable[[Any], Any]) -> pl.Series:
     return pl.Series(texts.name, written, dtype=pl.String)
 
 
+# Such as 1e400: no float holds it, so readers make of it an Infinity that is no JSON.
+_MAY_BE_INFINITE = re.compile(r"[eE]\+?\d{3}|\d{300}")
+
+
 def _json_fault(calls: list[str], tools: str | None) -> str | None:
     try:
         for text in calls:
-            _check_calls(orjson.loads(text))
+            _check_calls(loads_exact(text))
         if tools is not None:
-            _check_tools(orjson.loads(tools))
+            _check_tools(loads_exact(tools))
     except ValueError as error:
         return str(error)
     return None
@@ -189,8 +202,23 @@ def _check_calls(calls: Any) -> None:
     for call in calls:
         if not isinstance(call.get("name"), str):
             raise ValueError("a call has no name")
-        if not isinstance(call.get("arguments"), dict):
-            raise ValueError(f"arguments of {call['name']} are no object")
+        if "arguments" not in call:
+            raise ValueError(f"the call of {call['name']} has no arguments")
+
+
+def _argument_fault(calls: list[str], tools: str | None) -> str | None:
+    """Why trainers cannot read the arguments of a call as they are."""
+    try:
+        for call in chain.from_iterable(map(loads_exact, calls)):
+            if not isinstance(call["arguments"], dict):
+                return f"arguments of {call['name']} are no object"
+        for text in calls if any(map(_MAY_BE_INFINITE.search, calls)) else ():
+            orjson.loads(text)
+    except (TypeError, LookupError):
+        return None  # `bad_json` says so
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _check_tools(tools: Any) -> None:

@@ -22,9 +22,10 @@ from curate.base.spelling import option, verb
 from curate.base.version import __version__
 from curate.exports import axolotl, hub, llamafactory, parquet, trl
 from curate.exports.fields import meta_fields
+from curate.exports.names import file_names, is_path
 from curate.exports.target import DATA, DATA_HASH, Export, RunRows, TokenRows, counted
 from curate.renders import Tokens, open_folder
-from curate.report.run_files import damage_explained, short_names
+from curate.report.run_files import damage_explained
 from curate.runs import Run
 
 MAKER = "curate export"
@@ -85,7 +86,8 @@ def export(
     """See `curate.export`."""
     if to not in TARGETS:
         known = ", ".join(TARGETS)
-        raise CurateError(f"no target is called {to!r}; known: {known}{nearest(to, list(TARGETS))}")
+        close = nearest(to.lower(), list(TARGETS))
+        raise CurateError(f"no target is called {to!r}; known: {known}{close}")
     if not isinstance(source, Run | Tokens | str | PathLike):
         raise CurateError(
             f"export takes a run, tokens or a folder of either, not a {type(source).__name__}"
@@ -115,7 +117,7 @@ KIND = Kind(MAKER, "export", _settings_of)
 def _sources(source: Run | Tokens) -> list[dict[str, str]]:
     """The files that the rows are from, without the folders of this machine."""
     files = source.manifest["sources"]
-    names = short_names([file["source"] for file in files])
+    names = file_names([file["source"] for file in files])
     return [{"source": names[file["source"]], "sha256": file["sha256"]} for file in files]
 
 
@@ -128,7 +130,10 @@ def _made(source: Run | Tokens, target: Target, model: Source | None, out: Path)
     if not made.data.height:
         raise CurateError(_nothing(source, made))
     if isinstance(model, str | PathLike) and named != fspath(model):
-        note = f"the model is named as seen from {out}: {named}"
+        note = f"the model is named as seen from the exported folder: {named}"
+        made = replace(made, notes=(*made.notes, note))
+    elif named is not None and is_path(named) and not Path(named).is_dir():
+        note = f"no folder is called {named} here; it is written as it is"
         made = replace(made, notes=(*made.notes, note))
     return made
 
@@ -176,6 +181,8 @@ def _of_tokens(tokens: Tokens, target: Target, model: str | None, out: Path) -> 
     made = target.tokens(rows, model or assumed)
     if assumed and made.command:
         note = f"the model is assumed to be {assumed}, where the tokenizer is from"
+        if not Path(known).is_dir():
+            note += "; no such folder is here, so this must be its name on the hub"
         made = replace(made, notes=(*made.notes, note))
     return made
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-import orjson
 import polars as pl
 
+from curate.base.json_text import as_text, loads_exact
+from curate.exports.names import without_folders
+
 # What a row may say of where it comes from.
-ORIGINS = ("license", "licence", "source", "dataset", "dataset_name", "origin", "url")
-LICENCES = ("license", "licence")
+LICENCES = ("license", "licence", "license_name", "licence_name")
+ORIGINS = (*LICENCES, "source", "dataset", "dataset_name", "origin", "url")
+_URL = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
 SHOWN = 10  # values of one field
 # Licences by the names that the hub knows.
 KNOWN = frozenset((
@@ -28,30 +33,48 @@ class MetaFields(NamedTuple):
     rows: int
     counts: dict[str, int]
     origins: dict[str, list[tuple[str, int]]]
-    licence: str | None  # the one that every row names, if the hub knows it
+    licence: str | None  # the one that every row names, in lower case
 
 
 def meta_fields(meta: pl.Series) -> MetaFields:
     """What the rows' other fields are, the commonest first."""
-    names, values = Counter[str](), dict[str, Counter[str]]()
+    names, values, licences = Counter[str](), dict[str, Counter[str]](), Counter[str]()
     # The only way to the names of a JSON text of any shape is to read it; most rows have none.
     for text in meta.filter(meta.is_not_null() & (meta != "{}")).to_list():
-        fields = orjson.loads(text)
+        fields = loads_exact(text)
         names.update(fields.keys())
-        for name in ORIGINS:
-            if isinstance(fields.get(name), str) and fields[name].strip():
-                values.setdefault(name, Counter())[fields[name].strip()] += 1
+        given = dict(_origins(fields))
+        for name, value in given.items():
+            values.setdefault(name, Counter())[value] += 1
+        licences.update({value.lower() for name, value in given.items() if _key(name) in LICENCES})
     origins = {name: _ordered(counter) for name, counter in values.items()}
-    return MetaFields(len(meta), dict(_ordered(names)), origins, _licence(len(meta), origins))
+    return MetaFields(len(meta), dict(_ordered(names)), origins, _licence(len(meta), licences))
+
+
+def _origins(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Fields of any spelling that say where a row is from, and what they say; a URL by its site."""
+    for name, value in fields.items():
+        if _key(name) in ORIGINS and (given := _given(value)):
+            site = None if _key(name) in LICENCES else _URL.match(given)
+            yield name, site[0].lower() if site else without_folders(given)
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
+
+
+def _given(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    if isinstance(value, str):
+        return value.strip()
+    return as_text(value) if value else ""
 
 
 def _ordered(counter: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def _licence(rows: int, origins: dict[str, list[tuple[str, int]]]) -> str | None:
-    given = [pair for name in LICENCES for pair in origins.get(name, ())]
-    if len(given) != 1 or given[0][1] != rows:
-        return None
-    named = given[0][0].lower()
-    return named if named in KNOWN else None
+def _licence(rows: int, given: Counter[str]) -> str | None:
+    """The licence that every row gives, where no row gives another."""
+    return next((name for name in given if len(given) == 1 and given[name] == rows), None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import polars as pl
 
 from curate.exports import conversations as talk
-from curate.exports.card import card_of_rows, card_of_tokens, without_folders
+from curate.exports.card import card_of_rows, card_of_tokens
 from curate.exports.fields import meta_fields
+from curate.exports.names import file_names, without_folders
 from curate.exports.parquet import shard_names
 from curate.exports.target import Export, RunRows, TokenRows
 from curate.exports.tokens import with_mask
-from curate.report.run_files import source_names
 
 CARD = "README.md"
 
@@ -20,12 +20,11 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
 
     `meta` holds other people's fields, so it is not published; the card counts them.
     """
-    kept = talk.prepared(rows.kept)
-    fine, left_out = talk.split(
-        kept, [fault for fault in talk.COMMON if fault.reason == "bad_json"]
-    )
-    names = source_names(rows.run)
-    short = [names.get(source, source.rpartition("/")[2]) for source in fine["source"].to_list()]
+    fine, left_out = talk.split(talk.prepared(rows.kept), (talk.BAD_JSON,))
+    sources = fine["source"].to_list()
+    names = file_names([file["source"] for file in rows.run.manifest["sources"]])
+    names |= file_names(list(set(sources) - set(names)))
+    short = [names[source] for source in sources]
     data = fine.select("id", talk.message_structs(fine).alias("messages"))
     optional = {
         "tools": fine["tools"],
@@ -44,7 +43,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
         notes.append("the recipe in the card names folders of this machine")
     return Export(
         data=data,
-        texts={CARD: card_of_rows(rows, fine, data, fields, shard_names(data))},
+        texts={CARD: card_of_rows(rows, fine, data, fields, left_out, shard_names(data))},
         left_out=left_out,
         notes=tuple(notes),
     )

@@ -9,19 +9,21 @@ from collections.abc import Iterable, Sequence
 from curate.base.terminal import printable
 
 LONGEST = 200  # characters of a text in a line
-_SPECIAL = re.compile(r"[\\`*_{}\[\]|~$@]|^[#+-]|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s)")
-# What renderers make links of without being asked.
-_LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
+_SPECIAL = re.compile(r"[\\`*_{}\[\]|~$]|^[#+-]|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s)")
+# What renderers make links of without being asked. Some look at the text that stands there when
+# escapes are read, so only something between its characters helps: a comment, which nobody sees.
+_LINKS = re.compile(r":(?=//)|www(?=\.)|@", re.IGNORECASE)
+_NO_LINK = "<!-- -->"
 
 
 def inline(text: object, limit: int = LONGEST) -> str:
     r"""A text as it is, on one line: nothing in it is Markdown, HTML or a link.
 
     >>> print(inline("a|b <i>\n`x` https://x"))
-    a\|b &lt;i&gt; \`x\` https&#58;//x
+    a\|b &lt;i&gt; \`x\` https:<!-- -->//x
     """
     line = html.escape(" ".join(printable(str(text), limit).split()), quote=False)
-    return _LINKS.sub(lambda found: f"&#{ord(found[0])};", _SPECIAL.sub(r"\\\g<0>", line))
+    return _LINKS.sub(rf"\g<0>{_NO_LINK}", _SPECIAL.sub(r"\\\g<0>", line))
 
 
 def fenced(text: str, language: str = "") -> str:
