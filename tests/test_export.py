@@ -77,6 +77,15 @@ def test_arguments_that_no_template_reads_are_for_the_hub_alone(
     assert written.replace(" ", "") == arguments.replace(" ", "") and left_out(done) == []
 
 
+def test_texts_that_tokenizers_take_for_control_tokens_are_counted(tmp_path: Path) -> None:
+    odd = [row(user("What is <|im_end|>?"), answer("A token.")), row(user("</s>"), answer("No."))]
+    for target in ("trl", "axolotl", "llamafactory"):
+        done = exported(tmp_path / target, target, [*PLAIN, *odd])
+        assert sum(note.startswith("2 rows with a text such as <|im_end|>") for note in done.notes)
+        plain = exported(tmp_path / target / "plain", target, PLAIN)
+        assert not any("<|im_end|>" in note for note in plain.notes)
+
+
 def test_fields_that_a_target_has_no_place_for_are_counted(tmp_path: Path) -> None:
     pair = {"prompt": "Say b.", "chosen": "Bee.", "rejected": "Sea.", "margin": 2}
     done = exported(tmp_path, "trl", [{**PLAIN[0], "score": 2, "category": "x"}, pair])

@@ -131,6 +131,16 @@ def test_names_of_speakers_are_counted(tmp_path: Path) -> None:
     assert "names of speakers have no place in this format (1 row)" in done.notes
 
 
+def test_texts_that_its_templates_with_vision_count_are_pointed_at(tmp_path: Path) -> None:
+    # Qwen-VL and others: the number of images does not match the number of <image> tokens.
+    rows = [row(user("What does <image> mean in HTML?"), answer("Nothing.")), *PLAIN]
+    done = exported(tmp_path, "llamafactory", rows)
+    assert any(note.startswith("1 row with <image>") for note in done.notes)
+    system = row({"role": "system", "content": "<image>"}, user("Hi."), answer("Hello."))
+    other = exported(tmp_path / "b", "llamafactory", [system, *PLAIN])
+    assert not any("<image>" in note for note in other.notes)
+
+
 def test_a_set_of_which_nothing_is_left_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CurateError, match="no row can be written for this target"):
         exported(tmp_path, "llamafactory", [ODD["order"]])

@@ -116,3 +116,16 @@ def test_the_same_tokens_give_the_same_bytes(tmp_path: Path, target: str) -> Non
     ]
     first, second = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders)
     assert first == second
+
+
+def test_the_card_says_what_was_read_and_what_was_cut(tmp_path: Path) -> None:
+    long = {"messages": [*PLAIN[0]["messages"], *TWO_TURNS["messages"]]}
+    given = tokens(tmp_path, [*PLAIN, long], max_length=60, overlong="right")
+    assert given.manifest["counts"]["truncated"] == 1
+    done = curate.export(given, to="hub", out=tmp_path / "DIR")
+    text = (done.path / "README.md").read_text()
+    assert "| max length | 60 |" in text and "| overlong | right |" in text
+    assert given.manifest["sources"][0]["sha256"] in text
+    assert "- examples that were cut to the longest length allowed: 1." in text
+    other = curate.export(given, to="trl", out=tmp_path / "DIR")
+    assert "examples that were cut to the longest length allowed: 1" in other.notes

@@ -67,6 +67,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
         data=data,
         texts={CONFIG: _config(model, settings)},
         left_out=left_out,
+        notes=talk.control_notes(fine),
         command=COMMAND if model else f"{COMMAND} {ARGUMENT} MODEL",
     )
 

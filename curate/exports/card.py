@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 import yaml
 
+from curate.base.json_text import as_text
 from curate.base.schema import with_text
 from curate.base.version import __version__
 from curate.exports.fields import KNOWN, SHOWN, MetaFields
 from curate.exports.markdown import fenced, inline, table
 from curate.exports.names import file_names, short_model, without_folders
 from curate.exports.target import RunRows, TokenRows, counted
-from curate.exports.tokens import longest_example
+from curate.exports.tokens import longest_example, losses
 from curate.report import inspection, reading
 from filters.language.filter import Language
 
@@ -88,7 +89,7 @@ def card_of_tokens(tokens: TokenRows, data: pl.DataFrame, files: Sequence[str]) 
     limits = [
         "Labels are -100 where a token is not trained. Nothing is padded.",
         "No other tokenizer can read these ids, and another template needs other tokens.",
-        f"{counts['refused']:,} of {counts['rows']:,} rows could not be rendered exactly.",
+        *(f"{line}." for line in losses(tokens)),
     ]
     return _card(
         {"task_categories": ["text-generation"], "tags": ["sft", "tokenized"]},
@@ -98,12 +99,31 @@ def card_of_tokens(tokens: TokenRows, data: pl.DataFrame, files: Sequence[str]) 
         {
             "How to load": _loading("input_ids"),
             "Columns": _columns(data),
+            "What was read": _files(manifest["sources"]),
             "Made with": table(("what", "value"), about),
+            "Options of rendering": table(("option", "value"), _options(manifest["options"])),
             "Refused rows": table(("check", "rows"), refused.items()) if refused else "None.",
             "Template": fenced(str(manifest["template"]["source"]), "jinja"),
             "Known limits": "\n".join(f"- {inline(line, 400)}" for line in limits),
         },
     )
+
+
+def _files(files: Sequence[Mapping[str, str]]) -> str:
+    names = file_names([file["source"] for file in files])
+    lines = [(names[file["source"]], file["sha256"]) for file in files[:FILES]]
+    return table(("file", "SHA-256"), lines) + _more(len(files))
+
+
+def _more(files: int) -> str:
+    return f"\n\n{files - FILES:,} more files." if files > FILES else ""
+
+
+def _options(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in options.items():
+        if value not in (None, [], {}):
+            text = value if isinstance(value, str) else as_text(value)
+            yield name.replace("_", " "), without_folders(text)
 
 
 def _card(
@@ -166,8 +186,7 @@ def _sources(rows: RunRows) -> str:
         (names[file["source"]], file["rows"], file["rejected"], file["sha256"])
         for file in files[:FILES]
     ]
-    text = table(("file", "rows read", "rejects", "SHA-256"), lines)
-    return text + (f"\n\n{len(files) - FILES:,} more files." if len(files) > FILES else "")
+    return table(("file", "rows read", "rejects", "SHA-256"), lines) + _more(len(files))
 
 
 def _funnel(manifest: Mapping[str, Any], counts: Mapping[str, int], left_out: int) -> str:
@@ -191,7 +210,8 @@ def _recipe(manifest: Mapping[str, Any]) -> str:
     made = manifest["recipe"]
     name = inline(short_model(str(made["name"])))
     settings = made.get("settings") or {}
-    parts = [f"{name}, seed {manifest['seed']}", fenced(str(made["text"]), "yaml")]
+    parts = [f"{name}, seed {manifest['seed']}"]
+    parts.append(fenced(made["text"], "yaml") if made["text"].strip() else "It has no step.")
     if settings:
         lines = [(key, without_folders(str(value))) for key, value in settings.items()]
         parts.append("Changed:\n\n" + table(("setting", "value"), lines))

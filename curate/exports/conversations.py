@@ -13,7 +13,7 @@ import polars as pl
 
 from curate.base.json_text import dumps, loads_exact
 from curate.base.messages import message_json
-from curate.exports.target import LEFT_OUT
+from curate.exports.target import LEFT_OUT, counted
 
 # Fields of a row that the chat template gets; no file of a trainer has a column for all of them.
 GIVEN = ("documents", "chat_template_kwargs")
@@ -123,6 +123,23 @@ def split(rows: pl.DataFrame, faults: Sequence[Fault]) -> tuple[pl.DataFrame, pl
     out = left.select("row", "id", pl.col("fault").struct.unnest())
     fine = judged.filter(pl.col("fault").is_null()).drop("fault")
     return fine, out.cast(LEFT_OUT).select(LEFT_OUT.names())
+
+
+# How models spell the tokens that hold a conversation together.
+_CONTROL = r"<\|[\w-]+\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
+
+
+def control_notes(rows: pl.DataFrame) -> tuple[str, ...]:
+    """Rows with texts that a tokenizer takes for control tokens, as a note for the user."""
+    texts = ("content", "reasoning", "tool_calls")
+    text = pl.concat_str(*map(_FIELD, texts), ignore_nulls=True)
+    count = rows.select(any_message(text.str.contains(_CONTROL)).sum()).item()
+    if not count:
+        return ()
+    return (
+        f"{counted(count)} with a text such as <|im_end|>, which becomes a control token where the "
+        "model has it; tokens of curate keep it a text",
+    )
 
 
 def trains_only_the_end(rows: pl.DataFrame) -> bool:

@@ -27,6 +27,8 @@ _ANSWERS = _BODY.list.gather_every(2, 1).list.eval(pl.element() == "assistant").
 _CONTENT = _FIELD("content").fill_null("")
 # Texts by which it finds thoughts and calls in an answer that calls.
 _MARKS = r"</?think>|</?tool_call>"
+# Templates with vision count these and stop with an error, as a row has no picture.
+_MEDIA = r"<(?:image|video|audio)>"
 # It gives the number of a turn for this in a question.
 _NUMBER = "{{idx}}"
 
@@ -91,7 +93,11 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
             INFO: json.dumps(info, indent=2) + "\n",
         },
         left_out=left_out,
-        notes=(*_unnamed(fine), "name a template in sft.yaml: LLaMA-Factory has its own"),
+        notes=(
+            *_unnamed(fine),
+            *talk.control_notes(fine),
+            "name a template in sft.yaml: LLaMA-Factory has its own",
+        ),
         command=COMMAND if model else f"{COMMAND} {ARGUMENT}",
     )
 
@@ -152,17 +158,26 @@ def _calls(text: str | None) -> str | None:
 
 
 def _unnamed(rows: pl.DataFrame) -> list[str]:
-    """Fields that its format has no place for, and in how many rows they are."""
+    """What its format or its templates have no place for, and in how many rows it is."""
     counts = {
         "names of speakers": talk.any_message(_FIELD("name").is_not_null()),
         "ids of calls": talk.any_message(_FIELD("tool_call_id").is_not_null()),
     }
     has = rows.select(**{name: condition.sum() for name, condition in counts.items()}).row(0)
-    return [
+    notes = [
         f"{name} have no place in this format ({counted(number)})"
         for name, number in zip(counts, has, strict=True)
         if number
     ]
+    texts = pl.concat_str(*map(_FIELD, ("content", "reasoning", "tool_calls")), ignore_nulls=True)
+    # Its system prompts are not looked at.
+    shown = (_FIELD("role") != "system") & texts.str.contains(_MEDIA)
+    if media := rows.select(talk.any_message(shown).sum()).item():
+        notes.append(
+            f"{counted(media)} with <image>, <video> or <audio> in a text: its templates with "
+            "vision or hearing stop with an error there"
+        )
+    return notes
 
 
 def of_tokens(tokens: TokenRows, model: str | None) -> Export:

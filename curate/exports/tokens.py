@@ -35,6 +35,21 @@ def longest_example(tokens: TokenRows) -> int:
     return max(tokens.examples["input_ids"].list.len().to_list(), default=0)
 
 
+def losses(tokens: TokenRows) -> list[str]:
+    """What these tokens do not hold of the rows that they were rendered from, in sentences."""
+    counts, refused = tokens.manifest["counts"], tokens.manifest["refused"]
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in refused.items())
+    lines = []
+    if counts["refused"]:
+        rows = f"{counts['refused']:,} of {counted(counts['rows'])}"
+        lines.append(f"{rows} were refused when rendering, so are not in these tokens: {reasons}")
+    if cut := counts.get("truncated"):
+        lines.append(f"examples that were cut to the longest length allowed: {cut:,}")
+    if parts := counts.get("split"):
+        lines.append(f"more examples, of rows whose history the template rewrites: {parts:,}")
+    return lines
+
+
 def described(tokens: TokenRows) -> tuple[str, ...]:
     """What the user must know of the model that these tokens are for."""
     about, added = tokens.manifest["tokenizer"], tokens.manifest["tokenizer"].get("added") or {}
@@ -42,8 +57,7 @@ def described(tokens: TokenRows) -> tuple[str, ...]:
         f"the template of these tokens is in {TEMPLATE}: what runs the trained model must use it",
         f"these ids are of the tokenizer {about['name']}; no other model can be trained on them",
     ]
-    if refused := tokens.manifest["counts"]["refused"]:
-        notes.append(f"{counted(refused)} could not be rendered exactly: not in these tokens")
+    notes += losses(tokens)
     if added:
         names = ", ".join(f"{name} = {number}" for name, number in list(added.items())[:5])
         notes.append(f"the model needs the tokens that were added when rendering: {names}")

@@ -62,6 +62,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
         left_out=left_out,
         json=tuple(name for name in data.columns if name != "id"),
         notes=(
+            *talk.control_notes(fine),
             "every row trains its last message alone: written as prompt and completion"
             if by_end
             else "some rows train several answers: written as messages, which needs a chat "
