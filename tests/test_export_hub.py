@@ -256,6 +256,13 @@ def test_the_hub_takes_no_model(tmp_path: Path) -> None:
         exported(tmp_path, "hub", PLAIN, model="m/m")
 
 
+def test_lengths_are_counted_as_the_steps_count_them(tmp_path: Path) -> None:
+    # Between Chinese words there is no space.
+    chinese = row(user("法国的首都是哪里。"), answer("法国的首都是巴黎。"))
+    lines = section(card(exported(tmp_path, "hub", [chinese]))[1], "Lengths")
+    assert "| prompts, words | 8 |" in lines and "| answers, words | 8 |" in lines
+
+
 def test_languages_are_measured_on_the_rows_of_the_set(tmp_path: Path) -> None:
     english = [row(user(f"Please name a colour, {n}."), answer("Blue is a nice colour, I think."))
                for n in range(4)]  # fmt: skip

@@ -18,6 +18,7 @@ from curate.exports.names import file_names, short_model, without_folders
 from curate.exports.target import RunRows, TokenRows, counted
 from curate.exports.tokens import longest_example, losses
 from curate.report import inspection, reading
+from filters.common.units import Of, lengths
 from filters.language.filter import Language
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -218,9 +219,13 @@ def _recipe(manifest: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+_COUNTED: tuple[Of, ...] = ("prompt", "response")
+
+
 def _lengths(kept: pl.DataFrame) -> str:
     texts = with_text(kept.select("messages"))
-    words = {name: texts[name].str.count_matches(r"\S+") for name in ("prompt", "response")}
+    # As the steps count: a Chinese character is a word, and calls are part of an answer.
+    words = {of: lengths(texts, "words", of, None) for of in _COUNTED}
     named = {"prompts, words": words["prompt"], "answers, words": words["response"]}
     named["messages"] = kept["messages"].list.len()
     lines = [
