@@ -55,7 +55,9 @@ def test_a_call_is_a_json_list_and_a_result_an_observation(tmp_path: Path) -> No
 def test_reasoning_stands_in_tags_as_its_templates_look_for_it(tmp_path: Path) -> None:
     thinks = {**calls({"city": "Bonn"}), "reasoning_content": "I look."}
     call = row(user("Bonn?"), thinks, tool("dry"), answer("Dry."), tools=[WEATHER])
-    rows = data(exported(tmp_path, "llamafactory", [REASONING, call]))
+    done = exported(tmp_path, "llamafactory", [REASONING, call])
+    assert any(note.startswith("2 rows with reasoning") for note in done.notes)
+    rows = data(done)
     assert rows[0]["conversations"][1]["value"] == "<think>\nI add them.\n</think>\n\nFour."
     value = rows[1]["conversations"][1]["value"]
     assert value.startswith('<think>\nI look.\n</think>\n\n[{"name":"weather"')

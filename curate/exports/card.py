@@ -24,7 +24,13 @@ from filters.language.filter import Language
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 FILES = 40  # files in the table
 REASONS = 3  # of one step
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+)
 _CODE = re.compile(r"[a-z]{2,3}")
 LEAST = 0.01  # share of rows from which on a language is named in the card's head
 
@@ -54,7 +60,7 @@ def card_of_rows(
         head,
         data.height,
         files,
-        f"{data.height:,} conversations for supervised fine-tuning, cleaned with curate "
+        f"{_several(data.height, 'conversation')} for supervised fine-tuning, cleaned with curate "
         f"{inline(manifest.get('version', __version__))}.",
         {
             "How to load": _loading("messages"),
@@ -96,7 +102,8 @@ def card_of_tokens(tokens: TokenRows, data: pl.DataFrame, files: Sequence[str]) 
         {"task_categories": ["text-generation"], "tags": ["sft", "tokenized"]},
         data.height,
         files,
-        f"{data.height:,} masked examples for supervised fine-tuning, rendered with curate.",
+        f"{_several(data.height, 'masked example')} for supervised fine-tuning, "
+        "rendered with curate.",
         {
             "How to load": _loading("input_ids"),
             "Columns": _columns(data),
@@ -108,6 +115,10 @@ def card_of_tokens(tokens: TokenRows, data: pl.DataFrame, files: Sequence[str]) 
             "Known limits": "\n".join(f"- {inline(line, 400)}" for line in limits),
         },
     )
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _files(files: Sequence[Mapping[str, str]]) -> str:
@@ -134,7 +145,7 @@ def _card(
     about: str,
     sections: Mapping[str, str],
 ) -> str:
-    size = next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")
+    size = next((name for limit, name in _SIZES.items() if rows < limit), "100M<n<1B")
     # Without this list every JSON and Parquet file of the folder would be taken for data.
     data = [{"split": "train", "path": list(files)}]
     configs = [{"config_name": "default", "data_files": data}]

@@ -66,10 +66,12 @@ class Exported:
             lines.append(f"  left out, {reason}: {counted(count)}")
         if self.left_out.height:
             where = self.path / LEFT_OUT
-            lines.append(
-                f"  {where} names them; tokens keep exact masks, weights too: {verb('render')}, "
-                f"then {verb('export')} of its folder"
-            )
+            lines.append(f"  {where} names them")
+            if self.target != "hub":
+                lines[-1] += (
+                    f"; tokens keep exact masks, weights too: {verb('render')}, "
+                    f"then {verb('export')} of its folder"
+                )
         lines += [f"note: {note}" for note in self.notes]
         if self.command:
             lines.append(f"cd {shlex.quote(str(self.path))} && {self.command}")
@@ -129,13 +131,17 @@ def _made(source: Run | Tokens, target: Target, model: Source | None, out: Path)
         made = _of_tokens(source, target, named, out)
     if not made.data.height:
         raise CurateError(_nothing(source, made))
-    if isinstance(model, str | PathLike) and named != fspath(model):
-        note = f"the model is named as seen from the exported folder: {named}"
-        made = replace(made, notes=(*made.notes, note))
-    elif named is not None and is_path(named) and not Path(named).is_dir():
-        note = f"no folder is called {named} here; it is written as it is"
-        made = replace(made, notes=(*made.notes, note))
-    return made
+    if model is None or named is None:
+        return made
+    return replace(made, notes=(*made.notes, *_model_notes(fspath(model), named)))
+
+
+def _model_notes(given: str, named: str) -> list[str]:
+    if named != given:
+        return [f"the model is named as seen from the exported folder: {named}"]
+    if not Path(given).is_dir() and (is_path(given) or Path(given).exists()):
+        return [f"no folder is called {given} here; it is written as it is"]
+    return []
 
 
 def _of_run(run: Run, target: Target, model: str | None) -> Export:

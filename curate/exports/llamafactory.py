@@ -170,6 +170,12 @@ def _unnamed(rows: pl.DataFrame) -> list[str]:
         if number
     ]
     texts = pl.concat_str(*map(_FIELD, ("content", "reasoning", "tool_calls")), ignore_nulls=True)
+    thoughts = talk.any_message(_FIELD("reasoning").fill_null("") != "")
+    if reasoning := rows.select(thoughts.sum()).item():
+        notes.append(
+            f"{counted(reasoning)} with reasoning, written as <think>: only for templates that "
+            "mark thoughts so"
+        )
     # Its system prompts are not looked at.
     shown = (_FIELD("role") != "system") & texts.str.contains(_MEDIA)
     if media := rows.select(talk.any_message(shown).sum()).item():
