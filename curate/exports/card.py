@@ -30,6 +30,7 @@ _SIZES = (
     (100_000, "10K<n<100K"),
     (10**6, "100K<n<1M"),
     (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
 )
 _CODE = re.compile(r"[a-z]{2,3}")
 LEAST = 0.01  # share of rows from which on a language is named in the card's head
@@ -145,7 +146,7 @@ def _card(
     about: str,
     sections: Mapping[str, str],
 ) -> str:
-    size = next((name for limit, name in _SIZES.items() if rows < limit), "100M<n<1B")
+    size = next((name for limit, name in _SIZES if rows < limit), "100M<n<1B")
     # Without this list every JSON and Parquet file of the folder would be taken for data.
     data = [{"split": "train", "path": list(files)}]
     configs = [{"config_name": "default", "data_files": data}]
