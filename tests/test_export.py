@@ -95,6 +95,12 @@ def test_fields_that_a_target_has_no_place_for_are_counted(tmp_path: Path) -> No
     assert "meta holds the fields margin" in done.notes
 
 
+def test_a_note_is_one_line_whatever_a_field_is_called(tmp_path: Path) -> None:
+    done = exported(tmp_path, "trl", [{**PLAIN[0], "x\ncd evil": 1, "y" * 500: 2}])
+    (line,) = [line for line in done.summary().splitlines() if "meta holds" in line]
+    assert r"x\ncd evil" in line and len(line) < 200
+
+
 def test_a_model_folder_is_named_as_seen_from_the_export(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     done = exported(tmp_path, "trl", PLAIN, model=tmp_path / "model")

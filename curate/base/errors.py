@@ -19,13 +19,14 @@ def one_line(error: BaseException) -> str:
 
 
 def some_of(names: Sequence[str], most: int = 3) -> str:
-    """The first of the names, and how many more there are.
+    """The first of the names on one line, and how many more there are.
 
     >>> some_of(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    # A stranger's name with a line break would look like a line of ours.
+    return ", ".join(names[:most]).replace("\r", r"\r").replace("\n", r"\n") + more
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

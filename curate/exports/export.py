@@ -19,6 +19,7 @@ from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.progress import quiet_datasets
 from curate.base.replacing import Kind, check_replaced
 from curate.base.spelling import option, verb
+from curate.base.terminal import printable
 from curate.base.version import __version__
 from curate.exports import axolotl, hub, llamafactory, parquet, trl
 from curate.exports.fields import meta_fields
@@ -30,6 +31,7 @@ from curate.runs import Run
 
 MAKER = "curate export"
 LEFT_OUT = "left_out.jsonl"
+_NAME = 60  # characters of a field's name in a note
 Source = str | PathLike[str]
 
 
@@ -175,7 +177,7 @@ def _unused(kept: pl.DataFrame, made: Export) -> list[str]:
         if count and name not in made.data.columns
     ]
     notes = [f"not written: {', '.join(unused)}"] if unused else []
-    names = list(meta_fields(kept["meta"]).counts)
+    names = [printable(name, _NAME) for name in meta_fields(kept["meta"]).counts]
     return notes + ([f"meta holds the fields {some_of(names, 8)}"] if names else [])
 
 
