@@ -305,7 +305,10 @@ def test_a_folder_with_an_odd_name_serves_as_any_other(tmp_path: Path, odd: str)
         for n in range(30)
     ]
     (top / "dump.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    steps: list[Any] = [{"near": {"index": str(top / "index")}}, {"select": {"method": "longest", "budget": 9}}]
+    steps: list[Any] = [
+        {"near": {"index": str(top / "index")}},
+        {"select": {"method": "longest", "budget": 9}},
+    ]
     first = curate.run([str(top / "dump.jsonl")], steps=steps, out=top / "RUN")
     opened = curate.open(top / "RUN")
     assert opened.kept.height == first.kept.height == 9

@@ -183,6 +183,19 @@ def test_refused_rows_lie_beside_the_examples(tmp_path: Path) -> None:
     assert_frame_equal(read(folder).examples, sample().examples)
 
 
+def test_lines_of_refused_rows_hold_no_null(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    untrained = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "weight": 0},
+    ]
+    rows = rendered(CHATML, byte_level(), talk("a", "b"), untrained, talk("a", " "))
+    folder = write(rows, tmp_path / "tokens")
+    lines = map(json.loads, (folder / "refused.jsonl").read_text("utf-8").splitlines())
+    assert [(line["check"], line["turn"]) for line in lines] == [("no_target", -1), ("empty", 1)]
+    assert read(folder).refused["turn"].to_list() == [None, 1]
+
+
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     (tmp_path / "diary.txt").write_text("mine")
