@@ -322,10 +322,11 @@ def _read(data: Data, how: sources.ReadOptions) -> sources.Dump:
         return sources.read_rows(data, how)
     if "" in paths:
         raise CurateError("the data is an empty name; name a file or a folder")
-    for path in paths:
-        if is_run(Path(path)):
-            RunFolder(Path(path)).check("kept")
-    return sources.read([fspath(path) for path in paths], how)
+    files = [
+        RunFolder(Path(path)).row_files("kept") if is_run(Path(path)) else [fspath(path)]
+        for path in paths
+    ]
+    return sources.read([file for each in files for file in each], how)
 
 
 def _read_twice(dump: sources.Dump) -> Iterator[str]:

@@ -92,6 +92,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_as_written(path: Path, maker: str) -> None:
+    """Raise `CurateError` for a file that is not as the manifest beside it says."""
+    hashes = read_manifest(path.parent).get("sha256")
+    expected = hashes.get(path.name) if isinstance(hashes, dict) else None
+    if not path.is_file() or sha256(path) != expected:
+        raise CurateError(
+            f"{path}: damaged, or changed since {maker} wrote it; run it again, or name the file "
+            "itself to read it as it is"
+        )
+
+
 @contextmanager
 def atomic_folder(
     out: str | os.PathLike[str],
