@@ -10,7 +10,7 @@ import polars as pl
 from curate.base.errors import some_of
 from curate.base.replacing import sources_of
 from curate.base.spelling import option
-from curate.base.terminal import printable
+from curate.base.terminal import printable, printable_line
 from curate.base.wrapping import wrapped
 from curate.report.excerpts import side_by_side
 from curate.report.funnel import read_sum
@@ -29,8 +29,8 @@ Line = Mapping[str, Any]  # of `Changes.rows`
 def text(diff: Changes, rows: int, width: int | None) -> str:
     """Counts, settings that differ, and some rows of every change; safe for a terminal."""
     with damage_explained(diff.first):
-        lines = "\n".join([*_runs(diff), *_body(diff, rows)])
-        return wrapped(printable(lines), width)
+        lines = map(printable_line, [*_runs(diff), *_body(diff, rows)])
+        return wrapped("\n".join(lines), width)
 
 
 def _runs(diff: Changes) -> Iterator[str]:

@@ -22,14 +22,14 @@ def raw_row(source: str, line: int) -> list[str]:
 
     Rows that were in no file have none.
     """
-    path = Path(source)
+    path = _file_of(source)
     where = f"  line {line} of {source}"
     if source in NAMELESS:
         return []
-    if not path.is_file():
+    if path is None:
         return ["", f"{where}: not shown, as there is no such file as seen from here"]
     try:
-        raw = _raw(path, line)
+        raw = _raw(path, source, line)
     except (CurateError, OSError) as error:
         return ["", f"{where}: not shown, as the file cannot be read any more ({error})"]
     if raw is None:
@@ -40,9 +40,17 @@ def raw_row(source: str, line: int) -> list[str]:
     return ["", f"{where}: {text}"]
 
 
-def _raw(path: Path, line: int) -> bytes | None:
+def _file_of(source: str) -> Path | None:
+    """The file of an input, or the archive that it is in; None where there is none."""
+    path = Path(source)
+    return next((each for each in (path, *path.parents) if each.is_file()), None)
+
+
+def _raw(path: Path, name: str, line: int) -> bytes | None:
     """The row that the reader counts as this line, as JSON: a line may be a row's number."""
-    (source,) = inputs.expand([str(path)])
+    source = next((each for each in inputs.expand([str(path)]) if each.name == name), None)
+    if source is None:
+        return None
     rows: dict[int, Any] = {}
     starts: list[int] | None = None
     for item in items(source, source.stored(), formats.is_row):
