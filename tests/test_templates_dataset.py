@@ -168,7 +168,7 @@ def test_a_file_that_a_strangers_state_names_is_not_read(tmp_path: Path, strange
     )
     state["_data_files"][0]["filename"] = strange
     (folder / "state.json").write_text(json.dumps(state))
-    with pytest.raises(CurateError, match=r"state.json: names the file .* not of this folder's"):
+    with pytest.raises(CurateError, match=r"state.json: names .* no file in this folder"):
         read(folder)
 
 
@@ -217,7 +217,9 @@ def test_an_earlier_result_is_replaced_and_other_files_need_force(tmp_path: Path
     write(rendered(CHATML, byte_level(), talk("hi", "ok")), out)
     assert hashes(out) != before and is_tokens(out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(CurateError, match=r"holds notes.txt; .*force=True"):
+    with pytest.raises(
+        CurateError, match=r"holds notes.txt, which curate render has not written; .*force=True"
+    ):
         write(sample(), out)
     write(sample(), out, force=True)
     assert (out / "notes.txt").read_text() == "mine"

@@ -29,8 +29,8 @@ from curate.base.example_sources import (
 from curate.base.folder import (
     MANIFEST,
     atomic_folder,
-    files_of,
     is_made_by,
+    is_plain_file,
     write_manifest,
     writing,
 )
@@ -203,13 +203,15 @@ def _explained(folder: Path, manifest: Mapping[str, Any], trained: pl.DataFrame)
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The parts of the rows that the folder's state names; only files of its own manifest."""
+    """The parts of the rows that the folder's state names; only plain files in the folder.
+
+    Who saves the dataset again, in more parts, gives them other names than the manifest has.
+    """
     state = json.loads((folder / STATE).read_text("utf-8"))
     names = [entry["filename"] for entry in state["_data_files"]]
-    ours = files_of(folder, MAKER)
-    if strange := [name for name in names if name not in ours]:
+    if strange := [name for name in names if not is_plain_file(folder, name)]:
         raise CurateError(
-            f"{folder / STATE}: names the file {strange[0]!r}, which is not there or not of this "
-            "folder's manifest; render the rows again"
+            f"{folder / STATE}: names {strange[0]!r}, which is no file in this folder; render the "
+            "rows again"
         )
     return [folder / name for name in names]
