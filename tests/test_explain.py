@@ -58,6 +58,9 @@ def test_a_raw_row_that_is_not_there_any_more_is_said(
     done = curate.run("dump.jsonl", steps=[], out="RUN")
     done = RunFolder(done.path.absolute())
     assert 'line 1 of dump.jsonl: {"prompt":"Say a."' in explain(done, "0")
+    dump.write_text('{"prompt": "Say c.", "response": "See."}\n')
+    changed = "line 1 of dump.jsonl, as the file is now (it has changed since): {"
+    assert f'{changed}"prompt":"Say c."' in explain(done, "0", width=None)
     dump.write_text("\n\n" + 2 * '{"prompt": "Say b.", "response": "Bee."}\n')
     assert "line 1 of dump.jsonl: not shown, as the file has no such row any more" in explain(
         done, "0"

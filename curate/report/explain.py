@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from curate.base.replacing import sources_of
 from curate.base.spelling import option
 from curate.base.terminal import printable, printable_line
 from curate.base.wrapping import wrapped
@@ -77,14 +78,13 @@ def _page(
     for row in results.rows:
         verdicts = run.ledger.filter(pl.col("row") == row)
         records = records_of(run, [row, *verdicts["duplicate_of"].drop_nulls()])
-        settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
-        yield from _record(verdicts, records, settings, hit)
+        yield from _record(verdicts, records, run.manifest, hit)
 
 
 def _record(
     verdicts: pl.DataFrame,
     records: Mapping[int, Record],
-    settings: Mapping[str, str],
+    manifest: Mapping[str, Any],
     hit: re.Pattern[str] | None,
 ) -> Iterator[str]:
     row = verdicts["row"][0]
@@ -95,8 +95,10 @@ def _record(
             yield f"  its id was {old} before it was edited"
     yield from ["", *(f"{line}\n" for line in (hits(record, hit) if hit else []))]
     yield from full_text(record)
-    raw = raw_row(record["source"], record["line"])
+    hashes = {source.name: source.sha256 for source in sources_of(manifest)}
+    raw = raw_row(record["source"], record["line"], hashes.get(record["source"]))
     yield from map(printable_line, [*raw, "", "verdicts, in order:"])
+    settings = {step["name"]: step["settings"] for step in manifest["steps"]}
     for verdict in verdicts.iter_rows(named=True):
         yield from map(printable_line, _verdict(verdict, settings.get(verdict["step"], "")))
         if (other := verdict["duplicate_of"]) is not None:
