@@ -27,10 +27,9 @@ def printable_line(text: str, limit: int | None = None) -> str:
     r"""As `printable`, on one line: breaks and tabs are spelt out too, so that no name makes lines.
 
     >>> print(printable_line("a\nb"))
-    a\\nb
+    a\nb
     """
-    text = printable(text, limit)
-    return text.replace("\n", "\\n").replace("\t", "\\t")
+    return printable(text, limit).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def printed(name: str) -> tuple[str, ...]:
