@@ -122,7 +122,8 @@ def _read_file(source: Input, options: ReadOptions, *, alone: bool) -> Part:
             # One bad file among many must not cost the others; alone it is the user's mistake.
             if alone:
                 raise
-            reader.reject(Item(0), Reject("unreadable_file", str(error)))
+            reject = Reject("unreadable_file", str(error))
+            reader.reject(Item(0, reject=str(reject)), reject)
         part = reader.part()
         part.report.sha256 = fingerprint.result() if fingerprint else sha256(b"")
     return part
