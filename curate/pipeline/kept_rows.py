@@ -23,12 +23,12 @@ KEPT_ROWS = pl.Schema({**RECORDS, "scores": _SCORES})
 DROPPED_ROWS = pl.Schema({**KEPT_ROWS, **{name: ledger.LEDGER[name] for name in OF_A_DROP}})
 
 
-def with_scores(records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+def with_scores(records: pl.LazyFrame, verdicts: pl.DataFrame) -> pl.LazyFrame:
     """Records with `scores`: of each step that gave one, in the order of the steps."""
     pair = pl.struct("step", "score").alias("scores")
     given = verdicts.filter(pl.col("score").is_not_null())
     by_row = given.group_by("row", maintain_order=True).agg(pair)
-    joined = records.join(by_row, on="row", how="left", maintain_order="left")
+    joined = records.join(by_row.lazy(), on="row", how="left", maintain_order="left")
     none = pl.lit([], dtype=_SCORES)
     return joined.with_columns(pl.col("scores").cast(_SCORES).fill_null(none))
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from curate.base.errors import CurateError
-from curate.base.folder import files_of
+from curate.base.folder import check_as_written, files_of
 from curate.sources.files import archives, hub
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
@@ -106,8 +106,12 @@ _OWN = {"curate run": ("kept.parquet", "kept.jsonl"), "curate pairs": ("pairs.js
 def _folder(folder: Path) -> list[Input]:
     for maker, names in _OWN.items():
         ours = files_of(folder, maker)
-        if rows := next((name for name in names if name in ours), None):
-            return _file(folder / rows)
+        rows = [folder / name for name in names if name in ours]
+        # Of two files that hold the same rows, a change in the other would have no effect.
+        for file in rows if len(rows) > 1 else []:
+            check_as_written(file, maker)
+        if rows:
+            return _file(rows[0])
     if (folder / "state.json").is_file():
         return [each for path in _saved_dataset(folder) for each in _file(path)]
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
