@@ -49,12 +49,14 @@ dataset_prepared_path: prepared
 def prepared(config: Path, model: str) -> Any:
     """The rows that its command leaves for training, in the folder of the configuration."""
     import datasets
+    import yaml
 
     command = [Path(sys.executable).with_name("axolotl"), "preprocess", config.name]
     done = subprocess.run([*command, "--base-model", model], cwd=config.parent)
     if done.returncode:
         raise SystemExit("Error: axolotl preprocess ended with an error")
-    (folder,) = (path for path in (config.parent / "prepared").iterdir() if path.is_dir())
+    named = yaml.safe_load(config.read_text("utf-8"))["dataset_prepared_path"]
+    (folder,) = (path for path in (config.parent / named).iterdir() if path.is_dir())
     return datasets.load_from_disk(str(folder))
 
 
