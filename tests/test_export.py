@@ -106,6 +106,20 @@ def test_a_run_that_kept_nothing_is_no_export(tmp_path: Path) -> None:
         curate.export(done, to="trl", out=tmp_path / "DIR")
 
 
+@pytest.mark.parametrize("target", ["trl", "axolotl", "llamafactory"])
+def test_a_run_of_which_no_row_can_be_written_is_no_export(tmp_path: Path, target: str) -> None:
+    with pytest.raises(curate.CurateError, match=r"no row can be written .*nothing_trained 1"):
+        exported(tmp_path, target, [row(user("a"), answer("b", weight=0))])
+    assert not (tmp_path / "DIR").exists()
+
+
+def test_what_has_to_be_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(tmp_path, PLAIN)
+    monkeypatch.setattr("curate.base.extras.find_spec", lambda name: None)
+    with pytest.raises(curate.CurateError, match=r"needs pyarrow; .*curate-sft\[export\]"):
+        curate.export(done, to="trl", out=tmp_path / "DIR")
+
+
 def test_files_of_others_and_the_source_are_left_alone(tmp_path: Path) -> None:
     done = run(tmp_path, PLAIN)
     with pytest.raises(curate.CurateError, match="holds the input"):

@@ -9,16 +9,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 import yaml
 
 import curate
 from curate.base.folder import sha256
+from curate.exports import parquet
 from curate.exports.export import Exported
-from curate.exports.hub import of_rows
 from curate.exports.markdown import fenced, inline, table
-from curate.exports.target import RunRows
 from tests.export_rows import (
     CALL,
     PLAIN,
@@ -99,12 +97,15 @@ def test_scores_categories_and_rejected_answers_are_columns_where_any_row_has_th
 
 
 def test_scores_of_steps_are_written_where_a_run_has_them(tmp_path: Path) -> None:
-    done = run(tmp_path, PLAIN)
-    scores = [[], [], [{"step": "reward", "score": 0.5}]]
-    kind = pl.List(pl.Struct({"step": pl.String, "score": pl.Float64}))
-    kept = done.kept.with_columns(pl.Series("scores", scores, dtype=kind))
-    written = of_rows(RunRows("RUN", done, kept), None).data
-    assert written["scores"].to_list() == scores
+    # The step gives no score to texts that are too short to judge.
+    digits = row(user("1?"), answer("2."))
+    long = row(user("Please name a nice colour."), answer("Blue is a nice colour, I think."))
+    done = curate.export(
+        run(tmp_path, [digits, long], ["language"]), to="hub", out=tmp_path / "DIR"
+    )
+    scores = [one["scores"] for one in data(done)]
+    assert scores[0] == [] and scores[1][0]["step"] == "language"
+    assert isinstance(scores[1][0]["score"], float)
 
 
 def test_other_fields_are_counted_and_not_published(tmp_path: Path) -> None:
@@ -154,6 +155,26 @@ def test_no_folder_of_this_machine_is_published(tmp_path: Path) -> None:
         assert str(tmp_path).encode() not in path.read_bytes(), path.name
 
 
+def test_a_recipe_that_names_folders_is_pointed_at(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("# as in /home/me/old.yaml\nsteps: []\n")
+    done = curate.run(PLAIN, recipe=recipe, out=tmp_path / "RUN")
+    written = curate.export(done, to="hub", out=tmp_path / "DIR")
+    assert any("names folders of this machine" in note for note in written.notes)
+
+
+def test_a_large_set_is_cut_into_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "SHARD", 1)
+    done = exported(tmp_path, "hub", PLAIN)
+    names = [f"train-0000{n}-of-00003.parquet" for n in range(3)]
+    assert sorted(path.name for path in done.path.glob("*.parquet")) == names
+    (config,) = card(done)[0]["configs"]
+    assert config["data_files"] == [{"split": "train", "path": names}]
+    assert [without_nulls(one["messages"]) for one in data(done)] == [
+        one["messages"] for one in PLAIN
+    ]
+
+
 HOSTILE = "a|b\n# h <img src=x onerror=1> `x` ``` [l](https://e.org) www.e.org ---"
 
 
@@ -192,13 +213,17 @@ def test_the_hub_takes_no_model(tmp_path: Path) -> None:
         exported(tmp_path, "hub", PLAIN, model="m/m")
 
 
-def test_languages_are_those_of_the_language_step_or_measured(tmp_path: Path) -> None:
+def test_languages_are_measured_on_the_rows_of_the_set(tmp_path: Path) -> None:
     english = [row(user(f"Please name a colour, {n}."), answer("Blue is a nice colour, I think."))
                for n in range(4)]  # fmt: skip
     measured, text = card(exported(tmp_path, "hub", english))
     assert measured["language"] == ["en"] and "Detected on 4 of 4 rows" in text
-    counted = curate.export(
-        run(tmp_path / "b", english, ["language"]), to="hub", out=tmp_path / "b" / "DIR"
-    )
-    head, text = card(counted)
-    assert head["language"] == ["en"] and "as the step language detected them" in text
+    german = row(user("Was ist die Hauptstadt von Frankreich, bitte sehr?"),
+                 answer("Das ist natürlich die schöne Stadt Paris an der Seine."))  # fmt: skip
+
+    def not_german(record: dict[str, Any]) -> bool:
+        return "Stadt" not in record["response"]
+
+    done = run(tmp_path / "b", [*english, german], ["language", not_german])
+    head, text = card(curate.export(done, to="hub", out=tmp_path / "b" / "DIR"))
+    assert head["language"] == ["en"] and "| de |" not in text

@@ -106,3 +106,13 @@ def test_the_card_says_with_what_they_were_made(tmp_path: Path) -> None:
     text = (done.path / "README.md").read_text()
     assert "| tokenizer | byte-level |" in text and given.manifest["template"]["hash"] in text
     assert "| examples | 3 |" in text and "im_start" in text
+
+
+@pytest.mark.parametrize("target", ["trl", "axolotl", "llamafactory", "hub"])
+def test_the_same_tokens_give_the_same_bytes(tmp_path: Path, target: str) -> None:
+    given = tokens(tmp_path)
+    folders = [
+        curate.export(given, to=target, out=tmp_path / name / "DIR").path for name in ("a", "b")
+    ]
+    first, second = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders)
+    assert first == second

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.exports.export import Exported
-from curate.exports.trl import changed_number
+from curate.exports.trl import readable_float
 from tests.export_rows import (
     CALL,
     NAMED,
@@ -77,6 +78,11 @@ def test_rows_that_train_their_last_message_alone_are_prompt_and_completion(
     assert left_out(done) == []
 
 
+def test_a_row_that_asks_nothing_is_no_prompt_and_completion(tmp_path: Path) -> None:
+    done = exported(tmp_path, "trl", [row(answer("Once upon a time.")), *PLAIN])
+    assert loaded(done, tmp_path / "cache").column_names == ["id", "messages"]
+
+
 def test_where_several_answers_are_trained_rows_with_weights_are_left_out(tmp_path: Path) -> None:
     done = exported(tmp_path, "trl", [TWO_TURNS, WEIGHTED, *PLAIN])
     assert left_out(done) == [(1, "weight")]
@@ -86,25 +92,33 @@ def test_where_several_answers_are_trained_rows_with_weights_are_left_out(tmp_pa
     assert loaded(done, tmp_path / "cache").column_names == ["id", "messages"]
 
 
-def test_a_number_that_its_reader_changes_is_left_out(tmp_path: Path) -> None:
-    def asks(**arguments: Any) -> dict[str, Any]:
-        return row(user("Well?"), calls(arguments), tool("ok"), answer("Yes."), tools=[WEATHER])
+def asks(**arguments: Any) -> dict[str, Any]:
+    return row(user("Well?"), calls(arguments), tool("ok"), answer("Yes."), tools=[WEATHER])
 
-    done = exported(tmp_path, "trl", [asks(t=2.5), asks(t=2.53), asks(n=2**64)])
+
+def test_decimals_are_read_as_they_are(tmp_path: Path) -> None:
+    # The reader of `datasets` (ujson) makes 0.30000000000000004 of 0.3.
+    written = [{"t": 0.3}, {"t": 2.53, "u": [-112.9634, {"v": 1e-7}]}, {"t": 100.5, "n": 2**63}]
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"minimum": 0.7}}}]
+    rows = [*(asks(**one) for one in written), {**asks(t=1), "tools": tools}]
+    done = exported(tmp_path, "trl", rows)
+    read = loaded(done, tmp_path / "cache")
+    arguments = [one[1]["tool_calls"][0]["function"]["arguments"] for one in read["messages"]]
+    assert arguments == [*written, {"t": 1}] and read[3]["tools"] == tools
+    assert left_out(done) == []
+
+
+def test_a_number_that_its_reader_cannot_read_is_left_out(tmp_path: Path) -> None:
+    done = exported(tmp_path, "trl", [asks(n=1), asks(n=2**64), asks(n=1e22)])
     assert left_out(done) == [(1, "number"), (2, "number")]
-    assert done.left_out["detail"].to_list() == [
-        "2.53 would be read as 2.5300000000000002",
-        "18446744073709551616 is too large to be read",
-    ]
-    (read,) = loaded(done, tmp_path / "cache")["messages"]
-    assert read[1]["tool_calls"][0]["function"]["arguments"] == {"t": 2.5}
+    assert done.left_out["detail"][0] == "18446744073709551616 cannot be read as it is"
 
 
-def test_what_is_called_unchanged_is_read_as_it_is() -> None:
-    json_reader = pytest.importorskip("datasets.utils.json")
-    for number in (0.1, 2.53, -112.9634, 1.985, 3.0, 12345678901234567890, 1e22, 1.5e-9):
-        if changed_number({"x": number}) is None:
-            assert json_reader.ujson_loads(json.dumps({"x": number})) == {"x": number}
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.decimals(-1000, 1000, places=4))
+def test_a_decimal_is_written_so_that_ujson_reads_it_exactly(number: Any) -> None:
+    reader = pytest.importorskip("datasets.utils.json")
+    text = readable_float(float(number))
+    assert text is None or reader.ujson_loads(text) == float(number)
 
 
 def test_the_configuration_has_settings_that_trl_knows(tmp_path: Path) -> None:

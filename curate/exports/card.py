@@ -15,10 +15,9 @@ from curate.exports.fields import SHOWN, MetaFields
 from curate.exports.markdown import fenced, inline, table
 from curate.exports.target import RunRows, TokenRows, counted
 from curate.exports.tokens import longest_example
-from curate.pipeline import recipe as recipes
 from curate.report import inspection, reading
-from curate.report.counts import by_language
 from curate.report.run_files import source_names
+from filters.language.filter import Language
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 FILES = 40  # files in the table
@@ -36,8 +35,9 @@ def card_of_rows(
     files: Sequence[str],
 ) -> str:
     """The card of a run's kept rows, as Markdown behind a YAML head."""
-    languages, how = _languages(rows, kept)
-    share = {code: count / max(1, kept.height) for code, count in languages.items()}
+    languages, looked_at = _languages(kept)
+    share = {code: count / max(1, looked_at) for code, count in languages.items()}
+    how = f"Detected on {looked_at:,} of {counted(kept.height)}."
     codes = [code for code in share if _CODE.fullmatch(code) and share[code] >= LEAST]
     head = {
         **({"license": fields.licence} if fields.licence else {}),
@@ -62,6 +62,7 @@ def card_of_rows(
             "Lengths": _lengths(kept),
             "Languages": _listed(how, languages),
             "Licences and sources as given": _origins(fields),
+            "What the steps found": _findings(manifest),
             "Known limits": _limits(rows, fields),
         },
     )
@@ -199,7 +200,7 @@ def _recipe(manifest: Mapping[str, Any]) -> str:
     settings = made.get("settings") or {}
     parts = [f"{name}, seed {manifest['seed']}", fenced(str(made["text"]), "yaml")]
     if settings:
-        lines = [(key, value) for key, value in settings.items()]
+        lines = [(key, without_folders(str(value))) for key, value in settings.items()]
         parts.append("Changed:\n\n" + table(("setting", "value"), lines))
     return "\n\n".join(parts)
 
@@ -216,21 +217,20 @@ def _lengths(kept: pl.DataFrame) -> str:
     return table(("", *(f"{share:.0%}" for share in SHARES)), lines)
 
 
-def _languages(rows: RunRows, kept: pl.DataFrame) -> tuple[dict[str, int], str]:
-    """Rows by language, and how that is known: from the last step that counted, or measured."""
-    if counted := by_language(rows.run):
-        last = counted[-1]
-        found = {name: cell.rows for name, _, cell in last.lines if cell.rows}
-        return found, f"Kept rows, as the step {inline(last.step)} detected them."
+def _languages(kept: pl.DataFrame) -> tuple[dict[str, int], int]:
+    """Rows by language, measured, and of how many rows: of the set itself.
+
+    What the run's own step counted holds for the rows before later steps.
+    """
     sample = inspection.sample(kept)
-    judge = recipes.filter_called("language", {})
-    measured = judge.measure(with_text(sample))
-    sure = pl.col("confidence") >= 0.6
+    language = Language()
+    measured = language.measure(with_text(sample))
+    sure = pl.col("confidence") >= language.min_confidence
     label = pl.when(sure).then("language").otherwise(pl.lit("not sure which"))
     named = pl.when(pl.col("language").is_null()).then(pl.lit("too short to detect"))
     labels = measured.select(named.otherwise(label).alias("language"))["language"]
     counts = labels.value_counts(name="rows").sort("rows", "language", descending=[True, False])
-    return dict(counts.iter_rows()), f"Detected on {sample.height:,} of {kept.height:,} rows."
+    return dict(counts.iter_rows()), sample.height
 
 
 def _listed(how: str, counts: Mapping[str, int]) -> str:
@@ -249,17 +249,34 @@ def _origins(fields: MetaFields) -> str:
     return "\n\n".join(parts)
 
 
-def _limits(rows: RunRows, fields: MetaFields) -> str:
-    manifest = rows.run.manifest
-    lines = [
+# Folders before a name, as a path from the root or a drive has them.
+_FOLDERS = re.compile(r"(?<![\w/.:])(?:[A-Za-z]:[\\/]|~?/)(?:[^\s/\\:,;'\"]+[/\\])*(?=[^\s/\\])")
+
+
+def without_folders(text: str) -> str:
+    """The text with names of files, but not of the folders of this machine.
+
+    >>> without_folders("compared with /home/me/evals/gsm8k.jsonl and 3/4 of a.jsonl")
+    'compared with gsm8k.jsonl and 3/4 of a.jsonl'
+    """
+    return _FOLDERS.sub("", text)
+
+
+def _findings(manifest: Mapping[str, Any]) -> str:
+    sentences = [
         f"{step['name']}: {sentence}"
         for step in manifest["steps"]
         for sentence in step.get("sentences", ())
     ]
-    lines += [f"Reading: {line}" for line in reading.sentences(manifest["sources"], can_map=False)]
+    return _points(sentences) or "Nothing that they say in words."
+
+
+def _limits(rows: RunRows, fields: MetaFields) -> str:
+    manifest = rows.run.manifest
+    lines = [f"Reading: {line}" for line in reading.sentences(manifest["sources"], can_map=False)]
     rejects = manifest["counts"]["rejects"]
     if rejects:
-        lines.append(f"{rejects:,} rows could not be read and are not in the set.")
+        lines.append(f"{counted(rejects)} could not be read, so what they hold is not in the set.")
     kinds = {
         repr_.split("(")[0].lower() for repr_ in (str(s["settings"]) for s in manifest["steps"])
     }
@@ -273,4 +290,8 @@ def _limits(rows: RunRows, fields: MetaFields) -> str:
     if fields.counts:
         named = ", ".join(f"{name} ({counted(count)})" for name, count in fields.counts.items())
         lines.append(f"Fields of the sources that are not in this set: {named}")
-    return "\n".join(f"- {inline(line, 600)}" for line in lines)
+    return _points(lines)
+
+
+def _points(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {inline(without_folders(line), 600)}" for line in lines)

@@ -117,8 +117,8 @@ def split(rows: pl.DataFrame, faults: Sequence[Fault]) -> tuple[pl.DataFrame, pl
 
 
 def trains_only_the_end(rows: pl.DataFrame) -> bool:
-    """Whether each row trains its last message and no other."""
-    last = ROLES.list.last() == "assistant"
+    """Whether each row asks first, and trains its last message and no other."""
+    last = (ROLES.list.last() == "assistant") & (_MESSAGES.list.len() > 1)
     trained = _MESSAGES.list.last().struct.field("weight").fill_null(1.0) != 0
     return bool(rows.select((last & trained & (TRAINED == 1)).all()).item())
 
@@ -146,6 +146,30 @@ def json_faults(
             return None  # `bad_json` says so
 
     return rows.with_columns(_json_texts(rows, fault).alias(name))
+
+
+# What may be a decimal: texts without one are not read.
+_DECIMAL = r"\d[.eE][-+\d]"
+
+
+def with_json(rows: pl.DataFrame, change: Callable[[Any], Any]) -> pl.DataFrame:
+    """The rows, with `change` made to the JSON values of calls and tools that have decimals."""
+    lines = flat(rows)
+    texts = {"tool_calls": lines["tool_calls"], "tools": rows["tools"]}
+    if not any(column.str.contains(_DECIMAL).any() for column in texts.values()):
+        return rows
+    changed = {name: _changed(column, change) for name, column in texts.items()}
+    lines = lines.with_columns(changed["tool_calls"])
+    fields = pl.struct(pl.exclude("at"))
+    messages = lists(lines, fields, rows.height).alias("messages")
+    return rows.with_columns(messages, changed["tools"])
+
+
+def _changed(texts: pl.Series, change: Callable[[Any], Any]) -> pl.Series:
+    risky = texts.str.contains(_DECIMAL).fill_null(False)
+    pairs = zip(texts.to_list(), risky, strict=True)
+    written = [dumps(change(loads_exact(text))) if found else text for text, found in pairs]
+    return pl.Series(texts.name, written, dtype=pl.String)
 
 
 def _json_fault(calls: list[str], tools: str | None) -> str | None:

@@ -66,8 +66,8 @@ class Exported:
         if self.left_out.height:
             where = self.path / LEFT_OUT
             lines.append(
-                f"  {where} names them; tokens keep exact masks for all: {verb('render')}, then "
-                f"{verb('export')} of its folder"
+                f"  {where} names them; tokens keep exact masks, weights too: {verb('render')}, "
+                f"then {verb('export')} of its folder"
             )
         lines += [f"note: {note}" for note in self.notes]
         if self.command:
@@ -154,10 +154,9 @@ def _unused(kept: pl.DataFrame, made: Export) -> list[str]:
         "rejected": kept["rejected"].is_not_null(),
         "category": kept["category"].is_not_null(),
         "score": kept["score"].is_not_null(),
+        "scores": kept["scores"].list.len() > 0,
         "meta": kept["meta"] != "{}",
     }
-    if "scores" in kept.columns:
-        filled["scores"] = kept["scores"].list.len() > 0
     counts = {name: int(has.sum() or 0) for name, has in filled.items()}
     unused = [
         f"{name} ({counted(count)})"

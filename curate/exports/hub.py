@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from curate.exports import conversations as talk
-from curate.exports.card import card_of_rows, card_of_tokens
+from curate.exports.card import card_of_rows, card_of_tokens, without_folders
 from curate.exports.fields import meta_fields
 from curate.exports.parquet import shard_names
 from curate.exports.target import Export, RunRows, TokenRows
@@ -35,15 +35,18 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     }
     filled = [column.alias(name) for name, column in optional.items() if _is_filled(column)]
     data = data.with_columns(*filled, pl.Series("source", short, dtype=pl.String), fine["line"])
-    if "scores" in fine.columns and fine["scores"].list.len().sum():
+    if fine["scores"].list.len().sum():
         data = data.with_columns(fine["scores"])
     fields = meta_fields(fine["meta"])
-    notes = ("the card holds the recipe and the names of files: read it before you publish",)
+    notes = ["the card holds the recipe and the names of files: read it before you publish"]
+    recipe = str(rows.run.manifest["recipe"]["text"])
+    if without_folders(recipe) != recipe:
+        notes.append("the recipe in the card names folders of this machine")
     return Export(
         data=data,
         texts={CARD: card_of_rows(rows, fine, data, fields, shard_names(data))},
         left_out=left_out,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

@@ -68,17 +68,9 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
         fine, more = talk.split(fine, (talk.WEIGHTS,))
         left_out = pl.concat([left_out, more]).sort("row")
     history = by_end and bool(fine.select((talk.ANSWERS > 1).any()).item())
-    first = pl.col("messages").list.first().struct
-    system = pl.when(first.field("role") == "system").then(first.field("content"))
-    data = fine.select("id", _conversations(fine), system=system.fill_null(""))
-    columns_of = {"messages": "conversations"}
-    if fine.select(_HAS_SYSTEM.any()).item():
-        columns_of["system"] = "system"
-    else:
-        data = data.drop("system")
-    if fine["tools"].null_count() < fine.height:
-        data = data.with_columns(fine["tools"].fill_null(""))
-        columns_of["tools"] = "tools"
+    data = _data(fine)
+    named = {"messages": "conversations", "system": "system", "tools": "tools"}
+    columns_of = {name: column for name, column in named.items() if column in data.columns}
     info = {NAME: {"file_name": DATA, "formatting": "sharegpt", "columns": columns_of}}
     settings = [
         Setting("dataset_dir", ".", "A path is seen from where llamafactory-cli is run."),
@@ -104,6 +96,15 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     )
 
 
+def _data(rows: pl.DataFrame) -> pl.DataFrame:
+    """`id`, `conversations`, and where any row has them `system` and `tools`, empty for none."""
+    first = pl.col("messages").list.first().struct
+    system = pl.when(first.field("role") == "system").then(first.field("content"))
+    data = rows.select("id", _conversations(rows), "tools", system=system)
+    empty = [name for name in ("tools", "system") if data[name].null_count() == data.height]
+    return data.drop(empty).with_columns(pl.exclude("id", "conversations").fill_null(""))
+
+
 def _tool_fault(value: object) -> str | None:
     """Why its default format of tools cannot write a tool; None for calls."""
     for tool in value if isinstance(value, list) else ():
@@ -112,10 +113,13 @@ def _tool_fault(value: object) -> str | None:
         tool = tool.get("function", {}) if tool.get("type") == "function" else tool
         if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
             return "a tool has no name"
-        parameters = tool.get("parameters")
-        known = parameters.get("properties") if isinstance(parameters, dict) else None
+        given = tool.get("parameters")
+        parameters = given if isinstance(given, dict) else {}
+        known = parameters.get("properties")
         if not isinstance(known, dict) or not all(isinstance(x, dict) for x in known.values()):
             return f"the tool {tool['name']} has no parameters.properties"
+        if not isinstance(parameters.get("required", []), list):
+            return f"the tool {tool['name']} has required parameters that are no list"
         for name, about in known.items():
             listed = about.get("enum") or []
             if not isinstance(listed, list) or not all(isinstance(x, str) for x in listed):

@@ -22,7 +22,7 @@ class RunRows:
 
     name: str
     run: RunFolder
-    kept: pl.DataFrame  # columns of RECORDS, and `scores` where the run has them
+    kept: pl.DataFrame  # columns of KEPT_ROWS
 
 
 @dataclass(frozen=True)

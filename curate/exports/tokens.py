@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.exports.target import TokenRows
+from curate.exports.target import TokenRows, counted
 
 TEMPLATE = "chat_template.jinja"
 _IDS = ("input_ids", "labels")
@@ -42,6 +42,8 @@ def described(tokens: TokenRows) -> tuple[str, ...]:
         f"the template of these tokens is in {TEMPLATE}: what runs the trained model must use it",
         f"these ids are of the tokenizer {about['name']}; no other model can be trained on them",
     ]
+    if refused := tokens.manifest["counts"]["refused"]:
+        notes.append(f"{counted(refused)} could not be rendered exactly: not in these tokens")
     if added:
         names = ", ".join(f"{name} = {number}" for name, number in list(added.items())[:5])
         notes.append(f"the model needs the tokens that were added when rendering: {names}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
+from curate.base.json_text import Number
 from curate.exports import conversations as talk
 from curate.exports.settings import Setting, config
 from curate.exports.target import DATA, Export, RunRows, TokenRows
@@ -32,9 +34,10 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     Where every row trains its last message alone, they are `prompt` and `completion`, else
     `messages`; then a row with an answer of weight 0 beside a trained one is left out.
     """
-    given = talk.json_faults(talk.prepared(rows.kept), changed_number)
+    given = talk.json_faults(talk.prepared(rows.kept), unreadable)
     number = talk.Fault("number", pl.col("json_fault").is_not_null(), pl.col("json_fault"))
     fine, left_out = talk.split(given, (*talk.COMMON, number))
+    fine = talk.with_json(fine, readable)
     by_end = talk.trains_only_the_end(fine)
     if not by_end:
         fine, more = talk.split(fine, (talk.WEIGHTS,))
@@ -115,39 +118,50 @@ def _config(model: str | None, how: list[Setting]) -> str:
     )
 
 
-def changed_number(value: Any) -> str | None:
-    """What the JSON reader of `datasets` (ujson) makes of a number of the value; None if nothing.
+def unreadable(value: Any) -> str | None:
+    """A number of the JSON value that TRL's reader cannot read, in words; None without one.
 
-    It refuses integers of more than 64 bits, and adds decimals up in doubles.
-
-    >>> changed_number({"price": 2.53})
-    '2.53 would be read as 2.5300000000000002'
-    >>> changed_number({"price": 2.5, "n": [3, True]})
+    >>> unreadable({"n": 2**64})
+    '18446744073709551616 cannot be read as it is'
+    >>> unreadable({"price": 2.53, "n": [3, True]})
     """
-    for number in _numbers(value):
-        if isinstance(number, int):
-            if not -(2**63) <= number < 2**64:
-                return f"{number} is too large to be read"
-        elif (read := _as_ujson(number)) != number:
-            return f"{number!r} would be read as {read!r}"
-    return None
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next((said for item in inner if (said := unreadable(item))), None)
+    if isinstance(value, float):
+        fine = readable_float(value) is not None
+    else:
+        fine = not isinstance(value, int) or -(2**63) <= value < 2**64
+    return None if fine else f"{value!r} cannot be read as it is"
 
 
-def _numbers(value: Any) -> Iterator[int | float]:
+def readable(value: Any) -> Any:
+    """The JSON value with its decimals written so that TRL's reader does not change them."""
     if isinstance(value, dict):
-        for item in value.values():
-            yield from _numbers(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _numbers(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield value
+        return {name: readable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [readable(item) for item in value]
+    text = readable_float(value) if isinstance(value, float) else None
+    return value if text is None else Number(text)
 
 
-def _as_ujson(number: float) -> float:
-    """The double that ujson reads: digits before the point plus digits behind it by a power."""
-    before, _, behind = repr(abs(number)).partition(".")
-    if "e" in before + behind or len(behind) > 15 or len(before) > 15:
-        return float("nan")  # how it is read is not known here
-    read = int(before) + int(behind) / 10.0 ** len(behind) if behind else float(before)
-    return read if number >= 0 else -read
+def readable_float(number: float) -> str | None:
+    """A decimal as ujson, the reader of `datasets`, reads it exactly; None where there is none.
+
+    It adds the digits behind the point, times a power of ten that is rounded: `0.3` is read as
+    0.30000000000000004, but `0.30` as 0.3. So zeros are added until the number is right.
+
+    >>> readable_float(0.3), readable_float(2.5)
+    ('0.30', '2.5')
+    """
+    if not math.isfinite(number):
+        return None
+    text = format(Decimal(repr(float(number))), "f")
+    before, _, behind = text.removeprefix("-").partition(".")
+    if len(before) > 15:
+        return None
+    for digits in range(max(1, len(behind)), 16):
+        padded = behind.ljust(digits, "0")
+        if int(before) + int(padded) * float(f"1e-{digits}") == abs(number):
+            return f"{'-' if text[0] == '-' else ''}{before}.{padded}"
+    return None
