@@ -190,11 +190,12 @@ def test_every_line_and_every_message_has_the_same_fields(made: Made) -> None:
     assert len({tuple(message) for line in made.lines for message in line["messages"]}) == 1
 
 
-def test_tools_are_json_in_every_line(made: Made) -> None:
-    """TRL and Axolotl parse tools that are a text, in every row."""
-    tools = [json.loads(line["tools"]) for line in made.lines]
-    assert [len(listed) for listed in tools[: len(PLAIN)]] == [0] * len(PLAIN)
-    assert tools[len(PLAIN)] == [TIDE]
+def test_tools_are_json_text_and_an_empty_one_where_there_are_none(made: Made) -> None:
+    """TRL and Axolotl parse the text and stop at the empty one: before they train on calls that
+    are text, of which templates would write the characters. An export gives them lists."""
+    tools = [line["tools"] for line in made.lines]
+    assert tools[: len(PLAIN)] == [""] * len(PLAIN)
+    assert json.loads(tools[len(PLAIN)]) == [TIDE]
 
 
 def test_an_absent_call_is_a_text_that_templates_take_for_none(made: Made) -> None:
