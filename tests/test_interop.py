@@ -390,3 +390,39 @@ def test_the_folder_for_the_hub_loads_by_its_name_alone(made: Made, tmp_path: Pa
     rows = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
     assert rows["id"][:] == made.records["id"].to_list()
     assert yaml.safe_load((folder / "README.md").read_text("utf-8").split("---")[1])["configs"]
+
+
+# The README's words about other tools; what they claim is tried below.
+SENTENCES = (
+    "`RUN/kept.jsonl` holds OpenAI messages, one object a line, and loads as it is with "
+    "`datasets`, polars and pandas, whichever rows come first.",
+    "`TOKENS` loads with `datasets.load_from_disk` and holds the columns that TRL, Axolotl and "
+    "LLaMA-Factory train on, and no others.",
+    "`curate export RUN --to trl --out DIR` writes what the tool reads and a configuration that it "
+    "runs; so do `axolotl` and `llamafactory`, and `hub` writes a dataset card.",
+)
+
+
+def test_what_the_readme_claims_of_other_tools_is_true(made: Made, tmp_path: Path) -> None:
+    datasets, pandas = pytest.importorskip("datasets"), pytest.importorskip("pandas")
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert all(sentence in readme for sentence in SENTENCES)
+    lines, rows = made.run / "kept.jsonl", made.records.height
+    backwards = tmp_path / "backwards.jsonl"
+    backwards.write_bytes(b"".join(reversed(lines.read_bytes().splitlines(keepends=True))))
+    for path in (lines, backwards):
+        loaded = datasets.load_dataset(
+            "json", data_files=str(path), split="train", cache_dir=str(tmp_path), chunksize=1 << 12
+        )
+        assert loaded.num_rows == rows == pl.read_ndjson(path).height
+        assert len(pandas.read_json(path, lines=True)) == rows
+        assert {"role", "content"} <= set(loaded[0]["messages"][0])
+    tokens = datasets.load_from_disk(str(made.tokens))
+    assert tokens.column_names == ["input_ids", "labels", "attention_mask"]
+    configurations = {"trl": "sft.yaml", "axolotl": "axolotl.yaml", "llamafactory": "sft.yaml"}
+    for target, name in configurations.items():
+        folder = made.exports[f"run {target}"]
+        assert yaml.safe_load((folder / name).read_text("utf-8"))["output_dir"] == "output"
+        assert pl.read_parquet(folder / "train.parquet").height > len(PLAIN)
+    card = (made.exports["run hub"] / "README.md").read_text("utf-8")
+    assert card.startswith("---\n") and "# Dataset card" in card
