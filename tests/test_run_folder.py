@@ -249,3 +249,20 @@ def test_rows_that_were_changed_by_hand_are_read_by_nobody_who_would_not_see_it(
     if name == "kept.parquet":
         with pytest.raises(CurateError, match="changed since"):
             RunFolder(done.path).kept  # noqa: B018 (it is read here)
+
+
+def test_of_runs_in_a_folder_only_what_they_kept_is_read(tmp_path: Path) -> None:
+    finished(tmp_path)
+    again = curate.run(tmp_path, steps=[])
+    names = [Path(source["source"]).name for source in again.manifest["sources"]]
+    assert names == ["kept.parquet", "dump.jsonl", "recipe.yaml"]
+    assert any("of folders that curate wrote only these are read" in line for line in again.notices)
+
+
+def test_a_run_without_its_manifest_is_no_folder_of_dumps(tmp_path: Path) -> None:
+    done = finished(tmp_path)
+    (done.path / "manifest.json").write_text("{")
+    for folder in (done.path, tmp_path):
+        with pytest.raises(CurateError, match=r"RUN: a run whose manifest\.json is missing or dam"):
+            curate.run(folder, steps=[])
+    assert curate.run(done.path / "kept.parquet", steps=[]).kept.height == 1
