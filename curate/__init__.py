@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.api import baselines, inspect, open, preview, render, run, train
+from curate.api import baselines, export, inspect, open, preview, render, run, train
 from curate.base.errors import CurateError
 from curate.base.version import __version__
 
@@ -27,6 +27,7 @@ __all__ = [
     "Judgement",
     "__version__",
     "baselines",
+    "export",
     "inspect",
     "open",
     "preview",

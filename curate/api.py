@@ -16,6 +16,7 @@ from curate.base.log import Log, no_log
 from curate.base.packages import check_ours
 
 if TYPE_CHECKING:
+    from curate.exports.export import Exported
     from curate.pipeline.recipe import StepLike
     from curate.renders import Preview, Tokens
     from curate.runs import Run
@@ -192,6 +193,26 @@ def train(
     from curate import renders
 
     return renders.train_on(tokens, {"model": model, "out": out, **settings}, log)
+
+
+def export(
+    source: Run | Tokens | str | PathLike[str],
+    *,
+    to: str,
+    out: str | PathLike[str],
+    model: str | PathLike[str] | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write a run or tokens as another tool reads them, with a configuration that it runs.
+
+    `source` is a `Run`, a `Tokens`, or the folder of either; `to` is trl, axolotl, llamafactory, or
+    hub (a dataset card). `model` stands in the configuration: a folder or hub id. Rows that the
+    tool cannot express are in `Exported.left_out`, each with its reason. Raises `CurateError`.
+    """
+    check_ours()
+    from curate.exports.export import export
+
+    return export(source, to, out, model, force)
 
 
 def baselines(run: Any, out: str | PathLike[str], force: bool = False) -> dict[str, int]:

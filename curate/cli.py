@@ -241,6 +241,14 @@ def _reward(add: Any) -> None:
     _out(add, "RM")
 
 
+def _export(add: Any) -> None:
+    add("source", help="a RUN or TOKENS folder")
+    about = "who is to read it: trl, axolotl, llamafactory or hub"
+    add("--to", required=True, metavar="TOOL", help=about)
+    add("--model", help="a model folder or hub id, written into the configuration")
+    _out(add, "DIR")
+
+
 def _baselines(add: Any) -> None:
     add("run", type=Path, help="a folder written by curate run with a select step")
     _out(add, "BASELINES")
@@ -283,6 +291,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "baselines": (
         "The sets that a run's selection is to be compared with, as files to render.",
         _baselines,
+    ),
+    "export": (
+        "Write a RUN or TOKENS for TRL, Axolotl, LLaMA-Factory or the hub.",
+        _export,
     ),
     "report": ("Print a run's funnel and write its report.html anew.", _report),
     "filters": ("The filters and fixes, their settings and reasons.", _filters),

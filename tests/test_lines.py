@@ -63,7 +63,7 @@ def assert_explained(folder: Path, dump: sources.Dump) -> None:
     (folder / "RUN").mkdir(exist_ok=True)
     run_folder.write(folder / "RUN", dump, run(dump.records, steps.steps), steps)
     for row, line in enumerate(dump.records["line"]):
-        page = explain(RunFolder.open(folder / "RUN"), str(row))
+        page = explain(RunFolder.open(folder / "RUN"), str(row), width=None)
         shown = page.split(f"  line {line} of ", 1)[1].splitlines()[0]
         assert ROWS[row]["output"] in shown
         others = [other["output"] for other in ROWS if other is not ROWS[row]]
@@ -78,7 +78,7 @@ def test_a_line_that_several_rows_share_shows_none_of_them(tmp_path: Path) -> No
     steps = recipe.of_steps(["exact"])
     (tmp_path / "RUN").mkdir()
     run_folder.write(tmp_path / "RUN", dump, run(dump.records, steps.steps), steps)
-    pages = [explain(RunFolder.open(tmp_path / "RUN"), str(row)) for row in range(3)]
+    pages = [explain(RunFolder.open(tmp_path / "RUN"), str(row), width=None) for row in range(3)]
     shared = "not shown, as several rows share the line"
     assert [shared in page for page in pages] == [True, True, False]
     assert not any(row["output"] in pages[0].split("  line 1")[1] for row in ROWS)
@@ -91,7 +91,7 @@ def test_a_file_that_has_changed_since_shows_no_raw_row(tmp_path: Path) -> None:
     assert_explained(tmp_path, dump)
     for text in ("", "[]", json.dumps(ROWS[:1], indent=1)):
         path.write_text(text)
-        assert "rows.json: {" not in explain(RunFolder.open(tmp_path / "RUN"), "2")
+        assert "rows.json: {" not in explain(RunFolder.open(tmp_path / "RUN"), "2", width=None)
 
 
 @pytest.mark.parametrize(("between", "lines"), [(",\n", [2, 3, 3]), (", ", [1, 2, 3])])

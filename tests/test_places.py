@@ -305,16 +305,14 @@ def test_a_folder_with_an_odd_name_serves_as_any_other(tmp_path: Path, odd: str)
         for n in range(30)
     ]
     (top / "dump.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    steps: list[Any] = [
-        {"near": {"index": str(top / "index")}},
-        {"select": {"method": "longest", "budget": 9}},
-    ]
+    near: Any = {"near": {"index": str(top / "index")}}
+    steps = [near, {"select": {"method": "longest", "budget": 9}}]
     first = curate.run([str(top / "dump.jsonl")], steps=steps, out=top / "RUN")
     opened = curate.open(top / "RUN")
     assert opened.kept.height == first.kept.height == 9
     assert "row 3" in opened.explain(3) and opened.report().is_file()
     assert curate.baselines(top / "RUN", top / "BASELINES")["select.full.jsonl"] == 30
-    again = curate.run(top / "RUN", steps=[{"near": {"index": str(top / "index")}}])
+    again = curate.run(top / "RUN", steps=[near])
     assert again.counts["read"] == 9 and again.counts["kept"] == 0
     match = {"length": {"action": "match", "reference": str(top / "RUN"), "tolerance": 1}}
     assert curate.run(top / "RUN", steps=[match]).counts["read"] == 9

@@ -15,10 +15,10 @@ from curate import sources
 from curate.base.errors import CurateError
 from curate.base.folder import sha256
 from curate.base.messages import message_json
-from curate.base.schema import MESSAGES
+from curate.base.schema import KEPT_ROWS, MESSAGES
 from curate.cli import main
 from curate.pipeline import recipe, run_folder
-from curate.pipeline.kept_rows import DROPPED_ROWS, KEPT_ROWS, row_objects
+from curate.pipeline.kept_rows import DROPPED_ROWS, row_objects
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import run
 

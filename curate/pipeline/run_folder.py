@@ -19,12 +19,12 @@ from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, check_as_written, is_made_by, write_manifest
 from curate.base.json_text import needs_exact
 from curate.base.replacing import Kind, shown_settings
+from curate.base.schema import KEPT_ROWS
 from curate.base.spelling import option
 from curate.base.version import __version__
 from curate.pipeline import ledger
 from curate.pipeline.kept_rows import (
     DROPPED_ROWS,
-    KEPT_ROWS,
     OF_A_DROP,
     conversation_lines,
     row_objects,

@@ -92,6 +92,7 @@ ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
 
 # The fields in which rows of many formats hold a number or a label.
 SCORES = ("score", "rating", "reward", "votes", "quality_score")
+MOST_SCORE = 1e300
 CATEGORIES = ("category", "task", "dataset")
 # Fields of what is seen or heard beside the words.
 IMAGES = ("image", "images", "video", "videos", "audio", "audios")
@@ -209,7 +210,11 @@ def number_of(row: Row, names: tuple[str, ...]) -> tuple[float | None, tuple[str
     """The first of the named fields that holds a finite number, and the name it was found under."""
     for name in names:
         value = row.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
+        if (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and abs(value) < MOST_SCORE
+        ):
             return float(value), (name,)
     return None, ()
 
