@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from curate.base.json_text import dumps, loads_exact
+from curate.base.json_text import Number, dumps, loads_exact
 from curate.base.schema import ROLES
 from curate.sources.shared.literals import python_objects
 
@@ -193,8 +193,8 @@ def described(value: Any) -> str:
     >>> described(True)
     'the boolean true'
     """
-    kinds = {bool: "boolean", int: "number", float: "number", str: "text"}
-    kinds |= {list: "list", dict: "object"}
+    kinds = {bool: "boolean", int: "number", float: "number", Number: "number"}
+    kinds |= {str: "text", list: "list", dict: "object"}
     kind = kinds.get(type(value), type(value).__name__)
     if value is None:
         return "null"
