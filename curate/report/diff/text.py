@@ -13,12 +13,20 @@ from curate.base.spelling import option
 from curate.base.terminal import printable, printable_line
 from curate.base.wrapping import wrapped
 from curate.report.excerpts import side_by_side
+from curate.report.explain.row_text import (
+    BRIEF,
+    Record,
+    answer,
+    brief,
+    number,
+    one_line,
+    records_of,
+)
 from curate.report.funnel import read_sum
-from curate.report.row_text import BRIEF, Record, answer, brief, number, one_line, records_of
 from curate.report.run_files import damage_explained
 
 if TYPE_CHECKING:
-    from curate.report.changes import Changes
+    from curate.report.diff.changes import Changes
 
 KINDS = 20  # of changes in the table
 EVIDENCE = 200  # characters

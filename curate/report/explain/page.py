@@ -15,9 +15,9 @@ from curate.base.spelling import option
 from curate.base.terminal import printable, printable_line
 from curate.base.wrapping import wrapped
 from curate.report.excerpts import excerpt
-from curate.report.lookup import Matches, Query, hit_of, search
-from curate.report.raw_rows import raw_row
-from curate.report.row_text import (
+from curate.report.explain.lookup import Matches, Query, hit_of, search
+from curate.report.explain.raw_rows import raw_row
+from curate.report.explain.row_text import (
     BRIEF,
     Record,
     brief,

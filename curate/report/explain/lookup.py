@@ -15,7 +15,7 @@ from curate.base.errors import CurateError, nearest, some_of
 from curate.base.spelling import option
 from curate.base.terminal import printed
 from curate.pipeline import ledger
-from curate.report.input_names import inputs_called, known_inputs, place_of
+from curate.report.explain.input_names import inputs_called, known_inputs, place_of
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.base.replacing import NAMELESS, sources_of
-from curate.report.lookup import slugs
+from curate.report.explain.lookup import slugs
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
