@@ -49,11 +49,24 @@ PEERS = {
 PAGE = ROOT / "docs" / "interop.md"
 MARK, END = "<!-- benchmarks/interop.py --docs -->", "<!-- end of the table -->"
 OWN = "here"  # the environment that this script runs in
-SOURCES = {"run": "RUN", "odd": "odd rows", "single": "one answer a row", "tokens": "TOKENS"}
+SOURCES = {
+    "run": "RUN",
+    "odd": "odd rows",
+    "plain": "odd rows without calls",
+    "calls": "rows with calls",
+    "single": "one answer a row",
+    "tokens": "TOKENS",
+}
+# Files of further runs. Rows with one answer each are prompt and completion for TRL.
+PARTS = {
+    "plain": ("b-short", "c-scored", "e-thinking", "f-weights", "g-compared", "h-uneven"),
+    "calls": ("d-calls",),
+    "single": ("c-scored", "e-thinking", "g-compared"),
+}
 TRAINERS = ("trl", "axolotl", "llamafactory")
 EXPORTS = {"run": (*TRAINERS, "hub"), "odd": TRAINERS, "single": ("trl",), "tokens": TRAINERS}
-# Files whose rows have one answer each; TRL gets them as prompt and completion.
-SINGLE = ("c-scored", "e-thinking", "g-compared")
+# What a tool ends with that is given calls as text, before it trains.
+REFUSALS = r"JSONDecodeError|UndefinedError|TemplateError|not JSON serializable"
 LIMIT = 600  # seconds for one reader
 RECIPE = "seed: 0\nsteps:\n  - exact\n  - length\n"
 QUIET = {
@@ -89,6 +102,7 @@ class Reader:
     script: str
     arguments: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    refuses: bool = False  # it has to stop with an error, and must not train
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,8 @@ def make(home: Path, megabytes: float) -> Made:
     dumps = interop_rows.write(home / "dumps", megabytes)
     recipe = home / "recipe.yaml"
     recipe.write_text(RECIPE, "utf-8")
-    runs = {"run": dumps, "odd": dumps[1:], "single": [p for p in dumps if p.stem in SINGLE]}
+    runs = {"run": dumps, "odd": dumps[1:]}
+    runs |= {name: [p for p in dumps if p.stem in stems] for name, stems in PARTS.items()}
     for name, files in runs.items():
         given = (*map(str, files), "--recipe", str(recipe), "--no-cache")
         curate("run", *given, "--out", str(home / name))
@@ -247,15 +262,16 @@ def of_tokens(made: Made) -> Iterator[Reader]:
 
 
 def of_exports(made: Made) -> Iterator[Reader]:
-    kept = (str(made.odd / "kept.jsonl"), str(truth_of(made.odd)))
     after = (str(made.model), str(truth_of(made.tokens)))
-    for peer, name in (
-        ("trl", "TRL: SFTTrainer, 2 steps"),
-        ("axolotl", "Axolotl: chat_template"),
-    ):
-        yield Reader(
-            peer, name, f"{SOURCES['odd']}, kept.jsonl", f"{peer}_reader", ("kept", *kept, *after)
-        )
+    for source in ("plain", "odd", "calls"):
+        run = made.home / source
+        given = ("kept", str(run / "kept.jsonl"), str(truth_of(run)), *after)
+        for peer, name in (
+            ("trl", "TRL: SFTTrainer, 2 steps"),
+            ("axolotl", "Axolotl: chat_template"),
+        ):
+            reads, script = f"{SOURCES[source]}, kept.jsonl", f"{peer}_reader"
+            yield Reader(peer, name, reads, script, given, refuses=source != "plain")
     for source, target, name, kind in (
         ("run", "trl", 'datasets: load_dataset("parquet")', "tables"),
         ("run", "axolotl", 'datasets: load_dataset("parquet")', "tables"),
@@ -296,6 +312,9 @@ def tried(reader: Reader, python: Path, home: Path) -> Line:
     results = [line for line in text.splitlines() if line.startswith("RESULT ")]
     if results:
         return judged(reader, json.loads(results[-1].removeprefix("RESULT ")))
+    if reader.refuses and (refusal := re.findall(rf"^.*(?:{REFUSALS}).*", text, re.MULTILINE)):
+        words = f"stops before it trains, as it should, because calls are text: {refusal[-1][:120]}"
+        return Line(reader, version(python, reader), words, True)
     print(f"{reader.name}, {reader.reads}: failed\n{text[-3000:]}\n", file=sys.stderr)
     errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*|^no answer after .*", text, re.MULTILINE)
     reason = errors[-1] if errors else "it printed no result"
@@ -321,6 +340,9 @@ def output(command: list[str], work: Path, environment: Mapping[str, str]) -> st
 def judged(reader: Reader, result: Mapping[str, Any]) -> Line:
     """What a reader found, in words."""
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    if reader.refuses:
+        words = f"**failed**: trains on calls that are text; {'; '.join(result.get('notes', []))}"
+        return Line(reader, versions, words, False)
     same = result["rows"] == result["expected"] and not result["differ"]
     words = [f"all {result['rows']:,} rows as written"]
     if not same:

@@ -20,7 +20,7 @@ class Terminated(KeyboardInterrupt):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb: 0 done, 1 a user's mistake, 2 usage, 130 interrupted, 143 terminated."""
-    arguments = parser().parse_args(_present(sys.argv[1:] if argv is None else argv))
+    arguments = _parsed(_present(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -38,6 +38,23 @@ def _terminate(number: int, frame: object) -> None:
 
 # Former names of verbs and options: each is answered with the present one.
 RENAMED = {"arms": "baselines", "--open-field": "--continue-final-field"}
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; exits with 2 for what no verb takes."""
+    grammar = parser()
+    arguments, others = grammar.parse_known_args(argv)
+    # argparse misses a word that may be left out where options stand before it, and takes `-:3`,
+    # line 3 of standard input, for an option.
+    if len(others) == 1 and getattr(arguments, "key", "") is None and _is_row(others[0]):
+        arguments.key, others = others[0], []
+    if others:
+        grammar.error(f"unrecognized arguments: {' '.join(others)}")
+    return arguments
+
+
+def _is_row(word: str) -> bool:
+    return not word.startswith("-") or word.startswith("-:")
 
 
 def _present(argv: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
 from curate.base.log import Log, no_log
-from curate.base.messages import message_json
+from curate.base.messages import message_json, openai_texts
 from curate.base.places import check_page, short_of_space
 from curate.base.replacing import check_replaced
 from curate.base.schema import with_text
@@ -146,7 +146,7 @@ class Run(RunFolder):
 
 
 def _slim(records: pl.DataFrame) -> pl.DataFrame:
-    """Records with messages as templates read them, without fields that no message has.
+    """Records with messages as the files have them, without fields that no message has.
 
     Tool calls, tools and rejected messages are JSON text.
     """
@@ -158,7 +158,13 @@ def _slim(records: pl.DataFrame) -> pl.DataFrame:
         and records["messages"].explode().struct.field(name).is_not_null().any()
     ]
     names = {"reasoning": "reasoning_content"}
-    fields = [element.field(name).alias(names.get(name, name)) for name in optional]
+    calls = openai_texts(records["messages"])
+    fields = [
+        element.field(name).replace(calls["tool_calls"], calls["openai"])
+        if name == "tool_calls"
+        else element.field(name).alias(names.get(name, name))
+        for name in optional
+    ]
     messages = pl.col("messages").list.eval(
         pl.struct(element.field("role"), element.field("content"), *fields)
     )
@@ -322,10 +328,11 @@ def _read(data: Data, how: sources.ReadOptions) -> sources.Dump:
         return sources.read_rows(data, how)
     if "" in paths:
         raise CurateError("the data is an empty name; name a file or a folder")
-    for path in paths:
-        if is_run(Path(path)):
-            RunFolder(Path(path)).check("kept")
-    return sources.read([fspath(path) for path in paths], how)
+    files = [
+        RunFolder(Path(path)).row_files("kept") if is_run(Path(path)) else [fspath(path)]
+        for path in paths
+    ]
+    return sources.read([file for each in files for file in each], how)
 
 
 def _read_twice(dump: sources.Dump) -> Iterator[str]:

@@ -95,6 +95,16 @@ def test_in_a_file_that_has_changed_rows_are_the_same_where_their_content_is(
     assert set(difference.rows["why"]) == {"the file has changed and has no such row"}
 
 
+def test_of_rows_in_memory_no_file_is_said_to_have_changed() -> None:
+    one, two = (curate.run([json.loads(row("What is it?", name))], steps=[]) for name in "ab")
+    difference = one.diff(two)
+    assert set(difference.rows["why"]) == {"other data were given, without such a row"}
+    empty = curate.run(
+        [json.loads(row("What is it?", "a"))], steps=[{"length": {"action": "limit", "min": 9}}]
+    )
+    assert "1 row that differs:" in one.diff(empty).text()
+
+
 def test_an_input_that_one_run_did_not_read_is_named_as_such(tmp_path: Path) -> None:
     for name, lines in (("a.jsonl", SMALL), ("b.jsonl", [row("B?", "Fine.")])):
         (tmp_path / name).write_text("\n".join(lines))

@@ -81,6 +81,10 @@ def test_a_source_that_is_not_known_of_a_row_is_known_of_none(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            lambda about: about.reverse(),
+            "is not the file that was written with these examples, so it does not say what they",
+        ),
         (lambda about: about.head(3), "has 3 lines for 4 examples in the dataset"),
         (lambda about: about.drop("turns", "id"), "has no column id, turns; its columns are row,"),
         (
@@ -106,6 +110,33 @@ def test_lines_that_do_not_fit_the_examples_are_refused_by_both_readers(
     for reader in (read, lambda path: load_tokens(str(path))):
         with pytest.raises(CurateError, match=f"sources.parquet: {message}.*; render the rows aga"):
             reader(folder)
+
+
+def test_the_dataset_may_be_saved_again_in_more_parts(tmp_path: Path) -> None:
+    import datasets
+
+    folder = folder_of(tmp_path / "tokens")
+    again = resave(folder, lambda rows: rows, tmp_path / "again")
+    datasets.load_from_disk(str(folder)).save_to_disk(str(again), num_shards=3)
+    assert len(list(again.glob("data-*-of-00003.arrow"))) == 3
+    assert_frame_equal(read(again).examples, read(folder).examples)
+    assert load_tokens(str(again)).rows.ids == load_tokens(str(folder)).rows.ids
+
+
+def test_a_folder_whose_parts_were_changed_is_not_copied(tmp_path: Path) -> None:
+    import datasets
+
+    folder = folder_of(tmp_path / "tokens")
+    again = tmp_path / "again"
+    datasets.load_from_disk(str(folder)).save_to_disk(str(again), num_shards=3)
+    for name in ("manifest.json", "sources.parquet", "refused.jsonl"):
+        shutil.copyfile(folder / name, again / name)
+    opened = curate.open(again)
+    with pytest.raises(CurateError, match="is missing or was changed since curate render wrote"):
+        opened.save(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    curate.open(folder).save(tmp_path / "copy")
+    assert_frame_equal(read(tmp_path / "copy").examples, read(folder).examples)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1 and more PAR1"])

@@ -58,6 +58,9 @@ def test_a_raw_row_that_is_not_there_any_more_is_said(
     done = curate.run("dump.jsonl", steps=[], out="RUN")
     done = RunFolder(done.path.absolute())
     assert 'line 1 of dump.jsonl: {"prompt":"Say a."' in explain(done, "0")
+    dump.write_text('{"prompt": "Say c.", "response": "See."}\n')
+    changed = "line 1 of dump.jsonl, as the file is now (it has changed since): {"
+    assert f'{changed}"prompt":"Say c."' in explain(done, "0", width=None)
     dump.write_text("\n\n" + 2 * '{"prompt": "Say b.", "response": "Bee."}\n')
     assert "line 1 of dump.jsonl: not shown, as the file has no such row any more" in explain(
         done, "0"
@@ -112,9 +115,11 @@ def test_a_run_whose_files_were_changed_is_said_to_be_damaged(tmp_path: Path) ->
     with pytest.raises(CurateError, match=r"dropped\.parquet: damaged"):
         explain(RunFolder(done.path), "1")
     (done.path / "dropped.parquet").write_bytes(dropped)
+    kept = (done.path / "kept.parquet").read_bytes()
     done.kept.clear().write_parquet(done.path / "kept.parquet")
-    with pytest.raises(CurateError, match=r"not as curate run wrote it \(KeyError: 0"):
+    with pytest.raises(CurateError, match=r"kept\.parquet: damaged, or changed since"):
         explain(RunFolder(done.path), "0")
+    (done.path / "kept.parquet").write_bytes(kept)
     (done.path / "dropped.parquet").unlink()
     with pytest.raises(CurateError, match=r"dropped\.parquet: missing"):
         explain(RunFolder(done.path), "1")

@@ -74,6 +74,45 @@ def test_a_member_of_an_archive_is_a_place(tmp_path: Path) -> None:
         assert "What is a pond?" in run.explain(key)
 
 
+def test_the_name_of_an_archive_or_a_folder_means_all_that_was_read_in_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "dump.zip", "w") as archive:
+        archive.writestr("inner/a.jsonl", SEA + "\n")
+        archive.writestr("b.jsonl", POND + "\nnot json\n")
+    run = of_files(tmp_path, {"more/c.jsonl": SEA + "\n"})
+    for key in ("dump.zip", str(tmp_path / "dump.zip"), "dump.zip/"):
+        page = run.explain(key, width=None)
+        assert first_line(page).startswith("3 rows, 1 of them a reject: 2 inputs (")
+    assert first_line(run.explain("more", width=None)).startswith("row 2  id ")
+
+
+def test_the_raw_row_of_a_member_of_an_archive_is_shown(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "dump.zip", "w") as archive:
+        archive.writestr("a.jsonl", SEA + "\n")
+        archive.writestr("b.jsonl", POND + "\n")
+    run = curate.run(tmp_path / "dump.zip", steps=[])
+    assert f"line 1 of {tmp_path}/dump.zip/b.jsonl: {{" in run.explain(1, width=None)
+    with zipfile.ZipFile(tmp_path / "dump.zip", "w") as archive:
+        archive.writestr("a.jsonl", SEA + "\n")
+    assert "the file has no such row any more" in run.explain(1, width=None)
+
+
+def test_a_line_number_of_any_size_is_no_misspelt_name(two: Run) -> None:
+    with pytest.raises(CurateError, match=rf"no row of more/a\.jsonl begins on line {'9' * 30}$"):
+        two.explain(f"more/a.jsonl:{'9' * 30}")
+
+
+def test_names_cannot_make_lines_of_their_own(tmp_path: Path) -> None:
+    name = "a\nverdicts, in order:\n  read  keep\t.jsonl"
+    spelt = name.replace("\n", "\\n").replace("\t", "\\t")
+    run = of_files(tmp_path, {f"dump/{name}": f"{SEA}\nnot json\n{POND}\n"})
+    for key in (0, spelt, f"{spelt}:2"):
+        page = run.explain(key, width=None)
+        assert "\\nverdicts" in page and "\n  read  keep" not in page
+    other = of_files(tmp_path, {f"dump/{name}": f"{SEA}\n{POND}\n"})
+    page = run.diff(other).text(width=None)
+    assert "\\nverdicts" in page and "\nverdicts" not in page
+
+
 def test_rows_in_memory_are_places() -> None:
     run = curate.run([json.loads(SEA), json.loads(POND)], steps=[])
     assert "What is a pond?" in run.explain("<rows>:2")

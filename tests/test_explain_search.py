@@ -173,6 +173,29 @@ def test_the_command_line_searches_and_does_not_wrap_in_a_pipe(
     assert "no row matches text 'nowhere'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("row_first", [True, False])
+def test_the_row_may_stand_before_the_options_or_after_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row_first: bool
+) -> None:
+    run = make(tmp_path, SMALL, *STEPS)
+    key, options = ["dump.jsonl:1"], ["--rows", "2"]
+    words = [*key, *options] if row_first else [*options, *key]
+    assert main(["explain", str(run.path), *words]) == 0
+    assert capsys.readouterr().out.startswith("row 0  id ")
+
+
+def test_a_line_of_standard_input_is_no_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make(tmp_path, SMALL, *STEPS)
+    assert main(["explain", str(run.path), "-:3"]) == 1
+    assert "no input is called '-'" in capsys.readouterr().err
+    for words in (["-x"], ["1", "2"], ["--rows", "2", "1", "2"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["explain", str(run.path), *words])
+        assert stop.value.code == 2
+
+
 def test_explain_without_a_row_or_an_option_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,9 @@ def test_an_earlier_result_of_the_same_maker_is_replaced_its_neighbours_stay(
 ) -> None:
     fill(tmp_path / "out", a="1", old="x")
     (tmp_path / "out" / "notes").write_text("the user's")
-    with pytest.raises(CurateError, match="holds notes; choose another out, or force=True"):
+    with pytest.raises(
+        CurateError, match="holds notes, which test has not written; choose another out"
+    ):
         fill(tmp_path / "out", a="2")
     fill(tmp_path / "out", force=True, a="2")
     assert names(tmp_path / "out") == ["a", MANIFEST, "notes"]

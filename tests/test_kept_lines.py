@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import curate
 from curate.base.messages import even_json, fields_in
 from curate.base.schema import MESSAGES
+from curate.runs import Run
 
 ASKED = {"role": "user", "content": "Where is it?"}
 PLAIN = {"messages": [ASKED, {"role": "assistant", "content": "Over there."}]}
@@ -75,6 +76,16 @@ def test_weights_are_in_every_message_or_in_none(tmp_path: Path) -> None:
     plain, weighed = kept_lines(tmp_path, PLAIN, WEIGHED)
     assert [message["weight"] for message in plain["messages"]] == [0, 1]
     assert [message["weight"] for message in weighed["messages"]] == [0, 0, 0, 1]
+
+
+def test_frames_and_datasets_have_the_calls_of_the_lines(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    lines = kept_lines(tmp_path, PLAIN, CALLING)
+    run = Run.open(tmp_path / "RUN")
+    for table in (run.to_datasets()["messages"], run.to_pandas()["messages"]):
+        for messages, line in zip(table, lines, strict=True):
+            calls = [message["tool_calls"] or "" for message in messages]
+            assert calls == [message["tool_calls"] for message in line["messages"]]
 
 
 def test_dropped_lines_say_why_without_a_null(tmp_path: Path) -> None:

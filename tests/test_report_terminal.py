@@ -29,6 +29,13 @@ def test_the_terminal_takes_reasons_as_plain_text(tmp_path: Path) -> None:
     assert "\x1b" not in shown
 
 
+def test_names_and_reasons_with_line_breaks_make_no_lines_of_their_own(tmp_path: Path) -> None:
+    step = Step("two\nlines", Words(reason="for\ntwo"))
+    shown = text(make(tmp_path, SMALL, step))
+    assert "two\\nlines" in shown and "for\\ntwo" in shown
+    assert len(shown.splitlines()) == len(text(make(tmp_path / "b", SMALL, STEPS[0])).splitlines())
+
+
 def test_the_terminal_summary_stays_within_its_width(tmp_path: Path) -> None:
     run = make(tmp_path, SMALL, Step("words", Words(reason="a_long_reason_" * 4)))
     assert max(map(len, text(run, width=60).splitlines())) <= 60

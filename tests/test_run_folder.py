@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import curate
 from curate import sources
+from curate.base.errors import CurateError
+from curate.base.folder import sha256
 from curate.base.messages import message_json
-from curate.base.schema import MESSAGES
+from curate.base.schema import KEPT_ROWS, MESSAGES
+from curate.cli import main
 from curate.pipeline import recipe, run_folder
-from curate.pipeline.kept_rows import DROPPED_ROWS, KEPT_ROWS
+from curate.pipeline.kept_rows import DROPPED_ROWS, row_objects
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import run
 
@@ -184,10 +188,81 @@ def test_a_step_may_be_called_like_a_column(tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_of_an_earlier_version_is_read_without_its_scores(tmp_path: Path) -> None:
+def earlier(folder: Path) -> RunFolder:
+    """A run as earlier versions wrote it: scores are in the lines and the ledger alone."""
+    rows = [
+        {"prompt": f"Name {n % 4}.", "completion": "Well " * n, "score": n} for n in range(1, 9)
+    ]
+    (folder / "dump.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    steps = ["exact", {"length": {"action": "limit", "min": 3}}]
+    done = curate.run(folder / "dump.jsonl", steps=steps, out=folder / "RUN")
+    about = json.loads((done.path / "manifest.json").read_text())
+    for kind in ("kept", "dropped"):
+        table, lines = done.path / f"{kind}.parquet", done.path / f"{kind}.jsonl"
+        rows = list(row_objects(getattr(done, kind)))
+        lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        pl.read_parquet(table).drop("scores").write_parquet(table)
+        about["sha256"] |= {path.name: sha256(path) for path in (table, lines)}
+    (done.path / "manifest.json").write_text(json.dumps(about))
+    return RunFolder(done.path)
+
+
+def test_a_run_of_an_earlier_version_has_the_scores_of_its_ledger(tmp_path: Path) -> None:
+    done = earlier(tmp_path)
+    assert done.kept.schema == KEPT_ROWS and done.dropped.schema == DROPPED_ROWS
+    assert [done.records([row])[row]["scores"] for row in (0, 5)] == [{"length": 1}, {"length": 6}]
+
+
+def test_pairs_of_a_run_of_an_earlier_version_find_its_scores(tmp_path: Path) -> None:
+    words = ["pairs", str(earlier(tmp_path).path), "--from", "scores", "--by", "scores.length"]
+    assert main([*words, "--out", str(tmp_path / "PAIRS"), "--quiet"]) == 0
+    assert pl.read_parquet(tmp_path / "PAIRS" / "pairs.parquet").height == 4
+
+
+def test_rows_of_a_run_of_an_earlier_version_keep_their_scores_in_another(tmp_path: Path) -> None:
+    again = curate.run(earlier(tmp_path).path, steps=["exact"])
+    scores = [json.loads(row)["scores"] for row in again.kept["meta"]]
+    assert scores == [{"length": float(n)} for n in range(3, 9)]
+
+
+@pytest.mark.parametrize("name", ["kept.jsonl", "kept.parquet"])
+def test_rows_that_were_changed_by_hand_are_read_by_nobody_who_would_not_see_it(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = finished(tmp_path)
-    for name in ("kept.parquet", "dropped.parquet"):
-        pl.read_parquet(done.path / name).drop("scores").write_parquet(done.path / name)
-    earlier = RunFolder(done.path)
-    assert earlier.kept.schema == KEPT_ROWS and earlier.dropped.schema == DROPPED_ROWS
-    assert earlier.records([0])[0]["scores"] == {}
+    run, dump, out = str(done.path), str(tmp_path / "dump.jsonl"), str(tmp_path / "out")
+    changed = done.path / name
+    changed.write_bytes(changed.read_bytes() + b" ")
+    match = tmp_path / "match.yaml"
+    match.write_text(f"steps: [{{length: {{action: match, reference: '{run}'}}}}]")
+    against = tmp_path / "against.yaml"
+    against.write_text(f"steps: [{{decontaminate: {{against: ['{run}']}}}}]")
+    for words in (
+        ["run", run, "--recipe", str(match)],
+        ["run", dump, "--recipe", str(match)],
+        ["run", dump, "--recipe", str(against)],
+        ["pairs", run, "--from", "rejected"],
+    ):
+        assert main([*words, "--out", out, "--quiet"]) == 1
+        message = capsys.readouterr().err
+        assert f"{changed}: damaged, or changed since curate run wrote it" in message
+    if name == "kept.parquet":
+        with pytest.raises(CurateError, match="changed since"):
+            RunFolder(done.path).kept  # noqa: B018 (it is read here)
+
+
+def test_of_runs_in_a_folder_only_what_they_kept_is_read(tmp_path: Path) -> None:
+    finished(tmp_path)
+    again = curate.run(tmp_path, steps=[])
+    names = [Path(source["source"]).name for source in again.manifest["sources"]]
+    assert names == ["kept.parquet", "dump.jsonl", "recipe.yaml"]
+    assert any("of folders that curate wrote only these are read" in line for line in again.notices)
+
+
+def test_a_run_without_its_manifest_is_no_folder_of_dumps(tmp_path: Path) -> None:
+    done = finished(tmp_path)
+    (done.path / "manifest.json").write_text("{")
+    for folder in (done.path, tmp_path):
+        with pytest.raises(CurateError, match=r"RUN: a run whose manifest\.json is missing or dam"):
+            curate.run(folder, steps=[])
+    assert curate.run(done.path / "kept.parquet", steps=[]).kept.height == 1

@@ -328,6 +328,7 @@ def test_one_unreadable_file_among_several_does_not_cost_the_others(tmp_path: Pa
     assert dump.rejects["reason"].to_list() == [
         f"unreadable_file: {(tmp_path / 'empty.jsonl').as_posix()}: the file is empty (0 bytes)"
     ]
+    assert dump.rejects["raw"].to_list() == [""]  # there is no row to show
 
 
 def test_a_mapped_column_that_no_row_has_is_an_error_with_those_there_are(tmp_path: Path) -> None:

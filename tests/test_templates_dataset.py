@@ -168,7 +168,7 @@ def test_a_file_that_a_strangers_state_names_is_not_read(tmp_path: Path, strange
     )
     state["_data_files"][0]["filename"] = strange
     (folder / "state.json").write_text(json.dumps(state))
-    with pytest.raises(CurateError, match=r"state.json: names the file .* not of this folder's"):
+    with pytest.raises(CurateError, match=r"state.json: names .* no file in this folder"):
         read(folder)
 
 
@@ -181,6 +181,19 @@ def test_refused_rows_lie_beside_the_examples(tmp_path: Path) -> None:
     assert (first["row"], first["turn"], first["check"]) == (1, 1, "empty")
     assert read(folder).refused.rows() == sample().refused.rows()
     assert_frame_equal(read(folder).examples, sample().examples)
+
+
+def test_lines_of_refused_rows_hold_no_null(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    untrained = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "weight": 0},
+    ]
+    rows = rendered(CHATML, byte_level(), talk("a", "b"), untrained, talk("a", " "))
+    folder = write(rows, tmp_path / "tokens")
+    lines = map(json.loads, (folder / "refused.jsonl").read_text("utf-8").splitlines())
+    assert [(line["check"], line["turn"]) for line in lines] == [("no_target", -1), ("empty", 1)]
+    assert read(folder).refused["turn"].to_list() == [None, 1]
 
 
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
@@ -204,7 +217,9 @@ def test_an_earlier_result_is_replaced_and_other_files_need_force(tmp_path: Path
     write(rendered(CHATML, byte_level(), talk("hi", "ok")), out)
     assert hashes(out) != before and is_tokens(out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(CurateError, match=r"holds notes.txt; .*force=True"):
+    with pytest.raises(
+        CurateError, match=r"holds notes.txt, which curate render has not written; .*force=True"
+    ):
         write(sample(), out)
     write(sample(), out, force=True)
     assert (out / "notes.txt").read_text() == "mine"

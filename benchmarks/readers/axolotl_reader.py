@@ -26,7 +26,6 @@ from conversation import (
     report,
     share_alike,
     truth,
-    with_and_without_calls,
 )
 
 Result = dict[str, Any]
@@ -46,15 +45,24 @@ dataset_prepared_path: prepared
 """
 
 
+def loaded(kind: str, file: Path, home: Path) -> Any:
+    import datasets
+
+    cache = str(home / "cache")
+    return datasets.load_dataset(kind, data_files=str(file), split="train", cache_dir=cache)
+
+
 def prepared(config: Path, model: str) -> Any:
     """The rows that its command leaves for training, in the folder of the configuration."""
     import datasets
+    import yaml
 
     command = [Path(sys.executable).with_name("axolotl"), "preprocess", config.name]
     done = subprocess.run([*command, "--base-model", model], cwd=config.parent)
     if done.returncode:
         raise SystemExit("Error: axolotl preprocess ended with an error")
-    (folder,) = (path for path in config.parent.glob("prepared*/*") if path.is_dir())
+    named = yaml.safe_load(config.read_text("utf-8"))["dataset_prepared_path"]
+    (folder,) = (path for path in (config.parent / named).iterdir() if path.is_dir())
     return datasets.load_from_disk(str(folder))
 
 
@@ -76,13 +84,12 @@ def tokens(path: Path, wanted: list[str], model: str, ours: Path, home: Path) ->
 
 
 def kept(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
+    """The lines as they are."""
     from transformers import AutoTokenizer
 
-    ready = prepared(configured(path, "json", "chat_template", home), model)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    wrong, notes = with_and_without_calls(ready, wanted, tokenizer)
-    rows, expected = len(ready), len(wanted)
-    return {"rows": rows, "expected": expected, "differ": wrong, "first": None, "notes": notes}
+    seen = compared(loaded("json", path, home), wanted)
+    rows = prepared(configured(path, "json", "chat_template", home), model)
+    return rendered(rows, wanted, AutoTokenizer.from_pretrained(model), seen, shuffled=True)
 
 
 def export_tokens(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
@@ -91,22 +98,13 @@ def export_tokens(path: Path, wanted: list[str], model: str, ours: Path, home: P
 
 def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
     """The file as it is read, and each row as it is rendered and masked."""
-    import datasets
     from transformers import AutoTokenizer
 
-    file = str(path / "train.parquet")
-    rows = datasets.load_dataset(
-        "parquet", data_files=file, split="train", cache_dir=str(home / "c")
-    )
-    seen = compared(rows, wanted)
-    ready = prepared(exported(path, home), model)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    texts = rendered(ready, wanted, tokenizer, shuffled=True)
-    notes = [f"{texts['rows'] - texts['differ']:,} rendered as transformers does"]
-    notes.append(share_alike(ready, ours, tokenizer.eos_token_id))
-    same = texts["rows"] == texts["expected"]
-    differ = seen["differ"] + texts["differ"] + (not same)
-    return {**seen, "differ": differ, "first": seen["first"] or texts["first"], "notes": notes}
+    seen = compared(loaded("parquet", path / "train.parquet", home), wanted)
+    rows, tokenizer = prepared(exported(path, home), model), AutoTokenizer.from_pretrained(model)
+    result = rendered(rows, wanted, tokenizer, seen, shuffled=True)
+    result["notes"].append(share_alike(rows, ours, tokenizer.eos_token_id))
+    return result
 
 
 READERS = {"tokens": tokens, "kept": kept, "export": export, "export-tokens": export_tokens}

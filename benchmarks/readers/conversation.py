@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -156,33 +155,29 @@ def _around(read: str, wrote: str) -> dict[str, str]:
 
 
 def rendered(
-    rows: Iterable[Mapping[str, Any]], wanted: list[str], tokenizer: Any, shuffled: bool = False
+    rows: Iterable[Mapping[str, Any]],
+    wanted: list[str],
+    tokenizer: Any,
+    seen: Mapping[str, Any] | None = None,
+    shuffled: bool = False,
 ) -> dict[str, Any]:
-    """Ids of rows beside those of transformers' own rendering of the conversations."""
+    """Ids of rows beside those of transformers' own rendering of the conversations.
+
+    `seen` is what was found before of the same rows: differences add up.
+    """
     read = (dumps(list(row["input_ids"])) for row in rows)
-    return differences(read, [_ids(line, tokenizer) for line in wanted], shuffled)
+    result = differences(read, [_ids(line, tokenizer) for line in wanted], shuffled)
+    alike = result["rows"] - result["differ"]
+    result["notes"] = [f"{alike:,} rendered as transformers does"]
+    if seen is not None:
+        result["differ"] += seen["differ"] + (seen["rows"] != result["rows"])
+        result["first"] = seen["first"] or result["first"]
+    return result
 
 
 def _ids(line: str, tokenizer: Any) -> str:
     text = tokenizer.apply_chat_template(**conversation(line), tokenize=False)
     return dumps(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def with_and_without_calls(
-    rows: Iterable[Mapping[str, Any]], wanted: list[str], tokenizer: Any
-) -> tuple[int, list[str]]:
-    """How many rows without calls are rendered otherwise than by transformers, and notes on all.
-
-    In `kept.jsonl` calls are text, which templates cannot read: rows with calls are only counted.
-    """
-    read = Counter(dumps(list(row["input_ids"])) for row in rows)
-    wrong, notes = {}, []
-    for name, calls in (("without", False), ("with", True)):
-        lines = [line for line in wanted if ('"calls": ' in line) == calls]
-        alike = (read & Counter(_ids(line, tokenizer) for line in lines)).total()
-        wrong[calls] = len(lines) - alike
-        notes.append(f"{alike:,} of {len(lines):,} rows {name} calls rendered as transformers does")
-    return wrong[False], notes
 
 
 def share_alike(rows: Iterable[Mapping[str, Any]], tokens: Path, stop: int) -> str:

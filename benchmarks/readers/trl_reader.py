@@ -27,13 +27,19 @@ from conversation import (
     report,
     share_alike,
     truth,
-    with_and_without_calls,
 )
 
 BATCH, STEPS = 4, 2
 Result = dict[str, Any]
 CPU = {"use_cpu": True, "bf16": False, "max_steps": STEPS, "logging_steps": 1}
 CPU |= {"report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+
+
+def loaded(kind: str, file: Path, home: Path) -> Any:
+    import datasets
+
+    cache = str(home / "cache")
+    return datasets.load_dataset(kind, data_files=str(file), split="train", cache_dir=cache)
 
 
 def trainer_of(rows: Any, model: str, home: Path) -> Any:
@@ -104,36 +110,21 @@ def export_tokens(path: Path, wanted: list[str], model: str, ours: Path, home: P
 
 
 def kept(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
-    """All rows are trained on, as they are."""
-    import datasets
-
-    rows = datasets.load_dataset(
-        "json", data_files=str(path), split="train", cache_dir=str(home / "c")
-    )
-    seen = compared(rows, wanted)
-    trainer = trainer_of(rows, model, home)
-    seen["differ"] += len(rows) - len(trainer.train_dataset)
-    wrong, notes = with_and_without_calls(trainer.train_dataset, wanted, trainer.processing_class)
-    return {**seen, "differ": seen["differ"] + wrong, "notes": notes, "losses": losses(trainer)}
+    """The lines as they are."""
+    rows = loaded("json", path, home)
+    seen, trainer = compared(rows, wanted), trainer_of(rows, model, home)
+    result = rendered(trainer.train_dataset, wanted, trainer.processing_class, seen)
+    return {**result, "losses": losses(trainer)}
 
 
 def export(path: Path, wanted: list[str], model: str, ours: Path, home: Path) -> Result:
     """The file as it is read, and each row as it is rendered."""
-    import datasets
-
-    file = str(path / "train.parquet")
-    rows = datasets.load_dataset(
-        "parquet", data_files=file, split="train", cache_dir=str(home / "c")
-    )
-    seen = compared(rows, wanted)
+    seen = compared(loaded("parquet", path / "train.parquet", home), wanted)
     trainer = trainer_of_export(path, model, home)
-    texts = rendered(trainer.train_dataset, wanted, trainer.processing_class)
-    notes = [f"{texts['rows'] - texts['differ']:,} rendered as transformers does"]
-    notes.append(share_alike(trainer.train_dataset, ours, trainer.processing_class.eos_token_id))
-    first = seen["first"] or texts["first"]
-    same = texts["rows"] == texts["expected"]
-    differ = seen["differ"] + texts["differ"] + (not same)
-    return {**seen, "differ": differ, "first": first, "notes": notes, "losses": losses(trainer)}
+    rows, tokenizer = trainer.train_dataset, trainer.processing_class
+    result = rendered(rows, wanted, tokenizer, seen)
+    result["notes"].append(share_alike(rows, ours, tokenizer.eos_token_id))
+    return {**result, "losses": losses(trainer)}
 
 
 READERS = {"tokens": tokens, "kept": kept, "export": export, "export-tokens": export_tokens}

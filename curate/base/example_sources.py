@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.base.errors import CurateError
+from curate.base.folder import read_manifest, sha256
 
 SOURCES = "sources.parquet"
 IDS_HASH = "input_ids_sha256"  # in the manifest
@@ -39,8 +40,8 @@ def write_sources(folder: Path, examples: pl.DataFrame) -> None:
 def read_sources(folder: Path, examples: int) -> pl.DataFrame:
     """What the `examples` rows of a TOKENS folder are from: columns of `EXAMPLE_SOURCES`.
 
-    Raises `CurateError` where the file is missing or damaged, lacks a column or a value, or has
-    another number of lines than the dataset.
+    Raises `CurateError` where the file is missing or damaged, lacks a column or a value, has
+    another number of lines than the dataset, or is not the one that the manifest names.
     """
     path = folder / SOURCES
     if not path.is_file():
@@ -51,12 +52,28 @@ def read_sources(folder: Path, examples: int) -> pl.DataFrame:
     frame = _read(path)
     if frame.height != examples:
         raise CurateError(
-            f"{path}: has {frame.height:,} lines for {examples:,} examples in the dataset; {_AGAIN}"
+            f"{path}: has {frame.height:,} lines for {examples:,} examples in the dataset; "
+            f"where some were left out or added, choose the rows of the run instead; {_AGAIN}"
         )
     for name in _NEVER_NULL:
         if nulls := frame[name].null_count():
             raise CurateError(f"{path}: column {name!r} has {nulls:,} nulls; {_AGAIN}")
+    _check_own(path)
     return frame
+
+
+def _check_own(path: Path) -> None:
+    """Raise `CurateError` for lines in another order, or of other examples.
+
+    A manifest without the file's hash says nothing of it.
+    """
+    hashes = read_manifest(path.parent).get("sha256")
+    expected = hashes.get(SOURCES) if isinstance(hashes, dict) else None
+    if expected is not None and expected != sha256(path):
+        raise CurateError(
+            f"{path}: is not the file that was written with these examples, so it does not say "
+            f"what they are from; {_AGAIN}"
+        )
 
 
 def _read(path: Path) -> pl.DataFrame:

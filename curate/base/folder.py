@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, some_of
 from curate.base.places import UNFINISHED, check_input, check_page, check_place, unfinished
 from curate.base.spelling import option
 
@@ -43,7 +43,7 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     return {
         name: hashes.get(name)
         for name in listed
-        if _is_plain_file(folder, name) and (name in (MANIFEST, *DRAWN) or hashes.get(name))
+        if is_plain_file(folder, name) and (name in (MANIFEST, *DRAWN) or hashes.get(name))
     }
 
 
@@ -56,7 +56,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) else {}
 
 
-def _is_plain_file(folder: Path, name: Any) -> bool:
+def is_plain_file(folder: Path, name: Any) -> bool:
+    """Whether a name is that of a file in this very folder: no path, no link."""
     if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
         return False
     path = folder / name
@@ -92,6 +93,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_as_written(path: Path, maker: str) -> None:
+    """Raise `CurateError` for a file that is not as the manifest beside it says."""
+    hashes = read_manifest(path.parent).get("sha256")
+    expected = hashes.get(path.name) if isinstance(hashes, dict) else None
+    if not path.is_file() or sha256(path) != expected:
+        raise CurateError(
+            f"{path}: damaged, or changed since {maker} wrote it; run it again, or name the file "
+            "itself to read it as it is"
+        )
+
+
 @contextmanager
 def atomic_folder(
     out: str | os.PathLike[str],
@@ -124,7 +136,21 @@ def atomic_folder(
 
 
 def copy_folder(source: Path, out: str | os.PathLike[str], maker: str, force: bool) -> Path:
-    """Copy the files that `maker` wrote into `source` to the folder `out`. Raises `CurateError`."""
+    """Copy the files that `maker` wrote into `source` to the folder `out`.
+
+    Raises `CurateError`, also where they are not all there, or not as they were written.
+    """
+    hashes = read_manifest(source).get("sha256")
+    changed = [
+        str(name)
+        for name, old in (hashes.items() if isinstance(hashes, dict) else ())
+        if not is_plain_file(source, name) or sha256(source / name) != old
+    ]
+    if changed:
+        raise CurateError(
+            f"{source}: {some_of(changed)} is missing or was changed since {maker} wrote it, so a "
+            "copy would not be what its manifest says; make it again"
+        )
     with atomic_folder(out, maker, force) as folder, writing(out):
         for name in files_of(source, maker):
             shutil.copyfile(source / name, folder / name)
@@ -203,7 +229,8 @@ def _check_content(
     ours = files_of(place, maker)
     others = sorted(path.name for path in place.iterdir() if path.name not in ours)
     if others and not force:
-        what = ", ".join(others[:3]) if ours else _described(place, maker)
+        own = f"{some_of(others)}, which {maker} has not written"
+        what = own if ours else _described(place, maker)
         raise CurateError(
             f"{out}: the folder holds {what}; choose another {option('out')}, or "
             f"{option('force', True)}"

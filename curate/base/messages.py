@@ -59,6 +59,19 @@ def _calls_as_text(calls: pl.Series) -> pl.Series:
     return pl.Series("tool_calls", texts, dtype=pl.String)
 
 
+def openai_texts(conversations: pl.Series) -> pl.DataFrame:
+    """`tool_calls` of these conversations, each text once, and `openai`, the same as files have it.
+
+    >>> from curate.base.schema import MESSAGES
+    >>> calls = '[{"name":"add","arguments":{}}]'
+    >>> turn = {"role": "assistant", "content": "", "tool_calls": calls}
+    >>> openai_texts(pl.Series([[turn, turn]], dtype=MESSAGES))["openai"].to_list()
+    ['[{"type":"function","function":{"name":"add","arguments":{}}}]']
+    """
+    calls = _flat(conversations)["tool_calls"].drop_nulls().unique(maintain_order=True)
+    return pl.DataFrame([calls, _calls_as_text(calls).alias("openai")])
+
+
 def message_json(messages: pl.Series) -> list[str]:
     """Each conversation as a JSON list of messages, without absent fields."""
     column, element = pl.col("messages"), pl.element().struct

@@ -38,6 +38,9 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "meta": pl.String,
 }
 RECORDS = pl.Schema(_COLUMNS)
+SCORES = pl.List(pl.Struct({"step": pl.String, "score": pl.Float64}))
+# The rows that a run kept, as its table has them: the same columns whatever the rows have.
+KEPT_ROWS = pl.Schema({**RECORDS, "scores": SCORES})
 
 # What `with_text` adds to them.
 TEXTS = ("prompt", "response")

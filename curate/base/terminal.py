@@ -23,6 +23,20 @@ def printable(text: str, limit: int | None = None) -> str:
     return _UNSEEN.sub(_spelt, text)
 
 
+def printable_line(text: str, limit: int | None = None) -> str:
+    r"""As `printable`, on one line: breaks and tabs are spelt out too, so that no name makes lines.
+
+    >>> print(printable_line("a\nb"))
+    a\nb
+    """
+    return printable(text, limit).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def printed(name: str) -> tuple[str, ...]:
+    """A name, and all that a terminal shows in its place: what a user may copy from there."""
+    return name, printable(name), printable_line(name)
+
+
 def _spelt(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -9,7 +9,8 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, atomic_folder, write_manifest, writing
-from curate.pipeline.kept_rows import KEPT_ROWS, conversation_lines, write_lines
+from curate.base.schema import KEPT_ROWS
+from curate.pipeline.kept_rows import conversation_lines, write_lines
 from curate.pipeline.run_folder import RunFolder
 
 MAKER = "curate baselines"

@@ -12,25 +12,22 @@ import polars as pl
 
 from curate.base.json_text import needs_exact
 from curate.base.messages import even_json, fields_in, message_json
-from curate.base.schema import RECORDS
+from curate.base.schema import KEPT_ROWS, SCORES
 from curate.pipeline import ledger
 
 # What the ledger says of a drop, beside the record that was dropped.
 OF_A_DROP = ("step", "reason", "duplicate_of", "evidence")
-_SCORES = pl.List(pl.Struct({"step": pl.String, "score": pl.Float64}))
-# `kept.parquet` and `dropped.parquet`: the same columns for every run, whatever its rows have.
-KEPT_ROWS = pl.Schema({**RECORDS, "scores": _SCORES})
 DROPPED_ROWS = pl.Schema({**KEPT_ROWS, **{name: ledger.LEDGER[name] for name in OF_A_DROP}})
 
 
-def with_scores(records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+def with_scores(records: pl.LazyFrame, verdicts: pl.DataFrame) -> pl.LazyFrame:
     """Records with `scores`: of each step that gave one, in the order of the steps."""
     pair = pl.struct("step", "score").alias("scores")
     given = verdicts.filter(pl.col("score").is_not_null())
     by_row = given.group_by("row", maintain_order=True).agg(pair)
-    joined = records.join(by_row, on="row", how="left", maintain_order="left")
-    none = pl.lit([], dtype=_SCORES)
-    return joined.with_columns(pl.col("scores").cast(_SCORES).fill_null(none))
+    joined = records.join(by_row.lazy(), on="row", how="left", maintain_order="left")
+    none = pl.lit([], dtype=SCORES)
+    return joined.with_columns(pl.col("scores").cast(SCORES).fill_null(none))
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:

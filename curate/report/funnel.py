@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from curate.base.terminal import printable
+from curate.base.terminal import printable, printable_line
 from curate.report.run_files import damage_explained
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _funnel(run: RunFolder, width: int) -> list[str]:
         counts = (f"{step[name]:,}" for name in ("rows", "dropped", "kept"))
         took = f"{seconds.get(step['name'], 0.0):.2f}"
         # Text, not str: a reason is data, and rich would read [brackets] as markup.
-        label, why = Text(printable(step["name"])), Text("\n".join(_reasons(step)))
+        label, why = Text(printable_line(step["name"])), Text("\n".join(_reasons(step)))
         funnel.add_row(label, *counts, why, took)
     page = io.StringIO()
     console = Console(file=page, width=width, color_system=None, highlight=False)
@@ -55,7 +55,7 @@ def _funnel(run: RunFolder, width: int) -> list[str]:
 
 def _sentences(run: RunFolder) -> list[str]:
     sentences = [
-        f"{printable(step['name'])}: {printable(sentence)}"
+        f"{printable_line(step['name'])}: {printable(sentence)}"
         for step in run.manifest["steps"]
         for sentence in step.get("sentences", ())
     ]
@@ -65,7 +65,8 @@ def _sentences(run: RunFolder) -> list[str]:
 def _reasons(step: Mapping[str, Any]) -> list[str]:
     edited = " edited" if step["edited"] else ""
     lines = [
-        f"{count:,} {printable(reason, WORD)}{edited}" for reason, count in step["reasons"].items()
+        f"{count:,} {printable_line(reason, WORD)}{edited}"
+        for reason, count in step["reasons"].items()
     ]
     if len(lines) <= REASONS:
         return lines

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from curate.base.schema import with_text
-from curate.base.terminal import printable
+from curate.base.terminal import printable, printable_line
 from curate.pipeline import ledger
 from curate.report import reading
 from curate.sources import Dump
@@ -150,7 +150,7 @@ def text(inspected: dict[str, Any]) -> str:
     for file in inspected["files"]:
         formats = ", ".join(sorted(file["formats"])) or "no known format"
         # Text, not str: rich would read [brackets] in a file's name as markup.
-        source = Text(printable(file["source"]))
+        source = Text(printable_line(file["source"]))
         files.add_row(source, f"{file['rows']:,}", f"{file['rejected']:,}", formats)
     lengths = Table(box=None, pad_edge=False)
     lengths.add_column("")
@@ -187,7 +187,7 @@ def _facts(inspected: dict[str, Any]) -> list[str]:
         f"problem: {problem['about']} ({problem['rows']:,} rows, first {problem['first']})"
         for problem in inspected["problems"].values()
     ]
-    lines += [f"reject: {printable(reject, 200)}" for reject in inspected["rejects"]]
+    lines += [f"reject: {printable_line(reject, 200)}" for reject in inspected["rejects"]]
     for example in inspected["examples"]:
         lines.append(
             f"\nrow {example['row']}  id {example['id']}  {example['source']}:{example['line']}"

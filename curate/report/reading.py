@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from curate.base.spelling import mapped, option
-from curate.base.terminal import printable
+from curate.base.terminal import printable_line
 from curate.sources.about import LABEL_WORDS, is_label_name
 
 # Sentences of each kind that are shown before "and n more".
@@ -33,7 +33,7 @@ class Field(NamedTuple):
         if not self.name.strip():
             return "(no name)"
         name = self.name[:LONGEST].replace("\n", "\\n").replace("\t", "\\t")
-        return printable(name) + (" …" if len(self.name) > LONGEST else "")
+        return printable_line(name) + (" …" if len(self.name) > LONGEST else "")
 
     @property
     def share(self) -> str:

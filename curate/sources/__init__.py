@@ -25,6 +25,7 @@ from curate.sources.formats import FORMATS, is_row
 from curate.sources.memory import arrow_bytes, dicts_of, row_items
 from curate.sources.options import ReadOptions
 from curate.sources.reader import FileReport, Part, Reader
+from curate.sources.run_table import part_of
 from curate.sources.shared.convert import Reject
 
 REJECTED = pl.Schema(
@@ -110,20 +111,23 @@ def _check_mapped(options: ReadOptions, parts: Sequence[Part]) -> None:
 
 
 def _read_file(source: Input, options: ReadOptions, *, alone: bool) -> Part:
-    reader, stored = Reader(source.name, options), b""
+    reader, stored, part = Reader(source.name, options), b"", None
     # The fingerprint is computed beside the reading: hashing lets other threads run.
     with _no_cycles(), ThreadPoolExecutor(1) as beside:
         fingerprint = None
         try:
             stored = source.stored()
             fingerprint = beside.submit(sha256, stored)
-            reader.take(items(source, stored, is_row))
+            part = None if source.notes else part_of(source.name, stored, options)
+            if part is None:
+                reader.take(items(source, stored, is_row))
         except CurateError as error:
             # One bad file among many must not cost the others; alone it is the user's mistake.
             if alone:
                 raise
-            reader.reject(Item(0), Reject("unreadable_file", str(error)))
-        part = reader.part()
+            reject = Reject("unreadable_file", str(error))
+            reader.reject(Item(0, reject=str(reject)), reject)
+        part = part or reader.part()
         part.report.sha256 = fingerprint.result() if fingerprint else sha256(b"")
     return part
 

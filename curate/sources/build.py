@@ -63,7 +63,7 @@ class Builder:
         taken = flat.taken or repeat((), len(rows))
         labels = list(zip(named_scores, named_categories, taken, strict=True))
         columns: dict[str, list[Any] | pl.Series] = {
-            "id": _plain_ids(flat),
+            "id": plain_ids(flat.lengths, flat.roles, flat.contents),
             "source": pl.repeat(source, len(rows), dtype=pl.String, eager=True),
             "line": lines,
             "tools": pl.repeat(None, len(rows), dtype=pl.String, eager=True),
@@ -124,10 +124,15 @@ def _of_each(rows: Sequence[Row], names: Used, look: Any) -> tuple[list[Any], li
     return [value for value, _ in pairs], [used for _, used in pairs]
 
 
-def _plain_ids(flat: FlatMessages) -> pl.Series:
-    """`content_id` of conversations whose messages have a role and a content and no more."""
-    pairs = zip(flat.roles, flat.contents, strict=True)
-    every = [list(islice(pairs, length)) for length in flat.lengths]
+def plain_ids(lengths: Sequence[int], roles: Sequence[str], contents: Sequence[str]) -> pl.Series:
+    """`content_id` of conversations whose messages have a role and a content and no more.
+
+    `lengths` says how many messages each has.
+    """
+    if not lengths:
+        return pl.Series(dtype=pl.String)
+    pairs = zip(roles, contents, strict=True)
+    every = [list(islice(pairs, length)) for length in lengths]
     # All at once, then cut: inside a string no quote stands without a backslash before it, so
     # that what is between two conversations can stand nowhere else.
     texts = orjson.dumps(every)[len(b'[[["') : -len(b'"]]]')].split(b'"]],[["')

@@ -129,11 +129,11 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _files(name: str) -> list[str]:
-    """Both tables of rows of a RUN; anything else as it is."""
-    from curate.pipeline.run_folder import DROPPED, KEPT, is_run
+    """Both files of rows of a RUN, as it was written; anything else as it is."""
+    from curate.pipeline.run_folder import RunFolder, is_run
 
     path = Path(name)
-    return [str(path / table) for table in (KEPT, DROPPED)] if is_run(path) else [name]
+    return RunFolder(path).row_files("kept", "dropped") if is_run(path) else [name]
 
 
 def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairResult:

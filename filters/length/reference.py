@@ -10,17 +10,25 @@ import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.folder import check_as_written, is_made_by
 from curate.base.schema import MESSAGES, with_text
 from filters.common.arrays import Ints
 from filters.length.match import Target, shares
 
+RUN = "curate run"  # what writes run folders
 Measure = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def reference_file(path: str) -> Path:
-    """The file itself, or the kept rows of a run folder; `CurateError` when there is none."""
+    """The file itself, or the kept rows of a run folder.
+
+    Raises `CurateError` when there is none, or the rows are not as the run wrote them.
+    """
     inside = [Path(path) / name for name in ("kept.parquet", "kept.jsonl")]
-    file = next(filter(Path.is_file, inside), Path(path))
+    rows = list(filter(Path.is_file, inside))
+    for file in rows if is_made_by(Path(path), RUN) else []:
+        check_as_written(file, RUN)
+    file = rows[0] if rows else Path(path)
     if not file.is_file():
         raise CurateError(f"length: no reference file at {file}; expected lengths or a run's rows")
     return file

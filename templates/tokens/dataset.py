@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from curate.base.example_sources import (
 from curate.base.folder import (
     MANIFEST,
     atomic_folder,
-    files_of,
     is_made_by,
+    is_plain_file,
     write_manifest,
     writing,
 )
@@ -42,6 +42,7 @@ from templates.tokens.trainer_columns import to_dataset
 
 MAKER = "curate render"
 REFUSALS = "refused.jsonl"
+NO_TURN = -1  # in its lines: the check is about the row, not about one message
 STATE = "state.json"  # of `datasets`: under `_data_files` it names the parts of the rows
 # What is always written; the parts of the rows are named by `datasets`.
 FILES = (REFUSALS, SOURCES, STATE, "dataset_info.json", MANIFEST)
@@ -77,8 +78,10 @@ def write(
         with quiet_datasets():
             dataset.save_to_disk(folder)
         write_sources(folder, rendered.examples)
-        refused = rendered.refused.iter_rows(named=True)
-        lines = [f"{json.dumps(row, ensure_ascii=False)}\n" for row in refused]
+        # Every reader takes lines without a null, whichever rows come first.
+        refused = rendered.refused.with_columns(pl.col("turn").cast(pl.Int64).fill_null(NO_TURN))
+        rows = refused.iter_rows(named=True)
+        lines = [f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows]
         (folder / REFUSALS).write_text("".join(lines), "utf-8")
         write_manifest(folder, MAKER, manifest_of(rendered, matched, sources))
     return Path(out)
@@ -174,13 +177,20 @@ def read(path: Path) -> Tokens:
             shards.append(pl.read_ipc_stream(part))
         part = path / REFUSALS
         lines = part.read_text("utf-8").split("\n")
-        refused = pl.DataFrame([json.loads(line) for line in lines if line], schema=REFUSED)
+        refused = _refused(json.loads(line) for line in lines if line)
         part = path
         return Tokens(path, manifest, _explained(path, manifest, pl.concat(shards)), refused)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise CurateError(
             f"{part}: damaged ({type(error).__name__}: {error}); render the rows again"
         ) from error
+
+
+def _refused(lines: Iterable[Any]) -> pl.DataFrame:
+    """The refused rows with the columns of `REFUSED`; a turn that is none is null."""
+    wide = pl.Schema({**REFUSED, "turn": pl.Int64()})
+    turn = pl.col("turn").replace(NO_TURN, None)
+    return pl.DataFrame(list(lines), schema=wide).with_columns(turn).cast(REFUSED)
 
 
 def _explained(folder: Path, manifest: Mapping[str, Any], trained: pl.DataFrame) -> pl.DataFrame:
@@ -193,13 +203,15 @@ def _explained(folder: Path, manifest: Mapping[str, Any], trained: pl.DataFrame)
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The parts of the rows that the folder's state names; only files of its own manifest."""
+    """The parts of the rows that the folder's state names; only plain files in the folder.
+
+    Who saves the dataset again, in more parts, gives them other names than the manifest has.
+    """
     state = json.loads((folder / STATE).read_text("utf-8"))
     names = [entry["filename"] for entry in state["_data_files"]]
-    ours = files_of(folder, MAKER)
-    if strange := [name for name in names if name not in ours]:
+    if strange := [name for name in names if not is_plain_file(folder, name)]:
         raise CurateError(
-            f"{folder / STATE}: names the file {strange[0]!r}, which is not there or not of this "
-            "folder's manifest; render the rows again"
+            f"{folder / STATE}: names {strange[0]!r}, which is no file in this folder; render the "
+            "rows again"
         )
     return [folder / name for name in names]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from curate.base.errors import CurateError
-from curate.base.folder import files_of
+from curate.base.folder import MANIFEST, check_as_written, files_of
 from curate.sources.files import archives, hub
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".yaml", ".yml")
@@ -103,11 +103,31 @@ def _fail(error: CurateError) -> bytes:
 _OWN = {"curate run": ("kept.parquet", "kept.jsonl"), "curate pairs": ("pairs.jsonl",)}
 
 
-def _folder(folder: Path) -> list[Input]:
+def _own_rows(folder: Path) -> Path | None:
+    """The file with the rows of a folder that we wrote; None for any other folder.
+
+    Raises `CurateError` where they are not as they were written, and for a run without a manifest:
+    what it dropped would be read as well.
+    """
     for maker, names in _OWN.items():
         ours = files_of(folder, maker)
-        if rows := next((name for name in names if name in ours), None):
-            return _file(folder / rows)
+        rows = [folder / name for name in names if name in ours]
+        # Of two files that hold the same rows, a change in the other would have no effect.
+        for file in rows if len(rows) > 1 else []:
+            check_as_written(file, maker)
+        if rows:
+            return rows[0]
+    if all((folder / name).is_file() for name in ("kept.parquet", "ledger.parquet")):
+        raise CurateError(
+            f"{folder}: a run whose {MANIFEST} is missing or damaged; run it again, or name "
+            f"{folder / 'kept.parquet'}"
+        )
+    return None
+
+
+def _folder(folder: Path) -> list[Input]:
+    if (rows := _own_rows(folder)) is not None:
+        return _file(rows)
     if (folder / "state.json").is_file():
         return [each for path in _saved_dataset(folder) for each in _file(path)]
     splits = [path for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
@@ -119,15 +139,20 @@ def _folder(folder: Path) -> list[Input]:
 def _files_inside(folder: Path) -> list[Input]:
     """All files whose ending is known, with a note on the others."""
     paths = sorted(path for path in folder.rglob("*") if _is_visible_file(path, folder))
+    own = {place: _own_rows(place) for place in {path.parent for path in paths}}
+    paths = [path for path in paths if own[path.parent] in (None, path)]
     readable = [path for path in paths if _is_known(path.name)]
     if not readable:
         raise CurateError(f"{folder}: no {', '.join((*SUFFIXES, ARCHIVE))} file in this folder")
     inputs = [each for path in readable for each in _file(path)]
     others = [path.relative_to(folder).as_posix() for path in paths if not _is_known(path.name)]
-    if not others:
-        return inputs
-    wrong = f"not read in {folder.as_posix()}, for their endings: {archives.listed(others)}"
-    return _with_notes(inputs, [wrong])
+    notes = []
+    if others:
+        listed = archives.listed(others)
+        notes.append(f"not read in {folder.as_posix()}, for their endings: {listed}")
+    if rows := [path.as_posix() for path in readable if own[path.parent] == path]:
+        notes.append(f"of folders that curate wrote only these are read: {archives.listed(rows)}")
+    return _with_notes(inputs, notes) if notes else inputs
 
 
 def _saved_dataset(folder: Path) -> list[Path]:

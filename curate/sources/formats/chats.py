@@ -112,7 +112,7 @@ def kept(row: Row) -> list[Conversation]:
     except Reject as error:
         why = f"meta is {described(row['meta'])}; expected an object as JSON text"
         raise Reject("wrong_type", why) from error
-    scores = _scores_by_step(row.get("scores"))
+    scores = scores_by_step(row.get("scores"))
     # Those of this run stand for those of an earlier one.
     meta = {**meta, "scores": scores} if scores else meta
     empty = tuple(name for name in _WRITTEN if row.get(name) is None)
@@ -120,7 +120,7 @@ def kept(row: Row) -> list[Conversation]:
     return [read._replace(used=used, rejected=rejected, meta=meta)]
 
 
-def _scores_by_step(scores: Any) -> Any:
+def scores_by_step(scores: Any) -> Any:
     """Scores as `{step: score}`, which tables hold as a list of both."""
     if isinstance(scores, list) and all(isinstance(each, dict) for each in scores):
         return {each["step"]: each["score"] for each in scores if {"step", "score"} <= set(each)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from curate.base.json_text import dumps, loads_exact
+from curate.base.json_text import Number, dumps, loads_exact
 from curate.base.schema import ROLES
 from curate.sources.shared.literals import python_objects
 
@@ -92,6 +92,7 @@ ANSWERS = ("output", "response", "completion", "answer", "target", "solution")
 
 # The fields in which rows of many formats hold a number or a label.
 SCORES = ("score", "rating", "reward", "votes", "quality_score")
+MOST_SCORE = 1e300
 CATEGORIES = ("category", "task", "dataset")
 # Fields of what is seen or heard beside the words.
 IMAGES = ("image", "images", "video", "videos", "audio", "audios")
@@ -192,8 +193,8 @@ def described(value: Any) -> str:
     >>> described(True)
     'the boolean true'
     """
-    kinds = {bool: "boolean", int: "number", float: "number", str: "text"}
-    kinds |= {list: "list", dict: "object"}
+    kinds = {bool: "boolean", int: "number", float: "number", Number: "number"}
+    kinds |= {str: "text", list: "list", dict: "object"}
     kind = kinds.get(type(value), type(value).__name__)
     if value is None:
         return "null"
@@ -209,7 +210,11 @@ def number_of(row: Row, names: tuple[str, ...]) -> tuple[float | None, tuple[str
     """The first of the named fields that holds a finite number, and the name it was found under."""
     for name in names:
         value = row.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
+        if (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and abs(value) < MOST_SCORE
+        ):
             return float(value), (name,)
     return None, ()
 

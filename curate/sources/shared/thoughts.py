@@ -19,7 +19,7 @@ REASONING = (
     *("chain_of_thought", "thinking_trajectory"),
 )
 # What a field of these names says where it tells how to think, and not what was thought.
-_SETTINGS = frozenset(
+SETTINGS = frozenset(
     (
         *("", "on", "off", "yes", "no", "true", "false", "none", "null", "n/a", "nan", "auto"),
         *("low", "medium", "high", "minimal", "enabled", "disabled", "default"),
@@ -33,9 +33,10 @@ def is_thought(value: object) -> bool:
     >>> is_thought("Two and two make four."), is_thought("off")
     (True, False)
     """
-    return isinstance(value, str) and value.strip().lower() not in _SETTINGS
+    return isinstance(value, str) and value.strip().lower() not in SETTINGS
 
 
+THOUGHT = "<|begin_of_thought|>"
 _MARKS = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
 NOTE = "`<|begin_of_thought|>` opens an answer's reasoning, `<|begin_of_solution|>` the answer"
 
@@ -43,7 +44,7 @@ NOTE = "`<|begin_of_thought|>` opens an answer's reasoning, `<|begin_of_solution
 def opens_thought(text: str) -> bool:
     """Whether an answer begins with the mark of its reasoning."""
     # Nearly all texts fail the first look, which costs a tenth of the second.
-    return text[:1] in _FIRST and text.lstrip().startswith("<|begin_of_thought|>")
+    return text[:1] in _FIRST and text.lstrip().startswith(THOUGHT)
 
 
 _FIRST = ("<", " ", "\n", "\t", "\r")
@@ -55,7 +56,7 @@ def split_thought(text: str) -> Thought | None:
     >>> split_thought("<|begin_of_thought|>Hm.<|end_of_thought|><|begin_of_solution|>4")
     Thought(reasoning='Hm.', content='4')
     """
-    before, begins, rest = text.partition("<|begin_of_thought|>")
+    before, begins, rest = text.partition(THOUGHT)
     thought, ends, solution = rest.partition("<|end_of_thought|>")
     if not begins or not ends or before.strip():
         return None

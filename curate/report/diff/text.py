@@ -10,15 +10,23 @@ import polars as pl
 from curate.base.errors import some_of
 from curate.base.replacing import sources_of
 from curate.base.spelling import option
-from curate.base.terminal import printable
+from curate.base.terminal import printable, printable_line
 from curate.base.wrapping import wrapped
 from curate.report.excerpts import side_by_side
+from curate.report.explain.row_text import (
+    BRIEF,
+    Record,
+    answer,
+    brief,
+    number,
+    one_line,
+    records_of,
+)
 from curate.report.funnel import read_sum
-from curate.report.row_text import BRIEF, Record, answer, brief, number, one_line, records_of
 from curate.report.run_files import damage_explained
 
 if TYPE_CHECKING:
-    from curate.report.changes import Changes
+    from curate.report.diff.changes import Changes
 
 KINDS = 20  # of changes in the table
 EVIDENCE = 200  # characters
@@ -29,8 +37,8 @@ Line = Mapping[str, Any]  # of `Changes.rows`
 def text(diff: Changes, rows: int, width: int | None) -> str:
     """Counts, settings that differ, and some rows of every change; safe for a terminal."""
     with damage_explained(diff.first):
-        lines = "\n".join([*_runs(diff), *_body(diff, rows)])
-        return wrapped(printable(lines), width)
+        lines = map(printable_line, [*_runs(diff), *_body(diff, rows)])
+        return wrapped("\n".join(lines), width)
 
 
 def _runs(diff: Changes) -> Iterator[str]:
@@ -47,7 +55,8 @@ def _body(diff: Changes, rows: int) -> Iterator[str]:
         ]
         yield f"the runs have no row in common: run 1 read {read[0]}; run 2 read {read[1]}"
         return
-    yield f"{diff.in_both:,} rows and rejects in both runs:"
+    rows_and_rejects = "row or reject" if diff.in_both == 1 else "rows and rejects"
+    yield f"{diff.in_both:,} {rows_and_rejects} in both runs:"
     for change, count in diff.counts.items():
         if count or change == "unchanged":
             yield f"  {count:>9,}  {change}{_detail(diff, change)}"
@@ -114,7 +123,8 @@ def _rows(diff: Changes, most: int) -> Iterator[str]:
     chosen = lines.sort("nth", "alone", "smallness", "kind").head(most)
     chosen = chosen.sort("alone", "smallness", "kind", "order")
     count = f"{chosen.height:,} of " if chosen.height < lines.height else ""
-    yield f"{count}{lines.height:,} row{'' if lines.height == 1 else 's'} that differ:"
+    differ = "row that differs" if lines.height == 1 else "rows that differ"
+    yield f"{count}{lines.height:,} {differ}:"
     records = [
         records_of(run, chosen[f"row_{at}"].drop_nulls())
         for at, run in ((1, diff.first), (2, diff.second))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from curate.base.errors import nearest, some_of
 from curate.base.replacing import NAMELESS
-from curate.base.terminal import printable
+from curate.base.terminal import printed
 from curate.report.run_files import short_names
 
 
@@ -39,7 +39,8 @@ def place_of(key: str, sources: Sequence[str]) -> Place:
 def inputs_called(name: str, sources: Sequence[str]) -> list[str]:
     """The inputs that are called so: as they are printed, else as a path, else by its end.
 
-    They are printed by their names, or without the folders that all of them share.
+    They are printed by their names, or without the folders that all of them share. The name of an
+    archive or a folder means all that was read in it.
 
     >>> inputs_called("b.json", ["dump/a.json", "dump/more/b.json"])
     ['dump/more/b.json']
@@ -48,20 +49,19 @@ def inputs_called(name: str, sources: Sequence[str]) -> list[str]:
     """
     names = list(dict.fromkeys(sources))
     short = short_names(names)
-    printed = [each for each in names if name in _printed(each) or name in _printed(short[each])]
-    if printed or not name:
-        return printed
+    as_printed = [each for each in names if name in printed(each) or name in printed(short[each])]
+    if as_printed or not name:
+        return as_printed
     given = _resolved(name)
     if as_paths := [each for each in names if given and given == _resolved(each)]:
         return as_paths
-    end = "/" + _slashes(name)
-    return [
-        each for each in names if any(form.endswith(end) for form in map(_slashes, _printed(each)))
-    ]
-
-
-def _printed(name: str) -> tuple[str, str]:
-    return name, printable(name)
+    if not (end := _slashes(name).rstrip("/")):
+        return []
+    end = f"/{end}"
+    forms = {each: [f"/{_slashes(form)}" for form in printed(each)] for each in names}
+    as_end = [each for each in names if any(form.endswith(end) for form in forms[each])]
+    # Else an archive, or a folder.
+    return as_end or [each for each in names if any(f"{end}/" in form for form in forms[each])]
 
 
 def _slashes(name: str) -> str:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from curate.base.replacing import sources_of
 from curate.base.spelling import option
-from curate.base.terminal import printable
+from curate.base.terminal import printable, printable_line
 from curate.base.wrapping import wrapped
 from curate.report.excerpts import excerpt
-from curate.report.lookup import Matches, Query, hit_of, search
-from curate.report.raw_rows import raw_row
-from curate.report.row_text import (
+from curate.report.explain.lookup import Matches, Query, hit_of, search
+from curate.report.explain.raw_rows import raw_row
+from curate.report.explain.row_text import (
     BRIEF,
     Record,
     brief,
@@ -60,7 +61,7 @@ def explain(
         results = search(run, query)
         hit = None if grep is None else hit_of(grep)
         if results.height > 1:
-            page = "\n".join(_list(run, results, hit, rows))
+            page = "\n".join(map(printable_line, _list(run, results, hit, rows)))
         else:
             page = "\n".join(_page(run, results, query, hit))
         return wrapped(printable(page), width)
@@ -71,35 +72,38 @@ def _page(
 ) -> Iterator[str]:
     """All about the one row that is meant."""
     if query[1:] != (None, None, None):
-        yield from [f"1 row: {results.about}", ""]
+        yield from [printable_line(f"1 row: {results.about}"), ""]
     for reject in results.rejects.iter_rows(named=True):
         yield from _reject(reject)
     for row in results.rows:
         verdicts = run.ledger.filter(pl.col("row") == row)
         records = records_of(run, [row, *verdicts["duplicate_of"].drop_nulls()])
-        settings = {step["name"]: step["settings"] for step in run.manifest["steps"]}
-        yield from _record(verdicts, records, settings, hit)
+        yield from _record(verdicts, records, run.manifest, hit)
 
 
 def _record(
     verdicts: pl.DataFrame,
     records: Mapping[int, Record],
-    settings: Mapping[str, str],
+    manifest: Mapping[str, Any],
     hit: re.Pattern[str] | None,
 ) -> Iterator[str]:
     row = verdicts["row"][0]
     record = records[row]
-    yield f"{_name(record)}  {_fate(verdicts.to_dicts())}"
+    yield printable_line(f"{_name(record)}  {_fate(verdicts.to_dicts())}")
     for old in verdicts["id"].unique(maintain_order=True):
         if old != record["id"]:
             yield f"  its id was {old} before it was edited"
     yield from ["", *(f"{line}\n" for line in (hits(record, hit) if hit else []))]
     yield from full_text(record)
-    yield from [*raw_row(record["source"], record["line"]), "", "verdicts, in order:"]
+    hashes = {source.name: source.sha256 for source in sources_of(manifest)}
+    raw = raw_row(record["source"], record["line"], hashes.get(record["source"]))
+    yield from map(printable_line, [*raw, "", "verdicts, in order:"])
+    settings = {step["name"]: step["settings"] for step in manifest["steps"]}
     for verdict in verdicts.iter_rows(named=True):
-        yield from _verdict(verdict, settings.get(verdict["step"], ""))
+        yield from map(printable_line, _verdict(verdict, settings.get(verdict["step"], "")))
         if (other := verdict["duplicate_of"]) is not None:
-            yield from _duplicate_of(record, other, records.get(other))
+            duplicate = _duplicate_of(record, other, records.get(other))
+            yield from map(printable_line, duplicate)
 
 
 def _name(record: Record) -> str:
@@ -118,7 +122,8 @@ def _fate(verdicts: Sequence[Verdict]) -> str:
 
 def _reject(reject: Mapping[str, Any]) -> Iterator[str]:
     """A row that could not be read."""
-    yield from [f"{reject['source']}:{reject['line']}  reject: {reject['reason']}", ""]
+    heading = f"{reject['source']}:{reject['line']}  reject: {reject['reason']}"
+    yield from [printable_line(heading), ""]
     raw = printable(reject["raw"], RAW) if reject["raw"] else "(it has no raw text)"
     yield from (f"  {line}" for line in raw.split("\n"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from curate.base.errors import CurateError
 from curate.base.json_text import as_text
@@ -17,45 +17,68 @@ from curate.sources.files.raw import items
 SHOWN = 200  # characters
 
 
-def raw_row(source: str, line: int) -> list[str]:
+class RawRow(NamedTuple):
+    """A row as its file has it now, as JSON, and the hash of that file."""
+
+    text: bytes
+    sha256: str
+
+
+def raw_row(source: str, line: int, sha256: str | None) -> list[str]:
     """The raw row on a line of an input, or why it cannot be shown, as lines for a terminal.
 
-    Rows that were in no file have none.
+    `sha256` is the hash that the input had when it was read; a file that has changed since is
+    said to. Rows that were in no file have none.
     """
-    path = Path(source)
+    path = _file_of(source)
     where = f"  line {line} of {source}"
     if source in NAMELESS:
         return []
-    if not path.is_file():
+    if path is None:
         return ["", f"{where}: not shown, as there is no such file as seen from here"]
     try:
-        raw = _raw(path, line)
+        raw = _raw(path, source, line)
     except (CurateError, OSError) as error:
         return ["", f"{where}: not shown, as the file cannot be read any more ({error})"]
+    if raw is not None and sha256 and raw.sha256 != sha256:
+        where += ", as the file is now (it has changed since)"
     if raw is None:
         return ["", f"{where}: not shown, as the file has no such row any more"]
-    if raw == _SHARED:
+    if raw.text == _SHARED:
         return ["", f"{where}: not shown, as several rows share the line"]
-    text = printable(" ".join(raw.decode(errors="backslashreplace").split()), SHOWN)
+    text = printable(" ".join(raw.text.decode(errors="backslashreplace").split()), SHOWN)
     return ["", f"{where}: {text}"]
 
 
-def _raw(path: Path, line: int) -> bytes | None:
+def _file_of(source: str) -> Path | None:
+    """The file of an input, or the archive that it is in; None where there is none."""
+    path = Path(source)
+    return next((each for each in (path, *path.parents) if each.is_file()), None)
+
+
+def _raw(path: Path, name: str, line: int) -> RawRow | None:
     """The row that the reader counts as this line, as JSON: a line may be a row's number."""
-    (source,) = inputs.expand([str(path)])
+    source = next((each for each in inputs.expand([str(path)]) if each.name == name), None)
+    if source is None:
+        return None
+    stored = source.stored()
     rows: dict[int, Any] = {}
     starts: list[int] | None = None
-    for item in items(source, source.stored(), formats.is_row):
+    for item in items(source, stored, formats.is_row):
         if isinstance(item, Starts):
             starts = item.lines
         elif isinstance(item, Item):
             # A line that several rows share does not say which of them is meant.
             rows[item.line] = _SHARED if item.line in rows else item.value
         elif isinstance(item, Block) and line in item.lines:
-            return as_text(item.values[item.lines.index(line)]).encode()
+            rows[line] = item.values[item.lines.index(line)]
+            break
     number = line if starts is None else starts.index(line) + 1 if line in starts else 0
     row = rows.get(number)
-    return row if row is None or row == _SHARED else as_text(row).encode()
+    if row is None:
+        return None
+    text = row if row == _SHARED else as_text(row).encode()
+    return RawRow(text, inputs.sha256(stored))
 
 
 # Stands for the rows of a line that are several.

@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.base.json_text import dumps, loads_exact
 from curate.base.schema import RECORDS
+from curate.base.terminal import printable_line
 from curate.report.excerpts import Piece, excerpt
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def full_text(record: Record) -> Iterator[str]:
 
 def _messages(messages: Iterable[Mapping[str, Any]], before: str) -> Iterator[str]:
     for message in messages:
-        name = f" ({message['name']})" if message["name"] else ""
+        name = f" ({printable_line(message['name'])})" if message["name"] else ""
         if message["reasoning"]:
             yield _indented(f"{before}{message['role']}{name} thinks: {message['reasoning']}")
         # A message that only thinks or calls has no text of its own.

@@ -13,9 +13,9 @@ import polars as pl
 
 from curate.base.errors import CurateError, nearest, some_of
 from curate.base.spelling import option
-from curate.base.terminal import printable
+from curate.base.terminal import printed
 from curate.pipeline import ledger
-from curate.report.input_names import known_inputs, place_of
+from curate.report.explain.input_names import inputs_called, known_inputs, place_of
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -139,6 +139,8 @@ def _nobody(run: RunFolder, key: str, sources: list[str]) -> str:
             "counted from 0; see kept.jsonl, dropped.jsonl"
         )
     name, colon, line = key.strip().rstrip(":").rpartition(":")
+    if name and line.isdecimal() and inputs_called(name, sources):
+        return f"no row of {name} begins on line {line}"  # longer than any line's number
     name = name if colon and line.isdecimal() else key.strip()
     return f"no input is called {name!r}{known_inputs(name, sources)}"
 
@@ -153,7 +155,8 @@ def _not_at(run: RunFolder, sources: list[str], line: int | None) -> str:
         return f"no row of {name} was read, and none is a reject"
     beside = [*lines.filter(lines < line).tail(1), *lines.filter(lines > line).head(1)]
     nearest_lines = " and ".join(f"{each:,}" for each in beside)
-    counts = f"{rows.height:,} records and {rejects.height:,} rejects"
+    records = f"{rows.height:,} record{'' if rows.height == 1 else 's'}"
+    counts = f"{records} and {rejects.height:,} reject{'' if rejects.height == 1 else 's'}"
     return (
         f"no row of {name} begins on line {line:,}; it has {counts} on lines {lines[0]:,} to "
         f"{lines[-1]:,}, the nearest on {nearest_lines}"
@@ -189,14 +192,12 @@ def _by_reason(run: RunFolder, among: Matches, reason: str | None, step: str | N
 
 def _is(column: str, wanted: str, frame: pl.DataFrame) -> pl.Expr:
     """Whether a column holds a name, which may be given as it is printed."""
-    same = [
-        name for name in frame[column].drop_nulls().unique() if wanted in (name, printable(name))
-    ]
+    same = [name for name in frame[column].drop_nulls().unique() if wanted in printed(name)]
     return pl.col(column).is_in(same)
 
 
 def _check_step(run: RunFolder, step: str, known: list[str]) -> None:
-    if step not in known and step not in map(printable, known):
+    if not any(step in printed(name) for name in known):
         hint = nearest(step, known) or f"; its steps are {', '.join(known)}"
         raise CurateError(f"{run.path}: no step is called {step!r}{hint}")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from curate.report import diff_text
-from curate.report.changes import Changes, changes
+from curate.report.diff import text as diff_text
+from curate.report.diff.changes import Changes, changes
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder

@@ -11,7 +11,7 @@ import polars as pl
 from curate.base.replacing import Settings, differences
 from curate.base.version import __version__
 from curate.pipeline.run_folder import settings_of
-from curate.report.row_pairs import ENTRIES, entries, pairs, why_alone
+from curate.report.diff.row_pairs import ENTRIES, entries, pairs, why_alone
 from curate.report.run_files import damage_explained
 
 if TYPE_CHECKING:

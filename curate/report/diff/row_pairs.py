@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.base.replacing import NAMELESS, sources_of
-from curate.report.lookup import slugs
+from curate.report.explain.lookup import slugs
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -133,6 +133,8 @@ def why_alone(one: pl.DataFrame, manifest: Mapping[str, Any]) -> pl.Expr:
     return (
         pl.when(pl.col("hash").is_in(same))
         .then(pl.lit("the same file gave fewer rows"))
+        .when(pl.col("file").is_in([name for name in named if name in NAMELESS]))
+        .then(pl.lit("other data were given, without such a row"))
         .when(pl.col("file").is_in(named))
         .then(pl.lit("the file has changed and has no such row"))
         .otherwise(pl.lit("the file was not read"))
