@@ -63,6 +63,15 @@ def test_columns_give_what_rows_give() -> None:
         assert getattr(columns.files[0], name) == getattr(rows.files[0], name), name
 
 
+@pytest.mark.parametrize("given", ['"just text"', '"{}"', "5", "[1]", '""', "null", '"\\"a\\""'])
+def test_arguments_of_any_kind_come_back_from_a_run(given: str) -> None:
+    call = {"function": {"name": "look", "arguments": given}}
+    table = made([{"messages": [USER, {**ANSWER, "tool_calls": [call]}]}])
+    columns, rows = both(table)
+    assert columns.records["messages"].equals(table["messages"])
+    assert columns.records.equals(rows.records) and columns.records.height == 1
+
+
 def test_rows_of_a_run_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     made(DUMP).write_parquet("kept.parquet")
 

@@ -17,7 +17,8 @@ MESSAGE = pl.Struct(
         "content": pl.String,
         "reasoning": pl.String,
         "name": pl.String,
-        "tool_calls": pl.String,  # JSON: [{"name": ..., "arguments": {...}, "id"?: ...}]
+        # JSON: [{"name": ..., "arguments": {...}, "id"?: ...}]; arguments that are a text are JSON
+        "tool_calls": pl.String,
         "tool_call_id": pl.String,
         "weight": pl.Float64,  # 0 = never trained; null = the default
     }

@@ -293,7 +293,7 @@ def _openai_calls(text: str | None) -> list[dict[str, Any]] | None:
             {
                 "id": call.get("id"),
                 "type": "function",
-                "function": {"name": call["name"], "arguments": dumps(call["arguments"])},
+                "function": {"name": call["name"], "arguments": _as_json(call["arguments"])},
             }
             for call in loads_exact(text)
         ]
@@ -320,3 +320,8 @@ def most_tokens(rows: pl.DataFrame) -> int:
     tools = 4 * pl.col("tools").str.len_bytes().fill_null(0)
     sizes = rows.select(_MESSAGES.list.eval(size.cast(pl.Int64)).list.sum() + tools + 256)
     return max(sizes.to_series().to_list(), default=0)
+
+
+def _as_json(arguments: Any) -> str:
+    """Arguments as JSON text; those that are a text are JSON already."""
+    return arguments if isinstance(arguments, str) else dumps(arguments)

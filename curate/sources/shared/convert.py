@@ -335,6 +335,8 @@ def _tool_call(given: Any, field: str) -> dict[str, Any]:
         raise Reject("wrong_type", f"{field} has no function name")
     key = first_name(function, _ARGUMENTS)
     arguments = parsed(function[key], f"{field} arguments") if key else None
+    if key and isinstance(arguments, str):
+        arguments = function[key]  # JSON of a text stays so: the text alone would be no JSON
     given_id = {"id": call["id"]} if isinstance(call.get("id"), str) and call["id"] else {}
     return {**given_id, "name": name, "arguments": {} if arguments in (None, "", []) else arguments}
 
