@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from curate.exports import conversations as talk
-from curate.exports.card import card_of_rows, card_of_tokens
+from curate.exports.card_of_rows import card_of_rows
+from curate.exports.card_of_tokens import card_of_tokens
 from curate.exports.fields import meta_fields
 from curate.exports.names import file_names, without_folders
 from curate.exports.parquet import shard_names
