@@ -424,7 +424,7 @@ def main() -> None:
     asked = parser.parse_args()
     peers = asked.peers.absolute()
     missing = install(peers) if asked.install else {}
-    # Axolotl takes a model for MPT if its path has these letters, as in /tmp/tmpt.
+    # Axolotl takes a model for MPT if its path has these letters, such as a folder `tmpt...`.
     with tempfile.TemporaryDirectory(prefix="interop-") as folder:
         made = make(Path(folder), asked.megabytes)
         print(made.size, flush=True)
