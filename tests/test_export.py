@@ -198,6 +198,18 @@ def test_an_export_of_other_data_is_replaced_by_force_alone(tmp_path: Path) -> N
     assert curate.export(other, to="trl", out=tmp_path / "DIR", force=True).rows == 1
 
 
+def test_an_export_of_the_same_data_cleaned_otherwise_is_said_to_differ(tmp_path: Path) -> None:
+    dump = tmp_path / "dump.jsonl"
+    dump.write_text("".join(json.dumps(each) + "\n" for each in [*PLAIN, PLAIN[0]]))
+    notes = [
+        " ".join(curate.export(curate.run(dump, steps=steps), to="hub", out=tmp_path / "DIR").notes)
+        for steps in ([], [], ["exact"])
+    ]
+    assert "replaces" not in notes[0]
+    assert "made the same way" in notes[1]
+    assert "with other settings (content " in notes[2]
+
+
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     done = run(tmp_path, PLAIN)
     (done.path / "kept.parquet").write_bytes(b"PAR1")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from curate.base.errors import CurateError, nearest, some_of
+from curate.base.example_sources import IDS_HASH
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.progress import quiet_datasets
@@ -23,8 +24,9 @@ from curate.base.terminal import printable
 from curate.base.version import __version__
 from curate.exports import axolotl, hub, llamafactory, parquet, trl
 from curate.exports.fields import meta_fields
-from curate.exports.names import file_names, is_path
+from curate.exports.names import file_names, is_path, short_model
 from curate.exports.target import DATA, DATA_HASH, Export, RunRows, TokenRows, counted
+from curate.pipeline.run_folder import KEPT
 from curate.renders import Tokens, open_folder
 from curate.report.run_files import damage_explained
 from curate.runs import Run
@@ -101,7 +103,13 @@ def export(
     inputs = [fspath(opened.path)] if opened.path is not None else []
     if to == "hub" and model is not None:
         raise CurateError(f"hub takes no {option('model')}: nothing is trained there")
-    about = {"version": __version__, "target": to, "sources": _sources(opened)}
+    about = {
+        "version": __version__,
+        "target": to,
+        "model": None if model is None else short_model(fspath(model)),
+        "content": _content(opened),
+        "sources": _sources(opened),
+    }
     with atomic_folder(out, MAKER, force, inputs) as folder:
         replaced = check_replaced(out, KIND, about, force)
         made = _made(opened, TARGETS[to], model, Path(out))
@@ -112,10 +120,19 @@ def export(
 
 
 def _settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    return {"": {"target": str(manifest.get("target"))}}
+    content = str(manifest.get("content"))[:8]
+    named = {name: str(manifest.get(name)) for name in ("target", "model")}
+    return {"": {**named, "content": content}}
 
 
 KIND = Kind(MAKER, "export", _settings_of)
+
+
+def _content(source: Run | Tokens) -> str | None:
+    """The hash of what is exported; other settings of a run or of rendering give another one."""
+    hashes = source.manifest if isinstance(source, Tokens) else source.manifest["sha256"]
+    found = hashes.get(IDS_HASH if isinstance(source, Tokens) else KEPT)
+    return None if found is None else str(found)
 
 
 def _sources(source: Run | Tokens) -> list[dict[str, str]]:
