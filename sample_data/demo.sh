@@ -20,4 +20,5 @@ Where everything is
   $out/tokens            masked tokens; datasets.load_from_disk reads them
   $out/model             the chosen checkpoint; curves.svg and metrics.jsonl beside it
 Ask why a row went:      curate explain $out/run 7
+Hand the rows on:        curate export $out/run --to trl --out DIR
 END
