@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from curate.sources.shared.controls import weight_of
 from curate.sources.shared.convert import (
@@ -84,10 +84,10 @@ def message_of(turn: Any, position: int) -> Message:
 
 def _plain(turn: Any, position: int) -> Message | None:
     """The message of a turn with words under one known name; None for any other turn."""
-    names = _two_names(tuple(turn)) if type(turn) is dict else None
-    if names is None:
+    names = _names_of(tuple(turn)) if type(turn) is dict else None
+    if names is None or (names.further and any(map(turn.get, names.further))):
         return None
-    speaker, said = turn[names[0]], turn[names[1]]
+    speaker, said = turn[names.speaker], turn[names.text]
     role = _PLAIN_ROLES.get(speaker) if type(speaker) is str else None
     if role is None:
         return None
@@ -101,14 +101,22 @@ def _plain(turn: Any, position: int) -> Message | None:
 _PLAIN_ROLES = {name: role for name, role in ROLE_NAMES.items() if name not in CALLING}
 
 
+class _PlainNames(NamedTuple):
+    """The only name of a speaker, the only one of words, and those that may say more."""
+
+    speaker: str
+    text: str
+    further: tuple[str, ...]
+
+
 @lru_cache(maxsize=1_000)
-def _two_names(names: tuple[Any, ...]) -> tuple[str, str] | None:
-    """The only name of a speaker and the only one of words, if no field says more than these."""
+def _names_of(names: tuple[Any, ...]) -> _PlainNames | None:
     speakers, texts = _NAMES.intersection(names), frozenset(TEXTS).intersection(names)
-    if len(speakers) != 1 or len(texts) != 1 or not _FURTHER.isdisjoint(names):
+    if len(speakers) != 1 or len(texts) != 1:
         return None
     (speaker,), (text,) = speakers, texts
-    return speaker, text
+    further = tuple(name for name in names if name in _FURTHER and name not in (speaker, text))
+    return _PlainNames(speaker, text, further)
 
 
 def _further(turn: Row, where: str) -> Message:
