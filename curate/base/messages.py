@@ -18,9 +18,9 @@ _OPTIONAL = tuple(name for name in MESSAGE_FIELDS if name not in ("role", "conte
 
 def fields_in(*conversations: pl.Series) -> tuple[str, ...]:
     """The optional fields that a message of these columns has, in the order of `MESSAGE_FIELDS`."""
-    flat = [_flat(column) for column in conversations]
+    lines = [flat(column) for column in conversations]
     return tuple(
-        name for name in _OPTIONAL if any(len(each) > each[name].null_count() for each in flat)
+        name for name in _OPTIONAL if any(len(each) > each[name].null_count() for each in lines)
     )
 
 
@@ -31,26 +31,32 @@ def even_json(conversations: pl.Series, fields: Collection[str]) -> list[str]:
     those of `fields_in`. Absent texts are `""`, calls are JSON text, and a message that gives no
     weight has 1 if it is the assistant's and 0 otherwise. A missing conversation is `[]`.
     """
-    flat = _flat(conversations)
+    lines = flat(conversations)
     absent = {name: pl.col(name).fill_null("") for name in ("role", "content", *_OPTIONAL)}
     by_role = pl.when(pl.col("role") == "assistant").then(1.0).otherwise(0.0)
     absent["weight"] = pl.coalesce("weight", by_role)
     if "tool_calls" in fields:
-        flat = flat.with_columns(_calls_as_text(flat["tool_calls"]))
+        lines = lines.with_columns(_calls_as_text(lines["tool_calls"]))
     written = [
         value.alias(_WRITTEN[name])
         for name, value in absent.items()
         if name in ("role", "content") or name in fields
     ]
-    messages = flat.select(pl.struct(written)).to_series().struct.json_encode()
+    messages = lines.select(pl.struct(written)).to_series().struct.json_encode()
     following = iter(messages.to_list())
     lengths = conversations.list.len().fill_null(0)
     return [f"[{','.join(islice(following, length))}]" for length in lengths]
 
 
-def _flat(conversations: pl.Series) -> pl.DataFrame:
-    """All messages of a column, one below the other."""
-    return conversations.explode(empty_as_null=False, keep_nulls=False).struct.unnest()
+def flat(conversations: pl.Series) -> pl.DataFrame:
+    """All messages, one a line: `at`, the number of its conversation, and the fields of `MESSAGE`.
+
+    Conversations that are missing or empty have no line.
+    """
+    numbers = pl.int_range(len(conversations), dtype=pl.UInt32, eager=True)
+    at = numbers.repeat_by(conversations.list.len().fill_null(0)).explode(empty_as_null=False)
+    messages = conversations.explode(empty_as_null=False, keep_nulls=False)
+    return messages.struct.unnest().with_columns(at=at)
 
 
 def _calls_as_text(calls: pl.Series) -> pl.Series:
@@ -68,7 +74,7 @@ def openai_texts(conversations: pl.Series) -> pl.DataFrame:
     >>> openai_texts(pl.Series([[turn, turn]], dtype=MESSAGES))["openai"].to_list()
     ['[{"type":"function","function":{"name":"add","arguments":{}}}]']
     """
-    calls = _flat(conversations)["tool_calls"].drop_nulls().unique(maintain_order=True)
+    calls = flat(conversations)["tool_calls"].drop_nulls().unique(maintain_order=True)
     return pl.DataFrame([calls, _calls_as_text(calls).alias("openai")])
 
 

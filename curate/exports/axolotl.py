@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from curate.base.messages import flat
 from curate.exports import conversations as talk
 from curate.exports.settings import Setting, config
 from curate.exports.target import DATA, DATA_HASH, Export, RunRows, TokenRows
@@ -42,7 +43,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     masked = fine.select((talk.TRAINED < talk.ANSWERS).any()).item()
     if masked:
         data = data.with_columns(_with_train(fine, messages))
-    fields = [field.name for field in messages.dtype.inner.fields]  # type: ignore[attr-defined]
+    fields = messages.head(1).explode().struct.fields
     reader: dict[str, Any] = {
         **_DATA,
         "type": "chat_template",
@@ -74,7 +75,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
 
 def _with_train(rows: pl.DataFrame, messages: pl.Series) -> pl.Series:
     """The messages with `train`: false for answers of weight 0, else null."""
-    lines = talk.flat(rows)
+    lines = flat(rows["messages"])
     masked = (pl.col("role") == "assistant") & (pl.col("weight") == 0)
     train = lines.select("at", train=pl.when(masked).then(pl.lit(False)))
     structs = pl.DataFrame({"messages": messages}).explode("messages").unnest("messages")

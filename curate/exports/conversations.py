@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 
 from curate.base.json_text import dumps, loads_exact
-from curate.base.messages import message_json
+from curate.base.messages import flat, message_json
 from curate.exports.target import LEFT_OUT, counted
 
 # Fields of a row that the chat template gets; no file of a trainer has a column for all of them.
@@ -180,7 +180,7 @@ _DECIMAL = r"\d[.eE][-+\d]"
 
 def with_json(rows: pl.DataFrame, change: Callable[[Any], Any]) -> pl.DataFrame:
     """The rows, with `change` made to the JSON values of calls and tools that have decimals."""
-    lines = flat(rows)
+    lines = flat(rows["messages"])
     texts = {"tool_calls": lines["tool_calls"], "tools": rows["tools"]}
     if not any(column.str.contains(_DECIMAL).any() for column in texts.values()):
         return rows
@@ -243,15 +243,8 @@ def _check_tools(tools: Any) -> None:
         raise ValueError("tools is no list of objects")
 
 
-def flat(rows: pl.DataFrame, column: str = "messages") -> pl.DataFrame:
-    """One line a message: `at` (the row's position), and the fields of `MESSAGE`."""
-    lists = rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("at"), pl.col(column))
-    filled = lists.filter(pl.col(column).list.len() > 0)
-    return filled.explode(column).unnest(column)
-
-
 def lists(lines: pl.DataFrame, values: pl.Expr, height: int) -> pl.Series:
-    """Values of lines with `at` as one list for each row; null for rows without lines."""
+    """Values of the lines of `flat` as one list for each row; null for rows without lines."""
     grouped = lines.group_by("at", maintain_order=True).agg(values.alias("list"))
     at = pl.DataFrame({"at": pl.int_range(height, dtype=pl.UInt32, eager=True)})
     return at.join(grouped, on="at", how="left", maintain_order="left")["list"]
@@ -262,7 +255,7 @@ def message_texts(rows: pl.DataFrame) -> pl.Series:
 
     Arguments are objects; weights are left out.
     """
-    lines = flat(rows).with_columns(weight=pl.lit(None, dtype=pl.Float64))
+    lines = flat(rows["messages"]).with_columns(weight=pl.lit(None, dtype=pl.Float64))
     single = lines.select(pl.concat_list(pl.struct(pl.exclude("at")))).to_series()
     texts = pl.Series("text", [text[1:-1] for text in message_json(single)], dtype=pl.String)
     return lists(lines.select("at").with_columns(texts), pl.col("text"), rows.height)
@@ -275,7 +268,7 @@ def message_structs(
 
     Arguments are JSON text, reasoning is `reasoning_content`. With `weights`, `weight` is kept.
     """
-    lines = flat(rows, column)
+    lines = flat(rows[column])
     calls = [_openai_calls(text) for text in lines["tool_calls"].to_list()]
     lines = lines.with_columns(pl.Series("tool_calls", calls, dtype=CALLS))
     lines = lines.rename({"reasoning": "reasoning_content"})

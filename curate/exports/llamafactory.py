@@ -7,6 +7,7 @@ import json
 import polars as pl
 
 from curate.base.json_text import dumps, loads_exact
+from curate.base.messages import flat
 from curate.exports import conversations as talk
 from curate.exports.settings import Setting, config, longest
 from curate.exports.target import DATA, Export, RunRows, TokenRows, counted
@@ -136,7 +137,7 @@ def _tool_fault(value: object) -> str | None:
 
 
 def _conversations(rows: pl.DataFrame) -> pl.Series:
-    lines = talk.flat(rows).filter(pl.col("role") != "system")
+    lines = flat(rows["messages"]).filter(pl.col("role") != "system")
     calls = [_calls(text) for text in lines["tool_calls"].to_list()]
     thought = pl.when(pl.col("reasoning").fill_null("") != "").then(
         pl.format("<think>\n{}\n</think>\n\n", "reasoning")

@@ -7,10 +7,11 @@ changed it. Whatever might not be as a run writes it is for the reader of rows: 
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Callable
 
 import polars as pl
 
+from curate.base.messages import flat
 from curate.base.schema import KEPT_ROWS, MESSAGES, RECORDS, ROLES, content_id
 from curate.sources.build import meta_of, plain_ids
 from curate.sources.formats.chats import scores_by_step
@@ -57,7 +58,7 @@ def _is_as_written(table: pl.DataFrame) -> bool:
     needed = table.select("id", "source", "line", "messages", "meta", "scores")
     if any(column.null_count() for column in needed):
         return False
-    messages, rejected = _flat(table["messages"]), _flat(table["rejected"])
+    messages, rejected = flat(table["messages"]), flat(table["rejected"])
     return (
         _speaks(table["messages"])
         and _are_messages(messages)
@@ -74,38 +75,27 @@ def _is_as_written(table: pl.DataFrame) -> bool:
 
 def _speaks(conversations: pl.Series) -> bool:
     """Whether the assistant speaks in each conversation."""
-    answered = _numbered(conversations).filter(pl.col("role") == "assistant")
+    answered = flat(conversations).filter(pl.col("role") == "assistant")
     return answered["at"].n_unique() == len(conversations)
 
 
-def _are_messages(flat: pl.DataFrame) -> bool:
-    if flat["role"].null_count() or flat["content"].null_count():
+def _are_messages(lines: pl.DataFrame) -> bool:
+    if lines["role"].null_count() or lines["content"].null_count():
         return False
     texts = [pl.col(name) == "" for name in ("reasoning", "name", "tool_call_id", "tool_calls")]
     setting = pl.col("reasoning").str.strip_chars().str.to_lowercase().is_in(list(SETTINGS))
     weight = ~pl.col("weight").is_between(0, MOST_WEIGHT) | pl.col("weight").is_nan()
     odd = pl.any_horizontal(~pl.col("role").is_in(ROLES), *texts, setting, weight)
-    calls = flat["tool_calls"].drop_nulls().unique()
-    return not flat.select(odd.fill_null(False)).to_series().any() and all(
+    calls = lines["tool_calls"].drop_nulls().unique()
+    return not lines.select(odd.fill_null(False)).to_series().any() and all(
         # A null argument may be one that no tool has: see `finish`.
         ":null" not in text and _is_same(lambda value: tool_calls(value, "tool_calls"), text)
         for text in calls
     )
 
 
-def _is_same(read: Any, text: str) -> bool:
-    return bool(read(text) == text)
-
-
-def _flat(conversations: pl.Series) -> pl.DataFrame:
-    """All messages, one below the other."""
-    return conversations.explode(empty_as_null=False, keep_nulls=False).struct.unnest()
-
-
-def _numbered(conversations: pl.Series) -> pl.DataFrame:
-    """The same with `at`, the number of each message's conversation; none is null."""
-    at = pl.int_range(len(conversations), eager=True).repeat_by(conversations.list.len())
-    return _flat(conversations).with_columns(at=at.explode(empty_as_null=False))
+def _is_same(read: Callable[[str], str | None], text: str) -> bool:
+    return read(text) == text
 
 
 def _records(name: str, table: pl.DataFrame) -> pl.DataFrame:
@@ -124,12 +114,12 @@ def _records(name: str, table: pl.DataFrame) -> pl.DataFrame:
 def _ids(table: pl.DataFrame) -> pl.Series:
     """The ids of the conversations as they are here: a file may say anything of them."""
     more = pl.col("reasoning", "name", "tool_calls", "tool_call_id").is_not_null()
-    dressed = _numbered(table["messages"]).filter(pl.any_horizontal(more))["at"].unique()
+    dressed = flat(table["messages"]).filter(pl.any_horizontal(more))["at"].unique()
     at = pl.int_range(table.height, eager=True)
     plain = ~at.is_in(dressed.implode()) & table["tools"].is_null()
     alike, others = table.filter(plain), table.filter(~plain)
-    flat, lengths = _flat(alike["messages"]), alike["messages"].list.len().to_list()
-    bulk = iter(plain_ids(lengths, flat["role"].to_list(), flat["content"].to_list()))
+    lines, lengths = flat(alike["messages"]), alike["messages"].list.len().to_list()
+    bulk = iter(plain_ids(lengths, lines["role"].to_list(), lines["content"].to_list()))
     single = map(content_id, others["messages"].to_list(), others["tools"].to_list())
     ids = [next(bulk) if is_plain else next(single) for is_plain in plain]
     return pl.Series(ids, dtype=pl.String)

@@ -146,8 +146,13 @@ def _with_scores_of_the_other(
     for run, here, there in ((first, 1, 2), (second, 2, 1)):
         judged = run.ledger.filter(pl.col("verdict") == "keep").unique(["row", "step"])
         judged = judged.select("row", "step", given="score", shown="evidence")
-        on = {"left_on": [f"row_{here}", f"step_{there}"], "right_on": ["row", "step"]}
-        both = both.join(judged, how="left", maintain_order="left", **on)  # type: ignore[arg-type]
+        both = both.join(
+            judged,
+            left_on=[f"row_{here}", f"step_{there}"],
+            right_on=["row", "step"],
+            how="left",
+            maintain_order="left",
+        )
         kept = pl.col(f"verdict_{here}") == "kept"
         both = both.with_columns(
             pl.when(kept).then("given").otherwise(f"score_{here}").alias(f"score_{here}"),
