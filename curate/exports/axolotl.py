@@ -8,13 +8,13 @@ import polars as pl
 
 from curate.base.messages import flat
 from curate.exports import conversations as talk
-from curate.exports.settings import Setting, config
+from curate.exports.settings import Setting, config, run_line
 from curate.exports.target import DATA, DATA_HASH, Export, RunRows, TokenRows
 from curate.exports.tokens import TEMPLATE, columns, described, longest_example
 
 CONFIG = "axolotl.yaml"
 COMMAND = f"axolotl train {CONFIG}"
-ARGUMENT = "--base-model"
+ARGUMENT = "--base-model MODEL"
 _DATA = {"path": DATA, "ds_type": "parquet", "split": "train"}
 _LENGTH = (
     "The longest example. Axolotl raises the limit in the model's config to this if it is lower."
@@ -69,7 +69,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
         texts={CONFIG: _config(model, settings)},
         left_out=left_out,
         notes=talk.control_notes(fine),
-        command=COMMAND if model else f"{COMMAND} {ARGUMENT} MODEL",
+        command=run_line(COMMAND, ARGUMENT, model),
     )
 
 
@@ -102,14 +102,13 @@ def of_tokens(tokens: TokenRows, model: str | None) -> Export:
             TEMPLATE: tokens.manifest["template"]["source"],
         },
         notes=described(tokens),
-        command=COMMAND if model else f"{COMMAND} {ARGUMENT} MODEL",
+        command=run_line(COMMAND, ARGUMENT, model),
     )
 
 
 def _config(model: str | None, how: list[Setting]) -> str:
-    run = COMMAND if model else f"{COMMAND} {ARGUMENT} MODEL"
     return config(
-        f"Run in this folder: {run}",
+        f"Run in this folder: {run_line(COMMAND, ARGUMENT, model)}",
         [
             *([Setting("base_model", model)] if model else []),
             *how,

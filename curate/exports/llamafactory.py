@@ -9,7 +9,7 @@ import polars as pl
 from curate.base.json_text import dumps, loads_exact
 from curate.base.messages import flat
 from curate.exports import conversations as talk
-from curate.exports.settings import Setting, config, longest
+from curate.exports.settings import Setting, config, longest, of_transformers, run_line
 from curate.exports.target import DATA, Export, RunRows, TokenRows, counted
 from curate.exports.tokens import TEMPLATE, columns, described
 
@@ -99,7 +99,7 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
             *talk.control_notes(fine),
             "name a template in sft.yaml: LLaMA-Factory has its own",
         ),
-        command=COMMAND if model else f"{COMMAND} {ARGUMENT}",
+        command=run_line(COMMAND, ARGUMENT, model),
     )
 
 
@@ -201,14 +201,13 @@ def of_tokens(tokens: TokenRows, model: str | None) -> Export:
             TEMPLATE: tokens.manifest["template"]["source"],
         },
         notes=(*described(tokens), f"put {TEMPLATE} into the folder of the trained model"),
-        command=COMMAND if model else f"{COMMAND} {ARGUMENT}",
+        command=run_line(COMMAND, ARGUMENT, model),
         as_dataset=True,
     )
 
 
 def _config(model: str | None, how: list[Setting], calls: bool, tokens: bool = False) -> str:
-    run = COMMAND if model else f"{COMMAND} {ARGUMENT}"
-    head = f"Run in this folder: {run}"
+    head = f"Run in this folder: {run_line(COMMAND, ARGUMENT, model)}"
     if not tokens:
         head += (
             "\nNo template is set. Set template to LLaMA-Factory's name of the model's, such as"
@@ -224,19 +223,6 @@ def _config(model: str | None, how: list[Setting], calls: bool, tokens: bool = F
             Setting("do_train", True),
             Setting("finetuning_type", "full"),
             *how,
-            Setting("output_dir", "output"),
-            Setting("num_train_epochs", 3.0),
-            Setting(
-                "per_device_train_batch_size", 1, "Times the steps below: examples of one update."
-            ),
-            Setting("gradient_accumulation_steps", 16),
-            Setting("learning_rate", 1.0e-5, "For all weights; about ten times this for LoRA."),
-            Setting("lr_scheduler_type", "cosine"),
-            Setting("warmup_steps", 0.03, "A share of all steps."),
-            Setting("bf16", True, "Needs a GPU that has it."),
-            Setting("logging_steps", 10),
-            Setting("save_strategy", "epoch"),
-            Setting("report_to", "none"),
-            Setting("seed", 0),
+            *of_transformers(Setting("bf16", True, "Needs a GPU that has it.")),
         ],
     )

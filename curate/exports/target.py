@@ -39,7 +39,7 @@ class Export:
     """What a target makes: one table, texts by file name, and what the user should know.
 
     `json` are columns whose texts are JSON values: `datasets` gives them back as objects. `command`
-    is what runs in the folder. `model` is its argument where no model is in the configuration.
+    is what runs in the folder; MODEL stands in it where no model is in the configuration.
     """
 
     data: pl.DataFrame

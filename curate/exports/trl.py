@@ -10,13 +10,14 @@ import polars as pl
 
 from curate.base.json_text import Number
 from curate.exports import conversations as talk
-from curate.exports.settings import Setting, config
+from curate.exports.settings import Setting, config, of_transformers, run_line
 from curate.exports.target import DATA, Export, RunRows, TokenRows
 from curate.exports.tokens import TEMPLATE, columns, described
 
 CONFIG = "sft.yaml"
 COMMAND = f"trl sft --config {CONFIG}"
-ARGUMENT = "--model_name_or_path"
+ARGUMENT = "--model_name_or_path MODEL"
+_LENGTH = Setting("max_length", None, "Nothing is cut. TRL's own default cuts after 1,024 tokens.")
 
 _END = (
     "Each row has a prompt and a completion, and only completions are trained: no row has an\n"
@@ -53,12 +54,9 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
     if fine["tools"].null_count() < fine.height:
         data = data.with_columns(talk.tool_texts(fine["tools"]).alias("tools"))
     loss = Setting("assistant_only_loss", not by_end, _END if by_end else _ALL)
-    length = Setting(
-        "max_length", None, "Nothing is cut. TRL's own default cuts after 1,024 tokens."
-    )
     return Export(
         data=data,
-        texts={CONFIG: _config(model, [loss, length])},
+        texts={CONFIG: _config(model, [loss, _LENGTH])},
         left_out=left_out,
         json=tuple(name for name in data.columns if name != "id"),
         notes=(
@@ -68,53 +66,38 @@ def of_rows(rows: RunRows, model: str | None) -> Export:
             else "some rows train several answers: written as messages, which needs a chat "
             "template with generation tags, or one that TRL knows",
         ),
-        command=COMMAND if model else f"{COMMAND} {ARGUMENT} MODEL",
+        command=run_line(COMMAND, ARGUMENT, model),
     )
 
 
 def of_tokens(tokens: TokenRows, model: str | None) -> Export:
     """Token ids and labels, which TRL leaves as they are."""
-    length = Setting(
-        "max_length", None, "Nothing is cut. TRL's own default cuts after 1,024 tokens."
-    )
     template = Setting(
         "chat_template_path", TEMPLATE, "The template of these tokens, saved with the model."
     )
     return Export(
         data=columns(tokens),
         texts={
-            CONFIG: _config(model, [template, length]),
+            CONFIG: _config(model, [template, _LENGTH]),
             TEMPLATE: tokens.manifest["template"]["source"],
         },
         notes=described(tokens),
-        command=COMMAND if model else f"{COMMAND} {ARGUMENT} MODEL",
+        command=run_line(COMMAND, ARGUMENT, model),
     )
 
 
 def _config(model: str | None, how: list[Setting]) -> str:
     data = [{"path": "parquet", "data_files": DATA, "split": "train"}]
     named = [Setting("model_name_or_path", model)] if model else []
-    run = f"{COMMAND}" if model else f"{COMMAND} {ARGUMENT} MODEL"
     return config(
-        f"Run in this folder: {run}",
+        f"Run in this folder: {run_line(COMMAND, ARGUMENT, model)}",
         [
             *named,
             Setting("datasets", data, "A path is seen from where trl is run."),
             *how,
-            Setting("output_dir", "output"),
-            Setting("num_train_epochs", 3),
-            Setting(
-                "per_device_train_batch_size", 1, "Times the steps below: examples of one update."
+            *of_transformers(
+                Setting("gradient_checkpointing", True, "Less memory, a third more time.")
             ),
-            Setting("gradient_accumulation_steps", 16),
-            Setting("learning_rate", 1.0e-5, "For all weights; about ten times this for LoRA."),
-            Setting("lr_scheduler_type", "cosine"),
-            Setting("warmup_steps", 0.03, "A share of all steps."),
-            Setting("gradient_checkpointing", True, "Less memory, a third more time."),
-            Setting("logging_steps", 10),
-            Setting("save_strategy", "epoch"),
-            Setting("report_to", "none"),
-            Setting("seed", 0),
         ],
     )
 
