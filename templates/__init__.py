@@ -21,7 +21,7 @@ from templates.tokens.dataset import (
 )
 from templates.tokens.lengths import Matched
 from templates.tokens.rendered import Rendered
-from templates.tokens.trainer_columns import to_dataset
+from templates.tokens.trainer_columns import dataset_of, to_dataset
 
 __all__ = [
     "CHECKS",
@@ -39,6 +39,7 @@ __all__ = [
     "Rendered",
     "Tokenizer",
     "Tokens",
+    "dataset_of",
     "describe",
     "is_tokens",
     "load_template",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+import templates
 from curate.base.errors import CurateError, nearest, some_of
 from curate.base.example_sources import IDS_HASH
 from curate.base.extras import require
@@ -25,7 +26,7 @@ from curate.base.version import __version__
 from curate.exports import axolotl, hub, llamafactory, parquet, trl
 from curate.exports.fields import meta_fields
 from curate.exports.names import file_names, is_path, short_model
-from curate.exports.target import DATA, DATA_HASH, Export, RunRows, TokenRows, counted
+from curate.exports.target import DATA_HASH, Export, RunRows, TokenRows, counted
 from curate.pipeline.run_folder import KEPT
 from curate.renders import Tokens, open_folder
 from curate.report.run_files import damage_explained
@@ -252,13 +253,7 @@ def _write(folder: Path, made: Export, about: Mapping[str, Any], shards: bool) -
 
 
 def _write_dataset(folder: Path, data: pl.DataFrame) -> None:
-    """A folder that `datasets.load_from_disk` reads; its fingerprint is that of its content."""
-    require("tokens for this target", "train", "datasets")
-    import datasets
-
-    table = data.to_arrow().cast(parquet.arrow_schema(data.schema))
-    parquet.write(data, folder)
-    fingerprint = sha256(folder / DATA)[:16]
-    (folder / DATA).unlink()
+    """A folder of tokens that `datasets.load_from_disk` reads."""
+    dataset = templates.dataset_of(data)
     with quiet_datasets():
-        datasets.Dataset(table, fingerprint=fingerprint).save_to_disk(folder)
+        dataset.save_to_disk(folder)

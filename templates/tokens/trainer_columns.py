@@ -15,18 +15,26 @@ from templates.tokens.rendered import Rendered
 
 
 def to_dataset(rendered: Rendered) -> Any:
-    """The examples as a `datasets.Dataset` of what trainers read and nothing else.
+    """The examples as a `datasets.Dataset`, see `dataset_of`.
 
-    Its columns are `input_ids` and `labels` (int32), and `attention_mask` (int8, all ones: nothing
-    is padded); of pairs also `rejected_...` of each. Its fingerprint is the hash of its content.
     Raises `CurateError` without the `datasets` library and if there is nothing to train on.
     """
     if not rendered.examples.height:
         raise CurateError(_nothing(rendered))
+    return dataset_of(rendered.examples)
+
+
+def dataset_of(examples: pl.DataFrame) -> Any:
+    """What trainers read of examples and nothing else, as a `datasets.Dataset`.
+
+    Its columns are `input_ids` and `labels` (int32), and `attention_mask` (int8, all ones: nothing
+    is padded); of pairs also `rejected_...` of each. Its fingerprint is the hash of its content.
+    Raises `CurateError` without the `datasets` library.
+    """
     require("a TOKENS folder", "train", "datasets")
     import datasets
 
-    table = _table(rendered.examples)
+    table = _table(examples)
     digest = hashlib.sha256()
     for column in table.columns:
         for buffer in filter(None, column.combine_chunks().buffers()):
