@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.base.errors import CurateError
-from curate.base.folder import read_manifest, sha256
+from curate.base.folder import sha256, written_hashes
 
 SOURCES = "sources.parquet"
 IDS_HASH = "input_ids_sha256"  # in the manifest
@@ -67,8 +67,7 @@ def _check_own(path: Path) -> None:
 
     A manifest without the file's hash says nothing of it.
     """
-    hashes = read_manifest(path.parent).get("sha256")
-    expected = hashes.get(SOURCES) if isinstance(hashes, dict) else None
+    expected = written_hashes(path.parent).get(SOURCES)
     if expected is not None and expected != sha256(path):
         raise CurateError(
             f"{path}: is not the file that was written with these examples, so it does not say "

@@ -93,11 +93,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def written_hashes(folder: Path) -> dict[str, Any]:
+    """The hashes that the manifest of a folder has for its files; none without a manifest."""
+    hashes = read_manifest(folder).get("sha256")
+    return hashes if isinstance(hashes, dict) else {}
+
+
 def check_as_written(path: Path, maker: str) -> None:
     """Raise `CurateError` for a file that is not as the manifest beside it says."""
-    hashes = read_manifest(path.parent).get("sha256")
-    expected = hashes.get(path.name) if isinstance(hashes, dict) else None
-    if not path.is_file() or sha256(path) != expected:
+    if not path.is_file() or sha256(path) != written_hashes(path.parent).get(path.name):
         raise CurateError(
             f"{path}: damaged, or changed since {maker} wrote it; run it again, or name the file "
             "itself to read it as it is"
@@ -140,10 +144,9 @@ def copy_folder(source: Path, out: str | os.PathLike[str], maker: str, force: bo
 
     Raises `CurateError`, also where they are not all there, or not as they were written.
     """
-    hashes = read_manifest(source).get("sha256")
     changed = [
         str(name)
-        for name, old in (hashes.items() if isinstance(hashes, dict) else ())
+        for name, old in written_hashes(source).items()
         if not is_plain_file(source, name) or sha256(source / name) != old
     ]
     if changed:
