@@ -111,10 +111,10 @@ def inspect(
     too. The result holds plain JSON types. Raises `CurateError`.
     """
     check_ours()
-    from curate import runs
+    from curate import data as given
 
     how = _read_options(format, columns, paths, answerer, undesirable)
-    return runs.inspect(data, how, tokenizer)
+    return given.inspect(data, how, tokenizer)
 
 
 def preview(

@@ -23,9 +23,10 @@ from curate.base.log import Log
 from curate.base.places import short_of_space
 from curate.base.replacing import NAMELESS, Kind, check_replaced
 from curate.base.settings import known_settings
+from curate.data import Data, Source, paths_of, read_data
 from curate.pipeline import run_folder
 from curate.pipeline.run_folder import RunFolder, is_run
-from curate.runs import Data, Run, Source, paths_of, read_data
+from curate.runs import Run
 from curate.sources import Dump
 
 if TYPE_CHECKING:

@@ -88,7 +88,7 @@ def reading(arguments: argparse.Namespace) -> dict[str, Any]:
 def read(arguments: argparse.Namespace) -> Dump:
     """The dumps that were named, read as the options about reading say."""
     from curate import sources
-    from curate.runs import read_data
+    from curate.data import read_data
 
     how, note = sources.ReadOptions(**reading(arguments)), speaker(arguments.quiet)
     return read_data(arguments.dump, how, warn, note)
