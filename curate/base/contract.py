@@ -77,11 +77,13 @@ class Judgement:
 
     In `verdicts`, `keep` is never null; a row that is dropped has a `reason` (a slug of `reasons`),
     a kept one none. `score` is what was compared with a threshold, `duplicate_of` the `row` of the
-    kept row that this one repeats, `evidence` what a person needs to see why.
+    kept row that this one repeats, `evidence` what a person needs to see why. `from_text` (Boolean,
+    a line a row; none: no row) marks the rows whose evidence `Filter.evidence` makes of their text.
     """
 
     verdicts: pl.DataFrame
     findings: Findings = Findings()
+    from_text: pl.Series | None = None
 
     @classmethod
     def of(
@@ -92,6 +94,7 @@ class Judgement:
         duplicate_of: Any = None,
         evidence: Any = None,
         findings: Findings | None = None,
+        from_text: Any = None,
     ) -> Self:
         """A judgement from columns (arrays, lists or Series); None means all null.
 
@@ -101,7 +104,8 @@ class Judgement:
         [None, 'empty']
         """
         columns = verdicts(keep, reason, score, duplicate_of, evidence)
-        return cls(columns, findings or Findings())
+        marks = None if from_text is None else pl.Series("from_text", from_text, pl.Boolean)
+        return cls(columns, findings or Findings(), marks)
 
 
 class BrokenContract(CurateError, AssertionError):
@@ -171,6 +175,12 @@ class Filter(_Configured):
         those of them that `reads` names: all rows that earlier steps kept, or any part of them.
         Texts are never null. Names are the filter's own; later steps see `STEP.NAME` of all that
         is no list. Equal records must give equal numbers, whatever stands beside them.
+
+        The measures of all rows are in memory at once, so they are codes: numbers, Booleans, sets
+        of bits (u64), `pl.Enum` for names that are known beforehand, `pl.Categorical` for a few
+        names that are not. Text is none: a null of `pl.String` takes 16 bytes. What a person needs
+        to see of a text is made again by `evidence`, of the few rows that `judge` marks. Lists and
+        arrays (shingles, vectors) are given to the filter's own `judge` alone.
         """
 
     @abstractmethod
@@ -180,8 +190,19 @@ class Filter(_Configured):
         `measures` has all rows that earlier steps kept, by `row`, in these columns: `row` (u32,
         ascending), `id` (text), what `measure` returned, `record.source` (text), `record.score`
         (f64 or null), `record.category` (text or null), and of every earlier step what it
-        measured as `STEP.COLUMN` and the score of its verdicts as `STEP.verdict`.
+        measured as `STEP.COLUMN` and the score of its verdicts as `STEP.verdict`, if `needs` names
+        it.
         """
+
+    def evidence(
+        self, records: pl.DataFrame, measures: pl.DataFrame, verdicts: pl.DataFrame
+    ) -> pl.Series:
+        """What a person needs to see of the rows that `judge` marked in `from_text`, as text.
+
+        Called after `judge`, with these rows of one part: `records` as `measure` gets them,
+        `measures` as `judge` does, and their `verdicts`, in the same order.
+        """
+        raise BrokenContract(f"step {self.name!r} marks rows in from_text, and has no `evidence`")
 
     def bind(self, read: Read) -> Filter:
         """The filter to run instead, which knows the records of other files, such as evaluation

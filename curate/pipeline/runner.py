@@ -82,6 +82,7 @@ def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
     known = [pl.Series(name.replace("__", "."), values) for name, values in earlier.items()]
     measures = _joined(step.name, _about(records).with_columns(known), step.measure(records))
     judgement = _judgement(step.name, step, measures)
+    judgement = replace(judgement, verdicts=_with_evidence(step, judgement, records, measures))
     drops = judgement.verdicts.filter(~pl.col("keep"))
     unknown = set(drops["reason"]) - set(step.reasons)
     hold(not unknown, step.name, f"reasons it does not declare: {unknown}")
@@ -111,7 +112,23 @@ def _judgement(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
     hold(not verdicts["keep"].null_count(), name, "a row was neither kept nor dropped")
     mute = verdicts.filter(~pl.col("keep") & pl.col("reason").is_null()).height
     hold(not mute, name, f"{mute} rows were dropped without a reason")
+    marks = judgement.from_text
+    hold(marks is None or len(marks) == measures.height, name, "from_text is not a line a row")
     return judgement
+
+
+def _with_evidence(
+    step: Filter, judgement: Judgement, records: pl.DataFrame, measures: pl.DataFrame
+) -> pl.DataFrame:
+    """The verdicts, with the evidence that the step makes of the text of the rows it marked."""
+    verdicts, marks = judgement.verdicts, judgement.from_text
+    if marks is None or not marks.any():
+        return verdicts
+    at = marks.fill_null(False).arg_true()
+    marked = records[at].select(step.reads or records.columns)
+    texts = step.evidence(marked, measures[at], verdicts[at])
+    hold(len(texts) == len(at), step.name, "evidence changed the number of rows")
+    return verdicts.with_columns(evidence=verdicts["evidence"].scatter(at, texts))
 
 
 def bind_steps(
@@ -239,8 +256,10 @@ class PipelineRun:
     def _judge(self, step: Step, action: Filter) -> StepReport:
         _check_needs(step.name, action, self.measured)
         own = self.engine.measure(action, self.kept)
-        judgement = _judgement(step.name, action, _joined(step.name, self.measured, own))
-        verdicts, findings = judgement.verdicts, judgement.findings
+        measures = _joined(step.name, self.measured, own)
+        judgement = _judgement(step.name, action, measures)
+        verdicts = _with_evidence(action, judgement, self.kept, measures)
+        findings = judgement.findings
         self.ledger.append(ledger.step_rows(step.name, self.kept, verdicts))
         self.tables |= {f"{step.name}.{name}": table for name, table in findings.tables.items()}
         keep = verdicts["keep"]
