@@ -45,6 +45,7 @@ def run(
     undesirable: bool = False,
     log: Log = no_log,
     warn: Log | None = None,
+    live: Log | None = None,
 ) -> Run:
     """Clean a dump: read it, apply the steps, account for every row.
 
@@ -58,8 +59,10 @@ def run(
     `if __name__ == "__main__"`), `cache` keeps costly measures between runs, `remember` holds all
     of them for `Run.with_settings`. `format`, `columns` ({"response": "answer_text"}), `paths`
     (OASST trees: best, all or a number), `answerer` (who answers in a chat of several people) and
-    `undesirable` (read answers that are marked so) say how to read. `log` gets progress; `warn`
-    what a user should know, which is in `Run.notices` otherwise. Raises `CurateError`.
+    `undesirable` (read answers that are marked so) say how to read. `log` gets progress, a line
+    every 30 s in a long step; `live` gets it instead, several times a second, each line to be shown
+    in place of the one before. `warn` gets what a user should know, which is in `Run.notices`
+    otherwise. Raises `CurateError`.
 
     >>> import curate
     >>> rows = [{"instruction": "Say hi.", "output": "Hi!"}] * 2
@@ -68,20 +71,18 @@ def run(
     """
     check_ours()
     from curate.pipeline.cache import MeasureCache, default_folder
-    from curate.pipeline.engine import LocalEngine
-    from curate.pipeline.session import SessionEngine
+    from curate.pipeline.engine import engine_of
     from curate.runs import Plan, chosen_recipe, start
 
-    engine = (SessionEngine if remember else LocalEngine)(
-        workers, MeasureCache(default_folder()) if cache else None
-    )
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise CurateError(f"workers is {workers!r}; expected a whole number from 1, or None")
     if not isinstance(settings or {}, Mapping):
         raise CurateError(f"settings is {settings!r}; expected {{'step.field': value}}")
     how = _read_options(format, columns, paths, answerer, undesirable)
     chosen = chosen_recipe(recipe, steps, seed, settings)
-    return start(data, Plan(chosen, engine, how, out, force, log, warn))
+    kept = MeasureCache(default_folder()) if cache else None
+    engine = engine_of(workers)
+    return start(data, Plan(chosen, engine, kept, how, out, force, log, warn, live, remember))
 
 
 def open(path: str | PathLike[str]) -> Run | Tokens:

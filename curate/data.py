@@ -11,6 +11,7 @@ from typing import Any
 from curate import sources
 from curate.base.errors import CurateError
 from curate.base.log import Log, no_log
+from curate.base.parts import PartSize
 from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
 from curate.pipeline import runner
@@ -40,6 +41,9 @@ def read_data(
     tell: Log = no_log,
     note: Log | None = None,
     can_map: bool = True,
+    folder: Path | None = None,
+    size: PartSize | None = None,
+    known: sources.Dump | None = None,
 ) -> sources.Dump:
     """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
 
@@ -49,7 +53,7 @@ def read_data(
     """
     check_mapped(how.columns)
     try:
-        dump = _read(data, how)
+        dump = known or _read(data, how)
     except OSError as error:
         raise CurateError(f"{error.filename}: cannot be read ({error.strerror})") from error
     unread = dump.rejects.height and unreadable(dump.rejects, dump.read, how, can_map)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +19,22 @@ from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json, openai_texts
+from curate.base.parts import PartSize
 from curate.base.places import check_page, short_of_space
 from curate.base.replacing import check_replaced
 from curate.base.terminal import printable
 from curate.data import Data, Source, paths_of, read_data
 from curate.pipeline import recipe as recipes
-from curate.pipeline import run_folder, runner
+from curate.pipeline import resume, run_folder, run_writer, runner
 from curate.pipeline.cache import MeasureCache, default_folder
-from curate.pipeline.engine import LocalEngine
+from curate.pipeline.engine import Engine, Here
 from curate.pipeline.kept_rows import row_objects
+from curate.pipeline.measuring import Measures
+from curate.pipeline.progress import Progress
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.session import SessionEngine
+from curate.pipeline.runner import remember
+from curate.pipeline.steps import bind_steps
+from curate.pipeline.work import Work
 from curate.report.diff import Diff, diff
 from curate.report.explain import explain
 
@@ -40,8 +45,16 @@ if TYPE_CHECKING:
 
 # Characters of a line that says by which fields a file's formats were found.
 EVIDENCE = 400
-# What a run was made from, so that it can be judged anew.
-MadeFrom = tuple[sources.Dump, recipes.Recipe, LocalEngine]
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """What a run was made from, so that it can be judged anew."""
+
+    dump: sources.Dump
+    recipe: recipes.Recipe
+    cache: MeasureCache | None
+    work: Work
 
 
 class Run(RunFolder):
@@ -118,8 +131,11 @@ class Run(RunFolder):
         A run that was opened from its folder is read and measured again, if the files it was made
         from are still the same. Raises `CurateError`.
         """
-        dump, recipe, engine = self._made_from or _made_from(self)
-        return _execute(Plan(recipe.with_settings(settings), engine), lambda *_: dump)
+        made = self._made_from
+        recipe = (made.recipe if made else _recipe_of(self)).with_settings(settings)
+        cache = made.cache if made else MeasureCache(default_folder())
+        read = _Again(made) if made else _Reread(self)
+        return _execute(Plan(recipe, Here(), cache, remember=True), read)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The kept rows as plain objects, with all that `kept.parquet` holds of them."""
@@ -177,12 +193,16 @@ class Plan:
     """What `curate.run` was asked for, beside the data: how to read, judge and write."""
 
     recipe: recipes.Recipe
-    engine: LocalEngine
+    engine: Engine
+    cache: MeasureCache | None = None
     how: sources.ReadOptions = sources.DETECTED
     out: Source | None = None
     force: bool = False
     log: Log = no_log
     warn: Log | None = None
+    live: Log | None = None
+    remember: bool = False
+    size: PartSize = field(default_factory=PartSize)
 
 
 def chosen_recipe(
@@ -201,20 +221,47 @@ def chosen_recipe(
 
 def start(data: Data, plan: Plan) -> Run:
     """Read and clean a dump; see `curate.run`."""
-    inputs = [fspath(path) for path in paths_of(data) or ()]
-    return _execute(plan, lambda tell, note: read_data(data, plan.how, tell, note), inputs)
+    return _execute(plan, _Read(data, plan.how, plan.size))
 
 
-# Reads what a run is made from; given who hears of oddities, and of what was left over.
-Read = Callable[[Log, Log], sources.Dump]
+class _Read:
+    """Reads what a run is made from, or takes it from a run that was cut off."""
+
+    def __init__(self, data: Data, how: sources.ReadOptions, size: PartSize) -> None:
+        self.data, self.how, self.size = data, how, size
+        self.inputs = [fspath(path) for path in paths_of(data) or ()]
+
+    def begin(self, out: Path, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+        """The rows, and where the run keeps what is under way."""
+        place = resume.place_of(out)
+        known = resume.look_for(place, self.inputs, self.how, self.size)
+        if known is not None:
+            tell(f"{place}: goes on with what a run that was cut off left there")
+        dump = read_data(
+            self.data, self.how, tell, note, folder=place / "parts", size=self.size, known=known
+        )
+        return dump, resume.keep(place, dump, self.inputs, self.size)
 
 
-def _execute(plan: Plan, read: Read, inputs: Sequence[str] = ()) -> Run:
+class _Again:
+    """What was read before, to be judged anew."""
+
+    inputs: Sequence[str] = ()
+
+    def __init__(self, made: MadeFrom) -> None:
+        self.made = made
+
+    def begin(self, out: Path, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+        """See `_Read`."""
+        return self.made.dump, self.made.work.again()
+
+
+def _execute(plan: Plan, read: _Read | _Again) -> Run:
     if plan.out is not None:
-        return _run_into(plan.out, plan, read, inputs)
+        return _run_into(Path(plan.out), plan, read)
     temporary = Path(tempfile.mkdtemp(prefix="curate-"))
     try:
-        run = _run_into(temporary / "RUN", plan, read, inputs)
+        run = _run_into(temporary / "RUN", plan, read)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -223,7 +270,7 @@ def _execute(plan: Plan, read: Read, inputs: Sequence[str] = ()) -> Run:
     return run
 
 
-def _run_into(out: Source, plan: Plan, read: Read, inputs: Sequence[str]) -> Run:
+def _run_into(out: Path, plan: Plan, read: _Read | _Again) -> Run:
     notices: list[str] = []
     tell = plan.warn or notices.append
 
@@ -231,32 +278,32 @@ def _run_into(out: Source, plan: Plan, read: Read, inputs: Sequence[str]) -> Run
         plan.log(line)
         notices.append(line)
 
-    with atomic_folder(out, run_folder.MAKER, plan.force, inputs, run_folder.FILES) as folder:
-        if warning := short_of_space(out, inputs):
+    with atomic_folder(out, run_folder.MAKER, plan.force, read.inputs, run_folder.FILES) as folder:
+        if warning := short_of_space(out, read.inputs):
             tell(warning)
-        steps = runner.bind_steps(plan.recipe.steps, tell)
-        dump = read(tell, note)
-        new = run_folder.planned(dump, steps, plan.recipe.seed)
+        steps = bind_steps(plan.recipe.steps, tell)
+        dump, work = read.begin(out, tell, note)
+        new = run_writer.planned(dump, steps, plan.recipe.seed)
         if replaced := check_replaced(out, run_folder.KIND, new, plan.force):
             tell(replaced)
         for file in dump.files:
             evidence = printable(" ".join(file.evidence().split()), EVIDENCE)
             plan.log(f"{file.source}: {evidence}; {file.rejected:,} rejects")
-
-        def progress(step: runner.StepReport) -> None:
-            plan.log(f"{step.name}: {step.rows:,} rows, {step.dropped:,} dropped")
-
+        watch = Progress(plan.log, plan.live)
+        # In memory measures are held only for who may judge anew.
+        frames = work.frames if plan.remember or work.folder else None
+        measures = Measures(plan.engine, plan.cache, frames)
         try:
-            result = runner.run(dump.records, steps, plan.engine, progress)
+            result = runner.run(dump.parts, steps, measures, work, watch)
         finally:
             plan.engine.close()
-        run_folder.check_not_emptied(Path(out), result, plan.force)
+        run_writer.check_not_emptied(out, result, plan.force)
         with writing(out):
-            run_folder.write(folder, dump, result, plan.recipe)
+            run_writer.write(folder, dump, result, plan.recipe, watch)
         fault = _draw(RunFolder(folder))
-    runner.remember(steps, result)
-    if plan.engine.cache is not None:
-        plan.engine.cache.trim()
+    remember(steps, result)
+    if plan.cache is not None:
+        plan.cache.trim()
     if fault is not None:
         raise CurateError(
             f"{out} holds the whole run, but {run_folder.REPORT} could not be made "
@@ -264,7 +311,12 @@ def _run_into(out: Source, plan: Plan, read: Read, inputs: Sequence[str]) -> Run
         ) from fault
     if not result.kept.any():
         tell("no row was kept; the report says why")
-    return Run(Path(out), (dump, plan.recipe, plan.engine), notices)
+    if not plan.remember:
+        work.remove()
+        return Run(out, None, notices)
+    run = Run(out, MadeFrom(dump, plan.recipe, plan.cache, work), notices)
+    weakref.finalize(run, work.remove)
+    return run
 
 
 def _draw(run: RunFolder) -> Exception | None:
@@ -276,26 +328,37 @@ def _draw(run: RunFolder) -> Exception | None:
     return None
 
 
-def _made_from(folder: RunFolder) -> MadeFrom:
-    """What a run that was opened from its folder was made from, read again."""
+class _Reread(_Read):
+    """Reads again what a run was made from that was opened from its folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        files = folder.manifest["sources"]
+        names = list(_files_of(file["source"] for file in files))
+        if gone := [name for name in names if not Path(name).is_file()]:
+            raise CurateError(
+                f"{folder.path}: not all that it was made from is there (first {gone[0]}, as seen "
+                "from here); run it again"
+            )
+        how = sources.ReadOptions(**folder.manifest["reading"])
+        super().__init__(names, how, PartSize())
+        self.folder, self.hashes = folder.path, [file["sha256"] for file in files]
+
+    def begin(self, out: Path, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+        """See `_Read`. Raises `CurateError` where the inputs changed."""
+        dump, work = super().begin(out, no_log, no_log)
+        if [file.sha256 for file in dump.files] != self.hashes:
+            raise CurateError(f"{self.folder}: what it was made from has changed; run it again")
+        return dump, work
+
+
+def _recipe_of(folder: RunFolder) -> recipes.Recipe:
+    """The recipe of a run that was opened from its folder."""
     made = folder.manifest["recipe"]
     if made["name"] == recipes.IN_PYTHON:
         raise CurateError(
             f"{folder.path}: its steps were given in Python and are not in the folder; run it again"
         )
-    files = folder.manifest["sources"]
-    names = list(_files_of(file["source"] for file in files))
-    if gone := [name for name in names if not Path(name).is_file()]:
-        raise CurateError(
-            f"{folder.path}: not all that it was made from is there (first {gone[0]}, as seen from "
-            "here); run it again"
-        )
-    dump = sources.read(names, sources.ReadOptions(**folder.manifest["reading"]))
-    if [file.sha256 for file in dump.files] != [file["sha256"] for file in files]:
-        raise CurateError(f"{folder.path}: what it was made from has changed; run it again")
-    beside = Path(made["name"]).parent
-    recipe = recipes.bind(made["name"], made["text"], beside, made["settings"])
-    return dump, recipe, SessionEngine(1, MeasureCache(default_folder()))
+    return recipes.bind(made["name"], made["text"], Path(made["name"]).parent, made["settings"])
 
 
 def _files_of(names: Iterable[str]) -> Iterator[str]:

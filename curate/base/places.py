@@ -158,8 +158,13 @@ def short_of_space(out: Name, inputs: Iterable[str]) -> str | None:
 
 
 def _size(name: str) -> int:
+    return sum(path.stat().st_size for path in files_named(name))
+
+
+def files_named(name: str) -> list[Path]:
+    """The files that a name stands for: a file, those in a folder, or those that a glob matches."""
     path = Path(name)
     if path.is_dir():
-        return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+        return sorted(inner for inner in path.rglob("*") if inner.is_file())
     matches = [path] if path.is_file() else map(Path, glob.iglob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
-    return sum(match.stat().st_size for match in matches if match.is_file())
+    return sorted(match for match in matches if match.is_file())

@@ -1,23 +1,34 @@
-"""Measures kept between runs, by content: a threshold can move, a killed run go on, for free.
+"""Measures kept between runs, by content: a threshold can move for free.
 
-One folder per measure (filter, version and the settings it depends on), one file per part that
-was computed at once. A part is whole or absent; a damaged one is measured again.
+One folder per measure (filter, version and the settings it depends on), one file per piece of the
+input, named after the ids of its rows. Where the input changed, rows are found in other pieces.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.base.contract import Filter
-from curate.base.errors import CurateError
+from curate.base.places import UNFINISHED
+from curate.pipeline.frames import ENDING, FolderFrames, key_of
+from curate.pipeline.identity import measure_name
 
-# Old parts go, least recently used first, when the cache outgrows this many bytes.
+# Old pieces go, least recently used first, when the cache outgrows this many bytes.
 LIMIT = 4 << 30
+# Rows of one measure that are looked for in other pieces, those used last first: some 100 MB.
+SEARCHED = 2_000_000
+# A file that was used so lately may be of a run under way, seconds.
+UNDER_WAY = 24 * 3600
+_ADVICE = (
+    "check the free space and the greatest size of a file (ulimit -f), or go without: --no-cache"
+)
 
 
 def default_folder() -> Path:
@@ -28,23 +39,37 @@ def default_folder() -> Path:
 
 
 class MeasureCache:
-    """Looks up and stores measures by record id under one folder."""
+    """Looks up and stores measures under one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @cached_property
+    def frames(self) -> FolderFrames:
+        """The pieces, by `MEASURE/PIECE`."""
+        return FolderFrames(self.folder, key_of(self.folder), _ADVICE)
+
     def of(self, step: Filter) -> StepCache | None:
         """The part of the cache for one filter's measure; None if it is not worth keeping."""
-        if not step.cached:
-            return None
-        return StepCache(self.folder / f"{step.name}-{_key(step)}")
+        return StepCache(self.frames, measure_name(step)) if step.cached else None
 
-    def trim(self, limit: int = LIMIT) -> None:
-        """Delete the parts that were used longest ago until the rest is within `limit` bytes."""
-        parts = [(path.stat(), path) for path in self.folder.glob("*/*.arrow")]
-        total = sum(stat.st_size for stat, _ in parts)
-        for stat, path in sorted(parts, key=lambda part: (part[0].st_mtime, part[1])):
-            if total <= limit:
+    def trim(self, limit: int = LIMIT, idle: float = UNDER_WAY) -> None:
+        """Delete the pieces that were used longest ago until the rest is within `limit` bytes.
+
+        Those used within `idle` seconds stay, for a run under way may still want them.
+        """
+        before = time.time() - idle
+        for left in self.folder.glob(f"*/.*{UNFINISHED}"):
+            with suppress(FileNotFoundError):
+                if left.stat().st_mtime < before:
+                    left.unlink()
+        pieces = []
+        for path in self.folder.glob(f"*/*{ENDING}"):
+            with suppress(FileNotFoundError):
+                pieces.append((path.stat(), path))
+        total = sum(stat.st_size for stat, _ in pieces)
+        for stat, path in sorted(pieces, key=lambda piece: (piece[0].st_mtime, piece[1])):
+            if total <= limit or stat.st_mtime >= before:
                 return
             path.unlink(missing_ok=True)
             total -= stat.st_size
@@ -53,46 +78,46 @@ class MeasureCache:
 class StepCache:
     """One filter's measures, by record id."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, frames: FolderFrames, name: str) -> None:
+        self.frames, self.name = frames, name
 
-    def load(self, ids: pl.Series) -> pl.DataFrame:
-        """`id` and the measures of all of these ids that are known."""
-        wanted = ids.unique().implode()
-        parts = [frame.filter(pl.col("id").is_in(wanted)) for frame in self._parts()]
-        known = pl.concat([ids.clear().to_frame(), *parts], how="diagonal")
-        return known.unique("id", keep="first", maintain_order=True)
+    def get(self, piece: str) -> pl.DataFrame | None:
+        """What was kept for a piece: `id` and measures; None if there is nothing of the kind."""
+        found = self.frames.get(f"{self.name}/{piece}")
+        if found is not None:
+            self.frames.touch(f"{self.name}/{piece}")
+        return found
 
-    def _parts(self) -> list[pl.DataFrame]:
-        frames = []
-        for path in sorted(self.folder.glob("*.arrow")):
-            try:
-                with path.open("rb") as file:
-                    frames.append(pl.read_ipc(file))
-            except (pl.exceptions.PolarsError, OSError):
-                # Not ours to repair: without this part its rows are simply measured again.
-                path.unlink(missing_ok=True)
+    def put(self, piece: str, measures: pl.DataFrame) -> None:
+        """Keep `id` and measures of a piece."""
+        self.frames.put(f"{self.name}/{piece}", measures)
+
+    def find(self, ids: pl.Series) -> list[pl.DataFrame]:
+        """Measures of rows with these ids, wherever in the pieces of earlier runs they are."""
+        places = self._places.join(ids.to_frame("id"), on="id", how="semi")
+        found = []
+        for (piece,), wanted in places.group_by("piece", maintain_order=True):
+            frame = self.get(str(piece))
+            if frame is not None:
+                found.append(frame.join(wanted.select("id"), on="id", how="semi"))
+        return found
+
+    @cached_property
+    def _places(self) -> pl.DataFrame:
+        """`id` and `piece` of the rows that earlier runs measured; read once."""
+        places = [pl.DataFrame(schema={"id": pl.String, "piece": pl.Categorical})]
+        rows = 0
+        for name in self.frames.names(self.name):
+            piece = name.rpartition("/")[2]
+            frame = self.frames.get(name)
+            if frame is None or "id" not in frame.columns or rows >= SEARCHED:
                 continue
-            os.utime(path)
-        return frames
-
-    def save(self, part: pl.DataFrame) -> None:
-        """Keep these measures (with their `id`); the file appears only when it is whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        name = hashlib.blake2b("".join(part["id"]).encode(), digest_size=12).hexdigest()
-        unfinished = self.folder / f"{name}.{os.getpid()}.unfinished"
-        try:
-            part.write_ipc(unfinished, compression="lz4")
-            unfinished.replace(self.folder / f"{name}.arrow")
-        except (pl.exceptions.PolarsError, OSError) as error:
-            unfinished.unlink(missing_ok=True)
-            raise CurateError(
-                f"{self.folder}: measures could not be kept ({error}); check the free space and "
-                "the greatest size of a file (ulimit -f), or go without: --no-cache"
-            ) from error
+            rows += frame.height
+            ids = pl.DataFrame({"id": frame["id"]}, schema={"id": pl.String})
+            places.append(ids.with_columns(piece=pl.lit(piece).cast(pl.Categorical)))
+        return pl.concat(places).unique("id", keep="first", maintain_order=True)
 
 
-def _key(step: Filter) -> str:
-    settings: dict[str, Any] = {name: getattr(step, name) for name in sorted(step.measured_by)}
-    text = repr((step.name, step.version, settings))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+def piece_name(ids: pl.Series) -> str:
+    """A name for rows with these ids, in this order."""
+    return hashlib.blake2b("".join(ids).encode(), digest_size=12).hexdigest()

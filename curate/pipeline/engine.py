@@ -1,96 +1,78 @@
-"""Where measures are computed: in this process, or spread over several; or not at all, if known.
+"""Where work is done: in this process, or in several; nothing else here knows of workers.
 
-A measure sees one row at a time, so any split of the rows gives the same numbers; that is all
-an engine may change.
+An engine is one `map`. A task is a pure function of its item, so any engine gives the same answers,
+and an item whose worker died can be tried again.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
-from threading import Thread
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
-import polars as pl
+from curate.pipeline.workers import Workers
 
-from curate.base.contract import Filter, hold
-from curate.pipeline.cache import MeasureCache, StepCache
-
-# Below this many rows starting a process costs more than it saves.
-SPREAD_FROM = 4_000
-# Rows measured before they are kept: what a killed run loses at most.
-PART = 20_000
+Item = TypeVar("Item", contravariant=True)
+Answer = TypeVar("Answer", covariant=True)
 
 
-class LocalEngine:
-    """Measures here; filters that loop over rows are spread over `workers` processes."""
+class Task(Protocol[Item, Answer]):
+    """What is done with each item: picklable, and changes nothing but files of the item's name."""
 
-    def __init__(self, workers: int | None = None, cache: MeasureCache | None = None) -> None:
-        self.workers = workers or os.cpu_count() or 1
-        self.cache = cache
-        self._pool: ProcessPoolExecutor | None = None
+    def __call__(self, item: Item) -> Answer:
+        """The answer to one item."""
+        ...
 
-    def measure(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
-        """`step.measure(records)`, looked up where it is known, else computed.
+    def about(self, item: Item) -> str:
+        """What this is, for an error: `step 'near', part 3`."""
+        ...
 
-        A step that names what it `reads` gets those columns and no others.
+
+class Engine(Protocol):
+    """Does work."""
+
+    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Any]:
+        """The task's answers, in the order of the items; few items are under way at any time.
+
+        Raises what a task raises, and `CurateError` for an item whose worker died again and again.
         """
-        kept = self.cache.of(step) if self.cache else None
-        if kept is None or not records.height:
-            return self._compute(step, records)
-        return self._look_up(step, records, kept)
-
-    def _look_up(self, step: Filter, records: pl.DataFrame, kept: StepCache) -> pl.DataFrame:
-        known = kept.load(records["id"])
-        missing = records.unique("id", keep="first", maintain_order=True)
-        missing = missing.join(known.select("id"), on="id", how="anti", maintain_order="left")
-        measures = [known]
-        for part in missing.iter_slices(PART):
-            measured = self._compute(step, part).with_columns(part["id"])
-            kept.save(measured)
-            measures.append(measured)
-        table = pl.concat(measures, how="diagonal")
-        rows = records.select("id").join(table, on="id", how="left", maintain_order="left")
-        return rows.drop("id")
-
-    def _compute(self, step: Filter, records: pl.DataFrame) -> pl.DataFrame:
-        # Here and in a worker alike, lest a column that `reads` forgets be missed only there.
-        records = records.select(step.reads or records.columns)
-        helpers = self.helpers() if step.per_row and records.height >= SPREAD_FROM else None
-        if helpers is None:
-            measured = step.measure(records)
-        else:
-            size = -(-records.height // (2 * self.workers))
-            measured = pl.concat(list(helpers.map(step.measure, records.iter_slices(size))))
-        hold(measured.height == records.height, step.name, "measure changed the number of rows")
-        return measured
-
-    def helpers(self) -> ProcessPoolExecutor | None:
-        """The processes that work beside this one; each starts when it is first needed."""
-        if self.workers < 2:
-            return None
-        if self._pool is None:
-            # Spawn, not fork: Polars' thread pool does not survive a fork.
-            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _serve_parent)
-        return self._pool
+        ...
 
     def close(self) -> None:
-        """Stop the worker processes, if any were started."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        """End what runs beside this process."""
+        ...
 
 
-def _serve_parent() -> None:
-    """An interrupt is for the parent, which ends the others; they never outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+class Here:
+    """Works in this process, one item after another."""
+
+    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Any]:
+        """See `Engine`."""
+        return map(task, items)
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
+class Processes:
+    """Works in `count` processes beside this one; they start when there is something to do."""
+
+    def __init__(self, count: int) -> None:
+        self._workers = Workers(count)
+
+    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Any]:
+        """See `Engine`."""
+        return self._workers.map(task, task.about, items)
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._workers.close()
+
+
+def engine_of(workers: int | None = None) -> Engine:
+    """An engine with this many processes; None: as many as there are cores."""
+    count = workers or os.cpu_count() or 1
+    return Here() if count < 2 else Processes(count)
+
+
+__all__ = ["Engine", "Here", "Processes", "Task", "engine_of"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import polars as pl
 
 from curate.base.json_text import needs_exact
 from curate.base.messages import even_json, fields_in, message_json
-from curate.base.schema import KEPT_ROWS, SCORES
+from curate.base.schema import KEPT_ROWS, MESSAGE_FIELDS, SCORES
 from curate.pipeline import ledger
 
 # What the ledger says of a drop, beside the record that was dropped.
@@ -36,29 +36,54 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
         file.writelines(line + b"\n" for line in lines)
 
 
+class LineShape:
+    """What all lines of a file have in common, known once all of its rows were looked at.
+
+    `sides` are the conversations of a row, `more` further columns. Every line has the same fields
+    of the same types, and none is null, so that any reader takes them, whichever rows come first:
+    tools and calls are JSON text, an absent text is `""`, an absent whole number -1. A column of
+    other numbers that some rows lack is in no line (see `in_lines`).
+    """
+
+    def __init__(self, more: Sequence[str] = (), sides: Sequence[str] = ("messages",)) -> None:
+        self.more, self.sides = list(more), sides
+        self.fields: tuple[str, ...] = ()
+        self.uses_tools = False
+
+    def look_at(self, rows: pl.DataFrame) -> Self:
+        """Take into account what these rows have."""
+        found = {*self.fields, *fields_in(*[rows[side] for side in self.sides])}
+        self.fields = tuple(name for name in MESSAGE_FIELDS if name in found)
+        has_tools = rows["tools"].null_count() < rows.height
+        self.uses_tools = self.uses_tools or has_tools or "tool_calls" in found
+        there = [name for name in self.more if name in rows.columns]
+        lacking = {*there} - {*in_lines(rows, there)}
+        self.more = [name for name in self.more if name not in lacking]
+        return self
+
+    def lines(self, rows: pl.DataFrame) -> Iterator[bytes]:
+        """Lines of JSON: `id` if rows have one, the conversations, tools if any row has some."""
+        texts = [map(orjson.Fragment, even_json(rows[side], self.fields)) for side in self.sides]
+        names = [*(["tools"] if self.uses_tools else []), *self.more]
+        absent = {name: _absent(rows.schema[name]) for name in names}
+        filled = [
+            pl.col(name) if value is None else pl.col(name).fill_null(value)
+            for name, value in absent.items()
+        ]
+        none: list[dict[str, Any]] = [{}] * rows.height
+        ids = [{"id": value} for value in rows["id"]] if "id" in rows.columns else none
+        others = rows.select(filled).to_dicts() if filled else none
+        for first, *conversations, last in zip(ids, *texts, others, strict=True):
+            yield orjson.dumps(
+                {**first, **dict(zip(self.sides, conversations, strict=True)), **last}
+            )
+
+
 def conversation_lines(
     rows: pl.DataFrame, more: Sequence[str] = (), sides: Sequence[str] = ("messages",)
 ) -> Iterator[bytes]:
-    """Lines of JSON: `id` if rows have one, the conversations `sides`, tools if any row has some.
-
-    The columns `more` follow. Every line has the same fields of the same types, and none is null,
-    so that any reader takes them, whichever rows come first: tools and calls are JSON text, an
-    absent text is `""`, an absent whole number -1. A column of other numbers that some rows lack is
-    in no line (see `in_lines`).
-    """
-    fields = fields_in(*[rows[side] for side in sides])
-    uses_tools = "tool_calls" in fields or rows["tools"].null_count() < rows.height
-    texts = [map(orjson.Fragment, even_json(rows[side], fields)) for side in sides]
-    names = [*(["tools"] if uses_tools else []), *in_lines(rows, more)]
-    absent = {name: _absent(rows.schema[name]) for name in names}
-    filled = [
-        pl.col(name) if value is None else pl.col(name).fill_null(value)
-        for name, value in absent.items()
-    ]
-    ids = [{"id": value} for value in rows["id"]] if "id" in rows.columns else [{}] * rows.height
-    others = rows.select(filled).to_dicts() if filled else [{}] * rows.height
-    for first, *conversations, last in zip(ids, *texts, others, strict=True):
-        yield orjson.dumps({**first, **dict(zip(sides, conversations, strict=True)), **last})
+    """The lines of a file that holds these rows and no others: see `LineShape`."""
+    return LineShape(more, sides).look_at(rows).lines(rows)
 
 
 def in_lines(rows: pl.DataFrame, names: Sequence[str]) -> list[str]:

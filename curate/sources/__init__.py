@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from curate.base.errors import CurateError, nearest
+from curate.base.parts import Part as Part2
 from curate.base.schema import RECORDS
 from curate.sources.files.inputs import Input, expand, sha256
 from curate.sources.files.items import Item
@@ -41,6 +42,25 @@ class Dump:
     rejects: pl.DataFrame
     files: list[FileReport]
     options: ReadOptions
+
+    @property
+    def parts(self) -> list[Part2]:
+        return [Part2(0, 0, self.records.height, self.records)] if self.records.height else []
+
+    @property
+    def unread(self) -> list[Part2]:
+        return [Part2(0, 0, self.rejects.height, self.rejects)]
+
+    @property
+    def height(self) -> int:
+        return self.records.height
+
+    @property
+    def rejected(self) -> int:
+        return self.rejects.height
+
+    def reject_parts(self):
+        return iter([self.rejects])
 
     @property
     def read(self) -> int:

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from curate import api
-from curate.verbs.common import assignments, line_width, reading, speaker, warn, width
+from curate.verbs.common import assignments, line_width, live, reading, speaker, warn, width
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
         remember=False,
         log=say,
         warn=warn,
+        live=live(arguments.quiet),
         **reading(arguments),
     )
     say(done.summary(width()))

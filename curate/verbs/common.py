@@ -26,6 +26,18 @@ def speaker(quiet: bool) -> Log:
     return say
 
 
+def live(quiet: bool) -> Log | None:
+    """Shows a line in place of the one before; None where nobody looks at a terminal."""
+    if quiet or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        return None
+
+    def show(line: str) -> None:
+        text = printable(line)[: shutil.get_terminal_size((80, 24)).columns - 1]
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
 def warn(line: str) -> None:
     """A line on standard error, with the program's name."""
     print(f"curate: {printable(line)}", file=sys.stderr)

@@ -1,0 +1,95 @@
+"""A run that goes on: what was read before it was cut off, if the inputs are still the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from curate.base.errors import CurateError
+from curate.base.parts import PartSize
+from curate.base.places import files_named
+from curate.base.version import __version__
+from curate.pipeline.work import Work
+from curate.sources import Dump, FileReport, ReadOptions
+from curate.sources.account import Leftover
+
+_READ = "read"
+ADVICE = (
+    "check the free space, the greatest size of a file (ulimit -f) and the folder's rights; what "
+    "was done so far is kept, and the same command goes on from there"
+)
+
+
+def place_of(out: Path) -> Path:
+    """Where a run into `out` keeps what is under way, if it is much."""
+    return out.with_name(f".{out.name}.work")
+
+
+def look_for(place: Path, inputs: Sequence[str], how: ReadOptions, size: PartSize) -> Dump | None:
+    """What a run that was cut off had read of these inputs.
+
+    None where there is nothing, or the inputs changed since; what is there then is removed.
+    """
+    if not place.is_dir() or place.is_symlink():
+        return None
+    work = Work(place, ADVICE)
+    found, state = work.json(_READ), _state(inputs, how, size)
+    if found is None or state is None or found["state"] != state:
+        shutil.rmtree(place)
+        return None
+    try:
+        parts, unread = (work.parts(found[name]) for name in ("parts", "unread"))
+    except CurateError:
+        shutil.rmtree(place)
+        return None
+    return Dump(parts, unread, [_report(file) for file in found["files"]], how)
+
+
+def keep(place: Path, dump: Dump, inputs: Sequence[str], size: PartSize) -> Work:
+    """Where the run keeps what is under way: in memory, unless the rows are in files."""
+    if not any(part.path for part in (*dump.parts, *dump.unread)):
+        return Work()
+    work = Work(place, ADVICE)
+    state = _state(inputs, dump.options, size)
+    if state is not None and all(part.path for part in (*dump.parts, *dump.unread)):
+        work.put_json(
+            _READ,
+            {
+                "state": state,
+                "parts": work.listed(dump.parts),
+                "unread": work.listed(dump.unread),
+                "files": [asdict(file) for file in dump.files],
+            },
+        )
+    return work
+
+
+def _report(file: dict[str, Any]) -> FileReport:
+    leftovers = {name: Leftover(**left) for name, left in file["leftovers"].items()}
+    return FileReport(**{**file, "leftovers": leftovers})
+
+
+def _state(inputs: Iterable[str], how: ReadOptions, size: PartSize) -> dict[str, Any] | None:
+    """What the records depend on; None where it cannot be known, as of standard input."""
+    files = []
+    for name in inputs:
+        found = files_named(name)
+        if not found:
+            return None
+        files += [(name, str(path), *_stat(path)) for path in found]
+    if not files:
+        return None
+    return {
+        "version": __version__,
+        "files": [list(file) for file in files],
+        "how": asdict(how),
+        "size": asdict(size),
+    }
+
+
+def _stat(path: Path) -> tuple[int, int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns

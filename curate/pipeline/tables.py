@@ -1,0 +1,43 @@
+"""Tables written as their rows come, in row groups whose borders follow from the rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import polars as pl
+
+# Rows of a row group: what is read to look up one row. Text is long, codes are short.
+OF_TEXT, OF_CODES = 10_000, 100_000
+
+
+def write_table(
+    path: Path, frames: Iterable[pl.DataFrame], schema: pl.Schema, group: int = OF_CODES
+) -> None:
+    """Write frames, one after another, as one parquet file; the same bytes however rows are cut.
+
+    Raises what making a frame raises.
+    """
+    faults: list[BaseException] = []
+
+    def source(*_: object) -> Iterator[pl.DataFrame]:
+        try:
+            yield from frames
+        except BaseException as error:
+            faults.append(error)
+            raise
+
+    try:
+        _sink(source, schema, path, group)
+    except (Exception, pl.exceptions.PanicException) as error:
+        # Polars makes an error of its own of one that is raised in a source.
+        raise (faults[0] if faults else error) from error
+
+
+def _sink(
+    source: Callable[..., Iterator[pl.DataFrame]], schema: pl.Schema, path: Path, group: int
+) -> None:
+    from polars.io.plugins import register_io_source
+
+    rows = register_io_source(source, schema=schema, validate_schema=True)
+    rows.sink_parquet(path, row_group_size=group, statistics=True)

@@ -1,0 +1,162 @@
+"""What a run keeps while it is under way: in memory, or in a folder if its rows are many.
+
+A folder outlives a run that was killed; the next one goes on with what it finds there. All in it
+is whole or absent, and has a keyed checksum (see `curate.pipeline.frames`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate.base.contract import Findings
+from curate.base.errors import CurateError
+from curate.base.parts import Part, write_part
+from curate.pipeline.cache import default_folder
+from curate.pipeline.frames import FolderFrames, Frames, MemoryFrames, key_of
+from curate.pipeline.ledger import VERDICT
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a step did, beside its verdicts: what a run that goes on needs of it.
+
+    `needed` are the columns that later steps need, by `row`, `known` the names of all that it
+    measured, `parts` the records as a fix left them.
+    """
+
+    findings: Findings = field(default_factory=Findings)
+    needed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"row": pl.UInt32}))
+    known: Sequence[str] = ()
+    parts: Sequence[Part] | None = None
+
+
+class Work:
+    """Frames of a run under way, and the files of parts; `folder` is None where all is in memory.
+
+    `advice` ends the sentence on what could not be written.
+    """
+
+    def __init__(self, folder: Path | None = None, advice: str = "") -> None:
+        self.folder = folder
+        self.frames: Frames = MemoryFrames()
+        self._key = b""
+        if folder is not None:
+            self._key = key_of(default_folder())
+            self.frames = FolderFrames(folder, self._key, advice)
+
+    def again(self) -> Work:
+        """What this keeps of measures, for a run that judges anew."""
+        return self
+
+    def put_verdicts(self, step: str, part: Part, verdicts: pl.DataFrame) -> None:
+        """Keep what a step decided on a part's rows."""
+        self.frames.put(f"{step}/{part.number:05}", verdicts.select(VERDICT.names()))
+
+    def verdicts(self, step: str, part: Part) -> pl.DataFrame:
+        """What a step decided on a part's rows: `VERDICT`. Raises `CurateError` if it is gone."""
+        return self._there(f"{step}/{part.number:05}")
+
+    def rewritten(self, step: str, part: Part, records: pl.DataFrame) -> Part:
+        """The part with these records instead."""
+        if self.folder is None or part.path is None:
+            return Part(part.number, part.start, part.height, records)
+        path = self.folder / step / f"part-{part.number:05}.arrow"
+        assert isinstance(self.frames, FolderFrames)
+        with self.frames.writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_part(path, records)
+        return Part(part.number, part.start, part.height, path=path)
+
+    def finish(self, step: str, done: Done) -> None:
+        """Note that a step is done. To be called last: then all of it is there."""
+        if self.folder is None:
+            return  # memory does not outlive the run
+        tables = done.findings.tables
+        for number, table in enumerate(tables.values()):
+            self.frames.put(f"{step}/table-{number}", table)
+        self.frames.put(f"{step}/needed", done.needed)
+        content = {
+            "sentences": list(done.findings.sentences),
+            "numbers": done.findings.numbers,
+            "tables": list(tables),
+            "known": list(done.known),
+            "parts": None if done.parts is None else self.listed(done.parts),
+        }
+        self.put_json(f"{step}/done", content)
+
+    def done(self, step: str) -> Done | None:
+        """What a step did, if it was done before; None if it was not, or something is missing."""
+        if not isinstance(self.frames, FolderFrames) or not (found := self.json(f"{step}/done")):
+            return None
+        tables = {
+            name: self._there(f"{step}/table-{number}")
+            for number, name in enumerate(found["tables"])
+        }
+        findings = Findings(tuple(found["sentences"]), found["numbers"], tables)
+        parts = None if found["parts"] is None else self.parts(found["parts"])
+        return Done(findings, self._there(f"{step}/needed"), found["known"], parts)
+
+    def put_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keep what JSON holds."""
+        self.frames.put(name, pl.DataFrame({"json": [json.dumps(content)]}))
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """What was kept under a name; None if there is nothing."""
+        found = self.frames.get(name)
+        return None if found is None else json.loads(found["json"][0])
+
+    def listed(self, parts: Iterable[Part]) -> list[dict[str, Any]]:
+        """Parts as JSON holds them; their files lie in the folder."""
+        assert self.folder is not None
+        return [
+            {
+                "start": part.start,
+                "height": part.height,
+                "path": str(part.path.relative_to(self.folder)),
+                "digest": self._digest(part.path),
+            }
+            for part in parts
+            if part.path is not None
+        ]
+
+    def parts(self, listed: Sequence[Mapping[str, Any]]) -> list[Part]:
+        """Parts that were listed. Raises `CurateError` for a file that is not as it was written."""
+        assert self.folder is not None
+        parts = []
+        for number, each in enumerate(listed):
+            path = self.folder / each["path"]
+            if not path.is_file() or self._digest(path) != each["digest"]:
+                raise self._changed()
+            parts.append(Part(number, each["start"], each["height"], path=path))
+        return parts
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _there(self, name: str) -> pl.DataFrame:
+        found = self.frames.get(name)
+        if found is None:
+            raise self._changed()
+        return found
+
+    def _changed(self) -> CurateError:
+        return CurateError(
+            f"{self.folder}: what a run keeps there while it is under way is damaged; delete the "
+            "folder and run it again"
+        )
+
+    def _digest(self, path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(
+                file, lambda: hashlib.blake2b(key=self._key, digest_size=32)
+            ).hexdigest()
