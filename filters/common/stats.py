@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from filters.common.arrays import Floats, Ints
@@ -143,16 +144,12 @@ def average_ranks(values: NDArray[Any]) -> Floats:
     >>> average_ranks(np.array([3.0, 1.0, 3.0])).tolist()
     [2.5, 1.0, 2.5]
     """
-    from scipy.stats import rankdata
-
-    ranks: Floats = rankdata(values)
+    ranks: Floats = pl.Series(values).rank("average").cast(pl.Float64).to_numpy()
     return ranks
 
 
 def spearman(one: NDArray[Any], other: NDArray[Any]) -> float | None:
     """Rank correlation, ties by mean rank; None when one side is constant or has < 3 rows."""
-    from scipy.stats import spearmanr
-
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(spearmanr(one, other).statistic)
+    return float(np.corrcoef(average_ranks(one), average_ranks(other))[1, 0])
