@@ -14,7 +14,7 @@ from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, TEXTS
 from curate.pipeline import recipe
-from curate.pipeline.engine import LocalEngine
+from curate.pipeline.runner import Step, run
 from filters.language.filter import Language
 
 seen: list[list[str]] = []
@@ -40,8 +40,7 @@ class Narrow(Looks):
 
 def test_a_filter_that_says_what_it_reads_gets_that_and_any_other_all(conversation: Any) -> None:
     seen.clear()
-    for step in (Narrow(), Looks()):
-        LocalEngine(1).measure(step, conversation(("q", "a")))
+    run(conversation(("q", "a")), [Step("narrow", Narrow()), Step("looks", Looks())])
     assert seen == [["response"], [*RECORDS.names(), *TEXTS]]
 
 

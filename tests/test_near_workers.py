@@ -11,10 +11,11 @@ from typing import ClassVar
 import polars as pl
 import pytest
 
-import curate.pipeline.engine
+from curate.pipeline import measuring
 from curate.pipeline import runner as pipeline
 from curate.pipeline.cache import MeasureCache
-from curate.pipeline.engine import LocalEngine
+from curate.pipeline.engine import Here, Processes
+from curate.pipeline.measuring import Measures
 from filters.dedup.near.filter import Near
 from tests.near_rows import records
 
@@ -40,11 +41,11 @@ def rows(count: int) -> pl.DataFrame:
     )
 
 
-def written(frame: pl.DataFrame, engine: LocalEngine | None = None) -> list[bytes]:
+def written(frame: pl.DataFrame, measures: Measures | None = None) -> list[bytes]:
     """The ledger and every table of a run with all of STEPS, as files."""
     plain = frame.drop("prompt", "response")
     steps = [pipeline.Step(f"near-{number}", step) for number, step in enumerate(STEPS)]
-    result = pipeline.run(plain, steps, engine)
+    result = pipeline.run(plain, steps, measures)
     assert all(step.dropped for step in result.steps)
     files = []
     for table in (result.verdicts, *result.tables.values()):
@@ -55,11 +56,11 @@ def written(frame: pl.DataFrame, engine: LocalEngine | None = None) -> list[byte
 
 
 def test_any_number_of_workers_gives_the_same_bytes(monkeypatch):
-    monkeypatch.setattr(curate.pipeline.engine, "SPREAD_FROM", 10)
+    monkeypatch.setattr(measuring, "SPREAD_FROM", 10)
+    monkeypatch.setattr(measuring, "LOOPED", 30)
     frame = rows(200)
-    with closing(LocalEngine(workers=1)) as one, closing(LocalEngine(workers=2)) as two:
-        assert written(frame, two) == written(frame, one)
-        assert two._pool is not None  # they did work apart
+    with closing(Processes(2)) as two:
+        assert written(frame, Measures(two)) == written(frame, Measures(Here()))
 
 
 @pytest.mark.parametrize("cores", [1, 3])
@@ -68,7 +69,7 @@ def test_any_number_of_threads_or_parts_gives_the_same_bytes(cores, tmp_path, mo
     expected = written(frame)
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("filters.common.text.BLOCK", 200)
-    monkeypatch.setattr(curate.pipeline.engine, "PART", 70)
-    engine = LocalEngine(workers=1, cache=MeasureCache(tmp_path))
-    assert written(frame, engine) == expected
-    assert written(frame, engine) == expected  # this time from what is kept
+    monkeypatch.setattr(measuring, "CACHED", 70)
+    measures = Measures(cache=MeasureCache(tmp_path))
+    assert written(frame, measures) == expected
+    assert written(frame, measures) == expected  # this time from what is kept

@@ -5,15 +5,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import polars as pl
 import pytest
 
 from curate.base.contract import Filter, Fix, Judgement
 from curate.base.errors import CurateError
+from curate.base.parts import Part
 from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import setting
-from curate.pipeline.engine import LocalEngine
+from curate.pipeline.engine import Processes
 from curate.pipeline.functions import UserFunction
+from curate.pipeline.measuring import Measures
 from curate.pipeline.runner import Step, judge, run
 
 
@@ -161,11 +164,14 @@ def test_a_function_is_given_every_column_of_one_record(conversation: Any) -> No
 def test_any_number_of_processes_measures_the_same(
     conversation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from curate.pipeline import engine
+    from curate.pipeline import measuring
     from filters.language.filter import Language
 
-    monkeypatch.setattr(engine, "SPREAD_FROM", 2)
+    monkeypatch.setattr(measuring, "SPREAD_FROM", 2)
+    monkeypatch.setattr(measuring, "LOOPED", 2)
     records = conversation(*[("Question?", f"This is the answer number {n}.") for n in range(9)])
     alone = Language().measure(records)
-    with closing(LocalEngine(workers=2)) as two:
-        assert two.measure(Language(), records).equals(alone)
+    with closing(Processes(2)) as two:
+        part, keys = Part(0, 0, 9, records), records.select("row", "id")
+        spread = Measures(two).of("language", Language(), [part], keys, np.ones(9, bool))
+    assert spread.equals(alone)

@@ -11,15 +11,16 @@ import polars as pl
 import pytest
 
 from curate.base.errors import CurateError
+from curate.base.parts import Part
 from curate.cli import main
 from curate.pipeline.cache import MeasureCache
-from curate.pipeline.engine import LocalEngine
+from curate.pipeline.measuring import Measures
 from curate.pipeline.runner import judge
 from filters.reward import linear_fit as fitting
 from filters.reward.accuracy import Pairs, compare
 from filters.reward.features import BUCKETS, DENSE, features
 from filters.reward.filter import Reward
-from filters.reward.linear import LinearReward, is_linear, load, save
+from filters.reward.linear import LinearReward, is_linear, load, save, score_with_linear
 
 THINGS = "apple bridge candle desert engine forest guitar harbour island jungle kettle lantern"
 WORDS = "warm bright silent broad heavy gentle rapid ancient modern narrow simple curious"
@@ -221,19 +222,23 @@ def test_moving_a_threshold_scores_nothing_again(
     conversation: Any, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = conversation(*[rows(number)[:2] for number in range(6)])
-    engine = LocalEngine(1, MeasureCache(tmp_path))
-    once = engine.measure(Reward(model=folder, keep_top=0.5), records)
 
-    def never(*_: Any) -> None:
-        raise AssertionError("scored again")
+    def measures(step: Reward) -> pl.DataFrame:
+        part, keys = Part(0, 0, records.height, records), records.select("row", "id")
+        every = np.ones(records.height, bool)
+        return Measures(cache=MeasureCache(tmp_path)).of("reward", step, [part], keys, every)
+
+    once = measures(Reward(model=folder, keep_top=0.5))
+
+    def never(records: pl.DataFrame, *_: Any) -> pl.DataFrame:
+        assert not records.height, "scored again"
+        return score_with_linear(records, *_)
 
     monkeypatch.setattr("filters.reward.filter.score_with_linear", never)
-    again = engine.measure(
-        Reward(model=folder, min_score=0.1, per_prompt=1, calibrate="rank"), records
-    )
+    again = measures(Reward(model=folder, min_score=0.1, per_prompt=1, calibrate="rank"))
     assert again.equals(once.select(again.columns))
     with pytest.raises(AssertionError, match="scored again"):
-        engine.measure(Reward(model=folder, length_term=False), records)
+        measures(Reward(model=folder, length_term=False))
 
 
 def test_a_conversation_without_an_answer_is_not_scorable(conversation: Any, folder: str) -> None:

@@ -73,23 +73,25 @@ def lives(process: int) -> bool:
 def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\n"
-        "from curate.pipeline.engine import LocalEngine\n"
+        "from curate.pipeline.engine import Processes\n"
+        "class Task:\n"
+        "    def __call__(self, item): return os.getpid()\n"
+        "    def about(self, item): return 'item'\n"
         "if __name__ == '__main__':\n"
-        "    helpers = LocalEngine(2).helpers()\n"
-        "    print(helpers.submit(os.getpid).result(), flush=True)\n"
+        "    print(next(Processes(2).map(Task(), [1])), flush=True)\n"
         "    time.sleep(60)\n"
     )
     script = tmp_path / "parent.py"
     script.write_text(code)
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    helper = int(parent.stdout.readline())
-    assert lives(helper)
+    worker = int(parent.stdout.readline())
+    assert lives(worker)
     parent.kill()
     parent.communicate()
     for _ in range(200):
-        if not lives(helper):
+        if not lives(worker):
             return
         time.sleep(0.1)
-    os.kill(helper, signal.SIGKILL)
-    pytest.fail("the helper went on without its parent")
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker went on without its parent")

@@ -72,7 +72,7 @@ class FolderFrames:
         path = self.path(name)
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise CurateError(

@@ -207,7 +207,7 @@ class _Measuring:
         self.on = ["id"] if step.cached else ["row", "id"]
         answers = self.frames if isinstance(self.frames, FolderFrames) else None
         self.task = Measure(step, label, self.name, answers)
-        self._schemas: list[pl.Schema] = []
+        self._shapes: list[dict[str, str]] = []  # of no rows, then of one
 
     def over(self, parts: Sequence[Part], keys: pl.DataFrame, alive: Bools) -> Iterator[_Piece]:
         """All pieces in order, each once all of its rows are known."""
@@ -259,14 +259,20 @@ class _Measuring:
             piece.learn(found)
 
     def _is_measured(self, schema: pl.Schema, piece: _Piece) -> bool:
-        # Of no rows; a step that leaves types to guess gives other ones for them than for one row.
-        return schema in self._schemas or self._try(schema, piece, 0) or self._try(schema, piece, 1)
+        """Whether the step measures these columns: of no rows, or else of one.
 
-    def _try(self, schema: pl.Schema, piece: _Piece, rows: int) -> bool:
+        A step that leaves types to guess gives other ones for no rows.
+        """
+        shape = _shape(schema)
+        return shape in self._shapes or any(
+            self._shape_of(piece, rows) == shape for rows in range(len(self._shapes), 2)
+        )
+
+    def _shape_of(self, piece: _Piece, rows: int) -> dict[str, str]:
         measured = Measure(self.step, self.label)(piece.rows.only(np.arange(rows)))
         assert measured is not None
-        self._schemas.append(measured.schema)
-        return measured.schema == schema
+        self._shapes.append(_shape(measured.schema))
+        return self._shapes[-1]
 
     def _keep(self, piece: _Piece, answer: pl.DataFrame | None) -> None:
         """Learn what was measured, and keep it."""
@@ -283,3 +289,11 @@ class _Measuring:
             self.frames.put(name, piece.known)
         if self.cache is not None:
             self.cache.put(piece_name(piece.every["id"]), piece.known)
+
+
+def _shape(schema: pl.Schema) -> dict[str, str]:
+    """Names and types; how wide vectors are is known only once there is one."""
+    return {
+        name: f"vectors of {kind.inner}" if isinstance(kind, pl.Array) else str(kind)
+        for name, kind in schema.items()
+    }

@@ -202,7 +202,8 @@ def _serve(connection: Connection) -> None:
 
 def _portable(error: Exception) -> Exception:
     """The error, if it can be sent to another process; what a developer needs goes with it."""
-    error.add_note("in a worker:\n" + "".join(traceback.format_exception(error)))
+    if not isinstance(error, CurateError):
+        error.add_note("in a worker:\n" + "".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

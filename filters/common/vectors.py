@@ -67,6 +67,8 @@ def embed(step: str, encoder: str, texts: pl.Series) -> F32:
     Each different text is encoded once. Raises `CurateError` if the encoder cannot be loaded or
     answers with anything but one finite vector a text.
     """
+    if not len(texts):
+        return np.zeros((0, 1), np.float32)  # and nothing is loaded
     different = texts.unique(maintain_order=True)
     if encoder == LEXICAL:
         vectors = lexical(different)
