@@ -258,7 +258,7 @@ class _Again:
 
 def _execute(plan: Plan, read: _Read | _Again) -> Run:
     if plan.out is not None:
-        return _run_into(Path(plan.out), plan, read)
+        return _run_into(plan.out, plan, read)
     temporary = Path(tempfile.mkdtemp(prefix="curate-"))
     try:
         run = _run_into(temporary / "RUN", plan, read)
@@ -270,7 +270,7 @@ def _execute(plan: Plan, read: _Read | _Again) -> Run:
     return run
 
 
-def _run_into(out: Path, plan: Plan, read: _Read | _Again) -> Run:
+def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
     notices: list[str] = []
     tell = plan.warn or notices.append
 
@@ -282,7 +282,7 @@ def _run_into(out: Path, plan: Plan, read: _Read | _Again) -> Run:
         if warning := short_of_space(out, read.inputs):
             tell(warning)
         steps = bind_steps(plan.recipe.steps, tell)
-        dump, work = read.begin(out, tell, note)
+        dump, work = read.begin(Path(out), tell, note)
         new = run_writer.planned(dump, steps, plan.recipe.seed)
         if replaced := check_replaced(out, run_folder.KIND, new, plan.force):
             tell(replaced)
@@ -297,7 +297,7 @@ def _run_into(out: Path, plan: Plan, read: _Read | _Again) -> Run:
             result = runner.run(dump.parts, steps, measures, work, watch)
         finally:
             plan.engine.close()
-        run_writer.check_not_emptied(out, result, plan.force)
+        run_writer.check_not_emptied(Path(out), result, plan.force)
         with writing(out):
             run_writer.write(folder, dump, result, plan.recipe, watch)
         fault = _draw(RunFolder(folder))
@@ -313,8 +313,8 @@ def _run_into(out: Path, plan: Plan, read: _Read | _Again) -> Run:
         tell("no row was kept; the report says why")
     if not plan.remember:
         work.remove()
-        return Run(out, None, notices)
-    run = Run(out, MadeFrom(dump, plan.recipe, plan.cache, work), notices)
+        return Run(Path(out), None, notices)
+    run = Run(Path(out), MadeFrom(dump, plan.recipe, plan.cache, work), notices)
     weakref.finalize(run, work.remove)
     return run
 

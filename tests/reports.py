@@ -13,7 +13,7 @@ import polars as pl
 
 from curate import sources
 from curate.base.contract import Filter, Findings, Fix, Judgement, verdicts
-from curate.pipeline import run_folder
+from curate.pipeline import run_writer
 from curate.pipeline.recipe import Recipe
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import Step
@@ -121,7 +121,7 @@ def make(
     result = run_steps(dump.records, steps)
     out = folder / "RUN"
     out.mkdir(exist_ok=True)
-    run_folder.write(out, dump, result, Recipe("test", 0, steps, recipe))
+    run_writer.write(out, dump, result, Recipe("test", 0, steps, recipe))
     return RunFolder(out)
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from curate import sources
-from curate.pipeline import recipe, run_folder
+from curate.pipeline import recipe, run_writer
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import run
 from curate.report.explain import explain
@@ -61,7 +61,7 @@ def assert_explained(folder: Path, dump: sources.Dump) -> None:
     """What `explain` shows as the raw row is the row, and not one beside it."""
     steps = recipe.of_steps(["exact"])
     (folder / "RUN").mkdir(exist_ok=True)
-    run_folder.write(folder / "RUN", dump, run(dump.records, steps.steps), steps)
+    run_writer.write(folder / "RUN", dump, run(dump.records, steps.steps), steps)
     for row, line in enumerate(dump.records["line"]):
         page = explain(RunFolder.open(folder / "RUN"), str(row), width=None)
         shown = page.split(f"  line {line} of ", 1)[1].splitlines()[0]
@@ -77,7 +77,7 @@ def test_a_line_that_several_rows_share_shows_none_of_them(tmp_path: Path) -> No
     assert dump.records["line"].to_list() == [1, 1, 2]
     steps = recipe.of_steps(["exact"])
     (tmp_path / "RUN").mkdir()
-    run_folder.write(tmp_path / "RUN", dump, run(dump.records, steps.steps), steps)
+    run_writer.write(tmp_path / "RUN", dump, run(dump.records, steps.steps), steps)
     pages = [explain(RunFolder.open(tmp_path / "RUN"), str(row), width=None) for row in range(3)]
     shared = "not shown, as several rows share the line"
     assert [shared in page for page in pages] == [True, True, False]

@@ -12,7 +12,7 @@ import pytest
 from curate.base.contract import Filter, Fix, Judgement
 from curate.base.errors import CurateError
 from curate.base.parts import Part
-from curate.base.schema import RECORDS, TEXTS
+from curate.base.schema import RECORDS, TEXTS, with_text
 from curate.base.settings import setting
 from curate.pipeline.engine import Processes
 from curate.pipeline.functions import UserFunction
@@ -95,7 +95,7 @@ def test_a_fix_edits_drops_nothing_and_gives_the_new_text_a_new_id(conversation:
     records = conversation(("Q", "a"), ("Q", "B"))
     result = run(records, [Step("loud", Loud()), Step("at-least", AtLeast(characters=1))])
     assert result.kept.all()
-    assert result.records["response"].to_list() == ["A", "B"]
+    assert with_text(result.records)["response"].to_list() == ["A", "B"]
     changed = [old != new for old, new in zip(records["id"], result.records["id"], strict=True)]
     assert changed == [True, False]
     edits = result.verdicts.filter(verdict="edited").select("row", "reason", "id").rows()

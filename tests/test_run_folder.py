@@ -17,7 +17,7 @@ from curate.base.folder import sha256
 from curate.base.messages import message_json
 from curate.base.schema import KEPT_ROWS, MESSAGES
 from curate.cli import main
-from curate.pipeline import recipe, run_folder
+from curate.pipeline import recipe, run_folder, run_writer
 from curate.pipeline.kept_rows import DROPPED_ROWS, row_objects
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import run
@@ -166,7 +166,7 @@ def test_any_records_come_back_from_the_files_of_a_run_as_they_were(
         result = run(read.records, loaded.steps)
         out = Path(folder) / "RUN"
         out.mkdir()
-        run_folder.write(out, read, result, loaded)
+        run_writer.write(out, read, result, loaded)
         names = [out / name for name in ("kept.jsonl", "dropped.jsonl")]
         back = sources.read([str(name) for name in names if name.stat().st_size])
         before = pl.concat(

