@@ -25,16 +25,15 @@ from curate.pipeline.work import Done, Work
 
 _KEYS = ["row", "id"]
 # Codes of every record: what `judge` knows of it, and what a line of the ledger says.
-_ABOUT = pl.Schema(
-    {
-        "row": pl.UInt32,
-        "id": pl.String,
-        "line": pl.UInt32,
-        "source": pl.Categorical(),
-        "score": pl.Float64,
-        "category": pl.Categorical(),
-    }
-)
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "row": pl.UInt32,
+    "id": pl.String,
+    "line": pl.UInt32,
+    "source": pl.Categorical(),
+    "score": pl.Float64,
+    "category": pl.Categorical(),
+}
+_ABOUT = pl.Schema(_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -281,8 +280,8 @@ class PipelineRun:
         for part in self.parts:
             verdicts = self.work.verdicts(name, part)
             drops = verdicts.filter(pl.col("verdict") == "drop")["row"].to_numpy()
-            rows = self.about["row"].slice(part.start, part.height).to_numpy()
-            self.kept[part.start + np.searchsorted(rows, drops)] = False
+            own = self.about["row"].slice(part.start, part.height).to_numpy()
+            self.kept[part.start + np.searchsorted(own, drops)] = False
             reasons.append(verdicts.filter(pl.col("verdict") != "keep")["reason"])
         return _report(step, done, rows, int(self.kept.sum()), pl.concat(reasons))
 
