@@ -174,18 +174,19 @@ class Measures:
         parts: Sequence[Part],
         keys: pl.DataFrame,
         alive: Bools,
-        tick: Callable[[int], None] = lambda rows: None,
+        tick: Callable[[int, int], None] = lambda rows, known: None,
     ) -> pl.DataFrame:
         """What `step` measures of the rows that are `alive` (n,), in order.
 
-        `keys` (n rows) are the `row` and `id` of all rows. `tick` hears of rows that are done.
+        `keys` (n rows) are the `row` and `id` of all rows. `tick` hears of rows that are done, and
+        how many of them were known.
         Raises `CurateError`, also what the step raises.
         """
         pieces = _Measuring(self, label, step).over(parts, keys, alive)
         measured = []
         for piece in pieces:
             measured.append(piece.measures())
-            tick(piece.keys.height)
+            tick(piece.keys.height, piece.keys.height - piece.asked.height)
         if not measured:  # of no rows: the columns alone
             return Measure(step, label)(Rows.of(_none(parts), 0, np.zeros(0, bool)))  # type: ignore[return-value]
         return pl.concat(measured)

@@ -31,12 +31,13 @@ class Progress:
 
     def begin(self, what: str, rows: int | None) -> None:
         """Something begins, over so many rows; None where nobody knows yet how many there are."""
-        self.what, self.rows, self.done = what, rows, 0
+        self.what, self.rows, self.done, self.known = what, rows, 0, 0
         self.started = self.said = self.shown = self.clock()
 
-    def tick(self, rows: int) -> None:
-        """So many more rows are done."""
+    def tick(self, rows: int, known: int = 0) -> None:
+        """So many more rows are done, of which some had been measured before."""
         self.done += rows
+        self.known += known
         self._say(self._state())
 
     def deciding(self) -> None:
@@ -48,7 +49,8 @@ class Progress:
         """A step is done."""
         self.clear()
         edited = f", {report.edited:,} edited" if report.edited else ""
-        self.log(f"{report.name}: {report.rows:,} rows, {report.dropped:,} dropped{edited}")
+        known = f" ({self.known:,} measured before)" if self.known else ""
+        self.log(f"{report.name}: {report.rows:,} rows{known}, {report.dropped:,} dropped{edited}")
 
     def clear(self) -> None:
         """Take the line away from the terminal."""

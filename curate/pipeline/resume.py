@@ -53,17 +53,13 @@ def keep(place: Path, dump: Dump, inputs: Sequence[str], size: PartSize) -> Work
     if not any(part.path for part in (*dump.parts, *dump.unread)):
         return Work()
     work = Work(place, ADVICE)
-    state = _state(inputs, dump.options, size)
-    if state is not None and all(part.path for part in (*dump.parts, *dump.unread)):
-        work.put_json(
-            _READ,
-            {
-                "state": state,
-                "parts": work.listed(dump.parts),
-                "unread": work.listed(dump.unread),
-                "files": [asdict(file) for file in dump.files],
-            },
-        )
+    if (state := _state(inputs, dump.options, size)) is not None:
+        listed = {
+            "parts": work.listed("parts", dump.parts),
+            "unread": work.listed("unread", dump.unread),
+        }
+        files = [asdict(file) for file in dump.files]
+        work.put_json(_READ, {"state": state, **listed, "files": files})
     return work
 
 

@@ -88,7 +88,7 @@ class Work:
             "numbers": done.findings.numbers,
             "tables": list(tables),
             "known": list(done.known),
-            "parts": None if done.parts is None else self.listed(done.parts),
+            "parts": None if done.parts is None else self.listed(step, done.parts),
         }
         self.put_json(f"{step}/done", content)
 
@@ -113,29 +113,35 @@ class Work:
         found = self.frames.get(name)
         return None if found is None else json.loads(found["json"][0])
 
-    def listed(self, parts: Iterable[Part]) -> list[dict[str, Any]]:
-        """Parts as JSON holds them; their files lie in the folder."""
-        assert self.folder is not None
+    def listed(self, kind: str, parts: Iterable[Part]) -> list[dict[str, Any]]:
+        """Parts as JSON holds them; those in memory are put into files, under `kind`."""
         return [
-            {
-                "start": part.start,
-                "height": part.height,
-                "path": str(part.path.relative_to(self.folder)),
-                "digest": self._digest(part.path),
-            }
+            {"start": part.start, "height": part.height, **self._place(kind, part)}
             for part in parts
-            if part.path is not None
         ]
+
+    def _place(self, kind: str, part: Part) -> dict[str, str]:
+        assert self.folder is not None
+        if part.path is None:
+            name = f"{kind}/memory-{part.number:05}"
+            self.frames.put(name, part.load())
+            return {"frame": name}
+        path = str(part.path.relative_to(self.folder))
+        return {"path": path, "digest": self._digest(part.path)}
 
     def parts(self, listed: Sequence[Mapping[str, Any]]) -> list[Part]:
         """Parts that were listed. Raises `CurateError` for a file that is not as it was written."""
         assert self.folder is not None
         parts = []
         for number, each in enumerate(listed):
+            start, height = each["start"], each["height"]
+            if "frame" in each:
+                parts.append(Part(number, start, height, self._there(each["frame"])))
+                continue
             path = self.folder / each["path"]
             if not path.is_file() or self._digest(path) != each["digest"]:
                 raise self._changed()
-            parts.append(Part(number, each["start"], each["height"], path=path))
+            parts.append(Part(number, start, height, path=path))
         return parts
 
     def remove(self) -> None:

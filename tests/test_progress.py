@@ -1,0 +1,105 @@
+"""While a step is under way a user sees how far it is; a log gets a plain line now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import curate
+from curate.pipeline import measuring
+from curate.pipeline.progress import EVERY, Progress
+from curate.pipeline.steps import StepReport
+
+
+class Clock:
+    """Moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def report(rows: int, dropped: int, edited: int = 0) -> StepReport:
+    return StepReport("near", "Near()", rows, rows - dropped, dropped, edited)
+
+
+def test_a_terminal_sees_rows_done_the_pace_and_the_time_left() -> None:
+    clock, lines, live = Clock(), list[str](), list[str]()
+    watch = Progress(lines.append, live.append, clock)
+    watch.begin("near", 1_000_000)
+    for _ in range(3):
+        clock.now += 10
+        watch.tick(20_000)
+    assert live == [
+        "near: 20,000 of 1,000,000 rows, 2,000 rows/s, 8 min 10 s left",
+        "near: 40,000 of 1,000,000 rows, 2,000 rows/s, 8 min 0 s left",
+        "near: 60,000 of 1,000,000 rows, 2,000 rows/s, 7 min 50 s left",
+    ]
+    watch.end(report(1_000_000, 7))
+    assert live[-1] == "" and lines == ["near: 1,000,000 rows, 7 dropped"]
+
+
+def test_a_terminal_is_not_told_more_than_a_few_times_a_second() -> None:
+    clock, live = Clock(), list[str]()
+    watch = Progress(live=live.append, clock=clock)
+    watch.begin("near", 100)
+    for _ in range(100):
+        clock.now += 0.01
+        watch.tick(1)
+    assert 3 <= len(live) <= 5
+
+
+def test_a_log_gets_a_line_every_thirty_seconds_and_one_at_the_end() -> None:
+    clock, lines = Clock(), list[str]()
+    watch = Progress(lines.append, clock=clock)
+    watch.begin("near", 100)
+    for _ in range(100):
+        clock.now += 1
+        watch.tick(1)
+    assert lines == [
+        "near: 30 of 100 rows, 1 rows/s, 1 min 10 s left",
+        "near: 60 of 100 rows, 1 rows/s, 40 s left",
+        "near: 90 of 100 rows, 1 rows/s, 10 s left",
+    ]
+    watch.deciding()
+    clock.now += EVERY
+    watch.deciding()
+    assert lines[-1] == "near: 100 rows measured, deciding"
+    watch.end(report(100, 1))
+    assert lines[-1] == "near: 100 rows, 1 dropped"
+
+
+def test_what_was_measured_before_is_said() -> None:
+    lines = list[str]()
+    watch = Progress(lines.append, clock=Clock())
+    watch.begin("near", 100)
+    watch.tick(50, known=50)
+    watch.tick(50, known=10)
+    watch.end(report(100, 1, edited=2))
+    assert lines == ["near: 100 rows (60 measured before), 1 dropped, 2 edited"]
+
+
+def test_rows_are_counted_where_nobody_knows_how_many_will_come() -> None:
+    clock, live = Clock(), list[str]()
+    watch = Progress(live=live.append, clock=clock)
+    watch.begin("reading", None)
+    clock.now += 2
+    watch.tick(5_000)
+    assert live == ["reading: 5,000 rows, 2,500 rows/s"]
+
+
+@pytest.mark.parametrize("to", ["log", "live"])
+def test_a_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, to: str) -> None:
+    monkeypatch.setattr("curate.pipeline.progress.EVERY", 0)
+    monkeypatch.setattr("curate.pipeline.progress.SHOWN", 0)
+    monkeypatch.setattr(measuring, "LOOPED", 10)
+    lines = list[str]()
+    rows = [{"instruction": f"Name {n}.", "output": f"It is {n}."} for n in range(30)]
+    listener: dict[str, Callable[[str], Any]] = {to: lines.append}
+    curate.run(rows, steps=["language"], cache=False, **listener)  # type: ignore[arg-type]
+
+    assert any(line.startswith("language: 20 of 30 rows, ") for line in lines)
