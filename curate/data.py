@@ -49,17 +49,18 @@ def read_data(
 
     `note` hears of words that are in no conversation, and of what was assumed (`tell` if it is not
     given). `can_map` says whether who reads this could map columns. A run among the files must be
-    as it was written. Raises `CurateError`, also where not one row could be read.
+    as it was written. For `folder` and `size` see `sources.read`; `known` is what was read before.
+    Raises `CurateError`, also where not one row could be read.
     """
     check_mapped(how.columns)
     try:
-        dump = known or _read(data, how)
+        dump = known or _read(data, how, folder, size)
     except OSError as error:
         raise CurateError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    unread = dump.rejects.height and unreadable(dump.rejects, dump.read, how, can_map)
-    if unread and not dump.records.height:
-        raise CurateError(unread)
-    if unread:
+    if dump.rejected:
+        unread = unreadable(dump.reject_parts(), dump.read, how, can_map)
+        if not dump.height:
+            raise CurateError(unread)
         tell(unread)
     for line in reading.sentences(map(asdict, dump.files), how.columns, can_map):
         (note or tell)(line)
@@ -68,17 +69,19 @@ def read_data(
     return dump
 
 
-def _read(data: Data, how: sources.ReadOptions) -> sources.Dump:
+def _read(
+    data: Data, how: sources.ReadOptions, folder: Path | None, size: PartSize | None
+) -> sources.Dump:
     paths = paths_of(data)
     if paths is None:
-        return sources.read_rows(data, how)
+        return sources.read_rows(data, how, folder=folder, size=size)
     if "" in paths:
         raise CurateError("the data is an empty name; name a file or a folder")
     files = [
         RunFolder(Path(path)).row_files("kept") if is_run(Path(path)) else [fspath(path)]
         for path in paths
     ]
-    return sources.read([file for each in files for file in each], how)
+    return sources.read([file for each in files for file in each], how, folder, size)
 
 
 def _read_twice(dump: sources.Dump) -> Iterator[str]:

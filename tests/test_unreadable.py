@@ -109,7 +109,7 @@ def said(given: list[Any], options: ReadOptions | None = None, can_map: bool = T
     how = options or ReadOptions()
     dump = read_rows(given, how)
     with in_a_command():
-        return guess.unreadable(dump.rejects, dump.read, how, can_map)
+        return guess.unreadable(dump.reject_parts(), dump.read, how, can_map)
 
 
 def test_the_sentence_counts_shows_a_row_and_proposes() -> None:
@@ -174,7 +174,7 @@ def test_what_was_mapped_already_is_not_proposed_again() -> None:
         [{"q": "Hi?", "a": {"x": 7}}, {"q": "Hi?", "a": {"x": 8}}],
         ReadOptions(columns={"prompt": "q", "response": "a"}),
     )
-    assert "try" not in guess.unreadable(dump.rejects, dump.read, dump.options)
+    assert "try" not in guess.unreadable(dump.reject_parts(), dump.read, dump.options)
 
 
 def test_text_of_a_stranger_is_cut_and_made_safe() -> None:
@@ -276,7 +276,7 @@ def test_a_file_that_is_named_twice_is_said_to_be_read_twice() -> None:
 def test_what_a_question_is_about_is_never_proposed_as_its_answer(asks: str, name: str) -> None:
     dump = read_rows([{**row, "id": "1"} for row in rows(asks, name)])
     assert dump.records.is_empty()
-    message = guess.unreadable(dump.rejects, dump.read, dump.options)
+    message = guess.unreadable(dump.reject_parts(), dump.read, dump.options)
     assert f"'response': '{name}'" not in message and f"(response={name})" not in message
 
 

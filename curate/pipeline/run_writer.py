@@ -127,8 +127,8 @@ def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:
     counts = {
         "read": dump.read,
         "kept": kept,
-        "dropped": dump.records.height - kept,
-        "rejects": dump.rejects.height,
+        "dropped": len(result.kept) - kept,
+        "rejects": dump.rejected,
         "edited": sum(step.edited for step in result.steps),
     }
     assert counts["read"] == counts["kept"] + counts["dropped"] + counts["rejects"]

@@ -69,10 +69,7 @@ class Work:
         if self.folder is None or part.path is None:
             return Part(part.number, part.start, part.height, records)
         path = self.folder / step / f"part-{part.number:05}.arrow"
-        assert isinstance(self.frames, FolderFrames)
-        with self.frames.writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_part(path, records)
+        write_part(path, records)
         return Part(part.number, part.start, part.height, path=path)
 
     def finish(self, step: str, done: Done) -> None:

@@ -53,7 +53,7 @@ def inspection(
     """
     records = with_text(dump.records)
     turns = records["messages"].list.len()
-    counts = {"read": dump.read, "records": records.height, "rejects": dump.rejects.height}
+    counts = {"read": dump.read, "records": records.height, "rejects": dump.rejected}
     return {
         "reading": asdict(dump.options),
         "files": [asdict(file) | {"rejected": file.rejected} for file in dump.files],
@@ -70,7 +70,7 @@ def inspection(
         "problems": _problems(records),
         "rejects": [
             f"{source}:{line}: {reason}"
-            for source, line, reason, _ in dump.rejects.head(5).iter_rows()
+            for source, line, reason, _ in islice(dump.iter_rejects(), 5)
         ],
         "examples": _examples(records),
         "measures": {

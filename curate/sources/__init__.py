@@ -12,144 +12,186 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from curate.base.errors import CurateError, nearest
-from curate.base.parts import Part as Part2
+from curate.base.parts import Part, PartSize, together
 from curate.base.schema import RECORDS
+from curate.sources.collected import REJECTED, Collected, Rejected
 from curate.sources.files.inputs import Input, expand, sha256
-from curate.sources.files.items import Item
+from curate.sources.files.items import AnyItem, Item
 from curate.sources.files.raw import items
 from curate.sources.formats import FORMATS, is_row
 from curate.sources.memory import arrow_bytes, dicts_of, row_items
 from curate.sources.options import ReadOptions
-from curate.sources.reader import FileReport, Part, Reader
-from curate.sources.run_table import part_of
+from curate.sources.reader import FileReport, Reader
+from curate.sources.run_table import columns_of
 from curate.sources.shared.convert import Reject
-
-REJECTED = pl.Schema(
-    {"source": pl.String, "line": pl.UInt32, "reason": pl.String, "raw": pl.String}
-)
 
 
 @dataclass(frozen=True)
 class Dump:
-    """Everything that was read: `records` + `rejects` account for every row of every file."""
+    """Everything that was read: records and rejects account for every row of every file.
 
-    records: pl.DataFrame
-    rejects: pl.DataFrame
+    `parts` are those of the records, `unread` those of the rejects.
+    """
+
+    parts: list[Part]
+    unread: list[Part]
     files: list[FileReport]
     options: ReadOptions
 
     @property
-    def parts(self) -> list[Part2]:
-        return [Part2(0, 0, self.records.height, self.records)] if self.records.height else []
-
-    @property
-    def unread(self) -> list[Part2]:
-        return [Part2(0, 0, self.rejects.height, self.rejects)]
-
-    @property
     def height(self) -> int:
-        return self.records.height
+        """How many records there are."""
+        return sum(part.height for part in self.parts)
 
     @property
     def rejected(self) -> int:
-        return self.rejects.height
-
-    def reject_parts(self):
-        return iter([self.rejects])
+        """How many places could not be read."""
+        return sum(part.height for part in self.unread)
 
     @property
     def read(self) -> int:
         """Rows read: records plus rejects."""
-        return self.records.height + self.rejects.height
+        return self.height + self.rejected
+
+    @cached_property
+    def records(self) -> pl.DataFrame:
+        """All records in one frame, which stays in memory: for who needs all text at once."""
+        return together(self.parts, RECORDS)
+
+    @property
+    def rejects(self) -> pl.DataFrame:
+        """All places that could not be read, in one frame: columns of `REJECTED`."""
+        return together(self.unread, REJECTED)
+
+    def reject_parts(self) -> Iterator[pl.DataFrame]:
+        """The places that could not be read, part by part: columns of `REJECTED`."""
+        return (part.load() for part in self.unread)
+
+    def iter_rejects(self) -> Iterator[Rejected]:
+        """The places that could not be read, one by one."""
+        return chain.from_iterable(frame.iter_rows() for frame in self.reject_parts())
 
 
 DETECTED = ReadOptions()
 
 
-def read(names: Iterable[str], options: ReadOptions = DETECTED) -> Dump:
+def read(
+    names: Iterable[str],
+    options: ReadOptions = DETECTED,
+    folder: Path | None = None,
+    size: PartSize | None = None,
+) -> Dump:
     """Read files, folders and globs of any known format into Records.
 
-    Raises `CurateError` for a missing file, or when nothing at all can be read; every unreadable
-    row becomes a reject with its file, line, reason and raw text.
+    Without a `folder` all stays in memory. With one, no more than a part of it does: where there
+    are several parts of that `size` they are written there, for the caller to remove. Raises
+    `CurateError` for a missing file, for one that somebody writes to meanwhile, or when nothing at
+    all can be read; every unreadable row becomes a reject with its file, line, reason and raw text.
     """
-    inputs = expand(list(names))
-    return _dump(
-        [_read_file(source, options, alone=len(inputs) == 1) for source in inputs], options
-    )
+    inputs, into = expand(list(names)), Collected(folder, size)
+    files = [_read_file(source, options, into, alone=len(inputs) == 1) for source in inputs]
+    return _dump(files, into, options)
 
 
-def read_rows(rows: Any, options: ReadOptions = DETECTED, name: str = "<rows>") -> Dump:
+def read_rows(
+    rows: Any,
+    options: ReadOptions = DETECTED,
+    name: str = "<rows>",
+    folder: Path | None = None,
+    size: PartSize | None = None,
+) -> Dump:
     """Read rows that are in memory, in any format that `read` knows, into Records.
 
     `rows` are dicts (any iterable of them), a `datasets.Dataset`, or a Polars or pandas frame.
     They become what a JSON Lines file of them (of a frame, a parquet file) becomes; `name` is
-    their `source`, and `line` the row's number, from 1. Raises `CurateError` for anything else,
-    or when there is no row.
+    their `source`, and `line` the row's number, from 1. For `folder` and `size` see `read`. Raises
+    `CurateError` for anything else, or when there is no row.
     """
-    stored = arrow_bytes(rows)
+    stored, into = arrow_bytes(rows), Collected(folder, size)
     if stored is not None:
-        return _dump([_read_file(Input(name, lambda: stored), options, alone=True)], options)
-    reader, digest = Reader(name, options), hashlib.sha256()
+        source = Input(name, lambda: stored)
+        return _dump([_read_file(source, options, into, alone=True)], into, options)
+    reader, digest = Reader(name, options, into), hashlib.sha256()
     with _no_cycles():
         reader.take(row_items(dicts_of(rows), digest.update))
-        part = reader.part()
-    part.report.sha256 = digest.hexdigest()
-    return _dump([part], options)
+        report = reader.finish()
+    report.sha256 = digest.hexdigest()
+    return _dump([_File(report, reader.names)], into, options)
 
 
-def _dump(parts: Sequence[Part], options: ReadOptions) -> Dump:
-    if not any(part.records.height or part.rejects for part in parts):
-        raise CurateError("no rows in " + ", ".join(part.report.source for part in parts))
-    _check_mapped(options, parts)
-    rejects = [reject for part in parts for reject in part.rejects]
-    records = pl.concat([pl.DataFrame(schema=RECORDS), *(part.records for part in parts)])
-    return Dump(
-        records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32)),
-        pl.DataFrame(rejects, schema=REJECTED, orient="row"),
-        [part.report for part in parts],
-        options,
-    )
+class _File(NamedTuple):
+    """What a file turned out to be, and the names of the fields that its rows have."""
+
+    report: FileReport
+    names: Iterable[str]
 
 
-def _check_mapped(options: ReadOptions, parts: Sequence[Part]) -> None:
+def _dump(files: Sequence[_File], into: Collected, options: ReadOptions) -> Dump:
+    records, rejects = into.finish()
+    if not records and not rejects:
+        raise CurateError("no rows in " + ", ".join(file.report.source for file in files))
+    _check_mapped(options, files)
+    return Dump(records, rejects, [file.report for file in files], options)
+
+
+def _check_mapped(options: ReadOptions, files: Sequence[_File]) -> None:
     """A column that no row has is misspelt: not a fault of every row, but of who named it."""
-    names = list(dict.fromkeys(name for part in parts for name in part.names))
+    names = list(dict.fromkeys(name for file in files for name in file.names))
     for known, column in options.columns.items():
         if names and column not in names:
-            files = ", ".join(part.report.source for part in parts[:3])
-            more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+            where = ", ".join(file.report.source for file in files[:3])
+            more = f" and {len(files) - 3} more" if len(files) > 3 else ""
             there = f"there are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
             raise CurateError(
-                f"{files}{more}: no row has a field {column!r}, which is mapped to {known}"
+                f"{where}{more}: no row has a field {column!r}, which is mapped to {known}"
                 f"; {there}{nearest(column, names)}"
             )
 
 
-def _read_file(source: Input, options: ReadOptions, *, alone: bool) -> Part:
-    reader, stored, part = Reader(source.name, options), b"", None
+def _read_file(source: Input, options: ReadOptions, into: Collected, *, alone: bool) -> _File:
+    reader, stored, fault = Reader(source.name, options, into), b"", None
+    try:
+        stored = source.stored()
+    except CurateError as error:
+        fault = error
     # The fingerprint is computed beside the reading: hashing lets other threads run.
     with _no_cycles(), ThreadPoolExecutor(1) as beside:
-        fingerprint = None
-        try:
-            stored = source.stored()
-            fingerprint = beside.submit(sha256, stored)
-            part = None if source.notes else part_of(source.name, stored, options)
-            if part is None:
-                reader.take(items(source, stored, is_row))
-        except CurateError as error:
-            # One bad file among many must not cost the others; alone it is the user's mistake.
-            if alone:
-                raise
-            reject = Reject("unreadable_file", str(error))
-            reader.reject(Item(0, reject=str(reject)), reject)
-        part = part or reader.part()
-        part.report.sha256 = fingerprint.result() if fingerprint else sha256(b"")
-    return part
+        fingerprint = beside.submit(sha256, stored)
+        table = None if source.notes else columns_of(source.name, stored, options)
+        if table is None:
+            reader.take(_items(source, stored, fault, alone))
+            report = reader.finish()
+        else:
+            into.add(table.records)
+            report = table.report
+        report.sha256 = fingerprint.result()
+    source.check_unchanged()
+    return _File(report, reader.names)
+
+
+def _items(
+    source: Input, stored: bytes, fault: CurateError | None, alone: bool
+) -> Iterator[AnyItem]:
+    """The items of a file; of many, a bad one must not cost the others, and becomes a reject.
+
+    Alone it is the user's mistake. What goes wrong with the rows afterwards is no fault of it.
+    """
+    try:
+        if fault is not None:
+            raise fault
+        yield from items(source, stored, is_row)
+    except CurateError as error:
+        if alone:
+            raise
+        yield Item(0, reject=str(Reject("unreadable_file", str(error))))
 
 
 @contextmanager
@@ -164,4 +206,4 @@ def _no_cycles() -> Iterator[None]:
             gc.enable()
 
 
-__all__ = ["FORMATS", "Dump", "FileReport", "ReadOptions", "read", "read_rows"]
+__all__ = ["FORMATS", "REJECTED", "Dump", "FileReport", "ReadOptions", "read", "read_rows"]

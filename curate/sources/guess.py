@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import product
@@ -92,25 +93,52 @@ def check_mapped(columns: Mapping[str, str]) -> None:
             )
 
 
-def unreadable(rejects: pl.DataFrame, read: int, options: ReadOptions, can_map: bool = True) -> str:
+def unreadable(
+    rejects: Iterable[pl.DataFrame], read: int, options: ReadOptions, can_map: bool = True
+) -> str:
     """One sentence on rows that could not be read: how many, why most, one of them, what to try.
 
-    `rejects` are those of a `Dump` (at least one), `read` counts all its rows. Text of the data in
-    it is cut, and safe for a terminal. `can_map` says whether columns can be mapped where the
-    sentence is read, or only in `curate run`.
+    `rejects` are those of a `Dump` (`reject_parts`, at least one row), `read` counts all its rows.
+    Text of the data in it is cut, and safe for a terminal. `can_map` says whether columns can be
+    mapped where the sentence is read, or only in `curate run`.
     """
-    by_slug = rejects.with_columns(slug=pl.col("reason").str.split(":").list.first())
-    counts = by_slug["slug"].value_counts().sort("count", "slug", descending=[True, False])
-    slug, most = counts.row(0)
-    like = by_slug.filter(pl.col("slug") == slug)
+    faults = _faults(rejects)
+    slug, most = min(faults.counts.items(), key=lambda each: (-each[1], each[0]))
+    rejected = faults.counts.total()
     parts = [
         f"none of {read:,} rows could be read"
-        if rejects.height == read
-        else f"{rejects.height:,} of {read:,} rows could not be read",
-        f"most: {slug} ({most:,}), such as {_shown(like.row(0, named=True))}",
-        *_advice(by_slug, options, mapped if can_map else _mapped_in_run),
+        if rejected == read
+        else f"{rejected:,} of {read:,} rows could not be read",
+        f"most: {slug} ({most:,}), such as {_shown(faults.first[slug])}",
+        *_advice(faults, options, mapped if can_map else _mapped_in_run),
     ]
     return "; ".join(parts)
+
+
+class _Faults(NamedTuple):
+    """What is wrong with rows: how often, the first of each, and rows that a guess may explain."""
+
+    counts: Counter[str]  # by slug
+    first: dict[str, dict[str, Any]]
+    guessed: list[str]
+
+    @property
+    def only_most(self) -> list[str]:
+        """The slugs that no other outnumbers."""
+        return [slug for slug, count in self.counts.items() if count == max(self.counts.values())]
+
+
+def _faults(rejects: Iterable[pl.DataFrame]) -> _Faults:
+    faults = _Faults(Counter(), {}, [])
+    for frame in rejects:
+        by_slug = frame.with_columns(slug=pl.col("reason").str.split(":").list.first())
+        faults.counts.update(dict(by_slug["slug"].value_counts().iter_rows()))
+        new = by_slug.filter(~pl.col("slug").is_in(list(faults.first)))
+        for row in new.unique("slug", keep="first", maintain_order=True).iter_rows(named=True):
+            faults.first[row["slug"]] = row
+        raw = by_slug.filter(pl.col("slug").is_in(GUESSED))["raw"]
+        faults.guessed.extend(raw.head(SAMPLE - len(faults.guessed)))
+    return faults
 
 
 def _shown(reject: Mapping[str, Any]) -> str:
@@ -127,10 +155,10 @@ def _mapped_in_run(columns: Mapping[str, str]) -> str:
 
 
 def _advice(
-    rejects: pl.DataFrame, options: ReadOptions, mapped: Callable[[Mapping[str, str]], str]
+    faults: _Faults, options: ReadOptions, mapped: Callable[[Mapping[str, str]], str]
 ) -> Iterator[str]:
     """What could be tried so that more rows are read; nothing where names are not the matter."""
-    rows = rejects.filter(pl.col("slug").is_in(GUESSED))["raw"].head(SAMPLE).to_list()
+    rows = faults.guessed
     if not rows:
         return
     if options.format is not None and _reads(rows, replace(options, format=None)):
@@ -147,7 +175,7 @@ def _advice(
             f"the texts seem to lie in inner fields ({' and '.join(inner.values())}), and only "
             f"fields at the top can be mapped; write them there first{_with_jq(inner)}"
         )
-    elif rejects["slug"].mode().to_list() == ["unknown_shape"]:
+    elif faults.only_most == ["unknown_shape"]:
         example = mapped({"prompt": "FIELD", "response": "FIELD"})
         yield f"if a field holds what is asked, and another the answer, name them: {example}"
 
@@ -156,8 +184,9 @@ def _reads(rows: Sequence[str], options: ReadOptions) -> bool:
     """Whether most of the raw rows can be read so."""
     reader = Reader("", options)
     reader.take(Item(number, value) for number, value in enumerate(_objects(rows), 1))
-    part = reader.part()
-    return part.records.height > len(part.rejects)
+    reader.finish()
+    read = reader.into.place()
+    return read.records > read.rejects
 
 
 def _objects(rows: Sequence[str]) -> list[dict[str, Any]]:

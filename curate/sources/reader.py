@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from curate.base.json_text import as_text, loads_exact, may_hold_long_numbers, needs_exact
+from curate.base.parts import together
+from curate.base.schema import RECORDS
 from curate.sources import shape
 from curate.sources.account import Account, Leftover
 from curate.sources.build import CHUNK, Builder, meta_of
 from curate.sources.bulk import BULK
+from curate.sources.collected import REJECTED, Collected
 from curate.sources.detection import Detection
-from curate.sources.files.items import AnyItem, Block, Item, Note, Starts
+from curate.sources.files.items import AnyItem, Block, Item, Note, Numbers
 from curate.sources.finish import finished
 from curate.sources.formats import GATHERED, Format
 from curate.sources.formats.chats import added
@@ -31,8 +34,6 @@ PLAIN_FROM = 16
 PIECE = 512
 
 SWITCH = "`{}` is yes or no and is not understood; if it says what to train, rename it to `train`"
-
-Rejected = tuple[str, int, str, str]  # source, line, reason, raw
 
 
 @dataclass
@@ -68,38 +69,43 @@ class FileReport:
         return ", ".join(parts) or "no known format"
 
 
-class Part(NamedTuple):
-    """What one file turned out to be; `records` count their rows from 0.
+class FileRows(NamedTuple):
+    """All that was in one file; `records` count their rows from 0, `rejects` as `REJECTED`."""
+
+    records: pl.DataFrame
+    rejects: pl.DataFrame
+    report: FileReport
+
+
+class Reader:
+    """Turns the items of a file into records and rejects, and hands them over as they come.
 
     `names` are the fields of its rows, before columns were renamed; none where none are.
     """
 
-    records: pl.DataFrame
-    rejects: list[Rejected]
-    report: FileReport
-    names: tuple[str, ...]
-
-
-class Reader:
-    """Turns the items of a file into records and rejects."""
-
-    def __init__(self, source: str, options: ReadOptions) -> None:
+    def __init__(self, source: str, options: ReadOptions, into: Collected | None = None) -> None:
         self.options, self.formats = options, options.formats()
         self.detection = Detection(self.formats)
         # A question and an answer that the user named come before anything else in the row.
         self.first = [name for name in ("prompt-completion", "alpaca") if options.asks_for(name)]
-        self.report, self.builder = FileReport(source), Builder()
-        self.rejects: list[Rejected] = []
+        self.into = into or Collected()
+        self.begins = self.into.place()
+        self.report, self.builder = FileReport(source), Builder(self.into.add)
         self.account = Account()
         self.names: dict[str, None] = {}
         # Fields that are known under other names than the file's own, by the known name.
         self.own = dict(options.columns)
-        self.starts: list[int] | None = None
         # Rows to be joined, by the format that joins them.
         self.aside: dict[str, list[tuple[int, Row]]] = {}
 
-    def part(self) -> Part:
-        """All that was read; rows that only make sense together are joined now."""
+    def rows(self) -> FileRows:
+        """All that was read, of a reader that has this one file."""
+        report = self.finish()
+        records, rejects = self.into.finish()
+        return FileRows(together(records, RECORDS), together(rejects, REJECTED), report)
+
+    def finish(self) -> FileReport:
+        """Hand over what is left; rows that only make sense together are joined now."""
         for name, rows in self.aside.items():
             for joined in GATHERED[name][1](rows):
                 self._convert(Item(joined.line, joined.row, joined.reject))
@@ -108,13 +114,8 @@ class Reader:
         for path, switch in sorted(self.account.switches.items()):
             if switch.only_yes_or_no:
                 self.note(SWITCH.format(path), switch.rows)
-        records, rejects = self.builder.frame(), self.rejects
-        if self.starts is not None:
-            starts = self.starts
-            begins = pl.Series("line", starts, pl.UInt32).gather(records["line"] - 1)
-            records = records.with_columns(begins)
-            rejects = [(file, starts[line - 1], why, raw) for file, line, why, raw in rejects]
-        return Part(records, rejects, self.report, tuple(self.names))
+        self.builder.flush()
+        return self.report
 
     def _left_over(self) -> dict[str, Leftover]:
         """What was left over, by the names that the file has for its fields."""
@@ -133,8 +134,10 @@ class Reader:
         alike: list[Item] = []
         fields: tuple[Any, ...] | None = None
         for item in items:
-            if isinstance(item, Starts):
-                self.starts = item.lines
+            if isinstance(item, Numbers):
+                self._take_alike(alike)
+                alike, fields = [], None
+                self._number(item.lines)
                 continue
             if isinstance(item, Note):
                 self.note(item.text, 0)
@@ -151,12 +154,20 @@ class Reader:
             alike.append(item)
         self._take_alike(alike)
 
+    def _number(self, lines: list[int]) -> None:
+        """Put its number in place of the line of each row so far."""
+        self.builder.flush()
+        self.into.number(self.begins, lines)
+        number = {line: at for at, line in enumerate(lines, 1)}
+        for name, rows in self.aside.items():
+            self.aside[name] = [(number[line], row) for line, row in rows]
+
     def reject(self, item: Item, why: Reject) -> None:
         """Write down a place that could not be read."""
         raw = item.raw
         if not raw and (item.reject is None or item.value is not None):
             raw = as_text(item.value)
-        self.rejects.append((self.report.source, item.line, str(why), raw))
+        self.into.reject((self.report.source, item.line, str(why), raw))
         self.report.rejects[why.slug] = self.report.rejects.get(why.slug, 0) + 1
 
     def note(self, sentence: str, rows: int = 1) -> None:

@@ -14,9 +14,10 @@ import polars as pl
 from curate.base.messages import flat
 from curate.base.schema import KEPT_ROWS, MESSAGES, RECORDS, ROLES, content_id
 from curate.sources.build import meta_of, plain_ids
+from curate.sources.collected import REJECTED
 from curate.sources.formats.chats import scores_by_step
 from curate.sources.options import ReadOptions
-from curate.sources.reader import FileReport, Part
+from curate.sources.reader import FileReport, FileRows
 from curate.sources.shared.controls import MOST_WEIGHT
 from curate.sources.shared.convert import (
     MOST_SCORE,
@@ -31,7 +32,7 @@ from curate.sources.shared.thoughts import SETTINGS, THOUGHT
 FORMAT = "kept"
 
 
-def part_of(name: str, stored: bytes, options: ReadOptions) -> Part | None:
+def columns_of(name: str, stored: bytes, options: ReadOptions) -> FileRows | None:
     """The records of a run's table; None for any other file, and for rows to be looked at."""
     if not stored.startswith(b"PAR1") or options.columns or options.format not in (None, FORMAT):
         return None
@@ -46,7 +47,7 @@ def part_of(name: str, stored: bytes, options: ReadOptions) -> Part | None:
     report.rows, report.formats[FORMAT], report.converted = table.height, table.height, table.height
     first = [column.name for column in table.head(1) if column[0] is not None]
     report.fields[FORMAT] = ", ".join(first)
-    return Part(records, [], report, ())
+    return FileRows(records, pl.DataFrame(schema=REJECTED), report)
 
 
 def _is_run_table(stored: bytes) -> bool:

@@ -11,7 +11,7 @@ from curate.base.replacing import NAMELESS
 from curate.base.terminal import printable
 from curate.sources import formats
 from curate.sources.files import inputs
-from curate.sources.files.items import Block, Item, Starts
+from curate.sources.files.items import Block, Item, Numbers
 from curate.sources.files.raw import items
 
 SHOWN = 200  # characters
@@ -63,18 +63,20 @@ def _raw(path: Path, name: str, line: int) -> RawRow | None:
         return None
     stored = source.stored()
     rows: dict[int, Any] = {}
-    starts: list[int] | None = None
     for item in items(source, stored, formats.is_row):
-        if isinstance(item, Starts):
-            starts = item.lines
+        if isinstance(item, Numbers):
+            rows = dict(enumerate(rows.values(), 1))
         elif isinstance(item, Item):
-            # A line that several rows share does not say which of them is meant.
-            rows[item.line] = _SHARED if item.line in rows else item.value
+            # A line that several rows share does not say which of them is meant. What is no value
+            # is no row.
+            if item.line not in rows:
+                rows[item.line] = item.value
+            elif item.value is not None:
+                rows[item.line] = _SHARED
         elif isinstance(item, Block) and line in item.lines:
             rows[line] = item.values[item.lines.index(line)]
             break
-    number = line if starts is None else starts.index(line) + 1 if line in starts else 0
-    row = rows.get(number)
+    row = rows.get(line)
     if row is None:
         return None
     text = row if row == _SHARED else as_text(row).encode()

@@ -16,11 +16,12 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError, nearest, some_of
+from curate.base.schema import RECORDS
 from curate.sources.build import Builder
 from curate.sources.evaluations.benchmarks import SHAPES, Question, question, question_in
 from curate.sources.evaluations.references import LETTERS, answers_in, first_of, normal, texts_of
 from curate.sources.files.inputs import Input, expand
-from curate.sources.files.items import AnyItem, Block, Item, Note, Starts
+from curate.sources.files.items import AnyItem, Block, Item, Note, Numbers
 from curate.sources.files.packed import unpack
 from curate.sources.files.raw import items
 from curate.sources.formats import is_row
@@ -129,16 +130,14 @@ class _FileReader:
         self.questions: list[tuple[int, Question]] = []
         self.unread: list[Unread] = []
         self.left: list[AnyItem] = []
-        self.starts: list[int] | None = None
         self.fields: dict[str, None] = {}
         self.sample: list[Row] = []
 
     def take(self, given: Iterator[AnyItem]) -> None:
         # Rows are Python objects here: a benchmark has thousands of them, and their shapes differ.
         for item in given:
-            if isinstance(item, Starts):
-                self.starts = item.lines
-                self.left.append(item)
+            if isinstance(item, Numbers):
+                self._number(item)
             elif isinstance(item, Note):
                 self.left.append(item)
             elif isinstance(item, Block):
@@ -146,6 +145,13 @@ class _FileReader:
                     self._take_row(Item(line, row))
             else:
                 self._take_row(item)
+
+    def _number(self, numbers: Numbers) -> None:
+        """Put its number in place of the line of each row so far."""
+        number = {line: at for at, line in enumerate(numbers.lines, 1)}
+        self.questions = [(number[line], one) for line, one in self.questions]
+        self.unread = [row._replace(line=number[row.line]) for row in self.unread]
+        self.left.append(numbers)
 
     def _take_row(self, item: Item) -> None:
         row = item.value
@@ -177,13 +183,11 @@ class _FileReader:
 
     def part(self) -> tuple[pl.DataFrame, list[Unread]]:
         """All records in the order of the file, and the rows that hold no question."""
-        starts = self.starts
-        own = [(starts[line - 1] if starts else line, one) for line, one in self.questions]
-        unread = [row._replace(line=starts[row.line - 1]) if starts else row for row in self.unread]
+        own, unread = list(self.questions), list(self.unread)
         reader = Reader(self.source, ReadOptions())
         reader.take(self.left)
-        general = reader.part()
-        for source, line, reason, raw in general.rejects:
+        general = reader.rows()
+        for source, line, reason, raw in general.rejects.iter_rows():
             usual = _usual(raw, _slug(reason))
             if usual is None:
                 unread.append(Unread(source, line, reason))
@@ -196,13 +200,15 @@ class _FileReader:
 
 
 def _records(source: str, questions: Sequence[tuple[int, Question]]) -> pl.DataFrame:
-    builder = Builder()
+    frames = [pl.DataFrame(schema=RECORDS)]
+    builder = Builder(frames.append)
     for line, one in questions:
         messages = [*map(user, one.turns), *map(assistant, one.answers)]
         builder.add(source, line, "{}", Conversation(messages, ()))
+    builder.flush()
     contexts = [one.context for _, one in questions]
     others = [list(one.others) for _, one in questions]
-    return builder.frame().with_columns(
+    return pl.concat(frames).with_columns(
         context=pl.Series(contexts, dtype=pl.String),
         other_prompts=pl.Series(others, dtype=_OTHERS),
     )

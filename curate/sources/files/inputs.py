@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +21,18 @@ PACKED = (".gz", ".zst", ".bz2", ".xz")
 ARCHIVE = ".zip"
 
 
+State = tuple[int, int]  # size, and nanoseconds of the last change
+
+
+def _state(path: Path) -> State | None:
+    """The state of a file; None for one that is not there, or can be read only once."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None  # whoever reads it says why
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
 @dataclass(frozen=True)
 class Input:
     """One source of rows: its name in the records, and its bytes as they are stored.
@@ -30,6 +43,16 @@ class Input:
     name: str
     stored: Callable[[], bytes]
     notes: tuple[str, ...] = ()  # what lies beside it and is not read
+    file: Path | None = None  # where the bytes are, in it or as a member of it
+    state: State | None = None  # of that file, when it was found
+
+    def check_unchanged(self) -> None:
+        """Raise `CurateError` where the file was written to since it was found."""
+        if self.file is not None and _state(self.file) not in (self.state, None):
+            raise CurateError(
+                f"{self.file.as_posix()}: changed while it was read; run it again when nobody "
+                "writes to it"
+            )
 
     def suffix(self) -> str:
         """The file's ending without that of a compression: `.csv` for `a.csv.gz`."""
@@ -71,14 +94,17 @@ def expand(names: list[str]) -> list[Input]:
 
 def _file(path: Path) -> list[Input]:
     """A file, or the files inside of a zip archive."""
-    name = path.as_posix()
+    name, state = path.as_posix(), _state(path)
     if path.is_fifo() or not archives.is_zip(path):
-        return [Input(name, partial(_bytes_of, path))]
+        return [Input(name, partial(_bytes_of, path), file=path, state=state)]
     try:
         archive = archives.open_zip(path, _is_known)
     except CurateError as error:
-        return [Input(name, partial(_fail, error))]
-    inside = [Input(f"{name}/{member}", stored) for member, stored in archive.members.items()]
+        return [Input(name, partial(_fail, error), file=path, state=state)]
+    inside = [
+        Input(f"{name}/{member}", stored, file=path, state=state)
+        for member, stored in archive.members.items()
+    ]
     return _with_notes(inside, archive.notes)
 
 

@@ -31,8 +31,11 @@ class Block(NamedTuple):
     texts: list[bytes]
 
 
-class Starts(NamedTuple):
-    """The line on which each row begins. Comes last; until then rows are numbered from 1."""
+class Numbers(NamedTuple):
+    """From here on rows have their number instead of their line, and so have those before.
+
+    Lines turned out not to tell them apart; `lines` are those of all rows so far, ascending.
+    """
 
     lines: list[int]
 
@@ -43,4 +46,4 @@ class Note(NamedTuple):
     text: str
 
 
-AnyItem = Item | Block | Starts | Note
+AnyItem = Item | Block | Numbers | Note

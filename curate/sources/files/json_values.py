@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -20,7 +20,7 @@ from curate.sources.files.containers import (
     names_in,
     rows_of,
 )
-from curate.sources.files.items import AnyItem, IsRow, Item, Note, Starts
+from curate.sources.files.items import AnyItem, IsRow, Item, Note, Numbers
 
 # What may stand between values besides white space: commas, byte order marks of files that were
 # put together, and the record separators of JSON text sequences (RFC 7464).
@@ -77,19 +77,39 @@ class Cursor:
 
 
 def document_items(data: bytes, is_row: IsRow) -> Iterator[AnyItem]:
-    """The rows of values over several lines, numbered; the lines come last, if they tell apart."""
+    """The rows of values over several lines, each with the one on which it begins.
+
+    As soon as one begins where another does, all are numbered.
+    """
+    rows = values(Cursor(data.decode(errors="backslashreplace"), 1), is_row)
     lines: list[int] = []
-    item = Item(1)
-    for row in values(Cursor(data.decode(errors="backslashreplace"), 1), is_row):
-        if isinstance(row, Item):
-            item = row
+    last: Item | None = None
+    for row in rows:
+        if not isinstance(row, Item):
+            yield row
+        elif last is None and (not lines or lines[-1] < row.line):
             lines.append(row.line)
-            row = Item(len(lines), *row[1:])
-        yield row
-    # A reject at the end is what follows the rows, and may begin where the last of them does.
-    rows = lines if item.reject is None else lines[:-1]
-    if all(first < second for first, second in pairwise(rows)):
-        yield Starts(lines)
+            yield row
+        elif last is None and row.reject is not None:
+            # At the end, it is what follows the rows, and may begin where the last of them does.
+            last = row
+        else:
+            shared = [row] if last is None else [last, row]
+            yield from _numbered(lines, shared, rows)
+            return
+    if last is not None:
+        yield last
+
+
+def _numbered(
+    lines: list[int], shared: list[Item], rows: Iterator[Item | Note]
+) -> Iterator[AnyItem]:
+    """The rows from those on that share a line with an earlier one; `lines` are of all before."""
+    yield Numbers(lines)
+    number = len(lines)
+    for row in chain(shared, rows):
+        number += isinstance(row, Item)
+        yield row._replace(line=number) if isinstance(row, Item) else row
 
 
 def values(at: Cursor, is_row: IsRow) -> Iterator[Item | Note]:

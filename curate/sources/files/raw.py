@@ -9,7 +9,7 @@ from curate.base.errors import CurateError
 from curate.sources.files.charsets import as_utf8
 from curate.sources.files.delimited import csv_items
 from curate.sources.files.inputs import Input
-from curate.sources.files.items import AnyItem, Block, IsRow, Item, Note, Starts
+from curate.sources.files.items import AnyItem, Block, IsRow, Item, Note, Numbers
 from curate.sources.files.json_rows import json_items
 from curate.sources.files.packed import unpack
 from curate.sources.files.signatures import what_it_is
@@ -48,10 +48,8 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[AnyItem]:
 
 def _last(item: AnyItem, last: int) -> int:
     """The line, or the number, of the last row."""
-    if isinstance(item, Note):
+    if isinstance(item, Note | Numbers):
         return last
-    if isinstance(item, Starts):
-        return len(item.lines)
     return item.lines[-1] if isinstance(item, Block) else item.line
 
 
