@@ -12,11 +12,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-import polars as pl
-
 from filters.quality.asked import NUMBER_WORDS, faults_of_pairs
 from filters.quality.signs import worked_out
-from filters.quality.turns import Turns
+from filters.quality.turns import Hits, Turns
 
 _LIKELY = (
     r"(?i)\b(?:ascending|descending|alphabeti\w+|increasing|decreasing|smallest|largest|least"
@@ -98,7 +96,7 @@ _BASE = re.compile(
 _INTEGER = re.compile(r"(?<![\w.,/-])(?:0x[0-9A-Fa-f]+|\d+)(?![\w/%°]|[.,]\d)")
 
 
-def wrong_result(turns: Turns) -> pl.DataFrame:
+def wrong_result(turns: Turns) -> Hits:
     """Records that ask for what can be worked out, and whose answer does not hold it."""
     return faults_of_pairs(turns, _fault, _MATERIAL, _LIKELY)
 
