@@ -149,7 +149,7 @@ class Quality(Filter):
             turns.column(found.pop("prompt_length"), "words").alias("prompt_words"),
         ]
         if "data_juicer" in self.rules:
-            numbers += counts.counts(answers_of(records))
+            numbers.extend(counts.counts(answers_of(records)))
         rows = {slug: lines["index"] for slug, lines in found.items()}
         for slug, faults in page_faults(records, self._of_sets()).items():
             rows[slug] = faults.is_not_null().arg_true()
@@ -174,18 +174,22 @@ class Quality(Filter):
         self, records: pl.DataFrame, measures: pl.DataFrame, verdicts: pl.DataFrame
     ) -> pl.Series:
         """The span that a drop was for, or of a kept row all notes: `reason: span; ...`."""
-        turns, fired = turns_of(records), self._fired(measures)
+        turns, fired = turns_of(records), self.fired(measures)
         lines = []
         for slug in RULES:
             acts = verdicts["reason"].eq_missing(slug)
             if self.acts(slug) == "report":
-                acts = verdicts["keep"] & fired.select(bits.fires(slug)).to_series()
+                acts = verdicts["keep"] & fired[slug]
             at = acts.arg_true()
             if len(at):
                 spans = spans_of(slug, records, turns, at)
                 lines.append(_lines(slug, at, measures[at].with_columns(span=spans), verdicts[at]))
         notes = pl.concat(lines).group_by("at", maintain_order=True)
         return notes.agg(pl.col("text").str.join("; ")).sort("at")["text"]
+
+    def fired(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """A Boolean column per reason: whether it fires at these limits, whatever it then does."""
+        return self._fired(measures).select(bits.fires(slug).alias(slug) for slug in RULES)
 
     def _acting(self, action: Action) -> list[str]:
         return [slug for slug in RULES if self.acts(slug) == action]
