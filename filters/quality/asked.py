@@ -52,8 +52,11 @@ _SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
 _ITEMS = 4  # a list of fewer is a sentence
 _ITEM_WORDS = 3
 
-# Cheap, and true of all that the pattern proper finds.
+# Cheap, and true of all that the pattern proper finds (to Python a small i has two more forms).
 _MAY_ORDER_CODE = r"(?i)function|program|script|code|query|class|method|snippet|reg(?:ex|ular)"
+_MAY_ORDER = (
+    r"(?i)wr.te|create|develop|.mplement|generate|code|bu.ld|construct|des.gn|compose|produce"
+)
 _ASKS_CODE = re.compile(
     r"(?i)\b(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
     r"(?:me\s+)?(?:an?|the|some)\s+(?:[\w+#.-]+\s+){0,3}?"
@@ -99,7 +102,7 @@ def repeated_item(turns: Turns) -> Hits:
 
 def missing_code(turns: Turns) -> Hits:
     """Records that are asked for a program and answer in prose about one, or with what it says."""
-    return faults_of_pairs(turns, _no_code, _MAY_ORDER_CODE)
+    return faults_of_pairs(turns, _no_code, _MAY_ORDER_CODE, _MAY_ORDER)
 
 
 def needs_web(turns: Turns) -> Hits:

@@ -84,6 +84,10 @@ _NUMBERS_ONLY = re.compile(
     rf"[\s\[\](){{}}]*{_NUMBER}(?:(?:\s*,\s*|\s+)(?:and\s+)?{_NUMBER})+[\s.\[\](){{}}?]*"
 )
 _PROGRAM = re.compile(r"\bdef \w|\bimport \w|\bprint\b|;\s*$|^\s*#", re.MULTILINE)
+# Cheap, and true of all that the next pattern finds.
+_MAY_CALCULATE = re.compile(
+    r"(?i)\A\W*(?:please\s+)?(?:what|calculate|compute|evaluate|solve|find|work\s+out)"
+)
 _CALCULATION = re.compile(
     r"(?i)\A\W*(?:please )?(?:what(?:['’]s| is)|calculate|compute|evaluate|solve|find|work out)\s*"
     r"(?:the )?(?:value |result |answer |sum |product |following |calculation |problem )*(?:of|to)?"
@@ -104,7 +108,9 @@ def wrong_result(turns: Turns) -> Hits:
 def _fault(asked: str, answer: str) -> str | None:
     order, _, material = asked.strip().partition("\n\n")
     material = material.strip()
-    calculation = _CALCULATION.search(re.sub(r"\s+", " ", asked))
+    calculation = None
+    if _MAY_CALCULATE.match(asked):
+        calculation = _CALCULATION.search(re.sub(r"\s+", " ", asked))
     if calculation is not None:
         return _miscalculated(calculation[1], answer)
     if len(asked) > 1_000 or len(answer) > 600 or _PROGRAM.search(answer):
