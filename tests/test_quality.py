@@ -697,7 +697,9 @@ def test_a_repetition_limit_outside_its_range_is_an_error(share: float) -> None:
 def test_no_rows_give_no_verdicts(conversation: Any) -> None:
     measures = Quality().measure(conversation())
     assert measures.height == 0
-    assert Quality().judge(measures).verdicts.schema == VERDICTS
+    verdicts = Quality().judge(measures).verdicts
+    assert verdicts.schema == VERDICTS
+    assert Quality().evidence(conversation(), measures, verdicts).to_list() == []
 
 
 def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:

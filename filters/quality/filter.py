@@ -175,7 +175,7 @@ class Quality(Filter):
     ) -> pl.Series:
         """The span that a drop was for, or of a kept row all notes: `reason: span; ...`."""
         turns, fired = turns_of(records), self.fired(measures)
-        lines = []
+        lines = [pl.DataFrame(schema={"at": pl.UInt32, "text": pl.String})]
         for slug in RULES:
             acts = verdicts["reason"].eq_missing(slug)
             if self.acts(slug) == "report":
