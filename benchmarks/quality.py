@@ -28,7 +28,7 @@ from rows import DATA, need
 from curate.base.schema import with_text
 from curate.sources import read
 from filters.quality.filter import Quality
-from filters.quality.rules import REASONS
+from filters.quality.rules import REASONS, RULES
 
 HERE = Path(__file__).parent
 JUDGED = HERE / "quality_read.json"
@@ -63,21 +63,18 @@ def records_of(name: str) -> pl.DataFrame:
 
 def fired(records: pl.DataFrame) -> pl.DataFrame:
     """`id`, `index`, `reason`, `evidence` of everything that fires, with the default limits."""
-    step = Quality()
-    measures = step.measure(records)
-    share, words = pl.col("repetition_share"), pl.col("prompt_words")
-    measures = measures.with_columns(
-        repetition=pl.when(share > step.max_repetition).then("repetition"),
-        prompt_length=pl.when(~words.is_between(step.min_prompt_words, step.max_prompt_words)).then(
-            "prompt_length"
-        ),
-    )
-    return (
-        measures.select(records["id"], *REASONS)
-        .with_row_index("index")
-        .unpivot(index=["index", "id"], variable_name="reason", value_name="evidence")
-        .drop_nulls("evidence")
-    )
+    measures = Quality().measure(records)
+    rows = records.select("id").with_row_index("index")
+    free = [reason for reason in REASONS if RULES[reason].rule_set is None]
+    found = [rows.clear().with_columns(reason=pl.lit(""), evidence=pl.lit(""))]
+    for reason in free:
+        alone = Quality(drop=(reason,), off=tuple(other for other in free if other != reason))
+        verdicts = alone.judge(measures).verdicts
+        at = (~verdicts["keep"]).arg_true()
+        if len(at):
+            texts = alone.evidence(records[at], measures[at], verdicts[at])
+            found.append(rows[at].with_columns(reason=pl.lit(reason), evidence=texts))
+    return pl.concat(found)
 
 
 def sample(height: int) -> list[int]:

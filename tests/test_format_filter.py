@@ -118,7 +118,7 @@ def test_what_format_calls_foreign_quality_calls_a_template_marker(conversation:
     answers = ["a<|im_end|>", "a[/INST]", "### Response: a", "a</s>", "`</s>`", "plain"]
     rows = conversation(*((ASK, answer) for answer in answers))
     ours = Format().measure(rows)["marker"].is_not_null().to_list()
-    assert ours == Quality().measure(rows)["template_marker"].is_not_null().to_list()
+    assert ours == Quality().fired(Quality().measure(rows))["template_marker"].to_list()
     assert ours == [True] * 4 + [False] * 2
 
 

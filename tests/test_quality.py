@@ -11,6 +11,7 @@ import pytest
 from curate.base.contract import VERDICTS
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, with_text
+from curate.pipeline.runner import judge
 from filters.quality.filter import Quality
 from filters.quality.rules import REASONS, RULES
 
@@ -51,17 +52,19 @@ def fired(*conversation: dict[str, Any], tools: str | None = None) -> list[str]:
 
 def reasons(measures: pl.DataFrame) -> list[list[str]]:
     """The reasons that fired on each row, with the default limits."""
+    fires = Quality().fired(measures)
+    return [[slug for slug in REASONS if row[slug]] for row in fires.iter_rows(named=True)]
 
-    def counts(slug: str, row: dict[str, Any]) -> bool:
-        if slug == "repetition":
-            return row["repetition_share"] is not None and row["repetition_share"] > 0.8
-        if slug == "prompt_length":
-            return row["prompt_words"] is not None and not 4 <= row["prompt_words"] <= 150
-        return row[slug] is not None
 
-    return [
-        [slug for slug in REASONS if counts(slug, row)] for row in measures.iter_rows(named=True)
-    ]
+def judged(step: Quality, rows: pl.DataFrame, measures: pl.DataFrame) -> pl.DataFrame:
+    """The verdicts on rows that were measured before, with the evidence made of their text."""
+    judgement = step.judge(measures)
+    assert judgement.from_text is not None
+    at = judgement.from_text.arg_true()
+    marked = rows[at].select(step.reads)
+    texts = step.evidence(marked, measures[at], judgement.verdicts[at])
+    evidence = judgement.verdicts["evidence"].scatter(at, texts)
+    return judgement.verdicts.with_columns(evidence)
 
 
 FIRES = {
@@ -553,16 +556,17 @@ def test_an_empty_user_message_beside_another_is_reported() -> None:
 
 
 def test_personal_data_is_evidence_by_place_and_never_by_value() -> None:
-    measures = Quality().measure(records([user(ASK), said("Write to jane.doe@corp.org.")]))
-    assert measures["pii_email"].item() == (
-        "email at characters 9-26 of a message of role assistant"
+    rows = records([user(ASK), said("Write to jane.doe@corp.org.")])
+    assert judge(Quality(), rows).verdicts["evidence"].item() == (
+        "pii_email: email at characters 9-26 of a message of role assistant"
     )
 
 
 def test_the_length_of_an_instruction_is_judged_at_other_limits_without_measuring_again() -> None:
-    measures = Quality().measure(records([user("Why is that so?"), said("Because.")]))
+    rows = records([user("Why is that so?"), said("Because.")])
+    measures = Quality().measure(rows)
     strict = Quality(drop=("prompt_length",), min_prompt_words=5)
-    assert strict.judge(measures).verdicts["evidence"].item() == "4 words"
+    assert judged(strict, rows, measures)["evidence"].item() == "4 words"
     assert Quality(drop=("prompt_length",)).judge(measures).verdicts["keep"].item()
     too_few = r"max_prompt_words is 3; expected no less than min_prompt_words \(9\)"
     with pytest.raises(CurateError, match=too_few):
@@ -611,28 +615,34 @@ def test_clean_rows_of_all_kinds_are_kept_without_a_note(conversation: Any) -> N
         ("C code", "int main() {\n    return 0;\n}"),
         ("用中文回答", "好的，没问题。"),
     )
-    judged = Quality().judge(Quality().measure(rows)).verdicts
-    assert judged["keep"].all()
-    assert judged["evidence"].is_null().all()
+    verdicts = judge(Quality(), rows).verdicts
+    assert verdicts["keep"].all()
+    assert verdicts["evidence"].is_null().all()
 
 
 def test_the_first_reason_in_the_documented_order_is_given_with_its_span(conversation: Any) -> None:
     rows = conversation((ASK + "\n\n<noinput>", "Paris.<|im_end|>"))
-    judged = Quality().judge(Quality().measure(rows)).verdicts
-    assert judged.row(0) == (False, "template_marker", None, None, "<|im_end|>")
+    verdicts = judge(Quality(), rows).verdicts
+    assert verdicts.row(0) == (
+        False,
+        "template_marker",
+        None,
+        None,
+        "<|im_end|>",
+    )
 
 
 def test_control_characters_are_spelt_out_in_the_evidence(conversation: Any) -> None:
-    judged = Quality().judge(Quality().measure(conversation((ASK, "Paris\x1b\x00.")))).verdicts
-    assert judged["evidence"].item() == r"\x1b\x00"
+    rows = conversation((ASK, "Paris\x1b\x00."))
+    assert judge(Quality(), rows).verdicts["evidence"].item() == r"\x1b\x00"
 
 
 def test_reported_rules_keep_the_row_and_leave_a_note(conversation: Any) -> None:
     rows = conversation(("Who are you?", "I am ChatGPT. As requested in the prompt, I say so."))
-    judged = Quality().judge(Quality().measure(rows)).verdicts
-    assert judged["keep"].item()
-    assert judged["reason"].item() is None
-    assert judged["evidence"].item() == (
+    verdicts = judge(Quality(), rows).verdicts
+    assert verdicts["keep"].item()
+    assert verdicts["reason"].item() is None
+    assert verdicts["evidence"].item() == (
         "identity_claim: I am ChatGPT; prompt_leak: As requested in the prompt"
     )
 
@@ -647,20 +657,22 @@ def test_rules_are_moved_between_drop_report_and_off_without_measuring_again(
         Quality(drop=("image_request", "identity_claim"), off=("refusal",)).judge(measures).verdicts
     )
     assert moved["reason"].to_list() == ["image_request", "identity_claim"]
-    noted = Quality(report=("refusal",), off=("identity_claim",)).judge(measures).verdicts
+    noted = judged(Quality(report=("refusal",), off=("identity_claim",)), rows, measures)
     assert noted["keep"].all()
     assert noted["evidence"].to_list() == ["refusal: I'm sorry, but I cannot draw", None]
-    everything = Quality(off=tuple(REASONS)).judge(measures).verdicts
-    assert everything["keep"].all()
-    assert everything["evidence"].is_null().all()
+    everything = Quality(off=tuple(REASONS)).judge(measures)
+    assert everything.verdicts["keep"].all()
+    assert everything.from_text is not None
+    assert not everything.from_text.any()
 
 
 def test_the_share_of_repetition_is_the_score_and_its_limit_a_setting(conversation: Any) -> None:
     again = "It is a fine day and we can go to the old town now. " * 3
     fresh = " ".join(f"word{i}" for i in range(30))
-    measures = Quality().measure(conversation(("Write.", again + fresh)))
+    rows = conversation(("Write.", again + fresh))
+    measures = Quality().measure(rows)
     assert Quality().judge(measures).verdicts["keep"].item()
-    strict = Quality(max_repetition=0.3).judge(measures).verdicts
+    strict = judged(Quality(max_repetition=0.3), rows, measures)
     assert strict["reason"].item() == "repetition"
     assert 0.3 < strict["score"].item() < 0.6
     assert "of the words repeat: It is a fine day" in strict["evidence"].item()
@@ -685,7 +697,9 @@ def test_a_repetition_limit_outside_its_range_is_an_error(share: float) -> None:
 def test_no_rows_give_no_verdicts(conversation: Any) -> None:
     measures = Quality().measure(conversation())
     assert measures.height == 0
-    assert Quality().judge(measures).verdicts.schema == VERDICTS
+    verdicts = Quality().judge(measures).verdicts
+    assert verdicts.schema == VERDICTS
+    assert Quality().evidence(conversation(), measures, verdicts).to_list() == []
 
 
 def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:
@@ -697,10 +711,8 @@ def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:
 
 
 def test_evidence_is_short(conversation: Any) -> None:
-    rows = conversation((ASK, "N/A"), ("x", "I'm sorry, but I cannot " + "say " * 400))
-    measures = Quality().measure(rows)
-    longest = measures.select(pl.col(pl.String).str.len_chars().max()).max_horizontal().item()
-    assert longest <= 80
+    rows = conversation((ASK, "N/A"), ("x", f"I'm sorry, but I cannot say that {WORDS}"))
+    assert judge(Quality(), rows).verdicts["evidence"].str.len_chars().to_list() == [3, 80]
 
 
 def test_every_rule_has_a_sentence_and_one_way_to_be_found() -> None:
@@ -715,10 +727,10 @@ def test_real_rows_are_dropped_for_the_defects_that_a_reader_finds(test_data: Pa
     from curate.sources import read
 
     found = read([str(test_data / "raw" / "alpaca_random_9k.json")])
-    judged = Quality().judge(Quality().measure(with_text(found.records))).verdicts
-    counts = dict(judged["reason"].drop_nulls().value_counts().iter_rows())
+    verdicts = Quality().judge(Quality().measure(with_text(found.records))).verdicts
+    counts = dict(verdicts["reason"].drop_nulls().value_counts().iter_rows())
     assert counts["empty_response"] == 4
     assert counts["merged_instructions"] == 10
     assert counts["image_reference"] == 18
     assert 20 <= counts["link_as_input"] <= 30
-    assert sum(counts.values()) < 0.02 * judged.height
+    assert sum(counts.values()) < 0.02 * verdicts.height

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, with_text
+from curate.pipeline.runner import judge
 from filters.quality.counts import counts
 from filters.quality.filter import Quality
 from filters.quality.rules import REASONS, RULES
@@ -91,17 +92,16 @@ def test_every_counted_reason_has_rows_here() -> None:
 
 def test_nothing_is_counted_unless_named() -> None:
     measures = Quality().measure(records("Paris."))
-    assert measures.select("answer_words", "repetition_ratio", "special_ratio").null_count().row(
-        0
-    ) == (1, 1, 1)
+    assert not {"answer_words", "repetition_ratio", "special_ratio"}.intersection(measures.columns)
     assert Quality().judge(measures).verdicts["keep"].item()
     assert not Quality(rules=("data_juicer",)).per_row
 
 
 def test_limits_move_without_measuring_again() -> None:
-    measures = Quality(rules=("data_juicer",)).measure(records("Paris is large and old."))
-    judged = Quality(rules=("data_juicer",)).judge(measures).verdicts
-    assert judged.select("reason", "evidence").row(0) == ("word_count", "5 words")
+    rows = records("Paris is large and old.")
+    judged = judge(Quality(rules=("data_juicer",)), rows)
+    assert judged.verdicts.select("reason", "evidence").row(0) == ("word_count", "5 words")
+    measures = judged.measures
     assert Quality(rules=("data_juicer",), min_words=5).judge(measures).verdicts["keep"].item()
     few = Quality(rules=("data_juicer",), min_words=1, max_words=4)
     assert not few.judge(measures).verdicts["keep"].item()

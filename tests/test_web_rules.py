@@ -11,6 +11,7 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
+from curate.pipeline.runner import judge
 from filters.quality import web_rules
 from filters.quality.filter import Quality
 from filters.quality.rules import RULES
@@ -77,14 +78,14 @@ def test_the_sets_are_off_unless_named(conversation: Any) -> None:
     rows = conversation(("Name a town.", "Paris."))
     assert Quality().judge(Quality().measure(rows)).verdicts["keep"].item()
     named = Quality(rules=("gopher",))
-    judged = named.judge(named.measure(rows)).verdicts
+    judged = judge(named, rows).verdicts
     assert judged["reason"].item() == "gopher_quality"
     assert judged["evidence"].item() == "gopher_short_doc: 1 words, at least 50"
 
 
 def test_a_set_can_be_told_to_report_only(conversation: Any) -> None:
     named = Quality(rules=("gopher",), report=("gopher_quality",), off=("gopher_repetition",))
-    judged = named.judge(named.measure(conversation(("Name a town.", "Paris.")))).verdicts
+    judged = judge(named, conversation(("Name a town.", "Paris."))).verdicts
     assert judged["keep"].item()
     assert judged["evidence"].item().startswith("gopher_quality: gopher_short_doc")
 

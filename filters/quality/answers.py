@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from filters.quality.fences import FENCE_INSIDE, read_fences
-from filters.quality.turns import BLANK, Turns, evidence, faults
+from filters.quality.turns import BLANK, Hits, Turns, faults
 
 CUT_OFF_MIN_WORDS = 20  # shorter answers often are phrases
 
@@ -31,28 +31,28 @@ _DANGLING = (
 )
 
 
-def no_user_turn(turns: Turns) -> pl.DataFrame:
+def no_user_turn(turns: Turns) -> Hits:
     """Records without a user message that says something."""
     asked = turns.asked.filter(~pl.col("text").str.contains(BLANK))
     everyone = pl.select(index=pl.int_range(turns.height, dtype=pl.UInt32))
     silent = everyone.join(asked.select("index"), on="index", how="anti", maintain_order="left")
-    return evidence(silent, pl.lit("no user message with text"))
+    return Hits(silent, pl.lit("no user message with text"))
 
 
-def no_answer(turns: Turns) -> pl.DataFrame:
+def no_answer(turns: Turns) -> Hits:
     """Records that end without the assistant."""
     last = turns.messages.filter(pl.col("last") & (pl.col("role").ne_missing("assistant")))
     role = pl.col("role").fill_null("none, there are no messages")
-    return evidence(last, pl.format("last message: {}", role))
+    return Hits(last, pl.format("last message: {}", role))
 
 
-def empty_response(turns: Turns) -> pl.DataFrame:
+def empty_response(turns: Turns) -> Hits:
     """Records with an assistant message that has neither text nor tool calls."""
     empty = turns.responses.filter(~pl.col("called"), pl.col("text").str.contains(BLANK))
-    return evidence(empty, pl.lit("empty assistant message"))
+    return Hits(empty, pl.lit("empty assistant message"))
 
 
-def placeholder_response(turns: Turns) -> pl.DataFrame:
+def placeholder_response(turns: Turns) -> Hits:
     """Records answered by a word that stands for a missing answer."""
     short = turns.responses.filter(pl.col("text").str.len_bytes() < 120)
     never = short.filter(pl.col("text").str.contains(_NEVER))
@@ -67,10 +67,10 @@ def placeholder_response(turns: Turns) -> pl.DataFrame:
         )
     columns = ["index", "text"]
     hits = pl.concat([never.select(columns), export.select(columns)]).sort("index")
-    return evidence(hits, pl.col("text").str.strip_chars())
+    return Hits(hits, pl.col("text").str.strip_chars())
 
 
-def repeats_prompt(turns: Turns) -> pl.DataFrame:
+def repeats_prompt(turns: Turns) -> Hits:
     """Records whose answer is the message before it, but for case and outer white space."""
     pairs = turns.messages.with_columns(
         text=pl.col("text").str.strip_chars(), before=pl.col("text").shift(1).str.strip_chars()
@@ -83,21 +83,21 @@ def repeats_prompt(turns: Turns) -> pl.DataFrame:
         pl.col("text").str.len_bytes() == pl.col("before").str.len_bytes(),
     )
     same = alike.filter(pl.col("text").str.to_lowercase() == pl.col("before").str.to_lowercase())
-    return evidence(same, pl.col("text"))
+    return Hits(same, pl.col("text"))
 
 
-def unpaired_think(turns: Turns) -> pl.DataFrame:
+def unpaired_think(turns: Turns) -> Hits:
     """Records whose answer opens a reasoning block without closing it, or the reverse."""
     marked = turns.responses.filter(pl.col("plain").str.contains(r"</?think>"))
     opened, closed = (
         pl.col("plain").str.count_matches(tag, literal=True) for tag in ("<think>", "</think>")
     )
-    return evidence(
+    return Hits(
         marked.filter(opened != closed), pl.format("{} <think>, {} </think>", opened, closed)
     )
 
 
-def unclosed_fence(turns: Turns) -> pl.DataFrame:
+def unclosed_fence(turns: Turns) -> Hits:
     """Records whose answer ends inside a fenced code block, by CommonMark's rule for fences.
 
     Answers with three backticks inside a line are left out: some dumps quote every word of code
@@ -110,21 +110,21 @@ def unclosed_fence(turns: Turns) -> pl.DataFrame:
     return faults(fenced, lambda text: read_fences(text, FENCE_INSIDE)[1], "text")
 
 
-def cut_off(turns: Turns) -> pl.DataFrame:
+def cut_off(turns: Turns) -> Hits:
     """Records whose answer of 20 words or more stops in the middle of a sentence."""
     return long_ends(turns, pl.col("text").str.contains(_DANGLING))
 
 
-def long_ends(turns: Turns, odd: pl.Expr) -> pl.DataFrame:
+def long_ends(turns: Turns, odd: pl.Expr) -> Hits:
     """Records whose last answer, of 20 words or more and without a call, is `odd`: its end."""
     found = turns.responses.filter(pl.col("last"), ~pl.col("called"), odd)
     long = found.filter(pl.col("text").str.count_matches(r"\S+") >= CUT_OFF_MIN_WORDS)
-    return evidence(long, pl.col("text").str.strip_chars_end().str.tail(40))
+    return Hits(long, pl.col("text").str.strip_chars_end().str.tail(40))
 
 
-def not_alternating(turns: Turns) -> pl.DataFrame:
+def not_alternating(turns: Turns) -> Hits:
     """Records with two user messages or two plain assistant messages in a row."""
     twice = turns.messages.filter(
         pl.col("role") == pl.col("previous"), pl.col("role").is_in(["user", "assistant"])
     )
-    return evidence(twice, pl.format("two {} messages in a row", pl.col("role")))
+    return Hits(twice, pl.format("two {} messages in a row", pl.col("role")))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from filters.quality.turns import Turns, evidence, faults
+from filters.quality.turns import Hits, Turns, faults
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
 NUMBER_WORDS = dict(zip(_SMALL.split(), range(1, 13), strict=True)) | {"fifteen": 15, "twenty": 20}
@@ -52,8 +52,11 @@ _SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
 _ITEMS = 4  # a list of fewer is a sentence
 _ITEM_WORDS = 3
 
-# Cheap, and true of all that the pattern proper finds.
+# Cheap, and true of all that the pattern proper finds (to Python a small i has two more forms).
 _MAY_ORDER_CODE = r"(?i)function|program|script|code|query|class|method|snippet|reg(?:ex|ular)"
+_MAY_ORDER = (
+    r"(?i)wr.te|create|develop|.mplement|generate|code|bu.ld|construct|des.gn|compose|produce"
+)
 _ASKS_CODE = re.compile(
     r"(?i)\b(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
     r"(?:me\s+)?(?:an?|the|some)\s+(?:[\w+#.-]+\s+){0,3}?"
@@ -87,34 +90,34 @@ _TODAYS = (
 )
 
 
-def wrong_count(turns: Turns) -> pl.DataFrame:
+def wrong_count(turns: Turns) -> Hits:
     """Records whose answer lists, or has sentences, in another number than the question orders."""
     return faults_of_pairs(turns, _miscounted, f"(?i){_A_LIST}|{_IN_SENTENCES}")
 
 
-def repeated_item(turns: Turns) -> pl.DataFrame:
+def repeated_item(turns: Turns) -> Hits:
     """Records whose answer is a list of short items, one of which it names twice."""
     return faults_of_pairs(turns, _named_twice, given=_SHORT_ITEMS)
 
 
-def missing_code(turns: Turns) -> pl.DataFrame:
+def missing_code(turns: Turns) -> Hits:
     """Records that are asked for a program and answer in prose about one, or with what it says."""
-    return faults_of_pairs(turns, _no_code, _MAY_ORDER_CODE)
+    return faults_of_pairs(turns, _no_code, _MAY_ORDER_CODE, _MAY_ORDER)
 
 
-def needs_web(turns: Turns) -> pl.DataFrame:
+def needs_web(turns: Turns) -> Hits:
     """Records without tools that are told to look up today's facts: the answer only pretends to."""
     asked = turns.asked.filter(
         ~pl.col("declared"),
         pl.col("text").str.contains(_SEARCHES),
         pl.col("text").str.contains(_TODAYS),
     )
-    return evidence(asked, pl.col("text").str.extract(f"({_SEARCHES})", 1))
+    return Hits(asked, pl.col("text").str.extract(f"({_SEARCHES})", 1))
 
 
 def faults_of_pairs(
     turns: Turns, fault: Callable[[str, str], str | None], *likely: str, given: str = ""
-) -> pl.DataFrame:
+) -> Hits:
     """What `fault` finds in each question and the answer after it, without tools.
 
     Only of those whose question matches all of `likely` and whose answer matches `given`.

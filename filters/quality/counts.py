@@ -83,18 +83,23 @@ def counts(texts: pl.Series) -> pl.DataFrame:
 def fired(
     min_words: int, max_words: int | None, max_repetition: float, max_special: float
 ) -> dict[str, pl.Expr]:
-    """For each reason an expression over `COUNTS`: what was counted where it fires, else null."""
+    """For each reason whether it fires, as an expression over `COUNTS`."""
     words, again, special = (pl.col(name) for name in COUNTS)
-    few = words < min_words
     many = words > max_words if max_words is not None else pl.lit(False)
     return {
-        "word_count": pl.when(few | many).then(pl.format("{} words", words)),
-        "character_repetition": pl.when(again > max_repetition).then(
-            pl.format("{} of the runs of ten characters recur", again.round(2))
-        ),
-        "special_characters": pl.when(special > max_special).then(
-            pl.format("{} of the characters are special", special.round(2))
-        ),
+        "word_count": (words < min_words) | many,
+        "character_repetition": again > max_repetition,
+        "special_characters": special > max_special,
+    }
+
+
+def shown() -> dict[str, pl.Expr]:
+    """For each reason what was counted, as text over `COUNTS`."""
+    words, again, special = (pl.col(name) for name in COUNTS)
+    return {
+        "word_count": pl.format("{} words", words),
+        "character_repetition": pl.format("{} of the runs of ten characters recur", again.round(2)),
+        "special_characters": pl.format("{} of the characters are special", special.round(2)),
     }
 
 

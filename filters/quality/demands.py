@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 
-import polars as pl
-
 from filters.quality.asked import MORE_NUMBER_WORDS, faults_of_pairs, order_of, value_of
-from filters.quality.turns import Turns
+from filters.quality.turns import Hits, Turns
 
 _NUMBER = rf"(\d{{1,4}}|{'|'.join(sorted(MORE_NUMBER_WORDS, key=len, reverse=True))})"
 _BEGINS = (
@@ -92,22 +90,22 @@ _OPEN_BY_RIGHT = re.compile(
 )
 
 
-def empty_promise(turns: Turns) -> pl.DataFrame:
+def empty_promise(turns: Turns) -> Hits:
     """Records whose answer ends by announcing what does not come: "Here is a recipe:"."""
     return faults_of_pairs(turns, _announces, given=_ANNOUNCES)
 
 
-def wrong_length(turns: Turns) -> pl.DataFrame:
+def wrong_length(turns: Turns) -> Hits:
     """Records whose answer is longer than the question allows, or far shorter than it orders."""
     return faults_of_pairs(turns, _misses_length, _LIKELY_LENGTH)
 
 
-def wrong_lines(turns: Turns) -> pl.DataFrame:
+def wrong_lines(turns: Turns) -> Hits:
     """Records whose poem or text has another number of lines or paragraphs than was ordered."""
     return faults_of_pairs(turns, _misses_lines, _LIKELY_LINES)
 
 
-def unchanged_input(turns: Turns) -> pl.DataFrame:
+def unchanged_input(turns: Turns) -> Hits:
     """Records that are told to change a text and give it back letter for letter."""
     return faults_of_pairs(turns, _same_again, _CHANGES)
 

@@ -7,7 +7,7 @@ checked by reading what it drops. Rules for web pages (Gopher, C4, FineWeb) are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,19 +16,30 @@ import polars as pl
 from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
-from filters.quality import counts
-from filters.quality.patterns import Pattern, matches
-from filters.quality.rules import REASONS, RULES, Action, Rule, RuleSet
+from filters.quality import bits, counts
+from filters.quality.rules import (
+    REASONS,
+    RULES,
+    Action,
+    Rule,
+    RuleSet,
+    answers_of,
+    hits_of,
+    page_faults,
+    spans_of,
+)
 from filters.quality.turns import turns_of
-from filters.quality.web_rules import check_splitter, page_rules
+from filters.quality.web_rules import check_splitter
+
+_ROWS = 10_000  # measured at once
 
 
 @dataclass(frozen=True)
 class Quality(Filter):
     """Drop conversations with a defect that can be pointed at.
 
-    `measure` returns one column per rule: the span that fired, or null. Which rules drop and
-    which only report is decided by `judge` alone.
+    `measure` returns which rules fire; which of them drop and which only report is decided by
+    `judge` alone.
 
     >>> Quality(off=("refusal",), drop=("cut_off",)).acts("cut_off")
     'drop'
@@ -37,7 +48,8 @@ class Quality(Filter):
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
+    reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
 
     drop: tuple[str, ...] = setting((), "reasons that drop although they only report by default")
     report: tuple[str, ...] = setting((), "reasons that leave a note on the row and keep it")
@@ -120,73 +132,91 @@ class Quality(Filter):
         return rule.action if rule.rule_set in (None, *self.rules) else "off"
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """One text column per reason (the span that fired, or null) and some of numbers.
+        """The rules that fire as sets of bits (`bits.COLUMNS`), and what limits are held against.
 
         `repetition_share` is a share of words; `prompt_words` counts those of the instruction;
-        the others are `filters.quality.counts.COUNTS`, null unless `rules` names them.
+        `counts.COUNTS` are there if `rules` names data_juicer. 29 bytes a row without them.
         """
-        turns, height = turns_of(records), records.height
-        found = matches(
-            turns,
-            {slug: rule.find for slug, rule in RULES.items() if isinstance(rule.find, Pattern)},
-        )
-        found |= {slug: rule.find(turns) for slug, rule in RULES.items() if callable(rule.find)}
-        pages = page_rules(
-            records["response"],
-            {slug: rule.page for slug, rule in self._of_sets().items() if rule.page is not None},
-        )
-        none = pl.Series([None], dtype=pl.String).new_from_index(0, height)
-        spans = {slug: turns.column(span, "evidence") for slug, span in found.items()} | pages
+        # What is worked out on the way takes several times the memory of the texts.
+        starts = range(0, max(1, records.height), _ROWS)
+        return pl.concat(self._measure(records[start : start + _ROWS]) for start in starts)
+
+    def _measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        turns = turns_of(records)
+        found = {slug: hits.lines for slug, hits in hits_of(turns).items()}
         numbers = [
-            turns.column(found["repetition"], "share").alias("repetition_share"),
-            turns.column(found["prompt_length"], "words").alias("prompt_words"),
-            *(
-                counts.counts(records["response"])
-                if "data_juicer" in self.rules
-                else pl.DataFrame(schema=counts.COUNTS).clear(height)
-            ),
+            turns.column(found.pop("repetition"), "share").alias("repetition_share"),
+            turns.column(found.pop("prompt_length"), "words").alias("prompt_words"),
         ]
-        return pl.DataFrame([*(spans.get(slug, none).alias(slug) for slug in RULES), *numbers])
+        if "data_juicer" in self.rules:
+            numbers.extend(counts.counts(answers_of(records)))
+        rows = {slug: lines["index"] for slug, lines in found.items()}
+        for slug, faults in page_faults(records, self._of_sets()).items():
+            rows[slug] = faults.is_not_null().arg_true()
+        return pl.DataFrame([*bits.packed(rows, records.height), *numbers])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Drop for the first reason in the order of `RULES`; note what is only reported."""
-        spans = self._spans()
-        drops, reports = (
-            [slug for slug in RULES if self.acts(slug) == action] for action in ("drop", "report")
+        judged = self._fired(measures).select(
+            reason=bits.first_that_fires(self._acting("drop")),
+            noted=bits.any_fires(self._acting("report")),
         )
-        reason = _first(pl.when(spans[slug].is_not_null()).then(pl.lit(slug)) for slug in drops)
-        notes = [pl.concat_str(pl.lit(f"{slug}: "), spans[slug]) for slug in reports]
-        note = pl.concat_str([*notes, pl.lit(None)], separator="; ", ignore_nulls=True)
-        judged = measures.select(
-            reason=reason,
-            score=pl.when(reason == "repetition").then("repetition_share"),
-            evidence=pl.when(reason.is_not_null())
-            .then(_first(spans[slug] for slug in drops))
-            .when(note != "")
-            .then(note),
-        )
-        reasons = judged["reason"]
+        reason = judged["reason"]
+        score = measures.select(pl.when(reason == "repetition").then("repetition_share"))
         return Judgement.of(
-            reasons.is_null(), reasons, judged["score"], evidence=judged["evidence"]
+            reason.is_null(),
+            reason,
+            score.to_series(),
+            from_text=reason.is_not_null() | judged["noted"],
         )
 
-    def _spans(self) -> dict[str, pl.Expr]:
-        """What each rule found where it fires, else null; counts are held against the limits."""
-        spans = {slug: pl.col(slug) for slug in RULES}
-        share = pl.col("repetition_share")
-        spans["repetition"] = pl.when(share > self.max_repetition).then(
-            pl.format("{} of the words repeat: {}", share.round(2), pl.col("repetition"))
-        )
+    def evidence(
+        self, records: pl.DataFrame, measures: pl.DataFrame, verdicts: pl.DataFrame
+    ) -> pl.Series:
+        """The span that a drop was for, or of a kept row all notes: `reason: span; ...`."""
+        turns, fired = turns_of(records), self.fired(measures)
+        lines = [pl.DataFrame(schema={"at": pl.UInt32, "text": pl.String})]
+        for slug in RULES:
+            acts = verdicts["reason"].eq_missing(slug)
+            if self.acts(slug) == "report":
+                acts = verdicts["keep"] & fired[slug]
+            at = acts.arg_true()
+            if len(at):
+                spans = spans_of(slug, records, turns, at)
+                lines.append(_lines(slug, at, measures[at].with_columns(span=spans), verdicts[at]))
+        notes = pl.concat(lines).group_by("at", maintain_order=True)
+        return notes.agg(pl.col("text").str.join("; ")).sort("at")["text"]
+
+    def fired(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """A Boolean column per reason: whether it fires at these limits, whatever it then does."""
+        return self._fired(measures).select(bits.fires(slug).alias(slug) for slug in RULES)
+
+    def _acting(self, action: Action) -> list[str]:
+        return [slug for slug in RULES if self.acts(slug) == action]
+
+    def _fired(self, measures: pl.DataFrame) -> pl.DataFrame:
+        """`bits.COLUMNS`, with the rules whose numbers are beyond the limits set."""
         fits = pl.col("prompt_words").is_between(self.min_prompt_words, self.max_prompt_words)
-        spans["prompt_length"] = pl.when(~fits).then(pl.col("prompt_length"))
-        return spans | counts.fired(
-            self.min_words,
-            self.max_words,
-            self.max_character_repetition,
-            self.max_special_characters,
-        )
+        limits = {
+            "repetition": pl.col("repetition_share") > self.max_repetition,
+            "prompt_length": ~fits,
+        }
+        if "data_juicer" in self.rules:
+            limits |= counts.fired(
+                self.min_words,
+                self.max_words,
+                self.max_character_repetition,
+                self.max_special_characters,
+            )
+        return bits.with_limits(measures, limits)
 
 
-def _first(columns: Iterable[pl.Expr]) -> pl.Expr:
-    """The first value that is not null; null without any column."""
-    return pl.coalesce([*columns, pl.lit(None, dtype=pl.String)])
+def _lines(
+    slug: str, at: pl.Series, measures: pl.DataFrame, verdicts: pl.DataFrame
+) -> pl.DataFrame:
+    """`at` and `text`: what one rule says of each of these rows, by its `span` and its numbers."""
+    share = pl.col("repetition_share").round(2)
+    shown = {"repetition": pl.format("{} of the words repeat: {}", share, "span")} | counts.shown()
+    text = shown.get(slug, pl.col("span"))
+    noted = pl.when(verdicts["keep"]).then(pl.format(f"{slug}: {{}}", text)).otherwise(text)
+    return measures.select(at=at, text=noted)

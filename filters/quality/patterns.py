@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from filters.quality.turns import Turns, evidence
+from filters.quality.turns import Hits, Turns
 
 Side = Literal["prompt", "response", "either"]
 
@@ -145,7 +145,12 @@ END_MARKER = Pattern(
 
 def matches(turns: Turns, patterns: Mapping[str, Pattern]) -> dict[str, pl.DataFrame]:
     """For each named pattern the records it fires on: `index` and the span as `evidence`."""
-    found: dict[str, pl.DataFrame] = {}
+    return {slug: hits.evidence() for slug, hits in find(turns, patterns).items()}
+
+
+def find(turns: Turns, patterns: Mapping[str, Pattern]) -> dict[str, Hits]:
+    """What each named pattern fires on."""
+    found: dict[str, Hits] = {}
     for side in ("prompt", "response", "either"):
         rules = {slug: rule for slug, rule in patterns.items() if rule.side == side}
         if not rules:
@@ -156,11 +161,11 @@ def matches(turns: Turns, patterns: Mapping[str, Pattern]) -> dict[str, pl.DataF
             pl.col(rule.view).str.contains(rule.pattern).alias(slug) for slug, rule in rules.items()
         )
         for slug, rule in rules.items():
-            found[slug] = _spans(turns, messages.filter(fires[slug]), rule)
+            found[slug] = _hits(turns, messages.filter(fires[slug]), rule)
     return found
 
 
-def _spans(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> pl.DataFrame:
+def _hits(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> Hits:
     if hits.height and rule.unless:
         exempt = turns.prompts.filter(pl.col("index").is_in(hits["index"].unique().implode()))
         exempt = exempt.filter(pl.col("text").str.contains(rule.unless))
@@ -168,7 +173,10 @@ def _spans(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> pl.DataFrame:
             ~pl.col("index").is_in(exempt["index"].implode()),
             ~pl.col(rule.view).str.contains(rule.unless),
         )
-    spans = hits[rule.view].str.extract(f"({rule.pattern})", 1)
+    span = pl.col(rule.view).str.extract(f"({rule.pattern})", 1)
     # Control characters would be invisible, or act on the terminal that shows them.
-    shown = [ascii(span)[1:-1] for span in spans] if rule.escaped else spans.str.strip_chars()
-    return evidence(hits.with_columns(span=pl.Series(shown, dtype=pl.String)), pl.col("span"))
+    return Hits(hits, span.map_batches(_escaped) if rule.escaped else span.str.strip_chars())
+
+
+def _escaped(spans: pl.Series) -> pl.Series:
+    return pl.Series([ascii(span)[1:-1] for span in spans], dtype=pl.String)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from filters.fixes.pii import KINDS, LIKELY, personal_data
-from filters.quality.turns import EVIDENCE, Finder, Turns, evidence
+from filters.quality.turns import EVIDENCE, Finder, Hits, Turns
 
 
 def pii(kind: str) -> Finder:
@@ -16,7 +16,7 @@ def pii(kind: str) -> Finder:
     return lambda turns: turns.once(_by_kind)[kind]
 
 
-def _by_kind(turns: Turns) -> dict[str, pl.DataFrame]:
+def _by_kind(turns: Turns) -> dict[str, Hits]:
     """A loop over the texts that a pattern leaves: addresses and check digits are computed."""
     texts = turns.messages.filter(pl.col("text").str.contains(LIKELY))
     rows: dict[str, list[tuple[int, str]]] = {kind: [] for kind in KINDS}
@@ -25,6 +25,6 @@ def _by_kind(turns: Turns) -> dict[str, pl.DataFrame]:
             where = f"{kind} at characters {start}-{end} of a message of role {role}"
             rows[kind].append((index, where))
     return {
-        kind: evidence(pl.DataFrame(found, EVIDENCE, orient="row"), pl.col("evidence"))
+        kind: Hits(pl.DataFrame(found, EVIDENCE, orient="row"), pl.col("evidence"))
         for kind, found in rows.items()
     }

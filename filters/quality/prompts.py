@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from filters.quality.turns import BLANK, Turns, evidence
+from filters.quality.turns import BLANK, Hits, Turns
 
 # "Summarize the following article." and nothing after it. The prompt must be one line without
 # quotes, digits, a colon or brackets, any of which may hold the material.
@@ -34,15 +34,15 @@ _ALPACA_WORDS = (
 INPUT_CHARACTERS = 60  # shorter material is a word or a number, which an answer has to name
 
 
-def empty_turn(turns: Turns) -> pl.DataFrame:
+def empty_turn(turns: Turns) -> Hits:
     """Records with an empty user message beside others that say something."""
     blank = pl.col("text").str.contains(BLANK)
     some = turns.asked.filter(~blank).select("index").unique()
     empty = turns.asked.filter(blank).join(some, on="index", how="semi", maintain_order="left")
-    return evidence(empty, pl.lit("empty user message"))
+    return Hits(empty, pl.lit("empty user message"))
 
 
-def missing_input(turns: Turns) -> pl.DataFrame:
+def missing_input(turns: Turns) -> Hits:
     """Records of one question that points at material which is not there."""
     asked = turns.prompts.filter(
         pl.len().over("index") == 1,
@@ -53,10 +53,10 @@ def missing_input(turns: Turns) -> pl.DataFrame:
         ~pl.col("text").str.strip_chars().str.contains(_HOLDS_SOME),
         ~pl.col("text").str.contains(_FOR_LATER),
     )
-    return evidence(bare, pl.col("text").str.extract(f"({_POINTS_AT})", 1))
+    return Hits(bare, pl.col("text").str.extract(f"({_POINTS_AT})", 1))
 
 
-def input_repeated(turns: Turns) -> pl.DataFrame:
+def input_repeated(turns: Turns) -> Hits:
     """Records whose answer holds what follows the first blank line of the question."""
     material = pl.col("text").str.extract(r"(?s)\A.*?\n\n(.*)\z", 1).str.strip_chars()
     asked = turns.prompts.filter(pl.col("text").str.contains("\n\n", literal=True)).select(
@@ -65,36 +65,35 @@ def input_repeated(turns: Turns) -> pl.DataFrame:
     long = asked.filter(pl.col("material").str.len_chars() >= INPUT_CHARACTERS)
     pairs = turns.responses.join(long, on="index", how="inner", maintain_order="left")
     same = pairs.filter(pl.col("text").str.contains(pl.col("material"), literal=True))
-    return evidence(same, pl.col("material"))
+    return Hits(same, pl.col("material"))
 
 
-def prompt_words(turns: Turns) -> pl.DataFrame:
-    """`index`, `evidence` (the number, as text) and `words` of every record's instruction."""
-    return _instructions(turns).select(
-        "index",
-        words=pl.col("text").str.count_matches(r"\S+"),
-        evidence=pl.format("{} words", pl.col("text").str.count_matches(r"\S+")),
+def prompt_words(turns: Turns) -> Hits:
+    """Every record's instruction, with the number of its `words`."""
+    counted = turns.once(_instructions).select(
+        "index", words=pl.col("text").str.count_matches(r"\S+")
     )
+    return Hits(counted, pl.format("{} words", "words"))
 
 
-def visual_word(turns: Turns) -> pl.DataFrame:
+def visual_word(turns: Turns) -> Hits:
     """Records whose instruction has a word that points beyond text."""
-    found = pl.col("text").str.extract(f"({_ALPACA_WORDS})", 1)
-    return evidence(_instructions(turns).filter(found.is_not_null()), found)
+    found = turns.once(_instructions).filter(pl.col("text").str.contains(_ALPACA_WORDS))
+    return Hits(found, pl.col("text").str.extract(f"({_ALPACA_WORDS})", 1))
 
 
-def program_prefix(turns: Turns) -> pl.DataFrame:
+def program_prefix(turns: Turns) -> Hits:
     """Records whose instruction begins with "Write a program"."""
-    program = _instructions(turns).filter(pl.col("text").str.starts_with("Write a program"))
-    return evidence(program, pl.col("text"))
+    program = turns.once(_instructions).filter(pl.col("text").str.starts_with("Write a program"))
+    return Hits(program, pl.col("text"))
 
 
-def odd_first_character(turns: Turns) -> pl.DataFrame:
+def odd_first_character(turns: Turns) -> Hits:
     """Records whose instruction begins with ASCII punctuation or a character beyond ASCII."""
-    odd = _instructions(turns).filter(
+    odd = turns.once(_instructions).filter(
         pl.col("text").str.contains(r"\A(?:[!-/:-@\[-`{-~]|[^\x00-\x7f])")
     )
-    return evidence(odd, pl.col("text").str.head(20))
+    return Hits(odd, pl.col("text").str.head(20))
 
 
 def _instructions(turns: Turns) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import re
 
 import polars as pl
 
-from filters.quality.turns import EVIDENCE_CHARACTERS, Turns
+from filters.quality.turns import Hits, Turns
 
 # Cheap and wide: what may open a refusal. The Python patterns below decide on these few rows.
 _MAYBE = (
@@ -101,18 +101,18 @@ _ASKS_FOR_HARM = (
 )
 
 
-def refusal(turns: Turns) -> pl.DataFrame:
+def refusal(turns: Turns) -> Hits:
     """Records that decline for lack of ability or access; the evidence is the first sentence."""
-    return turns.once(refusals).filter(~pl.col("safety"))
+    return Hits(turns.once(refusals).filter(~pl.col("safety")), pl.col("sentence"))
 
 
-def safety_refusal(turns: Turns) -> pl.DataFrame:
+def safety_refusal(turns: Turns) -> Hits:
     """Records that decline what is harmful; the evidence is the first sentence."""
-    return turns.once(refusals).filter("safety")
+    return Hits(turns.once(refusals).filter("safety"), pl.col("sentence"))
 
 
 def refusals(turns: Turns) -> pl.DataFrame:
-    """`index`, `evidence` (the first sentence), `safety` of the records that refuse.
+    """`index`, `sentence` (the first one), `safety` of the records that refuse.
 
     Conversations that come with tools are left out: declining what no tool can do is what they
     teach. So are those whose prompt asks for an excuse, a letter, a dialogue and the like.
@@ -135,13 +135,11 @@ def refusals(turns: Turns) -> pl.DataFrame:
     harmful = asked.filter(pl.col("text").str.contains(_ASKS_FOR_HARM))["index"]
     exempt = asked.filter(pl.col("text").str.contains(_ASKS_FOR_ONE))["index"]
     safety = [bool(_HARM.search(sentence)) for sentence in found["sentence"]]
-    return (
-        found.with_columns(
-            safety=pl.Series(safety, dtype=pl.Boolean) | pl.col("index").is_in(harmful.implode())
-        )
-        .filter(~pl.col("index").is_in(exempt.implode()))
-        .select("index", "safety", evidence=pl.col("sentence").str.head(EVIDENCE_CHARACTERS))
-    )
+    return found.select(
+        "index",
+        "sentence",
+        safety=pl.Series(safety, dtype=pl.Boolean) | pl.col("index").is_in(harmful.implode()),
+    ).filter(~pl.col("index").is_in(exempt.implode()))
 
 
 def _refusal(text: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from filters.common.arrays import U32, U64, Bools
-from filters.quality.turns import EVIDENCE_CHARACTERS, Turns
+from filters.quality.turns import EVIDENCE_CHARACTERS, Hits, Turns
 
 LONGEST_UNIT = 20  # characters
 REPEATS = 6
@@ -25,7 +25,7 @@ _TAIL = LONGEST_UNIT * REPEATS
 _ASKED_TO_REPEAT = r"(?i)\brepeat|\btimes\b|\bcopies\b|\bloop"
 
 
-def loops(turns: Turns) -> pl.DataFrame:
+def loops(turns: Turns) -> Hits:
     """Responses whose end is a unit of 1 to 20 characters, a letter among them, over and over."""
     responses = turns.responses.with_columns(
         tail=pl.col("plain").str.strip_chars_end().str.tail(_TAIL)
@@ -38,11 +38,8 @@ def loops(turns: Turns) -> pl.DataFrame:
         .filter(pl.col("span").str.contains(r"\p{L}"))
     )
     asked = turns.prompts.filter(pl.col("text").str.contains(_ASKED_TO_REPEAT))["index"]
-    return (
-        found.filter(~pl.col("index").is_in(asked.implode()))
-        .select("index", evidence=pl.col("span").str.tail(EVIDENCE_CHARACTERS))
-        .unique("index", keep="first", maintain_order=True)
-    )
+    unasked = found.filter(~pl.col("index").is_in(asked.implode()))
+    return Hits(unasked, pl.col("span").str.tail(EVIDENCE_CHARACTERS))
 
 
 def _looping_unit(tails: pl.Series) -> U32:
@@ -63,11 +60,11 @@ def _looping_unit(tails: pl.Series) -> U32:
     return unit
 
 
-def repeated_share(turns: Turns) -> pl.DataFrame:
-    """`index`, `share`, `evidence` of responses of 50 words or more that repeat a 10-gram.
+def repeated_share(turns: Turns) -> Hits:
+    """Records with a response of 50 words or more that repeats a 10-gram; most repetitive first.
 
-    The share is that of words inside a run of ten words that occurred before in the response;
-    the evidence is the first such run.
+    `share` is that of words inside a run of ten words that occurred before in the response; the
+    span is the first such run.
     """
     # 50 words and the spaces between them; most responses are shorter, so most are not split.
     long = turns.responses.filter(pl.col("plain").str.len_bytes() >= 2 * MIN_WORDS - 1)
@@ -82,7 +79,7 @@ def repeated_share(turns: Turns) -> pl.DataFrame:
     )
     words = words.filter(pl.len().over("text") >= MIN_WORDS)
     again = _repeats(words["word"].hash().to_numpy(), words["text"].to_numpy())
-    return (
+    found = (
         words.with_columns(again=pl.Series(again, dtype=pl.Boolean))
         # Inside a 10-gram that starts there or at one of the nine words before.
         .with_columns(covered=pl.col("again").cast(pl.UInt8).rolling_max(N_GRAM, min_samples=1) > 0)
@@ -90,12 +87,12 @@ def repeated_share(turns: Turns) -> pl.DataFrame:
         .group_by("index", "text", maintain_order=True)
         .agg(
             share=pl.col("covered").mean(),
-            evidence=pl.col("word").slice(pl.col("again").arg_max(), N_GRAM).str.join(" "),
+            run=pl.col("word").slice(pl.col("again").arg_max(), N_GRAM),
         )
         .sort("share", descending=True, maintain_order=True)
         .unique("index", keep="first", maintain_order=True)
-        .select("index", "share", pl.col("evidence").str.head(EVIDENCE_CHARACTERS))
     )
+    return Hits(found, pl.col("run").list.join(" "))
 
 
 def _repeats(words: U64, text: U32) -> Bools:

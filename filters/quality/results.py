@@ -12,11 +12,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-import polars as pl
-
 from filters.quality.asked import NUMBER_WORDS, faults_of_pairs
 from filters.quality.signs import worked_out
-from filters.quality.turns import Turns
+from filters.quality.turns import Hits, Turns
 
 _LIKELY = (
     r"(?i)\b(?:ascending|descending|alphabeti\w+|increasing|decreasing|smallest|largest|least"
@@ -86,6 +84,10 @@ _NUMBERS_ONLY = re.compile(
     rf"[\s\[\](){{}}]*{_NUMBER}(?:(?:\s*,\s*|\s+)(?:and\s+)?{_NUMBER})+[\s.\[\](){{}}?]*"
 )
 _PROGRAM = re.compile(r"\bdef \w|\bimport \w|\bprint\b|;\s*$|^\s*#", re.MULTILINE)
+# Cheap, and true of all that the next pattern finds.
+_MAY_CALCULATE = re.compile(
+    r"(?i)\A\W*(?:please\s+)?(?:what|calculate|compute|evaluate|solve|find|work\s+out)"
+)
 _CALCULATION = re.compile(
     r"(?i)\A\W*(?:please )?(?:what(?:['’]s| is)|calculate|compute|evaluate|solve|find|work out)\s*"
     r"(?:the )?(?:value |result |answer |sum |product |following |calculation |problem )*(?:of|to)?"
@@ -98,7 +100,7 @@ _BASE = re.compile(
 _INTEGER = re.compile(r"(?<![\w.,/-])(?:0x[0-9A-Fa-f]+|\d+)(?![\w/%°]|[.,]\d)")
 
 
-def wrong_result(turns: Turns) -> pl.DataFrame:
+def wrong_result(turns: Turns) -> Hits:
     """Records that ask for what can be worked out, and whose answer does not hold it."""
     return faults_of_pairs(turns, _fault, _MATERIAL, _LIKELY)
 
@@ -106,7 +108,9 @@ def wrong_result(turns: Turns) -> pl.DataFrame:
 def _fault(asked: str, answer: str) -> str | None:
     order, _, material = asked.strip().partition("\n\n")
     material = material.strip()
-    calculation = _CALCULATION.search(re.sub(r"\s+", " ", asked))
+    calculation = None
+    if _MAY_CALCULATE.match(asked):
+        calculation = _CALCULATION.search(re.sub(r"\s+", " ", asked))
     if calculation is not None:
         return _miscalculated(calculation[1], answer)
     if len(asked) > 1_000 or len(answer) > 600 or _PROGRAM.search(answer):

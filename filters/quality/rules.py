@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
+import polars as pl
+
+from curate.base.schema import text_of
 from filters.quality import answers, asked, demands, patterns, prompts, signs, web_rules
 from filters.quality.patterns import Pattern
 from filters.quality.pii import pii
 from filters.quality.refusal import refusal, safety_refusal
 from filters.quality.repetition import loops, repeated_share
 from filters.quality.results import wrong_result
-from filters.quality.turns import Finder
+from filters.quality.turns import Finder, Hits, Turns
 from filters.quality.validators import invalid
 from filters.quality.web_rules import PageRule
 
@@ -184,3 +187,34 @@ RULES: Mapping[str, Rule] = {
 # fmt: on
 
 REASONS: Mapping[str, str] = {slug: rule.sentence for slug, rule in RULES.items()}
+
+
+def hits_of(turns: Turns, slugs: Iterable[str] = tuple(RULES)) -> dict[str, Hits]:
+    """What those of these rules fire on that look at messages."""
+    finds = {slug: RULES[slug].find for slug in slugs}
+    given = {slug: find for slug, find in finds.items() if isinstance(find, Pattern)}
+    hits = {slug: find(turns) for slug, find in finds.items() if callable(find)}
+    return patterns.find(turns, given) | hits
+
+
+def page_faults(records: pl.DataFrame, slugs: Iterable[str]) -> dict[str, pl.Series]:
+    """What those of these rules say of each record that judge its answer as a page, or null."""
+    pages = {slug: page for slug in slugs if (page := RULES[slug].page) is not None}
+    return web_rules.page_rules(answers_of(records), pages) if pages else {}
+
+
+def answers_of(records: pl.DataFrame) -> pl.Series:
+    """All that the assistant says in each record, as one text."""
+    return records.select(text_of(pl.col("messages"), assistant=True)).to_series()
+
+
+def spans_of(slug: str, records: pl.DataFrame, turns: Turns, at: pl.Series) -> pl.Series:
+    """What one rule found in the records at these places, as text; null where it only counts.
+
+    `turns` are those of all `records`.
+    """
+    if slug in (faults := page_faults(records[at], [slug])):
+        return faults[slug]
+    found = hits_of(turns.of_records(at), [slug]).get(slug)
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(at))
+    return none if found is None else turns.column(found.evidence(), "evidence").gather(at)

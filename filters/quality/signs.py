@@ -11,7 +11,7 @@ from typing import TypeVar
 import polars as pl
 
 from filters.quality.answers import long_ends
-from filters.quality.turns import EVIDENCE_CHARACTERS, Turns, evidence, faults
+from filters.quality.turns import EVIDENCE_CHARACTERS, Hits, Turns, faults
 
 _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 # What holds one bracket by right: smileys, "1)" and "a)", intervals such as [0, 1), arrows.
@@ -52,7 +52,7 @@ _END_MARK = r"[.!?…:;\"'”’»)\]}>`*_。！？；：」』）】|~]\s*\z|\p
 _Number = TypeVar("_Number", float, Fraction)
 
 
-def unbalanced_brackets(turns: Turns) -> pl.DataFrame:
+def unbalanced_brackets(turns: Turns) -> Hits:
     """Records whose answer has more of one bracket than of its partner, outside code."""
     plain = pl.col("plain")
     counts = [[plain.str.count_matches(mark, literal=True) for mark in pair] for pair in _PAIRS]
@@ -66,41 +66,41 @@ def unbalanced_brackets(turns: Turns) -> pl.DataFrame:
         pl.when(left != right).then(pl.concat_str(left, pl.lit(f" {a}, "), right, pl.lit(f" {b}")))
         for (left, right), (a, b) in zip(counts, _PAIRS, strict=True)
     ]
-    return evidence(cleaned, pl.coalesce(counted))
+    return Hits(cleaned, pl.coalesce(counted))
 
 
-def no_end_mark(turns: Turns) -> pl.DataFrame:
+def no_end_mark(turns: Turns) -> Hits:
     """Records whose last answer, of 20 words or more, ends in a letter, digit or comma."""
     return long_ends(turns, ~pl.col("text").str.contains(_END_MARK))
 
 
-def one_word(turns: Turns) -> pl.DataFrame:
+def one_word(turns: Turns) -> Hits:
     """Records with an answer of one word."""
     single = turns.responses.filter(
         ~pl.col("called"), pl.col("text").str.contains(r"\A\s*\S{1,60}\s*\z")
     )
-    return evidence(single, pl.col("text").str.strip_chars())
+    return Hits(single, pl.col("text").str.strip_chars())
 
 
-def outer_whitespace(turns: Turns) -> pl.DataFrame:
+def outer_whitespace(turns: Turns) -> Hits:
     """Records with an answer that begins or ends with white space."""
     padded = turns.responses.filter(
         pl.col("text").str.contains(r"\A\s|\s\z"), pl.col("text").str.contains(r"\S")
     )
     where = pl.when(pl.col("text").str.contains(r"\A\s")).then(pl.lit("at the start"))
-    return evidence(padded, where.otherwise(pl.lit("at the end")))
+    return Hits(padded, where.otherwise(pl.lit("at the end")))
 
 
-def link_in_response(turns: Turns) -> pl.DataFrame:
+def link_in_response(turns: Turns) -> Hits:
     """Records with a link in the answer that no message asked for."""
     linked = turns.responses.filter(pl.col("plain").str.contains(r"https?://"))
     asked = turns.prompts.filter(pl.col("index").is_in(linked["index"].unique().implode()))
     asked = asked.filter(pl.col("text").str.contains(_ASKS_FOR_LINK))
     unasked = linked.filter(~pl.col("index").is_in(asked["index"].unique().implode()))
-    return evidence(unasked, pl.col("plain").str.extract(f"({_LINK})", 1))
+    return Hits(unasked, pl.col("plain").str.extract(f"({_LINK})", 1))
 
 
-def wrong_arithmetic(turns: Turns) -> pl.DataFrame:
+def wrong_arithmetic(turns: Turns) -> Hits:
     """Records whose answer states a calculation on plain numbers that is not true.
 
     Results may be rounded to the digits that are shown. A loop, because each sum is worked out;

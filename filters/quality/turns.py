@@ -85,6 +85,12 @@ class Turns:
             return self.responses
         return pl.concat([self.prompts, self.responses]).sort("index", maintain_order=True)
 
+    def of_records(self, indices: pl.Series) -> Turns:
+        """The messages of these records alone; `index` and `height` stay."""
+        these = pl.col("index").is_in(indices.implode())
+        frames = (self.prompts, self.responses, self.messages)
+        return Turns(self.height, *(frame.filter(these) for frame in frames))
+
     def column(self, found: pl.DataFrame, value: str) -> pl.Series:
         """Values of some records, one line each in `found`, as a column; null for the others."""
         empty = pl.Series(value, dtype=found.schema[value]).clear(self.height)
@@ -125,25 +131,39 @@ def turns_of(records: pl.DataFrame) -> Turns:
 
 
 def _plain(messages: pl.DataFrame) -> pl.DataFrame:
-    return messages.with_columns(plain=pl.col("text").str.replace_all(CODE, " "))
+    # Few texts hold code; the others are not copied.
+    text = pl.col("text")
+    coded = pl.when(text.str.contains("[`~]")).then(text).str.replace_all(CODE, " ")
+    return messages.with_columns(plain=pl.coalesce(coded, text))
 
 
-# A rule on messages: `index` of the records it fires on, and the span as `evidence`.
-Finder = Callable[[Turns], pl.DataFrame]
+@dataclass(frozen=True)
+class Hits:
+    """What a rule fires on: a line for each message (or record), by its `index`.
+
+    `span` is what to show of a line, as an expression over `lines`: it is not made where only
+    the rows are asked for.
+    """
+
+    lines: pl.DataFrame
+    span: pl.Expr
+
+    def evidence(self) -> pl.DataFrame:
+        """One line per record: its `index` and the span of its first line, as `evidence`."""
+        span = self.span.cast(pl.String).fill_null("").str.head(EVIDENCE_CHARACTERS)
+        first = self.lines.unique("index", keep="first", maintain_order=True)
+        return first.select("index", evidence=span)
 
 
-def evidence(frame: pl.DataFrame, span: pl.Expr) -> pl.DataFrame:
-    """One line per record of `frame`: its `index` and the span of its first message."""
-    return frame.select(
-        "index", evidence=span.cast(pl.String).fill_null("").str.head(EVIDENCE_CHARACTERS)
-    ).unique("index", keep="first", maintain_order=True)
+# A rule on messages.
+Finder = Callable[[Turns], Hits]
 
 
-def faults(frame: pl.DataFrame, fault: Callable[..., str | None], *columns: str) -> pl.DataFrame:
-    """The evidence that `fault` gives for the texts in these columns of each line, if any.
+def faults(frame: pl.DataFrame, fault: Callable[..., str | None], *columns: str) -> Hits:
+    """What `fault` says of the texts in these columns of each line, if anything.
 
     A loop over rows: call it for the few that patterns leave.
     """
     spans = [fault(*texts) for texts in frame.select(columns).iter_rows()]
     found = frame.with_columns(fault=pl.Series(spans, dtype=pl.String)).drop_nulls("fault")
-    return evidence(found, pl.col("fault"))
+    return Hits(found, pl.col("fault"))

@@ -20,7 +20,7 @@ from xml.parsers import expat
 import polars as pl
 
 from filters.quality.fences import read_fences
-from filters.quality.turns import EVIDENCE, EVIDENCE_CHARACTERS, Finder, Turns, evidence
+from filters.quality.turns import EVIDENCE, EVIDENCE_CHARACTERS, Finder, Hits, Turns
 from filters.quality.validators_asked import INFO, wanted
 
 # Longer answers are not parsed: PyYAML reads 100 KB a second, and ast takes 100 bytes a byte.
@@ -39,7 +39,7 @@ def invalid(name: str) -> Finder:
     return lambda turns: turns.once(_faults)[name]
 
 
-def _faults(turns: Turns) -> dict[str, pl.DataFrame]:
+def _faults(turns: Turns) -> dict[str, Hits]:
     """A loop, because parsers take one text at a time; patterns leave only likely pairs to it."""
     system = turns.prompts.filter(pl.col("role") == "system").select("index", system="text")
     pairs = turns.messages.with_columns(asked=pl.col("text").shift(1)).filter(
@@ -63,7 +63,7 @@ def _faults(turns: Turns) -> dict[str, pl.DataFrame]:
             if fault is not None:
                 faults[name].append((index, fault))
     return {
-        name: evidence(pl.DataFrame(rows, EVIDENCE, orient="row"), pl.col("evidence"))
+        name: Hits(pl.DataFrame(rows, EVIDENCE, orient="row"), pl.col("evidence"))
         for name, rows in faults.items()
     }
 

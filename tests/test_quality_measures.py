@@ -1,0 +1,143 @@
+"""The measures of `quality` are numbers; what a person needs to see is made of the marked rows."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate.pipeline.runner import judge
+from filters.quality.filter import Quality
+from filters.quality.rules import RULES
+
+ASK = "What is the capital of France?"
+AGAIN = "It is a fine day and we can go to the old town now. "
+EVERYTHING = tuple(slug for slug, rule in RULES.items() if rule.rule_set is None)
+
+# What is asked, what is answered, and all notes if every rule reports.
+NOTED = [
+    (ASK, "Paris.", "one_word: Paris."),
+    (ASK, "It is Paris.", None),
+    (
+        "Who are you?",
+        "I am ChatGPT. As requested in the prompt, I say so.",
+        "identity_claim: I am ChatGPT; prompt_leak: As requested in the prompt;"
+        " prompt_length: 3 words",
+    ),
+    (
+        ASK + "\n\n<noinput>",
+        " It is Paris.<|im_end|>",
+        "template_marker: <|im_end|>; placeholder_input: <noinput>; outer_whitespace: at the start",
+    ),
+    (ASK, "It is\x1b\x00 Paris.", r"control_characters: \x1b\x00"),
+    (
+        "Write a story.",
+        AGAIN * 8,
+        "repetition: 0.88 of the words repeat: It is a fine day and we can go to;"
+        " outer_whitespace: at the end; prompt_length: 3 words",
+    ),
+    (
+        "Draw a cat",
+        "I'm sorry, but I cannot draw. Write to jane.doe@corp.org.",
+        "refusal: I'm sorry, but I cannot draw; image_request: Draw;"
+        " pii_email: email at characters 39-56 of a message of role assistant;"
+        " prompt_length: 3 words; visual_word: Draw",
+    ),
+    (
+        "List three colours as a JSON array.",
+        "['red']",
+        "invalid_json: Expecting value: line 1 column 2 (char 1); one_word: ['red']",
+    ),
+    (
+        "What is 2 + 2?",
+        "2 + 2 = 5, (I think.",
+        "wrong_arithmetic: 2 + 2 = 5; wrong_result: 2 + 2 is 4; unbalanced_brackets: 1 (, 0 )",
+    ),
+]
+# Of the same rows, what drops them by default and what is noted.
+DROPPED = {
+    3: ("template_marker", "<|im_end|>"),
+    4: ("control_characters", r"\x1b\x00"),
+    5: ("repetition", "0.88 of the words repeat: It is a fine day and we can go to"),
+    6: ("refusal", "I'm sorry, but I cannot draw"),
+    8: ("wrong_arithmetic", "2 + 2 = 5"),
+}
+KEPT = {
+    2: "identity_claim: I am ChatGPT; prompt_leak: As requested in the prompt",
+    7: "invalid_json: Expecting value: line 1 column 2 (char 1)",
+}
+
+
+@pytest.fixture
+def rows(conversation: Any) -> pl.DataFrame:
+    records: pl.DataFrame = conversation(*((asked, answer) for asked, answer, _ in NOTED))
+    return records
+
+
+@pytest.fixture
+def many(rows: pl.DataFrame) -> pl.DataFrame:
+    """More rows than are measured at once."""
+    return pl.concat([rows] * 1_200)
+
+
+def test_evidence_of_a_kept_row_is_what_each_rule_found(rows: pl.DataFrame) -> None:
+    verdicts = judge(Quality(report=EVERYTHING), rows).verdicts
+    assert verdicts["evidence"].to_list() == [notes for _, _, notes in NOTED]
+    assert verdicts["keep"].all()
+
+
+def test_evidence_of_a_drop_is_what_its_reason_found(rows: pl.DataFrame) -> None:
+    verdicts = judge(Quality(), rows).verdicts
+    found = enumerate(verdicts.select("reason", "evidence").rows())
+    acted = {at: line for at, line in found if line != (None, None)}
+    assert acted == DROPPED | {at: (None, notes) for at, notes in KEPT.items()}
+
+
+def test_the_text_of_marked_rows_alone_is_read_again(
+    rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    made = Quality.evidence
+
+    def evidence(step: Quality, records: pl.DataFrame, *judged: pl.DataFrame) -> pl.Series:
+        read.extend(messages[-1]["content"] for messages in records["messages"])
+        return made(step, records, *judged)
+
+    monkeypatch.setattr(Quality, "evidence", evidence)
+    judge(Quality(), rows)
+    assert read == [NOTED[at][1] for at in sorted({*DROPPED, *KEPT})]
+
+
+def test_measures_hold_no_text_and_weigh_under_32_bytes_a_row(many: pl.DataFrame) -> None:
+    measures = Quality().measure(many)
+    assert all(dtype.is_numeric() for dtype in measures.dtypes)
+    assert measures.estimated_size() < 32 * many.height
+
+
+def test_counts_weigh_something_only_where_they_are_asked_for(many: pl.DataFrame) -> None:
+    counted = Quality(rules=("data_juicer",)).measure(many)
+    assert counted.drop("answer_words", "repetition_ratio", "special_ratio").columns == (
+        Quality().measure(many[:1]).columns
+    )
+    assert counted.estimated_size() < 52 * many.height
+
+
+def test_what_is_measured_of_a_row_depends_on_no_other(
+    rows: pl.DataFrame, many: pl.DataFrame
+) -> None:
+    alone = pl.concat(Quality().measure(row) for row in rows.iter_slices(1))
+    assert Quality().measure(rows).equals(alone)
+    assert Quality().measure(rows.reverse()).equals(alone.reverse())
+    assert Quality().measure(many).equals(pl.concat([alone] * 1_200))
+
+
+def test_only_messages_and_tools_are_read(rows: pl.DataFrame) -> None:
+    for step in (Quality(), Quality(rules=("data_juicer",))):
+        assert step.measure(rows.select(step.reads)).equals(step.measure(rows))
+
+
+def test_a_rule_that_moves_in_the_sets_of_bits_is_another_version_of_the_measures() -> None:
+    names = hashlib.sha256(" ".join(RULES).encode()).hexdigest()
+    assert (Quality.version, names[:16]) == (7, "2e1fe484b6549c00")
