@@ -43,10 +43,12 @@ def test_one_process_has_all_rows_and_adds_nothing():
 SECOND = """
 import json, sys, time
 import trainer
+from tests.trainer_toys import threads_left
 from trainer import loop
 plan = loop.make_plan
 loop.make_plan = lambda *given: time.sleep(2) or plan(*given)
 trainer.train(trainer.TrainConfig(**json.loads(sys.argv[1])), print)
+print(*threads_left(), end="")
 """
 
 

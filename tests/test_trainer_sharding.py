@@ -28,9 +28,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning"
 SECOND = """
 import json, os, sys
 import trainer
+from tests.trainer_toys import threads_left
 for port, fields in json.loads(sys.argv[1]):
     os.environ["MASTER_PORT"] = port
     trainer.train(trainer.TrainConfig(**fields), print)
+print(*threads_left(), end="")
 """
 
 

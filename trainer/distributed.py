@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import gc
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -148,6 +150,9 @@ ALONE = Group()
 def joined(device: str, sharding: str = "none") -> Iterator[Group]:
     """The processes that torchrun started with this one, or this one alone.
 
+    At the end nothing may hold the group, so models must be out of reach: its threads end with the
+    last reference, and one that lets go of a tensor while Python ends takes the process down.
+
     Raises `CurateError` if weights shall be shared and torchrun did not start this process.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -164,9 +169,12 @@ def joined(device: str, sharding: str = "none") -> Iterator[Group]:
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # Were it imported while the group stands, it would keep it: as the default of arguments.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         place = f"cuda:{torch.cuda.current_device()}" if on_gpu else "cpu"
         yield Group(dist.get_rank(), dist.get_world_size(), sharding != "none", place)
+        gc.collect()  # sharded models, which are full of cycles, hold the group
     finally:
         dist.destroy_process_group()

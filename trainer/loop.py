@@ -20,7 +20,7 @@ from trainer.checks.planning import make_plan
 from trainer.config.config import TrainConfig
 from trainer.data import batches
 from trainer.data.rows import Ints, Rows
-from trainer.distributed import joined
+from trainer.distributed import Group, joined
 from trainer.evaluation import choosing, probes
 from trainer.evaluation.metrics import Metrics, opened
 from trainer.evaluation.pace import Pace, measure
@@ -45,25 +45,29 @@ def run(config: TrainConfig, log: Log) -> TrainResult:
         place.claimed(config, group.first),
         deterministic(config.deterministic),
     ):
-        log = log if group.first else no_log
-        plan = make_plan(config, log)
-        group.wait()  # else a late process would find the output folder begun, or emptied
-        net, mode, about = load_model(plan, log, group)
-        plan = lr_finder.settle(plan, net, mode, log)
-        if not group.first:
-            return run_worker(plan, net, mode)
-        out = place.start(config)
-        try:
-            finish.describe(plan, out, "running", about)
-            result = tune(plan, net, mode, out, log)
-            finish.write_results(result)
-            finish.describe(plan, out, "done", {**about, **result.as_dict()})
-            shutil.rmtree(out / resume.STATE)
-        except (CurateError, OSError) as error:
-            raise finish.stopped(plan, out, error) from error
-        for line in [*table_lines(result.table, result.epoch), f"chosen: {result.why}"]:
-            log(line)
-        group.shared(result)
+        return run_in(group, config, log if group.first else no_log)
+
+
+def run_in(group: Group, config: TrainConfig, log: Log) -> TrainResult:
+    """What every process does; its model is out of reach at the end (see `joined`)."""
+    plan = make_plan(config, log)
+    group.wait()  # else a late process would find the output folder begun, or emptied
+    net, mode, about = load_model(plan, log, group)
+    plan = lr_finder.settle(plan, net, mode, log)
+    if not group.first:
+        return run_worker(plan, net, mode)
+    out = place.start(config)
+    try:
+        finish.describe(plan, out, "running", about)
+        result = tune(plan, net, mode, out, log)
+        finish.write_results(result)
+        finish.describe(plan, out, "done", {**about, **result.as_dict()})
+        shutil.rmtree(out / resume.STATE)
+    except (CurateError, OSError) as error:
+        raise finish.stopped(plan, out, error) from error
+    for line in [*table_lines(result.table, result.epoch), f"chosen: {result.why}"]:
+        log(line)
+    group.shared(result)
     return result
 
 

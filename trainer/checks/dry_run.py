@@ -13,7 +13,7 @@ from trainer.checks.loading import load_model
 from trainer.checks.planning import make_plan
 from trainer.config.config import TrainConfig
 from trainer.data import batches
-from trainer.distributed import joined
+from trainer.distributed import Group, joined
 from trainer.evaluation.pace import peak_memory, spoken
 from trainer.models.device import deterministic, torch_seed
 from trainer.objectives.registry import OBJECTIVES
@@ -28,24 +28,27 @@ def rehearse(config: TrainConfig, log: Log) -> float:
     training and held-out loss, without saving or samples.
     """
     with joined(config.device, config.sharding) as group, deterministic(config.deterministic):
-        log = log if group.first else no_log
-        plan = make_plan(config, log)
-        rows, chosen = plan.mixture.rows, plan.mixture.epoch(1)[0]
-        net, mode, _ = load_model(plan, log, group)
-        own = plan.mixture.own
-        objective = OBJECTIVES[config.objective]
-        objective.gradients(
-            net, rows, chosen[:1], config, mode, own
-        )  # the first use of a model sets it up
-        torch_seed(batches.step_seed(config.seed, 0))
-        started = time.perf_counter()
-        loss, _, _ = objective.gradients(net, rows, chosen, config, mode, own)
-        step = time.perf_counter() - started
-        # Rows differ in length, so it is tokens that take time.
-        per_token = step / int(rows.lengths[chosen].sum())
-        started = time.perf_counter()
-        objective.evaluate(net, plan.tokens.rows, plan.held_out, config.micro_tokens, mode)
-        evaluation = time.perf_counter() - started
+        return _rehearse(group, config, log if group.first else no_log)
+
+
+def _rehearse(group: Group, config: TrainConfig, log: Log) -> float:
+    plan = make_plan(config, log)
+    rows, chosen = plan.mixture.rows, plan.mixture.epoch(1)[0]
+    net, mode, _ = load_model(plan, log, group)
+    own = plan.mixture.own
+    objective = OBJECTIVES[config.objective]
+    objective.gradients(
+        net, rows, chosen[:1], config, mode, own
+    )  # the first use of a model sets it up
+    torch_seed(batches.step_seed(config.seed, 0))
+    started = time.perf_counter()
+    loss, _, _ = objective.gradients(net, rows, chosen, config, mode, own)
+    step = time.perf_counter() - started
+    # Rows differ in length, so it is tokens that take time.
+    per_token = step / int(rows.lengths[chosen].sum())
+    started = time.perf_counter()
+    objective.evaluate(net, plan.tokens.rows, plan.held_out, config.micro_tokens, mode)
+    evaluation = time.perf_counter() - started
     done = resume.steps_done(Path(config.out)) if config.resume else 0
     epochs = [
         np.concatenate(plan.mixture.epoch(epoch)) for epoch in range(1, config.num_train_epochs + 1)

@@ -45,6 +45,8 @@ def shard(net: Any, device: torch.device) -> Any:
             "so the model would be gathered whole; set sharding to none"
         )
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    # PyTorch's caches keep the mesh for good, and so the group; it finds the group by name too.
+    vars(mesh).get("_pg_registry", {}).clear()
     policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     net.inside = MethodType(_call, net)
     for part in [*blocks, net]:
