@@ -35,7 +35,7 @@ def lines() -> list[str]:
         elif kind == 3:
             row["output"] = ""
         elif kind == 4:
-            row["instruction"] = f"### Instruction: {text}\n\n### Response:"
+            row["output"] += "</s>"
         elif kind == 5:
             row["score"] = number / 7
         elif kind == 6:
@@ -91,5 +91,5 @@ def test_the_set_has_what_could_go_wrong(dump: Path, tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "RUN" / "manifest.json").read_text())
     counts = {step["name"]: step["dropped"] + step["edited"] for step in manifest["steps"]}
     assert manifest["counts"]["rejects"] and all(
-        counts[name] for name in ("unwrap_prompt", "exact", "near", "quality")
+        counts[name] for name in ("strip_end_token", "exact", "near", "quality")
     )
