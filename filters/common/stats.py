@@ -104,13 +104,21 @@ def concentration_floor(lengths: Ints) -> Floor:
     return Floor(float((lengths >= 9).mean()) / cover, cover)
 
 
+def sum_of_products(one: Floats, other: Floats) -> float:
+    """The dot product of two columns (n,), with the same bits on any number of cores.
+
+    That of numpy's `@` depends on into how many pieces BLAS cuts it.
+    """
+    return float(np.sum(one * other))
+
+
 def eta_squared(values: Floats, codes: Ints) -> float:
     """Var(E[value given group]) / Var(value): the share of variance that the groups explain.
 
     `codes` (n,) are group numbers 0..k-1. 0 when all values are equal.
     """
     centred = values - values.mean()
-    total = float(centred @ centred)
+    total = sum_of_products(centred, centred)
     if total <= 0.0:
         return 0.0
     return _between(centred, codes, np.bincount(codes)) / total
@@ -134,7 +142,7 @@ def permutation_null(values: Floats, codes: Ints, permutations: int, seed: int) 
     for turn in range(permutations):  # each shuffle needs the whole column
         rng.shuffle(centred)
         drawn[turn] = _between(centred, codes, sizes)
-    total = float(centred @ centred)
+    total = sum_of_products(centred, centred)
     return drawn / total if total > 0.0 else drawn
 
 
@@ -152,4 +160,11 @@ def spearman(one: NDArray[Any], other: NDArray[Any]) -> float | None:
     """Rank correlation, ties by mean rank; None when one side is constant or has < 3 rows."""
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(np.corrcoef(average_ranks(one), average_ranks(other))[1, 0])
+    return correlation(average_ranks(one), average_ranks(other))
+
+
+def correlation(one: Floats, other: Floats) -> float:
+    """Pearson's r of two columns (n,) that are not constant."""
+    left, right = one - one.mean(), other - other.mean()
+    spread = sum_of_products(left, left) * sum_of_products(right, right)
+    return max(-1.0, min(1.0, sum_of_products(left, right) / float(np.sqrt(spread))))
