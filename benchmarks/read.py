@@ -18,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 OURS = """
 import sys
+from pathlib import Path
 from curate.sources import read
-dump = read([sys.argv[1]])
-print(dump.records.height)
+dump = read([sys.argv[1]], folder=Path(sys.argv[2]))
+print(dump.height)
 """
 
 USUAL = """
@@ -60,7 +61,7 @@ def main() -> None:
         print(f"{options.rows:,} rows, {path.stat().st_size / 1e6:.0f} MB")
         best: dict[str, float] = {}
         for number in range(options.repeat):
-            arms = {"curate": (OURS, str(path))}
+            arms = {"curate": (OURS, str(path), f"{folder}/parts")}
             if not options.ours:
                 # A new cache folder each time: the peer must not find its own last result.
                 arms["datasets + map"] = (USUAL, str(path), f"{folder}/cache{number}")
