@@ -82,7 +82,11 @@ def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
     known = [pl.Series(name.replace("__", "."), values) for name, values in earlier.items()]
     measures = _joined(step.name, _about(records).with_columns(known), step.measure(records))
     judgement = _judgement(step.name, step, measures)
-    judgement = replace(judgement, verdicts=_with_evidence(step, judgement, records, measures))
+    judgement = replace(
+        judgement,
+        verdicts=_with_evidence(step, judgement, records, measures),
+        findings=_with_quotes(step, judgement, records, measures),
+    )
     drops = judgement.verdicts.filter(~pl.col("keep"))
     unknown = set(drops["reason"]) - set(step.reasons)
     hold(not unknown, step.name, f"reasons it does not declare: {unknown}")
@@ -114,6 +118,8 @@ def _judgement(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
     hold(not mute, name, f"{mute} rows were dropped without a reason")
     marks = judgement.from_text
     hold(marks is None or len(marks) == measures.height, name, "from_text is not a line a row")
+    quoted = judgement.quoted
+    hold(quoted is None or len(quoted) == measures.height, name, "quoted is not a line a row")
     return judgement
 
 
@@ -129,6 +135,17 @@ def _with_evidence(
     texts = step.evidence(marked, measures[at], verdicts[at])
     hold(len(texts) == len(at), step.name, "evidence changed the number of rows")
     return verdicts.with_columns(evidence=verdicts["evidence"].scatter(at, texts))
+
+
+def _with_quotes(
+    step: Filter, judgement: Judgement, records: pl.DataFrame, measures: pl.DataFrame
+) -> Findings:
+    """The findings, completed with what the step takes from the text of the rows it marked."""
+    if judgement.quoted is None:
+        return judgement.findings
+    at = judgement.quoted.fill_null(False).arg_true()
+    marked = records[at].select(step.reads or records.columns)
+    return step.quote(judgement.findings, marked, measures[at])
 
 
 def bind_steps(
@@ -259,7 +276,7 @@ class PipelineRun:
         measures = _joined(step.name, self.measured, own)
         judgement = _judgement(step.name, action, measures)
         verdicts = _with_evidence(action, judgement, self.kept, measures)
-        findings = judgement.findings
+        findings = _with_quotes(action, judgement, self.kept, measures)
         self.ledger.append(ledger.step_rows(step.name, self.kept, verdicts))
         self.tables |= {f"{step.name}.{name}": table for name, table in findings.tables.items()}
         keep = verdicts["keep"]
