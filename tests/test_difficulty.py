@@ -240,6 +240,7 @@ def frame(given: list[float | None], alone: list[float | None]) -> pl.DataFrame:
             "id": [f"{number:016x}" for number in range(count)],
             "given": pl.Series(given, dtype=pl.Float64),
             "alone": pl.Series(alone, dtype=pl.Float64),
+            "tokens": pl.Series([9] * count, dtype=pl.UInt32),
             "easy": pl.Series([0.0] * count, dtype=pl.Float64),
             "problem": ["no answer with text" if loss is None else None for loss in given],
             "length": pl.Series([10] * count, dtype=pl.UInt32),
