@@ -252,3 +252,15 @@ def test_a_setting_out_of_range_is_an_error(settings: Any, message: str) -> None
 def test_what_only_a_cap_reads_is_refused_in_a_report():
     with pytest.raises(CurateError, match="bias: max_drop is read only with action: cap"):
         Bias(max_drop=0.1)
+
+
+def test_an_offer_at_the_end_of_a_long_answer_is_found_and_one_before_it_is_not(
+    conversation: Any,
+) -> None:
+    offer = "Let me know if you need " + "more " * 19 + "help!"
+    rows = conversation(
+        ("Hi", "It is so. " * 100 + offer + "\n \n" * 400),
+        ("Hi", offer + "\n" + "It is so. " * 100),
+        ("Hi", "It is so. " * 100 + "Let me know if you need " + "more " * 30),
+    )
+    assert Bias().measure(rows)["closing_offer"].to_list() == [True, False, False]

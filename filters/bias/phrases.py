@@ -61,11 +61,13 @@ def phrase_columns(records: pl.DataFrame) -> list[pl.Series]:
     the stance, are true or false.
     """
     prompt, answer = pl.col("prompt"), pl.col("response")
+    # An offer and what follows it in its line are shorter than that; a search of it all is slow.
+    ending = answer.str.strip_chars_end().str.tail(300)
     frame = records.select(
         agreement=answer.str.contains(_AGREEMENT),
         apology=answer.str.contains(_APOLOGY),
         stock_phrase=_found(answer, _STOCK).cast(pl.Categorical),
-        closing_offer=answer.str.contains(_CLOSING),
+        closing_offer=ending.str.contains(_CLOSING),
         asserts=prompt.str.contains(_ASSERTS),
         exclamations=answer.str.count_matches("!", literal=True),
         emoji=answer.str.count_matches(_EMOJI),
