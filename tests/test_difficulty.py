@@ -206,6 +206,19 @@ def test_what_cannot_be_measured_is_dropped_with_its_reason(conversation: Any, t
         judge(Difficulty(model=toy), conversation(("two", "")))
 
 
+def test_a_problem_names_the_numbers_of_its_row(conversation: Any, toy: str) -> None:
+    pairs = [("two", "two and two"), ("two", "é " * 800), ("two", "é " * 900)]
+    found = judge(Difficulty(model=toy, max_ifd=None), conversation(*pairs)).verdicts
+    counts = [text.split(" tokens, ")[0] for text in found["evidence"][1:]]
+    assert len(set(counts)) == 2 and all("," in count for count in counts)
+    measures = frame([2.0, 1.5], [2.0, 0.0]).with_columns(
+        problem=pl.Series([None, "losses of {given} and {alone} have no ratio"])
+    )
+    verdicts = Difficulty(model=toy, max_ifd=None).judge(measures).verdicts
+    assert verdicts["reason"].to_list() == [None, "not_measurable"]
+    assert verdicts["evidence"][1] == "losses of 1.5 and 0.0 have no ratio"
+
+
 def test_findings_say_what_most_often_cannot_be_measured(stories: str) -> None:
     measures = frame([1.0, None, None], [2.0, None, None])
     step = Difficulty(model=stories)
@@ -240,6 +253,7 @@ def frame(given: list[float | None], alone: list[float | None]) -> pl.DataFrame:
             "id": [f"{number:016x}" for number in range(count)],
             "given": pl.Series(given, dtype=pl.Float64),
             "alone": pl.Series(alone, dtype=pl.Float64),
+            "tokens": pl.Series([9] * count, dtype=pl.UInt32),
             "easy": pl.Series([0.0] * count, dtype=pl.Float64),
             "problem": ["no answer with text" if loss is None else None for loss in given],
             "length": pl.Series([10] * count, dtype=pl.UInt32),

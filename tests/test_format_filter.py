@@ -102,24 +102,56 @@ def test_the_findings_count_families_wrappers_and_mixed_style(conversation: Any)
         (ASK, "# Paris\n\n- large"),
         *((f"Name town {n}. ###", f"Town {n}.") for n in range(6)),
     )
-    step = Format()
-    measures = judge(step, rows).measures
-    found = step.judge(measures).findings
+    found = judge(Format(), rows).findings
     assert found.numbers["wrapped_prompts"] == 1
     assert found.numbers["families"] == {"llama2": 1}
     assert found.numbers["wrappers"] == [
         {"place": "prompt_end", "mark": "###", "share": 0.75, "usual": True}
     ]
+    assert found.tables["wrappers"].to_dicts() == found.numbers["wrappers"]
     assert any("unwrap_prompt" in sentence for sentence in found.sentences)
     assert "mixed style: 12.5% of the rows have Markdown in the answer" in found.sentences
+
+
+def test_of_many_wrappers_the_manifest_has_twenty_and_a_table_all(conversation: Any) -> None:
+    rows = conversation(
+        *((f"Name town {n}. {'#' * (2 + n % 25)}", f"Town {n}.") for n in range(75)),
+    )
+    found = judge(Format(min_rows=3), rows).findings
+    assert len(found.numbers["wrappers"]) == 20
+    assert found.tables["wrappers"].height == 25
+
+
+def test_marks_that_differ_in_white_space_are_one(conversation: Any) -> None:
+    rows = conversation(("Name a town. ###\t :", "Ulm."), ("Name a river. ### :", "The Rhine."))
+    found = judge(Format(action="drop", min_rows=1, most=0.9), rows).findings
+    assert found.numbers["wrappers"] == []
+    other = conversation(("Name a town.", "Ulm."))
+    both = judge(Format(min_rows=2), rows.vstack(other)).findings.numbers["wrappers"]
+    assert [line["mark"] for line in both] == ["### :"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "evidence"),
+    [
+        ({}, "foreign_marker: [/INST] (llama2)"),
+        ({"off": ("foreign_marker",)}, "role_marker: USER:"),
+    ],
+)
+def test_of_two_marks_in_one_text_the_first_reason_is_shown(
+    conversation: Any, settings: Any, evidence: str
+) -> None:
+    rows = conversation((ASK, "So [/INST]\n\nUSER: hello there"))
+    assert judge(Format(**settings), rows).verdicts["evidence"].item() == evidence
 
 
 def test_what_format_calls_foreign_quality_calls_a_template_marker(conversation: Any) -> None:
     answers = ["a<|im_end|>", "a[/INST]", "### Response: a", "a</s>", "`</s>`", "plain"]
     rows = conversation(*((ASK, answer) for answer in answers))
-    ours = Format().measure(rows)["marker"].is_not_null().to_list()
-    assert ours == Quality().fired(Quality().measure(rows))["template_marker"].to_list()
-    assert ours == [True] * 4 + [False] * 2
+    theirs = judge(Quality(), rows).verdicts["reason"].to_list()
+    assert theirs[:4] == ["template_marker"] * 4
+    assert drops(rows) == ["foreign_marker"] * 4 + [None] * 2
+    assert "template_marker" not in theirs[4:]
 
 
 def test_no_rows_have_no_format(conversation: Any) -> None:

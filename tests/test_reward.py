@@ -26,9 +26,10 @@ def frame(scores: list[float | None], **columns: Any) -> pl.DataFrame:
         "row": pl.Series(range(count), dtype=pl.UInt32),
         "id": [f"{number:016x}" for number in range(count)],
         "score": pl.Series(scores, dtype=pl.Float64),
-        "problem": pl.Series([None] * count, dtype=pl.String),
+        "problem": pl.Series([None] * count, dtype=pl.Categorical),
+        "tokens": pl.Series([None] * count, dtype=pl.UInt32),
         "length": pl.Series([10] * count, dtype=pl.UInt32),
-        "task": ["write"] * count,
+        "task": pl.Series([7] * count, dtype=pl.UInt64),
         "asked": pl.Series(range(count), dtype=pl.UInt64),
     }
     return pl.DataFrame({**plain, **columns})

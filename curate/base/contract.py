@@ -78,12 +78,14 @@ class Judgement:
     In `verdicts`, `keep` is never null; a row that is dropped has a `reason` (a slug of `reasons`),
     a kept one none. `score` is what was compared with a threshold, `duplicate_of` the `row` of the
     kept row that this one repeats, `evidence` what a person needs to see why. `from_text` (Boolean,
-    a line a row; none: no row) marks the rows whose evidence `Filter.evidence` makes of their text.
+    a line a row; none: no row) marks the rows whose evidence `Filter.evidence` makes of their text,
+    `quoted` (likewise) the few rows with whose text `Filter.quote` completes the findings.
     """
 
     verdicts: pl.DataFrame
     findings: Findings = Findings()
     from_text: pl.Series | None = None
+    quoted: pl.Series | None = None
 
     @classmethod
     def of(
@@ -95,6 +97,7 @@ class Judgement:
         evidence: Any = None,
         findings: Findings | None = None,
         from_text: Any = None,
+        quoted: Any = None,
     ) -> Self:
         """A judgement from columns (arrays, lists or Series); None means all null.
 
@@ -104,8 +107,11 @@ class Judgement:
         [None, 'empty']
         """
         columns = verdicts(keep, reason, score, duplicate_of, evidence)
-        marks = None if from_text is None else pl.Series("from_text", from_text, pl.Boolean)
-        return cls(columns, findings or Findings(), marks)
+        marks = [
+            None if given is None else pl.Series(name, given, pl.Boolean)
+            for name, given in (("from_text", from_text), ("quoted", quoted))
+        ]
+        return cls(columns, findings or Findings(), *marks)
 
 
 class BrokenContract(CurateError, AssertionError):
@@ -203,6 +209,15 @@ class Filter(_Configured):
         `measures` as `judge` does, and their `verdicts`, in the same order.
         """
         raise BrokenContract(f"step {self.name!r} marks rows in from_text, and has no `evidence`")
+
+    def quote(self, findings: Findings, records: pl.DataFrame, measures: pl.DataFrame) -> Findings:
+        """The findings of `judge`, completed with texts of the rows that it marked in `quoted`.
+
+        Called once after `judge`, with these rows of all parts, in order: `records` as `measure`
+        gets them, `measures` as `judge` does. For what a whole set has in common, such as its
+        commonest words: they are measured as codes, and one row that has a code says what it means.
+        """
+        raise BrokenContract(f"step {self.name!r} marks rows in quoted, and has no `quote`")
 
     def bind(self, read: Read) -> Filter:
         """The filter to run instead, which knows the records of other files, such as evaluation

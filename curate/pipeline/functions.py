@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,11 @@ Record = dict[str, Any]
 # `too_short`.
 Answer = bool | str
 RecordFunction = Callable[[Record], Answer]
+
+
+# A reason is a name that rows share; more than this, and the report would be a list of rows.
+MOST_REASONS = 1_000
+LONGEST_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,17 @@ class UserFunction(Filter):
         """`reason`: the slug with which the function drops a record, or null."""
         # The user's function takes one record: this loop is what was asked for.
         reasons = [self._reason(record) for record in records.iter_rows(named=True)]
-        return pl.DataFrame({"reason": reasons}, schema={"reason": pl.String})
+        self._check_few(set(reasons))
+        return pl.DataFrame({"reason": reasons}, schema={"reason": pl.Categorical})
+
+    def _check_few(self, reasons: Collection[str | None]) -> None:
+        if len(reasons) > MOST_REASONS:
+            some = sorted(reason for reason in reasons if reason)[:2]
+            raise CurateError(
+                f"{self.label} gave over {MOST_REASONS:,} different reasons, such as"
+                f" {some[0]!r} and {some[1]!r}; a reason is a short name that rows share: leave out"
+                " what is of one row alone"
+            )
 
     def _reason(self, record: Record) -> str | None:
         try:
@@ -61,6 +76,12 @@ class UserFunction(Filter):
                 f"{self.label}, row {record['row']}: failed with {one_line(error)}"
             ) from error
         if isinstance(answer, str):
+            if len(answer) > LONGEST_REASON:
+                raise CurateError(
+                    f"{self.label}, row {record['row']}: returned a text of {len(answer):,}"
+                    f" characters as reason ({answer[:40]!r} ...); expected a short name, such as"
+                    f" too_short, of at most {LONGEST_REASON} characters"
+                )
             return answer
         if not isinstance(answer, bool):
             raise CurateError(
@@ -71,4 +92,5 @@ class UserFunction(Filter):
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Every record with a reason is dropped for it."""
+        self._check_few(measures["reason"].unique().to_list())
         return Judgement.of(measures["reason"].is_null(), measures["reason"])

@@ -39,7 +39,11 @@ def judge(step: Filter, records: pl.DataFrame, **earlier: Any) -> Judged:
         step.name, what_judges_know(records).with_columns(known), step.measure(records)
     )
     judgement = judgement_of(step.name, step, measures)
-    judgement = replace(judgement, verdicts=with_evidence(step, judgement, records, measures))
+    judgement = replace(
+        judgement,
+        verdicts=with_evidence(step, judgement, records, measures),
+        findings=with_quotes(step, judgement, records, measures),
+    )
     drops = judgement.verdicts.filter(~pl.col("keep"))
     unknown = set(drops["reason"]) - set(step.reasons)
     hold(not unknown, step.name, f"reasons it does not declare: {unknown}")
@@ -72,6 +76,8 @@ def judgement_of(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
     hold(not mute, name, f"{mute} rows were dropped without a reason")
     marks = judgement.from_text
     hold(marks is None or len(marks) == measures.height, name, "from_text is not a line a row")
+    quoted = judgement.quoted
+    hold(quoted is None or len(quoted) == measures.height, name, "quoted is not a line a row")
     return judgement
 
 
@@ -86,6 +92,16 @@ def with_evidence(
     marked = read_columns(records[at], step.reads)
     texts = evidence_of(step.name, step, marked, measures[at], verdicts[at])
     return verdicts.with_columns(evidence=verdicts["evidence"].scatter(at, texts))
+
+
+def with_quotes(
+    step: Filter, judgement: Judgement, records: pl.DataFrame, measures: pl.DataFrame
+) -> Findings:
+    """The findings, completed with what the step takes from the text of the rows it marked."""
+    if judgement.quoted is None:
+        return judgement.findings
+    at = judgement.quoted.fill_null(False).arg_true()
+    return step.quote(judgement.findings, read_columns(records[at], step.reads), measures[at])
 
 
 def evidence_of(

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from curate.base.contract import Filter, Fix, Judgement, hold
+from curate.base.contract import Filter, Findings, Fix, Judgement, hold
 from curate.base.errors import CurateError, nearest
 from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
@@ -180,7 +180,8 @@ class PipelineRun:
         named = [column.alias(f"{step.name}.{column.name}") for column in narrow]
         needed = [column for column in named if column.name in self.wanted]
         by_row = pl.DataFrame([measures["row"], *needed])
-        return Done(judgement.findings, by_row, [column.name for column in named])
+        findings = self._findings(action, judgement, measures)
+        return Done(findings, by_row, [column.name for column in named])
 
     def _given(self, action: Filter) -> pl.DataFrame:
         """What `judge` gets of the rows still kept beside the measures of its own filter."""
@@ -207,37 +208,41 @@ class PipelineRun:
             verdict=pl.when("keep").then(pl.lit("keep")).otherwise(pl.lit("drop")),
             **{column: pl.col(column) for column in ledger.VERDICT.names()[3:]},
         ).cast(ledger.VERDICT)
-        counts = [int(self.kept[p.start : p.start + p.height].sum()) for p in self.parts]
-        start = 0
-        for part, count in zip(self.parts, counts, strict=True):
+        for part, start, count in self._alive():
             own = verdicts.slice(start, count)
-            if judgement.from_text is not None:
-                marks = judgement.from_text.slice(start, count).fill_null(False).arg_true()
-                if len(marks):
-                    texts = self._evidence(
-                        step,
-                        action,
-                        part,
-                        marks,
-                        measures.slice(start, count)[marks],
-                        judgement.verdicts.slice(start, count)[marks],
-                    )
-                    own = own.with_columns(own["evidence"].scatter(marks, texts))
+            at = _marked(judgement.from_text, start, count)
+            if len(at):
+                records = self._records(part, at, action.reads)
+                seen, decided = measures.slice(start, count), judgement.verdicts.slice(start, count)
+                texts = evidence_of(step.name, action, records, seen[at], decided[at])
+                own = own.with_columns(own["evidence"].scatter(at, texts))
             self.work.put_verdicts(name, part, own)
+
+    def _findings(self, action: Filter, judgement: Judgement, measures: pl.DataFrame) -> Findings:
+        """The findings, completed with texts of the few rows that the step marked for it."""
+        if judgement.quoted is None:
+            return judgement.findings
+        records = [
+            self._records(part, at, action.reads)
+            for part, start, count in self._alive()
+            if len(at := _marked(judgement.quoted, start, count))
+        ]
+        none = read_columns(pl.DataFrame(schema=RECORDS), action.reads)
+        marked = measures.filter(judgement.quoted.fill_null(False))
+        return action.quote(judgement.findings, pl.concat([none, *records]), marked)
+
+    def _alive(self) -> Iterator[tuple[Part, int, int]]:
+        """Each part, with the place of its first row among those still kept, and their number."""
+        start = 0
+        for part in self.parts:
+            count = int(self.kept[part.start : part.start + part.height].sum())
+            yield part, start, count
             start += count
 
-    def _evidence(
-        self,
-        step: Step,
-        action: Filter,
-        part: Part,
-        marks: pl.Series,
-        measures: pl.DataFrame,
-        verdicts: pl.DataFrame,
-    ) -> pl.Series:
+    def _records(self, part: Part, at: pl.Series, reads: Sequence[str] | None) -> pl.DataFrame:
+        """Of a part's rows still kept those at these places, as `measure` gets them."""
         alive = Rows.of(part, 0, self.kept[part.start : part.start + part.height])
-        records = read_columns(alive.only(marks.to_numpy()).load(), action.reads)
-        return evidence_of(step.name, action, records, measures, verdicts)
+        return read_columns(alive.only(at.to_numpy()).load(), reads)
 
     def _fix(self, step: Step, action: Fix, name: str, watch: Progress) -> Done:
         parts = []
@@ -290,6 +295,13 @@ class PipelineRun:
         kept = pl.Series("kept", self.kept)
         pages, reports, tables = self.pages, self.reports, self.tables
         return Result(self.parts, kept, self.read, pages, self.work, reports, tables)
+
+
+def _marked(marks: pl.Series | None, start: int, count: int) -> pl.Series:
+    """Places in a stretch of rows that are marked."""
+    if marks is None:
+        return pl.Series(dtype=pl.UInt32)
+    return marks.slice(start, count).fill_null(False).arg_true()
 
 
 def _report(step: Step, done: Done, rows: int, kept: int, reasons: pl.Series) -> StepReport:

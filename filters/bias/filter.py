@@ -17,14 +17,17 @@ import polars as pl
 from curate.base.contract import Filter, Findings, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
-from filters.bias.labels import fixed_label_tasks, label_columns, word_scores
-from filters.bias.phrases import TRAITS, phrase_columns
+from filters.bias.findings import count, has, worded
+from filters.bias.labels import fixed_label_tasks, label_columns, label_texts
+from filters.bias.phrases import HABITS, TRAITS, openers, phrase_columns
 from filters.common.arrays import Bools, Ints
+from filters.common.codes import text_codes
 from filters.common.conditional import check_read
 from filters.common.ranking import best_first, noise_of, places, score_column
 
 Trait = Literal["opener", "agreement", "apology", "stock_phrase", "closing_offer", "label"]
-_HABITS = ("agreement", "apology", "closing_offer")
+# What their evidence shows stands in the row's text.
+_QUOTING = ("over_opener", "over_label")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Bias(Filter):
         "over_closing_offer": "Too many answers end by offering more help.",
         "over_label": "Too many rows of this task have this label.",
     }
+    reads: ClassVar[tuple[str, ...]] = ("prompt", "response", "category")
+    version: ClassVar[int] = 2
     measured_by: ClassVar[tuple[str, ...]] = ("opener_words",)
 
     action: Literal["report", "cap"] = setting(
@@ -86,8 +91,12 @@ class Bias(Filter):
         return (self.by,) if self.action == "cap" else ()
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """Opener, habits and style of the answers; task, label and words of short answers."""
-        return pl.DataFrame([*phrase_columns(records, self.opener_words), *label_columns(records)])
+        """Opener, habits and style of the answers; task, label and words of short answers.
+
+        `opener`, `task`, `label` and the list `words` are codes of texts (u64).
+        """
+        opener = text_codes(openers(records, self.opener_words)).alias("opener")
+        return pl.DataFrame([opener, *phrase_columns(records), *label_columns(records)])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Keep all rows, or drop those beyond the shares; rates of habits and labels of the set."""
@@ -95,7 +104,8 @@ class Bias(Filter):
         if not height:
             return Judgement.of([], findings=Findings(("no rows, so no habits",), {"rows": 0}))
         if self.action == "report":
-            return Judgement.of([True] * height, findings=self._findings(measures, ()))
+            counted = count(measures, self.min_task_rows, ())
+            return Judgement.of([True] * height, **counted._asdict())
         kept, drops, given_up = self._capped(measures)
         dropped = [drops.get(at, _KEPT) for at in range(height)]
         return Judgement.of(
@@ -103,8 +113,34 @@ class Bias(Filter):
             [drop.reason for drop in dropped],
             [drop.share for drop in dropped],
             evidence=[drop.evidence for drop in dropped],
-            findings=self._findings(measures, given_up),
+            from_text=[drop.reason in _QUOTING for drop in dropped],
+            **count(measures, self.min_task_rows, given_up)._asdict(),
         )
+
+    def evidence(
+        self, records: pl.DataFrame, measures: pl.DataFrame, verdicts: pl.DataFrame
+    ) -> pl.Series:
+        """The opener, or the label and its task, before the shares that `judge` gave."""
+        labels = label_texts(records)
+        # A loop over dropped rows: each shows a text of its own.
+        lines = zip(
+            verdicts["reason"],
+            openers(records, self.opener_words),
+            labels["label"],
+            labels["task"],
+            verdicts["evidence"],
+            strict=True,
+        )
+        shown = [
+            (repr(opener) if reason == "over_opener" else _label(label, task, shares)) + shares
+            for reason, opener, label, task, shares in lines
+        ]
+        return pl.Series(shown, dtype=pl.String)
+
+    def quote(self, findings: Findings, records: pl.DataFrame, measures: pl.DataFrame) -> Findings:
+        """The findings with the openers, tasks, labels and words of these rows."""
+        sources = measures["record.source"]
+        return worded(findings, records, sources, self.opener_words, self.max_drop)
 
     def _capped(self, measures: pl.DataFrame) -> tuple[Bools, dict[int, _Drop], tuple[str, ...]]:
         """Which rows (n,) are kept, why each of the others is not, and reasons not applied."""
@@ -137,12 +173,14 @@ class Bias(Filter):
         least = self.max_share * (1 - self.max_drop) * measures.height
         everyone = np.arange(measures.height)
         for trait in (trait for trait in ("opener", *TRAITS) if trait in self.traits):
-            held = index.filter(pl.col(trait).is_not_null())
+            held = index.filter(has(trait))
             # Agreeing and apologising are habits, whatever the words; phrases count one by one.
-            what = pl.lit(trait) if trait in _HABITS else pl.col(trait)
+            what = pl.lit(trait) if trait in HABITS else pl.col(trait)
             parts = held.group_by(what=what).agg("at").sort("what")
             groups[f"over_{trait}"] = [
-                _Group(repr(what), np.array(at), everyone, self.max_share)
+                _Group(
+                    "" if trait == "opener" else repr(what), np.array(at), everyone, self.max_share
+                )
                 for what, at in parts.filter(pl.col("at").list.len() > least).iter_rows()
             ]
         if "label" in self.traits:
@@ -152,14 +190,15 @@ class Bias(Filter):
     def _label_groups(self, index: pl.DataFrame) -> list[_Group]:
         tasks = fixed_label_tasks(index, self.min_task_rows)
         parts = tasks.group_by("task", "label").agg("at").sort("task", "label")
+        sources = index["record.source"].unique()
+        of_file = dict(zip(text_codes(sources), sources, strict=True))
         groups: list[_Group] = []
         for (task,), labels in parts.group_by("task", maintain_order=True):
             whole = np.sort(np.concatenate([np.array(at) for at in labels["at"]]))
             most = min(1.0, self.max_label_ratio / labels.height)
-            groups += [
-                _Group(f"{label!r} of {str(task)[:40]!r}", np.array(at), whole, most)
-                for label, at in labels.select("label", "at").iter_rows()
-            ]
+            # The name of a task that is a file stands in no text of its rows.
+            what = f" of {of_file[task][:40]!r}" if task in of_file else ""
+            groups += [_Group(what, np.array(at), whole, most) for at in labels["at"]]
         return groups
 
     def _order(self, measures: pl.DataFrame) -> Ints:
@@ -172,51 +211,12 @@ class Bias(Filter):
         scores = score_column(measures, self.by)
         return places(best_first(measures, scores, noise_of(measures["id"], self.seed)))
 
-    def _findings(self, measures: pl.DataFrame, given_up: tuple[str, ...]) -> Findings:
-        """Rates of habits, commonest openers, label priors and the words that give labels away."""
-        rows = measures.height
-        rates = {trait: _held(measures, trait) for trait in TRAITS}
-        openers = _top(measures["opener"])
-        stance = {
-            "asserts": _held(measures.filter("asserts"), "agreement"),
-            "asks": _held(measures.filter(~pl.col("asserts")), "agreement"),
-        }
-        style = {
-            name: int(measures[name].sum()) / rows for name in ("exclamations", "emoji", "has_list")
-        }
-        tasks = fixed_label_tasks(measures.with_row_index("at"), self.min_task_rows)
-        priors, words = word_scores(tasks)
-        sentences = [f"{rates[trait]:.2%} of the answers {what}" for trait, what in TRAITS.items()]
-        if openers:
-            text, count = openers[0]
-            sentences.append(f"the commonest opener, {text!r}, has {count / rows:.2%} of the rows")
-        if measures["asserts"].any():
-            sentences.append(
-                f"of the answers to prompts that assert something {stance['asserts']:.2%} open by"
-                f" agreeing, of the others {stance['asks']:.2%}"
-            )
-        sentences += _label_sentences(priors, words)
-        sentences += [
-            f"{slug} is not applied: its cap would drop more than {self.max_drop:.0%} of the rows"
-            for slug in given_up
-        ]
-        numbers = {
-            "rows": rows,
-            "rates": rates,
-            "agreement_by_stance": stance,
-            "style_per_answer": style,
-            "openers": [{"opener": text, "rows": count} for text, count in openers],
-            "stock_phrases": [
-                {"phrase": text, "rows": count} for text, count in _top(measures["stock_phrase"])
-            ],
-            "labels": priors.to_dicts(),
-            "given_up": list(given_up),
-        }
-        return Findings(tuple(sentences), numbers, {"label_words": words} if words.height else {})
-
 
 class _Group(NamedTuple):
-    """Rows that share something, the rows they are a share of, and their greatest share."""
+    """Rows that share something, the rows they are a share of, and their greatest share.
+
+    `what` is as much of its name as does not stand in the text of its rows.
+    """
 
     what: str
     rows: Ints
@@ -265,27 +265,6 @@ def _surplus(count: int, whole: int, share: float) -> int:
     return min(count, int(np.ceil((count - share * whole) / (1 - share) - 1e-9)))
 
 
-def _held(measures: pl.DataFrame, trait: str) -> float:
-    """Share of the rows that have the trait; 0 of no rows."""
-    return int(measures[trait].is_not_null().sum()) / max(1, measures.height)
-
-
-def _top(values: pl.Series, most: int = 10) -> list[tuple[str, int]]:
-    counts = (
-        values.drop_nulls().value_counts().sort(["count", values.name], descending=[True, False])
-    )
-    return [(str(text), int(count)) for text, count in counts.head(most).iter_rows()]
-
-
-def _label_sentences(priors: pl.DataFrame, words: pl.DataFrame) -> list[str]:
-    sentences = [
-        f"the task {row['task'][:60]!r} has {row['rows']:,} rows and {row['labels']} labels;"
-        f" {row['top']!r} is {row['share']:.0%} of them"
-        f" (entropy {row['entropy']:.2f} of {row['most']:.2f} bits)"
-        for row in priors.head(5).iter_rows(named=True)
-    ]
-    return sentences + [
-        f"in {row['task'][:40]!r} the word {row['word']!r} alone predicts {row['label']!r} in"
-        f" {row['share']:.0%} of its rows (z = {row['z']:.1f})"
-        for row in words.head(3).iter_rows(named=True)
-    ]
+def _label(label: str, task: str, shares: str) -> str:
+    """The label and its task, unless what `judge` gave names the task already."""
+    return repr(label) if shares.startswith(" of ") else f"{label!r} of {task[:40]!r}"

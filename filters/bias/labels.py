@@ -8,6 +8,8 @@ from statistics import NormalDist
 
 import polars as pl
 
+from filters.common.codes import text_codes, word_codes
+
 LABEL_CHARACTERS = 40
 LABEL_WORDS = 3
 MOST_LABELS = 20
@@ -19,7 +21,13 @@ ALPHA = 0.05  # chance of any false alarm in all of a task's tests, after Bonfer
 
 
 def label_columns(records: pl.DataFrame) -> list[pl.Series]:
-    """`task`, `label` and `words` of rows with a short answer; null for all others.
+    """The codes (u64) of `label_texts`."""
+    texts = label_texts(records)
+    return [text_codes(texts["task"]), text_codes(texts["label"]), word_codes(texts["words"])]
+
+
+def label_texts(records: pl.DataFrame) -> pl.DataFrame:
+    """`task`, and of rows with a short answer `label` and `words`; these are null for all others.
 
     A row's task is its category, or else the first line of its prompt; its label the answer in
     small letters without marks at the ends; its words those of the rest of the prompt.
@@ -47,7 +55,7 @@ def label_columns(records: pl.DataFrame) -> list[pl.Series]:
     positions = pl.DataFrame({"at": at, "words": split})
     everyone = frame.select("task", "label").with_row_index("at")
     joined = everyone.join(positions, on="at", how="left", maintain_order="left")
-    return joined.drop("at").cast({"words": pl.List(pl.String)}).get_columns()
+    return joined.drop("at").cast({"words": pl.List(pl.String)})
 
 
 def fixed_label_tasks(index: pl.DataFrame, min_rows: int) -> pl.DataFrame:
@@ -58,7 +66,8 @@ def fixed_label_tasks(index: pl.DataFrame, min_rows: int) -> pl.DataFrame:
     smaller than that belong to the task that their file is.
     """
     small = pl.len().over("task") < min_rows
-    index = index.with_columns(task=pl.when(small).then("record.source").otherwise("task"))
+    of_file = text_codes(index["record.source"])
+    index = index.with_columns(task=pl.when(small).then(of_file).otherwise("task"))
     sizes = index.group_by("task").agg(rows=pl.len()).filter(pl.col("rows") >= min_rows)
     held = index.filter(pl.col("label").is_not_null()).select("at", "task", "label", "words")
     held = held.join(sizes, on="task", how="inner", maintain_order="left")
@@ -68,18 +77,19 @@ def fixed_label_tasks(index: pl.DataFrame, min_rows: int) -> pl.DataFrame:
     return held.filter(labels.is_between(2, MOST_LABELS), covered >= LABELLED).drop("rows")
 
 
-def word_scores(tasks: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Label priors of each task, and the words whose labels are not spread as the priors are.
-
-    Priors: task, rows, labels, top label and its share, entropy and its greatest value in bits.
-    Words: task, word, label, rows with the word, share of the label among them, prior, and
-    z = (share - prior) / sqrt(prior * (1 - prior) / rows), two-sided, Bonferroni over the words
-    and labels of the task; largest z first.
-    """
+def label_counts(tasks: pl.DataFrame) -> pl.DataFrame:
+    """For each task and label of `fixed_label_tasks`: count, rows of the task, and prior."""
     counts = tasks.group_by("task", "label").agg(count=pl.len())
     counts = counts.with_columns(rows=pl.col("count").sum().over("task"))
-    counts = counts.with_columns(prior=pl.col("count") / pl.col("rows"))
-    priors = (
+    return counts.with_columns(prior=pl.col("count") / pl.col("rows"))
+
+
+def label_priors(counts: pl.DataFrame) -> pl.DataFrame:
+    """Of each task: rows, labels, top label and its share, entropy and its greatest value (bits).
+
+    `counts` is `label_counts` in texts, for ties go by name.
+    """
+    return (
         counts.sort(["count", "label"], descending=[True, False])
         .group_by("task", maintain_order=True)
         .agg(
@@ -92,10 +102,15 @@ def word_scores(tasks: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         )
         .sort(["rows", "task"], descending=[True, False])
     )
-    return priors, _telling(tasks, counts)
 
 
-def _telling(tasks: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
+def telling_words(tasks: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
+    """The words whose labels are not spread as the priors are, in no particular order.
+
+    task, word, label, rows with the word, share of the label among them, prior, and
+    z = (share - prior) / sqrt(prior * (1 - prior) / rows), two-sided, Bonferroni over the words
+    and labels of the task.
+    """
     words = tasks.explode("words", empty_as_null=True).rename({"words": "word"}).drop_nulls("word")
     words = words.with_columns(n=pl.len().over("task", "word")).filter(
         pl.col("n") >= LEAST_WITH_WORD
@@ -121,8 +136,6 @@ def _telling(tasks: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
     scored = scored.with_columns(
         limit=pl.col("tests").replace_strict(limits, return_dtype=pl.Float64)
     )
-    return (
-        scored.filter(pl.col("z").abs() > pl.col("limit"))
-        .select("task", "word", "label", pl.col("n").alias("rows"), "share", "prior", "z")
-        .sort(["z", "task", "word", "label"], descending=[True, False, False, False])
+    return scored.filter(pl.col("z").abs() > pl.col("limit")).select(
+        "task", "word", "label", pl.col("n").alias("rows"), "share", "prior", "z"
     )

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 import polars as pl
 
-# Each habit with what it says in a sentence; the columns hold the words found, or null.
+# Each habit with what it says in a sentence.
 TRAITS: Mapping[str, str] = {
     "agreement": "open by agreeing or praising the question",
     "apology": "apologise",
     "stock_phrase": "have a stock phrase of chat models",
     "closing_offer": "end by offering more help",
 }
+# Those that count as one, whatever the words.
+HABITS = ("agreement", "apology", "closing_offer")
 
 _AGREEMENT = (
     r"(?i)\A[\s\"'“]*((?:you(?:'|’)?re|you are) (?:absolutely |completely |quite )?"
@@ -52,15 +54,20 @@ _LIST = r"(?m)^\s*(?:[-*+•]|\d{1,3}[.)]) \S"
 _EMOJI = r"[\x{1F300}-\x{1FAFF}\x{2600}-\x{27BF}]"
 
 
-def phrase_columns(records: pl.DataFrame, opener_words: int) -> list[pl.Series]:
-    """One column each: opener, the habits of `TRAITS`, prompt stance, style of the answers."""
+def phrase_columns(records: pl.DataFrame) -> list[pl.Series]:
+    """One column each: the habits of `TRAITS`, prompt stance, style of the answers.
+
+    `stock_phrase` names the phrase found, of which there are some hundred; the other habits, and
+    the stance, are true or false.
+    """
     prompt, answer = pl.col("prompt"), pl.col("response")
+    # An offer and what follows it in its line are shorter than that; a search of it all is slow.
+    ending = answer.str.strip_chars_end().str.tail(300)
     frame = records.select(
-        opener=_opener(answer, opener_words),
-        agreement=_found(answer, _AGREEMENT),
-        apology=_found(answer, _APOLOGY),
-        stock_phrase=_found(answer, _STOCK),
-        closing_offer=_found(answer, _CLOSING),
+        agreement=answer.str.contains(_AGREEMENT),
+        apology=answer.str.contains(_APOLOGY),
+        stock_phrase=_found(answer, _STOCK).cast(pl.Categorical),
+        closing_offer=ending.str.contains(_CLOSING),
         asserts=prompt.str.contains(_ASSERTS),
         exclamations=answer.str.count_matches("!", literal=True),
         emoji=answer.str.count_matches(_EMOJI),
@@ -75,8 +82,9 @@ def _found(text: pl.Expr, pattern: str) -> pl.Expr:
     return words.str.head(60)
 
 
-def _opener(text: pl.Expr, words: int) -> pl.Expr:
+def openers(records: pl.DataFrame, words: int) -> pl.Series:
     """The first words in small letters; null for an answer of no more words than that."""
+    text = pl.col("response")
     parts = text.str.head(40 * words).str.to_lowercase().str.extract_all(r"[\p{L}\p{N}'’]+")
     opener = parts.list.head(words).list.join(" ")
-    return pl.when(parts.list.len() > words).then(opener)
+    return records.select(opener=pl.when(parts.list.len() > words).then(opener)).to_series()

@@ -40,6 +40,7 @@ class Decontaminate(Filter):
         "evaluation_prompt": "Its prompt is a short one of an evaluation file, to the letter.",
         "evaluation_rephrased": "Its vector is close to that of a row of an evaluation file.",
     }
+    reads: ClassVar[tuple[str, ...]] = ("messages", "response")
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = (
         "field", "rule", "size", "threshold", "encoder", "encoder_print", "evaluations",

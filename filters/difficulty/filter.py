@@ -16,7 +16,9 @@ from curate.base.settings import setting
 from filters.common.arrays import Floats
 from filters.common.calibrate import Method, calibrate_scores, fitted_together
 from filters.common.cases import Case, first_case
+from filters.common.codes import text_codes
 from filters.common.models import check_folder, model_state
+from filters.common.problems import problem_texts
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
 from filters.common.score_length import by_length, with_length
 from filters.common.tasks import tasks
@@ -56,6 +58,8 @@ class Difficulty(Filter):
         " together",
         "not_in_top": "other rows are more difficult",
     }
+    reads: ClassVar[tuple[str, ...]] = ("messages", "response")
+    version: ClassVar[int] = 2
     measured_by: ClassVar[tuple[str, ...]] = ("model", "fingerprint", "written_as")
     cached: ClassVar[bool] = True
 
@@ -91,17 +95,21 @@ class Difficulty(Filter):
         return model_state(self.model)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`given`, `alone`, `tokens`, `easy`, `late`, `problem`; `length` in words and `task`."""
+        """`given`, `alone`, `tokens`, `easy`, `late`, `problem`; `length` in words and `task`.
+
+        `task` (u64) is the same for rows whose requests have the same first word.
+        """
         found = measure_difficulty(records, str(self.model), self.written_as)
         length = lengths(records, "words", "response", None)
-        return found.with_columns(length, tasks(records)["task"])
+        return found.with_columns(length, text_codes(tasks(records)["task"]))
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """The hardest rows within `max_ifd`; IFD against length, and rows that are loops."""
         ifd = self._ifd(measures)
+        problems = problem_texts(measures, "given", "alone", "tokens")
         known = ~np.isnan(ifd)
         if len(ifd) and not known.any():
-            first = measures["problem"].drop_nulls()[0]
+            first = problems.drop_nulls()[0]
             raise CurateError(
                 f"difficulty: none of {len(ifd):,} rows can be measured with {self.model} (the"
                 f" first: {first}); name another model"
@@ -112,7 +120,8 @@ class Difficulty(Filter):
         helped = known & (ifd <= most if self.variant == "loss" else ifd < most)
         place = places(best_first(measures, np.where(helped, score, np.nan)))
         kept = helped & (place < top_rows(int(helped.sum()), self.keep_top, self.top_k))
-        frame = measures.select("problem", "given", "alone").with_columns(
+        frame = measures.select("given", "alone").with_columns(
+            problems,
             ifd=pl.Series(ifd).fill_nan(None),
             score=pl.Series(score).fill_nan(None),
             kept=pl.Series(kept),
@@ -125,11 +134,11 @@ class Difficulty(Filter):
             reason,
             frame["score"],
             evidence=evidence,
-            findings=self._findings(measures, frame["kept"], ifd, score),
+            findings=self._findings(measures, frame, ifd, score),
         )
 
     def _findings(
-        self, measures: pl.DataFrame, keep: pl.Series, ifd: Floats, score: Floats
+        self, measures: pl.DataFrame, frame: pl.DataFrame, ifd: Floats, score: Floats
     ) -> Findings:
         known = np.flatnonzero(~np.isnan(ifd))
         if not known.size:
@@ -151,18 +160,21 @@ class Difficulty(Filter):
         }
         sentences = [
             f"median IFD {median:.3f} ({self.variant}, written as {self.written_as})",
-            *_problem_sentences(measures["problem"].drop_nulls()),
+            *_problem_sentences(frame["problem"].drop_nulls()),
         ]
         if looping:
             sentences.append(
                 f"rows with more than half of the tokens certain beforehand: {looping:,}; these are"
                 " loops, or texts that the model knows by heart"
             )
-        table = by_length(keep, length, ifd, score, known)
+        table = by_length(frame["kept"], length, ifd, score, known)
         return Findings(tuple(sentences), numbers, {"length": table})
 
     def _ifd(self, measures: pl.DataFrame) -> Floats:
-        given, alone = score_column(measures, "given"), score_column(measures, "alone")
+        measured = measures.with_columns(
+            pl.when(pl.col("problem").is_null()).then(pl.col("given", "alone"))
+        )
+        given, alone = score_column(measured, "given"), score_column(measured, "alone")
         return given / alone if self.variant == "loss" else np.exp(given - alone)
 
     def _cases(self, kept: int) -> list[Case]:

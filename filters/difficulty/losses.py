@@ -12,6 +12,7 @@ import polars as pl
 from curate.base.errors import CurateError
 from filters.common.arrays import Floats
 from filters.common.models import Rows, batches, context, load
+from filters.common.problems import TOKENS
 from filters.difficulty.texts import Encoded, Template, Written, alone, shared, written
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 LOGIT_ROWS = 256  # positions whose losses are computed at once: a vocabulary wide each
 EASY = 0.1  # nats: a token that was nine in ten certain beforehand
 
+NO_RATIO = "losses of {given} and {alone} have no ratio"
 MEASURED = {
     "given": pl.Float64,
     "alone": pl.Float64,
     "tokens": pl.UInt32,
     "easy": pl.Float64,
     "late": pl.Float64,
-    "problem": pl.String,
+    "problem": pl.Categorical,
 }
 
 
@@ -45,7 +47,7 @@ class _Reader:
 
 
 def measure_difficulty(records: pl.DataFrame, path: str, template: Template) -> pl.DataFrame:
-    """Columns `MEASURED` per record, null beside a `problem`.
+    """Columns `MEASURED` per record, null beside a `problem` that does not name them.
 
     `given` and `alone` are mean losses (nats) over the same `tokens` of all answers, after what
     was asked and alone. `easy` is the share of tokens whose loss after the question is below
@@ -74,6 +76,7 @@ class _Row:
     texts: Rows
     tokens: list[list[tuple[int, int]]]  # per answer
     problem: str | None = None
+    length: int | None = None  # of a row that is too long
 
     @classmethod
     def of(cls, messages: Sequence[Mapping[str, Any]], reader: _Reader, template: Template) -> _Row:
@@ -82,7 +85,8 @@ class _Row:
             return cls([], [], "no answer with text")
         encoded = reader.encoded(whole)
         if len(encoded.ids) > reader.limit:
-            return cls([], [], f"{len(encoded.ids):,} tokens, and the model reads {reader.limit:,}")
+            problem = f"{TOKENS} tokens, and the model reads {reader.limit:,}"
+            return cls([], [], problem, len(encoded.ids))
         single = alone(whole, template)
         bare = [reader.encoded(each) for each in single]
         tokens = [
@@ -98,20 +102,16 @@ class _Row:
     def numbers(self, losses: Sequence[Floats]) -> tuple[Any, ...]:
         """A line of `MEASURED`."""
         if self.problem is not None:
-            return _problem(self.problem)
+            return (None, None, self.length, None, None, self.problem)
         given = np.concatenate([losses[0][[one for one, _ in pairs]] for pairs in self.tokens])
         sides = zip(losses[1:], self.tokens, strict=True)
         bare = np.concatenate([own[[other for _, other in pairs]] for own, pairs in sides])
         means = float(given.mean()), float(bare.mean())
         if not np.isfinite(means).all() or means[1] <= 0.0:
-            return _problem(f"losses of {means[0]} and {means[1]} have no ratio")
+            return (*means, None, None, None, NO_RATIO)
         quarter = max(1, len(given) // 4)
         late = float(given[-quarter:].mean() - given[:quarter].mean())
         return (*means, len(given), float((given < EASY).mean()), late, None)
-
-
-def _problem(problem: str) -> tuple[Any, ...]:
-    return (*[None] * (len(MEASURED) - 1), problem)
 
 
 def _load(path: str) -> _Reader:

@@ -31,6 +31,9 @@ _TAIL_LABEL = rf"\n\s*((?:#+ ?)?{_LABEL}:)\s*\z"
 _HEAD = rf"\A\s*((?:#+ ?)?{_LABEL}:|>{{2,}})"
 _MARKDOWN = r"(?m)^#{1,6} \S|^\s*[-*+] \S|^\s*```|\*\*[^*\n]+\*\*|^\|.*\|\s*$"
 
+MARK = 60  # characters of a mark that count
+SHOWN = 20  # wrappers in the manifest; all stand in the table `wrappers`
+
 # Where a wrapper may stand: side of the conversation and end of the text.
 PLACES: Mapping[str, tuple[str, str]] = {
     "prompt_start": ("a prompt begins with", "prompts begin with"),
@@ -71,6 +74,9 @@ class Format(Filter):
         "missing_wrapper": "The text lacks the mark or label that most other rows have.",
     }
 
+    reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
+    version: ClassVar[int] = 2
+
     action: Literal["report", "drop"] = setting(
         "report", "what to do with rows that have a finding"
     )
@@ -84,32 +90,51 @@ class Format(Filter):
     min_rows: int = setting(5, "rows that a wrapper needs before it counts as one", low=1)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """The marker found and its family, the wrappers at both ends of both sides, and style."""
+        """Family of the first marker, a wrapped prompt's template, written-out turns, and style.
+
+        `prompt_start` and so on are the marks or labels at both ends of both sides.
+        """
         turns = turns_of(records)
-        return pl.DataFrame([*_markers(turns), *_wrappers(turns), *_style(turns)])
+        markers = _markers(turns).select(
+            pl.col("family").cast(pl.Enum(list(MARKERS))),
+            dialogue=pl.col("dialogue").is_not_null(),
+        )
+        return pl.DataFrame([*markers, _wrapped(turns), *_wrappers(turns), *_style(turns)])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Drop or note each row for its first finding; shares of markers and styles."""
         styles = self._styles(measures)
-        found = self._found(measures, styles)
+        found = first_case(measures, self._cases(styles))
         findings = self._findings(measures, styles)
+        from_text = found["reason"].is_in(_QUOTING)
         if self.action == "drop":
             reason = found["reason"]
             return Judgement.of(
-                reason.is_null(), reason, evidence=found["evidence"], findings=findings
+                reason.is_null(),
+                reason,
+                evidence=found["evidence"],
+                findings=findings,
+                from_text=from_text,
             )
-        notes = found.select(pl.format("{}: {}", "reason", "evidence")).to_series()
-        return Judgement.of(
-            pl.repeat(True, found.height, eager=True), evidence=notes, findings=findings
-        )
+        keep = pl.repeat(True, found.height, eager=True)
+        return Judgement.of(keep, evidence=_notes(found), findings=findings, from_text=from_text)
 
-    def _found(self, measures: pl.DataFrame, styles: list[_Style]) -> pl.DataFrame:
-        """`reason` and `evidence` of each row's first finding, null where there is none."""
-        has_marker = pl.col("marker").is_not_null()
+    def evidence(
+        self, records: pl.DataFrame, measures: pl.DataFrame, verdicts: pl.DataFrame
+    ) -> pl.Series:
+        """The delimiter and its family, or where turns are written out."""
+        markers = _markers(turns_of(records))
+        found = first_case(markers, [case for case in _TEXT_CASES if case[0] not in self.off])
+        return found["evidence"] if self.action == "drop" else _notes(found)
+
+    def _cases(self, styles: list[_Style]) -> list[Case]:
+        """Every finding, the first in order first; what `evidence` makes is null here."""
+        later = pl.lit(None, dtype=pl.String)
+        wrapper = pl.col("wrapper").cast(pl.String)
         cases: list[Case] = [
-            ("wrapped_prompt", pl.col("wrapper").is_not_null(), pl.col("wrapper")),
-            ("foreign_marker", has_marker, pl.format("{} ({})", "marker", "family")),
-            ("role_marker", pl.col("dialogue").is_not_null(), pl.col("dialogue")),
+            ("wrapped_prompt", wrapper.is_not_null(), wrapper),
+            ("foreign_marker", pl.col("family").is_not_null(), later),
+            ("role_marker", pl.col("dialogue"), later),
         ]
         for place, mark, share, usual in styles:
             text = f"{PLACES[place][0]} {mark!r}, as {share:.2%} of the rows do"
@@ -119,7 +144,7 @@ class Format(Filter):
                 if usual
                 else ("odd_wrapper", has, pl.lit(text))
             )
-        return first_case(measures, [case for case in cases if case[0] not in self.off])
+        return [case for case in cases if case[0] not in self.off]
 
     def _styles(self, measures: pl.DataFrame) -> list[_Style]:
         styles = []
@@ -157,8 +182,8 @@ class Format(Filter):
         numbers = {
             "families": families,
             "wrapped_prompts": wrapped,
-            "dialogues": measures["dialogue"].drop_nulls().len(),
-            "wrappers": [style._asdict() for style in styles],
+            "dialogues": int(measures["dialogue"].sum()),
+            "wrappers": [style._asdict() for style in styles[:SHOWN]],
             **{f"{name}_share": count / rows for name, count in style.items()},
         }
         if wrapped:
@@ -167,7 +192,13 @@ class Format(Filter):
                 f"{wrapped:,} of {measures.height:,} prompts are wrapped in a template;"
                 " the fix unwrap_prompt takes them out",
             )
-        return Findings(tuple(sentences), numbers)
+        table = pl.DataFrame(styles, schema=_STYLES, orient="row")
+        return Findings(tuple(sentences), numbers, {"wrappers": table} if styles else {})
+
+
+def _notes(found: pl.DataFrame) -> pl.Series:
+    """Reason and evidence in one, null where one of them is."""
+    return found.select(pl.format("{}: {}", "reason", "evidence")).to_series()
 
 
 _MIXED = {
@@ -175,32 +206,45 @@ _MIXED = {
     "padded": "have white space around the answer",
     "system": "have a system prompt",
 }
+_STYLES = {"place": pl.String, "mark": pl.String, "share": pl.Float64, "usual": pl.Boolean}
 _FAMILIES = {family: Pattern("either", marks) for family, marks in MARKERS.items()}
+_KINDS = {slug.removeprefix("unwrapped_"): pattern for slug, pattern in WRAPPERS.items()}
 _DIALOGUE = {"dialogue": ROLE_MARKER}
 
 
-def _markers(turns: Turns) -> list[pl.Series]:
-    """The first marker by family order, its family, a wrapped prompt, and written-out turns."""
+# Evidence that stands in the text, of the columns of `_markers`.
+_TEXT_CASES: tuple[Case, ...] = (
+    ("foreign_marker", pl.col("family").is_not_null(), pl.format("{} ({})", "marker", "family")),
+    ("role_marker", pl.col("dialogue").is_not_null(), pl.col("dialogue")),
+)
+_QUOTING = [slug for slug, *_ in _TEXT_CASES]
+
+
+def _markers(turns: Turns) -> pl.DataFrame:
+    """`marker`, the first by family order, its `family`, and the start of a written-out turn."""
     found = matches(turns, _FAMILIES | _DIALOGUE)
     frame = pl.DataFrame(
-        [turns.column(found[family], "evidence").alias(family) for family in _FAMILIES]
+        [turns.column(spans, "evidence").alias(name) for name, spans in found.items()]
     )
     family = pl.coalesce(
         pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in _FAMILIES
     )
-    frame = frame.select(marker=pl.coalesce(list(_FAMILIES)), family=family)
+    return frame.select("dialogue", marker=pl.coalesce(list(_FAMILIES)), family=family)
+
+
+def _wrapped(turns: Turns) -> pl.Series:
+    """The template that the first wrapped prompt of each record is wrapped in."""
     kinds = pl.coalesce(
-        pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(slug.removeprefix("unwrapped_")))
-        for slug, pattern in WRAPPERS.items()
+        pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(kind))
+        for kind, pattern in _KINDS.items()
     )
     # Only texts that hold some marker can be wrapped, and the patterns are slow.
     likely = turns.asked.filter(
         pl.col("text").str.contains(r"# ?Instruction:|\[INST\]|<\|im_|:\s*\z")
     )
-    wrapped = likely.with_columns(wrapper=kinds).drop_nulls("wrapper")
+    wrapped = likely.with_columns(wrapper=kinds.cast(pl.Enum(list(_KINDS)))).drop_nulls("wrapper")
     first = wrapped.unique("index", keep="first", maintain_order=True)
-    dialogue = turns.column(found["dialogue"], "evidence").alias("dialogue")
-    return [*frame, turns.column(first, "wrapper"), dialogue]
+    return turns.column(first, "wrapper")
 
 
 def _wrappers(turns: Turns) -> list[pl.Series]:
@@ -216,7 +260,9 @@ def _wrappers(turns: Turns) -> list[pl.Series]:
             mark=pl.coalesce(text.str.extract(_TAIL, 1), text.str.extract(_TAIL_LABEL, 1))
         )
         for place, found in (("start", head), ("end", tail)):
-            marks = found.with_columns(pl.col("mark").str.strip_chars())
+            # White space does not tell marks apart, so that there are few of them.
+            mark = pl.col("mark").str.strip_chars().str.replace_all(r"\s+", " ").str.head(MARK)
+            marks = found.with_columns(mark.cast(pl.Categorical))
             columns.append(turns.column(marks, "mark").alias(f"{side}_{place}"))
     return columns
 

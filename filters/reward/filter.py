@@ -16,7 +16,9 @@ from curate.base.errors import CurateError
 from curate.base.settings import setting
 from filters.common.arrays import Bools, Floats
 from filters.common.calibrate import Method, calibrate_scores, spread_ties
+from filters.common.codes import text_codes
 from filters.common.models import model_state
+from filters.common.problems import problem_texts
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
 from filters.common.tasks import tasks
 from filters.common.text import keys
@@ -62,7 +64,11 @@ class Reward(Filter):
     measured_by: ClassVar[tuple[str, ...]] = (
         "column", "scores", "model", "fingerprint", "length_term",
     )  # fmt: skip
-    version: ClassVar[int] = 2
+    # What some source of scores looks at: a column, a file by id, a model of either kind.
+    reads: ClassVar[tuple[str, ...]] = (
+        "id", "messages", "tools", "score", "meta", "prompt", "response",
+    )  # fmt: skip
+    version: ClassVar[int] = 3
 
     column: str = setting(
         "score", "where the score is: score, or a field of the row (judge.help for a nested one)"
@@ -131,14 +137,15 @@ class Reward(Filter):
         return model_state(self.model)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`score` (f64), `problem` (str), `length` (words, u32), `task` (first word) and `asked`.
+        """`score` (f64), `problem` (why there is none), `tokens` that are too many, and groups.
 
-        `asked` (u64) is the same for rows whose prompt, system message and all, is the same.
+        `length` is in words. `asked` (u64) is the same for rows whose prompt, system message and
+        all, is the same, and `task` (u64) for rows whose requests have the same first word.
         """
         found = self._scored(records)
         length = lengths(records, "words", "response", None)
         asked = pl.Series("asked", keys(records["prompt"], normalise=False))
-        return found.with_columns(length, tasks(records)["task"], asked)
+        return found.with_columns(length, text_codes(tasks(records)["task"]), asked)
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """The rows that all rules keep; score against length, before and after calibration."""
@@ -166,7 +173,8 @@ class Reward(Filter):
         place = places(best_first(measures, np.where(clear, score, np.nan)))
         top = clear & (place < top_rows(int(clear.sum()), self.keep_top, self.top_k))
         told = {"first": first, "clear": clear, "top": top, "rank": place + 1, **ranked._asdict()}
-        return measures.select("problem", "length").with_columns(
+        return measures.select("length").with_columns(
+            problem_texts(measures, "tokens"),
             *(pl.Series(name, values) for name, values in told.items()),
             raw=pl.Series(raw).fill_nan(None),
             score=pl.Series(score).fill_nan(None),
@@ -212,7 +220,9 @@ class Reward(Filter):
         # As in what a record came with: larger numbers are faults, and their sums overflow.
         score = pl.col("score")
         finite = pl.when(score.is_finite() & (score.abs() < LARGEST)).then(score)
-        return found.to_frame().select(score=finite, problem=pl.lit(None, dtype=pl.String))
+        return found.to_frame().select(
+            score=finite, problem=pl.lit(None, pl.Categorical), tokens=pl.lit(None, pl.UInt32)
+        )
 
     def _source(self) -> str:
         if self.model is not None:
@@ -220,7 +230,7 @@ class Reward(Filter):
         return self.column if self.scores is None else f"{self.scores} ({self.column})"
 
     def _nothing_scored(self, measures: pl.DataFrame) -> CurateError:
-        problem = measures["problem"].drop_nulls()
+        problem = problem_texts(measures, "tokens").drop_nulls()
         why = f" (the first: {problem[0]})" if len(problem) else ""
         return CurateError(
             f"reward: none of {measures.height:,} rows has a score in {self._source()}{why};"

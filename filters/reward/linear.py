@@ -142,13 +142,14 @@ def load(path: str) -> LinearReward:
 
 
 def score_with_linear(records: pl.DataFrame, path: str, length_term: bool) -> pl.DataFrame:
-    """`score` (f64) and `problem` (why there is none) per record: all answers to all else."""
+    """`score` (f64), `problem` (why there is none), `tokens` (null): all answers to all else."""
     is_answer = pl.col("messages").list.eval(pl.element().struct.field("role") == "assistant")
     answered = records.select(answered=is_answer.list.any().fill_null(False))
     score = load(path).score(records["prompt"], records["response"], length_term=length_term)
     return answered.with_columns(score=pl.Series(score)).select(
         score=pl.when("answered").then("score"),
-        problem=pl.when(~pl.col("answered")).then(pl.lit("no assistant message")),
+        problem=pl.when(~pl.col("answered")).then(pl.lit("no assistant message", pl.Categorical)),
+        tokens=pl.lit(None, pl.UInt32),
     )
 
 

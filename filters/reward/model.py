@@ -12,6 +12,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from filters.common.models import Rows, batches, check_folder, context, load
+from filters.common.problems import TOKENS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,21 +26,25 @@ def check_model(path: str) -> None:
 
 
 def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
-    """`score` (f64, null when there is none) and `problem` (why there is none) per record.
+    """`score` (f64, null when there is none), `problem` (why there is none) and `tokens` (u32).
 
     Conversations are written with the chat template of the model's own tokenizer. On a CPU rows
     are scored one by one, so that a score depends on its row alone, to the last bit; on a GPU
     in batches of one token count, so nothing is padded, and neighbours move a bfloat16 score in
-    its last digits only. Rows over the model's context are not cut: they are a problem.
+    its last digits only. Rows over the model's context are not cut: they are a problem, which
+    names their `tokens` (null for all others).
     """
     model, tokenizer = _load(path)
     limit = context(model, tokenizer)
     rows: Rows = []
     problems: list[str | None] = []
+    tokens: list[int | None] = []
     # Templates are programs run per conversation: a loop over rows it is.
     for messages, tools in zip(records["messages"], records["tools"], strict=True):
         ids, problem = _encode(tokenizer, messages.to_list(), tools, limit)
-        rows.append(ids)
+        too_long = len(ids) > limit
+        rows.append([] if too_long else ids)
+        tokens.append(len(ids) if too_long else None)
         problems.append(problem)
     scores = np.full(len(rows), np.nan)
     for batch in batches(model, rows):
@@ -48,7 +53,8 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
     for at in np.flatnonzero(np.isinf(scores) | (np.isnan(scores) & fine)).tolist():
         scores[at], problems[at] = np.nan, "the model's score is not a finite number"
     score = pl.Series("score", scores).fill_nan(None)
-    return pl.DataFrame([score, pl.Series("problem", problems, dtype=pl.String)])
+    why = pl.Series("problem", problems, dtype=pl.Categorical)
+    return pl.DataFrame([score, why, pl.Series("tokens", tokens, dtype=pl.UInt32)])
 
 
 def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -89,7 +95,7 @@ def _encode(
     if not ids:
         return [], "the chat template wrote nothing"
     if len(ids) > limit:
-        return [], f"{len(ids):,} tokens, and the model reads {limit:,}"
+        return ids, f"{TOKENS} tokens, and the model reads {limit:,}"
     return ids, None
 
 
