@@ -113,5 +113,6 @@ def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict
     }
     # Words of all records are counted in no time; tokens are not.
     step = runner.Step("length", recipes.filter_called("length", {"action": "report", **unit}))
-    lengths = runner.run(sample if unit else dump.records, [step]).steps[0].numbers
-    return inspection.inspection(dump, measures, lengths) | {"notices": notices}
+    done = runner.run(sample if unit else dump.records, [step])
+    found = (done.steps[0].numbers, done.tables["length.groups"])
+    return inspection.inspection(dump, measures, found) | {"notices": notices}

@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from filters.common.tasks import ASKS
+
 
 def of_lengths(*lengths: int, ids: list[str] | None = None, **columns: Any) -> pl.DataFrame:
     """A frame as `Length.judge` sees it, for answers of these lengths."""
@@ -17,9 +19,10 @@ def of_lengths(*lengths: int, ids: list[str] | None = None, **columns: Any) -> p
         "record.score": pl.Series([None] * count, dtype=pl.Float64),
         "record.category": pl.Series([None] * count, dtype=pl.String),
         "length": pl.Series(lengths, dtype=pl.UInt32),
-        "task": pl.Series(["write"] * count, dtype=pl.String),
+        "task": ["write"] * count,
         "has_input": pl.Series([False] * count, dtype=pl.Boolean),
-        "asks": pl.Series([""] * count, dtype=pl.String),
+        "asks": [""] * count,
         "finished": pl.Series([True] * count, dtype=pl.Boolean),
     }
-    return pl.DataFrame({**plain, **columns})
+    codes: dict[str, Any] = {"task": pl.Categorical, "asks": ASKS}
+    return pl.DataFrame({**plain, **columns}, schema_overrides=codes)

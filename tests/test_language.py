@@ -11,6 +11,7 @@ import pytest
 
 from curate.base.contract import VERDICTS
 from curate.base.errors import CurateError
+from curate.pipeline.runner import judge
 from filters.language.filter import Language
 from filters.language.second import second_opinion
 from filters.language.text import words_of
@@ -161,7 +162,7 @@ def test_the_second_opinion_is_what_langdetect_says() -> None:
 
 def mixed(conversation: Any, *rows: tuple[str, str]) -> list[str | None]:
     step = Language(mixing="drop")
-    judged = step.judge(step.measure(conversation(*rows))).verdicts
+    judged = judge(step, conversation(*rows)).verdicts
     assert [slug in (None, "language_mixed") for slug in judged["reason"]]
     evidence: list[str | None] = judged["evidence"].to_list()
     return [said if slug else None for said, slug in zip(evidence, judged["reason"], strict=True)]
@@ -188,7 +189,7 @@ def test_a_script_that_nobody_asked_for_strays_into_an_answer(conversation: Any)
 def test_mixing_is_only_noted_when_it_is_to_be_reported(conversation: Any) -> None:
     step = Language(mixing="report")
     rows = conversation(("Why is the sky blue?", "Because air scatters 蓝色 light, they say."))
-    judged = step.judge(step.measure(rows)).verdicts
+    judged = judge(step, rows).verdicts
     assert judged["keep"].item()
     assert judged["evidence"].item() == "Chinese or Japanese in the answer: 蓝色"
 

@@ -76,6 +76,29 @@ def test_each_task_group_has_its_rows_lengths_and_target() -> None:
     assert all(group["target"]["0.99"] > 1000 for group in matched)
 
 
+def test_the_numbers_have_the_largest_task_groups_and_the_table_has_all() -> None:
+    lengths, tasks = VARIED * 5, [f"task{row % 25:02}" for row in range(1000)]
+    findings = found(Length(max=1000), of_lengths(*lengths, task=tasks))
+    table = findings.tables["groups"]
+    assert findings.numbers["task_groups"] == table.height == 25
+    assert [line["group"] for line in findings.numbers["groups"]] == table["group"].to_list()[:20]
+    largest, line = findings.numbers["groups"][0], table.row(0, named=True)
+    assert line["group"] == largest["group"] == "task00"
+    assert (line["rows"], line["kept"], line["ks"]) == (40, 40, 0.0)
+    for side in ("before", "after"):
+        quantiles = [value for name, value in line.items() if name.startswith(side)]
+        assert quantiles == list(largest[side].values())
+    assert (line["before_p01"], line["before_p50"], line["before_p99"]) == (1, 1, 90)
+
+
+def test_what_a_task_group_does_not_have_is_null_in_the_table() -> None:
+    table = found(Length(min=1000), of_lengths(5, 6)).tables["groups"]
+    assert table["before_p50"].to_list() == [5]
+    assert table["after_p50"].to_list() == table["target_p50"].to_list() == [None]
+    nothing = found(Length(), of_lengths(5).clear()).tables["groups"]
+    assert nothing.is_empty() and nothing.schema == table.schema
+
+
 def test_the_task_group_that_shifted_most_is_named() -> None:
     lengths = [*VARIED, *[30] * 100, *[120] * 200]
     tasks = ["name"] * 200 + ["write"] * 300
@@ -111,8 +134,9 @@ def test_when_nothing_is_left_there_is_nothing_to_compare() -> None:
 def test_the_order_of_the_rows_changes_no_finding() -> None:
     measures = of_lengths(*CROWDED, task=["name", "write"] * 200)
     step = Length(action="match", min=1, max=1600, tolerance=0.2)
-    one = found(step, measures)
-    assert found(step, measures.reverse()) == one
+    one, other = found(step, measures), found(step, measures.reverse())
+    assert (other.sentences, other.numbers) == (one.sentences, one.numbers)
+    assert other.tables["groups"].equals(one.tables["groups"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import polars as pl
@@ -107,6 +108,25 @@ def test_only_the_users_first_message_names_the_task(conversation: Any) -> None:
     ]
     records = conversation(("x", "y"), messages=[messages])
     assert tasks(records).row(0) == ("name", False, "")
+
+
+def test_a_first_word_is_told_apart_by_its_first_forty_characters(conversation: Any) -> None:
+    word = "x" * 40
+    records = conversation((word + "a", "y"), (word + "b", "y"), ("x" * 39 + "a", "y"))
+    assert tasks(records)["task"].to_list() == [word, word, "x" * 39 + "a"]
+
+
+def test_codes_are_the_same_names_in_whatever_order_they_were_seen(conversation: Any) -> None:
+    prompts = ["Sort this", "List that", "Add one", "List them"]
+    records = conversation(*((prompt, "x") for prompt in prompts))
+    whole = tasks(records)
+    parts = pl.concat([tasks(records[3:]), tasks(records[:3])])
+    assert parts.equals(whole[[3, 0, 1, 2]])
+    stored = io.BytesIO()
+    parts.write_ipc(stored)
+    stored.seek(0)
+    assert pl.read_ipc(stored).equals(parts)
+    assert whole["task"].sort().to_list() == ["add", "list", "list", "sort"]
 
 
 def frame(*rows: tuple[str, bool, str]) -> pl.DataFrame:

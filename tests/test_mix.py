@@ -51,6 +51,15 @@ def test_temperature_evens_the_sources_out() -> None:
     assert mixed(Mix(temperature=2.0), measures) == {"a": 300, "b": 100}
 
 
+def test_the_numbers_have_the_largest_groups_and_the_card_has_all() -> None:
+    found = Mix(cap=30).judge(rows_of(**{f"s{at:02}": 10 + at for at in range(25)})).findings
+    assert found.numbers["groups_in_card"] == found.tables["card"].height == 25
+    names = [group["group"] for group in found.numbers["groups"]]
+    assert names == [f"data/s{at:02}.json" for at in range(5, 25)]
+    few = Mix().judge(rows_of(a=5, b=3)).findings
+    assert few.numbers["groups"] == few.tables["card"].to_dicts()
+
+
 def test_a_cap_limits_before_shares_are_counted() -> None:
     assert mixed(Mix(cap=20), rows_of(a=60, b=30, c=10)) == {"a": 20, "b": 20, "c": 10}
     assert mixed(Mix(caps={"a": 30, "b.json": 20}), rows_of(a=60, b=30, c=10)) == {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.base.distances import kolmogorov_smirnov, wasserstein
 from curate.pipeline.recipe import filter_called
+from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import Step
 from tests.reports import HOSTILE, SMALL, STEPS, Tells, Words, make, page, row
 
@@ -87,6 +90,38 @@ def test_lengths_are_shown_per_task_group_with_verdict_and_target(tmp_path: Path
     match = Step("match", filter_called("length", {"action": "match", "min": 5, "max": 200}))
     shown = page(make(tmp_path / "match", lengthy(*range(5, 201), *[60] * 104), match)).text
     assert "effective sample size" in shown and " median after target KS " in shown
+
+
+def of_many_task_groups(folder: Path) -> RunFolder:
+    """A run of 25 task groups of 20 rows each."""
+    look = Step("look", filter_called("length", {"action": "report"}))
+    lines = [row(f"Task{at % 25} it {at}", "word " * (at % 25 + at % 7)) for at in range(500)]
+    return make(folder, lines, look)
+
+
+def test_the_largest_task_groups_are_shown_and_the_file_named_that_has_all(tmp_path: Path) -> None:
+    run = of_many_task_groups(tmp_path)
+    assert "9 smaller task groups are in look.groups.parquet" in page(run).text
+    table = pl.read_parquet(run.path / "look.groups.parquet")
+    assert table.height == 25 and table["rows"].sum() == 500
+
+
+def test_task_groups_of_a_run_of_an_earlier_version_are_read_from_its_manifest(
+    tmp_path: Path,
+) -> None:
+    run = of_many_task_groups(tmp_path)
+    now = page(run).text
+    # It had all groups among the numbers, and no table.
+    (run.path / "look.groups.parquet").unlink()
+    manifest = json.loads((run.path / "manifest.json").read_text("utf-8"))
+    manifest["files"].remove("look.groups.parquet")
+    numbers = manifest["steps"][0]["numbers"]
+    del numbers["task_groups"]
+    numbers["groups"] += [numbers["groups"][-1] | {"group": f"last {at}"} for at in range(5)]
+    (run.path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    earlier = page(RunFolder(run.path)).text
+    assert "9 smaller task groups are in manifest.json" in earlier
+    assert earlier.replace("are in manifest.json", "are in look.groups.parquet") == now
 
 
 def test_a_verdict_without_drops_has_no_columns_of_afterwards(tmp_path: Path) -> None:

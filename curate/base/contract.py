@@ -146,12 +146,18 @@ class Filter(_Configured):
     A step is used again and again, also in other processes: `measure` and `judge` change nothing.
     """
 
-    # Columns of a record that `measure` looks at: the others are not sent to workers. None: all.
-    reads: ClassVar[Sequence[str] | None] = None
     # Counts up when `measure` changes: measures of an older version are not taken from the cache.
     version: ClassVar[int] = 1
     # The settings that change what `measure` gives; with them measures are kept between runs.
     measured_by: ClassVar[Sequence[str]] = ()
+
+    @property
+    def reads(self) -> Sequence[str] | None:
+        """Columns of a record that `measure` and `evidence` look at; None: all.
+
+        The others are not sent to workers, and `prompt` and `response` are only made where a
+        step reads them."""
+        return None
 
     @property
     def per_row(self) -> bool:
@@ -166,6 +172,12 @@ class Filter(_Configured):
     @property
     def needs(self) -> Sequence[str]:
         """Columns that `judge` reads of earlier steps (`reward.score`) or the record."""
+        return ()
+
+    @property
+    def may_need(self) -> Sequence[str]:
+        """Columns of earlier steps that `judge` reads where they were measured, and does without
+        where not."""
         return ()
 
     @property

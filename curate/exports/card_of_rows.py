@@ -131,7 +131,9 @@ def _languages(kept: pl.DataFrame) -> tuple[dict[str, int], int]:
     language = Language()
     measured = language.measure(with_text(sample))
     sure = pl.col("confidence") >= language.min_confidence
-    label = pl.when(sure).then("language").otherwise(pl.lit("not sure which"))
+    label = (
+        pl.when(sure).then(pl.col("language").cast(pl.String)).otherwise(pl.lit("not sure which"))
+    )
     named = pl.when(pl.col("language").is_null()).then(pl.lit("too short to detect"))
     labels = measured.select(named.otherwise(label).alias("language"))["language"]
     counts = labels.value_counts(name="rows").sort("rows", "language", descending=[True, False])

@@ -43,13 +43,14 @@ PROBLEMS = {
 def inspection(
     dump: Dump,
     measures: Mapping[str, pl.DataFrame] | None = None,
-    length: Mapping[str, Any] | None = None,
+    length: tuple[Mapping[str, Any], pl.DataFrame] | None = None,
 ) -> dict[str, Any]:
     """Everything `curate inspect` shows, as plain JSON types.
 
     `measures` are filters' measures of (a sample of) the records, by the filter's name; their
     numbers are given as quantiles, their texts as counts. `length` are the numbers of a `length`
-    step's findings. Lengths are in words unless `length` has another unit.
+    step's findings and the table of its task groups. Lengths are in words unless `length` has
+    another unit.
     """
     records = with_text(dump.records)
     turns = records["messages"].list.len()
@@ -90,16 +91,20 @@ def sample(records: pl.DataFrame) -> pl.DataFrame:
     return records.gather_every(step)
 
 
-def _length(numbers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _length(found: tuple[Mapping[str, Any], pl.DataFrame] | None) -> dict[str, Any] | None:
     """The diagnosis of the lengths: verdict, reasons, every number, and the task groups."""
-    if numbers is None:
+    if found is None:
         return None
-    names = ("group", "rows", "concentration", "spread")
+    numbers, table = found
+    diagnosis: Mapping[str, Any] = numbers["before"]
+    # `before_p05` of the table is the quantile "0.05".
+    shares = {share: f"before_p{round(100 * float(share)):02}" for share in diagnosis["quantiles"]}
     groups = [
-        {name: group[name] for name in names} | {"quantiles": group["before"]}
-        for group in numbers["groups"]
+        {name: line[name] for name in ("group", "rows", "concentration", "spread")}
+        | {"quantiles": {share: line[column] for share, column in shares.items()}}
+        for line in table.iter_rows(named=True)
     ]
-    return {**numbers["before"], "groups": groups}
+    return {**diagnosis, "groups": groups}
 
 
 def _summary(values: pl.Series) -> dict[str, Any]:

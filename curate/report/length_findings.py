@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from curate.base.folder import MANIFEST
 from curate.report.charts import Strip, log_strip
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class LengthFindings(NamedTuple):
     sentences: tuple[str, ...]
     groups: list[TaskGroup]
     left_out: int
+    listed_in: str  # the file that has those left out
 
     @property
     def has_target(self) -> bool:
@@ -70,7 +72,9 @@ def _of_step(step: Mapping[str, Any]) -> LengthFindings:
         "target": target and target["quantiles"],
         "ks": numbers["shift"] and numbers["shift"]["ks"],
     }
-    lines = [all_rows, *numbers["groups"][:TASK_GROUPS]]
+    # The largest groups stand in the manifest; it had all of them before there was a table.
+    groups = numbers["groups"]
+    lines = [all_rows, *groups[:TASK_GROUPS]]
     if after is None:
         lines = [line | {"after": None, "ks": None} for line in lines]
     longest = max(line[side]["0.95"] for line in lines for side in _SIDES if line[side])
@@ -81,7 +85,8 @@ def _of_step(step: Mapping[str, Any]) -> LengthFindings:
         after=after and after["verdict"],
         sentences=tuple(step["sentences"]),
         groups=[_task_group(line, longest) for line in lines],
-        left_out=max(0, len(numbers["groups"]) - TASK_GROUPS),
+        left_out=max(0, numbers.get("task_groups", len(groups)) - TASK_GROUPS),
+        listed_in=f"{step['name']}.groups.parquet" if "task_groups" in numbers else MANIFEST,
     )
 
 

@@ -44,6 +44,7 @@ class Exact(DuplicateFilter):
     reasons: ClassVar[Mapping[str, str]] = {
         "exact_duplicate": "Says the same, to the letter, as a record that is kept.",
     }
+    reads: ClassVar[tuple[str, ...]] = ("id", "messages", "tools")
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = ("field", "normalise", "exempt")
     renamed: ClassVar[Mapping[str, str]] = RENAMED

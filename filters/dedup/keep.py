@@ -80,9 +80,18 @@ class DuplicateFilter(Filter):
 
 
 def lengths(records: pl.DataFrame) -> pl.Series:
-    """Characters of prompt and response, named `length`."""
-    characters = pl.col("prompt").str.len_chars() + pl.col("response").str.len_chars()
-    return records.select(characters.cast(pl.UInt32).alias("length")).to_series()
+    """Characters of prompt and response, named `length`, counted without making the texts."""
+    field = pl.element().struct.field
+    has_text, is_assistant = field("content").is_not_null(), field("role") == "assistant"
+    counts = records.select(
+        length=pl.col("messages").list.eval(field("content").str.len_chars()).list.sum(),
+        answers=pl.col("messages").list.eval(has_text & is_assistant).list.sum(),
+        others=pl.col("messages").list.eval(has_text & ~is_assistant).list.sum(),
+    ).cast(pl.Int64)
+    # Two line breaks stand between the messages of a text.
+    breaks = [2 * (pl.col(side) - 1).clip(lower_bound=0) for side in ("answers", "others")]
+    characters = pl.sum_horizontal("length", *breaks).cast(pl.UInt32)
+    return counts.select(characters.alias("length")).to_series()
 
 
 def prompt_groups(records: pl.DataFrame) -> pl.Series:
@@ -92,7 +101,9 @@ def prompt_groups(records: pl.DataFrame) -> pl.Series:
     """
     prompts = content(records, "prompt", normalise=False)
     groups = pl.Series("group", keys(prompts, normalise=False), dtype=pl.UInt64)
-    is_blank = records["prompt"].str.strip_chars() == ""
+    field = pl.element().struct.field
+    says = (field("role") != "assistant") & (field("content").str.strip_chars() != "")
+    is_blank = ~records.select(pl.col("messages").list.eval(says).list.any()).to_series()
     return groups.zip_with(~is_blank, pl.Series("group", [None], dtype=pl.UInt64))
 
 

@@ -30,16 +30,18 @@ lrc lt lv mai mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah nap nds ne new
 pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl so sq sr su sv sw ta te
 tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war xal xmf yi yo zh
 """
-LANGUAGES = frozenset(_CODES.split())
+# What a text can be found to be in: the detectors and the scripts give these codes and no others.
+LANGUAGE = pl.Enum(sorted(_CODES.split()))
+LANGUAGES = frozenset(LANGUAGE.categories)
 _FOLDED = {"wuu": "zh", "yue": "zh", "zh-cn": "zh", "zh-tw": "zh", "nn": "no", "arz": "ar"}
 
 
 def detect(words: pl.Series, glances: pl.Series, min_letters: int) -> pl.DataFrame:
-    """`language`, `confidence` and `letters` of texts cleaned by `words_of`.
+    """`language` (`LANGUAGE`), `confidence` (f64) and `letters` (u16) of texts.
 
-    `glances` are their first words, which settle most. A null language means abstained: too few
-    letters. Where the script settles the language a third of `min_letters` is enough. The verdict
-    on a text depends on nothing but the text.
+    `words` are what `words_of` leaves of them, `glances` their first words, which settle most. A
+    null language means abstained: too few letters. Where the script settles the language a third
+    of `min_letters` is enough. The verdict on a text depends on nothing but the text.
     """
     found = by_script(words)
     needed = pl.when(pl.col("language").is_null()).then(min_letters).otherwise(min_letters / 3)
@@ -53,7 +55,7 @@ def detect(words: pl.Series, glances: pl.Series, min_letters: int) -> pl.DataFra
     opinions = [_opinion(*texts) for texts in zip(*columns, strict=True)]
     names = pl.Series([name for name, _ in opinions], dtype=pl.String)
     sure = pl.Series([confidence for _, confidence in opinions], dtype=pl.Float64)
-    language = found["language"].scatter(asked, names)
+    language = found["language"].scatter(asked, names).cast(LANGUAGE)
     return pl.DataFrame([language, found["confidence"].scatter(asked, sure), found["letters"]])
 
 

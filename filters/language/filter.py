@@ -13,7 +13,7 @@ from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
 from filters.common.tasks import user_texts
 from filters.language.detect import LANGUAGES, detect
-from filters.language.mixing import mixing
+from filters.language.mixing import strays
 from filters.language.text import GLANCES, KEPT, words_of
 
 # Tasks whose answer is in another language by request.
@@ -50,7 +50,7 @@ class Language(Filter):
     reads: ClassVar[tuple[str, ...]] = ("messages", "response")
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = ("field", "mismatch", "mixing", "min_letters")
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     allow: tuple[str, ...] = setting((), "language codes to keep, such as en or zh; none: report")
     min_confidence: float = setting(
@@ -78,29 +78,37 @@ class Language(Filter):
                 )
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`language`, `confidence`, `letters` of the field; of both sides too with `mismatch`.
+        """`language` (a code), `confidence` (f64) and `letters` (u16) of the field.
 
         The first words of each side are read; `language` is null where they are too few. With
-        `mixing`, what is in the answer of another script.
+        `mismatch` also the language of each side, and `sides_confidence`, the lesser of the two;
+        with `mixing`, whether another script strays into the answer; with either of them, whether
+        the request is `about_language`.
         """
-        # System prompts and tool results often are in another language than the conversation.
-        asked = user_texts().list.join("\n\n", ignore_nulls=True).fill_null("")
-        texts = records.select(prompt=asked, response=pl.col("response"))
+        texts = records.select(prompt=_asked(), response=pl.col("response"))
         words = texts.select(words_of(texts[side], KEPT[side]).alias(side) for side in _SIDES)
         glances = words.select(pl.col(side).str.head(GLANCES[side]) for side in _SIDES)
         both = pl.concat_str(_SIDES, separator=" ").alias("both")
         words, glances = words.with_columns(both), glances.with_columns(both)
         measures = detect(words[self.field], glances[self.field], self.min_letters)
         if self.mismatch != "off":
-            for side in _SIDES:
-                found = detect(words[side], glances[side], self.min_letters).drop("letters")
-                measures = measures.hstack(found.select(pl.all().name.prefix(f"{side}_")))
+            measures = measures.hstack(self._sides(words, glances))
         if self.mixing != "off":
-            measures = measures.with_columns(mixing=mixing(records, asked))
+            measures = measures.with_columns(mixing=strays(records, _asked()).is_not_null())
         if (self.mismatch, self.mixing) != ("off", "off"):
-            about = asked.str.contains(_ABOUT_LANGUAGE).alias("about_language")
+            about = _asked().str.contains(_ABOUT_LANGUAGE).alias("about_language")
             measures = measures.hstack(records.select(about))
         return measures
+
+    def _sides(self, words: pl.DataFrame, glances: pl.DataFrame) -> pl.DataFrame:
+        prompt, response = (detect(words[side], glances[side], self.min_letters) for side in _SIDES)
+        sure = pl.DataFrame([prompt["confidence"], response["confidence"].alias("other")])
+        both = pl.all_horizontal(pl.all().is_not_null())
+        return sure.select(
+            prompt_language=prompt["language"],
+            response_language=response["language"],
+            sides_confidence=pl.when(both).then(pl.min_horizontal(pl.all())),
+        )
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Drop other languages, then what is unsure or mismatched if so set; rows by language.
@@ -112,9 +120,9 @@ class Language(Filter):
         unsure = language.is_not_null() & ~sure
         foreign = sure & ~language.is_in(self.allow) if self.allow else pl.lit(False)
         differ = self._mismatched() if self.mismatch != "off" else pl.lit(False)
-        stray = pl.lit(None, dtype=pl.String)
+        stray = pl.lit(False)
         if self.mixing != "off":
-            stray = pl.when(~pl.col("about_language")).then("mixing")
+            stray = pl.col("mixing") & ~pl.col("about_language")
         found = pl.format("{} {}", language, confidence.round(2))
         sides = (
             pl.format("question {}, answer {}", "prompt_language", "response_language")
@@ -125,17 +133,17 @@ class Language(Filter):
             "language_not_allowed": foreign,
             "language_unsure": unsure & (self.unsure == "drop"),
             "language_mismatch": differ & (self.mismatch == "drop"),
-            "language_mixed": stray.is_not_null() & (self.mixing == "drop"),
+            "language_mixed": stray & (self.mixing == "drop"),
         }
         judged = measures.select(
             reason=pl.coalesce(pl.when(so).then(pl.lit(slug)) for slug, so in failed.items()),
             evidence=pl.coalesce(
                 pl.when(foreign).then(found),
                 pl.when(differ).then(sides),
-                stray,
                 pl.when(language.is_null()).then(pl.format("abstained: {} letters", "letters")),
                 pl.when(unsure).then(pl.format("unsure: {}", found)),
             ),
+            from_text=stray & ~foreign & ~differ,
             score=confidence,
         )
         keep = judged["reason"].is_null()
@@ -145,29 +153,39 @@ class Language(Filter):
             judged["score"],
             evidence=judged["evidence"],
             findings=_counted(measures, keep, self.min_confidence),
+            from_text=judged["from_text"],
         )
+
+    def evidence(
+        self, records: pl.DataFrame, measures: pl.DataFrame, verdicts: pl.DataFrame
+    ) -> pl.Series:
+        """What of another script is in the answer."""
+        return strays(records, _asked())
 
     def _mismatched(self) -> pl.Expr:
         """Both sides are sure, of different languages, and the question does not speak of any."""
-        sides = [pl.col(f"{side}_confidence") >= self.min_confidence for side in _SIDES]
+        sure = pl.col("sides_confidence") >= self.min_confidence
         differ = pl.col("prompt_language") != pl.col("response_language")
-        return pl.all_horizontal(*sides, differ, ~pl.col("about_language")).fill_null(False)
+        return pl.all_horizontal(sure, differ, ~pl.col("about_language")).fill_null(False)
+
+
+def _asked() -> pl.Expr:
+    """What the user says; system prompts and tool results often are in another language."""
+    return user_texts().list.join("\n\n", ignore_nulls=True).fill_null("")
 
 
 def _counted(measures: pl.DataFrame, keep: pl.Series, min_confidence: float) -> Findings:
     """Rows and kept rows by language; `unsure` and `abstained` stand beside the languages."""
-    sure = pl.col("confidence") >= min_confidence
+    code, sure = pl.col("language"), pl.col("confidence") >= min_confidence
+    name = pl.when(code.is_null()).then(pl.lit("abstained")).when("sure").then(code.cast(pl.String))
     lines = (
-        measures.select(
-            language=pl.when(pl.col("language").is_null())
-            .then(pl.lit("abstained"))
-            .when(sure)
-            .then("language")
-            .otherwise(pl.lit("unsure")),
-            kept=keep,
-        )
-        .group_by("language")
+        measures.select(code, sure=sure.fill_null(False), kept=keep)
+        .group_by("language", "sure")
         .agg(rows=pl.len(), kept=pl.col("kept").sum())
+        # Names are made of each code, not of each row.
+        .select("rows", "kept", language=name.otherwise(pl.lit("unsure")))
+        .group_by("language")
+        .agg(pl.col("rows", "kept").sum())
         .sort("rows", "language", descending=[True, False])
     )
     found = {name: {"rows": rows, "kept": kept} for name, rows, kept in lines.iter_rows()}

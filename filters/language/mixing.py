@@ -18,7 +18,7 @@ _TWO_ALPHABETS = r"\p{L}*(?:\p{Latin}\p{Cyrillic}|\p{Cyrillic}\p{Latin})\p{L}*"
 MAIN = 0.5  # share of the letters from which a script is the answer's own
 
 
-def mixing(records: pl.DataFrame, asked: pl.Expr) -> pl.Series:
+def strays(records: pl.DataFrame, asked: pl.Expr) -> pl.Series:
     """What strays into each answer, such as `Cyrillic in the answer: Это`; null where nothing does.
 
     `asked` is the text of the user's messages: what stands there is no stray. The first
@@ -36,13 +36,13 @@ def mixing(records: pl.DataFrame, asked: pl.Expr) -> pl.Series:
     known = pl.col("asked").str.contains(_TWO_ALPHABETS)
     found = other.select(
         "place",
-        mixing=pl.coalesce(
+        stray=pl.coalesce(
             pl.when(~known).then(pl.format("one word of two alphabets: {}", hybrid.str.head(40))),
             *[_stray(name, script, letters) for name, script in _GROUPS.items()],
         ),
     )
     joined = frame.join(found, on="place", how="left", maintain_order="left")
-    return joined["mixing"].cast(pl.String)
+    return joined["stray"].cast(pl.String)
 
 
 def _stray(name: str, script: str, letters: pl.Expr) -> pl.Expr:

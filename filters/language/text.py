@@ -123,7 +123,8 @@ def by_script(words: pl.Series) -> pl.DataFrame:
     return frame.join(
         settled, on="place", how="left", maintain_order="left", suffix="_settled"
     ).select(
-        letters=pl.coalesce("letters_settled", "letters").cast(pl.UInt32),
+        # At most three for each of the characters that are kept of both sides.
+        letters=pl.coalesce("letters_settled", "letters").cast(pl.UInt16),
         language="language",
         confidence="confidence",
     )

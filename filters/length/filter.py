@@ -54,6 +54,7 @@ class Length(CountsTokens):
         "over_represented": "answers of this length are more common here than in the target",
     }
     measured_by: ClassVar[tuple[str, ...]] = ("unit", "of", "tokenizer", "fingerprint")
+    version: ClassVar[int] = 2
     renamed: ClassVar[Mapping[str, str]] = {
         "fence": "iqr_factor",
         "tau": "max_share",
@@ -143,12 +144,17 @@ class Length(CountsTokens):
             self._check_target()
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The messages, and the text whose length is measured."""
+        return ("messages", "prompt" if self.of == "prompt" else "response")
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The measured column that decides which rows `cap` drops first."""
         return (self.by,) if self.by else ()
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`length` (u32), `task`, `has_input`, `asks` (see `length_tasks`) and `finished`."""
+        """`length` (u32), `task`, `has_input`, `asks` (see `filters.common.tasks`), `finished`."""
         length = lengths(records, self.unit, self.of, self.tokenizer)
         return tasks(records).insert_column(0, length).with_columns(finished(records))
 

@@ -17,6 +17,23 @@ from filters.length.match import CHANCE, EDGES
 from filters.length.report import QUANTILES, codes_of, diagnose_measures, quantiles, shift
 
 SHIFTED = 0.1  # KS from which a task group is said to have shifted
+LARGEST = 20  # task groups among the numbers; the table has them all
+
+_SIDES = ("before", "after", "target")
+# A column of the table for each of the usual probabilities: `p01` to `p99`.
+_QUANTILES = {f"{p:g}": f"p{round(100 * p):02}" for p in QUANTILES}
+GROUPS = pl.Schema(
+    {
+        "group": pl.String,
+        "rows": pl.UInt32,
+        "kept": pl.UInt32,
+        "concentration": pl.Float64,
+        "spread": pl.Float64,
+        "ks": pl.Float64,
+        "w1": pl.Float64,
+        **{f"{side}_{name}": pl.Int64 for side in _SIDES for name in _QUANTILES.values()},
+    }
+)
 
 
 def findings(
@@ -26,7 +43,8 @@ def findings(
 
     `before` and `after` are `Diagnosis.to_dict()` (`after` null when nothing was dropped),
     `shift` a `Shift`, `target` what `match` aims at, `impossible` why nothing could be done,
-    `groups` each task group with its rows, its lengths before and after and its target.
+    `groups` the `LARGEST` of all `task_groups` (their number), each with its rows, its lengths
+    before and after and its target. The table `groups` (see `GROUPS`) has all of them.
     """
     keep = judged["keep"].to_numpy()
     before = _diagnosed(measures, unit, seed)
@@ -42,7 +60,8 @@ def findings(
         "shift": None if moved is None else moved.to_dict(),
         "target": None if target is None else _target(target),
         "impossible": impossible,
-        "groups": groups,
+        "task_groups": len(groups),
+        "groups": groups[:LARGEST],
     }
     sentences = [*before.sentences] if after is None else [f"before: {' '.join(before.sentences)}"]
     if after is not None and moved is not None:
@@ -55,7 +74,25 @@ def findings(
         ]
     if target is not None:
         sentences.append(target.sentence)
-    return Findings((*sentences, *([impossible] if impossible else [])), numbers)
+    tables = {"groups": _group_table(groups)}
+    return Findings((*sentences, *([impossible] if impossible else [])), numbers, tables)
+
+
+def _group_table(groups: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """The groups as `GROUPS`: quantiles are null where there are no rows, or no target."""
+    lines = [
+        group
+        | {
+            f"{side}_{name}": found[share]
+            for side in _SIDES
+            if (found := group[side])
+            for share, name in _QUANTILES.items()
+        }
+        for group in groups
+    ]
+    return pl.DataFrame(
+        {name: [line.get(name) for line in lines] for name in GROUPS}, schema=GROUPS
+    )
 
 
 def _diagnosed(measures: pl.DataFrame, unit: str, seed: int) -> Diagnosis:

@@ -63,7 +63,8 @@ def diagnose(
     if not rows.size:
         return judged(Diagnosis(unit, 0, 0.0, 0, {}, 0.0, 0, 0.0, 0.0, 0.0))
     named = pl.Series(["all"] * len(rows)) if groups is None else pl.Series(groups)
-    codes, names = codes_of(pool([named.cast(pl.String)], min_group))
+    named = named if named.dtype == pl.Categorical else named.cast(pl.String)
+    codes, names = codes_of(pool([named], min_group))
     whole = np.ones(len(rows), dtype=bool) if finished is None else np.asarray(finished, bool)
     given = np.zeros(len(rows)) if scores is None else np.asarray(scores, dtype=np.float64)
     # One order for every input order: floating-point sums then agree to the last bit.
@@ -139,8 +140,8 @@ def quantiles(rows: Ints) -> dict[str, int]:
 
 def codes_of(groups: pl.Series) -> tuple[Ints, list[str]]:
     """Group numbers 0..k-1 in the alphabetical order of the names, and the names."""
-    codes = (groups.rank("dense") - 1).cast(pl.Int64).to_numpy()
-    return codes, groups.unique().sort().to_list()
+    names = groups.unique().sort().cast(pl.String)
+    return groups.cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy(), names.to_list()
 
 
 class _TaskDependence(NamedTuple):

@@ -20,6 +20,7 @@ from filters.mix.shares import named, quotas
 
 NONE = "(none)"
 _SHOWN = 8  # groups in the sentence; the card has all
+LARGEST = 20  # groups among the numbers
 
 
 class _Plan(NamedTuple):
@@ -49,6 +50,7 @@ class Mix(CountsTokens):
         "over_share": "its group has its share of the mixture without this row",
     }
     measured_by: ClassVar[tuple[str, ...]] = ("unit", "tokenizer", "fingerprint")
+    version: ClassVar[int] = 2
 
     of: Literal["source", "category"] = setting(
         "source", "what is mixed: files, or the categories of rows"
@@ -85,14 +87,19 @@ class Mix(CountsTokens):
             raise CurateError(f"mix: shares add up to {sum(given.values()):g}; expected at most 1")
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The answers, where they are counted."""
+        return ("row",) if self.unit == "rows" else ("messages", "response")
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The measured column that decides which rows of a group are kept."""
         return (self.by,) if self.by else ()
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`length`: what each row counts (u32); 1 for rows."""
+        """`length`: what each row counts (u32); for rows 1 (u8)."""
         if self.unit == "rows":
-            return pl.DataFrame({"length": np.ones(records.height, dtype=np.uint32)})
+            return pl.DataFrame({"length": np.ones(records.height, dtype=np.uint8)})
         return lengths(records, self.unit, "response", self.tokenizer).to_frame()
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
@@ -116,7 +123,10 @@ class Mix(CountsTokens):
         return verdicts(kept, "over_share", score, evidence=evidence)
 
     def _findings(self, plan: _Plan, keep: Bools) -> Findings:
-        """The card: of each group what there was, what it should have and what it has."""
+        """The card: of each group what there was, what it should have and what it has.
+
+        The numbers have the `LARGEST` groups, by name; the table has all.
+        """
         groups = len(plan.names)
         after = np.bincount(plan.group[keep], plan.cost[keep], groups).astype(np.int64)
         total = int(after.sum())
@@ -133,7 +143,14 @@ class Mix(CountsTokens):
             }
         )
         self._check_sums(card, len(keep), int(keep.sum()))
-        numbers: dict[str, Any] = {"unit": self.unit, "total": total, "groups": card.to_dicts()}
+        # There can be as many categories as rows.
+        largest = card.sort("kept_size", "group", descending=[True, False]).head(LARGEST)
+        numbers: dict[str, Any] = {
+            "unit": self.unit,
+            "total": total,
+            "groups_in_card": card.height,
+            "groups": largest.sort("group").to_dicts(),
+        }
         return Findings(tuple(_sentences(card, self.unit, self.budget)), numbers, {"card": card})
 
     def _check_sums(self, card: pl.DataFrame, rows: int, kept: int) -> None:

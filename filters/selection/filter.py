@@ -65,7 +65,7 @@ class Select(CountsTokens):
     measured_by: ClassVar[tuple[str, ...]] = (
         "unit", "tokenizer", "vectors_of", "tags_of", "fingerprints"
     )  # fmt: skip
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     unit_setting: ClassVar[str] = "budget_in"
 
     method: Literal["top", "random", "longest", "kcenter", "facility", "repr", "tags"] = setting(
@@ -116,9 +116,21 @@ class Select(CountsTokens):
             check_encoder(self.name, self.encoder)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The messages and the text whose length is measured, and what has the tags."""
+        if self.method != "tags":
+            return ("messages", "response")
+        return ("messages", "response", "tools" if self.tags is None else "meta")
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The measured columns that rank the rows, when they are named."""
         return self.by
+
+    @property
+    def may_need(self) -> tuple[str, ...]:
+        """The score that ranks the rows when no column is named."""
+        return () if self.by or self.method not in ("top", "repr") else (methods.BEST[0],)
 
     @property
     def unit(self) -> Unit:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from curate.base.json_text import loads_exact
-from filters.common.tasks import tasks, user_texts
+from filters.common.tasks import ASKS, tasks, user_texts
 
 # Tag -> whole words of the user's turns, in lower case, that bring it.
 WORDS: Mapping[str, str] = {
@@ -85,12 +85,21 @@ PATTERNS: Mapping[str, str] = {
     "ask:style": r"(?i)(?-u:\b)(?:in the style of|tone|formal|humorous|persuasive)(?-u:\b)",
 }
 
+# What the built-in tagger can find.
+TAG = pl.Enum(
+    sorted(
+        {*WORDS, *OPENERS, *PATTERNS}
+        | {f"length:{asked}" for asked in ASKS.categories if asked}
+        | {f"shape:{form}" for form in ("input", "several_turns", "system", "tools")}
+    )
+)
+
 _WORD = r"[\p{L}\p{N}+#]+"
 _READ = 4_000  # characters of the user's turns that are read
 
 
 def built_in_tags(records: pl.DataFrame) -> pl.Series:
-    """`tags` (list of str, sorted, each once) of every record."""
+    """`tags` (list of `TAG`, in alphabetical order, each once) of every record."""
     asked = user_texts()
     # Of two tags with one opener the first is meant.
     openers = {word: tag for tag, words in reversed([*OPENERS.items()]) for word in words.split()}
@@ -105,7 +114,9 @@ def built_in_tags(records: pl.DataFrame) -> pl.Series:
             pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(tag)).alias(tag)
             for tag, pattern in PATTERNS.items()
         ),
-        pl.col("task").replace_strict(openers, default=None).alias("opener"),
+        pl.col("task")
+        .replace_strict(openers, default=None, return_dtype=pl.String)
+        .alias("opener"),
         pl.when("has_input").then(pl.lit("shape:input")).alias("input"),
         pl.when(pl.col("asks") != "").then(pl.lit("length:") + pl.col("asks")).alias("asked"),
         pl.when(pl.col("turns") > 1).then(pl.lit("shape:several_turns")).alias("several"),
@@ -115,7 +126,7 @@ def built_in_tags(records: pl.DataFrame) -> pl.Series:
     found = frame.select(pl.concat_list(columns).alias("tags"))["tags"]
     both = pl.DataFrame({"own": found, "topic": _topics(frame["text"])})
     joined = pl.concat_list("own", "topic").list.drop_nulls().list.unique().list.sort()
-    return both.select(tags=joined)["tags"]
+    return both.select(tags=joined.cast(pl.List(TAG)))["tags"]
 
 
 def _topics(texts: pl.Series) -> pl.Series:
@@ -137,7 +148,8 @@ _SHORT = 30  # different words
 
 def given_tags(records: pl.DataFrame, field: str) -> pl.Series:
     """The tags of a field of the row: a list of texts, of objects with `tag`, or one text with
-    commas. `tags` (list of str, sorted, each once, in lower case); empty where there are none.
+    commas. `tags` (list of `pl.Categorical`, sorted, each once, in lower case); empty where there
+    are none.
     """
 
     def tags_of(meta: str | None) -> list[str]:
@@ -151,4 +163,5 @@ def given_tags(records: pl.DataFrame, field: str) -> pl.Series:
 
     # Nested JSON of several shapes: one row at a time.
     found = [tags_of(meta) for meta in records["meta"]]
-    return pl.Series("tags", found, dtype=pl.List(pl.String))
+    texts = pl.Series("tags", found, dtype=pl.List(pl.String))
+    return texts.cast(pl.List(pl.Categorical))

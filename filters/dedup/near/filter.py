@@ -53,6 +53,7 @@ class Near(NearSettings):
         "near_duplicate": "Its text is nearly that of a record that is kept.",
         "already_curated": "Its text is nearly that of a record in the index of earlier runs.",
     }
+    reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
     version: ClassVar[int] = 2
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = (

@@ -50,6 +50,7 @@ class Semantic(DuplicateFilter):
     reasons: ClassVar[Mapping[str, str]] = {
         "semantic_duplicate": "Its vector is nearly that of a record that is kept.",
     }
+    reads: ClassVar[tuple[str, ...]] = ("messages",)
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = ("field", "encoder", "encoder_print")
 
