@@ -129,7 +129,7 @@ class PipelineRun:
         self.read = self.about  # as they were read, before any fix
         self.kept = np.ones(self.about.height, dtype=bool)
         filters = [step.action for step in steps if isinstance(step.action, Filter)]
-        self.wanted = {name for action in filters for name in action.needs}
+        self.wanted = {name for action in filters for name in (*action.needs, *action.may_need)}
         self.needed: list[pl.DataFrame] = []  # of earlier steps: `row`, and what later ones need
         self.known: list[str] = []  # the names of all that earlier steps measured
         self.pages: list[tuple[str, str]] = []
@@ -192,7 +192,8 @@ class PipelineRun:
         }
         given = alive.select(*_KEYS, **about)
         for needed in self.needed:
-            names = [name for name in needed.columns if name in action.needs]
+            asked = {*action.needs, *action.may_need}
+            names = [name for name in needed.columns if name in asked]
             if names:
                 columns = needed.select("row", *names)
                 given = given.join(columns, on="row", how="left", maintain_order="left")

@@ -111,6 +111,11 @@ def named(step: Step, known: Sequence[str] = ()) -> Iterator[None]:
     except Exception as error:
         if type(step.action).__module__.split(".")[0] in ("filters", "curate"):
             raise
-        missing = [name for name in known if name in str(error)]
-        hint = f"; name it in `needs`: {', '.join(missing)}" if missing else ""
-        raise CurateError(f"step {step.name!r} failed with {one_line(error)}{hint}") from error
+        # Polars lists the columns that there are behind the one that is missing.
+        told = str(error).split("valid columns")[0]
+        missing = next((name for name in known if f'"{name}"' in told), None)
+        if missing is not None:
+            raise CurateError(
+                f"step {step.name!r} reads {missing!r} of an earlier step; name it in `needs`"
+            ) from error
+        raise CurateError(f"step {step.name!r} failed with {one_line(error)}") from error
