@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from curate.base.errors import CurateError, some_of
 from curate.base.folder import MANIFEST, is_made_by, read_manifest
+from curate.base.manifest_table import restored
 from curate.base.spelling import option
 
 # Names that say nothing of what is behind them: only the same bytes are the same input.
@@ -59,7 +60,7 @@ def check_replaced(
     place = Path(out)
     if not is_made_by(place, kind.maker):
         return None
-    old = read_manifest(place)
+    old = _whole(place)
     what = f"{kind.called} of {_when(place)}"
     before, now = sources_of(old), sources_of(new)
     gone = [one.name for one in before if not _match(one, now)]
@@ -75,6 +76,15 @@ def check_replaced(
     how = f"with other settings ({some_of(differing, 5)})" if differing else "made the same way"
     news = "".join(f"; {line}" for line in _news(before, now))
     return f"{out}: replaces the {what}, {how}{news}"
+
+
+def _whole(place: Path) -> Manifest:
+    """The manifest of the earlier result; without what a damaged table beside it holds."""
+    manifest = read_manifest(place)
+    try:
+        return restored(place, manifest)
+    except CurateError:  # nobody knows what is missing: as where a manifest names no inputs
+        return {**manifest, "sources": []}
 
 
 def sources_of(manifest: Manifest) -> list[Source]:

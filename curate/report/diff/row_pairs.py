@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.base.replacing import NAMELESS, sources_of
-from curate.report.explain.lookup import slugs
+from curate.report.explain.lookup import SLUG
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -95,7 +95,7 @@ def _rejects(run: RunFolder) -> pl.DataFrame:
         "source",
         "line",
         verdict=pl.lit("rejected"),
-        reason=slugs(rejects),
+        reason=SLUG,
         evidence=detail,
         content=pl.format("reject {}", "raw"),
     )
