@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 TABLE = "manifest.parquet"
 MOST = 150_000  # bytes of `manifest.json`
-# Bytes of a value that is worth moving: a smaller one goes with the value that it is part of.
+# Bytes of a value that is worth moving, far more than its mark has: a smaller one goes with the
+# value that it is part of.
 LEAST = 4_000
 # What a reader needs to know of a folder before it reads anything else; and what no two runs share,
 # so that it must not decide what is moved.
