@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.base.replacing import NAMELESS, sources_of
-from curate.pipeline.run_folder import DROPPED, KEPT, LEDGER, collected
+from curate.pipeline.run_folder import DROPPED, KEPT, LEDGER, REJECTS, collected
 from curate.report.explain.lookup import SLUG
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def _records(run: RunFolder) -> pl.DataFrame:
 
 
 def _rejects(run: RunFolder) -> pl.DataFrame:
-    rejects = run.rejects
+    rejects = run.scan_rejects("source", "line", "reason", "raw")
     detail = pl.col("reason").str.split_exact(": ", 1).struct.field("field_1")
-    return rejects.select(
+    lines = rejects.select(
         "source",
         "line",
         verdict=pl.lit("rejected"),
@@ -111,6 +111,7 @@ def _rejects(run: RunFolder) -> pl.DataFrame:
         evidence=detail,
         content=pl.format("reject {}", "raw"),
     )
+    return collected(lines, run.path / REJECTS)
 
 
 def pairs(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
