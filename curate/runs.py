@@ -74,11 +74,6 @@ class Run(RunFolder):
     def __repr__(self) -> str:
         return "\n".join([f"Run in {self.path}: {self.summary(80)}", *self.notices])
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many rows were read, kept, dropped, rejected and edited."""
-        return dict(self.manifest["counts"])
-
     def summary(self, width: int = 100) -> str:
         """The funnel and what the steps found out, as text of `width` columns."""
         return report.text(self, width)
@@ -112,7 +107,7 @@ class Run(RunFolder):
     def report(self, path: Source | None = None) -> Path:
         """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""
         target = check_page(path if path is not None else self.path / run_folder.REPORT)
-        self.check()
+        self.check_untouched()
         write_page(target, report.html(self))
         return target
 
