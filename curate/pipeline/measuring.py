@@ -189,7 +189,8 @@ class Measures:
             tick(piece.keys.height, piece.keys.height - piece.asked.height)
         if not measured:  # of no rows: the columns alone
             return Measure(step, label)(Rows.of(_none(parts), 0, np.zeros(0, bool)))  # type: ignore[return-value]
-        return pl.concat(measured)
+        # In one piece: numpy then sees the very memory of lists and numbers, and copies nothing.
+        return pl.concat(measured, rechunk=True)
 
 
 def _none(parts: Sequence[Part]) -> Part:
