@@ -22,7 +22,7 @@ from filters.common.text import in_threads
 SLICE = 1 << 20
 COMPARED = 1 << 20
 # Ranges of tokens that are ordered before their results are put together.
-AT_ONCE = 16
+AT_ONCE = 4
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -51,10 +51,10 @@ def rare_entries(sets: Sets, threshold: float) -> U64:
     step = max(1, len(sets.sizes) * SLICE // max(1, len(ordered)))
     numbers = range(0, len(sets.sizes), step)
     cuts = np.searchsorted(ordered, np.array([*numbers], np.uint64) << _OWNER)
-    ends = [*cuts[1:].tolist(), len(ordered)]
     prefix = sets.sizes - np.ceil(threshold * sets.sizes - SLACK).astype(np.int64) + 1
     chosen = [np.zeros(0, np.uint64)]
-    for first, low, high in zip(numbers, cuts.tolist(), ends, strict=True):
+    ends = pairwise([*cuts.tolist(), len(ordered)])
+    for first, (low, high) in zip(numbers, ends, strict=True):
         own = ordered[low:high]
         owner = (own >> _OWNER).astype(np.int64) - first
         shared = np.bincount(owner, minlength=min(step, len(sets.sizes) - first))
@@ -86,11 +86,10 @@ def _by_token(sets: Sets) -> U64:
     """
     owner = np.repeat(np.arange(len(sets.sizes), dtype=np.uint32), sets.sizes)
     bits = max(0, len(sets.hashes).bit_length() - 20)
-    shift = np.uint32(32 - bits)
 
     def of_range(number: int) -> U64:
-        # Without bits there is one range, of all tokens.
-        own = (sets.hashes >> shift) == number if bits else np.ones(len(sets.hashes), bool)
+        own = sets.hashes >= number << (32 - bits)
+        own &= sets.hashes <= ((number + 1) << (32 - bits)) - 1
         chosen = np.flatnonzero(own)
         posting = sets.hashes[chosen].astype(np.uint64) << _HALF | owner[chosen]
         posting.sort()
