@@ -54,6 +54,21 @@ def test_damage_elsewhere_in_a_table_does_not_matter_to_a_row(tmp_path: Path) ->
         explain(run, "4700")
 
 
+def test_a_table_at_which_polars_panics_is_damage_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def panic(*_: object, **__: object) -> pl.DataFrame:
+        raise pl.exceptions.PanicException("range end index 9 out of range")
+
+    run = make(tmp_path, SMALL, *STEPS)
+    monkeypatch.setattr(pl.LazyFrame, "collect", panic)
+    with pytest.raises(CurateError, match=r"parquet: damaged \(range end index 9"):
+        explain(run, "1")
+    monkeypatch.setattr(pl, "read_parquet_schema", panic)
+    with pytest.raises(CurateError, match=r"kept\.parquet: damaged \(range end index 9"):
+        run.row_files("kept")
+
+
 def test_the_rejects_do_not_matter_to_a_row(tmp_path: Path) -> None:
     run = make(tmp_path, SMALL, *STEPS)
     (run.path / "rejects.jsonl").write_text("no JSON\n")

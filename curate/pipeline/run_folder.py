@@ -74,6 +74,9 @@ _SCHEMAS = {
     LENGTHS: ledger.LENGTHS,
 }
 
+# What polars makes of a damaged file; a panic is no `Exception`.
+_DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
 _FEW = 500  # rows that are looked up one by one
 
 # What a run is, beside others that take the same folder.
@@ -178,7 +181,7 @@ class RunFolder:
         try:
             with (self.path / name).open("rb") as file:
                 return "scores" in pl.read_parquet_schema(file)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _DAMAGE as error:
             raise CurateError(f"{self.path / name}: damaged ({error}); run it again") from error
 
     def row_files(self, *names: str) -> list[str]:
@@ -274,7 +277,7 @@ def collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:
     """What a file of a run holds. Raises `CurateError` where it is damaged."""
     try:
         return lines.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except _DAMAGE as error:
         raise CurateError(f"{path}: damaged ({error}); run it again") from error
 
 
