@@ -219,11 +219,11 @@ class RunFolder:
                 check_as_written(self.path / file, MAKER)
 
     def check_untouched(self, *names: str) -> None:
-        """Raise `CurateError` when files (all that hold rows, or these) were changed since.
+        """Raise `CurateError` when files (all that hold rows or verdicts, or these) were changed.
 
         For those who show a few rows: it reads no file that nobody touched.
         """
-        for file in names or [file for files in _ROWS.values() for file in files]:
+        for file in names or [*(file for files in _ROWS.values() for file in files), LEDGER]:
             self._check_there(file)
             check_untouched(self.path / file, MAKER)
 
