@@ -38,6 +38,7 @@ from curate.pipeline.steps import bind_steps
 from curate.pipeline.work import Work
 from curate.report.diff import Diff, diff
 from curate.report.explain import explain
+from curate.report.run_files import damage_explained
 
 if TYPE_CHECKING:
     import datasets
@@ -128,9 +129,10 @@ class Run(RunFolder):
         from are still the same. Raises `CurateError`.
         """
         made = self._made_from
-        recipe = (made.recipe if made else _recipe_of(self)).with_settings(settings)
         cache = made.cache if made else MeasureCache(default_folder())
-        read = _Again(made) if made else _Reread(self)
+        with damage_explained(self):  # what is made of its manifest
+            recipe = (made.recipe if made else _recipe_of(self)).with_settings(settings)
+            read = _Again(made) if made else _Reread(self)
         return _execute(Plan(recipe, Here(), cache, remember=True), read)
 
     def to_dicts(self) -> list[dict[str, Any]]:

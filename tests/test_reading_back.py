@@ -14,6 +14,7 @@ from curate.base import folder as folders
 from curate.base.errors import CurateError
 from curate.pipeline.run_folder import RunFolder
 from curate.report.explain import explain, raw_rows
+from curate.report.run_files import tables
 from tests.reports import SMALL, STEPS, make, row
 
 # All but the narrow table of lengths, which a report holds.
@@ -116,6 +117,27 @@ def test_a_report_hashes_a_file_that_was_touched_and_no_other(
     (run.path / name).write_bytes((run.path / name).read_bytes() + b"\n")
     with pytest.raises(CurateError, match=rf"{name}: damaged, or changed since curate run wrote"):
         run.report()
+
+
+def test_a_run_whose_recipe_is_damaged_is_not_judged_anew(tmp_path: Path) -> None:
+    (tmp_path / "dump.jsonl").write_text("\n".join(SMALL))
+    run = curate.run(tmp_path / "dump.jsonl", recipe="longest", out=tmp_path / "RUN")
+    about = json.loads((run.path / "manifest.json").read_text("utf-8"))
+    about["recipe"] = {"name": 5}
+    (run.path / "manifest.json").write_text(json.dumps(about))
+    with pytest.raises(CurateError, match="a file is not as curate run wrote it"):
+        curate.open(run.path).with_settings({"exact.field": "prompt"})
+
+
+def test_a_report_reads_no_table_outside_of_the_run(tmp_path: Path) -> None:
+    run = make(tmp_path, SMALL, *STEPS)
+    columns = {"cluster": pl.Int64, "row": pl.Int64}
+    pl.DataFrame({"cluster": [1], "row": [1]}, columns).write_parquet(tmp_path / "a.x.parquet")
+    (run.path / "b.x.parquet").symlink_to(tmp_path / "a.x.parquet")
+    about = json.loads((run.path / "manifest.json").read_text("utf-8"))
+    about["files"] += ["../a.x.parquet", "b.x.parquet", 5]
+    (run.path / "manifest.json").write_text(json.dumps(about))
+    assert list(tables(RunFolder(run.path), "x", {"row"})) == []
 
 
 def test_no_verdict_is_shown_of_a_ledger_that_somebody_changed(tmp_path: Path) -> None:

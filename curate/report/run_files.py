@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from curate.base.errors import CurateError, one_line
+from curate.base.folder import is_plain_file
 from curate.pipeline.run_folder import RunFolder, collected
 from curate.report.excerpts import shared
 
@@ -46,7 +47,8 @@ def tables(run: RunFolder, name: str, columns: set[str]) -> Iterator[tuple[str, 
     """
     ending = f".{name}.parquet"
     for file in run.manifest.get("files", []):
-        if not file.endswith(ending):
+        # Of a stranger's manifest only what lies in this folder is read.
+        if not is_plain_file(run.path, file) or not file.endswith(ending):
             continue
         table = collected(pl.scan_parquet(run.path / file, glob=False), run.path / file)
         if set(table.columns) >= columns and table.height:
