@@ -32,8 +32,8 @@ from curate.pipeline.engine import Engine, Here
 from curate.pipeline.kept_rows import row_objects
 from curate.pipeline.measuring import Measures
 from curate.pipeline.progress import Progress
+from curate.pipeline.result import remember
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.runner import remember
 from curate.pipeline.steps import bind_steps
 from curate.pipeline.work import Work
 from curate.report.diff import Diff, diff

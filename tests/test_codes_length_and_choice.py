@@ -11,7 +11,7 @@ import pytest
 from curate.base.contract import Filter
 from curate.pipeline.cache import MeasureCache
 from curate.pipeline.engine import LocalEngine
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.common.tasks import ASKS
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near

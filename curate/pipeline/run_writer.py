@@ -29,6 +29,7 @@ from curate.pipeline.kept_rows import (
 )
 from curate.pipeline.progress import Progress
 from curate.pipeline.recipe import Recipe
+from curate.pipeline.result import Result
 from curate.pipeline.run_folder import (
     DROPPED,
     KEPT,
@@ -39,7 +40,6 @@ from curate.pipeline.run_folder import (
     RunFolder,
     is_run,
 )
-from curate.pipeline.runner import Result
 from curate.pipeline.steps import Step
 from curate.pipeline.tables import OF_TEXT, write_table
 from curate.sources import Dump

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -17,9 +17,10 @@ from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline import ledger
 from curate.pipeline.identity import is_resumable, judge_name
-from curate.pipeline.judging import evidence_of, joined, judge, judgement_of
+from curate.pipeline.judging import evidence_of, joined, judgement_of
 from curate.pipeline.measuring import Bools, Measures, Rows, read_columns
 from curate.pipeline.progress import Progress
+from curate.pipeline.result import Result
 from curate.pipeline.steps import Step, StepReport, bind_steps, named
 from curate.pipeline.work import Done, Work
 
@@ -34,51 +35,6 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "category": pl.Categorical(),
 }
 _ABOUT = pl.Schema(_COLUMNS)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of every record.
-
-    `parts` hold all records as they were last seen (fixes applied), `kept` is a Boolean series of
-    the same height, `pages` the names under which `work` has the verdicts of each step, `steps` the
-    funnel, `tables` those of the steps' findings, by `STEP.NAME`.
-    """
-
-    parts: Sequence[Part]
-    kept: pl.Series
-    about: pl.DataFrame
-    pages: Sequence[tuple[str, str]]
-    work: Work
-    steps: Sequence[StepReport]
-    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-
-    @cached_property
-    def records(self) -> pl.DataFrame:
-        """All records, put together."""
-        return pl.concat([pl.DataFrame(schema=RECORDS), *(part.load() for part in self.parts)])
-
-    @cached_property
-    def verdicts(self) -> pl.DataFrame:
-        """The ledger, put together."""
-        return pl.concat([pl.DataFrame(schema=ledger.LEDGER), *self.ledger()])
-
-    def ledger(self) -> Iterator[pl.DataFrame]:
-        """The ledger, some lines at a time."""
-        for part in self.parts:
-            yield ledger.read_lines(self.about.slice(part.start, part.height))
-        for step, name in self.pages:
-            for part in self.parts:
-                about = self.about.slice(part.start, part.height)
-                yield ledger.lines(step, self.work.verdicts(name, part), about)
-
-    def verdicts_on(self, part: Part) -> pl.DataFrame:
-        """All that steps decided on the rows of a part: lines of the ledger."""
-        about = self.about.slice(part.start, part.height)
-        pages = [
-            ledger.lines(step, self.work.verdicts(name, part), about) for step, name in self.pages
-        ]
-        return pl.concat([pl.DataFrame(schema=ledger.LEDGER), *pages])
 
 
 def run(
@@ -102,16 +58,6 @@ def run(
     for step in bound:
         pipeline.apply(step, watch)
     return pipeline.result()
-
-
-def remember(steps: Sequence[Step], result: Result) -> None:
-    """Let the steps that keep something beyond the run do so; to be called once it is written."""
-    actions = [step.action for step in steps if isinstance(step.action, Filter)]
-    keepers = [action for action in actions if type(action).remember is not Filter.remember]
-    if keepers:
-        kept = with_text(result.records.filter(result.kept))
-        for action in keepers:
-            action.remember(kept)
 
 
 class PipelineRun:
@@ -158,7 +104,9 @@ class PipelineRun:
         state.update("".join(self.about["id"]).encode())
         state.update(repr([(step.name, sorted(self.wanted)), len(self.parts)]).encode())
         for needed in self.needed:
-            state.update(needed.hash_rows().to_numpy().tobytes())
+            buffer = io.BytesIO()
+            needed.write_ipc(buffer)
+            state.update(buffer.getbuffer())
         return f"step-{len(self.pages) + 1:02}-{judge_name(step.action)}-{state.hexdigest()}"
 
     def _do(self, step: Step, name: str, watch: Progress) -> Done:
@@ -345,6 +293,3 @@ def _check_needs(name: str, action: Filter, known: Sequence[str]) -> None:
             raise CurateError(
                 f"step {name!r} needs {column!r}, which no earlier step measured{hint}"
             )
-
-
-__all__ = ["PipelineRun", "Result", "Step", "StepReport", "judge", "remember", "run"]
