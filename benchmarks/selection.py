@@ -25,7 +25,8 @@ import polars as pl
 from curate import sources
 from curate.base.schema import with_text
 from curate.pipeline import recipe
-from curate.pipeline.engine import LocalEngine
+from curate.pipeline.engine import engine_of
+from curate.pipeline.measuring import Measures
 from curate.pipeline.runner import run
 from filters.common.text import view
 from filters.selection.baselines import findings
@@ -50,8 +51,8 @@ def pool(folder: Path) -> pl.DataFrame:
     """What the steps of `lima` before the selection keep."""
     steps = recipe.load("lima").steps
     before = steps[: [step.name for step in steps].index("select")]
-    with closing(LocalEngine()) as engine:
-        result = run(sources.read([str(folder)]).records, before, engine)
+    with closing(engine_of()) as engine:
+        result = run(sources.read([str(folder)]).records, before, Measures(engine))
     return result.records.filter(result.kept)
 
 

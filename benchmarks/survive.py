@@ -6,16 +6,17 @@ at the kill and has another inode later was made twice. Only what was under way 
 workers had, the step whose verdicts were being written, and reading, which begins anew. A run whose
 worker is killed goes on, and makes one file twice at most. `--kills 20 --worker-kills 20` is the
 full check; it prints one line a kill and fails on any fault.
+
+Moments are spread over a run that nobody kills. Each is a file that was whole then, and the time
+since, so that it lies at the same place of a run that takes longer on a busy machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
+import bisect
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -23,27 +24,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from figures import report
+from survive_work import counted, digest, faults_of_twice, phase, shown, whole_files
 
 from curate.base.places import UNFINISHED
-from curate.pipeline.workers import AHEAD
 
+ROOT = Path(__file__).resolve().parent.parent
 LOOK_EVERY = 0.01  # seconds between two looks at the work folder
 OUTLIVED = 10  # seconds until no process of a killed run is left
 TRIES = 10  # at kills that come before the end
-SECONDS = re.compile('(?<=data-label="seconds">)[0-9,.]+|[0-9,.]+(?=\N{NO-BREAK SPACE}s)')
-# A run that goes on notes again what was read; the rejects, if they are few, go with that.
-NOTED_AGAIN = ("read.frame", "unread/memory-00000.frame")
-KINDS = {"parts/": "part read", "step-": "file of verdicts"}  # else a piece that was measured
 GOES_ON = "goes on with what a run that was cut off left there"
 
 
@@ -55,6 +53,7 @@ class Job:
     home: Path
     workers: int
     versions: dict[str, set[tuple[int, int]]] = field(default_factory=dict)  # of files at work
+    places: dict[str, float] = field(default_factory=dict)  # when each file was first seen, seconds
     log: str = ""  # of the last process that ended
 
     @property
@@ -76,7 +75,7 @@ class Job:
         cache = self.dump.parent / "cache"  # it has the key of the checksums, and no measures
         environment = os.environ | {"PYTHONPATH": str(ROOT), "CURATE_CACHE": str(cache)}
         ended = threading.Event()
-        looking = threading.Thread(target=self._look, args=(ended,))
+        looking = threading.Thread(target=self._look, args=(ended, time.perf_counter()))
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
                 *(command,), cwd=cache.parent, env=environment, stdout=log, stderr=log,
@@ -94,9 +93,21 @@ class Job:
                 log.seek(0)
                 self.log = log.read().decode(errors="replace")
 
-    def _look(self, ended: threading.Event) -> None:
+    def _look(self, ended: threading.Event, began: float) -> None:
         while not ended.wait(LOOK_EVERY):
-            self.look()
+            for name in self.look() | self.writing():
+                self.places.setdefault(name, time.perf_counter() - began)
+
+    def writing(self) -> set[str]:
+        """Files of the folder that becomes `RUN`."""
+        return {path.name for path in self.home.glob(f".RUN.*{UNFINISHED}/*")}
+
+    def wait(self, process: subprocess.Popen[bytes], moment: float, seen: list[float]) -> None:
+        """Wait until as many files were seen as at a moment of another run, and as long since."""
+        place = bisect.bisect_right(seen, moment)
+        while process.poll() is None and len(self.places) < place:
+            time.sleep(LOOK_EVERY)
+        time.sleep(moment - (seen[place - 1] if place else 0.0))
 
     def look(self) -> set[str]:
         """Note which files are whole now, and which copy of each it is."""
@@ -109,81 +120,6 @@ class Job:
     def twice(self) -> set[str]:
         """Files that were made more than once."""
         return {name for name, versions in self.versions.items() if len(versions) > 1}
-
-
-def whole_files(work: Path) -> dict[str, tuple[int, int]]:
-    """Every whole file below a folder by its name there, with its inode and time."""
-    found = {}
-    for folder, _, names in os.walk(work):
-        for name in names:
-            path = Path(folder) / name
-            if not name.endswith(UNFINISHED):
-                with suppress(FileNotFoundError):
-                    state = path.stat()
-                    key = path.relative_to(work).as_posix()
-                    found[key] = (state.st_ino, state.st_mtime_ns)
-    return found
-
-
-def was_under_way(name: str, whole: Collection[str]) -> bool:
-    """Whether a file belongs to something that was not done, where these files were whole.
-
-    >>> was_under_way("near-1f/00000-005000.answer.frame", {"read.frame"})
-    True
-    >>> was_under_way("near-1f/00000-005000.frame", {"read.frame"})
-    False
-    """
-    folder = name.partition("/")[0]
-    if "read.frame" not in whole or name in NOTED_AGAIN:
-        return True
-    if folder.startswith("step-"):
-        return f"{folder}/done.frame" not in whole
-    return name.endswith(".answer.frame") and name.replace(".answer", "") not in whole
-
-
-def faults_of_twice(twice: Collection[str], whole: Collection[str], workers: int) -> list[str]:
-    """What was made twice though it was whole at a kill, or more of it than may be under way."""
-    faults = [
-        f"{name} was whole and made again"
-        for name in sorted(twice)
-        if not was_under_way(name, whole)
-    ]
-    answers = [name for name in twice if name.endswith(".answer.frame")]
-    if len(answers) > workers * AHEAD + 1:  # and one that was being kept
-        faults.append(f"{len(answers)} pieces were under way")
-    steps = {name.partition("/")[0] for name in twice if name.startswith("step-")}
-    if len(steps) > 1:
-        faults.append(f"{len(steps)} steps were under way")
-    return faults
-
-
-def phase(whole: Collection[str], writing: Collection[str]) -> str:
-    """What a run was at, by its whole files, and those of the folder that it writes."""
-    parts = sum(name.startswith("parts/") for name in whole)
-    if "read.frame" not in whole:
-        return f"reading, {parts} files of parts" if whole else "the start or the end"
-    done = sum(name.startswith("step-") and name.endswith("/done.frame") for name in whole)
-    if writing:
-        return f"writing {sorted(writing)[-1]}, {done} steps done"
-    deciding = {name.partition("/")[0] for name in whole if name.startswith("step-")}
-    if len(deciding) > done:
-        return f"verdicts of step {done + 1}"
-    answers = (name for name in whole if name.endswith(".answer.frame"))
-    pieces = sum(was_under_way(name, whole) for name in answers)
-    return f"step {done + 1}, {pieces} pieces under way"
-
-
-def digest(out: Path) -> str:
-    """One hash of all that a run wrote, but for the seconds that it took."""
-    whole = hashlib.sha256()
-    for path in sorted(out.iterdir()):
-        data = path.read_bytes()
-        if path.name == "report.html":
-            data = SECONDS.sub("", data.decode()).encode()
-        if path.name == "manifest.json":
-            data = json.dumps(json.loads(data) | {"seconds": None}).encode()
-        whole.update(path.name.encode() + b"\0" + data)
-    return whole.hexdigest()[:16]
 
 
 def of_session(leader: int) -> list[int]:
@@ -225,16 +161,18 @@ def faults_of_end(job: Job, status: int, expected: str) -> list[str]:
     return faults if digest(job.out) == expected else [*faults, f"other bytes in {job.out}"]
 
 
-def kill_head(job: Job, moment: float, expected: str) -> tuple[str, list[str]] | None:
+def kill_head(
+    job: Job, moment: float, expected: str, seen: list[float]
+) -> tuple[str, list[str]] | None:
     """Kill the run and run it again: what it was at, and faults; None if it had ended."""
     with job.running() as process:
-        time.sleep(moment)
+        job.wait(process, moment, seen)
         process.kill()
     if process.returncode == 0:
         return None
     faults = outlived(process.pid)
     whole = job.look()
-    writing = {path.name for path in job.home.glob(f".RUN.*{UNFINISHED}/*")}
+    writing = job.writing()
     if job.out.exists() and digest(job.out) != expected:
         faults.append("what is shown under the final name has other bytes")
     began = time.perf_counter()
@@ -249,14 +187,12 @@ def kill_head(job: Job, moment: float, expected: str) -> tuple[str, list[str]] |
 
 
 def kill_worker(
-    job: Job, moment: float, expected: str, chance: random.Random
+    job: Job, moment: float, expected: str, seen: list[float], chance: random.Random
 ) -> tuple[str, list[str]] | None:
-    """Kill a worker of a run that goes on; None if there was none any more."""
+    """Kill a worker of a run that goes on; None if there was none."""
     with job.running() as process:
-        time.sleep(moment)
-        while process.poll() is None and not (workers := workers_of(process.pid)):
-            time.sleep(LOOK_EVERY)
-        if process.poll() is not None:
+        job.wait(process, moment, seen)
+        if not (workers := workers_of(process.pid)):
             return None
         os.kill(chance.choice(workers), signal.SIGKILL)
         place = phase(job.look(), ())
@@ -266,65 +202,72 @@ def kill_worker(
     return place, faults
 
 
-def shown(twice: Collection[str]) -> str:
-    """What was made twice, counted by kind.
-
-    >>> shown({"near-1f/00000-005000.answer.frame", "parts/part-00000.arrow"})
-    '1 x part read, 1 x piece'
-    >>> shown(())
-    'nothing'
-    """
-    kinds: dict[str, int] = {}
-    for name in twice:
-        if name in NOTED_AGAIN:
-            continue
-        kind = next((kind for start, kind in KINDS.items() if name.startswith(start)), "piece")
-        kinds[kind] = kinds.get(kind, 0) + 1
-    counts = (f"{number} x {kind}" for kind, number in sorted(kinds.items()))
-    return ", ".join(counts) or "nothing"
-
-
 @dataclass(frozen=True)
 class Check:
     """What all kills have in common."""
 
     dump: Path
     workers: int
-    seconds: float  # of a run that nobody kills
+    span: tuple[float, float]  # of a run that nobody kills: from when to when, seconds
     expected: str
-    files: Mapping[str, object]  # of its work folder
+    whole: Job  # that run
     chance: random.Random
 
-    def kill(self, what: str, number: int, count: int) -> tuple[set[str], list[str]]:
+    def kill(self, what: str, number: int, count: int) -> tuple[Counter[str], list[str]]:
         """Kill in the `number`th of `count` equal times of a run: what was made twice, faults."""
+        seen, (start, end) = sorted(self.whole.places.values()), self.span
         for _ in range(TRIES):
-            moment = self.seconds * (number + self.chance.random()) / count
+            moment = start + (end - start) * (number + self.chance.random()) / count
             home = self.dump.parent / f"{what}{number}"
             job = Job(self.dump, home, self.workers)
             if what == "head":
-                found = kill_head(job, moment, self.expected)
+                found = kill_head(job, moment, self.expected, seen)
             else:
-                found = kill_worker(job, moment, self.expected, self.chance)
+                found = kill_worker(job, moment, self.expected, seen, self.chance)
             if found is not None:
                 break
             shutil.rmtree(home)
         else:
             raise SystemExit(f"{TRIES} times a kill came after the end")
         place, faults = found
-        faults += [f"{name} is new" for name in sorted(job.versions.keys() - self.files.keys())]
-        print(f"{what} killed at {moment:5.1f} s, {place}; twice: {shown(job.twice)}", flush=True)
+        new = job.versions.keys() - self.whole.versions.keys()
+        faults += [f"{name} is made by a run that was killed alone" for name in sorted(new)]
+        twice = counted(job.twice)
+        print(f"{what} killed at {moment:5.1f} s, {place}; twice: {shown(twice)}", flush=True)
         for fault in faults:
             print(f"  FAULT: {fault}", flush=True)
         if not faults:
             shutil.rmtree(home)
-        return job.twice, faults
+        return twice, faults
 
 
-def summary(kills: list[tuple[set[str], list[str]]]) -> str:
-    """The figure of some kills."""
+def summary(kills: Sequence[tuple[Counter[str], list[str]]]) -> str:
+    """The figure of some kills.
+
+    >>> summary([(Counter({"piece": 2}), []), (Counter({"piece": 1, "part read": 1}), [])])
+    '2 of 2: same bytes; twice at most 1 x part read, 2 x piece'
+    """
     good = sum(not faults for _, faults in kills)
-    most = max((twice for twice, _ in kills), key=len)
+    most: Counter[str] = Counter()
+    for twice, _ in kills:
+        most |= twice
     return f"{good} of {len(kills)}: same bytes; twice at most {shown(most)}"
+
+
+def uninterrupted(job: Job) -> tuple[str, float, tuple[float, float]]:
+    """Run without a kill: the digest, seconds, and from when to when there were workers."""
+    began, lived = time.perf_counter(), []
+    with job.running() as process:
+        while process.poll() is None:
+            if workers_of(process.pid):
+                lived.append(time.perf_counter() - began)
+            time.sleep(LOOK_EVERY)
+    seconds, expected = time.perf_counter() - began, digest(job.out)
+    if faults := faults_of_end(job, process.returncode, expected):
+        raise SystemExit("\n".join(faults))
+    assert job.versions and lived, "so few rows are in memory, or without workers; take more"
+    assert not job.twice, "without a kill nothing is made twice"
+    return expected, seconds, (lived[0], lived[-1])
 
 
 def main() -> None:
@@ -342,20 +285,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dump = Path(folder) / "dump.jsonl"
         write_mixed(dump, options.rows)
-        job = Job(dump, Path(folder) / "whole", options.workers)
-        began = time.perf_counter()
-        with job.running() as process:
-            pass
-        seconds, expected = time.perf_counter() - began, digest(job.out)
-        if faults := faults_of_end(job, process.returncode, expected):
-            raise SystemExit("\n".join(faults))
-        assert job.versions, "so few rows are in memory; take more"
-        assert not job.twice, "without a kill nothing is made twice"
+        whole = Job(dump, Path(folder) / "whole", options.workers)
+        expected, seconds, lived = uninterrupted(whole)
         print(f"{options.rows:,} rows, {seconds:.1f} s without a kill, {expected}", flush=True)
         chance = random.Random(options.seed)
-        check = Check(dump, options.workers, seconds, expected, job.versions, chance)
         wrong = False
-        for what, count in (("head", options.kills), ("worker", options.worker_kills)):
+        for what, count, span in (
+            ("head", options.kills, (0.0, seconds)),
+            ("worker", options.worker_kills, lived),
+        ):
+            check = Check(dump, options.workers, span, expected, whole, chance)
             kills = [check.kill(what, number, count) for number in range(count)]
             if kills:
                 report(what, summary(kills), options.docs)
