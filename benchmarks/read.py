@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 OURS = """
 import sys
 from pathlib import Path
+from curate.base.parts import PartsTo
 from curate.sources import read
-dump = read([sys.argv[1]], folder=Path(sys.argv[2]))
+dump = read([sys.argv[1]], to=PartsTo(Path(sys.argv[2])))
 print(dump.height)
 """
 

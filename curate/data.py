@@ -11,7 +11,7 @@ from typing import Any
 from curate import sources
 from curate.base.errors import CurateError
 from curate.base.log import Log, no_log
-from curate.base.parts import PartSize
+from curate.base.parts import PartsTo
 from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
 from curate.pipeline import runner
@@ -41,20 +41,19 @@ def read_data(
     tell: Log = no_log,
     note: Log | None = None,
     can_map: bool = True,
-    folder: Path | None = None,
-    size: PartSize | None = None,
+    to: PartsTo = sources.IN_MEMORY,
     known: sources.Dump | None = None,
 ) -> sources.Dump:
     """Records and rejects of files, or of rows in memory; `tell` hears of what looks odd.
 
     `note` hears of words that are in no conversation, and of what was assumed (`tell` if it is not
     given). `can_map` says whether who reads this could map columns. A run among the files must be
-    as it was written. For `folder` and `size` see `sources.read`; `known` is what was read before.
+    as it was written. For `to` see `sources.read`; `known` is what was read before.
     Raises `CurateError`, also where not one row could be read.
     """
     check_mapped(how.columns)
     try:
-        dump = known or _read(data, how, folder, size)
+        dump = known or _read(data, how, to)
     except OSError as error:
         raise CurateError(f"{error.filename}: cannot be read ({error.strerror})") from error
     if dump.rejected:
@@ -69,19 +68,17 @@ def read_data(
     return dump
 
 
-def _read(
-    data: Data, how: sources.ReadOptions, folder: Path | None, size: PartSize | None
-) -> sources.Dump:
+def _read(data: Data, how: sources.ReadOptions, to: PartsTo) -> sources.Dump:
     paths = paths_of(data)
     if paths is None:
-        return sources.read_rows(data, how, folder=folder, size=size)
+        return sources.read_rows(data, how, to=to)
     if "" in paths:
         raise CurateError("the data is an empty name; name a file or a folder")
     files = [
         RunFolder(Path(path)).row_files("kept") if is_run(Path(path)) else [fspath(path)]
         for path in paths
     ]
-    return sources.read([file for each in files for file in each], how, folder, size)
+    return sources.read([file for each in files for file in each], how, to)
 
 
 def _read_twice(dump: sources.Dump) -> Iterator[str]:

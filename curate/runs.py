@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from os import fspath
 from pathlib import Path
@@ -19,7 +20,7 @@ from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json, openai_texts
-from curate.base.parts import PartSize
+from curate.base.parts import PartSize, PartsTo
 from curate.base.places import check_page, short_of_space
 from curate.base.replacing import check_replaced
 from curate.base.terminal import printable
@@ -74,11 +75,6 @@ class Run(RunFolder):
     def __repr__(self) -> str:
         return "\n".join([f"Run in {self.path}: {self.summary(80)}", *self.notices])
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many rows were read, kept, dropped, rejected and edited."""
-        return dict(self.manifest["counts"])
-
     def summary(self, width: int = 100) -> str:
         """The funnel and what the steps found out, as text of `width` columns."""
         return report.text(self, width)
@@ -112,7 +108,7 @@ class Run(RunFolder):
     def report(self, path: Source | None = None) -> Path:
         """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""
         target = check_page(path if path is not None else self.path / run_folder.REPORT)
-        self.check()
+        self.check_untouched()
         write_page(target, report.html(self))
         return target
 
@@ -231,16 +227,19 @@ class _Read:
         self.data, self.how, self.size = data, how, size
         self.inputs = [fspath(path) for path in paths_of(data) or ()]
 
-    def begin(self, out: Path, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+    def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
         """The rows, and where the run keeps what is under way."""
         place = resume.place_of(out)
         known = resume.look_for(place, self.inputs, self.how, self.size)
         if known is not None:
             tell(f"{place}: goes on with what a run that was cut off left there")
-        dump = read_data(
-            self.data, self.how, tell, note, folder=place / "parts", size=self.size, known=known
-        )
-        return dump, resume.keep(place, dump, self.inputs, self.size)
+        watch.begin("reading", None)
+        to = PartsTo(place / "parts", self.size, watch.tick)
+        with resume.removed_unless_read(place) if known is None else nullcontext():
+            dump = read_data(self.data, self.how, tell, note, to=to, known=known)
+            work = resume.keep(place, dump, self.inputs, self.size)
+        watch.clear()
+        return dump, work
 
 
 class _Again:
@@ -251,7 +250,7 @@ class _Again:
     def __init__(self, made: MadeFrom) -> None:
         self.made = made
 
-    def begin(self, out: Path, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+    def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
         """See `_Read`."""
         return self.made.dump, self.made.work.again()
 
@@ -278,18 +277,19 @@ def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
         plan.log(line)
         notices.append(line)
 
-    with atomic_folder(out, run_folder.MAKER, plan.force, read.inputs, run_folder.FILES) as folder:
+    watch = Progress(plan.log, plan.live)
+    claimed = atomic_folder(out, run_folder.MAKER, plan.force, read.inputs, run_folder.FILES)
+    with claimed as folder, resume.kept_if_cut_off(Path(out), plan.out is not None, tell):
         if warning := short_of_space(out, read.inputs):
             tell(warning)
         steps = bind_steps(plan.recipe.steps, tell)
-        dump, work = read.begin(Path(out), tell, note)
+        dump, work = read.begin(Path(out), watch, tell, note)
         new = run_writer.planned(dump, steps, plan.recipe.seed)
         if replaced := check_replaced(out, run_folder.KIND, new, plan.force):
             tell(replaced)
         for file in dump.files:
             evidence = printable(" ".join(file.evidence().split()), EVIDENCE)
             plan.log(f"{file.source}: {evidence}; {file.rejected:,} rejects")
-        watch = Progress(plan.log, plan.live)
         # In memory measures are held only for who may judge anew.
         frames = work.frames if plan.remember or work.folder else None
         measures = Measures(plan.engine, plan.cache, frames)
@@ -343,9 +343,9 @@ class _Reread(_Read):
         super().__init__(names, how, PartSize())
         self.folder, self.hashes = folder.path, [file["sha256"] for file in files]
 
-    def begin(self, out: Path, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+    def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
         """See `_Read`. Raises `CurateError` where the inputs changed."""
-        dump, work = super().begin(out, no_log, no_log)
+        dump, work = super().begin(out, watch, no_log, no_log)
         if [file.sha256 for file in dump.files] != self.hashes:
             raise CurateError(f"{self.folder}: what it was made from has changed; run it again")
         return dump, work

@@ -81,10 +81,16 @@ def alike(conversation: Any) -> pl.DataFrame:
 
 @pytest.fixture
 def unlike(conversation: Any) -> pl.DataFrame:
-    """Rows of which each has other words in all that is looked at, so that no text is shared."""
+    """Rows of which each has other words in all that is looked at, so that no text is shared.
+
+    But for the first one: it is a word of a language, which has far fewer of them than a set rows.
+    """
     return conversation(
         *(
-            (f"Do{n}x it{n} [/INST]\nthe{n}y [no input] http://a{n}.de {'#' * n}", answer)
+            (
+                f"Do{chr(97 + n % 26)} it{n} [/INST]\nthe{n}y [no input] http://a{n}.de {'#' * n}",
+                answer,
+            )
             for n in range(ROWS)
             for answer in [
                 f"Label{n}x"

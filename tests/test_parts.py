@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
-from curate.base.parts import Part, PartSize, PartWriter, together
+from curate.base.parts import Part, PartSize, PartsTo, PartWriter, together
 from curate.base.schema import RECORDS
 from curate.data import read_data
 from curate.sources import Dump, read, read_rows
@@ -129,7 +129,7 @@ def test_parts_hold_what_reading_at_once_gives(name: str, tmp_path: Path) -> Non
     before.write_text(FILES["lines.jsonl"](ROWS[:3]) + '\n{"no": 1}')
     path.write_text(FILES[name](ROWS))
     names = [str(before), str(path)]
-    dump, parted = read(names), read(names, folder=tmp_path / "parts", size=SMALL)
+    dump, parted = read(names), read(names, to=PartsTo(tmp_path / "parts", SMALL))
     assert [part.height for part in parted.parts] == [7] * 6 + [1]
     assert parted.records.equals(dump.records) and parted.rejects.equals(dump.rejects)
     assert parted.files == dump.files and parted.read == dump.read
@@ -153,14 +153,14 @@ def test_rows_that_wait_to_be_joined_are_numbered_too(tmp_path: Path) -> None:
 
 def test_rows_in_memory_come_in_parts(tmp_path: Path) -> None:
     for rows in (ROWS, pl.DataFrame(ROWS)):
-        dump = read_rows(rows, folder=tmp_path, size=SMALL)
+        dump = read_rows(rows, to=PartsTo(tmp_path, SMALL))
         assert dump.height == 40 and [part.height for part in dump.parts] == [7] * 5 + [5]
         assert dump.records.equals(read_rows(rows).records)
 
 
 def test_rejects_come_in_parts_and_are_counted_without_being_loaded(tmp_path: Path) -> None:
     rows = [*ROWS[:2], *({"number": at} for at in range(20))]
-    dump = read_data(rows, folder=tmp_path, size=SMALL)
+    dump = read_data(rows, to=PartsTo(tmp_path, SMALL))
     assert [frame.height for frame in dump.reject_parts()] == [7, 7, 6]
     for path in tmp_path.glob("rejects-*.arrow"):
         path.unlink()
@@ -176,12 +176,12 @@ def test_parts_that_cannot_be_written_name_their_file(
         Path(name).write_text(FILES["lines.jsonl"](ROWS))
     place = Path("parts", "part-00000.arrow")
     with files_of_at_most(100), pytest.raises(CurateError) as caught:
-        read(["dump.jsonl", *others], folder=Path("parts"), size=SMALL)
+        read(["dump.jsonl", *others], to=PartsTo(Path("parts"), SMALL))
     assert str(caught.value).startswith(f"{place}: could not be written (")
     assert NEXT in str(caught.value) and not any(Path("parts").iterdir())
     Path("file").touch()
     with pytest.raises(CurateError, match=r"^file/part-00000\.arrow: could not be written \("):
-        read(["dump.jsonl", *others], folder=Path("file"), size=SMALL)
+        read(["dump.jsonl", *others], to=PartsTo(Path("file"), SMALL))
 
 
 def read_while(change: Callable[[], object], names: list[str], monkeypatch: Any) -> Dump:

@@ -325,7 +325,7 @@ def test_an_edited_file_of_the_users_is_read_again(tmp_path: Path) -> None:
 
 def test_nothing_prints_and_a_log_hears_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
     lines: list[str] = []
-    curate.run(ROWS, steps=["exact"], log=lines.append)
+    curate.run(ROWS, steps=["exact"], log=lines.append, cache=False)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
     assert lines[-1] == "exact: 10 rows, 1 dropped"

@@ -255,14 +255,12 @@ def test_a_hundred_thousand_rows_are_counted_in_columns(
         table = pl.read_parquet(run.path / name).join(shift, how="cross")
         table = table.with_columns(pl.col("row") + 4 * pl.col("copy")).drop("copy")
         table.write_parquet(run.path / name)
-    run.ledger = (
-        run.ledger.join(shift, how="cross", maintain_order="right_left")
-        .with_columns(pl.col("row", "duplicate_of") + 4 * pl.col("copy"))
-        .drop("copy")
-    )
-    run.lengths = run.lengths.join(shift, how="cross", maintain_order="right_left").select(
+    ledger = run.ledger.join(shift, how="cross", maintain_order="right_left")
+    ledger = ledger.with_columns(pl.col("row", "duplicate_of") + 4 * pl.col("copy"))
+    ledger.drop("copy").write_parquet(run.path / "ledger.parquet")
+    run.lengths.join(shift, how="cross", maintain_order="right_left").select(
         pl.col("row") + 4 * pl.col("copy"), "kept", "words", "category"
-    )
+    ).write_parquet(run.path / "lengths.parquet")
     parsed = 0
     loads = orjson.loads
 

@@ -17,6 +17,7 @@ from curate.base.distances import kolmogorov_smirnov, wasserstein
 from curate.pipeline.recipe import filter_called
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import Step
+from curate.report import length_shift
 from tests.reports import HOSTILE, SMALL, STEPS, Tells, Words, make, page, row
 
 
@@ -153,6 +154,8 @@ def test_distances_of_lengths_are_those_of_their_distribution_functions(
     ks = kolmogorov_smirnov(np.array(one), np.array(other))
     w1 = wasserstein(np.log1p(one), np.log1p(other))
     assert ks == pytest.approx(max(gaps)) and w1 == pytest.approx(area)
+    counts = [np.bincount(words, minlength=100) for words in (one, other)]
+    assert length_shift.distances(np.arange(100), *counts) == pytest.approx((ks, w1))
 
 
 def test_clusters_of_duplicates_are_counted_and_the_largest_shown(tmp_path: Path) -> None:

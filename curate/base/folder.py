@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError, some_of
+from curate.base.manifest_table import TABLE, shortened, table_of, text_of
 from curate.base.places import UNFINISHED, check_input, check_page, check_place, unfinished
 from curate.base.spelling import option
 
@@ -70,12 +71,22 @@ def is_made_by(folder: Path, maker: str) -> bool:
 
 
 def write_manifest(
-    folder: Path, maker: str, about: Mapping[str, Any], drawn: Sequence[str] = ()
+    folder: Path,
+    maker: str,
+    about: Mapping[str, Any],
+    drawn: Sequence[str] = (),
+    table: bool = False,
 ) -> None:
     """Write `manifest.json`: the maker, every file in `folder` with its hash, and `about`.
 
-    `drawn` are those of `DRAWN` that are in the folder or will be.
+    `drawn` are those of `DRAWN` that are in the folder or will be. With `table` the largest values
+    of a long manifest stand in a table beside it (`manifest_table`).
     """
+    moved: Mapping[str, str] = {}
+    if table:
+        about, moved = shortened(about)
+    if moved:
+        table_of(moved).write_parquet(folder / TABLE, statistics=False)
     names = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *DRAWN))
     content = {
         "maker": maker,
@@ -83,8 +94,7 @@ def write_manifest(
         **about,
         "sha256": {name: sha256(folder / name) for name in names},
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(text_of(content), encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
@@ -106,6 +116,23 @@ def check_as_written(path: Path, maker: str) -> None:
             f"{path}: damaged, or changed since {maker} wrote it; run it again, or name the file "
             "itself to read it as it is"
         )
+
+
+def check_untouched(path: Path, maker: str) -> None:
+    """Raise `CurateError` for a file that was changed since the manifest beside it was written.
+
+    A file that nobody touched since then is not read: so this costs nothing for large ones, where
+    `check_as_written` also finds what a disk or a copy has damaged.
+    """
+    if not path.is_file() or _touched(path) > _touched(path.parent / MANIFEST):
+        check_as_written(path, maker)
+
+
+def _touched(path: Path) -> int:
+    """When a file was last written, renamed or given other rights."""
+    state = path.stat()
+    # The second says so too where a program set the first back.
+    return max(state.st_mtime_ns, state.st_ctime_ns)
 
 
 @contextmanager

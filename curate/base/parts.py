@@ -29,6 +29,15 @@ class PartSize:
 
 
 @dataclass(frozen=True)
+class PartsTo:
+    """Where parts go: into files of `folder`, or none: into memory. `tick` hears of rows."""
+
+    folder: Path | None = None
+    size: PartSize = PartSize()
+    tick: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True)
 class Part:
     """Some of the rows, in memory or in a file: rows `start` to `start + height`.
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from curate.base.errors import CurateError, some_of
 from curate.base.folder import MANIFEST, is_made_by, read_manifest
+from curate.base.manifest_table import restored
 from curate.base.spelling import option
 
 # Names that say nothing of what is behind them: only the same bytes are the same input.
@@ -40,11 +41,15 @@ class Source(NamedTuple):
     name: str
     sha256: str
 
-    def is_named(self, other: Source) -> bool:
-        """Whether both have one name, or are one file as seen from here."""
-        if self.name in NAMELESS or other.name in NAMELESS:
-            return False
-        return self.name == other.name or Path(self.name).resolve() == Path(other.name).resolve()
+    def marks(self) -> list[str]:
+        """What is the same for the same input: its bytes, its name, its file as seen from here."""
+        if self.name in NAMELESS:
+            return [f"bytes {self.sha256}"]
+        try:
+            file = str(Path(self.name).resolve())
+        except (OSError, ValueError, RuntimeError):  # a stranger's name may be that of no file
+            file = self.name
+        return [f"bytes {self.sha256}", f"name {self.name}", f"name {file}"]
 
 
 def check_replaced(
@@ -59,10 +64,11 @@ def check_replaced(
     place = Path(out)
     if not is_made_by(place, kind.maker):
         return None
-    old = read_manifest(place)
+    old = _manifest_of(place)
     what = f"{kind.called} of {_when(place)}"
     before, now = sources_of(old), sources_of(new)
-    gone = [one.name for one in before if not _match(one, now)]
+    known = _by_mark(now)
+    gone = [one.name for one in before if not _match(one, known)]
     if gone or not before:
         which = f"from other data ({some_of(gone)})" if gone else "nobody knows from what data"
         if not force:
@@ -75,6 +81,15 @@ def check_replaced(
     how = f"with other settings ({some_of(differing, 5)})" if differing else "made the same way"
     news = "".join(f"; {line}" for line in _news(before, now))
     return f"{out}: replaces the {what}, {how}{news}"
+
+
+def _manifest_of(place: Path) -> Manifest:
+    """The manifest of the earlier result; without what a damaged table beside it holds."""
+    manifest = read_manifest(place)
+    try:
+        return restored(place, manifest)
+    except CurateError:  # nobody knows what is missing: as where a manifest names no inputs
+        return {**manifest, "sources": []}
 
 
 def sources_of(manifest: Manifest) -> list[Source]:
@@ -92,17 +107,20 @@ def _when(place: Path) -> str:
     return written.strftime("%Y-%m-%d %H:%M")
 
 
-def _match(one: Source, others: Iterable[Source]) -> Source | None:
-    """The same input among others: with the same bytes, or else with the same name."""
-    others = list(others)
-    same = [other for other in others if other.sha256 == one.sha256]
-    same += [other for other in others if one.is_named(other)]
-    return same[0] if same else None
+def _by_mark(sources: Iterable[Source]) -> dict[str, Source]:
+    """The first input with each mark: there may be thousands, and each is looked for."""
+    return {mark: source for source in reversed(list(sources)) for mark in source.marks()}
+
+
+def _match(one: Source, others: Mapping[str, Source]) -> Source | None:
+    """The same input among others (`_by_mark`): with the same bytes, or else with the same name."""
+    return next((others[mark] for mark in one.marks() if mark in others), None)
 
 
 def _news(before: Sequence[Source], now: Sequence[Source]) -> Iterator[str]:
     """What has become of the inputs."""
-    matched = [(one, _match(one, before)) for one in now]
+    known = _by_mark(before)
+    matched = [(one, _match(one, known)) for one in now]
     changed = [one.name for one, old in matched if old and old.sha256 != one.sha256]
     if changed:
         yield f"{some_of(changed)} {_has(changed)} changed since"

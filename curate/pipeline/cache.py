@@ -64,7 +64,8 @@ class MeasureCache:
                 if left.stat().st_mtime < before:
                     left.unlink()
         pieces = []
-        for path in self.folder.glob(f"*/*{ENDING}"):
+        # Earlier versions wrote `.arrow`: nobody reads these any more.
+        for path in (p for end in (ENDING, ".arrow") for p in self.folder.glob(f"*/*{end}")):
             with suppress(FileNotFoundError):
                 pieces.append((path.stat(), path))
         total = sum(stat.st_size for stat, _ in pieces)

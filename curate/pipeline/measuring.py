@@ -122,16 +122,23 @@ class _Piece:
         self.every = keys  # `row` and `id` of the whole stretch
         self.keys = keys.filter(pl.Series(rows.mask))
         self.known = self.keys.select(on).clear()
-        self.asked = self.keys.clear()
+        self.asked = self.keys.clear()  # those that are measured now
+        self.found = 0  # rows that were known before
+
+    @property
+    def unknown(self) -> pl.DataFrame:
+        """`row` and `id` of the wanted rows that nothing is known of, and their places (`at`)."""
+        wanted = self.keys.with_row_index("at")
+        if not self.known.height:
+            return wanted
+        return wanted.join(
+            self.known.select(self.on), on=self.on, how="anti", maintain_order="left"
+        )
 
     @property
     def missing(self) -> pl.DataFrame:
-        """`KEYS` of the wanted rows that nothing is known of, and their places; equal ones once."""
-        wanted = self.keys.with_row_index("at")
-        if self.known.height:
-            known = self.known.select(self.on)
-            wanted = wanted.join(known, on=self.on, how="anti", maintain_order="left")
-        return wanted.unique(self.on, keep="first", maintain_order=True)
+        """`unknown`, of equal ones the first."""
+        return self.unknown.unique(self.on, keep="first", maintain_order=True)
 
     @property
     def asked_rows(self) -> Rows:
@@ -186,10 +193,11 @@ class Measures:
         measured = []
         for piece in pieces:
             measured.append(piece.measures())
-            tick(piece.keys.height, piece.keys.height - piece.asked.height)
+            tick(piece.keys.height, piece.found)
         if not measured:  # of no rows: the columns alone
             return Measure(step, label)(Rows.of(_none(parts), 0, np.zeros(0, bool)))  # type: ignore[return-value]
-        return pl.concat(measured)
+        # In one piece: numpy then sees the very memory of lists and numbers, and copies nothing.
+        return pl.concat(measured, rechunk=True)
 
 
 def _none(parts: Sequence[Part]) -> Part:
@@ -222,6 +230,7 @@ class _Measuring:
                 piece = _Piece(rows, keys.slice(start, rows.stop - rows.start), self.on)
                 self._look_up(piece)
                 piece.asked = piece.missing
+                piece.found = piece.keys.height - piece.unknown.height
                 looked_up.append(piece)
                 if piece.asked.height:
                     yield piece.asked_rows

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError
+from curate.base.log import Log
 from curate.base.parts import PartSize
 from curate.base.places import files_named
 from curate.base.version import __version__
@@ -17,10 +19,7 @@ from curate.sources import Dump, FileReport, ReadOptions
 from curate.sources.account import Leftover
 
 _READ = "read"
-ADVICE = (
-    "check the free space, the greatest size of a file (ulimit -f) and the folder's rights; what "
-    "was done so far is kept, and the same command goes on from there"
-)
+ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
 
 
 def place_of(out: Path) -> Path:
@@ -31,9 +30,12 @@ def place_of(out: Path) -> Path:
 def look_for(place: Path, inputs: Sequence[str], how: ReadOptions, size: PartSize) -> Dump | None:
     """What a run that was cut off had read of these inputs.
 
-    None where there is nothing, or the inputs changed since; what is there then is removed.
+    None where there is nothing, or the inputs changed since; what is there then is removed. Raises
+    `CurateError` for a link in its place.
     """
-    if not place.is_dir() or place.is_symlink():
+    if place.is_symlink():
+        raise CurateError(f"{place}: is a link, and a run keeps there what is under way; remove it")
+    if not place.is_dir():
         return None
     work = Work(place, ADVICE)
     found, state = work.json(_READ), _state(inputs, how, size)
@@ -61,6 +63,31 @@ def keep(place: Path, dump: Dump, inputs: Sequence[str], size: PartSize) -> Work
         files = [asdict(file) for file in dump.files]
         work.put_json(_READ, {"state": state, **listed, "files": files})
     return work
+
+
+@contextmanager
+def removed_unless_read(place: Path) -> Iterator[None]:
+    """Reading that comes to nothing leaves nothing."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def kept_if_cut_off(out: Path, stays: bool, tell: Log) -> Iterator[None]:
+    """Say where the work is that a run leaves when it is cut off; `stays`: if it does."""
+    try:
+        yield
+    except BaseException:
+        place = place_of(out)
+        if stays and place.is_dir():
+            tell(
+                f"what was done is kept in {place}: the same command goes on from there; delete "
+                "the folder if you will not run it again"
+            )
+        raise
 
 
 def _report(file: dict[str, Any]) -> FileReport:

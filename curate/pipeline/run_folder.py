@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,8 +13,15 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import MANIFEST, check_as_written, is_made_by
+from curate.base.folder import (
+    MANIFEST,
+    check_as_written,
+    check_untouched,
+    is_made_by,
+    read_manifest,
+)
 from curate.base.json_text import needs_exact
+from curate.base.manifest_table import restored
 from curate.base.replacing import Kind, shown_settings
 from curate.base.schema import KEPT_ROWS
 from curate.pipeline import ledger
@@ -28,8 +36,9 @@ MAKER = "curate run"
 REPORT = "report.html"
 KEPT, DROPPED = "kept.parquet", "dropped.parquet"
 LEDGER, LENGTHS = "ledger.parquet", "lengths.parquet"
+REJECTS = "rejects.jsonl"
 FILES = (
-    *("kept.jsonl", "dropped.jsonl", "rejects.jsonl"),
+    *("kept.jsonl", "dropped.jsonl", REJECTS),
     *(KEPT, DROPPED, LEDGER, LENGTHS, MANIFEST, REPORT),
 )
 
@@ -54,8 +63,18 @@ def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 _ROWS = {
     "kept": ("kept.jsonl", KEPT),
     "dropped": ("dropped.jsonl", DROPPED),
-    "rejects": ("rejects.jsonl",),
+    "rejects": (REJECTS,),
 }
+
+# The columns of the tables.
+_SCHEMAS = {
+    KEPT: KEPT_ROWS,
+    DROPPED: DROPPED_ROWS,
+    LEDGER: ledger.LEDGER,
+    LENGTHS: ledger.LENGTHS,
+}
+
+_FEW = 500  # rows that are looked up one by one
 
 # What a run is, beside others that take the same folder.
 KIND = Kind(MAKER, "run", settings_of)
@@ -84,55 +103,75 @@ class RunFolder:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Inputs, recipe, steps with their findings, counts, versions. Raises `CurateError`."""
-        loaded: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
-        missing = [name for name in ("counts", "steps", "sources") if loaded.get(name) is None]
+        loaded = restored(self.path, read_manifest(self.path))
+        kinds = {"counts": dict, "steps": list, "sources": list}
+        missing = [name for name, kind in kinds.items() if not isinstance(loaded.get(name), kind)]
         if missing:
             raise CurateError(f"{self.path / MANIFEST}: damaged, it has no {', '.join(missing)}")
         return loaded
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows were read, kept, dropped, rejected and edited; without all the manifest."""
+        counts = read_manifest(self.path).get("counts")
+        if not isinstance(counts, dict):
+            raise CurateError(f"{self.path / MANIFEST}: damaged, it has no counts")
+        return counts
+
     @cached_property
     def kept(self) -> pl.DataFrame:
         """The records that were kept, in the order of the input: columns of `KEPT_ROWS`."""
-        return self._rows(KEPT, KEPT_ROWS)
+        return self._rows(KEPT)
 
     @cached_property
     def dropped(self) -> pl.DataFrame:
         """The records that were dropped, with what the ledger says of it: `DROPPED_ROWS`."""
-        return self._rows(DROPPED, DROPPED_ROWS)
+        return self._rows(DROPPED)
 
     @cached_property
     def rejects(self) -> pl.DataFrame:
         """The places that could not be read: columns of `REJECTED`."""
-        return pl.DataFrame(list(self.lines("rejects.jsonl")), schema=REJECTED)
+        return pl.DataFrame(list(self.lines(REJECTS)), schema=REJECTED)
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
         """Every verdict on every row, in the order in which they fell: columns of `LEDGER`."""
-        return self._table(LEDGER, ledger.LEDGER)
+        return collected(self.scan(LEDGER), self.path / LEDGER)
 
     @cached_property
     def lengths(self) -> pl.DataFrame:
         """`ledger.LENGTHS` of every record, in row order."""
-        return self._table(LENGTHS, ledger.LENGTHS)
+        return collected(self.scan(LENGTHS), self.path / LENGTHS)
 
-    def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
-        self._check_there(name)
-        return collected(
-            pl.scan_parquet(self.path / name, schema=schema, glob=False), self.path / name
-        )
-
-    def _rows(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+    def _rows(self, name: str) -> pl.DataFrame:
         self._check_there(name)
         check_as_written(self.path / name, MAKER)
-        return collected(self._scanned(name, schema), self.path / name)
+        return collected(self.scan(name), self.path / name)
 
-    def _scanned(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
-        """A table of rows; in those of earlier versions, scores are from the ledger."""
-        if self._has_scores(name):
+    def scan(self, name: str) -> pl.LazyFrame:
+        """One of the four tables, of which only what is asked for is read (see `collected`).
+
+        In the rows of earlier versions, scores are from the ledger.
+        """
+        self._check_there(name)
+        schema = _SCHEMAS[name]
+        if "scores" not in schema or self._has_scores(name):
             return pl.scan_parquet(self.path / name, schema=schema, glob=False)
         bare = pl.Schema({key: kind for key, kind in schema.items() if key != "scores"})
         rows = pl.scan_parquet(self.path / name, schema=bare, glob=False)
         return with_scores(rows, self.ledger).select(schema.names())
+
+    def lines_about(self, name: str, rows: Iterable[int]) -> pl.DataFrame:
+        """The lines of one of the four tables that are about these rows, in its order."""
+        wanted = pl.Series(sorted(set(rows)), dtype=KEPT_ROWS["row"])
+        return collected(self.scan(name).filter(is_row(wanted)), self.path / name)
+
+    def scan_rejects(self, *names: str) -> pl.LazyFrame:
+        """Columns of the rejects, and `at`, the number of the line from 0; see `scan`."""
+        self._check_there(REJECTS)
+        fields = pl.Struct({name: REJECTED[name] for name in names})
+        lines = pl.scan_lines(self.path / REJECTS, glob=False).with_row_index("at")
+        return lines.with_columns(pl.col("line").str.json_decode(fields)).unnest("line")
 
     def _has_scores(self, name: str) -> bool:
         self._check_there(name)
@@ -176,23 +215,29 @@ class RunFolder:
             for file in _ROWS[name]:
                 check_as_written(self.path / file, MAKER)
 
+    def check_untouched(self, *names: str) -> None:
+        """Raise `CurateError` when files (all that hold rows, or these) were changed since.
+
+        For those who show a few rows: it reads no file that nobody touched.
+        """
+        for file in names or [file for files in _ROWS.values() for file in files]:
+            self._check_there(file)
+            check_untouched(self.path / file, MAKER)
+
     @cached_property
     def last_verdicts(self) -> pl.DataFrame:
         """`row` and `dropped` for every record, in row order: row n of kept.parquet is the nth
         that was not dropped, and so for dropped.parquet."""
-        dropped = (pl.col("verdict") == "drop").any().alias("dropped")
-        return self.ledger.group_by("row").agg(dropped).sort("row")
+        return self.lengths.select("row", dropped=pl.col("kept").not_())
 
     def records(self, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
         """The kept and dropped rows with these numbers as objects (`row_objects`), by row.
 
         Rows that the run does not hold are left out. Raises `CurateError` for damaged files.
         """
-        wanted = pl.Series(sorted(set(rows)), dtype=pl.UInt32)
-        records: dict[int, dict[str, Any]] = {}
-        for name, schema in ((KEPT, KEPT_ROWS), (DROPPED, DROPPED_ROWS)):
-            table = self._scanned(name, schema).filter(pl.col("row").is_in(wanted.implode()))
-            found = collected(table, self.path / name)
+        wanted, records = set(rows), dict[int, dict[str, Any]]()
+        for name in (KEPT, DROPPED):
+            found = self.lines_about(name, wanted)
             records |= zip(found["row"].to_list(), row_objects(found), strict=True)
         return records
 
@@ -202,6 +247,8 @@ class RunFolder:
         Raises `CurateError` for a line that is missing or is no JSON.
         """
         path, wanted = self.path / name, pl.Series(sorted(set(positions)), dtype=pl.UInt32)
+        if not len(wanted):
+            return {}
         at = pl.col("at").is_in(wanted.implode())
         lines = collected(pl.scan_lines(path, glob=False).with_row_index("at").filter(at), path)
         picked = {at: _object(path, at + 1, line) for at, line in lines.iter_rows()}
@@ -209,6 +256,18 @@ class RunFolder:
             if at not in picked:
                 raise CurateError(f"{path}: has no line {at + 1}; the run is damaged, run it again")
         return picked
+
+
+def is_row(rows: pl.Series) -> pl.Expr:
+    """Whether a line is about one of these rows."""
+    # By comparisons with single numbers polars sees which row groups it need not read. Halves keep
+    # the expression flat; beyond some rows all groups are read anyway.
+    if len(rows) > _FEW:
+        return pl.col("row").is_in(rows.implode())
+    same = [pl.col("row") == row for row in rows]
+    while len(same) > 1:
+        same = [reduce(or_, same[at : at + 2]) for at in range(0, len(same), 2)]
+    return same[0] if same else pl.lit(value=False)
 
 
 def collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:

@@ -60,7 +60,7 @@ def write(
     write_table(folder / LEDGER, result.ledger(), ledger.LEDGER)
     for name, table in result.tables.items():
         write_table(folder / _table_file(name), [table], table.schema)
-    write_manifest(folder, MAKER, describe(dump, result, recipe), drawn=(REPORT,))
+    write_manifest(folder, MAKER, describe(dump, result, recipe), drawn=(REPORT,), table=True)
     watch.clear()
 
 
@@ -167,7 +167,7 @@ def planned(dump: Dump, steps: Sequence[Step], seed: int) -> dict[str, Any]:
 
 def check_not_emptied(out: Path, result: Result, force: bool) -> None:
     """Raise `CurateError` where a run that kept no row would replace one that kept some."""
-    kept = RunFolder(out).manifest["counts"].get("kept") if is_run(out) else 0
+    kept = RunFolder(out).counts.get("kept") if is_run(out) else 0
     if not kept or force or result.kept.any():
         return
     worst = max(result.steps, key=lambda step: step.dropped)

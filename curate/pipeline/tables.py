@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-# Rows of a row group: what is read to look up one row. Text is long, codes are short.
-OF_TEXT, OF_CODES = 10_000, 100_000
+# Rows of a row group, of which a look-up reads a whole one: few where a row is all of its text.
+OF_TEXT, OF_CODES = 2_000, 100_000
 
 
 def write_table(
@@ -40,4 +40,5 @@ def _sink(
     from polars.io.plugins import register_io_source
 
     rows = register_io_source(source, schema=schema, validate_schema=True)
+    # Statistics say which row groups need not be read for a row.
     rows.sink_parquet(path, row_group_size=group, statistics=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from curate.pipeline.run_folder import LEDGER, collected
 from curate.report.run_files import source_names
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def share(part: int, total: int) -> float:
 def by_source(run: RunFolder) -> Sources:
     """Per file: rows read, kept, rejected, and dropped by step and reason."""
     columns = _columns(run.manifest["steps"])
-    drops = run.ledger.filter(pl.col("verdict") == "drop").group_by("source", "step", "reason")
+    drops = run.scan(LEDGER).filter(pl.col("verdict") == "drop")
+    counted = drops.group_by("source", "step", "reason").len()
     cells: Counter[tuple[str, tuple[str, str]]] = Counter()
-    for source, step, reason, count in drops.len().iter_rows():
+    for source, step, reason, count in collected(counted, run.path / LEDGER).iter_rows():
         cells[source, (step, reason) if (step, reason) in columns else OTHER] += count
     rows, rejected = Counter[str](), Counter[str]()
     for file in run.manifest["sources"]:
@@ -145,15 +147,17 @@ def _languages(step: Mapping[str, Any]) -> Languages:
 
 def common_evidence(run: RunFolder, most: int = 4) -> dict[tuple[str, str], list[tuple[str, int]]]:
     """Per (step, reason) the pieces of evidence that occur more than once, commonest first."""
-    counted = (
-        run.ledger.filter(pl.col("verdict") != "keep", pl.col("evidence").is_not_null())
+    common = (
+        run.scan(LEDGER)
+        .filter(pl.col("verdict") != "keep", pl.col("evidence").is_not_null())
         .group_by("step", "reason", pl.col("evidence").str.head(200))
         .len()
         .filter(pl.col("len") > 1)
         .sort("len", "evidence", descending=[True, False])
+        .group_by("step", "reason", maintain_order=True)
+        .head(most)
     )
-    common = counted.group_by("step", "reason", maintain_order=True).head(most)
     evidence: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for step, reason, text, count in common.iter_rows():
+    for step, reason, text, count in collected(common, run.path / LEDGER).iter_rows():
         evidence.setdefault((step, reason), []).append((text, count))
     return evidence

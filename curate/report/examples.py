@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from curate.base.terminal import printable
+from curate.pipeline.run_folder import LEDGER, collected
 from curate.report.counts import REASONS
 from curate.report.excerpts import LIMIT, Piece, excerpt, side_by_side
 from curate.report.run_files import Seen, records, reject_reasons, source_names
@@ -58,15 +59,26 @@ def of_reasons(run: RunFolder) -> dict[tuple[str, str], list[Example]]:
         for step in run.manifest["steps"]
         for reason in list(step["reasons"])[:REASONS]
     ]
-    reasons = pl.DataFrame(shown, schema={"step": pl.String, "reason": pl.String})
-    verdicts = run.ledger.filter(pl.col("verdict") != "keep").join(reasons, on=["step", "reason"])
-    chosen = _first_middle_last(verdicts.sort("score", "row"), ["step", "reason"])
+    chosen = _chosen(run, pl.DataFrame(shown, schema={"step": pl.String, "reason": pl.String}))
     seen = records(run, pl.concat([chosen["row"], chosen["duplicate_of"].drop_nulls()]))
     examples: dict[tuple[str, str], list[Example]] = {}
     for verdict in chosen.with_columns(pl.col("evidence").str.head(LIMIT)).iter_rows(named=True):
         of_reason = examples.setdefault((verdict["step"], verdict["reason"]), [])
         of_reason.append(_example(verdict, seen))
     return examples
+
+
+def _chosen(run: RunFolder, reasons: pl.DataFrame) -> pl.DataFrame:
+    """The lines of the ledger that are shown, by reason, then by score and row."""
+    numbered = reasons.with_row_index("nth")
+    verdicts = run.scan(LEDGER).filter(pl.col("verdict") != "keep")
+    # There may be as many of them as rows: of most, numbers alone are read.
+    lines = verdicts.join(numbered.lazy(), on=["step", "reason"]).select("nth", "score", "row")
+    by_score = collected(lines, run.path / LEDGER).sort("nth", "score", "row")
+    chosen = _first_middle_last(by_score, ["nth"]).select("nth", "row")
+    shown = run.lines_about(LEDGER, chosen["row"]).filter(pl.col("verdict") != "keep")
+    shown = shown.join(numbered, on=["step", "reason"])
+    return chosen.join(shown, on=["nth", "row"], how="left", maintain_order="left")
 
 
 def _first_middle_last(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

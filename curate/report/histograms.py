@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate.pipeline.run_folder import LEDGER, collected
+
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
 
@@ -116,10 +118,11 @@ def densest(words: Ints) -> tuple[float, int]:
 def scores(run: RunFolder) -> list[Scores]:
     """The scores of every step that gave more than two different ones, in the funnel's order."""
     # Beyond these bounds differences are no longer finite; no measurement means that.
-    scored = run.ledger.filter(pl.col("score").is_between(-1e100, 1e100))
+    scored = run.scan(LEDGER).filter(pl.col("score").is_between(-1e100, 1e100))
     charts = []
     for step in run.manifest["steps"]:
-        mine = scored.filter(pl.col("step") == step["name"])
+        of_this = scored.filter(pl.col("step") == step["name"]).select("verdict", "score")
+        mine = collected(of_this, run.path / LEDGER)
         if mine["score"].n_unique() > 2:
             numbers = step.get("numbers", {})
             thresholds = tuple(numbers.get("thresholds", {}).items())

@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from curate.base.errors import CurateError, nearest
-from curate.base.parts import Part, PartSize, together
+from curate.base.parts import Part, PartsTo, together
 from curate.base.schema import RECORDS
 from curate.sources.collected import REJECTED, Collected, Rejected
 from curate.sources.files.inputs import Input, expand, sha256
@@ -81,22 +80,22 @@ class Dump:
 
 
 DETECTED = ReadOptions()
+IN_MEMORY = PartsTo()
 
 
 def read(
     names: Iterable[str],
     options: ReadOptions = DETECTED,
-    folder: Path | None = None,
-    size: PartSize | None = None,
+    to: PartsTo = IN_MEMORY,
 ) -> Dump:
     """Read files, folders and globs of any known format into Records.
 
-    Without a `folder` all stays in memory. With one, no more than a part of it does: where there
-    are several parts of that `size` they are written there, for the caller to remove. Raises
-    `CurateError` for a missing file, for one that somebody writes to meanwhile, or when nothing at
-    all can be read; every unreadable row becomes a reject with its file, line, reason and raw text.
+    Without a folder in `to` all stays in memory. With one, no more than a part of it does: where
+    there are several parts they are written there, for the caller to remove. Raises `CurateError`
+    for a missing file, for one that somebody writes to meanwhile, or when nothing at all can be
+    read; every unreadable row becomes a reject with its file, line, reason and raw text.
     """
-    inputs, into = expand(list(names)), Collected(folder, size)
+    inputs, into = expand(list(names)), Collected(to)
     files = [_read_file(source, options, into, alone=len(inputs) == 1) for source in inputs]
     return _dump(files, into, options)
 
@@ -105,17 +104,16 @@ def read_rows(
     rows: Any,
     options: ReadOptions = DETECTED,
     name: str = "<rows>",
-    folder: Path | None = None,
-    size: PartSize | None = None,
+    to: PartsTo = IN_MEMORY,
 ) -> Dump:
     """Read rows that are in memory, in any format that `read` knows, into Records.
 
     `rows` are dicts (any iterable of them), a `datasets.Dataset`, or a Polars or pandas frame.
     They become what a JSON Lines file of them (of a frame, a parquet file) becomes; `name` is
-    their `source`, and `line` the row's number, from 1. For `folder` and `size` see `read`. Raises
+    their `source`, and `line` the row's number, from 1. For `to` see `read`. Raises
     `CurateError` for anything else, or when there is no row.
     """
-    stored, into = arrow_bytes(rows), Collected(folder, size)
+    stored, into = arrow_bytes(rows), Collected(to)
     if stored is not None:
         source = Input(name, lambda: stored)
         return _dump([_read_file(source, options, into, alone=True)], into, options)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from curate.base.parts import Change, Content, Part, PartSize, PartWriter
+from curate.base.parts import Change, Content, Part, PartsTo, PartWriter
 from curate.sources.build import CHUNK, CHUNK_TEXT
 
 REJECTED = pl.Schema(
@@ -28,21 +27,20 @@ class Place(NamedTuple):
 
 
 class Collected:
-    """Takes records and rejects in the order of reading; holds no more than a part of each.
+    """Takes records and rejects in the order of reading; holds no more than a part of each."""
 
-    Parts are written to `folder`; without one, all stay in memory.
-    """
-
-    def __init__(self, folder: Path | None = None, size: PartSize | None = None) -> None:
-        size = size or PartSize()
-        self.records = PartWriter(folder, size.rows, size.size)
-        self.rejects = PartWriter(folder, size.rows, size.size, _OF_REJECTS)
+    def __init__(self, to: PartsTo) -> None:
+        self.records = PartWriter(to.folder, to.size.rows, to.size.size)
+        self.rejects = PartWriter(to.folder, to.size.rows, to.size.size, _OF_REJECTS)
+        self._tick = to.tick
         self._waiting: list[Rejected] = []
         self._text = 0
 
     def add(self, records: pl.DataFrame) -> None:
         """Append records."""
         self.records.add(records)
+        if self._tick is not None:
+            self._tick(records.height)
 
     def reject(self, rejected: Rejected) -> None:
         """Append a place that could not be read."""

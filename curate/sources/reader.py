@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from curate.base.json_text import as_text, loads_exact, may_hold_long_numbers, needs_exact
-from curate.base.parts import together
+from curate.base.parts import PartsTo, together
 from curate.base.schema import RECORDS
 from curate.sources import shape
 from curate.sources.account import Account, Leftover
@@ -88,7 +88,7 @@ class Reader:
         self.detection = Detection(self.formats)
         # A question and an answer that the user named come before anything else in the row.
         self.first = [name for name in ("prompt-completion", "alpaca") if options.asks_for(name)]
-        self.into = into or Collected()
+        self.into = into or Collected(PartsTo())
         self.begins = self.into.place()
         self.report, self.builder = FileReport(source), Builder(self.into.add)
         self.account = Account()

@@ -78,7 +78,9 @@ def as_lists(values: pl.Series, sizes: Ints) -> pl.Series:
 def flat_lists(column: pl.Series) -> tuple[npt.NDArray[Any], Ints]:
     """Back from `as_lists`: the values, and the bounds of each list among them."""
     sizes = column.list.len().to_numpy().astype(np.int64)
-    return column.filter(sizes > 0).explode().to_numpy(), bounds_of(sizes)
+    # Without empty lists, which give a null, the values are not copied.
+    filled = column if sizes.all() else column.filter(sizes > 0)
+    return filled.explode().to_numpy(), bounds_of(sizes)
 
 
 def sets_of_column(column: pl.Series) -> Sets:

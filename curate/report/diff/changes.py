@@ -10,7 +10,7 @@ import polars as pl
 
 from curate.base.replacing import Settings, differences
 from curate.base.version import __version__
-from curate.pipeline.run_folder import settings_of
+from curate.pipeline.run_folder import LEDGER, collected, settings_of
 from curate.report.diff.row_pairs import ENTRIES, entries, pairs, why_alone
 from curate.report.run_files import damage_explained
 
@@ -144,8 +144,8 @@ def _with_scores_of_the_other(
 ) -> pl.DataFrame:
     """A kept row has the score and evidence of the step that dropped it in the other run."""
     for run, here, there in ((first, 1, 2), (second, 2, 1)):
-        judged = run.ledger.filter(pl.col("verdict") == "keep").unique(["row", "step"])
-        judged = judged.select("row", "step", given="score", shown="evidence")
+        kept = pl.col(f"verdict_{here}") == "kept"
+        judged = _judged(run, both.filter(kept).select(row=f"row_{here}", step=f"step_{there}"))
         both = both.join(
             judged,
             left_on=[f"row_{here}", f"step_{there}"],
@@ -153,12 +153,20 @@ def _with_scores_of_the_other(
             how="left",
             maintain_order="left",
         )
-        kept = pl.col(f"verdict_{here}") == "kept"
         both = both.with_columns(
             pl.when(kept).then("given").otherwise(f"score_{here}").alias(f"score_{here}"),
             pl.when(kept).then("shown").otherwise(f"evidence_{here}").alias(f"evidence_{here}"),
         ).drop("given", "shown")
     return both
+
+
+def _judged(run: RunFolder, asked: pl.DataFrame) -> pl.DataFrame:
+    """Score and evidence of the rows that a step kept, of those `asked`: columns row and step."""
+    wanted = asked.drop_nulls().lazy()
+    lines = run.scan(LEDGER).filter(pl.col("verdict") == "keep")
+    lines = lines.join(wanted, on=["row", "step"], how="semi")
+    judged = collected(lines, run.path / LEDGER).unique(["row", "step"])
+    return judged.select("row", "step", given="score", shown="evidence")
 
 
 def _other_duplicates(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.base.replacing import NAMELESS, sources_of
-from curate.report.explain.lookup import slugs
+from curate.pipeline.run_folder import DROPPED, KEPT, LEDGER, REJECTS, collected
+from curate.report.explain.lookup import SLUG
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -66,19 +67,30 @@ def _file(name: str) -> str:
 
 
 def _records(run: RunFolder) -> pl.DataFrame:
-    ledger = run.ledger
-    drops = ledger.filter(pl.col("verdict") == "drop")
-    drops = drops.select("row", "step", "reason", "score", "evidence", "duplicate_of")
-    edits = ledger.filter(pl.col("verdict") == "edited").group_by("row", maintain_order=True)
-    read = ledger.unique("row", keep="first", maintain_order=True)
-    read = read.select("row", "source", "line", content="id")
+    ledger = run.scan(LEDGER)
+    drops, edits, read = (
+        collected(lines, run.path / LEDGER)
+        for lines in (
+            ledger.filter(pl.col("verdict") == "drop").select(
+                "row", "step", "reason", "score", "evidence", "duplicate_of"
+            ),
+            ledger.filter(pl.col("verdict") == "edited").select("row", "reason"),
+            ledger.select("row", "source", "line", content="id").unique(
+                "row", keep="first", maintain_order=True
+            ),
+        )
+    )
+    edits = edits.group_by("row", maintain_order=True).agg(edits=pl.col("reason").str.join(", "))
     places = read.select(duplicate_of="row", duplicate_at=pl.format("{}:{}", "source", "line"))
-    last = pl.concat([run.kept.select("row", "id"), run.dropped.select("row", "id")])
+    run.check_untouched(KEPT, DROPPED)
+    last = pl.concat(
+        collected(run.scan(name).select("row", "id"), run.path / name) for name in (KEPT, DROPPED)
+    )
     return (
         read.join(last, on="row", how="left", maintain_order="left")
         .join(drops, on="row", how="left", maintain_order="left")
         .join(places, on="duplicate_of", how="left", maintain_order="left")
-        .join(edits.agg(edits=pl.col("reason").str.join(", ")), on="row", how="left")
+        .join(edits, on="row", how="left")
         .with_columns(
             verdict=pl.when(pl.col("step").is_null())
             .then(pl.lit("kept"))
@@ -89,16 +101,17 @@ def _records(run: RunFolder) -> pl.DataFrame:
 
 
 def _rejects(run: RunFolder) -> pl.DataFrame:
-    rejects = run.rejects
+    rejects = run.scan_rejects("source", "line", "reason", "raw")
     detail = pl.col("reason").str.split_exact(": ", 1).struct.field("field_1")
-    return rejects.select(
+    lines = rejects.select(
         "source",
         "line",
         verdict=pl.lit("rejected"),
-        reason=slugs(rejects),
+        reason=SLUG,
         evidence=detail,
         content=pl.format("reject {}", "raw"),
     )
+    return collected(lines, run.path / REJECTS)
 
 
 def pairs(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from curate.base.errors import CurateError, nearest, some_of
 from curate.base.spelling import option
 from curate.base.terminal import printed
-from curate.pipeline import ledger
+from curate.pipeline.run_folder import DROPPED, KEPT, LEDGER, LENGTHS, REJECTS, collected, is_row
 from curate.report.explain.input_names import inputs_called, known_inputs, place_of
 
 if TYPE_CHECKING:
@@ -39,41 +39,44 @@ class Query(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """Rows by their numbers, ascending, and rejects (columns of `REJECTED`).
+    """Rows by their numbers, and rejects by their lines from 0, both ascending.
 
     `about` says in words what they have in common.
     """
 
     rows: pl.Series
-    rejects: pl.DataFrame
+    rejects: pl.Series
     about: str
 
     @property
     def height(self) -> int:
         """How many there are."""
-        return len(self.rows) + self.rejects.height
+        return len(self.rows) + len(self.rejects)
+
+    def also(self, other: Matches) -> Matches:
+        """Those that both have."""
+        rows, rejects = (
+            mine.filter(mine.is_in(theirs.implode()))
+            for mine, theirs in ((self.rows, other.rows), (self.rejects, other.rejects))
+        )
+        return Matches(rows, rejects, f"{self.about}, {other.about}")
 
 
 def search(run: RunFolder, query: Query) -> Matches:
     """The rows that a query means. Raises `CurateError` where there are none, and says what is."""
     _check(query)
-    results = Matches(run.last_verdicts["row"], run.rejects, "")
-    steps: list[tuple[Any, tuple[str | None, ...]]] = [
-        (_by_key, (query.key,)),
-        (_by_reason, (query.reason, query.step)),
-        (_by_text, (query.grep,)),
-    ]
-    for narrow, given in steps:
-        if any(value is not None for value in given):
-            before, results = results.about, narrow(run, results, *given)
-            if not results.height:
-                raise CurateError(f"{run.path}: no row matches {_and(before, results.about)}")
-            results = results._replace(about=_and(before, results.about))
+    found: list[Matches] = []
+    if query.key is not None:
+        found.append(_by_key(run, query.key))
+    if query.reason is not None or query.step is not None:
+        found.append(_by_reason(run, query.reason, query.step))
+    results = reduce(Matches.also, found) if found else None
+    if query.grep is not None and (results is None or results.height):
+        results = _by_text(run, results, query.grep)
+    assert results is not None  # `_check` has seen to it
+    if not results.height:
+        raise CurateError(f"{run.path}: no row matches {results.about}")
     return results
-
-
-def _and(first: str, second: str) -> str:
-    return f"{first}, {second}" if first else second
 
 
 def _check(query: Query) -> None:
@@ -90,19 +93,16 @@ def _check(query: Query) -> None:
             raise CurateError(f"{option(name)} is empty; name what to look for")
 
 
-def _by_key(run: RunFolder, among: Matches, key: str) -> Matches:
+def _by_key(run: RunFolder, key: str) -> Matches:
     about = "row" if _is_number(key) else "id"
     rows = _numbered(run, int(key)) if _is_number(key) else _with_id(run, key)
     if len(rows):
-        return Matches(rows, among.rejects.clear(), f"{about} {key}")
+        return Matches(rows, pl.Series("at", [], dtype=pl.UInt32), f"{about} {key}")
     sources = [str(source["source"]) for source in run.manifest["sources"]]
     place = place_of(key, sources)
     if not place.sources:
         raise CurateError(f"{run.path}: {_nobody(run, key, sources)}")
-    here = pl.col("source").is_in(place.sources)
-    at = here if place.line is None else here & (pl.col("line").cast(pl.Int64) == place.line)
-    rows = run.ledger.filter(at)["row"].unique().sort()
-    results = Matches(rows, among.rejects.filter(at), _place_about(place.sources, place.line))
+    results = _at(run, place.sources, place.line)
     if not results.height:
         raise CurateError(f"{run.path}: {_not_at(run, place.sources, place.line)}")
     return results
@@ -113,14 +113,39 @@ def _is_number(key: str) -> bool:
 
 
 def _numbered(run: RunFolder, number: int) -> pl.Series:
-    rows = run.last_verdicts["row"]
-    return rows.filter(rows.cast(pl.Int64) == number)
+    return _rows_in(run, {LENGTHS: _equals("row", number)})
+
+
+def _equals(column: str, number: int) -> pl.Expr:
+    # No row and no line has a larger number; the files could not hold it.
+    return pl.col(column) == number if number < 2**32 else pl.lit(value=False)
 
 
 def _with_id(run: RunFolder, key: str) -> pl.Series:
     """Rows by their id, as they are or were before an edit."""
-    frames = (run.ledger, run.kept, run.dropped)
-    return pl.concat([frame.filter(pl.col("id") == key)["row"] for frame in frames]).unique().sort()
+    same = pl.col("id") == key
+    tables = {KEPT: same, DROPPED: same, LEDGER: (pl.col("verdict") == "edited") & same}
+    return _rows_in(run, tables)
+
+
+def _at(run: RunFolder, sources: list[str], line: int | None) -> Matches:
+    """What begins in some inputs, or on a line of them."""
+    here = pl.col("source").is_in(sources)
+    if line is not None:
+        here &= _equals("line", line)
+    rejects = run.scan_rejects("source", "line").filter(here).select("at")
+    found = collected(rejects, run.path / REJECTS)["at"]
+    rows = _rows_in(run, dict.fromkeys((KEPT, DROPPED), here))
+    return Matches(rows, found, _place_about(sources, line))
+
+
+def _rows_in(run: RunFolder, tables: Mapping[str, pl.Expr]) -> pl.Series:
+    """The numbers of the rows that tables hold under a condition, ascending."""
+    found = [
+        collected(run.scan(name).filter(condition).select("row"), run.path / name)["row"]
+        for name, condition in tables.items()
+    ]
+    return pl.concat(found).unique().sort()
 
 
 def _place_about(sources: list[str], line: int | None) -> str:
@@ -134,9 +159,10 @@ def _place_about(sources: list[str], line: int | None) -> str:
 def _nobody(run: RunFolder, key: str, sources: list[str]) -> str:
     """What is to be said of a key that is nothing."""
     if key.isdecimal() or not re.search(r"[:/\\.<]", key):
+        counts = run.manifest["counts"]
         return (
-            f"no record has row or id {key!r}; {run.last_verdicts.height:,} rows were read, "
-            "counted from 0; see kept.jsonl, dropped.jsonl"
+            f"no record has row or id {key!r}; {counts['kept'] + counts['dropped']:,} rows were "
+            "read, counted from 0; see kept.jsonl, dropped.jsonl"
         )
     name, colon, line = key.strip().rstrip(":").rpartition(":")
     if name and line.isdecimal() and inputs_called(name, sources):
@@ -148,46 +174,57 @@ def _nobody(run: RunFolder, key: str, sources: list[str]) -> str:
 def _not_at(run: RunFolder, sources: list[str], line: int | None) -> str:
     """What is to be said of a line on which no row begins."""
     here = pl.col("source").is_in(sources)
-    rows, rejects = run.ledger.filter(here).unique("row"), run.rejects.filter(here)
-    lines = pl.concat([rows["line"], rejects["line"]]).cast(pl.Int64).unique().sort()
+    tables = {name: run.scan(name) for name in (KEPT, DROPPED)}
+    tables[REJECTS] = run.scan_rejects("source", "line")
+    found = {
+        name: collected(table.filter(here).select("line"), run.path / name)["line"]
+        for name, table in tables.items()
+    }
+    lines = pl.concat(found.values()).cast(pl.Int64).unique().sort()
     name = some_of(sources)
     if not len(lines) or line is None:
         return f"no row of {name} was read, and none is a reject"
     beside = [*lines.filter(lines < line).tail(1), *lines.filter(lines > line).head(1)]
     nearest_lines = " and ".join(f"{each:,}" for each in beside)
-    records = f"{rows.height:,} record{'' if rows.height == 1 else 's'}"
-    counts = f"{records} and {rejects.height:,} reject{'' if rejects.height == 1 else 's'}"
+    rows, rejects = len(found[KEPT]) + len(found[DROPPED]), len(found[REJECTS])
+    records = f"{rows:,} record{'' if rows == 1 else 's'}"
+    counts = f"{records} and {rejects:,} reject{'' if rejects == 1 else 's'}"
     return (
         f"no row of {name} begins on line {line:,}; it has {counts} on lines {lines[0]:,} to "
         f"{lines[-1]:,}, the nearest on {nearest_lines}"
     )
 
 
-def slugs(rejects: pl.DataFrame) -> pl.Series:
-    """The reason of each reject without its detail."""
-    return rejects["reason"].str.split(": ").list.first()
+# The reason of a reject without its detail.
+SLUG = pl.col("reason").str.split(": ").list.first()
 
 
-def _by_reason(run: RunFolder, among: Matches, reason: str | None, step: str | None) -> Matches:
-    verdicts = run.ledger.filter(pl.col("verdict") != "keep").select("row", "step", "reason")
-    rejects = among.rejects.select(
-        step=pl.lit(READ), reason=slugs(among.rejects), detail="reason"
-    ).with_row_index("at")
+def _by_reason(run: RunFolder, reason: str | None, step: str | None) -> Matches:
+    verdicts = run.scan(LEDGER).filter(pl.col("verdict") != "keep")
+    rejects = run.scan_rejects("reason")
+    tables = {
+        LEDGER: verdicts.select("step", "reason", at="row", detail="reason"),
+        REJECTS: rejects.select("at", step=pl.lit(READ), reason=SLUG, detail="reason"),
+    }
+    counted = pl.concat(
+        collected(table.group_by("step", "reason").len(), run.path / name)
+        for name, table in tables.items()
+    )
     if step is not None:
         known = [str(each["name"]) for each in run.manifest["steps"]]
         _check_step(run, step, [READ, *known])
-        verdicts, rejects = (
-            frame.filter(_is("step", step, frame)) for frame in (verdicts, rejects)
-        )
+        counted = counted.filter(_is("step", step, counted))
+    asked = pl.col("step").is_in(counted["step"].unique().to_list())
     if reason is not None:
-        given = pl.concat([verdicts["reason"], rejects["reason"]])
-        verdicts = verdicts.filter(_is("reason", reason, verdicts))
-        rejects = rejects.filter(_is("reason", reason, rejects) | (pl.col("detail") == reason))
-        if not verdicts.height and not rejects.height:
-            raise CurateError(f"{run.path}: {_no_reason(reason, step, given)}")
-    rows = among.rows.filter(among.rows.is_in(verdicts["row"].unique().implode()))
+        asked &= _is("reason", reason, counted) | (pl.col("detail") == reason)
+    rows, lines = (
+        collected(table.filter(asked).select("at"), run.path / name)["at"].unique().sort()
+        for name, table in tables.items()
+    )
+    if reason is not None and not len(rows) and not len(lines):
+        raise CurateError(f"{run.path}: {_no_reason(reason, step, counted)}")
     words = [f"{name} {value}" for name, value in (("reason", reason), ("step", step)) if value]
-    return Matches(rows, among.rejects[rejects["at"]], ", ".join(words))
+    return Matches(rows, lines, ", ".join(words))
 
 
 def _is(column: str, wanted: str, frame: pl.DataFrame) -> pl.Expr:
@@ -202,8 +239,9 @@ def _check_step(run: RunFolder, step: str, known: list[str]) -> None:
         raise CurateError(f"{run.path}: no step is called {step!r}{hint}")
 
 
-def _no_reason(reason: str, step: str | None, given: pl.Series) -> str:
-    counts = ledger.count_reasons(given.drop_nulls())
+def _no_reason(reason: str, step: str | None, counted: pl.DataFrame) -> str:
+    by_reason = counted.drop_nulls().group_by("reason").agg(pl.col("len").sum())
+    counts = dict(by_reason.sort("len", "reason", descending=[True, False]).iter_rows())
     by = f"step {step}" if step else "a step, or reading,"
     if not counts:
         return f"{by} gave no row a reason"
@@ -230,16 +268,22 @@ def _spellings(text: str) -> Iterable[str]:
     return dict.fromkeys([text, *written])
 
 
-def _by_text(run: RunFolder, among: Matches, text: str) -> Matches:
+def _by_text(run: RunFolder, among: Matches | None, text: str) -> Matches:
     plain = "(?i)" + pl.escape_regex(text)
     spelt = "(?i)" + "|".join(map(pl.escape_regex, _spellings(text)))
     has = reduce(or_, [_any_message(column, plain, spelt) for column in ("messages", "rejected")])
+    rejects = run.scan_rejects("raw")
+    records = {name: run.scan(name) for name in (KEPT, DROPPED)}
+    if among is not None:
+        rejects = rejects.filter(pl.col("at").is_in(among.rejects.implode()))
+        records = {name: table.filter(is_row(among.rows)) for name, table in records.items()}
+    rejects = rejects.filter(pl.col("raw").str.contains(spelt)).select("at")
     rows = [
-        records.filter(pl.col("row").is_in(among.rows.implode())).filter(has)["row"]
-        for records in (run.kept, run.dropped)
+        collected(table.filter(has).select("row"), run.path / name)["row"]
+        for name, table in records.items()
     ]
-    rejects = among.rejects.filter(pl.col("raw").str.contains(spelt))
-    return Matches(pl.concat(rows).sort(), rejects, f"text {text!r}")
+    about = f"text {text!r}" if among is None else f"{among.about}, text {text!r}"
+    return Matches(pl.concat(rows).sort(), collected(rejects, run.path / REJECTS)["at"], about)
 
 
 def _any_message(column: str, plain: str, spelt: str) -> pl.Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from curate.base.replacing import sources_of
 from curate.base.spelling import option
 from curate.base.terminal import printable, printable_line
 from curate.base.wrapping import wrapped
+from curate.pipeline.run_folder import LEDGER, REJECTS
 from curate.report.excerpts import excerpt
 from curate.report.explain.lookup import Matches, Query, hit_of, search
 from curate.report.explain.raw_rows import raw_row
@@ -38,6 +39,7 @@ ROWS = 10  # of a list
 WIDTH = 100  # columns
 
 Verdict = dict[str, Any]  # a line of the ledger
+Reject = Mapping[str, Any]  # a line of rejects.jsonl
 
 
 def explain(
@@ -73,10 +75,10 @@ def _page(
     """All about the one row that is meant."""
     if query[1:] != (None, None, None):
         yield from [printable_line(f"1 row: {results.about}"), ""]
-    for reject in results.rejects.iter_rows(named=True):
+    for reject in _rejects_at(run, results.rejects):
         yield from _reject(reject)
     for row in results.rows:
-        verdicts = run.ledger.filter(pl.col("row") == row)
+        verdicts = run.lines_about(LEDGER, [row])
         records = records_of(run, [row, *verdicts["duplicate_of"].drop_nulls()])
         yield from _record(verdicts, records, run.manifest, hit)
 
@@ -120,7 +122,7 @@ def _fate(verdicts: Sequence[Verdict]) -> str:
     return f"{fate}, edited by {'; '.join(edits)}" if edits else fate
 
 
-def _reject(reject: Mapping[str, Any]) -> Iterator[str]:
+def _reject(reject: Reject) -> Iterator[str]:
     """A row that could not be read."""
     heading = f"{reject['source']}:{reject['line']}  reject: {reject['reason']}"
     yield from [printable_line(heading), ""]
@@ -134,11 +136,13 @@ def _list(
     """How many rows are meant, and the first of them; rejects come last."""
     rows = results.rows.head(most)
     rejects = results.rejects.head(most - len(rows))
-    shown = len(rows) + rejects.height
+    shown = len(rows) + len(rejects)
     count = f"{shown:,} of {results.height:,}" if shown < results.height else f"{shown:,}"
     yield f"{count} {_rows(results)}: {results.about}"
     names = source_names(run)
-    yield from chain(_records(run, rows, names, hit), _rejects(rejects, names, hit))
+    yield from chain(
+        _records(run, rows, names, hit), _rejects(_rejects_at(run, rejects), names, hit)
+    )
     if shown < results.height:
         all_of_them = option("rows", results.height)
         yield from ["", f"… {results.height - shown:,} more; {all_of_them} shows all"]
@@ -147,7 +151,7 @@ def _list(
 def _rows(results: Matches) -> str:
     if not len(results.rows):
         return "rejects"
-    rejects = results.rejects.height
+    rejects = len(results.rejects)
     are_rejects = f"{rejects:,} of them {'rejects' if rejects > 1 else 'a reject'}"
     return f"rows, {are_rejects}" if rejects else "rows"
 
@@ -156,7 +160,7 @@ def _records(
     run: RunFolder, rows: pl.Series, names: Mapping[str, str], hit: re.Pattern[str] | None
 ) -> Iterator[str]:
     verdicts: dict[int, list[Verdict]] = {}
-    for verdict in run.ledger.filter(pl.col("row").is_in(rows.implode())).iter_rows(named=True):
+    for verdict in run.lines_about(LEDGER, rows).iter_rows(named=True):
         verdicts.setdefault(verdict["row"], []).append(verdict)
     records = records_of(run, rows)
     for row in rows:
@@ -178,10 +182,15 @@ def _why(last: Verdict) -> Iterator[str]:
             yield f"duplicates row {last['duplicate_of']}"
 
 
+def _rejects_at(run: RunFolder, lines: pl.Series) -> list[Reject]:
+    """The rejects on these lines."""
+    return list(run.pick(REJECTS, lines).values())
+
+
 def _rejects(
-    rejects: pl.DataFrame, names: Mapping[str, str], hit: re.Pattern[str] | None
+    rejects: Iterable[Reject], names: Mapping[str, str], hit: re.Pattern[str] | None
 ) -> Iterator[str]:
-    for reject in rejects.iter_rows(named=True):
+    for reject in rejects:
         match = hit.search(reject["raw"]) if hit else None
         raw = one_line(excerpt(reject["raw"], match[0] if match else None, BRIEF))
         place = f"{names[reject['source']]}:{reject['line']}"

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from curate.base.json_text import dumps, loads_exact
-from curate.base.schema import RECORDS
 from curate.base.terminal import printable_line
+from curate.pipeline.run_folder import DROPPED, KEPT
 from curate.report.excerpts import Piece, excerpt
 
 if TYPE_CHECKING:
@@ -23,11 +21,12 @@ Record = Mapping[str, Any]  # the columns of `RECORDS`
 
 def records_of(run: RunFolder, rows: Iterable[int]) -> dict[int, Record]:
     """The kept and dropped records with these row numbers, by row; others are left out."""
-    wanted = pl.Series(sorted(set(rows)), dtype=RECORDS["row"]).implode()
+    run.check_untouched(KEPT, DROPPED)
+    wanted = set(rows)
     return {
         record["row"]: record
-        for frame in (run.kept, run.dropped)
-        for record in frame.filter(pl.col("row").is_in(wanted)).iter_rows(named=True)
+        for name in (KEPT, DROPPED)
+        for record in run.lines_about(name, wanted).iter_rows(named=True)
     }
 
 

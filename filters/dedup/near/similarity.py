@@ -21,9 +21,12 @@ from filters.common.text import in_threads
 # Pairs worked on at once (8 bytes each in some ten arrays), and shingles compared at once.
 SLICE = 1 << 20
 COMPARED = 1 << 20
+# Ranges of tokens that are ordered before their results are put together.
+AT_ONCE = 4
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_OWNER = np.uint64(37)  # bits below a set's number, see `_by_rarity`
 SLACK = 1e-9  # for t * n that floating point puts just above an integer
 
 
@@ -43,41 +46,66 @@ def rare_entries(sets: Sets, threshold: float) -> U64:
 
     Every pair of sets with Jaccard similarity >= threshold shares a bucket.
     """
-    count = len(sets.sizes)
     ordered = _by_rarity(sets)
-    owner = (ordered >> np.uint64(37)).astype(np.int64)
-    shared = np.bincount(owner, minlength=count)
+    # Sets follow each other in it; in slices of them, for all at once take six times its memory.
+    step = max(1, len(sets.sizes) * SLICE // max(1, len(ordered)))
+    numbers = range(0, len(sets.sizes), step)
+    cuts = np.searchsorted(ordered, np.array([*numbers], np.uint64) << _OWNER)
     prefix = sets.sizes - np.ceil(threshold * sets.sizes - SLACK).astype(np.int64) + 1
-    # Tokens of one set only come first in the order and meet nobody.
-    useful = np.minimum(prefix - (sets.sizes - shared), shared)
-    place = np.arange(len(ordered)) - (np.cumsum(shared) - shared)[owner]
-    chosen = ordered[place < useful[owner]]
-    return shared_entries((chosen & _LOW) << _HALF | chosen >> np.uint64(37))
+    chosen = [np.zeros(0, np.uint64)]
+    ends = pairwise([*cuts.tolist(), len(ordered)])
+    for first, (low, high) in zip(numbers, ends, strict=True):
+        own = ordered[low:high]
+        owner = (own >> _OWNER).astype(np.int64) - first
+        shared = np.bincount(owner, minlength=min(step, len(sets.sizes) - first))
+        # Tokens of one set only come first in the order and meet nobody.
+        alone = sets.sizes[first : first + step] - shared
+        useful = np.minimum(prefix[first : first + step] - alone, shared)
+        place = np.arange(len(own)) - (np.cumsum(shared) - shared)[owner]
+        chosen.append(own[place < useful[owner]])
+    del ordered
+    entries = np.concatenate(chosen)
+    return shared_entries((entries & _LOW) << _HALF | entries >> _OWNER)
 
 
 def _by_rarity(sets: Sets) -> U64:
     """(set number, log2 of the token's frequency, token) in 27 + 5 + 32 bits, ascending.
 
-    Without the tokens that only one set has. Worked in ranges of tokens to bound memory.
+    Without the tokens that only one set has.
+    """
+    ordered = _by_token(sets)
+    ordered.sort()
+    return ordered
+
+
+def _by_token(sets: Sets) -> U64:
+    """The lines of `_by_rarity`, by token.
+
+    Worked in ranges of tokens, some at a time, to bound memory: 4 bytes a token for the owners, and
+    8 for the result.
     """
     owner = np.repeat(np.arange(len(sets.sizes), dtype=np.uint32), sets.sizes)
     bits = max(0, len(sets.hashes).bit_length() - 20)
-    range_of = sets.hashes >> np.uint32(32 - bits) if bits else np.zeros_like(sets.hashes)
 
     def of_range(number: int) -> U64:
-        chosen = np.flatnonzero(range_of == number)
+        own = sets.hashes >= number << (32 - bits)
+        own &= sets.hashes <= ((number + 1) << (32 - bits)) - 1
+        chosen = np.flatnonzero(own)
         posting = sets.hashes[chosen].astype(np.uint64) << _HALF | owner[chosen]
         posting.sort()
         sizes = _run_lengths(posting >> _HALF)
         frequency = np.repeat(sizes, sizes)
         posting = posting[frequency > 1]
         scale = np.frexp(frequency[frequency > 1])[1].astype(np.uint64)
-        placed: U64 = (posting & _LOW) << np.uint64(37) | scale << _HALF | posting >> _HALF
+        placed: U64 = (posting & _LOW) << _OWNER | scale << _HALF | posting >> _HALF
         return placed
 
-    ordered = np.concatenate(in_threads(range(1 << bits), of_range))
-    ordered.sort()
-    return ordered
+    ordered, filled = np.empty(len(sets.hashes), np.uint64), 0
+    for first in range(0, 1 << bits, AT_ONCE):
+        for part in in_threads(range(first, min(first + AT_ONCE, 1 << bits)), of_range):
+            ordered[filled : filled + len(part)] = part
+            filled += len(part)
+    return ordered[:filled]
 
 
 def _run_lengths(ascending: npt.NDArray[Any]) -> Ints:
