@@ -118,7 +118,8 @@ def main() -> None:
     by_memory, by_size = map(sum, zip(*found.values(), strict=True))
     print(f"  {'sum':10} {by_memory:6.1f} {by_size:6.1f}")
     name, (most, _) = max(found.items(), key=lambda each: each[1])
-    report("measures", f"{by_memory:.0f} (most: {name}, {most:.0f})", options.docs)
+    text = f"{most:.0f} in the largest step ({name}), {by_memory:.0f} in all steps together"
+    report("measures", text, options.docs)
 
 
 if __name__ == "__main__":
