@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from figures import report
 
 from curate.base.contract import Filter
-from curate.base.parts import Part
+from curate.base.parts import Part, PartsTo
 from curate.pipeline import recipe
 from curate.pipeline.measuring import Measures
 from curate.pipeline.steps import Step, bind_steps
@@ -108,7 +108,7 @@ def main() -> None:
         dump, parts = options.dump or Path(made) / "rows.jsonl", Path(made) / "parts"
         if options.dump is None:
             write_sharegpt(dump, options.rows)
-        rows = read([str(dump)], folder=parts).height
+        rows = read([str(dump)], to=PartsTo(parts)).height
         assert parts.exists(), "so few rows are in memory; take more"
         print(f"{rows:,} rows; bytes a row by resident memory, and as polars counts them:")
         found = {}

@@ -73,7 +73,7 @@ def phase(whole: Collection[str], writing: Collection[str]) -> str:
     """What a run was at, by its whole files, and those of the folder that it writes."""
     parts = sum(name.startswith("parts/") for name in whole)
     if "read.frame" not in whole:
-        return f"reading, {parts} files of parts" if whole else "the start or the end"
+        return f"reading, {parts} files of parts" if whole else "the start"
     done = sum(name.startswith("step-") and name.endswith("/done.frame") for name in whole)
     if writing:
         return f"writing {sorted(writing)[-1]}, {done} steps done"

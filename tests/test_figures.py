@@ -138,7 +138,7 @@ def test_more_than_workers_can_have_is_a_fault(survive: ModuleType) -> None:
 
 def test_the_whole_files_say_what_a_run_was_at(survive: ModuleType) -> None:
     begun = {"near-1f/00000-005000.answer.frame"}
-    assert survive.phase(set(), set()) == "the start or the end"
+    assert survive.phase(set(), set()) == "the start"
     assert survive.phase({"parts/part-00000.arrow"}, set()) == "reading, 1 files of parts"
     assert survive.phase(READ | MEASURED | begun, set()) == "step 1, 1 pieces under way"
     assert survive.phase(READ | {"step-01-aa/00000.frame"}, set()) == "verdicts of step 1"
