@@ -213,9 +213,18 @@ def test_work_that_is_not_of_this_run_or_not_whole_is_not_gone_on_with(
 def test_damaged_verdicts_are_judged_again(dump: Path, expected: str, tmp_path: Path) -> None:
     out = tmp_path / "RUN"
     work = cut_off(dump, out)
-    done = sorted(work.glob("step-*/done.frame"))
-    assert len(done) == 3
-    done[-1].write_bytes(done[-1].read_bytes()[:-1])
+    near = sorted(work.glob("step-*/done.frame"))[-1].parent
+    files = sorted(path.name for path in near.iterdir())
+    assert {"done.frame", "needed.frame", "table-0.frame", "00000.frame"} <= set(files)
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"damaged")):
+        for name in files:
+            damage(near / name)
+            with pytest.MonkeyPatch.context() as patch:
+                judged = calls(Near, "judge", patch)
+                stops(Quality, "judge", patch)
+                with pytest.raises(Stopped):
+                    run(dump, out)
+                assert len(judged) == 1
     run(dump, out)
     assert digest(out) == expected
 

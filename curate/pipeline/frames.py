@@ -101,6 +101,10 @@ class FolderFrames:
             finally:
                 partial.unlink(missing_ok=True)
 
+    def remove(self, name: str) -> None:
+        """Delete a frame that is no longer wanted."""
+        self.path(name).unlink(missing_ok=True)
+
     def names(self, under: str) -> list[str]:
         """The names below `under`, those that were used last first."""
         found = []

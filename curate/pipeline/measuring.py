@@ -17,7 +17,7 @@ import polars as pl
 
 from curate.base.contract import Filter, hold
 from curate.base.parts import Part
-from curate.base.schema import TEXTS, with_text
+from curate.base.schema import TEXTS, text_of, with_text
 from curate.pipeline.cache import MeasureCache, StepCache, piece_name
 from curate.pipeline.engine import Engine, Here
 from curate.pipeline.frames import FolderFrames, Frames
@@ -82,7 +82,12 @@ def read_columns(records: pl.DataFrame, reads: Sequence[str] | None) -> pl.DataF
     """Of records, and their texts, the columns that a step reads and no others; None: all."""
     if reads is None:
         return with_text(records)
-    return (with_text(records) if set(TEXTS) & set(reads) else records).select(reads)
+    texts = {
+        name: text_of(pl.col("messages"), assistant=name == "response")
+        for name in TEXTS
+        if name in reads and name not in records.columns
+    }
+    return records.with_columns(**texts).select(reads)
 
 
 @dataclass(frozen=True)
@@ -214,14 +219,16 @@ class _Measuring:
         self.cache: StepCache | None = measures.cache.of(step) if measures.cache else None
         # Kept between runs, measures depend on the content alone.
         self.on = ["id"] if step.cached else ["row", "id"]
-        answers = self.frames if isinstance(self.frames, FolderFrames) else None
-        self.task = Measure(step, label, self.name, answers)
         self._shapes: list[dict[str, str]] = []  # of no rows, then of one
 
     def over(self, parts: Sequence[Part], keys: pl.DataFrame, alive: Bools) -> Iterator[_Piece]:
         """All pieces in order, each once all of its rows are known."""
         spread = self.step.per_row and int(alive.sum()) >= SPREAD_FROM
         engine = self.engine if spread else Here()
+        # What another process measured of many rows comes back as a file.
+        apart = self.frames if not isinstance(engine, Here) else None
+        answers = apart if isinstance(apart, FolderFrames) else None
+        task = Measure(self.step, self.label, self.name, answers)
         looked_up: deque[_Piece] = deque()
 
         def items() -> Iterator[Rows]:
@@ -235,7 +242,7 @@ class _Measuring:
                 if piece.asked.height:
                     yield piece.asked_rows
 
-        for answer in engine.map(self.task, items()):
+        for answer in engine.map(task, items()):
             while not looked_up[0].asked.height:
                 yield looked_up.popleft()
             piece = looked_up.popleft()
@@ -291,8 +298,9 @@ class _Measuring:
         """Learn what was measured, and keep it."""
         name = f"{self.name}/{piece.rows.name}"
         if answer is None:
-            assert self.frames is not None
+            assert isinstance(self.frames, FolderFrames)
             answer = self.frames.get(f"{name}.answer")
+            self.frames.remove(f"{name}.answer")
             if answer is None:  # taken away, or damaged on the disk
                 answer = Measure(self.step, self.label)(piece.asked_rows)
             assert answer is not None

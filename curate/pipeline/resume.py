@@ -14,7 +14,7 @@ from curate.base.log import Log
 from curate.base.parts import PartSize
 from curate.base.places import files_named
 from curate.base.version import __version__
-from curate.pipeline.work import Work
+from curate.pipeline.work import Damaged, Work
 from curate.sources import Dump, FileReport, ReadOptions
 from curate.sources.account import Leftover
 
@@ -44,7 +44,7 @@ def look_for(place: Path, inputs: Sequence[str], how: ReadOptions, size: PartSiz
         return None
     try:
         parts, unread = (work.parts(found[name]) for name in ("parts", "unread"))
-    except CurateError:
+    except Damaged:
         shutil.rmtree(place)
         return None
     return Dump(parts, unread, [_report(file) for file in found["files"]], how)

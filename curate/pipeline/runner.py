@@ -88,7 +88,7 @@ class PipelineRun:
         watch.begin(step.name, rows)
         name = self._name(step)
         with named(step, self.known):
-            done = self.work.done(name) if is_resumable(step.action) else None
+            done = self.work.done(name, self.parts) if is_resumable(step.action) else None
             if done is None:
                 done = self._do(step, name, watch)
                 self.work.finish(name, done)

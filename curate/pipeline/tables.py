@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 # Rows of a row group, of which a look-up reads a whole one: few where a row is all of its text.
-OF_TEXT, OF_CODES = 2_000, 100_000
+OF_TEXT, OF_CODES = 5_000, 100_000
 
 
 def write_table(

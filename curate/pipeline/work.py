@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import polars as pl
 from curate.base.contract import Findings
 from curate.base.errors import CurateError
 from curate.base.parts import Part, write_part
+from curate.base.places import unfinished
 from curate.pipeline.cache import default_folder
 from curate.pipeline.frames import FolderFrames, Frames, MemoryFrames, key_of
 from curate.pipeline.ledger import VERDICT
@@ -36,6 +38,10 @@ class Done:
     needed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"row": pl.UInt32}))
     known: Sequence[str] = ()
     parts: Sequence[Part] | None = None
+
+
+class Damaged(CurateError):
+    """Something that a run keeps while it is under way is not as it was written."""
 
 
 class Work:
@@ -61,7 +67,7 @@ class Work:
         self.frames.put(f"{step}/{part.number:05}", verdicts.select(VERDICT.names()))
 
     def verdicts(self, step: str, part: Part) -> pl.DataFrame:
-        """What a step decided on a part's rows: `VERDICT`. Raises `CurateError` if it is gone."""
+        """What a step decided on a part's rows: `VERDICT`. Raises `Damaged` if it is gone."""
         return self._there(f"{step}/{part.number:05}")
 
     def rewritten(self, step: str, part: Part, records: pl.DataFrame) -> Part:
@@ -89,17 +95,22 @@ class Work:
         }
         self.put_json(f"{step}/done", content)
 
-    def done(self, step: str) -> Done | None:
-        """What a step did, if it was done before; None if it was not, or something is missing."""
-        if not isinstance(self.frames, FolderFrames) or not (found := self.json(f"{step}/done")):
+    def done(self, step: str, parts: Sequence[Part]) -> Done | None:
+        """What a step did, if it was done before; None if it was not, or something is damaged."""
+        if self.folder is None or not (found := self.json(f"{step}/done")):
             return None
-        tables = {
-            name: self._there(f"{step}/table-{number}")
-            for number, name in enumerate(found["tables"])
-        }
-        findings = Findings(tuple(found["sentences"]), found["numbers"], tables)
-        parts = None if found["parts"] is None else self.parts(found["parts"])
-        return Done(findings, self._there(f"{step}/needed"), found["known"], parts)
+        try:
+            for part in parts:
+                self.verdicts(step, part)
+            tables = {
+                name: self._there(f"{step}/table-{number}")
+                for number, name in enumerate(found["tables"])
+            }
+            findings = Findings(tuple(found["sentences"]), found["numbers"], tables)
+            fixed = None if found["parts"] is None else self.parts(found["parts"])
+            return Done(findings, self._there(f"{step}/needed"), found["known"], fixed)
+        except Damaged:
+            return None
 
     def put_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep what JSON holds."""
@@ -127,7 +138,7 @@ class Work:
         return {"path": path, "digest": self._digest(part.path)}
 
     def parts(self, listed: Sequence[Mapping[str, Any]]) -> list[Part]:
-        """Parts that were listed. Raises `CurateError` for a file that is not as it was written."""
+        """Parts that were listed. Raises `Damaged` for a file that is not as it was written."""
         assert self.folder is not None
         parts = []
         for number, each in enumerate(listed):
@@ -142,9 +153,13 @@ class Work:
         return parts
 
     def remove(self) -> None:
-        """Delete the folder."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the folder: at once, so that no half of it is ever gone on with."""
+        if self.folder is None:
+            return
+        gone = unfinished(self.folder)
+        with suppress(OSError):  # then it is deleted as it is
+            self.folder.rename(gone)
+        shutil.rmtree(gone if gone.exists() else self.folder, ignore_errors=True)
 
     def _there(self, name: str) -> pl.DataFrame:
         found = self.frames.get(name)
@@ -152,8 +167,8 @@ class Work:
             raise self._changed()
         return found
 
-    def _changed(self) -> CurateError:
-        return CurateError(
+    def _changed(self) -> Damaged:
+        return Damaged(
             f"{self.folder}: what a run keeps there while it is under way is damaged; delete the "
             "folder and run it again"
         )
