@@ -35,17 +35,28 @@ SPREAD_FROM = 4_000
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a part: of those from `start` to `stop` the ones that `wanted` (bits) marks."""
+    """Some rows of a part: of those from `start` to `stop` the ones that `wanted` (bits) marks.
+
+    A worker gets no more of a frame in memory than these rows; `offset` of it were left behind.
+    """
 
     part: Part
     start: int
     stop: int
     wanted: bytes
+    offset: int = 0
 
     @classmethod
     def of(cls, part: Part, start: int, wanted: Bools) -> Rows:
         """The rows from `start` on that are wanted."""
         return cls(part, start, start + len(wanted), np.packbits(wanted).tobytes())
+
+    def __reduce__(self) -> tuple[type[Rows], tuple[Part, int, int, bytes, int]]:
+        part, offset = self.part, self.offset
+        if part.frame is not None:
+            frame = part.stretch(self.start - offset, self.stop - offset)
+            part, offset = dataclasses.replace(part, frame=frame), self.start
+        return Rows, (part, self.start, self.stop, self.wanted, offset)
 
     @property
     def name(self) -> str:
@@ -62,20 +73,14 @@ class Rows:
         """Those of the wanted rows at these places among them."""
         mask = np.zeros(self.stop - self.start, dtype=bool)
         mask[np.flatnonzero(self.mask)[chosen]] = True
-        return Rows.of(self.part, self.start, mask)
+        bits = np.packbits(mask).tobytes()
+        return dataclasses.replace(self, wanted=bits)
 
     def load(self) -> pl.DataFrame:
         """The records."""
-        records = _stretch(self.part, self.start, self.stop)
+        records = self.part.stretch(self.start - self.offset, self.stop - self.offset)
         mask = self.mask
         return records if mask.all() else records.filter(pl.Series(mask))
-
-
-def _stretch(part: Part, start: int, stop: int) -> pl.DataFrame:
-    if part.frame is not None:
-        return part.frame.slice(start, stop - start)
-    assert part.path is not None
-    return pl.scan_ipc(part.path, glob=False).slice(start, stop - start).collect()
 
 
 def read_columns(records: pl.DataFrame, reads: Sequence[str] | None) -> pl.DataFrame:
@@ -187,14 +192,15 @@ class Measures:
         keys: pl.DataFrame,
         alive: Bools,
         tick: Callable[[int, int], None] = lambda rows, known: None,
+        context: str = "",
     ) -> pl.DataFrame:
         """What `step` measures of the rows that are `alive` (n,), in order.
 
         `keys` (n rows) are the `row` and `id` of all rows. `tick` hears of rows that are done, and
-        how many of them were known.
-        Raises `CurateError`, also what the step raises.
+        how many of them were known. `context` says what measures that are not kept by content
+        depend on beside the rows and the settings. Raises `CurateError`, also what the step raises.
         """
-        pieces = _Measuring(self, label, step).over(parts, keys, alive)
+        pieces = _Measuring(self, label, step, context).over(parts, keys, alive)
         measured = []
         for piece in pieces:
             measured.append(piece.measures())
@@ -202,7 +208,8 @@ class Measures:
         if not measured:  # of no rows: the columns alone
             return Measure(step, label)(Rows.of(_none(parts), 0, np.zeros(0, bool)))  # type: ignore[return-value]
         # In one piece: numpy then sees the very memory of lists and numbers, and copies nothing.
-        return pl.concat(measured, rechunk=True)
+        # Types that a step leaves to guess may differ from part to part.
+        return pl.concat(measured, how="vertical_relaxed", rechunk=True)
 
 
 def _none(parts: Sequence[Part]) -> Part:
@@ -212,9 +219,9 @@ def _none(parts: Sequence[Part]) -> Part:
 class _Measuring:
     """One step's measures."""
 
-    def __init__(self, measures: Measures, label: str, step: Filter) -> None:
+    def __init__(self, measures: Measures, label: str, step: Filter, context: str) -> None:
         self.label, self.step = label, step
-        self.name = measure_name(step)
+        self.name = measure_name(step) + context
         self.engine, self.frames = measures.engine, measures.frames
         self.cache: StepCache | None = measures.cache.of(step) if measures.cache else None
         # Kept between runs, measures depend on the content alone.

@@ -16,7 +16,7 @@ from curate.base.errors import CurateError, nearest
 from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline import ledger
-from curate.pipeline.identity import is_resumable, judge_name
+from curate.pipeline.identity import is_ours, is_resumable, judge_name
 from curate.pipeline.judging import evidence_of, joined, judgement_of
 from curate.pipeline.measuring import Bools, Measures, Rows, read_columns
 from curate.pipeline.progress import Progress
@@ -81,6 +81,7 @@ class PipelineRun:
         self.pages: list[tuple[str, str]] = []
         self.reports: list[StepReport] = []
         self.tables: dict[str, pl.DataFrame] = {}
+        self.fixed: list[str] = []  # what says which fixes there were, and what they did
 
     def apply(self, step: Step, watch: Progress) -> StepReport:
         """Run one step over the rows that are still kept. Raises `CurateError`."""
@@ -102,12 +103,23 @@ class PipelineRun:
         state = hashlib.blake2b(digest_size=8)
         state.update(np.packbits(self.kept).tobytes())
         state.update("".join(self.about["id"]).encode())
-        state.update(repr([(step.name, sorted(self.wanted)), len(self.parts)]).encode())
+        about = [(step.name, sorted(self.wanted)), len(self.parts), self.fixed]
+        state.update(repr(about).encode())
         for needed in self.needed:
             buffer = io.BytesIO()
             needed.write_ipc(buffer)
             state.update(buffer.getbuffer())
         return f"step-{len(self.pages) + 1:02}-{judge_name(step.action)}-{state.hexdigest()}"
+
+    def _context(self, action: Filter) -> str:
+        """What measures depend on beside settings and ids, where they are not kept by content.
+
+        A fix may have changed what is not in the id; a user's code may be another in another run.
+        """
+        parts = [] if action.cached else self.fixed
+        own = [] if is_ours(action) else [self.work.token]
+        digest = hashlib.blake2b(repr([parts, own]).encode(), digest_size=4).hexdigest()
+        return f"-{digest}" if parts or own else ""
 
     def _do(self, step: Step, name: str, watch: Progress) -> Done:
         if isinstance(step.action, Fix):
@@ -117,7 +129,8 @@ class PipelineRun:
     def _judge(self, step: Step, action: Filter, name: str, watch: Progress) -> Done:
         _check_needs(step.name, action, self.known)
         keys = self.about.select(_KEYS)
-        own = self.measures.of(step.name, action, self.parts, keys, self.kept, watch.tick)
+        context = self._context(action)
+        own = self.measures.of(step.name, action, self.parts, keys, self.kept, watch.tick, context)
         watch.deciding()
         measures = joined(step.name, self._given(action), own)
         judgement = judgement_of(step.name, action, measures)
@@ -194,14 +207,19 @@ class PipelineRun:
         return read_columns(alive.only(at.to_numpy()).load(), reads)
 
     def _fix(self, step: Step, action: Fix, name: str, watch: Progress) -> Done:
-        parts = []
+        parts, content = [], hashlib.blake2b(digest_size=8)
         for part in self.parts:
             alive = self.kept[part.start : part.start + part.height]
             parts.append(self._fix_part(step, action, name, part, alive))
+            if not is_ours(action) and parts[-1] is not part:
+                content.update(_bytes_of(parts[-1].load()))
             watch.tick(int(alive.sum()))
-        return Done(parts=parts)
+        return Done(parts=parts, content="" if is_ours(action) else content.hexdigest())
 
     def _fix_part(self, step: Step, action: Fix, name: str, part: Part, alive: Bools) -> Part:
+        if not alive.any():
+            self.work.put_verdicts(name, part, pl.DataFrame(schema=ledger.VERDICT))
+            return part
         records = with_text(Rows.of(part, 0, alive).load())
         fixed = action.fix(records)
         hold(fixed.height == records.height, step.name, "a fix must not drop rows")
@@ -229,6 +247,7 @@ class PipelineRun:
         self.tables |= {f"{step.name}.{key}": table for key, table in tables}
         if done.parts is not None:
             self.parts = list(done.parts)
+            self.fixed.append(f"{judge_name(step.action)} {done.content}")
             self.about = pl.concat([pl.DataFrame(schema=_ABOUT), *map(_about, self.parts)])
         reasons: list[pl.Series] = []
         for part in self.parts:
@@ -271,11 +290,13 @@ def _report(step: Step, done: Done, rows: int, kept: int, reasons: pl.Series) ->
 
 
 def _about(part: Part) -> pl.DataFrame:
-    columns = _ABOUT.names()
-    if part.frame is not None:
-        return part.frame.select(columns).cast(_ABOUT)
-    assert part.path is not None
-    return pl.scan_ipc(part.path, glob=False).select(columns).collect().cast(_ABOUT)
+    return part.columns(_ABOUT.names()).cast(_ABOUT)
+
+
+def _bytes_of(records: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    records.rechunk().write_ipc(buffer)
+    return buffer.getvalue()
 
 
 def _with_new_ids(edited: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,19 +27,24 @@ from curate.pipeline.cache import default_folder
 from curate.pipeline.frames import FolderFrames, Frames, MemoryFrames, key_of
 from curate.pipeline.ledger import VERDICT
 
+READ = "read"  # what was read, of a run that another one may go on with
+_OWNER = "owner"
+
 
 @dataclass(frozen=True)
 class Done:
     """What a step did, beside its verdicts: what a run that goes on needs of it.
 
     `needed` are the columns that later steps need, by `row`, `known` the names of all that it
-    measured, `parts` the records as a fix left them.
+    measured, `parts` the records as a fix left them. `content` is a digest of what a fix changed,
+    where its settings do not say all; such a step is done again in a run that goes on.
     """
 
     findings: Findings = field(default_factory=Findings)
     needed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"row": pl.UInt32}))
     known: Sequence[str] = ()
     parts: Sequence[Part] | None = None
+    content: str = ""
 
 
 class Damaged(CurateError):
@@ -53,13 +60,33 @@ class Work:
     def __init__(self, folder: Path | None = None, advice: str = "") -> None:
         self.folder = folder
         self.frames: Frames = MemoryFrames()
+        # Says whose the folder is, and measures of a user's own code: those of this run alone.
+        self.token = secrets.token_hex(8)
         self._key = b""
         if folder is not None:
             self._key = key_of(default_folder())
             self.frames = FolderFrames(folder, self._key, advice)
 
+    def claim(self) -> None:
+        """Have the folder for this run, until another one claims it. Raises `CurateError`."""
+        self.put_json(_OWNER, {"token": self.token})
+
+    def settle(self) -> None:
+        """The run is written: its work goes with the last one that may want to judge it anew."""
+        if isinstance(self.frames, FolderFrames):
+            self.frames.path(READ).unlink(missing_ok=True)  # no run goes on with it
+            weakref.finalize(self, _remove, self.frames, self.token)
+
     def again(self) -> Work:
-        """What this keeps of measures, for a run that judges anew."""
+        """What this keeps of measures, for a run that judges anew.
+
+        Raises `CurateError` where another run has taken the folder since.
+        """
+        if isinstance(self.frames, FolderFrames) and not _is_owner(self.frames, self.token):
+            raise CurateError(
+                f"{self.folder}: what this run had read is gone, as another run wrote to the same "
+                "folder since; run it again"
+            )
         return self
 
     def put_verdicts(self, step: str, part: Part, verdicts: pl.DataFrame) -> None:
@@ -153,13 +180,9 @@ class Work:
         return parts
 
     def remove(self) -> None:
-        """Delete the folder: at once, so that no half of it is ever gone on with."""
-        if self.folder is None:
-            return
-        gone = unfinished(self.folder)
-        with suppress(OSError):  # then it is deleted as it is
-            self.folder.rename(gone)
-        shutil.rmtree(gone if gone.exists() else self.folder, ignore_errors=True)
+        """Delete the folder, unless another run has taken it."""
+        if isinstance(self.frames, FolderFrames):
+            _remove(self.frames, self.token)
 
     def _there(self, name: str) -> pl.DataFrame:
         found = self.frames.get(name)
@@ -178,3 +201,18 @@ class Work:
             return hashlib.file_digest(
                 file, lambda: hashlib.blake2b(key=self._key, digest_size=32)
             ).hexdigest()
+
+
+def _is_owner(frames: FolderFrames, token: str) -> bool:
+    found = frames.get(_OWNER)
+    return found is not None and json.loads(found["json"][0])["token"] == token
+
+
+def _remove(frames: FolderFrames, token: str) -> None:
+    if not _is_owner(frames, token):
+        return
+    # At once, so that no half of it is ever gone on with.
+    gone = unfinished(frames.folder)
+    with suppress(OSError):  # then it is deleted as it is
+        frames.folder.rename(gone)
+    shutil.rmtree(gone if gone.exists() else frames.folder, ignore_errors=True)
