@@ -17,7 +17,7 @@ from curate.base import manifest_table
 from curate.base.errors import CurateError
 from curate.base.folder import read_manifest, sha256, write_manifest
 from curate.base.manifest_table import restored, shortened, table_of
-from curate.pipeline import run_folder
+from curate.pipeline import run_writer
 from curate.pipeline.recipe import Recipe
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.runner import run as run_steps
@@ -38,7 +38,7 @@ def of_many_files(folder: Path) -> RunFolder:
     dump = replace(dump, files=[file, *others])
     (folder / "RUN").mkdir()
     made = Recipe("test", 0, (), "steps: []")
-    run_folder.write(folder / "RUN", dump, run_steps(dump.records, ()), made)
+    run_writer.write(folder / "RUN", dump, run_steps(dump.records, ()), made)
     return RunFolder(folder / "RUN")
 
 

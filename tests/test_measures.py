@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+import curate
 from curate.base.contract import Filter
-from curate.base.errors import CurateError
 from curate.base.schema import with_text
 from curate.pipeline.functions import UserFunction
 from curate.sources.evaluations import questions
@@ -188,20 +188,15 @@ def test_a_function_measures_the_names_of_its_reasons(alike: pl.DataFrame) -> No
     check_codes(step.measure(alike))
 
 
-def test_a_function_whose_reasons_are_as_many_as_rows_is_an_error(alike: pl.DataFrame) -> None:
-    step = UserFunction(lambda record: f"row_{record['row']}_is_bad", "mine")
-    many = pl.concat([alike] * 3).with_columns(row=pl.int_range(3 * ROWS, dtype=pl.UInt32))
-    says = "mine gave over 1,000 different reasons, such as 'row_0_is_bad' and 'row_1000_is_bad'"
-    with pytest.raises(CurateError, match=says):
-        step.measure(many)
-    parts = [step.measure(part) for part in many.iter_slices(ROWS)]
-    with pytest.raises(CurateError, match=says):
-        step.judge(pl.concat(parts))
+def test_a_function_may_have_as_many_reasons_as_rows_and_its_user_is_told() -> None:
+    rows = [{"instruction": f"Say {n}.", "output": "So be it. " * 40} for n in range(3 * ROWS)]
 
+    def odd(record: dict[str, Any]) -> str:
+        return f"{record['row']} is odd: {record['response']}"
 
-def test_a_reason_that_is_no_name_is_an_error(alike: pl.DataFrame) -> None:
-    step = UserFunction(lambda record: record["response"] * 9, "mine")
-    with pytest.raises(
-        CurateError, match=r"mine, row 1: returned a text of .* expected a short na"
-    ):
-        step.measure(alike)
+    run = curate.run(rows, steps=[odd])
+    assert run.dropped["reason"].n_unique() == 3 * ROWS
+    assert run.dropped["reason"][7] == "7 is odd: " + "So be it. " * 40
+    (sentence,) = run.manifest["steps"][0]["sentences"]
+    assert sentence.startswith("it gave over 1,000 different reasons")
+    assert "7 is odd" in run.explain(7)

@@ -120,6 +120,74 @@ def test_drops_without_a_reason_break_the_contract(conversation: Any) -> None:
         run(conversation(("q", "abc")), [Step("silent", Silent())])
 
 
+@dataclass(frozen=True)
+class Odd(Filter):
+    """Gives back whatever it is told to."""
+
+    name: ClassVar[str] = "odd"
+    reasons: ClassVar[Mapping[str, str]] = {}
+    what: str = setting("", "the method that gives back a list")
+    marks: bool = setting(True, "marks as a column")
+
+    def measure(self, records: pl.DataFrame) -> Any:
+        return [1] if self.what == "measure" else records.select("row").rename({"row": "at"})
+
+    def judge(self, measures: pl.DataFrame) -> Any:
+        verdicts = Judgement.of([True] * measures.height).verdicts
+        marks: Any = [True] * measures.height
+        if self.marks:
+            marks = pl.Series(marks)
+        return [1] if self.what == "judge" else Judgement(verdicts, from_text=marks, quoted=marks)
+
+    def evidence(self, *given: Any) -> Any:
+        return [1] if self.what == "evidence" else given[0]["response"]
+
+    def quote(self, findings: Any, *given: Any) -> Any:
+        return [1] if self.what == "quote" else findings
+
+
+@pytest.mark.parametrize(
+    ("filter_", "says"),
+    [
+        (Odd("measure"), "measure gave list; expected pl.DataFrame"),
+        (Odd("judge"), "judge gave list; expected Judgement with Findings"),
+        (Odd("evidence"), "evidence gave list; expected pl.Series"),
+        (Odd("quote"), "quote gave list; expected Findings"),
+        (Odd(marks=False), "from_text is no Boolean pl.Series"),
+    ],
+)
+def test_what_a_method_gives_back_must_be_of_its_type(
+    conversation: Any, filter_: Odd, says: str
+) -> None:
+    with pytest.raises(CurateError, match=f"step 'odd' breaks the contract of a filter: {says}"):
+        run(conversation(("a", "b")), [Step("odd", filter_)])
+
+
+@dataclass(frozen=True)
+class Guesses(Filter):
+    """Measures numbers, and leaves to polars what type they are."""
+
+    name: ClassVar[str] = "guesses"
+    reasons: ClassVar[Mapping[str, str]] = {"no_number": "The answer is no number."}
+    cached: ClassVar[bool] = True
+    measured_by: ClassVar[tuple[str, ...]] = ()
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        texts = records["response"]
+        return pl.DataFrame({"number": [float(t) if t.isdecimal() else None for t in texts]})
+
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        keep = measures["number"].is_not_null()
+        return Judgement.of(keep, "no_number", measures["number"])
+
+
+def test_a_part_in_which_nothing_was_found_may_be_of_another_type(conversation: Any) -> None:
+    records = conversation(("a", "one"), ("b", "two"), ("c", "3"), ("d", "four"), ("e", "5"))
+    parts = [Part(0, 0, 2, records[:2]), Part(1, 2, 2, records[2:4]), Part(2, 4, 1, records[4:])]
+    result = run(parts, [Step("guesses", Guesses())])
+    assert result.kept.to_list() == [False, False, True, False, True]
+
+
 def test_one_filter_is_judged_alone_as_a_run_judges_it(conversation: Any) -> None:
     records = conversation(("q", "a"), ("q", "abcdef"))
     alone = judge(AtMostBy(), records, **{"at-least__length": [1, 6]})
@@ -147,6 +215,11 @@ def test_a_filter_judged_alone_must_explain_every_drop(
 
     with pytest.raises(AssertionError, match=says):
         judge(Odd(), conversation(("q", "abc")))
+
+
+def test_a_reason_that_no_file_can_hold_is_spelt_out(conversation: Any) -> None:
+    result = run(conversation(("a", "b")), [Step("mine", UserFunction(lambda _: "bad\ud800", "m"))])
+    assert result.steps[0].reasons == {"bad\\ud800": 1}
 
 
 def test_a_function_is_given_every_column_of_one_record(conversation: Any) -> None:

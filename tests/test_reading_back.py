@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import polars as pl
@@ -54,6 +55,21 @@ def test_damage_elsewhere_in_a_table_does_not_matter_to_a_row(tmp_path: Path) ->
         explain(run, "4700")
 
 
+def test_a_table_at_which_polars_panics_is_damage_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def panic(*_: object, **__: object) -> pl.DataFrame:
+        raise pl.exceptions.PanicException("range end index 9 out of range")
+
+    run = make(tmp_path, SMALL, *STEPS)
+    monkeypatch.setattr(pl.LazyFrame, "collect", panic)
+    with pytest.raises(CurateError, match=r"parquet: damaged \(range end index 9"):
+        explain(run, "1")
+    monkeypatch.setattr(pl, "read_parquet_schema", panic)
+    with pytest.raises(CurateError, match=r"kept\.parquet: damaged \(range end index 9"):
+        run.row_files("kept")
+
+
 def test_the_rejects_do_not_matter_to_a_row(tmp_path: Path) -> None:
     run = make(tmp_path, SMALL, *STEPS)
     (run.path / "rejects.jsonl").write_text("no JSON\n")
@@ -75,7 +91,9 @@ def test_tables_of_earlier_versions_are_searched_without_statistics(tmp_path: Pa
     assert again == pages
 
 
-@pytest.mark.parametrize("name", ["kept.jsonl", "kept.parquet", "dropped.jsonl", "rejects.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["kept.jsonl", "kept.parquet", "dropped.jsonl", "rejects.jsonl", "ledger.parquet"]
+)
 def test_a_report_hashes_a_file_that_was_touched_and_no_other(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +116,16 @@ def test_a_report_hashes_a_file_that_was_touched_and_no_other(
     (run.path / name).write_bytes((run.path / name).read_bytes() + b"\n")
     with pytest.raises(CurateError, match=rf"{name}: damaged, or changed since curate run wrote"):
         run.report()
+
+
+def test_no_verdict_is_shown_of_a_ledger_that_somebody_changed(tmp_path: Path) -> None:
+    make(tmp_path, SMALL, *STEPS)
+    run = curate.open(tmp_path / "RUN")
+    time.sleep(0.05)  # two writes in one tick of the clock look like one
+    run.ledger.with_columns(verdict=pl.lit("keep")).write_parquet(run.path / "ledger.parquet")
+    for show in (lambda: explain(run, "1"), lambda: run.diff(run).text()):
+        with pytest.raises(CurateError, match=r"ledger\.parquet: damaged, or changed since"):
+            show()
 
 
 def test_rows_are_never_read_from_a_file_that_does_not_have_its_hash(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _lines(path: Path, hashes: Any) -> list[tuple[str, str]]:
         raise CurateError(f"{path}: damaged, or changed since it was written; run it again")
     try:
         table = pl.read_parquet(data, schema={"path": pl.String, "value": pl.String})
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise CurateError(f"{path}: damaged ({one_line(error)}); run it again") from error
     return [(str(pointer), str(text)) for pointer, text in table.iter_rows()]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import polars as pl
 
-from curate.base.contract import Filter, Judgement
+from curate.base.contract import Filter, Findings, Judgement
 from curate.base.errors import CurateError, one_line
 from curate.base.settings import setting
 
@@ -21,10 +21,8 @@ Record = dict[str, Any]
 Answer = bool | str
 RecordFunction = Callable[[Record], Answer]
 
-
-# A reason is a name that rows share; more than this, and the report would be a list of rows.
-MOST_REASONS = 1_000
-LONGEST_REASON = 200  # characters
+# A reason is a name that rows share; of more than this a user is told.
+MANY_REASONS = 1_000
 
 
 @dataclass(frozen=True)
@@ -56,17 +54,7 @@ class UserFunction(Filter):
         """`reason`: the slug with which the function drops a record, or null."""
         # The user's function takes one record: this loop is what was asked for.
         reasons = [self._reason(record) for record in records.iter_rows(named=True)]
-        self._check_few(set(reasons))
         return pl.DataFrame({"reason": reasons}, schema={"reason": pl.Categorical})
-
-    def _check_few(self, reasons: Collection[str | None]) -> None:
-        if len(reasons) > MOST_REASONS:
-            some = sorted(reason for reason in reasons if reason)[:2]
-            raise CurateError(
-                f"{self.label} gave over {MOST_REASONS:,} different reasons, such as"
-                f" {some[0]!r} and {some[1]!r}; a reason is a short name that rows share: leave out"
-                " what is of one row alone"
-            )
 
     def _reason(self, record: Record) -> str | None:
         try:
@@ -76,13 +64,8 @@ class UserFunction(Filter):
                 f"{self.label}, row {record['row']}: failed with {one_line(error)}"
             ) from error
         if isinstance(answer, str):
-            if len(answer) > LONGEST_REASON:
-                raise CurateError(
-                    f"{self.label}, row {record['row']}: returned a text of {len(answer):,}"
-                    f" characters as reason ({answer[:40]!r} ...); expected a short name, such as"
-                    f" too_short, of at most {LONGEST_REASON} characters"
-                )
-            return answer
+            # Half of a surrogate pair can be written to no file.
+            return answer.encode("utf-8", "backslashreplace").decode()
         if not isinstance(answer, bool):
             raise CurateError(
                 f"{self.label} returned {answer!r} for row {record['row']};"
@@ -92,5 +75,16 @@ class UserFunction(Filter):
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Every record with a reason is dropped for it."""
-        self._check_few(measures["reason"].unique().to_list())
-        return Judgement.of(measures["reason"].is_null(), measures["reason"])
+        reasons = measures["reason"]
+        return Judgement.of(reasons.is_null(), reasons, findings=_findings(reasons.n_unique()))
+
+
+def _findings(reasons: int) -> Findings | None:
+    if reasons <= MANY_REASONS:
+        return None
+    return Findings(
+        (
+            f"it gave over {MANY_REASONS:,} different reasons; a reason is a short name that rows"
+            " share",
+        )
+    )

@@ -68,16 +68,19 @@ def joined(name: str, earlier: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
 def judgement_of(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
     """The step's judgement, checked to have a complete verdict for every row."""
     judgement = step.judge(measures)
+    is_one = isinstance(judgement, Judgement) and isinstance(judgement.findings, Findings)
+    hold(is_one, name, f"judge gave {type(judgement).__name__}; expected Judgement with Findings")
     verdicts = judgement.verdicts
     hold(verdicts.height == measures.height, name, "judge changed the number of rows")
     hold(verdicts.schema == VERDICTS, name, f"judge returned {verdicts.schema}")
     hold(not verdicts["keep"].null_count(), name, "a row was neither kept nor dropped")
     mute = verdicts.filter(~pl.col("keep") & pl.col("reason").is_null()).height
     hold(not mute, name, f"{mute} rows were dropped without a reason")
-    marks = judgement.from_text
-    hold(marks is None or len(marks) == measures.height, name, "from_text is not a line a row")
-    quoted = judgement.quoted
-    hold(quoted is None or len(quoted) == measures.height, name, "quoted is not a line a row")
+    for marked, marks in (("from_text", judgement.from_text), ("quoted", judgement.quoted)):
+        if marks is not None:
+            is_column = isinstance(marks, pl.Series) and marks.dtype == pl.Boolean
+            hold(is_column, name, f"{marked} is no Boolean pl.Series")
+            hold(len(marks) == measures.height, name, f"{marked} is not a line a row")
     return judgement
 
 
@@ -101,7 +104,8 @@ def with_quotes(
     if judgement.quoted is None:
         return judgement.findings
     at = judgement.quoted.fill_null(False).arg_true()
-    return step.quote(judgement.findings, read_columns(records[at], step.reads), measures[at])
+    marked = read_columns(records[at], step.reads)
+    return findings_of(step.name, step, judgement.findings, marked, measures[at])
 
 
 def evidence_of(
@@ -109,5 +113,17 @@ def evidence_of(
 ) -> pl.Series:
     """The evidence that a step makes of the text of rows that it marked, checked to be theirs."""
     texts = step.evidence(records, measures, verdicts)
+    is_column = isinstance(texts, pl.Series)
+    hold(is_column, name, f"evidence gave {type(texts).__name__}; expected pl.Series")
     hold(len(texts) == records.height, name, "evidence changed the number of rows")
     return texts.cast(pl.String)
+
+
+def findings_of(
+    name: str, step: Filter, findings: Findings, records: pl.DataFrame, measures: pl.DataFrame
+) -> Findings:
+    """The findings that a step completes with texts of rows that it marked, checked to be some."""
+    quoted = step.quote(findings, records, measures)
+    is_some = isinstance(quoted, Findings)
+    hold(is_some, name, f"quote gave {type(quoted).__name__}; expected Findings")
+    return quoted

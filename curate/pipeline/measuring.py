@@ -113,6 +113,9 @@ class Measure:
         # Here and in a worker alike, lest a column that `reads` forgets be missed only there.
         records = read_columns(item.load(), self.step.reads)
         measured = self.step.measure(records)
+        is_frame = isinstance(measured, pl.DataFrame)
+        what = type(measured).__name__
+        hold(is_frame, self.label, f"measure gave {what}; expected pl.DataFrame")
         hold(measured.height == records.height, self.label, "measure changed the number of rows")
         if self.answers is None:
             return measured
@@ -158,7 +161,7 @@ class _Piece:
     def learn(self, more: pl.DataFrame) -> None:
         """Add measures with their keys."""
         more = more.join(self.known.select(self.on), on=self.on, how="anti", maintain_order="left")
-        self.known = pl.concat([self.known, more], how="diagonal")
+        self.known = pl.concat([self.known, more], how="diagonal_relaxed")
 
     def measures(self) -> pl.DataFrame:
         """What is known of the wanted rows, in their order, without keys."""
@@ -208,7 +211,7 @@ class Measures:
         if not measured:  # of no rows: the columns alone
             return Measure(step, label)(Rows.of(_none(parts), 0, np.zeros(0, bool)))  # type: ignore[return-value]
         # In one piece: numpy then sees the very memory of lists and numbers, and copies nothing.
-        # Types that a step leaves to guess may differ from part to part.
+        # A step that leaves types to guess gives other ones for a piece where nothing was found.
         return pl.concat(measured, how="vertical_relaxed", rechunk=True)
 
 

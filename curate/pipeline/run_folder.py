@@ -74,6 +74,9 @@ _SCHEMAS = {
     LENGTHS: ledger.LENGTHS,
 }
 
+# What polars makes of a damaged file; a panic is no `Exception`.
+_DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
 _FEW = 500  # rows that are looked up one by one
 
 # What a run is, beside others that take the same folder.
@@ -178,7 +181,7 @@ class RunFolder:
         try:
             with (self.path / name).open("rb") as file:
                 return "scores" in pl.read_parquet_schema(file)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _DAMAGE as error:
             raise CurateError(f"{self.path / name}: damaged ({error}); run it again") from error
 
     def row_files(self, *names: str) -> list[str]:
@@ -216,11 +219,11 @@ class RunFolder:
                 check_as_written(self.path / file, MAKER)
 
     def check_untouched(self, *names: str) -> None:
-        """Raise `CurateError` when files (all that hold rows, or these) were changed since.
+        """Raise `CurateError` when files (all that hold rows or verdicts, or these) were changed.
 
         For those who show a few rows: it reads no file that nobody touched.
         """
-        for file in names or [file for files in _ROWS.values() for file in files]:
+        for file in names or [*(file for files in _ROWS.values() for file in files), LEDGER]:
             self._check_there(file)
             check_untouched(self.path / file, MAKER)
 
@@ -274,7 +277,7 @@ def collected(lines: pl.LazyFrame, path: Path) -> pl.DataFrame:
     """What a file of a run holds. Raises `CurateError` where it is damaged."""
     try:
         return lines.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except _DAMAGE as error:
         raise CurateError(f"{path}: damaged ({error}); run it again") from error
 
 

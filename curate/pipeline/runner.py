@@ -17,7 +17,7 @@ from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline import ledger
 from curate.pipeline.identity import is_ours, is_resumable, judge_name
-from curate.pipeline.judging import evidence_of, joined, judgement_of
+from curate.pipeline.judging import evidence_of, findings_of, joined, judgement_of
 from curate.pipeline.measuring import Bools, Measures, Rows, read_columns
 from curate.pipeline.progress import Progress
 from curate.pipeline.result import Result
@@ -141,7 +141,7 @@ class PipelineRun:
         named = [column.alias(f"{step.name}.{column.name}") for column in narrow]
         needed = [column for column in named if column.name in self.wanted]
         by_row = pl.DataFrame([measures["row"], *needed])
-        findings = self._findings(action, judgement, measures)
+        findings = self._findings(step, action, judgement, measures)
         return Done(findings, by_row, [column.name for column in named])
 
     def _given(self, action: Filter) -> pl.DataFrame:
@@ -180,7 +180,9 @@ class PipelineRun:
                 own = own.with_columns(own["evidence"].scatter(at, texts))
             self.work.put_verdicts(name, part, own)
 
-    def _findings(self, action: Filter, judgement: Judgement, measures: pl.DataFrame) -> Findings:
+    def _findings(
+        self, step: Step, action: Filter, judgement: Judgement, measures: pl.DataFrame
+    ) -> Findings:
         """The findings, completed with texts of the few rows that the step marked for it."""
         if judgement.quoted is None:
             return judgement.findings
@@ -191,7 +193,9 @@ class PipelineRun:
         ]
         none = read_columns(pl.DataFrame(schema=RECORDS), action.reads)
         marked = measures.filter(judgement.quoted.fill_null(False))
-        return action.quote(judgement.findings, pl.concat([none, *records]), marked)
+        return findings_of(
+            step.name, action, judgement.findings, pl.concat([none, *records]), marked
+        )
 
     def _alive(self) -> Iterator[tuple[Part, int, int]]:
         """Each part, with the place of its first row among those still kept, and their number."""

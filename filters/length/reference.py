@@ -83,7 +83,7 @@ def target_shares(reference: pl.DataFrame, min_rows: int) -> tuple[Target, dict[
 def _kept_rows(file: Path) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(file, columns=["messages"], glob=False).cast({"messages": MESSAGES})
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise CurateError(
             f"{file}: not a table of rows as `curate run` writes it ({error})"
         ) from error

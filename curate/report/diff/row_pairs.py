@@ -67,6 +67,7 @@ def _file(name: str) -> str:
 
 
 def _records(run: RunFolder) -> pl.DataFrame:
+    run.check_untouched(KEPT, DROPPED, LEDGER)
     ledger = run.scan(LEDGER)
     drops, edits, read = (
         collected(lines, run.path / LEDGER)
@@ -82,7 +83,6 @@ def _records(run: RunFolder) -> pl.DataFrame:
     )
     edits = edits.group_by("row", maintain_order=True).agg(edits=pl.col("reason").str.join(", "))
     places = read.select(duplicate_of="row", duplicate_at=pl.format("{}:{}", "source", "line"))
-    run.check_untouched(KEPT, DROPPED)
     last = pl.concat(
         collected(run.scan(name).select("row", "id"), run.path / name) for name in (KEPT, DROPPED)
     )

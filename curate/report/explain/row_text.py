@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base.json_text import dumps, loads_exact
 from curate.base.terminal import printable_line
-from curate.pipeline.run_folder import DROPPED, KEPT
+from curate.pipeline.run_folder import DROPPED, KEPT, LEDGER
 from curate.report.excerpts import Piece, excerpt
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Record = Mapping[str, Any]  # the columns of `RECORDS`
 
 def records_of(run: RunFolder, rows: Iterable[int]) -> dict[int, Record]:
     """The kept and dropped records with these row numbers, by row; others are left out."""
-    run.check_untouched(KEPT, DROPPED)
+    run.check_untouched(KEPT, DROPPED, LEDGER)
     wanted = set(rows)
     return {
         record["row"]: record
