@@ -23,7 +23,7 @@ from rows import DATA, need, texts
 
 from curate import sources
 from curate.base.schema import with_text
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.common.vectors import embed
 from filters.decontaminate.filter import Decontaminate
 

@@ -25,7 +25,7 @@ from near import Row, records
 from rows import DATA, need
 
 import filters.dedup.near.search
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.common.text import block, view
 from filters.dedup.near.filter import Near
 

@@ -18,7 +18,9 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
 from curate.pipeline.recipe import filter_called
-from curate.pipeline.runner import Result, Step, run
+from curate.pipeline.result import Result
+from curate.pipeline.runner import run
+from curate.pipeline.steps import Step
 from curate.sources import read
 from filters.length.filter import Length
 from filters.length.report import diagnose, shift

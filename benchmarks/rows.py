@@ -64,3 +64,33 @@ def need(*paths: Path) -> None:
     if not all(path.exists() for path in paths):
         print(SKIPPED)
         sys.exit(0)
+
+
+def write_mixed(path: Path, rows: int, seed: int = 0) -> None:
+    """`rows` short lines with all that a run has to deal with, and a twentieth unreadable."""
+    chance = random.Random(seed)
+    last: dict[str, object] = {"instruction": "Say it.", "output": "It."}
+    with path.open("wb") as file:
+        for number in range(rows):
+            prompt, answer = _text(chance, chance.randint(4, 16)), _text(chance, _short(chance))
+            kind = number % 20
+            row = _mixed(kind, {"instruction": prompt, "output": answer}, last)
+            file.write(b"no row\n" if kind == 7 else orjson.dumps(row) + b"\n")
+            last = row
+
+
+def _short(chance: random.Random) -> int:
+    return chance.randint(3, 24)
+
+
+def _mixed(kind: int, row: dict[str, object], last: dict[str, object]) -> dict[str, object]:
+    """The row, or another of its kind: a duplicate, a near one, an empty answer, an end token."""
+    changes: dict[int, dict[str, object]] = {
+        1: last,
+        2: last | {"output": f"{last['output']} Indeed so."},
+        3: {"output": ""},
+        4: {"output": f"{row['output']}</s>"},
+        5: {"score": kind / 7},
+        6: {"output": f"Я не знаю, что сказать об этом, но попробую. {row['output']}"},
+    }
+    return row | changes.get(kind, {})

@@ -16,6 +16,7 @@ from curate.base.schema import with_text
 from curate.pipeline import recipe as recipes
 from curate.pipeline import runner
 from curate.pipeline.run_folder import RunFolder, is_run
+from curate.pipeline.steps import Step
 from curate.report import inspection, reading
 from curate.sources.guess import check_mapped, unreadable
 
@@ -109,7 +110,7 @@ def inspect(data: Data, how: sources.ReadOptions, tokenizer: str | None) -> dict
         for name, settings in wanted.items()
     }
     # Words of all records are counted in no time; tokens are not.
-    step = runner.Step("length", recipes.filter_called("length", {"action": "report", **unit}))
+    step = Step("length", recipes.filter_called("length", {"action": "report", **unit}))
     done = runner.run(sample if unit else dump.records, [step])
     found = (done.steps[0].numbers, done.tables["length.groups"])
     return inspection.inspection(dump, measures, found) | {"notices": notices}

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from os import fspath
 from pathlib import Path
@@ -32,13 +32,14 @@ from curate.pipeline.engine import Engine, Here
 from curate.pipeline.kept_rows import row_objects
 from curate.pipeline.measuring import Measures
 from curate.pipeline.progress import Progress
+from curate.pipeline.result import remember
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.runner import remember
 from curate.pipeline.steps import bind_steps
 from curate.pipeline.work import Work
 from curate.report.diff import Diff, diff
 from curate.report.explain import explain
 from curate.report.run_files import damage_explained
+from curate.sources.files.inputs import expand
 
 if TYPE_CHECKING:
     import datasets
@@ -232,14 +233,17 @@ class _Read:
     def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
         """The rows, and where the run keeps what is under way."""
         place = resume.place_of(out)
-        known = resume.look_for(place, self.inputs, self.how, self.size)
+        if place.is_dir():
+            expand(self.inputs)  # a misspelt name must not cost what was done
+        state = resume.state_of(self.inputs, self.how, self.size)
+        known = resume.look_for(place, state, self.how)
         if known is not None:
             tell(f"{place}: goes on with what a run that was cut off left there")
         watch.begin("reading", None)
         to = PartsTo(place / "parts", self.size, watch.tick)
         with resume.removed_unless_read(place) if known is None else nullcontext():
             dump = read_data(self.data, self.how, tell, note, to=to, known=known)
-            work = resume.keep(place, dump, self.inputs, self.size)
+            work = resume.keep(place, dump, state)
         watch.clear()
         return dump, work
 
@@ -267,21 +271,33 @@ def _execute(plan: Plan, read: _Read | _Again) -> Run:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     run.name = "<run>"
-    weakref.finalize(run, shutil.rmtree, temporary, ignore_errors=True)
+    weakref.finalize(run, _discard, run.path, temporary)
+    if run._made_from is not None:
+        # Runs that were judged anew share it, and may outlive this one.
+        work = run._made_from.work
+        weakref.finalize(work, _discard, resume.place_of(run.path), temporary)
     return run
+
+
+def _discard(folder: Path, temporary: Path) -> None:
+    """Delete a folder in one that goes with the last of them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        temporary.rmdir()
 
 
 def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
     notices: list[str] = []
-    tell = plan.warn or notices.append
 
     def note(line: str) -> None:
-        plan.log(line)
+        log(line)
         notices.append(line)
 
     watch = Progress(plan.log, plan.live)
+    log, tell = watch.above(plan.log), watch.above(plan.warn or notices.append)
     claimed = atomic_folder(out, run_folder.MAKER, plan.force, read.inputs, run_folder.FILES)
-    with claimed as folder, resume.kept_if_cut_off(Path(out), plan.out is not None, tell):
+    cut_off = resume.kept_if_cut_off(Path(out), plan.out is not None, tell)
+    with closing(watch), claimed as folder, cut_off:
         if warning := short_of_space(out, read.inputs):
             tell(warning)
         steps = bind_steps(plan.recipe.steps, tell)
@@ -291,7 +307,7 @@ def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
             tell(replaced)
         for file in dump.files:
             evidence = printable(" ".join(file.evidence().split()), EVIDENCE)
-            plan.log(f"{file.source}: {evidence}; {file.rejected:,} rejects")
+            log(f"{file.source}: {evidence}; {file.rejected:,} rejects")
         # In memory measures are held only for who may judge anew.
         frames = work.frames if plan.remember or work.folder else None
         measures = Measures(plan.engine, plan.cache, frames)
@@ -303,7 +319,14 @@ def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
         with writing(out):
             run_writer.write(folder, dump, result, plan.recipe, watch)
         fault = _draw(RunFolder(folder))
-    remember(steps, result)
+    made = MadeFrom(dump, plan.recipe, plan.cache, work) if plan.remember else None
+    if made is not None:
+        work.settle()
+    try:
+        remember(steps, result)
+    finally:
+        if made is None:
+            work.remove()
     if plan.cache is not None:
         plan.cache.trim()
     if fault is not None:
@@ -313,12 +336,7 @@ def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
         ) from fault
     if not result.kept.any():
         tell("no row was kept; the report says why")
-    if not plan.remember:
-        work.remove()
-        return Run(Path(out), None, notices)
-    run = Run(Path(out), MadeFrom(dump, plan.recipe, plan.cache, work), notices)
-    weakref.finalize(run, work.remove)
-    return run
+    return Run(Path(out), made, notices)
 
 
 def _draw(run: RunFolder) -> Exception | None:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from curate.base.schema import RECORDS, content_id, with_text
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 
 Row = tuple[str, str]
 

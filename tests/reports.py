@@ -16,8 +16,8 @@ from curate.base.contract import Filter, Findings, Fix, Judgement, verdicts
 from curate.pipeline import run_writer
 from curate.pipeline.recipe import Recipe
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.runner import Step
 from curate.pipeline.runner import run as run_steps
+from curate.pipeline.steps import Step
 from curate.report import html
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -91,14 +92,14 @@ def test_a_setting_that_changes_the_measure_is_another_measure(
     assert measured == [1, 1]
 
 
-@dataclass(frozen=True)
-class Interrupted(Slow):
-    """Stops as a person stops a run, before the third piece."""
+whole = Slow.measure
 
-    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        if len(measured) == 2 and records.height:
-            raise KeyboardInterrupt
-        return super().measure(records)
+
+def interrupted(step: Slow, records: pl.DataFrame) -> pl.DataFrame:
+    """Stops as a person stops a run, before the third piece."""
+    if len(measured) == 2 and records.height:
+        raise KeyboardInterrupt
+    return whole(step, records)
 
 
 def test_a_run_that_was_cut_off_goes_on_where_it_was(
@@ -106,8 +107,9 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(measuring, "CACHED", 2)
     records = conversation(*[("q", "x" * n) for n in range(7)])
-    with pytest.raises(KeyboardInterrupt):
-        measures(Interrupted(), records, tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Slow, "measure", interrupted)
+        measures(Slow(), records, tmp_path)
     resumed = measures(Slow(), records, tmp_path)
     assert measured == [2, 2, 2, 1]
     assert resumed["size"].to_list() == list(range(7))
@@ -163,6 +165,10 @@ class Wider(Slow):
 class Retyped(Slow):
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         return super().measure(records).with_columns(pl.col("size").cast(pl.Float32))
+
+
+for later in (Wider, Retyped):
+    later.__qualname__ = Slow.__qualname__
 
 
 @pytest.mark.parametrize("step", [Wider(), Retyped()])
@@ -234,3 +240,27 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(
         (cache / measure_name(Slow())).write_text("a file")
     with pytest.raises(CurateError, match=r"cache: could not be written .*--no-cache"):
         measures(Slow(), conversation(("q", "a")), cache)
+
+
+@dataclass(frozen=True)
+class Other(Slow):
+    """A filter of somebody else, which has the same name."""
+
+    def measure(self, records: pl.DataFrame) -> pl.DataFrame:
+        return super().measure(records).select(-pl.col("size").cast(pl.Int32))
+
+
+def test_filters_of_one_name_do_not_take_each_others_measures(
+    tmp_path: Path, conversation: Any
+) -> None:
+    assert measure_name(Slow()) != measure_name(Other())
+
+
+def test_runs_may_keep_the_same_piece_at_once(tmp_path: Path) -> None:
+    frames = MeasureCache(tmp_path).frames
+    frame = pl.DataFrame({"id": [f"{n:016x}" for n in range(100_000)]})
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: frames.put("slow/piece", frame), range(40)))
+    found = frames.get("slow/piece")
+    assert found is not None and found.equals(frame)
+    assert [path.name for path in (tmp_path / "slow").iterdir()] == ["piece.frame"]

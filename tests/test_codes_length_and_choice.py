@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from curate.base.contract import Filter
+from curate.base.parts import Part
 from curate.pipeline.cache import MeasureCache
-from curate.pipeline.engine import LocalEngine
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
+from curate.pipeline.measuring import Measures, read_columns
 from filters.common.tasks import ASKS
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
@@ -100,7 +102,7 @@ def test_measures_and_evidence_are_of_the_columns_that_a_filter_names(
 ) -> None:
     records = rows(conversation)
     assert step.reads is not None
-    measures = LocalEngine(workers=1).measure(step, records)
+    measures = step.measure(read_columns(records, step.reads))
     assert measures.equals(step.measure(records))
     assert columns.keys() == set(measures.columns)
     assert len(judge(step, records).verdicts) == len(records)
@@ -161,9 +163,12 @@ def test_languages_are_the_same_codes_when_they_come_from_the_cache(
 ) -> None:
     step = Language(mismatch="drop", mixing="drop")
     records = rows(conversation)
-    engine = LocalEngine(workers=1, cache=MeasureCache(tmp_path))
-    first = engine.measure(step, records)
-    again = engine.measure(step, records)
+    part, keys = Part(0, 0, records.height, records), records.select("row", "id")
+    every = np.ones(records.height, bool)
+    first, again = (
+        Measures(cache=MeasureCache(tmp_path)).of("language", step, [part], keys, every)
+        for _ in range(2)
+    )
     assert again.schema == first.schema
     assert again.equals(first)
 

@@ -11,7 +11,8 @@ from curate import sources
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
 from curate.pipeline import runner as pipeline
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
+from curate.pipeline.steps import Step, bind_steps
 from filters.decontaminate.filter import Decontaminate
 
 WORDS = [f"w{number}" for number in range(200)]
@@ -200,8 +201,8 @@ def test_evaluation_rows_that_only_ask_are_compared_and_unreadable_ones_are_coun
     ]
     (tmp_path / "dump.json").write_text(json.dumps(dump))
     warnings: list[str] = []
-    steps = [pipeline.Step("decontaminate", Decontaminate(against=(str(path), str(path))))]
-    ready = pipeline.bind_steps(steps, warnings.append)
+    steps = [Step("decontaminate", Decontaminate(against=(str(path), str(path))))]
+    ready = bind_steps(steps, warnings.append)
     result = pipeline.run(sources.read([str(tmp_path / "dump.json")]).records, ready)
     assert result.kept.to_list() == [False, False, False, True]
     assert len(warnings) == 1 and "1 of 4 rows cannot be read" in warnings[0]

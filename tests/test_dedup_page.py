@@ -10,6 +10,8 @@ import pytest
 
 from curate.pipeline import recipe
 from curate.pipeline import runner as pipeline
+from curate.pipeline.result import remember
+from curate.pipeline.steps import Step, bind_steps
 from filters.dedup.near.filter import Near
 from tests.near_rows import records
 
@@ -38,8 +40,8 @@ def test_its_snippet_asks_an_index_with_datasketch(
         [("", NOTE), ("", "Bread is made of flour and water, salt and yeast."), ("", "Hi")]
     )
     rows = rows.with_columns(source=pl.lit("dump.jsonl"), line=pl.col("row") + 1)
-    steps = pipeline.bind_steps([pipeline.Step("near", Near(index="curated"))])
-    pipeline.remember(steps, pipeline.run(rows.drop("prompt", "response"), steps))
+    steps = bind_steps([Step("near", Near(index="curated"))])
+    remember(steps, pipeline.run(rows.drop("prompt", "response"), steps))
     (snippet,) = blocks("python")
     exec(compile(snippet, "docs/dedup.md", "exec"), {})
     assert capsys.readouterr().out.strip() == repr([rows["id"][0]])

@@ -10,7 +10,7 @@ import pytest
 import curate
 from curate.base.errors import CurateError
 from curate.cli import main
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from curate.report.diff import Diff, diff
 from curate.runs import Run
 from tests.reports import SMALL, STEPS, SameStart, Upper, Words, make, row

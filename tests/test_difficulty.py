@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="difficulty needs transformers")
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.difficulty.filter import Difficulty
 from filters.difficulty.texts import Encoded, alone, shared, written
 

@@ -14,7 +14,8 @@ from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, TEXTS
 from curate.pipeline import recipe
-from curate.pipeline.runner import Step, run
+from curate.pipeline.runner import run
+from curate.pipeline.steps import Step
 from filters.language.filter import Language
 
 seen: list[list[str]] = []

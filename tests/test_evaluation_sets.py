@@ -19,7 +19,7 @@ from curate import sources
 from curate.base.errors import CurateError
 from curate.cli import main
 from curate.pipeline import runner
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step, bind_steps
 from curate.sources.evaluations import questions
 from curate.sources.evaluations.benchmarks import SHAPES, question_in
 from curate.sources.shared.convert import Reject
@@ -444,7 +444,7 @@ def read_by(path: str) -> list[tuple[list[str], list[str]]]:
 
 def bound(path: str, warnings: list[str] | None = None, **settings: Any) -> Step:
     step = Step("decontaminate", Decontaminate(against=(path,), **settings))
-    (ready,) = runner.bind_steps([step], ([] if warnings is None else warnings).append)
+    (ready,) = bind_steps([step], ([] if warnings is None else warnings).append)
     return ready
 
 
@@ -825,9 +825,9 @@ def test_a_column_that_no_file_has_is_an_error_that_names_those_there_are(tmp_pa
         match=r"decontaminate\.columns: no evaluation file has a field 'anwser', which is named as "
         "the answer; there are question, answer, quest; did you mean 'answer'",
     ):
-        runner.bind_steps([Step("decontaminate", step)])
+        bind_steps([Step("decontaminate", step)])
     step = Decontaminate(against=(one, two), columns={"prompt": "quest", "answer": "answer"})
-    runner.bind_steps([Step("decontaminate", step)])
+    bind_steps([Step("decontaminate", step)])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
 from curate.pipeline import recipe
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.dedup.exact import Exact
 from tests.near_rows import dropped, records
 

@@ -7,7 +7,7 @@ import pytest
 import curate
 from curate.base.errors import CurateError
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from curate.report.explain import explain
 from tests.reports import SMALL, STEPS, Words, make, row
 from tests.test_run_folder import finished

@@ -9,7 +9,7 @@ import pytest
 import curate
 from curate.base.errors import CurateError
 from curate.cli import main
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from curate.report.explain import explain
 from tests.reports import SMALL, STEPS, Upper, Words, make, row
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.quality.filter import Quality
 from filters.quality.formatting import Format
 

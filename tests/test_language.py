@@ -11,7 +11,7 @@ import pytest
 
 from curate.base.contract import VERDICTS
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.language.filter import Language
 from filters.language.second import second_opinion
 from filters.language.text import words_of

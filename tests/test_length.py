@@ -7,8 +7,8 @@ import pytest
 
 from curate.base.contract import VERDICTS, Filter
 from curate.base.errors import CurateError
+from curate.pipeline.judging import judge
 from curate.pipeline.recipe import filter_called
-from curate.pipeline.runner import judge
 from filters.length.filter import Length
 from tests.length_rows import of_lengths
 

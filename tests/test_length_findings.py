@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from curate.base.contract import Findings
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.length.filter import Length
 from tests.length_rows import of_lengths
 

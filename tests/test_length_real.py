@@ -11,7 +11,7 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from curate.sources import read
 from filters.length.filter import Length
 from filters.length.match import EDGES

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.length.filter import Length
 from tests.length_rows import of_lengths
 

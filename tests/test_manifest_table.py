@@ -20,8 +20,8 @@ from curate.base.manifest_table import restored, shortened, table_of
 from curate.pipeline import run_writer
 from curate.pipeline.recipe import Recipe
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.runner import Step
 from curate.pipeline.runner import run as run_steps
+from curate.pipeline.steps import Step
 from curate.report import html
 from curate.report.explain import explain
 from tests.reports import EveryRowItsReason, make, row

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.mix.filter import Mix
 from filters.mix.shares import quotas
 from filters.selection.filter import Select

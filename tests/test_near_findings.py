@@ -9,7 +9,7 @@ import pytest
 
 import filters.dedup.near.filter
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
 from tests.near_rows import dropped, records

@@ -10,7 +10,9 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.pipeline import runner as pipeline
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
+from curate.pipeline.result import remember
+from curate.pipeline.steps import Step, bind_steps
 from filters.common.shingles import shingle_hash
 from filters.dedup.near.filter import Near, signature_column
 from tests.near_rows import records
@@ -152,22 +154,22 @@ def test_without_an_index_nothing_is_remembered():
 
 
 def test_a_run_binds_its_steps_again_and_still_remembers_what_it_kept(tmp_path):
-    steps = pipeline.bind_steps([pipeline.Step("near", step_of(tmp_path))])
+    steps = bind_steps([Step("near", step_of(tmp_path))])
     for height in (2, 0):  # the second time all is curated already
         rows = frame(NOTE, BREAD) if height else frame(BREAD)
         result = pipeline.run(rows.drop("prompt", "response"), steps)
-        pipeline.remember(steps, result)
+        remember(steps, result)
         assert int(result.kept.sum()) == height
 
 
 def test_two_steps_on_one_index_are_refused_however_they_name_it(tmp_path):
     (tmp_path / "same").mkdir()
     other = Near(field="prompt", index=str(tmp_path / "same" / ".." / "index"))
-    steps = [pipeline.Step("near", step_of(tmp_path)), pipeline.Step("near-2", other)]
+    steps = [Step("near", step_of(tmp_path)), Step("near-2", other)]
     with pytest.raises(CurateError, match=r"steps 'near' and 'near-2' both add to .*index; give"):
-        pipeline.bind_steps(steps)
-    apart = pipeline.Step("near-2", Near(field="prompt", index=str(tmp_path / "prompts")))
-    assert len(pipeline.bind_steps([steps[0], apart])) == 2
+        bind_steps(steps)
+    apart = Step("near-2", Near(field="prompt", index=str(tmp_path / "prompts")))
+    assert len(bind_steps([steps[0], apart])) == 2
 
 
 def test_a_run_that_kept_nothing_does_not_blind_the_next_over_the_same_rows(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import filters.dedup.near.search
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.common.text import view
 from filters.dedup.near.filter import Near
 from tests.near_rows import alpaca_rows, family_rows, records

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import filters.dedup.near.groups
 import filters.dedup.near.search
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.common.shingles import Sets
 from filters.dedup.near.filter import Near, decide
 from filters.dedup.near.similarity import (

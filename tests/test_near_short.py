@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
 from tests.near_rows import dropped, records

@@ -16,6 +16,7 @@ from curate.pipeline import runner as pipeline
 from curate.pipeline.cache import MeasureCache
 from curate.pipeline.engine import Here, Processes
 from curate.pipeline.measuring import Measures
+from curate.pipeline.steps import Step
 from filters.dedup.near.filter import Near
 from tests.near_rows import records
 
@@ -44,7 +45,7 @@ def rows(count: int) -> pl.DataFrame:
 def written(frame: pl.DataFrame, measures: Measures | None = None) -> list[bytes]:
     """The ledger and every table of a run with all of STEPS, as files."""
     plain = frame.drop("prompt", "response")
-    steps = [pipeline.Step(f"near-{number}", step) for number, step in enumerate(STEPS)]
+    steps = [Step(f"near-{number}", step) for number, step in enumerate(STEPS)]
     result = pipeline.run(plain, steps, measures)
     assert all(step.dropped for step in result.steps)
     files = []

@@ -16,8 +16,10 @@ from curate.base.schema import RECORDS, TEXTS, with_text
 from curate.base.settings import setting
 from curate.pipeline.engine import Processes
 from curate.pipeline.functions import UserFunction
+from curate.pipeline.judging import judge
 from curate.pipeline.measuring import Measures
-from curate.pipeline.runner import Step, judge, run
+from curate.pipeline.runner import run
+from curate.pipeline.steps import Step
 
 
 @dataclass(frozen=True)

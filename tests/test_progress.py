@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import curate
+from curate.base.errors import CurateError
 from curate.pipeline import measuring
 from curate.pipeline.progress import EVERY, Progress
 from curate.pipeline.steps import StepReport
@@ -103,3 +105,24 @@ def test_a_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, to: str) -> N
     curate.run(rows, steps=["language"], cache=False, **listener)  # type: ignore[arg-type]
 
     assert any(line.startswith("language: 20 of 30 rows, ") for line in lines)
+
+
+def test_the_line_on_the_terminal_goes_before_any_other_and_with_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("curate.pipeline.progress.SHOWN", 0)
+    dump = tmp_path / "dump.jsonl"
+    dump.write_text('{"instruction": "Name it.", "output": "It."}\nno row\n')
+    shown, before = [""], list[str]()
+
+    def show(line: str) -> None:
+        shown.append(line)
+
+    def warn(line: str) -> None:
+        before.append(shown[-1])
+
+    unlike = {"length": {"action": "match", "max": 90_000, "min": 80_000}}
+    with pytest.raises(CurateError, match="length"):
+        curate.run(dump, steps=[unlike], cache=False, warn=warn, live=show)
+    assert any(shown) and shown[-1] == ""
+    assert before and not any(before)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from curate.base.schema import RECORDS, with_text
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.quality.counts import counts
 from filters.quality.filter import Quality
 from filters.quality.rules import REASONS, RULES

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.quality.filter import Quality
 from filters.quality.rules import RULES
 

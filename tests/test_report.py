@@ -15,7 +15,7 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from curate.report import html, text
 from tests.reports import (
     HOSTILE,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from curate.report import charts, histograms, html
 from tests.reports import Page, Tells, Words, make, page, row
 

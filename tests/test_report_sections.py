@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from curate.base.distances import kolmogorov_smirnov, wasserstein
 from curate.pipeline.recipe import filter_called
 from curate.pipeline.run_folder import RunFolder
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from curate.report import length_shift
 from tests.reports import HOSTILE, SMALL, STEPS, Tells, Words, make, page, row
 

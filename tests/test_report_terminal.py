@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from curate.pipeline.runner import Step
+from curate.pipeline.steps import Step
 from curate.report import text
 from tests.reports import SMALL, STEPS, EveryRowItsReason, Words, make, row
 

@@ -15,12 +15,15 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.base.parts import PartSize
-from curate.pipeline import recipe, run_writer
+from curate.pipeline import recipe, resume, run_writer
 from curate.pipeline.engine import engine_of
+from curate.pipeline.identity import judge_name
 from curate.pipeline.work import Work
 from curate.runs import Plan, start
+from filters.decontaminate.filter import Decontaminate
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
+from filters.dedup.semantic.filter import Semantic
 from filters.quality.filter import Quality
 from tests.test_parts_run import digest
 
@@ -213,9 +216,18 @@ def test_work_that_is_not_of_this_run_or_not_whole_is_not_gone_on_with(
 def test_damaged_verdicts_are_judged_again(dump: Path, expected: str, tmp_path: Path) -> None:
     out = tmp_path / "RUN"
     work = cut_off(dump, out)
-    done = sorted(work.glob("step-*/done.frame"))
-    assert len(done) == 3
-    done[-1].write_bytes(done[-1].read_bytes()[:-1])
+    near = sorted(work.glob("step-*/done.frame"))[-1].parent
+    files = sorted(path.name for path in near.iterdir())
+    assert {"done.frame", "needed.frame", "table-0.frame", "00000.frame"} <= set(files)
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"damaged")):
+        for name in files:
+            damage(near / name)
+            with pytest.MonkeyPatch.context() as patch:
+                judged = calls(Near, "judge", patch)
+                stops(Quality, "judge", patch)
+                with pytest.raises(Stopped):
+                    run(dump, out)
+                assert len(judged) == 1
     run(dump, out)
     assert digest(out) == expected
 
@@ -306,3 +318,67 @@ def test_a_disk_that_is_full_is_one_sentence_and_the_next_run_goes_on(
     assert digest(out) == before
     said = run(dump, out)
     assert any("goes on" in line for line in said)
+
+
+def test_a_misspelt_input_does_not_cost_what_was_done(dump: Path, tmp_path: Path) -> None:
+    out = tmp_path / "RUN"
+    cut_off(dump, out)
+    with pytest.raises(CurateError, match="no such file"):
+        run(dump.with_name("dumpp.jsonl"), out)
+    assert any("goes on" in line for line in run(dump, out))
+
+
+def test_an_input_that_changes_after_it_was_read_is_read_again(dump: Path, tmp_path: Path) -> None:
+    """As where one of many files was read long before the last of them."""
+    out, keep = tmp_path / "RUN", resume.keep
+
+    def keep_later(*arguments: Any) -> Work:
+        dump.write_text(dump.read_text().replace("friends", "enemies"))
+        return keep(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resume, "keep", keep_later)
+        cut_off(dump, out)
+    run(dump, out)
+    assert "enemies" in (out / "kept.jsonl").read_text()
+
+
+def test_files_in_a_folder_that_a_glob_matches_are_inputs_too(dump: Path, tmp_path: Path) -> None:
+    inner = dump.parent / "some" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "more.jsonl").write_text(dump.read_text().replace("known", "asked"))
+    dump.rename(dump.parent / "some" / dump.name)
+    glob, out = dump.parent / "some" / "[!r]*", tmp_path / "RUN"
+    cut_off(glob, out)
+    (inner / "more.jsonl").write_text('{"instruction": "Ask.", "output": "Told."}\n')
+    run(glob, out)
+    sources = json.loads((out / "manifest.json").read_text())["sources"]
+    assert [source["rows"] for source in sources] == [200, 1]
+
+
+def test_findings_that_are_gone_are_found_again(dump: Path, expected: str, tmp_path: Path) -> None:
+    out = tmp_path / "RUN"
+    work = cut_off(dump, out)
+    for needed in work.glob("step-*/needed.frame"):
+        needed.unlink()
+    run(dump, out)
+    assert digest(out) == expected
+
+
+def test_what_lies_in_the_current_folder_is_no_part_of_a_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = judge_name(Semantic())
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "more").write_text("more")
+    assert judge_name(Semantic()) == before
+
+
+def test_files_that_a_glob_names_are_part_of_a_setting(tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"question": "Who?", "answer": "Me."}\n')
+    step = Decontaminate(against=(str(tmp_path / "*.jsonl"),))
+    before = judge_name(step)
+    questions.write_text('{"question": "Who was it?", "answer": "Me."}\n')
+    assert judge_name(step) != before

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curate.base.contract import VERDICTS, Filter
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.reward.filter import Reward
 
 quick = settings(max_examples=30, deadline=None)

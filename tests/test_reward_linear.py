@@ -14,8 +14,8 @@ from curate.base.errors import CurateError
 from curate.base.parts import Part
 from curate.cli import main
 from curate.pipeline.cache import MeasureCache
+from curate.pipeline.judging import judge
 from curate.pipeline.measuring import Measures
-from curate.pipeline.runner import judge
 from filters.reward import linear_fit as fitting
 from filters.reward.accuracy import Pairs, compare
 from filters.reward.features import BUCKETS, DENSE, features

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the reward model needs torch")
 pytest.importorskip("transformers", reason="the reward model needs transformers")
 
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.reward.filter import Reward
 
 TEMPLATE = (

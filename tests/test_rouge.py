@@ -12,7 +12,7 @@ import pytest
 import filters.dedup.near.rouge
 import filters.dedup.near.search
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.dedup.near.filter import Near
 from filters.dedup.near.rouge import f_measure, token_lists
 from tests.near_rows import dropped, records

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.base.contract import VERDICTS, Filter
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.length.report import shift
 from filters.selection.baselines import findings
 from filters.selection.filter import Select

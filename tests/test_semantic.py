@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.dedup.semantic import search as semantic_search
 from filters.dedup.semantic.filter import Semantic
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.selection.filter import Select
 from filters.selection.tags import built_in_tags, given_tags
 

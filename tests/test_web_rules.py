@@ -11,7 +11,7 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
-from curate.pipeline.runner import judge
+from curate.pipeline.judging import judge
 from filters.quality import web_rules
 from filters.quality.filter import Quality
 from filters.quality.rules import RULES

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,14 @@ def test_the_answers_of_a_map_that_nobody_finished_are_not_those_of_the_next() -
         assert next(answers) == 0
         answers.close()
         assert list(engine.map(Square(), [10, 11])) == [100, 121]
+
+
+def test_closing_ends_those_that_work_for_nobody_any_more() -> None:
+    engine = Processes(2)
+    answers: Any = engine.map(Square((0.0, 60.0, 60.0)), range(3))
+    assert next(answers) == 0
+    children = active_children()
+    assert children
+    engine.close()  # while `answers` still hangs on to the traceback of whoever stopped listening
+    assert not any(child.is_alive() for child in children)
+    answers.close()

@@ -5,7 +5,8 @@ Where a part ends follows from the rows alone, never from the pieces in which th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -57,9 +58,28 @@ class Part:
         """
         if self.frame is not None:
             return self.frame
+        with self._reading() as path:
+            return pl.read_ipc(path)
+
+    def stretch(self, start: int, stop: int) -> pl.DataFrame:
+        """The rows at these places in the part; see `load`."""
+        if self.frame is not None:
+            return self.frame.slice(start, stop - start)
+        with self._reading() as path:
+            return pl.scan_ipc(path, glob=False).slice(start, stop - start).collect()
+
+    def columns(self, names: Sequence[str]) -> pl.DataFrame:
+        """Some columns of all rows; see `load`."""
+        if self.frame is not None:
+            return self.frame.select(names)
+        with self._reading() as path:
+            return pl.scan_ipc(path, glob=False).select(names).collect()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Path]:
         assert self.path is not None, "a part is in memory or in a file"
         try:
-            return pl.read_ipc(self.path)
+            yield self.path
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise CurateError(f"{self.path}: cannot be read ({one_line(error)})") from error
 

@@ -162,9 +162,8 @@ def _size(name: str) -> int:
 
 
 def files_named(name: str) -> list[Path]:
-    """The files that a name stands for: a file, those in a folder, or those that a glob matches."""
+    """The files that a name stands for: a file, those in a folder, or in what a glob matches."""
     path = Path(name)
-    if path.is_dir():
-        return sorted(inner for inner in path.rglob("*") if inner.is_file())
-    matches = [path] if path.is_file() else map(Path, glob.iglob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
-    return sorted(match for match in matches if match.is_file())
+    matches = [path] if path.exists() else map(Path, glob.iglob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
+    inside = (match.rglob("*") if match.is_dir() else [match] for match in matches)
+    return sorted({file for files in inside for file in files if file.is_file()})

@@ -60,18 +60,20 @@ class MeasureCache:
         """
         before = time.time() - idle
         for left in self.folder.glob(f"*/.*{UNFINISHED}"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 if left.stat().st_mtime < before:
                     left.unlink()
         pieces = []
-        for path in self.folder.glob(f"*/*{ENDING}"):
+        # Earlier versions wrote `.arrow`: nobody reads these any more.
+        for path in (p for end in (ENDING, ".arrow") for p in self.folder.glob(f"*/*{end}")):
             with suppress(FileNotFoundError):
                 pieces.append((path.stat(), path))
         total = sum(stat.st_size for stat, _ in pieces)
         for stat, path in sorted(pieces, key=lambda piece: (piece[0].st_mtime, piece[1])):
             if total <= limit or stat.st_mtime >= before:
                 return
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's, in a cache that several use
+                path.unlink()
             total -= stat.st_size
 
 

@@ -19,7 +19,7 @@ from typing import Protocol
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.places import UNFINISHED, unfinished
+from curate.base.places import UNFINISHED
 
 _DIGEST = 32
 ENDING = ".frame"
@@ -92,7 +92,8 @@ class FolderFrames:
         path = self.path(name)
         with self.writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = unfinished(path)
+            # Threads of one process, and machines that share a folder, may write it at once.
+            partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
             try:
                 with partial.open("wb") as file:
                     file.write(self._digest(name, content))
@@ -100,6 +101,10 @@ class FolderFrames:
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        """Delete a frame that is no longer wanted."""
+        self.path(name).unlink(missing_ok=True)
 
     def names(self, under: str) -> list[str]:
         """The names below `under`, those that were used last first."""

@@ -6,10 +6,10 @@ import dataclasses
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from curate.base.contract import Filter, Fix
+from curate.base.places import files_named
 from curate.base.version import __version__
 
 # Results of a user's own code are never taken from an earlier process: the code may be another.
@@ -33,7 +33,8 @@ def measure_name(step: Filter) -> str:
     """A name for what a filter measures: another version or setting of it has another name."""
     if step.cached:
         settings: dict[str, Any] = {name: getattr(step, name) for name in sorted(step.measured_by)}
-        return f"{step.name}-{_hashed(step.name, step.version, settings)}"
+        whose = [] if is_ours(step) else [type(step).__module__, type(step).__qualname__]
+        return f"{_plain(step.name)}-{_hashed(step.name, step.version, settings, *whose)}"
     names = step.measured_by or None
     return f"{_plain(step.name)}-{_hashed(*_about(step), sorted(_values(step, names).items()))}"
 
@@ -67,14 +68,10 @@ def _states(action: Filter | Fix) -> Iterator[tuple[str, int, int]]:
 
 
 def _state(name: Any) -> Iterator[tuple[str, int, int]]:
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name:
         return
-    # Code is named as FILE.py:NAME.
-    path = next((p for p in map(Path, (name, name.rpartition(":")[0])) if p.exists()), None)
-    if path is None:
-        return
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    for file in files:
+    code, colon, _ = name.rpartition(":")
+    for file in files_named(code if colon and code.endswith(".py") else name):
         state = file.stat()
         yield str(file), state.st_size, state.st_mtime_ns
 

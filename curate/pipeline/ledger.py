@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from curate.base.schema import text_of
+
 LEDGER = pl.Schema(
     {
         "row": pl.UInt32,
@@ -57,8 +59,9 @@ def read_lines(about: pl.DataFrame) -> pl.DataFrame:
 
 
 def lengths(records: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:
-    """`LENGTHS` of records with their derived texts."""
-    words = pl.col("response").str.count_matches(r"\S+")
+    """`LENGTHS` of records."""
+    response = text_of(pl.col("messages"), assistant=True)
+    words = response.str.count_matches(r"\S+")
     return records.select("row", kept=kept, words=words, category="category")
 
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from curate.base.contract import Filter, hold
 from curate.base.parts import Part
-from curate.base.schema import TEXTS, with_text
+from curate.base.schema import TEXTS, text_of, with_text
 from curate.pipeline.cache import MeasureCache, StepCache, piece_name
 from curate.pipeline.engine import Engine, Here
 from curate.pipeline.frames import FolderFrames, Frames
@@ -35,17 +35,28 @@ SPREAD_FROM = 4_000
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a part: of those from `start` to `stop` the ones that `wanted` (bits) marks."""
+    """Some rows of a part: of those from `start` to `stop` the ones that `wanted` (bits) marks.
+
+    A worker gets no more of a frame in memory than these rows; `offset` of it were left behind.
+    """
 
     part: Part
     start: int
     stop: int
     wanted: bytes
+    offset: int = 0
 
     @classmethod
     def of(cls, part: Part, start: int, wanted: Bools) -> Rows:
         """The rows from `start` on that are wanted."""
         return cls(part, start, start + len(wanted), np.packbits(wanted).tobytes())
+
+    def __reduce__(self) -> tuple[type[Rows], tuple[Part, int, int, bytes, int]]:
+        part, offset = self.part, self.offset
+        if part.frame is not None:
+            frame = part.stretch(self.start - offset, self.stop - offset)
+            part, offset = dataclasses.replace(part, frame=frame), self.start
+        return Rows, (part, self.start, self.stop, self.wanted, offset)
 
     @property
     def name(self) -> str:
@@ -62,27 +73,26 @@ class Rows:
         """Those of the wanted rows at these places among them."""
         mask = np.zeros(self.stop - self.start, dtype=bool)
         mask[np.flatnonzero(self.mask)[chosen]] = True
-        return Rows.of(self.part, self.start, mask)
+        bits = np.packbits(mask).tobytes()
+        return dataclasses.replace(self, wanted=bits)
 
     def load(self) -> pl.DataFrame:
         """The records."""
-        records = _stretch(self.part, self.start, self.stop)
+        records = self.part.stretch(self.start - self.offset, self.stop - self.offset)
         mask = self.mask
         return records if mask.all() else records.filter(pl.Series(mask))
-
-
-def _stretch(part: Part, start: int, stop: int) -> pl.DataFrame:
-    if part.frame is not None:
-        return part.frame.slice(start, stop - start)
-    assert part.path is not None
-    return pl.scan_ipc(part.path, glob=False).slice(start, stop - start).collect()
 
 
 def read_columns(records: pl.DataFrame, reads: Sequence[str] | None) -> pl.DataFrame:
     """Of records, and their texts, the columns that a step reads and no others; None: all."""
     if reads is None:
         return with_text(records)
-    return (with_text(records) if set(TEXTS) & set(reads) else records).select(reads)
+    texts = {
+        name: text_of(pl.col("messages"), assistant=name == "response")
+        for name in TEXTS
+        if name in reads and name not in records.columns
+    }
+    return records.with_columns(**texts).select(reads)
 
 
 @dataclass(frozen=True)
@@ -185,14 +195,15 @@ class Measures:
         keys: pl.DataFrame,
         alive: Bools,
         tick: Callable[[int, int], None] = lambda rows, known: None,
+        context: str = "",
     ) -> pl.DataFrame:
         """What `step` measures of the rows that are `alive` (n,), in order.
 
         `keys` (n rows) are the `row` and `id` of all rows. `tick` hears of rows that are done, and
-        how many of them were known.
-        Raises `CurateError`, also what the step raises.
+        how many of them were known. `context` says what measures that are not kept by content
+        depend on beside the rows and the settings. Raises `CurateError`, also what the step raises.
         """
-        pieces = _Measuring(self, label, step).over(parts, keys, alive)
+        pieces = _Measuring(self, label, step, context).over(parts, keys, alive)
         measured = []
         for piece in pieces:
             measured.append(piece.measures())
@@ -211,21 +222,23 @@ def _none(parts: Sequence[Part]) -> Part:
 class _Measuring:
     """One step's measures."""
 
-    def __init__(self, measures: Measures, label: str, step: Filter) -> None:
+    def __init__(self, measures: Measures, label: str, step: Filter, context: str) -> None:
         self.label, self.step = label, step
-        self.name = measure_name(step)
+        self.name = measure_name(step) + context
         self.engine, self.frames = measures.engine, measures.frames
         self.cache: StepCache | None = measures.cache.of(step) if measures.cache else None
         # Kept between runs, measures depend on the content alone.
         self.on = ["id"] if step.cached else ["row", "id"]
-        answers = self.frames if isinstance(self.frames, FolderFrames) else None
-        self.task = Measure(step, label, self.name, answers)
         self._shapes: list[dict[str, str]] = []  # of no rows, then of one
 
     def over(self, parts: Sequence[Part], keys: pl.DataFrame, alive: Bools) -> Iterator[_Piece]:
         """All pieces in order, each once all of its rows are known."""
         spread = self.step.per_row and int(alive.sum()) >= SPREAD_FROM
         engine = self.engine if spread else Here()
+        # What another process measured of many rows comes back as a file.
+        apart = self.frames if not isinstance(engine, Here) else None
+        answers = apart if isinstance(apart, FolderFrames) else None
+        task = Measure(self.step, self.label, self.name, answers)
         looked_up: deque[_Piece] = deque()
 
         def items() -> Iterator[Rows]:
@@ -239,7 +252,7 @@ class _Measuring:
                 if piece.asked.height:
                     yield piece.asked_rows
 
-        for answer in engine.map(self.task, items()):
+        for answer in engine.map(task, items()):
             while not looked_up[0].asked.height:
                 yield looked_up.popleft()
             piece = looked_up.popleft()
@@ -295,8 +308,9 @@ class _Measuring:
         """Learn what was measured, and keep it."""
         name = f"{self.name}/{piece.rows.name}"
         if answer is None:
-            assert self.frames is not None
+            assert isinstance(self.frames, FolderFrames)
             answer = self.frames.get(f"{name}.answer")
+            self.frames.remove(f"{name}.answer")
             if answer is None:  # taken away, or damaged on the disk
                 answer = Measure(self.step, self.label)(piece.asked_rows)
             assert answer is not None

@@ -57,6 +57,17 @@ class Progress:
         if self.live is not None:
             self.live("")
 
+    close = clear  # whatever ended the run
+
+    def above(self, log: Log) -> Log:
+        """`log`, with the line on the terminal taken away before each of its lines."""
+
+        def say(line: str) -> None:
+            self.clear()
+            log(line)
+
+        return say
+
     def _say(self, line: str) -> None:
         now = self.clock()
         if self.live is not None:

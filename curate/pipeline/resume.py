@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,21 +14,23 @@ from curate.base.log import Log
 from curate.base.parts import PartSize
 from curate.base.places import files_named
 from curate.base.version import __version__
-from curate.pipeline.work import Work
+from curate.pipeline.work import READ, Damaged, Work
 from curate.sources import Dump, FileReport, ReadOptions
 from curate.sources.account import Leftover
 
-_READ = "read"
+# What the records depend on, as JSON holds it; None where it cannot be known, as of a pipe.
+State = dict[str, Any] | None
 ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
 
 
 def place_of(out: Path) -> Path:
     """Where a run into `out` keeps what is under way, if it is much."""
-    return out.with_name(f".{out.name}.work")
+    # The current folder may be another one by the time that the run is judged anew.
+    return out.absolute().with_name(f".{out.name}.work")
 
 
-def look_for(place: Path, inputs: Sequence[str], how: ReadOptions, size: PartSize) -> Dump | None:
-    """What a run that was cut off had read of these inputs.
+def look_for(place: Path, state: State, how: ReadOptions) -> Dump | None:
+    """What a run that was cut off had read of inputs in this state.
 
     None where there is nothing, or the inputs changed since; what is there then is removed. Raises
     `CurateError` for a link in its place.
@@ -38,30 +40,34 @@ def look_for(place: Path, inputs: Sequence[str], how: ReadOptions, size: PartSiz
     if not place.is_dir():
         return None
     work = Work(place, ADVICE)
-    found, state = work.json(_READ), _state(inputs, how, size)
+    found = work.json(READ)
     if found is None or state is None or found["state"] != state:
         shutil.rmtree(place)
         return None
     try:
         parts, unread = (work.parts(found[name]) for name in ("parts", "unread"))
-    except CurateError:
+    except Damaged:
         shutil.rmtree(place)
         return None
     return Dump(parts, unread, [_report(file) for file in found["files"]], how)
 
 
-def keep(place: Path, dump: Dump, inputs: Sequence[str], size: PartSize) -> Work:
-    """Where the run keeps what is under way: in memory, unless the rows are in files."""
+def keep(place: Path, dump: Dump, state: State) -> Work:
+    """Where the run keeps what is under way: in memory, unless the rows are in files.
+
+    `state` is that of the inputs before they were read: who changed them since made it another.
+    """
     if not any(part.path for part in (*dump.parts, *dump.unread)):
         return Work()
     work = Work(place, ADVICE)
-    if (state := _state(inputs, dump.options, size)) is not None:
+    work.claim()
+    if state is not None:
         listed = {
             "parts": work.listed("parts", dump.parts),
             "unread": work.listed("unread", dump.unread),
         }
         files = [asdict(file) for file in dump.files]
-        work.put_json(_READ, {"state": state, **listed, "files": files})
+        work.put_json(READ, {"state": state, **listed, "files": files})
     return work
 
 
@@ -95,12 +101,12 @@ def _report(file: dict[str, Any]) -> FileReport:
     return FileReport(**{**file, "leftovers": leftovers})
 
 
-def _state(inputs: Iterable[str], how: ReadOptions, size: PartSize) -> dict[str, Any] | None:
-    """What the records depend on; None where it cannot be known, as of standard input."""
+def state_of(inputs: Iterable[str], how: ReadOptions, size: PartSize) -> State:
+    """What the records depend on that are read of these inputs."""
     files = []
     for name in inputs:
         found = files_named(name)
-        if not found:
+        if not found or name == "-":
             return None
         files += [(name, str(path), *_stat(path)) for path in found]
     if not files:

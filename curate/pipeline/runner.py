@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,11 @@ from curate.base.errors import CurateError, nearest
 from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline import ledger
-from curate.pipeline.identity import is_resumable, judge_name
-from curate.pipeline.judging import evidence_of, findings_of, joined, judge, judgement_of
+from curate.pipeline.identity import is_ours, is_resumable, judge_name
+from curate.pipeline.judging import evidence_of, findings_of, joined, judgement_of
 from curate.pipeline.measuring import Bools, Measures, Rows, read_columns
 from curate.pipeline.progress import Progress
+from curate.pipeline.result import Result
 from curate.pipeline.steps import Step, StepReport, bind_steps, named
 from curate.pipeline.work import Done, Work
 
@@ -34,51 +35,6 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "category": pl.Categorical(),
 }
 _ABOUT = pl.Schema(_COLUMNS)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of every record.
-
-    `parts` hold all records as they were last seen (fixes applied), `kept` is a Boolean series of
-    the same height, `pages` the names under which `work` has the verdicts of each step, `steps` the
-    funnel, `tables` those of the steps' findings, by `STEP.NAME`.
-    """
-
-    parts: Sequence[Part]
-    kept: pl.Series
-    about: pl.DataFrame
-    pages: Sequence[tuple[str, str]]
-    work: Work
-    steps: Sequence[StepReport]
-    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-
-    @cached_property
-    def records(self) -> pl.DataFrame:
-        """All records, put together."""
-        return pl.concat([pl.DataFrame(schema=RECORDS), *(part.load() for part in self.parts)])
-
-    @cached_property
-    def verdicts(self) -> pl.DataFrame:
-        """The ledger, put together."""
-        return pl.concat([pl.DataFrame(schema=ledger.LEDGER), *self.ledger()])
-
-    def ledger(self) -> Iterator[pl.DataFrame]:
-        """The ledger, some lines at a time."""
-        for part in self.parts:
-            yield ledger.read_lines(self.about.slice(part.start, part.height))
-        for step, name in self.pages:
-            for part in self.parts:
-                about = self.about.slice(part.start, part.height)
-                yield ledger.lines(step, self.work.verdicts(name, part), about)
-
-    def verdicts_on(self, part: Part) -> pl.DataFrame:
-        """All that steps decided on the rows of a part: lines of the ledger."""
-        about = self.about.slice(part.start, part.height)
-        pages = [
-            ledger.lines(step, self.work.verdicts(name, part), about) for step, name in self.pages
-        ]
-        return pl.concat([pl.DataFrame(schema=ledger.LEDGER), *pages])
 
 
 def run(
@@ -104,16 +60,6 @@ def run(
     return pipeline.result()
 
 
-def remember(steps: Sequence[Step], result: Result) -> None:
-    """Let the steps that keep something beyond the run do so; to be called once it is written."""
-    actions = [step.action for step in steps if isinstance(step.action, Filter)]
-    keepers = [action for action in actions if type(action).remember is not Filter.remember]
-    if keepers:
-        kept = with_text(result.records.filter(result.kept))
-        for action in keepers:
-            action.remember(kept)
-
-
 class PipelineRun:
     """Which rows are still kept, what was measured that later steps need, and the verdicts so far.
 
@@ -135,6 +81,7 @@ class PipelineRun:
         self.pages: list[tuple[str, str]] = []
         self.reports: list[StepReport] = []
         self.tables: dict[str, pl.DataFrame] = {}
+        self.fixed: list[str] = []  # what says which fixes there were, and what they did
 
     def apply(self, step: Step, watch: Progress) -> StepReport:
         """Run one step over the rows that are still kept. Raises `CurateError`."""
@@ -142,7 +89,7 @@ class PipelineRun:
         watch.begin(step.name, rows)
         name = self._name(step)
         with named(step, self.known):
-            done = self.work.done(name) if is_resumable(step.action) else None
+            done = self.work.done(name, self.parts) if is_resumable(step.action) else None
             if done is None:
                 done = self._do(step, name, watch)
                 self.work.finish(name, done)
@@ -156,10 +103,23 @@ class PipelineRun:
         state = hashlib.blake2b(digest_size=8)
         state.update(np.packbits(self.kept).tobytes())
         state.update("".join(self.about["id"]).encode())
-        state.update(repr([(step.name, sorted(self.wanted)), len(self.parts)]).encode())
+        about = [(step.name, sorted(self.wanted)), len(self.parts), self.fixed]
+        state.update(repr(about).encode())
         for needed in self.needed:
-            state.update(needed.hash_rows().to_numpy().tobytes())
+            buffer = io.BytesIO()
+            needed.write_ipc(buffer)
+            state.update(buffer.getbuffer())
         return f"step-{len(self.pages) + 1:02}-{judge_name(step.action)}-{state.hexdigest()}"
+
+    def _context(self, action: Filter) -> str:
+        """What measures depend on beside settings and ids, where they are not kept by content.
+
+        A fix may have changed what is not in the id; a user's code may be another in another run.
+        """
+        parts = [] if action.cached else self.fixed
+        own = [] if is_ours(action) else [self.work.token]
+        digest = hashlib.blake2b(repr([parts, own]).encode(), digest_size=4).hexdigest()
+        return f"-{digest}" if parts or own else ""
 
     def _do(self, step: Step, name: str, watch: Progress) -> Done:
         if isinstance(step.action, Fix):
@@ -169,7 +129,8 @@ class PipelineRun:
     def _judge(self, step: Step, action: Filter, name: str, watch: Progress) -> Done:
         _check_needs(step.name, action, self.known)
         keys = self.about.select(_KEYS)
-        own = self.measures.of(step.name, action, self.parts, keys, self.kept, watch.tick)
+        context = self._context(action)
+        own = self.measures.of(step.name, action, self.parts, keys, self.kept, watch.tick, context)
         watch.deciding()
         measures = joined(step.name, self._given(action), own)
         judgement = judgement_of(step.name, action, measures)
@@ -250,14 +211,19 @@ class PipelineRun:
         return read_columns(alive.only(at.to_numpy()).load(), reads)
 
     def _fix(self, step: Step, action: Fix, name: str, watch: Progress) -> Done:
-        parts = []
+        parts, content = [], hashlib.blake2b(digest_size=8)
         for part in self.parts:
             alive = self.kept[part.start : part.start + part.height]
             parts.append(self._fix_part(step, action, name, part, alive))
+            if not is_ours(action) and parts[-1] is not part:
+                content.update(_bytes_of(parts[-1].load()))
             watch.tick(int(alive.sum()))
-        return Done(parts=parts)
+        return Done(parts=parts, content="" if is_ours(action) else content.hexdigest())
 
     def _fix_part(self, step: Step, action: Fix, name: str, part: Part, alive: Bools) -> Part:
+        if not alive.any():
+            self.work.put_verdicts(name, part, pl.DataFrame(schema=ledger.VERDICT))
+            return part
         records = with_text(Rows.of(part, 0, alive).load())
         fixed = action.fix(records)
         hold(fixed.height == records.height, step.name, "a fix must not drop rows")
@@ -285,6 +251,7 @@ class PipelineRun:
         self.tables |= {f"{step.name}.{key}": table for key, table in tables}
         if done.parts is not None:
             self.parts = list(done.parts)
+            self.fixed.append(f"{judge_name(step.action)} {done.content}")
             self.about = pl.concat([pl.DataFrame(schema=_ABOUT), *map(_about, self.parts)])
         reasons: list[pl.Series] = []
         for part in self.parts:
@@ -327,11 +294,13 @@ def _report(step: Step, done: Done, rows: int, kept: int, reasons: pl.Series) ->
 
 
 def _about(part: Part) -> pl.DataFrame:
-    columns = _ABOUT.names()
-    if part.frame is not None:
-        return part.frame.select(columns).cast(_ABOUT)
-    assert part.path is not None
-    return pl.scan_ipc(part.path, glob=False).select(columns).collect().cast(_ABOUT)
+    return part.columns(_ABOUT.names()).cast(_ABOUT)
+
+
+def _bytes_of(records: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    records.rechunk().write_ipc(buffer)
+    return buffer.getvalue()
 
 
 def _with_new_ids(edited: pl.DataFrame) -> pl.DataFrame:
@@ -349,6 +318,3 @@ def _check_needs(name: str, action: Filter, known: Sequence[str]) -> None:
             raise CurateError(
                 f"step {name!r} needs {column!r}, which no earlier step measured{hint}"
             )
-
-
-__all__ = ["PipelineRun", "Result", "Step", "StepReport", "judge", "remember", "run"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 # Rows of a row group, of which a look-up reads a whole one: few where a row is all of its text.
-OF_TEXT, OF_CODES = 2_000, 100_000
+OF_TEXT, OF_CODES = 5_000, 100_000
 
 
 def write_table(
@@ -22,7 +22,7 @@ def write_table(
 
     def source(*_: object) -> Iterator[pl.DataFrame]:
         try:
-            yield from frames
+            yield from _in_groups(frames, group)
         except BaseException as error:
             faults.append(error)
             raise
@@ -32,6 +32,31 @@ def write_table(
     except (Exception, pl.exceptions.PanicException) as error:
         # Polars makes an error of its own of one that is raised in a source.
         raise (faults[0] if faults else error) from error
+
+
+def _in_groups(frames: Iterable[pl.DataFrame], group: int) -> Iterator[pl.DataFrame]:
+    """The same rows, `group` at a time, each group in memory of its own.
+
+    How many pages lists are cut into depends on the whole memory that a slice of them points to.
+    """
+    pieces: list[pl.DataFrame] = []
+    held = 0
+    for frame in frames:
+        start = 0
+        while start < frame.height:
+            pieces.append(frame[start : start + group - held])
+            start, held = start + pieces[-1].height, held + pieces[-1].height
+            if held == group:
+                yield _copied(pieces)
+                pieces, held = [], 0
+    if pieces:
+        yield _copied(pieces)
+
+
+def _copied(pieces: list[pl.DataFrame]) -> pl.DataFrame:
+    # One piece alone would not be copied.
+    first, *others = pieces
+    return pl.concat([first[:1], first[1:], *others], rechunk=True)
 
 
 def _sink(

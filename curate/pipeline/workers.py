@@ -28,6 +28,7 @@ class Workers:
     def __init__(self, count: int) -> None:
         self.count = count
         self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
         self._maps = 0
 
     def map(
@@ -40,7 +41,7 @@ class Workers:
         try:
             while True:
                 while len(busy) < self.count and (tried := work.next(self.count * AHEAD)):
-                    worker = self._idle.pop() if self._idle else _Worker()
+                    worker = self._idle.pop() if self._idle else self._new()
                     busy[worker.connection] = (worker, tried)
                     worker.give(work, tried)
                 while work.next_out in work.answers:
@@ -53,16 +54,24 @@ class Workers:
                     worker, tried = busy.pop(connection)  # type: ignore[call-overload]
                     if worker.answer(work, tried):
                         self._idle.append(worker)
+                    else:
+                        self._all.discard(worker)
         finally:
             # Whoever stopped listening, or an error, leaves workers with items that nobody awaits.
             for worker, _ in busy.values():
                 worker.end()
+                self._all.discard(worker)
+
+    def _new(self) -> _Worker:
+        worker = _Worker()
+        self._all.add(worker)
+        return worker
 
     def close(self) -> None:
-        """End all processes."""
-        for worker in self._idle:
-            worker.end()
+        """End all processes, also those of a `map` that nobody listens to any more."""
         self._idle = []
+        while self._all:
+            self._all.pop().end()
 
 
 @dataclass
