@@ -13,7 +13,9 @@ from curate.pipeline.tables import write_table
 ROWS = pl.DataFrame(
     {
         "row": range(500),
-        "texts": [[f"{number * step} and so on " * 400 for step in (3, 7)] for number in range(500)],
+        "texts": [
+            [f"{number * step} and so on " * 400 for step in (3, 7)] for number in range(500)
+        ],
     }
 )
 
