@@ -15,7 +15,7 @@ from curate.base.errors import CurateError
 from curate.base.parts import Part
 from curate.base.settings import setting
 from curate.pipeline import measuring
-from curate.pipeline.cache import MeasureCache
+from curate.pipeline.cache import MeasureCache, default_folder
 from curate.pipeline.frames import FolderFrames
 from curate.pipeline.identity import measure_name
 from curate.pipeline.measuring import Measures
@@ -264,3 +264,29 @@ def test_runs_may_keep_the_same_piece_at_once(tmp_path: Path) -> None:
     found = frames.get("slow/piece")
     assert found is not None and found.equals(frame)
     assert [path.name for path in (tmp_path / "slow").iterdir()] == ["piece.frame"]
+
+
+def test_what_nobody_may_delete_in_a_cache_of_others_is_as_good_as_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MeasureCache(tmp_path).frames.put("slow/piece", pl.DataFrame({"id": ["a"]}))
+    (tmp_path / "key").unlink()
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    frames = MeasureCache(tmp_path).frames
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert frames.get("slow/piece") is None
+    MeasureCache(tmp_path).trim(limit=0, idle=-1)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    for name in ("CURATE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CurateError, match="set CURATE_CACHE"):
+        default_folder()

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+import curate
 from curate.base.errors import CurateError
 from curate.pipeline.engine import Engine, Here, Processes, engine_of
+from curate.pipeline.measuring import SPREAD_FROM
 from curate.pipeline.workers import AHEAD
 
 
@@ -194,3 +196,29 @@ def test_closing_ends_those_that_work_for_nobody_any_more() -> None:
     engine.close()  # while `answers` still hangs on to the traceback of whoever stopped listening
     assert not any(child.is_alive() for child in children)
     answers.close()
+
+
+MINE = """
+from dataclasses import dataclass
+import polars as pl
+from curate import Filter, Judgement
+
+@dataclass(frozen=True)
+class Mine(Filter):
+    name, reasons, per_row = "mine", {"even": "its length is even"}, True
+    def measure(self, records):
+        return pl.DataFrame({"length": [len(text) for text in records["response"]]})
+    def judge(self, measures):
+        return Judgement.of(measures["length"] % 2 == 1, "even")
+"""
+
+
+def test_workers_know_what_a_file_of_the_users_defines(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "recipe.yaml").write_text("steps: [mine.py:Mine]")
+    rows = [{"instruction": "Count.", "output": "n" * (n % 7)} for n in range(SPREAD_FROM)]
+    counts = [
+        curate.run(rows, recipe=tmp_path / "recipe.yaml", workers=workers).counts
+        for workers in (1, 2)
+    ]
+    assert counts[0] == counts[1] and counts[0]["dropped"] > 0

@@ -16,6 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from curate.base.contract import Filter
+from curate.base.errors import CurateError
 from curate.base.places import UNFINISHED
 from curate.pipeline.frames import ENDING, FolderFrames, key_of
 from curate.pipeline.identity import measure_name
@@ -32,10 +33,20 @@ _ADVICE = (
 
 
 def default_folder() -> Path:
-    """`$CURATE_CACHE`, or `curate` in the user's cache folder."""
-    given = os.environ.get("CURATE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(given) if given else Path(base) / "curate"
+    """`$CURATE_CACHE`, or `curate` in the user's cache folder.
+
+    Raises `CurateError` where the user has no home, as in some containers.
+    """
+    if given := os.environ.get("CURATE_CACHE"):
+        return Path(given)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "curate"
+    try:
+        return Path.home() / ".cache" / "curate"
+    except RuntimeError as error:
+        raise CurateError(
+            "this user has no home folder to keep measures in; set CURATE_CACHE to a folder"
+        ) from error
 
 
 class MeasureCache:

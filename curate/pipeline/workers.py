@@ -15,11 +15,20 @@ from threading import Thread
 from typing import Any
 
 from curate.base.errors import CurateError, one_line
+from curate.base.user_code import Registered, register_again, registered
 
 # How often an item is tried again whose worker died.
 RETRIES = 3
 # Items under way or waiting to be given back in order, for each worker.
 AHEAD = 2
+
+
+# A task, and the files of a user's own that define what is in it.
+_Pickled = tuple[Registered, bytes]
+
+
+def _pickled(task: object) -> _Pickled:
+    return registered(), pickle.dumps(task)
 
 
 class Workers:
@@ -36,7 +45,7 @@ class Workers:
     ) -> Iterator[Any]:
         """`task` of every item, in their order; `about` says what an item is, for errors."""
         self._maps += 1
-        work = _Map(self._maps, task, pickle.dumps(task), about, enumerate(items))
+        work = _Map(self._maps, task, _pickled(task), about, enumerate(items))
         busy: dict[Connection, tuple[_Worker, _Try]] = {}
         try:
             while True:
@@ -89,7 +98,7 @@ class _Map:
 
     number: int
     task: Callable[[Any], Any]
-    pickled: bytes
+    pickled: _Pickled
     about: Callable[[Any], str]
     items: Iterator[tuple[int, Any]]
     again: list[_Try] = field(default_factory=list)
@@ -201,6 +210,8 @@ def _serve(connection: Connection) -> None:
             return
         try:
             if pickled is not None:
+                files, pickled = pickled
+                register_again(files)
                 task = pickle.loads(pickled)
             assert task is not None
             message = (False, task(item))
