@@ -13,7 +13,7 @@ from curate.base.contract import Filter
 from curate.base.parts import Part
 from curate.pipeline.cache import MeasureCache
 from curate.pipeline.judging import judge
-from curate.pipeline.measuring import Measures, read_columns
+from curate.pipeline.measuring import Measures
 from filters.common.tasks import ASKS
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
@@ -42,7 +42,7 @@ FINISHED = {**TASK, "finished": pl.Boolean}
 CODE = {"language": LANGUAGE, "confidence": F64, "letters": U16}
 SIDES = {"prompt_language": LANGUAGE, "response_language": LANGUAGE, "sides_confidence": F64}
 STRAYS, ABOUT = {"mixing": pl.Boolean}, {"about_language": pl.Boolean}
-KEY = {"key": U64, "length": U32}
+KEY, LONGEST = {"key": U64}, {"length": U32}
 GROUP = {"group": U64}
 SHINGLES, TOKENS = {"shingles": pl.List(U32)}, {"tokens": pl.List(U64)}
 
@@ -56,13 +56,16 @@ CASES: list[tuple[Filter, dict[str, Any], float]] = [
     (Language(mismatch="drop"), {**CODE, **SIDES, **ABOUT}, 22.5),
     (Language(field="prompt", mismatch="report", mixing="report"),
      {**CODE, **SIDES, **STRAYS, **ABOUT}, 22.5),
-    (Exact(), KEY, 12),
-    (Exact(normalise=False), KEY, 12),
-    (Exact(field="response", exempt="same_prompt"), {**KEY, **GROUP}, 20.5),
-    (Near(), {**SHINGLES, **KEY}, 12.5),
-    (Near(exempt="same_prompt"), {**SHINGLES, **KEY, **GROUP}, 20.5),
-    (Near(similarity="rouge_l"), {**TOKENS, **KEY}, 12.5),
-    (Semantic(), {"vector": pl.Array, "length": U32}, 4),
+    (Exact(), KEY, 8),
+    (Exact(normalise=False), KEY, 8),
+    (Exact(keep="longest"), {**KEY, **LONGEST}, 12),
+    (Exact(field="response", exempt="same_prompt"), {**KEY, **GROUP}, 16.5),
+    (Near(), {**SHINGLES, **KEY}, 8.5),
+    (Near(keep="longest"), {**SHINGLES, **KEY, **LONGEST}, 12.5),
+    (Near(exempt="same_prompt"), {**SHINGLES, **KEY, **GROUP}, 16.5),
+    (Near(similarity="rouge_l"), {**TOKENS, **KEY}, 8.5),
+    (Semantic(), {"vector": pl.Array}, 0),
+    (Semantic(keep="longest"), {"vector": pl.Array, **LONGEST}, 4),
     (Mix(), {"length": U8}, 1),
     (Mix(unit="words"), {"length": U32}, 4),
     (Select(), FINISHED, 10),
@@ -88,7 +91,14 @@ def test_measures_are_codes_of_few_bytes(
     measures = step.measure(rows(conversation, times=100))
     assert {name: _kind(dtype, columns[name]) for name, dtype in measures.schema.items()} == columns
     flat = measures.select(~pl.selectors.nested())
-    assert flat.estimated_size() / flat.height <= most
+    assert flat.estimated_size() <= most * measures.height
+
+
+def as_run(step: Filter, records: pl.DataFrame, cache: Path) -> pl.DataFrame:
+    """What a run with this cache takes for the measures of the rows."""
+    part, keys = Part(0, 0, records.height, records), records.select("row", "id")
+    known = Measures(cache=MeasureCache(cache))
+    return known.of(step.name, step, [part], keys, np.ones(records.height, bool))
 
 
 def _kind(dtype: pl.DataType, wanted: Any) -> Any:
@@ -98,11 +108,11 @@ def _kind(dtype: pl.DataType, wanted: Any) -> Any:
 
 @each_case
 def test_measures_and_evidence_are_of_the_columns_that_a_filter_names(
-    step: Filter, columns: dict[str, Any], most: float, conversation: Any
+    step: Filter, columns: dict[str, Any], most: float, conversation: Any, tmp_path: Path
 ) -> None:
     records = rows(conversation)
     assert step.reads is not None
-    measures = step.measure(read_columns(records, step.reads))
+    measures = as_run(step, records, tmp_path)
     assert measures.equals(step.measure(records))
     assert columns.keys() == set(measures.columns)
     assert len(judge(step, records).verdicts) == len(records)
@@ -163,14 +173,22 @@ def test_languages_are_the_same_codes_when_they_come_from_the_cache(
 ) -> None:
     step = Language(mismatch="drop", mixing="drop")
     records = rows(conversation)
-    part, keys = Part(0, 0, records.height, records), records.select("row", "id")
-    every = np.ones(records.height, bool)
-    first, again = (
-        Measures(cache=MeasureCache(tmp_path)).of("language", step, [part], keys, every)
-        for _ in range(2)
-    )
+    first = as_run(step, records, tmp_path)
+    again = as_run(step, records, tmp_path)
     assert again.schema == first.schema
     assert again.equals(first)
+
+
+@pytest.mark.parametrize("kind", [Exact, Near, Semantic])
+def test_lengths_are_measured_for_keeping_the_longest_alone_and_cached_apart(
+    kind: type[Exact | Near | Semantic], conversation: Any, tmp_path: Path
+) -> None:
+    steps = [kind(keep="first"), kind(keep="best"), kind(keep="longest"), kind(keep="best")]
+    records = rows(conversation)
+    measures = [as_run(step, records, tmp_path) for step in steps]
+    assert ["length" in one.columns for one in measures] == [False, False, True, False]
+    assert measures[2].drop("length").equals(measures[0])
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
 
 
 def test_characters_are_counted_as_in_the_texts_that_are_not_made(conversation: Any) -> None:
@@ -179,5 +197,5 @@ def test_characters_are_counted_as_in_the_texts_that_are_not_made(conversation: 
     messages = [{"role": role, "content": content} for role, content in turn]
     records = conversation(("x", "y"), ("x", "y"), messages=[messages, messages[:2]])
     counted = records["prompt"].str.len_chars() + records["response"].str.len_chars()
-    for step in (Exact(), Near(), Semantic()):
+    for step in (Exact(keep="longest"), Near(keep="longest"), Semantic(keep="longest")):
         assert step.measure(records)["length"].to_list() == counted.to_list() == [26, 10]

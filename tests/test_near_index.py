@@ -106,6 +106,18 @@ def test_an_index_of_other_settings_is_refused_before_any_work(tmp_path):
     Near(index=str(tmp_path / "index"), threshold=0.9).bind(lambda paths: pl.DataFrame())
 
 
+def test_an_index_is_one_whichever_row_is_kept(tmp_path):
+    keeps = ("first", "longest", "best")
+    for at, keep in enumerate(keeps):
+        found, _ = ran(step_of(tmp_path, keep=keep), frame(NOTE, (BREAD, RIVER, NOTE)[at]))
+        assert found["keep"].to_list() == [[True, True], [False, True], [False, False]][at]
+    settings = json.loads((tmp_path / "index" / "manifest.json").read_text())["settings"]
+    compared = {"similarity", "field", "shingle", "size", "tokenizer", "stem", "exempt"}
+    assert settings.keys() == compared | {"measure"}
+    for batch in (tmp_path / "index").glob("*.parquet"):
+        assert pl.read_parquet(batch).columns == ["id", "source", "line", "shingles", "key"]
+
+
 def test_an_index_that_calls_a_setting_by_its_former_name_is_still_one(tmp_path):
     ran(step_of(tmp_path), frame(NOTE))
     path = tmp_path / "index" / "manifest.json"

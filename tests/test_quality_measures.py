@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from curate.base.errors import CurateError
 from curate.pipeline.judging import judge
 from filters.quality.filter import Quality
 from filters.quality.rules import RULES
@@ -110,10 +111,42 @@ def test_the_text_of_marked_rows_alone_is_read_again(
     assert read == [NOTED[at][1] for at in sorted({*DROPPED, *KEPT})]
 
 
-def test_measures_hold_no_text_and_weigh_under_32_bytes_a_row(many: pl.DataFrame) -> None:
+def test_measures_hold_no_text_and_weigh_18_bytes_a_row(many: pl.DataFrame) -> None:
     measures = Quality().measure(many)
     assert all(dtype.is_numeric() for dtype in measures.dtypes)
-    assert measures.estimated_size() < 32 * many.height
+    assert measures.estimated_size() < 19 * many.height
+
+
+def test_rules_of_no_set_lie_in_one_column_of_bits(rows: pl.DataFrame) -> None:
+    assert {list(RULES).index(slug) // 64 for slug in EVERYTHING} == {0}
+    assert Quality().measure(rows).columns == ["fired_0", "repetition_share", "prompt_words"]
+    assert Quality().measure(rows[:0]).schema == Quality().measure(rows).schema
+
+
+def test_a_rule_beyond_the_first_column_of_bits_fires_without_one(rows: pl.DataFrame) -> None:
+    assert list(RULES).index("special_characters") >= 64
+    step = Quality(rules=("data_juicer",), off=("word_count",), max_special_characters=0.3)
+    fired = step.fired(step.measure(rows))["special_characters"]
+    assert fired.to_list() == [at in (3, 7, 8) for at in range(len(NOTED))]
+    reasons = judge(step, rows).verdicts["reason"]
+    assert reasons[7] == "special_characters"
+    assert not Quality().fired(Quality().measure(rows))["special_characters"].any()
+
+
+@pytest.mark.parametrize("words", [65_533, 65_534, 65_535, 65_536, 70_000])
+def test_instructions_of_any_length_are_judged_as_they_are(words: int, conversation: Any) -> None:
+    rows = conversation(("word " * words, "Yes, that is what it says."))
+    most = Quality(drop=("prompt_length",), max_prompt_words=65_534)
+    found = judge(most, rows).verdicts.select("keep", "evidence").row(0)
+    assert found == ((True, None) if words <= 65_534 else (False, f"{words} words"))
+    least = Quality(drop=("prompt_length",), min_prompt_words=65_534, max_prompt_words=65_534)
+    assert judge(least, rows).verdicts["keep"].item() == (words == 65_534)
+
+
+def test_a_limit_that_is_above_what_is_counted_is_refused() -> None:
+    for name in ("min_prompt_words", "max_prompt_words"):
+        with pytest.raises(CurateError, match=f"{name} is 65535; .* at most 65534"):
+            Quality(**{name: 65_535})  # type: ignore[arg-type]
 
 
 def test_counts_weigh_something_only_where_they_are_asked_for(many: pl.DataFrame) -> None:
@@ -121,7 +154,7 @@ def test_counts_weigh_something_only_where_they_are_asked_for(many: pl.DataFrame
     assert counted.drop("answer_words", "repetition_ratio", "special_ratio").columns == (
         Quality().measure(many[:1]).columns
     )
-    assert counted.estimated_size() < 52 * many.height
+    assert counted.estimated_size() < 40 * many.height
 
 
 def test_what_is_measured_of_a_row_depends_on_no_other(
@@ -140,4 +173,4 @@ def test_only_messages_and_tools_are_read(rows: pl.DataFrame) -> None:
 
 def test_a_rule_that_moves_in_the_sets_of_bits_is_another_version_of_the_measures() -> None:
     names = hashlib.sha256(" ".join(RULES).encode()).hexdigest()
-    assert (Quality.version, names[:16]) == (7, "2e1fe484b6549c00")
+    assert (Quality.version, names[:16]) == (8, "2e1fe484b6549c00")

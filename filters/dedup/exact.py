@@ -27,7 +27,6 @@ from filters.dedup.keep import (
     cluster_findings,
     duplicate_verdicts,
     first_of_equal,
-    lengths,
     prompt_groups,
 )
 
@@ -46,7 +45,7 @@ class Exact(DuplicateFilter):
     }
     reads: ClassVar[tuple[str, ...]] = ("id", "messages", "tools")
     cached: ClassVar[bool] = True
-    measured_by: ClassVar[tuple[str, ...]] = ("field", "normalise", "exempt")
+    measured_by: ClassVar[tuple[str, ...]] = ("field", "normalise", "exempt", "with_length")
     renamed: ClassVar[Mapping[str, str]] = RENAMED
 
     field: Field = setting(
@@ -76,16 +75,17 @@ class Exact(DuplicateFilter):
             )
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`key`, 64 bits, equal for equal records, and `length` in characters.
+        """`key`, 64 bits, equal for equal records.
 
-        With `exempt` also `group`, equal for rows of the same prompt.
+        With `keep: longest` also `length` in characters; with `exempt` also `group`, equal for
+        rows of the same prompt.
         """
         if self.field == "both" and not self.normalise:
             key = records["id"].str.to_integer(base=16, dtype=pl.UInt64)
         else:
             texts = content(records, self.field, normalise=self.normalise)
             key = pl.Series(keys(texts, normalise=self.normalise), dtype=pl.UInt64)
-        columns = [key.alias("key"), lengths(records)]
+        columns = [key.alias("key"), *self.lengths(records)]
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
         return pl.DataFrame(columns)

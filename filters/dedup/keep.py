@@ -50,6 +50,15 @@ class DuplicateFilter(Filter):
         """The column that says which row is best, if that is asked."""
         return (self.by,) if self.keep == "best" else ()
 
+    @property
+    def with_length(self) -> bool:
+        """Whether lengths are measured: nothing but `keep: longest` reads them."""
+        return self.keep == "longest"
+
+    def lengths(self, records: pl.DataFrame) -> list[pl.Series]:
+        """The column `length` of the records, where it is read."""
+        return [lengths(records)] if self.with_length else []
+
     def order(self, measures: pl.DataFrame) -> Ints:
         """Positions of the rows, the one to keep first.
 

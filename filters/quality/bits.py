@@ -1,4 +1,7 @@
-"""Which rules fire on a row, as sets of bits: a column of u64 for each 64 of `RULES`, in order."""
+"""Which rules fire on a row, as sets of bits: a column of u64 for each 64 of `RULES`, in order.
+
+A column without a rule that was looked for is not measured: none of its rules fires.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ _PLACES = {slug: divmod(at, _WIDTH) for at, slug in enumerate(RULES)}
 
 
 def packed(found: Mapping[str, pl.Series], height: int) -> list[pl.Series]:
-    """`COLUMNS` of so many rows, from the rows that each named rule fires on."""
-    sets = np.zeros((len(COLUMNS), height), np.uint64)
+    """Those of `COLUMNS` that have a named rule, from the rows that each of these fires on."""
+    sets = {at: np.zeros(height, np.uint64) for at in sorted({_PLACES[slug][0] for slug in found})}
     for slug, rows in found.items():
-        column, bit = _PLACES[slug]
-        sets[column, rows.to_numpy()] |= np.uint64(1 << bit)
-    return [pl.Series(name, column) for name, column in zip(COLUMNS, sets, strict=True)]
+        at, bit = _PLACES[slug]
+        sets[at][rows.to_numpy()] |= np.uint64(1 << bit)
+    return [pl.Series(COLUMNS[at], column) for at, column in sets.items()]
 
 
 def fires(slug: str) -> pl.Expr:
@@ -46,9 +49,9 @@ def first_that_fires(slugs: Iterable[str]) -> pl.Expr:
 
 
 def with_limits(fired: pl.DataFrame, limits: Mapping[str, pl.Expr]) -> pl.DataFrame:
-    """`COLUMNS`, with the bits of the rules whose condition on the other columns holds."""
+    """All `COLUMNS`, with the bits of the rules whose condition on the other columns holds."""
     none = pl.lit(0, pl.UInt64)
-    columns = [pl.col(name) for name in COLUMNS]
+    columns = [pl.col(name) if name in fired.columns else none.alias(name) for name in COLUMNS]
     for slug, exceeded in limits.items():
         at, bit = _PLACES[slug]
         columns[at] |= pl.when(exceeded).then(pl.lit(1 << bit, pl.UInt64)).otherwise(none)

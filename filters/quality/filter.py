@@ -32,6 +32,8 @@ from filters.quality.turns import turns_of
 from filters.quality.web_rules import check_splitter
 
 _ROWS = 10_000  # measured at once
+# Words of an instruction are counted up to here, in two bytes; any limit is below.
+_MOST_WORDS = (1 << 16) - 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Quality(Filter):
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
 
     drop: tuple[str, ...] = setting((), "reasons that drop although they only report by default")
@@ -78,8 +80,15 @@ class Quality(Filter):
     max_special_characters: float = setting(
         0.25, "special_characters: largest share of characters that are no letters", low=0, high=1
     )
-    min_prompt_words: int = setting(4, "prompt_length: fewest words of an instruction", low=0)
-    max_prompt_words: int = setting(150, "prompt_length: most words of an instruction", low=0)
+    min_prompt_words: int = setting(
+        4, "prompt_length: fewest words of an instruction", low=0, high=_MOST_WORDS - 1
+    )
+    max_prompt_words: int = setting(
+        150,
+        "prompt_length: most words of an instruction, at most 65,534",
+        low=0,
+        high=_MOST_WORDS - 1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -132,10 +141,11 @@ class Quality(Filter):
         return rule.action if rule.rule_set in (None, *self.rules) else "off"
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """The rules that fire as sets of bits (`bits.COLUMNS`), and what limits are held against.
+        """The rules that fire as sets of bits (`bits.packed`), and what limits are held against.
 
-        `repetition_share` is a share of words; `prompt_words` counts those of the instruction;
-        `counts.COUNTS` are there if `rules` names data_juicer. 29 bytes a row without them.
+        `repetition_share` is a share of words; `prompt_words` counts those of the instruction, up
+        to 65,535; `counts.COUNTS` are there if `rules` names data_juicer. 18 bytes a row without
+        them.
         """
         # What is worked out on the way takes several times the memory of the texts.
         starts = range(0, max(1, records.height), _ROWS)
@@ -144,9 +154,10 @@ class Quality(Filter):
     def _measure(self, records: pl.DataFrame) -> pl.DataFrame:
         turns = turns_of(records)
         found = {slug: hits.lines for slug, hits in hits_of(turns).items()}
+        words = turns.column(found.pop("prompt_length"), "words")
         numbers = [
             turns.column(found.pop("repetition"), "share").alias("repetition_share"),
-            turns.column(found.pop("prompt_length"), "words").alias("prompt_words"),
+            words.clip(upper_bound=_MOST_WORDS).cast(pl.UInt16).alias("prompt_words"),
         ]
         if "data_juicer" in self.rules:
             numbers.extend(counts.counts(answers_of(records)))

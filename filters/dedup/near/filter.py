@@ -21,7 +21,6 @@ from filters.dedup.keep import (
     VIEWS,
     cluster_findings,
     duplicate_verdicts,
-    lengths,
     other_thresholds,
     prompt_groups,
 )
@@ -33,6 +32,8 @@ from filters.dedup.near.search import Duplicates, Sketch, Texts, find_duplicates
 from filters.dedup.near.settings import NearSettings
 
 _U64 = pl.Series([None], dtype=pl.UInt64)
+# The settings that say what is compared: an index must have been made with the same.
+_COMPARED = ("similarity", "field", "shingle", "size", "tokenizer", "stem", "exempt")
 
 
 @dataclass(frozen=True)
@@ -56,30 +57,31 @@ class Near(NearSettings):
     reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
     version: ClassVar[int] = 2
     cached: ClassVar[bool] = True
-    measured_by: ClassVar[tuple[str, ...]] = (
-        *("similarity", "field", "shingle", "size", "tokenizer", "stem", "exempt"),
-    )
+    measured_by: ClassVar[tuple[str, ...]] = (*_COMPARED, "with_length")
 
     def bind(self, read: Read) -> Filter:
         """With an index, the filter that knows it; raises `CurateError` if it does not fit."""
         return self if self.index is None else IndexedNear(**values_of(self, Near))
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`shingles` (ascending 32-bit hashes), `key` (64 bits, equal for equal sets), `length`.
+        """`shingles` (ascending 32-bit hashes) and `key` (64 bits, equal for equal sets).
 
         Text too short for shingles has an empty set, and the `key` of its normal form; where
         there is no text at all the key is null. For ROUGE-L `tokens` (64-bit hashes in the order
-        of the text) take the place of shingles, and the key is null without tokens. With `exempt`
-        there is a `group` too.
+        of the text) take the place of shingles, and the key is null without tokens. With
+        `keep: longest` there is a `length` in characters too, with `exempt` a `group`.
 
         Signatures follow from the shingles, faster than they could be stored and read again (128
         of 4 bytes are more than most shingle sets): see `signature_column`.
         """
-        texts = view(records, self.field)
-        columns = [*self._content(texts), lengths(records)]
+        return pl.DataFrame([*self.compared(records), *self.lengths(records)])
+
+    def compared(self, records: pl.DataFrame) -> list[pl.Series]:
+        """Of what is measured the columns that are compared; an index has the same."""
+        columns = [*self._content(view(records, self.field))]
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
-        return pl.DataFrame(columns)
+        return columns
 
     def _content(self, texts: pl.Series) -> tuple[pl.Series, pl.Series]:
         if self.similarity == "rouge_l":
@@ -128,7 +130,7 @@ class IndexedNear(Near):
     @property
     def folder(self) -> Index:
         """The index, with the settings that it must have been made with."""
-        settings = {name: getattr(self, name) for name in self.measured_by}
+        settings = {name: getattr(self, name) for name in _COMPARED}
         return Index(Path(self.index or ""), settings | {"measure": self.version})
 
     @property
@@ -173,8 +175,7 @@ class IndexedNear(Near):
         (batch,) = self.judged
         if not records.height and batch not in self.folder.batches():
             return  # a run that kept nothing leaves nothing to repeat
-        measured = self.measure(records).drop("length")
-        rows = pl.concat([records.select(ORIGIN), measured], how="horizontal")
+        rows = records.select(ORIGIN).with_columns(self.compared(records))
         self.folder.add(batch, rows)
 
 

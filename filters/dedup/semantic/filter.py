@@ -30,7 +30,6 @@ from filters.dedup.keep import (
     Keep,
     cluster_findings,
     duplicate_verdicts,
-    lengths,
     other_thresholds,
 )
 from filters.dedup.semantic.search import EXACT_ROWS, find_alike, missed_pairs
@@ -52,7 +51,7 @@ class Semantic(DuplicateFilter):
     }
     reads: ClassVar[tuple[str, ...]] = ("messages",)
     cached: ClassVar[bool] = True
-    measured_by: ClassVar[tuple[str, ...]] = ("field", "encoder", "encoder_print")
+    measured_by: ClassVar[tuple[str, ...]] = ("field", "encoder", "encoder_print", "with_length")
 
     threshold: float = setting(
         0.95,
@@ -80,9 +79,12 @@ class Semantic(DuplicateFilter):
         return fingerprint(self.name, self.encoder)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`vector` (of unit length; zeros for blank text) and `length` in characters."""
+        """`vector`, of unit length; zeros for blank text.
+
+        With `keep: longest` also `length` in characters.
+        """
         vectors = embed(self.name, self.encoder, view(records, self.field))
-        return pl.DataFrame([vector_column(vectors), lengths(records)])
+        return pl.DataFrame([vector_column(vectors), *self.lengths(records)])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """A row is dropped if its cosine to a kept row reaches the threshold.
