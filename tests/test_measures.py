@@ -13,6 +13,7 @@ import pytest
 import curate
 from curate.base.contract import Filter
 from curate.base.schema import with_text
+from curate.pipeline import recipe
 from curate.pipeline.functions import UserFunction
 from curate.sources.evaluations import questions
 from filters import FILTERS
@@ -27,7 +28,8 @@ CATEGORY = 100
 
 # Settings that measure more than the default does; what a filter needs that has no default.
 SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
-    "exact": ({}, {"field": "response", "exempt": "same_prompt"}),
+    "exact": ({}, {"field": "response", "exempt": "same_prompt"}, {"keep": "longest"}),
+    "near": ({}, {"exempt": "same_prompt", "keep": "longest"}),
     "decontaminate": ({"against": ("evaluation.jsonl",), "field": "both"},),
     "quality": ({}, {"rules": ("data_juicer",)}),
     "bias": ({}, {"opener_words": 12}),
@@ -65,9 +67,14 @@ def check_codes(measured: pl.DataFrame) -> None:
     """Fail for a column of text, and for more bytes a row than a measure may take."""
     texts = [name for name, dtype in measured.schema.items() if any(texts_in(dtype))]
     assert not texts, f"{texts} hold text: measure codes, and make what is shown in `evidence`"
-    flat = measured.select(~pl.selectors.nested())
-    sizes = {column.name: round(bytes_of(column), 1) for column in flat.get_columns()}
+    sizes = sizes_of(measured)
     assert sum(sizes.values()) <= MOST_BYTES, f"bytes a row: {sizes}"
+
+
+def sizes_of(measured: pl.DataFrame) -> dict[str, float]:
+    """Bytes a row of each column that is no list or array."""
+    flat = measured.select(~pl.selectors.nested())
+    return {column.name: round(bytes_of(column), 1) for column in flat.get_columns()}
 
 
 @pytest.fixture
@@ -160,6 +167,16 @@ def test_a_filter_measures_codes_of_few_bytes(
         measured = step.measure(records.select(step.reads or records.columns))
         assert measured.height == ROWS
         check_codes(measured)
+
+
+def test_the_measures_of_the_default_recipe_are_together_under_60_bytes_a_row(
+    alike: pl.DataFrame,
+) -> None:
+    actions = [step.action for step in recipe.load(None).steps]
+    filters = [action for action in actions if isinstance(action, Filter)]
+    sizes = {step.name: sizes_of(step.measure(alike)) for step in filters}
+    assert list(sizes) == ["exact", "near", "quality", "language", "length"]
+    assert sum(sum(each.values()) for each in sizes.values()) < 60, sizes
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_instructions_of_any_length_are_judged_as_they_are(words: int, conversat
 def test_a_limit_that_is_above_what_is_counted_is_refused() -> None:
     for name in ("min_prompt_words", "max_prompt_words"):
         with pytest.raises(CurateError, match=f"{name} is 65535; .* at most 65534"):
-            Quality(**{name: 65_535})  # type: ignore[arg-type]
+            Quality(**{name: 65_535})
 
 
 def test_counts_weigh_something_only_where_they_are_asked_for(many: pl.DataFrame) -> None:
