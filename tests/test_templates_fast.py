@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from templates import ChatTemplate, RenderOptions, Tokenizer, load_template, load_tokenizer, render
@@ -141,12 +141,50 @@ def real(request: pytest.FixtureRequest) -> Tokenizer:
     source=st.sampled_from([*TOYS, *TEMPLATES]),
     options=OPTIONS,
 )
+@example(
+    talks=[["hi", "hi", "hi", "hi"]],
+    source="command-r",
+    options={"roles": ("user", "assistant")},
+)
 def test_real_tokenizers_give_the_same_with_and_without_it(
     real: Tokenizer, talks: list[list[str]], source: str, options: dict[str, Any]
 ) -> None:
     chosen = template(TOYS[source]) if source in TOYS else load_template(source, real)
     one, two = both(chosen, real, sample(talks), RenderOptions(**options))
     assert one == two
+
+
+def ends_in_okay(after_question: str = "", before_answer: str = "") -> ChatTemplate:
+    """Of each `. okay` the stop is `. ok`, which the tokenizer joins with the letters after it.
+
+    Nowhere does white space follow a letter, so what proves a boundary reaches far back.
+    """
+    return template(
+        f"{{% for m in messages %}}[{{{{ m.role }}}}]{before_answer}{{{{ m.content }}}}"
+        f"{{% if m.role == 'user' %}}{after_question}{{% endif %}}. okay{{% endfor %}}"
+        f"{{% if add_generation_prompt %}}[assistant]{before_answer}{{% endif %}}"
+    )
+
+
+EVERY_TURN = RenderOptions(roles=("user", "assistant"), stops=(". ok",))
+
+
+def test_equal_rows_of_equal_turns_that_are_all_trained_count_each_cut_stop_once() -> None:
+    row = talk("hi", "hi", "hi", "hi")
+    one, two = both(ends_in_okay(), byte_level(), records(row, row, row), EVERY_TURN)
+    assert one == two
+    assert one[2]["boundaries"] == 3 * 2  # of three rows the two stops
+    assert one[2]["trained_turns"] == 3 * 4 and one[2]["trained_stops"] == 3 * 2
+
+
+def test_a_token_over_both_ends_of_a_trained_text_is_cut_once_where_a_stop_is_cut() -> None:
+    tokens = byte_level().backend.encode("[user] am. okay").tokens
+    assert tokens[3:] == ["Ġam", ".", "Ġokay"]
+    asked = ends_in_okay(after_question="m", before_answer=" ")
+    rows = records(*[talk("a", "yes")] * 3)
+    one, two = both(asked, byte_level(), rows, EVERY_TURN)
+    assert one == two
+    assert one[2]["boundaries"] == 3 * 3  # ` |am`, ` |yes`, `ok|ay`: cut off, `a|m` is not joined
 
 
 def test_tools_documents_and_open_answers_give_the_same_with_and_without_it() -> None:

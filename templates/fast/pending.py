@@ -130,7 +130,9 @@ class PendingEncoding:
                 crossed.append(target.end)
                 end = start
             spans.append((start, end))
-        self.crossed += crossed
+        # What is crossed beside known cuts is left to `Encoder`, which decides one after the other:
+        # a context may reach back over a known cut, and a cut may end the joining further on.
+        self.crossed += [] if self.known_cuts else crossed
         self.spans = None if crossed else spans
 
     def decodes(self, spelled: Spelled, row: int) -> bool:
