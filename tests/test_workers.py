@@ -18,6 +18,7 @@ import pytest
 
 import curate
 from curate.base.errors import CurateError
+from curate.base.user_code import user_module
 from curate.pipeline.engine import Engine, Here, Processes, engine_of
 from curate.pipeline.measuring import SPREAD_FROM
 from curate.pipeline.workers import AHEAD
@@ -222,3 +223,12 @@ def test_workers_know_what_a_file_of_the_users_defines(tmp_path: Path) -> None:
         for workers in (1, 2)
     ]
     assert counts[0] == counts[1] and counts[0]["dropped"] > 0
+
+
+def test_a_file_that_was_used_before_and_is_gone_costs_nobody_anything(tmp_path: Path) -> None:
+    file = tmp_path / "gone_mine.py"
+    file.write_text("def keep(record): return True")
+    user_module(str(file), "user", register=True)
+    file.unlink()
+    with closing(Processes(2)) as engine:
+        assert list(engine.map(Square(), [3])) == [9]

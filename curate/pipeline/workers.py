@@ -28,7 +28,10 @@ _Pickled = tuple[Registered, bytes]
 
 
 def _pickled(task: object) -> _Pickled:
-    return registered(), pickle.dumps(task)
+    pickled = pickle.dumps(task)
+    # Others that this process once used may be gone, or changed, by now.
+    named = {name: read for name, read in registered().items() if name.encode() in pickled}
+    return named, pickled
 
 
 class Workers:
