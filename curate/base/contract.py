@@ -246,12 +246,15 @@ class Filter(_Configured):
 class Fix(_Configured):
     """Rewrites text; never drops. The runner records which rows changed."""
 
+    # Whether `fix` looks at `prompt` and `response`; if not, they are not made.
+    reads_texts: ClassVar[bool] = True
+
     @abstractmethod
     def fix(self, records: pl.DataFrame) -> pl.DataFrame:
         """The records, same height and order, with a column `edited`: reason slug or null.
 
-        `records` has the columns of `RECORDS` plus `prompt` and `response`; those two and the ids
-        of edited rows are made anew afterwards. They are the rows of one part that earlier steps
+        `records` has the columns of `RECORDS` plus `prompt` and `response` (see `reads_texts`);
+        those two and the ids of edited rows are made anew afterwards. They are the rows of one part that earlier steps
         kept, at least one: what becomes of a row must not depend on those beside it.
         """
 

@@ -224,7 +224,8 @@ class PipelineRun:
         if not alive.any():
             self.work.put_verdicts(name, part, pl.DataFrame(schema=ledger.VERDICT))
             return part
-        records = with_text(Rows.of(part, 0, alive).load())
+        records = Rows.of(part, 0, alive).load()
+        records = with_text(records) if action.reads_texts else records
         fixed = action.fix(records)
         hold(fixed.height == records.height, step.name, "a fix must not drop rows")
         edited = fixed["edited"].is_not_null()

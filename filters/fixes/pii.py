@@ -150,6 +150,7 @@ class MaskPII(Fix):
     """
 
     name: ClassVar[str] = "mask_pii"
+    reads_texts: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "masked_email": "A mail address was masked.",
         "masked_phone": "A telephone number was masked.",

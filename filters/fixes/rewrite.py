@@ -93,6 +93,7 @@ class UnwrapPrompt(Fix):
     """
 
     name: ClassVar[str] = "unwrap_prompt"
+    reads_texts: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "unwrapped_alpaca": "The prompt was wrapped in Alpaca's `### Instruction:` template.",
         "unwrapped_llama2": "The prompt was wrapped in `[INST]` and `[/INST]`.",
@@ -150,6 +151,7 @@ class StripEndToken(Fix):
     """
 
     name: ClassVar[str] = "strip_end_token"
+    reads_texts: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "end_token": "The message ended in a literal end token such as `<|endoftext|>`."
     }
@@ -185,6 +187,7 @@ class RepairEncoding(Fix):
     """
 
     name: ClassVar[str] = "repair_encoding"
+    reads_texts: ClassVar[bool] = False
     reasons: ClassVar[Mapping[str, str]] = {
         "repaired_encoding": "Text decoded with the wrong encoding was decoded again."
     }
