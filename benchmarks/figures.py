@@ -38,7 +38,7 @@ FIGURES = {
         "100,000 rows, wall time beside the commit before",
         "1.0",
         "at most 1.05",
-        "default.py --rows 100000 --before TREE --repeat 3",
+        "default.py --rows 100000 --before TREE --repeat 7",
     ),
     "cold": Figure(
         "499 sample rows, wall time, nothing in the cache",

@@ -254,8 +254,9 @@ class Fix(_Configured):
         """The records, same height and order, with a column `edited`: reason slug or null.
 
         `records` has the columns of `RECORDS` plus `prompt` and `response` (see `reads_texts`);
-        those two and the ids of edited rows are made anew afterwards. They are the rows of one part that earlier steps
-        kept, at least one: what becomes of a row must not depend on those beside it.
+        those two and the ids of edited rows are made anew afterwards. They are the rows of one part
+        that earlier steps kept, at least one: what becomes of a row must not depend on those beside
+        it.
         """
 
 
