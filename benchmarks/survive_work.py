@@ -19,7 +19,7 @@ from curate.pipeline.workers import AHEAD
 
 KINDS = {"parts/": "part read", "step-": "file of verdicts"}  # else a piece that was measured
 # A run that goes on notes again what was read; the rejects, if they are few, go with that.
-NOTED_AGAIN = ("read.frame", "unread/memory-00000.frame")
+NOTED_AGAIN = ("owner.frame", "read.frame", "unread/memory-00000.frame")
 SECONDS = re.compile('(?<=data-label="seconds">)[0-9,.]+|[0-9,.]+(?=\N{NO-BREAK SPACE}s)')
 
 
@@ -48,6 +48,8 @@ def was_under_way(name: str, whole: Collection[str]) -> bool:
     folder = name.partition("/")[0]
     if "read.frame" not in whole or name in NOTED_AGAIN:
         return True
+    if folder == "rows":
+        return True  # writing begins anew
     if folder.startswith("step-"):
         return f"{folder}/done.frame" not in whole
     return name.endswith(".answer.frame") and name.replace(".answer", "") not in whole
