@@ -78,7 +78,9 @@ def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
         "    def __call__(self, item): return os.getpid()\n"
         "    def about(self, item): return 'item'\n"
         "if __name__ == '__main__':\n"
-        "    print(next(Processes(2).map(Task(), [1])), flush=True)\n"
+        "    engine = Processes(2)\n"
+        "    answers = engine.map(Task(), [1])\n"
+        "    print(next(answers), flush=True)\n"
         "    time.sleep(60)\n"
     )
     script = tmp_path / "parent.py"
