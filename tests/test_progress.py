@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import curate
 from curate.base.errors import CurateError
+from curate.base.log import no_log
 from curate.pipeline import measuring
 from curate.pipeline.progress import EVERY, Progress
 from curate.pipeline.steps import StepReport
@@ -25,6 +24,13 @@ class Clock:
         return self.now
 
 
+def ticks(watch: Progress, clock: Clock, times: int, seconds: float, rows: int) -> None:
+    """So many rows are done so many times, each after some seconds."""
+    for _ in range(times):
+        clock.now += seconds
+        watch.tick(rows)
+
+
 def report(rows: int, dropped: int, edited: int = 0) -> StepReport:
     return StepReport("near", "Near()", rows, rows - dropped, dropped, edited)
 
@@ -33,9 +39,7 @@ def test_a_terminal_sees_rows_done_the_pace_and_the_time_left() -> None:
     clock, lines, live = Clock(), list[str](), list[str]()
     watch = Progress(lines.append, live.append, clock)
     watch.begin("near", 1_000_000)
-    for _ in range(3):
-        clock.now += 10
-        watch.tick(20_000)
+    ticks(watch, clock, times=3, seconds=10, rows=20_000)
     assert live == [
         "near: 20,000 of 1,000,000 rows, 2,000 rows/s, 8 min 10 s left",
         "near: 40,000 of 1,000,000 rows, 2,000 rows/s, 8 min 0 s left",
@@ -49,9 +53,7 @@ def test_a_terminal_is_not_told_more_than_a_few_times_a_second() -> None:
     clock, live = Clock(), list[str]()
     watch = Progress(live=live.append, clock=clock)
     watch.begin("near", 100)
-    for _ in range(100):
-        clock.now += 0.01
-        watch.tick(1)
+    ticks(watch, clock, times=100, seconds=0.01, rows=1)
     assert 3 <= len(live) <= 5
 
 
@@ -59,9 +61,7 @@ def test_a_log_gets_a_line_every_thirty_seconds_and_one_at_the_end() -> None:
     clock, lines = Clock(), list[str]()
     watch = Progress(lines.append, clock=clock)
     watch.begin("near", 100)
-    for _ in range(100):
-        clock.now += 1
-        watch.tick(1)
+    ticks(watch, clock, times=100, seconds=1, rows=1)
     assert lines == [
         "near: 30 of 100 rows, 1 rows/s, 1 min 10 s left",
         "near: 60 of 100 rows, 1 rows/s, 40 s left",
@@ -101,9 +101,8 @@ def test_a_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, to: str) -> N
     monkeypatch.setattr(measuring, "LOOPED", 10)
     lines = list[str]()
     rows = [{"instruction": f"Name {n}.", "output": f"It is {n}."} for n in range(30)]
-    listener: dict[str, Callable[[str], Any]] = {to: lines.append}
-    curate.run(rows, steps=["language"], cache=False, **listener)  # type: ignore[arg-type]
-
+    log, live = (lines.append, None) if to == "log" else (no_log, lines.append)
+    curate.run(rows, steps=["language"], cache=False, log=log, live=live)
     assert any(line.startswith("language: 20 of 30 rows, ") for line in lines)
 
 

@@ -382,3 +382,30 @@ def test_files_that_a_glob_names_are_part_of_a_setting(tmp_path: Path) -> None:
     before = judge_name(step)
     questions.write_text('{"question": "Who was it?", "answer": "Me."}\n')
     assert judge_name(step) != before
+
+
+def test_of_rows_in_memory_no_work_is_kept_and_none_is_promised(tmp_path: Path) -> None:
+    """Nobody could tell whether the next run gets the same ones."""
+    rows = [{"instruction": f"Name {n}.", "output": f"It is {n}."} for n in range(200)]
+    said: list[str] = []
+    plan = Plan(
+        recipe.of_steps(["exact", "quality"]), engine_of(1), out=tmp_path / "RUN",
+        size=PartSize(50), warn=said.append,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        stops(Quality, "judge", patch)
+        with pytest.raises(Stopped):
+            start(rows, plan)
+    assert said == [] and list(tmp_path.iterdir()) == []
+
+
+def test_where_no_key_can_be_kept_none_is_promised_either(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        stops(Quality, "judge", patch)
+        with pytest.raises(Stopped):
+            run(dump, tmp_path / "RUN")
+    assert not (tmp_path / ".RUN.work").exists()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from curate.base.contract import Filter, Fix
 from curate.base.places import files_named
 from curate.base.version import __version__
-
-# Results of a user's own code are never taken from an earlier process: the code may be another.
-_THIS_PROCESS = secrets.token_hex(8)
 
 
 def is_ours(action: Filter | Fix) -> bool:
@@ -48,8 +44,6 @@ def _about(action: Filter | Fix) -> Iterator[Any]:
     kind = type(action)
     yield from (kind.__module__, kind.__qualname__, getattr(action, "version", 0), __version__)
     yield list(_states(action))
-    if not is_ours(action):
-        yield _THIS_PROCESS
 
 
 def _values(action: Filter | Fix, names: Iterable[str] | None = None) -> dict[str, Any]:

@@ -110,6 +110,14 @@ class Measure:
 
     def __call__(self, item: Rows) -> pl.DataFrame | None:
         """Measure these rows."""
+        measured = self.of(item)
+        if self.answers is None:
+            return measured
+        self.answers.put(f"{self.folder}/{item.name}.answer", measured)
+        return None
+
+    def of(self, item: Rows) -> pl.DataFrame:
+        """The measures of these rows, checked to be theirs."""
         # Here and in a worker alike, lest a column that `reads` forgets be missed only there.
         records = read_columns(item.load(), self.step.reads)
         measured = self.step.measure(records)
@@ -117,10 +125,7 @@ class Measure:
         what = type(measured).__name__
         hold(is_frame, self.label, f"measure gave {what}; expected pl.DataFrame")
         hold(measured.height == records.height, self.label, "measure changed the number of rows")
-        if self.answers is None:
-            return measured
-        self.answers.put(f"{self.folder}/{item.name}.answer", measured)
-        return None
+        return measured
 
     def about(self, item: Rows) -> str:
         """See `Task`."""
@@ -209,7 +214,7 @@ class Measures:
             measured.append(piece.measures())
             tick(piece.keys.height, piece.found)
         if not measured:  # of no rows: the columns alone
-            return Measure(step, label)(Rows.of(_none(parts), 0, np.zeros(0, bool)))  # type: ignore[return-value]
+            return Measure(step, label).of(Rows.of(_none(parts), 0, np.zeros(0, bool)))
         # In one piece: numpy then sees the very memory of lists and numbers, and copies nothing.
         # A step that leaves types to guess gives other ones for a piece where nothing was found.
         return pl.concat(measured, how="vertical_relaxed", rechunk=True)
@@ -299,8 +304,7 @@ class _Measuring:
         )
 
     def _shape_of(self, piece: _Piece, rows: int) -> dict[str, str]:
-        measured = Measure(self.step, self.label)(piece.rows.only(np.arange(rows)))
-        assert measured is not None
+        measured = Measure(self.step, self.label).of(piece.rows.only(np.arange(rows)))
         self._shapes.append(_shape(measured.schema))
         return self._shapes[-1]
 
@@ -312,8 +316,7 @@ class _Measuring:
             answer = self.frames.get(f"{name}.answer")
             self.frames.remove(f"{name}.answer")
             if answer is None:  # taken away, or damaged on the disk
-                answer = Measure(self.step, self.label)(piece.asked_rows)
-            assert answer is not None
+                answer = Measure(self.step, self.label).of(piece.asked_rows)
         measured = pl.concat([piece.asked.select(self.on), answer], how="horizontal")
         piece.learn(measured)
         if self.frames is not None:

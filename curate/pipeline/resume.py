@@ -88,12 +88,24 @@ def kept_if_cut_off(out: Path, stays: bool, tell: Log) -> Iterator[None]:
         yield
     except BaseException:
         place = place_of(out)
-        if stays and place.is_dir():
+        if not stays or place.is_symlink() or not place.is_dir():
+            raise
+        if not _is_kept(place):
+            shutil.rmtree(place, ignore_errors=True)
+        else:
             tell(
                 f"what was done is kept in {place}: the same command goes on from there; delete "
                 "the folder if you will not run it again"
             )
         raise
+
+
+def _is_kept(place: Path) -> bool:
+    """Whether the next run could go on: not without the inputs' state, nor with another key."""
+    try:
+        return Work(place, ADVICE).json(READ) is not None
+    except CurateError:  # it cannot be read now, which says nothing of later
+        return True
 
 
 def _report(file: dict[str, Any]) -> FileReport:

@@ -48,7 +48,7 @@ class Workers:
     ) -> Iterator[Any]:
         """`task` of every item, in their order; `about` says what an item is, for errors."""
         self._maps += 1
-        work = _Map(self._maps, task, _pickled(task), about, enumerate(items))
+        work = _Map(self._maps, _pickled(task), about, enumerate(items))
         busy: dict[Connection, tuple[_Worker, _Try]] = {}
         try:
             while True:
@@ -62,8 +62,9 @@ class Workers:
                     if work.is_done:
                         return
                     continue
-                for connection in wait(list(busy)):
-                    worker, tried = busy.pop(connection)  # type: ignore[call-overload]
+                ready = wait(list(busy))
+                for connection in [each for each in busy if each in ready]:
+                    worker, tried = busy.pop(connection)
                     if worker.answer(work, tried):
                         self._idle.append(worker)
                     else:
@@ -100,7 +101,6 @@ class _Map:
     """One call of `map`: what is still to do, and answers that wait for those before them."""
 
     number: int
-    task: Callable[[Any], Any]
     pickled: _Pickled
     about: Callable[[Any], str]
     items: Iterator[tuple[int, Any]]
@@ -229,7 +229,7 @@ def _portable(error: Exception) -> Exception:
         error.add_note("in a worker:\n" + "".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:
+    except Exception:  # whatever its class does when it is copied; what it says is kept
         return RuntimeError(one_line(error))
     return error
 
