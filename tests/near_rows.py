@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline.judging import judge
+from filters.common.shingles import Rule, Sets, sets_of_runs, shingle_runs
 
 Row = tuple[str, str]
 
@@ -36,6 +38,12 @@ def records(rows: Sequence[Row | list[dict[str, Any]]], **columns: list[Any]) ->
 
 
 _FIELDS = ("role", "content", "reasoning", "name", "tool_calls", "tool_call_id", "weight")
+
+
+def shingle_sets(texts: pl.Series, rule: Rule) -> Sets:
+    """The set of shingles of each text."""
+    runs = shingle_runs([texts], rule)
+    return sets_of_runs(runs, np.arange(len(texts)))
 
 
 def dropped(

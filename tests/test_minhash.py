@@ -15,15 +15,16 @@ from filters.common.shingles import (
     Rule,
     Sets,
     joined,
-    set_keys,
+    run_keys,
+    runs_of_column,
     sets_of_column,
     shingle_hash,
-    shingle_sets,
+    shingle_runs,
 )
 from filters.dedup.near.filter import Near, signature_column
 from filters.dedup.near.minhash import EMPTY, band_entries, enough_bands, hit_rate, signatures
 from filters.dedup.near.similarity import pairs_within
-from tests.near_rows import records
+from tests.near_rows import records, shingle_sets
 
 WORDS = Rule("word", 3, 8)
 TEXTS = [
@@ -149,8 +150,8 @@ def test_more_and_shorter_bands_are_taken_where_the_threshold_is_low():
 
 
 def test_equal_sets_have_equal_keys_and_others_do_not():
-    sets = shingle_sets(pl.Series([TEXTS[0], TEXTS[1], TEXTS[0].upper() + "!", ""]), WORDS)
-    first, second, third, empty = set_keys(sets).tolist()
+    runs = shingle_runs([pl.Series([TEXTS[0], TEXTS[1], TEXTS[0].upper() + "!", ""])], WORDS)
+    first, second, third, empty = run_keys(runs).tolist()
     assert first == third
     assert len({first, second, empty}) == 3
     assert empty == 0
@@ -166,3 +167,18 @@ def test_sets_survive_being_a_column_and_being_taken_in_another_order():
     turned = sets.take(np.array([3, 0, 1]))
     assert turned.column("shingles").to_list() == [column[3].to_list(), [], column[1].to_list()]
     assert joined([]).bounds.tolist() == [0]
+
+
+def test_shingles_of_two_texts_are_those_of_both_together_in_order_and_say_where_one_ends():
+    one, other = (
+        pl.Series(["the quick brown fox", "a b c d e", ""]),
+        pl.Series(["jumps over the lazy dog", "", "one two three four five six seven eight nine"]),
+    )
+    runs = shingle_runs([one, other], WORDS)
+    together = shingle_runs([one + " " + other], WORDS)
+    assert runs.hashes.tolist() == together.hashes.tolist()
+    assert runs.sizes.tolist() == [7, 0, 7]
+    assert runs.cuts.tolist() == [4, 0, 0]
+    again = runs_of_column(runs.column("shingles"), pl.Series(runs.cuts))
+    assert again.hashes.tolist() == runs.hashes.tolist()
+    assert again.cuts.tolist() == runs.cuts.tolist()

@@ -112,10 +112,12 @@ def test_an_index_is_one_whichever_row_is_kept(tmp_path):
         found, _ = ran(step_of(tmp_path, keep=keep), frame(NOTE, (BREAD, RIVER, NOTE)[at]))
         assert found["keep"].to_list() == [[True, True], [False, True], [False, False]][at]
     settings = json.loads((tmp_path / "index" / "manifest.json").read_text())["settings"]
-    compared = {"similarity", "field", "shingle", "size", "tokenizer", "stem", "exempt"}
-    assert settings.keys() == compared | {"measure"}
+    compared = {"similarity", "field", "short", "shingle", "size", "tokenizer", "stem", "exempt"}
+    assert settings.keys() == compared | {"measure", "protected"}
     for batch in (tmp_path / "index").glob("*.parquet"):
-        assert pl.read_parquet(batch).columns == ["id", "source", "line", "shingles", "key"]
+        kept = pl.read_parquet(batch).columns
+        assert kept[:6] == ["id", "source", "line", "shingles", "key", "cut"]
+        assert kept[6:] == ["words", "answer", "code", "case"]
 
 
 def test_an_index_that_calls_a_setting_by_its_former_name_is_still_one(tmp_path):

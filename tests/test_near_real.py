@@ -51,9 +51,10 @@ def test_families_are_cut_exactly_as_all_pairs_say(
     ]
     frame = records(rows)
     similarity = all_pairs(view(frame, "both").to_list())
-    measures = judge(Near(shingle="word"), frame).measures
+    alone = {"shingle": "word", "protect": (), "common_rows": 0}  # similarity alone decides
+    measures = judge(Near(**alone), frame).measures
     for threshold in (0.5, 0.6, 0.7, 0.8, 0.9):
-        found = Near(shingle="word", threshold=threshold).judge(measures).verdicts
+        found = Near(**alone, threshold=threshold).judge(measures).verdicts
         duplicate_of = dict(enumerate(found["duplicate_of"].to_list()))
         kept = {row for row, other in duplicate_of.items() if other is None}
         for row, other in duplicate_of.items():
@@ -69,8 +70,10 @@ def test_families_are_cut_exactly_as_all_pairs_say(
 def test_alpaca_loses_only_what_is_truly_the_same(test_data: Path):
     rows = alpaca_rows(test_data / "raw" / "alpaca_random_9k.json")
     measures = judge(Near(), records(rows)).measures
-    found = Near(threshold=0.7).judge(measures).verdicts
-    gone = np.flatnonzero(~found["keep"].to_numpy()).tolist()
-    # One poem, asked for twice: Shakespeare's sonnet 18.
+    alone = Near(threshold=0.7, protect=(), common_rows=0).judge(measures)
+    gone = np.flatnonzero(~alone.verdicts["keep"].to_numpy()).tolist()
+    # One poem, asked for twice in other words: Shakespeare's sonnet 18.
     assert [rows[row][1][-25:] for row in gone] == ["and this gives life to thee."[-25:]]
-    assert Near().judge(measures).verdicts["keep"].all()
+    found = Near().judge(measures)
+    assert found.verdicts["keep"].all()
+    assert found.findings.numbers["kept_apart"] == {"question": 1}

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.common.shingles import Rule, shingle_hash, shingle_sets
+from filters.common.shingles import Rule, shingle_hash
 from filters.common.text import block, in_blocks, keys, view
-from tests.near_rows import records
+from tests.near_rows import records, shingle_sets
 
 
 def normal(texts: list[str], *, words_only: bool) -> list[str]:

@@ -7,6 +7,7 @@ from one running sum, without a loop over shingles.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -14,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from filters.common.arrays import U32, U64, Bytes, Ints
-from filters.common.text import block
+from filters.common.arrays import U32, U64, Bools, Bytes, Ints
+from filters.common.text import block, in_threads
 
 # An odd number has an inverse modulo 2^64; this one is the golden ratio's, as in SplitMix64.
 _BASE = 0x9E3779B97F4A7C15
+SLICE = 1 << 14  # rows whose sets are made at once
 _HALF = np.uint64(32)
 _ALL = (1 << 64) - 1
 _MIX = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)
@@ -88,35 +90,106 @@ def sets_of_column(column: pl.Series) -> Sets:
     return Sets(*flat_lists(column))
 
 
-def joined(parts: list[Sets]) -> Sets:
-    """The sets of all parts, one after the other."""
+class Runs(NamedTuple):
+    """Shingles in the order of the text, repeats too: row i has `hashes[bounds[i]:bounds[i + 1]]`.
+
+    `cuts[i]` of them begin in the first of the two texts that row i is made of.
+    """
+
+    hashes: U32
+    bounds: Ints
+    cuts: Ints
+
+    @property
+    def sizes(self) -> Ints:
+        """Shingles of each row, repeats too."""
+        return np.diff(self.bounds)
+
+    def column(self, name: str) -> pl.Series:
+        """As a column of lists."""
+        return as_lists(pl.Series(name, self.hashes), self.sizes)
+
+
+def shingle_runs(texts: Sequence[pl.Series], rule: Rule) -> Runs:
+    """The shingles of each row, whose text is the first and then the second (if there are two).
+
+    No nulls. Works on arrays of 8 bytes a character: give it blocks.
+    """
+    count, together = len(texts[0]), pl.concat(texts)
+    if len(texts) > 1:
+        order = np.arange(2 * count).reshape(2, count).T.ravel()
+        together = together.gather(order)
+    data, bounds = block(together, words_only=rule.unit == "word")
+    starts, ends, counts = spans(data, bounds[:: len(texts)], rule)
+    upto = bounds_of(counts)
+    middle = bounds[1 :: len(texts)]  # where the second text of each row begins
+    cuts = np.searchsorted(starts, middle) - upto[:-1]
+    cuts = np.clip(cuts, 0, counts)
+    return Runs(hash_spans(data, starts, ends).astype(np.uint32), upto, cuts)
+
+
+def joined(parts: Sequence[Runs]) -> Runs:
+    """The shingles of all parts, one after the other."""
     hashes = np.concatenate([np.zeros(0, np.uint32), *(part.hashes for part in parts)])
     sizes = np.concatenate([np.zeros(0, np.int64), *(part.sizes for part in parts)])
-    return Sets(hashes, bounds_of(sizes))
+    cuts = np.concatenate([np.zeros(0, np.int64), *(part.cuts for part in parts)])
+    return Runs(hashes, bounds_of(sizes), cuts)
 
 
-def set_keys(sets: Sets) -> U64:
-    """64 bits for each set, equal for equal sets (and by chance once in 2^64); 0 if empty."""
-    keys = np.zeros(len(sets.sizes), np.uint64)
-    filled = np.flatnonzero(sets.sizes)
+def runs_of_column(column: pl.Series, cuts: pl.Series | None = None) -> Runs:
+    """Back from `Runs.column`; without `cuts` every row is one text."""
+    hashes, bounds = flat_lists(column)
+    given = np.diff(bounds) if cuts is None else cuts.to_numpy().astype(np.int64)
+    return Runs(hashes, bounds, given)
+
+
+def run_keys(runs: Runs) -> U64:
+    """64 bits for each row, equal for equal shingles (and by chance once in 2^64); 0 for none."""
+    keys = np.zeros(len(runs.sizes), np.uint64)
+    filled = np.flatnonzero(runs.sizes)
     if len(filled):
-        mixed = mix64(sets.hashes + np.uint64(1))  # 0 would stay 0
-        keys[filled] = np.add.reduceat(mixed, sets.bounds[filled])
+        mixed = mix64(runs.hashes + np.uint64(1))  # 0 would stay 0
+        keys[filled] = np.add.reduceat(mixed, runs.bounds[filled])
     return keys
 
 
-def shingle_sets(texts: pl.Series, rule: Rule) -> Sets:
-    """The shingle set of each text (no nulls); empty for text below the rule's floor.
+def sets_of_runs(runs: Runs, rows: Ints, compared: Bools | None = None) -> Sets:
+    """The sets of these rows, in this order; of the shingles (all of them) that are `compared`."""
+    return sets_between(runs.hashes, runs.bounds[rows], runs.bounds[rows + 1], compared)
 
-    Works on arrays of 8 bytes a character: give it blocks (see `filters.common.text.in_blocks`).
-    """
-    data, bounds = block(texts, words_only=rule.unit == "word")
-    starts, ends, count = spans(data, bounds, rule)
-    # Row above, hash below: one sort orders the sets, and equal neighbours are repeats.
-    keyed = np.repeat(np.arange(len(texts), dtype=np.uint64), count) << _HALF
-    keyed = distinct(keyed | hash_spans(data, starts, ends))
-    sizes = np.bincount((keyed >> _HALF).astype(np.int64), minlength=len(texts))
-    return Sets(keyed.astype(np.uint32), bounds_of(sizes))
+
+def places_of(runs: Runs, rows: Ints) -> Ints:
+    """Where the shingles of these rows stand in `hashes`, in this order."""
+    return ranges(runs.bounds[rows], runs.bounds[rows + 1])
+
+
+def ranges(low: Ints, high: Ints) -> Ints:
+    """All numbers from each `low` up to its `high`, one range after the other."""
+    times = high - low
+    found: Ints = np.repeat(low - (np.cumsum(times) - times), times) + np.arange(times.sum())
+    return found
+
+
+def sets_between(hashes: U32, low: Ints, high: Ints, compared: Bools | None = None) -> Sets:
+    """The sets of `hashes[low:high]`, of the shingles (all of them) that are `compared`."""
+
+    def of_slice(first: int) -> tuple[U32, Ints]:
+        start, end = low[first : first + SLICE], high[first : first + SLICE]
+        times = end - start
+        place = ranges(start, end)
+        owner = np.repeat(np.arange(len(times), dtype=np.uint64), times)
+        if compared is not None:
+            kept = compared[place]
+            place, owner = place[kept], owner[kept]
+        keyed = distinct(owner << _HALF | hashes[place])
+        sizes = np.bincount((keyed >> _HALF).astype(np.int64), minlength=len(times))
+        return keyed.astype(np.uint32), sizes
+
+    # In slices: a sort takes 16 bytes a shingle.
+    found = in_threads(range(0, len(low), SLICE), of_slice)
+    every = np.concatenate([np.zeros(0, np.uint32), *(own for own, _ in found)])
+    sizes = np.concatenate([np.zeros(0, np.int64), *(own for _, own in found)])
+    return Sets(every, bounds_of(sizes))
 
 
 def distinct(values: U64) -> U64:

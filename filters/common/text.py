@@ -61,6 +61,17 @@ def view(records: pl.DataFrame, field: Field) -> pl.Series:
     return spoken if field == "both" else _long_answers(records, spoken)
 
 
+def answers(records: pl.DataFrame) -> pl.Series:
+    """All that the assistant says, tool calls included, one string a row."""
+    role = pl.element().struct.field("role")
+    return _joined(records, _spoken(role == "assistant"), "\n\n")
+
+
+def is_short(texts: pl.Series) -> pl.Series:
+    """Which answers are too short to be compared alone (see `SHORT_RESPONSE`)."""
+    return texts.str.len_chars() < SHORT_RESPONSE
+
+
 def content(records: pl.DataFrame, field: Field, *, normalise: bool) -> pl.Series:
     """What must be equal for two records to be the same, one string a row.
 
@@ -80,15 +91,14 @@ def content(records: pl.DataFrame, field: Field, *, normalise: bool) -> pl.Serie
     texts = _joined(records, message, "\x1e") + "\x1d" + records["tools"].fill_null("")
     if field != "response":
         return texts
-    answers = _long_answers(records, texts)
-    return bare(answers) if normalise else answers
+    long = _long_answers(records, texts)
+    return bare(long) if normalise else long
 
 
 def _long_answers(records: pl.DataFrame, otherwise: pl.Series) -> pl.Series:
     """What the assistant says, or the other text where that is short."""
-    role = pl.element().struct.field("role")
-    answers = _joined(records, _spoken(role == "assistant"), "\n\n")
-    return answers.zip_with(answers.str.len_chars() >= SHORT_RESPONSE, otherwise)
+    said = answers(records)
+    return said.zip_with(~is_short(said), otherwise)
 
 
 def _joined(records: pl.DataFrame, message: pl.Expr, separator: str) -> pl.Series:
@@ -205,10 +215,16 @@ def in_blocks(texts: pl.Series, work: Callable[[pl.Series], Out]) -> list[Out]:
 
     The parts come back in order, whatever the number of threads.
     """
-    sizes = texts.str.len_bytes().to_numpy().astype(np.int64) + 1
-    block_of = (np.cumsum(sizes) - sizes) // BLOCK
+    parts = [texts[low:high] for low, high in block_ranges(texts.str.len_bytes())]
+    return in_threads(parts, work)
+
+
+def block_ranges(sizes: pl.Series) -> list[tuple[int, int]]:
+    """Runs of rows of about `BLOCK` bytes; `sizes` (bytes a row) need not be of one text."""
+    upto = sizes.to_numpy().astype(np.int64) + 1
+    block_of = (np.cumsum(upto) - upto) // BLOCK
     starts = np.flatnonzero(np.diff(block_of, prepend=-1)).tolist()
-    return in_threads([texts[low:high] for low, high in pairwise([*starts, len(texts)])], work)
+    return list(pairwise([*starts, len(sizes)]))
 
 
 def in_threads(parts: Sequence[In], work: Callable[[In], Out]) -> list[Out]:

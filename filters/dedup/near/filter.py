@@ -14,26 +14,37 @@ from curate.base.contract import Filter, Findings, Judgement, Read
 from curate.base.errors import CurateError
 from curate.base.settings import values_of
 from filters.common.arrays import Bools, Floats, Ints
-from filters.common.shingles import joined, set_keys, sets_of_column, shingle_sets
-from filters.common.text import bare, in_blocks, in_threads, keys, view
-from filters.dedup.keep import (
-    EXEMPTED,
-    VIEWS,
-    cluster_findings,
-    duplicate_verdicts,
-    other_thresholds,
-    prompt_groups,
+from filters.common.shingles import joined, run_keys, sets_of_column, shingle_runs
+from filters.common.text import (
+    SHORT_RESPONSE,
+    answers,
+    bare,
+    block_ranges,
+    in_threads,
+    keys,
+    view,
 )
+from filters.dedup.keep import duplicate_verdicts, other_thresholds, prompt_groups
+from filters.dedup.near.findings import kept_apart, near_findings, quoted, quoted_rows
 from filters.dedup.near.groups import Levels
 from filters.dedup.near.index import ORIGIN, Index, batch_name
 from filters.dedup.near.minhash import signatures
 from filters.dedup.near.rouge import token_keys, token_lists
-from filters.dedup.near.search import Duplicates, Sketch, Texts, find_duplicates
+from filters.dedup.near.search import Duplicates, Looks, Sketch, Texts, find_duplicates
 from filters.dedup.near.settings import NearSettings
+from filters.dedup.near.words import code_shapes, plain, word_lists
+from filters.dedup.protect import case_codes
 
 _U64 = pl.Series([None], dtype=pl.UInt64)
 # The settings that say what is compared: an index must have been made with the same.
-_COMPARED = ("similarity", "field", "shingle", "size", "tokenizer", "stem", "exempt")
+_COMPARED = (
+    *("similarity", "field", "short", "shingle", "size", "tokenizer", "stem", "exempt"),
+    "protected",
+)
+# The columns of measures that are compared.
+COMPARED = ("shingles", "cut", "tokens", "key", "group", "words", "answer", "code", "case")
+# Characters of an answer below which its words are looked at too.
+LONG_ANSWER = 200
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Near(NearSettings):
         "already_curated": "Its text is nearly that of a record in the index of earlier runs.",
     }
     reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = (*_COMPARED, "with_length")
 
@@ -64,11 +75,15 @@ class Near(NearSettings):
         return self if self.index is None else IndexedNear(**values_of(self, Near))
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`shingles` (ascending 32-bit hashes) and `key` (64 bits, equal for equal sets).
+        """`shingles` (32-bit hashes in the order of the text) and `key` (64 bits, equal for equal).
 
-        Text too short for shingles has an empty set, and the `key` of its normal form; where
-        there is no text at all the key is null. For ROUGE-L `tokens` (64-bit hashes in the order
-        of the text) take the place of shingles, and the key is null without tokens. With
+        Of two texts (`field: both`) `cut` says how many shingles begin in the prompt. Text too
+        short for shingles has none, and the `key` of its normal form; where there is no text at
+        all the key is null. For ROUGE-L `tokens` (64-bit hashes) take the place of shingles, and
+        the key is null without tokens.
+
+        What is protected needs `words` (see `word_lists`) of the prompt, or of what is compared,
+        `answer` of a short answer, and `code` and `case` (see `filters.dedup.protect`). With
         `keep: longest` there is a `length` in characters too, with `exempt` a `group`.
 
         Signatures follow from the shingles, faster than they could be stored and read again (128
@@ -78,22 +93,59 @@ class Near(NearSettings):
 
     def compared(self, records: pl.DataFrame) -> list[pl.Series]:
         """Of what is measured the columns that are compared; an index has the same."""
-        columns = [*self._content(view(records, self.field))]
+        texts = self._texts(records)
+        columns = [*self._content(texts), *self._guards(records, texts)]
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
         return columns
 
-    def _content(self, texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    def _texts(self, records: pl.DataFrame) -> list[pl.Series]:
+        """The texts that make up what is compared of each row."""
+        if self.field == "both":
+            found = [view(records, "prompt"), answers(records)]
+        elif self.field == "response" and self.short == "alone":
+            found = [answers(records)]
+        else:
+            found = [view(records, self.field)]
+        return found if self.similarity == "rouge_l" else [plain(text) for text in found]
+
+    def _content(self, texts: list[pl.Series]) -> list[pl.Series]:
         if self.similarity == "rouge_l":
-            tokens = token_lists(texts, self.tokenizer, stem=self.stem)
+            tokens = token_lists(_together(texts), self.tokenizer, stem=self.stem)
             key = pl.Series("key", token_keys(tokens), dtype=pl.UInt64)
-            return tokens, key.zip_with(tokens.list.len() > 0, _U64)
-        parts = in_blocks(texts, lambda part: shingle_sets(part, self.rule))
-        sets = joined(parts)
-        key_of = np.concatenate([np.zeros(0, np.uint64), *in_threads(parts, set_keys)])
-        return sets.column("shingles"), _with_short(
-            pl.Series("key", key_of), texts, sets.sizes == 0
-        )
+            return [tokens, key.zip_with(tokens.list.len() > 0, _U64)]
+        sizes = pl.sum_horizontal(pl.Series(text).str.len_bytes() for text in texts)
+        total = pl.select(sizes).to_series()
+        parts = [[text[low:high] for text in texts] for low, high in block_ranges(total)]
+        runs = in_threads(parts, lambda part: shingle_runs(part, self.rule))
+        every = joined(runs)
+        key = pl.Series("key", run_keys(every), dtype=pl.UInt64)
+        columns = [every.column("shingles"), _with_short(key, texts, every.sizes == 0)]
+        if len(texts) > 1:
+            columns.append(pl.Series("cut", every.cuts.astype(np.uint32)))
+        return columns
+
+    def _guards(self, records: pl.DataFrame, texts: list[pl.Series]) -> list[pl.Series]:
+        """What says in which of the protected kinds two rows differ."""
+        kinds, columns = self.protected, []
+        if kinds:
+            columns.append(word_lists(texts[0], "words"))
+        if (kinds and self.field == "both") or (self.field == "response" and self.short == "both"):
+            columns.append(self._short_answers(records))
+        if "code" in kinds:
+            columns.append(code_shapes(_together(texts)).alias("code"))
+        if "case" in kinds:
+            columns.append(case_codes(view(records, "prompt"), _together(texts)).alias("case"))
+        return columns
+
+    def _short_answers(self, records: pl.DataFrame) -> pl.Series:
+        """The words (for ROUGE-L the tokens) of answers too short for shingles to tell."""
+        said = answers(records)
+        short = said.str.len_chars() < (SHORT_RESPONSE if self.field == "response" else LONG_ANSWER)
+        said = said.zip_with(short, pl.Series([""]))
+        if self.similarity == "rouge_l":
+            return token_lists(said, self.tokenizer, stem=self.stem).alias("answer")
+        return word_lists(plain(said), "answer")
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """A row is dropped only if its true similarity to a kept row reaches the threshold.
@@ -110,7 +162,13 @@ class Near(NearSettings):
             duplicates.score[0],
             duplicates.root,
         )
-        return Judgement(verdicts, _findings(self, measures, verdicts, duplicates))
+        return judgement(self, measures, verdicts, duplicates)
+
+    def quote(self, findings: Findings, records: pl.DataFrame, measures: pl.DataFrame) -> Findings:
+        """The findings with the words in which rows that were kept apart differ, and excerpts of
+        text that was not compared."""
+        texts = self._texts(records)
+        return quoted(findings, measures["row"], texts[0], _together(texts))
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,6 +189,7 @@ class IndexedNear(Near):
     def folder(self) -> Index:
         """The index, with the settings that it must have been made with."""
         settings = {name: getattr(self, name) for name in _COMPARED}
+        settings["protected"] = [*self.protected]  # as JSON gives it back
         return Index(Path(self.index or ""), settings | {"measure": self.version})
 
     @property
@@ -165,8 +224,7 @@ class IndexedNear(Near):
             "over these very rows"
         )
         numbers = {"curated_before": count, "already_curated": curated}
-        findings = _findings(self, measures, verdicts, duplicates, (sentence,), **numbers)
-        return Judgement(verdicts, findings)
+        return judgement(self, measures, verdicts, duplicates, (sentence,), **numbers)
 
     def remember(self, records: pl.DataFrame) -> None:
         """Add these records to the index, as the batch of the records judged."""
@@ -186,12 +244,12 @@ def decide(step: Near, measures: pl.DataFrame, known: pl.DataFrame | None = None
     `root` is a position in `measures`.
     """
     count = 0 if known is None else known.height
-    columns = [name for name in ("shingles", "tokens", "key", "group") if name in measures.columns]
+    columns = [name for name in COMPARED if name in measures.columns]
     rows = measures.select(columns)
     if known is not None:
         rows = pl.concat([known.select(columns), rows])
     duplicates = find_duplicates(
-        Texts(rows, count),
+        Texts(rows, Looks(step.rule, step.protected, step.boilerplate_rows), count),
         np.concatenate([np.arange(count), step.order(measures) + count]),
         Levels((step.level, *other_thresholds(step.level, strict=step.strict)), step.strict),
         Sketch(step.num_perm, step.seed, step.bands),
@@ -201,59 +259,28 @@ def decide(step: Near, measures: pl.DataFrame, known: pl.DataFrame | None = None
         duplicate_of=duplicates.duplicate_of[:, count:],
         score=duplicates.score[:, count:],
         root=duplicates.root[count:] - count,
+        rejected=[
+            pairs._replace(lower=pairs.lower - count, higher=pairs.higher - count)
+            for pairs in duplicates.rejected
+        ],
+        boilerplate=duplicates.boilerplate.with_columns(pl.col("row") - count),
     )
 
 
-def _findings(
+def judgement(
     step: Near,
     measures: pl.DataFrame,
     verdicts: pl.DataFrame,
     duplicates: Duplicates,
     more: tuple[str, ...] = (),
     **numbers: Any,
-) -> Findings:
-    """The cluster table, and sentences on view, clusters and other thresholds."""
-    others = other_thresholds(step.level, strict=step.strict)
-    counts = (duplicates.duplicate_of[1:] >= 0).sum(axis=1).tolist()
-    sentences = [*more]
-    if step.exempt == "same_prompt":
-        sentences.append(EXEMPTED)
-    if not duplicates.exact:
-        sentences.append(
-            "too many to compare all pairs; only those that share a band of their signatures were"
-        )
-    if step.similarity == "rouge_l":
-        wordless = int((measures["tokens"].list.len() == 0).sum())
-        numbers["without_tokens"] = wordless
-        sentences += [_wordless(step, wordless)] if wordless else []
-    return cluster_findings(
-        _view(step),
-        measures,
-        duplicates.root,
-        verdicts,
-        dict(zip(others, counts, strict=True)),
-        tuple(sentences),
-        exact=duplicates.exact,
-        thresholds={"threshold": step.level},
-        **numbers,
-    )
-
-
-def _view(step: Near) -> str:
-    how = f"above {step.level:g}" if step.strict else f"from {step.level:g}"
-    if step.similarity == "rouge_l":
-        stems = " of word stems" if step.stem else ""
-        return f"compared {VIEWS[step.field]}: ROUGE-L{stems} {how}"
-    unit = "characters" if step.rule.unit == "char" else "words"
-    return (
-        f"compared {VIEWS[step.field]}: Jaccard similarity of runs of {step.rule.size} {unit}, "
-        f"{how}"
-    )
-
-
-def _wordless(step: Near, count: int) -> str:
-    hint = "; tokenizer: unicode reads other scripts" if step.tokenizer == "ascii" else ""
-    return f"{count:,} rows have no token, so nothing is similar to them{hint}"
+) -> Judgement:
+    """The verdicts, with what there is to say of the set, and the rows that examples quote."""
+    apart = kept_apart(duplicates.rejected, verdicts["keep"], step.level, step.strict)
+    findings = near_findings(step, measures, verdicts, duplicates, apart, more, **numbers)
+    shown = quoted_rows(findings)
+    is_shown = measures["row"].is_in(sorted(shown)) if shown else None
+    return Judgement(verdicts, findings, quoted=is_shown)
 
 
 def _with_curated(
@@ -284,9 +311,17 @@ def signature_column(step: Near, measures: pl.DataFrame) -> pl.Series:
     return pl.Series("signature", values, pl.Array(pl.UInt32, step.num_perm))
 
 
-def _with_short(key: pl.Series, texts: pl.Series, is_short: Bools) -> pl.Series:
+def _together(texts: list[pl.Series]) -> pl.Series:
+    """One text a row."""
+    if len(texts) == 1:
+        return texts[0]
+    frame = pl.DataFrame([text.alias(str(number)) for number, text in enumerate(texts)])
+    return frame.select(pl.concat_str(pl.all(), separator="\n\n")).to_series()
+
+
+def _with_short(key: pl.Series, texts: list[pl.Series], is_short: Bools) -> pl.Series:
     short = pl.Series(np.flatnonzero(is_short), dtype=pl.UInt32)
-    words = texts.gather(short)
+    words = _together([text.gather(short) for text in texts])
     own = pl.Series(keys(bare(words), normalise=True), dtype=pl.UInt64)
     is_blank = words.str.strip_chars() == ""
     return key.scatter(short, own.zip_with(~is_blank, _U64))

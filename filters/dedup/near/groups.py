@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from filters.common.arrays import U32, U64, Bools, Floats, Ints
 from filters.common.shingles import distinct, mix64
 from filters.dedup.keep import first_of_equal
 from filters.dedup.near.similarity import (
-    Comparison,
     pair_count,
     pairs_across,
     pairs_between,
@@ -36,6 +35,17 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 class TooMuchWorkError(Exception):
     """The search went past its limit."""
+
+
+class Compares(Protocol):
+    """Tells how similar sets are, by their number; see `similarity.Comparison`."""
+
+    @property
+    def sizes(self) -> Ints: ...
+
+    def may_reach(self, threshold: float, left: Ints, right: Ints) -> Bools: ...
+
+    def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats: ...
 
 
 class Levels(NamedTuple):
@@ -69,7 +79,7 @@ class Search:
     `work` counts shingles compared (and 16 for each candidate pair).
     """
 
-    comparison: Comparison
+    comparison: Compares
     levels: Levels
     known: int = 0
     group: Ints | None = None

@@ -7,18 +7,29 @@ signatures are. Either way true similarity decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U32, U64, Floats, Ints
-from filters.common.shingles import Sets, mix64, sets_of_column
+from filters.common.arrays import U32, U64, Bools, Floats, Ints
+from filters.common.shingles import (
+    Rule,
+    Runs,
+    Sets,
+    mix64,
+    places_of,
+    runs_of_column,
+    sets_of_runs,
+)
 from filters.common.text import in_threads
 from filters.dedup.keep import first_of_equal
+from filters.dedup.near.boilerplate import NO_TEXTS, Boilerplate, find_boilerplate
+from filters.dedup.near.differences import Differences, Words
 from filters.dedup.near.groups import Levels, Search, TooMuchWorkError
+from filters.dedup.near.guard import Guard, GuardedComparison, Rejected, ShortAnswers, Sides
 from filters.dedup.near.minhash import band_entries, enough_bands, signatures
 from filters.dedup.near.rouge import RougeComparison, bags, jaccard_of
 from filters.dedup.near.similarity import Comparison, likely_pairs, rare_entries
@@ -41,6 +52,14 @@ class Sketch(NamedTuple):
     bands: int | None  # none: enough for the threshold
 
 
+class Looks(NamedTuple):
+    """What is looked at beside shingles: how text was cut, and what rows may not differ in."""
+
+    rule: Rule
+    protected: tuple[str, ...] = ()
+    common_rows: int = 0  # 0: all text is compared
+
+
 @dataclass
 class Texts:
     """What is compared: one element a row, by position, in columns that `near` measured.
@@ -51,22 +70,77 @@ class Texts:
     """
 
     measures: pl.DataFrame
+    looks: Looks
     known: int = 0
-    sets: Sets = field(init=False)
-
-    def __post_init__(self) -> None:
-        # For ROUGE-L, bags of tokens find the pairs, and the sequences decide.
-        tokens = self._tokens
-        self.sets = sets_of_column(self.measures["shingles"]) if tokens is None else bags(tokens)
+    boilerplate: Boilerplate | None = None  # found when sets are made
 
     @property
     def _tokens(self) -> pl.Series | None:
         return self.measures["tokens"] if "tokens" in self.measures.columns else None
 
     @cached_property
+    def runs(self) -> Runs:
+        """The shingles of each row in the order of the text."""
+        cut = self.measures["cut"] if "cut" in self.measures.columns else None
+        return runs_of_column(self.measures["shingles"], cut)
+
+    @cached_property
+    def bags(self) -> Sets | None:
+        """For ROUGE-L bags of tokens find the pairs, and the sequences decide."""
+        return None if self._tokens is None else bags(self._tokens)
+
+    @cached_property
+    def has_set(self) -> Bools:
+        """Which rows have something to be similar by."""
+        sizes = self.runs.sizes if self.bags is None else self.bags.sizes
+        return sizes > 0
+
+    def without_boilerplate(self, leads: Ints) -> tuple[Ints, Sets]:
+        """Of these rows those with a set, and the sets: of text that is not boilerplate."""
+        if self.bags is not None:
+            return leads, self.bags.take(leads)
+        if self.looks.common_rows and len(leads) >= self.looks.common_rows:
+            self.boilerplate = find_boilerplate(
+                self.runs, leads, self.looks.rule, self.looks.common_rows
+            )
+        if self.boilerplate is None:
+            return leads, sets_of_runs(self.runs, leads)
+        words, floor = self.boilerplate.words[leads], self.looks.rule.floor
+        # A row that is boilerplate all over is compared by it; a few words of its own exactly.
+        whole = leads[words == 0]
+        self.boilerplate.compared[places_of(self.runs, whole)] = True
+        self.boilerplate.own[places_of(self.runs, whole)] = True
+        sets = sets_of_runs(self.runs, leads, self.boilerplate.compared)
+        enough = (sets.sizes > 0) & ((words == 0) | (words >= floor))
+        self.has_set[leads[~enough]] = False
+        return leads[enough], sets.take(np.flatnonzero(enough))
+
+    @cached_property
     def key(self) -> U64:
-        """Equal for equal texts; 0 for none."""
+        """Equal for texts that are equal in all that counts; 0 for none."""
+        key, words = self.text_key, self.words("words")
+        if words is None or not self.looks.protected:
+            return key
+        key = mix64(key + words.sums(in_order=True))
+        for codes in self.codes.values():
+            key = mix64(key + codes)
+        return key
+
+    @cached_property
+    def text_key(self) -> U64:
+        """Equal for texts of equal words; 0 for none."""
         return self.measures["key"].fill_null(0).to_numpy()
+
+    def words(self, column: str) -> Words | None:
+        """The words in a column, if it was measured."""
+        known = column in self.measures.columns
+        return Words.of(self.measures[column]) if known else None
+
+    @cached_property
+    def codes(self) -> dict[str, U64]:
+        """Of code and of case, where they are protected."""
+        kinds = [kind for kind in ("code", "case") if kind in self.looks.protected]
+        return {kind: self.measures[kind].fill_null(0).to_numpy() for kind in kinds}
 
     @cached_property
     def group(self) -> Ints | None:
@@ -79,11 +153,35 @@ class Texts:
         alone = given.is_null().to_numpy()
         return np.where(alone, len(number) + np.arange(len(number)), number)
 
-    def comparison(self, positions: Ints, sets: Sets) -> Comparison:
+    def comparison(self, positions: Ints, sets: Sets) -> GuardedComparison:
         """Of the rows at these positions, whose sets those are, numbered in this order."""
+        tokens, own = self._tokens, Comparison(sets)
+        if tokens is not None:
+            own = RougeComparison(sets, tokens.gather(positions))
+        return GuardedComparison(own, positions, self.guard, self.short)
+
+    @cached_property
+    def guard(self) -> Guard | None:
+        """What looks at the differences of similar rows; None: they do not matter."""
+        words = self.words("words")
+        if words is None or not self.looks.protected:
+            return None
+        both, sides = "cut" in self.measures.columns, None
         if self._tokens is None:
-            return Comparison(sets)
-        return RougeComparison(sets, self._tokens.gather(positions))
+            found = self.boilerplate
+            left_out = (None, None) if found is None else (found.compared, found.own)
+            sides = Sides(self.runs, self.looks.rule.size, both, *left_out)
+        answers = self.words("answer") if both else None
+        kinds = frozenset(self.looks.protected)
+        return Guard(Differences(words, kinds, self.text_key, answers, self.codes), sides)
+
+    @cached_property
+    def short(self) -> ShortAnswers | None:
+        """Answers that count beside the whole row."""
+        if "answer" not in self.measures.columns or "cut" in self.measures.columns:
+            return None
+        words = self.words("answer")
+        return None if words is None else ShortAnswers(words, rouge_l=self._tokens is not None)
 
     def jaccard(self, score: float) -> float:
         """The Jaccard similarity of the sets of two rows that are `score` similar, at least."""
@@ -94,13 +192,16 @@ class Duplicates(NamedTuple):
     """For each row, by position: the row kept instead or -1, their similarity, the cluster.
 
     `duplicate_of` and `score` have one line for each level. `root` is the first row of the cluster
-    in order of keeping; it is kept. `exact` says that all pairs were compared.
+    in order of keeping; it is kept. `exact` says that all pairs were compared. `rejected` are pairs
+    that are similar and differ in what counts, `boilerplate` the texts that were not compared.
     """
 
     duplicate_of: Ints
     score: Floats
     root: Ints
     exact: bool
+    rejected: list[Rejected]
+    boilerplate: pl.DataFrame
 
 
 def find_duplicates(
@@ -118,7 +219,7 @@ def find_duplicates(
     if texts.group is not None:
         group = mix64(texts.group.astype(np.uint64) + np.uint64(1))
         leader = first_of_equal(mix64(texts.key + group), equal)
-    leads = order[(leader[order] == order) & (texts.sets.sizes[order] > 0)]
+    leads = order[(leader[order] == order) & texts.has_set[order]]
     done = _search(texts, leads, levels, sketch)
 
     rows = np.arange(len(leader))
@@ -126,7 +227,7 @@ def find_duplicates(
     for of_set, score in zip(done.search.duplicate_of, done.search.score, strict=True):
         dropped = np.flatnonzero(of_set >= 0)
         # Text too short for a set repeats the first of its equals, if that is of another group.
-        instead, similarity = np.where(texts.sets.sizes > 0, rows, first), np.ones(len(rows))
+        instead, similarity = np.where(texts.has_set, rows, first), np.ones(len(rows))
         instead[done.leads[dropped]] = done.leads[of_set[dropped]]
         similarity[done.leads[dropped]] = score[dropped]
         own = instead[leader]
@@ -136,7 +237,10 @@ def find_duplicates(
         scores.append(similarity[leader])
     duplicate_of = np.stack(by_level)
     root = _roots(texts, duplicate_of[0], done, chains)
-    return Duplicates(duplicate_of, np.stack(scores), root, done.exact)
+    left_out = NO_TEXTS if texts.boilerplate is None else texts.boilerplate.texts
+    return Duplicates(
+        duplicate_of, np.stack(scores), root, done.exact, done.comparison.rejected, left_out
+    )
 
 
 class _FinishedSearch(NamedTuple):
@@ -144,6 +248,7 @@ class _FinishedSearch(NamedTuple):
 
     leads: Ints
     search: Search
+    comparison: GuardedComparison
     entries: U64
     exact: bool
 
@@ -160,49 +265,52 @@ def _roots(texts: Texts, duplicate_of: Ints, done: _FinishedSearch, chains: bool
 
 def _search(texts: Texts, leads: Ints, levels: Levels, sketch: Sketch) -> _FinishedSearch:
     """A finished search over `leads`, or those of them that any candidate pair has."""
-    exact = _search_all(texts, leads, levels)
+    leads, sets = texts.without_boilerplate(leads)
+    exact = _search_all(texts, leads, sets, levels)
     if exact is not None:
         return exact
-    signature = _signatures(texts.sets, leads, sketch)
+    signature = _signatures(sets, sketch)
     floor = texts.jaccard(levels.floor)
     entries = band_entries(signature, sketch.bands or enough_bands(floor, sketch.num_perm))
     involved, number = np.unique(entries & np.uint64(0xFFFFFFFF), return_inverse=True)
     involved = involved.astype(np.int64)
     entries = entries >> np.uint64(32) << np.uint64(32) | number.astype(np.uint64)
     leads = leads[involved]
-    search = _prepared(texts, leads, texts.sets.take(leads), levels)
+    comparison = texts.comparison(leads, sets.take(involved))
+    search = _prepared(texts, leads, comparison, levels)
     search.sketched = (signature[involved], floor)
     search.run(entries)
-    return _FinishedSearch(leads, search, entries, exact=False)
+    return _FinishedSearch(leads, search, comparison, entries, exact=False)
 
 
-def _search_all(texts: Texts, leads: Ints, levels: Levels) -> _FinishedSearch | None:
+def _search_all(texts: Texts, leads: Ints, sets: Sets, levels: Levels) -> _FinishedSearch | None:
     """A finished search that misses no pair, or None where that would take too long."""
-    sets, floor = texts.sets.take(leads), texts.jaccard(levels.floor)
+    floor = texts.jaccard(levels.floor)
     size, every = len(sets.hashes), len(leads) * (len(leads) - 1) // 2
     # Pairs of a few thousand rows share many buckets, but are no more than all there are.
     likely = min(every, likely_pairs(sets, floor))
     if size > EXACT_SHINGLES or likely > max(EXACT_PAIRS, size):
         return None
     entries = rare_entries(sets, floor)
-    search = _prepared(texts, leads, sets, levels)
+    comparison = texts.comparison(leads, sets)
+    search = _prepared(texts, leads, comparison, levels)
     search.limit = EXACT_WORK + WORK_A_SHINGLE * size
     try:
         search.run(entries)
     except TooMuchWorkError:
         return None
-    return _FinishedSearch(leads, search, entries, exact=True)
+    return _FinishedSearch(leads, search, comparison, entries, exact=True)
 
 
-def _prepared(texts: Texts, leads: Ints, sets: Sets, levels: Levels) -> Search:
+def _prepared(texts: Texts, leads: Ints, comparison: GuardedComparison, levels: Levels) -> Search:
     group = None if texts.group is None else texts.group[leads]
     known = int(np.count_nonzero(leads < texts.known))
-    return Search(texts.comparison(leads, sets), levels, known=known, group=group)
+    return Search(comparison, levels, known=known, group=group)
 
 
-def _signatures(sets: Sets, positions: Ints, sketch: Sketch) -> U32:
+def _signatures(sets: Sets, sketch: Sketch) -> U32:
     # Some 100,000 shingles at once, to stay in cache.
-    parts = np.array_split(positions, max(1, int(sets.sizes[positions].sum()) >> 17))
+    parts = np.array_split(np.arange(len(sets.sizes)), max(1, len(sets.hashes) >> 17))
     return np.concatenate(
         in_threads(parts, lambda part: signatures(sets.take(part), sketch.num_perm, sketch.seed))
     )

@@ -21,12 +21,15 @@ from filters.dedup.keep import (
     Keep,
 )
 from filters.dedup.near.rouge import Tokenizer
+from filters.dedup.protect import KINDS, Kind
 
 # Below eight words a change of any one word puts two sets of word 3-grams under 0.7, so comparing
 # such texts exactly loses nothing, and keeps "5 + 3" apart from "5 - 3".
 ADAPTIVE_FLOOR = 8
 WORDS, CHARACTERS = 3, 5
-DEFAULTS = {"jaccard": 0.8, "rouge_l": 0.7}
+DEFAULTS = {"jaccard": 0.6, "rouge_l": 0.7}
+# Text that stands in so many rows is boilerplate: more than people have wordings of one example.
+COMMON_ROWS = 5
 # At 4,096 permutations a signature is 16 KB, more than most records; 128 to 256 is usual.
 MOST_PERMUTATIONS = 4096
 
@@ -35,6 +38,8 @@ _ONLY: Mapping[str, Mapping[str, Any]] = {
     "jaccard": {"shingle": "adaptive", "size": None},
     "rouge_l": {"tokenizer": "ascii", "stem": False, "strict": False},
 }
+# And that only one field reads.
+_ONLY_RESPONSE = {"short": "both"}
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class NearSettings(DuplicateFilter):
 
     threshold: float | None = setting(
         None,
-        "similarity (above 0 to 1) from which a record is dropped; none: 0.8 for jaccard (2 words "
-        "of 60 may be others), 0.7 for rouge_l",
+        "similarity (above 0 to 1) from which a record is dropped; none: 0.6 for jaccard (one word "
+        "in twelve may be another), 0.7 for rouge_l",
         above=0,
         high=1,
     )
@@ -57,8 +62,27 @@ class NearSettings(DuplicateFilter):
     )
     field: Field = setting(
         "both",
-        "what is compared: the prompt, the response (under 40 characters only together with its "
-        "prompt), or both; never the system prompt",
+        "what is compared: the prompt, the response (see `short`), or both, which must both be "
+        "alike; never the system prompt",
+    )
+    short: Literal["both", "alone"] = setting(
+        "both",
+        "field: response, for answers under 40 characters: the lesser of the answers' similarity "
+        "and that of the whole rows counts, or the answers are compared alone",
+    )
+    protect: tuple[Kind, ...] | None = setting(
+        None,
+        "rows that differ in one of these are different, however similar: numbers, negations (and "
+        "opposites), signs, code, case (where it is asked for), names, or in the whole prompt or "
+        "answer (with any of these); none given: all for jaccard, none for rouge_l; []: "
+        "similarity alone decides",
+    )
+    common_rows: int | None = setting(
+        None,
+        "text of 8 words or more that stands in at least so many rows, before or after words of "
+        "their own, is not compared (a task definition, a wrapper); 0: all is; none: 5 for "
+        "jaccard, 0 for rouge_l",
+        low=0,
     )
     shingle: Literal["adaptive", "word", "char"] = setting(
         "adaptive",
@@ -126,6 +150,31 @@ class NearSettings(DuplicateFilter):
                         f"near: {name} is {value!r}, which similarity: {self.similarity} does not "
                         f"read; leave it out or set similarity: {similarity}"
                     )
+
+        for name, unset in _ONLY_RESPONSE.items():
+            value = getattr(self, name)
+            if self.field != "response" and value != unset:
+                raise CurateError(
+                    f"near: {name} is {value!r}, which field: {self.field} does not read; leave it "
+                    "out or set field: response"
+                )
+        if self.similarity == "rouge_l" and self.common_rows:
+            raise CurateError(
+                f"near: common_rows is {self.common_rows}, which similarity: rouge_l does not "
+                "read; leave it out or set similarity: jaccard"
+            )
+
+    @property
+    def protected(self) -> tuple[Kind, ...]:
+        """What no two duplicates differ in, given or usual for the similarity."""
+        usual = KINDS if self.similarity == "jaccard" else ()
+        return usual if self.protect is None else tuple(k for k in KINDS if k in self.protect)
+
+    @property
+    def boilerplate_rows(self) -> int:
+        """Rows in which text is boilerplate, given or usual for the similarity; 0: none is."""
+        usual = COMMON_ROWS if self.similarity == "jaccard" else 0
+        return usual if self.common_rows is None else self.common_rows
 
     @property
     def level(self) -> float:

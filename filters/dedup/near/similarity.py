@@ -187,10 +187,15 @@ class Comparison:
     def __init__(self, sets: Sets) -> None:
         from scipy.sparse import csr_array
 
-        self.sizes = sets.sizes
+        self._sizes = sets.sizes
         columns = (np.ones(len(sets.hashes), np.int8), sets.hashes.astype(np.int64), sets.bounds)
         self._incidence: Any = csr_array(columns, shape=(len(sets.sizes), 1 << 32))
         self._incidence.has_canonical_format = True  # else scipy sorts each time to find out
+
+    @property
+    def sizes(self) -> Ints:
+        """Elements of each set."""
+        return self._sizes
 
     def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats:
         """|A and B| / |A or B| for each pair of set numbers; 0 if both are empty.

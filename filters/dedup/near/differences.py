@@ -1,0 +1,326 @@
+"""What two texts that are nearly the same differ in, and whether that makes them different.
+
+Their words are aligned by a longest common subsequence. What is left over on either side, and did
+not only move, is looked at: a number, a negation, a sign or a name is a difference; a typo, a
+synonym or a word more is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from filters.common.arrays import U64, Bools, Ints
+from filters.common.shingles import flat_lists, mix64
+from filters.dedup.near.words import (
+    CAPITAL,
+    NUMBER,
+    SIGN,
+    START,
+    WORD,
+    code_of,
+    letters_of,
+)
+
+# Where rows can differ, beside the kinds that `protect` names: the texts themselves.
+QUESTION, ANSWER = "question", "answer"
+# Words left over at one place, with nothing in their place in the other text, that are looked at
+# for names. Longer insertions are sentences.
+INSERTED = 3
+# Words at one place, on the longer side, from which text was put in other words.
+REWORDED = 4
+# A run of so many words that stands elsewhere in the other text has moved.
+MOVED = 3
+# Names of fewer letters are other names if one letter differs: Iran, Iraq.
+TYPO_FROM = 5
+# Of the words of two short texts that are alike at most this share may be others.
+OTHER_WORDS = 0.5
+
+_NEGATIONS = (
+    "not no never none nobody nothing nowhere neither nor without except excluding unless "
+    "cannot isnt dont doesnt cant wont"
+)
+# A word for its opposite turns a question round; either may stand for the other nowhere.
+_OPPOSITES = (
+    "increase/decrease increases/decreases increasing/decreasing increased/decreased "
+    "maximum/minimum maximize/minimize maximise/minimise max/min largest/smallest "
+    "highest/lowest higher/lower greater/less greater/smaller larger/smaller biggest/smallest "
+    "more/less more/fewer most/least before/after above/below left/right up/down true/false "
+    "ascending/descending positive/negative advantages/disadvantages advantage/disadvantage "
+    "pros/cons first/last even/odd include/exclude including/excluding with/without all/none "
+    "always/never accept/reject agree/disagree encode/decode encrypt/decrypt compress/decompress "
+    "add/remove add/subtract multiply/divide push/pop open/close start/stop begin/end "
+    "oldest/newest older/younger best/worst better/worse inside/outside import/export "
+    "horizontal/vertical upper/lower uppercase/lowercase north/south east/west hot/cold "
+    "buy/sell active/passive singular/plural formal/informal legal/illegal possible/impossible "
+    "correct/incorrect valid/invalid equal/unequal input/output prefix/suffix local/global "
+    "public/private static/dynamic enable/disable enabled/disabled man/woman men/women "
+    "male/female king/queen mother/father son/daughter cause/effect causes/effects "
+    "kilometers/miles kilometres/miles celsius/fahrenheit centimeters/inches kilograms/pounds "
+    "grams/ounces meters/feet liters/gallons hours/minutes minutes/seconds days/weeks weeks/months "
+    "months/years days/hours daily/weekly weekly/monthly monthly/yearly"
+)
+
+
+@lru_cache(maxsize=1)
+def _negations() -> frozenset[int]:
+    return frozenset(map(code_of, _NEGATIONS.split()))
+
+
+@lru_cache(maxsize=1)
+def _opposites() -> dict[int, frozenset[int]]:
+    found: dict[int, set[int]] = {}
+    for pair in _OPPOSITES.split():
+        one, other = map(code_of, pair.split("/"))
+        found.setdefault(one, set()).add(other)
+        found.setdefault(other, set()).add(one)
+    return {word: frozenset(others) for word, others in found.items()}
+
+
+class Words(NamedTuple):
+    """Codes of the words of some texts, end to end: text i is `codes[bounds[i]:bounds[i + 1]]`."""
+
+    codes: U64
+    bounds: Ints
+
+    @classmethod
+    def of(cls, column: pl.Series) -> Words:
+        """From a column of lists."""
+        codes, bounds = flat_lists(column)
+        return cls(codes.astype(np.uint64), bounds)
+
+    def of_row(self, row: int) -> list[int]:
+        """The codes of one text."""
+        found: list[int] = self.codes[self.bounds[row] : self.bounds[row + 1]].tolist()
+        return found
+
+    @property
+    def sizes(self) -> Ints:
+        """Words in each."""
+        return np.diff(self.bounds)
+
+    def sums(self, chosen: Bools | None = None, *, in_order: bool = False) -> U64:
+        """64 bits a text, equal for equal words (of those chosen), in order or in any."""
+        words = mix64((self.codes & WORD) + np.uint64(1))
+        if in_order:
+            place = np.arange(len(words)) - np.repeat(self.bounds[:-1], self.sizes)
+            words = mix64(words + mix64(place.astype(np.uint64)))
+        if chosen is not None:
+            words = np.where(chosen, words, np.uint64(0))
+        found = np.zeros(len(self.sizes), np.uint64)
+        filled = np.flatnonzero(self.sizes)
+        if len(filled):
+            found[filled] = np.add.reduceat(words, self.bounds[filled])
+        return found
+
+
+@dataclass
+class Differences:
+    """Tells for pairs of rows, by position, in which of the kinds asked for their texts differ.
+
+    `words` are those of the text whose differences count; of the answers only the short ones have
+    `answers`. `codes` are more kinds, with a code a row: rows that differ in it are different; in
+    `case` if they do not differ in words (have the same of `texts`).
+    """
+
+    words: Words
+    kinds: frozenset[str]
+    texts: U64
+    answers: Words | None = None
+    codes: dict[str, U64] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        codes = self.words.codes
+        marked = {
+            "numbers": codes & NUMBER != 0,
+            "negations": np.isin(codes & WORD, np.array([*_negations()], np.uint64)),
+            "signs": codes & SIGN != 0,
+        }
+        self._bags = {
+            kind: self.words.sums(chosen) for kind, chosen in marked.items() if kind in self.kinds
+        }
+        self._usual: dict[int, bool] = {}
+
+    def in_codes(self, left: Ints, right: Ints, small: Bools) -> list[str | None]:
+        """The first kind in which the rows of each pair differ whatever the order of their words.
+
+        `small` says which pairs differ by a few words only, so that none of them has to be found.
+        """
+        found: list[str | None] = [None] * len(left)
+        same = self.texts[left] == self.texts[right]
+        for kind, codes in (self.codes | self._bags).items():
+            where = {"code": True, "case": same}.get(kind, small)
+            for at in np.flatnonzero(where & (codes[left] != codes[right])).tolist():
+                found[at] = found[at] or kind
+        return found
+
+    def in_words(self, left: int, right: int, own: int | None) -> str | None:
+        """The kind in which the words of two rows differ.
+
+        `own` words of theirs are not boilerplate; at most half of them may differ. None: many do.
+        """
+        ours, theirs = self.words.of_row(left), self.words.of_row(right)
+        if ours == theirs:
+            return None
+        places = left_over(ours, theirs)
+        kind = first_kind(places, self.kinds, self._is_name)
+        if kind is None and own is not None and _different(places) > OTHER_WORDS * own:
+            return QUESTION
+        return kind
+
+    def in_answers(self, left: int, right: int) -> str | None:
+        """Whether two answers are different of which at least one is short.
+
+        Something more is no difference. One without words is empty or long.
+        """
+        assert self.answers is not None
+        ours, theirs = self.answers.of_row(left), self.answers.of_row(right)
+        if ours == theirs:
+            return None
+        places = left_over(ours, theirs)
+        least = min(len(ours), len(theirs))
+        common = len(ours) - sum(len(own) for own, _ in places) + sum(map(_typos, places))
+        return ANSWER if common < (1 - OTHER_WORDS) * least or not least else None
+
+    def _is_name(self, code: int) -> bool:
+        """Whether a word is a name: it has a capital inside a sentence, or else usually has one."""
+        if not code & int(CAPITAL):
+            return False
+        if not code & int(START):
+            return code & int(WORD) != _I
+        word = code & int(WORD)
+        if word not in self._usual:
+            same = self.words.codes[self.words.codes & WORD == np.uint64(word)]
+            inside = same[same & START == 0]
+            capital = int(np.count_nonzero(inside & CAPITAL))
+            self._usual[word] = capital > 0 and 2 * capital > len(inside)
+        return self._usual[word]
+
+
+_I = ord("i") & 31
+# What is left over at one place of either text.
+Place = tuple[list[int], list[int]]
+
+
+def left_over(one: Sequence[int], other: Sequence[int]) -> list[Place]:
+    """The words of two texts that have no counterpart, place by place; what moved has one."""
+    from rapidfuzz.distance import Indel
+
+    word = int(WORD)
+    ours, theirs = [code & word for code in one], [code & word for code in other]
+    places: list[tuple[range, range]] = []
+    at_ours = at_theirs = 0
+    blocks = Indel.opcodes(ours, theirs)
+    for block in blocks:
+        if block.tag == "equal":
+            _add(places, range(at_ours, block.src_start), range(at_theirs, block.dest_start))
+            at_ours, at_theirs = block.src_end, block.dest_end
+    _add(places, range(at_ours, len(ours)), range(at_theirs, len(theirs)))
+    moved_ours = _moved(ours, [place for place, _ in places], theirs, [at for _, at in places])
+    moved_theirs = _moved(theirs, [at for _, at in places], ours, [place for place, _ in places])
+    found = [
+        (
+            [one[at] for at in place if at not in moved_ours],
+            [other[at] for at in there if at not in moved_theirs],
+        )
+        for place, there in places
+    ]
+    return [place for place in found if place[0] or place[1]]
+
+
+def _add(places: list[tuple[range, range]], ours: range, theirs: range) -> None:
+    if ours or theirs:
+        places.append((ours, theirs))
+
+
+def _moved(
+    ours: list[int], places: list[range], theirs: list[int], there: list[range]
+) -> frozenset[int]:
+    """Positions in `places` of runs of words that stand in one run among `there` too."""
+    if max(map(len, places), default=0) < MOVED or max(map(len, there), default=0) < MOVED:
+        return frozenset()
+    runs = {
+        tuple(theirs[at : at + MOVED])
+        for place in there
+        for at in range(place.start, place.stop - MOVED + 1)
+    }
+    found: set[int] = set()
+    for place in places:
+        for at in range(place.start, place.stop - MOVED + 1):
+            if tuple(ours[at : at + MOVED]) in runs:
+                found.update(range(at, at + MOVED))
+    return frozenset(found)
+
+
+def first_kind(
+    places: Sequence[Place], kinds: frozenset[str], is_name: Callable[[int], bool]
+) -> str | None:
+    """The first kind, in the order of `protect`, that something left over is of.
+
+    Where many words stand in the place of others the text was put in other words; what is among
+    them is no small difference.
+    """
+    places = [place for place in places if not all(place) or max(map(len, place)) <= REWORDED]
+    every = [code for place in places for side in place for code in side]
+    if "numbers" in kinds and any(code & int(NUMBER) for code in every):
+        return "numbers"
+    if "negations" in kinds:
+        negations = _negations()
+        if any(code & int(WORD) in negations for code in every):
+            return "negations"
+        if any(_turned(*place) for place in places):
+            return "negations"
+    if "signs" in kinds and any(code & int(SIGN) for code in every):
+        return "signs"
+    if "names" in kinds and any(_renamed(*place, is_name) for place in places):
+        return "names"
+    return None
+
+
+def _turned(ours: list[int], theirs: list[int]) -> bool:
+    """Whether a word stands for its opposite."""
+    instead = {code & int(WORD) for code in theirs}
+    opposites = _opposites()
+    return any(not instead.isdisjoint(opposites.get(code & int(WORD), ())) for code in ours)
+
+
+def _renamed(ours: list[int], theirs: list[int], is_name: Callable[[int], bool]) -> bool:
+    """Whether a name stands on one side that is no typo of a word on the other."""
+    for own, other in ((ours, theirs), (theirs, ours)):
+        if not other and len(own) > INSERTED:
+            continue
+        for code in own:
+            if is_name(code) and not any(is_typo(code, instead) for instead in other):
+                return True
+    return False
+
+
+def _typos(place: Place) -> int:
+    """Words of the first text that are typos of one of the second."""
+    ours, theirs = place
+    return sum(any(is_typo(code, instead) for instead in theirs) for code in ours)
+
+
+def _different(places: Sequence[Place]) -> int:
+    """Words of the text that has more of its own, without typos."""
+    typos = sum(map(_typos, places))
+    return max(sum(len(place[side]) for place in places) for side in (0, 1)) - typos
+
+
+def is_typo(one: int, other: int) -> bool:
+    """Whether two words differ in one letter: another, one more, or two that changed places.
+
+    >>> is_typo(code_of("lihgt"), code_of("light")), is_typo(code_of("iran"), code_of("iraq"))
+    (True, False)
+    """
+    from rapidfuzz.distance import OSA
+
+    ours, theirs = letters_of(one & int(WORD)), letters_of(other & int(WORD))
+    if max(len(ours), len(theirs)) < TYPO_FROM:
+        return False
+    return bool(OSA.distance(ours, theirs, score_cutoff=1) <= 1)

@@ -1,0 +1,200 @@
+"""Looks at what similar rows differ in before one of them is dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from filters.common.arrays import Bools, Floats, Ints
+from filters.common.shingles import Runs, Sets, sets_between
+from filters.dedup.near.differences import ANSWER, QUESTION, Differences, Words
+from filters.dedup.near.rouge import f_measure
+from filters.dedup.near.similarity import Comparison
+
+# Of the runs of words of a prompt, or of an answer, that are alike at least this share is common,
+# by the smaller of the two: a typo takes three runs of six in a text of eight words.
+SIDE = 0.4
+# Fewer runs than those of eight words say little; then the words are aligned.
+FEW = 6
+# So many runs of words of a text that the other has not are of a few words: at no place more than
+# `REWORDED`.
+SMALL = 6
+
+
+class Rejected(NamedTuple):
+    """Pairs of rows, by position, that are similar and yet different: in what, and how similar."""
+
+    lower: Ints
+    higher: Ints
+    score: Floats
+    kind: list[str]
+
+
+class Shared(NamedTuple):
+    """Of pairs of texts the shingles in common, and those of the smaller and the larger."""
+
+    common: Ints
+    least: Ints
+    most: Ints
+
+
+class Sides(NamedTuple):
+    """The shingles of rows whose prompts and answers are compared together, or only one of them.
+
+    `compared` and `own` (for each shingle) leave boilerplate out, see `Boilerplate`.
+    """
+
+    runs: Runs
+    size: int  # of a shingle
+    both: bool
+    compared: Bools | None = None
+    own: Bools | None = None
+
+    def shared(self, left: Ints, right: Ints, *, answers: bool = False) -> Shared:
+        """What the prompts (or what is compared alone), or the answers, of each pair share."""
+        rows, number = np.unique(np.concatenate([left, right]), return_inverse=True)
+        sets = self._sets(rows, answers)
+        one, other = number[: len(left)], number[len(left) :]
+        sizes = sets.sizes[one], sets.sizes[other]
+        return Shared(Comparison(sets).common(one, other), np.minimum(*sizes), np.maximum(*sizes))
+
+    def _sets(self, rows: Ints, answers: bool) -> Sets:
+        start, end = self.runs.bounds[rows], self.runs.bounds[rows + 1]
+        cut = start + self.runs.cuts[rows]
+        if self.both and answers:
+            start = cut
+        elif self.both:  # the last shingles of a prompt reach into the answer
+            end = np.maximum(cut - self.size + 1, start)
+        return sets_between(self.runs.hashes, start, end, self.compared)
+
+    def own_words(self, row: int, other: int) -> int:
+        """Words of the two prompts that are not boilerplate, of the one that has fewer."""
+        found = []
+        for one in (row, other):
+            start = self.runs.bounds[one]
+            end = start + self.runs.cuts[one]
+            found.append(int(end - start if self.own is None else self.own[start:end].sum()))
+        return min(found)
+
+
+@dataclass
+class Guard:
+    """Tells for pairs of similar rows, by position, in what they differ, if that counts."""
+
+    differences: Differences
+    sides: Sides | None = None
+
+    def of_pairs(self, left: Ints, right: Ints) -> list[str | None]:
+        """The first kind in which the rows of each pair differ; None: they are duplicates."""
+        if self.sides is None or not len(left):
+            return self._in_words(left, right, np.zeros(len(left), bool))
+        prompts = self.sides.shared(left, right)
+        found = self._in_words if not self.sides.both else self._in_sides
+        return found(left, right, prompts.most - prompts.common <= SMALL)
+
+    def _in_words(self, left: Ints, right: Ints, small: Bools) -> list[str | None]:
+        found = self.differences.in_codes(left, right, small)
+        # A loop, because pairs are aligned one by one.
+        for at, pair in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+            found[at] = found[at] or self.differences.in_words(*pair, own=None)
+        return found
+
+    def _in_sides(self, left: Ints, right: Ints, small: Bools) -> list[str | None]:
+        assert self.sides is not None
+        found = self.differences.in_codes(left, right, small)
+        prompts = _unlike(self.sides.shared(left, right))
+        said = _unlike(self.sides.shared(left, right, answers=True))
+        for at, pair in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+            found[at] = found[at] or self._in_pair(*pair, prompts[at], said[at])
+        return found
+
+    def _in_pair(self, one: int, other: int, prompt: bool | None, said: bool | None) -> str | None:
+        """Of one pair; `prompt` and `said`: are those other texts (None: too short to tell)."""
+        assert self.sides is not None
+        if prompt:
+            return QUESTION
+        own = self.sides.own_words(one, other) if prompt is None else None
+        kind = self.differences.in_words(one, other, own)
+        if kind is not None or said is False:
+            return kind
+        return ANSWER if said else self.differences.in_answers(one, other)
+
+
+def _unlike(shared: Shared) -> list[bool | None]:
+    """Whether two texts are other texts; None: too short to tell."""
+    unlike = shared.common < SIDE * shared.least
+    few = (shared.least < FEW).tolist()
+    return [None if short else other for short, other in zip(few, unlike.tolist(), strict=True)]
+
+
+@dataclass
+class ShortAnswers:
+    """Answers that are too short to be compared alone, and how alike those of two rows are.
+
+    `words` has those of short answers; of all others none.
+    """
+
+    words: Words
+    rouge_l: bool
+
+    def least(self, left: Ints, right: Ints, scores: Floats) -> Floats:
+        """The similarities of pairs of rows, lowered to that of their answers if both are short."""
+        from rapidfuzz.distance import LCSseq
+
+        sizes = self.words.sizes
+        short = np.flatnonzero((sizes[left] > 0) & (sizes[right] > 0))
+        lowered = scores.copy()
+        if not len(short):
+            return lowered
+        pairs = zip(left[short].tolist(), right[short].tolist(), strict=True)
+        # A loop, because RapidFuzz takes one pair of sequences at a time; they have few words.
+        common = np.array(
+            [LCSseq.similarity(self.words.of_row(a), self.words.of_row(b)) for a, b in pairs]
+        )
+        one, other = sizes[left[short]], sizes[right[short]]
+        alike = f_measure(common, one, other) if self.rouge_l else common / (one + other - common)
+        lowered[short] = np.minimum(scores[short], alike)
+        return lowered
+
+
+@dataclass
+class GuardedComparison:
+    """A comparison of sets, by number, by which rows that differ in what counts are not similar.
+
+    Set i is that of row `positions[i]`.
+    """
+
+    comparison: Comparison
+    positions: Ints
+    guard: Guard | None
+    short: ShortAnswers | None = None
+    rejected: list[Rejected] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> Ints:
+        """As of the comparison."""
+        return self.comparison.sizes
+
+    def may_reach(self, threshold: float, left: Ints, right: Ints) -> Bools:
+        """As of the comparison."""
+        return self.comparison.may_reach(threshold, left, right)
+
+    def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats:
+        """As of the comparison, but 0 where the rows differ in what counts."""
+        scores = self.comparison.similarity(left, right, floor)
+        at = np.flatnonzero(scores >= floor)
+        lower, higher = self.positions[left[at]], self.positions[right[at]]
+        lowered = scores[at]
+        if self.short is not None:
+            lowered = self.short.least(lower, higher, lowered)
+        if self.guard is not None:
+            kinds = self.guard.of_pairs(lower, higher)
+            other = np.array([kind is not None for kind in kinds], bool)
+            kind = [kind for kind in kinds if kind is not None]
+            self.rejected.append(Rejected(lower[other], higher[other], lowered[other], kind))
+            lowered[other] = 0.0
+        scores = scores.copy()
+        scores[at] = lowered
+        return scores
