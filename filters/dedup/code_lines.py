@@ -41,6 +41,7 @@ _STARTS = (
     rf"package +[A-Za-z_.]+;{_END}",
     # Blocks.
     rf"(?:else|try|finally|do) *[:{{]{_END}",
+    r"else *:",
     rf"(?:elif\b[^\n]*|except(?: +[(A-Z][^\n]*)?):{_END}",
     rf"(?:if|while|with) [^\n]*(?:[=!<>]=|{_W}\(|{_W}\[|[a-z]_[a-z])[^\n]*:{_END}",
     rf"for +{_W}+(?:, *{_W}+)* +in +(?:range|enumerate|zip|{_W}+[.(\[])[^\n]*:",
@@ -48,17 +49,17 @@ _STARTS = (
     rf"(?:fi|esac|endif|end|end;|begin){_END}",
     r"\}",
     rf"(?:break|continue);{_END}",
-    rf"return\b[^\n]*;{_END}",
-    rf"return +[^\n]*(?:{_W}\(|\[|[=!<>]=)",
+    rf"return(?: +\S+)?;{_END}",
+    rf"return +[^\n]*(?:{_W}\(|\[|[=!<>]=| [-+*/%?] )",
     rf"return +(?:True|False|None|null|true|false|self|-?[0-9]+|[a-z]|[a-z]+_{_W}+){_END}",
     # Statements.
-    r"print(?:f|ln)? ?\(",
+    r"print(?:(?:f|ln)? ?\(| [\"'])",
     r"(?:std::)?(?:cout|cin) *(?:<<|>>)",
     r"puts +[\"']",
     r"echo +[\"'$]",
     rf"{_NAME}(?:\.{_NAME})+\(",
     rf"(?:self|this)\.{_W}+",
-    rf"{_NAME}(?:[.\[]['\"{_W[1:-1]}.\]]*)? *(?:\+|-|\*\*?|//?|%|\||&|\^|<<|>>)= *[^\s=]",
+    rf"{_NAME}(?:[.\[]['\"{_W[1:-1]}.\]]*)? *(?:\+|-|\*\*?|//?|%|\||\^|<<|>>)= *[^\s=]",
     rf"{_NAME}(?:[.\[]['\"{_W[1:-1]}.\]]*)? *= *(?:[\"']|{_NAME}(?:\.{_NAME})+\(|{_NAME}\(\))",
     rf"{_NAME} *= *(?:(?:True|False|None|null|nil|true|false)\b|new |lambda\b)",
     rf"{_NAME} *= *(?:int|str|float|list|dict|set|input|open|range|len|sorted|sum)\(",
@@ -86,11 +87,13 @@ _STARTS = (
     r"(?:pip3?|npm|npx|yarn|brew|apt|apt-get|conda|docker|kubectl) +(?:install|run|build|update|-)",
     r"(?:sudo|chmod|chown|mkdir|grep|sed|awk|curl|wget|tar|ls|rm|cp|mv|cd|find|cat|ssh) +"
     r"[-./~$'\"]",
-    # Markup and data.
+    r"curl +https?:",
+    # Markup, data, regular expressions.
     r"</?(?:html|head|body|div|span|p|a|ul|ol|li|table|tr|td|th|thead|tbody|script|style|h[1-6]|img"
     r"|input|form|button|nav|section|header|footer|title|meta|link|label|select|option|svg)\b[^>\n]*>",
     rf"<[A-Za-z][^<>\n]*>[^\n]*</[A-Za-z][A-Za-z0-9_:-]*>{_END}",
     r"<!DOCTYPE",
+    rf"\^[^\s^_]+{_END}",
     r"[\"'][^\"'\n]+[\"'] *: *(?:[\"'0-9\[{-]|true|false|null)",
 )
 
@@ -107,6 +110,7 @@ _HOLDS = (
     r"\\[dDwWsSbB](?:[^A-Za-z]|$)",
     r"\[\^?(?:a-z|A-Z|0-9)",
     r"\(\?[:=!<P]",
+    r"(?:^|[ (])/[^/\n ]+/[gimsuy]+(?:[^A-Za-z]|$)",
     r"(?:^|[^0-9A-Za-z%])%[0-9.-]*[sdfYymMdH](?:[^A-Za-z]|$)",
     rf"\[[^\n\]]+ for {_W}+(?:, *{_W}+)* in [^\n]+\]",
     r"lambda [a-z](?:, ?[a-z])*:",
@@ -116,7 +120,9 @@ _HOLDS = (
 # At the start of a line, over the end of it.
 _PAIRS = (
     r"@[A-Za-z_.]+(?:\([^\n]*\))?[ \t]*\n[ \t]*(?:def|class|public|private|protected|async)\b",
-    rf"(?:if|while|for|with) +{_W}+(?: +(?:in|not in|as|is|is not) [^\n]+)?:[ \t]*\n[ \t]+{_NAME}",
+    rf"(?:if|while|for|with) +{_W}+(?: +(?:in|not in|as|is|is not) [^\n]+)?:[ \t]*\n[ \t]+"
+    r"[#A-Za-z_]",
+    r"(?:if|for|while) *\([^\n]*\)[ \t]*\n[ \t]+[A-Za-z_]",
     r"[a-z_][A-Za-z0-9_-]*:[ \t]*\n[ \t]+(?:- )?[a-z_][A-Za-z0-9_-]*:(?: |$)",
 )
 
@@ -124,13 +130,14 @@ _PAIRS = (
 # options, imports and queries their words. Two expressions, because one is ten times as slow.
 _MARKS = (
     r"[={}<\\$#_@%\[]|[A-Za-z0-9]\(|;[ \t]*\n|;[ \t]*$|[\"'] *:|&&|//|/\*|\(\?"
-    r"|:[ \t]*\n[ \t]+[A-Za-z_]| --?[A-Za-z]",
+    r"|:[ \t]*\n[ \t]+[A-Za-z_]| --?[A-Za-z]|else:|\^[^\s_]|/[gimsuy]|print [\"']",
     r"import |FROM |WHERE |TABLE |install |\n[ \t]*(?:end|else|elif|fi|begin)\b",
 )
 
 _CODE_LINE = re.compile(
     rf"(?m)(?:^[ \t]*(?:{'|'.join(_STARTS + _PAIRS)})|{'|'.join(_HOLDS)})", re.ASCII
 )
+_SENTENCE = re.compile(r"[A-Z][\w'’,-]*(?: [\w'’,-]+){2,}[.:!?]*\s*$")
 _ASSIGNMENT = re.compile(r"[ \t]*[A-Za-z_][\w.\[\]'\"]*\s*=[^=]", re.ASCII)
 _FENCE = re.compile(r"[ \t]*(?:[-*+>] |\d+[.)] )?[ \t>]*(`{3,}|~{3,})(.*)")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n[ \t]*\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -212,7 +219,7 @@ def _unfenced(text: str) -> Iterator[list[str]]:
     run: list[str] = []
     for paragraph, is_its_code in zip(paragraphs, is_code, strict=True):
         if is_its_code:
-            run += paragraph.split("\n")
+            run += _without_sentences(paragraph.split("\n"))
             continue
         if run:
             yield run
@@ -241,6 +248,14 @@ def _code_paragraphs(paragraphs: list[str]) -> list[bool]:
 def _goes_on(paragraph: str) -> bool:
     lines = paragraph.split("\n")
     return lines[0][:1] in {" ", "\t"} or all(_ASSIGNMENT.match(line) for line in lines)
+
+
+def _without_sentences(lines: list[str]) -> list[str]:
+    """The lines of a paragraph of code without the sentences before and after it."""
+    is_sentence = [bool(_SENTENCE.match(line)) for line in lines]
+    if all(is_sentence):
+        return lines
+    return lines[is_sentence.index(False) : len(lines) - is_sentence[::-1].index(False)]
 
 
 def _form(lines: list[str]) -> str:

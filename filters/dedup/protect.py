@@ -26,7 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _ASKS_CASE = (
     r"(?i)\b(?:upper|lower|title|camel|pascal|proper|sentence|mixed|swap|toggle|letter|start|small"
     r"|correct|change) ?-?(?:case[ds]?|casing)\b|capitali[sz]|\bcapitals?[ -]letters?\b"
-    r"|\b(?:all|in|small)[ -]?(?:block )?cap(?:s|itals)\b|\bwith (?:a )?capitals?\b"
+    r"|\b(?:all|in|small)[ -]?(?:block )?caps\b|\b(?:in (?:all |block )?|with a? ?)capitals?\b"
     r"|\b(?:block|small|big|large) (?:letters|capitals)\b|\bcapital (?-i:[A-Z])\b"
     r"|\bcase[ -]?(?:in)?(?:-?sensitiv|-?match)|\bchange (?:the )?case\b"
     r"|\bcase of (?:the |each |every )?(?:letter|word|char|text|string)"
