@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import polars as pl
 
@@ -22,28 +22,56 @@ from filters.dedup.code_lines import code_in, may_hold_code
 Kind = Literal["numbers", "negations", "signs", "code", "case", "names"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# What asks for case, in the languages that have it or speak of it.
-_ASKS_CASE = (
-    r"(?i)\b(?:upper|lower|title|camel|pascal|proper|sentence|mixed|swap|toggle|letter|start|small"
-    r"|correct|change) ?-?(?:case[ds]?|casing)\b|capitali[sz]|\bcapitals?[ -]letters?\b"
-    r"|\b(?:all|in|small)[ -]?(?:block )?caps\b|\b(?:in (?:all |block )?|with a? ?)capitals?\b"
-    r"|\b(?:block|small|big|large) (?:letters|capitals)\b|\bcapital (?-i:[A-Z])\b"
-    r"|\bcase[ -]?(?:in)?(?:-?sensitiv|-?match)|\bchange (?:the )?case\b"
-    r"|\bcase of (?:the |each |every )?(?:letter|word|char|text|string)"
-    r"|gro(?:ß|ss)buchstabe|gro(?:ß|ss)schreib|kleinbuchstabe|kleinschreib|majuscule|en minuscule"
-    r"|may[úu]scul|min[úu]scul[ao]s|mai[úu]scol|min[úu]scol|заглавн|прописн|строчн|верхн\w+ регистр"
-    r"|нижн\w+ регистр|大写|小写|大寫|小寫|大文字|小文字|대문자|소문자"
-)
-# What all of these have: a look at all prompts for these alone takes a tenth of the time.
-_MAY_ASK = (
+# The end of a word. Not Unicode's, which takes a slower engine wherever a text is not plain ASCII.
+_B = r"(?-u:\b)"
+
+
+class _Topic(NamedTuple):
+    """What prompts are looked at for: `hint`, which all have and is looked for first, because it
+    takes a tenth of the time; the words of the topic; and like words of another."""
+
+    hint: str
+    words: str
+    not_these: str = ""
+
+    def places(self, prompts: pl.Series) -> pl.Series:
+        """Where the prompts are about it."""
+        places = prompts.str.contains(self.hint).fill_null(False).arg_true()
+        about = prompts.gather(places)
+        if self.not_these:
+            about = about.str.replace_all(self.not_these, "")
+        return places.filter(about.str.contains(self.words))
+
+
+# Upper and lower case, in the languages that have it or speak of it. "Capitalize on a trend" and
+# the capitalisation of a market are about money.
+_CASE = _Topic(
     r"(?i)case|casing|capital|caps|letters|gro(?:ß|ss)|klein|ajuscul|inuscul|ay[úu]scul|in[úu]scul"
-    r"|ai[úu]scol|заглавн|прописн|строчн|регистр|大写|小写|大寫|小寫|大文字|小文字|대문자|소문자"
+    r"|ai[úu]scol|заглавн|прописн|строчн|регистр|大写|小写|大寫|小寫|大文字|小文字|대문자|소문자",
+    rf"(?i){_B}(?:upper|lower|title|camel|pascal|proper|sentence|mixed|swap|toggle|letter|start"
+    rf"|small|correct|change) ?-?(?:case[ds]?|casing){_B}|capitali[sz]|{_B}capitals?[ -]letters?{_B}"
+    rf"|{_B}(?:all|in|small)[ -]?(?:block )?caps{_B}"
+    rf"|{_B}(?:in (?:all |block )?|with a? ?)capitals?{_B}"
+    rf"|{_B}(?:block|small|big|large) (?:letters|capitals){_B}|{_B}capital (?-i:[A-Z]){_B}"
+    rf"|{_B}case[ -]?(?:in)?(?:-?sensitiv|-?match)|{_B}change (?:the )?case{_B}"
+    rf"|{_B}case of (?:the |each |every )?(?:letter|word|char|text|string)"
+    r"|gro(?:ß|ss)buchstabe|gro(?:ß|ss)schreib|kleinbuchstabe|kleinschreib|majuscule|en minuscule"
+    r"|may[úu]scul|min[úu]scul[ao]s|mai[úu]scol|min[úu]scol|заглавн|прописн|строчн"
+    r"|(?:верхн|нижн)(?:ем|ий) регистр|大写|小写|大寫|小寫|大文字|小文字|대문자|소문자",
+    rf"(?i)capitali[sz](?:e[sd]?|ing) (?:up)?on{_B}"
+    r"|(?:market|total|stock|large|small|mid|micro|company) ?-?capitali[sz][a-z]*"
+    r"|capitali[sz](?:ation|ed) (?:rate|cost|interest|asset|expen|lease|value)[a-z]*",
 )
-# "Capitalize on a trend" and the capitalisation of a market are about money.
-_CAPITAL_OF_MONEY = (
-    r"(?i)capitali[sz](?:e[sd]?|ing) (?:up)?on\b"
-    r"|(?:market|total|stock|large|small|mid|micro|company) ?-?capitali[sz]\w*"
-    r"|capitali[sz](?:ation|ed) (?:rate|cost|interest|asset|expen|lease|value)\w*"
+_LAYOUT = _Topic(
+    "(?i)indent|space|spacing|break|newline|ascii art|空格|换行|缩进",
+    rf"(?i)indent(?:at|ed|s?{_B})|white ?-?space|{_B}(?:extra|double|trailing|leading|multiple"
+    rf"|unnecessary|redundant|consecutive|superfluous) spaces?{_B}|{_B}line ?-?breaks?{_B}"
+    rf"|{_B}newlines?{_B}|{_B}spacing{_B}|{_B}ascii art{_B}|空格|换行|缩进",
+)
+_MARKS = _Topic(
+    "(?i)punctuat|mark|exclamation|full stop|comma|apostrophe|colon|标点|号",
+    rf"(?i)punctuat|{_B}question marks?{_B}|{_B}exclamation|{_B}full stops?{_B}|{_B}commas?{_B}"
+    rf"|{_B}apostrophe|{_B}(?:quotation|quote|speech) marks?{_B}|{_B}semi-?colon|标点|问号|感叹号|逗号|句号",
 )
 
 # What Unicode's compatibility form (NFKC) makes a plain digit or letter: 2³ is not 23, log₂8 not
@@ -84,10 +112,31 @@ def case_codes(prompts: pl.Series, texts: pl.Series) -> pl.Series:
     >>> case_codes(ask, pl.Series(["PARIS", "Paris"])).is_null().to_list()
     [False, True]
     """
-    places = prompts.str.contains(_MAY_ASK).fill_null(False).arg_true()
-    about = prompts.gather(places).str.replace_all(_CAPITAL_OF_MONEY, "")
-    asked = places.filter(about.str.contains(_ASKS_CASE))
-    return _coded(texts, asked, _letters)
+    return _coded(texts, _CASE.places(prompts), _letters)
+
+
+def layout_codes(prompts: pl.Series, texts: pl.Series) -> pl.Series:
+    """Codes of `texts` with all their white space (u64), null where it does not matter.
+
+    It matters where the prompt is about it ("fix the indentation", "remove extra spaces").
+
+    >>> ask = pl.Series(["Remove the extra spaces.", "Remove the spam."])
+    >>> layout_codes(ask, pl.Series(["a  b", "a  b"])).is_null().to_list()
+    [False, True]
+    """
+    return _coded(texts, _LAYOUT.places(prompts), str.strip)
+
+
+def mark_codes(prompts: pl.Series, texts: pl.Series) -> pl.Series:
+    """Codes of the punctuation of `texts` (u64), null where it does not matter.
+
+    It matters where the prompt is about it ("add the punctuation", "is it a question mark?").
+
+    >>> ask = pl.Series(["Punctuate: who is it", "Who is it?"])
+    >>> mark_codes(ask, pl.Series(["Who is it?", "It's me."])).is_null().to_list()
+    [False, True]
+    """
+    return _coded(texts, _MARKS.places(prompts), _marks)
 
 
 def form_codes(texts: pl.Series) -> pl.Series:
@@ -110,6 +159,11 @@ def _high_and_low(text: str) -> str:
 
 def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text)))
+
+
+def _marks(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text)
+    return "".join(letter for letter in plain if not letter.isalnum() and not letter.isspace())
 
 
 def _coded(texts: pl.Series, places: pl.Series, form: Callable[[str], str]) -> pl.Series:
