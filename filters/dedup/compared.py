@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
@@ -17,16 +17,28 @@ from filters.dedup.protect import case_codes, code_codes, form_codes, layout_cod
 # The kinds that rows of the same normal form can differ in.
 Protected = Literal["code", "case", "signs"]
 PROTECTED: tuple[Protected, ...] = get_args(Protected)
+# Those that are measured by name: rows that differ in neither differ in code.
+KINDS_SEEN: tuple[Protected, ...] = ("case", "signs")
 
-# Rows are compared by these only where their keys are equal, so that few bits are enough: two that
-# differ pass for equal once in 4 billion, or 65,536. None of that kind is 0.
-WIDTHS: Mapping[Protected, int] = {"code": 32, "case": 16, "signs": 16}
+# Bits of a key that also stand for what `protect` looks at: few are enough, because they only
+# tell rows of one normal form apart. Of two that differ one in 65,536 passes for equal.
+PROTECTED_BITS = 16
+# Bits of the code of an answer. A row has by chance the code of one of ten answers that stand
+# under many prompts once in 400 million.
+ANSWER_BITS = 32
 
 # Characters from which an answer is said to stand under other prompts. "Yes, it is." may.
 LONG_ANSWER = 100
 
 _ROLE = pl.element().struct.field("role")
 _ANSWERS, _PROMPTS = _ROLE == "assistant", _ROLE != "assistant"
+
+
+class BesideKey(NamedTuple):
+    """Of n rows `codes` (n,), below 2 to the `PROTECTED_BITS`, and further columns."""
+
+    codes: U64
+    columns: list[pl.Series]
 
 
 def beside_key(
@@ -36,12 +48,13 @@ def beside_key(
     *,
     normalise: bool,
     with_answer: bool,
-) -> list[pl.Series]:
-    """The columns that `exact` measures beside its key.
+) -> BesideKey:
+    """What rows are compared by beside their normal form.
 
-    One for each kind of `protect`, its bits in `WIDTHS`: what the text that `field` compares has
-    of it, 0 for nothing. `with_answer` (for `field: both`) adds `answer`: 64 bits, equal for
-    answers of the same normal form (if asked) and kinds; 0 under `LONG_ANSWER` characters.
+    `codes` of all kinds of `protect` in the text that `field` compares, 0 for nothing; Booleans
+    `case` and `signs`, whether there is something of them. `with_answer` (for `field: both`) adds
+    `answer` (u32), equal for answers of the same normal form (if asked) and kinds, 0 for one under
+    `LONG_ANSWER` characters.
     """
     texts = _compared(records, field)
     of_prompt, of_answer = (
@@ -50,41 +63,31 @@ def beside_key(
     kinds = {kind: [*of_prompt[kind], *of_answer[kind]] for kind in protect}
     if "code" in kinds:
         kinds["code"] += _to_the_letter(records, field)
-    columns = [_narrow(_mixed(codes), WIDTHS[kind]).alias(kind) for kind, codes in kinds.items()]
+    columns = [pl.Series(kind, _mixed(kinds[kind]) != 0) for kind in KINDS_SEEN if kind in kinds]
     if with_answer:
-        columns.append(
-            _answer_codes(
-                records,
-                [code for codes in of_answer.values() for code in codes],
-                normalise=normalise,
-            )
-        )
-    return columns
+        answers = _mixed(_answer_codes(records, _flat(of_answer), normalise))
+        columns.append(pl.Series("answer", _narrow(answers, ANSWER_BITS)).cast(pl.UInt32))
+    codes = _mixed(_flat(kinds)) if protect else np.zeros(records.height, np.uint64)
+    return BesideKey(_narrow(codes, PROTECTED_BITS), columns)
+
+
+def _flat(kinds: Mapping[Protected, Sequence[pl.Series]]) -> list[pl.Series]:
+    """All codes, in the order of `PROTECTED`."""
+    return [code for kind in PROTECTED for code in kinds.get(kind, ())]
 
 
 def _answer_codes(
-    records: pl.DataFrame, codes: Sequence[pl.Series], *, normalise: bool
-) -> pl.Series:
-    """All that the assistant's messages hold, tool calls too, with these codes of their text."""
+    records: pl.DataFrame, codes: Sequence[pl.Series], normalise: bool
+) -> list[pl.Series]:
+    """All that the assistant's messages hold, tool calls too, and these codes of their text."""
     places = (_written(records).str.len_chars() >= LONG_ANSWER).arg_true()
     answers = records[places].select(
         pl.col("messages").list.filter(_ANSWERS), tools=pl.lit(None, pl.String)
     )
     key = keys(content(answers, "both", normalise=normalise), normalise=normalise)
     mixed = _mixed([pl.Series(key), *(code.gather(places) for code in codes)])
-    none = pl.Series("answer", [0], dtype=pl.UInt64).new_from_index(0, records.height)
-    return none.scatter(places, pl.Series(mixed))
-
-
-def kinds_of(measures: pl.DataFrame) -> dict[str, pl.Series]:
-    """The columns of kinds that were measured, by name."""
-    return {kind: measures[kind] for kind in WIDTHS if kind in measures.columns}
-
-
-def identities(measures: pl.DataFrame) -> U64:
-    """64 bits for each row, equal for rows that are equal in key and in all kinds."""
-    kinds = kinds_of(measures)
-    return _mixed([measures["key"], *kinds.values()]) if kinds else measures["key"].to_numpy()
+    none = pl.Series([None], dtype=pl.UInt64).new_from_index(0, records.height)
+    return [none.scatter(places, pl.Series(mixed))]
 
 
 def _codes(
@@ -184,7 +187,6 @@ def _mixed(codes: Sequence[pl.Series]) -> U64:
     return total
 
 
-def _narrow(codes: U64, bits: int) -> pl.Series:
+def _narrow(codes: U64, bits: int) -> U64:
     """Codes of so many bits, 0 only for 0."""
-    narrow = np.where(codes == 0, 0, codes % np.uint64((1 << bits) - 1) + np.uint64(1))
-    return pl.Series(narrow).cast({16: pl.UInt16, 32: pl.UInt32}[bits])
+    return np.where(codes == 0, 0, codes % np.uint64((1 << bits) - 1) + np.uint64(1))

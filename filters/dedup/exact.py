@@ -17,10 +17,9 @@ from filters.common.text import Field, content, keys
 from filters.dedup.compared import (
     LONG_ANSWER,
     PROTECTED,
+    PROTECTED_BITS,
     Protected,
     beside_key,
-    identities,
-    kinds_of,
 )
 from filters.dedup.keep import (
     BY_HELP,
@@ -133,30 +132,30 @@ class Exact(DuplicateFilter):
         return self.field == "both" and self.same_answer is not None
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`key`, 64 bits, equal for records of the same normal form.
+        """`key`, 64 bits, equal for equal records: all but the lowest 16 are of their normal form.
 
-        For each kind of `protect` a code, and with `same_answer` `answer`, see `beside_key`. With
-        `keep: longest` `length` in characters; with `exempt` `group`, equal for rows of the same
-        prompt.
+        With `protect` and `same_answer` also what `beside_key` says; with `keep: longest` `length`
+        in characters; with `exempt` `group`, equal for rows of the same prompt.
         """
         if self.field == "both" and not self.normalise:
             key = records["id"].str.to_integer(base=16, dtype=pl.UInt64)
         else:
             texts = content(records, self.field, normalise=self.normalise)
             key = pl.Series(keys(texts, normalise=self.normalise), dtype=pl.UInt64)
-        columns = [key.alias("key"), *self.lengths(records)]
+        columns = self.lengths(records)
         protect = self.protect if self.normalise else ()
         if protect or self.with_answer:
-            columns += beside_key(
+            beside = beside_key(
                 records,
                 self.field,
                 protect,
                 normalise=self.normalise,
                 with_answer=self.with_answer,
             )
+            key, columns = key ^ pl.Series(beside.codes), columns + beside.columns
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
-        return pl.DataFrame(columns)
+        return pl.DataFrame([key.alias("key"), *columns])
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """Of equal rows all but the first in order of keeping are dropped, with score 1.
@@ -165,14 +164,14 @@ class Exact(DuplicateFilter):
         compared, how many groups of equals there are, the table `clusters`; how many rows are
         kept for what `protect` looks at, and how many answers were repeated.
         """
-        identity = identities(measures)
+        identity = measures["key"].to_numpy()
         kept = self._kept_instead(measures, identity)
         prompts = self._prompts(measures)
         if prompts.any():
             of_answer = first_of_equal(measures["answer"].to_numpy(), self.order(measures))
             kept = np.where(prompts, of_answer, kept)
-        equal_to = self._kept_instead(measures, measures["key"].to_numpy())
-        apart = kept_apart(measures["row"], kinds_of(measures), kept, equal_to)
+        equal_to = self._kept_instead(measures, identity >> np.uint64(PROTECTED_BITS))
+        apart = kept_apart(measures, kept, equal_to) if self.protect and self.normalise else Apart()
         return self._judgement(measures, kept, identity, prompts, apart)
 
     def quote(self, findings: Findings, records: pl.DataFrame, measures: pl.DataFrame) -> Findings:
@@ -220,7 +219,7 @@ class Exact(DuplicateFilter):
         """
         if not self.with_answer:
             return np.zeros(measures.height, np.int64)
-        prompts = pl.col("key").n_unique().over("answer")
+        prompts = (pl.col("key") // 2**PROTECTED_BITS).n_unique().over("answer")
         is_many = (pl.col("answer") != 0) & (prompts >= self.same_answer)
         counts = measures.select(pl.when(is_many).then(prompts).otherwise(0))
         return counts.to_series().to_numpy().astype(np.int64)

@@ -9,11 +9,13 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.common.arrays import Bools, Ints
+from filters.common.arrays import Ints
 from filters.common.text import Field
+from filters.dedup.compared import KINDS_SEEN, PROTECTED
 
 EXAMPLES = 2
 # Characters of a line that are shown.
@@ -28,7 +30,7 @@ class Apart(NamedTuple):
     quoted: pl.Series | None = None
 
 
-def kept_apart(row: pl.Series, kinds: Mapping[str, pl.Series], kept: Ints, equal_to: Ints) -> Apart:
+def kept_apart(measures: pl.DataFrame, kept: Ints, equal_to: Ints) -> Apart:
     """Rows that are kept although `equal_to`, the row that its key alone would keep, is another.
 
     `kept` and `equal_to` are positions (n,), and the row's own where it is no duplicate.
@@ -37,26 +39,32 @@ def kept_apart(row: pl.Series, kinds: Mapping[str, pl.Series], kept: Ints, equal
     places = np.flatnonzero((kept == own) & (equal_to != own))
     if not len(places):
         return Apart()
-    others = equal_to[places]
-    differ = {kind: codes.to_numpy() for kind, codes in kinds.items()}
-    differ = {kind: codes[places] != codes[others] for kind, codes in differ.items()}
-    counts = {kind: int(differs.sum()) for kind, differs in differ.items() if differs.any()}
-    pairs = [(int(row[int(places[n])]), int(row[int(others[n])])) for n in _examples(differ)]
-    named = [number for pair in pairs for number in pair]
+    kinds = _kinds(measures, places, equal_to[places])
+    row = measures["row"]
+    pairs = [
+        (int(row[int(place)]), int(row[int(equal_to[place])]))
+        for place in [places[kinds == kind][0] for kind in PROTECTED if (kinds == kind).any()]
+    ][:EXAMPLES]
+    counts = {kind: int((kinds == kind).sum()) for kind in PROTECTED}
+    counts = {kind: count for kind, count in counts.items() if count}
     return Apart(
         (_sentence(len(places), counts, pairs),),
         {"kept_for_protect": len(places), "protected": counts, "protected_rows": pairs},
-        row.is_in(named),
+        row.is_in([number for pair in pairs for number in pair]),
     )
 
 
-def _examples(kinds: Mapping[str, Bools]) -> list[int]:
-    """Places of the first row of each of some kinds, in order."""
-    first = [int(np.argmax(differs)) for differs in kinds.values() if differs.any()]
-    return sorted(set(first))[:EXAMPLES]
+def _kinds(measures: pl.DataFrame, places: Ints, others: Ints) -> npt.NDArray[np.str_]:
+    """The kind in which each of these rows differs from the other: case, signs, or else code."""
+    kinds = np.full(len(places), "code", dtype="<U5")
+    for kind in reversed(KINDS_SEEN):
+        if kind in measures.columns:
+            has_any = measures[kind].to_numpy()
+            kinds[has_any[places] | has_any[others]] = kind
+    return kinds
 
 
-def _sentence(rows: int, counts: Mapping[str, int], pairs: list[tuple[int, int]]) -> str:
+def _sentence(rows: int, counts: Mapping[Any, int], pairs: list[tuple[int, int]]) -> str:
     many = "row is equal to another" if rows == 1 else "rows are equal to another"
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in counts.items())
     shown = ", ".join(f"row {one} and row {other}" for one, other in pairs)

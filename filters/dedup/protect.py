@@ -49,7 +49,8 @@ _CASE = _Topic(
     r"(?i)case|casing|capital|caps|letters|gro(?:ß|ss)|klein|ajuscul|inuscul|ay[úu]scul|in[úu]scul"
     r"|ai[úu]scol|заглавн|прописн|строчн|регистр|大写|小写|大寫|小寫|大文字|小文字|대문자|소문자",
     rf"(?i){_B}(?:upper|lower|title|camel|pascal|proper|sentence|mixed|swap|toggle|letter|start"
-    rf"|small|correct|change) ?-?(?:case[ds]?|casing){_B}|capitali[sz]|{_B}capitals?[ -]letters?{_B}"
+    rf"|small|correct|change) ?-?(?:case[ds]?|casing){_B}|capitali[sz]"
+    rf"|{_B}capitals?[ -]letters?{_B}"
     rf"|{_B}(?:all|in|small)[ -]?(?:block )?caps{_B}"
     rf"|{_B}(?:in (?:all |block )?|with a? ?)capitals?{_B}"
     rf"|{_B}(?:block|small|big|large) (?:letters|capitals){_B}|{_B}capital (?-i:[A-Z]){_B}"
@@ -71,7 +72,8 @@ _LAYOUT = _Topic(
 _MARKS = _Topic(
     "(?i)punctuat|mark|exclamation|full stop|comma|apostrophe|colon|标点|号",
     rf"(?i)punctuat|{_B}question marks?{_B}|{_B}exclamation|{_B}full stops?{_B}|{_B}commas?{_B}"
-    rf"|{_B}apostrophe|{_B}(?:quotation|quote|speech) marks?{_B}|{_B}semi-?colon|标点|问号|感叹号|逗号|句号",
+    rf"|{_B}apostrophe|{_B}(?:quotation|quote|speech) marks?{_B}|{_B}semi-?colon"
+    r"|标点|问号|感叹号|逗号|句号",
 )
 
 # What Unicode's compatibility form (NFKC) makes a plain digit or letter: 2³ is not 23, log₂8 not
