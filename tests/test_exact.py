@@ -112,6 +112,180 @@ def test_rows_that_differ_only_in_tool_calls_or_tools_are_not_equal():
     assert dropped(Exact(), [call("Rome")] * 2, tools=tools) == {}
 
 
+@pytest.mark.parametrize(
+    ("prompt", "one", "other"),
+    [
+        # code: its lines, its letters, and white space that the prompt is about
+        (
+            "Fix the indentation so that the total is printed once, after the loop has ended.",
+            "for n in rows:\n    total += n\nprint(total)",
+            "for n in rows:\n    total += n\n    print(total)",
+        ),
+        ("Write a loop.", "while a:\n    b += 1\nc()", "while a:\n    b += 1\n    c()"),
+        ("Match no digits.", "Use `\\D+`.", "Use `\\d+`."),
+        ("Delete the branch.", "git branch -d old", "git branch -D old"),
+        ("Remove the extra spaces.", "a b", "a  b"),
+        # case that was asked for
+        ("Write hello in capital letters.", "HELLO", "hello"),
+        ("Convert to title case: the old man", "The Old Man", "The old man"),
+        ("What is my_var in camelCase?", "myVar", "myvar"),
+        # signs that stand high or low, and end marks that were asked for
+        ("What is the area?", "It is x².", "It is x2."),
+        ("Which base?", "It is log₂8.", "It is log28."),
+        ("Punctuate: who is it", "Who is it?", "Who is it."),
+    ],
+)
+def test_a_small_difference_that_is_the_whole_difference_is_kept_unless_raw(prompt, one, other):
+    rows = [(prompt, one), (prompt, other), (prompt, one)]
+    for field in ("both", "response"):
+        assert dropped(Exact(field=field), rows) == {2: 0}
+        assert dropped(Exact(field=field, protect=()), rows) == {1: 0, 2: 0}
+    asked = [(f"{prompt} Of: {text}", "Yes.") for text in (one, other, one)]
+    assert dropped(Exact(field="prompt"), asked)[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("A list:\n- one\n- two", "A  list:\n  - one\n\n  - two "),
+        ("Roses are red,\nviolets are blue;", "Roses are red,\n    violets are blue;"),
+        ("Dear Sir,\nI write to you.", "Dear Sir, I write\tto you."),
+        ("Paris", "PARIS"),
+        ("I like apples", "I like Apples."),
+        ("x = 5\ny = 2x + 3", "x = 5 y = 2x + 3"),
+        ("```\nif a:\n    b()\n```", "```\nif a:\n\tb()  \n```\n"),
+        ("def f():\n  return 1", "def f():\n\n    return  1"),
+        ("5 µm, ½ and ﬁne", "5 μm, 1⁄2 and fine"),
+    ],
+)
+def test_what_protect_looks_at_leaves_copies_of_the_same_duplicates(one, other):
+    assert dropped(Exact(), [("Say it.", one), ("Say it.", other)]) == {1: 0}
+
+
+def test_each_kind_protects_by_itself():
+    code = [("Loop.", "if a:\n    b()\nc()"), ("Loop.", "if a:\n    b()\n    c()")]
+    case = [("In all caps?", "YES"), ("In all caps?", "yes")]
+    signs = [("What?", "x²"), ("What?", "x2")]
+    rows = [*code, *case, *signs]
+    assert dropped(Exact(protect=["code"]), rows) == {3: 2, 5: 4}
+    assert dropped(Exact(protect=["case"]), rows) == {1: 0, 5: 4}
+    assert dropped(Exact(protect=["signs"]), rows) == {1: 0, 3: 2}
+
+
+def test_findings_say_how_many_rows_protect_keeps_and_show_two():
+    loop = "for n in rows:\n    total += n\n"
+    rows = [
+        ("Sum the rows.", loop + "print(total)"),
+        ("Sum the rows.", loop + "    print(total)"),
+        ("sum the rows", loop + "    print(total)"),
+        ("Write yes in upper case.", "YES"),
+        ("Write yes in upper case.", "yes"),
+    ]
+    found = judge(Exact(), records(rows)).findings
+    assert found.sentences[2:] == (
+        "2 rows are equal to another but for what protect looks at (code: 1, case: 1), and are "
+        "kept; for example row 1 and row 0, row 4 and row 3",
+        'row 1 has "    print(total)" where row 0 has "print(total)"',
+        'row 4 has "yes" where row 3 has "YES"',
+    )
+    assert found.numbers["kept_for_protect"] == 2
+    assert found.numbers["protected"] == {"code": 1, "case": 1}
+    assert "kept_for_protect" not in judge(Exact(protect=()), records(rows)).findings.numbers
+
+
+def test_calls_names_and_tools_are_compared_to_the_letter():
+    def call(city, name="weather", result="5", id=None):
+        calls = json.dumps([{"name": name, "arguments": {"city": city}, "id": "a"}])
+        return [
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "tool", "content": result, "name": name, "tool_call_id": id},
+        ]
+
+    assert dropped(Exact(), [call("Rome"), call("rome"), call("Rome")]) == {2: 0}
+    assert dropped(Exact(), [call("Rome"), call("Rome", "Weather")]) == {}
+    assert dropped(Exact(), [call("Rome", id="a"), call("Rome", id="b")]) == {}
+    assert dropped(Exact(field="response"), [call("Rome"), call("rome"), call("Rome")]) == {2: 0}
+    tools = ['[{"name": "Get"}]', '[{"name": "get"}]', '[{"name": "Get"}]']
+    assert dropped(Exact(), [call("Rome")] * 3, tools=tools) == {2: 0}
+    assert dropped(Exact(field="prompt"), [("a", "b")] * 3, tools=tools) == {2: 0}
+
+
+def test_a_response_with_other_reasoning_or_other_messages_is_another():
+    answer = "The answer to this question is that nobody knows it for certain."
+
+    def thought(reasoning):
+        return [
+            {"role": "user", "content": "Why?"},
+            {"role": "assistant", "content": answer, "reasoning": reasoning},
+        ]
+
+    rows = [thought("It is hard."), thought("I guess."), thought("it is  hard.")]
+    assert dropped(Exact(field="response"), rows) == {2: 0}
+    turns = [
+        [{"role": "assistant", "content": text} for text in texts]
+        for texts in ([answer, f"{answer} Yes."], [f"{answer} {answer}", "Yes."])
+    ]
+    assert dropped(Exact(field="response"), turns) == {}
+
+
+GIBBERISH = "the of and to in that it is was for on are as with his they at be this have from " * 3
+
+
+def test_one_long_answer_under_many_prompts_is_kept_once():
+    rows = [(f"What is the meaning of word {n}?", GIBBERISH) for n in range(60)]
+    rows += [CAPITAL, (rows[0][0], GIBBERISH.upper())]
+    found = judge(Exact(), records(rows))
+    assert found.verdicts["keep"].to_list() == [True, *[False] * 59, True, False]
+    assert set(found.verdicts["duplicate_of"].drop_nulls()) == {0}
+    assert found.verdicts["reason"].value_counts(sort=True).drop_nulls().rows() == [
+        ("repeated_answer", 59),
+        ("exact_duplicate", 1),
+    ]
+    assert found.verdicts["evidence"][7] == "the same answer stands under 60 prompts"
+    assert found.findings.sentences[2] == (
+        "1 long answer stands under 60 prompts and is kept once; 59 rows are dropped for it "
+        "(repeated_answer)"
+    )
+    assert found.findings.numbers["repeated_answer_rows"] == 59
+
+
+def test_few_prompts_short_answers_and_other_code_do_not_make_an_answer_repeated():
+    few = [(f"Are you model {n}?", GIBBERISH) for n in range(49)]
+    short = [(f"Is {n} prime?", "That depends on what is meant by it.") for n in range(60)]
+    loops = [
+        (f"Sum list {n}.", f"for n in rows:\n    total += n\n{' ' * 4 * (n % 2)}print(total)\n# so")
+        for n in range(60)
+    ]
+    long_loops = [(prompt, f"{GIBBERISH}\n\n{answer}") for prompt, answer in loops]
+    assert dropped(Exact(), few + short + loops) == {}
+    assert dropped(Exact(), long_loops) == {}
+    assert len(dropped(Exact(same_answer=30), long_loops)) == 58
+    assert len(dropped(Exact(same_answer=49), few)) == 48
+    assert dropped(Exact(same_answer=None), [(f"{n}?", GIBBERISH) for n in range(99)]) == {}
+
+
+def test_the_best_row_with_a_repeated_answer_is_kept_and_all_name_it():
+    rows = [(f"What is {n}?", GIBBERISH) for n in range(6)] + [("what is 0", GIBBERISH)]
+    step = Exact(keep="best", same_answer=5)
+    assert dropped(step, rows, score=[1.0, 2.0, 9.0, 3.0, 1.0, 1.0, 5.0]) == dict.fromkeys(
+        (0, 1, 3, 4, 5, 6), 2
+    )
+
+
+def test_repeated_answers_are_found_by_tool_calls_and_byte_for_byte_too():
+    calls = json.dumps([{"name": "search", "arguments": {"query": GIBBERISH}}])
+    rows = [
+        [
+            {"role": "user", "content": f"What is {n}?"},
+            {"role": "assistant", "content": None, "tool_calls": calls},
+        ]
+        for n in range(5)
+    ]
+    assert len(dropped(Exact(same_answer=5), rows)) == 4
+    assert len(dropped(Exact(same_answer=5, normalise=False), rows)) == 4
+
+
 def test_the_longest_or_the_best_is_kept_when_asked():
     rows = [("Name a fruit.", "An apple."), ("Name a fruit.", "An apple, perhaps."), CAPITAL]
     rows.append(("Name a fruit.", "A fig."))
@@ -150,6 +324,12 @@ def test_a_setting_that_nothing_reads_is_refused():
         Exact(keep="frist")
     with pytest.raises(CurateError, match=r"exact: field is 'prompts'"):
         Exact(field="prompts")
+    with pytest.raises(CurateError, match=r"protect is \('case',\), but normalise: false compares"):
+        Exact(normalise=False, protect=("case",))
+    with pytest.raises(CurateError, match=r"same_answer is 9, but field: prompt does not read it"):
+        Exact(field="prompt", same_answer=9)
+    with pytest.raises(CurateError, match=r"protect is \['numbers'\]; expected one of code, case"):
+        Exact(protect=["numbers"])
 
 
 def test_a_former_setting_is_answered_with_the_present_one():
