@@ -1,7 +1,8 @@
 """Planted duplicates that `near` and its peers find among real rows, and what they drop wrongly.
 
 2,000 real rows that no two of are alike, thirty of each of twelve kinds of duplicate of some of
-them, and thirty of each of three kinds that look alike and ask for something else. `--part dev` is
+them, thirty of each of three kinds that look alike and ask for something else, and 200 different
+questions under the few wrappers of a tool dump. `--part dev` is
 for making rules, `--part test` (other rows, synonyms, names and sentences) for judging them. The
 peers are datasketch and text-dedup 0.4; `--install` makes an environment for the second.
 """
@@ -39,7 +40,8 @@ from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
 from filters.dedup.semantic.filter import Semantic
 
-BASE, EACH = 2_000, 30
+BASE, EACH, WRAPPED = 2_000, 30, 200
+TEMPLATED = "templated"
 # No two rows of the base are this alike in words, in the prompt or in all.
 LIKE = 0.4
 SHARES = {
@@ -61,14 +63,17 @@ PACKAGES = ("text-dedup==0.4.*",)
 
 
 class Label(NamedTuple):
-    """What a row is: of the base (no kind), or made of row `original` by a change."""
+    """What a row is: of the base (no kind), made of row `original` by a change, or templated."""
 
     kind: str | None
     original: int
 
 
 class Counts(NamedTuple):
-    """What a method dropped: of each kind, and of rows that nothing was planted for."""
+    """What a method dropped: of each kind, and of rows that nothing was planted for.
+
+    `kinds` counts templated rows too; they are neither wrong nor others.
+    """
 
     kinds: Counter[str]
     others: int
@@ -91,7 +96,8 @@ def planted(part: str, seed: int = 0, data: Path = DATA) -> tuple[list[Row], lis
     rows, left = _base(part, chance, data)
     changed = _changed(chance, rows, _vocabulary(part, rows + left, left))
     everything = [(row, Label(None, at)) for at, row in enumerate(rows)]
-    everything += [(row, label) for row, label in changed]
+    everything += changed
+    everything += [(row, Label(TEMPLATED, 0)) for row in _templated(part, chance, data)]
     order = list(range(len(everything)))
     chance.shuffle(order)
     place = {old: new for new, old in enumerate(order)}
@@ -116,7 +122,22 @@ def _base(part: str, chance: random.Random, data: Path) -> tuple[list[Row], list
     if len(taken) < BASE:
         raise SystemExit(f"planted: {len(taken)} rows that are not alike in {data}; {BASE} wanted")
     rows = [drawn[at][1] for at in sorted(taken)]
-    return rows, [row for at, (_, row) in enumerate(drawn) if at not in taken]
+    return rows, [
+        row for at, (dump, row) in enumerate(drawn) if at not in taken and "alpaca" in dump
+    ]
+
+
+def _templated(part: str, chance: random.Random, data: Path) -> list[Row]:
+    """Rows under the wrappers of a tool dump; what stands below those is not alike."""
+    dump = _english(data / "raw" / "gpteacher_toolformer.json")
+    half = [row for row in dump if _part(row) == part and row[0].count("\n") >= 4]
+    drawn = chance.sample(half, WRAPPED * 4)
+    like = _alike([(prompt.split("\n", 4)[4], answer) for prompt, answer in drawn])
+    taken: list[int] = []
+    for at in range(len(drawn)):
+        if len(taken) < WRAPPED and like[at].isdisjoint(taken):
+            taken.append(at)
+    return [drawn[at] for at in taken]
 
 
 def _part(row: Row) -> str:
@@ -196,6 +217,10 @@ def score(labels: Sequence[Label], dropped: Dropped) -> Counts:
     kinds: Counter[str] = Counter()
     explained: set[int] = set()
     for row, (kind, original) in enumerate(labels):
+        if kind == TEMPLATED:
+            explained.add(row)
+            kinds[kind] += row in dropped
+            continue
         gone = {row, original} & dropped.keys()
         if kind is None or not gone:
             continue
@@ -301,6 +326,8 @@ def table(results: Mapping[str, Counts]) -> str:
     lines.append([f"found, of {all_found}", *(str(c.found) for c in results.values())])
     lines.append([f"wrong, of {all_wrong}", *(str(c.wrong) for c in results.values())])
     lines.append([f"others, of {BASE:,}", *(str(c.others) for c in results.values())])
+    templated = [str(counts.kinds[TEMPLATED]) for counts in results.values()]
+    lines.append([f"templated, of {WRAPPED}", *templated])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

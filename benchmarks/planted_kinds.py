@@ -19,20 +19,32 @@ Row = tuple[str, str]
 # In these the writing itself is what is asked about, so that another writing is another question.
 ABOUT_WRITING = re.compile(
     r"synonym|antonym|rhym|spell|grammar|punctuat|capital|case\b|letter|character|typo|edit\b|"
-    r"rewrit|rephras|reword|paraphras|correct|proofread|contraction|format|replac|translat|word|"
+    r"re-?writ|rephras|reword|paraphras|correct|proofread|contraction|format|replac|translat|word|"
     r"sentence|space|quot|string|html|abbreviat|anagram|palindrome|\bfix\b|vowel|noun|verb",
     re.IGNORECASE,
 )
 CODE = re.compile(
-    r"```|[{}<>\\$^_=|~]|\w\(|\(\)|;\s*$|^\s{2,}\S|::|http|\bSELECT\b|\bimport \w", re.MULTILINE
+    r"```|[{}<>\\$^_=|~]|\w\(|\(\)|;\s*$|^\s{2,}\S|::|http|\bSELECT\b|^#!|\bimport \w", re.MULTILINE
 )
 LISTED = re.compile(r"^\s*(?:\d+[.)]|[-*•])", re.MULTILINE)
+COUNTED = re.compile(r"\b(?:the|these|those|between|following|given|takes|if) $")
+ORDERED = re.compile(r"\b(?:First|Second|Third|Next|Then|Last|Final)(?:ly)?\b")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“])")
 NUMBER = re.compile(r"(?<![\w.,/$#:-])\d{1,4}(?![\w/:-]|[.,]\d|\.\s|\))")
 SPELT = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"]
 NO_SUBJECT = r"(?! (?:I|you|we|they|he|she|it)\b)"
-OPENS_CLAUSE = re.compile(r"\b(?:what|how|when|where|why|if)\b[^.?!]*$", re.IGNORECASE)
-AUXILIARY = "is are was were can should could will would must may might"
+# Where a "not" can stand as somebody would have written it; in a part that is played or in a story
+# it would be odd.
+ASSERTED = re.compile(
+    r"\b(that|which|who|it|they|people|this|companies|statement|company|person|someone|[a-z]{4,}s) "
+    r"(is|are|can|should|could|would|must|may|was|were)\b"
+    r"(?! (?:not|no|only|it|you|they|we|he|she|I|the same|there|about|as|a)\b)(?= [a-z])"
+)
+UNASSERTED = re.compile(
+    r"\b(?:what|how|when|where|why) [^.?!\n]*\b(?:is|are|can|should|could|would)\b|\bif\b|comma|"
+    r"imagine|role-?\s?play|\byou are\b|\bas an? |\bhe\b|\bshe\b|story|character|so that|\d",
+    re.IGNORECASE,
+)
 
 
 class Vocabulary(NamedTuple):
@@ -182,7 +194,9 @@ def synonym(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
 
     def changed(text: str) -> str:
         wanted = max(1, round(len(text.split()) / 20))
-        spots = [m for m in re.finditer(r"[A-Za-z]+", text) if m[0].lower() in words.synonyms]
+        spots = [
+            m for m in re.finditer(r"(?<!-)\b[A-Za-z]+", text) if m[0].lower() in words.synonyms
+        ]
         chance.shuffle(spots)
         made = []
         for spot in spots[:wanted]:
@@ -230,7 +244,7 @@ def thanks(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
 
 def swapped_sentences(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
     """Two neighbours, in the answer if it has four or more sentences, else in the prompt."""
-    if is_code(row) or LISTED.search("\n".join(row)) or ABOUT_WRITING.search(row[0]):
+    if not _is_prose(row) or LISTED.search("\n".join(row)) or ORDERED.search(row[1]):
         return None
     for side in (1, 0):
         text = row[side]
@@ -294,33 +308,42 @@ def html_entities(chance: random.Random, row: Row, words: Vocabulary) -> Row | N
 def number(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
     """One number of the prompt is another; where it stands in the answer too."""
     prompt = row[0]
-    spots = list(NUMBER.finditer(prompt))
-    spots += re.finditer(rf"\b(?:{'|'.join(SPELT)})\b", prompt)
-    spots = [spot for spot in spots if not LISTED.match(prompt, _line_start(prompt, spot.start()))]
+    spots = [*NUMBER.finditer(prompt), *re.finditer(rf"\b(?:{'|'.join(SPELT)})\b", prompt)]
+    spots = [spot for spot in spots if not _is_place(prompt, spot)]
+    # "Compare the two sports" names them; with three it is no question.
+    spots = [spot for spot in spots if not COUNTED.search(prompt[: spot.start()])]
     if not spots:
         return None
     old = chance.choice(spots)[0]
     new = _other_number(chance, old)
-    if re.search(rf"(?<![\w.,]){new}(?![\w.,])", prompt):
+    if re.search(rf"(?<![\w.]){new}(?!\w|\.\d)", prompt):
         return None
-    pattern = rf"(?<![\w.,]){old}(?!\w|[.,]\d)"
-    return re.sub(pattern, new, prompt), re.sub(pattern, new, row[1])
+    pattern = re.compile(rf"(?<![\w.,]){old}(?!\w|[.,]\d)")
+
+    def changed(text: str) -> str:
+        return pattern.sub(lambda spot: spot[0] if _is_place(text, spot) else new, text)
+
+    return _each(row, changed)
 
 
-def _line_start(text: str, at: int) -> int:
-    return text.rfind("\n", 0, at) + 1
+def _is_place(text: str, spot: re.Match[str]) -> bool:
+    """Whether a number counts the items of a list."""
+    start = text.rfind("\n", 0, spot.start()) + 1
+    return not text[start : spot.start()].strip() and text[spot.end() :][:1] in (".", ")")
 
 
 def _other_number(chance: random.Random, old: str) -> str:
-    """Of the same number of digits, or another that is spelt."""
+    """Another as somebody may have asked for: of like size, round if the old one is."""
     if not old.isdigit():
-        return chance.choice([word for word in SPELT if word != old])
-    low = 10 ** (len(old) - 1)
-    if len(old) == 4 and old.startswith(("19", "20")):  # a year stays one
-        others = [str(year) for year in range(1900, 2025) if abs(year - int(old)) > 1]
-    else:
-        others = [str(value) for value in range(max(low, 2), 10 * low) if str(value) != old]
-    return chance.choice(others)
+        at = SPELT.index(old)
+        return chance.choice([w for w in SPELT[max(0, at - 3) : at + 4] if w != old])
+    value = int(old)
+    if 1900 <= value <= 2030:
+        return str(chance.choice([year for year in range(value - 30, value) if year != value]))
+    step = next((step for step in (1000, 100, 50, 10, 5) if value and value % step == 0), 1)
+    low, high = max(value // 2, 2), max(value * 2, 9)
+    others = [n for n in range(low - low % step, high + 1, step) if n > 1 and n != value]
+    return str(chance.choice(others))
 
 
 def negation(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
@@ -340,20 +363,12 @@ def negation(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
         if re.search(pattern, prompt):
             return re.sub(pattern, instead, prompt, count=1), row[1]
     # Behind the subject ("which are", "people should"), so that no question is turned around.
-    subject = r"\b(?:that|which|who|it|they|you|he|she|we|this|people|one|[a-z]{3,}s)"
-    follows = r"(?! (?:not|no|only|it|you|they|we|he|she|I|the same|there)\b)(?= [a-z])"
-    pattern = rf"(?<=[a-z.,:] )({subject} (?:{AUXILIARY.replace(' ', '|')}))\b{follows}"
-    found = [
-        spot
-        for spot in re.finditer(pattern, prompt)
-        if not re.search(
-            r"\b(?:what|how|when|where|why|if)\b[^.?!]*$", prompt[: spot.start()], re.I
-        )
-    ]
-    if not found or len(prompt.split()) > 60:
+    found = [spot for spot in ASSERTED.finditer(prompt) if not UNASSERTED.search(prompt)]
+    if not found or len(prompt.split()) > 45:
         return None
     spot = chance.choice(found)
-    return f"{prompt[: spot.end()]} not{prompt[spot.end() :]}", row[1]
+    negated = "cannot" if spot[2] == "can" else f"{spot[2]} not"
+    return f"{prompt[: spot.start(2)]}{negated}{prompt[spot.end(2) :]}", row[1]
 
 
 def name(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
@@ -362,7 +377,7 @@ def name(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
         (kind, known)
         for kind, names in words.names.items()
         for known in sorted(names, key=len, reverse=True)
-        if re.search(rf"(?<![\w-]){re.escape(known)}(?![\w-])", row[0])
+        if re.search(rf"(?<![\w-])(?<!(?:North|South) ){re.escape(known)}(?![\w-])", row[0])
     ]
     if not found or ABOUT_WRITING.search(row[0][:25]):
         return None
