@@ -20,7 +20,7 @@ import tempfile
 import venv
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -298,6 +298,11 @@ def own_methods() -> dict[str, Method]:
     return {title: _method(step) for title, step in steps.items()}
 
 
+def among(methods: Mapping[str, Method], wanted: str) -> dict[str, Method]:
+    """Those whose titles hold what is wanted."""
+    return {title: method for title, method in methods.items() if wanted in title}
+
+
 def _method(step: Filter) -> Method:
     return lambda rows: by_filter(step, rows)
 
@@ -316,9 +321,8 @@ def peer_methods(python: Path) -> dict[str, Method]:
 
 
 def table(results: Mapping[str, Counts]) -> str:
-    """A line a kind and a column a method, in Markdown."""
-    lines = [["", *results], ["---", *["---:"] * len(results)]]
-    lines += [
+    """A line a kind and a column a method."""
+    lines = [
         [kind, *(str(counts.kinds[kind]) for counts in results.values())]
         for kind in (*DUPLICATES, *DIFFERENT)
     ]
@@ -328,6 +332,13 @@ def table(results: Mapping[str, Counts]) -> str:
     lines.append([f"others, of {BASE:,}", *(str(c.others) for c in results.values())])
     templated = [str(counts.kinds[TEMPLATED]) for counts in results.values()]
     lines.append([f"templated, of {WRAPPED}", *templated])
+    return markdown(results, lines)
+
+
+def markdown(methods: Iterable[str], lines: Iterable[list[str]]) -> str:
+    """A table with a column for each method; each line begins with its title."""
+    titles = ["", *methods]
+    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -353,6 +364,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", choices=(*DUPLICATES, *DIFFERENT), help="print pairs of a kind")
     parser.add_argument("--count", type=int, default=10, help="pairs to show")
+    parser.add_argument("--only", default="", help="methods whose titles hold this")
     parser.add_argument("--own", action="store_true", help="leave the peers out")
     parser.add_argument(
         "--peers",
@@ -371,7 +383,7 @@ def main() -> None:
     if asked.install and not asked.peers.exists():
         install(asked.peers)
     python = asked.peers.absolute() / "bin" / "python"
-    methods = own_methods() | ({} if asked.own else peer_methods(python))
+    methods = among(own_methods() | ({} if asked.own else peer_methods(python)), asked.only)
     print(f"{len(rows):,} rows, part {asked.part}, seed {asked.seed}\n")
     print(table({title: score(labels, method(rows)) for title, method in methods.items()}))
     if not asked.own and not python.exists():
