@@ -17,7 +17,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import venv
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from families import incidence, similar_pairs
 from near import records
-from peers import as_text, text_dedup
+from peers import as_text, install, text_dedup
 from planted_kinds import DIFFERENT, DUPLICATES, SENTENCE_END, Row, Vocabulary, is_code, tables
 from rows import DATA, need
 
@@ -59,7 +58,6 @@ KEPT = """
 import json, sys, datasets
 print(json.dumps(list(datasets.load_from_disk(sys.argv[1])["text"])))
 """
-PACKAGES = ("text-dedup==0.4.*",)
 
 
 class Label(NamedTuple):
@@ -181,7 +179,7 @@ def _vocabulary(part: str, rows: list[Row], left: list[Row]) -> Vocabulary:
     chosen = [
         sentence
         for sentence in sentences
-        if 5 <= len(sentence.split()) <= 12 and re.fullmatch(r"[A-Z][\w ,'-]+\.", sentence)
+        if 5 <= len(sentence.split()) <= 12 and re.fullmatch(r"[A-Z][A-Za-z ,'-]+\.", sentence)
     ]
     return tables(part)._replace(
         sentences=chosen, known=frozenset(word for word, count in known.items() if count > 1)
@@ -350,12 +348,6 @@ def show(rows: list[Row], labels: list[Label], kind: str, count: int) -> None:
             for title, at in (("original", label.original), ("planted", row)):
                 print(f"--- {title} {at}\n{rows[at][0]}\n=> {rows[at][1]}")
             print("=" * 80)
-
-
-def install(folder: Path) -> None:
-    """A virtual environment with the peer, by pip."""
-    venv.create(folder, with_pip=True)
-    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "-q", *PACKAGES], check=True)
 
 
 def main() -> None:

@@ -64,14 +64,14 @@ Change = Callable[[random.Random, Row, Vocabulary], Row | None]
 
 def tables(part: str) -> Vocabulary:
     """The tables of `dev` or `test`: synonyms and inserted names of the two are disjoint."""
-    told = json.loads(Path(__file__).with_name("planted_words.json").read_text("utf-8"))
+    found = json.loads(Path(__file__).with_name("planted_words.json").read_text("utf-8"))
     half = slice(part == "test", None, 2)
     return Vocabulary(
-        synonyms=dict(pair.split() for pair in told["synonyms"][half]),
-        names=told["names"],
-        inserted={kind: names[half] for kind, names in told["names"].items()},
-        contractions=told["contractions"],
-        imperatives=frozenset(told["imperatives"]),
+        synonyms=dict(pair.split() for pair in found["synonyms"][part]),
+        names=found["names"],
+        inserted={kind: names[half] for kind, names in found["names"].items()},
+        contractions=found["contractions"],
+        imperatives=frozenset(found["imperatives"]),
         sentences=[],
         known=frozenset(),
     )
