@@ -20,6 +20,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,13 +35,14 @@ from planted_kinds import DIFFERENT, DUPLICATES, SENTENCE_END, Row, Vocabulary, 
 from rows import DATA, need
 
 from curate.base.contract import Filter
-from curate.pipeline.judging import judge
+from curate.pipeline.judging import joined, judge, what_judges_know
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
 from filters.dedup.semantic.filter import Semantic
 
 BASE, EACH, WRAPPED = 2_000, 30, 200
 TEMPLATED = "templated"
+COSINES = (0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 # No two rows of the base are this alike in words, in the prompt or in all.
 LIKE = 0.4
 SHARES = {
@@ -240,7 +242,19 @@ def _root(dropped: Dropped, row: int) -> int:
 
 def by_filter(step: Filter, rows: list[Row]) -> Dropped:
     """What one of our own steps drops."""
-    verdicts = judge(step, records(rows)).verdicts
+    return _dropped(judge(step, records(rows)).verdicts)
+
+
+def by_thresholds(encoder: str, rows: list[Row]) -> dict[str, Dropped]:
+    """What `semantic` with an encoder drops from each cosine on; the rows are measured once."""
+    frame = records(rows)
+    first = Semantic(encoder=encoder)
+    measures = joined(first.name, what_judges_know(frame), first.measure(frame))
+    steps = {f"from {cosine}": replace(first, threshold=cosine) for cosine in COSINES}
+    return {title: _dropped(step.judge(measures).verdicts) for title, step in steps.items()}
+
+
+def _dropped(verdicts: pl.DataFrame) -> Dropped:
     gone = verdicts.select("duplicate_of", ~pl.col("keep")).with_row_index().filter("keep")
     return dict(gone.select("index", "duplicate_of").iter_rows())
 
@@ -357,6 +371,7 @@ def main() -> None:
     parser.add_argument("--show", choices=(*DUPLICATES, *DIFFERENT), help="print pairs of a kind")
     parser.add_argument("--count", type=int, default=10, help="pairs to show")
     parser.add_argument("--only", default="", help="methods whose titles hold this")
+    parser.add_argument("--encoder", help="print `semantic` with this encoder at many thresholds")
     parser.add_argument("--own", action="store_true", help="leave the peers out")
     parser.add_argument(
         "--peers",
@@ -375,6 +390,11 @@ def main() -> None:
     if asked.install and not asked.peers.exists():
         install(asked.peers)
     python = asked.peers.absolute() / "bin" / "python"
+    if asked.encoder:
+        dropped = by_thresholds(asked.encoder, rows)
+        print(f"semantic, encoder {asked.encoder}, part {asked.part}, seed {asked.seed}\n")
+        print(table({title: score(labels, gone) for title, gone in dropped.items()}))
+        return
     methods = among(own_methods() | ({} if asked.own else peer_methods(python)), asked.only)
     print(f"{len(rows):,} rows, part {asked.part}, seed {asked.seed}\n")
     print(table({title: score(labels, method(rows)) for title, method in methods.items()}))

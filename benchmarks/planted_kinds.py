@@ -300,7 +300,7 @@ def quotes_and_dashes(chance: random.Random, row: Row, words: Vocabulary) -> Row
 
 
 def html_entities(chance: random.Random, row: Row, words: Vocabulary) -> Row | None:
-    if re.search(r"&\w+;|html|entit", row[0], re.IGNORECASE):
+    if re.search(r"&#?\w+;|html|entit", "\n".join(row), re.IGNORECASE):
         return None
     return _each(row, lambda text: html.escape(text).replace("&#x27;", "&#39;"))
 
