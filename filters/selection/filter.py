@@ -55,9 +55,9 @@ class Select(CountsTokens):
 
     name: ClassVar[str] = "select"
     reasons: ClassVar[Mapping[str, str]] = {
-        "not_selected": "the budget was spent on rows that rank higher",
+        "not_selected": "the rows that were chosen before it leave no room for it in the budget",
         "over_quota": "its category has as many rows as a category may have",
-        "too_similar": "a row that ranks higher and is selected says nearly the same",
+        "too_similar": "a row that was selected before it says nearly the same",
         "no_score": "the row has no score to be ranked by",
         "no_vector": "the text is blank, so that it is similar to no other row",
         "no_tags": "the row has no tag, so that it cannot bring a new one",
@@ -73,7 +73,9 @@ class Select(CountsTokens):
     )
     budget: int = setting(1000, "rows, or units of response length, to keep at most", low=1)
     budget_in: Literal["rows", "words", "chars", "tokens"] = setting(
-        "rows", "what the budget counts: rows, or words, characters or tokens of response"
+        "rows",
+        "what the budget counts: rows, or words, characters or tokens of response; tokens include"
+        " one end token for each assistant turn",
     )
     tokenizer: str | None = setting(
         None, "tokenizer.json, or its folder: response length is in tokens, not words", path=True
