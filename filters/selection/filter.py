@@ -74,11 +74,14 @@ class Select(CountsTokens):
     budget: int = setting(1000, "rows, or units of response length, to keep at most", low=1)
     budget_in: Literal["rows", "words", "chars", "tokens"] = setting(
         "rows",
-        "what the budget counts: rows, or words, characters or tokens of response; tokens include"
-        " one end token for each assistant turn",
+        "what the budget counts: rows, or words, characters or tokens of response (with the end"
+        " token of each assistant turn)",
     )
     tokenizer: str | None = setting(
-        None, "tokenizer.json, or its folder: response length is in tokens, not words", path=True
+        None,
+        "tokenizer.json, or its folder: response length is in tokens (with the end token), not in"
+        " words",
+        path=True,
     )
     by: tuple[str, ...] = setting(
         (),
@@ -187,7 +190,7 @@ class Select(CountsTokens):
         order = methods.by_id(measures)
         verdicts = self._selected(measures[order])[places(order)]
         found = findings(measures, verdicts["keep"], self.unit, self.seed)
-        sentences = (*found.sentences, *self._short(verdicts))
+        sentences = (*found.sentences, *self._short(verdicts), *self.counted)
         return Judgement(verdicts, dataclasses.replace(found, sentences=sentences))
 
     def _selected(self, rows: pl.DataFrame) -> pl.DataFrame:
