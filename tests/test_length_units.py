@@ -8,7 +8,10 @@ import pytest
 
 from curate.base.errors import CurateError
 from curate.base.schema import with_text
+from curate.pipeline.judging import judge
 from filters.length.filter import Length
+from filters.mix.filter import Mix
+from filters.selection.filter import Select
 
 
 def lengths(records: pl.DataFrame, **settings: Any) -> list[int]:
@@ -76,6 +79,41 @@ def test_the_length_of_a_turn_is_the_average_answer(conversation: Any, tokenizer
     of_tokens = {"unit": "tokens", "tokenizer": str(tokenizer)}
     assert lengths(records, **of_tokens) == [3 + 5 + 2 + 2]  # two characters join the answers
     assert lengths(records, **of_tokens, of="turn") == [6]
+
+
+COUNTED = "tokens of an answer include its end token, one for each assistant turn"
+
+
+def test_steps_that_count_tokens_of_answers_say_that_end_tokens_are_among_them(
+    conversation: Any, tokenizer: Path
+) -> None:
+    records = conversation(("a", "xx"), ("b", "xyz"), ("c", "x"), score=[3.0, 2.0, 1.0])
+    given = {"tokenizer": str(tokenizer)}
+    spent = Select(budget=7, budget_in="tokens", **given)  # type: ignore[arg-type]
+    # 2 + 1 and 3 + 1: without end tokens the last row would fit, too.
+    assert judge(spent, records).verdicts["keep"].to_list() == [True, True, False]
+    for step in (
+        spent,
+        Select(budget=2, **given),  # type: ignore[arg-type]
+        Mix(unit="tokens", budget=9, **given),  # type: ignore[arg-type]
+        Length(action="report", unit="tokens", **given),  # type: ignore[arg-type]
+        Length(action="report", unit="tokens", of="turn", **given),  # type: ignore[arg-type]
+    ):
+        assert judge(step, records).findings.sentences[-1] == COUNTED, step
+
+
+def test_where_no_end_token_is_counted_none_is_spoken_of(
+    conversation: Any, tokenizer: Path
+) -> None:
+    records = conversation(("a", "xx"), ("b", "xyz"), score=[2.0, 1.0])
+    for step in (
+        Select(budget=3, budget_in="words"),
+        Mix(unit="chars", budget=9),
+        Mix(),
+        Length(action="report"),
+        Length(action="report", of="prompt", unit="tokens", tokenizer=str(tokenizer)),
+    ):
+        assert COUNTED not in judge(step, records).findings.sentences, step
 
 
 def test_the_length_of_a_prompt_has_no_end_token(conversation: Any, tokenizer: Path) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import itertools
+import math
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -165,13 +169,11 @@ def test_a_later_draw_with_the_same_seed_does_not_see_what_was_drawn_here() -> N
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=6),
     st.integers(1, 120),
-    st.sampled_from([1.0, 2.0, 5.0, 1e9]),
+    st.sampled_from([0.02, 0.5, 1.0, 2.0, 5.0, 1e9]),
 )
 def test_quotas_add_up_to_the_budget_or_to_all_there_is(
     sizes: list[int], budget: int, temperature: float
 ) -> None:
-    import numpy as np
-
     names = [f"s{number}" for number in range(len(sizes))]
     if not any(sizes):
         return
@@ -179,6 +181,76 @@ def test_quotas_add_up_to_the_budget_or_to_all_there_is(
     assert found.sum() == min(budget, sum(sizes))
     assert (found <= np.array(sizes)).all()
     assert parts.sum() == pytest.approx(1.0)
+
+
+def plain_quotas(sizes: list[int], wanted: dict[int, Fraction], asked: int) -> tuple[int, ...]:
+    """Largest remainders by trying everything: which groups are full, and which go up."""
+    free = [at for at, size in enumerate(sizes) if at not in wanted and size]
+    exact = [wanted.get(at, Fraction(0)) * asked for at in range(len(sizes))]
+    left = asked - sum(exact)
+    for count in range(len(free) + 1):  # as few full groups as there can be
+        for full in itertools.combinations(free, count):
+            others = [at for at in free if at not in full]
+            rest = left - sum(sizes[at] for at in full)
+            total = sum(sizes[at] for at in others)
+            own = {at: rest * Fraction(sizes[at], total) for at in others}
+            own |= {at: Fraction(sizes[at]) for at in full}
+            if rest >= 0 and all(own[at] <= sizes[at] for at in others):
+                exact = [own.get(at, part) for at, part in enumerate(exact)]
+                whole = math.floor(sum(exact) + Fraction(1, 2))
+                choices = itertools.product(*({math.floor(e), math.ceil(e)} for e in exact))
+                fitting = [each for each in choices if sum(each) == whole]
+                return min(
+                    fitting,
+                    key=lambda each: (
+                        sum((one - e) ** 2 for one, e in zip(each, exact, strict=True)),
+                        [-one for one in each],  # of equal remainders the first by name goes up
+                    ),
+                )
+    raise AssertionError("no way to share it out")
+
+
+@quick
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=6),
+    st.integers(1, 120),
+    st.lists(st.sampled_from(["0", "0.1", "0.15", "0.3"]), max_size=3),
+)
+def test_quotas_are_largest_remainders_and_equal_ones_go_by_name(
+    sizes: list[int], budget: int, shares: list[str]
+) -> None:
+    wanted = {at: Fraction(share) for at, share in enumerate(shares[: len(sizes) - 1])}
+    others = sizes[len(wanted) :]
+    if not any(others) or any(share * budget > sizes[at] for at, share in wanted.items()):
+        return  # errors of their own
+    names = [f"s{number}" for number in range(len(sizes))]
+    given_shares = {at: float(share) for at, share in wanted.items()}
+    found, _ = quotas(np.array(sizes), names, given_shares, 1.0, budget, "rows")
+    if not wanted and sum(sizes) <= budget:
+        assert found.tolist() == sizes
+    else:
+        assert tuple(found.tolist()) == plain_quotas(sizes, wanted, budget)
+
+
+def test_remainders_that_are_equal_go_to_the_first_sources_by_name() -> None:
+    assert mixed(Mix(budget=2), rows_of(a=1, b=1, c=1)) == {"a": 1, "b": 1}
+    assert mixed(Mix(budget=5), rows_of(c=10, b=10, a=10)) == {"a": 2, "b": 2, "c": 1}
+    assert mixed(Mix(budget=3, shares={"b": 0.5}), rows_of(a=9, b=9)) == {"a": 2, "b": 1}
+
+
+def test_what_a_full_source_leaves_is_rounded_once_with_the_rest() -> None:
+    # 2 of c are all there is; 11 are left for 7 to 4 of the others: 7 and 4, and none is lost.
+    step = Mix(budget=13, temperature=1.0, caps={"c": 2})
+    assert mixed(step, rows_of(a=70, b=40, c=2)) == {"a": 8, "b": 5}
+    even = Mix(budget=13, temperature=1e9)
+    assert mixed(even, rows_of(a=70, b=40, c=2)) == {"a": 6, "b": 5, "c": 2}
+
+
+def test_a_budget_of_more_than_a_thousand_million_tokens_is_shared_out_whole() -> None:
+    sizes = np.array([7_000_000_000, 3_000_000_001, 5])
+    found, _ = quotas(sizes, ["a", "b", "c"], {}, 1.0, 5_000_000_003, "tokens")
+    assert found.sum() == 5_000_000_003
+    assert found.tolist() == [3_500_000_000, 1_500_000_001, 2]
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

@@ -186,13 +186,53 @@ def test_two_steps_on_one_index_are_refused_however_they_name_it(tmp_path):
     assert len(bind_steps([steps[0], apart])) == 2
 
 
-def test_a_run_that_kept_nothing_does_not_blind_the_next_over_the_same_rows(tmp_path):
-    step, rows = step_of(tmp_path), frame(NOTE, BREAD)
-    ran(step, rows, lost=(0, 1))
+@pytest.mark.parametrize("wanted", [{}, {"similarity": "rouge_l"}, {"exempt": "same_prompt"}])
+def test_a_run_that_kept_nothing_can_be_repeated_after_another(tmp_path, wanted):
+    step, rows = step_of(tmp_path, **wanted), frame(NOTE, BREAD, NOTE + " still")
+    first, words = ran(step, rows, lost=(0, 1))
     ran(step, frame(NOTE, BREAD, RIVER))
-    found, findings = ran(step, rows)
-    assert found["reason"].to_list() == ["already_curated", "already_curated"]
+    again, said = ran(step, rows, lost=(0, 1))
+    assert again.equals(first)
+    assert again["reason"].to_list() == [None, None, "near_duplicate"]
+    assert (said.sentences, said.numbers) == (words.sentences, words.numbers)
+    # Others are compared with what was kept, before and after an empty batch.
+    third, findings = ran(step, frame(RIVER, NOTE + " then"))
+    assert third["reason"].to_list() == ["already_curated"] * 2
     assert findings.numbers["curated_before"] == 3
+
+
+def test_a_run_of_which_everything_was_curated_before_can_be_repeated(tmp_path):
+    step, rows = step_of(tmp_path), frame(BREAD + " or two", NOTE)
+    ran(step, frame(NOTE, BREAD))
+    first, words = ran(step, rows)
+    assert first["reason"].to_list() == ["already_curated"] * 2
+    ran(step, frame(RIVER, BREAD + " or two"))
+    again, said = ran(step, rows)
+    assert again.equals(first)
+    assert (said.sentences, said.numbers) == (words.sentences, words.numbers)
+
+
+def test_a_run_whose_steps_before_left_no_rows_can_be_repeated(tmp_path):
+    step, none = step_of(tmp_path), frame(NOTE).head(0)
+    _, words = ran(step, none)
+    ran(step, frame(NOTE))
+    _, said = ran(step, none)
+    assert said.numbers == words.numbers
+    assert said.numbers["curated_before"] == 0
+
+
+def test_an_index_whose_empty_runs_have_no_place_is_still_read(tmp_path):
+    step, rows = step_of(tmp_path), frame(NOTE, BREAD)
+    ran(step, frame(RIVER))
+    ran(step, rows, lost=(0, 1))
+    # As earlier versions left it: the batch of the second run was not written.
+    path = tmp_path / "index" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    (tmp_path / "index" / f"{manifest['batches'].pop()}.parquet").unlink()
+    path.write_text(json.dumps(manifest))
+    found, findings = ran(step, frame(RIVER + " again", BREAD))
+    assert found["reason"].to_list() == ["already_curated", None]
+    assert findings.numbers["curated_before"] == 1
 
 
 def test_a_repeated_run_says_what_it_looks_at(tmp_path):

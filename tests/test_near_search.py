@@ -109,6 +109,62 @@ def test_connected_clusters_are_the_components_of_all_similar_pairs(texts, thres
     assert decide(step, frame).root.tolist() == label
 
 
+GROUPED = st.lists(
+    st.tuples(
+        st.sampled_from(["", "one", "two", "three"]),  # a blank prompt is of no group
+        st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(" ".join),
+    ),
+    max_size=10,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(GROUPED, st.integers(1, 2), st.sampled_from([0.3, 0.5, 0.7, 1.0]))
+def test_connected_clusters_are_components_of_pairs_of_different_prompts(rows, size, threshold):
+    sets = []
+    for _, text in rows:
+        words = text.split()
+        sets.append({" ".join(words[at : at + size]) for at in range(len(words) - size + 1)})
+    root = list(range(len(rows)))
+    for _ in rows:  # as often as a chain can be long
+        for one, (prompt, text) in enumerate(rows):
+            for other in range(one):
+                same = rows[other][1] == text and not sets[one]
+                close = jaccard(sets[one], sets[other]) >= threshold or same
+                if close and (rows[other][0] != prompt or prompt == ""):
+                    root[one] = root[other] = min(root[one], root[other])
+    assert roots_of(rows, size=size, threshold=threshold) == root
+
+
+def roots_of(rows: list[tuple[str, str]], **wanted) -> list[int]:
+    """The first row of the cluster of each, where rows of one prompt are no duplicates."""
+    view = {"field": "response", "shingle": "word", "exempt": "same_prompt"}
+    # Words are long, since short responses are compared together with their prompts.
+    long = [(prompt, " ".join(50 * word for word in text.split())) for prompt, text in rows]
+    step, about = Near(**view, clusters="connected", **wanted), records(long)
+    measures = pl.concat([about.select("row", "id"), step.measure(about)], how="horizontal")
+    return decide(step, measures).root.tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "root"),
+    [
+        # The very same row twice, and a third of another prompt that is like both.
+        ([("p", "a b c d"), ("p", "a b c d"), ("q", "a b c d")], [0, 0, 0]),
+        ([("p", "a b c d"), ("p", "a b c d"), ("q", "a b c e")], [0, 0, 0]),
+        ([("q", "a b c e"), ("p", "a b c d"), ("p", "a b c d")], [0, 0, 0]),
+        ([("p", "a"), ("p", "a"), ("q", "a"), ("q", "a")], [0, 0, 0, 0]),
+        # Nothing of another prompt is like them: rows of one prompt are no duplicates.
+        ([("p", "a b c d"), ("p", "a b c d"), ("q", "x y z")], [0, 1, 2]),
+        ([("p", "a b c d"), ("p", "a b c e"), ("p", "a b c d")], [0, 1, 2]),
+        # Of the same prompt as a row in a cluster, but like none of another prompt.
+        ([("p", "a b c d"), ("q", "a b c d"), ("p", "a x y z")], [0, 0, 2]),
+    ],
+)
+def test_a_row_of_the_same_prompt_is_in_the_cluster_of_its_equal(rows, root):
+    assert roots_of(rows, size=1, threshold=0.6) == root
+
+
 def test_too_much_work_is_left_to_the_signatures(monkeypatch):
     texts = [f"these are the same ten words here for all rows {n} {n + 1}" for n in range(60)]
     expected = verdicts_of(texts, threshold=0.6)

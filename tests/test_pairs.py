@@ -101,6 +101,104 @@ def test_numbers_are_times_too_and_a_field_without_any_is_refused() -> None:
         of_groups(rows, Rule(time="when"))
 
 
+# The same moment, in every form of ISO 8601 that data has it in.
+NOON = [
+    "2024-07-26T12:00:00Z",
+    "2024-07-26T12:00:00+00:00",
+    "2024-07-26T12:00:00-00:00",
+    "2024-07-26T14:00:00+02:00",
+    "2024-07-26T14:00:00+0200",
+    "2024-07-26T14:00:00+02",
+    "2024-07-26T07:00:00-05:00",
+    "2024-07-26T17:30:00.000000+05:30",
+    "2024-07-26T07:00:00\u221205:00",
+    "2024-07-26 12:00:00",
+    "2024-07-26 12:00:00+00:00",
+    "2024-07-26 14:00:00 +0200",
+    "2024-07-26 12:00:00 UTC",
+    "2024-07-26 12:00",
+    "2024-07-26T12",
+    "2024-07-26t12:00:00z",
+    " 2024-07-26T12:00:00.000Z ",
+    "2024-07-26T12:00:00,000Z",
+    "2024-07-26T12:00:00.000000000Z",
+    "2024-07-26T14:00:00+02:00[Europe/Berlin]",
+    "20240726T120000Z",
+    "20240726T1200+0000",
+    "2024-W30-5T12:00Z",
+    "2024W305T1200Z",
+    "2024-208T12:00:00Z",
+    1721995200,
+    "1721995200",
+    1721995200.0,
+    1721995200000,
+    1721995200000000,
+    1721995200000000000,
+]
+
+
+@pytest.mark.parametrize("noon", NOON)
+def test_a_time_is_read_in_any_form_and_compared_across_forms(noon: Any) -> None:
+    before = records(
+        ("q", "a", {"score": 9, "t": noon}), ("q", "b", {"score": 3, "t": "2024-07-26T12:00:00.1Z"})
+    )
+    assert reasons(of_groups(before, Rule(time="t"))) == ["earlier", "earlier"]
+    after = records(
+        ("q", "a", {"score": 9, "t": noon}), ("q", "b", {"score": 3, "t": "2024-07-26T11:59:59.9Z"})
+    )
+    made = of_groups(after, Rule(time="t"))
+    assert (reasons(made), made.notes) == ([None, None], ())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("2024-07-26", "2024-07-26T00:00:01Z"),
+        ("2024-07-25T24:00:00Z", "2024-07-26T00:00:01Z"),
+        ("2024-07", "2024-07-01T00:00:01Z"),
+        ("20240731", "20240801"),
+        ("2024-12-31T23:59:60Z", "2025-01-01T00:00:01Z"),
+        ("1969-12-31T23:59:59Z", 0),
+        ("2024-07-26T12:00:00.000001Z", "2024-07-26T12:00:00.000002Z"),
+        (1, 2),
+        (-1.5, "-1"),
+        (99999999, 100000000),  # counts, not days
+    ],
+)
+def test_what_was_first_is_known(first: Any, second: Any) -> None:
+    for times, expected in (((first, second), ["earlier"] * 2), ((second, first), [None] * 2)):
+        fields = [{"score": score, "t": at} for score, at in zip((9, 3), times, strict=True)]
+        rows = records(("q", "a", fields[0]), ("q", "b", fields[1]))
+        assert reasons(of_groups(rows, Rule(time="t"))) == expected
+
+
+NO_TIMES = [
+    "yesterday", "2024-13-01", "2024-13", "2024-02-30T12:00:00Z", "2024-07-26T25:00:00Z", "12:00",
+    "07/26/2024", "2024-07-26T12:61:00Z", "2024-07-26T24:00:01Z", "2024-07-26T12:00:00+25:00",
+    "NaN", "inf", "2024-07-26T", "2024-07-26 noon", True, [2024], {"year": 2024},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_TIMES)
+def test_a_value_that_is_no_time_is_counted_and_shown(value: Any) -> None:
+    rows = records(
+        ("q", "a", {"score": 9, "t": "2024-07-26T12:00:00+00:00"}),
+        ("q", "b", {"score": 3, "t": 1}),
+        ("q", "c", {"score": 1, "t": value}),
+        ("q", "d", {"score": 1}),
+    )
+    made = of_groups(rows, Rule(time="t"))
+    assert reasons(made) == [None, None, "no_time", "no_time"]
+    (note,) = made.notes
+    assert note.startswith("1 of 3 values in 't' are no time, such as '")
+    assert note.endswith(
+        "; expected a number (seconds or milliseconds since 1970), or a date like"
+        " 2024-07-26T12:00:00+02:00"
+    )
+    with pytest.raises(CurateError, match="none of 1 rows has a time in 't', such as '"):
+        of_groups(rows[2:3], Rule(time="t"))
+
+
 def test_an_answer_that_several_rows_give_makes_its_pairs_once() -> None:
     made = of_groups(votes(("a", 1), ("b", 9), ("A ", 1), ("b", 8)), Rule())
     assert said(made) == [("b", "a")]

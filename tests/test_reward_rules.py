@@ -146,6 +146,65 @@ def test_the_rule_of_llama_3_is_its_definition(
     assert set(dropped["reason"]) <= {"no_score", "not_in_top", "not_best_graded"}
 
 
+GRADED = {
+    # score, grade, and the reason under "or" and under "and"; the top quarter are two rows of six
+    "a": (9.0, 5.0, None, None),
+    "b": (8.0, 2.0, None, "not_best_graded"),
+    "c": (1.0, 5.0, None, "not_in_top"),
+    "d": (None, 5.0, None, "no_score"),
+    "e": (None, 2.0, "no_score", "no_score"),
+    "f": (None, None, "no_score", "no_score"),
+    "g": (2.0, 2.0, "not_in_top", "not_in_top"),
+    "h": (3.0, None, "not_in_top", "not_in_top"),
+    "i": (7.0, None, "not_in_top", "not_in_top"),
+}
+
+
+@pytest.mark.parametrize("combine", ["or", "and"])
+def test_a_row_without_a_score_is_kept_if_and_only_if_its_grade_is_enough(combine: Any) -> None:
+    scores, grades, either, both = (list(column) for column in zip(*GRADED.values(), strict=True))
+    measures = frame(scores, id=list(GRADED)).with_columns(
+        pl.Series("judge.score", grades, dtype=pl.Float64)
+    )
+    step = Reward(keep_top=0.25, judge_by="judge.score", calibrate="none", combine=combine)
+    judged = step.judge(measures)
+    assert judged.verdicts["reason"].to_list() == (either if combine == "or" else both)
+    counts = {
+        "by_both": 1, "by_score_alone": 1, "by_grade_alone": 2, "by_grade_alone_without_score": 1,
+    }  # fmt: skip
+    assert judged.findings.numbers["judge"] == {"best_grade": 5.0, **counts}
+    assert judged.findings.sentences[-1] == (
+        "the best grade in judge.score is 5: 1 rows are within the rules on scores and have the"
+        " best grade, 1 are only within the rules, 2 only have the grade (1 of them without a"
+        " score); "
+        + ("all of these are kept" if combine == "or" else "the first of these are kept")
+        + f" (combine: {combine})"
+    )
+
+
+def test_evidence_under_a_judge_says_what_would_have_kept_the_row() -> None:
+    scores, grades, *_ = (list(column) for column in zip(*GRADED.values(), strict=True))
+    measures = frame(scores, id=list(GRADED)).with_columns(
+        pl.Series("judge.score", grades, dtype=pl.Float64)
+    )
+    step = Reward(keep_top=0.25, judge_by="judge.score", calibrate="none")
+    evidence = dict(zip(GRADED, step.judge(measures).verdicts["evidence"], strict=True))
+    assert evidence["e"] == (
+        "no number under 1e+300 in score; its grade in judge.score is 2.0, the best one is 5.0"
+    )
+    assert evidence["f"] == (
+        "no number under 1e+300 in score; no grade in judge.score; the best one is 5.0"
+    )
+    assert evidence["g"] == (
+        "rank 5, 2 within the rules on scores; score 2.0 (none), as it came 2.0, 10 words;"
+        " its grade in judge.score is 2.0, the best one is 5.0"
+    )
+    strict = Reward(keep_top=0.25, judge_by="judge.score", calibrate="none", combine="and")
+    evidence = dict(zip(GRADED, strict.judge(measures).verdicts["evidence"], strict=True))
+    assert evidence["b"] == "its grade in judge.score is 2.0, the best one is 5.0"
+    assert evidence["d"] == "no number under 1e+300 in score"
+
+
 def test_a_judge_without_any_grade_is_an_error() -> None:
     measures = frame([1.0, 2.0]).with_columns(
         pl.Series("record.score", [None, math.nan], dtype=pl.Float64)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.pairs.shape import PAIRS, PairResult, answers, check_some, field, first_reason, numbers
+from curate.pairs.shape import PAIRS, PairResult, answers, field, first_reason, numbers
+from curate.pairs.times import Times, times
 
 # How far a pair of answers came, and why an answer is in no pair if that is as far as any of
 # its pairs came.
@@ -22,10 +23,10 @@ class Rule:
 
     `by` is the field with the number; `lower` says that less is better (ranks). The better one
     leads by `margin` or more, and more than nothing; where the worse number is above 0 it is
-    also `ratio` times as high. Both have `least` or more. With `time` (a field: a number or a
-    date) the chosen answer is the later one or as old: early answers collect votes by being
-    seen (SHP). Of a prompt the `per_parent` pairs that lie farthest apart are taken. `parent` is
-    a field that keeps equal prompts of different posts apart.
+    also `ratio` times as high. Both have `least` or more. With `time` (a field: a number or an
+    ISO 8601 date) the chosen answer is the later one or as old: early answers collect votes by
+    being seen (SHP). Of a prompt the `per_parent` pairs that lie farthest apart are taken.
+    `parent` is a field that keeps equal prompts of different posts apart.
     """
 
     by: str = "score"
@@ -46,16 +47,19 @@ class Rule:
 
 def of_groups(records: pl.DataFrame, rule: Rule) -> PairResult:
     """All pairs that the rule allows, those of one prompt together, the farthest apart first."""
+    any_time = Times(pl.zeros(records.height, pl.Float64, eager=True))
+    found = any_time if rule.time is None else times(records, rule.time)
     frame = answers(records).with_columns(number=numbers(records, rule.by))
     parent = pl.lit("") if rule.parent is None else field(records, rule.parent).fill_null("")
     frame = frame.with_columns(
-        at=pl.lit(0.0) if rule.time is None else times(records, rule.time),
+        at=found.seconds,
         group=pl.col("row").min().over(pl.concat_str(parent, pl.lit("\x1c"), "asked")),
     ).with_columns(problem=_problem(rule))
     usable = frame.filter(pl.col("problem").is_null()).with_columns(
         worth=-pl.col("number") if rule.lower else pl.col("number")
     )
-    return matched(frame, _compared(usable, rule), rule.per_parent)
+    made = matched(frame, _compared(usable, rule), rule.per_parent)
+    return replace(made, notes=found.notes)
 
 
 def _problem(rule: Rule) -> pl.Expr:
@@ -137,20 +141,3 @@ def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> 
         pl.col("pairs").fill_null(0),
         reason=pl.when(pl.col("pairs").is_null()).then(first_reason(reasons, "problem")),
     )
-
-
-def times(records: pl.DataFrame, name: str) -> pl.Series:
-    """A field as seconds: a number as it is, a date or date and time as seconds since 1970."""
-    text = field(records, name)
-    dates = text.str.strip_chars_end("Z").str.replace(" ", "T", literal=True)
-    dates = dates.to_frame("d").select(
-        pl.coalesce(
-            pl.col("d").str.to_datetime(pattern, time_unit="us", strict=False)
-            for pattern in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
-        ).dt.epoch("us") / 1e6
-    ).to_series()  # fmt: skip
-    seconds = text.cast(pl.Float64, strict=False)
-    seconds = seconds.zip_with(seconds.is_finite().fill_null(False), dates)
-    expected = "expected a number, or a date like 2024-07-26T12:00:00"
-    check_some(seconds, f"a time in {name!r}; {expected}")
-    return seconds

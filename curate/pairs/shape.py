@@ -31,7 +31,7 @@ REASONS = {
     "same_answer": "both answers are the same but for case and white space",
     "repeated": "another row gives the same answer to the same prompt, and is in the pairs",
     "no_score": "the row has no finite number where the score should be",
-    "no_time": "the row has no time, and the time guard needs one",
+    "no_time": "the row has no time that can be read, and the time guard needs one",
     "below_least": "the score is below the least one",
     "alone": "no other usable answer to its prompt",
     "too_close": "its score is too near to those of the other answers, or the same",
@@ -47,11 +47,13 @@ REASONS = {
 class PairResult:
     """`pairs` (see `PAIRS`) and `rows`: `row`, `pairs` (how many hold it) and `reason`.
 
-    Each record has a line in `rows`, with a reason if and only if it is in no pair.
+    Each record has a line in `rows`, with a reason if and only if it is in no pair. `notes` are
+    sentences on values that could not be read.
     """
 
     pairs: pl.DataFrame
     rows: pl.DataFrame
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.pairs.schema == PAIRS, self.pairs.schema

@@ -82,10 +82,13 @@ def pairs(arguments: argparse.Namespace) -> None:
             write_lines(folder / "sft.jsonl", _sft_lines(result))
         result.pairs.write_parquet(folder / "pairs.parquet", statistics=False)
         counts = _counts(dump, lists, answers, result)
-        write_manifest(folder, MAKER, {**new, "counts": counts, "pairs": lengths._asdict()})
+        about = {**new, "counts": counts, "pairs": lengths._asdict(), "notes": list(result.notes)}
+        write_manifest(folder, MAKER, about)
     if lists:
         say(f"{lists:,} rows are lists of {answers:,} answers; each answer counts as a row")
     say(counts_text(counts["read"] - lists + answers, dump.rejects.height, result))
+    for note in result.notes:
+        say(note)
     say(lengths.text())
     for line in _partly_known(result.pairs):
         say(line)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from filters.common.arrays import Bools, Ints
+
+
+class Outcome(NamedTuple):
+    """Which rows were taken, whose category is full, what each costs (n,); what is left over."""
+
+    taken: Bools
+    full: Bools
+    cost: Ints
+    left: int
 
 
 class Allowance:
@@ -14,8 +24,9 @@ class Allowance:
 
     `cost` (n,) is what each row takes of it (1 for a budget of rows), `strata` (n,) a stratum
     number per row, `eligible` (n,) whether a row may be taken at all. The budget is shared out by
-    what the eligible rows of each stratum cost together, or in equal parts if `even`.
-    `categories` (n,) with `quota` limit the rows of one category.
+    what the eligible rows of each stratum cost together (of them, if given, those `counted` (n,)
+    alone), or in equal parts if `even`. `categories` (n,) with `quota` limit the rows of one
+    category; a row spends a place of its category only when it is taken.
     """
 
     def __init__(
@@ -27,11 +38,12 @@ class Allowance:
         categories: Ints | None = None,
         quota: int | None = None,
         even: bool = False,
+        counted: Bools | None = None,
     ) -> None:
         self.cost, self.strata, self.eligible = cost, strata, eligible
         self.left = budget
-        counted = np.where(eligible, cost, 0)
-        sizes = np.bincount(strata, counted, minlength=1).astype(np.int64)
+        costs = np.where(eligible if counted is None else eligible & counted, cost, 0)
+        sizes = np.bincount(strata, costs, minlength=1).astype(np.int64)
         self.shares = even_shares(sizes, budget) if even else shares(sizes, budget)
         self.categories = np.zeros(len(cost), np.int64) if categories is None else categories
         rows = len(cost) if quota is None or categories is None else quota
@@ -58,6 +70,11 @@ class Allowance:
     def full(self) -> Bools:
         """Rows whose category has its quota."""
         return self.quotas[self.categories] <= 0
+
+    def outcome(self, order: Ints | None = None) -> Outcome:
+        """What became of the rows: of all, or of those at the positions `order`."""
+        at = np.arange(len(self.cost)) if order is None else order
+        return Outcome(self.taken[at], self.full()[at], self.cost[at], self.left)
 
     def take(self, row: int) -> None:
         """Spend what the row costs."""

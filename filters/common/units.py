@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Unit = Literal["words", "chars", "tokens"]
 Of = Literal["response", "turn", "prompt"]
 
+END_TOKENS = "tokens of an answer include its end token, one for each assistant turn"
+
 # Chinese characters and kana are a word each; elsewhere a word ends at white space.
 _IDEOGRAPHS = r"\p{Han}\p{Hiragana}\p{Katakana}"
 _WORD = rf"[{_IDEOGRAPHS}]|[^\s{_IDEOGRAPHS}\x{{3000}}-\x{{303F}}\x{{FF00}}-\x{{FF0F}}]+"
@@ -79,6 +81,11 @@ class CountsTokens(Filter):
     @abstractmethod
     def unit(self) -> str:
         """What lengths are in."""
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """What findings say of the unit, where a reader would count otherwise."""
+        return (END_TOKENS,) if self.unit == "tokens" else ()
 
     @property
     def cached(self) -> bool:

@@ -166,7 +166,8 @@ class Length(CountsTokens):
         limits = {"min": self.min, "max": self.max} if self.action == "limit" else {}
         thresholds = {name: limit for name, limit in limits.items() if limit is not None}
         numbers = {**found.numbers, "of": self.of, "thresholds": thresholds}
-        return Judgement(verdicts, dataclasses.replace(found, numbers=numbers))
+        sentences = (*found.sentences, *(self.counted if self.of != "prompt" else ()))
+        return Judgement(verdicts, dataclasses.replace(found, sentences=sentences, numbers=numbers))
 
     def _verdicts(self, measures: pl.DataFrame, target: actions.Matching | None) -> pl.DataFrame:
         if target is not None:

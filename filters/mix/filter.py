@@ -56,7 +56,9 @@ class Mix(CountsTokens):
         "source", "what is mixed: files, or the categories of rows"
     )
     unit: Literal["rows", "words", "chars", "tokens"] = setting(
-        "rows", "what shares count: rows, or words, characters or tokens of response"
+        "rows",
+        "what shares count: rows, or words, characters or tokens of response (with the end token of"
+        " each assistant turn)",
     )
     tokenizer: str | None = setting(
         None, "tokenizer.json, or its folder, for unit tokens", path=True
@@ -151,7 +153,8 @@ class Mix(CountsTokens):
             "groups_in_card": card.height,
             "groups": largest.sort("group").to_dicts(),
         }
-        return Findings(tuple(_sentences(card, self.unit, self.budget)), numbers, {"card": card})
+        sentences = (*_sentences(card, self.unit, self.budget), *self.counted)
+        return Findings(sentences, numbers, {"card": card})
 
     def _check_sums(self, card: pl.DataFrame, rows: int, kept: int) -> None:
         assert int(card["rows"].sum()) == rows, "the card's rows do not add up"

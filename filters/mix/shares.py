@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import PurePath
 
 import numpy as np
 
 from curate.base.errors import CurateError, nearest
 from filters.common.arrays import Floats, Ints
-from filters.common.budget import shares
+
+_FINEST = 1e12  # weights are whole numbers up to this
 
 
 def quotas(
@@ -26,7 +29,9 @@ def quotas(
     `sizes` (groups,) is what there is, after caps. `wanted` gives a share by group number; the
     others divide the rest by sizes ** (1 / temperature). Without `budget` the mixture is as large
     as the shares allow. What a group without a share of its own cannot fill is given to the
-    others of its kind. Raises `CurateError` for shares that these rows do not allow.
+    others of its kind. Quotas are whole: the largest remainders go up, equal ones by name (the
+    order of the groups), so that they add up to the mixture. Raises `CurateError` for shares that
+    these rows do not allow.
     """
     parts = _parts(sizes, names, wanted, temperature)
     total = int(sizes.sum())
@@ -41,16 +46,13 @@ def quotas(
                 f"mix: {names[group]} has {int(sizes[group]):,} {unit}, and a share of {share:g} of"
                 f" {asked:,} is {need:,}; with these shares the budget can be {least:,} at most"
             )
-    return _filled(sizes, parts, asked, wanted), parts
+    return _rounded(*_exact(sizes, _weights(sizes, wanted, temperature), asked, wanted)), parts
 
 
 def _parts(
     sizes: Ints, names: Sequence[str], wanted: Mapping[int, float], temperature: float
 ) -> Floats:
-    free = np.array([group not in wanted for group in range(len(sizes))], dtype=np.bool_)
-    # Relative to the largest, so that no power overflows.
-    powers = (sizes / max(int(sizes.max(initial=0)), 1)) ** (1.0 / temperature)
-    weights = np.where(free & (sizes > 0), powers, 0.0)
+    weights = _weights(sizes, wanted, temperature).astype(np.float64)
     rest = 1.0 - sum(wanted.values())
     if rest > 1e-9 and not weights.any():
         raise CurateError(
@@ -72,26 +74,61 @@ def _largest(sizes: Ints, parts: Floats) -> int:
     return int((sizes[asked] / parts[asked]).min() + 1e-6)
 
 
-def _filled(sizes: Ints, parts: Floats, asked: int, wanted: Mapping[int, float]) -> Ints:
-    """Whole quotas that add up to `asked`, as far as there is enough."""
-    given = _rounded(parts, asked)
-    fixed = np.array([group in wanted for group in range(len(sizes))], dtype=np.bool_)
+def _weights(sizes: Ints, wanted: Mapping[int, float], temperature: float) -> Ints:
+    """By what the groups without a share of their own (the others: 0) divide the rest."""
+    free = np.array([group not in wanted for group in range(len(sizes))], dtype=np.bool_)
+    if temperature == 1.0:
+        return np.where(free, sizes, 0)
+    # Relative to the largest, so that no power overflows; whole, so that no sum is rounded.
+    powers = (sizes / max(int(sizes.max(initial=0)), 1)) ** (1.0 / temperature)
+    whole = np.maximum(np.rint(powers * _FINEST), 1)
+    return np.where(free & (sizes > 0), whole, 0).astype(np.int64)
+
+
+def _exact(
+    sizes: Ints, weights: Ints, asked: int, wanted: Mapping[int, float]
+) -> tuple[list[int], int]:
+    """What each group has of `asked` before rounding: numerators and their denominator.
+
+    No group has more than there is of it; what it cannot fill the others have by their weights.
+    """
+    size, weight = sizes.tolist(), weights.tolist()
+    fixed = {group: min(_fraction(share) * asked, size[group]) for group, share in wanted.items()}
+    left = max(Fraction(asked) - sum(fixed.values()), Fraction(0))
+    free = [group for group, own in enumerate(weight) if own]
+    total = sum(weight)
     while True:  # each turn fills up a group or ends
-        over = np.where(fixed, 0, np.maximum(given - sizes, 0))
-        surplus = int(over.sum())
-        given = given - over
-        hungry = ~fixed & (given < sizes) & (parts > 0)
-        if not surplus or not hungry.any():
-            return np.minimum(given, sizes)
-        given = given + _rounded(np.where(hungry, parts / parts[hungry].sum(), 0.0), surplus)
+        part = left / total if free else Fraction(0)
+        full = {g for g in free if weight[g] * part.numerator >= size[g] * part.denominator}
+        if not full:
+            break
+        fixed |= {group: Fraction(size[group]) for group in full}
+        left -= sum(size[group] for group in full)
+        free = [group for group in free if group not in full]
+        total = sum(weight[group] for group in free)
+    whole = math.lcm(part.denominator, *{each.denominator for each in fixed.values()})
+    found = [0] * len(size)
+    for group, each in fixed.items():
+        found[group] = each.numerator * (whole // each.denominator)
+    for group in free:
+        found[group] = weight[group] * part.numerator * (whole // part.denominator)
+    return found, whole
 
 
-def _rounded(parts: Floats, total: int) -> Ints:
-    """`total` in proportion to parts that add up to at most 1; largest remainders go up."""
-    whole = np.rint(parts * 1_000_000_000).astype(np.int64)
-    if not int(whole.sum()):
-        return np.zeros(len(parts), dtype=np.int64)
-    return shares(whole, min(total, int(whole.sum())))
+def _rounded(exact: list[int], whole: int) -> Ints:
+    """`exact` / `whole` as whole numbers of the same sum; largest remainders up, then by number."""
+    given = [each // whole for each in exact]
+    remainder = [each % whole for each in exact]
+    total = (2 * sum(exact) + whole) // (2 * whole)
+    most = sorted(range(len(exact)), key=lambda group: (-remainder[group], group))
+    for group in most[: total - sum(given)]:
+        given[group] += 1
+    return np.array(given, dtype=np.int64)
+
+
+def _fraction(share: float) -> Fraction:
+    """A share as it was written: 0.1 is a tenth."""
+    return Fraction(repr(float(share)))
 
 
 def named(given: Mapping[str, float], names: Sequence[str], what: str) -> dict[int, float]:

@@ -14,7 +14,7 @@ import polars as pl
 from curate.base.contract import Filter, Judgement, verdicts
 from curate.base.errors import CurateError
 from curate.base.settings import setting
-from filters.common.arrays import Bools, Floats
+from filters.common.arrays import Floats
 from filters.common.calibrate import Method, calibrate_scores, spread_ties
 from filters.common.codes import text_codes
 from filters.common.models import model_state
@@ -24,7 +24,7 @@ from filters.common.tasks import tasks
 from filters.common.text import keys
 from filters.common.units import lengths
 from filters.reward.evidence import evidence_of, reason_of
-from filters.reward.findings import reward_findings
+from filters.reward.findings import reward_findings, with_grades
 from filters.reward.linear import is_linear, load, score_with_linear
 from filters.reward.model import check_model, score_with_model
 from filters.reward.rules import best_graded, rank_in_prompts
@@ -41,7 +41,8 @@ class Reward(Filter):
     first words of a request that have 100 rows or more. Equal scores are spread by id up to the
     next ones before that, or the shortest of all best answers would come first; for votes and
     grades with few values, `calibrate: rank` evens lengths out best. Without a rule, all scored
-    rows are kept; rows without a finite score are dropped with a reason of their own.
+    rows are kept. A row without a finite score passes no rule on scores: it is dropped with a
+    reason of its own, unless a judge's best grade alone is enough (`judge_by`, `combine: or`).
 
     Rules apply in this order: `min_score` (on the score as it came), `per_prompt` (best of n; a
     prompt's only answer is kept) with `margin`, then `keep_top` or `top_k` of what is left.
@@ -150,15 +151,19 @@ class Reward(Filter):
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """The rows that all rules keep; score against length, before and after calibration."""
         raw = score_column(measures, "score")
-        best = self._best_graded(measures)
+        grades = self._grades(measures)
         if len(raw) and np.isnan(raw).all():
             raise self._nothing_scored(measures)
         score = self._calibrated(measures, raw)
         applied = self._applied(measures, raw, score)
         top = applied["top"].to_numpy()
-        kept = top if best is None else top | best if self.combine == "or" else top & best
-        judged = self._verdicts(applied.with_columns(kept=pl.Series(kept)))
-        return Judgement(judged, reward_findings(self, measures, judged["keep"], raw, score))
+        best = top if grades is None else best_graded(grades)
+        kept = top | best if self.combine == "or" else top & best
+        judged = self._verdicts(applied.with_columns(kept=pl.Series(kept)), grades)
+        found = reward_findings(self, measures, judged["keep"], raw, score)
+        if grades is not None:
+            found = with_grades(found, self, raw, top, grades)
+        return Judgement(judged, found)
 
     def _applied(self, measures: pl.DataFrame, raw: Floats, score: Floats) -> pl.DataFrame:
         """What the score's rules say of each row: which rows are left after each, and ranks.
@@ -180,10 +185,11 @@ class Reward(Filter):
             score=pl.Series(score).fill_nan(None),
         )
 
-    def _verdicts(self, applied: pl.DataFrame) -> pl.DataFrame:
-        frame = applied.with_columns(reason=reason_of(self.min_score)).with_columns(
-            evidence=evidence_of(self, self._source(), int(applied["top"].sum()))
-        )
+    def _verdicts(self, applied: pl.DataFrame, grades: Floats | None) -> pl.DataFrame:
+        graded = pl.Series("grade", np.full(applied.height, np.nan) if grades is None else grades)
+        frame = applied.with_columns(
+            graded.fill_nan(None), reason=reason_of(self.min_score)
+        ).with_columns(evidence=evidence_of(self, self._source(), int(applied["top"].sum())))
         return verdicts(frame["kept"], frame["reason"], frame["score"], evidence=frame["evidence"])
 
     def _scored(self, records: pl.DataFrame) -> pl.DataFrame:
@@ -193,7 +199,7 @@ class Reward(Filter):
             return score_with_linear(records, self.model, self.length_term)
         return score_with_model(records, self.model)
 
-    def _best_graded(self, measures: pl.DataFrame) -> Bools | None:
+    def _grades(self, measures: pl.DataFrame) -> Floats | None:
         if self.judge_by is None:
             return None
         grades = score_column(measures, self.judge_by)
@@ -202,7 +208,7 @@ class Reward(Filter):
                 f"reward: none of {len(grades):,} rows has a grade in {self.judge_by}; name"
                 " another column in judge_by, or leave it out"
             )
-        return best_graded(grades)
+        return grades
 
     def _calibrated(self, measures: pl.DataFrame, raw: Floats) -> Floats:
         if self.calibrate == "none":

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from curate.base.contract import Findings
-from filters.common.arrays import Floats
+from filters.common.arrays import Bools, Floats
 from filters.common.calibrate import fitted_together
 from filters.common.score_length import by_length, with_length
-from filters.reward.rules import Choices, choices
+from filters.reward.rules import Choices, best_graded, choices
 
 
 def reward_findings(
@@ -58,6 +59,33 @@ def reward_findings(
         sentences.append(_choice_sentence(made))
     bins = by_length(keep, length, raw, score, known)
     return Findings(tuple(sentences), numbers, {"length": bins})
+
+
+def with_grades(findings: Findings, step: Any, raw: Floats, top: Bools, grades: Floats) -> Findings:
+    """The findings, and how many rows the score's rules (`top`, (n,)) and the best grade keep."""
+    best = best_graded(grades)
+    if not best.any():  # there are no rows
+        return findings
+    only = best & ~top
+    grade = float(np.nanmax(grades))
+    counts = {
+        "by_both": int((top & best).sum()),
+        "by_score_alone": int((top & ~best).sum()),
+        "by_grade_alone": int(only.sum()),
+        "by_grade_alone_without_score": int((only & np.isnan(raw)).sum()),
+    }
+    sentence = (
+        "{by_both:,} rows are within the rules on scores and have the best grade, "
+        "{by_score_alone:,} are only within the rules, {by_grade_alone:,} only have the grade"
+        " ({by_grade_alone_without_score:,} of them without a score)"
+    ).format(**counts)
+    kept = "all of these are kept" if step.combine == "or" else "the first of these are kept"
+    told = f"the best grade in {step.judge_by} is {grade:g}: {sentence}; {kept}"
+    return replace(
+        findings,
+        sentences=(*findings.sentences, f"{told} (combine: {step.combine})"),
+        numbers={**findings.numbers, "judge": {"best_grade": grade, **counts}},
+    )
 
 
 def _length_sentence(

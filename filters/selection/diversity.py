@@ -43,30 +43,29 @@ def k_center(vectors: F32, room: Allowance) -> Picks:
     """Take the row farthest from all taken so far (Gonzalez 1985; Sener & Savarese 2018).
 
     `vectors` (n, d) of unit length; the value is 1 - cosine to the nearest row taken before. The
-    first is the row nearest to the mean of all, with the value 2. Euclidean distance of unit
-    vectors rises with 1 - cosine, so in it the covering radius is at most twice the least
-    possible one for as many rows.
+    first is, of the rows that may be taken, the one nearest to the mean of all, with the value 2.
+    Euclidean distance of unit vectors rises with 1 - cosine, so in it the covering radius is at
+    most twice the least possible one for as many rows.
     """
     far = _Distances(vectors)
     values: list[float] = []
-    start = _central(vectors, room)
     while True:
         free = room.open()
         if not free.any():
             if not room.lift_shares():
                 return Picks(np.array(far.taken, np.int64), np.array(values))
             continue
-        row = start if not values else far.farthest(free)
+        row = far.farthest(free) if values else _central(vectors, free)
         values.append(float(far.bound[row]))
         room.take(row)
         far.take(row)
 
 
-def _central(vectors: F32, room: Allowance) -> int:
-    """The row nearest to the mean of all, of those that may be taken."""
-    mean = vectors.mean(axis=0, dtype=np.float64) if len(vectors) else np.zeros(0)
+def _central(vectors: F32, free: Bools) -> int:
+    """Of the rows that are `free` (n,; at least one) the one nearest to the mean of all."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
     cosine = (vectors @ mean.astype(np.float32)).round(DIGITS)
-    return int(np.where(room.open(), cosine, -np.inf).argmax()) if len(vectors) else 0
+    return int(np.where(free, cosine, -np.inf).argmax())
 
 
 class _Distances:

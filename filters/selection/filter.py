@@ -55,9 +55,9 @@ class Select(CountsTokens):
 
     name: ClassVar[str] = "select"
     reasons: ClassVar[Mapping[str, str]] = {
-        "not_selected": "the budget was spent on rows that rank higher",
+        "not_selected": "the rows that were chosen before it leave no room for it in the budget",
         "over_quota": "its category has as many rows as a category may have",
-        "too_similar": "a row that ranks higher and is selected says nearly the same",
+        "too_similar": "a row that was selected before it says nearly the same",
         "no_score": "the row has no score to be ranked by",
         "no_vector": "the text is blank, so that it is similar to no other row",
         "no_tags": "the row has no tag, so that it cannot bring a new one",
@@ -73,10 +73,15 @@ class Select(CountsTokens):
     )
     budget: int = setting(1000, "rows, or units of response length, to keep at most", low=1)
     budget_in: Literal["rows", "words", "chars", "tokens"] = setting(
-        "rows", "what the budget counts: rows, or words, characters or tokens of response"
+        "rows",
+        "what the budget counts: rows, or words, characters or tokens of response (with the end"
+        " token of each assistant turn)",
     )
     tokenizer: str | None = setting(
-        None, "tokenizer.json, or its folder: response length is in tokens, not words", path=True
+        None,
+        "tokenizer.json, or its folder: response length is in tokens (with the end token), not in"
+        " words",
+        path=True,
     )
     by: tuple[str, ...] = setting(
         (),
@@ -185,7 +190,7 @@ class Select(CountsTokens):
         order = methods.by_id(measures)
         verdicts = self._selected(measures[order])[places(order)]
         found = findings(measures, verdicts["keep"], self.unit, self.seed)
-        sentences = (*found.sentences, *self._short(verdicts))
+        sentences = (*found.sentences, *self._short(verdicts), *self.counted)
         return Judgement(verdicts, dataclasses.replace(found, sentences=sentences))
 
     def _selected(self, rows: pl.DataFrame) -> pl.DataFrame:

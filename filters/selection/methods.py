@@ -11,7 +11,7 @@ import polars as pl
 from curate.base.contract import verdicts
 from curate.base.errors import CurateError
 from filters.common.arrays import F32, Bools, Floats, Ints
-from filters.common.budget import Allowance, spend
+from filters.common.budget import Allowance, Outcome, spend
 from filters.common.calibrate import length_bins
 from filters.common.ranking import best_first, noise_of, places, score_column
 from filters.common.stats import log_length
@@ -39,16 +39,17 @@ class Plan(NamedTuple):
             return np.ones(rows.height, dtype=np.int64)
         return rows["length"].cast(pl.Int64).to_numpy()
 
-    def room(self, rows: pl.DataFrame, eligible: Bools, quota: bool = True) -> Allowance:
-        """The budget; `quota` False where the quota of categories was seen to before."""
+    def room(self, rows: pl.DataFrame, eligible: Bools, counted: Bools | None = None) -> Allowance:
+        """The budget, for `eligible` rows (n,); strata share it by those `counted` (none: all)."""
         return Allowance(
             self.cost(rows),
             self.budget,
             self._strata(rows),
             eligible,
-            _codes(rows["record.category"]) if quota else None,
+            _codes(rows["record.category"]),
             self.per_category,
             even=self.stratify == "log_length",
+            counted=counted,
         )
 
     def _strata(self, rows: pl.DataFrame) -> Ints:
@@ -86,15 +87,18 @@ def ranked(
         rank_by = product_of(rows, by)
     known = ~np.isnan(rank_by)
     order = best_first(rows, rank_by)
-    inside = known & _inside_quota(rows, order, plan.per_category)
-    kept = spend(order.tolist(), plan.room(rows, inside, quota=False))
+    room = plan.room(rows, known, _first_of_category(rows, order, plan.per_category))
+    kept = spend(order.tolist(), room)
+    outranked = _outranked(rows, order, kept, plan.per_category)
     alike = known.sum() > 1 and np.ptp(rank_by[known]) == 0.0
     ids = "all scores are equal, so ids decided; " if alike else ""
     place = pl.Series(places(order) + 1)
     evidence = pl.select(
         pl.format(f"{ids}rank {{}} of {rows.height}, {int(kept.sum())} kept", place)
     ).to_series()
-    return _judged(rows, plan, kept, rank_by, evidence, no_score=~known, over_quota=~inside)
+    return _judged(
+        rows, plan, room.outcome(), rank_by, evidence, outranked=outranked, no_score=~known
+    )
 
 
 def represented(
@@ -123,14 +127,13 @@ def represented(
     return _judged(
         rows,
         plan,
-        room.taken[back],
+        room.outcome(back),
         rank_by,
         evidence,
         similar,
         no_score=~known,
         no_vector=blank,
         too_similar=similar >= 0,
-        over_quota=room.full()[back],
     )
 
 
@@ -170,7 +173,7 @@ def diverse(rows: pl.DataFrame, plan: Plan, method: str, seed: int) -> pl.DataFr
         .then(pl.format("{}, the nearest that is selected", near))
         .otherwise(pl.lit("nothing fits into the budget"))
     ).to_series()
-    return _judged(rows, plan, room.taken, score, evidence, no_vector=blank, over_quota=room.full())
+    return _judged(rows, plan, room.outcome(), score, evidence, no_vector=blank)
 
 
 def tagged(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
@@ -188,8 +191,7 @@ def tagged(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
         f"round {turn}: {count[at]} tags, brings {brought}" if turn else f"{count[at]} tags"
         for at, (turn, brought) in enumerate(zip(found.turn.tolist(), found.brings, strict=True))
     ]
-    reasons = {"no_tags": count == 0, "over_quota": room.full()}
-    return _judged(rows, plan, room.taken, score, pl.Series(evidence), **reasons)
+    return _judged(rows, plan, room.outcome(), score, pl.Series(evidence), no_tags=count == 0)
 
 
 def product_of(rows: pl.DataFrame, by: Sequence[str]) -> Floats:
@@ -217,15 +219,30 @@ def product_of(rows: pl.DataFrame, by: Sequence[str]) -> Floats:
     return product
 
 
-def _inside_quota(rows: pl.DataFrame, order: Ints, quota: int | None) -> Bools:
+def _first_of_category(rows: pl.DataFrame, order: Ints, quota: int | None) -> Bools:
     """Rows that rank among the first `quota` of their category."""
     if quota is None:
         return np.ones(len(order), dtype=np.bool_)
-    ranks = rows["record.category"].fill_null("")[order].to_frame("category")
-    place = ranks.select(pl.int_range(pl.len()).over("category")).to_series().to_numpy()
-    inside = np.empty(len(order), dtype=np.bool_)
-    inside[order] = place < quota
-    return inside
+    return _before_in_category(rows, order, np.ones(len(order), dtype=np.bool_)) < quota
+
+
+def _outranked(rows: pl.DataFrame, order: Ints, kept: Bools, quota: int | None) -> Bools:
+    """Rows to whose category `quota` rows belong that rank higher and are kept."""
+    if quota is None:
+        return np.zeros(len(order), dtype=np.bool_)
+    return _before_in_category(rows, order, kept) >= quota
+
+
+def _before_in_category(rows: pl.DataFrame, order: Ints, counted: Bools) -> Ints:
+    """How many of the `counted` rows (n,) of its category rank higher than each row."""
+    ranked = pl.DataFrame(
+        {"category": rows["record.category"].fill_null("")[order], "counted": counted[order]}
+    )
+    own = pl.col("counted").cast(pl.Int64)
+    before = ranked.select((own.cum_sum() - own).over("category")).to_series().to_numpy()
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = before
+    return found
 
 
 def _codes(column: pl.Series) -> Ints:
@@ -249,21 +266,33 @@ _FIXED = {
 def _judged(
     rows: pl.DataFrame,
     plan: Plan,
-    kept: Bools,
+    done: Outcome,
     score: Floats,
     evidence: pl.Series,
     similar_to: Ints | None = None,
+    outranked: Bools | None = None,
     **reasons: Bools,
 ) -> pl.DataFrame:
-    """Verdicts: the first of `reasons` that holds for a row, else `not_selected`."""
-    fixed = _FIXED | {"over_quota": f"its category has {plan.per_category} rows that rank higher"}
-    reason, why = pl.lit("not_selected"), pl.col("evidence")
+    """Verdicts: the first of `reasons` that holds for a row, else its category or the budget.
+
+    With `outranked` (n,), a row whose category is full is over its quota if that is so, or if it
+    would fit into what is left; else the budget had no room for it before its category was full.
+    """
+    kept, full = done.taken, done.full
+    if outranked is not None:
+        full = full & (outranked | (done.cost <= done.left))
+    quota = pl.lit(f"its category has {plan.per_category} rows that are selected")
+    if outranked is not None:
+        higher = pl.lit(f"its category has {plan.per_category} rows that rank higher")
+        quota = pl.when(pl.Series(outranked)).then(higher).otherwise(quota)
+    fixed = {slug: pl.lit(text) for slug, text in _FIXED.items()} | {"over_quota": quota}
+    reasons |= {"over_quota": full}
+    reason, why = pl.lit("not_selected"), _with_cost(plan, done.left)
     for slug in ("over_quota", "too_similar", "no_tags", "no_vector", "no_score"):
         if slug in reasons:
             reason = pl.when(slug).then(pl.lit(slug)).otherwise(reason)
-            own = pl.lit(fixed[slug]) if slug in fixed else pl.col("evidence")
-            why = pl.when(slug).then(own).otherwise(why)
-    frame = pl.DataFrame({"kept": kept, "evidence": evidence, **reasons})
+            why = pl.when(slug).then(fixed.get(slug, pl.col("evidence"))).otherwise(why)
+    frame = pl.DataFrame({"kept": kept, "evidence": evidence, "cost": done.cost, **reasons})
     judged = frame.select(
         reason=pl.when(~pl.col("kept")).then(reason),
         evidence=pl.when("kept").then("evidence").otherwise(why),
@@ -276,3 +305,13 @@ def _judged(
     return verdicts(
         kept, judged["reason"], pl.Series(score).fill_nan(None), other, judged["evidence"]
     )
+
+
+def _with_cost(plan: Plan, left: int) -> pl.Expr:
+    """The evidence and, where rows cost more than one, what the row takes and what is left."""
+    if plan.budget_in == "rows":
+        return pl.col("evidence")
+    needed = (
+        f"it takes {{}} {plan.budget_in}, and {left:,} of the budget of {plan.budget:,} are left"
+    )
+    return pl.format(f"{{}}; {needed}", "evidence", "cost")

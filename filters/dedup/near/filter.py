@@ -227,12 +227,13 @@ class IndexedNear(Near):
         return judgement(self, measures, verdicts, duplicates, (sentence,), **numbers)
 
     def remember(self, records: pl.DataFrame) -> None:
-        """Add these records to the index, as the batch of the records judged."""
+        """Add these records to the index, as the batch of the records judged.
+
+        A run that kept nothing adds an empty batch: its place says what the index was before it.
+        """
         if not self.judged:
             raise CurateError("near: nothing was judged, so there is no batch to add to the index")
         (batch,) = self.judged
-        if not records.height and batch not in self.folder.batches():
-            return  # a run that kept nothing leaves nothing to repeat
         rows = records.select(ORIGIN).with_columns(self.compared(records))
         self.folder.add(batch, rows)
 

@@ -236,7 +236,7 @@ def find_duplicates(
         by_level.append(np.where(own == rows, -1, own))
         scores.append(similarity[leader])
     duplicate_of = np.stack(by_level)
-    root = _roots(texts, duplicate_of[0], done, chains)
+    root = _roots(texts, duplicate_of[0], leader, done, chains)
     left_out = NO_TEXTS if texts.boilerplate is None else texts.boilerplate.texts
     return Duplicates(
         duplicate_of, np.stack(scores), root, done.exact, done.comparison.rejected, left_out
@@ -253,13 +253,18 @@ class _FinishedSearch(NamedTuple):
     exact: bool
 
 
-def _roots(texts: Texts, duplicate_of: Ints, done: _FinishedSearch, chains: bool) -> Ints:
+def _roots(
+    texts: Texts, duplicate_of: Ints, leader: Ints, done: _FinishedSearch, chains: bool
+) -> Ints:
     rows = np.arange(len(duplicate_of))
     head = np.where(duplicate_of >= texts.known, duplicate_of, rows)
     if chains:
         linked = rows.copy()
         linked[done.leads] = done.leads[done.search.roots(done.entries)]
         head = linked[head]
+        # Rows equal to one of a cluster and of its group are similar to the others as it is.
+        is_cluster = np.bincount(head, minlength=len(rows))[head[leader]] > 1
+        head = np.where((head == rows) & is_cluster, head[leader], head)
     return head
 
 
