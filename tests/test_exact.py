@@ -268,9 +268,8 @@ def test_few_prompts_short_answers_and_other_code_do_not_make_an_answer_repeated
 def test_the_best_row_with_a_repeated_answer_is_kept_and_all_name_it():
     rows = [(f"What is {n}?", GIBBERISH) for n in range(6)] + [("what is 0", GIBBERISH)]
     step = Exact(keep="best", same_answer=5)
-    assert dropped(step, rows, score=[1.0, 2.0, 9.0, 3.0, 1.0, 1.0, 5.0]) == dict.fromkeys(
-        (0, 1, 3, 4, 5, 6), 2
-    )
+    found = dropped(step, rows, score=[1.0, 2.0, 9.0, 3.0, 1.0, 1.0, 5.0])
+    assert found == dict.fromkeys((0, 1, 3, 4, 5, 6), 2)
 
 
 def test_repeated_answers_are_found_by_tool_calls_and_byte_for_byte_too():

@@ -90,7 +90,8 @@ _STARTS = (
     r"curl +https?:",
     # Markup, data, regular expressions.
     r"</?(?:html|head|body|div|span|p|a|ul|ol|li|table|tr|td|th|thead|tbody|script|style|h[1-6]|img"
-    r"|pre|code|input|form|button|nav|section|header|footer|title|meta|link|label|select|option|svg)\b[^>\n]*>",
+    r"|pre|code|input|form|button|nav|section|header|footer|title|meta|link|label|select|option|svg)\b"
+    r"[^>\n]*>",
     rf"<[A-Za-z][^<>\n]*>[^\n]*</[A-Za-z][A-Za-z0-9_:-]*>{_END}",
     r"<!DOCTYPE",
     rf"\^[^\s^_]+{_END}",
