@@ -79,7 +79,7 @@ _STARTS = (
     r"(?:INSERT +INTO|DELETE +FROM|UPDATE +[A-Za-z_.]+ +SET|SELECT +(?:\*|[A-Za-z_.(]+,|DISTINCT))",
     r"(?:CREATE|ALTER|DROP) +(?:OR +REPLACE +)?(?:TABLE|DATABASE|INDEX|VIEW|PROCEDURE|FUNCTION"
     r"|TRIGGER)\b",
-    r"(?:FROM|WHERE|GROUP BY|ORDER BY|(?:INNER|LEFT|RIGHT) JOIN) +[A-Za-z_]",
+    r"(?:FROM|WHERE|GROUP BY|ORDER BY|(?:INNER|LEFT|RIGHT) JOIN) +[A-Za-z_]*[a-z_]",
     r"select +(?:\*|(?:count|max|min|sum|avg)\(|[^\n]* from [^\n]*(?: where | join |;))",
     r"\$ +[a-z][a-z0-9_-]+",
     r"git +(?:clone|add|commit|push|pull|checkout|init|merge|rebase|status|log|diff|branch|fetch"
