@@ -167,6 +167,27 @@ def test_which_digit_stands_high_counts_and_white_space_does_not() -> None:
     assert one != other
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if " + "a == b(" * 40_000 + "`",
+        "x" * 150_000 + " = [" + "a for b in " * 20_000 + "`",
+        " " * 200_000 + "```",
+        "".join("`" * n + "a" for n in range(1, 500)),
+        "print(" * 50_000,
+        "\t>" * 50_000 + "`" + "- " * 50_000,
+    ],
+)
+def test_long_odd_texts_are_read_in_time_that_grows_with_their_length(text: str) -> None:
+    assert len(code_codes(pl.Series([text]))) == 1
+
+
+def test_code_in_the_middle_of_a_long_line_is_code() -> None:
+    filler = "This is a long line. " * 40
+    texts = pl.Series([f"{filler}SELECT a FROM b {filler}", f"{filler}SELECT A FROM b {filler}"])
+    assert code_codes(texts).drop_nulls().n_unique() == 2
+
+
 def test_null_texts_have_no_code() -> None:
     empty = pl.Series([None, ""], dtype=pl.String)
     for codes in (code_codes(empty), case_codes(empty, empty), form_codes(empty)):

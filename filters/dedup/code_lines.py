@@ -140,10 +140,13 @@ _CODE_LINE = re.compile(
 )
 _SENTENCE = re.compile(r"[A-Z][\w'’,-]*(?: [\w'’,-]+){2,}[.:!?]*\s*$")
 _ASSIGNMENT = re.compile(r"[ \t]*[A-Za-z_][\w.\[\]'\"]*\s*=[^=]", re.ASCII)
-_FENCE = re.compile(r"[ \t]*(?:[-*+>] |\d+[.)] )?[ \t>]*(`{3,}|~{3,})(.*)")
+_FENCE = re.compile(r"(?:(?:[-*+]|\d+[.)])[ \t]+)?(`{3,}|~{3,})(.*)")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n[ \t]*\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
 _BLANK = re.compile(r"\n[ \t\r\f\v]*\n")
 _TAG = re.compile(r"\{?[.\w+#-]+\}?$")
+# Characters of a line that are looked at, at its start and its end, and of a paragraph that is
+# searched for backticks: the time that `re` takes may grow with the square of either.
+_HEAD, _TAIL, _PARAGRAPH = 300, 100, 20_000
 # As Python reads indentation: a tab goes to the next multiple of eight.
 _TAB = 8
 
@@ -170,7 +173,7 @@ def may_hold_code(texts: pl.Series) -> pl.Series:
 
 
 def code_in(text: str) -> str:
-    """The code of a text in its form, block after block; "" where there is none.
+    """The code of a text that `may_hold_code`, in its form, block after block; "" for none.
 
     What is left of white space: which lines are indented more than which (not by how much, nor
     by tabs or spaces), line breaks between lines that are not blank, and runs of spaces between
@@ -182,6 +185,9 @@ def code_in(text: str) -> str:
     True
     """
     blocks = [form for block in _blocks(text) if (form := _form(block))]
+    if not blocks and "`" not in text and "~~~" not in text:
+        # Its code is in the middle of a long line.
+        blocks = [_form(text.splitlines())]
     return "\x00".join(blocks)
 
 
@@ -199,7 +205,7 @@ def _fenced(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
     piece: list[str] = []
     mark = ""
     for line in lines:
-        found = _FENCE.match(line) if "`" in line or "~" in line else None
+        found = _FENCE.match(line.lstrip(" \t>")) if "`" in line or "~" in line else None
         if found and not mark and not (found[1][0] == "`" and "`" in found[2]):
             yield False, piece
             # Only a language is left out; "```print(1)" has code on the line of its fence.
@@ -225,7 +231,9 @@ def _unfenced(text: str) -> Iterator[list[str]]:
         if run:
             yield run
             run = []
-        if "`" in paragraph:
+        if len(paragraph) > _PARAGRAPH and "`" in paragraph:
+            yield paragraph.split("\n")
+        elif "`" in paragraph:
             yield from ([found[2].replace("\n", " ")] for found in _SPAN.finditer(paragraph))
     if run:
         yield run
@@ -236,7 +244,7 @@ def _code_paragraphs(paragraphs: list[str]) -> list[bool]:
 
     A body goes on indented after a blank line; assignments alone could be formulas.
     """
-    is_code = [_CODE_LINE.search(paragraph) is not None for paragraph in paragraphs]
+    is_code = [_CODE_LINE.search(_shortened(paragraph)) is not None for paragraph in paragraphs]
     if not any(is_code):
         return is_code
     goes_on = [_goes_on(paragraph) for paragraph in paragraphs]
@@ -244,6 +252,15 @@ def _code_paragraphs(paragraphs: list[str]) -> list[bool]:
     for here, beside in (*pairwise(reversed(order)), *pairwise(order)):
         is_code[beside] |= is_code[here] and goes_on[beside]
     return is_code
+
+
+def _shortened(paragraph: str) -> str:
+    if len(paragraph) <= _HEAD + _TAIL:
+        return paragraph
+    return "\n".join(
+        line if len(line) <= _HEAD + _TAIL else line[:_HEAD] + line[-_TAIL:]
+        for line in paragraph.split("\n")
+    )
 
 
 def _goes_on(paragraph: str) -> bool:
