@@ -88,6 +88,10 @@ _STARTS = (
     r"(?:sudo|chmod|chown|mkdir|grep|sed|awk|curl|wget|tar|ls|rm|cp|mv|cd|find|cat|ssh) +"
     r"[-./~$'\"]",
     r"curl +https?:",
+    r"export +[A-Z_]+=",
+    r"python3? +[A-Za-z0-9_/.-]+\.py\b",
+    r"\./[A-Za-z]",
+    r"[a-z]+!\(",
     # Markup, data, regular expressions.
     r"</?(?:html|head|body|div|span|p|a|ul|ol|li|table|tr|td|th|thead|tbody|script|style|h[1-6]|img"
     r"|pre|code|input|form|button|nav|section|header|footer|title|meta|link|label|select|option|svg)\b"
@@ -103,6 +107,10 @@ _HOLDS = (
     rf"\{{{_END}",
     r"\{ *[\"'][^\"'\n]+[\"'] *:",
     r"\{[^{}\n]*; *\}",
+    r"\{ *[a-z-]+ *: *[^{}\n]+\}",
+    r"[a-z0-9_\])](?:\+\+|--);",
+    r" \| +(?:grep|awk|sed|sort|head|tail|wc|xargs|cut|less|uniq)\b",
+    r"\([A-Za-z]+(?:\|[A-Za-z]+)+\)",
     rf"{_W}\([^()\n]*\) *;{_END}",
     rf"[A-Za-z0-9_\])] *=[^=\n]+;{_END}",
     r"=> *[{(]",
@@ -124,6 +132,7 @@ _PAIRS = (
     rf"(?:if|while|for|with) +{_W}+(?: +(?:in|not in|as|is|is not) [^\n]+)?:[ \t]*\n[ \t]+"
     r"[#A-Za-z_]",
     r"(?:if|for|while) *\([^\n]*\)[ \t]*\n[ \t]+[A-Za-z_]",
+    r"- [a-z_][A-Za-z0-9_-]*:[^\n]*\n[ \t]+[a-z_][A-Za-z0-9_-]*:(?: |$)",
     r"[a-z_][A-Za-z0-9_-]*:[ \t]*\n[ \t]+(?:- )?[a-z_][A-Za-z0-9_-]*:(?: |$)",
 )
 
@@ -131,7 +140,8 @@ _PAIRS = (
 # options, imports and queries their words. Two expressions, because one is ten times as slow.
 _MARKS = (
     r"[={}<\\$#_@%\[]|[A-Za-z0-9]\(|;[ \t]*\n|;[ \t]*$|[\"'] *:|&&|//|/\*|\(\?"
-    r"|:[ \t]*\n[ \t]+[A-Za-z_]| --?[A-Za-z]|else:|\^[^\s_]|/[gimsuy]|print [\"']",
+    r"|:[ \t]*\n[ \t]+[A-Za-z_]| --?[A-Za-z]|else:|\^[^\s_]|/[gimsuy]|print [\"']"
+    r"|[a-z]!\(|\.py|\./|\| +[a-z]|[a-z]\|[A-Za-z]|- [a-z_]+:",
     r"import |FROM |WHERE |TABLE |install |\n[ \t]*(?:end|else|elif|fi|begin)\b",
 )
 
