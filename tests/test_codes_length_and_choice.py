@@ -44,6 +44,7 @@ SIDES = {"prompt_language": LANGUAGE, "response_language": LANGUAGE, "sides_conf
 STRAYS, ABOUT = {"mixing": pl.Boolean}, {"about_language": pl.Boolean}
 KEY, LONGEST = {"key": U64}, {"length": U32}
 GROUP = {"group": U64}
+SEEN, ANSWER = {"case": pl.Boolean, "signs": pl.Boolean}, {"answer": U32}
 SHINGLES, TOKENS = {"shingles": pl.List(U32)}, {"tokens": pl.List(U64)}
 
 # Each step, what it measures, and the bytes of a row that are not in a list.
@@ -56,10 +57,11 @@ CASES: list[tuple[Filter, dict[str, Any], float]] = [
     (Language(mismatch="drop"), {**CODE, **SIDES, **ABOUT}, 22.5),
     (Language(field="prompt", mismatch="report", mixing="report"),
      {**CODE, **SIDES, **STRAYS, **ABOUT}, 22.5),
-    (Exact(), KEY, 8),
-    (Exact(normalise=False), KEY, 8),
-    (Exact(keep="longest"), {**KEY, **LONGEST}, 12),
-    (Exact(field="response", exempt="same_prompt"), {**KEY, **GROUP}, 16.5),
+    (Exact(protect=(), same_answer=None), KEY, 8),
+    (Exact(), {**KEY, **SEEN, **ANSWER}, 12.5),
+    (Exact(normalise=False), {**KEY, **ANSWER}, 12),
+    (Exact(keep="longest"), {**KEY, **LONGEST, **SEEN, **ANSWER}, 16.5),
+    (Exact(field="response", exempt="same_prompt"), {**KEY, **SEEN, **GROUP}, 16.6),
     (Near(), {**SHINGLES, **KEY}, 8.5),
     (Near(keep="longest"), {**SHINGLES, **KEY, **LONGEST}, 12.5),
     (Near(exempt="same_prompt"), {**SHINGLES, **KEY, **GROUP}, 16.5),

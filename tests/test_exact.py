@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 
 from curate.base.contract import Filter
@@ -268,9 +269,8 @@ def test_few_prompts_short_answers_and_other_code_do_not_make_an_answer_repeated
 def test_the_best_row_with_a_repeated_answer_is_kept_and_all_name_it():
     rows = [(f"What is {n}?", GIBBERISH) for n in range(6)] + [("what is 0", GIBBERISH)]
     step = Exact(keep="best", same_answer=5)
-    assert dropped(step, rows, score=[1.0, 2.0, 9.0, 3.0, 1.0, 1.0, 5.0]) == dict.fromkeys(
-        (0, 1, 3, 4, 5, 6), 2
-    )
+    found = dropped(step, rows, score=[1.0, 2.0, 9.0, 3.0, 1.0, 1.0, 5.0])
+    assert found == dict.fromkeys((0, 1, 3, 4, 5, 6), 2)
 
 
 def test_repeated_answers_are_found_by_tool_calls_and_byte_for_byte_too():
@@ -284,6 +284,29 @@ def test_repeated_answers_are_found_by_tool_calls_and_byte_for_byte_too():
     ]
     assert len(dropped(Exact(same_answer=5), rows)) == 4
     assert len(dropped(Exact(same_answer=5, normalise=False), rows)) == 4
+
+
+def test_what_is_measured_of_a_row_does_not_depend_on_those_beside_it():
+    call = json.dumps([{"name": "get", "arguments": {"of": GIBBERISH}, "id": "a"}])
+    rows = records(
+        [
+            CAPITAL,
+            ("In capital letters: x²?", "IF A:\n    B += 1"),
+            ("Loop.", f"{GIBBERISH}\n\n```\nif a:\n  b()\n```"),
+            [
+                {"role": "user", "content": "Get it."},
+                {"role": "assistant", "content": None, "tool_calls": call},
+                {"role": "tool", "content": "1", "tool_call_id": "a"},
+                {"role": "assistant", "content": "It is 1.", "reasoning": "So it says."},
+            ],
+            ("", ""),
+        ]
+    )
+    for step in (Exact(), Exact(field="prompt"), Exact(field="response"), Exact(normalise=False)):
+        whole = step.measure(rows)
+        alone = [step.measure(rows[n : n + 1]) for n in range(rows.height)]
+        assert whole.equals(pl.concat(alone))
+        assert whole[::-1].equals(step.measure(rows[::-1]))
 
 
 def test_the_longest_or_the_best_is_kept_when_asked():

@@ -50,6 +50,9 @@ def test_prose_has_no_code(text: str) -> None:
         ("~~~\na\nb\n~~~", "~~~\na b\n~~~"),
         ("// a\nfoo();", "// a foo();"),
         ("a:\n  b: 1\n  c: 2", "a:\n  b: 1\nc: 2"),
+        ("cat log | sort -R | uniq", "cat log | sort -r | uniq"),
+        ("p { color: Red }", "p { color: red }"),
+        ("Match (foo|Bar).", "Match (foo|bar)."),
         ("Use \\d+ here.", "Use \\D+ here."),
         ("^[a-z]+$", "^[A-Z]+$"),
         ("Call `Foo`.", "Call `foo`."),
@@ -91,9 +94,16 @@ def test_code_that_is_the_same_has_the_same_code(one: str, other: str) -> None:
     assert first == second
 
 
-def test_one_side_that_is_no_code_is_unlike_one_that_is() -> None:
-    flat = LOOP.replace("\n", " ").replace("    ", "")
-    assert code_codes(pl.Series([LOOP, flat])).n_unique() == 2
+@pytest.mark.parametrize(
+    ("code", "flat"),
+    [
+        (LOOP, LOOP.replace("\n", " ").replace("    ", "")),
+        ("- name: a\n  run: b", "- name: a\nrun: b"),
+        ("for n in rows:\n    # so\n    pass", "for n in rows:\n    # so\npass"),
+    ],
+)
+def test_code_is_unlike_what_is_no_code_without_its_lines(code: str, flat: str) -> None:
+    assert code_codes(pl.Series([code, flat])).n_unique() == 2
 
 
 ABOUT_CASE = [
@@ -165,6 +175,27 @@ def test_which_digit_stands_high_counts_and_white_space_does_not() -> None:
     one, same, other = form_codes(pl.Series(["x² + x2", "X²  +\nx2", "x2 + x²"]))
     assert one == same
     assert one != other
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if " + "a == b(" * 40_000 + "`",
+        "x" * 150_000 + " = [" + "a for b in " * 20_000 + "`",
+        " " * 200_000 + "```",
+        "".join("`" * n + "a" for n in range(1, 500)),
+        "print(" * 50_000,
+        "\t>" * 50_000 + "`" + "- " * 50_000,
+    ],
+)
+def test_long_odd_texts_are_read_in_time_that_grows_with_their_length(text: str) -> None:
+    assert len(code_codes(pl.Series([text]))) == 1
+
+
+def test_code_in_the_middle_of_a_long_line_is_code() -> None:
+    filler = "This is a long line. " * 40
+    texts = pl.Series([f"{filler}SELECT a FROM b {filler}", f"{filler}SELECT A FROM b {filler}"])
+    assert code_codes(texts).drop_nulls().n_unique() == 2
 
 
 def test_null_texts_have_no_code() -> None:

@@ -79,7 +79,7 @@ _STARTS = (
     r"(?:INSERT +INTO|DELETE +FROM|UPDATE +[A-Za-z_.]+ +SET|SELECT +(?:\*|[A-Za-z_.(]+,|DISTINCT))",
     r"(?:CREATE|ALTER|DROP) +(?:OR +REPLACE +)?(?:TABLE|DATABASE|INDEX|VIEW|PROCEDURE|FUNCTION"
     r"|TRIGGER)\b",
-    r"(?:FROM|WHERE|GROUP BY|ORDER BY|(?:INNER|LEFT|RIGHT) JOIN) +[A-Za-z_]",
+    r"(?:FROM|WHERE|GROUP BY|ORDER BY|(?:INNER|LEFT|RIGHT) JOIN) +[A-Za-z_]*[a-z_]",
     r"select +(?:\*|(?:count|max|min|sum|avg)\(|[^\n]* from [^\n]*(?: where | join |;))",
     r"\$ +[a-z][a-z0-9_-]+",
     r"git +(?:clone|add|commit|push|pull|checkout|init|merge|rebase|status|log|diff|branch|fetch"
@@ -88,9 +88,14 @@ _STARTS = (
     r"(?:sudo|chmod|chown|mkdir|grep|sed|awk|curl|wget|tar|ls|rm|cp|mv|cd|find|cat|ssh) +"
     r"[-./~$'\"]",
     r"curl +https?:",
+    r"export +[A-Z_]+=",
+    r"python3? +[A-Za-z0-9_/.-]+\.py\b",
+    r"\./[A-Za-z]",
+    r"[a-z]+!\(",
     # Markup, data, regular expressions.
     r"</?(?:html|head|body|div|span|p|a|ul|ol|li|table|tr|td|th|thead|tbody|script|style|h[1-6]|img"
-    r"|pre|code|input|form|button|nav|section|header|footer|title|meta|link|label|select|option|svg)\b[^>\n]*>",
+    r"|pre|code|input|form|button|nav|section|header|footer|title|meta|link|label|select|option|svg)\b"
+    r"[^>\n]*>",
     rf"<[A-Za-z][^<>\n]*>[^\n]*</[A-Za-z][A-Za-z0-9_:-]*>{_END}",
     r"<!DOCTYPE",
     rf"\^[^\s^_]+{_END}",
@@ -102,6 +107,10 @@ _HOLDS = (
     rf"\{{{_END}",
     r"\{ *[\"'][^\"'\n]+[\"'] *:",
     r"\{[^{}\n]*; *\}",
+    r"\{ *[a-z-]+ *: *[^{}\n]+\}",
+    r"[a-z0-9_\])](?:\+\+|--);",
+    r" \| +(?:grep|awk|sed|sort|head|tail|wc|xargs|cut|less|uniq)\b",
+    r"\([A-Za-z]+(?:\|[A-Za-z]+)+\)",
     rf"{_W}\([^()\n]*\) *;{_END}",
     rf"[A-Za-z0-9_\])] *=[^=\n]+;{_END}",
     r"=> *[{(]",
@@ -123,6 +132,7 @@ _PAIRS = (
     rf"(?:if|while|for|with) +{_W}+(?: +(?:in|not in|as|is|is not) [^\n]+)?:[ \t]*\n[ \t]+"
     r"[#A-Za-z_]",
     r"(?:if|for|while) *\([^\n]*\)[ \t]*\n[ \t]+[A-Za-z_]",
+    r"- [a-z_][A-Za-z0-9_-]*:[^\n]*\n[ \t]+[a-z_][A-Za-z0-9_-]*:(?: |$)",
     r"[a-z_][A-Za-z0-9_-]*:[ \t]*\n[ \t]+(?:- )?[a-z_][A-Za-z0-9_-]*:(?: |$)",
 )
 
@@ -130,7 +140,8 @@ _PAIRS = (
 # options, imports and queries their words. Two expressions, because one is ten times as slow.
 _MARKS = (
     r"[={}<\\$#_@%\[]|[A-Za-z0-9]\(|;[ \t]*\n|;[ \t]*$|[\"'] *:|&&|//|/\*|\(\?"
-    r"|:[ \t]*\n[ \t]+[A-Za-z_]| --?[A-Za-z]|else:|\^[^\s_]|/[gimsuy]|print [\"']",
+    r"|:[ \t]*\n[ \t]+[A-Za-z_]| --?[A-Za-z]|else:|\^[^\s_]|/[gimsuy]|print [\"']"
+    r"|[a-z]!\(|\.py|\./|\| +[a-z]|[a-z]\|[A-Za-z]|- [a-z_]+:",
     r"import |FROM |WHERE |TABLE |install |\n[ \t]*(?:end|else|elif|fi|begin)\b",
 )
 
@@ -139,10 +150,13 @@ _CODE_LINE = re.compile(
 )
 _SENTENCE = re.compile(r"[A-Z][\w'’,-]*(?: [\w'’,-]+){2,}[.:!?]*\s*$")
 _ASSIGNMENT = re.compile(r"[ \t]*[A-Za-z_][\w.\[\]'\"]*\s*=[^=]", re.ASCII)
-_FENCE = re.compile(r"[ \t]*(?:[-*+>] |\d+[.)] )?[ \t>]*(`{3,}|~{3,})(.*)")
+_FENCE = re.compile(r"(?:(?:[-*+]|\d+[.)])[ \t]+)?(`{3,}|~{3,})(.*)")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n[ \t]*\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
 _BLANK = re.compile(r"\n[ \t\r\f\v]*\n")
 _TAG = re.compile(r"\{?[.\w+#-]+\}?$")
+# Characters of a line that are looked at, at its start and its end, and of a paragraph that is
+# searched for backticks: the time that `re` takes may grow with the square of either.
+_HEAD, _TAIL, _PARAGRAPH = 300, 100, 20_000
 # As Python reads indentation: a tab goes to the next multiple of eight.
 _TAB = 8
 
@@ -169,7 +183,7 @@ def may_hold_code(texts: pl.Series) -> pl.Series:
 
 
 def code_in(text: str) -> str:
-    """The code of a text in its form, block after block; "" where there is none.
+    """The code of a text that `may_hold_code`, in its form, block after block; "" for none.
 
     What is left of white space: which lines are indented more than which (not by how much, nor
     by tabs or spaces), line breaks between lines that are not blank, and runs of spaces between
@@ -181,6 +195,9 @@ def code_in(text: str) -> str:
     True
     """
     blocks = [form for block in _blocks(text) if (form := _form(block))]
+    if not blocks and "`" not in text and "~~~" not in text:
+        # Its code is in the middle of a long line.
+        blocks = [_form(text.splitlines())]
     return "\x00".join(blocks)
 
 
@@ -198,7 +215,7 @@ def _fenced(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
     piece: list[str] = []
     mark = ""
     for line in lines:
-        found = _FENCE.match(line) if "`" in line or "~" in line else None
+        found = _FENCE.match(line.lstrip(" \t>")) if "`" in line or "~" in line else None
         if found and not mark and not (found[1][0] == "`" and "`" in found[2]):
             yield False, piece
             # Only a language is left out; "```print(1)" has code on the line of its fence.
@@ -224,7 +241,9 @@ def _unfenced(text: str) -> Iterator[list[str]]:
         if run:
             yield run
             run = []
-        if "`" in paragraph:
+        if len(paragraph) > _PARAGRAPH and "`" in paragraph:
+            yield paragraph.split("\n")
+        elif "`" in paragraph:
             yield from ([found[2].replace("\n", " ")] for found in _SPAN.finditer(paragraph))
     if run:
         yield run
@@ -235,7 +254,7 @@ def _code_paragraphs(paragraphs: list[str]) -> list[bool]:
 
     A body goes on indented after a blank line; assignments alone could be formulas.
     """
-    is_code = [_CODE_LINE.search(paragraph) is not None for paragraph in paragraphs]
+    is_code = [_CODE_LINE.search(_shortened(paragraph)) is not None for paragraph in paragraphs]
     if not any(is_code):
         return is_code
     goes_on = [_goes_on(paragraph) for paragraph in paragraphs]
@@ -243,6 +262,15 @@ def _code_paragraphs(paragraphs: list[str]) -> list[bool]:
     for here, beside in (*pairwise(reversed(order)), *pairwise(order)):
         is_code[beside] |= is_code[here] and goes_on[beside]
     return is_code
+
+
+def _shortened(paragraph: str) -> str:
+    if len(paragraph) <= _HEAD + _TAIL:
+        return paragraph
+    return "\n".join(
+        line if len(line) <= _HEAD + _TAIL else line[:_HEAD] + line[-_TAIL:]
+        for line in paragraph.split("\n")
+    )
 
 
 def _goes_on(paragraph: str) -> bool:

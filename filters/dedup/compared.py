@@ -57,18 +57,24 @@ def beside_key(
     `LONG_ANSWER` characters.
     """
     texts = _compared(records, field)
-    of_prompt, of_answer = (
-        _codes(texts["asked"], texts[side], protect) for side in ("prompt", "answer")
-    )
-    kinds = {kind: [*of_prompt[kind], *of_answer[kind]] for kind in protect}
+    of_answer = _codes(texts["answer"], protect)
+    kinds: dict[Protected, list[pl.Series]] = {kind: [] for kind in protect}
+    for codes in (
+        _codes(texts["prompt"], protect),
+        of_answer,
+        _asked_codes(texts["asked"], texts["prompt"], protect),
+        _asked_codes(texts["asked"], texts["answer"], protect),
+    ):
+        for kind, found in codes.items():
+            kinds[kind] += found
     if "code" in kinds:
         kinds["code"] += _to_the_letter(records, field)
     columns = [pl.Series(kind, _mixed(kinds[kind]) != 0) for kind in KINDS_SEEN if kind in kinds]
     if with_answer:
         answers = _mixed(_answer_codes(records, _flat(of_answer), normalise))
         columns.append(pl.Series("answer", _narrow(answers, ANSWER_BITS)).cast(pl.UInt32))
-    codes = _mixed(_flat(kinds)) if protect else np.zeros(records.height, np.uint64)
-    return BesideKey(_narrow(codes, PROTECTED_BITS), columns)
+    every = _mixed(_flat(kinds)) if protect else np.zeros(records.height, np.uint64)
+    return BesideKey(_narrow(every, PROTECTED_BITS), columns)
 
 
 def _flat(kinds: Mapping[Protected, Sequence[pl.Series]]) -> list[pl.Series]:
@@ -90,21 +96,22 @@ def _answer_codes(
     return [none.scatter(places, pl.Series(mixed))]
 
 
-def _codes(
-    asked: pl.Series, texts: pl.Series, protect: Sequence[Protected]
-) -> dict[Protected, list[pl.Series]]:
-    """The codes of texts by kind; `asked` is all that is not the assistant's.
-
-    Layout and marks belong to code and signs: they count where the prompt is about them.
-    """
+def _codes(texts: pl.Series, protect: Sequence[Protected]) -> dict[Protected, list[pl.Series]]:
+    """The codes of texts, by kind, of what counts whatever the prompt is about."""
     found: dict[Protected, list[pl.Series]] = {}
     if "code" in protect:
-        found["code"] = [code_codes(texts), layout_codes(asked, texts)]
-    if "case" in protect:
-        found["case"] = [case_codes(asked, texts)]
+        found["code"] = [code_codes(texts)]
     if "signs" in protect:
-        found["signs"] = [form_codes(texts), mark_codes(asked, texts)]
+        found["signs"] = [form_codes(texts)]
     return found
+
+
+def _asked_codes(
+    asked: pl.Series, texts: pl.Series, protect: Sequence[Protected]
+) -> dict[Protected, list[pl.Series]]:
+    """The codes of texts, by kind, of what counts where the prompt is about it."""
+    codes = {"code": layout_codes, "case": case_codes, "signs": mark_codes}
+    return {kind: [codes[kind](asked, texts)] for kind in protect}
 
 
 def _compared(records: pl.DataFrame, field: Field) -> pl.DataFrame:

@@ -1,10 +1,10 @@
 """Text that stands in many rows and says nothing about one of them: definitions, wrappers.
 
-Found by the rows themselves. A shingle that `min_rows` rows have is common. A run of common
-shingles of `MIN_WORDS` words or more is boilerplate if, at one of its ends, most of the rows that
-have that end go on with something of their own. So a task definition before 171 reviews is found,
-and a row that was copied 171 times with a change here and there is not: its copies differ in
-different places, and most of them go on alike at each.
+Found by the rows themselves. A shingle is common if `min_rows` rows have it. Two neighbours are
+linked if either mostly stands beside the other. A chain of linked common shingles, of `MIN_WORDS`
+words or more, is boilerplate if at one of its ends the rows that have it go on in many ways: no way
+is that of most of them. So a task definition before 171 reviews is found, and a row that was
+copied 171 times with a change here and there is not: at each place most copies go on alike.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U32, Bools, Ints
+from filters.common.arrays import U32, U64, Bools, Ints
 from filters.common.shingles import Rule, Runs, ranges
 
 MIN_WORDS = 8
 MIN_CHARACTERS = 40
-# At an end of boilerplate at least this share of the rows go on in their own way.
-OWN_WAY = 0.5
+# What at least this share of the rows do is what most of them do.
+MOSTLY = 0.5
+_HALF = np.uint64(32)
 # The table `Boilerplate.texts`, without a line.
 NO_TEXTS = pl.DataFrame(
     schema={"row": pl.Int64, "first": pl.Int64, "words": pl.Int64, "rows": pl.Int64}
@@ -47,9 +48,15 @@ class Boilerplate(NamedTuple):
 
 def find_boilerplate(runs: Runs, rows: Ints, rule: Rule, min_rows: int) -> Boilerplate | None:
     """The boilerplate of these rows (positions, ascending), or None if there is none."""
-    at = _common(runs, rows, min_rows)
-    stretches = _stretches(runs, at, rule)
-    chosen = stretches.filter(_has_border(runs, stretches, at)) if stretches.height else stretches
+    every_at = _common(runs, rows, min_rows)
+    row = np.searchsorted(runs.bounds, every_at, "right") - 1
+    at, row = _in_long_runs(every_at, row, _least(rule) - rule.size + 1)
+    if not len(at):
+        return None
+    chains = _chains(runs, at, row, rule)
+    if not chains.height:
+        return None
+    chosen = chains.filter(_beside_rarer(runs, chains, every_at, rule.size))
     if not chosen.height:
         return None
     return Boilerplate(*_outside(runs, chosen, rule), _texts(runs, chosen, rule, min_rows))
@@ -94,47 +101,124 @@ def _row_slices(runs: Runs) -> Iterator[tuple[int, int, U32]]:
         yield low, high, runs.hashes[runs.bounds[low] : runs.bounds[high]]
 
 
-def _stretches(runs: Runs, at: Ints, rule: Rule) -> pl.DataFrame:
-    """Common shingles side by side in one row, if they are long enough: `row`, `start`, `end`.
-
-    `left` and `right` say whether the row goes on there with something of its own: not at its own
-    end, and not where more that is common follows with no shingle of its own between.
-    """
-    row = np.searchsorted(runs.bounds, at, "right") - 1
+def _in_long_runs(at: Ints, row: Ints, least: int) -> tuple[Ints, Ints]:
+    """Those places, of common shingles, where at least so many stand side by side in one row."""
     new = np.ones(len(at), bool)
     new[1:] = (at[1:] != at[:-1] + 1) | (row[1:] != row[:-1])
-    first = np.flatnonzero(new)
-    last = np.append(first[1:], len(at))[: len(first)] - 1
-    owner, start, end = row[first], at[first], at[last] + 1
-    # Shingles that reach over an end have words of both sides: fewer than `rule.size` are a seam.
-    row_end = runs.bounds[owner + 1]
-    is_next = np.append(owner[1:] == owner[:-1], False)[: len(owner)]
-    gap = np.where(is_next, np.append(start[1:], 0)[: len(start)] - end, row_end - end)
-    right = np.where(is_next, gap >= rule.size, gap > 0)
-    is_first = np.insert(~is_next[:-1], 0, True)[: len(owner)]
-    before = start - runs.bounds[owner]
-    left = np.where(is_first, before > 0, np.insert(gap[:-1], 0, 0)[: len(gap)] >= rule.size)
-    found = {"row": owner, "start": start, "end": end, "left": left, "right": right}
+    run = np.cumsum(new) - 1
+    chosen = np.bincount(run)[run] >= least if len(at) else np.zeros(0, bool)
+    return at[chosen], row[chosen]
+
+
+def _chains(runs: Runs, at: Ints, row: Ints, rule: Rule) -> pl.DataFrame:
+    """Chains of linked common shingles that end where rows go on in many ways.
+
+    A line for each in each row: `row`, its shingles as `start`, `end` in `hashes`, and how `often`
+    they stand anywhere.
+    """
+    hashes = runs.hashes
+    following, preceding = at + 1 < runs.bounds[row + 1], at > runs.bounds[row]
+    after = _Neighbours.of(hashes[at[following]], hashes[at[following] + 1])
+    before = _Neighbours.of(hashes[at[preceding]], hashes[at[preceding] - 1])
+    together = (at[1:] == at[:-1] + 1) & (row[1:] == row[:-1])
+    one, other = hashes[at[:-1]], hashes[at[1:]]
+    linked = np.zeros(len(together), bool)
+    places = np.flatnonzero(together)
+    linked[places] = after.mostly(one[places], other[places])
+    linked[places] &= before.mostly(other[places], one[places])
+    first = np.flatnonzero(np.concatenate([[True], ~linked]))
+    last = np.append(first[1:], len(at)) - 1
+    start, end, owner = at[first], at[last] + 1, row[first]
+    border = following[last] & after.in_many_ways(hashes[at[last]])
+    border |= preceding[first] & before.in_many_ways(hashes[start])
     enough = end - start + rule.size - 1 >= _least(rule)
-    return pl.DataFrame(found).filter(pl.Series(enough))
+    every = np.sort(hashes[at])
+    often = np.searchsorted(every, hashes[start], "right") - np.searchsorted(every, hashes[start])
+    found = pl.DataFrame({"row": owner, "start": start, "end": end, "often": often})
+    return found.filter(pl.Series(enough & border))
+
+
+def _beside_rarer(runs: Runs, chains: pl.DataFrame, at: Ints, size: int) -> pl.Series:
+    """Whether most rows that have a chain have words, too, that are far rarer than it.
+
+    An example that is there in ten wordings, each with two hundred examples, has none: what stands
+    beside it is boilerplate, and it is what the row is about.
+    """
+    rows = np.unique(chains["row"].to_numpy())
+    sizes = runs.sizes[rows]
+    times = np.ones(int(sizes.sum()), np.int64)
+    # How often each shingle of these rows stands anywhere; what is not common, about once.
+    first = np.cumsum(sizes) - sizes
+    number = np.searchsorted(rows, np.searchsorted(runs.bounds, at, "right") - 1)
+    ours = np.isin(np.searchsorted(runs.bounds, at, "right") - 1, rows)
+    place = (first[number[ours]] + at[ours] - runs.bounds[rows[number[ours]]]).astype(np.int64)
+    _, group, count = np.unique(runs.hashes[at], return_inverse=True, return_counts=True)
+    times[place] = count[group][ours]
+    # A word is as common as the commonest shingle that it is in.
+    words = times.copy()
+    owner = np.repeat(np.arange(len(rows)), sizes)
+    for back in range(1, size):
+        same = owner[back:] == owner[:-back]
+        words[back:][same] = np.maximum(words[back:][same], times[:-back][same])
+    rarest = np.minimum.reduceat(words, first)
+    own = rarest[np.searchsorted(rows, chains["row"].to_numpy())]
+    rarer = chains.select("often", row="row", head=pl.Series(runs.hashes[chains["start"].to_numpy()]))
+    rarer = rarer.with_columns(rarer=pl.Series(own) <= MOSTLY * pl.col("often"))
+    return rarer.select(pl.col("rarer").mean().over("head", "often") >= MOSTLY).to_series()
+
+
+def _own_words(runs: Runs, chains: pl.DataFrame, rule: Rule) -> Ints:
+    """Words of each row that are in no chain."""
+    units = np.where(runs.sizes > 0, runs.sizes + rule.size - 1, 0)
+    length = chains.select(pl.col("end") - pl.col("start") + rule.size - 1).to_series().to_numpy()
+    taken = np.bincount(chains["row"].to_numpy(), weights=length, minlength=len(units))
+    return np.maximum(units - taken.astype(np.int64), 0)
+
+
+class _Neighbours(NamedTuple):
+    """How often shingles stand beside others, on one side.
+
+    `pairs` are `shingle << 32 | neighbour`, ascending, each so `often`; `shingles` have a neighbour
+    `times` times, and the commonest `most` times.
+    """
+
+    pairs: U64
+    often: Ints
+    shingles: U32
+    times: Ints
+    most: Ints
+
+    @classmethod
+    def of(cls, shingles: U32, neighbours: U32) -> _Neighbours:
+        """From all places where one stands beside another."""
+        pairs, often = np.unique(
+            shingles.astype(np.uint64) << _HALF | neighbours, return_counts=True
+        )
+        own, first = np.unique((pairs >> _HALF).astype(np.uint32), return_index=True)
+        if not len(own):
+            return cls(pairs, often, own, often, often)
+        times, most = np.add.reduceat(often, first), np.maximum.reduceat(often, first)
+        return cls(pairs, often, own, times, most)
+
+    def mostly(self, shingles: U32, neighbours: U32) -> Bools:
+        """Whether each mostly has this neighbour."""
+        pairs = shingles.astype(np.uint64) << _HALF | neighbours
+        often = self.often[np.searchsorted(self.pairs, pairs)]
+        enough: Bools = often >= MOSTLY * self.times[np.searchsorted(self.shingles, shingles)]
+        return enough
+
+    def in_many_ways(self, shingles: U32) -> Bools:
+        """Whether each has no neighbour mostly."""
+        place = np.minimum(np.searchsorted(self.shingles, shingles), max(len(self.shingles) - 1, 0))
+        if not len(self.shingles):
+            return np.zeros(len(shingles), bool)
+        known = self.shingles[place] == shingles
+        many: Bools = known & (self.most[place] < MOSTLY * self.times[place])
+        return many
 
 
 def _least(rule: Rule) -> int:
     return MIN_CHARACTERS if rule.unit == "char" else MIN_WORDS
-
-
-def _has_border(runs: Runs, stretches: pl.DataFrame, at: Ints) -> pl.Series:
-    """Whether most rows go on in their own way at one end of each stretch."""
-    every = np.sort(runs.hashes[at])
-    border = np.zeros(stretches.height, bool)
-    for side, place in (("right", pl.col("end") - 1), ("left", pl.col("start"))):
-        edge = runs.hashes[stretches.select(place).to_series().to_numpy()]
-        goes_on = stretches[side].to_numpy()
-        values, number = np.unique(edge, return_inverse=True)
-        own = np.bincount(number, weights=goes_on, minlength=len(values))
-        times = np.searchsorted(every, values, "right") - np.searchsorted(every, values)
-        border |= goes_on & (own >= OWN_WAY * times)[number]
-    return pl.Series(border)
 
 
 def _outside(runs: Runs, chosen: pl.DataFrame, rule: Rule) -> tuple[Bools, Bools, Ints]:
@@ -146,9 +230,7 @@ def _outside(runs: Runs, chosen: pl.DataFrame, rule: Rule) -> tuple[Bools, Bools
     high = np.minimum(ends + seam, runs.bounds[owner + 1])
     compared[ranges(np.maximum(starts - seam, runs.bounds[owner]), high)] = False
     own[ranges(starts, high)] = False
-    units = np.where(runs.sizes > 0, runs.sizes + seam, 0)
-    taken = np.bincount(owner, weights=ends - starts + seam, minlength=len(units))
-    return compared, own, np.maximum(units - taken.astype(np.int64), 0)
+    return compared, own, _own_words(runs, chosen, rule)
 
 
 def _texts(runs: Runs, chosen: pl.DataFrame, rule: Rule, min_rows: int) -> pl.DataFrame:

@@ -308,8 +308,8 @@ def _typos(place: Place) -> int:
 
 def _different(places: Sequence[Place]) -> int:
     """Words of the text that has more of its own, without typos."""
-    typos = sum(map(_typos, places))
-    return max(sum(len(place[side]) for place in places) for side in (0, 1)) - typos
+    most = max(sum(len(place[side]) for place in places) for side in (0, 1))
+    return most - sum(map(_typos, places))
 
 
 def is_typo(one: int, other: int) -> bool:

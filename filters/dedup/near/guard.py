@@ -90,7 +90,7 @@ class Guard:
         """The first kind in which the rows of each pair differ; None: they are duplicates."""
         if self.sides is None or not len(left):
             return self._in_words(left, right, np.zeros(len(left), bool))
-        prompts = self.sides.shared(left, right)
+        prompts = self.sides._replace(compared=None).shared(left, right)
         found = self._in_words if not self.sides.both else self._in_sides
         return found(left, right, prompts.most - prompts.common <= SMALL)
 
