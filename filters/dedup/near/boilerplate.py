@@ -162,7 +162,9 @@ def _beside_rarer(runs: Runs, chains: pl.DataFrame, at: Ints, size: int) -> pl.S
         words[back:][same] = np.maximum(words[back:][same], times[:-back][same])
     rarest = np.minimum.reduceat(words, first)
     own = rarest[np.searchsorted(rows, chains["row"].to_numpy())]
-    rarer = chains.select("often", row="row", head=pl.Series(runs.hashes[chains["start"].to_numpy()]))
+    rarer = chains.select(
+        "often", row="row", head=pl.Series(runs.hashes[chains["start"].to_numpy()])
+    )
     rarer = rarer.with_columns(rarer=pl.Series(own) <= MOSTLY * pl.col("often"))
     return rarer.select(pl.col("rarer").mean().over("head", "often") >= MOSTLY).to_series()
 
@@ -172,7 +174,8 @@ def _own_words(runs: Runs, chains: pl.DataFrame, rule: Rule) -> Ints:
     units = np.where(runs.sizes > 0, runs.sizes + rule.size - 1, 0)
     length = chains.select(pl.col("end") - pl.col("start") + rule.size - 1).to_series().to_numpy()
     taken = np.bincount(chains["row"].to_numpy(), weights=length, minlength=len(units))
-    return np.maximum(units - taken.astype(np.int64), 0)
+    own: Ints = np.maximum(units - taken.astype(np.int64), 0)
+    return own
 
 
 class _Neighbours(NamedTuple):

@@ -38,8 +38,17 @@ REWORDED = 4
 MOVED = 3
 # Names of fewer letters are other names if one letter differs: Iran, Iraq.
 TYPO_FROM = 5
-# Of the words of two short texts that are alike at most this share may be others.
+# Of the words of two texts that are alike at most this share may be others; of those of a question
+# with nothing else to go by one in so many.
 OTHER_WORDS = 0.5
+ALONE = 15
+# They say nothing of what is asked for: articles, auxiliaries, prepositions, and what is polite.
+_FILLERS = (
+    "a an the this that these those of in on at to for from by with and or as is are was were be "
+    "been being am do does did has have had can could will would should may might must i me my we "
+    "us our you your it its s re ve ll d m please kindly thanks thank hi hello hey dear just also "
+    "so then there here some any which who what give tell show provide advance appreciated help"
+)
 
 _NEGATIONS = (
     "not no never none nobody nothing nowhere neither nor without except excluding unless "
@@ -70,6 +79,11 @@ _OPPOSITES = (
 @lru_cache(maxsize=1)
 def _negations() -> frozenset[int]:
     return frozenset(map(code_of, _NEGATIONS.split()))
+
+
+@lru_cache(maxsize=1)
+def _fillers() -> frozenset[int]:
+    return frozenset(map(code_of, _FILLERS.split()))
 
 
 @lru_cache(maxsize=1)
@@ -159,19 +173,31 @@ class Differences:
                 found[at] = found[at] or kind
         return found
 
-    def in_words(self, left: int, right: int, own: int | None) -> str | None:
+    def in_words(
+        self,
+        left: int,
+        right: int,
+        left_out: tuple[int, int] = (0, 0),
+        changed: int | None = None,
+        *,
+        alone: bool,
+    ) -> str | None:
         """The kind in which the words of two rows differ.
 
-        `own` words of theirs are not boilerplate; at most half of them may differ. None: many do.
+        `left_out` words of each are boilerplate, and `changed` of the others, if that is known. Of
+        the others half may be changed if more (long answers, say) is alike; if the words stand
+        `alone`, one in fifteen.
         """
         ours, theirs = self.words.of_row(left), self.words.of_row(right)
         if ours == theirs:
             return None
         places = left_over(ours, theirs)
         kind = first_kind(places, self.kinds, self._is_name)
-        if kind is None and own is not None and _different(places) > OTHER_WORDS * own:
-            return QUESTION
-        return kind
+        if kind is not None:
+            return kind
+        own = max(0, min(len(ours) - left_out[0], len(theirs) - left_out[1]))
+        changed = other_words(places) if changed is None else changed
+        return QUESTION if changed > (own // ALONE if alone else own * OTHER_WORDS) else None
 
     def in_answers(self, left: int, right: int) -> str | None:
         """Whether two answers are different of which at least one is short.
@@ -306,10 +332,17 @@ def _typos(place: Place) -> int:
     return sum(any(is_typo(code, instead) for instead in theirs) for code in ours)
 
 
-def _different(places: Sequence[Place]) -> int:
-    """Words of the text that has more of its own, without typos."""
-    most = max(sum(len(place[side]) for place in places) for side in (0, 1))
-    return most - sum(map(_typos, places))
+def other_words(places: Sequence[Place]) -> int:
+    """Words of the text that has more of its own, without typos and words that say little."""
+    counts = [0, 0]
+    for place in places:
+        for side, (own, other) in enumerate((place, place[::-1])):
+            counts[side] += sum(
+                code & int(WORD) not in _fillers()
+                and not any(is_typo(code, instead) for instead in other)
+                for code in own
+            )
+    return max(counts)
 
 
 def is_typo(one: int, other: int) -> bool:

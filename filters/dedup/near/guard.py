@@ -69,14 +69,12 @@ class Sides(NamedTuple):
             end = np.maximum(cut - self.size + 1, start)
         return sets_between(self.runs.hashes, start, end, self.compared)
 
-    def own_words(self, row: int, other: int) -> int:
-        """Words of the two prompts that are not boilerplate, of the one that has fewer."""
-        found = []
-        for one in (row, other):
-            start = self.runs.bounds[one]
-            end = start + self.runs.cuts[one]
-            found.append(int(end - start if self.own is None else self.own[start:end].sum()))
-        return min(found)
+    def left_out(self, row: int) -> int:
+        """Words of the prompt (or of what is compared alone) that are boilerplate."""
+        if self.own is None:
+            return 0
+        start = self.runs.bounds[row]
+        return int(np.count_nonzero(~self.own[start : start + self.runs.cuts[row]]))
 
 
 @dataclass
@@ -89,37 +87,39 @@ class Guard:
     def of_pairs(self, left: Ints, right: Ints) -> list[str | None]:
         """The first kind in which the rows of each pair differ; None: they are duplicates."""
         if self.sides is None or not len(left):
-            return self._in_words(left, right, np.zeros(len(left), bool))
-        prompts = self.sides._replace(compared=None).shared(left, right)
-        found = self._in_words if not self.sides.both else self._in_sides
-        return found(left, right, prompts.most - prompts.common <= SMALL)
-
-    def _in_words(self, left: Ints, right: Ints, small: Bools) -> list[str | None]:
-        found = self.differences.in_codes(left, right, small)
+            pairs = zip(left.tolist(), right.tolist(), strict=True)
+            return [self.differences.in_words(*pair, alone=True) for pair in pairs]
+        whole = self.sides._replace(compared=None).shared(left, right)
+        found = self.differences.in_codes(left, right, whole.most - whole.common <= SMALL)
+        prompts = self.sides.shared(left, right)
+        said: list[bool | None] = [None] * len(left)
+        if self.sides.both:
+            said = _unlike(self.sides.shared(left, right, answers=True))
+        unlike = _unlike(prompts)
         # A loop, because pairs are aligned one by one.
-        for at, pair in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
-            found[at] = found[at] or self.differences.in_words(*pair, own=None)
+        for at, (one, other) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+            if found[at] is None:
+                changed = -(-int(prompts.most[at] - prompts.common[at]) // self.sides.size)
+                found[at] = self._in_pair(one, other, unlike[at], said[at], changed)
         return found
 
-    def _in_sides(self, left: Ints, right: Ints, small: Bools) -> list[str | None]:
-        assert self.sides is not None
-        found = self.differences.in_codes(left, right, small)
-        prompts = _unlike(self.sides.shared(left, right))
-        said = _unlike(self.sides.shared(left, right, answers=True))
-        for at, pair in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
-            found[at] = found[at] or self._in_pair(*pair, prompts[at], said[at])
-        return found
+    def _in_pair(
+        self, one: int, other: int, prompt: bool | None, said: bool | None, changed: int
+    ) -> str | None:
+        """Of one pair; `prompt` and `said`: are those other texts (None: too short to tell).
 
-    def _in_pair(self, one: int, other: int, prompt: bool | None, said: bool | None) -> str | None:
-        """Of one pair; `prompt` and `said`: are those other texts (None: too short to tell)."""
+        `changed` words, about, of the prompts' own are others.
+        """
         assert self.sides is not None
-        if prompt:
-            return QUESTION
-        own = self.sides.own_words(one, other) if prompt is None else None
-        kind = self.differences.in_words(one, other, own)
-        if kind is not None or said is False:
+        if self.sides.both and (prompt or said):
+            return QUESTION if prompt else ANSWER
+        left_out = self.sides.left_out(one), self.sides.left_out(other)
+        kind = self.differences.in_words(
+            one, other, left_out, changed if any(left_out) else None, alone=said is None
+        )
+        if kind or said is False or not self.sides.both:
             return kind
-        return ANSWER if said else self.differences.in_answers(one, other)
+        return self.differences.in_answers(one, other)
 
 
 def _unlike(shared: Shared) -> list[bool | None]:
