@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,15 +16,26 @@ import polars as pl
 
 from filters.common.arrays import U64, Bools, Ints
 from filters.common.shingles import flat_lists, mix64
+from filters.dedup.near.vocabulary import (
+    fillers,
+    negations,
+    one_written_twice,
+    opposites,
+    prefixes,
+    units,
+)
 from filters.dedup.near.words import (
     CAPITAL,
+    HASHED,
+    KNOWN,
     NUMBER,
     SIGN,
     START,
     WORD,
-    code_of,
     letters_of,
 )
+
+_HASHED = int(HASHED)
 
 # Where rows can differ, beside the kinds that `protect` names: the texts themselves.
 QUESTION, ANSWER = "question", "answer"
@@ -42,58 +52,6 @@ TYPO_FROM = 5
 # with nothing else to go by one in so many.
 OTHER_WORDS = 0.5
 ALONE = 15
-# They say nothing of what is asked for: articles, auxiliaries, prepositions, and what is polite.
-_FILLERS = (
-    "a an the this that these those of in on at to for from by with and or as is are was were be "
-    "been being am do does did has have had can could will would should may might must i me my we "
-    "us our you your it its s re ve ll d m please kindly thanks thank hi hello hey dear just also "
-    "so then there here some any which who what give tell show provide advance appreciated help"
-)
-
-_NEGATIONS = (
-    "not no never none nobody nothing nowhere neither nor without except excluding unless "
-    "cannot isnt dont doesnt cant wont"
-)
-# A word for its opposite turns a question round; either may stand for the other nowhere.
-_OPPOSITES = (
-    "increase/decrease increases/decreases increasing/decreasing increased/decreased "
-    "maximum/minimum maximize/minimize maximise/minimise max/min largest/smallest "
-    "highest/lowest higher/lower greater/less greater/smaller larger/smaller biggest/smallest "
-    "more/less more/fewer most/least before/after above/below left/right up/down true/false "
-    "ascending/descending positive/negative advantages/disadvantages advantage/disadvantage "
-    "pros/cons first/last even/odd include/exclude including/excluding with/without all/none "
-    "always/never accept/reject agree/disagree encode/decode encrypt/decrypt compress/decompress "
-    "add/remove add/subtract multiply/divide push/pop open/close start/stop begin/end "
-    "oldest/newest older/younger best/worst better/worse inside/outside import/export "
-    "horizontal/vertical upper/lower uppercase/lowercase north/south east/west hot/cold "
-    "buy/sell active/passive singular/plural formal/informal legal/illegal possible/impossible "
-    "correct/incorrect valid/invalid equal/unequal input/output prefix/suffix local/global "
-    "public/private static/dynamic enable/disable enabled/disabled man/woman men/women "
-    "male/female king/queen mother/father son/daughter cause/effect causes/effects "
-    "kilometers/miles kilometres/miles celsius/fahrenheit centimeters/inches kilograms/pounds "
-    "grams/ounces meters/feet liters/gallons hours/minutes minutes/seconds days/weeks weeks/months "
-    "months/years days/hours daily/weekly weekly/monthly monthly/yearly"
-)
-
-
-@lru_cache(maxsize=1)
-def _negations() -> frozenset[int]:
-    return frozenset(map(code_of, _NEGATIONS.split()))
-
-
-@lru_cache(maxsize=1)
-def _fillers() -> frozenset[int]:
-    return frozenset(map(code_of, _FILLERS.split()))
-
-
-@lru_cache(maxsize=1)
-def _opposites() -> dict[int, frozenset[int]]:
-    found: dict[int, set[int]] = {}
-    for pair in _OPPOSITES.split():
-        one, other = map(code_of, pair.split("/"))
-        found.setdefault(one, set()).add(other)
-        found.setdefault(other, set()).add(one)
-    return {word: frozenset(others) for word, others in found.items()}
 
 
 class Words(NamedTuple):
@@ -119,8 +77,8 @@ class Words(NamedTuple):
         return np.diff(self.bounds)
 
     def sums(self, chosen: Bools | None = None, *, in_order: bool = False) -> U64:
-        """64 bits a text, equal for equal words (of those chosen), in order or in any."""
-        words = mix64((self.codes & WORD) + np.uint64(1))
+        """64 bits a text, equal for equal codes (of those chosen), in order or in any."""
+        words = mix64(self.codes + np.uint64(1))
         if in_order:
             place = np.arange(len(words)) - np.repeat(self.bounds[:-1], self.sizes)
             words = mix64(words + mix64(place.astype(np.uint64)))
@@ -152,11 +110,12 @@ class Differences:
         codes = self.words.codes
         marked = {
             "numbers": codes & NUMBER != 0,
-            "negations": np.isin(codes & WORD, np.array([*_negations()], np.uint64)),
+            "negations": np.isin(codes & WORD, np.array([*negations()], np.uint64)),
             "signs": codes & SIGN != 0,
         }
+        plain = self.words._replace(codes=codes & WORD)
         self._bags = {
-            kind: self.words.sums(chosen) for kind, chosen in marked.items() if kind in self.kinds
+            kind: plain.sums(chosen) for kind, chosen in marked.items() if kind in self.kinds
         }
         self._usual: dict[int, bool] = {}
 
@@ -193,6 +152,8 @@ class Differences:
             return None
         places = left_over(ours, theirs)
         kind = first_kind(places, self.kinds, self._is_name)
+        if kind is None and "case" in self.kinds and other_case(ours, theirs):
+            return "case"
         if kind is not None:
             return kind
         own = max(0, min(len(ours) - left_out[0], len(theirs) - left_out[1]))
@@ -293,11 +254,10 @@ def first_kind(
     """
     places = [place for place in places if not all(place) or max(map(len, place)) <= REWORDED]
     every = [code for place in places for side in place for code in side]
-    if "numbers" in kinds and any(code & int(NUMBER) for code in every):
+    if "numbers" in kinds and any(_other_number(*place) for place in places):
         return "numbers"
     if "negations" in kinds:
-        negations = _negations()
-        if any(code & int(WORD) in negations for code in every):
+        if any(code & int(WORD) in negations() for code in every):
             return "negations"
         if any(_turned(*place) for place in places):
             return "negations"
@@ -308,11 +268,34 @@ def first_kind(
     return None
 
 
+def _other_number(ours: list[int], theirs: list[int]) -> bool:
+    """Whether a number has changed, or its unit."""
+    left, right = ({code & int(WORD) for code in side} for side in (ours, theirs))
+    if {*left, *right} == one_written_twice() and len(left) == len(right) == 1:
+        return False
+    if any(code & int(NUMBER) for code in (*left, *right)):
+        return True
+    ours_units, theirs_units = left & units(), right & units()
+    return any(not is_typo(one, other) for one in ours_units for other in theirs_units)
+
+
 def _turned(ours: list[int], theirs: list[int]) -> bool:
     """Whether a word stands for its opposite."""
-    instead = {code & int(WORD) for code in theirs}
-    opposites = _opposites()
-    return any(not instead.isdisjoint(opposites.get(code & int(WORD), ())) for code in ours)
+    for one in ours:
+        for other in theirs:
+            left, right = one & int(WORD), other & int(WORD)
+            if right in opposites().get(left, ()) or _has_prefix(left, right):
+                return True
+    return False
+
+
+def _has_prefix(one: int, other: int) -> bool:
+    """Whether one word is the other with a prefix that turns it round."""
+    short, long = sorted((letters_of(one), letters_of(other)), key=len)
+    before = long[: len(long) - len(short)]
+    # Of a long word the first six letters are known.
+    is_rest = long[len(before) :] == short or (before in prefixes() and len(long) == KNOWN)
+    return len(short) >= 4 and before in prefixes() and is_rest
 
 
 def _renamed(ours: list[int], theirs: list[int], is_name: Callable[[int], bool]) -> bool:
@@ -332,13 +315,30 @@ def _typos(place: Place) -> int:
     return sum(any(is_typo(code, instead) for instead in theirs) for code in ours)
 
 
+def other_case(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether one or two words have their capitals changed and no sentence has: polish, Polish.
+
+    A text that is in small letters, or in capitals, throughout is the same text.
+    """
+    if len(one) != len(other):
+        return False
+    changed = 0
+    for ours, theirs in zip(one, other, strict=True):
+        if ours & int(WORD) != theirs & int(WORD) or not (ours ^ theirs) & int(CAPITAL):
+            continue
+        if (ours | theirs) & int(START):
+            return False
+        changed += 1
+    return 0 < changed <= 2
+
+
 def other_words(places: Sequence[Place]) -> int:
     """Words of the text that has more of its own, without typos and words that say little."""
     counts = [0, 0]
     for place in places:
         for side, (own, other) in enumerate((place, place[::-1])):
             counts[side] += sum(
-                code & int(WORD) not in _fillers()
+                code & int(WORD) not in fillers()
                 and not any(is_typo(code, instead) for instead in other)
                 for code in own
             )
@@ -353,7 +353,12 @@ def is_typo(one: int, other: int) -> bool:
     """
     from rapidfuzz.distance import OSA
 
-    ours, theirs = letters_of(one & int(WORD)), letters_of(other & int(WORD))
+    left, right = one & int(WORD), other & int(WORD)
+    ours, theirs = letters_of(left), letters_of(right)
     if max(len(ours), len(theirs)) < TYPO_FROM:
         return False
-    return bool(OSA.distance(ours, theirs, score_cutoff=1) <= 1)
+    # Of a long word only the first letters are known; one letter more moves the last out of them.
+    most = 2 if _HASHED in (left & _HASHED, right & _HASHED) else 1
+    if most == 2:
+        ours, theirs = ours[:KNOWN], theirs[:KNOWN]
+    return bool(OSA.distance(ours, theirs, score_cutoff=most) <= most)

@@ -33,6 +33,7 @@ from filters.dedup.near.guard import Guard, GuardedComparison, Rejected, ShortAn
 from filters.dedup.near.minhash import band_entries, enough_bands, signatures
 from filters.dedup.near.rouge import RougeComparison, bags, jaccard_of
 from filters.dedup.near.similarity import Comparison, likely_pairs, rare_entries
+from filters.dedup.near.words import WORD
 
 # All pairs are compared while that is cheap. Ordering shingles by rarity takes 0.1 s a million and
 # 16 bytes each, so memory sets the first bound (1.4 million conversations by words). The second
@@ -121,7 +122,9 @@ class Texts:
         key, words = self.text_key, self.words("words")
         if words is None or not self.looks.protected:
             return key
-        key = mix64(key + words.sums(in_order=True))
+        # Text too short for a set is compared by this alone, in whatever case.
+        codes = np.where(np.repeat(self.has_set, words.sizes), words.codes, words.codes & WORD)
+        key = mix64(key + words._replace(codes=codes).sums(in_order=True))
         for codes in self.codes.values():
             key = mix64(key + codes)
         return key

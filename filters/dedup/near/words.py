@@ -34,6 +34,7 @@ KNOWN = 6  # letters that are known of any other
 BITS = np.uint64(5)
 HASHED = np.uint64(31 << 55)  # in the place of a twelfth letter
 _NAME = re.compile(r"[^\W\d]\w*")
+_INSIDE, _WORDS = re.compile(r"(?<!^\d) +", re.MULTILINE), re.compile("w+")
 _ENTITY = r"&(?:[a-zA-Z]{2,8}|#[0-9]{2,5}|#[xX][0-9a-fA-F]{2,4});"
 
 # "one" is a pronoun more often.
@@ -121,10 +122,15 @@ def code_shapes(texts: pl.Series) -> pl.Series:
     """
     places = may_hold_code(texts).arg_true()
     # A loop over rows: code is read line by line. About one row in ten of ordinary sets has any.
-    shapes = [_NAME.sub("w", code_in(text)) for text in texts.gather(places).to_list()]
+    shapes = [_shape(code_in(text)) for text in texts.gather(places).to_list()]
     codes = [digest(shape.encode()) if shape else None for shape in shapes]
     empty = pl.Series(texts.name, [None], dtype=pl.UInt64).new_from_index(0, len(texts))
     return empty.scatter(places, pl.Series(codes, dtype=pl.UInt64))
+
+
+def _shape(code: str) -> str:
+    """Without words and the spaces of a line; the rank of its indentation is its first number."""
+    return _WORDS.sub("w", _INSIDE.sub("", _NAME.sub("w", code)))
 
 
 def letters_of(code: int) -> tuple[int, ...]:
