@@ -1,10 +1,11 @@
 """Text that stands in many rows and says nothing about one of them: definitions, wrappers.
 
-Found by the rows themselves. A shingle is common if `min_rows` rows have it. Two neighbours are
-linked if either mostly stands beside the other. A chain of linked common shingles, of `MIN_WORDS`
-words or more, is boilerplate if at one of its ends the rows that have it go on in many ways: no way
-is that of most of them. So a task definition before 171 reviews is found, and a row that was
-copied 171 times with a change here and there is not: at each place most copies go on alike.
+Found by the rows themselves. A shingle that `min_rows` rows have is common. Where rows that have it
+go on in many ways, and no way is that of most of them, text that they share may end (or begin).
+What stands before that place and is about as common, or commoner, is boilerplate if it is of
+`MIN_WORDS` words or more and most of the rows have words, too, that are far rarer. So a task
+definition before 171 reviews is found, and a row that was copied 171 times with a change here and
+there is not: at each place most copies go on alike.
 """
 
 from __future__ import annotations
@@ -48,17 +49,16 @@ class Boilerplate(NamedTuple):
 
 def find_boilerplate(runs: Runs, rows: Ints, rule: Rule, min_rows: int) -> Boilerplate | None:
     """The boilerplate of these rows (positions, ascending), or None if there is none."""
-    every_at = _common(runs, rows, min_rows)
-    row = np.searchsorted(runs.bounds, every_at, "right") - 1
-    at, row = _in_long_runs(every_at, row, _least(rule) - rule.size + 1)
+    at = _common(runs, rows, min_rows)
     if not len(at):
         return None
-    chains = _chains(runs, at, row, rule)
+    common = _Common.of(runs, at)
+    chains = _chains(runs, common.in_long_runs(_least(rule) - rule.size + 1), rule)
+    if chains.height:
+        chains = chains.filter(_beside_rarer(runs, chains, common, rule.size))
     if not chains.height:
         return None
-    chosen = chains.filter(_beside_rarer(runs, chains, every_at, rule.size))
-    if not chosen.height:
-        return None
+    chosen = _merged(chains)
     return Boilerplate(*_outside(runs, chosen, rule), _texts(runs, chosen, rule, min_rows))
 
 
@@ -101,44 +101,84 @@ def _row_slices(runs: Runs) -> Iterator[tuple[int, int, U32]]:
         yield low, high, runs.hashes[runs.bounds[low] : runs.bounds[high]]
 
 
-def _in_long_runs(at: Ints, row: Ints, least: int) -> tuple[Ints, Ints]:
-    """Those places, of common shingles, where at least so many stand side by side in one row."""
-    new = np.ones(len(at), bool)
-    new[1:] = (at[1:] != at[:-1] + 1) | (row[1:] != row[:-1])
-    run = np.cumsum(new) - 1
-    chosen = np.bincount(run)[run] >= least if len(at) else np.zeros(0, bool)
-    return at[chosen], row[chosen]
+class _Common(NamedTuple):
+    """Where common shingles stand in `hashes`, in which row, and how many times in all."""
+
+    at: Ints
+    row: Ints
+    times: Ints
+
+    @classmethod
+    def of(cls, runs: Runs, at: Ints) -> _Common:
+        """Those at these places."""
+        _, group, count = np.unique(runs.hashes[at], return_inverse=True, return_counts=True)
+        return cls(at, np.searchsorted(runs.bounds, at, "right") - 1, count[group])
+
+    @property
+    def beside(self) -> Bools:
+        """Whether the next one stands right behind each, in the same row."""
+        found = np.zeros(len(self.at), bool)
+        found[:-1] = (self.at[1:] == self.at[:-1] + 1) & (self.row[1:] == self.row[:-1])
+        return found
+
+    def in_long_runs(self, least: int) -> _Common:
+        """Those of at least so many side by side."""
+        run = np.concatenate([[0], np.cumsum(~self.beside[:-1])])
+        chosen = np.bincount(run)[run] >= least
+        return _Common(self.at[chosen], self.row[chosen], self.times[chosen])
 
 
-def _chains(runs: Runs, at: Ints, row: Ints, rule: Rule) -> pl.DataFrame:
-    """Chains of linked common shingles that end where rows go on in many ways.
+def _chains(runs: Runs, common: _Common, rule: Rule) -> pl.DataFrame:
+    """Text that ends (or begins) where rows go on in many ways, and is about as common throughout.
 
     A line for each in each row: `row`, its shingles as `start`, `end` in `hashes`, and how `often`
-    they stand anywhere.
+    the shingle at that end stands anywhere. They may overlap.
     """
-    hashes = runs.hashes
+    hashes, at, row = runs.hashes, common.at, common.row
     following, preceding = at + 1 < runs.bounds[row + 1], at > runs.bounds[row]
     after = _Neighbours.of(hashes[at[following]], hashes[at[following] + 1])
     before = _Neighbours.of(hashes[at[preceding]], hashes[at[preceding] - 1])
-    together = (at[1:] == at[:-1] + 1) & (row[1:] == row[:-1])
-    one, other = hashes[at[:-1]], hashes[at[1:]]
-    linked = np.zeros(len(together), bool)
-    places = np.flatnonzero(together)
-    linked[places] = after.mostly(one[places], other[places])
-    linked[places] &= before.mostly(other[places], one[places])
-    first = np.flatnonzero(np.concatenate([[True], ~linked]))
-    last = np.append(first[1:], len(at)) - 1
-    start, end, owner = at[first], at[last] + 1, row[first]
-    border = following[last] & after.in_many_ways(hashes[at[last]])
-    border |= preceding[first] & before.in_many_ways(hashes[start])
-    enough = end - start + rule.size - 1 >= _least(rule)
-    every = np.sort(hashes[at])
-    often = np.searchsorted(every, hashes[start], "right") - np.searchsorted(every, hashes[start])
-    found = pl.DataFrame({"row": owner, "start": start, "end": end, "often": often})
-    return found.filter(pl.Series(enough & border))
+    ends = np.flatnonzero(following & after.in_many_ways(hashes[at]))
+    begins = np.flatnonzero(preceding & before.in_many_ways(hashes[at]))
+    first, last = _reach(common, ends, -1), _reach(common, begins, 1)
+    found = {
+        "row": np.concatenate([row[ends], row[begins]]),
+        "start": np.concatenate([at[first], at[begins]]),
+        "end": np.concatenate([at[ends], at[last]]) + 1,
+        "often": np.concatenate([common.times[ends], common.times[begins]]),
+    }
+    enough = pl.col("end") - pl.col("start") + rule.size - 1 >= _least(rule)
+    return pl.DataFrame(found).filter(enough)
 
 
-def _beside_rarer(runs: Runs, chains: pl.DataFrame, at: Ints, size: int) -> pl.Series:
+def _reach(common: _Common, places: Ints, step: int) -> Ints:
+    """How far from each place, one way, what stands side by side is about as common or commoner."""
+    reached, which = places.copy(), np.arange(len(places))
+    least, beside = MOSTLY * common.times[places], common.beside
+    # One shingle at a time, all places together: as many rounds as the longest has to go.
+    while len(which):
+        here = reached[which]
+        goes_on = beside[here] if step > 0 else (here > 0) & beside[here - 1]
+        which, here = which[goes_on], here[goes_on] + step
+        enough = common.times[here] >= least[which]
+        which = which[enough]
+        reached[which] = here[enough]
+    return reached
+
+
+def _merged(chains: pl.DataFrame) -> pl.DataFrame:
+    """Those that overlap as one: `row`, `start`, `end`."""
+    upto = pl.col("end").cum_max().over("row").shift(1).over("row")
+    return (
+        chains.sort("start", "end")
+        .with_columns(group=(pl.col("start") > upto).fill_null(True).cum_sum())
+        .group_by("row", "group", maintain_order=True)
+        .agg(pl.col("start").min(), pl.col("end").max())
+        .drop("group")
+    )
+
+
+def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: _Common, size: int) -> pl.Series:
     """Whether most rows that have a chain have words, too, that are far rarer than it.
 
     An example that is there in ten wordings, each with two hundred examples, has none: what stands
@@ -146,36 +186,26 @@ def _beside_rarer(runs: Runs, chains: pl.DataFrame, at: Ints, size: int) -> pl.S
     """
     rows = np.unique(chains["row"].to_numpy())
     sizes = runs.sizes[rows]
-    times = np.ones(int(sizes.sum()), np.int64)
-    # How often each shingle of these rows stands anywhere; what is not common, about once.
     first = np.cumsum(sizes) - sizes
-    number = np.searchsorted(rows, np.searchsorted(runs.bounds, at, "right") - 1)
-    ours = np.isin(np.searchsorted(runs.bounds, at, "right") - 1, rows)
-    place = (first[number[ours]] + at[ours] - runs.bounds[rows[number[ours]]]).astype(np.int64)
-    _, group, count = np.unique(runs.hashes[at], return_inverse=True, return_counts=True)
-    times[place] = count[group][ours]
+    # How often each shingle of these rows stands anywhere; what is not common, about once.
+    times = np.ones(int(sizes.sum()), np.int64)
+    number = np.minimum(np.searchsorted(rows, common.row), len(rows) - 1)
+    ours = rows[number] == common.row
+    number = number[ours]
+    times[first[number] + common.at[ours] - runs.bounds[rows[number]]] = common.times[ours]
     # A word is as common as the commonest shingle that it is in.
-    words = times.copy()
-    owner = np.repeat(np.arange(len(rows)), sizes)
+    words, owner = times.copy(), np.repeat(np.arange(len(rows)), sizes)
     for back in range(1, size):
         same = owner[back:] == owner[:-back]
         words[back:][same] = np.maximum(words[back:][same], times[:-back][same])
-    rarest = np.minimum.reduceat(words, first)
-    own = rarest[np.searchsorted(rows, chains["row"].to_numpy())]
-    rarer = chains.select(
-        "often", row="row", head=pl.Series(runs.hashes[chains["start"].to_numpy()])
+    rarest = np.minimum.reduceat(words, first)[np.searchsorted(rows, chains["row"].to_numpy())]
+    edges = chains.select(
+        "often",
+        head=pl.Series(runs.hashes[chains["start"].to_numpy()]),
+        tail=pl.Series(runs.hashes[chains["end"].to_numpy() - 1]),
+        rarer=pl.Series(rarest) <= MOSTLY * pl.col("often"),
     )
-    rarer = rarer.with_columns(rarer=pl.Series(own) <= MOSTLY * pl.col("often"))
-    return rarer.select(pl.col("rarer").mean().over("head", "often") >= MOSTLY).to_series()
-
-
-def _own_words(runs: Runs, chains: pl.DataFrame, rule: Rule) -> Ints:
-    """Words of each row that are in no chain."""
-    units = np.where(runs.sizes > 0, runs.sizes + rule.size - 1, 0)
-    length = chains.select(pl.col("end") - pl.col("start") + rule.size - 1).to_series().to_numpy()
-    taken = np.bincount(chains["row"].to_numpy(), weights=length, minlength=len(units))
-    own: Ints = np.maximum(units - taken.astype(np.int64), 0)
-    return own
+    return edges.select(pl.col("rarer").mean().over("head", "tail") >= MOSTLY).to_series()
 
 
 class _Neighbours(NamedTuple):
@@ -203,13 +233,6 @@ class _Neighbours(NamedTuple):
         times, most = np.add.reduceat(often, first), np.maximum.reduceat(often, first)
         return cls(pairs, often, own, times, most)
 
-    def mostly(self, shingles: U32, neighbours: U32) -> Bools:
-        """Whether each mostly has this neighbour."""
-        pairs = shingles.astype(np.uint64) << _HALF | neighbours
-        often = self.often[np.searchsorted(self.pairs, pairs)]
-        enough: Bools = often >= MOSTLY * self.times[np.searchsorted(self.shingles, shingles)]
-        return enough
-
     def in_many_ways(self, shingles: U32) -> Bools:
         """Whether each has no neighbour mostly."""
         place = np.minimum(np.searchsorted(self.shingles, shingles), max(len(self.shingles) - 1, 0))
@@ -233,7 +256,9 @@ def _outside(runs: Runs, chosen: pl.DataFrame, rule: Rule) -> tuple[Bools, Bools
     high = np.minimum(ends + seam, runs.bounds[owner + 1])
     compared[ranges(np.maximum(starts - seam, runs.bounds[owner]), high)] = False
     own[ranges(starts, high)] = False
-    return compared, own, _own_words(runs, chosen, rule)
+    words = np.where(runs.sizes > 0, runs.sizes + seam, 0)
+    taken = np.bincount(owner, weights=ends - starts + seam, minlength=len(words))
+    return compared, own, np.maximum(words - taken.astype(np.int64), 0)
 
 
 def _texts(runs: Runs, chosen: pl.DataFrame, rule: Rule, min_rows: int) -> pl.DataFrame:

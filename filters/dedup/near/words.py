@@ -133,6 +133,7 @@ def _shape(code: str) -> str:
     return _WORDS.sub("w", _INSIDE.sub("", _NAME.sub("w", code)))
 
 
+@lru_cache(maxsize=1 << 16)
 def letters_of(code: int) -> tuple[int, ...]:
     """The letters of a word (a is 1), or the first six; 31 for what is none.
 
