@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from filters.quality.fences import FENCE_INSIDE, read_fences
+from filters.quality.fences import left_open
 from filters.quality.turns import BLANK, Hits, Turns, faults
 
 CUT_OFF_MIN_WORDS = 20  # shorter answers often are phrases
@@ -19,6 +19,16 @@ _NEVER = (
 )
 # Left over from a table export, unless the question is about them or offers them as choices.
 _EXPORT = r"\A\s*(NaN|nan|null|NULL|None|none|undefined|<NA>)\s*\z"
+
+# "Answer N/A if it is not given", "Reply only with ..."
+_ORDERS_WORDS = (
+    r"\b(?:answer|reply|respond|write|say|type|return|print|output|put|use|acknowledge)\b"
+)
+_QUOTES = "[“”‘’'`]"
+_OF_A_TERMINAL = (
+    r"\b(?:act|behave|respond|simulate|pretend|you are|be)\b[^.\n]{0,60}"
+    r"\b(?:terminal|console|shell|bash|interpreter|command line|repl)\b"
+)
 
 _FENCE = r"(?m:^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+)?(?:`{3}|~{3}))"
 
@@ -56,6 +66,8 @@ def placeholder_response(turns: Turns) -> Hits:
     """Records answered by a word that stands for a missing answer."""
     short = turns.responses.filter(pl.col("text").str.len_bytes() < 120)
     never = short.filter(pl.col("text").str.contains(_NEVER))
+    if never.height:
+        never = _unasked(turns, never)
     export = short.with_columns(word=pl.col("text").str.extract(_EXPORT, 1)).filter(
         pl.col("word").is_not_null()
     )
@@ -68,6 +80,21 @@ def placeholder_response(turns: Turns) -> Hits:
     columns = ["index", "text"]
     hits = pl.concat([never.select(columns), export.select(columns)]).sort("index")
     return Hits(hits, pl.col("text").str.strip_chars())
+
+
+def _unasked(turns: Turns, never: pl.DataFrame) -> pl.DataFrame:
+    """Those of these answers that no prompt orders to the letter, and no terminal prints."""
+    asked = turns.prompts.join(never, on="index", how="semi").group_by("index")
+    joined = never.join(asked.agg(asked=pl.col("text").str.join("\n")), on="index", how="left")
+    text = pl.col("asked").str.to_lowercase().str.replace_all("…", "...", literal=True)
+    word = pl.col("text").str.to_lowercase().str.replace_all("…", "...", literal=True)
+    bare = word.str.strip_chars(" \n\t\"'.!()[]<>")
+    quoted = pl.concat_str(pl.lit('"'), word.str.strip_chars(" \n\t\"'"), pl.lit('"'))
+    ordered = text.str.replace_all(_QUOTES, '"').str.contains(quoted, literal=True) | (
+        (bare != "") & text.str.contains(bare, literal=True) & text.str.contains(_ORDERS_WORDS)
+    )
+    printed = word.str.contains("output") & text.str.contains(_OF_A_TERMINAL)
+    return joined.filter(~(ordered | printed).fill_null(False))
 
 
 def repeats_prompt(turns: Turns) -> Hits:
@@ -98,7 +125,7 @@ def unpaired_think(turns: Turns) -> Hits:
 
 
 def unclosed_fence(turns: Turns) -> Hits:
-    """Records whose answer ends inside a fenced code block, by CommonMark's rule for fences.
+    """Records whose answer ends inside a fenced code block, however its fences are read.
 
     Answers with three backticks inside a line are left out: some dumps quote every word of code
     in them, or close a block at the end of its last line.
@@ -107,7 +134,7 @@ def unclosed_fence(turns: Turns) -> Hits:
     fenced = turns.responses.filter(pl.col("text").str.contains(_FENCE))
     fenced = fenced.filter(fences == all_ticks)
     # Whether a fence line opens or closes depends on those before it; few rows have any.
-    return faults(fenced, lambda text: read_fences(text, FENCE_INSIDE)[1], "text")
+    return faults(fenced, left_open, "text")
 
 
 def cut_off(turns: Turns) -> Hits:

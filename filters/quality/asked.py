@@ -7,11 +7,11 @@ it. Loops over the few rows that a pattern leaves.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 
 import polars as pl
 
+from filters.quality.excuses import ASKS_BACK
 from filters.quality.turns import Hits, Turns, faults
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
@@ -35,6 +35,13 @@ _LOOSE = re.compile(
     r"|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
     rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b"
 )
+_A_NUMBER_OF = re.compile(
+    rf"(?i)(?<![\w.$€£-]){_NUMBER}\s+(?:[a-z'-]+\s+){{0,3}}?"
+    r"(?!(?:words|characters|sentences|lines|paragraphs|pages|minutes|hours|days|weeks|months|years)\b)"
+    r"[a-z'-]+s\b"
+)
+# The order is not yet to be carried out.
+_LATER = re.compile(r"(?i)\b(?:I(?:['’]m| am) going to|I(?:['’]ll| will)|if you understand)\b")
 _NUMBERED = re.compile(r"(?:^|\s)(\d{1,2})[.)]\s+(?=\S)")
 _BULLET = re.compile(r"^[-*•]\s+\S", re.MULTILINE)
 _HEADING = re.compile(r":\s*$", re.MULTILINE)
@@ -42,15 +49,6 @@ _ABBREVIATION = re.compile(
     r"\b(?:Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|U\.S|U\.K|Inc|Jr|Sr|No|Prof|a\.m|p\.m|[A-Z])\."
 )
 _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)")
-
-# A question that wants things in an order, twice, or under names has a reason to repeat them.
-_MAY_REPEAT = re.compile(
-    r"(?i)repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
-    r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme"
-)
-_SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
-_ITEMS = 4  # a list of fewer is a sentence
-_ITEM_WORDS = 3
 
 # Cheap, and true of all that the pattern proper finds (to Python a small i has two more forms).
 _MAY_ORDER_CODE = r"(?i)function|program|script|code|query|class|method|snippet|reg(?:ex|ular)"
@@ -95,11 +93,6 @@ def wrong_count(turns: Turns) -> Hits:
     return faults_of_pairs(turns, _miscounted, f"(?i){_A_LIST}|{_IN_SENTENCES}")
 
 
-def repeated_item(turns: Turns) -> Hits:
-    """Records whose answer is a list of short items, one of which it names twice."""
-    return faults_of_pairs(turns, _named_twice, given=_SHORT_ITEMS)
-
-
 def missing_code(turns: Turns) -> Hits:
     """Records that are asked for a program and answer in prose about one, or with what it says."""
     return faults_of_pairs(turns, _no_code, _MAY_ORDER_CODE, _MAY_ORDER)
@@ -142,8 +135,14 @@ def value_of(word: str) -> int:
 
 def _miscounted(asked: str, answer: str) -> str | None:
     order = order_of(asked)
-    if _LOOSE.search(order):
+    fault = _miscounted_by(order, answer)
+    if fault is None or _LOOSE.search(order) or _LATER.search(asked):
         return None
+    # "Make 5 for trainers and the other 5 for guests", "Also give me ten reasons"
+    return fault if len(_A_NUMBER_OF.findall(order)) < 2 else None
+
+
+def _miscounted_by(order: str, answer: str) -> str | None:
     wanted = _SENTENCES.search(order)
     if wanted and "\n" not in answer.strip() and not _NUMBERED.search(answer):
         return _differs(wanted, _sentences(answer))
@@ -173,28 +172,12 @@ def _listed(answer: str) -> int | None:
     return len(bullets) if len(bullets) > 1 and len(headings) < 2 else None
 
 
-def _named_twice(asked: str, answer: str) -> str | None:
-    text = answer.strip().rstrip(".").lower()
-    if "\n" not in text:
-        items = [] if ";" in text else re.split(r",\s+(?:and\s+)?", text)
-    elif all(_BULLET.match(line) for line in text.split("\n") if line.strip()):
-        items = [line.lstrip("-*• ").rstrip() for line in text.split("\n") if line.strip()]
-    else:
-        return None
-    if len(items) < _ITEMS or any(not 1 <= len(item.split()) <= _ITEM_WORDS for item in items):
-        return None
-    item, times = Counter(items).most_common(1)[0]
-    named = times > 1 and re.search(r"[^\W\d_]{3}", item)
-    if not named or _MAY_REPEAT.search(asked) or asked.lower().count(item) > 1:
-        return None
-    return f"{item}: {times} times in {len(items)}"
-
-
 def _no_code(asked: str, answer: str) -> str | None:
     order = _ASKS_CODE.search(order_of(asked))
     if not order or not _ABOUT_DATA.search(asked) or not answer.strip():
         return None
     if len(answer.split()) < _PROSE_WORDS and _MAY_BE_BRIEF.search(asked):
         return None
-    asks_back = answer.rstrip().endswith("?")
-    return None if asks_back or _LOOKS_LIKE_CODE.search(answer) else order[0]
+    if _LOOKS_LIKE_CODE.search(answer) or answer.rstrip().endswith("?"):
+        return None
+    return None if ASKS_BACK.search(answer) else order[0]

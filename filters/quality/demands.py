@@ -39,7 +39,16 @@ _TWEET = re.compile(rf"(?i){_BEGINS}a\s+(?:\w+\s+)?tweet\b")
 _NOT_ONE_TEXT = re.compile(
     r"(?i)\b(?:each|every|per|stories|titles?|headlines?|slogans|names|sentences|taglines|paragraphs"
     r"|tweets|thread|function|program|script|code|regex|find|count|reduce|between|shorter|password"
+    r"|only|rest|restrict\w*"
     r"|math|how many)\b"
+)
+# "Ten slogans of at most 100 characters": each of them.
+_SEVERAL = re.compile(
+    rf"(?i)(?<![\w.$€£-])(?:(?!1\b|one\b|\d{{4}}\b){_NUMBER}|several|multiple|different|some"
+    r"|few|many|more|another)\s+(?:[\w'’,-]+\s+){0,3}?(?!words\b|characters\b|less\b)[a-z'-]{2,}s\b"
+)
+_SORRY = re.compile(
+    r"(?i)\W*(?:I(?: a|['’])m sorry|I apologi[sz]e|sorry|apologies|unfortunately)\b"
 )
 _TWEET_CHARACTERS = 280
 _LONG_TEXT = 50  # words; of fewer, a few are much
@@ -71,17 +80,6 @@ _HEADING = re.compile(
     r"(?i)\W*(?:(?:verse|chorus|bridge|title|outro|intro|refrain|hook|stanza|pre-chorus)\b.{0,14}|.*:)\W*\Z"
 )
 
-_CHANGES = (
-    r"(?i)\A\W*(?:please )?(?:rewrite|rephrase|paraphrase|edit|revise|reword|reorganize|rearrange"
-    r"|transform|convert|change|replace|modify|simplify|shorten|translate|summari[sz]e|restructure"
-    r"|reorder|unscramble|condense|expand|elaborate|add|insert|remove|delete)\b"
-)
-_MAY_STAND = re.compile(
-    r"(?i)\b(?:if|where|when|whether|necessary|needed|any|correct\w*|errors?|mistakes?|grammar\w*"
-    r"|grammatical\w*|punctuat\w*|spelling|proofread|or|duplicates?)\b"
-)
-_LABEL = re.compile(r"\A[A-Z][\w ]{1,20}:\s+")
-
 _ANNOUNCES = r"[:：]\s*\z"
 _OF_CODE = re.compile(r"[)\]\d'\"]\s*:\s*\Z|\A\s*(?:def|class|while|for|if|elif|else|try|with)\b")
 _OPEN_BY_RIGHT = re.compile(
@@ -105,11 +103,6 @@ def wrong_lines(turns: Turns) -> Hits:
     return faults_of_pairs(turns, _misses_lines, _LIKELY_LINES)
 
 
-def unchanged_input(turns: Turns) -> Hits:
-    """Records that are told to change a text and give it back letter for letter."""
-    return faults_of_pairs(turns, _same_again, _CHANGES)
-
-
 def _announces(asked: str, answer: str) -> str | None:
     lines = [line.rstrip() for line in answer.rstrip().split("\n") if line.strip()]
     # Of several the last is a field of a form.
@@ -127,6 +120,11 @@ def _misses_length(asked: str, answer: str) -> str | None:
     order = order_of(asked)
     if len(order) > _PLAIN_ORDER or _NOT_ONE_TEXT.search(order):
         return None
+    fault = _misses_length_of(order, answer)
+    return fault if fault and not _SEVERAL.search(order) and not _SORRY.match(answer) else None
+
+
+def _misses_length_of(order: str, answer: str) -> str | None:
     words, characters = len(answer.split()), len(answer.strip())
     if _TWEET.search(order) and characters > _TWEET_CHARACTERS:
         return f"tweet: {characters} characters"
@@ -177,11 +175,3 @@ def _paragraphs(answer: str) -> int:
     parts = re.split(r"\n\s*\n" if re.search(r"\n\s*\n", text) else r"\n+", text)
     # Titles and lines such as "Product A:" are no paragraphs, nor are the items of a list.
     return sum(part.rstrip()[-1:] in ".!?\"”')" and len(part.split()) > 8 for part in parts)
-
-
-def _same_again(asked: str, answer: str) -> str | None:
-    order, _, material = asked.strip().partition("\n\n")
-    text, given = material.strip(), answer.strip()
-    if len(given.split()) < 2 or given not in (text, _LABEL.sub("", text)):
-        return None
-    return None if _MAY_STAND.search(order) else given

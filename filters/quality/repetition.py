@@ -20,6 +20,8 @@ SHORTEST_LOOP = 30  # characters: "hahahahaha", "1000000000" and "********" are 
 MIN_WORDS = 50  # as in the page rules: shorter text repeats itself by right
 N_GRAM = 10
 
+_TABLE = r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*\|"
+_RULES = r"[|]|:?-{2,}:?"
 _TAIL = LONGEST_UNIT * REPEATS
 # "Write 'I will behave' ten times" is answered by a loop.
 _ASKED_TO_REPEAT = r"(?i)\brepeat|\btimes\b|\bcopies\b|\bloop"
@@ -68,11 +70,14 @@ def repeated_share(turns: Turns) -> Hits:
     """
     # 50 words and the spaces between them; most responses are shorter, so most are not split.
     long = turns.responses.filter(pl.col("plain").str.len_bytes() >= 2 * MIN_WORDS - 1)
+    # Rules and empty cells of a table are no words.
+    ruled = pl.when(pl.col("plain").str.contains("--", literal=True)).then(pl.col("plain"))
+    table = pl.when(ruled.str.contains(_TABLE)).then(ruled).str.replace_all(_RULES, " ")
     words = (
         long.select(
             "index",
             text=pl.int_range(pl.len(), dtype=pl.UInt32),
-            word=pl.col("plain").str.replace_all(r"[\n\t\r]", " ").str.split(" "),
+            word=pl.coalesce(table, "plain").str.replace_all(r"[\n\t\r]", " ").str.split(" "),
         )
         .explode("word", empty_as_null=True)
         .filter(pl.col("word") != "")
