@@ -31,8 +31,8 @@ _LIST = re.compile(rf"(?i){_A_LIST}(?!to\b|or\b|and\b|[-–/])(?:[a-z'-]+\s+){{0
 _SENTENCES = re.compile(_IN_SENTENCES, re.IGNORECASE)
 # With these another number may be right: "at least three", "two for each", "3 pros and 3 cons".
 _LOOSE = re.compile(
-    r"(?i)\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b|\bm(?:in|ax)imum\b|\bno more\b"
-    r"|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
+    r"(?i)\balso\b|\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b"
+    r"|\bm(?:in|ax)imum\b|\bno more\b|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
     rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b"
 )
 _A_NUMBER_OF = re.compile(
@@ -56,8 +56,12 @@ _MAY_ORDER = (
     r"(?i)wr.te|create|develop|.mplement|generate|code|bu.ld|construct|des.gn|compose|produce"
 )
 _ASKS_CODE = re.compile(
-    r"(?i)\b(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
-    r"(?:me\s+)?(?:an?|the|some)\s+(?:[\w+#.-]+\s+){0,3}?"
+    r"(?i)(?:\A|[.!?:\n]\s*)\W*(?:(?:please|now|then|ok(?:ay)?|so|and|hi|hello),?\s+)*"
+    r"(?:(?:can|could|would|will) you\s+(?:please\s+)?|(?:I want|I need|I'd like) you to\s+"
+    r"|help me (?:to\s+)?|your task is to\s+)?"
+    r"(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
+    r"(?:me\s+)?(?:an?|the|some)\s+"
+    r"(?:(?!name|for\b|of\b|or\b|in\b|about\b|list|description|plan|outline|test)[\w+#.-]+\s+){0,3}?"
     r"(?:function|program|(?:shell|bash|python) script|code|query|class|method|snippet|regex"
     r"|regular expression)\b(?:\s+in\s+[\w+#]+)?\s+(?:that|to|which|for|using|in)\b"
 )
@@ -70,8 +74,9 @@ _LOOKS_LIKE_CODE = re.compile(
     r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|\breturn\b|\bimport\b|pseudo",
     re.MULTILINE,
 )
-_PROSE_WORDS = 12
-# A few words may be all of these. Elsewhere they are what the program would have said.
+_PROSE_WORDS, _READY_WORDS = 12, 3
+_ORDERS_REPLY = re.compile(r"(?i)\b(?:respond|reply|answer|say|acknowledge)\b")
+# A few words may be all of these. Elsewhere they are what the program would print.
 _MAY_BE_BRIEF = re.compile(
     r"(?i)\b(?:bash|shell|commands?|reg(?:ex|ular)\w*"
     r"|quer(?:y|ies)|sql|css|html|excel|one[- ]lin\w*)\b"
@@ -179,5 +184,8 @@ def _no_code(asked: str, answer: str) -> str | None:
     if len(answer.split()) < _PROSE_WORDS and _MAY_BE_BRIEF.search(asked):
         return None
     if _LOOKS_LIKE_CODE.search(answer) or answer.rstrip().endswith("?"):
+        return None
+    # "Ready.": what was ordered is to come later.
+    if len(answer.split()) <= _READY_WORDS and _ORDERS_REPLY.search(asked):
         return None
     return None if ASKS_BACK.search(answer) else order[0]

@@ -47,6 +47,11 @@ _SEVERAL = re.compile(
     rf"(?i)(?<![\w.$€£-])(?:(?!1\b|one\b|\d{{4}}\b){_NUMBER}|several|multiple|different|some"
     r"|few|many|more|another)\s+(?:[\w'’,-]+\s+){0,3}?(?!words\b|characters\b|less\b)[a-z'-]{2,}s\b"
 )
+# The same, where the order comes later.
+_IN_SEVERAL = re.compile(
+    rf"(?i)(?<![\w.])(?:(?!1\b|one\b){_NUMBER}|several|multiple)\s+(?:[\w-]+\s+){{0,2}}?"
+    r"(?:examples|versions|variations|options|drafts|e-?mails|posts|ads|captions|chapters)\b"
+)
 _SORRY = re.compile(
     r"(?i)\W*(?:I(?: a|['’])m sorry|I apologi[sz]e|sorry|apologies|unfortunately)\b"
 )
@@ -121,7 +126,9 @@ def _misses_length(asked: str, answer: str) -> str | None:
     if len(order) > _PLAIN_ORDER or _NOT_ONE_TEXT.search(order):
         return None
     fault = _misses_length_of(order, answer)
-    return fault if fault and not _SEVERAL.search(order) and not _SORRY.match(answer) else None
+    if fault is None or _SEVERAL.search(order) or _SORRY.match(answer):
+        return None
+    return None if _IN_SEVERAL.search(asked) else fault
 
 
 def _misses_length_of(order: str, answer: str) -> str | None:

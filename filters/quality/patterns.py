@@ -39,7 +39,7 @@ _ASKS_FOR_DIALOGUE = (
     r"|role.?play|classify|screenplay)\b"
 )
 _TEMPLATING = (
-    r"(?i)\{%|</|=>|\\[a-z]+\{"
+    r"(?i)\{%|\{\{ ?[#/^]|\{\{ ?else|</|=>|\\[a-z]+\{"
     r"|\b(?:jinja2?|handlebars|mustache|angular|vue|liquid|helm|templat\w*)\b"
 )
 
@@ -81,7 +81,7 @@ IMAGE_REFERENCE = Pattern(
     r"|(?i:[\[(<](?:an? |the |attached )?(?:image|photo|picture|painting)"
     r"(?: \d+| attached| of [^\])>\n]{1,80})?[\])>](?:[^(]|\z))",
     unless=r"(?i)\b(?:html|css|pages?|markdown|tags?|header|code|javascript|js|div|scripts?|readme"
-    r"|components?)\b",
+    r"|components?|output)\b|\{\w+\}",
 )
 IMAGE_REQUEST = Pattern(
     "prompt",

@@ -59,6 +59,7 @@ _ON_MATERIAL = re.compile(
 _ORDER_WORDS, _LABEL_WORDS = 40, 3
 _DECLINES = (
     r"(?i)\A[^.!?\n]{0,80}(?:can ?not|can['’]t|unable|not able|do(?:n['’]t| not) have)\b"
+    r"|\A\W*(?:the|this|that) (?:link|url)\b|\A\W*it (?:seems|looks|appears)\b"
     r"|\A[^.!?\n]{0,40}[!.]?[^.!?\n]{0,80}\?[^.!?\n]{0,100}\??\s*\z"  # asks what to do
 )
 

@@ -197,8 +197,8 @@ def _without_exempt(turns: Turns, found: pl.DataFrame) -> pl.DataFrame:
 
 def _refusal(text: str, asked: str) -> str | None:
     """The first sentence, if it refuses what could be answered and no answer follows."""
-    said = sentences(_OPENING.sub("", text, count=1))
-    first = _GREETED.sub("", said[0]) if said else ""
+    spoken = sentences(_OPENING.sub("", text, count=1))
+    first = _GREETED.sub("", spoken[0]) if spoken else ""
     if not any(pattern.match(first) for pattern in _REFUSALS):
         return None
     if any(pattern.search(first) for pattern in (_GOES_ON, _TOO_LITTLE, _KNOWS_NOTHING)):
@@ -206,15 +206,15 @@ def _refusal(text: str, asked: str) -> str | None:
     if _ABOUT_ITSELF.search(asked) or (ASKS_BACK.search(text) and not _OF_A_MODEL.search(first)):
         return None
     # The sentences of other scripts are not told apart.
-    rest = () if _OTHER_SCRIPT.search(first) else said[1:]
-    return said[0].rstrip(".!?") if all(map(gives_nothing, rest)) else None
+    rest = () if _OTHER_SCRIPT.search(first) else spoken[1:]
+    return spoken[0].rstrip(".!?") if all(map(gives_nothing, rest)) else None
 
 
 def _helpless(text: str, asked: str) -> str | None:
     """The first sentence, if it is sorry or at a loss and no other gives anything."""
-    said = sentences(_OPENING.sub("", text, count=1))
+    spoken = sentences(_OPENING.sub("", text, count=1))
     # "Hi human," and "Hello!" say nothing yet.
-    first = next((_GREETED.sub("", one) for one in said if _GREETED.sub("", one)), "")
+    first = next((_GREETED.sub("", one) for one in spoken if _GREETED.sub("", one)), "")
     opens = (*_REFUSALS, _AT_A_LOSS)
     if not any(pattern.match(first) for pattern in opens) or _ABOUT_ITSELF.search(asked):
         return None
@@ -222,4 +222,4 @@ def _helpless(text: str, asked: str) -> str | None:
         return None
     if ASKS_BACK.search(text) or text.rstrip().endswith("?"):
         return None
-    return first if all(map(gives_nothing, said[1:])) else None
+    return first if all(map(gives_nothing, spoken[1:])) else None

@@ -29,11 +29,12 @@ _MAY_REPEAT = re.compile(
     r"|instructions? (?:for|on|to)\b"
     r"|\A\W*how (?:do|to|can|would|should)\b|procedure|walk me|route|directions"
     r"|chords?|notes?\b|melod|tabs?\b|moves?\b|quiz"
-    r"|multiple.choice|true or false|cast\b|lineup|bibliograph|references|citations"
+    r"|\banswers\b|multiple.choice|true or false|cast\b|lineup|bibliograph|references|citations"
 )
 # Of two steps that are alike each has its place.
 _STEPS = re.compile(
-    r"(?i)\b(?:steps?|pasos?|[ée]tapes?|schritte?|follow (?:these|this)|sigue|instructions)\b"
+    r"(?i)\b(?:answers|steps?|pasos?|[ée]tapes?|schritte?|sigue|instructions"
+    r"|follow (?:these|this))\b"
 )
 _A_STEP = re.compile(
     r"(?:click|press|select|choose|enter|open|close|type|tap|go to|run|save|add|stir|mix|cook|bake"
@@ -90,22 +91,22 @@ def repeated_sentences(turns: Turns) -> Hits:
         ~pl.col("index").is_in(exempt["index"].implode()),
         ~pl.col("called"),
     )
-    return faults(likely, _said_twice, "plain")
+    return faults(likely, _again_in_prose, "plain")
 
 
-def _said_twice(text: str) -> str | None:
+def _again_in_prose(text: str) -> str | None:
     if _SUNG.search(text):
         return None
     prose = "\n".join(line for line in text.split("\n") if not _NO_PROSE.match(line))
-    said = [" ".join(one.lower().split()) for one in _SENTENCE.findall(prose)]
-    said = [one for one in said if len(one.split()) >= _SENTENCE_WORDS]
-    if len(said) < _SENTENCES:
+    spoken = [" ".join(one.lower().split()) for one in _SENTENCE.findall(prose)]
+    spoken = [one for one in spoken if len(one.split()) >= _SENTENCE_WORDS]
+    if len(spoken) < _SENTENCES:
         return None
-    again = len(said) - len(set(said))
-    if again < _TWICE * len(said):
+    again = len(spoken) - len(set(spoken))
+    if again < _TWICE * len(spoken):
         return None
-    sentence = Counter(said).most_common(1)[0][0]
-    return f"{again} of {len(said)} sentences again: {sentence}"
+    sentence = Counter(spoken).most_common(1)[0][0]
+    return f"{again} of {len(spoken)} sentences again: {sentence}"
 
 
 def _named_twice(asked: str, answer: str) -> str | None:
@@ -123,7 +124,8 @@ def _named_twice(asked: str, answer: str) -> str | None:
     if not marked and (not short or ";" in text):
         return None
     item, times = Counter(items).most_common(1)[0]
-    if times == 1 or _MAY_REPEAT.search(order_of(asked)):
+    # What stands in brackets says that there is none.
+    if times == 1 or item.startswith(("(", "[")) or _MAY_REPEAT.search(order_of(asked)):
         return None
     if not _A_WORD.search(item) or _LABEL.match(item):
         return None

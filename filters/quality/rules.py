@@ -112,7 +112,7 @@ RULES: Mapping[str, Rule] = {
         "The answer is a list of different things and names one of them twice."),
     # new, and some texts come back to a sentence on purpose
     "repeated_sentences": Rule(repeated_sentences, "report",
-        "A fifth or more of the answer's sentences are said twice."),
+        "A fifth or more of the answer's sentences are there twice."),
     "missing_code": Rule(asked.missing_code, "drop",
         "A program was asked for, and the answer only tells what it does or gives."),
     "wrong_length": Rule(demands.wrong_length, "drop",

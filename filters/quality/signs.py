@@ -43,6 +43,7 @@ _OF_SEVERAL = re.compile(
     rf" (?:is|equals|=) (-?{_NUMBER})(?![\d%/]|\.\d| ?[-+*/^])"
 )
 _LIKELY_SEVERAL = r"(?i)\b(?:average|mean|sum|product) (?:value )?of \d"
+_LOST = Fraction(1, 10**6)
 _SMALLER = (Fraction(1, 100), Fraction(1, 1000))
 _BY_FRACTION = re.compile(r"[/÷][^-+*×xX]*[/÷]")
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*×÷/xX]")
@@ -131,7 +132,8 @@ def _false_sum(text: str) -> str | None:
         # "5 (thousand) * 3 = $15,000", "50% * 4 = 2": a change of unit, not a mistake.
         if any(exact == Fraction(result) * unit for unit in (100, 1000, *_SMALLER)):
             continue
-        if abs(exact - Fraction(result)) > slack:
+        # Of many digits the last are lost in the making.
+        if abs(exact - Fraction(result)) > max(slack, abs(exact) * _LOST):
             return match.group()[:EVIDENCE_CHARACTERS]
     return None
 

@@ -93,8 +93,8 @@ class Turns:
 
     def before(self, these: pl.DataFrame) -> pl.Series:
         """What the user says right before each of these messages; "" where somebody else does."""
-        said = pl.when(pl.col("previous") == "user").then(pl.col("text").shift(1)).fill_null("")
-        messages = self.messages.select("place", asked=said)
+        asked = pl.when(pl.col("previous") == "user").then(pl.col("text").shift(1)).fill_null("")
+        messages = self.messages.select("place", asked=asked)
         places = these.select("place")
         joined = places.join(messages, on="place", how="left", maintain_order="left")
         return joined.get_column("asked")
