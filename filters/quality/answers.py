@@ -17,6 +17,10 @@ _NEVER = (
     r"|lorem ipsum[^\n]*|\.{2,}|…|-{1,3}|\?{1,3})[\s\])>\"'*.!]*\z"
     r"|(?i)\A\s*[\[(<]no ?output\b[^\n]{0,100}\z"
 )
+_MAY_ECHO = (
+    r"(?i)\b(?:correct\w*|original|repeat|echo|copy|copies|same|unchanged|as it is|translat\w*"
+    r"|rewrite|convert\w*|spell\w*|grammar|spacing|punctuat\w*|normali[sz]\w*|transform\w*|output)\b"
+)
 # Left over from a table export, unless the question is about them or offers them as choices.
 _EXPORT = r"\A\s*(NaN|nan|null|NULL|None|none|undefined|<NA>)\s*\z"
 
@@ -110,7 +114,13 @@ def repeats_prompt(turns: Turns) -> Hits:
         pl.col("text").str.len_bytes() == pl.col("before").str.len_bytes(),
     )
     same = alike.filter(pl.col("text").str.to_lowercase() == pl.col("before").str.to_lowercase())
-    return Hits(same, pl.col("text"))
+    # What a system prompt sets may leave a text as it is: "return it if it is correct".
+    tasks = turns.prompts.filter(
+        pl.col("index").is_in(same["index"].implode()),
+        pl.col("role") == "system",
+        pl.col("text").str.contains(_MAY_ECHO),
+    )
+    return Hits(same.filter(~pl.col("index").is_in(tasks["index"].implode())), pl.col("text"))
 
 
 def unpaired_think(turns: Turns) -> Hits:

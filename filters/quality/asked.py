@@ -40,6 +40,12 @@ _A_NUMBER_OF = re.compile(
     r"(?!(?:words|characters|sentences|lines|paragraphs|pages|minutes|hours|days|weeks|months|years)\b)"
     r"[a-z'-]+s\b"
 )
+_NOT_ORDERED = re.compile(
+    r"(?i)\b(?:able to|needs? to|wants? to|going to|trying to|used to|will|would|should|must|may"
+    r"|might|it|they|we|which|who|that)\s+\Z"
+)
+# "Script #2", "Day 3": each part has a list of its own.
+_PARTS = re.compile(r"(?im)^\W*[a-z]+(?: [a-z]+){0,2} #?\d+\b")
 # The order is not yet to be carried out.
 _LATER = re.compile(r"(?i)\b(?:I(?:['’]m| am) going to|I(?:['’]ll| will)|if you understand)\b")
 _NUMBERED = re.compile(r"(?:^|\s)(\d{1,2})[.)]\s+(?=\S)")
@@ -74,6 +80,7 @@ _LOOKS_LIKE_CODE = re.compile(
     r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|\breturn\b|\bimport\b|pseudo",
     re.MULTILINE,
 )
+_YES_OR_NO = re.compile(r"(?i)\byes or no\b")
 _PROSE_WORDS, _READY_WORDS = 12, 3
 _ORDERS_REPLY = re.compile(r"(?i)\b(?:respond|reply|answer|say|acknowledge)\b")
 # A few words may be all of these. Elsewhere they are what the program would print.
@@ -152,8 +159,11 @@ def _miscounted_by(order: str, answer: str) -> str | None:
     if wanted and "\n" not in answer.strip() and not _NUMBERED.search(answer):
         return _differs(wanted, _sentences(answer))
     wanted = _LIST.search(order)
-    given = _listed(answer) if wanted else None
-    return _differs(wanted, given) if wanted and given else None
+    # "Customers should be able to create 2 campaigns" is no order.
+    if wanted is None or _NOT_ORDERED.search(order[: wanted.start()]):
+        return None
+    given = _listed(answer)
+    return _differs(wanted, given) if given else None
 
 
 def _differs(wanted: re.Match[str], given: int) -> str | None:
@@ -170,8 +180,14 @@ def _sentences(text: str) -> int:
 def _listed(answer: str) -> int | None:
     """Items of an answer that holds one list, numbered from 1 or of bullets; else None."""
     numbers = [int(number) for number in _NUMBERED.findall(answer)]
+    if len(_PARTS.findall(answer)) > 1:
+        return None
     if numbers:
-        return len(numbers) if numbers == list(range(1, len(numbers) + 1)) else None
+        whole = numbers == list(range(1, len(numbers) + 1))
+        # Behind a lone 1 the list may go on in bullets.
+        return (
+            len(numbers) if whole and not (len(numbers) == 1 and _BULLET.search(answer)) else None
+        )
     # Of two headings each has a list of its own.
     bullets, headings = _BULLET.findall(answer), _HEADING.findall(answer)
     return len(bullets) if len(bullets) > 1 and len(headings) < 2 else None
@@ -179,7 +195,12 @@ def _listed(answer: str) -> int | None:
 
 def _no_code(asked: str, answer: str) -> str | None:
     order = _ASKS_CODE.search(order_of(asked))
-    if not order or not _ABOUT_DATA.search(asked) or not answer.strip():
+    if (
+        not order
+        or re.search(r"(?i)\byes or no\b", asked)
+        or not _ABOUT_DATA.search(asked)
+        or not answer.strip()
+    ):
         return None
     if len(answer.split()) < _PROSE_WORDS and _MAY_BE_BRIEF.search(asked):
         return None

@@ -23,8 +23,8 @@ _LIKELY_LENGTH = (
     r"|\ba (?:\w+ )?tweet\b"
 )
 _MOST = re.compile(
-    r"(?i)(?<!no )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most|maximum(?: of)?"
-    rf"|under|within|up to)\s+{_NUMBER}\s+(words?|characters?)\b"
+    r"(?i)(?<!no )(?<!not )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most"
+    rf"|maximum(?: of)?|under|within|up to)\s+{_NUMBER}\s+(words?|characters?)\b"
     rf"|\b{_NUMBER}\s+(words?|characters?)\s+or\s+(?:less|fewer)\b"
 )
 _ABOUT_AS_MANY = re.compile(
@@ -40,6 +40,7 @@ _NOT_ONE_TEXT = re.compile(
     r"(?i)\b(?:each|every|per|stories|titles?|headlines?|slogans|names|sentences|taglines|paragraphs"
     r"|tweets|thread|function|program|script|code|regex|find|count|reduce|between|shorter|password"
     r"|only|rest|restrict\w*"
+    r"|these|those|them|phrases|bullets?|options|headings|one-?liners"
     r"|math|how many)\b"
 )
 # "Ten slogans of at most 100 characters": each of them.
@@ -81,6 +82,7 @@ _NOT_ONE_SHAPE = re.compile(
     r"|each|every|per|stanzas?|verses|minimum|maximum|up to|e-?mail|letter|given|these|two poems)\b"
     r"|\d\s*(?:-|–|to|or)\s*\d"
 )
+_NUMBERED = re.compile(r"(?m)^\s*\d{1,2}[.)]\s")
 _HEADING = re.compile(
     r"(?i)\W*(?:(?:verse|chorus|bridge|title|outro|intro|refrain|hook|stanza|pre-chorus)\b.{0,14}|.*:)\W*\Z"
 )
@@ -110,6 +112,8 @@ def wrong_lines(turns: Turns) -> Hits:
 
 def _announces(asked: str, answer: str) -> str | None:
     lines = [line.rstrip() for line in answer.rstrip().split("\n") if line.strip()]
+    if asked.rstrip().endswith(lines[-1][-20:]):
+        return None  # the text that was to be changed ends so
     # Of several the last is a field of a form.
     a_field = len(lines) > 1 and lines[-2].endswith((":", "："))
     if a_field or _OF_CODE.search(lines[-1]) or _OPEN_BY_RIGHT.search(order_of(asked)):
@@ -158,6 +162,8 @@ def _misses_lines(asked: str, answer: str) -> str | None:
     if form is None and verse is None:
         if text is None:
             return None
+        if _NUMBERED.search(answer):
+            return None  # which of the items are paragraphs is not to be told
         number, given = value_of(_numbers(text)[0]), _paragraphs(answer)
         return None if given == number else f"{number} paragraphs ordered, {given} given"
     number = value_of(_numbers(verse)[0]) if verse else 0

@@ -81,6 +81,9 @@ def markers(turns: Turns) -> dict[str, Hits]:
         if family == _HEADINGS and lines.height:
             with_asked = lines.with_columns(asked=turns.before(lines))
             lines = faults(with_asked, _foreign, "role", "plain", "asked").lines
+        if family == "special" and lines.height:
+            # A mark of one's own, as the question orders it: end with "<|DONE|>".
+            lines = lines.filter(plain.str.contains(rf"(?:\A|[^\"'“‘])(?:{marks})"))
         lines = lines.select("index", "place", marker=pl.col("plain").str.extract(f"({marks})", 1))
         found[family] = Hits(lines, pl.col("marker").str.strip_chars())
     return found

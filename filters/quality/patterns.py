@@ -39,7 +39,10 @@ _ASKS_FOR_DIALOGUE = (
     r"|role.?play|classify|screenplay)\b"
 )
 _TEMPLATING = (
-    r"(?i)\{%|\{\{ ?[#/^]|\{\{ ?else|</|=>|\\[a-z]+\{"
+    # A mail to many has its name filled in for each
+    r"(?i)\b(?:e-?mails?|newsletters?|campaigns?|audience|leads?|subject line|outreach|recipients?"
+    r"|prospects?|personali[sz]\w*|templates?|messages? for)\b"
+    r"|\{%|\{\{ ?[#/^]|\{\{ ?else|</|=>|\\[a-z]+\{"
     r"|\b(?:jinja2?|handlebars|mustache|angular|vue|liquid|helm|templat\w*)\b"
 )
 
@@ -78,10 +81,12 @@ UNFILLED_PLACEHOLDER = Pattern(
 IMAGE_REFERENCE = Pattern(
     "prompt",
     r"!\[[^\]\n]*\]\(http|<img ?src=|<?\bimage: ?http"
-    r"|(?i:[\[(<](?:an? |the |attached )?(?:image|photo|picture|painting)"
+    r"|(?i:(?:\A|[\s\"'])[\[(<](?:an? |the |attached )?(?:image|photo|picture|painting)"
     r"(?: \d+| attached| of [^\])>\n]{1,80})?[\])>](?:[^(]|\z))",
     unless=r"(?i)\b(?:html|css|pages?|markdown|tags?|header|code|javascript|js|div|scripts?|readme"
-    r"|components?|output)\b|\{\w+\}",
+    r"|components?|output)\b|\{\w+\}"
+    # In a long text an image is one of its parts.
+    r"|(?s)\A.{800}",
 )
 IMAGE_REQUEST = Pattern(
     "prompt",

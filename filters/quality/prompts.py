@@ -46,7 +46,8 @@ _LINK_LINE = re.compile(rf"(?:[^\n:]{{0,30}}:\s*)?(?:{_A_LINK}|{_FOR_A_LINK})")
 _ABOUT_ADDRESS = (
     r"(?i)\b(?:domain|parse|extract|shorten|qr"
     r"|classif\w*[^\n]{0,40}\bwebsites?|websites?[^\n]{0,40}\bclassif\w*|normali[sz]\w*|valid\w*"
-    r"|encod\w*|decod\w*|tool\w*)\b"
+    r"|encod\w*|decod\w*|tool\w*|site ?maps?|slugs?|permalinks?|backlinks?|url suggestions?"
+    r"|e-?mails?|letters?|messages?)\b"
 )
 # An order about what the link leads to; a question may be answered without it.
 _ON_MATERIAL = re.compile(
@@ -56,10 +57,12 @@ _ON_MATERIAL = re.compile(
     r"|evaluate|analy[sz]e|describe|classify|rate|outline|edit|translate|read|transcribe|critique"
     r"|proofread|explain|identify|find|list)\b"
 )
-_ORDER_WORDS, _LABEL_WORDS = 40, 3
+_ORDER_WORDS, _LABEL_WORDS, _LINKS = 40, 3, 3
 _DECLINES = (
     r"(?i)\A[^.!?\n]{0,80}(?:can ?not|can['’]t|unable|not able|do(?:n['’]t| not) have)\b"
     r"|\A\W*(?:the|this|that) (?:link|url)\b|\A\W*it (?:seems|looks|appears)\b"
+    r"|\A\W*(?:I(?: a|['’])m )?(?:very |so )?(?:sorry|afraid)\b|\A\W*(?:unfortunately|my apolog)"
+    r"|\A\W*(?:sure|ok|okay|yes|of course|certainly|great)\b[^.!?\n]{0,150}[.!?]?\s*\z"
     r"|\A[^.!?\n]{0,40}[!.]?[^.!?\n]{0,80}\?[^.!?\n]{0,100}\??\s*\z"  # asks what to do
 )
 
@@ -83,7 +86,8 @@ def _only_a_link(asked: str) -> str | None:
     """The last link, if the order before it is all that the question says besides links."""
     lines = asked.strip().split("\n")
     links = [line.strip() for line in lines if _LINK_LINE.fullmatch(line.strip())]
-    if not links or not _LINK_LINE.fullmatch(lines[-1].strip()):
+    # Many links are what is to be worked on.
+    if not 1 <= len(links) <= _LINKS or not _LINK_LINE.fullmatch(lines[-1].strip()):
         return None
     rest = "\n".join(line for line in lines if line.strip() not in links).strip()
     order, _, more = rest.partition("\n\n")

@@ -94,6 +94,15 @@ _ABOUT_ITSELF = re.compile(
     r"|\bcan you (?:see|hear|feel|remember|learn|access|browse|display|read|open|view|speak"
     r"|understand|think)\b[^.?\n]{0,40}\?|\byour (?:name|age|favou?rite|gender|feelings?)\b"
 )
+# To a remark: "As an AI, I do not have personal beliefs".
+_OF_ITSELF = re.compile(
+    r"(?i)\bnot have (?:any )?(?:personal |political |human )*(?:beliefs?|opinions?|feelings?"
+    r"|emotions?|preferences?|consciousness|affiliations?|taste)\b"
+)
+_A_TASK = re.compile(
+    r"(?i)\A\W*(?:please )?(?:write|describe|tell|create|give|imagine|make|compose|share"
+    r"|generate)\b"
+)
 # A refusal is short; what goes on for longer is an answer with a disclaimer before it.
 _LONGEST = 600  # characters
 _LONGEST_DENSE = 100  # where most characters are Chinese or the like
@@ -154,6 +163,12 @@ def no_help(turns: Turns) -> Hits:
         ~pl.col("asked").str.contains(_ASKS_FOR_HARM),
     )
     found = _without_exempt(turns, faults(maybe, _helpless, "text", "asked").lines)
+    # "If it is not there, answer: I do not know."
+    ordered = turns.prompts.filter(
+        pl.col("index").is_in(found["index"].implode()),
+        pl.col("text").str.contains(_ASKS_FOR_SORRY),
+    )
+    found = found.filter(~pl.col("index").is_in(ordered["index"].implode()))
     refused = turns.once(refusals).filter(~pl.col("safety"))["index"]
     found = found.filter(~pl.col("index").is_in(refused.implode()))
     return Hits(found, pl.col("fault"))
@@ -202,6 +217,8 @@ def _refusal(text: str, asked: str) -> str | None:
     if not any(pattern.match(first) for pattern in _REFUSALS):
         return None
     if any(pattern.search(first) for pattern in (_GOES_ON, _TOO_LITTLE, _KNOWS_NOTHING)):
+        return None
+    if _OF_ITSELF.search(first) and not _A_TASK.search(asked):
         return None
     if _ABOUT_ITSELF.search(asked) or (ASKS_BACK.search(text) and not _OF_A_MODEL.search(first)):
         return None

@@ -37,8 +37,13 @@ _STEPS = re.compile(
     r"|follow (?:these|this))\b"
 )
 _A_STEP = re.compile(
-    r"(?:click|press|select|choose|enter|open|close|type|tap|go to|run|save|add|stir|mix|cook|bake"
-    r"|let|repeat|rest|wait|turn|hold|place|remove|cut|fold|inhale|exhale|haz|selecciona|pulsa)\b"
+    r"\b(?:click|press|tap|haz clic|pulsa|selecciona)\b|\A(?:select|choose|enter|open|close|type"
+    r"|go to|run|save|send|add|stir|mix|cook|bake|let|repeat|rest|wait|turn|hold|place|remove|cut"
+    r"|fold|inhale|exhale|then)\b"
+)
+_EXPLAINS = re.compile(
+    r"(?i)\b(?:why|explain\w*|test cases?|modif(?:y|ies)|implement\w*|debug\w*|fix\w*|pattern"
+    r"|changes?|prove|solve|named entit\w*)\b"
 )
 _COMMAS = r"\A\s*(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}"
 _MARKED = r"(?m)^[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t]+\S"
@@ -121,7 +126,7 @@ def _named_twice(asked: str, answer: str) -> str | None:
     if len(items) < (_MARKED_ITEMS if marked else _ITEMS):
         return None
     short = all(len(item.split()) <= _ITEM_WORDS for item in items)
-    if not marked and (not short or ";" in text):
+    if not marked and (not short or ";" in text or text[0] in "[{"):
         return None
     item, times = Counter(items).most_common(1)[0]
     # What stands in brackets says that there is none.
@@ -130,7 +135,7 @@ def _named_twice(asked: str, answer: str) -> str | None:
     if not _A_WORD.search(item) or _LABEL.match(item):
         return None
     lead = _MARKED_AT.split(text, maxsplit=1)[0] if marked else ""
-    if _A_STEP.match(item) or _STEPS.search(lead):
+    if _A_STEP.search(item) or _STEPS.search(lead) or _EXPLAINS.search(order_of(asked)):
         return None
     # What stands twice in the question, or line for line beside it, may stand twice in the answer.
     if asked.lower().count(item) > 1 or (short and _labels(asked, items)):

@@ -21,6 +21,7 @@ MIN_WORDS = 50  # as in the page rules: shorter text repeats itself by right
 N_GRAM = 10
 
 _TABLE = r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*\|"
+_GRID = r"(?m)^(?:\d{1,3}[ ,]+){4,}\d{1,3}[ \t]*\n(?:\d{1,3}[ ,]+){4,}\d"
 _RULES = r"[|]|:?-{2,}:?"
 _TAIL = LONGEST_UNIT * REPEATS
 # "Write 'I will behave' ten times" is answered by a loop.
@@ -97,6 +98,11 @@ def repeated_share(turns: Turns) -> Hits:
         .sort("share", descending=True, maintain_order=True)
         .unique("index", keep="first", maintain_order=True)
     )
+    # A grid of numbers is answered by another.
+    grids = turns.prompts.filter(
+        pl.col("index").is_in(found["index"].implode()), pl.col("text").str.contains(_GRID)
+    )
+    found = found.filter(~pl.col("index").is_in(grids["index"].implode()))
     return Hits(found, pl.col("run").list.join(" "))
 
 

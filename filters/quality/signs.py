@@ -33,7 +33,7 @@ _LIKELY_SUM = rf"\d\s*[-+*×÷/xX]\s*\$?{_NUMBER}\s*=\s*-?\$?\d"
 # A part of a longer calculation, of a formula, a date or a spaced number (650 000) is none.
 _SUM = re.compile(
     rf"(?<![\w.,%)\]^*/+=−–×÷√°$-])(?<![-+*/^=–−×÷xX()\d] )(?<!\d, )(?<!and )"
-    rf"(?!\$?0\d)({_TERM}(?:\s*[-+*×÷/xX]\s*{_TERM})+)"
+    rf"(?!\$?0\d)({_TERM}(?:[ \t]*[-+*×÷/xX][ \t]*{_TERM})+)"
     rf"\s*=\s*(-?\$?{_NUMBER})"
     r"(?!\s*[-+*×÷/^%(]|[\w:]|[.,]\d| \d| ?(?:mod|[xXRr]\b|remainder|±|cents?\b))"
 )
@@ -46,6 +46,7 @@ _LIKELY_SEVERAL = r"(?i)\b(?:average|mean|sum|product) (?:value )?of \d"
 _LOST = Fraction(1, 10**6)
 _SMALLER = (Fraction(1, 100), Fraction(1, 1000))
 _BY_FRACTION = re.compile(r"[/÷][^-+*×xX]*[/÷]")
+_COMMAND = re.compile(r"\\[a-z]+\s*\Z")
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*×÷/xX]")
 _END_MARK = r"[.!?…:;\"'”’»)\]}>`*_。！？；：」』）】|~]\s*\z|\p{So}\s*\z"
 
@@ -110,12 +111,21 @@ def wrong_arithmetic(turns: Turns) -> Hits:
     likely = turns.responses.filter(
         pl.col("plain").str.contains(_LIKELY_SUM) | pl.col("plain").str.contains(_LIKELY_SEVERAL)
     )
-    return faults(likely, lambda text: _false_sum(text) or _false_of_several(text), "plain")
+    asked = turns.before(likely)
+    return faults(likely.with_columns(asked=asked), _false_statement, "plain", "asked")
+
+
+def _false_statement(text: str, asked: str) -> str | None:
+    """The first untrue statement, unless the question makes it: "Explain 1 + 1 = 5"."""
+    fault = _false_sum(text) or _false_of_several(text)
+    return None if fault and "".join(fault.split()) in "".join(asked.split()) else fault
 
 
 def _false_sum(text: str) -> str | None:
     for match in _SUM.finditer(text):
         left, right = match.groups()
+        if _COMMAND.search(text, 0, match.start()):
+            continue  # "2 \\times 3 + 1 = 7" begins before
         if _BY_FRACTION.search(left):
             continue  # "3 / 1/4" divides by a quarter, which the order of operations does not
         result = right.replace(",", "").replace("$", "")
