@@ -328,6 +328,9 @@ SPARED = {
         ("Combine them into one sentence.\n\nIt is wide. It is deep.", "It is wide and deep."),
         ("Name a river.", "1. Rhine\n2. Nile"),
         ("Write a paragraph and also give 3 titles.", "1. A\n2. B\n3. C\n4. It rains."),
+        ("Customers should be able to create 2 campaigns.", "1. Draft\n2. Launch\n3. End"),
+        ("Give me 3 scripts.", "Script #1\n- a\n- b\nScript #2\n- a\n- b"),
+        ("List 4 ideas for posts.", "1. News:\n* Games\n* Team\n* Fans"),
         ("Write 4 titles. Make 2 titles for girls.", "1. A\n2. B\n3. C\n4. D"),
         ("I will ask five questions in five sentences. Do you understand?", "Yes."),
     ],
@@ -353,6 +356,7 @@ SPARED = {
             "1. Ulm\n- Known for its church\n2. Ems\n- Known for its church\n3. Aix\n- Salt",
         ),
         ("Extract the nouns.", "boat, gull, sun, boat, wing"),
+        ("Why did you make those changes?", "1. Moved it\n2. For style\n3. Cut it\n4. For style"),
         ("Please give the answers also.", "1. Earth\n2. Oxygen\n3. Sun\n4. Oxygen"),
         ("Here is what I think.", "1. Fine\n2. (removed)\n3. Good\n4. (removed)"),
         ("Write a dialogue.", "- Hello.\n- Who is it?\n- Hello.\n- Come in."),
@@ -388,6 +392,7 @@ SPARED = {
         ("Write a poem of 2-4 lines about rain.", "Rain\nfalls"),
         ("Write a haiku.", "Rain / falls / on us"),
         ("Finish the poem, given its first two lines.", "Rain\nfalls\non us"),
+        ("Explain it in 2 paragraphs.", "1. It is rain, which falls.\n2. It is snow, which falls."),
         ("Explain the structure of a three paragraph essay.", "It has a beginning and an end."),
     ],
     "wrong_result": [
@@ -420,6 +425,8 @@ SPARED = {
     "empty_promise": [
         ("How do I bake bread?", "Follow these steps:\n1. Mix.\n2. Bake."),
         ("Design a form for orders.", "Name:\nPrice:"),
+        ("Did you see it?", "Not yet. It is a shame D:"),
+        ("Make this short: Tea is made as follows:", "Tea is made as follows:"),
         ("Repair the loop.\n\nfor x in range 3", "for x in range(3):"),
     ],
     "missing_code": [
@@ -458,7 +465,11 @@ SPARED = {
         ("Act as a Linux terminal. My first command is cd ~", "(no output)"),
         (ASK, "N/A means not available."),
     ],
-    "repeats_prompt": [("Repeat: hi", "hi"), ("Correct this: I has a cat.", "I have a cat.")],
+    "repeats_prompt": [
+        ("Hello?", "hello?"),
+        ("Repeat: hi", "hi"),
+        ("Correct this: I has a cat.", "I have a cat."),
+    ],
     "merged_instructions": [(ASK, "1. Input: the first step\n2. Output: the last step")],
     "template_marker": [
         (
@@ -474,6 +485,7 @@ SPARED = {
         ("Pipe in F#", "[1; 2] |> List.map f <| x"),
         ("How do I bake bread?", "## Ingredients:\nFlour\n\n## Instructions:\nBake it."),
         ("### Background\nWe sell tea.\n\n### Instruction:\nWrite a slogan.", "Tea for all."),
+        ('End with "<|DONE|>".', "So it is."),
         ("What is Alpaca's prompt template?", "It has ### Instruction: and then ### Response:"),
         ("Write a form with an Input and a Response.", "### Input:\n\n### Response:\n"),
     ],
@@ -485,6 +497,7 @@ SPARED = {
     "unfilled_placeholder": [
         ("Show a loop in jinja", "Use {{ item }} inside {% for %}"),
         ("Write HTML", "<li>{{ name }}</li>"),
+        ("Propose opening lines for our leads.", "Hi {{name}}, are you aware of tea?"),
         ("Write an e-mail in Dynamics.", "{{#if french}}Thé{{else}}Tea{{/if}}"),
         ("Use docker", "```\ndocker inspect -f '{{name}}'\n```"),
         ("Write LaTeX", "\\frac{{a}}{{b}}"),
@@ -504,6 +517,8 @@ SPARED = {
         ("Print stars", "*\n**\n***\n****\n*****\n******\n*******"),
     ],
     "repetition": [
+        ("0 0 0 0 0 0\n0 1 0 0 0 1\n0 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0\n" * 8),
+        ("Make a table.", "| A | B |  |  |\n|---|---|---|---|\n" + "| 1 | 2 |  |  |\n" * 12),
         (
             "Write a song.",
             CHORUS + WORDS + "\n" + CHORUS + " ".join(f"verse{i}" for i in range(40)),
@@ -555,6 +570,7 @@ SPARED = {
             "As an AI I have no taste, and I cannot hear. 1. Bach is praised most.",
         ),
         ("Can I paste images here?", "I'm sorry, but I am an AI and not able to display images."),
+        ("Like a true politician!", "As an AI, I do not have personal beliefs."),
         ("Do you have feelings?", "As an AI language model, I do not have feelings."),
         (
             "Explain the articles I sent.",
@@ -569,6 +585,7 @@ SPARED = {
     "no_help": [
         ("I lost my job and my dog.", "I'm so sorry to hear that. How can I help?"),
         ("Write a letter of apology to my aunt.", "I'm sorry, I could not come to your party."),
+        ("What would you do with a magic wand?", "I don't know, it depends on the wand."),
         ("hjkl", "I'm sorry, I don't understand what you need."),
         ("This is the class that I mean.", "I don't understand. Could you paste the code?"),
         ("Translate into English: Je ne comprends pas.", "I'm sorry, I don't understand."),
@@ -590,6 +607,8 @@ SPARED = {
             "Summarize the article.\n\nhttps://news.example.org/a",
             "I'm sorry, but I cannot open it.",
         ),
+        ("Use these.\n" + "https://tea.example.org/a\n" * 5, "The pages are about tea."),
+        ("Summarize this.\nhttps://tea.example.org/a", "Sure, I will do my best."),
         ("Read this.\nhttps://tea.example.org/a", "The link leads to a page about tea."),
         ("Use this data.\nhttps://data.example.org/a.csv", "Gladly! What shall I do with it?"),
         ("Classify the website.\n\nhttps://news.example.org/", "A newspaper."),
@@ -662,6 +681,9 @@ SPARED = {
         ("How much?", "20% of 50 = 10 and 2x - 3 = 7 and 5 - 2 = 3x"),
         ("When?", "On 3/4 = the fourth of March"),
         ("How much?", "In all 120 – 80 - 15 = 25, and (1/2) 278 + 11 = 150."),
+        ("Explain why 1 + 1 = 5.", "Modulo 3 we may say that 1 + 1 = 5."),
+        ("How much?", "Take $p = 2 \\times 3 + 1 = 7$, a prime."),
+        ("How much?", "It is 6\n* 3 / 2 = 1.5"),
         ("How much?", "0.95 x 0.95 x 0.95 x 0.95 x 0.95 x 0.95 = 0.735091875"),
         ("How much?", "At 5 (thousand) a day 5 * 3 = $15,000, and $1 / 2 = 50 cents."),
     ],
@@ -974,3 +996,17 @@ def test_the_same_answers_stop_short_in_any_order_and_in_parts() -> None:
     measures = pl.concat([Quality().measure(rows[:40]), Quality().measure(rows[40:])])
     assert measures.equals(Quality().measure(rows))
     assert Quality().fired(measures.reverse())["stops_short"].arg_true().to_list() == [0]
+
+
+def test_a_task_of_the_system_prompt_may_leave_a_text_as_it_is() -> None:
+    task = {"role": "system", "content": "Return the sentence if it is correct, or correct it."}
+    turns = (user("The cat sat on the mat."), said("The cat sat on the mat."))
+    assert fired(*turns) == ["repeats_prompt"]
+    assert fired(task, *turns) == []
+
+
+def test_an_answer_that_the_system_prompt_orders_gives_something() -> None:
+    task = {"role": "system", "content": "If it is not there, answer: Sorry, I do not know."}
+    turns = (user("Sharp notebook, processor speed"), said("Sorry, I do not know."))
+    assert fired(*turns) == ["no_help"]
+    assert fired(task, *turns) == []

@@ -110,7 +110,8 @@ def repeats_prompt(turns: Turns) -> Hits:
     alike = pairs.filter(
         pl.col("role") == "assistant",
         pl.col("previous") == "user",
-        pl.col("text") != "",
+        # "Hello!" is answered by "Hello!"
+        pl.col("text").str.count_matches(r"\S+") > 2,
         pl.col("text").str.len_bytes() == pl.col("before").str.len_bytes(),
     )
     same = alike.filter(pl.col("text").str.to_lowercase() == pl.col("before").str.to_lowercase())

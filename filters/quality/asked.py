@@ -183,11 +183,10 @@ def _listed(answer: str) -> int | None:
     if len(_PARTS.findall(answer)) > 1:
         return None
     if numbers:
-        whole = numbers == list(range(1, len(numbers) + 1))
         # Behind a lone 1 the list may go on in bullets.
-        return (
-            len(numbers) if whole and not (len(numbers) == 1 and _BULLET.search(answer)) else None
-        )
+        if numbers == [1] and _BULLET.search(answer):
+            return None
+        return len(numbers) if numbers == list(range(1, len(numbers) + 1)) else None
     # Of two headings each has a list of its own.
     bullets, headings = _BULLET.findall(answer), _HEADING.findall(answer)
     return len(bullets) if len(bullets) > 1 and len(headings) < 2 else None
@@ -195,12 +194,9 @@ def _listed(answer: str) -> int | None:
 
 def _no_code(asked: str, answer: str) -> str | None:
     order = _ASKS_CODE.search(order_of(asked))
-    if (
-        not order
-        or re.search(r"(?i)\byes or no\b", asked)
-        or not _ABOUT_DATA.search(asked)
-        or not answer.strip()
-    ):
+    if not order or not _ABOUT_DATA.search(asked) or not answer.strip():
+        return None
+    if _YES_OR_NO.search(asked):
         return None
     if len(answer.split()) < _PROSE_WORDS and _MAY_BE_BRIEF.search(asked):
         return None

@@ -89,6 +89,7 @@ _HEADING = re.compile(
 
 _ANNOUNCES = r"[:：]\s*\z"
 _OF_CODE = re.compile(r"[)\]\d'\"]\s*:\s*\Z|\A\s*(?:def|class|while|for|if|elif|else|try|with)\b")
+_SMILEY = re.compile(r"(?:[^\w\s)\]}\"'`*]|(?<![\w])\w)\s?[:：]\Z")
 _OPEN_BY_RIGHT = re.compile(
     r"(?i)\b(?:forms?|template|labels?|headings?|salutation|greeting|signature|prefix|colon|headers?"
     r"|fields?|outline|survey|questionnaire)\b"
@@ -112,7 +113,7 @@ def wrong_lines(turns: Turns) -> Hits:
 
 def _announces(asked: str, answer: str) -> str | None:
     lines = [line.rstrip() for line in answer.rstrip().split("\n") if line.strip()]
-    if asked.rstrip().endswith(lines[-1][-20:]):
+    if _SMILEY.search(lines[-1]) or asked.rstrip().endswith(lines[-1][-20:]):
         return None  # the text that was to be changed ends so
     # Of several the last is a field of a form.
     a_field = len(lines) > 1 and lines[-2].endswith((":", "："))

@@ -118,7 +118,9 @@ _ASKS_FOR_SORRY = (
 )
 _AT_A_LOSS = re.compile(
     rf"(?:{_SORRY}\b,?(?: but)?,? )?I (?:do|did|could)(?:n(?:'|’)?t| not) "
-    r"(?:quite |really |fully )?(?:understand|know|get|follow|recogni[sz]e|catch)\b"
+    r"(?:quite |really |fully )?(?:understand|follow|catch)\b"
+    rf"|{_SORRY}\b,?(?: but)?,? I (?:do|did|could)(?:n(?:'|’)?t| not) "
+    r"(?:quite |really |fully )?(?:know|get|recogni[sz]e)\b"
     rf"|{_SORRY}\b,?(?: but)?,? (?:there was|that is|that's|this is|it is|it's) (?:\w+ )?"
     r"(?:error|not possible|impossible|not something)"
     rf"|{_SORRY}\b[^.!?\n]{{0,60}}\b(?:unable|not able|can ?not|can['’]t)\b",
