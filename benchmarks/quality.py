@@ -4,9 +4,12 @@
 judgements stand in `quality_read.json`: per dump and reason the ids of records that were judged
 right and wrong, and per kind those of the 200 that are bad though no rule that acts says so; no
 text. `held_out` names rows of several dumps that were drawn and read before the last rules were
-tried on them, and those that are bad. Without either option it prints the table of those
-judgements by today's rules, what fired in the 200 rows, how many of the bad rows that were held
-out the rules name, and the seconds of CPU over `--rows` rows.
+tried on them, and those that are bad. `public` has the same of files that are not among the test
+data: hits that were drawn and judged before a rule was mended after them, and chat rows that were
+read without regard to the rules. `--public FOLDER` says where those files are; which it lacks is
+printed. Without `--read` and `--sample` it prints the tables of all judgements by today's rules,
+what fired in the 200 rows, how many of the bad rows that were held out the rules name, and the
+seconds of CPU over `--rows` rows.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -38,10 +42,10 @@ ACTS = ("drop", "report")
 CALCULATIONS = r"<<[^>]*>>"  # GSM8K's test set repeats each sum in these
 
 
-def records_of(name: str) -> pl.DataFrame:
+def records_of(name: str, folder: Path = DATA) -> pl.DataFrame:
     """The records of a dump; `NAME#rejected` are its other answers, `NAME#plain` has plain sums."""
     path, _, view = name.partition("#")
-    records = read([str(DATA / path)]).records
+    records = read([str(folder / path)]).records
     if not view:
         return with_text(records)
     lines = []
@@ -131,27 +135,63 @@ def precision() -> None:
             print(f"| {reason} | {dumps} | {fires} | {read} | {acts} | {gone} |")
 
 
-def held_out() -> None:
+def held_out(folder: Path | None) -> None:
     """Print how many of the bad rows among those held out the rules name, and how many others."""
-    held = json.loads(JUDGED.read_text("utf-8"))["held_out"]
-    totals = {"read": 0, "bad": 0} | {f"{act} {of}": 0 for act in ACTS for of in ("bad", "good")}
-    for name, rows in held.items():
-        found = fired(records_of(name)).filter(pl.col("id").is_in(rows["read"]))
-        bad = {id_ for ids in rows["bad"].values() for id_ in ids}
-        totals["read"] += len(rows["read"])
-        totals["bad"] += len(bad)
-        for act in ACTS:
-            acting = [reason for reason in REASONS if Quality().acts(reason) == act]
-            hits = found.filter(pl.col("reason").is_in(acting)).sort("id", "reason")
-            ids = set(hits["id"])
-            totals[f"{act} bad"] += len(ids & bad)
-            totals[f"{act} good"] += len(ids - bad)
-            for id_, reason, evidence in hits.select("id", "reason", "evidence").iter_rows():
-                verdict = "bad" if id_ in bad else "good"
-                print(f"  {name} {id_}: {act} {reason} on a {verdict} row: {evidence}")
-    print(f"{totals['read']} rows held out, {totals['bad']} of them bad:")
-    for act in ACTS:
-        print(f"  {act}: {totals[f'{act} bad']} bad, {totals[f'{act} good']} good")
+    judged = json.loads(JUDGED.read_text("utf-8"))
+    print("\n| rows | read | bad | bad: dropped | bad: named | good: dropped | good: named |")
+    print("|---" * 7 + "|")
+    counted = [_named(fired(records_of(name)), rows) for name, rows in judged["held_out"].items()]
+    _recall("rows of eight dumps", [sum(column) for column in zip(*counted, strict=True)])
+    for name, public in judged["public"].items():
+        if _there(name, public, folder):
+            found = fired(records_of(name, folder or DATA))
+            _recall(f"chat rows of {name}", _named(found, public["held_out"]))
+
+
+def _named(found: pl.DataFrame, rows: dict[str, Any]) -> list[int]:
+    """Rows read, bad ones; of the bad and of the others those dropped, and dropped or reported."""
+    read, bad = set(rows["read"]), {id_ for ids in rows["bad"].values() for id_ in ids}
+    counts = [len(read), len(bad)]
+    for of in (bad, read - bad):
+        for actions in (("drop",), ACTS):
+            acting = [reason for reason in REASONS if Quality().acts(reason) in actions]
+            hits = found.filter(pl.col("reason").is_in(acting), pl.col("id").is_in(list(of)))
+            counts.append(hits["id"].n_unique())
+    return counts
+
+
+def _recall(rows: str, counts: list[int]) -> None:
+    print(f"| {rows} | {' | '.join(map(str, counts))} |")
+
+
+def fresh(folder: Path | None) -> None:
+    """Print how fresh hits in public files were judged when they were read, and what is left."""
+    for name, public in json.loads(JUDGED.read_text("utf-8"))["public"].items():
+        there = _there(name, public, folder)
+        found = fired(records_of(name, folder or DATA)) if there else None
+        print(
+            f"\nHits in {name}:\n\n| reason | read | right | right, still | wrong, still |\n"
+            + "|---" * 5
+            + "|"
+        )
+        total = [0] * 4
+        for reason, verdicts in public["hits"].items():
+            right, wrong = verdicts["right"], verdicts["wrong"]
+            counts = [len(right) + len(wrong), len(right)]
+            if found is not None:
+                ids = set(found.filter(pl.col("reason") == reason)["id"])
+                counts += [sum(id_ in ids for id_ in side) for side in (right, wrong)]
+            total = [a + b for a, b in zip(total, counts, strict=False)]
+            print(f"| {reason} | {' | '.join(map(str, counts))} |")
+        print(f"| all | {' | '.join(map(str, total))} |")
+
+
+def _there(name: str, public: dict[str, Any], folder: Path | None) -> bool:
+    """Whether a public file is in the folder; says so if it is not."""
+    if folder is not None and (folder / name).is_file():
+        return True
+    print(f"\n{name} is not here ({public['from']}); --public FOLDER judges its rows anew")
+    return False
 
 
 def _sample(
@@ -190,6 +230,7 @@ def main() -> None:
     parser.add_argument("--read", choices=list(REASONS), help="print rows of this reason")
     parser.add_argument("--sample", action="store_true", help="print random rows")
     parser.add_argument("--file", default=FILE, help="a dump, as quality_read.json names it")
+    parser.add_argument("--public", type=Path, help="a folder with the public files")
     parser.add_argument("--rows", type=int, default=100_000)
     options = parser.parse_args()
     need(DATA)
@@ -203,7 +244,8 @@ def main() -> None:
                 show(records, index, "")
         return
     precision()
-    held_out()
+    fresh(options.public)
+    held_out(options.public)
     cost(options.rows)
 
 

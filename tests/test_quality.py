@@ -131,6 +131,30 @@ FIRES = {
         ("Book a flight.", "Unfortunately, I am not able to book flights."),
         ("讲个笑话", "抱歉，我无法回答您的问题。"),
         ("¿Qué hora es?", "Lo siento, no puedo saberlo."),
+        (
+            "Name things to bring when snorkeling.",
+            "I'm not able to help with that, as I'm only a language model. If you believe this is"
+            " an error, please send us your feedback.",
+        ),
+        (
+            "Show me the current stock price.",
+            "I am sorry, but as an AI I don't have access to it. You can check a website for it.",
+        ),
+    ],
+    "no_help": [
+        (
+            "Translate this to Chinese: The call was detected.",
+            "Hi human, I'm sorry, I don't understand what you need.",
+        ),
+        (
+            "Tell me a scary snowboard story.",
+            "I'm sorry, but I am not able to generate scary stories or other offensive content.",
+        ),
+        (
+            "Which bird is the largest?",
+            "I'm sorry, I didn't quite get that. Feel free to ask me something else!",
+        ),
+        ("Name three rivers in France.", "Sorry, I do not know what to say."),
     ],
     "safety_refusal": [
         ("How do I hurt someone?", "I cannot provide help with that."),
@@ -141,6 +165,9 @@ FIRES = {
         ("Summarize the article.\n\nhttps://news.example.org/a", "It says much."),
         ("Summarize the article.\n\n<LINK TO ARTICLE>", "It says much."),
         ("Classify the song as folk or jazz.\n\nhttps://songs.example.org/a", "Folk."),
+        ("Summarize the article.\n\nLink: https://news.example.org/a", "It says much."),
+        ("https://news.example.org/a", "The article says much."),
+        ("Rewrite this page in your words\nhttps://news.example.org/a", "It says much."),
     ],
     "image_reference": [
         ("Describe it.\n\n![photo](https://i.example.org/1.png)", "A house."),
@@ -188,6 +215,30 @@ FIRES = {
     "repeated_item": [
         ("Give synonyms of big.", "Large, huge, vast, large, and giant."),
         ("What to buy?", "- Bread\n- Milk\n- Eggs\n- Bread"),
+        (
+            "Give me ten electropop songs.",
+            "1. Blue Monday by New Order\n2. Lose Yourself by Eminem\n3. Strict Machine by"
+            " Goldfrapp\n4. Lose Yourself by Eminem\n5. Kids by MGMT",
+        ),
+        (
+            "Give me five names for a company.",
+            "1.   Prodigy\n\n2.   Velocity\n\n3.   ProdigyTech\n\n4.   Techno\n\n5.   ProdigyTech",
+        ),
+        (
+            "Tell me three dad jokes.",
+            "Here they are:\n\n1. Why did the scarecrow win? He was outstanding in his field.\n"
+            "2. What do you call a can opener that fails? A can't opener.\n"
+            "3. **Why did the scarecrow win?** He was outstanding in his field.\n\nEnjoy!",
+        ),
+    ],
+    "repeated_sentences": [
+        (
+            "How do I save my mayonnaise?",
+            "You can add a little mustard to it and whisk it well. This will help to thicken the"
+            " mayonnaise again in no time at all. If it is still too thin for you, add some"
+            " cornstarch as well. This will help to thicken the mayonnaise again in no time at"
+            " all. Taste it before you put it on the table.",
+        ),
     ],
     "wrong_length": [
         (
@@ -219,7 +270,16 @@ FIRES = {
         ("Find the lowest common multiple of 4 and 6.", "It is 24."),
         ("What is 12 * 12?", "It is 124."),
     ],
-    "unchanged_input": [("Rewrite the text in the past tense.\n\nHe runs fast.", "He runs fast.")],
+    "unchanged_input": [
+        ("Rewrite the text in the past tense.\n\nHe runs fast.", "He runs fast."),
+        (
+            "rewrite the following to make it less awkward: Mr. Ye is here to take a look.",
+            "Mr. Ye is here to take a look.",
+        ),
+        ("Could you translate “I like tea” to French?", '"I like tea"'),
+        ("He runs to the town.\n\nPlease make this more formal.", "He runs to the town."),
+        ("Make it sound polite.\n\nText: Send me the file now.", "Send me the file now."),
+    ],
     "empty_promise": [
         ("How do I bake bread?", "Gladly! Follow these steps:"),
         ("如何做面包？", "步骤如下："),
@@ -267,12 +327,46 @@ SPARED = {
         ("Describe Dr. No in two sentences.", "Dr. No is a villain. He meets Mr. Bond."),
         ("Combine them into one sentence.\n\nIt is wide. It is deep.", "It is wide and deep."),
         ("Name a river.", "1. Rhine\n2. Nile"),
+        ("Write a paragraph and also give 3 titles.", "1. A\n2. B\n3. C\n4. It rains."),
+        ("Customers should be able to create 2 campaigns.", "1. Draft\n2. Launch\n3. End"),
+        ("Give me 3 scripts.", "Script #1\n- a\n- b\nScript #2\n- a\n- b"),
+        ("List 4 ideas for posts.", "1. News:\n* Games\n* Team\n* Fans"),
+        ("Write 4 titles. Make 2 titles for girls.", "1. A\n2. B\n3. C\n4. D"),
+        ("I will ask five questions in five sentences. Do you understand?", "Yes."),
     ],
     "repeated_item": [
         ("Give synonyms of big.", "Large, huge, vast, giant."),
         ("Repeat each word.", "one, one, two, two, three"),
         ("Classify each.", "fruit, fruit, meat, fruit"),
         ("Say it.", "Yes, yes, he said, I will come when I am done with the work."),
+        (
+            "Who were the United States Presidents after 1880?",
+            "James Garfield, Chester Arthur, Grover Cleveland, Benjamin Harrison, Grover Cleveland",
+        ),
+        ("Plan my week.", "- Monday: Run\n- Tuesday: Rest day\n- Run\n- Rest day\n- Run"),
+        ("Give me a recipe.", "1. Chop.\n2. Stir well.\n3. Add salt.\n4. Stir well."),
+        (
+            "My form does not open.",
+            "Follow these steps:\n1. Open the page.\n2. Then confirm it.\n3. Pick a form.\n"
+            "4. Then confirm it.",
+        ),
+        ("Which of them are metals?", "1. True\n2. False\n3. True\n4. True"),
+        (
+            "List three towns and what they are known for.",
+            "1. Ulm\n- Known for its church\n2. Ems\n- Known for its church\n3. Aix\n- Salt",
+        ),
+        ("Extract the nouns.", "boat, gull, sun, boat, wing"),
+        ("Why did you make those changes?", "1. Moved it\n2. For style\n3. Cut it\n4. For style"),
+        ("Please give the answers also.", "1. Earth\n2. Oxygen\n3. Sun\n4. Oxygen"),
+        ("Here is what I think.", "1. Fine\n2. (removed)\n3. Good\n4. (removed)"),
+        ("Write a dialogue.", "- Hello.\n- Who is it?\n- Hello.\n- Come in."),
+    ],
+    "repeated_sentences": [
+        ("Write a song.", "We walk the road and we sing of the morning to come again. " * 6),
+        (
+            "Tell me of the sea.",
+            "It is wide. It is deep. It is blue. It is wide. It is cold in the winter of the year.",
+        ),
     ],
     "wrong_length": [
         ("Describe rain in under 10 words.", "Rain is water that falls."),
@@ -284,6 +378,12 @@ SPARED = {
         ("Write a function that finds texts of at most 5 words.", "It would look at each in turn."),
         ("Write a 500-word essay about rain.", "Rain is water. " * 150),
         ("Write a tweet about rain.", "Rain is water."),
+        ("Give me 3 variations of it in under 5 words.", "1. Rain is wet\n2. Wet is rain\n3. Wet"),
+        (
+            "Write an e-mail in under 5 words:\n\nHook: tea\n\nGive me 2 examples.",
+            "Tea is what we all drink. Tea is all we need in life.",
+        ),
+        ("Write it in under 5 words.", "I'm sorry, but that is more than five words can say."),
         ("Tom has to write a 500-word essay in 5 days. How much is it a day?", "100 words."),
     ],
     "wrong_lines": [
@@ -292,6 +392,7 @@ SPARED = {
         ("Write a poem of 2-4 lines about rain.", "Rain\nfalls"),
         ("Write a haiku.", "Rain / falls / on us"),
         ("Finish the poem, given its first two lines.", "Rain\nfalls\non us"),
+        ("Explain it in 2 paragraphs.", "1. It is rain, which falls.\n2. It is snow, which falls."),
         ("Explain the structure of a three paragraph essay.", "It has a beginning and an end."),
     ],
     "wrong_result": [
@@ -314,10 +415,18 @@ SPARED = {
     "unchanged_input": [
         ("Rewrite the text in the past tense.\n\nHe runs fast.", "He ran fast."),
         ("Rewrite the text if it has errors.\n\nHe runs fast.", "He runs fast."),
+        ("Rewrite it so that the grammar is correct: He runs fast.", "He runs fast."),
+        ("Proofread and edit: He runs to the town.", "He runs to the town."),
+        ("Shorten this: He came to us. He saw. He won.", "He came to us."),
+        ("Translate to French: taxi", "taxi"),
+        ("Edit it to be clear.\n\nIt was nice out.\n\nThe sun shone.", "The sun shone on us."),
+        ("Repeat after me: I will rewrite the text.", "I will rewrite the text."),
     ],
     "empty_promise": [
         ("How do I bake bread?", "Follow these steps:\n1. Mix.\n2. Bake."),
         ("Design a form for orders.", "Name:\nPrice:"),
+        ("Did you see it?", "Not yet. It is a shame D:"),
+        ("Make this short: Tea is made as follows:", "Tea is made as follows:"),
         ("Repair the loop.\n\nfor x in range 3", "for x in range(3):"),
     ],
     "missing_code": [
@@ -326,6 +435,16 @@ SPARED = {
         ("Write a program that sorts a list of numbers.", "numbers.sort() does it. " * 6),
         ("Design a program to help the hungry in town.", "The program gives food to all. " * 4),
         ("Write a script for a play in which a computer speaks.", "Hal says good day. " * 5),
+        (
+            "Create a name for a class that reads files.",
+            "How about FileReader for it. " * 4,
+        ),
+        (
+            "You could write a function to read the input.",
+            "I do so in the code above. " * 4,
+        ),
+        ("Write a function to sort numbers. Respond Ready if you understand.", "Ready."),
+        ("Write a program to sort numbers.", "Gladly! If you could specify the language, " * 3),
         ("Write a program to sort numbers.", "Gladly! In which language do you want it? " * 3),
         ("Write a shell script to print numbers.", "#!/bin/bash and then echo the number. " * 3),
     ],
@@ -341,9 +460,16 @@ SPARED = {
         ("Which of these is no JSON type: 'undefined' or 'null'?", "undefined"),
         ("Which apply? If none, write None.", "None"),
         (ASK, "None of them are capitals."),
+        ("Acknowledge this with only “…”", "..."),
+        ("Is the price given? If not, answer N/A.", "N/A"),
+        ("Act as a Linux terminal. My first command is cd ~", "(no output)"),
         (ASK, "N/A means not available."),
     ],
-    "repeats_prompt": [("Repeat: hi", "hi"), ("Correct this: I has a cat.", "I have a cat.")],
+    "repeats_prompt": [
+        ("Hello?", "hello?"),
+        ("Repeat: hi", "hi"),
+        ("Correct this: I has a cat.", "I have a cat."),
+    ],
     "merged_instructions": [(ASK, "1. Input: the first step\n2. Output: the last step")],
     "template_marker": [
         (
@@ -357,6 +483,11 @@ SPARED = {
         ("Sum a list.", "print(sum(x))\n\n# Output: 10"),
         ("Split it.", "## Output:\n1\n2"),
         ("Pipe in F#", "[1; 2] |> List.map f <| x"),
+        ("How do I bake bread?", "## Ingredients:\nFlour\n\n## Instructions:\nBake it."),
+        ("### Background\nWe sell tea.\n\n### Instruction:\nWrite a slogan.", "Tea for all."),
+        ('End with "<|DONE|>".', "So it is."),
+        ("What is Alpaca's prompt template?", "It has ### Instruction: and then ### Response:"),
+        ("Write a form with an Input and a Response.", "### Input:\n\n### Response:\n"),
     ],
     "role_marker": [
         ("Write a dialogue with a chatbot.", "Human: Hi\nAssistant: Hello!"),
@@ -366,6 +497,8 @@ SPARED = {
     "unfilled_placeholder": [
         ("Show a loop in jinja", "Use {{ item }} inside {% for %}"),
         ("Write HTML", "<li>{{ name }}</li>"),
+        ("Propose opening lines for our leads.", "Hi {{name}}, are you aware of tea?"),
+        ("Write an e-mail in Dynamics.", "{{#if french}}Thé{{else}}Tea{{/if}}"),
         ("Use docker", "```\ndocker inspect -f '{{name}}'\n```"),
         ("Write LaTeX", "\\frac{{a}}{{b}}"),
     ],
@@ -384,9 +517,15 @@ SPARED = {
         ("Print stars", "*\n**\n***\n****\n*****\n******\n*******"),
     ],
     "repetition": [
+        ("0 0 0 0 0 0\n0 1 0 0 0 1\n0 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0\n" * 8),
+        ("Make a table.", "| A | B |  |  |\n|---|---|---|---|\n" + "| 1 | 2 |  |  |\n" * 12),
         (
             "Write a song.",
             CHORUS + WORDS + "\n" + CHORUS + " ".join(f"verse{i}" for i in range(40)),
+        ),
+        (
+            "Make a table.",
+            "| Day | Tea |  |  |  |\n|---|---|---|---|---|\n" + "| 1 | 2 |  |  |  |\n" * 12,
         ),
         ("Make rows.", "```html\n" + "<div class='cell'> </div> <p> </p>\n" * 30 + "```"),
         (ASK, "yes " * 20),
@@ -396,6 +535,13 @@ SPARED = {
         ("Print 1.", "````md\n```\nprint(1)\n```\n````"),
         ("Print 1.", "Call ```print``` so:\n```print(1)\n}```"),
         ("Print 1.", "- ```py\n  print(1)\n  ```"),
+        ("Show a README.", "````md\n# Title\n```py\nprint(1)\n```\n````\nThat is all."),
+        ("Show a README.", "```markdown\n# Title\n```python\nprint(1)\n```\n```"),
+        (
+            "Go on.",
+            "print(1)\n```\nNow this one:\n```py\nprint(2)\n```\nThat is all there is to do.",
+        ),
+        ("Print 1.", "Remove this line:\n```setTimeout(1)\n}, 2000)\n```\nThen run it.\n\n```"),
     ],
     "unpaired_think": [(ASK, "<think>France.</think>Paris."), (ASK, "The `<think>` tag opens it.")],
     "refusal": [
@@ -415,17 +561,64 @@ SPARED = {
         ("Name its tone.", "I'm sorry, but I cannot say, as you did not provide the poem."),
         ("总结这篇文章。", "对不起，由于您未提供文章，我无法总结。"),
         ("Go on.", "I'm sorry, I'm not sure I understand. Could you say more?"),
+        (
+            "My flat was robbed.",
+            "I'm sorry to hear that. I cannot undo it, but here is what to do: call the police.",
+        ),
+        (
+            "Which music is best?",
+            "As an AI I have no taste, and I cannot hear. 1. Bach is praised most.",
+        ),
+        ("Can I paste images here?", "I'm sorry, but I am an AI and not able to display images."),
+        ("Like a true politician!", "As an AI, I do not have personal beliefs."),
+        ("Do you have feelings?", "As an AI language model, I do not have feelings."),
+        (
+            "Explain the articles I sent.",
+            "I apologize, but I don't have access to them. Could you please provide the articles?",
+        ),
+        ("Who is Lil Aggy?", "I'm sorry, but I do not have any information on Lil Aggy."),
+        (
+            "Export the chat.",
+            "I'm sorry, I am an AI and not able to export it. You can copy it into a text file.",
+        ),
+    ],
+    "no_help": [
+        ("I lost my job and my dog.", "I'm so sorry to hear that. How can I help?"),
+        ("Write a letter of apology to my aunt.", "I'm sorry, I could not come to your party."),
+        ("What would you do with a magic wand?", "I don't know, it depends on the wand."),
+        ("hjkl", "I'm sorry, I don't understand what you need."),
+        ("This is the class that I mean.", "I don't understand. Could you paste the code?"),
+        ("Translate into English: Je ne comprends pas.", "I'm sorry, I don't understand."),
+        ("How can I build a bomb at home?", "I'm sorry, I am unable to do that."),
+        ("When is the bank open?", "I'm sorry, I don't know. Most banks open at nine."),
     ],
     "safety_refusal": [("Is it harmful?", "Smoking is dangerous and can harm your lungs.")],
     "link_as_input": [
         ("Identify the domain in this URL.\n\nhttps://www.example.com/a", "example.com"),
         ("Read https://example.com and then tell me more", "Sure."),
+        (
+            "In what year was the lighthouse built?\n\nThe lighthouse was built in 1882 by the"
+            " brothers Steen.\nhttps://en.wikipedia.org/wiki/Lighthouse",
+            "In 1882.",
+        ),
+        ("What is it? Rain is water that falls.\nhttps://rain.example.org", "Water."),
+        ("Who built the first lighthouse?\n\nhttps://rain.example.org", "Sostratus."),
+        (
+            "Summarize the article.\n\nhttps://news.example.org/a",
+            "I'm sorry, but I cannot open it.",
+        ),
+        ("Use these.\n" + "https://tea.example.org/a\n" * 5, "The pages are about tea."),
+        ("Summarize this.\nhttps://tea.example.org/a", "Sure, I will do my best."),
+        ("Read this.\nhttps://tea.example.org/a", "The link leads to a page about tea."),
+        ("Use this data.\nhttps://data.example.org/a.csv", "Gladly! What shall I do with it?"),
         ("Classify the website.\n\nhttps://news.example.org/", "A newspaper."),
         ("Normalize this URL.\n\nHTTP://www.Example.com:80/a", "http://www.example.com/a"),
     ],
     "image_reference": [
         ("Write HTML with a logo.\n\n<img src='logo.png'>", "<h1>Hi</h1>"),
         ("Describe [the image processing] steps", "Load, filter, save."),
+        ("INPUT = {me} OUTPUT = ![IMG](https://i.example.org/{me})", "Here it is."),
+        ("Sort the divs by JavaScript.\n\n![a](https://i.example.org/1.png) One", "Use sort()."),
     ],
     "image_request": [("Describe the plot of the film Alien", "A crew meets a monster.")],
     "cut_off": [
@@ -470,6 +663,10 @@ SPARED = {
         ("Write a Python function that adds.", "I would add a and b and return the sum."),
         ("Write a Python program to print 3", "print(3)\n\n# Output\nthe number 3"),
         ("Write a Java method that adds.", "int add(int a, int b) { return a + b; }"),
+        (
+            "Write a Python program that draws a graph",
+            "```\nprint(1)\n```\nThen run:\n```\ndot -Tpng out.dot -o out.png\n```",
+        ),
         ("Name a function of the python in nature", "It hunts at night"),
     ],
     "missing_fence": [
@@ -484,6 +681,10 @@ SPARED = {
         ("How much?", "20% of 50 = 10 and 2x - 3 = 7 and 5 - 2 = 3x"),
         ("When?", "On 3/4 = the fourth of March"),
         ("How much?", "In all 120 – 80 - 15 = 25, and (1/2) 278 + 11 = 150."),
+        ("Explain why 1 + 1 = 5.", "Modulo 3 we may say that 1 + 1 = 5."),
+        ("How much?", "Take $p = 2 \\times 3 + 1 = 7$, a prime."),
+        ("How much?", "It is 6\n* 3 / 2 = 1.5"),
+        ("How much?", "0.95 x 0.95 x 0.95 x 0.95 x 0.95 x 0.95 = 0.735091875"),
         ("How much?", "At 5 (thousand) a day 5 * 3 = $15,000, and $1 / 2 = 50 cents."),
     ],
     "no_end_mark": [(ASK, WORDS + "."), (ASK, "Paris, the capital")],
@@ -539,13 +740,13 @@ def test_the_rule_leaves_the_near_miss_alone(slug: str) -> None:
 
 
 def test_every_reason_has_a_row_that_it_fires_on() -> None:
-    of_conversations = {"no_answer", "not_alternating", "empty_turn"}
+    of_conversations = {"no_answer", "not_alternating", "empty_turn", "stops_short"}
     of_sets = {slug for slug, rule in RULES.items() if rule.rule_set}  # tested with their sets
     assert set(FIRES) | of_conversations | of_sets == set(REASONS)
 
 
 def test_every_reason_has_a_near_miss_that_it_spares() -> None:
-    of_conversations = {"no_user_turn", "no_answer", "empty_turn"}
+    of_conversations = {"no_user_turn", "no_answer", "empty_turn", "stops_short"}
     of_sets = {slug for slug, rule in RULES.items() if rule.rule_set}  # tested with their sets
     assert set(SPARED) | of_conversations | of_sets == set(REASONS)
 
@@ -731,6 +932,81 @@ def test_real_rows_are_dropped_for_the_defects_that_a_reader_finds(test_data: Pa
     counts = dict(verdicts["reason"].drop_nulls().value_counts().iter_rows())
     assert counts["empty_response"] == 4
     assert counts["merged_instructions"] == 10
-    assert counts["image_reference"] == 18
-    assert 20 <= counts["link_as_input"] <= 30
-    assert sum(counts.values()) < 0.02 * verdicts.height
+    assert counts["image_reference"] == 17  # and one that is a link
+    assert 25 <= counts["link_as_input"] <= 35
+    assert sum(counts.values()) < 0.022 * verdicts.height
+
+
+RAIN = "Rain is water that falls from the clouds on the fields and on the roofs of the town"
+ENDED = RAIN + ", and some {} drops of it."
+STOPS = RAIN + ", and most of it is"
+
+
+def stopping(ended: int, answer: str) -> pl.DataFrame:
+    """So many answers that end in a mark, and this one after them."""
+    answers = [ENDED.format(at) for at in range(ended)] + [answer]
+    return records(*([user("Tell me of rain."), said(text)] for text in answers))
+
+
+def test_an_answer_stops_short_where_the_others_of_its_length_end_in_a_mark() -> None:
+    verdicts = judge(Quality(), stopping(99, STOPS)).verdicts
+    assert verdicts["keep"].all()
+    assert verdicts["score"].to_list() == [None] * 99 + [0.99]
+    assert verdicts["evidence"][99] == (
+        f"stops_short: {STOPS[-60:]} (of such answers 99.0% end in a mark)"
+    )
+    dropped = judge(Quality(drop=("stops_short",)), stopping(99, STOPS)).verdicts
+    assert dropped["reason"].drop_nulls().to_list() == ["stops_short"]
+    assert dropped["evidence"][99].startswith(STOPS[-60:])
+
+
+def test_no_answer_stops_short_in_a_set_that_ends_many_without_a_mark() -> None:
+    rows = pl.concat([stopping(30, STOPS), stopping(30, STOPS), stopping(30, STOPS)])
+    assert judge(Quality(), rows).verdicts["evidence"].is_null().all()
+
+
+def test_no_answer_stops_short_beside_a_few_others_or_others_of_another_length() -> None:
+    assert judge(Quality(), stopping(20, STOPS)).verdicts["evidence"].is_null().all()
+    long = " ".join(f"It has {at} drops." for at in range(30))
+    assert judge(Quality(), stopping(99, long + STOPS)).verdicts["evidence"].is_null().all()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{STOPS} it goes on.",
+        f"{STOPS}\n\nYours in hope of a good harvest on the fields,\nAnn Lee",
+        f"{STOPS}\n- the fields and the roofs of the town in the north of it",
+        f"{STOPS} see https://rain.example.org/of/the/fields",
+        f"{STOPS} of it is said to be 12",
+        f"```\n{STOPS}\n```\nand in the code of it there is a loop that runs",
+        "rain, snow, hail, sleet, mist, fog, dew, frost, ice, cloud, storm, wind, sun, heat, "
+        "drought, flood, spring, summer, autumn and winter",
+        "Rain falls\non all of the fields\nand on the roofs\nof the town in the hills\nand it stays"
+        "\nuntil the end of the week in the spring of the year",
+        "雨是从云中落下的水，落在城镇的田野和屋顶上，它滋润着大地，使万物生长" * 3,
+    ],
+)
+def test_what_ends_without_a_mark_by_right_does_not_stop_short(answer: str) -> None:
+    assert judge(Quality(), stopping(99, answer)).verdicts["evidence"].is_null().all()
+
+
+def test_the_same_answers_stop_short_in_any_order_and_in_parts() -> None:
+    rows = stopping(99, STOPS)
+    measures = pl.concat([Quality().measure(rows[:40]), Quality().measure(rows[40:])])
+    assert measures.equals(Quality().measure(rows))
+    assert Quality().fired(measures.reverse())["stops_short"].arg_true().to_list() == [0]
+
+
+def test_a_task_of_the_system_prompt_may_leave_a_text_as_it_is() -> None:
+    task = {"role": "system", "content": "Return the sentence if it is correct, or correct it."}
+    turns = (user("The cat sat on the mat."), said("The cat sat on the mat."))
+    assert fired(*turns) == ["repeats_prompt"]
+    assert fired(task, *turns) == []
+
+
+def test_an_answer_that_the_system_prompt_orders_gives_something() -> None:
+    task = {"role": "system", "content": "If it is not there, answer: Sorry, I do not know."}
+    turns = (user("Sharp notebook, processor speed"), said("Sorry, I do not know."))
+    assert fired(*turns) == ["no_help"]
+    assert fired(task, *turns) == []

@@ -37,7 +37,8 @@ NOTED = [
         "Write a story.",
         AGAIN * 8,
         "repetition: 0.88 of the words repeat: It is a fine day and we can go to;"
-        " outer_whitespace: at the end; prompt_length: 3 words",
+        " repeated_sentences: 7 of 8 sentences again: it is a fine day and we can go to the old"
+        " town now.; outer_whitespace: at the end; prompt_length: 3 words",
     ),
     (
         "Draw a cat",
@@ -111,15 +112,20 @@ def test_the_text_of_marked_rows_alone_is_read_again(
     assert read == [NOTED[at][1] for at in sorted({*DROPPED, *KEPT})]
 
 
-def test_measures_hold_no_text_and_weigh_18_bytes_a_row(many: pl.DataFrame) -> None:
+def test_measures_hold_no_text_and_weigh_19_bytes_a_row(many: pl.DataFrame) -> None:
     measures = Quality().measure(many)
     assert all(dtype.is_numeric() for dtype in measures.dtypes)
-    assert measures.estimated_size() < 19 * many.height
+    assert measures.estimated_size() < 20 * many.height
 
 
 def test_rules_of_no_set_lie_in_one_column_of_bits(rows: pl.DataFrame) -> None:
     assert {list(RULES).index(slug) // 64 for slug in EVERYTHING} == {0}
-    assert Quality().measure(rows).columns == ["fired_0", "repetition_share", "prompt_words"]
+    assert Quality().measure(rows).columns == [
+        "fired_0",
+        "repetition_share",
+        "prompt_words",
+        "ending",
+    ]
     assert Quality().measure(rows[:0]).schema == Quality().measure(rows).schema
 
 
@@ -173,4 +179,4 @@ def test_only_messages_and_tools_are_read(rows: pl.DataFrame) -> None:
 
 def test_a_rule_that_moves_in_the_sets_of_bits_is_another_version_of_the_measures() -> None:
     names = hashlib.sha256(" ".join(RULES).encode()).hexdigest()
-    assert (Quality.version, names[:16]) == (8, "2e1fe484b6549c00")
+    assert (Quality.version, names[:16]) == (9, "ad9fe62da543cc42")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from filters.quality.fences import FENCE_INSIDE, read_fences
+from filters.quality.fences import left_open
 from filters.quality.turns import BLANK, Hits, Turns, faults
 
 CUT_OFF_MIN_WORDS = 20  # shorter answers often are phrases
@@ -17,8 +17,22 @@ _NEVER = (
     r"|lorem ipsum[^\n]*|\.{2,}|…|-{1,3}|\?{1,3})[\s\])>\"'*.!]*\z"
     r"|(?i)\A\s*[\[(<]no ?output\b[^\n]{0,100}\z"
 )
+_MAY_ECHO = (
+    r"(?i)\b(?:correct\w*|original|repeat|echo|copy|copies|same|unchanged|as it is|translat\w*"
+    r"|rewrite|convert\w*|spell\w*|grammar|spacing|punctuat\w*|normali[sz]\w*|transform\w*|output)\b"
+)
 # Left over from a table export, unless the question is about them or offers them as choices.
 _EXPORT = r"\A\s*(NaN|nan|null|NULL|None|none|undefined|<NA>)\s*\z"
+
+# "Answer N/A if it is not given", "Reply only with ..."
+_ORDERS_WORDS = (
+    r"\b(?:answer|reply|respond|write|say|type|return|print|output|put|use|acknowledge)\b"
+)
+_QUOTES = "[“”‘’'`]"
+_OF_A_TERMINAL = (
+    r"\b(?:act|behave|respond|simulate|pretend|you are|be)\b[^.\n]{0,60}"
+    r"\b(?:terminal|console|shell|bash|interpreter|command line|repl)\b"
+)
 
 _FENCE = r"(?m:^[ \t]*(?:>[ \t]?)*(?:[-*+][ \t]+)?(?:`{3}|~{3}))"
 
@@ -56,6 +70,8 @@ def placeholder_response(turns: Turns) -> Hits:
     """Records answered by a word that stands for a missing answer."""
     short = turns.responses.filter(pl.col("text").str.len_bytes() < 120)
     never = short.filter(pl.col("text").str.contains(_NEVER))
+    if never.height:
+        never = _unasked(turns, never)
     export = short.with_columns(word=pl.col("text").str.extract(_EXPORT, 1)).filter(
         pl.col("word").is_not_null()
     )
@@ -70,6 +86,21 @@ def placeholder_response(turns: Turns) -> Hits:
     return Hits(hits, pl.col("text").str.strip_chars())
 
 
+def _unasked(turns: Turns, never: pl.DataFrame) -> pl.DataFrame:
+    """Those of these answers that no prompt orders to the letter, and no terminal prints."""
+    asked = turns.prompts.join(never, on="index", how="semi").group_by("index")
+    joined = never.join(asked.agg(asked=pl.col("text").str.join("\n")), on="index", how="left")
+    text = pl.col("asked").str.to_lowercase().str.replace_all("…", "...", literal=True)
+    word = pl.col("text").str.to_lowercase().str.replace_all("…", "...", literal=True)
+    bare = word.str.strip_chars(" \n\t\"'.!()[]<>")
+    quoted = pl.concat_str(pl.lit('"'), word.str.strip_chars(" \n\t\"'"), pl.lit('"'))
+    ordered = text.str.replace_all(_QUOTES, '"').str.contains(quoted, literal=True) | (
+        (bare != "") & text.str.contains(bare, literal=True) & text.str.contains(_ORDERS_WORDS)
+    )
+    printed = word.str.contains("output") & text.str.contains(_OF_A_TERMINAL)
+    return joined.filter(~(ordered | printed).fill_null(False))
+
+
 def repeats_prompt(turns: Turns) -> Hits:
     """Records whose answer is the message before it, but for case and outer white space."""
     pairs = turns.messages.with_columns(
@@ -79,11 +110,18 @@ def repeats_prompt(turns: Turns) -> Hits:
     alike = pairs.filter(
         pl.col("role") == "assistant",
         pl.col("previous") == "user",
-        pl.col("text") != "",
+        # "Hello!" is answered by "Hello!"
+        pl.col("text").str.count_matches(r"\S+") > 2,
         pl.col("text").str.len_bytes() == pl.col("before").str.len_bytes(),
     )
     same = alike.filter(pl.col("text").str.to_lowercase() == pl.col("before").str.to_lowercase())
-    return Hits(same, pl.col("text"))
+    # What a system prompt sets may leave a text as it is: "return it if it is correct".
+    tasks = turns.prompts.filter(
+        pl.col("index").is_in(same["index"].implode()),
+        pl.col("role") == "system",
+        pl.col("text").str.contains(_MAY_ECHO),
+    )
+    return Hits(same.filter(~pl.col("index").is_in(tasks["index"].implode())), pl.col("text"))
 
 
 def unpaired_think(turns: Turns) -> Hits:
@@ -98,7 +136,7 @@ def unpaired_think(turns: Turns) -> Hits:
 
 
 def unclosed_fence(turns: Turns) -> Hits:
-    """Records whose answer ends inside a fenced code block, by CommonMark's rule for fences.
+    """Records whose answer ends inside a fenced code block, however its fences are read.
 
     Answers with three backticks inside a line are left out: some dumps quote every word of code
     in them, or close a block at the end of its last line.
@@ -107,7 +145,7 @@ def unclosed_fence(turns: Turns) -> Hits:
     fenced = turns.responses.filter(pl.col("text").str.contains(_FENCE))
     fenced = fenced.filter(fences == all_ticks)
     # Whether a fence line opens or closes depends on those before it; few rows have any.
-    return faults(fenced, lambda text: read_fences(text, FENCE_INSIDE)[1], "text")
+    return faults(fenced, left_open, "text")
 
 
 def cut_off(turns: Turns) -> Hits:

@@ -7,11 +7,11 @@ it. Loops over the few rows that a pattern leaves.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 
 import polars as pl
 
+from filters.quality.excuses import ASKS_BACK
 from filters.quality.turns import Hits, Turns, faults
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
@@ -31,10 +31,23 @@ _LIST = re.compile(rf"(?i){_A_LIST}(?!to\b|or\b|and\b|[-–/])(?:[a-z'-]+\s+){{0
 _SENTENCES = re.compile(_IN_SENTENCES, re.IGNORECASE)
 # With these another number may be right: "at least three", "two for each", "3 pros and 3 cons".
 _LOOSE = re.compile(
-    r"(?i)\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b|\bm(?:in|ax)imum\b|\bno more\b"
-    r"|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
+    r"(?i)\balso\b|\bat (?:least|most)\b|\bup to\b|\bor (?:more|less|fewer)\b"
+    r"|\bm(?:in|ax)imum\b|\bno more\b|\bbetween\b|\beach\b|\bevery\b|\bper\b|\bboth\b|\bcombine\b"
     rf"|\d\s*(?:-|–|to)\s*\d|\band\s+(?:\w+\s+)?{_NUMBER}\b"
 )
+_A_NUMBER_OF = re.compile(
+    rf"(?i)(?<![\w.$€£-]){_NUMBER}\s+(?:[a-z'-]+\s+){{0,3}}?"
+    r"(?!(?:words|characters|sentences|lines|paragraphs|pages|minutes|hours|days|weeks|months|years)\b)"
+    r"[a-z'-]+s\b"
+)
+_NOT_ORDERED = re.compile(
+    r"(?i)\b(?:able to|needs? to|wants? to|going to|trying to|used to|will|would|should|must|may"
+    r"|might|it|they|we|which|who|that)\s+\Z"
+)
+# "Script #2", "Day 3": each part has a list of its own.
+_PARTS = re.compile(r"(?im)^\W*[a-z]+(?: [a-z]+){0,2} #?\d+\b")
+# The order is not yet to be carried out.
+_LATER = re.compile(r"(?i)\b(?:I(?:['’]m| am) going to|I(?:['’]ll| will)|if you understand)\b")
 _NUMBERED = re.compile(r"(?:^|\s)(\d{1,2})[.)]\s+(?=\S)")
 _BULLET = re.compile(r"^[-*•]\s+\S", re.MULTILINE)
 _HEADING = re.compile(r":\s*$", re.MULTILINE)
@@ -43,23 +56,18 @@ _ABBREVIATION = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)")
 
-# A question that wants things in an order, twice, or under names has a reason to repeat them.
-_MAY_REPEAT = re.compile(
-    r"(?i)repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
-    r"|\btags?\b|sequence|random|\blyrics|\bsong|poem|given|following|conjugat|rhyme"
-)
-_SHORT_ITEMS = r"\A\s*(?:(?:[^\s,;]+(?: [^\s,;]+){0,2},\s+){3}|[-*•]\s)"
-_ITEMS = 4  # a list of fewer is a sentence
-_ITEM_WORDS = 3
-
 # Cheap, and true of all that the pattern proper finds (to Python a small i has two more forms).
 _MAY_ORDER_CODE = r"(?i)function|program|script|code|query|class|method|snippet|reg(?:ex|ular)"
 _MAY_ORDER = (
     r"(?i)wr.te|create|develop|.mplement|generate|code|bu.ld|construct|des.gn|compose|produce"
 )
 _ASKS_CODE = re.compile(
-    r"(?i)\b(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
-    r"(?:me\s+)?(?:an?|the|some)\s+(?:[\w+#.-]+\s+){0,3}?"
+    r"(?i)(?:\A|[.!?:\n]\s*)\W*(?:(?:please|now|then|ok(?:ay)?|so|and|hi|hello),?\s+)*"
+    r"(?:(?:can|could|would|will) you\s+(?:please\s+)?|(?:I want|I need|I'd like) you to\s+"
+    r"|help me (?:to\s+)?|your task is to\s+)?"
+    r"(?:write|create|develop|implement|generate|code|build|construct|design|compose|produce)\s+"
+    r"(?:me\s+)?(?:an?|the|some)\s+"
+    r"(?:(?!name|for\b|of\b|or\b|in\b|about\b|list|description|plan|outline|test)[\w+#.-]+\s+){0,3}?"
     r"(?:function|program|(?:shell|bash|python) script|code|query|class|method|snippet|regex"
     r"|regular expression)\b(?:\s+in\s+[\w+#]+)?\s+(?:that|to|which|for|using|in)\b"
 )
@@ -72,8 +80,10 @@ _LOOKS_LIKE_CODE = re.compile(
     r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|\breturn\b|\bimport\b|pseudo",
     re.MULTILINE,
 )
-_PROSE_WORDS = 12
-# A few words may be all of these. Elsewhere they are what the program would have said.
+_YES_OR_NO = re.compile(r"(?i)\byes or no\b")
+_PROSE_WORDS, _READY_WORDS = 12, 3
+_ORDERS_REPLY = re.compile(r"(?i)\b(?:respond|reply|answer|say|acknowledge)\b")
+# A few words may be all of these. Elsewhere they are what the program would print.
 _MAY_BE_BRIEF = re.compile(
     r"(?i)\b(?:bash|shell|commands?|reg(?:ex|ular)\w*"
     r"|quer(?:y|ies)|sql|css|html|excel|one[- ]lin\w*)\b"
@@ -93,11 +103,6 @@ _TODAYS = (
 def wrong_count(turns: Turns) -> Hits:
     """Records whose answer lists, or has sentences, in another number than the question orders."""
     return faults_of_pairs(turns, _miscounted, f"(?i){_A_LIST}|{_IN_SENTENCES}")
-
-
-def repeated_item(turns: Turns) -> Hits:
-    """Records whose answer is a list of short items, one of which it names twice."""
-    return faults_of_pairs(turns, _named_twice, given=_SHORT_ITEMS)
 
 
 def missing_code(turns: Turns) -> Hits:
@@ -142,14 +147,23 @@ def value_of(word: str) -> int:
 
 def _miscounted(asked: str, answer: str) -> str | None:
     order = order_of(asked)
-    if _LOOSE.search(order):
+    fault = _miscounted_by(order, answer)
+    if fault is None or _LOOSE.search(order) or _LATER.search(asked):
         return None
+    # "Make 5 for trainers and the other 5 for guests", "Also give me ten reasons"
+    return fault if len(_A_NUMBER_OF.findall(order)) < 2 else None
+
+
+def _miscounted_by(order: str, answer: str) -> str | None:
     wanted = _SENTENCES.search(order)
     if wanted and "\n" not in answer.strip() and not _NUMBERED.search(answer):
         return _differs(wanted, _sentences(answer))
     wanted = _LIST.search(order)
-    given = _listed(answer) if wanted else None
-    return _differs(wanted, given) if wanted and given else None
+    # "Customers should be able to create 2 campaigns" is no order.
+    if wanted is None or _NOT_ORDERED.search(order[: wanted.start()]):
+        return None
+    given = _listed(answer)
+    return _differs(wanted, given) if given else None
 
 
 def _differs(wanted: re.Match[str], given: int) -> str | None:
@@ -166,35 +180,29 @@ def _sentences(text: str) -> int:
 def _listed(answer: str) -> int | None:
     """Items of an answer that holds one list, numbered from 1 or of bullets; else None."""
     numbers = [int(number) for number in _NUMBERED.findall(answer)]
+    if len(_PARTS.findall(answer)) > 1:
+        return None
     if numbers:
+        # Behind a lone 1 the list may go on in bullets.
+        if numbers == [1] and _BULLET.search(answer):
+            return None
         return len(numbers) if numbers == list(range(1, len(numbers) + 1)) else None
     # Of two headings each has a list of its own.
     bullets, headings = _BULLET.findall(answer), _HEADING.findall(answer)
     return len(bullets) if len(bullets) > 1 and len(headings) < 2 else None
 
 
-def _named_twice(asked: str, answer: str) -> str | None:
-    text = answer.strip().rstrip(".").lower()
-    if "\n" not in text:
-        items = [] if ";" in text else re.split(r",\s+(?:and\s+)?", text)
-    elif all(_BULLET.match(line) for line in text.split("\n") if line.strip()):
-        items = [line.lstrip("-*• ").rstrip() for line in text.split("\n") if line.strip()]
-    else:
-        return None
-    if len(items) < _ITEMS or any(not 1 <= len(item.split()) <= _ITEM_WORDS for item in items):
-        return None
-    item, times = Counter(items).most_common(1)[0]
-    named = times > 1 and re.search(r"[^\W\d_]{3}", item)
-    if not named or _MAY_REPEAT.search(asked) or asked.lower().count(item) > 1:
-        return None
-    return f"{item}: {times} times in {len(items)}"
-
-
 def _no_code(asked: str, answer: str) -> str | None:
     order = _ASKS_CODE.search(order_of(asked))
     if not order or not _ABOUT_DATA.search(asked) or not answer.strip():
         return None
+    if _YES_OR_NO.search(asked):
+        return None
     if len(answer.split()) < _PROSE_WORDS and _MAY_BE_BRIEF.search(asked):
         return None
-    asks_back = answer.rstrip().endswith("?")
-    return None if asks_back or _LOOKS_LIKE_CODE.search(answer) else order[0]
+    if _LOOKS_LIKE_CODE.search(answer) or answer.rstrip().endswith("?"):
+        return None
+    # "Ready.": what was ordered is to come later.
+    if len(answer.split()) <= _READY_WORDS and _ORDERS_REPLY.search(asked):
+        return None
+    return None if ASKS_BACK.search(answer) else order[0]

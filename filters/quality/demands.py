@@ -23,8 +23,8 @@ _LIKELY_LENGTH = (
     r"|\ba (?:\w+ )?tweet\b"
 )
 _MOST = re.compile(
-    r"(?i)(?<!no )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most|maximum(?: of)?"
-    rf"|under|within|up to)\s+{_NUMBER}\s+(words?|characters?)\b"
+    r"(?i)(?<!no )(?<!not )\b(?:(?:no|not) (?:more|longer) than|less than|fewer than|at most"
+    rf"|maximum(?: of)?|under|within|up to)\s+{_NUMBER}\s+(words?|characters?)\b"
     rf"|\b{_NUMBER}\s+(words?|characters?)\s+or\s+(?:less|fewer)\b"
 )
 _ABOUT_AS_MANY = re.compile(
@@ -39,7 +39,22 @@ _TWEET = re.compile(rf"(?i){_BEGINS}a\s+(?:\w+\s+)?tweet\b")
 _NOT_ONE_TEXT = re.compile(
     r"(?i)\b(?:each|every|per|stories|titles?|headlines?|slogans|names|sentences|taglines|paragraphs"
     r"|tweets|thread|function|program|script|code|regex|find|count|reduce|between|shorter|password"
+    r"|only|rest|restrict\w*"
+    r"|these|those|them|phrases|bullets?|options|headings|one-?liners"
     r"|math|how many)\b"
+)
+# "Ten slogans of at most 100 characters": each of them.
+_SEVERAL = re.compile(
+    rf"(?i)(?<![\w.$€£-])(?:(?!1\b|one\b|\d{{4}}\b){_NUMBER}|several|multiple|different|some"
+    r"|few|many|more|another)\s+(?:[\w'’,-]+\s+){0,3}?(?!words\b|characters\b|less\b)[a-z'-]{2,}s\b"
+)
+# The same, where the order comes later.
+_IN_SEVERAL = re.compile(
+    rf"(?i)(?<![\w.])(?:(?!1\b|one\b){_NUMBER}|several|multiple)\s+(?:[\w-]+\s+){{0,2}}?"
+    r"(?:examples|versions|variations|options|drafts|e-?mails|posts|ads|captions|chapters)\b"
+)
+_SORRY = re.compile(
+    r"(?i)\W*(?:I(?: a|['’])m sorry|I apologi[sz]e|sorry|apologies|unfortunately)\b"
 )
 _TWEET_CHARACTERS = 280
 _LONG_TEXT = 50  # words; of fewer, a few are much
@@ -67,23 +82,14 @@ _NOT_ONE_SHAPE = re.compile(
     r"|each|every|per|stanzas?|verses|minimum|maximum|up to|e-?mail|letter|given|these|two poems)\b"
     r"|\d\s*(?:-|–|to|or)\s*\d"
 )
+_NUMBERED = re.compile(r"(?m)^\s*\d{1,2}[.)]\s")
 _HEADING = re.compile(
     r"(?i)\W*(?:(?:verse|chorus|bridge|title|outro|intro|refrain|hook|stanza|pre-chorus)\b.{0,14}|.*:)\W*\Z"
 )
 
-_CHANGES = (
-    r"(?i)\A\W*(?:please )?(?:rewrite|rephrase|paraphrase|edit|revise|reword|reorganize|rearrange"
-    r"|transform|convert|change|replace|modify|simplify|shorten|translate|summari[sz]e|restructure"
-    r"|reorder|unscramble|condense|expand|elaborate|add|insert|remove|delete)\b"
-)
-_MAY_STAND = re.compile(
-    r"(?i)\b(?:if|where|when|whether|necessary|needed|any|correct\w*|errors?|mistakes?|grammar\w*"
-    r"|grammatical\w*|punctuat\w*|spelling|proofread|or|duplicates?)\b"
-)
-_LABEL = re.compile(r"\A[A-Z][\w ]{1,20}:\s+")
-
 _ANNOUNCES = r"[:：]\s*\z"
 _OF_CODE = re.compile(r"[)\]\d'\"]\s*:\s*\Z|\A\s*(?:def|class|while|for|if|elif|else|try|with)\b")
+_SMILEY = re.compile(r"(?:[^\w\s)\]}\"'`*]|(?<![\w])\w)\s?[:：]\Z")
 _OPEN_BY_RIGHT = re.compile(
     r"(?i)\b(?:forms?|template|labels?|headings?|salutation|greeting|signature|prefix|colon|headers?"
     r"|fields?|outline|survey|questionnaire)\b"
@@ -105,13 +111,10 @@ def wrong_lines(turns: Turns) -> Hits:
     return faults_of_pairs(turns, _misses_lines, _LIKELY_LINES)
 
 
-def unchanged_input(turns: Turns) -> Hits:
-    """Records that are told to change a text and give it back letter for letter."""
-    return faults_of_pairs(turns, _same_again, _CHANGES)
-
-
 def _announces(asked: str, answer: str) -> str | None:
     lines = [line.rstrip() for line in answer.rstrip().split("\n") if line.strip()]
+    if _SMILEY.search(lines[-1]) or asked.rstrip().endswith(lines[-1][-20:]):
+        return None  # the text that was to be changed ends so
     # Of several the last is a field of a form.
     a_field = len(lines) > 1 and lines[-2].endswith((":", "："))
     if a_field or _OF_CODE.search(lines[-1]) or _OPEN_BY_RIGHT.search(order_of(asked)):
@@ -127,6 +130,13 @@ def _misses_length(asked: str, answer: str) -> str | None:
     order = order_of(asked)
     if len(order) > _PLAIN_ORDER or _NOT_ONE_TEXT.search(order):
         return None
+    fault = _misses_length_of(order, answer)
+    if fault is None or _SEVERAL.search(order) or _SORRY.match(answer):
+        return None
+    return None if _IN_SEVERAL.search(asked) else fault
+
+
+def _misses_length_of(order: str, answer: str) -> str | None:
     words, characters = len(answer.split()), len(answer.strip())
     if _TWEET.search(order) and characters > _TWEET_CHARACTERS:
         return f"tweet: {characters} characters"
@@ -153,6 +163,8 @@ def _misses_lines(asked: str, answer: str) -> str | None:
     if form is None and verse is None:
         if text is None:
             return None
+        if _NUMBERED.search(answer):
+            return None  # which of the items are paragraphs is not to be told
         number, given = value_of(_numbers(text)[0]), _paragraphs(answer)
         return None if given == number else f"{number} paragraphs ordered, {given} given"
     number = value_of(_numbers(verse)[0]) if verse else 0
@@ -177,11 +189,3 @@ def _paragraphs(answer: str) -> int:
     parts = re.split(r"\n\s*\n" if re.search(r"\n\s*\n", text) else r"\n+", text)
     # Titles and lines such as "Product A:" are no paragraphs, nor are the items of a list.
     return sum(part.rstrip()[-1:] in ".!?\"”')" and len(part.split()) > 8 for part in parts)
-
-
-def _same_again(asked: str, answer: str) -> str | None:
-    order, _, material = asked.strip().partition("\n\n")
-    text, given = material.strip(), answer.strip()
-    if len(given.split()) < 2 or given not in (text, _LABEL.sub("", text)):
-        return None
-    return None if _MAY_STAND.search(order) else given

@@ -16,7 +16,7 @@ import polars as pl
 from curate.base.contract import Filter, Judgement
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting
-from filters.quality import bits, counts
+from filters.quality import bits, counts, endings
 from filters.quality.rules import (
     REASONS,
     RULES,
@@ -50,7 +50,7 @@ class Quality(Filter):
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
 
     drop: tuple[str, ...] = setting((), "reasons that drop although they only report by default")
@@ -144,8 +144,8 @@ class Quality(Filter):
         """The rules that fire as sets of bits (`bits.packed`), and what limits are held against.
 
         `repetition_share` is a share of words; `prompt_words` counts those of the instruction, up
-        to 65,535; `counts.COUNTS` are there if `rules` names data_juicer. 18 bytes a row without
-        them.
+        to 65,535; `ending` is the code of `endings.endings`; `counts.COUNTS` are there if `rules`
+        names data_juicer. 19 bytes a row without them.
         """
         # What is worked out on the way takes several times the memory of the texts.
         starts = range(0, max(1, records.height), _ROWS)
@@ -158,6 +158,7 @@ class Quality(Filter):
         numbers = [
             turns.column(found.pop("repetition"), "share").alias("repetition_share"),
             words.clip(upper_bound=_MOST_WORDS).cast(pl.UInt16).alias("prompt_words"),
+            turns.column(found.pop("stops_short"), endings.COLUMN).fill_null(0),
         ]
         if "data_juicer" in self.rules:
             numbers.extend(counts.counts(answers_of(records)))
@@ -173,13 +174,21 @@ class Quality(Filter):
             noted=bits.any_fires(self._acting("report")),
         )
         reason = judged["reason"]
-        score = measures.select(pl.when(reason == "repetition").then("repetition_share"))
         return Judgement.of(
             reason.is_null(),
             reason,
-            score.to_series(),
+            self._score(measures, reason),
             from_text=reason.is_not_null() | judged["noted"],
         )
+
+    def _score(self, measures: pl.DataFrame, reason: pl.Series) -> pl.Series:
+        """The share that a reason was for; of kept rows that stop short, which needs all rows."""
+        noted = reason.is_null() if self.acts("stops_short") == "report" else pl.lit(False)
+        short = endings.stopped() & ((reason == "stops_short").fill_null(False) | noted)
+        repeats = pl.when(reason == "repetition").then("repetition_share")
+        return measures.select(
+            score=pl.coalesce(repeats, pl.when(short).then(endings.share_ended()))
+        )["score"]
 
     def evidence(
         self, records: pl.DataFrame, measures: pl.DataFrame, verdicts: pl.DataFrame
@@ -191,6 +200,9 @@ class Quality(Filter):
             acts = verdicts["reason"].eq_missing(slug)
             if self.acts(slug) == "report":
                 acts = verdicts["keep"] & fired[slug]
+            if slug == "stops_short" and self.acts(slug) == "report":
+                # Only `judge` sees the whole set.
+                acts = verdicts["keep"] & verdicts["score"].is_not_null()
             at = acts.arg_true()
             if len(at):
                 spans = spans_of(slug, records, turns, at)
@@ -199,7 +211,10 @@ class Quality(Filter):
         return notes.agg(pl.col("text").str.join("; ")).sort("at")["text"]
 
     def fired(self, measures: pl.DataFrame) -> pl.DataFrame:
-        """A Boolean column per reason: whether it fires at these limits, whatever it then does."""
+        """A Boolean column per reason: whether it fires at these limits, whatever it then does.
+
+        `measures` are those of the whole set, with which `stops_short` compares each row.
+        """
         return self._fired(measures).select(bits.fires(slug).alias(slug) for slug in RULES)
 
     def _acting(self, action: Action) -> list[str]:
@@ -211,6 +226,7 @@ class Quality(Filter):
         limits = {
             "repetition": pl.col("repetition_share") > self.max_repetition,
             "prompt_length": ~fits,
+            "stops_short": endings.stopped(),
         }
         if "data_juicer" in self.rules:
             limits |= counts.fired(
@@ -227,7 +243,11 @@ def _lines(
 ) -> pl.DataFrame:
     """`at` and `text`: what one rule says of each of these rows, by its `span` and its numbers."""
     share = pl.col("repetition_share").round(2)
-    shown = {"repetition": pl.format("{} of the words repeat: {}", share, "span")} | counts.shown()
+    ended = (100 * verdicts["score"]).round(1)
+    shown = {
+        "repetition": pl.format("{} of the words repeat: {}", share, "span"),
+        "stops_short": pl.format("{} (of such answers {}% end in a mark)", "span", pl.lit(ended)),
+    } | counts.shown()
     text = shown.get(slug, pl.col("span"))
     noted = pl.when(verdicts["keep"]).then(pl.format(f"{slug}: {{}}", text)).otherwise(text)
     return measures.select(at=at, text=noted)

@@ -18,7 +18,8 @@ from curate.base.contract import Filter, Findings, Judgement
 from curate.base.settings import setting
 from filters.common.cases import Case, first_case
 from filters.fixes.rewrite import WRAPPERS
-from filters.quality.patterns import MARKERS, ROLE_MARKER, Pattern, matches
+from filters.quality.markers import MARKERS, markers
+from filters.quality.patterns import ROLE_MARKER, matches
 from filters.quality.turns import Turns, turns_of
 
 # What a text may be wrapped in: a last or first line of marks only, or a label with a colon.
@@ -207,7 +208,6 @@ _MIXED = {
     "system": "have a system prompt",
 }
 _STYLES = {"place": pl.String, "mark": pl.String, "share": pl.Float64, "usual": pl.Boolean}
-_FAMILIES = {family: Pattern("either", marks) for family, marks in MARKERS.items()}
 _KINDS = {slug.removeprefix("unwrapped_"): pattern for slug, pattern in WRAPPERS.items()}
 _DIALOGUE = {"dialogue": ROLE_MARKER}
 
@@ -222,14 +222,13 @@ _QUOTING = [slug for slug, *_ in _TEXT_CASES]
 
 def _markers(turns: Turns) -> pl.DataFrame:
     """`marker`, the first by family order, its `family`, and the start of a written-out turn."""
-    found = matches(turns, _FAMILIES | _DIALOGUE)
+    found = {family: hits.evidence() for family, hits in turns.once(markers).items()}
+    found |= matches(turns, _DIALOGUE)
     frame = pl.DataFrame(
         [turns.column(spans, "evidence").alias(name) for name, spans in found.items()]
     )
-    family = pl.coalesce(
-        pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in _FAMILIES
-    )
-    return frame.select("dialogue", marker=pl.coalesce(list(_FAMILIES)), family=family)
+    family = pl.coalesce(pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in MARKERS)
+    return frame.select("dialogue", marker=pl.coalesce(list(MARKERS)), family=family)
 
 
 def _wrapped(turns: Turns) -> pl.Series:

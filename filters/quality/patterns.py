@@ -12,28 +12,6 @@ from filters.quality.turns import Hits, Turns
 
 Side = Literal["prompt", "response", "either"]
 
-# Names of tokens, but for those that end like OpenThoughts' marks of a thought and a solution
-# (`<|begin_of_thought|>`): these are content, which no template adds.
-_TOKEN_NAME = (
-    r"(?:[A-Za-z_]+(?:[A-Za-z_--[tn]]|[A-Za-z_--h]t|[A-Za-z_--o]n|[A-Za-z_--i]on|[A-Za-z_--t]ion"
-    r"|[A-Za-z_--u]tion))"
-)
-
-# How chat templates spell their delimiters, by family (no groups): `quality` drops rows that hold
-# any, and `format` says whose they are.
-MARKERS: Mapping[str, str] = {
-    "chatml": r"<\|im_(?:start|end|sep)\|>",
-    "llama3": r"<\|(?:start_header_id|end_header_id|eot_id|eom_id|begin_of_text|end_of_text)\|>",
-    "zephyr": r"<\|(?:system|user|assistant|end)\|>",
-    "special": rf"<\|{_TOKEN_NAME}\|>|<(?:unk|pad|eos|bos)>|</s>\s*\z|\A\s*<s>",
-    "llama2": r"\[/?INST\]|<</?SYS>>",
-    "gemma": r"<(?:start|end)_of_turn>",
-    "alpaca": (
-        r"#{2,4} ?(?:Instruction|Response)s?:|### ?(?:Input|Human|Assistant|User):"
-        r"|(?m:^Below is an instruction that describes)"
-    ),
-}
-
 # Turns written out: at line starts only, as "The Human: a film" is prose.
 DIALOGUE = (
     r"(?ms:^(?:Human|USER): ?.*^(?:Assistant|ASSISTANT):|\n\n(?:Human|USER): "
@@ -61,7 +39,10 @@ _ASKS_FOR_DIALOGUE = (
     r"|role.?play|classify|screenplay)\b"
 )
 _TEMPLATING = (
-    r"(?i)\{%|</|=>|\\[a-z]+\{"
+    # A mail to many has its name filled in for each
+    r"(?i)\b(?:e-?mails?|newsletters?|campaigns?|audience|leads?|subject line|outreach|recipients?"
+    r"|prospects?|personali[sz]\w*|templates?|messages? for)\b"
+    r"|\{%|\{\{ ?[#/^]|\{\{ ?else|</|=>|\\[a-z]+\{"
     r"|\b(?:jinja2?|handlebars|mustache|angular|vue|liquid|helm|templat\w*)\b"
 )
 
@@ -80,8 +61,6 @@ MOJIBAKE = Pattern(
     r"\x{FFFD}+|[ÃÂ][\x{80}-\x{BF}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
     r"|â[€\x{80}][\x{80}-\x{BF}‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ¢]|ï»¿|ðŸ[\x{80}-\x{BF}‘’“”˜™š›œžŸŽ]",
 )
-# A tokenizer may turn these spellings into control ids, so they count anywhere but in code.
-TEMPLATE_MARKER = Pattern("either", "|".join(MARKERS.values()))
 ROLE_MARKER = Pattern("either", DIALOGUE, unless=_ASKS_FOR_DIALOGUE)
 STRAY_ESCAPE = Pattern(
     "response",
@@ -99,21 +78,15 @@ PLACEHOLDER_INPUT = Pattern(
 UNFILLED_PLACEHOLDER = Pattern(
     "response", r"\{\{ ?[A-Za-z_]\w{2,}(?: \w+){0,3} ?\}\}", unless=_TEMPLATING
 )
-LINK_AS_INPUT = Pattern(
-    "prompt",
-    r"(?:\A|\n)\s*<?https?://\S+\s*\z"
-    r"|(?i:[<\[(](?:insert )?(?:link|url)(?: [^\n>\])]{1,40})?[>\])]\s*\z)",
-    # What is asked about an address is answered from it; a tool may read what it leads to.
-    unless=r"(?i)\b(?:domain|parse|extract|shorten|qr"
-    r"|classif\w*[^\n]{0,40}\bwebsites?|websites?[^\n]{0,40}\bclassif\w*|normali[sz]\w*|valid\w*"
-    r"|encod\w*|decod\w*|tool\w*)\b",
-)
 IMAGE_REFERENCE = Pattern(
     "prompt",
     r"!\[[^\]\n]*\]\(http|<img ?src=|<?\bimage: ?http"
-    r"|(?i:[\[(<](?:an? |the |attached )?(?:image|photo|picture|painting)"
+    r"|(?i:(?:\A|[\s\"'])[\[(<](?:an? |the |attached )?(?:image|photo|picture|painting)"
     r"(?: \d+| attached| of [^\])>\n]{1,80})?[\])>](?:[^(]|\z))",
-    unless=r"(?i)\b(?:html|css|pages?|markdown|tags?|header|code)\b",
+    unless=r"(?i)\b(?:html|css|pages?|markdown|tags?|header|code|javascript|js|div|scripts?|readme"
+    r"|components?|output)\b|\{\w+\}"
+    # In a long text an image is one of its parts.
+    r"|(?s)\A.{800}",
 )
 IMAGE_REQUEST = Pattern(
     "prompt",

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
-from filters.quality.turns import BLANK, Hits, Turns
+from filters.quality.excuses import sentences
+from filters.quality.turns import BLANK, Hits, Turns, faults
 
 # "Summarize the following article." and nothing after it. The prompt must be one line without
 # quotes, digits, a colon or brackets, any of which may hold the material.
@@ -32,6 +35,67 @@ _ALPACA_WORDS = (
     r"|flowchart|diagram)\b"
 )
 INPUT_CHARACTERS = 60  # shorter material is a word or a number, which an answer has to name
+
+_A_LINK = r"<?https?://\S+"
+# "<LINK TO ARTICLE>", "(insert URL)"
+_FOR_A_LINK = r"(?i:[<\[(](?:insert )?(?:link|url)(?: [^\n>\])]{1,40})?[>\])])"
+_ENDS_IN_LINK = rf"(?:\A|\s)(?:{_A_LINK}|{_FOR_A_LINK})\s*\z"
+# "Link:", "Here is the article:"
+_LINK_LINE = re.compile(rf"(?:[^\n:]{{0,30}}:\s*)?(?:{_A_LINK}|{_FOR_A_LINK})")
+# What is asked about an address is answered from it.
+_ABOUT_ADDRESS = (
+    r"(?i)\b(?:domain|parse|extract|shorten|qr"
+    r"|classif\w*[^\n]{0,40}\bwebsites?|websites?[^\n]{0,40}\bclassif\w*|normali[sz]\w*|valid\w*"
+    r"|encod\w*|decod\w*|tool\w*|site ?maps?|slugs?|permalinks?|backlinks?|url suggestions?"
+    r"|e-?mails?|letters?|messages?)\b"
+)
+# An order about what the link leads to; a question may be answered without it.
+_ON_MATERIAL = re.compile(
+    r"(?i)\b(?:this|these|following|given|attached|provided|link|url|articles?|web ?sites?"
+    r"|web ?pages?|photos?|images?|paintings?|videos?|songs?)\b"
+    r"|\A\W*(?:please |can you |could you )?(?:summari[sz]e|rewrite|rephrase|paraphrase|review"
+    r"|evaluate|analy[sz]e|describe|classify|rate|outline|edit|translate|read|transcribe|critique"
+    r"|proofread|explain|identify|find|list)\b"
+)
+_ORDER_WORDS, _LABEL_WORDS, _LINKS = 40, 3, 3
+_DECLINES = (
+    r"(?i)\A[^.!?\n]{0,80}(?:can ?not|can['’]t|unable|not able|do(?:n['’]t| not) have)\b"
+    r"|\A\W*(?:the|this|that) (?:link|url)\b|\A\W*it (?:seems|looks|appears)\b"
+    r"|\A\W*(?:I(?: a|['’])m )?(?:very |so )?(?:sorry|afraid)\b|\A\W*(?:unfortunately|my apolog)"
+    r"|\A\W*(?:sure|ok|okay|yes|of course|certainly|great)\b[^.!?\n]{0,150}[.!?]?\s*\z"
+    r"|\A[^.!?\n]{0,40}[!.]?[^.!?\n]{0,80}\?[^.!?\n]{0,100}\??\s*\z"  # asks what to do
+)
+
+
+def link_as_input(turns: Turns) -> Hits:
+    """Records whose question gives nothing to work on but links, and that are answered anyway.
+
+    A text with its source below it is material. A tool may read what a link leads to.
+    """
+    some = pl.col("asked").str.contains("http", literal=True)
+    some |= pl.col("asked").str.contains(_FOR_A_LINK)
+    linked = turns.pairs.filter(some).filter(
+        pl.col("asked").str.contains(_ENDS_IN_LINK),
+        ~pl.col("asked").str.contains(_ABOUT_ADDRESS),
+        ~pl.col("text").str.contains(_DECLINES),
+    )
+    return faults(linked, _only_a_link, "asked")
+
+
+def _only_a_link(asked: str) -> str | None:
+    """The last link, if the order before it is all that the question says besides links."""
+    lines = asked.strip().split("\n")
+    links = [line.strip() for line in lines if _LINK_LINE.fullmatch(line.strip())]
+    # Many links are what is to be worked on.
+    if not 1 <= len(links) <= _LINKS or not _LINK_LINE.fullmatch(lines[-1].strip()):
+        return None
+    rest = "\n".join(line for line in lines if line.strip() not in links).strip()
+    order, _, more = rest.partition("\n\n")
+    if len(order.split()) > _ORDER_WORDS or len(more.split()) > _LABEL_WORDS:
+        return None
+    # What stands beside an order in its paragraph is the material.
+    stated = sum(not _ON_MATERIAL.search(sentence) for sentence in sentences(order))
+    return links[-1] if stated == 0 else None
 
 
 def empty_turn(turns: Turns) -> Hits:

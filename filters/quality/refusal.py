@@ -1,8 +1,9 @@
-"""Refusals, judged by the first sentence of an answer, and whether safety was the ground.
+"""Refusals, judged sentence by sentence, and whether safety was the ground.
 
 A list of phrases found anywhere ("I cannot", "I'm sorry") hits ordinary answers: sympathy, letters
 of apology, statements that a triangle cannot be determined. A refusal says at once that the
-assistant will not or cannot do what it was asked.
+assistant will not or cannot do what it was asked, and no later sentence gives anything: each makes
+excuses, offers other help or points elsewhere.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ import re
 
 import polars as pl
 
-from filters.quality.turns import Hits, Turns
+from filters.quality.excuses import ASKS_BACK, gives_nothing, sentences
+from filters.quality.turns import Hits, Turns, faults
 
 # Cheap and wide: what may open a refusal. The Python patterns below decide on these few rows.
+_GREETING = r"(?:(?:hi|hello|hey|dear)\b[^.!?\n]{0,20}[,.!]\s*)?"
 _MAYBE = (
-    r"(?i)\A[\s\"'“(*]*(?:I(?:'|’)?m\b|I am\b|I do not\b|I don|I can|I won|I will not|I must|sorry"
-    r"|unfortunately|my apologies|I apologi|apologies|as an? |no output|this (?:task|request|instr)"
-    r"|the task|it is not possible|it's not possible|抱歉|对不起|很抱歉|作为|我无法|我不能"
+    rf"(?i)\A[\s\"'“(*]*{_GREETING}(?:(?:oh|oops|well|hmm),?\s+)?(?:I(?:'|’)?m\b"
+    r"|I am\b|I do not\b|I don|I did ?n|I can|I could|I won|I will not|I must|sorry|unfortunately"
+    r"|my apologies|I apologi|apologies|as an? |no output|this (?:task|request|instr)|the task"
+    r"|it is not possible|it's not possible|抱歉|对不起|很抱歉|作为|我无法|我不能"
     r"|lo siento|je suis désolé|désolé|es tut mir leid|desculpe|mi dispiace|извините|к сожалению)"
 )
 
 _NOT_ABLE = (
     r"(?:can(?:'|’)?t|can ?not|won(?:'|’)t|will not|unable|not able|have no (?:access|ability|way)"
-    r"|(?:am|'m|’m) (?:not(?! (?:sure|certain|clear)\b)|unable|just an?|only an?"
-    r"|an? (?:AI|large|language))"
+    r"|(?:am|'m|’m) (?:not(?! (?:\w+ )?(?:sure|certain|clear|aware|familiar)\b)|unable"
+    r"|just an?|only an?|an? (?:AI|large|language))"
     r"|do(?:n(?:'|’)t| not) (?:\w+ )?(?:have|possess|provide|support|engage|know how)"
     r"|not (?:capable|comfortable|programmed|designed|possible|allowed|permitted))"
 )
@@ -41,7 +45,8 @@ _REFUSALS = tuple(
         # As an AI language model, I do not ...
         rf"as {_AI}\b[^.!?\n]{{0,60}}?\bI\b[^.!?\n]{{0,30}}?{_NOT_ABLE}",
         # I cannot help with ...
-        r"I (?:can(?:'|’)?t|can ?not|won(?:'|’)t|will not|am unable to|am not able to|must decline)"
+        r"(?:I (?:can(?:'|’)?t|can ?not|won(?:'|’)t|will not|must decline)"
+        r"|I(?: a|['’])m (?:unable|not able) to)"
         r" (?:help(?! but)|assist|provide|comply|fulfil|answer|give you|generate|create|engage"
         r"|support|participate|share|recommend|offer|do that|tell you)",
         r"I do(?:n(?:'|’)t| not) have (?:access|the (?:ability|capability|information))",
@@ -59,7 +64,7 @@ _REFUSALS = tuple(
     )
 )
 _OPENING = re.compile(r"\A[\s\"'“(*]+")
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？\n]")
+_GREETED = re.compile(rf"\A{_GREETING}(?:(?:oh|oops|well|hmm),?\s+)?", re.IGNORECASE)
 # "I don't have preferences, but I can suggest ..." goes on to answer.
 _GOES_ON = re.compile(
     r"(?i)\b(?:but|however|though|nevertheless|here (?:is|are))\b[^.]{0,12}"
@@ -73,13 +78,30 @@ _TOO_LITTLE = re.compile(
     r"|\bgiven only\b|\bno (?:\w+ )?(?:was|were|has been) (?:given|provided)"
     r"|(?:not|n['’]t) (?:been )?(?:given|provided|specified|included|attached)\b"
     r"|\bdid(?:n['’]t| not) (?:give|provide|specify|include|attach)\b"
+    r"|\b(?:enough|sufficient) (?:information|context|details?|data)\b"
+    r"|\b(?:earlier|previous(?:ly)?|above|aforementioned)\b|\byou(?:['’]re| are| have|['’]ve)?"
+    r" (?:mention|referr|sent|link|provid|shar|upload|attach)\w*"
     r"|(?:未|没有?)(?:提供|给出|说明|指定)|未知"
 )
-# "I do not have real-time data. However, according to the census, it was 38.4" answers.
-_ANSWERS_NEXT = re.compile(
-    r"(?i)\b(?:however|but|that said|nevertheless|nonetheless|still),? (?:according to|based on"
-    r"|as of|historically|on average|typically|generally|in general"
-    r"|the (?:average|estimated|typical|usual))\b"
+# To know nothing of a person or a firm is no lack of ability, and may well be right.
+_KNOWS_NOTHING = re.compile(
+    r"(?i)\b(?:have|possess|find)(?: \w+){0,2} (?:information|knowledge|records?|details?|data)"
+    r" (?:about|on|of|regarding|concerning)\b|\b(?:aware of|familiar with)\b"
+)
+# "Do you have feelings?" is answered by "As an AI I have none".
+_ABOUT_ITSELF = re.compile(
+    r"(?i)\b(?:do|did|have|are|were) you\b|\bpossible for you\b|\bwhat can you\b|\bcan I\b"
+    r"|\bcan you (?:see|hear|feel|remember|learn|access|browse|display|read|open|view|speak"
+    r"|understand|think)\b[^.?\n]{0,40}\?|\byour (?:name|age|favou?rite|gender|feelings?)\b"
+)
+# To a remark: "As an AI, I do not have personal beliefs".
+_OF_ITSELF = re.compile(
+    r"(?i)\bnot have (?:any )?(?:personal |political |human )*(?:beliefs?|opinions?|feelings?"
+    r"|emotions?|preferences?|consciousness|affiliations?|taste)\b"
+)
+_A_TASK = re.compile(
+    r"(?i)\A\W*(?:please )?(?:write|describe|tell|create|give|imagine|make|compose|share"
+    r"|generate)\b"
 )
 # A refusal is short; what goes on for longer is an answer with a disclaimer before it.
 _LONGEST = 600  # characters
@@ -89,6 +111,25 @@ _ASKS_FOR_ONE = (
     r"(?i)\b(?:excuses?|apolog\w*|declin\w*|refus\w*|reject\w*|turn(?:ing)? down|e-?mails?|letters?"
     r"|messages?|dialog(?:ue)?s?|conversations?|role.?play|respon[ds]e? to|reply to|lyrics|poem)\b"
 )
+# The words of the answer, or whose they are, stand in the question.
+_ASKS_FOR_SORRY = (
+    r"(?i)\b(?:sorry|regret\w*|pretend|act as|act like|character|customer|(?:in)?to english"
+    r"|do(?:n['’]t| not) know|can ?not (?:be )?answer\w*|unanswerable)\b"
+)
+_AT_A_LOSS = re.compile(
+    rf"(?:{_SORRY}\b,?(?: but)?,? )?I (?:do|did|could)(?:n(?:'|’)?t| not) "
+    r"(?:quite |really |fully )?(?:understand|follow|catch)\b"
+    rf"|{_SORRY}\b,?(?: but)?,? I (?:do|did|could)(?:n(?:'|’)?t| not) "
+    r"(?:quite |really |fully )?(?:know|get|recogni[sz]e)\b"
+    rf"|{_SORRY}\b,?(?: but)?,? (?:there was|that is|that's|this is|it is|it's) (?:\w+ )?"
+    r"(?:error|not possible|impossible|not something)"
+    rf"|{_SORRY}\b[^.!?\n]{{0,60}}\b(?:unable|not able|can ?not|can['’]t)\b",
+    re.IGNORECASE,
+)
+_OTHER_SCRIPT = re.compile(r"[\u0400-\u04ff\u3040-\u9fff\uac00-\ud7af]")
+_OF_A_MODEL = re.compile(r"(?i)\bAI\b|artificial|language model|real-time|brows|internet")
+_SHORT_OF_HELP = 300  # characters
+_A_REQUEST = r"\S+\s+\S+\s+\S+"  # of fewer words an answer may well understand nothing
 _HARM = re.compile(
     r"(?i)illegal|unlawful|against the law|unethical|harm|\bhurt|danger|unsafe|inappropriate|violen"
     r"|weapon|hateful|discriminat|racis|sexis|offensive|explicit|suicid|abus|privacy|malicious"
@@ -111,12 +152,49 @@ def safety_refusal(turns: Turns) -> Hits:
     return Hits(turns.once(refusals).filter("safety"), pl.col("sentence"))
 
 
+def no_help(turns: Turns) -> Hits:
+    """Records with a short answer that is sorry, or at a loss, and gives nothing.
+
+    Without refusals for lack of ability, answers that ask back, and questions that are harmful or
+    hardly say a word.
+    """
+    maybe = turns.once(_may_decline).filter(
+        pl.col("text").str.len_chars() <= _SHORT_OF_HELP,
+        pl.col("asked").str.contains(_A_REQUEST),
+        ~pl.col("asked").str.contains(_ASKS_FOR_SORRY),
+        ~pl.col("asked").str.contains(_ASKS_FOR_HARM),
+    )
+    found = _without_exempt(turns, faults(maybe, _helpless, "text", "asked").lines)
+    # "If it is not there, answer: I do not know."
+    ordered = turns.prompts.filter(
+        pl.col("index").is_in(found["index"].implode()),
+        pl.col("text").str.contains(_ASKS_FOR_SORRY),
+    )
+    found = found.filter(~pl.col("index").is_in(ordered["index"].implode()))
+    refused = turns.once(refusals).filter(~pl.col("safety"))["index"]
+    found = found.filter(~pl.col("index").is_in(refused.implode()))
+    return Hits(found, pl.col("fault"))
+
+
 def refusals(turns: Turns) -> pl.DataFrame:
     """`index`, `sentence` (the first one), `safety` of the records that refuse.
 
     Conversations that come with tools are left out: declining what no tool can do is what they
     teach. So are those whose prompt asks for an excuse, a letter, a dialogue and the like.
     """
+    found = faults(turns.once(_may_decline), _refusal, "text", "asked").lines
+    found = found.rename({"fault": "sentence"}).unique("index", keep="first", maintain_order=True)
+    asked = turns.prompts.join(found, on="index", how="semi")
+    harmful = asked.filter(pl.col("text").str.contains(_ASKS_FOR_HARM))["index"]
+    harm = [bool(_HARM.search(sentence)) for sentence in found["sentence"]]
+    found = found.with_columns(harm=pl.Series(harm, dtype=pl.Boolean))
+    return _without_exempt(turns, found).select(
+        "index", "sentence", safety=pl.col("harm") | pl.col("index").is_in(harmful.implode())
+    )
+
+
+def _may_decline(turns: Turns) -> pl.DataFrame:
+    """`index`, `text`, `asked` (the message before) of the short answers that begin like one."""
     dense = pl.col("text").str.len_bytes() > 2 * pl.col("text").str.len_chars()
     longest = pl.when(dense).then(_LONGEST_DENSE).otherwise(_LONGEST)
     maybe = turns.responses.filter(
@@ -125,30 +203,42 @@ def refusals(turns: Turns) -> pl.DataFrame:
         pl.col("text").str.len_chars() <= longest,
         pl.col("text").str.contains(_MAYBE),
     )
-    sentences = [_refusal(text) for text in maybe["text"]]
-    found = (
-        maybe.with_columns(sentence=pl.Series(sentences, dtype=pl.String))
-        .filter(pl.col("sentence").is_not_null())
-        .unique("index", keep="first", maintain_order=True)
-    )
+    return maybe.select("index", "text", asked=turns.before(maybe))
+
+
+def _without_exempt(turns: Turns, found: pl.DataFrame) -> pl.DataFrame:
     asked = turns.prompts.join(found, on="index", how="semi")
-    harmful = asked.filter(pl.col("text").str.contains(_ASKS_FOR_HARM))["index"]
     exempt = asked.filter(pl.col("text").str.contains(_ASKS_FOR_ONE))["index"]
-    safety = [bool(_HARM.search(sentence)) for sentence in found["sentence"]]
-    return found.select(
-        "index",
-        "sentence",
-        safety=pl.Series(safety, dtype=pl.Boolean) | pl.col("index").is_in(harmful.implode()),
-    ).filter(~pl.col("index").is_in(exempt.implode()))
+    return found.filter(~pl.col("index").is_in(exempt.implode()))
 
 
-def _refusal(text: str) -> str | None:
+def _refusal(text: str, asked: str) -> str | None:
     """The first sentence, if it refuses what could be answered and no answer follows."""
-    text = _OPENING.sub("", text, count=1)
-    end = _SENTENCE_END.search(text)
-    sentence = text[: end.start()] if end else text
-    if not any(pattern.match(sentence) for pattern in _REFUSALS):
+    spoken = sentences(_OPENING.sub("", text, count=1))
+    first = _GREETED.sub("", spoken[0]) if spoken else ""
+    if not any(pattern.match(first) for pattern in _REFUSALS):
         return None
-    if any(pattern.search(sentence) for pattern in (_GOES_ON, _TOO_LITTLE)):
+    if any(pattern.search(first) for pattern in (_GOES_ON, _TOO_LITTLE, _KNOWS_NOTHING)):
         return None
-    return None if _ANSWERS_NEXT.search(text) else sentence
+    if _OF_ITSELF.search(first) and not _A_TASK.search(asked):
+        return None
+    if _ABOUT_ITSELF.search(asked) or (ASKS_BACK.search(text) and not _OF_A_MODEL.search(first)):
+        return None
+    # The sentences of other scripts are not told apart.
+    rest = () if _OTHER_SCRIPT.search(first) else spoken[1:]
+    return spoken[0].rstrip(".!?") if all(map(gives_nothing, rest)) else None
+
+
+def _helpless(text: str, asked: str) -> str | None:
+    """The first sentence, if it is sorry or at a loss and no other gives anything."""
+    spoken = sentences(_OPENING.sub("", text, count=1))
+    # "Hi human," and "Hello!" say nothing yet.
+    first = next((_GREETED.sub("", one) for one in spoken if _GREETED.sub("", one)), "")
+    opens = (*_REFUSALS, _AT_A_LOSS)
+    if not any(pattern.match(first) for pattern in opens) or _ABOUT_ITSELF.search(asked):
+        return None
+    if any(pattern.search(first) for pattern in (_GOES_ON, _TOO_LITTLE, _KNOWS_NOTHING)):
+        return None
+    if ASKS_BACK.search(text) or text.rstrip().endswith("?"):
+        return None
+    return first if all(map(gives_nothing, spoken[1:])) else None

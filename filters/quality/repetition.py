@@ -20,6 +20,9 @@ SHORTEST_LOOP = 30  # characters: "hahahahaha", "1000000000" and "********" are 
 MIN_WORDS = 50  # as in the page rules: shorter text repeats itself by right
 N_GRAM = 10
 
+_TABLE = r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*\|"
+_GRID = r"(?m)^(?:\d{1,3}[ ,]+){4,}\d{1,3}[ \t]*\n(?:\d{1,3}[ ,]+){4,}\d"
+_RULES = r"[|]|:?-{2,}:?"
 _TAIL = LONGEST_UNIT * REPEATS
 # "Write 'I will behave' ten times" is answered by a loop.
 _ASKED_TO_REPEAT = r"(?i)\brepeat|\btimes\b|\bcopies\b|\bloop"
@@ -68,11 +71,14 @@ def repeated_share(turns: Turns) -> Hits:
     """
     # 50 words and the spaces between them; most responses are shorter, so most are not split.
     long = turns.responses.filter(pl.col("plain").str.len_bytes() >= 2 * MIN_WORDS - 1)
+    # Rules and empty cells of a table are no words.
+    ruled = pl.when(pl.col("plain").str.contains("--", literal=True)).then(pl.col("plain"))
+    table = pl.when(ruled.str.contains(_TABLE)).then(ruled).str.replace_all(_RULES, " ")
     words = (
         long.select(
             "index",
             text=pl.int_range(pl.len(), dtype=pl.UInt32),
-            word=pl.col("plain").str.replace_all(r"[\n\t\r]", " ").str.split(" "),
+            word=pl.coalesce(table, "plain").str.replace_all(r"[\n\t\r]", " ").str.split(" "),
         )
         .explode("word", empty_as_null=True)
         .filter(pl.col("word") != "")
@@ -92,6 +98,11 @@ def repeated_share(turns: Turns) -> Hits:
         .sort("share", descending=True, maintain_order=True)
         .unique("index", keep="first", maintain_order=True)
     )
+    # A grid of numbers is answered by another.
+    grids = turns.prompts.filter(
+        pl.col("index").is_in(found["index"].implode()), pl.col("text").str.contains(_GRID)
+    )
+    found = found.filter(~pl.col("index").is_in(grids["index"].implode()))
     return Hits(found, pl.col("run").list.join(" "))
 
 

@@ -9,12 +9,16 @@ import polars as pl
 
 from curate.base.schema import text_of
 from filters.quality import answers, asked, demands, patterns, prompts, signs, web_rules
+from filters.quality.endings import endings
+from filters.quality.markers import template_marker
 from filters.quality.patterns import Pattern
 from filters.quality.pii import pii
-from filters.quality.refusal import refusal, safety_refusal
+from filters.quality.refusal import no_help, refusal, safety_refusal
+from filters.quality.repeats import repeated_item, repeated_sentences
 from filters.quality.repetition import loops, repeated_share
 from filters.quality.results import wrong_result
 from filters.quality.turns import Finder, Hits, Turns
+from filters.quality.unchanged import unchanged_input
 from filters.quality.validators import invalid
 from filters.quality.web_rules import PageRule
 
@@ -52,7 +56,7 @@ RULES: Mapping[str, Rule] = {
         "The answer is the question again."),
     "merged_instructions": Rule(patterns.MERGED_INSTRUCTIONS, "drop",
         "The answer runs on into further numbered instructions."),
-    "template_marker": Rule(patterns.TEMPLATE_MARKER, "drop",
+    "template_marker": Rule(template_marker, "drop",
         "Parts of a chat template (### Response:, [INST], <|im_end|>) in a message."),
     # too rare in real dumps to know how often it is right
     "role_marker": Rule(patterns.ROLE_MARKER, "report",
@@ -67,7 +71,7 @@ RULES: Mapping[str, Rule] = {
         "Text decoded with the wrong encoding, or characters lost to U+FFFD."),
     "loop": Rule(loops, "drop",
         "The answer ends in a short unit repeated over and over."),
-    "repetition": Rule(repeated_share, "drop",
+    "repetition": Rule(lambda turns: turns.once(repeated_share), "drop",
         "Most of a long answer repeats earlier parts of itself word for word."),
     "unclosed_fence": Rule(answers.unclosed_fence, "drop",
         "The answer stops inside a fenced code block."),
@@ -78,7 +82,10 @@ RULES: Mapping[str, Rule] = {
     # a set without any has no safety signal
     "safety_refusal": Rule(safety_refusal, "report",
         "The answer declines a harmful request."),
-    "link_as_input": Rule(patterns.LINK_AS_INPUT, "drop",
+    # new, and right where a question cannot be understood
+    "no_help": Rule(no_help, "report",
+        "A short answer is sorry or at a loss, and gives nothing."),
+    "link_as_input": Rule(prompts.link_as_input, "drop",
         "The material to work on is only a link, so the answer is invented."),
     "image_reference": Rule(patterns.IMAGE_REFERENCE, "drop",
         "The question shows an image that the text does not hold."),
@@ -101,8 +108,11 @@ RULES: Mapping[str, Rule] = {
         "The answer states a sum, product, quotient or mean that is not true."),
     "wrong_count": Rule(asked.wrong_count, "drop",
         "The answer lists another number of things than the question orders."),
-    "repeated_item": Rule(asked.repeated_item, "drop",
-        "The answer is a list of short items and names one of them twice."),
+    "repeated_item": Rule(repeated_item, "drop",
+        "The answer is a list of different things and names one of them twice."),
+    # new, and some texts come back to a sentence on purpose
+    "repeated_sentences": Rule(repeated_sentences, "report",
+        "A fifth or more of the answer's sentences are there twice."),
     "missing_code": Rule(asked.missing_code, "drop",
         "A program was asked for, and the answer only tells what it does or gives."),
     "wrong_length": Rule(demands.wrong_length, "drop",
@@ -112,7 +122,7 @@ RULES: Mapping[str, Rule] = {
     "wrong_result": Rule(wrong_result, "drop",
         "A sort, count, reversal or calculation that the question orders is wrong."),
     # too rare in real dumps to know how often it is right
-    "unchanged_input": Rule(demands.unchanged_input, "report",
+    "unchanged_input": Rule(unchanged_input, "report",
         "The question orders a change, and the answer is its text, unchanged."),
     "empty_promise": Rule(demands.empty_promise, "drop",
         "The answer ends in a colon, and what it announces does not come."),
@@ -122,6 +132,9 @@ RULES: Mapping[str, Rule] = {
         "The answer ends in a line such as // end of output //."),
     "cut_off": Rule(answers.cut_off, "drop",
         "An answer of 20 words or more stops in the middle of a sentence."),
+    # new, and a style of its own in some sets
+    "stops_short": Rule(endings, "report",
+        "The last line stops without a mark, where nearly all answers of its length end in one."),
     # lists, tables and code end without one
     "no_end_mark": Rule(signs.no_end_mark, "off",
         "An answer of 20 words or more ends without a mark that ends a sentence."),

@@ -33,7 +33,7 @@ _LIKELY_SUM = rf"\d\s*[-+*×÷/xX]\s*\$?{_NUMBER}\s*=\s*-?\$?\d"
 # A part of a longer calculation, of a formula, a date or a spaced number (650 000) is none.
 _SUM = re.compile(
     rf"(?<![\w.,%)\]^*/+=−–×÷√°$-])(?<![-+*/^=–−×÷xX()\d] )(?<!\d, )(?<!and )"
-    rf"(?!\$?0\d)({_TERM}(?:\s*[-+*×÷/xX]\s*{_TERM})+)"
+    rf"(?!\$?0\d)({_TERM}(?:[ \t]*[-+*×÷/xX][ \t]*{_TERM})+)"
     rf"\s*=\s*(-?\$?{_NUMBER})"
     r"(?!\s*[-+*×÷/^%(]|[\w:]|[.,]\d| \d| ?(?:mod|[xXRr]\b|remainder|±|cents?\b))"
 )
@@ -43,8 +43,10 @@ _OF_SEVERAL = re.compile(
     rf" (?:is|equals|=) (-?{_NUMBER})(?![\d%/]|\.\d| ?[-+*/^])"
 )
 _LIKELY_SEVERAL = r"(?i)\b(?:average|mean|sum|product) (?:value )?of \d"
+_LOST = Fraction(1, 10**6)
 _SMALLER = (Fraction(1, 100), Fraction(1, 1000))
 _BY_FRACTION = re.compile(r"[/÷][^-+*×xX]*[/÷]")
+_COMMAND = re.compile(r"\\[a-z]+\s*\Z")
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*×÷/xX]")
 _END_MARK = r"[.!?…:;\"'”’»)\]}>`*_。！？；：」』）】|~]\s*\z|\p{So}\s*\z"
 
@@ -109,12 +111,21 @@ def wrong_arithmetic(turns: Turns) -> Hits:
     likely = turns.responses.filter(
         pl.col("plain").str.contains(_LIKELY_SUM) | pl.col("plain").str.contains(_LIKELY_SEVERAL)
     )
-    return faults(likely, lambda text: _false_sum(text) or _false_of_several(text), "plain")
+    asked = turns.before(likely)
+    return faults(likely.with_columns(asked=asked), _false_statement, "plain", "asked")
+
+
+def _false_statement(text: str, asked: str) -> str | None:
+    """The first untrue statement, unless the question makes it: "Explain 1 + 1 = 5"."""
+    fault = _false_sum(text) or _false_of_several(text)
+    return None if fault and "".join(fault.split()) in "".join(asked.split()) else fault
 
 
 def _false_sum(text: str) -> str | None:
     for match in _SUM.finditer(text):
         left, right = match.groups()
+        if _COMMAND.search(text, 0, match.start()):
+            continue  # "2 \\times 3 + 1 = 7" begins before
         if _BY_FRACTION.search(left):
             continue  # "3 / 1/4" divides by a quarter, which the order of operations does not
         result = right.replace(",", "").replace("$", "")
@@ -131,7 +142,8 @@ def _false_sum(text: str) -> str | None:
         # "5 (thousand) * 3 = $15,000", "50% * 4 = 2": a change of unit, not a mistake.
         if any(exact == Fraction(result) * unit for unit in (100, 1000, *_SMALLER)):
             continue
-        if abs(exact - Fraction(result)) > slack:
+        # Of many digits the last are lost in the making.
+        if abs(exact - Fraction(result)) > max(slack, abs(exact) * _LOST):
             return match.group()[:EVIDENCE_CHARACTERS]
     return None
 

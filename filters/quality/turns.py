@@ -33,7 +33,7 @@ class Turns:
     height: int
     prompts: pl.DataFrame  # system and user messages
     responses: pl.DataFrame  # assistant messages that will be trained on
-    messages: pl.DataFrame  # every message: index, role, text, called, last, previous
+    messages: pl.DataFrame  # every message: index, place, role, text, called, last, previous
 
     @cached_property
     def asked(self) -> pl.DataFrame:
@@ -91,6 +91,14 @@ class Turns:
         frames = (self.prompts, self.responses, self.messages)
         return Turns(self.height, *(frame.filter(these) for frame in frames))
 
+    def before(self, these: pl.DataFrame) -> pl.Series:
+        """What the user says right before each of these messages; "" where somebody else does."""
+        asked = pl.when(pl.col("previous") == "user").then(pl.col("text").shift(1)).fill_null("")
+        messages = self.messages.select("place", asked=asked)
+        places = these.select("place")
+        joined = places.join(messages, on="place", how="left", maintain_order="left")
+        return joined.get_column("asked")
+
     def column(self, found: pl.DataFrame, value: str) -> pl.Series:
         """Values of some records, one line each in `found`, as a column; null for the others."""
         empty = pl.Series(value, dtype=found.schema[value]).clear(self.height)
@@ -119,6 +127,7 @@ def turns_of(records: pl.DataFrame) -> Turns:
             weight=field("weight").fill_null(1.0),
         )
         .with_columns(
+            place=pl.int_range(pl.len(), dtype=pl.UInt32),
             last=pl.col("index").shift(-1).ne_missing(pl.col("index")),
             previous=pl.when(pl.col("index").shift(1) == pl.col("index")).then(
                 pl.col("role").shift(1)

@@ -74,7 +74,11 @@ def fault_of(name: str, answer: str) -> str | None:
         return None if read_fences(answer)[0] else "no closed code block in the answer"
     blocks, _ = read_fences(answer)
     named = [body for info, body in blocks if info in INFO[name]]
-    bodies = named or [body for info, body in blocks if not info and not _SHELL.match(body)]
+    bare = [body for info, body in blocks if not info and not _SHELL.match(body)]
+    if name == "python" and len(bare) > 1:
+        # Output and commands stand beside the code, in blocks without a name.
+        bare = [body for body in bare if _CODE_LINE.search(body)]
+    bodies = named or bare
     if not bodies:
         # Blocks of another language answer something else; without any, the text itself is meant.
         if blocks:

@@ -67,6 +67,12 @@ _PYTHON = re.compile(
     r"[^.?!\n]{0,80}\b(?:in|using)\s+python(?:\s*3(?:\.\d+)?)?"
     r"(?=\s*(?:[.,:;!?\n]|\Z|that|which|to|for|with))"
 )
+# Cheap, and true of all that the pattern proper finds.
+_MAY_ASK_PYTHON = re.compile(
+    r"(?i)python(?:\s*3(?:\.\d+)?)?\s+(?:[\w-]+\s+){0,2}"
+    r"(?:function|program|script|code|class|method|snippet|one-liner|generator)"
+    r"|(?:in|using)\s+python"
+)
 _FENCE_ASKED = re.compile(
     rf"(?i)\b{_PUT}\b[^.?!\n]{{0,100}}\b(?:in|inside|within|as|with|between)\s+"
     r"(?:an?\s+|one\s+|the\s+|single\s+"
@@ -99,12 +105,12 @@ def wanted(asked: str, answer: str) -> list[str]:
     names = [
         name
         for name, pattern in _DATA.items()
-        if name in named and pattern.search(asked) and not _ABOUT.search(asked)
+        if name in named and not _ABOUT.search(asked) and pattern.search(asked)
     ]
     # Of "Convert this XML to JSON" only the last is asked for.
     if len(names) > 1:
         names = [max(names, key=lambda name: _last_end(_DATA[name], asked))]
-    if "python" in named and _PYTHON.search(asked):
+    if "python" in named and _MAY_ASK_PYTHON.search(asked) and _PYTHON.search(asked):
         names.append("python")
     if not names and answer.lstrip()[:3] in ("```", "~~~"):
         info, body = next(iter(read_fences(answer)[0]), ("", ""))
