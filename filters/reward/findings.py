@@ -50,8 +50,8 @@ def reward_findings(
     if min_score is not None and method != "none":
         low, high = raw[known].min(), raw[known].max()
         sentences.append(
-            f"min_score {min_score:g} is compared with scores as they came, {low:.4g} to"
-            f" {high:.4g}; charts and reward.verdict show them with length taken out ({method})"
+            f"min_score {min_score:g} is compared with scores as they came (reward), {low:.4g} to"
+            f" {high:.4g}; charts and reward.calibrated show them with length taken out ({method})"
         )
     if step.per_prompt is not None:
         made = choices(measures, score)
