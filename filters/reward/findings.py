@@ -61,7 +61,8 @@ def reward_findings(
         low, high = raw[known].min(), raw[known].max()
         sentences.append(
             f"min_score {min_score:g} is compared with scores as they came, {low:.4g} to"
-            f" {high:.4g} (reward); charts and reward.calibrated show them with length taken out ({method})"
+            f" {high:.4g} (reward); charts and reward.calibrated show them with length taken out"
+            f" ({method})"
         )
     if step.per_prompt is not None:
         made = choices(measures, score)
