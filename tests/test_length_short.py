@@ -180,3 +180,16 @@ def test_a_wall_is_seen_among_answers_that_lack_marks() -> None:
     assert "wall" in found.reasons and found.wall_at == 512
     marked = diagnose(lengths, finished=[*[True] * 300, *[False] * 40])
     assert "wall" in marked.reasons
+
+
+def test_lengths_of_prompts_are_called_so_and_teach_no_answer(conversation: Any) -> None:
+    rows = [("Go on", "A long answer of eight words stands here.") for _ in range(60)]
+    for action in ("report", "cap"):
+        findings = judge(Length(action=action, of="prompt"), conversation(*rows)).findings  # type: ignore[arg-type]
+        assert findings.sentences[0] == "100 % of the prompts have 2 words."
+        assert not any("responses" in each or "model" in each for each in findings.sentences)
+    long = [(" ".join(["word"] * 100), f"No {row}") for row in range(60)]
+    sentences = judge(Length(action="report", of="prompt"), conversation(*long)).findings.sentences
+    assert sentences[0] == "100 % of the prompts have 82 to 100 words."
+    turns = judge(Length(action="report", of="turn"), conversation(*rows)).findings.sentences
+    assert turns[0].startswith("100 % of the average turns have 8 words: a model trained on this")

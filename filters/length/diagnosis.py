@@ -18,6 +18,9 @@ FEW_ROWS = 20  # with fewer rows no share means anything
 WALL_SHARE, WALL_ROWS = 0.01, 5
 EXPLAINED_ETA2 = 0.5  # adjusted eta^2 from which the task says where answers are short
 
+# What sentences call the texts whose lengths these are.
+NAMES = {"response": "responses", "turn": "average turns", "prompt": "prompts"}
+
 Verdict = Literal["pass", "warn", "flag"]
 
 # Every reason a verdict can have, with one sentence for the docs and the report.
@@ -58,7 +61,8 @@ class Diagnosis:
     left of it after chance. `wall` is the share of rows that stop unfinished at `wall_at`;
     `wall_stands_out` where that is more than the answers of other lengths let expect. The score
     correlations are Spearman's, overall and within
-    groups, of the score that came with the rows. None: not measurable here.
+    groups, of the score that came with the rows. None: not measurable here. `of` is whose lengths
+    these are, one of `NAMES`.
     """
 
     unit: str
@@ -85,6 +89,7 @@ class Diagnosis:
     short_high: int = 0
     short_same: float = 0.0
     short_asked: float | None = None
+    of: str = "response"
     groups: tuple[GroupLengths, ...] = field(default=(), repr=False)
     verdict: Verdict = "pass"
     reasons: tuple[str, ...] = ()
@@ -97,6 +102,15 @@ class Diagnosis:
             plain[name] = list(plain[name])
         return plain
 
+    @property
+    def texts(self) -> str:
+        """What has these lengths."""
+        return NAMES[self.of]
+
+    def teaches(self, follows: str) -> str:
+        """What follows for a model from the lengths of answers; of prompts nothing does."""
+        return "" if self.of == "prompt" else f": a model trained on this {follows}"
+
 
 def judged(found: Diagnosis) -> Diagnosis:
     """The diagnosis with its verdict, reasons and sentences.
@@ -106,9 +120,9 @@ def judged(found: Diagnosis) -> Diagnosis:
     were asked for, or that the task group explains. Under 20 rows: pass.
     """
     if not found.rows:
-        return dataclasses.replace(found, sentences=("There are no responses to measure.",))
+        return dataclasses.replace(found, sentences=(f"There are no {found.texts} to measure.",))
     if found.rows < FEW_ROWS:
-        few = f"{found.rows} responses are too few to judge their lengths."
+        few = f"{found.rows} {found.texts} are too few to judge their lengths."
         return dataclasses.replace(found, sentences=(few,))
     signs: list[tuple[str, str]] = []
     if found.concentration > WARN_C10:
@@ -159,11 +173,11 @@ def _is_strongly_short(found: Diagnosis) -> bool:
 
 
 def _are_asked(found: Diagnosis) -> bool:
-    return (found.short_asked or 0.0) >= 0.5
+    return found.of != "prompt" and (found.short_asked or 0.0) >= 0.5
 
 
 def _task_explains(found: Diagnosis) -> bool:
-    return (found.eta2_adjusted or 0.0) >= EXPLAINED_ETA2
+    return found.of != "prompt" and (found.eta2_adjusted or 0.0) >= EXPLAINED_ETA2
 
 
 def units(low: int, high: int, unit: str) -> str:
@@ -182,8 +196,8 @@ def _concentrated(found: Diagnosis) -> str:
     follows = "stops there whatever the task" if strong else "is biased towards that length"
     low, high = -(-9 * found.concentration_at // 10), 11 * found.concentration_at // 10
     return (
-        f"{_percent(found.concentration)} of the responses have {low:,} to {high:,} {found.unit}:"
-        f" a model trained on this {follows}."
+        f"{_percent(found.concentration)} of the {found.texts} have {low:,} to {high:,}"
+        f" {found.unit}{found.teaches(follows)}."
     )
 
 
@@ -196,17 +210,17 @@ def _short(found: Diagnosis) -> str:
             " a model can learn where answers are so short"
         )
     elif found.short_concentration > FLAG_C10:
-        follows = ": a model trained on this answers so briefly whatever the task"
+        follows = found.teaches("answers so briefly whatever the task")
     else:
-        follows = ": a model trained on this is biased towards such short answers"
+        follows = found.teaches("is biased towards such short answers")
     lengths = units(found.short_low, found.short_high, found.unit)
-    return f"{_percent(found.short_concentration)} of the responses have {lengths}{follows}."
+    return f"{_percent(found.short_concentration)} of the {found.texts} have {lengths}{follows}."
 
 
 def _narrow(found: Diagnosis) -> str:
     low, high = found.quantiles["0.1"], found.quantiles["0.9"]
     return (
-        f"Eight of ten responses have {units(low, high, found.unit)} (spread"
+        f"Eight of ten {found.texts} have {units(low, high, found.unit)} (spread"
         f" {found.spread:.2f} on the log scale; varied sets have about 1.2)."
     )
 
@@ -220,7 +234,7 @@ def _blind(found: Diagnosis) -> str:
 
 def _walled(found: Diagnosis) -> str:
     return (
-        f"{_percent(found.wall, 1)} of the responses stop in mid-sentence at {found.wall_at:,}"
+        f"{_percent(found.wall, 1)} of the {found.texts} stop in mid-sentence at {found.wall_at:,}"
         f" {found.unit}: they were cut off at a limit."
     )
 
@@ -230,5 +244,5 @@ def _fine(found: Diagnosis) -> str:
     most = max(found.concentration, found.short_same)
     return (
         f"Lengths are varied: the median is {units(middle, middle, found.unit)}, and at most"
-        f" {_percent(most)} of the responses lie within 10 % of one length."
+        f" {_percent(most)} of the {found.texts} lie within 10 % of one length."
     )

@@ -165,7 +165,7 @@ class Length(CountsTokens):
         verdicts = self._verdicts(measures, target)
         most = self.max_share or actions.USUAL_MAX_SHARE
         cap = most if self.action == "cap" else None
-        found = findings(measures, verdicts, self.unit, self.seed, target, cap)
+        found = findings(measures, verdicts, self.unit, self.seed, target, cap, self.of)
         limits = {"min": self.min, "max": self.max} if self.action == "limit" else {}
         thresholds = {name: limit for name, limit in limits.items() if limit is not None}
         numbers = {**found.numbers, "of": self.of, "thresholds": thresholds}

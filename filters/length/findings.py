@@ -45,10 +45,12 @@ def findings(
     seed: int,
     target: Matching | None,
     cap: float | None = None,
+    of: str = "response",
 ) -> Findings:
     """The diagnoses before and after and the shift, as sentences and as numbers.
 
-    `target` is what `match` aims at, `cap` the share that `cap` allows. Of the numbers `before`
+    `target` is what `match` aims at, `cap` the share that `cap` allows, `of` whose lengths these
+    are. Of the numbers `before`
     and `after` are `Diagnosis.to_dict()` (`after` null when nothing was dropped), `shift` a
     `Shift`, `mix` how the kinds of rows shifted for the target (see `mixed`), `impossible` why
     nothing could be done, `groups` the `LARGEST` of all `task_groups` (their number), each with its
@@ -56,8 +58,8 @@ def findings(
     them.
     """
     keep = judged["keep"].to_numpy()
-    before = _diagnosed(measures, unit, seed)
-    after = None if keep.all() else _diagnosed(measures.filter(judged["keep"]), unit, seed)
+    before = _diagnosed(measures, unit, seed, of)
+    after = None if keep.all() else _diagnosed(measures.filter(judged["keep"]), unit, seed, of)
     length: Ints = measures["length"].cast(pl.Int64).to_numpy()
     moved = None if after is None else shift(length, length[keep])
     impossible = _impossible(judged)
@@ -107,11 +109,11 @@ def _group_table(groups: Sequence[dict[str, Any]]) -> pl.DataFrame:
     )
 
 
-def _diagnosed(measures: pl.DataFrame, unit: str, seed: int) -> Diagnosis:
+def _diagnosed(measures: pl.DataFrame, unit: str, seed: int, of: str) -> Diagnosis:
     scores = measures.get_column("record.score", default=pl.Series(dtype=pl.Float64))
     unknown = scores.null_count() == len(scores)
     given = None if unknown else scores.fill_null(float("nan")).to_numpy()
-    return diagnose_measures(measures, unit=unit, scores=given, seed=seed)
+    return diagnose_measures(measures, unit=unit, scores=given, of=of, seed=seed)
 
 
 def _without_groups(found: Diagnosis) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def _left_alone(found: Diagnosis, cap: float | None) -> list[str]:
     if cap is None or found.short_concentration <= cap or found.rows < FEW_ROWS:
         return []
     lengths = units(found.short_low, found.short_high, found.unit)
-    share = f"{100 * found.short_concentration:.0f} % of the responses have {lengths}"
+    share = f"{100 * found.short_concentration:.0f} % of the {found.texts} have {lengths}"
     return [
         f"{share}, more than the {100 * cap:g} % of max_share, and stay: cap thins only lengths"
         f" from {SHORTEST} {found.unit} up"

@@ -49,6 +49,7 @@ def diagnose(
     finished: ArrayLike | None = None,
     scores: ArrayLike | None = None,
     asked: ArrayLike | None = None,
+    of: str = "response",
     min_group: int = 20,
     permutations: int = 200,
     seed: int = 0,
@@ -57,14 +58,15 @@ def diagnose(
 
     `groups` (n,) names the task groups (those under `min_group` rows are pooled), `finished`
     (n,) is False for answers that stop in mid-sentence, `scores` (n,) may hold NaN for none,
-    `asked` (n,) is True where the request asks for a length. The order of the rows changes nothing.
+    `asked` (n,) is True where the request asks for a length, `of` says whose lengths these are
+    (`response`, `turn` or `prompt`). The order of the rows changes nothing.
 
     >>> diagnose([200, 201, 205, 3] * 50).verdict
     'flag'
     """
     rows = np.asarray(lengths, dtype=np.int64)
     if not rows.size:
-        return judged(Diagnosis(unit, 0, 0.0, 0, {}, 0.0, 0, 0.0, 0.0, 0.0))
+        return judged(Diagnosis(unit, 0, 0.0, 0, {}, 0.0, 0, 0.0, 0.0, 0.0, of=of))
     named = pl.Series(["all"] * len(rows)) if groups is None else pl.Series(groups)
     named = named if named.dtype == pl.Categorical else named.cast(pl.String)
     codes, names = codes_of(pool([named], min_group))
@@ -100,6 +102,7 @@ def diagnose(
             short_high=short.high,
             short_same=short.same,
             short_asked=None if asked is None else _asked(lengths, short, asked),
+            of=of,
             groups=_group_lengths(rows, codes, names),
         )
     )
@@ -110,6 +113,7 @@ def diagnose_measures(
     *,
     unit: str = "words",
     scores: ArrayLike | None = None,
+    of: str = "response",
     min_group: int = 20,
     seed: int = 0,
 ) -> Diagnosis:
@@ -118,7 +122,9 @@ def diagnose_measures(
         measures["length"].to_numpy(),
         task_groups(measures, min_group),
         unit=unit,
-        finished=measures["finished"].to_numpy(),
+        # A prompt is not cut off where its answer stops.
+        finished=None if of == "prompt" else measures["finished"].to_numpy(),
+        of=of,
         scores=scores,
         asked=(measures["asks"] != "").to_numpy(),
         min_group=min_group,
