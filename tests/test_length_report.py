@@ -253,4 +253,6 @@ def test_no_rows_and_few_rows_are_no_reason_to_warn() -> None:
 
 def test_every_reason_is_explained() -> None:
     assert set(REASONS) == {"concentrated", "narrow", "task_blind", "wall"}
-    assert REASONS["concentrated"] == "more than 20% of the rows lie within 10 % of one length"
+    assert REASONS["concentrated"] == (
+        "more than 20% of the rows lie within 10 % of one length, or within 1 of one below nine"
+    )

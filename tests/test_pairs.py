@@ -520,3 +520,22 @@ def test_options_that_make_no_sense_are_refused_in_one_line(
     assert main(["pairs", given_, *options, "--out", str(tmp_path / "OUT")]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "OUT").exists()
+
+
+def test_the_command_says_how_many_values_are_no_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = ["2024-07-26T10:00:00+00:00", "2024-07-26T09:30:00-01:00", "soon"]
+    rows = [
+        {"prompt": "q", "completion": f"answer {row}", "score": 9 - 3 * row, "created": at}
+        for row, at in enumerate(times)
+    ]
+    given_ = dump(tmp_path / "d.jsonl", *rows)
+    out = tmp_path / "PAIRS"
+    assert main(["pairs", given_, "--from", "votes", "--time", "created", "--out", str(out)]) == 0
+    note = (
+        "1 of 3 values in 'created' are no time, such as 'soon'; expected a number (seconds or"
+        " milliseconds since 1970), or a date like 2024-07-26T12:00:00+02:00"
+    )
+    assert note in capsys.readouterr().out
+    assert json.loads((out / "manifest.json").read_text())["notes"] == [note]

@@ -246,6 +246,23 @@ def test_findings_show_score_against_length_before_and_after() -> None:
     assert (table["length_from"] <= table["length_median"]).all()
 
 
+@pytest.mark.parametrize("method", ["lwr", "bin"])
+def test_a_score_that_is_length_is_said_to_leave_little(method: Any) -> None:
+    lengths = [1 + row % 40 for row in range(200)]
+    words = pl.Series(lengths, dtype=pl.UInt32)
+    same = frame([float(length) for length in lengths], length=words)
+    findings = Reward(keep_top=0.25, calibrate=method).judge(same).findings
+    assert findings.numbers["left_of_variance"] < 0.05
+    (said,) = [each for each in findings.sentences if "of the variance of the scores" in each]
+    assert said.startswith(("length explains 9", "length explains 100 %"))
+    apart = frame([float(row % 7) for row in range(200)], length=words)
+    findings = Reward(keep_top=0.25, calibrate=method).judge(apart).findings
+    assert findings.numbers["left_of_variance"] > 0.8
+    assert not any("of the variance of the scores" in each for each in findings.sentences)
+    ranked = Reward(keep_top=0.25, calibrate="rank").judge(same).findings
+    assert "left_of_variance" not in ranked.numbers
+
+
 def test_findings_of_constant_or_missing_scores_say_so() -> None:
     step, same = Reward(), frame([2.0] * 30)
     findings = step.judge(same).findings

@@ -86,6 +86,7 @@ class Judgement:
     findings: Findings = Findings()
     from_text: pl.Series | None = None
     quoted: pl.Series | None = None
+    raw: pl.Series | None = None
 
     @classmethod
     def of(
@@ -98,6 +99,7 @@ class Judgement:
         findings: Findings | None = None,
         from_text: Any = None,
         quoted: Any = None,
+        raw: Any = None,
     ) -> Self:
         """A judgement from columns (arrays, lists or Series); None means all null.
 
@@ -107,11 +109,15 @@ class Judgement:
         [None, 'empty']
         """
         columns = verdicts(keep, reason, score, duplicate_of, evidence)
-        marks = [
-            None if given is None else pl.Series(name, given, pl.Boolean)
-            for name, given in (("from_text", from_text), ("quoted", quoted))
-        ]
-        return cls(columns, findings or Findings(), *marks)
+        more = (
+            None if given is None else pl.Series(name, given, kind)
+            for name, given, kind in (
+                ("from_text", from_text, pl.Boolean),
+                ("quoted", quoted, pl.Boolean),
+                ("raw", raw, pl.Float64),
+            )
+        )
+        return cls(columns, findings or Findings(), *more)
 
 
 class BrokenContract(CurateError, AssertionError):

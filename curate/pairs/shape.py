@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -127,15 +127,23 @@ def prompt_key() -> pl.Expr:
 
 
 def field(records: pl.DataFrame, name: str) -> pl.Series:
-    """A field of the rows as text: `score`, `category`, `source`, or one of `meta` (`a.b`)."""
+    """A field of the rows as text: `score`, `category`, `source`, or one of `meta` (`a.b`).
+
+    The name of a nested field may have dots itself: `scores.reward.calibrated`.
+    """
     if name in ("score", "category", "source"):
         return records[name].cast(pl.String)
     steps = name.split(".")
     if "" in steps:
         raise CurateError(f"pairs: {name!r} is no field's name; expected one like votes or a.b")
+    nested = ([*steps[:at], ".".join(steps[at:])] for at in range(len(steps) - 2, -1, -1))
+    found = (pl.col("meta").str.json_path_match(_path(each)) for each in [steps, *nested])
+    return records.select(pl.coalesce(found)).to_series()
+
+
+def _path(steps: Sequence[str]) -> str:
     escaped = (step.replace("\\", "\\\\").replace("'", "\\'") for step in steps)
-    path = "$" + "".join(f"['{step}']" for step in escaped)
-    return records.select(pl.col("meta").str.json_path_match(path)).to_series()
+    return "$" + "".join(f"['{step}']" for step in escaped)
 
 
 def numbers(records: pl.DataFrame, name: str) -> pl.Series:

@@ -81,6 +81,10 @@ def judgement_of(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
             is_column = isinstance(marks, pl.Series) and marks.dtype == pl.Boolean
             hold(is_column, name, f"{marked} is no Boolean pl.Series")
             hold(len(marks) == measures.height, name, f"{marked} is not a line a row")
+    if judgement.raw is not None:
+        is_column = isinstance(judgement.raw, pl.Series) and judgement.raw.dtype == pl.Float64
+        hold(is_column, name, "raw is no pl.Series of Float64")
+        hold(len(judgement.raw) == measures.height, name, "raw is not a line a row")
     return judgement
 
 

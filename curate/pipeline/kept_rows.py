@@ -20,10 +20,10 @@ OF_A_DROP = ("step", "reason", "duplicate_of", "evidence")
 DROPPED_ROWS = pl.Schema({**KEPT_ROWS, **{name: ledger.LEDGER[name] for name in OF_A_DROP}})
 
 
-def with_scores(records: pl.LazyFrame, verdicts: pl.DataFrame) -> pl.LazyFrame:
-    """Records with `scores`: of each step that gave one, in the order of the steps."""
+def with_scores(records: pl.LazyFrame, given: pl.DataFrame) -> pl.LazyFrame:
+    """Records with `scores`: those that steps gave (`row`, `step`, `score`), in their order."""
     pair = pl.struct("step", "score").alias("scores")
-    given = verdicts.filter(pl.col("score").is_not_null())
+    given = given.filter(pl.col("score").is_not_null())
     by_row = given.group_by("row", maintain_order=True).agg(pair)
     joined = records.join(by_row.lazy(), on="row", how="left", maintain_order="left")
     none = pl.lit([], dtype=SCORES)

@@ -22,7 +22,7 @@ LEDGER = pl.Schema(
 )
 
 # What is kept of it while a run is under way: of a fix only the rows that it edited, with the id
-# that they had before.
+# that they had before. `raw` is the score as it came where `score` is calibrated.
 _VERDICT: dict[str, pl.DataType | type[pl.DataType]] = {
     "row": pl.UInt32,
     "id": pl.String,
@@ -31,8 +31,11 @@ _VERDICT: dict[str, pl.DataType | type[pl.DataType]] = {
     "score": pl.Float64,
     "duplicate_of": pl.UInt32,
     "evidence": pl.String,
+    "raw": pl.Float64,
 }
 VERDICT = pl.Schema(_VERDICT)
+
+CALIBRATED = ".calibrated"
 
 # What the report counts of every record, as the last step left it: one line each, in row order.
 LENGTHS = pl.Schema(
@@ -50,6 +53,19 @@ def lines(step: str, verdicts: pl.DataFrame, about: pl.DataFrame) -> pl.DataFram
     where = about.select("row", "source", "line")
     joined = verdicts.join(where, on="row", how="left", maintain_order="left")
     return joined.with_columns(step=pl.lit(step)).select(LEDGER.names()).cast(LEDGER)
+
+
+def scores(step: str, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """The scores that a step gave: `row`, `step` and `score`, by the names that say what they are.
+
+    A score as it came has the step's name, one that the step calibrated is `STEP.calibrated`.
+    """
+    # What an earlier version kept of a run that goes on has no raw scores.
+    verdicts = pl.concat([pl.DataFrame(schema=VERDICT), verdicts], how="diagonal")
+    named = pl.when(pl.col("raw").is_null()).then(pl.lit(step))
+    judged = verdicts.select("row", "score", step=named.otherwise(pl.lit(f"{step}{CALIBRATED}")))
+    raw = verdicts.select("row", score="raw", step=pl.lit(step))
+    return pl.concat([raw, judged], how="diagonal").filter(pl.col("score").is_not_null())
 
 
 def read_lines(about: pl.DataFrame) -> pl.DataFrame:

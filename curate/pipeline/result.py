@@ -60,6 +60,12 @@ class Result:
         ]
         return pl.concat([pl.DataFrame(schema=ledger.LEDGER), *pages])
 
+    def scores_on(self, part: Part) -> pl.DataFrame:
+        """All scores that steps gave the rows of a part: `row`, `step`, `score`, by step."""
+        found = [ledger.scores(step, self.work.verdicts(name, part)) for step, name in self.pages]
+        none = pl.DataFrame(schema={name: ledger.LEDGER[name] for name in ("row", "step", "score")})
+        return pl.concat([none, *found], how="diagonal")
+
 
 def remember(steps: Sequence[Step], result: Result) -> None:
     """Let the steps that keep something beyond the run do so; to be called once it is written."""

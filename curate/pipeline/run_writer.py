@@ -102,7 +102,7 @@ def _write_rows(folder: Path, result: Result, watch: Progress) -> None:
         records, verdicts = part.load(), result.verdicts_on(part)
         stays = result.kept.slice(part.start, part.height)
         lengths.append(ledger.lengths(records, stays))
-        rows = with_scores(records.lazy(), verdicts).collect()
+        rows = with_scores(records.lazy(), result.scores_on(part)).collect()
         kept.add(part, rows.filter(stays))
         drops = verdicts.filter(pl.col("verdict") == "drop").select("row", *OF_A_DROP)
         goes = rows.filter(~stays)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from curate.base.contract import Filter, Findings, Fix, Judgement, hold
+from curate.base.contract import VERDICTS, Filter, Findings, Fix, Judgement, hold
 from curate.base.errors import CurateError, nearest
 from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
@@ -167,8 +167,9 @@ class PipelineRun:
         verdicts = judgement.verdicts.select(
             measures["row"],
             measures["id"],
-            verdict=pl.when("keep").then(pl.lit("keep")).otherwise(pl.lit("drop")),
-            **{column: pl.col(column) for column in ledger.VERDICT.names()[3:]},
+            pl.when("keep").then(pl.lit("keep")).otherwise(pl.lit("drop")).alias("verdict"),
+            *VERDICTS.names()[1:],
+            raw=pl.lit(None) if judgement.raw is None else judgement.raw,
         ).cast(ledger.VERDICT)
         for part, start, count in self._alive():
             own = verdicts.slice(start, count)

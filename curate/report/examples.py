@@ -10,7 +10,7 @@ from curate.base.terminal import printable
 from curate.pipeline.run_folder import LEDGER, collected
 from curate.report.counts import REASONS
 from curate.report.excerpts import LIMIT, Piece, excerpt, side_by_side
-from curate.report.run_files import Seen, records, reject_reasons, source_names
+from curate.report.run_files import Seen, records, reject_reasons, score_name, source_names
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -31,6 +31,7 @@ class Example(NamedTuple):
 
     record: Side
     score: float | None
+    score_name: str
     evidence: list[Piece]
     duplicate_of: Side | None
     duplicate_of_row: int | None
@@ -64,7 +65,7 @@ def of_reasons(run: RunFolder) -> dict[tuple[str, str], list[Example]]:
     examples: dict[tuple[str, str], list[Example]] = {}
     for verdict in chosen.with_columns(pl.col("evidence").str.head(LIMIT)).iter_rows(named=True):
         of_reason = examples.setdefault((verdict["step"], verdict["reason"]), [])
-        of_reason.append(_example(verdict, seen))
+        of_reason.append(_example(verdict, seen, score_name(run.manifest, verdict["step"])))
     return examples
 
 
@@ -87,7 +88,7 @@ def _first_middle_last(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     return frame.filter((at == 0) | (at == size // 2) | (at == size - 1))
 
 
-def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
+def _example(verdict: dict[str, Any], seen: dict[int, Seen], score: str) -> Example:
     mine, other = seen[verdict["row"]], seen.get(verdict["duplicate_of"])
     evidence = verdict["evidence"] or ""
     if other is None:
@@ -101,7 +102,7 @@ def _example(verdict: dict[str, Any], seen: dict[int, Seen]) -> Example:
         record = Side(mine, prompts[0], responses[0])
         duplicate_of = Side(other, prompts[1], responses[1])
     shown = excerpt(evidence, limit=EVIDENCE)
-    return Example(record, verdict["score"], shown, duplicate_of, verdict["duplicate_of"])
+    return Example(record, verdict["score"], score, shown, duplicate_of, verdict["duplicate_of"])
 
 
 def of_rejects(run: RunFolder) -> list[RejectReason]:

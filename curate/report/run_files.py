@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.base.errors import CurateError, one_line
 from curate.base.folder import is_plain_file
+from curate.pipeline.ledger import CALIBRATED
 from curate.pipeline.run_folder import RunFolder, collected
 from curate.report.excerpts import shared
 
@@ -38,6 +39,15 @@ def damage_explained(run: RunFolder) -> Iterator[None]:
         raise CurateError(
             f"{run.path}: a file is not as curate run wrote it ({one_line(error)}); run it again"
         ) from error
+
+
+def score_name(manifest: Mapping[str, Any], step: str) -> str:
+    """What the ledger's scores of a step are called: `score`, or `STEP.calibrated`."""
+    methods = {
+        each["name"]: (each.get("numbers") or {}).get("method") for each in manifest["steps"]
+    }
+    is_calibrated = methods.get(step) not in (None, "none")
+    return f"{step}{CALIBRATED}" if is_calibrated else "score"
 
 
 def tables(run: RunFolder, name: str, columns: set[str]) -> Iterator[tuple[str, pl.DataFrame]]:

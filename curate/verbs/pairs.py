@@ -40,8 +40,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "by": "score", "ratio": 2.0, "margin": 2.0, "least": None, "time": None, "parent": None,
         "per_parent": 5,
     },
+    # By: what a reward step judged by, see `_score_of`.
     "scores": {
-        "by": "scores.reward", "margin": 0.0, "least": None, "parent": None, "per_parent": 1,
+        "by": None, "margin": 0.0, "least": None, "parent": None, "per_parent": 1,
     },
     "ranks": {"by": "rank", "parent": None, "per_parent": None},
     "annotators": {"annotator": "annotator", "target": None, "valid": None, "per_parent": None},
@@ -66,12 +67,14 @@ def pairs(arguments: argparse.Namespace) -> None:
     check_out(arguments.out, MAKER, arguments.force, arguments.dump, FILES)
     arguments.dump = [name for given in arguments.dump for name in _files(given)]
     dump = read(arguments)
-    new = {"from": arguments.kind, "settings": settings, "sources": [*map(asdict, dump.files)]}
-    if note := check_replaced(arguments.out, KIND, new, arguments.force):
-        warn(note)
     records, lists, answers = dump.records, 0, 0
     if arguments.kind != "rejected":
         records, lists, answers = unfold_lists(dump.records)
+    if arguments.kind == "scores" and settings["by"] is None:
+        settings["by"] = _score_of(records)
+    new = {"from": arguments.kind, "settings": settings, "sources": [*map(asdict, dump.files)]}
+    if note := check_replaced(arguments.out, KIND, new, arguments.force):
+        warn(note)
     result = _paired(records, arguments.kind, settings)
     lengths = summary(result.pairs)
     with atomic_folder(arguments.out, MAKER, arguments.force) as folder:
@@ -137,6 +140,12 @@ def _files(name: str) -> list[str]:
 
     path = Path(name)
     return RunFolder(path).row_files("kept", "dropped") if is_run(path) else [name]
+
+
+def _score_of(records: pl.DataFrame) -> str:
+    """What a run's reward step judged its rows by: the calibrated score if there is one."""
+    is_calibrated = records["meta"].str.contains('"reward.calibrated":', literal=True).any()
+    return "scores.reward.calibrated" if is_calibrated else "scores.reward"
 
 
 def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairResult:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from filters.common.arrays import Floats, Ints
 
+SHORTEST = 9  # the least length that a window holds
 SHORTEST_CENTRE = 10  # windows are centred on 10 units or more: below, +-10 % is one value
 
 
@@ -53,7 +54,7 @@ def log_length(lengths: Ints) -> Floats:
 def windows_of(lengths: Ints) -> Windows:
     """All windows of `lengths` (n,) that can be the densest."""
     values, counts = np.unique(lengths, return_counts=True)
-    first = int(np.searchsorted(values, 9))
+    first = int(np.searchsorted(values, SHORTEST))
     centres = 10 * values[first:] // 9  # the largest centre whose window starts at the value
     ends = np.searchsorted(values, 11 * centres // 10, side="right")
     return Windows(values, counts.astype(np.int64), first, ends.astype(np.int64))
@@ -87,13 +88,48 @@ def concentration(lengths: Ints) -> Concentration:
     return Concentration(rows / len(lengths), centre(windows, densest), rows)
 
 
+class ShortLengths(NamedTuple):
+    """The densest lengths below the windows of `concentration`: `share` of all rows have `low` to
+    `high` units, `same` is the largest share of rows of one such length."""
+
+    share: float
+    low: int
+    high: int
+    same: float
+
+
+def short_concentration(lengths: Ints) -> ShortLengths:
+    """The largest share of rows within 1 unit of one length, of those that no window holds.
+
+    At ten units a window of +-10 % is as wide, and holds lengths from 9 up. Where nine in ten of
+    the rows have one length, it is that length.
+
+    >>> short_concentration(np.array([1, 1, 1, 30]))
+    ShortLengths(share=0.75, low=1, high=1, same=0.75)
+    """
+    rows = np.bincount(lengths[lengths < SHORTEST], minlength=SHORTEST)
+    if not rows.any():
+        return ShortLengths(0.0, 0, 0, 0.0)
+    held = rows[:-2] + rows[1:-1] + rows[2:]
+    first = int(held.argmax())
+    window = rows[first : first + 3]
+    same = int(window.argmax())
+    if 10 * int(window[same]) < 9 * int(held[first]):
+        inside = first + np.flatnonzero(window)
+        low, high, count = int(inside[0]), int(inside[-1]), int(held[first])
+    else:
+        low = high = first + same
+        count = int(window[same])
+    return ShortLengths(count / len(lengths), low, high, int(rows.max()) / len(lengths))
+
+
 def concentration_floor(lengths: Ints) -> Floor:
     """A lower bound of C10 by the pigeonhole principle.
 
     The rows of 9 units and more are covered greedily, from the shortest, by K windows; the
     fullest of K windows holds at least a K-th of them.
     """
-    present = np.unique(lengths[lengths >= 9])
+    present = np.unique(lengths[lengths >= SHORTEST])
     cover, at = 0, 0
     while at < len(present):  # one turn per window: about ln(longest / shortest) / 0.2 of them
         last = 11 * (10 * int(present[at]) // 9) // 10
@@ -101,7 +137,7 @@ def concentration_floor(lengths: Ints) -> Floor:
         cover += 1
     if not cover:
         return Floor(0.0, 0)
-    return Floor(float((lengths >= 9).mean()) / cover, cover)
+    return Floor(float((lengths >= SHORTEST).mean()) / cover, cover)
 
 
 def sum_of_products(one: Floats, other: Floats) -> float:

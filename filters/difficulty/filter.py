@@ -135,6 +135,7 @@ class Difficulty(Filter):
             frame["score"],
             evidence=evidence,
             findings=self._findings(measures, frame, ifd, score),
+            raw=None if self.calibrate == "none" else frame["ifd"],
         )
 
     def _findings(
@@ -150,6 +151,7 @@ class Difficulty(Filter):
         numbers = {
             "variant": self.variant,
             "template": self.written_as,
+            "method": self.calibrate,
             "measured": int(known.size),
             "median": round(median, 4),
             "looping": looping,

@@ -33,7 +33,8 @@ class Length(CountsTokens):
     `limit` drops answers under `min` or over `max`. `trim` drops outliers of each task group
     (first word, with or without input, asked length); answers to prompts that ask for a length
     are exempt. `cap` drops the lowest-scored rows of the densest +-10 % window until no window
-    holds more than `max_share` of the rows. A `max_share` that these lengths do not allow is an
+    holds more than `max_share` of the rows; under nine units, where 10 % is nothing, it drops none
+    and says so. A `max_share` that these lengths do not allow is an
     error that says so; without `max_share` such a set, or one under 20 rows, is left as it is.
     `match` keeps as many rows as possible within `tolerance` of a target: a `reference` file,
     `quantiles`, or uniform in log length from `min` to `max`; a target out of reach is an error.
@@ -162,7 +163,9 @@ class Length(CountsTokens):
         """The verdicts, and the diagnosis before and after (see `filters.length.findings`)."""
         target = self._matching(measures) if self.action == "match" and measures.height else None
         verdicts = self._verdicts(measures, target)
-        found = findings(measures, verdicts, self.unit, self.seed, target)
+        most = self.max_share or actions.USUAL_MAX_SHARE
+        cap = most if self.action == "cap" else None
+        found = findings(measures, verdicts, self.unit, self.seed, target, cap, self.of)
         limits = {"min": self.min, "max": self.max} if self.action == "limit" else {}
         thresholds = {name: limit for name, limit in limits.items() if limit is not None}
         numbers = {**found.numbers, "of": self.of, "thresholds": thresholds}

@@ -10,10 +10,12 @@ import polars as pl
 
 from curate.base.contract import Findings
 from filters.common.arrays import Bools, Floats, Ints
+from filters.common.stats import SHORTEST
 from filters.common.tasks import task_groups
 from filters.length.actions import Matching
-from filters.length.diagnosis import Diagnosis
+from filters.length.diagnosis import FEW_ROWS, Diagnosis, units
 from filters.length.match import CHANCE, EDGES
+from filters.length.mix import mix_sentences, mixed
 from filters.length.report import QUANTILES, codes_of, diagnose_measures, quantiles, shift
 
 SHIFTED = 0.1  # KS from which a task group is said to have shifted
@@ -37,28 +39,39 @@ GROUPS = pl.Schema(
 
 
 def findings(
-    measures: pl.DataFrame, judged: pl.DataFrame, unit: str, seed: int, target: Matching | None
+    measures: pl.DataFrame,
+    judged: pl.DataFrame,
+    unit: str,
+    seed: int,
+    target: Matching | None,
+    cap: float | None = None,
+    of: str = "response",
 ) -> Findings:
     """The diagnoses before and after and the shift, as sentences and as numbers.
 
-    `before` and `after` are `Diagnosis.to_dict()` (`after` null when nothing was dropped),
-    `shift` a `Shift`, `target` what `match` aims at, `impossible` why nothing could be done,
-    `groups` the `LARGEST` of all `task_groups` (their number), each with its rows, its lengths
-    before and after and its target. The table `groups` (see `GROUPS`) has all of them.
+    `target` is what `match` aims at, `cap` the share that `cap` allows, `of` whose lengths these
+    are. Of the numbers `before`
+    and `after` are `Diagnosis.to_dict()` (`after` null when nothing was dropped), `shift` a
+    `Shift`, `mix` how the kinds of rows shifted for the target (see `mixed`), `impossible` why
+    nothing could be done, `groups` the `LARGEST` of all `task_groups` (their number), each with its
+    rows, its lengths before and after and its target. The table `groups` (see `GROUPS`) has all of
+    them.
     """
     keep = judged["keep"].to_numpy()
-    before = _diagnosed(measures, unit, seed)
-    after = None if keep.all() else _diagnosed(measures.filter(judged["keep"]), unit, seed)
+    before = _diagnosed(measures, unit, seed, of)
+    after = None if keep.all() else _diagnosed(measures.filter(judged["keep"]), unit, seed, of)
     length: Ints = measures["length"].cast(pl.Int64).to_numpy()
     moved = None if after is None else shift(length, length[keep])
     impossible = _impossible(judged)
     groups = _groups(measures, keep, length, before, target)
+    mix = {} if target is None else mixed(measures, keep)
     numbers: dict[str, Any] = {
         "unit": unit,
         "before": _without_groups(before),
         "after": None if after is None else _without_groups(after),
         "shift": None if moved is None else moved.to_dict(),
         "target": None if target is None else _target(target),
+        "mix": mix,
         "impossible": impossible,
         "task_groups": len(groups),
         "groups": groups[:LARGEST],
@@ -72,8 +85,9 @@ def findings(
             f" distributions of length, on the log scale: KS {moved.ks:.3f}, W1 {moved.w1:.3f}",
             *_largest_shift(groups, unit),
         ]
+    sentences += _left_alone(after or before, cap)
     if target is not None:
-        sentences.append(target.sentence)
+        sentences += [*mix_sentences(mix), target.sentence]
     tables = {"groups": _group_table(groups)}
     return Findings((*sentences, *([impossible] if impossible else [])), numbers, tables)
 
@@ -95,15 +109,27 @@ def _group_table(groups: Sequence[dict[str, Any]]) -> pl.DataFrame:
     )
 
 
-def _diagnosed(measures: pl.DataFrame, unit: str, seed: int) -> Diagnosis:
+def _diagnosed(measures: pl.DataFrame, unit: str, seed: int, of: str) -> Diagnosis:
     scores = measures.get_column("record.score", default=pl.Series(dtype=pl.Float64))
     unknown = scores.null_count() == len(scores)
     given = None if unknown else scores.fill_null(float("nan")).to_numpy()
-    return diagnose_measures(measures, unit=unit, scores=given, seed=seed)
+    return diagnose_measures(measures, unit=unit, scores=given, of=of, seed=seed)
 
 
 def _without_groups(found: Diagnosis) -> dict[str, Any]:
     return {name: value for name, value in found.to_dict().items() if name != "groups"}
+
+
+def _left_alone(found: Diagnosis, cap: float | None) -> list[str]:
+    """That `cap` does not look at short answers, where they are more than it allows of others."""
+    if cap is None or found.short_concentration <= cap or found.rows < FEW_ROWS:
+        return []
+    lengths = units(found.short_low, found.short_high, found.unit)
+    share = f"{100 * found.short_concentration:.0f} % of the {found.texts} have {lengths}"
+    return [
+        f"{share}, more than the {100 * cap:g} % of max_share, and stay: cap thins only lengths"
+        f" from {SHORTEST} {found.unit} up"
+    ]
 
 
 def _impossible(judged: pl.DataFrame) -> str | None:

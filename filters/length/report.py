@@ -21,6 +21,8 @@ from filters.common.tasks import pool, task_groups
 from filters.length.diagnosis import Diagnosis, GroupLengths, judged
 
 CONTEXT_LIMITS = tuple(2**power for power in range(6, 18))
+SHORTEST_WALL = 10  # units; an answer of fewer that has no mark at its end is a label
+CROWD = 3  # times as many unfinished answers as in as wide a stretch of lengths below
 QUANTILES = (0.01, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 
 
@@ -46,6 +48,8 @@ def diagnose(
     unit: str = "words",
     finished: ArrayLike | None = None,
     scores: ArrayLike | None = None,
+    asked: ArrayLike | None = None,
+    of: str = "response",
     min_group: int = 20,
     permutations: int = 200,
     seed: int = 0,
@@ -53,20 +57,22 @@ def diagnose(
     """Diagnose `lengths` (n,) of answers in `unit`.
 
     `groups` (n,) names the task groups (those under `min_group` rows are pooled), `finished`
-    (n,) is False for answers that stop in mid-sentence, `scores` (n,) may hold NaN for none. The
-    order of the rows changes nothing.
+    (n,) is False for answers that stop in mid-sentence, `scores` (n,) may hold NaN for none,
+    `asked` (n,) is True where the request asks for a length, `of` says whose lengths these are
+    (`response`, `turn` or `prompt`). The order of the rows changes nothing.
 
     >>> diagnose([200, 201, 205, 3] * 50).verdict
     'flag'
     """
     rows = np.asarray(lengths, dtype=np.int64)
     if not rows.size:
-        return judged(Diagnosis(unit, 0, 0.0, 0, {}, 0.0, 0, 0.0, 0.0, 0.0))
+        return judged(Diagnosis(unit, 0, 0.0, 0, {}, 0.0, 0, 0.0, 0.0, 0.0, of=of))
     named = pl.Series(["all"] * len(rows)) if groups is None else pl.Series(groups)
     named = named if named.dtype == pl.Categorical else named.cast(pl.String)
     codes, names = codes_of(pool([named], min_group))
     whole = np.ones(len(rows), dtype=bool) if finished is None else np.asarray(finished, bool)
     given = np.zeros(len(rows)) if scores is None else np.asarray(scores, dtype=np.float64)
+    short = stats.short_concentration(rows)
     # One order for every input order: floating-point sums then agree to the last bit.
     order = np.lexsort((given, whole, rows, codes))
     rows, codes, whole, given = rows[order], codes[order], whole[order], given[order]
@@ -91,6 +97,12 @@ def diagnose(
             **task._asdict(),
             **wall._asdict(),
             **score._asdict(),
+            short_concentration=short.share,
+            short_low=short.low,
+            short_high=short.high,
+            short_same=short.same,
+            short_asked=None if asked is None else _asked(lengths, short, asked),
+            of=of,
             groups=_group_lengths(rows, codes, names),
         )
     )
@@ -101,6 +113,7 @@ def diagnose_measures(
     *,
     unit: str = "words",
     scores: ArrayLike | None = None,
+    of: str = "response",
     min_group: int = 20,
     seed: int = 0,
 ) -> Diagnosis:
@@ -109,8 +122,11 @@ def diagnose_measures(
         measures["length"].to_numpy(),
         task_groups(measures, min_group),
         unit=unit,
-        finished=measures["finished"].to_numpy(),
+        # A prompt is not cut off where its answer stops.
+        finished=None if of == "prompt" else measures["finished"].to_numpy(),
+        of=of,
         scores=scores,
+        asked=(measures["asks"] != "").to_numpy(),
         min_group=min_group,
         seed=seed,
     )
@@ -163,9 +179,17 @@ def _task_dependence(
     return _TaskDependence(eta2, mean, float(np.quantile(null, 0.95)), adjusted)
 
 
+def _asked(lengths: ArrayLike, short: stats.ShortLengths, asked: ArrayLike) -> float | None:
+    """The share of the rows of those short lengths whose requests ask for a length."""
+    rows = np.asarray(lengths, dtype=np.int64)
+    inside = (rows >= short.low) & (rows <= short.high)
+    return float(np.asarray(asked, bool)[inside].mean()) if short.share else None
+
+
 class _Wall(NamedTuple):
     wall: float | None = None
     wall_at: int | None = None
+    wall_stands_out: bool = False
 
 
 def _wall(rows: Ints, unit: str, finished: Bools) -> _Wall:
@@ -178,7 +202,26 @@ def _wall(rows: Ints, unit: str, finished: Bools) -> _Wall:
     places += [limit for limit in CONTEXT_LIMITS if unit == "tokens" and limit < places[0]]
     at = [int(((cut >= 0.98 * place) & (cut <= place)).sum()) for place in places]
     most = int(np.argmax(at))
-    return _Wall(at[most] / len(rows), places[most])
+    return _Wall(at[most] / len(rows), places[most], _stands_out(rows, finished, places[most]))
+
+
+def _stands_out(rows: Ints, finished: Bools, place: int) -> bool:
+    """Whether answers stop unfinished at this length by a limit, and not by habit.
+
+    Where answers of any length lack a mark at their end (code, labels), that says nothing of those
+    at the limit. So they lack it at least twice as often there, or far more of them lie there than
+    just below, where lengths are varied. An answer of a few units without a mark is a label.
+    """
+    if place < SHORTEST_WALL:
+        return False
+    there = (rows >= 0.98 * place) & (rows <= place)
+    below = (rows >= 0.96 * place) & (rows < 0.98 * place)
+    if there.all():
+        return False
+    unfinished = float((~finished)[there].mean())
+    varied = len(np.unique(rows[(rows >= place // 2) & ~there])) >= SHORTEST_WALL
+    crowd = int((~finished)[there].sum()) >= CROWD * max(1, int((~finished)[below].sum()))
+    return (crowd and varied) or unfinished >= 2.0 * float((~finished)[~there].mean())
 
 
 class _ScoreDependence(NamedTuple):

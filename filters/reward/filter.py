@@ -49,7 +49,9 @@ class Reward(Filter):
     `judge_by: judge.score` with `keep_top: 0.25` is the rule of Llama 3 (arXiv 2407.21783, 4.2.3):
     the top quarter of the reward, or the best grade of the judge.
 
-    The measured `reward.score` is the score as it came; `reward.verdict` the calibrated one.
+    Later steps see the score as it came as `reward.score` and the calibrated one as
+    `reward.verdict`. In the `scores` of rows that are written they are `reward` and
+    `reward.calibrated`.
     """
 
     name: ClassVar[str] = "reward"
@@ -163,7 +165,8 @@ class Reward(Filter):
         found = reward_findings(self, measures, judged["keep"], raw, score)
         if grades is not None:
             found = with_grades(found, self, raw, top, grades)
-        return Judgement(judged, found)
+        original = None if self.calibrate == "none" else applied["raw"]
+        return Judgement(judged, found, raw=original)
 
     def _applied(self, measures: pl.DataFrame, raw: Floats, score: Floats) -> pl.DataFrame:
         """What the score's rules say of each row: which rows are left after each, and ranks.

@@ -14,6 +14,8 @@ from filters.common.calibrate import fitted_together
 from filters.common.score_length import by_length, with_length
 from filters.reward.rules import Choices, best_graded, choices
 
+LITTLE = 0.1  # share of the variance below which little is left to choose by
+
 
 def reward_findings(
     step: Any, measures: pl.DataFrame, keep: pl.Series, raw: Floats, score: Floats
@@ -47,11 +49,20 @@ def reward_findings(
         sentences.append(
             "median words: {scored:g} scored, {kept:g} kept".format(**numbers["median_words"])
         )
+    left = _left(raw[known], score[known], method)
+    if left is not None:
+        numbers["left_of_variance"] = round(left, 4)
+        if left < LITTLE:
+            sentences.append(
+                f"length explains {100 * (1 - left):.0f} % of the variance of the scores; the rules"
+                " compare the little that is left"
+            )
     if min_score is not None and method != "none":
         low, high = raw[known].min(), raw[known].max()
         sentences.append(
             f"min_score {min_score:g} is compared with scores as they came, {low:.4g} to"
-            f" {high:.4g}; charts and reward.verdict show them with length taken out ({method})"
+            f" {high:.4g} (reward); charts and reward.calibrated show them with length taken out"
+            f" ({method})"
         )
     if step.per_prompt is not None:
         made = choices(measures, score)
@@ -59,6 +70,15 @@ def reward_findings(
         sentences.append(_choice_sentence(made))
     bins = by_length(keep, length, raw, score, known)
     return Findings(tuple(sentences), numbers, {"length": bins})
+
+
+def _left(raw: Floats, score: Floats, method: str) -> float | None:
+    """The share of the scores' variance that is left without length; None where ranks stand for
+    scores, or nothing varies."""
+    spread = float(raw.std())
+    if method not in ("lwr", "bin") or spread <= 1e-9 * max(1.0, float(np.abs(raw).max())):
+        return None
+    return float((score / spread).std() ** 2)
 
 
 def with_grades(findings: Findings, step: Any, raw: Floats, top: Bools, grades: Floats) -> Findings:

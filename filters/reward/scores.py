@@ -17,12 +17,17 @@ LARGEST = 1e300  # the size up to which the score that came with a record is rea
 def scores_of_column(records: pl.DataFrame, column: str) -> pl.Series:
     """`record.score` for the name `score`, else the field of `meta`; null where there is none.
 
-    Dots lead into nested objects: `judge.helpfulness`.
+    Dots lead into nested objects: `judge.helpfulness`. The last name may have dots itself:
+    `scores.reward.calibrated`.
     """
     if column == "score":
         return records["score"].alias("score")
-    path = "$" + "".join(f"['{_escaped(name)}']" for name in column.split("."))
-    found = records.select(pl.col("meta").str.json_path_match(path)).to_series()
+    steps = column.split(".")
+    named = [steps, *([*steps[:at], ".".join(steps[at:])] for at in range(len(steps) - 2, -1, -1))]
+    paths = ("$" + "".join(f"['{_escaped(name)}']" for name in each) for each in named)
+    found = records.select(
+        pl.coalesce(pl.col("meta").str.json_path_match(path) for path in paths)
+    ).to_series()
     return found.cast(pl.Float64, strict=False).alias("score")
 
 

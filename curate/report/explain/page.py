@@ -28,7 +28,7 @@ from curate.report.explain.row_text import (
     one_line,
     records_of,
 )
-from curate.report.run_files import damage_explained, source_names
+from curate.report.run_files import damage_explained, score_name, source_names
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -102,7 +102,8 @@ def _record(
     yield from map(printable_line, [*raw, "", "verdicts, in order:"])
     settings = {step["name"]: step["settings"] for step in manifest["steps"]}
     for verdict in verdicts.iter_rows(named=True):
-        yield from map(printable_line, _verdict(verdict, settings.get(verdict["step"], "")))
+        score, used = score_name(manifest, verdict["step"]), settings.get(verdict["step"], "")
+        yield from map(printable_line, _verdict(verdict, score, used))
         if (other := verdict["duplicate_of"]) is not None:
             duplicate = _duplicate_of(record, other, records.get(other))
             yield from map(printable_line, duplicate)
@@ -166,16 +167,17 @@ def _records(
     for row in rows:
         record = records[row]
         place = f"{names[record['source']]}:{record['line']}"
-        about = [_fate(verdicts[row]), *_why(verdicts[row][-1])]
+        last = verdicts[row][-1]
+        about = [_fate(verdicts[row]), *_why(last, score_name(run.manifest, last["step"]))]
         yield from ["", f"row {row}  id {record['id']}  {place}  {'  '.join(about)}"]
         yield from brief(record, hit)
 
 
-def _why(last: Verdict) -> Iterator[str]:
+def _why(last: Verdict, score: str) -> Iterator[str]:
     """What a drop rests on."""
     if last["verdict"] == "drop":
         if last["score"] is not None:
-            yield f"score {number(last['score'])}"
+            yield f"{score} {number(last['score'])}"
         if last["evidence"]:
             yield f"evidence: {printable(' '.join(last['evidence'].split()), SHOWN)}"
         if last["duplicate_of"] is not None:
@@ -197,12 +199,12 @@ def _rejects(
         yield from ["", f"{place}  reject: {reject['reason']}", *([f"  raw: {raw}"] if raw else [])]
 
 
-def _verdict(verdict: Verdict, settings: str) -> list[str]:
+def _verdict(verdict: Verdict, score: str, settings: str) -> list[str]:
     parts = [f"  {verdict['step']:12} {verdict['verdict']}"]
     if verdict["reason"]:
         parts.append(verdict["reason"])
     if verdict["score"] is not None:
-        parts.append(f"score {number(verdict['score'])}")
+        parts.append(f"{score} {number(verdict['score'])}")
     if verdict["evidence"]:
         parts.append(f"evidence: {printable(verdict['evidence'], SHOWN)}")
     return ["  ".join(parts), *([f"  {'':12} settings: {settings}"] if settings else [])]
