@@ -1,16 +1,19 @@
 """What n-grams and vectors find of test rows: word for word, rephrased, and judged by people.
 
 `DATA` is the folder of test data (default: CURATE_TEST_DATA). `--model` names a
-sentence-transformers folder to set beside the built-in encoder; `--rows` times a made-up set of
-that size.
+sentence-transformers folder to set beside the built-in encoder; `--choices` a file of
+multiple-choice questions to plant too; `--rows` times a made-up set of that size.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import resource
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,14 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from decontaminate_planted import CHANGES, OTHERS, Asked, Change, long_items, short_items, write
+from near import records as records_of
 from rows import DATA, need, texts
 
 from curate import sources
 from curate.base.schema import with_text
 from curate.pipeline.judging import judge
+from curate.sources.evaluations import questions
 from filters.common.vectors import embed
 from filters.decontaminate.filter import Decontaminate
 
@@ -74,8 +80,15 @@ def judged_pairs(data: Path, encoders: dict[str, str]) -> None:
     for rule, (size, share) in {"tulu3": (8, 0.5), "ngram13": (13, 0.0)}.items():
         from filters.decontaminate.index import Index
 
-        index = Index(pl.Series([pair[0] for pair in pairs]), size, share, skip_common=False)
-        found = index.find(pl.Series([pair[1] for pair in pairs]))
+        index = Index(
+            pl.Series([pair[0] for pair in pairs]),
+            size,
+            share,
+            False,
+            False,
+            pl.Series([], dtype=pl.String),
+        )
+        found, *_ = index.find(pl.Series([pair[1] for pair in pairs]))
         hit = np.zeros(len(pairs), bool)
         hit[found.text[found.text == found.item]] = True
         print(f"{rule:24} {hit.sum():4} {(hit & same).sum():4}")
@@ -88,6 +101,58 @@ def judged_pairs(data: Path, encoders: dict[str, str]) -> None:
         for cosine in COSINES:
             hit = cosines >= cosine
             print(f"{f'{name} {cosine}':24} {hit.sum():4} {(hit & same).sum():4}")
+
+
+def asked_in(paths: Any, columns: Any = None) -> pl.DataFrame:
+    return with_text(questions.read(list(paths), columns or {}, "columns").records)
+
+
+def planted(data: Path, choices: str | None) -> None:
+    """For each change how many planted rows are found: by the rule alone, and with `edited`."""
+    sets = long_items(data) | {"short questions": short_items(data)}
+    if choices:
+        given = asked_in([choices]).select("prompt", "response", "choices").iter_rows()
+        sets[Path(choices).name] = [Asked(*row[:2], tuple(row[2])) for row in given]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, items in sets.items():
+            path = Path(folder) / f"{name}.jsonl"
+            write(items, path)
+            print(f"\n{name}, {len(items):,} planted            rule  with edited")
+            forms = {"": [(item.shown, "Yes.") for item in items]}
+            if items[0].choices:
+                forms["no choices, answered: "] = [(item.prompt, item.answer) for item in items]
+            for form, rows in forms.items():
+                for change, make in CHANGES.items():
+                    _planted_line(f"{form}{change}", str(path), rows, make)
+            for change, make in OTHERS.items():
+                other = [
+                    item._replace(prompt=make(random.Random(0), item.prompt)) for item in items
+                ]
+                asks = [
+                    (one.shown, "Yes.")
+                    for one, item in zip(other, items, strict=True)
+                    if one != item
+                ]
+                _planted_line(change, str(path), asks, CHANGES["as it is"])
+            if items[0].choices:
+                alone = [(f"Explain this to me. {item.prompt}", "Yes.") for item in items]
+                _planted_line("the question alone", str(path), alone, CHANGES["as it is"])
+
+
+def _planted_line(
+    title: str, against: str, rows: Sequence[tuple[str, str]], change: Change
+) -> None:
+    """One line; rows that the change leaves as they are do not count."""
+    chance = random.Random(0)
+    made = [(change(chance, prompt), answer) for prompt, answer in rows]
+    if change is not CHANGES["as it is"]:
+        made = [row for row, old in zip(made, rows, strict=True) if row != old]
+    told = [(f"Please answer: {prompt}", answer) for prompt, answer in made]
+    found = []
+    for edited in (False, True):
+        step: Any = Decontaminate(against=(against,), edited=edited).bind(asked_in)
+        found.append(int((~judge(step, records_of(told)).verdicts["keep"]).sum()))
+    print(f"{title:52} {found[0]:6,} {found[1]:6,}  of {len(told):,}")
 
 
 def timed(data: Path, count: int) -> None:
@@ -118,12 +183,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="?", type=Path, default=DATA)
     parser.add_argument("--model", help="folder of a sentence-transformers model")
+    parser.add_argument("--choices", help="a file of multiple-choice questions, to plant too")
     parser.add_argument("--rows", type=int, default=0)
     given = parser.parse_args()
     need(given.data)
     encoders = {"lexical": "lexical"} | ({"model": given.model} if given.model else {})
     gsm8k(given.data, encoders)
     judged_pairs(given.data, encoders)
+    planted(given.data, given.choices)
     if given.rows:
         timed(given.data, given.rows)
 

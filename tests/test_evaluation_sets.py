@@ -404,6 +404,12 @@ CASES: dict[str, Case] = {
     "questions": Case(
         {"question": TRAIN, "answer": ["27", "twenty seven"]}, [TRAIN], ["27", "twenty seven"]
     ),
+    "passage-instruction": Case(
+        {"instruction": ABOUT, "context": PASSAGE, "response": "In 1903.", "category": "closed_qa"},
+        [ABOUT],
+        ["In 1903."],
+        PASSAGE,
+    ),
     "alpaca-eval": Case(
         {"instruction": TRAIN, "output": "27.", "generator": "davinci", "dataset": "koala"},
         [TRAIN],
