@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import Bools, Bytes, Floats, Ints
+from filters.common.arrays import U64, Bools, Bytes, Floats, Ints
 from filters.common.text import Block, block, in_blocks
 from filters.decontaminate.grams import (
     Bitmap,
@@ -134,7 +134,7 @@ class Index:
         """Overlaps of texts (no nulls) with items above the floor, by position of the text; and
         what may be copies of items, and of questions."""
         # What is computed once is computed before the threads start.
-        self._rare, self._left_out, self._bitmap  # noqa: B018
+        self._rare, self._left_out, self._bitmap, self._hashes  # noqa: B018
         self._seeds.prepare()
         self._asked.prepare()
         parts = in_blocks(texts, lambda part: (len(part), self._find(part)))
@@ -156,12 +156,18 @@ class Index:
         if len(self.questions):
             asked = Copies(*self._asked.pairs(grams(data, bounds, 1)))
         own = widened(short, self._seed, self.size, known)
-        shared = np.flatnonzero(np.isin(own.hashes, self._all.hashes))
+        place = np.searchsorted(self._hashes, own.hashes)
+        shared = np.flatnonzero(self._hashes[place] == own.hashes)
         # A text that repeats itself shares an n-gram once.
         key = own.text[shared].astype(np.uint64) << np.uint64(32) | own.hashes[shared]
         at = shared[np.unique(key, return_index=True)[1]]
         found = [self._pairs(data, own, part) for part in self._slices(own, at)]
         return _together(found), copies, asked
+
+    @cached_property
+    def _hashes(self) -> U64:
+        """The hashes of all n-grams, ascending, and one that is none of them."""
+        return np.append(np.unique(self._all.hashes), np.uint64(1 << 32))
 
     @cached_property
     def _bitmap(self) -> Bitmap:

@@ -1,6 +1,6 @@
 """Which texts may hold a copy of which item with a few changes; `align` decides.
 
-A change destroys no more runs than a run has words, so a copy with few changes keeps the others.
+A change destroys few runs (one more than a run has words), so a copy with few changes keeps others.
 Nothing is missed but items of which every run stands in many items.
 """
 
@@ -50,7 +50,9 @@ class Seeds:
     def _needed(self) -> Ints:
         """Runs that a copy of each item must share."""
         total = np.bincount(self._rare[1], minlength=len(self.of.words))
-        needed: Ints = np.maximum(1, total - self.size * (1 + self.of.words // WORDS_A_CHANGE))
+        # A contraction that is spelt out changes two words.
+        destroyed = (self.size + 1) * (1 + self.of.words // WORDS_A_CHANGE)
+        needed: Ints = np.maximum(1, total - destroyed)
         return needed
 
     def prepare(self) -> None:
