@@ -26,6 +26,7 @@ from filters.decontaminate.grams import Bitmap, Grams, grams, ranges
 SEED = 4
 # A run that stands in more items than this finds none of them.
 COMMON = 20
+_COMMON_WORDS = frozenset(COMMON_WORDS.split())
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
@@ -86,7 +87,8 @@ class _Anchors(NamedTuple):
 class Questions:
     """Questions of fewer than `LONG` words: two of their rarest words find each.
 
-    Then all words must be there but one, in their places or one word off.
+    One of the two must stand beside its neighbour, and all words must be there but one (of three
+    or fewer all), in their places or one word off: so each question with one change is found.
     """
 
     texts: pl.Series
@@ -97,24 +99,24 @@ class Questions:
 
     @cached_property
     def _words(self) -> U64:
-        """Hashes of words [questions, LONG - 1]; what is beyond the last word is not read."""
-        column = np.arange(LONG - 1)
+        """Hashes of words [questions, LONG + 1]: 0 before the first and after the last."""
+        column = np.arange(-1, LONG)
         first = np.searchsorted(self._grams.text, np.arange(len(self.texts)))
-        at = np.minimum(first[:, None] + column, len(self._grams.hashes) - 1)
-        words: U64 = self._grams.hashes[at]
+        is_word = (column >= 0) & (column < self._grams.words[:, None])
+        at = np.where(is_word, first[:, None] + column, len(self._grams.hashes))
+        words: U64 = np.append(self._grams.hashes, np.uint64(0))[at]
         return words
 
     @cached_property
     def _anchors(self) -> _Anchors:
         data, bounds = block(self.texts, words_only=True)
-        lists = [data[low:high].tobytes().decode().split() for low, high in pairwise(bounds)]
+        text = data.tobytes()
+        lists = [text[low:high].decode().split() for low, high in pairwise(bounds.tolist())]
         often = Counter(word for words in lists for word in words)
         # A loop over questions of few words.
-        chosen = [
-            (number, at) for number, words in enumerate(lists) for at in _rarest(words, often)
-        ]
+        chosen = [(row, at) for row, words in enumerate(lists) for at in _rarest(words, often)]
         question, before = np.array(chosen, np.int64).reshape(-1, 2).T
-        hashes = self._words[question, before]
+        hashes = self._words[question, before + 1]
         order = np.argsort(hashes, kind="stable")
         return _Anchors(hashes[order], question[order], before[order])
 
@@ -124,7 +126,7 @@ class Questions:
 
     def prepare(self) -> None:
         """Compute what is computed once, before threads start."""
-        self._bitmap  # noqa: B018
+        self._bitmap, self._words  # noqa: B018
 
     def pairs(self, own: Grams) -> tuple[Ints, Ints]:
         """Texts and questions that they may hold, by the single words of texts."""
@@ -134,30 +136,43 @@ class Questions:
             np.searchsorted(anchors.hashes, hashes, "left"),
             np.searchsorted(anchors.hashes, hashes, "right"),
         )
-        question, text = anchors.question[anchor], own.text[at[which]]
-        start = at[which] - anchors.before[anchor]
-        size = self._grams.words[question]
-        there = np.zeros(len(start), np.int64)
+        at, question, before = at[which], anchors.question[anchor], anchors.before[anchor]
+        beside = _is_at(own, at + 1, at, self._words[question, before + 2])
+        beside |= _is_at(own, at - 1, at, self._words[question, before])
+        at, question, before = at[beside], question[beside], before[beside]
+        there, size = np.zeros(len(at), np.int64), self._grams.words[question]
         for column in range(LONG - 1):
-            places = [
-                self._is_at(own, start + column + off, text, question, column) for off in (0, -1, 1)
-            ]
-            there += (places[0] | places[1] | places[2]) & (column < size)
-        enough = there >= np.where(size > 2, size - 1, size)
-        pair = np.unique(text[enough] * len(self.texts) + question[enough])
-        return pair // max(1, len(self.texts)), pair % max(1, len(self.texts))
+            wanted, place = self._words[question, column + 1], at - before + column
+            there += (
+                _is_at(own, place, at, wanted)
+                | _is_at(own, place - 1, at, wanted)
+                | _is_at(own, place + 1, at, wanted)
+            ) & (column < size)
+        enough = there >= np.where(size > 3, size - 1, size)
+        count = max(1, len(self.texts))
+        pair = np.unique(own.text[at[enough]] * count + question[enough])
+        return pair // count, pair % count
 
-    def _is_at(self, own: Grams, at: Ints, text: Ints, question: Ints, column: int) -> Bools:
-        place = np.clip(at, 0, len(own.hashes) - 1)
-        same: Bools = own.hashes[place] == self._words[question, column]
-        same &= (own.text[place] == text) & (place == at)
-        return same
+
+def _is_at(own: Grams, place: Ints, at: Ints, wanted: U64) -> Bools:
+    """Whether these words stand at these places of the texts that have a word `at`."""
+    inside = np.clip(place, 0, len(own.hashes) - 1)
+    same: Bools = own.hashes[inside] == wanted
+    same &= (own.text[inside] == own.text[at]) & (place == inside)
+    return same
 
 
 def _rarest(words: Sequence[str], often: Counter[str]) -> list[int]:
-    """Where the two rarest words of a question are; of one word alone nothing is made."""
-    common = set(COMMON_WORDS.split())
+    """Where the two rarest words of a question are; of one word alone nothing is made.
+
+    Neither is at an end beside the other: a change in one would hide both.
+    """
+    if len(words) < 2:
+        return []
     ranked = sorted(
-        range(len(words)), key=lambda at: (words[at] in common, often[words[at]], -len(words[at]))
+        range(len(words)),
+        key=lambda at: (words[at] in _COMMON_WORDS, often[words[at]], -len(words[at])),
     )
-    return ranked[: 2 if len(words) > 2 else 1] if len(words) > 1 else []
+    first, ends = ranked[0], (0, len(words) - 1)
+    apart = [at for at in ranked[1:] if abs(at - first) > 1 or not {at, first} & {*ends}]
+    return [first, *apart[:1]]
