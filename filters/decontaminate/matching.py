@@ -118,13 +118,16 @@ def _questions(
     spoken = plain(view(records, "both"))
     known: dict[tuple[str, str, int], tuple[int, int] | None] = {}
     found = []
-    last, prompt, said = -1, tokens(""), tokens("")
+    last, prompt = -1, tokens("")
     for row, item in pairs.iter_rows():
         key = texts[row], spoken[row], item
         if key not in known:
             if row != last:
-                last, prompt, said = row, tokens(key[0]), tokens(key[1])
-            known[key] = found_beside(evaluations.probes[item], prompt, said, evaluations.known)
+                last, prompt = row, tokens(key[0])
+            probe = evaluations.probes[item]
+            asked_at = question_place(item_of(probe.question), prompt, evaluations.known)
+            # What is said beside the prompt is cut into words only where the question is there.
+            known[key] = asked_at and found_beside(probe, tokens(key[1]), evaluations.known)
         beside = known[key]
         if beside is not None:
             found.append((row, first + item, QUESTION, 1.0, 0, 0, beside[1], beside[0]))

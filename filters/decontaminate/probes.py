@@ -54,17 +54,10 @@ def is_generic(question: str) -> bool:
     return not telling(item_of(question).words.words)
 
 
-def found_beside(
-    probe: Probe, prompt: Tokens, spoken: Tokens, known: Container[str]
-) -> tuple[int, int] | None:
-    """What stands beside the question in a conversation (a position of `BESIDE`), and how many
-    changes the question has; None if the question is not in the prompt, or is alone.
-
-    `prompt` is where the question must stand, `spoken` all that is said, for the rest.
-    """
+def found_beside(probe: Probe, spoken: Tokens, known: Container[str]) -> tuple[int, int] | None:
+    """What stands beside the question in all that is said (a position of `BESIDE`), and how many
+    changes the question has; None if it is not there, or alone."""
     question = item_of(probe.question)
-    if question_place(question, prompt, known) is None:
-        return None
     at = question_place(question, spoken, known)
     if at is None:
         return None
