@@ -13,7 +13,7 @@ import random
 import resource
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from decontaminate_planted import CHANGES, OTHERS, Asked, Change, long_items, short_items, write
+from decontaminate_planted import CHANGES, OTHERS, Asked, long_items, short_items, write
 from near import records as records_of
 from rows import DATA, need, texts
 
@@ -34,6 +34,8 @@ from filters.common.vectors import embed
 from filters.decontaminate.filter import Decontaminate
 
 COSINES = (0.6, 0.7, 0.8, 0.9)
+ALONE = "the short question alone"
+Rows = list[tuple[str, str]]
 
 
 def read(paths: Any) -> pl.DataFrame:
@@ -108,51 +110,100 @@ def asked_in(paths: Any, columns: Any = None) -> pl.DataFrame:
 
 
 def planted(data: Path, choices: str | None) -> None:
-    """For each change how many planted rows are found: by the rule alone, and with `edited`."""
+    """A table of what is found of planted rows: by the rule alone, with `edited`, and of how many.
+
+    A set with choices has two columns: rows with the choices, and rows with the answer instead.
+    """
     sets = long_items(data) | {"short questions": short_items(data)}
     if choices:
         given = asked_in([choices]).select("prompt", "response", "choices").iter_rows()
         sets[Path(choices).name] = [Asked(*row[:2], tuple(row[2])) for row in given]
+    columns: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, items in sets.items():
             path = Path(folder) / f"{name}.jsonl"
             write(items, path)
-            print(f"\n{name}, {len(items):,} planted            rule  with edited")
-            forms = {"": [(item.shown, "Yes.") for item in items]}
+            count = f"{name} ({len(items):,})"
+            columns[count] = _found(str(path), items, lambda item: (item.shown, "Yes."))
             if items[0].choices:
-                forms["no choices, answered: "] = [(item.prompt, item.answer) for item in items]
-            for form, rows in forms.items():
-                for change, make in CHANGES.items():
-                    _planted_line(f"{form}{change}", str(path), rows, make)
-            for change, make in OTHERS.items():
-                other = [
-                    item._replace(prompt=make(random.Random(0), item.prompt)) for item in items
-                ]
-                asks = [
-                    (one.shown, "Yes.")
-                    for one, item in zip(other, items, strict=True)
-                    if one != item
-                ]
-                _planted_line(change, str(path), asks, CHANGES["as it is"])
-            if items[0].choices:
-                alone = [(f"Explain this to me. {item.prompt}", "Yes.") for item in items]
-                _planted_line("the question alone", str(path), alone, CHANGES["as it is"])
+                columns[f"{count}, answered"] = _found(
+                    str(path), items, lambda item: (item.prompt, item.answer)
+                )
+    print("\nplanted: found by the rule, with edited, of")
+    print("\n".join(_markdown(columns, [*CHANGES, *OTHERS, ALONE])))
 
 
-def _planted_line(
-    title: str, against: str, rows: Sequence[tuple[str, str]], change: Change
-) -> None:
-    """One line; rows that the change leaves as they are do not count."""
-    chance = random.Random(0)
-    made = [(change(chance, prompt), answer) for prompt, answer in rows]
-    if change is not CHANGES["as it is"]:
-        made = [row for row, old in zip(made, rows, strict=True) if row != old]
-    told = [(f"Please answer: {prompt}", answer) for prompt, answer in made]
+def _found(
+    path: str, items: Sequence[Asked], row_of: Callable[[Asked], tuple[str, str]]
+) -> dict[str, str]:
+    """A cell for each change."""
+    cells = {}
+    for title, change in CHANGES.items():
+        chance = random.Random(0)
+        rows = [row_of(item) for item in items]
+        made = [(change(chance, prompt), answer) for prompt, answer in rows]
+        as_it_is = change is CHANGES["as it is"]
+        cells[title] = _cell(path, made if as_it_is else _changed(rows, made))
+    for title, change in OTHERS.items():
+        other = [item._replace(prompt=change(random.Random(0), item.prompt)) for item in items]
+        rows = [row_of(item) for item in items]
+        cells[title] = _cell(path, _changed(rows, [row_of(item) for item in other]))
+    if items[0].choices:
+        cells[ALONE] = _cell(path, [(item.prompt, "That depends.") for item in items])
+    return cells
+
+
+def _changed(rows: Rows, made: Rows) -> Rows:
+    """The rows that a change touches."""
+    return [new for new, old in zip(made, rows, strict=True) if new != old]
+
+
+def _cell(path: str, rows: Rows) -> str:
+    told = [(f"Please answer: {prompt}", answer) for prompt, answer in rows]
     found = []
     for edited in (False, True):
-        step: Any = Decontaminate(against=(against,), edited=edited).bind(asked_in)
+        step: Any = Decontaminate(against=(path,), edited=edited).bind(asked_in)
         found.append(int((~judge(step, records_of(told)).verdicts["keep"]).sum()))
-    print(f"{title:52} {found[0]:6,} {found[1]:6,}  of {len(told):,}")
+    return f"{found[0]}, {found[1]} of {len(rows)}"
+
+
+def unplanted(data: Path) -> None:
+    """What `edited` adds where nothing was planted; each hit is printed, to be read.
+
+    All dumps against the test sets, and the prompts of up to 25 words of the Alpaca dumps against
+    the other dumps and the reverse.
+    """
+    dumps = read(sorted(str(path) for path in (data / "raw").iterdir()))
+    paths = [
+        str(path) for path in sorted((data / "eval").iterdir()) if "code_alpaca" not in str(path)
+    ]
+    print(f"\nall dumps, {dumps.height:,} rows, against {len(paths)} test sets")
+    _added(dumps, *paths)
+    is_alpaca = pl.col("source").str.contains("raw/alpaca")
+    with tempfile.TemporaryDirectory() as folder:
+        for title, where in (("other dumps", is_alpaca), ("Alpaca", ~is_alpaca)):
+            pairs = dumps.filter(where).unique("prompt", maintain_order=True)
+            asked = pairs.select("prompt", "response").iter_rows()
+            path = Path(folder) / "asked.jsonl"
+            write([Asked(*pair) for pair in asked if 1 < len(pair[0].split()) <= 25], path)
+            rows = dumps.filter(~where).with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+            print(f"{title}, {rows.height:,} rows, against prompts of the others")
+            _added(rows, str(path))
+
+
+def _added(rows: pl.DataFrame, *against: str) -> None:
+    step: Any = Decontaminate(against=against).bind(asked_in)
+    found = judge(step, rows).verdicts.filter(~pl.col("keep"))
+    added = found["reason"].is_in(["evaluation_edited", "evaluation_question"])
+    print(f"  {len(found) - added.sum():,} by the rule or equal, {added.sum():,} more")
+    for line in found.filter(added)["evidence"]:
+        print(f"    {line[:200]}")
+
+
+def _markdown(columns: dict[str, dict[str, str]], titles: list[str]) -> list[str]:
+    lines = [["", *columns], ["---", *["---"] * len(columns)]]
+    lines += [[title, *(cells.get(title, "") for cells in columns.values())] for title in titles]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def timed(data: Path, count: int) -> None:
@@ -191,6 +242,7 @@ def main() -> None:
     gsm8k(given.data, encoders)
     judged_pairs(given.data, encoders)
     planted(given.data, given.choices)
+    unplanted(given.data)
     if given.rows:
         timed(given.data, given.rows)
 
