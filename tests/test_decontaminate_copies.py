@@ -69,8 +69,9 @@ def test_a_short_question_is_found_with_its_choices(
         (f"Exam. {shown(moved)}", "B"),
         (shown(row).upper(), "B"),
         (f"Pick one: {row['question']} ({', '.join(row['choices'])})", "B"),
+        (f"pick {row['question'].rstrip(':?')} {' or '.join(row['choices'])}", "B"),
     )
-    assert reasons(step_for(tmp_path, row), rows) == ["evaluation_question"] * 4
+    assert reasons(step_for(tmp_path, row), rows) == ["evaluation_question"] * 5
 
 
 @pytest.mark.parametrize("row", [ANOMIE, DECARCERATION, SUM])
@@ -304,6 +305,18 @@ def test_equal_rows_and_odd_texts_take_no_time(tmp_path: Path, conversation: Any
     ]
     rows = conversation(*[(shown(ANOMIE), "x")] * 3000, *[(text, "x") for text in odd])
     assert judge(step, rows).verdicts["keep"].sum() == len(odd)
+
+
+@pytest.mark.parametrize("settings", [{"size": 2}, {"size": 3}, {"size": 5}, {"rule": "ngram13"}])
+def test_any_length_of_runs_goes_with_copies(
+    settings: dict[str, Any], tmp_path: Path, conversation: Any
+) -> None:
+    step = step_for(tmp_path, {"question": SHORT_COPY, "answer": "x"}, ANOMIE, **settings)
+    rows = conversation(
+        (SHORT_COPY.replace("border", "bodrer"), "x"), (shown(ANOMIE), "x"), ("Name a sea.", "x")
+    )
+    found = reasons(step, rows)
+    assert [reason is None for reason in found] == [False, False, True]
 
 
 def test_the_findings_say_what_is_asked_of_short_texts(tmp_path: Path, conversation: Any) -> None:

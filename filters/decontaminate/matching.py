@@ -125,7 +125,7 @@ def _questions(
             if row != last:
                 last, prompt = row, tokens(key[0])
             probe = evaluations.probes[item]
-            asked_at = question_place(item_of(probe.question), prompt, evaluations.known)
+            asked_at = place(item_of(probe.question), prompt, evaluations.known)
             # What is said beside the prompt is cut into words only where the question is there.
             known[key] = asked_at and found_beside(probe, tokens(key[1]), evaluations.known)
         beside = known[key]

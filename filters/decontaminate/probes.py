@@ -58,13 +58,16 @@ def found_beside(probe: Probe, spoken: Tokens, known: Container[str]) -> tuple[i
     """What stands beside the question in all that is said (a position of `BESIDE`), and how many
     changes the question has; None if it is not there, or alone."""
     question = item_of(probe.question)
+    anywhere = place(question, spoken, known)
+    if anywhere is None:
+        return None
+    if not probe.context and _has_choices(question, probe.choices, spoken, known):
+        return 1, anywhere.changes
     at = question_place(question, spoken, known)
     if at is None:
         return None
     if probe.context:
         return (2, at.changes) if place(item_of(probe.context), spoken, known) else None
-    if _has_choices(question, probe.choices, spoken, known):
-        return 1, at.changes
     if any(_has_answer(question, answer, spoken, at, known) for answer in probe.answers):
         return 0, at.changes
     return None
