@@ -87,7 +87,7 @@ def test_wording_of_a_whole_benchmark_counts_for_tulu3_as_the_rule_says(conversa
 def test_a_short_prompt_must_equal_a_whole_prompt_or_user_message(conversation):
     step = bound(conversation(("What is 5 + 3?", "8")))
     rows = conversation(
-        ("what  is 5 + 3", "8"), ("What is 5 - 3?", "2"), ("Tell me: What is 5 + 3? Now!", "8")
+        ("what  is 5 + 3", "8"), ("What is 5 - 3?", "2"), ("Tell me: What is 5 + 3? Now!", "Why?")
     )
     found = judge(step, rows).verdicts
     assert found["reason"].to_list() == ["evaluation_prompt", None, None]

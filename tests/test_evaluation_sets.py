@@ -404,6 +404,12 @@ CASES: dict[str, Case] = {
     "questions": Case(
         {"question": TRAIN, "answer": ["27", "twenty seven"]}, [TRAIN], ["27", "twenty seven"]
     ),
+    "passage-instruction": Case(
+        {"instruction": ABOUT, "context": PASSAGE, "response": "In 1903.", "category": "closed_qa"},
+        [ABOUT],
+        ["In 1903."],
+        PASSAGE,
+    ),
     "alpaca-eval": Case(
         {"instruction": TRAIN, "output": "27.", "generator": "davinci", "dataset": "koala"},
         [TRAIN],
@@ -659,6 +665,34 @@ def test_other_spellings_of_a_set_are_read_alike(
     row: dict[str, Any], answers: list[str], tmp_path: Path
 ) -> None:
     assert read_by(written(tmp_path, row)) == [([TRAIN], answers)]
+
+
+@pytest.mark.parametrize(
+    ("row", "choices"),
+    [
+        ({"question": TRAIN, "choices": OPTIONS, "answer": 1}, OPTIONS),
+        ({"question": TRAIN, "choices": OPTIONS}, OPTIONS),
+        ({"question": TRAIN, "A": "x", "B": "y", "answer": "B"}, ["x", "y"]),
+        ({"question": TRAIN, "options": {"A": "x", "B": "y"}, "answer_idx": "B"}, ["x", "y"]),
+        ({"question": TRAIN, "opa": "x", "opb": "y", "cop": 0}, ["x", "y"]),
+        ({"question": {"stem": TRAIN, "choices": [{"text": "x", "label": "A"}]}}, ["x"]),
+        ({"goal": TRAIN, "sol1": "x", "sol2": "y", "label": 1}, ["x", "y"]),
+        ({"sentence": TRAIN, "option1": "x", "option2": "y", "answer": "2"}, ["x", "y"]),
+        (
+            {"question": TRAIN, "correct_answer": "x", "distractor1": "y", "distractor2": "z"},
+            ["x", "y", "z"],
+        ),
+        ({"question": TRAIN, "mc1_targets": {"choices": OPTIONS, "labels": [1]}}, OPTIONS),
+        ({"article": PASSAGE, "questions": [TRAIN], "options": [["x", "y"]]}, ["x", "y"]),
+        ({"question": TRAIN, "answer": "x"}, []),
+        ({"question": TRAIN, "choices": [7, 3], "answer": 1}, ["7", "3"]),
+    ],
+)
+def test_what_there_is_to_choose_from_is_read_beside_the_question(
+    row: dict[str, Any], choices: list[str], tmp_path: Path
+) -> None:
+    records = questions.read([written(tmp_path, row)], {}, "decontaminate.columns").records
+    assert records["choices"].to_list() == [choices]
 
 
 def test_what_the_formats_of_training_sets_read_stays_theirs(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ class Mine:
 def test_a_row_is_dropped_only_for_one_that_is_kept_and_names_it(conversation, tmp_path):
     # 20 degrees apart is 0.94: row 1 is dropped for row 0; row 2 is like row 1 only, so it is kept.
     rows = conversation(("0 a", "x"), ("20 b", "x"), ("40 c", "x"))
-    found = judge(Semantic(threshold=0.9, encoder=encoder(tmp_path, ANGLES)), rows).verdicts
+    found = judge(
+        Semantic(threshold=0.9, protect=(), encoder=encoder(tmp_path, ANGLES)), rows
+    ).verdicts
     assert found["keep"].to_list() == [True, False, True]
     assert found["duplicate_of"].to_list() == [None, 0, None]
     assert found["score"][1] == pytest.approx(0.939693)
@@ -40,11 +42,15 @@ def test_a_row_is_dropped_only_for_one_that_is_kept_and_names_it(conversation, t
 def test_the_longest_or_the_best_is_kept_when_asked(conversation, tmp_path):
     rows = conversation(("0 a", "x"), ("5 b", "longer"), score=[2.0, 1.0])
     code = encoder(tmp_path, ANGLES)
-    assert judge(Semantic(encoder=code, keep="longest"), rows).verdicts["keep"].to_list() == [
+    assert judge(Semantic(encoder=code, protect=(), keep="longest"), rows).verdicts[
+        "keep"
+    ].to_list() == [
         False,
         True,
     ]
-    assert judge(Semantic(encoder=code, keep="best"), rows).verdicts["keep"].to_list() == [
+    assert judge(Semantic(encoder=code, protect=(), keep="best"), rows).verdicts[
+        "keep"
+    ].to_list() == [
         True,
         False,
     ]
@@ -81,7 +87,7 @@ def test_twenty_thousand_equal_rows_and_a_long_one_take_no_time(conversation):
 
 def test_the_report_says_what_other_thresholds_would_drop(conversation, tmp_path):
     rows = conversation(("0 a", "x"), ("20 b", "x"), ("90 c", "x"))
-    step = Semantic(threshold=0.9, encoder=encoder(tmp_path, ANGLES))
+    step = Semantic(threshold=0.9, protect=(), encoder=encoder(tmp_path, ANGLES))
     found = judge(step, rows).findings
     assert found.numbers["dropped_at"] == {"0.85": 1, "0.95": 0}
     assert found.tables["clusters"]["row"].to_list() == [0, 1]

@@ -46,11 +46,11 @@ VERDICTS = pl.Schema(
 class Read(Protocol):
     """Reads evaluation files, folders or globs: benchmarks as published, and training formats.
 
-    Gives Records with `prompt` and `response`, and two more columns: `context`, the passage that a
-    question is about (or ""), and `other_prompts`, the same question in other words. A record
-    has a message of the assistant for each answer that counts as right; it may have none.
-    `columns` names the fields that hold the `prompt` and the `answer` where no shape is known.
-    Raises `CurateError`.
+    Gives Records with `prompt` and `response`, and three more columns: `context`, the passage that
+    a question is about (or ""), `other_prompts`, the same question in other words, and `choices`,
+    what there is to choose from. A record has a message of the assistant for each answer that
+    counts as right; it may have none. `columns` names the fields that hold the `prompt` and the
+    `answer` where no shape is known. Raises `CurateError`.
     """
 
     def __call__(

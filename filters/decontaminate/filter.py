@@ -14,8 +14,9 @@ from curate.base.errors import CurateError, nearest
 from curate.base.settings import setting, values_of
 from filters.common.text import Field, view
 from filters.common.vectors import ENCODER_HELP, check_encoder, embed, fingerprint, vector_column
+from filters.decontaminate.matching import match
 from filters.decontaminate.report import judge_rows, report
-from filters.decontaminate.sets import Evaluations, load, match
+from filters.decontaminate.sets import Evaluations, load
 
 # Words in a run, and the share of a row's words in shared runs that must be exceeded.
 RULES = {"tulu3": (8, 0.5), "ngram13": (13, 0.0)}
@@ -29,21 +30,29 @@ class Decontaminate(Filter):
     in a run of 8 words that one and the same record has too; more than half must. `ngram13`
     (Brown et al. 2020, arXiv 2005.14165): one shared run of 13 words is enough, unless more than
     20 evaluation rows have it, which makes it the set's own wording. Case, punctuation and
-    Unicode forms do not count. A prompt with fewer words than a run must equal a whole prompt or
-    a whole user message; so short an answer proves nothing and is passed over. A set of which
-    more than 2 % is found is called contaminated.
+    Unicode forms and HTML entities do not count. A prompt with fewer words than a run must equal a
+    whole prompt or a whole user message; so short an answer proves nothing and is passed over. A
+    set of which more than 2 % is found is called contaminated.
+
+    Beyond the rule (`edited`): a text of 8 words or more is found too where all of its words stand
+    in order, with a typo or a word put in for every fifteen; and a shorter question where its
+    answer, its choices or its passage stand beside it.
     """
 
     name: ClassVar[str] = "decontaminate"
     reasons: ClassVar[Mapping[str, str]] = {
         "evaluation_overlap": "It shares runs of words with a row of an evaluation file.",
         "evaluation_prompt": "Its prompt is a short one of an evaluation file, to the letter.",
+        "evaluation_edited": "It has a row of an evaluation file with typos or words put in.",
+        "evaluation_question": "It has a short question of an evaluation file, with its answer, "
+        "its choices or its passage.",
         "evaluation_rephrased": "Its vector is close to that of a row of an evaluation file.",
     }
     reads: ClassVar[tuple[str, ...]] = ("messages", "response")
     cached: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     measured_by: ClassVar[tuple[str, ...]] = (
-        "field", "rule", "size", "threshold", "encoder", "encoder_print", "evaluations",
+        "field", "rule", "size", "threshold", "edited", "encoder", "encoder_print", "evaluations",
     )  # fmt: skip
 
     against: tuple[str, ...] = setting(
@@ -68,6 +77,10 @@ class Decontaminate(Filter):
         "share of the evaluation row's words that must be exceeded, if not the rule's own",
         low=0,
         below=1,
+    )
+    edited: bool = setting(
+        True,
+        "beyond the rule: copies with typos or words put in, short questions with their answers",
     )
     encoder: str | None = setting(
         None, f"to find rephrased rows too: {ENCODER_HELP}; none: do not look", path=True
@@ -100,6 +113,7 @@ class Decontaminate(Filter):
             self.size or size,
             share if self.threshold is None else self.threshold,
             skip_common=self.rule == "ngram13",
+            edited=self.edited,
         )
         return BoundDecontaminate(**values_of(self, Decontaminate), evaluations=evaluations)
 
@@ -141,8 +155,8 @@ class BoundDecontaminate(Decontaminate):
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`overlaps`: evaluation items and what is shared with them; `vector` with an encoder.
 
-        Each overlap has `item`, `share` of its words, `first` word and `run` of the longest
-        stretch; a `run` of 0 means that a short prompt is equal.
+        Each overlap has `item`, `kind` (a position of `KINDS`), `share` of its words, `first` word
+        and `run` of the longest stretch, `changes` in words and what is `beside` it.
         """
         overlaps = match(self.evaluations, records, self.field)
         if self.encoder is None:

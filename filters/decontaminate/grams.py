@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from filters.common.arrays import U64, Bools, Bytes, Ints
-from filters.common.shingles import Rule, hash_spans, spans
+from filters.common.shingles import Rule, hash_spans, mix64, spans
 from filters.common.text import block
 
 
@@ -32,6 +32,44 @@ def grams(data: Bytes, bounds: Ints, size: int) -> Grams:
     starts, ends, count = spans(data, bounds, Rule("word", size, 0))
     text, word = ranges(np.zeros_like(count), count)
     return Grams(hash_spans(data, starts, ends), starts, ends, text, word, _words(data, bounds))
+
+
+def widened(of: Grams, size: int, longer: int, known: Bools | None = None) -> Grams:
+    """Runs of `longer` words from those of `size` words, of which each must be `known`.
+
+    The hash of a run is made of the hashes of those that cover it, so a long text is hashed once,
+    and only where something may be shared the longer runs are made.
+    """
+    last = longer - size
+    count = max(0, len(of.hashes) - last)
+    covering = sorted({*range(0, last, size), last})
+    fits = of.text[:count] == of.text[last:]
+    for offset in covering if known is not None else ():
+        fits &= known[offset : offset + count]  # type: ignore[index]
+    at = np.flatnonzero(fits)
+    hashes = of.hashes[at]
+    for offset in covering[1:]:
+        hashes = mix64(hashes << np.uint64(32) | of.hashes[at + offset]) >> np.uint64(32)
+    return Grams(hashes, of.starts[at], of.ends[at + last], of.text[at], of.word[at], of.words)
+
+
+class Bitmap:
+    """Which hashes may be among some: no other is, and hardly any that is not one of them."""
+
+    BITS = 22
+
+    def __init__(self, hashes: U64) -> None:
+        self.bits = np.zeros(1 << self.BITS, bool)
+        self.bits[self._low(hashes)] = True
+
+    def holds(self, hashes: U64) -> Bools:
+        """For each hash whether it may be one of them."""
+        found: Bools = self.bits[self._low(hashes)]
+        return found
+
+    def _low(self, hashes: U64) -> Ints:
+        low: Ints = (hashes & np.uint64((1 << self.BITS) - 1)).astype(np.int64)
+        return low
 
 
 def word_counts(texts: pl.Series) -> Ints:

@@ -6,7 +6,7 @@ missed; every shared n-gram is compared letter by letter, so nothing is made up 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,13 +16,22 @@ import polars as pl
 
 from filters.common.arrays import U64, Bools, Bytes, Floats, Ints
 from filters.common.text import Block, block, in_blocks
-from filters.decontaminate.grams import Grams, Sorted, coverage, grams, in_order, ranges
+from filters.decontaminate.grams import (
+    Bitmap,
+    Grams,
+    Sorted,
+    coverage,
+    grams,
+    in_order,
+    ranges,
+    widened,
+)
+from filters.decontaminate.seeds import SEED, Questions, Seeds
 
 # An n-gram that stands in more items than this is mostly the wording of a benchmark.
 COMMON = 20
 # Shared n-grams looked at together; bounds memory, whatever the texts hold.
 ENTRIES = 1 << 20
-_BITS = 22
 
 
 class Overlaps(NamedTuple):
@@ -39,18 +48,29 @@ class Overlaps(NamedTuple):
     run: Ints
 
 
+class Copies(NamedTuple):
+    """Pairs of text and item, ascending, of which the text may hold the item with changes."""
+
+    text: Ints
+    item: Ints
+
+
 @dataclass(frozen=True)
 class Index:
     """The n-grams of evaluation items.
 
     `floor` is the share of an item's words above which an overlap is reported. With
-    `skip_common` n-grams that stand in more than `COMMON` items do not count at all.
+    `skip_common` n-grams that stand in more than `COMMON` items do not count at all. With
+    `edited` texts are found too that may hold an item, or one of the short `questions`, with
+    changes.
     """
 
     items: pl.Series
     size: int
     floor: float
     skip_common: bool
+    edited: bool
+    questions: pl.Series
 
     @cached_property
     def _block(self) -> Block:
@@ -61,9 +81,18 @@ class Index:
         """Words of each item."""
         return self._all.words
 
+    @property
+    def _seed(self) -> int:
+        """Words in the runs that are hashed; the n-grams are made of them."""
+        return min(SEED, self.size)
+
+    @cached_property
+    def _short(self) -> Grams:
+        return grams(*self._block, self._seed)
+
     @cached_property
     def _all(self) -> Grams:
-        return grams(*self._block, self.size)
+        return widened(self._short, self._seed, self.size)
 
     @cached_property
     def _common(self) -> Bools:
@@ -93,32 +122,56 @@ class Index:
         kept[self._rare.order] = True
         return in_order(self._all, ~kept & (not self.skip_common))
 
-    def find(self, texts: pl.Series) -> Overlaps:
-        """Overlaps of texts (no nulls) with items above the floor, by position of the text."""
-        self._rare, self._left_out  # noqa: B018  (computed once, before the threads start)
+    @cached_property
+    def _seeds(self) -> Seeds:
+        return Seeds(self._short, self._seed)
+
+    @cached_property
+    def _asked(self) -> Questions:
+        return Questions(self.questions)
+
+    def find(self, texts: pl.Series) -> tuple[Overlaps, Copies, Copies]:
+        """Overlaps of texts (no nulls) with items above the floor, by position of the text; and
+        what may be copies of items, and of questions."""
+        # What is computed once is computed before the threads start.
+        self._rare, self._left_out, self._bitmap, self._hashes  # noqa: B018
+        self._seeds.prepare()
+        self._asked.prepare()
         parts = in_blocks(texts, lambda part: (len(part), self._find(part)))
         before = np.cumsum([0, *(rows for rows, _ in parts)])
         shifted = [
-            overlaps._replace(text=overlaps.text + start)
-            for start, (_, overlaps) in zip(before, parts, strict=False)
+            tuple(pairs._replace(text=pairs.text + start) for pairs in of_part)
+            for start, (_, of_part) in zip(before, parts, strict=False)
         ]
-        return _together(shifted)
+        overlaps, copies, asked = zip(*shifted, strict=True) if shifted else ((), (), ())
+        return _together(overlaps), _all_copies(copies), _all_copies(asked)
 
-    def _find(self, texts: pl.Series) -> Overlaps:
+    def _find(self, texts: pl.Series) -> tuple[Overlaps, Copies, Copies]:
         data, bounds = block(texts, words_only=True)
-        own = grams(data, bounds, self.size)
-        known = np.flatnonzero(self._bitmap[_low_bits(own.hashes)])
-        known = known[np.isin(own.hashes[known], self._all.hashes)]
+        short = grams(data, bounds, self._seed)
+        known = self._bitmap.holds(short.hashes)
+        copies = asked = Copies(*_NO_PAIRS)
+        if self.edited:
+            copies = Copies(*self._seeds.pairs(short, known))
+        if len(self.questions):
+            asked = Copies(*self._asked.pairs(grams(data, bounds, 1)))
+        own = widened(short, self._seed, self.size, known)
+        place = np.searchsorted(self._hashes, own.hashes)
+        shared = np.flatnonzero(self._hashes[place] == own.hashes)
         # A text that repeats itself shares an n-gram once.
-        key = own.text[known].astype(np.uint64) << np.uint64(32) | own.hashes[known]
-        at = known[np.unique(key, return_index=True)[1]]
-        return _together([self._pairs(data, own, part) for part in self._slices(own, at)])
+        key = own.text[shared].astype(np.uint64) << np.uint64(32) | own.hashes[shared]
+        at = shared[np.unique(key, return_index=True)[1]]
+        found = [self._pairs(data, own, part) for part in self._slices(own, at)]
+        return _together(found), copies, asked
 
     @cached_property
-    def _bitmap(self) -> Bools:
-        bits = np.zeros(1 << _BITS, bool)
-        bits[_low_bits(self._all.hashes)] = True
-        return bits
+    def _hashes(self) -> U64:
+        """The hashes of all n-grams, ascending, and one that is none of them."""
+        return np.append(np.unique(self._all.hashes), np.uint64(1 << 32))
+
+    @cached_property
+    def _bitmap(self) -> Bitmap:
+        return Bitmap(self._short.hashes)
 
     def _slices(self, own: Grams, at: Ints) -> Iterator[Ints]:
         """The texts' n-grams in runs of whole texts with about `ENTRIES` shared n-grams."""
@@ -192,12 +245,14 @@ class Index:
         return " ".join(words[first : first + run])
 
 
-def _low_bits(hashes: U64) -> Ints:
-    low: Ints = (hashes & np.uint64((1 << _BITS) - 1)).astype(np.int64)
-    return low
+_NO_PAIRS = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def _together(parts: list[Overlaps]) -> Overlaps:
+def _all_copies(parts: Sequence[Copies]) -> Copies:
+    return Copies(*map(np.concatenate, zip(_NO_PAIRS, *parts, strict=True)))
+
+
+def _together(parts: Sequence[Overlaps]) -> Overlaps:
     empty = np.zeros(0, np.int64)
     parts = [Overlaps(empty, empty, np.zeros(0), empty, empty), *parts]
     return Overlaps(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -8,7 +8,8 @@ import polars as pl
 
 from curate.base.contract import Findings, verdicts
 from filters.common.text import Field
-from filters.decontaminate.sets import QUOTED, Evaluations
+from filters.decontaminate.probes import BESIDE
+from filters.decontaminate.sets import EDITED, QUESTION, QUOTED, Evaluations
 
 # More of an evaluation than this in the training set, and its results mean nothing (Tulu 3).
 CONTAMINATED = 0.02
@@ -34,6 +35,12 @@ def _evidence(evaluations: Evaluations, line: dict[str, Any]) -> str:
     """What the record shares with the evaluation row, and where that row is."""
     text = " ".join(line["text"].split())
     where = f"{line['source']}:{line['line']} {text!r}"
+    changes = line["changes"]
+    but = f" but for {changes} {'word' if changes == 1 else 'words'}" if changes else ""
+    if line["kind"] == EDITED:
+        return f"all of it{but or ', spelt otherwise'}: {where}"
+    if line["kind"] == QUESTION:
+        return f"the question{but}, with its {BESIDE[line['beside']]}: {where}"
     if line["kind"] != 0:
         return where
     quote = evaluations.index.quote(line["item"], line["first"], line["run"])
@@ -53,7 +60,7 @@ def report(
     if short:
         sentences.append(
             f"{short:,} of {len(words):,} different evaluation texts have under {size} words: "
-            "prompts must be equal, answers are not looked for"
+            f"{_short_rule(evaluations)}"
         )
     listed = matches.select(
         row=measures["row"].gather(matches["at"]),
@@ -69,6 +76,12 @@ def report(
         {"field": field, "evaluations": sets.to_dicts(), "short_texts": short},
         {"evaluations": sets, "matches": listed},
     )
+
+
+def _short_rule(evaluations: Evaluations) -> str:
+    """What is asked of texts with fewer words than a run."""
+    beside = " or stand with their answer, choices or passage" if evaluations.probes else ""
+    return f"prompts must be equal{beside}, answers are not looked for"
 
 
 def _without_text(evaluations: Evaluations, field: Field) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import html
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,35 @@ from curate.base.errors import CurateError
 from filters.common.arrays import F32
 from filters.common.text import Field, bare, block, view
 from filters.common.vectors import position_of
-from filters.decontaminate.grams import ranges, word_counts
+from filters.decontaminate.align import LONG
+from filters.decontaminate.grams import word_counts
 from filters.decontaminate.index import Index
+from filters.decontaminate.probes import Probe, is_generic
 
 # Characters of a text that evidence shows.
 QUOTED = 160
+_ENTITY = r"&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[a-zA-Z]+[0-9]*);"
 
-OVERLAP = pl.Struct({"item": pl.UInt32, "share": pl.Float64, "first": pl.UInt32, "run": pl.UInt32})
-KINDS = ("evaluation_overlap", "evaluation_prompt", "evaluation_rephrased")
+OVERLAP = pl.Struct(
+    {
+        "item": pl.UInt32,
+        "kind": pl.UInt8,
+        "share": pl.Float64,
+        "first": pl.UInt32,
+        "run": pl.UInt32,
+        "changes": pl.UInt32,
+        "beside": pl.UInt8,
+    }
+)
+# Reasons by the code that is measured; nearest first, and vectors last.
+KINDS = (
+    "evaluation_overlap",
+    "evaluation_prompt",
+    "evaluation_edited",
+    "evaluation_question",
+    "evaluation_rephrased",
+)
+EDITED, QUESTION, REPHRASED = 2, 3, 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,14 +53,25 @@ class Evaluations:
 
     `rows` has `name` of its file, `source`, `line`, `text` (its start) for each evaluation row;
     `asked` pairs each `row` with an `item`. `short` items have too few words for the index and
-    must be equal. `texts` is what an encoder compares, one for each row.
+    must be equal. Those `behind` a passage count only with the question that is given here.
+    `probes` are short questions with what may stand beside them; their numbers as items follow
+    those of the texts. `texts` is what an encoder compares, one for each row.
     """
 
     rows: pl.DataFrame
     asked: pl.DataFrame
     index: Index
     short: pl.DataFrame
+    behind: Mapping[int, str]
+    probes: tuple[Probe, ...]
     texts: pl.Series
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Words of the evaluation files, which are no misspelling of another."""
+        pieces = [text for probe in self.probes for text in probe.pieces]
+        texts = pl.concat([self.index.items, pl.Series(pieces, dtype=pl.String)])
+        return frozenset(block(texts, words_only=True).data.tobytes().decode().split())
 
     def __repr__(self) -> str:
         """A digest of all that a measure depends on."""
@@ -45,14 +79,15 @@ class Evaluations:
         for text in self.index.items.to_list():
             digest.update(text.encode() + b"\x00")
         digest.update(repr(self.short["item"].to_list()).encode())
+        digest.update(repr((sorted(self.behind.items()), self.probes)).encode())
         return f"Evaluations({digest.hexdigest()})"
 
     def matches(
         self, measures: pl.DataFrame, theirs: F32 | None = None, cosine: float = 1.0
     ) -> pl.DataFrame:
         """Every match: `at` (position of the record), `evaluation` (row), `kind`, `score`,
-        `item`, `first`, `run`, how it was found (`how`), and all that `rows` says of the
-        evaluation row; sorted by record, best first."""
+        `item`, `first`, `run`, `changes`, `beside`, how it was found (`how`), and all that `rows`
+        says of the evaluation row; sorted by record, best first."""
         matches = (
             measures.select(at=pl.int_range(pl.len(), dtype=pl.Int64), overlap="overlaps")
             .explode("overlap", empty_as_null=False)
@@ -61,11 +96,9 @@ class Evaluations:
             .select(
                 "at",
                 pl.col("row").alias("evaluation"),
-                (pl.col("run") == 0).cast(pl.Int8).alias("kind"),
+                pl.col("kind").cast(pl.Int8),
                 pl.col("share").alias("score"),
-                "item",
-                "first",
-                "run",
+                *("item", "first", "run", "changes", "beside"),
             )
         )
         if theirs is not None:
@@ -88,7 +121,7 @@ def _close(measures: pl.DataFrame, theirs: F32, cosine: float) -> pl.DataFrame:
         at, row = np.nonzero(alike >= cosine)
         columns = {"at": at + start, "evaluation": row, "score": alike[at, row]}
         parts.append(pl.DataFrame(columns, schema_overrides=empty))
-    return pl.concat(parts).with_columns(kind=pl.lit(2, pl.Int8))
+    return pl.concat(parts).with_columns(kind=pl.lit(REPHRASED, pl.Int8))
 
 
 def load(
@@ -98,40 +131,109 @@ def load(
     floor: float,
     *,
     skip_common: bool,
+    edited: bool,
 ) -> Evaluations:
-    """Items of evaluation files. Raises `CurateError` for one in which nothing can be found."""
+    """Items of evaluation files. Raises `CurateError` for one in which nothing can be found.
+
+    With `edited` copies with changes are looked for too, and short questions with what stands
+    beside them.
+    """
     names = _names([path for path, _ in files])
-    rows, asked = [], []
+    rows, asked, probes = [], [], []
     count = 0
-    for (path, records), name in zip(files, names, strict=True):
+    for (path, given), name in zip(files, names, strict=True):
+        records = given.with_columns(
+            prompt=plain(given["prompt"]), response=plain(given["response"])
+        )
         texts = _texts(records, field, size)
         _check_texts(path, texts, field, size, records.height)
         shown = view(records, "prompt")
         shown = shown.zip_with(shown != "", records["response"]).str.slice(0, QUOTED)
         rows.append(records.select("source", "line", name=pl.lit(name), text=shown))
         asked.append(texts.with_columns(pl.col("row") + count))
+        if edited and field != "response":
+            probes += [(row + count, probe) for row, probe in _probes(records)]
         count += records.height
-    wanted = pl.concat(asked)
+    wanted = pl.concat(asked).with_columns(text=plain(pl.concat(asked)["text"]))
     items = wanted["text"].unique(maintain_order=True)
     wanted = wanted.with_columns(item=pl.Series(position_of(wanted["text"], items)).cast(pl.UInt32))
-    index = Index(items, size, floor, skip_common)
+    numbered = pl.DataFrame(
+        {"row": [row for row, _ in probes], "item": range(len(items), len(items) + len(probes))},
+        schema={"row": pl.UInt32, "item": pl.UInt32},
+    )
+    short_of = tuple(probe for _, probe in probes)
+    questions = pl.Series([probe.question for probe in short_of], dtype=pl.String)
+    index = Index(items, size, floor, skip_common, edited, questions)
+    generic = [row for row, probe in probes if probe.choices and is_generic(probe.question)]
+    prompts = wanted.filter(pl.col("is_prompt") & ~pl.col("row").is_in(generic))
     return Evaluations(
         pl.concat(rows),
-        wanted.select("row", "item").unique(maintain_order=True),
+        pl.concat([wanted.select("row", "item").unique(maintain_order=True), numbered]),
         index,
-        _short_items(index, wanted.filter("is_prompt")["item"].unique()),
+        _short_items(index, prompts["item"].unique()),
+        _behind(wanted),
+        short_of,
         pl.concat([view(records, field) for _, records in files]),
     )
+
+
+def plain(texts: pl.Series) -> pl.Series:
+    """Texts without HTML entities: `&quot;` is a quote, not a word."""
+    has_entity = texts.str.contains(_ENTITY).fill_null(False)
+    if not has_entity.any():
+        return texts
+    at = has_entity.arg_true()
+    return texts.clone().scatter(at, [html.unescape(text) for text in texts.gather(at).to_list()])
+
+
+def _behind(wanted: pl.DataFrame) -> dict[int, str]:
+    """The question of each item that is one behind its passage."""
+    asked = wanted.filter(pl.col("question").is_not_null())
+    alone = wanted.filter(pl.col("question").is_null())["item"].unique()
+    asked = asked.filter(~pl.col("item").is_in(alone.implode()))
+    return dict(asked.select("item", "question").unique("item", maintain_order=True).iter_rows())
+
+
+def _probes(records: pl.DataFrame) -> list[tuple[int, Probe]]:
+    """Questions of few words with the number of their row, and what may stand beside them."""
+    lists = pl.List(pl.String)
+    extra = {"context": pl.lit(""), "choices": pl.lit([], lists)}
+    columns = [
+        pl.col(name) if name in records.columns else empty.alias(name)
+        for name, empty in extra.items()
+    ]
+    numbered = records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+    answers = _answers(numbered, 0).group_by("row", maintain_order=True).agg(answers="text")
+    asked = (
+        records.select(
+            *columns,
+            row=pl.int_range(pl.len(), dtype=pl.UInt32),
+            text=plain(view(records, "prompt")),
+        )
+        .filter(pl.Series(word_counts(view(records, "prompt"))).is_between(1, LONG - 1))
+        .join(answers, on="row", how="left", maintain_order="left")
+    )
+    # A loop over the questions of few words: each has answers and choices of its own.
+    rows = asked.select("row", "text", "answers", "choices", "context").iter_rows()
+    return [
+        (row, Probe(text, _plain(answers), _plain(choices), html.unescape(context)))
+        for row, text, answers, choices, context in rows
+        if answers or choices or context.strip()
+    ]
+
+
+def _plain(texts: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(html.unescape(text) for text in texts or ())
 
 
 def _texts(records: pl.DataFrame, field: Field, size: int) -> pl.DataFrame:
     """What is looked for of each `row`: `text`, and whether it `is_prompt` or an answer."""
     sides = {"prompt": [_prompts], "response": [_answers], "both": [_prompts, _answers]}[field]
     numbered = records.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
-    parts = [
+    parts = [pl.DataFrame(schema={"question": pl.String})] + [
         side(numbered, size).with_columns(is_prompt=pl.lit(side is _prompts)) for side in sides
     ]
-    return pl.concat(parts).filter(pl.col("text").str.strip_chars() != "")
+    return pl.concat(parts, how="diagonal").filter(pl.col("text").str.strip_chars() != "")
 
 
 def _check_texts(path: str, texts: pl.DataFrame, field: Field, size: int, height: int) -> None:
@@ -153,16 +255,18 @@ def _prompts(records: pl.DataFrame, size: int) -> pl.DataFrame:
     Of several turns the first is looked for by itself too, for a set of single turns may hold
     only that; the others mean little without it. `other_prompts` are looked for as well. A
     question about a passage is looked for alone; one that is asked of several passages only
-    behind its passage, and a short one in both ways.
+    behind its passage, and a short one in both ways. Then `question` is what must be there beside
+    the passage.
     """
-    prompts = records.select("row", text=view(records, "prompt"))
+    nothing = pl.lit(None, pl.String)
+    prompts = records.select("row", text=view(records, "prompt"), question=nothing)
     parts = [prompts, _first_turns(records, size)]
     if "other_prompts" in records.columns:
         others = records.select("row", text="other_prompts").explode("text").drop_nulls()
         parts = [*parts, others]
     if "context" in records.columns:
         parts[0] = _with_passages(prompts.with_columns(records["context"]), size)
-    return pl.concat(parts)
+    return pl.concat(parts, how="diagonal")
 
 
 def _first_turns(records: pl.DataFrame, size: int) -> pl.DataFrame:
@@ -184,8 +288,10 @@ def _with_passages(prompts: pl.DataFrame, size: int) -> pl.DataFrame:
     has_passage = pl.col("context").str.strip_chars() != ""
     alone = prompts.filter(~(has_passage & is_common))
     behind = prompts.filter(has_passage & (is_common | is_short))
-    behind = behind.with_columns(text=pl.concat_str("context", "text", separator="\n\n"))
-    return pl.concat([alone, behind]).select("row", "text")
+    behind = behind.with_columns(
+        text=pl.concat_str("context", "text", separator="\n\n"), question="text"
+    )
+    return pl.concat([alone, behind]).select("row", "text", "question")
 
 
 def _answers(records: pl.DataFrame, size: int) -> pl.DataFrame:
@@ -203,7 +309,7 @@ def _short_items(index: Index, prompts: pl.Series) -> pl.DataFrame:
     """The prompts among the items that have fewer words than a run: `text` in normal form."""
     number = pl.int_range(len(index.items), dtype=pl.UInt32, eager=True)
     short = number.filter(pl.Series(index.words < index.size) & number.is_in(prompts.implode()))
-    return pl.DataFrame({"text": _normal(index.items.gather(short)), "item": short})
+    return pl.DataFrame({"text": normal(index.items.gather(short)), "item": short})
 
 
 def _names(paths: Sequence[str]) -> list[str]:
@@ -214,52 +320,8 @@ def _names(paths: Sequence[str]) -> list[str]:
     ]
 
 
-def _normal(texts: pl.Series) -> pl.Series:
+def normal(texts: pl.Series) -> pl.Series:
     """The text itself in normal form: case, white space, Unicode forms, marks at the ends."""
     # Only short texts come here: a loop over them.
     normal = [row.decode() for row in block(bare(texts), words_only=False).rows()]
     return bare(pl.Series(normal, dtype=pl.String).str.strip_chars())
-
-
-def match(evaluations: Evaluations, records: pl.DataFrame, field: Field) -> pl.Series:
-    """For each record its overlaps with items, named `overlaps`, lists of `OVERLAP`."""
-    texts = records["response"] if field == "response" else view(records, field)
-    different = texts.unique(maintain_order=True)
-    overlaps = evaluations.index.find(different)
-    position = position_of(texts, different)
-    low = np.searchsorted(overlaps.text, position, "left")
-    row, at = ranges(low, np.searchsorted(overlaps.text, position, "right"))
-    fields = OVERLAP.to_schema()
-    columns = {"row": row} | {name: getattr(overlaps, name)[at] for name in fields}
-    frame = pl.DataFrame(columns, schema={"row": pl.UInt32, **fields})
-    if field != "response" and evaluations.short.height:
-        frame = pl.concat([frame, _equal(evaluations.short, records)])
-    grouped = (
-        frame.sort("row", "item")
-        .group_by("row", maintain_order=True)
-        .agg(overlaps=pl.struct(*fields))
-    )
-    rows = pl.int_range(records.height, dtype=pl.UInt32, eager=True).alias("row").to_frame()
-    joined = rows.join(grouped, on="row", how="left", maintain_order="left")["overlaps"]
-    return joined.cast(pl.List(OVERLAP)).fill_null([])
-
-
-def _equal(short: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Records whose prompt, or one of whose user messages, is a short item."""
-    longest = 4 * int(short["text"].str.len_chars().max() or 0) + 64  # type: ignore[arg-type]
-    messages = records.select(
-        row=pl.int_range(pl.len(), dtype=pl.UInt32),
-        text=pl.col("messages").list.eval(
-            pl.element().filter(pl.element().struct.field("role") == "user").struct.field("content")
-        ),
-    ).explode("text")
-    prompts = pl.DataFrame(
-        {"row": messages["row"].unique(maintain_order=True), "text": view(records, "prompt")}
-    )
-    near = (
-        pl.concat([messages, prompts]).drop_nulls().with_columns(pl.col("text").str.strip_chars())
-    )
-    near = near.filter(pl.col("text").str.len_chars().is_between(1, longest))
-    near = near.with_columns(text=_normal(near["text"])).unique(maintain_order=True)
-    zero = pl.lit(0, pl.UInt32)
-    return near.join(short, on="text").select("row", "item", share=1.0, first=zero, run=zero)

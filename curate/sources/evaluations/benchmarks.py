@@ -21,6 +21,7 @@ from curate.sources.evaluations.references import (
     first_of,
     normal,
     normal_name,
+    offered,
     split_answers_in,
     text_in,
     texts_of,
@@ -33,13 +34,15 @@ class Question(NamedTuple):
     """What an evaluation row asks, and the answers that count as right.
 
     `turns` are what the user says, one after the other; nearly always there is one. `context` is
-    the passage that is asked about, `others` the same question in other words.
+    the passage that is asked about, `others` the same question in other words, `choices` what
+    there is to choose from, the right answer among them.
     """
 
     turns: tuple[str, ...]
     answers: tuple[str, ...] = ()
     context: str = ""
     others: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 class Shape(NamedTuple):
@@ -82,7 +85,11 @@ def _candidates(fields: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 def asks(
-    prompt: str, answers: Answers | None = None, context: str = "", others: str = ""
+    prompt: str,
+    answers: Answers | None = None,
+    context: str = "",
+    others: str = "",
+    choices: Answers | None = None,
 ) -> Callable[[Row], list[Question]]:
     """One question, in the first of the fields `prompt` that is there."""
 
@@ -90,7 +97,8 @@ def asks(
         name = first_of(row, prompt) or prompt
         other = tuple(text for one in others.split("|") if (text := text_in(row, one)).strip())
         given = answers(row) if answers else []
-        return [question(row.get(name), name, given, text_in(row, context), other)]
+        read = question(row.get(name), name, given, text_in(row, context), other)
+        return [read._replace(choices=_different(choices(row) if choices else []))]
 
     return read
 
@@ -186,16 +194,21 @@ def _race_article(row: Row) -> list[Question]:
         chosen()({"options": choices, "answer": letter})
         for choices, letter in zip(options, right, strict=False)
     ]
+    offers = [_different(offered()({"options": choices})) for choices in options]
     answers += [[]] * (len(asked) - len(answers))
-    pairs = zip(asked, answers, strict=False)
-    return [question(text, "questions", given, text_in(row, "article")) for text, given in pairs]
+    offers += [()] * (len(asked) - len(offers))
+    return [
+        question(text, "questions", given, text_in(row, "article"))._replace(choices=choices)
+        for text, given, choices in zip(asked, answers, offers, strict=False)
+    ]
 
 
 def _stem(row: Row) -> list[Question]:
     """ARC, OpenBookQA and CommonsenseQA as first published: the choices are in the question."""
     inner = normal(row["question"])
     right = chosen()({"choices": inner.get("choices"), "answerkey": row.get("answerkey")})
-    return [question(inner.get("stem"), "question.stem", right)]
+    read = question(inner.get("stem"), "question.stem", right)
+    return [read._replace(choices=_different(offered()(inner)))]
 
 
 def _wrapped(row: Row) -> list[Question]:
@@ -216,6 +229,13 @@ def _sentences(row: Row) -> list[Question]:
 
 
 # Answers that no other set gives in this way.
+
+
+def _targets(row: Row) -> list[str]:
+    """TruthfulQA's choices of the first kind, right and wrong."""
+    targets = row.get("mc1_targets")
+    given = targets.get("choices", list(targets)) if isinstance(targets, dict) else []
+    return [text for text in _list(given) if isinstance(text, str)]
 
 
 def _true_targets(row: Row) -> list[str]:
@@ -365,31 +385,40 @@ SHAPES: dict[str, Shape] = {
         "`{sentence, option1, option2, answer: 1 or 2}`",
         "sentence; the right option",
         ("sentence", "option1", "option2"),
-        asks("sentence", chosen("answer", "option1|option2", first=1)),
+        asks(
+            "sentence",
+            chosen("answer", "option1|option2", first=1),
+            choices=offered("option1|option2"),
+        ),
     ),
     "hellaswag": Shape(
         "`{ind, activity_label, ctx_a, ctx_b, ctx, endings: [...], label}`",
         "ctx; the right ending",
         ("ctx", "endings"),
-        asks("ctx", chosen("label")),
+        asks("ctx", chosen("label"), choices=offered()),
     ),
     "piqa": Shape(
         "`{goal, sol1, sol2, label?}`",
         "goal; the right solution, none where labels are in a file of their own",
         ("goal", "sol1", "sol2"),
-        asks("goal", chosen("label", "sol1|sol2")),
+        asks("goal", chosen("label", "sol1|sol2"), choices=offered("sol1|sol2")),
     ),
     "copa": Shape(
         "`{premise, choice1, choice2, question: cause or effect, label}`",
         "premise; the right choice",
         ("premise", "choice1", "choice2"),
-        asks("premise", chosen("label", "choice1|choice2")),
+        asks("premise", chosen("label", "choice1|choice2"), choices=offered("choice1|choice2")),
     ),
     "social-iqa": Shape(
         "`{context, question, answerA, answerB, answerC, label: 1 to 3}`",
         "question; the right answer; context",
         ("question", "answera", "answerb"),
-        asks("question", chosen("label|correct", "answera|answerb|answerc", 1), "context"),
+        asks(
+            "question",
+            chosen("label|correct", "answera|answerb|answerc", 1),
+            "context",
+            choices=offered("answera|answerb|answerc"),
+        ),
     ),
     "belebele": Shape(
         "`{flores_passage, question, mc_answer1, ..., correct_answer_num: 1 to 4}`",
@@ -399,27 +428,47 @@ SHAPES: dict[str, Shape] = {
             "question",
             chosen("correct_answer_num", "mc_answer1|mc_answer2|mc_answer3|mc_answer4", first=1),
             "flores_passage",
+            choices=offered("mc_answer1|mc_answer2|mc_answer3|mc_answer4"),
         ),
     ),
     "medmcqa": Shape(
         "`{question, opa, opb, opc, opd, cop: 0 to 3, exp}`",
         "question; the right option, exp",
         ("question", "opa", "opb"),
-        asks("question", both(chosen("cop", "opa|opb|opc|opd"), answers_in("exp"))),
+        asks(
+            "question",
+            both(chosen("cop", "opa|opb|opc|opd"), answers_in("exp")),
+            choices=offered("opa|opb|opc|opd"),
+        ),
     ),
     "truthfulqa": Shape(
         "`Type,Category,Question,Best Answer,Correct Answers,Incorrect Answers,Source`; "
         "`{question, mc1_targets, mc2_targets}`",
         "question; each correct answer",
         ("question", "best_answer|correct_answers|mc1_targets|mc2_targets"),
-        asks("question", both(split_answers_in("best_answer", "correct_answers"), _true_targets)),
+        asks(
+            "question",
+            both(split_answers_in("best_answer", "correct_answers"), _true_targets),
+            choices=_targets,
+        ),
     ),
     "gpqa": Shape(
         "GPQA `Question`, `Correct Answer`, `Incorrect Answer 1`, ..., `Explanation`; SciQ "
         "`{question, correct_answer, distractor1, ..., support}`",
         "question; the correct answer, the explanation",
         ("question", "correct_answer"),
-        asks("question", answers_in("correct_answer", "explanation")),
+        asks(
+            "question",
+            answers_in("correct_answer", "explanation"),
+            choices=answers_in(
+                "correct_answer",
+                *(
+                    f"{wrong}{number}"
+                    for number in "123"
+                    for wrong in ("incorrect_answer_", "distractor")
+                ),
+            ),
+        ),
     ),
     "triviaqa": Shape(
         "`{question, question_id, answer: {value, aliases, ...}, search_results, ...}`; as first "
@@ -433,7 +482,7 @@ SHAPES: dict[str, Shape] = {
         "`{id, question_stem, choices: {text: [...], label: [...]}, answerKey}`",
         "question_stem; the right choice",
         ("question_stem",),
-        asks("question_stem", chosen()),
+        asks("question_stem", chosen(), choices=offered()),
     ),
     "stems": Shape(
         "ARC, OpenBookQA and CommonsenseQA as first published: "
@@ -455,7 +504,7 @@ SHAPES: dict[str, Shape] = {
         "RACE `{article, question, options: [...], answer: letter}`, LogiQA, AGIEval",
         "question; the right option; article, passage or context",
         ("article|passage|context", "question|query", CHOICES),
-        asks("question|query", chosen(), "article|passage|context"),
+        asks("question|query", chosen(), "article|passage|context", choices=offered()),
     ),
     "choices": Shape(
         "MMLU `{question, subject, choices: [...], answer: 0 to 3}`; MMLU-Pro `{question, options: "
@@ -466,6 +515,7 @@ SHAPES: dict[str, Shape] = {
         asks(
             "question|query|problem",
             both(chosen(), answers_in("cot_content", "explanation", "rationale", "solution")),
+            choices=offered(),
         ),
     ),
     "lettered": Shape(
@@ -474,7 +524,9 @@ SHAPES: dict[str, Shape] = {
         "question; the right choice, explanation",
         ("question", "a", "b"),
         asks(
-            "question", both(chosen(columns="|".join(LETTERS.lower())), answers_in("explanation"))
+            "question",
+            both(chosen(columns="|".join(LETTERS.lower())), answers_in("explanation")),
+            choices=offered("|".join(LETTERS.lower())),
         ),
     ),
     "squad": Shape(
@@ -534,6 +586,13 @@ SHAPES: dict[str, Shape] = {
         ),
         without=_TRAINING,
         test=_is_answered,
+    ),
+    "passage-instruction": Shape(
+        "Dolly `{instruction, context, response}`",
+        "instruction; response; context",
+        ("instruction", "context", "response"),
+        asks("instruction", answers_in("response"), "context"),
+        test=lambda row: bool(text_in(row, "context").strip()),
     ),
     "alpaca-eval": Shape(
         "`{instruction, output, generator, dataset}`",

@@ -42,7 +42,7 @@ _LISTS = ("turns", "messages", "conversations", "conversation")
 # Rejects of the training formats that may hold a question all the same.
 _MAY_ASK = ("no_answer", "unknown_shape", "wrong_type", "no_preference")
 
-_OTHERS = pl.List(pl.String)
+_TEXTS = pl.List(pl.String)
 _SAMPLE = 100  # rows that are looked at for a guess of what their fields hold
 _SHOWN = 20  # fields that an error names
 
@@ -50,8 +50,9 @@ _SHOWN = 20  # fields that an error names
 class Evaluation(NamedTuple):
     """The questions of some files.
 
-    `records` are Records with two more columns: `context`, the passage that is asked about (or
-    ""), and `other_prompts`, the same question in other words. A record has a message of the
+    `records` are Records with three more columns: `context`, the passage that is asked about (or
+    ""), `other_prompts`, the same question in other words, and `choices`, what there is to choose
+    from. A record has a message of the
     user for each turn, then one of the assistant for each answer that counts as right.
     `warnings` are about rows that could not be read, `fields` all names of fields in the rows.
     """
@@ -193,7 +194,9 @@ class _FileReader:
                 unread.append(Unread(source, line, reason))
             else:
                 own.append((line, usual))
-        more = general.records.with_columns(context=pl.lit(""), other_prompts=pl.lit([], _OTHERS))
+        more = general.records.with_columns(
+            context=pl.lit(""), other_prompts=pl.lit([], _TEXTS), choices=pl.lit([], _TEXTS)
+        )
         records = pl.concat([_records(self.source, own), more])
         unread.sort(key=lambda row: row.line)
         return records.sort("line", maintain_order=True), unread
@@ -210,7 +213,8 @@ def _records(source: str, questions: Sequence[tuple[int, Question]]) -> pl.DataF
     others = [list(one.others) for _, one in questions]
     return pl.concat(frames).with_columns(
         context=pl.Series(contexts, dtype=pl.String),
-        other_prompts=pl.Series(others, dtype=_OTHERS),
+        other_prompts=pl.Series(others, dtype=_TEXTS),
+        choices=pl.Series([list(one.choices) for _, one in questions], dtype=_TEXTS),
     )
 
 

@@ -116,6 +116,11 @@ def chosen(right: str = RIGHT, columns: str = "", first: int = 0) -> Answers:
     return answers
 
 
+def offered(columns: str = "") -> Answers:
+    """All choices, of a list or of these `columns`, the right one among them."""
+    return lambda row: list((_in_columns(row, columns) if columns else _in_list(row)).values())
+
+
 def _listed(value: Any) -> Any:
     """A list or an object that a table holds as text: as JSON, or as Python writes it."""
     if not isinstance(value, str) or not value.strip().startswith(("[", "{")):

@@ -7,6 +7,7 @@ import polars as pl
 
 from filters.common.arrays import F32, Bools, Floats, Ints
 from filters.dedup.keep import first_of_equal
+from filters.dedup.semantic.asks import Asks
 
 # All pairs of so many vectors of 512 numbers take 1.3e12 multiplications, half a minute.
 EXACT_ROWS = 50_000
@@ -19,21 +20,26 @@ _BLOCK = 1024
 _DOUBT = 1e-4
 
 
-def find_alike(vectors: F32, names: pl.Series, threshold: float, seed: int) -> tuple[Ints, Floats]:
+def find_alike(
+    vectors: F32, names: pl.Series, threshold: float, seed: int, asks: Asks | None = None
+) -> tuple[Ints, Floats]:
     """For vectors in order of keeping: the first kept one with this cosine or more, or -1; and
     that cosine.
 
     Equal vectors are compared once. `names` (content ids) fix the order in which rows enter
-    k-means, so that the order of the input does not matter to it.
+    k-means, so that the order of the input does not matter to it. Rows that ask for something
+    else (`asks`; none: all ask the same) are never alike.
     """
+    nothing = np.zeros(len(vectors), np.uint64)
+    asks = Asks(nothing, nothing) if asks is None else asks
     duplicate_of, score = np.full(len(vectors), -1, np.int64), np.full(len(vectors), np.nan)
-    lead = _first_equal(vectors)
+    lead = _first_equal(vectors, asks)
     is_zero = ~vectors.any(axis=1)
     leads = np.flatnonzero((lead == np.arange(len(lead))) & ~is_zero)
     bucket = _buckets(vectors[leads], names.gather(leads), seed)
     for number in range(int(bucket.max(initial=-1)) + 1):
         rows = leads[bucket == number]
-        instead, cosine = _greedy(vectors[rows], threshold)
+        instead, cosine = _greedy(vectors[rows], threshold, asks.take(rows))
         dropped = instead >= 0
         duplicate_of[rows[dropped]] = rows[instead[dropped]]
         score[rows] = cosine
@@ -44,16 +50,19 @@ def find_alike(vectors: F32, names: pl.Series, threshold: float, seed: int) -> t
     return duplicate_of, score
 
 
-def _first_equal(vectors: F32) -> Ints:
-    """For each vector the first that is equal to it, number for number."""
+def _first_equal(vectors: F32, asks: Asks) -> Ints:
+    """For each vector the first that is equal to it, number for number, and
+    asks for the same."""
     if not len(vectors):
         return np.zeros(0, np.int64)
-    rows = np.ascontiguousarray(vectors + np.float32(0))  # -0.0 becomes 0.0
+    same_zero = vectors + np.float32(0)  # -0.0 becomes 0.0
+    codes = np.stack(asks, axis=1).view(np.uint32)
+    rows = np.ascontiguousarray(np.hstack([same_zero.view(np.uint32), codes]))
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     return first_of_equal(as_bytes, np.arange(len(rows)))
 
 
-def _greedy(vectors: F32, threshold: float) -> tuple[Ints, Floats]:
+def _greedy(vectors: F32, threshold: float, asks: Asks) -> tuple[Ints, Floats]:
     count = len(vectors)
     duplicate_of = np.full(count, -1, np.int64)
     kept = np.empty_like(vectors)
@@ -63,11 +72,13 @@ def _greedy(vectors: F32, threshold: float) -> tuple[Ints, Floats]:
         before = kept[: len(numbers)]
         if len(numbers):
             alike = _reaches(block, before, threshold)
+            _strike(alike, asks, np.arange(start, start + len(block)), np.array(numbers))
             first = alike.argmax(axis=1)
             at = np.flatnonzero(alike[np.arange(len(block)), first])
             duplicate_of[start + at] = np.array(numbers)[first[at]]
         left = np.flatnonzero(duplicate_of[start : start + len(block)] < 0)
         alike = _reaches(block[left], block[left], threshold)
+        _strike(alike, asks, start + left, start + left)
         open_ = np.ones(len(left), bool)
         # Whether a row is kept depends on those before it, hence a loop, over rows not yet decided.
         for position in range(len(left)):
@@ -84,6 +95,12 @@ def _greedy(vectors: F32, threshold: float) -> tuple[Ints, Floats]:
     cosines = _cosines(vectors[dropped], vectors[duplicate_of[dropped]])
     score[dropped] = np.minimum(cosines, 1.0)
     return duplicate_of, score
+
+
+def _strike(alike: Bools, asks: Asks, rows: Ints, columns: Ints) -> None:
+    """Take back the pairs that ask for something else; `rows` and `columns` say which they are."""
+    one, other = np.nonzero(alike)
+    alike[one, other] = asks.same(rows[one], columns[other])
 
 
 def _reaches(left: F32, right: F32, threshold: float) -> Bools:
@@ -130,11 +147,14 @@ def _nearest(vectors: F32, centres: F32) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def missed_pairs(kept: F32, threshold: float, seed: int) -> tuple[int, int]:
-    """Of a sample of kept vectors how many have another kept one within the threshold."""
+def missed_pairs(kept: F32, threshold: float, seed: int, asks: Asks) -> tuple[int, int]:
+    """Of a sample of kept vectors how many have another kept one within the threshold that asks
+    for the same."""
     sample = np.sort(np.random.default_rng(seed).permutation(len(kept))[:SAMPLE])
     close = np.zeros(len(sample), np.int64)
     for low in range(0, len(kept), 8192):
-        close += (kept[sample] @ kept[low : low + 8192].T >= threshold).sum(axis=1)
+        near = kept[sample] @ kept[low : low + 8192].T >= threshold
+        _strike(near, asks, sample, np.arange(low, low + near.shape[1]))
+        close += near.sum(axis=1)
     itself = (kept[sample] ** 2).sum(axis=1) >= threshold
     return int((close > itself).sum()), len(sample)
