@@ -110,6 +110,7 @@ def test_a_short_question_alone_or_with_another_answer_is_no_leak(
     rows = conversation(
         ("Explain in two sentences. What is anomie?", "It was described by Durkheim in 1893."),
         ("What is not anomie? Is it a state of normlessness?", "No."),
+        (shown(DECARCERATION).replace("involves:", "involves none of:"), "A"),
         ("Tell me: what is anomie theory about a state of normlessness", "It is about norms."),
         ("Name it: a state of normlessness, a kind of suicide, class struggle, a rite", "Anomie"),
         (shown(SUM).replace("+", "-"), "12"),
@@ -117,7 +118,7 @@ def test_a_short_question_alone_or_with_another_answer_is_no_leak(
         ("Work it out. What is 15 - 3?", "18"),
         ("Which trend involves community alternatives?", "Decarceration"),
     )
-    assert reasons(step_for(tmp_path, ANOMIE, SUM, DECARCERATION), rows) == [None] * 8
+    assert reasons(step_for(tmp_path, ANOMIE, SUM, DECARCERATION), rows) == [None] * 9
 
 
 def test_a_typo_or_a_word_more_in_a_short_question_does_not_hide_it(

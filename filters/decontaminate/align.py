@@ -21,7 +21,7 @@ _NAME = 6
 _ARTICLES = frozenset(("a", "an", "the"))
 # What turns a question into another one.
 _TURN = "not no never none neither nor without except non second third fourth fifth least"
-_TURNS = frozenset(_TURN.split())
+TURNS = frozenset(_TURN.split())
 # Words of three letters that are misspelt often and are not easily another word.
 _SHORT = "the and for was are you she him her his its can has had how why who"
 _SHORT_WORDS = frozenset(_SHORT.split())
@@ -133,7 +133,7 @@ def _changed(
 
 
 def _may_come_in(word: str) -> bool:
-    return word not in _TURNS and word[0].isalpha() and not any(map(str.isdigit, word))
+    return word not in TURNS and word[0].isalpha() and not any(map(str.isdigit, word))
 
 
 def is_misspelt(item: Tokens, text: Tokens, word: int, at: int, known: Container[str]) -> bool:

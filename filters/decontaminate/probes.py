@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from filters.decontaminate.align import Item, Place, item_of, place
+from filters.decontaminate.align import TURNS, Item, Place, item_of, place
 from filters.decontaminate.tokens import Tokens
 
 # What stands beside the question in a text, by the code that is measured.
@@ -58,16 +58,15 @@ def found_beside(probe: Probe, spoken: Tokens, known: Container[str]) -> tuple[i
     """What stands beside the question in all that is said (a position of `BESIDE`), and how many
     changes the question has; None if it is not there, or alone."""
     question = item_of(probe.question)
-    anywhere = place(question, spoken, known)
-    if anywhere is None:
-        return None
-    if not probe.context and _has_choices(question, probe.choices, spoken, known):
-        return 1, anywhere.changes
     at = question_place(question, spoken, known)
     if at is None:
-        return None
+        at = place(question, spoken, known)
+        if at is None or not _leads_to(probe.choices, spoken, at):
+            return None
     if probe.context:
         return (2, at.changes) if place(item_of(probe.context), spoken, known) else None
+    if _has_choices(question, probe.choices, spoken, known):
+        return 1, at.changes
     if any(_has_answer(question, answer, spoken, at, known) for answer in probe.answers):
         return 0, at.changes
     return None
@@ -84,6 +83,16 @@ def question_place(question: Item, text: Tokens, known: Container[str]) -> Place
             return at
         low = at.start + 1
     return None
+
+
+def _leads_to(choices: tuple[str, ...], text: Tokens, at: Place) -> bool:
+    """Whether a choice, or its letter and then the choice, comes right behind a place."""
+    behind = text.words[at.end : at.end + 2]
+    if behind and len(behind[0]) > 1:
+        behind = behind[:1]
+    if TURNS & {*behind}:
+        return False
+    return any(item_of(choice).words.words[:1] == [word] for choice in choices for word in behind)
 
 
 def _has_choices(
