@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from curate.base.errors import CurateError
 from curate.pipeline.judging import judge
 from filters.dedup.exact import Exact
 from filters.dedup.near.filter import Near
@@ -73,3 +77,32 @@ def test_a_short_prompt_that_changes_one_word_survives():
 def test_many_good_answers_to_one_short_prompt_survive():
     answers = ["An apple.", "A pear.", "A plum.", "A fig.", "🍒", "Kiwi"]
     assert dropped(Near(), [("Name a fruit.", answer) for answer in answers]) == {}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "kept"), [(0.6, 2396), (0.7, 3487), (0.8, 4709), (0.9, 5959)]
+)
+def test_short_answers_compared_alone_give_the_published_counts(
+    test_data: Path, threshold: float, kept: int
+):
+    # GPTeacher publishes its Toolformer set deduplicated at these thresholds.
+    rows = json.loads((test_data / "raw" / "gpteacher_toolformer.json").read_bytes())
+    frame = records([(row["instruction"], row["response"]) for row in rows])
+    wanted = {"similarity": "rouge_l", "field": "response", "stem": True, "threshold": threshold}
+    assert judge(Near(**wanted, short="alone"), frame).verdicts["keep"].sum() == kept
+    assert judge(Near(**wanted), frame).verdicts["keep"].sum() > kept
+
+
+def test_two_short_answers_must_be_alike_beside_their_rows():
+    ask = "toolformer access: terminal. Show the free memory of this machine"
+    rows = [(f"{ask} now", "free -m"), (f"{ask} please", "uname"), (f"{ask} again", "free -m")]
+    alone = {"similarity": "rouge_l", "field": "response"}
+    assert dropped(Near(**alone), rows) == {2: 0}
+    assert dropped(Near(**alone, short="alone"), rows) == {2: 0}
+    whole = {"similarity": "rouge_l", "field": "both"}
+    assert dropped(Near(**whole), rows) == {1: 0, 2: 0}
+
+
+def test_short_is_read_with_responses_only():
+    with pytest.raises(CurateError, match="short is 'alone', which field: both does not read"):
+        Near(short="alone")

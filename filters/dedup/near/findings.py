@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from filters.dedup.near.settings import NearSettings
 # Examples of rows that were kept apart, and texts that were not compared, that are shown.
 SHOWN = 3
 _BESIDE = 3  # words shown on either side of a difference
+_LINE = 60  # characters shown of a line
 _EXCERPT = 12  # words shown of a text that was not compared
 
 
@@ -117,7 +119,8 @@ def quoted(findings: Findings, rows: pl.Series, texts: pl.Series, compared: pl.S
     numbers = dict(findings.numbers)
     sentences = list(findings.sentences)
     for one in _examples(findings):
-        ours, theirs = _difference(of_row[one["row"]], of_row[one["like"]])
+        row, like = one["row"], one["like"]
+        ours, theirs = _difference(of_row[row], of_row[like]) or _lines(whole[row], whole[like])
         sentences.append(
             f"kept apart by {one['differs_in']}: row {one['row']} ({ours}), row {one['like']} "
             f"({theirs})"
@@ -137,15 +140,22 @@ def _examples(findings: Findings) -> list[Mapping[str, Any]]:
     return found
 
 
-def _difference(one: str, other: str) -> tuple[str, str]:
-    """The first place where two texts differ, with a few words around it, in quotes."""
+def _difference(one: str, other: str) -> tuple[str, str] | None:
+    """The first place where two texts differ, with a few words around it; None: not in words."""
     ours, theirs = one.split(), other.split()
     blocks = difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes()
     place = next((block for block in blocks if block[0] != "equal"), None)
     if place is None:
-        return '"…"', '"…"'
+        return None
     _, low, high, start, end = place
     return _around(ours, low, high), _around(theirs, start, end)
+
+
+def _lines(one: str, other: str) -> tuple[str, str]:
+    """The first lines in which two texts differ."""
+    pairs = zip_longest(one.splitlines(), other.splitlines(), fillvalue="")
+    ours, theirs = next(((a, b) for a, b in pairs if a != b), ("", ""))
+    return f'"{ours[:_LINE]}"', f'"{theirs[:_LINE]}"'
 
 
 def _around(words: list[str], low: int, high: int) -> str:
