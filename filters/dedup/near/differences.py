@@ -157,8 +157,11 @@ class Differences:
         if kind is not None:
             return kind
         own = max(0, min(len(ours) - left_out[0], len(theirs) - left_out[1]))
-        changed = other_words(places) if changed is None else changed
-        return QUESTION if changed > (own // ALONE if alone else own * OTHER_WORDS) else None
+        words = other_words(places)
+        changed = words if changed is None else changed
+        # Boilerplate that one of them has alone is a difference, too, where it is most of the text.
+        many = words > OTHER_WORDS * own or (alone and changed > own // ALONE)
+        return QUESTION if many else None
 
     def in_answers(self, left: int, right: int) -> str | None:
         """Whether two answers are different of which at least one is short.
