@@ -166,10 +166,7 @@ def no_help(turns: Turns) -> Hits:
     )
     found = _without_exempt(turns, faults(maybe, _helpless, "text", "asked").lines)
     # "If it is not there, answer: I do not know."
-    ordered = turns.prompts.filter(
-        pl.col("index").is_in(found["index"].implode()),
-        pl.col("text").str.contains(_ASKS_FOR_SORRY),
-    )
+    ordered = turns.prompts_of(found["index"]).filter(pl.col("text").str.contains(_ASKS_FOR_SORRY))
     found = found.filter(~pl.col("index").is_in(ordered["index"].implode()))
     refused = turns.once(refusals).filter(~pl.col("safety"))["index"]
     found = found.filter(~pl.col("index").is_in(refused.implode()))
@@ -184,7 +181,7 @@ def refusals(turns: Turns) -> pl.DataFrame:
     """
     found = faults(turns.once(_may_decline), _refusal, "text", "asked").lines
     found = found.rename({"fault": "sentence"}).unique("index", keep="first", maintain_order=True)
-    asked = turns.prompts.join(found, on="index", how="semi")
+    asked = turns.prompts_of(found["index"])
     harmful = asked.filter(pl.col("text").str.contains(_ASKS_FOR_HARM))["index"]
     harm = [bool(_HARM.search(sentence)) for sentence in found["sentence"]]
     found = found.with_columns(harm=pl.Series(harm, dtype=pl.Boolean))
@@ -207,7 +204,7 @@ def _may_decline(turns: Turns) -> pl.DataFrame:
 
 
 def _without_exempt(turns: Turns, found: pl.DataFrame) -> pl.DataFrame:
-    asked = turns.prompts.join(found, on="index", how="semi")
+    asked = turns.prompts_of(found["index"])
     exempt = asked.filter(pl.col("text").str.contains(_ASKS_FOR_ONE))["index"]
     return found.filter(~pl.col("index").is_in(exempt.implode()))
 
