@@ -53,7 +53,8 @@ _OTHER_HEADING = re.compile(
 )
 _ON_TEMPLATES = (
     r"(?i)(?-u:\b)(?:(?:prompt|chat|instruction)[ -](?:templates?|formats?)|special tokens?"
-    r"|control tokens?|tokeni[sz]er\w*|chatml|end-of-(?:text|turn|sequence))(?-u:\b)"
+    r"|control tokens?|tokeni[sz]er\w*|chatml|end-of-(?:text|turn|sequence)"
+    r"|fine-?tun\w*|instruction[ -]tun\w*|format\w* (?:my |the |a )?(?:\w+ )?prompts?)(?-u:\b)"
 )
 
 

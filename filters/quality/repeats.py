@@ -20,7 +20,8 @@ from filters.quality.turns import Hits, Turns, faults
 # a reason to repeat them.
 _MAY_REPEAT = re.compile(
     r"(?i)repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
-    r"|\btags?\b|sequence|random|\blyrics|\bsong\b(?!s)|poem|given|following|conjugat|rhyme|extract"
+    r"|\btags?\b|sequence|random|\blyrics|\bsong\b(?!s)|poem|given|following|conjugat|rhyme|refrain|chorus|verse|chant"
+    r"|extract"
     r"|transcri|translat|dialog|conversation|script|story|template|each of|\btables?\b|column"
     r"|presiden|prime minister|\bkings?\b|queens?\b|emperor|\bpopes?\b|champion|winn|\bwon\b|coach"
     r"|captain|mayor|governor|rulers?\b|monarch|chancellor|histor|chronolog|timeline|season"
