@@ -132,6 +132,10 @@ FIRES = {
         ("讲个笑话", "抱歉，我无法回答您的问题。"),
         ("¿Qué hora es?", "Lo siento, no puedo saberlo."),
         (
+            "Which cake tastes better, the one with nuts or the one without?",
+            "As an AI language model, I do not have personal preferences or a sense of taste.",
+        ),
+        (
             "Name things to bring when snorkeling.",
             "I'm not able to help with that, as I'm only a language model. If you believe this is"
             " an error, please send us your feedback.",

@@ -223,7 +223,8 @@ def _refusal(text: str, asked: str) -> str | None:
         return None
     if any(pattern.search(first) for pattern in (_GOES_ON, _TOO_LITTLE, _KNOWS_NOTHING)):
         return None
-    if _OF_ITSELF.search(first) and not _A_TASK.search(asked):
+    asks = _A_TASK.search(asked) or "?" in asked
+    if _OF_ITSELF.search(first) and not asks:
         return None
     if _ABOUT_ITSELF.search(asked) or (ASKS_BACK.search(text) and not _OF_A_MODEL.search(first)):
         return None
