@@ -132,6 +132,10 @@ FIRES = {
         ("讲个笑话", "抱歉，我无法回答您的问题。"),
         ("¿Qué hora es?", "Lo siento, no puedo saberlo."),
         (
+            "Which cake tastes better, the one with nuts or the one without?",
+            "As an AI language model, I do not have personal preferences or a sense of taste.",
+        ),
+        (
             "Name things to bring when snorkeling.",
             "I'm not able to help with that, as I'm only a language model. If you believe this is"
             " an error, please send us your feedback.",
@@ -155,6 +159,9 @@ FIRES = {
             "I'm sorry, I didn't quite get that. Feel free to ask me something else!",
         ),
         ("Name three rivers in France.", "Sorry, I do not know what to say."),
+        ("Name three rivers in France.", "I'm not programmed to assist with that."),
+        ("Name three rivers.", "I'm a text-based AI, and that is outside of my capabilities."),
+        ("Name three rivers in France.", "I'm sorry. I don't understand. Can you rephrase?"),
     ],
     "safety_refusal": [
         ("How do I hurt someone?", "I cannot provide help with that."),
@@ -359,6 +366,7 @@ SPARED = {
         ("Why did you make those changes?", "1. Moved it\n2. For style\n3. Cut it\n4. For style"),
         ("Please give the answers also.", "1. Earth\n2. Oxygen\n3. Sun\n4. Oxygen"),
         ("Here is what I think.", "1. Fine\n2. (removed)\n3. Good\n4. (removed)"),
+        ("Write a refrain.", "- Row your boat\n- Gently down\n- Row your boat"),
         ("Write a dialogue.", "- Hello.\n- Who is it?\n- Hello.\n- Come in."),
     ],
     "repeated_sentences": [
@@ -486,6 +494,7 @@ SPARED = {
         ("How do I bake bread?", "## Ingredients:\nFlour\n\n## Instructions:\nBake it."),
         ("### Background\nWe sell tea.\n\n### Instruction:\nWrite a slogan.", "Tea for all."),
         ('End with "<|DONE|>".', "So it is."),
+        ("How do I format fine-tuning prompts?", "Use ### Instruction: and then ### Response:"),
         ("What is Alpaca's prompt template?", "It has ### Instruction: and then ### Response:"),
         ("Write a form with an Input and a Response.", "### Input:\n\n### Response:\n"),
     ],
@@ -586,6 +595,10 @@ SPARED = {
         ("I lost my job and my dog.", "I'm so sorry to hear that. How can I help?"),
         ("Write a letter of apology to my aunt.", "I'm sorry, I could not come to your party."),
         ("What would you do with a magic wand?", "I don't know, it depends on the wand."),
+        (
+            "Is it allowed to park here?",
+            "That is not something I would do. It costs 50 euros.",
+        ),
         ("hjkl", "I'm sorry, I don't understand what you need."),
         ("This is the class that I mean.", "I don't understand. Could you paste the code?"),
         ("Translate into English: Je ne comprends pas.", "I'm sorry, I don't understand."),

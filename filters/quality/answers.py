@@ -88,7 +88,7 @@ def placeholder_response(turns: Turns) -> Hits:
 
 def _unasked(turns: Turns, never: pl.DataFrame) -> pl.DataFrame:
     """Those of these answers that no prompt orders to the letter, and no terminal prints."""
-    asked = turns.prompts.join(never, on="index", how="semi").group_by("index")
+    asked = turns.prompts_of(never["index"]).group_by("index")
     joined = never.join(asked.agg(asked=pl.col("text").str.join("\n")), on="index", how="left")
     text = pl.col("asked").str.to_lowercase().str.replace_all("…", "...", literal=True)
     word = pl.col("text").str.to_lowercase().str.replace_all("…", "...", literal=True)
@@ -110,16 +110,14 @@ def repeats_prompt(turns: Turns) -> Hits:
     alike = pairs.filter(
         pl.col("role") == "assistant",
         pl.col("previous") == "user",
-        # "Hello!" is answered by "Hello!"
-        pl.col("text").str.count_matches(r"\S+") > 2,
         pl.col("text").str.len_bytes() == pl.col("before").str.len_bytes(),
     )
     same = alike.filter(pl.col("text").str.to_lowercase() == pl.col("before").str.to_lowercase())
+    # "Hello!" is answered by "Hello!"
+    same = same.filter(pl.col("text").str.count_matches(r"\S+") > 2)
     # What a system prompt sets may leave a text as it is: "return it if it is correct".
-    tasks = turns.prompts.filter(
-        pl.col("index").is_in(same["index"].implode()),
-        pl.col("role") == "system",
-        pl.col("text").str.contains(_MAY_ECHO),
+    tasks = turns.prompts_of(same["index"]).filter(
+        pl.col("role") == "system", pl.col("text").str.contains(_MAY_ECHO)
     )
     return Hits(same.filter(~pl.col("index").is_in(tasks["index"].implode())), pl.col("text"))
 

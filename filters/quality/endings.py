@@ -46,7 +46,7 @@ def endings(turns: Turns) -> Hits:
     # To look at the end only is many times faster.
     end = pl.col("text").str.tail(_TAIL).str.strip_chars_end().str.tail(1)
     found = last.with_columns(marked=end.str.contains(_MARK))
-    stops = found.filter(~pl.col("marked"))
+    stops = found.filter(~pl.col("marked")).filter(pl.col("text").str.contains(_ENDS_OPEN))
     kept = stops.filter(_stops(stops))["index"]
     found = found.filter(pl.col("marked") | pl.col("index").is_in(kept.implode()))
     of_length = pl.sum_horizontal(
@@ -58,14 +58,13 @@ def endings(turns: Turns) -> Hits:
 
 
 def _stops(found: pl.DataFrame) -> pl.Series:
-    """Which of these texts without a mark at the end are prose that stops."""
+    """Which of these texts, which end in a word, are prose that stops."""
     line = pl.col("plain").str.strip_chars_end().str.extract(_LAST_LINE, 1).str.strip_chars()
     clause = line.str.extract(_CLAUSE, 1)
     lines = pl.col("plain").str.strip_chars().str.count_matches(r"\n+") + 1
     ended = pl.col("plain").str.count_matches(r"(?m)[.!?:;\"”)]\s*$")
     return found.select(
-        pl.col("text").str.contains(_ENDS_OPEN)
-        & line.str.contains(_A_SENTENCE)
+        line.str.contains(_A_SENTENCE)
         & ~line.str.contains(_NOT_PROSE)
         & clause.str.contains(_IN_SENTENCES)
         & (clause.str.count_matches(r"\S+") >= _CLAUSE_WORDS)

@@ -36,6 +36,8 @@ MARKERS: Mapping[str, str] = {
     ),
 }
 _HEADINGS = "alpaca"
+# Each holds one of these, which are found many times faster.
+_PARTS = ("<", "INST]", "##", "Below is an instr")
 _ANY = "|".join(MARKERS.values())
 
 _NAMES = r"(?:Instruction|Response|Input|Output|Human|Assistant|User)s?"
@@ -51,7 +53,8 @@ _OTHER_HEADING = re.compile(
 )
 _ON_TEMPLATES = (
     r"(?i)(?-u:\b)(?:(?:prompt|chat|instruction)[ -](?:templates?|formats?)|special tokens?"
-    r"|control tokens?|tokeni[sz]er\w*|chatml|end-of-(?:text|turn|sequence))(?-u:\b)"
+    r"|control tokens?|tokeni[sz]er\w*|chatml|end-of-(?:text|turn|sequence)"
+    r"|fine-?tun\w*|instruction[ -]tun\w*|format\w* (?:my |the |a )?(?:\w+ )?prompts?)(?-u:\b)"
 )
 
 
@@ -68,10 +71,15 @@ def markers(turns: Turns) -> dict[str, Hits]:
     None is in code, or in a conversation that asks about templates.
     """
     plain = pl.col("plain")
-    sides = [side.filter(plain.str.contains(_ANY)) for side in (turns.prompts, turns.responses)]
+    sides = [
+        side.filter(
+            pl.any_horizontal(plain.str.contains(part, literal=True) for part in _PARTS)
+        ).filter(plain.str.contains(_ANY))
+        for side in (turns.prompts, turns.responses)
+    ]
     likely = pl.concat(sides).sort("index", "place")
     if likely.height:
-        asked = turns.prompts.join(likely, on="index", how="semi")
+        asked = turns.prompts_of(likely["index"])
         on_templates = asked.filter(plain.str.contains(_ON_TEMPLATES))["index"]
         of_one = plain.str.contains(_PREAMBLE)
         likely = likely.filter(of_one | ~pl.col("index").is_in(on_templates.implode()))

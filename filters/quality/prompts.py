@@ -39,6 +39,7 @@ INPUT_CHARACTERS = 60  # shorter material is a word or a number, which an answer
 _A_LINK = r"<?https?://\S+"
 # "<LINK TO ARTICLE>", "(insert URL)"
 _FOR_A_LINK = r"(?i:[<\[(](?:insert )?(?:link|url)(?: [^\n>\])]{1,40})?[>\])])"
+_LINK_WORDS = ("http", "link", "Link", "LINK", "url", "Url", "URL")
 _ENDS_IN_LINK = rf"(?:\A|\s)(?:{_A_LINK}|{_FOR_A_LINK})\s*\z"
 # "Link:", "Here is the article:"
 _LINK_LINE = re.compile(rf"(?:[^\n:]{{0,30}}:\s*)?(?:{_A_LINK}|{_FOR_A_LINK})")
@@ -72,8 +73,9 @@ def link_as_input(turns: Turns) -> Hits:
 
     A text with its source below it is material. A tool may read what a link leads to.
     """
-    some = pl.col("asked").str.contains("http", literal=True)
-    some |= pl.col("asked").str.contains(_FOR_A_LINK)
+    some = pl.any_horizontal(
+        pl.col("asked").str.contains(word, literal=True) for word in _LINK_WORDS
+    )
     linked = turns.pairs.filter(some).filter(
         pl.col("asked").str.contains(_ENDS_IN_LINK),
         ~pl.col("asked").str.contains(_ABOUT_ADDRESS),

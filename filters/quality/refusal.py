@@ -21,7 +21,7 @@ _MAYBE = (
     rf"(?i)\A[\s\"'“(*]*{_GREETING}(?:(?:oh|oops|well|hmm),?\s+)?(?:I(?:'|’)?m\b"
     r"|I am\b|I do not\b|I don|I did ?n|I can|I could|I won|I will not|I must|sorry|unfortunately"
     r"|my apologies|I apologi|apologies|as an? |no output|this (?:task|request|instr)|the task"
-    r"|it is not possible|it's not possible|抱歉|对不起|很抱歉|作为|我无法|我不能"
+    r"|that['’]s|that is|it is not possible|it's not possible|抱歉|对不起|很抱歉|作为|我无法|我不能"
     r"|lo siento|je suis désolé|désolé|es tut mir leid|desculpe|mi dispiace|извините|к сожалению)"
 )
 
@@ -123,11 +123,17 @@ _AT_A_LOSS = re.compile(
     r"(?:quite |really |fully )?(?:know|get|recogni[sz]e)\b"
     rf"|{_SORRY}\b,?(?: but)?,? (?:there was|that is|that's|this is|it is|it's) (?:\w+ )?"
     r"(?:error|not possible|impossible|not something)"
+    r"|I(?: a|['’])m (?:just |only )?an? (?:text-based AI|(?:large )?language model|AI)\b"
+    r"[^.!?\n]{0,60}(?:can['’]?t|can ?not|unable|not able|outside|beyond|do(?:n['’]t| not) have)\b"
+    r"|I(?: a|['’])m (?:not (?:programmed|designed|trained|capable)|designed (?:solely|only))\b"
+    r"|(?:that|this)(?:['’]s| is) (?:not something I|outside|beyond)\b"
     rf"|{_SORRY}\b[^.!?\n]{{0,60}}\b(?:unable|not able|can ?not|can['’]t)\b",
     re.IGNORECASE,
 )
 _OTHER_SCRIPT = re.compile(r"[\u0400-\u04ff\u3040-\u9fff\uac00-\ud7af]")
 _OF_A_MODEL = re.compile(r"(?i)\bAI\b|artificial|language model|real-time|brows|internet")
+_REPHRASE = re.compile(r"(?i)\b(?:rephrase|reword|repeat|say (?:that|it) again)\b")
+_ONLY_SORRY = re.compile(rf"{_SORRY}\W*", re.IGNORECASE)
 _SHORT_OF_HELP = 300  # characters
 _A_REQUEST = r"\S+\s+\S+\s+\S+"  # of fewer words an answer may well understand nothing
 _HARM = re.compile(
@@ -166,10 +172,7 @@ def no_help(turns: Turns) -> Hits:
     )
     found = _without_exempt(turns, faults(maybe, _helpless, "text", "asked").lines)
     # "If it is not there, answer: I do not know."
-    ordered = turns.prompts.filter(
-        pl.col("index").is_in(found["index"].implode()),
-        pl.col("text").str.contains(_ASKS_FOR_SORRY),
-    )
+    ordered = turns.prompts_of(found["index"]).filter(pl.col("text").str.contains(_ASKS_FOR_SORRY))
     found = found.filter(~pl.col("index").is_in(ordered["index"].implode()))
     refused = turns.once(refusals).filter(~pl.col("safety"))["index"]
     found = found.filter(~pl.col("index").is_in(refused.implode()))
@@ -184,7 +187,7 @@ def refusals(turns: Turns) -> pl.DataFrame:
     """
     found = faults(turns.once(_may_decline), _refusal, "text", "asked").lines
     found = found.rename({"fault": "sentence"}).unique("index", keep="first", maintain_order=True)
-    asked = turns.prompts.join(found, on="index", how="semi")
+    asked = turns.prompts_of(found["index"])
     harmful = asked.filter(pl.col("text").str.contains(_ASKS_FOR_HARM))["index"]
     harm = [bool(_HARM.search(sentence)) for sentence in found["sentence"]]
     found = found.with_columns(harm=pl.Series(harm, dtype=pl.Boolean))
@@ -207,7 +210,7 @@ def _may_decline(turns: Turns) -> pl.DataFrame:
 
 
 def _without_exempt(turns: Turns, found: pl.DataFrame) -> pl.DataFrame:
-    asked = turns.prompts.join(found, on="index", how="semi")
+    asked = turns.prompts_of(found["index"])
     exempt = asked.filter(pl.col("text").str.contains(_ASKS_FOR_ONE))["index"]
     return found.filter(~pl.col("index").is_in(exempt.implode()))
 
@@ -220,7 +223,8 @@ def _refusal(text: str, asked: str) -> str | None:
         return None
     if any(pattern.search(first) for pattern in (_GOES_ON, _TOO_LITTLE, _KNOWS_NOTHING)):
         return None
-    if _OF_ITSELF.search(first) and not _A_TASK.search(asked):
+    asks = _A_TASK.search(asked) or "?" in asked
+    if _OF_ITSELF.search(first) and not asks:
         return None
     if _ABOUT_ITSELF.search(asked) or (ASKS_BACK.search(text) and not _OF_A_MODEL.search(first)):
         return None
@@ -232,13 +236,15 @@ def _refusal(text: str, asked: str) -> str | None:
 def _helpless(text: str, asked: str) -> str | None:
     """The first sentence, if it is sorry or at a loss and no other gives anything."""
     spoken = sentences(_OPENING.sub("", text, count=1))
-    # "Hi human," and "Hello!" say nothing yet.
-    first = next((_GREETED.sub("", one) for one in spoken if _GREETED.sub("", one)), "")
+    # "Hi human," and "I'm sorry." say nothing yet.
+    opened = (_GREETED.sub("", one) for one in spoken)
+    first = next((one for one in opened if one and not _ONLY_SORRY.fullmatch(one)), "")
     opens = (*_REFUSALS, _AT_A_LOSS)
     if not any(pattern.match(first) for pattern in opens) or _ABOUT_ITSELF.search(asked):
         return None
     if any(pattern.search(first) for pattern in (_GOES_ON, _TOO_LITTLE, _KNOWS_NOTHING)):
         return None
-    if ASKS_BACK.search(text) or text.rstrip().endswith("?"):
+    # To ask for the same again is not to ask for what is missing.
+    if ASKS_BACK.search(text) and not _REPHRASE.search(text):
         return None
     return first if all(map(gives_nothing, spoken[1:])) else None

@@ -12,7 +12,7 @@ from collections import Counter
 
 import polars as pl
 
-from filters.quality.asked import faults_of_pairs, order_of
+from filters.quality.asked import order_of
 from filters.quality.repetition import repeated_share
 from filters.quality.turns import Hits, Turns, faults
 
@@ -20,7 +20,8 @@ from filters.quality.turns import Hits, Turns, faults
 # a reason to repeat them.
 _MAY_REPEAT = re.compile(
     r"(?i)repeat|sort|pattern|\border|arrang|\bcode\b|algorithm|shuffle|revers|classif|categor|label"
-    r"|\btags?\b|sequence|random|\blyrics|\bsong\b(?!s)|poem|given|following|conjugat|rhyme|extract"
+    r"|\btags?\b|sequence|random|\blyrics|\bsong\b(?!s)|poem|given|following|conjugat|rhyme|refrain|chorus|verse|chant"
+    r"|extract"
     r"|transcri|translat|dialog|conversation|script|story|template|each of|\btables?\b|column"
     r"|presiden|prime minister|\bkings?\b|queens?\b|emperor|\bpopes?\b|champion|winn|\bwon\b|coach"
     r"|captain|mayor|governor|rulers?\b|monarch|chancellor|histor|chronolog|timeline|season"
@@ -79,7 +80,10 @@ _LEAST_SHARE = 0.04  # of the words stand in a run of ten that came before
 
 def repeated_item(turns: Turns) -> Hits:
     """Records whose answer is a list of different things, one of which it names twice."""
-    return faults_of_pairs(turns, _named_twice, given=rf"{_COMMAS}|{_MARKED}")
+    text = pl.col("text")
+    lists = turns.pairs.filter(text.str.contains("\n", literal=True) | text.str.contains(_COMMAS))
+    likely = lists.filter(text.str.contains(rf"{_COMMAS}|{_MARKED}"))
+    return faults(likely, _named_twice, "asked", "text")
 
 
 def repeated_sentences(turns: Turns) -> Hits:
@@ -88,9 +92,7 @@ def repeated_sentences(turns: Turns) -> Hits:
     Of five sentences or more, of five words or more. Sung, spoken and rewritten texts are exempt.
     """
     again = turns.once(repeated_share).lines.filter(pl.col("share") >= _LEAST_SHARE)["index"]
-    exempt = turns.prompts.filter(
-        pl.col("index").is_in(again.implode()), pl.col("text").str.contains(_MAY_SING)
-    )
+    exempt = turns.prompts_of(again).filter(pl.col("text").str.contains(_MAY_SING))
     likely = turns.responses.filter(
         pl.col("index").is_in(again.implode()),
         ~pl.col("index").is_in(exempt["index"].implode()),

@@ -99,9 +99,7 @@ def repeated_share(turns: Turns) -> Hits:
         .unique("index", keep="first", maintain_order=True)
     )
     # A grid of numbers is answered by another.
-    grids = turns.prompts.filter(
-        pl.col("index").is_in(found["index"].implode()), pl.col("text").str.contains(_GRID)
-    )
+    grids = turns.prompts_of(found["index"]).filter(pl.col("text").str.contains(_GRID))
     found = found.filter(~pl.col("index").is_in(grids["index"].implode()))
     return Hits(found, pl.col("run").list.join(" "))
 

@@ -91,6 +91,10 @@ class Turns:
         frames = (self.prompts, self.responses, self.messages)
         return Turns(self.height, *(frame.filter(these) for frame in frames))
 
+    def prompts_of(self, indices: pl.Series) -> pl.DataFrame:
+        """The prompts of these records: what is costly to look for is then looked for in few."""
+        return self.prompts.filter(pl.col("index").is_in(indices.unique().implode()))
+
     def before(self, these: pl.DataFrame) -> pl.Series:
         """What the user says right before each of these messages; "" where somebody else does."""
         asked = pl.when(pl.col("previous") == "user").then(pl.col("text").shift(1)).fill_null("")
