@@ -80,7 +80,7 @@ def planted(files: list[list[Row]], sets: csr_array) -> np.ndarray:
 
 def verdicts(frame: pl.DataFrame, threshold: float, exact: bool) -> pl.DataFrame:
     """What `near` says, by all pairs or by signatures."""
-    step = Near(threshold=threshold, shingle="word")
+    step = Near(threshold=threshold, shingle="word", protect=(), common_rows=0)
     usual = filters.dedup.near.search.EXACT_SHINGLES
     filters.dedup.near.search.EXACT_SHINGLES = usual if exact else -1
     try:

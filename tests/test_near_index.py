@@ -116,8 +116,8 @@ def test_an_index_is_one_whichever_row_is_kept(tmp_path):
     assert settings.keys() == compared | {"measure", "protected"}
     for batch in (tmp_path / "index").glob("*.parquet"):
         kept = pl.read_parquet(batch).columns
-        assert kept[:6] == ["id", "source", "line", "shingles", "key", "cut"]
-        assert kept[6:] == ["words", "answer", "code", "case"]
+        assert kept[:5] == ["id", "source", "line", "shingles", "key"]
+        assert kept[5:] == ["words", "answer", "numbers"]
 
 
 def test_an_index_that_calls_a_setting_by_its_former_name_is_still_one(tmp_path):

@@ -136,11 +136,10 @@ def joined(parts: Sequence[Runs]) -> Runs:
     return Runs(hashes, bounds_of(sizes), cuts)
 
 
-def runs_of_column(column: pl.Series, cuts: pl.Series | None = None) -> Runs:
-    """Back from `Runs.column`; without `cuts` every row is one text."""
+def runs_of_column(column: pl.Series, cuts: npt.NDArray[Any]) -> Runs:
+    """Back from `Runs.column` and `Runs.cuts`."""
     hashes, bounds = flat_lists(column)
-    given = np.diff(bounds) if cuts is None else cuts.to_numpy().astype(np.int64)
-    return Runs(hashes, bounds, given)
+    return Runs(hashes, bounds, cuts.astype(np.int64))
 
 
 def run_keys(runs: Runs) -> U64:

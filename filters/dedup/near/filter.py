@@ -30,7 +30,7 @@ from filters.dedup.near.groups import Levels
 from filters.dedup.near.index import ORIGIN, Index, batch_name
 from filters.dedup.near.minhash import signatures
 from filters.dedup.near.rouge import token_keys, token_lists
-from filters.dedup.near.search import Duplicates, Looks, Sketch, Texts, find_duplicates
+from filters.dedup.near.search import NUMBERS, Duplicates, Looks, Sketch, Texts, find_duplicates
 from filters.dedup.near.settings import NearSettings
 from filters.dedup.near.words import code_shapes, plain, word_lists
 from filters.dedup.protect import case_codes
@@ -42,7 +42,7 @@ _COMPARED = (
     "protected",
 )
 # The columns of measures that are compared.
-COMPARED = ("shingles", "cut", "tokens", "key", "group", "words", "answer", "code", "case")
+COMPARED = ("shingles", "tokens", "key", "group", "words", "answer", "numbers")
 # Characters of an answer below which its words are looked at too.
 LONG_ANSWER = 200
 
@@ -77,13 +77,13 @@ class Near(NearSettings):
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`shingles` (32-bit hashes in the order of the text) and `key` (64 bits, equal for equal).
 
-        Of two texts (`field: both`) `cut` says how many shingles begin in the prompt. Text too
-        short for shingles has none, and the `key` of its normal form; where there is no text at
-        all the key is null. For ROUGE-L `tokens` (64-bit hashes) take the place of shingles, and
-        the key is null without tokens.
+        Text too short for shingles has none, and the `key` of its normal form; where there is no
+        text at all the key is null. For ROUGE-L `tokens` (64-bit hashes) take the place of
+        shingles, and the key is null without tokens.
 
         What is protected needs `words` (see `word_lists`) of the prompt, or of what is compared,
-        `answer` of a short answer, and `code` and `case` (see `filters.dedup.protect`). With
+        and `answer`, those of a short answer. `numbers` holds how many shingles begin in the
+        prompt, a code of the code, and one of the text in its case where case was asked for. With
         `keep: longest` there is a `length` in characters too, with `exempt` a `group`.
 
         Signatures follow from the shingles, faster than they could be stored and read again (128
@@ -94,7 +94,7 @@ class Near(NearSettings):
     def compared(self, records: pl.DataFrame) -> list[pl.Series]:
         """Of what is measured the columns that are compared; an index has the same."""
         texts = self._texts(records)
-        columns = [*self._content(texts), *self._guards(records, texts)]
+        columns = _with_numbers([*self._content(texts), *self._guards(records, texts)])
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
         return columns
@@ -120,10 +120,11 @@ class Near(NearSettings):
         runs = in_threads(parts, lambda part: shingle_runs(part, self.rule))
         every = joined(runs)
         key = pl.Series("key", run_keys(every), dtype=pl.UInt64)
-        columns = [every.column("shingles"), _with_short(key, texts, every.sizes == 0)]
-        if len(texts) > 1:
-            columns.append(pl.Series("cut", every.cuts.astype(np.uint32)))
-        return columns
+        return [
+            every.column("shingles"),
+            _with_short(key, texts, every.sizes == 0),
+            pl.Series("cut", every.cuts.astype(np.uint64)),
+        ]
 
     def _guards(self, records: pl.DataFrame, texts: list[pl.Series]) -> list[pl.Series]:
         """What says in which of the protected kinds two rows differ."""
@@ -249,8 +250,9 @@ def decide(step: Near, measures: pl.DataFrame, known: pl.DataFrame | None = None
     rows = measures.select(columns)
     if known is not None:
         rows = pl.concat([known.select(columns), rows])
+    looks = Looks(step.rule, step.protected, step.boilerplate_rows, both=step.field == "both")
     duplicates = find_duplicates(
-        Texts(rows, Looks(step.rule, step.protected, step.boilerplate_rows), count),
+        Texts(rows, looks, count),
         np.concatenate([np.arange(count), step.order(measures) + count]),
         Levels((step.level, *other_thresholds(step.level, strict=step.strict)), step.strict),
         Sketch(step.num_perm, step.seed, step.bands),
@@ -310,6 +312,19 @@ def signature_column(step: Near, measures: pl.DataFrame) -> pl.Series:
         raise CurateError(f"near: similarity: {step.similarity} has no shingles, so no signatures")
     values = signatures(sets_of_column(measures["shingles"]), step.num_perm, step.seed)
     return pl.Series("signature", values, pl.Array(pl.UInt32, step.num_perm))
+
+
+def _with_numbers(columns: list[pl.Series]) -> list[pl.Series]:
+    """`cut`, `code` and `case` as one array, which nobody but `judge` is given; 0 for none."""
+    by_name = {column.name: column for column in columns}
+    named = [by_name.pop(name, None) for name in NUMBERS]
+    if all(column is None for column in named):
+        return columns
+    values = np.zeros((len(columns[0]), len(NUMBERS)), np.uint64)
+    for place, column in enumerate(named):
+        if column is not None:
+            values[:, place] = column.fill_null(0).to_numpy()
+    return [*by_name.values(), pl.Series("numbers", values, pl.Array(pl.UInt64, len(NUMBERS)))]
 
 
 def _together(texts: list[pl.Series]) -> pl.Series:

@@ -41,11 +41,14 @@ class Compares(Protocol):
     """Tells how similar sets are, by their number; see `similarity.Comparison`."""
 
     @property
-    def sizes(self) -> Ints: ...
+    def sizes(self) -> Ints:
+        """Elements of each set."""
 
-    def may_reach(self, threshold: float, left: Ints, right: Ints) -> Bools: ...
+    def may_reach(self, threshold: float, left: Ints, right: Ints) -> Bools:
+        """False where the sizes alone rule the threshold out."""
 
-    def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats: ...
+    def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats:
+        """Of each pair, or anything below `floor`."""
 
 
 class Levels(NamedTuple):

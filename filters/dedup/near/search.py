@@ -45,6 +45,10 @@ EXACT_WORK = 1 << 28
 WORK_A_SHINGLE = 16
 
 
+# What the column `numbers` holds: shingles that begin in the prompt, codes of code and of case.
+NUMBERS = ("cut", "code", "case")
+
+
 class Sketch(NamedTuple):
     """How pairs of large sets are found: MinHash signatures, cut into bands."""
 
@@ -59,6 +63,7 @@ class Looks(NamedTuple):
     rule: Rule
     protected: tuple[str, ...] = ()
     common_rows: int = 0  # 0: all text is compared
+    both: bool = False  # prompts and answers
 
 
 @dataclass
@@ -82,8 +87,11 @@ class Texts:
     @cached_property
     def runs(self) -> Runs:
         """The shingles of each row in the order of the text."""
-        cut = self.measures["cut"] if "cut" in self.measures.columns else None
-        return runs_of_column(self.measures["shingles"], cut)
+        return runs_of_column(self.measures["shingles"], self._numbers("cut"))
+
+    def _numbers(self, name: str) -> U64:
+        """One of `NUMBERS` for each row."""
+        return self.measures["numbers"].arr.get(NUMBERS.index(name)).to_numpy()
 
     @cached_property
     def bags(self) -> Sets | None:
@@ -143,7 +151,7 @@ class Texts:
     def codes(self) -> dict[str, U64]:
         """Of code and of case, where they are protected."""
         kinds = [kind for kind in ("code", "case") if kind in self.looks.protected]
-        return {kind: self.measures[kind].fill_null(0).to_numpy() for kind in kinds}
+        return {kind: self._numbers(kind) for kind in kinds}
 
     @cached_property
     def group(self) -> Ints | None:
@@ -169,7 +177,7 @@ class Texts:
         words = self.words("words")
         if words is None or not self.looks.protected:
             return None
-        both, sides = "cut" in self.measures.columns, None
+        both, sides = self.looks.both, None
         if self._tokens is None:
             found = self.boilerplate
             left_out = (None, None) if found is None else (found.compared, found.own)
@@ -181,7 +189,7 @@ class Texts:
     @cached_property
     def short(self) -> ShortAnswers | None:
         """Answers that count beside the whole row."""
-        if "answer" not in self.measures.columns or "cut" in self.measures.columns:
+        if "answer" not in self.measures.columns or self.looks.both:
             return None
         words = self.words("answer")
         return None if words is None else ShortAnswers(words, rouge_l=self._tokens is not None)
