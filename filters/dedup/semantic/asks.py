@@ -65,9 +65,12 @@ class Asks:
     def same(self, one: Ints, other: Ints) -> Bools:
         """For pairs of positions whether they may ask for the same."""
         same = np.ones(len(one), bool)
+        at = np.arange(len(one))
         for kind in self.kinds:
-            at = np.flatnonzero(same)
-            same[at] = ~self._differ(kind, one[at], other[at])
+            differ = self._differ(kind, one, other)
+            same[at[differ]] = False
+            # Most pairs that differ do so in the first kind.
+            one, other, at = one[~differ], other[~differ], at[~differ]
         return same
 
     def first_kinds(self, one: Ints, other: Ints) -> list[Kind | None]:

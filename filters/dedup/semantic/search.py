@@ -129,11 +129,11 @@ def _strike(alike: Bools, asks: Asks, rows: Ints, columns: Ints) -> Bools:
 
     `rows` and `columns` say which texts the lines and columns of `alike` are.
     """
-    one, other = np.nonzero(alike)
-    same = asks.same(rows[one], columns[other])
-    alike[one, other] = same
-    unlike = np.zeros_like(alike)
-    unlike[one[~same], other[~same]] = True
+    before = alike.copy()
+    if asks.kinds:
+        one, other = np.nonzero(alike)
+        alike[one, other] = asks.same(rows[one], columns[other])
+    unlike: Bools = before ^ alike
     return unlike
 
 
