@@ -184,14 +184,16 @@ def test_findings_say_how_many_rows_protect_keeps_and_show_two():
     ]
     found = judge(Exact(), records(rows)).findings
     assert found.sentences[2:] == (
-        "2 rows are equal to another but for what protect looks at (code: 1, case: 1), and are "
-        "kept; for example row 1 and row 0, row 4 and row 3",
-        'row 1 has "    print(total)" where row 0 has "print(total)"',
-        'row 4 has "yes" where row 3 has "YES"',
+        "2 rows are equal to a kept one and kept, for what differs: code 1, case 1",
+        'kept apart by code: row 1 ("    print(total)"), row 0 ("print(total)")',
+        'kept apart by case: row 4 ("… in upper case. yes"), row 3 ("… in upper case. YES")',
     )
-    assert found.numbers["kept_for_protect"] == 2
-    assert found.numbers["protected"] == {"code": 1, "case": 1}
-    assert "kept_for_protect" not in judge(Exact(protect=()), records(rows)).findings.numbers
+    assert found.numbers["kept_apart"] == {"code": 1, "case": 1}
+    assert found.numbers["kept_apart_examples"] == [
+        {"row": 1, "like": 0, "differs_in": "code"},
+        {"row": 4, "like": 3, "differs_in": "case"},
+    ]
+    assert "kept_apart" not in judge(Exact(protect=()), records(rows)).findings.numbers
 
 
 def test_calls_names_and_tools_are_compared_to_the_letter():

@@ -107,7 +107,7 @@ def test_the_greedy_rule_is_that_of_the_loop_over_all_rows():
     vectors = np.random.default_rng(1).normal(size=(600, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     names = pl.Series([f"{number:016x}" for number in range(600)])
-    duplicate_of, _ = semantic_search.find_alike(vectors, names, 0.9, seed=0)
+    duplicate_of = semantic_search.find_alike(vectors, names, 0.9, seed=0).duplicate_of
     kept: list[int] = []
     for row in range(600):
         like = [other for other in kept if vectors[other] @ vectors[row] >= 0.9]
@@ -123,12 +123,12 @@ def test_buckets_drop_no_row_that_all_pairs_would_not_call_similar(monkeypatch):
     names = pl.Series([f"{number:016x}" for number in range(1200)])
     monkeypatch.setattr(semantic_search, "EXACT_ROWS", 500)
     monkeypatch.setattr(semantic_search, "BUCKET", 100)
-    duplicate_of, _ = semantic_search.find_alike(vectors, names, 0.95, seed=0)
+    duplicate_of = semantic_search.find_alike(vectors, names, 0.95, seed=0).duplicate_of
     dropped = np.flatnonzero(duplicate_of >= 0)
     assert (duplicate_of[duplicate_of[dropped]] < 0).all()
     assert ((vectors[dropped] * vectors[duplicate_of[dropped]]).sum(axis=1) >= 0.9499).all()
     assert len(dropped) >= 850  # of 900
-    again, _ = semantic_search.find_alike(vectors, names, 0.95, seed=0)
+    again = semantic_search.find_alike(vectors, names, 0.95, seed=0).duplicate_of
     assert (again == duplicate_of).all()
 
 

@@ -8,6 +8,7 @@ hold more than ASCII take the slow road first.
 from __future__ import annotations
 
 import hashlib
+import html
 import os
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ _OWN_WORD = (
     r"\p{So}\p{Sm}\p{Sc}--\x00-\x7f]"
 )
 _PUNCTUATION = r"[\p{P}\p{Z}\p{C}\p{Sk}--\x00-\x7f]"
+_ENTITY = r"&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[a-zA-Z]+[0-9]*);"
 _INVISIBLE = "[\u00ad\u200b\u2060\ufe0e\ufe0f\ufeff]"
 _SPACE = 32
 
@@ -111,6 +113,20 @@ def _spoken(which: pl.Expr) -> pl.Expr:
     message = pl.element().filter(which).struct
     parts = [message.field("content"), message.field("tool_calls")]
     return pl.concat_str(parts, separator="\n", ignore_nulls=True)
+
+
+def plain(texts: pl.Series) -> pl.Series:
+    """Without HTML entities: `&quot;` is a quote, `&#39;` an apostrophe. Texts may be null.
+
+    >>> plain(pl.Series(["R&amp;D", None])).to_list()
+    ['R&D', None]
+    """
+    at = texts.str.contains(_ENTITY).fill_null(False).arg_true()
+    if at.is_empty():
+        return texts
+    # A loop over the few rows that have one.
+    read = [html.unescape(text) for text in texts.gather(at).to_list()]
+    return texts.clone().scatter(at, pl.Series(read, dtype=pl.String))
 
 
 def bare(texts: pl.Series) -> pl.Series:

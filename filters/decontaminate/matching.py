@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from filters.common.arrays import Ints
-from filters.common.text import Field, view
+from filters.common.text import Field, plain, view
 from filters.common.vectors import position_of
 from filters.decontaminate.align import item_of, place
 from filters.decontaminate.grams import ranges
 from filters.decontaminate.index import Copies, Overlaps
 from filters.decontaminate.probes import found_beside, question_place
-from filters.decontaminate.sets import EDITED, OVERLAP, QUESTION, Evaluations, normal, plain
+from filters.decontaminate.sets import EDITED, OVERLAP, QUESTION, Evaluations, normal
 from filters.decontaminate.tokens import Tokens, tokens
 
 _FIELDS = OVERLAP.to_schema()

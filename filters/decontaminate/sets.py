@@ -14,7 +14,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from filters.common.arrays import F32
-from filters.common.text import Field, bare, block, view
+from filters.common.text import Field, bare, block, plain, view
 from filters.common.vectors import position_of
 from filters.decontaminate.align import LONG
 from filters.decontaminate.grams import word_counts
@@ -23,7 +23,6 @@ from filters.decontaminate.probes import Probe, is_generic
 
 # Characters of a text that evidence shows.
 QUOTED = 160
-_ENTITY = r"&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[a-zA-Z]+[0-9]*);"
 
 OVERLAP = pl.Struct(
     {
@@ -175,15 +174,6 @@ def load(
         short_of,
         pl.concat([view(records, field) for _, records in files]),
     )
-
-
-def plain(texts: pl.Series) -> pl.Series:
-    """Texts without HTML entities: `&quot;` is a quote, not a word."""
-    has_entity = texts.str.contains(_ENTITY).fill_null(False)
-    if not has_entity.any():
-        return texts
-    at = has_entity.arg_true()
-    return texts.clone().scatter(at, [html.unescape(text) for text in texts.gather(at).to_list()])
 
 
 def _behind(wanted: pl.DataFrame) -> dict[int, str]:

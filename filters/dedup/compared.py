@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U64
+from filters.common.arrays import U64, Ints
 from filters.common.codes import text_codes
 from filters.common.shingles import mix64
 from filters.common.text import SHORT_RESPONSE, Field, content, keys
@@ -75,6 +75,37 @@ def beside_key(
         columns.append(pl.Series("answer", _narrow(answers, ANSWER_BITS)).cast(pl.UInt32))
     every = _mixed(_flat(kinds)) if protect else np.zeros(records.height, np.uint64)
     return BesideKey(_narrow(every, PROTECTED_BITS), columns)
+
+
+def kinds_apart(measures: pl.DataFrame, rows: Ints, others: Ints) -> list[Protected]:
+    """The kind in which each of these rows, of one normal form with the other, differs from it.
+
+    Case or signs where either has something of them, or else code.
+    """
+    kinds: list[Protected] = ["code"] * len(rows)
+    for kind in reversed(KINDS_SEEN):
+        if kind in measures.columns:
+            has_any = measures[kind].to_numpy()
+            for at in np.flatnonzero(has_any[rows] | has_any[others]).tolist():
+                kinds[at] = kind
+    return kinds
+
+
+def whole_texts(records: pl.DataFrame, field: Field) -> pl.Series:
+    """All that a row holds of the side that is compared, a line for each line."""
+    part = pl.element().struct.field
+    is_answer = part("role") == "assistant"
+    which = {"prompt": ~is_answer, "response": is_answer, "both": part("role").is_not_null()}[field]
+    message = pl.element().filter(which).struct.field
+    names = ("reasoning", "content", "name", "tool_calls")
+    texts = pl.concat_str([message(name) for name in names], separator="\n", ignore_nulls=True)
+    joined = pl.concat_str(
+        pl.col("messages").list.eval(texts).list.join("\n"),
+        "tools",
+        separator="\n",
+        ignore_nulls=True,
+    )
+    return records.select(joined.fill_null("")).to_series()
 
 
 def _flat(kinds: Mapping[Protected, Sequence[pl.Series]]) -> list[pl.Series]:

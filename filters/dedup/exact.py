@@ -20,6 +20,8 @@ from filters.dedup.compared import (
     PROTECTED_BITS,
     Protected,
     beside_key,
+    kinds_apart,
+    whole_texts,
 )
 from filters.dedup.keep import (
     BY_HELP,
@@ -36,7 +38,7 @@ from filters.dedup.keep import (
     first_of_equal,
     prompt_groups,
 )
-from filters.dedup.kept_apart import Apart, kept_apart, with_excerpts
+from filters.dedup.kept_apart import Apart, apart_findings, is_quoted, with_excerpts
 
 # Under so many prompts a long answer answers none. Under fewer it may be meant: sets that teach a
 # model its name have 32 ("Are you GPT-2?"), and sets of templates as many as they have wordings.
@@ -170,16 +172,15 @@ class Exact(DuplicateFilter):
         if prompts.any():
             of_answer = first_of_equal(measures["answer"].to_numpy(), self.order(measures))
             kept = np.where(prompts, of_answer, kept)
-        equal_to = self._kept_instead(measures, identity >> np.uint64(PROTECTED_BITS))
-        apart = kept_apart(measures, kept, equal_to) if self.protect and self.normalise else Apart()
+        apart = self._apart(measures, kept) if self.protect and self.normalise else []
         return self._judgement(measures, kept, identity, prompts, apart)
 
     def quote(self, findings: Findings, records: pl.DataFrame, measures: pl.DataFrame) -> Findings:
         """The findings with an excerpt of two rows that differ in little, and are kept."""
-        return with_excerpts(findings, records, measures["row"], self.field)
+        return with_excerpts(findings, measures["row"], whole_texts(records, self.field))
 
     def _judgement(
-        self, measures: pl.DataFrame, kept: Ints, identity: U64, prompts: Ints, apart: Apart
+        self, measures: pl.DataFrame, kept: Ints, identity: U64, prompts: Ints, apart: list[Apart]
     ) -> Judgement:
         own = np.arange(len(kept))
         duplicate_of = np.where(kept == own, -1, kept)
@@ -191,17 +192,26 @@ class Exact(DuplicateFilter):
         view = f"compared {VIEWS[self.field]}{'' if self.normalise else ', byte for byte'}"
         more = (EXEMPTED,) if self.exempt == "same_prompt" else ()
         repeated, numbers = _repeated_findings(is_repeated, kept, prompts)
+        said, counts = apart_findings(apart, measures["row"], "equal to")
         findings = cluster_findings(
             view,
             measures,
             kept,
             verdicts,
             {},
-            (*more, *apart.sentences, *repeated),
-            **apart.numbers,
+            (*more, *said, *repeated),
+            **counts,
             **numbers,
         )
-        return Judgement(verdicts, findings, quoted=apart.quoted)
+        return Judgement(verdicts, findings, quoted=is_quoted(findings, measures["row"]))
+
+    def _apart(self, measures: pl.DataFrame, kept: Ints) -> list[Apart]:
+        """Rows that are kept although one of the same normal form is kept, the first of all."""
+        form = measures["key"].to_numpy() >> np.uint64(PROTECTED_BITS)
+        own, equal_to = np.arange(len(kept)), self._kept_instead(measures, form)
+        rows = np.flatnonzero((kept == own) & (equal_to != own) & (kept[equal_to] == equal_to))
+        kinds = kinds_apart(measures, rows, equal_to[rows])
+        return list(map(Apart, rows.tolist(), equal_to[rows].tolist(), kinds))
 
     def _kept_instead(self, measures: pl.DataFrame, identity: U64) -> Ints:
         """For each row the position of the one that is kept of those of its identity."""

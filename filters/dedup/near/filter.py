@@ -22,8 +22,10 @@ from filters.common.text import (
     block_ranges,
     in_threads,
     keys,
+    plain,
     view,
 )
+from filters.dedup.differences.words import code_shapes, word_lists
 from filters.dedup.keep import duplicate_verdicts, other_thresholds, prompt_groups
 from filters.dedup.near.findings import kept_apart, near_findings, quoted, quoted_rows
 from filters.dedup.near.groups import Levels
@@ -32,7 +34,6 @@ from filters.dedup.near.minhash import signatures
 from filters.dedup.near.rouge import token_keys, token_lists
 from filters.dedup.near.search import NUMBERS, Duplicates, Looks, Sketch, Texts, find_duplicates
 from filters.dedup.near.settings import NearSettings
-from filters.dedup.near.words import code_shapes, plain, word_lists
 from filters.dedup.protect import case_codes
 
 _U64 = pl.Series([None], dtype=pl.UInt64)

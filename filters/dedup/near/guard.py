@@ -9,7 +9,7 @@ import numpy as np
 
 from filters.common.arrays import Bools, Floats, Ints
 from filters.common.shingles import Runs, Sets, sets_between
-from filters.dedup.near.differences import ANSWER, QUESTION, Differences, Words
+from filters.dedup.differences.pairs import ANSWER, QUESTION, Differences, Words
 from filters.dedup.near.rouge import f_measure
 from filters.dedup.near.similarity import Comparison
 

@@ -25,15 +25,15 @@ from filters.common.shingles import (
     sets_of_runs,
 )
 from filters.common.text import in_threads
+from filters.dedup.differences.pairs import Differences, Words
+from filters.dedup.differences.words import WORD
 from filters.dedup.keep import first_of_equal
 from filters.dedup.near.boilerplate import NO_TEXTS, Boilerplate, find_boilerplate
-from filters.dedup.near.differences import Differences, Words
 from filters.dedup.near.groups import Levels, Search, TooMuchWorkError
 from filters.dedup.near.guard import Guard, GuardedComparison, Rejected, ShortAnswers, Sides
 from filters.dedup.near.minhash import band_entries, enough_bands, signatures
 from filters.dedup.near.rouge import RougeComparison, bags, jaccard_of
 from filters.dedup.near.similarity import Comparison, likely_pairs, rare_entries
-from filters.dedup.near.words import WORD
 
 # All pairs are compared while that is cheap. Ordering shingles by rarity takes 0.1 s a million and
 # 16 bytes each, so memory sets the first bound (1.4 million conversations by words). The second

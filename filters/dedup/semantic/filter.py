@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from curate.base.contract import Judgement
+from curate.base.contract import Findings, Judgement
 from curate.base.settings import setting
-from filters.common.arrays import F32, Bools, Floats, Ints
-from filters.common.text import Field, view
+from filters.common.arrays import F32, Bools, Ints
+from filters.common.text import Field, plain, view
 from filters.common.vectors import (
     ENCODER_HELP,
     LEXICAL,
@@ -32,8 +32,10 @@ from filters.dedup.keep import (
     duplicate_verdicts,
     other_thresholds,
 )
-from filters.dedup.semantic.asks import PROTECTED, Asks, Protected, ask_columns, asks_of
-from filters.dedup.semantic.search import EXACT_ROWS, find_alike, missed_pairs
+from filters.dedup.kept_apart import Apart, apart_findings, is_quoted, with_excerpts
+from filters.dedup.protect import KINDS, Kind
+from filters.dedup.semantic.asks import Asks, ask_columns
+from filters.dedup.semantic.search import EXACT_ROWS, Alike, find_alike, missed_pairs
 
 # Cosines from which rows are duplicates, by encoder: as `benchmarks/planted.py` counts for the
 # built-in one. An encoder of which nothing is known gets one that few models exceed by chance.
@@ -45,7 +47,8 @@ UNMEASURED = 0.95
 class Semantic(DuplicateFilter):
     """Drops records whose vector is close to that of one that is kept, and names it.
 
-    Rows whose prompts differ in a number, a name or a negation are different, however close. Up to
+    Rows that differ in what `protect` names, a number or a name of the prompt, say, are different,
+    however close. Up to
     50,000 rows every pair is compared. Beyond, k-means puts the rows into buckets (SemDeDup, Abbas
     et al. 2023, arXiv 2303.09540) and pairs across buckets are missed; the report says how many by
     a sample. The built-in encoder finds other orders and endings of the same words, not other
@@ -58,7 +61,7 @@ class Semantic(DuplicateFilter):
     }
     reads: ClassVar[tuple[str, ...]] = ("messages",)
     cached: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     measured_by: ClassVar[tuple[str, ...]] = ("field", "encoder", "encoder_print", "with_length")
 
     threshold: float | None = setting(
@@ -68,9 +71,11 @@ class Semantic(DuplicateFilter):
         above=0,
         high=1,
     )
-    protect: tuple[Protected, ...] = setting(
-        PROTECTED,
-        "what prompts may not differ in, however close they are: numbers, negations, names",
+    protect: tuple[Kind, ...] = setting(
+        KINDS,
+        "rows that differ in one of these are different, however close: in prompts numbers, "
+        "negations (and opposites), signs, names; code and case (where it is asked for) in all "
+        "that is compared",
     )
     field: Field = setting(
         "both",
@@ -98,47 +103,56 @@ class Semantic(DuplicateFilter):
         return fingerprint(self.name, self.encoder)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
-        """`vector`, of unit length; zeros for blank text. `numbers`, `negations` and `names`:
-        codes of them in the prompt (with `field: response` in what is compared).
+        """`vector`, of unit length (zeros for blank text), and the codes of `ask_columns`: of the
+        prompt, with `field: response` of what is compared.
 
         With `keep: longest` also `length` in characters.
         """
-        vectors = embed(self.name, self.encoder, view(records, self.field))
-        asked = view(records, "response" if self.field == "response" else "prompt")
-        columns = [vector_column(vectors), *ask_columns(asked), *self.lengths(records)]
-        return pl.DataFrame(columns)
+        compared, prompts = plain(view(records, self.field)), plain(view(records, "prompt"))
+        asked = compared if self.field == "response" else prompts
+        return pl.DataFrame(
+            [
+                vector_column(embed(self.name, self.encoder, compared)),
+                *ask_columns(asked, prompts, compared),
+                *self.lengths(records),
+            ]
+        )
 
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """A row is dropped if its cosine to a kept row reaches the threshold.
 
         `duplicate_of` is the first such row in order of keeping. Findings: clusters, what 0.05
-        more or less would drop, and what the buckets missed.
+        more or less would drop, what the buckets missed, and rows that `protect` keeps.
         """
         vectors, order = measures["vector"].to_numpy(), self.order(measures)
         names = measures["id"].gather(order)
-        asks = asks_of(measures, self.protect)
+        asks = Asks.of(measures, self.protect)
 
-        def decide(threshold: float) -> tuple[Ints, Floats]:
-            instead, cosine = find_alike(
-                vectors[order], names, threshold, self.seed, asks.take(order)
-            )
-            duplicate_of, score = np.full(len(order), -1, np.int64), np.full(len(order), np.nan)
-            dropped = instead >= 0
-            duplicate_of[order[dropped]] = order[instead[dropped]]
-            score[order] = cosine
-            return duplicate_of, score
+        def decide(threshold: float) -> Alike:
+            found = find_alike(vectors[order], names, threshold, self.seed, asks.take(order))
+            return found.by_position(order)
 
-        duplicate_of, score = decide(self.cosine)
+        duplicate_of, score, like = decide(self.cosine)
         root = np.where(duplicate_of < 0, np.arange(len(order)), duplicate_of)
         verdicts = duplicate_verdicts(measures, "semantic_duplicate", duplicate_of, score, root)
         others = {
-            other: int((decide(other)[0] >= 0).sum()) for other in other_thresholds(self.cosine)
+            other: int((decide(other).duplicate_of >= 0).sum())
+            for other in other_thresholds(self.cosine)
         }
         sentences, numbers = self._missed(vectors, asks, duplicate_of < 0)
         view = f"compared {VIEWS[self.field]}: cosine from {self.cosine:g}"
-        numbers |= {"encoder": self.encoder}
-        findings = cluster_findings(view, measures, root, verdicts, others, sentences, **numbers)
-        return Judgement(verdicts, findings)
+        said, counts = apart_findings(_apart(asks, like), measures["row"])
+        numbers |= {"encoder": self.encoder} | counts
+        findings = cluster_findings(
+            view, measures, root, verdicts, others, (*sentences, *said), **numbers
+        )
+        return Judgement(verdicts, findings, quoted=is_quoted(findings, measures["row"]))
+
+    def quote(self, findings: Findings, records: pl.DataFrame, measures: pl.DataFrame) -> Findings:
+        """The findings with the words in which rows that were kept apart differ."""
+        compared = plain(view(records, self.field))
+        asked = compared if self.field == "response" else plain(view(records, "prompt"))
+        return with_excerpts(findings, measures["row"], asked, compared)
 
     def _missed(
         self, vectors: F32, asks: Asks, keep: Bools
@@ -154,3 +168,11 @@ class Semantic(DuplicateFilter):
             f"rows {missed:,} have another within the threshold"
         )
         return (sentence,), {"sampled": sample, "missed": missed}
+
+
+def _apart(asks: Asks, like: Ints) -> list[Apart]:
+    """Rows that are kept although `like` (-1: no row) is kept and as close."""
+    rows = np.flatnonzero(like >= 0)
+    kinds = asks.first_kinds(rows, like[rows])
+    pairs = zip(rows.tolist(), like[rows].tolist(), kinds, strict=True)
+    return [Apart(row, other, kind) for row, other, kind in pairs if kind is not None]

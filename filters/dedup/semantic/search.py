@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
@@ -20,34 +22,51 @@ _BLOCK = 1024
 _DOUBT = 1e-4
 
 
+class Alike(NamedTuple):
+    """For vectors in order of keeping the first kept one that each is dropped for, or -1.
+
+    `score` is the cosine to it. `apart` is, for one that is kept, the first kept one with as high
+    a cosine that asks for something else, or -1.
+    """
+
+    duplicate_of: Ints
+    score: Floats
+    apart: Ints
+
+    def by_position(self, order: Ints) -> Alike:
+        """The same where vector i stands at position `order[i]`."""
+        known = np.append(order, -1)
+        place = np.argsort(order)
+        return Alike(known[self.duplicate_of][place], self.score[place], known[self.apart][place])
+
+
 def find_alike(
     vectors: F32, names: pl.Series, threshold: float, seed: int, asks: Asks | None = None
-) -> tuple[Ints, Floats]:
-    """For vectors in order of keeping: the first kept one with this cosine or more, or -1; and
-    that cosine.
+) -> Alike:
+    """Which vectors have a kept one with this cosine or more before them, in order of keeping.
 
     Equal vectors are compared once. `names` (content ids) fix the order in which rows enter
     k-means, so that the order of the input does not matter to it. Rows that ask for something
     else (`asks`; none: all ask the same) are never alike.
     """
-    nothing = np.zeros(len(vectors), np.uint64)
-    asks = Asks(nothing, nothing) if asks is None else asks
+    asks = Asks({}, ()) if asks is None else asks
     duplicate_of, score = np.full(len(vectors), -1, np.int64), np.full(len(vectors), np.nan)
+    apart = np.full(len(vectors), -1, np.int64)
     lead = _first_equal(vectors, asks)
     is_zero = ~vectors.any(axis=1)
     leads = np.flatnonzero((lead == np.arange(len(lead))) & ~is_zero)
     bucket = _buckets(vectors[leads], names.gather(leads), seed)
     for number in range(int(bucket.max(initial=-1)) + 1):
         rows = leads[bucket == number]
-        instead, cosine = _greedy(vectors[rows], threshold, asks.take(rows))
-        dropped = instead >= 0
-        duplicate_of[rows[dropped]] = rows[instead[dropped]]
-        score[rows] = cosine
+        found = _greedy(vectors[rows], threshold, asks.take(rows))
+        for of_all, of_bucket in ((duplicate_of, found.duplicate_of), (apart, found.apart)):
+            of_all[rows[of_bucket >= 0]] = rows[of_bucket[of_bucket >= 0]]
+        score[rows] = found.score
     copies = np.flatnonzero((lead != np.arange(len(lead))) & ~is_zero)
     instead = duplicate_of[lead[copies]]
     duplicate_of[copies] = np.where(instead < 0, lead[copies], instead)
     score[copies] = np.where(instead < 0, 1.0, score[lead[copies]])
-    return duplicate_of, score
+    return Alike(duplicate_of, score, apart)
 
 
 def _first_equal(vectors: F32, asks: Asks) -> Ints:
@@ -56,29 +75,26 @@ def _first_equal(vectors: F32, asks: Asks) -> Ints:
     if not len(vectors):
         return np.zeros(0, np.int64)
     same_zero = vectors + np.float32(0)  # -0.0 becomes 0.0
-    codes = np.stack(asks, axis=1).view(np.uint32)
-    rows = np.ascontiguousarray(np.hstack([same_zero.view(np.uint32), codes]))
+    rows = np.ascontiguousarray(np.hstack([same_zero.view(np.uint32), *asks.rows()]))
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     return first_of_equal(as_bytes, np.arange(len(rows)))
 
 
-def _greedy(vectors: F32, threshold: float, asks: Asks) -> tuple[Ints, Floats]:
+def _greedy(vectors: F32, threshold: float, asks: Asks) -> Alike:
     count = len(vectors)
-    duplicate_of = np.full(count, -1, np.int64)
+    duplicate_of, apart = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
     kept = np.empty_like(vectors)
-    numbers: list[int] = []
+    numbers = np.zeros(0, np.int64)
     for start in range(0, count, _BLOCK):
         block = vectors[start : start + _BLOCK]
-        before = kept[: len(numbers)]
-        if len(numbers):
-            alike = _reaches(block, before, threshold)
-            _strike(alike, asks, np.arange(start, start + len(block)), np.array(numbers))
-            first = alike.argmax(axis=1)
-            at = np.flatnonzero(alike[np.arange(len(block)), first])
-            duplicate_of[start + at] = np.array(numbers)[first[at]]
-        left = np.flatnonzero(duplicate_of[start : start + len(block)] < 0)
+        here = np.arange(start, start + len(block))
+        alike = _reaches(block, kept[: len(numbers)], threshold)
+        unlike = _strike(alike, asks, here, numbers)
+        duplicate_of[here] = _first_of(alike, numbers)
+        apart[here] = _first_of(unlike, numbers)
+        left = np.flatnonzero(duplicate_of[here] < 0)
         alike = _reaches(block[left], block[left], threshold)
-        _strike(alike, asks, start + left, start + left)
+        unlike = _strike(alike, asks, start + left, start + left)
         open_ = np.ones(len(left), bool)
         # Whether a row is kept depends on those before it, hence a loop, over rows not yet decided.
         for position in range(len(left)):
@@ -87,20 +103,38 @@ def _greedy(vectors: F32, threshold: float, asks: Asks) -> tuple[Ints, Floats]:
                 hit += position + 1
                 duplicate_of[start + left[hit]] = start + left[position]
                 open_[hit] = False
-        new = left[open_]
-        kept[len(numbers) : len(numbers) + len(new)] = block[new]
-        numbers += (start + new).tolist()
+        new = start + left[open_]
+        before = _first_of(np.tril(unlike[np.ix_(open_, open_)], -1), new)
+        apart[new] = np.where(apart[new] < 0, before, apart[new])
+        kept[len(numbers) : len(numbers) + len(new)] = vectors[new]
+        numbers = np.concatenate([numbers, new])
     dropped = duplicate_of >= 0
+    apart[dropped] = -1
     score = np.full(count, np.nan)
     cosines = _cosines(vectors[dropped], vectors[duplicate_of[dropped]])
     score[dropped] = np.minimum(cosines, 1.0)
-    return duplicate_of, score
+    return Alike(duplicate_of, score, apart)
 
 
-def _strike(alike: Bools, asks: Asks, rows: Ints, columns: Ints) -> None:
-    """Take back the pairs that ask for something else; `rows` and `columns` say which they are."""
-    one, other = np.nonzero(alike)
-    alike[one, other] = asks.same(rows[one], columns[other])
+def _first_of(chosen: Bools, numbers: Ints) -> Ints:
+    """For each line the number of the first column chosen, or -1."""
+    if not chosen.shape[1]:
+        return np.full(len(chosen), -1, np.int64)
+    first = chosen.argmax(axis=1)
+    return np.where(chosen[np.arange(len(chosen)), first], numbers[first], -1)
+
+
+def _strike(alike: Bools, asks: Asks, rows: Ints, columns: Ints) -> Bools:
+    """Take back the pairs that ask for something else, and tell which they are.
+
+    `rows` and `columns` say which texts the lines and columns of `alike` are.
+    """
+    before = alike.copy()
+    if asks.kinds:
+        one, other = np.nonzero(alike)
+        alike[one, other] = asks.same(rows[one], columns[other])
+    unlike: Bools = before ^ alike
+    return unlike
 
 
 def _reaches(left: F32, right: F32, threshold: float) -> Bools:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from filters.dedup.near.words import code_of, letters_of
+from filters.dedup.differences.words import code_of, letters_of
 
 # What turns a sentence round by standing in it.
 _NEGATIONS = (

@@ -8,7 +8,6 @@ not", "3" and "three", "x²" and "x^2", "1,000" and "1000".
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -35,7 +34,6 @@ BITS = np.uint64(5)
 HASHED = np.uint64(31 << 55)  # in the place of a twelfth letter
 _NAME = re.compile(r"[^\W\d]\w*")
 _INSIDE, _WORDS = re.compile(r"(?<!^\d) +", re.MULTILINE), re.compile("w+")
-_ENTITY = r"&(?:[a-zA-Z]{2,8}|#[0-9]{2,5}|#[xX][0-9a-fA-F]{2,4});"
 
 # "one" is a pronoun more often.
 _NUMBERS = {"zero": 0, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
@@ -70,16 +68,6 @@ _OWN_WORD = (
 )
 
 _SPACE, _NEWLINE, _DOT, _COMMA, _QUOTE = 32, 10, 46, 44, 39
-
-
-def plain(texts: pl.Series) -> pl.Series:
-    """Without HTML entities: `&quot;` is a quote, `&#39;` an apostrophe."""
-    written = texts.str.contains(_ENTITY).arg_true()
-    if written.is_empty():
-        return texts
-    # A loop over the few rows that have one.
-    read = [html.unescape(text) for text in texts.gather(written).to_list()]
-    return texts.clone().scatter(written, pl.Series(read, dtype=pl.String))
 
 
 def word_lists(texts: pl.Series, name: str) -> pl.Series:

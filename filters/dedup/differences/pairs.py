@@ -16,7 +16,7 @@ import polars as pl
 
 from filters.common.arrays import U64, Bools, Ints
 from filters.common.shingles import flat_lists, mix64
-from filters.dedup.near.vocabulary import (
+from filters.dedup.differences.vocabulary import (
     fillers,
     negations,
     one_written_twice,
@@ -24,7 +24,7 @@ from filters.dedup.near.vocabulary import (
     prefixes,
     units,
 )
-from filters.dedup.near.words import (
+from filters.dedup.differences.words import (
     CAPITAL,
     HASHED,
     KNOWN,
@@ -75,6 +75,19 @@ class Words(NamedTuple):
     def sizes(self) -> Ints:
         """Words in each."""
         return np.diff(self.bounds)
+
+    def only(self, chosen: Bools) -> Words:
+        """The texts with none but the words chosen."""
+        upto = np.concatenate([[0], np.cumsum(chosen)])
+        return Words(self.codes[chosen], upto[self.bounds])
+
+    def any_of(self, bits: U64) -> U64:
+        """The bits (64 a word) that any word of each text has."""
+        found = np.zeros(len(self.sizes), np.uint64)
+        filled = np.flatnonzero(self.sizes)
+        if len(filled):
+            found[filled] = np.bitwise_or.reduceat(bits, self.bounds[filled])
+        return found
 
     def sums(self, chosen: Bools | None = None, *, in_order: bool = False) -> U64:
         """64 bits a text, equal for equal codes (of those chosen), in order or in any."""
