@@ -138,7 +138,7 @@ def test_connected_clusters_are_components_of_pairs_of_different_prompts(rows, s
 
 def roots_of(rows: list[tuple[str, str]], **wanted) -> list[int]:
     """The first row of the cluster of each, where rows of one prompt are no duplicates."""
-    view = {"field": "response", "shingle": "word", "exempt": "same_prompt"}
+    view = {"field": "response", "shingle": "word", "exempt": "same_prompt", **ALONE}
     # Words are long, since short responses are compared together with their prompts.
     long = [(prompt, " ".join(50 * word for word in text.split())) for prompt, text in rows]
     step, about = Near(**view, clusters="connected", **wanted), records(long)

@@ -67,6 +67,9 @@ _OWN_WORD = (
     r"\p{So}\p{Sm}\p{Sc}--\x00-\x7f]"
 )
 
+# Between texts, and around them: farther than a sign looks for what it stands between.
+_APART = "\n" * 4
+
 _SPACE, _NEWLINE, _DOT, _COMMA, _QUOTE = 32, 10, 46, 44, 39
 
 
@@ -89,9 +92,9 @@ def codes_of(texts: pl.Series) -> tuple[U64, Ints]:
     if texts.is_empty():
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     texts = _folded(texts)
-    data = np.frombuffer((texts.str.join("\n")[0] + "\n").encode(), np.uint8)
-    lengths = texts.str.len_bytes().to_numpy().astype(np.int64) + 1
-    row_ends = np.cumsum(lengths)
+    data = np.frombuffer((_APART + texts.str.join(_APART)[0] + _APART).encode(), np.uint8)
+    lengths = texts.str.len_bytes().to_numpy().astype(np.int64) + len(_APART)
+    row_ends = np.cumsum(lengths) + len(_APART)
     data, dropped = _without_thousands(data)
     row_ends = row_ends - np.searchsorted(dropped, row_ends)
     found = _found(data)
@@ -311,8 +314,10 @@ def _signs(low: Bytes, starts: Ints, ends: Ints, codes: U64) -> Ints:
     """Where signs stand that say something: between numbers and variables, not in prose."""
     at = np.flatnonzero(_table(b"+-*/^=<>%#$!")[low])
     at = at[(at > 0) & (at + 1 < len(low))]
-    if not len(at) or not len(starts):
-        return at[:0]
+    if not len(at):
+        return at
+    if not len(starts):  # a word of no letters before them all says nothing
+        starts, ends, codes = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.uint64)
     sign, before, after = low[at], low[at - 1], low[at + 1]
     left = np.searchsorted(ends, at, "right") - 1
     right = np.minimum(left + 1, len(starts) - 1)

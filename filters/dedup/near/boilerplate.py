@@ -21,6 +21,10 @@ from filters.common.shingles import Rule, Runs, ranges
 
 MIN_WORDS = 8
 MIN_CHARACTERS = 40
+# Of text that stands in so many rows shorter pieces count, too, of so many words, if there are
+# `MIN_WORDS` of them in a row that has hardly any other words: "a story about a ... who can fly".
+MANY_ROWS = 100
+PIECE = 4
 # What at least this share of the rows do is what most of them do.
 MOSTLY = 0.5
 _HALF = np.uint64(32)
@@ -53,7 +57,9 @@ def find_boilerplate(runs: Runs, rows: Ints, rule: Rule, min_rows: int) -> Boile
     if not len(at):
         return None
     common = _Common.of(runs, at)
-    chains = _chains(runs, common.in_long_runs(_least(rule) - rule.size + 1), rule)
+    chains = _chains(runs, common, _least(rule) - rule.size + 1)
+    if rule.unit == "word":
+        chains = pl.concat([chains, _pieces(runs, common, rule)])
     if chains.height:
         chains = chains.filter(_beside_rarer(runs, chains, common, rule.size))
     if not chains.height:
@@ -123,17 +129,18 @@ class _Common(NamedTuple):
 
     def in_long_runs(self, least: int) -> _Common:
         """Those of at least so many side by side."""
-        run = np.concatenate([[0], np.cumsum(~self.beside[:-1])])
+        run = np.cumsum(np.concatenate([[True], ~self.beside])[:-1]) - 1
         chosen = np.bincount(run)[run] >= least
         return _Common(self.at[chosen], self.row[chosen], self.times[chosen])
 
 
-def _chains(runs: Runs, common: _Common, rule: Rule) -> pl.DataFrame:
+def _chains(runs: Runs, common: _Common, least: int) -> pl.DataFrame:
     """Text that ends (or begins) where rows go on in many ways, and is about as common throughout.
 
-    A line for each in each row: `row`, its shingles as `start`, `end` in `hashes`, and how `often`
-    the shingle at that end stands anywhere. They may overlap.
+    It has at least so many shingles. A line for each in each row: `row`, its shingles as `start`,
+    `end` in `hashes`, and how `often` the shingle at that end stands anywhere. They may overlap.
     """
+    common = common.in_long_runs(least)
     hashes, at, row = runs.hashes, common.at, common.row
     following, preceding = at + 1 < runs.bounds[row + 1], at > runs.bounds[row]
     after = _Neighbours.of(hashes[at[following]], hashes[at[following] + 1])
@@ -147,8 +154,24 @@ def _chains(runs: Runs, common: _Common, rule: Rule) -> pl.DataFrame:
         "end": np.concatenate([at[ends], at[last]]) + 1,
         "often": np.concatenate([common.times[ends], common.times[begins]]),
     }
-    enough = pl.col("end") - pl.col("start") + rule.size - 1 >= _least(rule)
-    return pl.DataFrame(found).filter(enough)
+    return pl.DataFrame(found).filter(pl.col("end") - pl.col("start") >= least)
+
+
+def _pieces(runs: Runs, common: _Common, rule: Rule) -> pl.DataFrame:
+    """Chains of fewer words, in rows that consist of what stands in many rows but for a few words.
+
+    Without them all rows of a template with a short slot would be compared with each other.
+    """
+    chosen = common.times >= MANY_ROWS
+    many = _Common(common.at[chosen], common.row[chosen], common.times[chosen])
+    chains = _chains(runs, many, max(1, PIECE - rule.size + 1))
+    if not chains.height:
+        return chains
+    seam = rule.size - 1
+    taken = _merged(chains).group_by("row").agg((pl.col("end") - pl.col("start") + seam).sum())
+    sizes = pl.Series(runs.sizes[taken["row"].to_numpy()] + seam)
+    covered = (pl.col("end") >= MIN_WORDS) & (sizes - pl.col("end") < MIN_WORDS)
+    return chains.join(taken.filter(covered), on="row", how="semi", maintain_order="left")
 
 
 def _reach(common: _Common, places: Ints, step: int) -> Ints:
@@ -185,7 +208,8 @@ def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: _Common, size: int) 
     beside it is boilerplate, and it is what the row is about.
     """
     rows = np.unique(chains["row"].to_numpy())
-    sizes = runs.sizes[rows]
+    # The last words of a row begin no shingle.
+    sizes = runs.sizes[rows] + size - 1
     first = np.cumsum(sizes) - sizes
     # How often each shingle of these rows stands anywhere; what is not common, about once.
     times = np.ones(int(sizes.sum()), np.int64)

@@ -39,6 +39,18 @@ class Shared(NamedTuple):
     least: Ints
     most: Ints
 
+    @property
+    def is_few(self) -> Bools:
+        """Whether they are too short to tell."""
+        few: Bools = self.least < FEW
+        return few
+
+    @property
+    def is_other(self) -> Bools:
+        """Whether the texts are other texts."""
+        other: Bools = self.common < SIDE * self.least
+        return other
+
 
 class Sides(NamedTuple):
     """The shingles of rows whose prompts and answers are compared together, or only one of them.
@@ -89,30 +101,42 @@ class Guard:
         if self.sides is None or not len(left):
             pairs = zip(left.tolist(), right.tolist(), strict=True)
             return [self.differences.in_words(*pair, alone=True) for pair in pairs]
+        prompts = self.sides.shared(left, right)
+        found = np.full(len(left), None, object)
+        other = (
+            (prompts.is_other & ~prompts.is_few) if self.sides.both else np.zeros(len(left), bool)
+        )
+        found[other] = QUESTION
+        # Where one answer stands under thousands of prompts most pairs are done with here.
+        at = np.flatnonzero(~other)
+        chosen = Shared(prompts.common[at], prompts.least[at], prompts.most[at])
+        found[at] = self._of_alike(left[at], right[at], chosen)
+        said: list[str | None] = found.tolist()
+        return said
+
+    def _of_alike(self, left: Ints, right: Ints, prompts: Shared) -> list[str | None]:
+        """As `of_pairs`, of pairs whose prompts (or what is compared alone) are alike or short."""
+        assert self.sides is not None
         whole = self.sides._replace(compared=None).shared(left, right)
         found = self.differences.in_codes(left, right, whole.most - whole.common <= SMALL)
-        prompts = self.sides.shared(left, right)
         said: list[bool | None] = [None] * len(left)
         if self.sides.both:
             said = _unlike(self.sides.shared(left, right, answers=True))
-        unlike = _unlike(prompts)
         # A loop, because pairs are aligned one by one.
         for at, (one, other) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
             if found[at] is None:
                 changed = -(-int(prompts.most[at] - prompts.common[at]) // self.sides.size)
-                found[at] = self._in_pair(one, other, unlike[at], said[at], changed)
+                found[at] = self._in_pair(one, other, said[at], changed)
         return found
 
-    def _in_pair(
-        self, one: int, other: int, prompt: bool | None, said: bool | None, changed: int
-    ) -> str | None:
-        """Of one pair; `prompt` and `said`: are those other texts (None: too short to tell).
+    def _in_pair(self, one: int, other: int, said: bool | None, changed: int) -> str | None:
+        """Of one pair; `said`: whether the answers are other texts (None: too short to tell).
 
         `changed` words, about, of the prompts' own are others.
         """
         assert self.sides is not None
-        if self.sides.both and (prompt or said):
-            return QUESTION if prompt else ANSWER
+        if said:
+            return ANSWER
         left_out = self.sides.left_out(one), self.sides.left_out(other)
         kind = self.differences.in_words(
             one, other, left_out, changed if any(left_out) else None, alone=said is None
@@ -124,9 +148,8 @@ class Guard:
 
 def _unlike(shared: Shared) -> list[bool | None]:
     """Whether two texts are other texts; None: too short to tell."""
-    unlike = shared.common < SIDE * shared.least
-    few = (shared.least < FEW).tolist()
-    return [None if short else other for short, other in zip(few, unlike.tolist(), strict=True)]
+    few, other = shared.is_few.tolist(), shared.is_other.tolist()
+    return [None if short else unlike for short, unlike in zip(few, other, strict=True)]
 
 
 @dataclass
