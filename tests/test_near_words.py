@@ -6,10 +6,9 @@ import random
 
 import polars as pl
 import pytest
+from filters.dedup.near.words import CAPITAL, NUMBER, SIGN, START, WORD, codes_of, plain, word_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from filters.dedup.near.words import CAPITAL, NUMBER, SIGN, START, WORD, codes_of, plain, word_lists
 
 
 def words(text: str) -> list[int]:
