@@ -143,7 +143,7 @@ def held_out(folder: Path | None) -> None:
     counted = [_named(fired(records_of(name)), rows) for name, rows in judged["held_out"].items()]
     _recall("rows of eight dumps", [sum(column) for column in zip(*counted, strict=True)])
     for name, public in judged["public"].items():
-        if _there(name, public, folder):
+        if "held_out" in public and _there(name, public, folder):
             found = fired(records_of(name, folder or DATA))
             _recall(f"chat rows of {name}", _named(found, public["held_out"]))
 
@@ -154,10 +154,16 @@ def _named(found: pl.DataFrame, rows: dict[str, Any]) -> list[int]:
     counts = [len(read), len(bad)]
     for of in (bad, read - bad):
         for actions in (("drop",), ACTS):
-            acting = [reason for reason in REASONS if Quality().acts(reason) in actions]
-            hits = found.filter(pl.col("reason").is_in(acting), pl.col("id").is_in(list(of)))
+            hits = found.filter(
+                pl.col("reason").is_in(_acting(*actions)), pl.col("id").is_in(list(of))
+            )
             counts.append(hits["id"].n_unique())
     return counts
+
+
+def _acting(*actions: str) -> list[str]:
+    """The reasons that do one of these by default."""
+    return [reason for reason in REASONS if Quality().acts(reason) in actions]
 
 
 def _recall(rows: str, counts: list[int]) -> None:
@@ -165,25 +171,42 @@ def _recall(rows: str, counts: list[int]) -> None:
 
 
 def fresh(folder: Path | None) -> None:
-    """Print how fresh hits in public files were judged when they were read, and what is left."""
+    """Print how fresh hits in public files were judged when they were read, and what is left.
+
+    The last line leaves out the rules that no longer drop. They were chosen by these very hits,
+    so it flatters.
+    """
     for name, public in json.loads(JUDGED.read_text("utf-8"))["public"].items():
         there = _there(name, public, folder)
-        found = fired(records_of(name, folder or DATA)) if there else None
-        print(
-            f"\nHits in {name}:\n\n| reason | read | right | right, still | wrong, still |\n"
-            + "|---" * 5
-            + "|"
-        )
-        total = [0] * 4
-        for reason, verdicts in public["hits"].items():
-            right, wrong = verdicts["right"], verdicts["wrong"]
-            counts = [len(right) + len(wrong), len(right)]
-            if found is not None:
-                ids = set(found.filter(pl.col("reason") == reason)["id"])
-                counts += [sum(id_ in ids for id_ in side) for side in (right, wrong)]
-            total = [a + b for a, b in zip(total, counts, strict=False)]
-            print(f"| {reason} | {' | '.join(map(str, counts))} |")
-        print(f"| all | {' | '.join(map(str, total))} |")
+        records = records_of(name, folder or DATA) if there else None
+        found = None if records is None else fired(records)
+        if records is not None and found is not None:
+            dropped = found.filter(pl.col("reason").is_in(_acting("drop")))["index"].n_unique()
+            print(f"\n{name}: {records.height:,} rows, {dropped:,} of them dropped by default")
+        counts = {
+            reason: _judged(reason, verdicts, found) for reason, verdicts in public["hits"].items()
+        }
+        if not counts:
+            continue
+        print(f"\nHits in {name}:\n")
+        print("| reason | by default | read | right | right, still | wrong, still |")
+        print("|---" * 6 + "|")
+        for reason, line in counts.items():
+            print(f"| {reason} | {Quality().acts(reason)} | {' | '.join(map(str, line))} |")
+        now = [line for reason, line in counts.items() if Quality().acts(reason) == "drop"]
+        for title, lines in (("all", list(counts.values())), ("all that drop now", now)):
+            total = [sum(column) for column in zip(*lines, strict=True)]
+            print(f"| {title} |  | {' | '.join(map(str, total))} |")
+
+
+def _judged(reason: str, verdicts: dict[str, list[str]], found: pl.DataFrame | None) -> list[int]:
+    """Hits read and right ones; of the right and the wrong those that fire today, if known."""
+    right, wrong = verdicts["right"], verdicts["wrong"]
+    counts: list[int] = [len(right) + len(wrong), len(right)]
+    if found is not None:
+        ids = set(found.filter(pl.col("reason") == reason)["id"])
+        counts += [sum(id_ in ids for id_ in side) for side in (right, wrong)]
+    return counts
 
 
 def _there(name: str, public: dict[str, Any], folder: Path | None) -> bool:

@@ -950,6 +950,19 @@ def test_real_rows_are_dropped_for_the_defects_that_a_reader_finds(test_data: Pa
     assert sum(counts.values()) < 0.022 * verdicts.height
 
 
+@pytest.mark.parametrize(
+    "slug", ["repeated_item", "wrong_arithmetic", "wrong_count", "wrong_length"]
+)
+def test_what_was_often_wrong_in_fresh_chats_drops_only_where_a_recipe_says_so(slug: str) -> None:
+    pair = FIRES[slug][0]
+    rows = records([user(pair[0]), said(pair[1])])
+    found = judged(Quality(), rows, Quality().measure(rows)).row(0, named=True)
+    assert found["keep"], pair
+    assert f"{slug}: " in found["evidence"]
+    step = Quality(drop=(slug,))
+    assert judged(step, rows, step.measure(rows))["reason"].item() == slug
+
+
 RAIN = "Rain is water that falls from the clouds on the fields and on the roofs of the town"
 ENDED = RAIN + ", and some {} drops of it."
 STOPS = RAIN + ", and most of it is"

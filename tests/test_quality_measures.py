@@ -64,7 +64,7 @@ DROPPED = {
     4: ("control_characters", r"\x1b\x00"),
     5: ("repetition", "0.88 of the words repeat: It is a fine day and we can go to"),
     6: ("refusal", "I'm sorry, but I cannot draw"),
-    8: ("wrong_arithmetic", "2 + 2 = 5"),
+    8: ("wrong_result", "2 + 2 is 4"),
 }
 KEPT = {
     2: "identity_claim: I am ChatGPT; prompt_leak: As requested in the prompt",
