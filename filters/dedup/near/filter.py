@@ -67,7 +67,7 @@ class Near(NearSettings):
         "already_curated": "Its text is nearly that of a record in the index of earlier runs.",
     }
     reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     cached: ClassVar[bool] = True
     measured_by: ClassVar[tuple[str, ...]] = (*_COMPARED, "with_length")
 
