@@ -86,6 +86,7 @@ def test_every_reason_that_the_recipe_can_give_occurs() -> None:
     notes = {slug for slug in quality.reasons if quality.acts(slug) != "drop"}
     assert {(name, reason) for name, reason in known if reason not in given} == {
         *(("quality", slug) for slug in notes),  # the row stays
+        ("exact", "repeated_answer"),  # no answer stands under fifty prompts
         ("near", "already_curated"),  # the recipe names no index of earlier runs
         ("language", "language_mixed"),  # leaves `mixing` off
         ("length", "short_for_task"),  # does not trim
