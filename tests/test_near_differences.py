@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from curate.pipeline.judging import judge
-from filters.dedup.near.differences import Words, is_typo, left_over, other_case
+from filters.dedup.differences.pairs import Words, is_typo, left_over, other_case
+from filters.dedup.differences.words import code_of, codes_of
 from filters.dedup.near.filter import Near
-from filters.dedup.near.words import code_of, codes_of
 from tests.near_rows import dropped, records
 
 

@@ -6,9 +6,19 @@ import random
 
 import polars as pl
 import pytest
-from filters.dedup.near.words import CAPITAL, NUMBER, SIGN, START, WORD, codes_of, plain, word_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from filters.dedup.differences.words import (
+    CAPITAL,
+    NUMBER,
+    SIGN,
+    START,
+    WORD,
+    codes_of,
+    plain,
+    word_lists,
+)
 
 
 def words(text: str) -> list[int]:

@@ -159,7 +159,8 @@ def test_other_settings_judge_anew_and_measure_nothing(monkeypatch: pytest.Monke
 
 def test_a_run_that_was_opened_is_judged_anew_from_its_files(tmp_path: Path) -> None:
     dump = jsonl(tmp_path, ROWS)
-    curate.run(dump, recipe="default", settings={"near.threshold": 0.95}, out=tmp_path / "RUN")
+    strict = {"near.threshold": 0.95, "near.protect": []}
+    curate.run(dump, recipe="default", settings=strict, out=tmp_path / "RUN")
     opened = curate.open(tmp_path / "RUN")
     loose = opened.with_settings({"near.threshold": 0.3})
     assert loose.counts["kept"] < opened.counts["kept"]
