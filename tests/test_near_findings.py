@@ -36,7 +36,11 @@ def noisy(count: int, seed: int) -> pl.DataFrame:
 @pytest.mark.parametrize("exact_shingles", [1 << 24, -1])
 @pytest.mark.parametrize(
     "wanted",
-    [{"threshold": 0.6}, {"similarity": "rouge_l", "threshold": 0.93}, {"keep": "longest"}],
+    [
+        {"threshold": 0.6, "protect": ()},
+        {"similarity": "rouge_l", "threshold": 0.93},
+        {"keep": "longest", "protect": ()},
+    ],
 )
 def test_what_other_thresholds_would_drop_is_true(wanted, exact_shingles, monkeypatch):
     monkeypatch.setattr("filters.dedup.near.search.EXACT_SHINGLES", exact_shingles)
