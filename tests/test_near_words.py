@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.dedup.differences.words import (
-    CAPITAL,
-    NUMBER,
-    SIGN,
-    START,
-    WORD,
-    codes_of,
-    plain,
-    word_lists,
-)
+from filters.common.text import plain
+from filters.dedup.differences.words import CAPITAL, NUMBER, SIGN, START, WORD, codes_of, word_lists
 
 
 def words(text: str) -> list[int]:
