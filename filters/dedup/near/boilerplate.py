@@ -72,17 +72,18 @@ def _common(runs: Runs, rows: Ints, min_rows: int) -> Ints:
     """Where the shingles of these rows stand that are there at least so often."""
     is_ours = np.zeros(len(runs.sizes), bool)
     is_ours[rows] = True
-    parts = [
-        part[np.repeat(is_ours[low:high], runs.sizes[low:high])]
-        for low, high, part in _row_slices(runs)
-    ]
+
+    def ours() -> Iterator[U32]:
+        for low, high, part in _row_slices(runs):
+            yield part[np.repeat(is_ours[low:high], runs.sizes[low:high])]
+
     # Most shingles stand once; a count by their upper bits leaves few to be sorted.
     bits = min(24, max(10, len(runs.hashes).bit_length()))
     lower = np.uint32(32 - bits)
     bucket = np.zeros(1 << bits, np.int64)
-    for part in parts:
+    for part in ours():
         bucket += np.bincount(part >> lower, minlength=1 << bits)
-    often = [part[(bucket >= min_rows)[part >> lower]] for part in parts]
+    often = [part[(bucket >= min_rows)[part >> lower]] for part in ours()]
     values, counts = np.unique(np.concatenate([_NONE, *often]), return_counts=True)
     values = values[counts >= min_rows]
     if not len(values):
