@@ -1,4 +1,4 @@
-"""Rows that the `near` steps of a recipe drop from real dumps, beside the rows that are kept, to read.
+"""Rows that the `near` steps of a recipe drop from real dumps, beside those kept, to be read.
 
 By default the `lima` recipe on all of `raw/` under `CURATE_TEST_DATA`, and 25 rows of each step,
 drawn with a seed: whether the question, or the answer, is the same is for a reader to say.
