@@ -99,20 +99,21 @@ class Guard:
     def of_pairs(self, left: Ints, right: Ints) -> list[str | None]:
         """The first kind in which the rows of each pair differ; None: they are duplicates."""
         if self.sides is None or not len(left):
-            pairs = zip(left.tolist(), right.tolist(), strict=True)
-            return [self.differences.in_words(*pair, alone=True) for pair in pairs]
+            found = self.differences.in_codes(left, right, np.zeros(len(left), bool))
+            pairs = enumerate(zip(left.tolist(), right.tolist(), strict=True))
+            return [found[at] or self.differences.in_words(*pair, alone=True) for at, pair in pairs]
         prompts = self.sides.shared(left, right)
-        found = np.full(len(left), None, object)
-        other = (
-            (prompts.is_other & ~prompts.is_few) if self.sides.both else np.zeros(len(left), bool)
-        )
-        found[other] = QUESTION
+        kinds = np.full(len(left), None, object)
+        other = np.zeros(len(left), bool)
+        if self.sides.both:
+            other = prompts.is_other & ~prompts.is_few
+        kinds[other] = QUESTION
         # Where one answer stands under thousands of prompts most pairs are done with here.
         at = np.flatnonzero(~other)
         chosen = Shared(prompts.common[at], prompts.least[at], prompts.most[at])
-        found[at] = self._of_alike(left[at], right[at], chosen)
-        said: list[str | None] = found.tolist()
-        return said
+        kinds[at] = self._of_alike(left[at], right[at], chosen)
+        every: list[str | None] = kinds.tolist()
+        return every
 
     def _of_alike(self, left: Ints, right: Ints, prompts: Shared) -> list[str | None]:
         """As `of_pairs`, of pairs whose prompts (or what is compared alone) are alike or short."""
