@@ -46,6 +46,9 @@ KEY, LONGEST = {"key": U64}, {"length": U32}
 GROUP = {"group": U64}
 SEEN, ANSWER = {"case": pl.Boolean, "signs": pl.Boolean}, {"answer": U32}
 SHINGLES, TOKENS = {"shingles": pl.List(U32)}, {"tokens": pl.List(U64)}
+WORDS = {"words": pl.List(U64), "answer": pl.List(U64), "numbers": pl.Array}
+_CODES, _BITS = ("numbers", "negations", "signs", "code", "case", "letters"), ("names", "one_side")
+ASKS_FOR = dict.fromkeys(_CODES, U32) | dict.fromkeys((*_BITS, "other_side"), U64)
 
 # Each step, what it measures, and the bytes of a row that are not in a list.
 CASES: list[tuple[Filter, dict[str, Any], float]] = [
@@ -62,12 +65,13 @@ CASES: list[tuple[Filter, dict[str, Any], float]] = [
     (Exact(normalise=False), {**KEY, **ANSWER}, 12),
     (Exact(keep="longest"), {**KEY, **LONGEST, **SEEN, **ANSWER}, 16.5),
     (Exact(field="response", exempt="same_prompt"), {**KEY, **SEEN, **GROUP}, 16.6),
-    (Near(), {**SHINGLES, **KEY}, 8.5),
-    (Near(keep="longest"), {**SHINGLES, **KEY, **LONGEST}, 12.5),
-    (Near(exempt="same_prompt"), {**SHINGLES, **KEY, **GROUP}, 16.5),
+    (Near(), {**SHINGLES, **KEY, **WORDS}, 8.5),
+    (Near(protect=()), {**SHINGLES, **KEY, "numbers": pl.Array}, 8.5),
+    (Near(keep="longest"), {**SHINGLES, **KEY, **WORDS, **LONGEST}, 12.5),
+    (Near(exempt="same_prompt"), {**SHINGLES, **KEY, **WORDS, **GROUP}, 16.5),
     (Near(similarity="rouge_l"), {**TOKENS, **KEY}, 8.5),
-    (Semantic(), {"vector": pl.Array}, 0),
-    (Semantic(keep="longest"), {"vector": pl.Array, **LONGEST}, 4),
+    (Semantic(), {"vector": pl.Array, **ASKS_FOR}, 48),
+    (Semantic(keep="longest"), {"vector": pl.Array, **ASKS_FOR, **LONGEST}, 52),
     (Mix(), {"length": U8}, 1),
     (Mix(unit="words"), {"length": U32}, 4),
     (Select(), FINISHED, 10),

@@ -159,12 +159,14 @@ def test_other_settings_judge_anew_and_measure_nothing(monkeypatch: pytest.Monke
 
 def test_a_run_that_was_opened_is_judged_anew_from_its_files(tmp_path: Path) -> None:
     dump = jsonl(tmp_path, ROWS)
-    strict = {"near.threshold": 0.95, "near.protect": []}
+    alone = {"near.protect": [], "near.common_rows": 0}  # similarity alone decides
+    strict = {"near.threshold": 0.95, **alone}
     curate.run(dump, recipe="default", settings=strict, out=tmp_path / "RUN")
     opened = curate.open(tmp_path / "RUN")
-    loose = opened.with_settings({"near.threshold": 0.3})
+    wanted = {"near.threshold": 0.3, **alone}
+    loose = opened.with_settings(wanted)
     assert loose.counts["kept"] < opened.counts["kept"]
-    assert loose.manifest["recipe"]["settings"] == {"near.threshold": 0.3}
+    assert loose.manifest["recipe"]["settings"] == wanted
     dump.write_text(dump.read_text() + json.dumps(ROWS[1]) + "\n")
     with pytest.raises(curate.CurateError, match="has changed; run it again"):
         opened.with_settings({"near.threshold": 0.3})
