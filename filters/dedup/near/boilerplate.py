@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from filters.common.arrays import U32, U64, Bools, Ints
-from filters.common.shingles import Rule, Runs, ranges
+from filters.common.shingles import Rule, Runs, distinct, ranges
 
 MIN_WORDS = 8
 MIN_CHARACTERS = 40
@@ -53,10 +53,9 @@ class Boilerplate(NamedTuple):
 
 def find_boilerplate(runs: Runs, rows: Ints, rule: Rule, min_rows: int) -> Boilerplate | None:
     """The boilerplate of these rows (positions, ascending), or None if there is none."""
-    at = _common(runs, rows, min_rows)
-    if not len(at):
+    common = _Common.of(runs, *_common(runs, rows, min_rows), min_rows)
+    if not len(common.at):
         return None
-    common = _Common.of(runs, at)
     chains = _chains(runs, common, _least(rule) - rule.size + 1)
     if rule.unit == "word":
         chains = pl.concat([chains, _pieces(runs, common, rule)])
@@ -68,8 +67,11 @@ def find_boilerplate(runs: Runs, rows: Ints, rule: Rule, min_rows: int) -> Boile
     return Boilerplate(*_outside(runs, chosen, rule), _texts(runs, chosen, rule, min_rows))
 
 
-def _common(runs: Runs, rows: Ints, min_rows: int) -> Ints:
-    """Where the shingles of these rows stand that are there at least so often."""
+def _common(runs: Runs, rows: Ints, min_rows: int) -> tuple[Ints, Ints]:
+    """Where the shingles of these rows stand that are there at least so often, and their numbers.
+
+    They may all be of one row; which of them so many rows have is found out of these few.
+    """
     is_ours = np.zeros(len(runs.sizes), bool)
     is_ours[rows] = True
 
@@ -87,16 +89,18 @@ def _common(runs: Runs, rows: Ints, min_rows: int) -> Ints:
     values, counts = np.unique(np.concatenate([_NONE, *often]), return_counts=True)
     values = values[counts >= min_rows]
     if not len(values):
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     known = np.zeros(1 << bits, bool)
     known[values >> lower] = True
-    found = [np.zeros(0, np.int64)]
+    found, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for low, high, part in _row_slices(runs):
         here = known[part >> lower] & np.repeat(is_ours[low:high], runs.sizes[low:high])
         at = np.flatnonzero(here)
         place = np.minimum(np.searchsorted(values, part[at]), len(values) - 1)
-        found.append(at[values[place] == part[at]] + runs.bounds[low])
-    return np.concatenate(found)
+        is_common = values[place] == part[at]
+        found.append(at[is_common] + runs.bounds[low])
+        numbers.append(place[is_common])
+    return np.concatenate(found), np.concatenate(numbers)
 
 
 def _row_slices(runs: Runs) -> Iterator[tuple[int, int, U32]]:
@@ -109,17 +113,20 @@ def _row_slices(runs: Runs) -> Iterator[tuple[int, int, U32]]:
 
 
 class _Common(NamedTuple):
-    """Where common shingles stand in `hashes`, in which row, and how many times in all."""
+    """Where common shingles stand in `hashes`, in which row, and in how many rows in all."""
 
     at: Ints
     row: Ints
     times: Ints
 
     @classmethod
-    def of(cls, runs: Runs, at: Ints) -> _Common:
-        """Those at these places."""
-        _, group, count = np.unique(runs.hashes[at], return_inverse=True, return_counts=True)
-        return cls(at, np.searchsorted(runs.bounds, at, "right") - 1, count[group])
+    def of(cls, runs: Runs, at: Ints, number: Ints, min_rows: int) -> _Common:
+        """Those of these places whose shingles stand in so many rows, however often in each."""
+        row = np.searchsorted(runs.bounds, at, "right") - 1
+        pairs = distinct(number.astype(np.uint64) << _HALF | row.astype(np.uint64))
+        times = np.bincount((pairs >> _HALF).astype(np.int64), minlength=1)[number]
+        chosen = times >= min_rows
+        return cls(at[chosen], row[chosen], times[chosen])
 
     @property
     def beside(self) -> Bools:
