@@ -178,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--shingle", choices=("adaptive", "word", "char"), default="adaptive")
-    parser.add_argument("--threshold", type=float, default=0.8)
+    parser.add_argument("--threshold", type=float, help="default: that of `near`")
     parser.add_argument("--whole", action="store_true", help="also time `curate run`")
     parser.add_argument("--made-up", action="store_true", help="leave real dumps out")
     parser.add_argument("--data", type=Path, default=DATA)
