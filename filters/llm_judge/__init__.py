@@ -1,0 +1,1 @@
+"""A language model as judge: rubrics, how they are asked and read, and the filter."""
