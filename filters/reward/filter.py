@@ -28,7 +28,7 @@ from filters.reward.findings import reward_findings, with_grades
 from filters.reward.linear import is_linear, load, score_with_linear
 from filters.reward.model import check_model, score_with_model
 from filters.reward.rules import best_graded, rank_in_prompts
-from filters.reward.scores import LARGEST, scores_of_column, scores_of_file
+from filters.common.given_scores import LARGEST, scores_of_column, scores_of_file
 
 
 @dataclass(frozen=True)
