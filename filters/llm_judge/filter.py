@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -28,6 +28,7 @@ from filters.llm_judge.evidence import evidence_of
 from filters.llm_judge.findings import judge_findings
 from filters.llm_judge.measures import measured
 from filters.llm_judge.question import Judge, Way
+from filters.llm_judge.reading import MIN_MASS
 from filters.llm_judge.rubric import Rubric, load_rubric
 from filters.llm_judge.session import Session
 from filters.llm_judge.store import Answers
@@ -85,7 +86,7 @@ class LLMJudge(Filter):
         "auto", "how answers are read; auto: as the rubric likes best and the server can"
     )
     min_mass: float = setting(
-        0.1, "probabilities: what the labels must have of all probability", low=0, high=1
+        MIN_MASS, "probabilities: what the labels must have of all probability", low=0, high=1
     )
     written_as: Literal["chat", "plain"] | None = setting(
         None, "model's folder: prompts in its chat template or plain; none = chat if it has one"
@@ -105,6 +106,11 @@ class LLMJudge(Filter):
         self._check_model()
         self._check_prices()
         rubric = load_rubric(self.rubric)
+        if rubric.is_pairwise:
+            raise CurateError(
+                f"judge: rubric {rubric.name} compares two answers; it is for curate pairs --from"
+                " judge"
+            )
         if self.min_score is not None and not rubric.low <= self.min_score <= rubric.high:
             raise CurateError(
                 f"judge: min_score is {self.min_score:g}; rubric {rubric.name} gives"
@@ -159,7 +165,7 @@ class LLMJudge(Filter):
             return
         answers = Answers(None if folder is None else folder / ANSWERS)
         session = Session(
-            self._judge(),
+            self._judge(answers),
             self.published,
             answers,
             say,
@@ -240,15 +246,15 @@ class LLMJudge(Filter):
             f" {self.published.name} ({kind}); try another rubric or model"
         )
 
-    def _judge(self) -> Judge:
+    def _judge(self, answers: Answers) -> Judge:
         assert self.model is not None
         if self.url is not None:
-            return self._server()
+            return self._server(answers)
         from filters.llm_judge.local import LocalModel
 
         return LocalModel(self.model, self.written_as)
 
-    def _server(self) -> Judge:
+    def _server(self, answers: Answers | None = None) -> Judge:
         from filters.llm_judge.server import Server
 
         assert self.url is not None
@@ -261,6 +267,7 @@ class LLMJudge(Filter):
             temperature=self.temperature,
             prices=self.prices,
             max_cost=self.max_cost,
+            store=answers,
         )
 
 
@@ -269,6 +276,10 @@ class AskingJudge(LLMJudge):
     """The judge in one run; `session` is None where all scores are given."""
 
     session: Session | None = field(default=None, repr=False, compare=False)
+
+    def asking(self, folder: Path | None, say: Log) -> AbstractContextManager[Filter]:
+        """The same: it asks already."""
+        return nullcontext(self)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """See `LLMJudge.measure`."""
@@ -307,7 +318,7 @@ class AskingJudge(LLMJudge):
     @property
     def answered(self) -> Mapping[str, Any]:
         """See `LLMJudge.answered`."""
-        return {} if self.session is None else self.session.numbers()
+        return {} if self.session is None else self.session.totals.numbers()
 
     def _given(self, records: pl.DataFrame) -> pl.Series:
         if self.given is None:

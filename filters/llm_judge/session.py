@@ -11,22 +11,23 @@ import polars as pl
 from curate.base.contract import Estimate
 from curate.base.errors import CurateError
 from curate.base.log import Log
-from filters.llm_judge.asking import ask_all
+from filters.llm_judge.asking import Totals, ask_all
 from filters.llm_judge.question import Answer, Judge, Question, Way
-from filters.llm_judge.rubric import Reading, Rubric
+from filters.llm_judge.reading import MIN_MASS, Reading
+from filters.llm_judge.rubric import Rubric
 from filters.llm_judge.store import Answers
 
 # Bytes of English text that a token stands for, and of text in other scripts: rough, for a forecast.
 BYTES_PER_TOKEN = 4.0
 # What a chat template adds to a message.
 TOKENS_PER_MESSAGE = 8
-NO_ANSWER = "no_answer"  # of a question that failed
 
 
 class Judged(NamedTuple):
-    """What came of one row: a reading for each aspect, and the answers as they were given."""
+    """What came of one row: a reading for each aspect, all as one, and the answers themselves."""
 
     readings: Sequence[Reading]
+    together: Reading
     answers: Sequence[Answer]
 
 
@@ -42,9 +43,10 @@ class Session:
     rubric: Rubric
     answers: Answers
     say: Log
-    least_mass: float = 0.1
+    least_mass: float = MIN_MASS
     wanted: Way | None = None
     max_tokens: int | None = None
+    totals: Totals = field(default_factory=Totals, init=False)
     _way: Way | None = field(default=None, init=False)
 
     @property
@@ -86,6 +88,7 @@ class Session:
         width = len(self.rubric.aspects)
         for number, answer in ask_all(_numbered(rows, width), self.judge, self.answers):
             found[number] = answer
+            self.totals.add(answer)
         return [
             self._read(questions, [found[at * width + each] for each in range(len(questions))])
             for at, questions in enumerate(rows)
@@ -122,22 +125,36 @@ class Session:
         return Estimate(records.height, len(known), len(missing), tokens_in, tokens_out, cost)
 
     def close(self) -> None:
-        """End what runs beside, and close what answers are kept in."""
+        """End what runs beside, close what answers are kept in, and say what it took."""
         self.judge.close()
+        for line in (*self.judge.notices(), *_spent_lines(self.judge.spent())):
+            self.say(f"judge: {line}")
         self.answers.close()
 
     def _read(self, questions: Sequence[Question], answers: Sequence[Answer]) -> Judged:
+        if not questions:
+            nothing = Reading(problem="nothing_to_judge")
+            return Judged([nothing], nothing, [])
         readings = [
-            _failed(answer)
-            if answer.problem
-            else self.rubric.read(question, answer, self.way, at, self.least_mass)
-            for at, (question, answer) in enumerate(zip(questions, answers, strict=True))
+            self.rubric.read(question, answer, self.way, aspect, self.least_mass)
+            for question, answer, aspect in zip(
+                questions, answers, self.rubric.aspects, strict=True
+            )
         ]
-        return Judged(readings or [Reading(None, None, "nothing_to_judge", "", ())], answers)
+        return Judged(readings, self.rubric.combined(readings), answers)
 
 
-def _failed(answer: Answer) -> Reading:
-    return Reading(None, None, NO_ANSWER, answer.problem, ())
+def _spent_lines(spent: Mapping[str, Any]) -> Iterator[str]:
+    """What this run took; none of it is in the result, which is the same when all is known."""
+    if not spent.get("requests"):
+        return
+    line = f"{spent['requests']:,} requests were sent"
+    if spent["tried_again"]:
+        line += f", {spent['tried_again']:,} of them again"
+    if spent["pauses"]:
+        line += f"; the server made us wait {spent['seconds_paused']:,.0f} s"
+    line += f"; {spent['tokens_in']:,} tokens in, {spent['tokens_out']:,} out"
+    yield line if spent["cost"] is None else f"{line}, ${spent['cost']:,.4f}"
 
 
 def _numbered(rows: Sequence[Sequence[Question]], width: int) -> Iterator[tuple[int, Question]]:
