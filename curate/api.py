@@ -77,8 +77,8 @@ def run(
 
     how = _read_options(format, columns, paths, answerer, undesirable)
     plan = _plan(recipe, steps, settings, seed, workers, cache)
-    given = {"out": out, "force": force, "log": log, "warn": warn, "live": live}
-    return start(data, replace(plan, how=how, remember=remember, **given))
+    plan = replace(plan, how=how, out=out, force=force, remember=remember)
+    return start(data, replace(plan, log=log, warn=warn, live=live))
 
 
 def estimate(

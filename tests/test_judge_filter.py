@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from judge_toys import NOBODY, ScriptedJudge, asking
 
 import curate
 from curate.base.errors import CurateError
 from filters.llm_judge.filter import LLMJudge
 from filters.llm_judge.question import Answer, Question
 from filters.llm_judge.store import Answers
+from tests.judge_toys import NOBODY, ScriptedJudge, asking
 
 
 def rows(*answers: str) -> list[dict[str, Any]]:
@@ -185,10 +185,12 @@ def test_the_best_share_is_kept_with_length_taken_out() -> None:
         ({**NOBODY, "rubric": "mt_bench_pair"}, "compares two answers"),
         ({**NOBODY, "rubric": "alpagasus", "min_score": 9}, "gives 0 to 5"),
         ({**NOBODY, "keep_top": 0.5, "top_k": 3}, "give one"),
-        ({**NOBODY, "max_cost": 3.0}, "set both"),
-        ({**NOBODY, "prices": (-1.0, 1.0)}, "expected dollars"),
+        ({**NOBODY, "max_cost": 3.0}, "needs prices"),
+        ({**NOBODY, "prices": (-1.0, 1.0)}, "prices are dollars"),
+        ({"model": "no/such/folder", "prices": (1.0, 1.0)}, "prices is for a server"),
+        ({**NOBODY, "written_as": "plain"}, "a server decides"),
         ({"model": "no/such/folder"}, "is no model folder"),
-        ({"model": "m", "url": "ftp://x/v1"}, "ftp"),
+        ({"model": "m", "url": "ftp://x/v1"}, "must begin with http"),
     ],
 )
 def test_wrong_settings_are_refused_before_any_row_is_read(

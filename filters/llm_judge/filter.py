@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -63,7 +63,7 @@ class LLMJudge(Filter):
         "below_min_score": "the score is below the least one",
         "not_in_top": "the judge scores other rows better",
     }
-    asks: ClassVar[bool] = True  # type: ignore[assignment]
+    asks: ClassVar[bool] = True
 
     rubric: str = setting(
         "careful", "name of a rubric (curate judge rubrics), or a file", path=True
@@ -104,8 +104,9 @@ class LLMJudge(Filter):
         super().__post_init__()
         check_top(self.name, self.keep_top, self.top_k)
         self._check_model()
-        self._check_prices()
-        rubric = load_rubric(self.rubric)
+        self._check_rubric(load_rubric(self.rubric))
+
+    def _check_rubric(self, rubric: Rubric) -> None:
         if rubric.is_pairwise:
             raise CurateError(
                 f"judge: rubric {rubric.name} compares two answers; it is for curate pairs --from"
@@ -118,26 +119,23 @@ class LLMJudge(Filter):
             )
 
     def _check_model(self) -> None:
-        if self.model is None and self.given is None:
+        if self.url is not None:
+            if self.model is None:
+                raise CurateError("judge: url needs model, the name of a model there")
+            if self.written_as is not None:
+                raise CurateError("judge: written_as is for a model's folder; a server decides")
+            self._server()  # which looks at its settings before any data is read
+            return
+        given = [name for name in ("prices", "max_cost") if getattr(self, name) is not None]
+        if given:
+            raise CurateError(f"judge: {given[0]} is for a server; name it in url, or leave it out")
+        if self.model is not None:
+            check_folder(self.name, self.model, instead="name a server in url")
+        elif self.given is None:
             raise CurateError(
                 "judge: nobody is named to ask; set model and url (a server), model (a folder), or"
                 " given (a field with scores)"
             )
-        if self.model is None:
-            if self.url is not None:
-                raise CurateError("judge: url needs model, the name of a model there")
-            return
-        if self.url is None:
-            check_folder(self.name, self.model, instead="name a server in url")
-        else:
-            # Looked at before any data is read.
-            self._server()
-
-    def _check_prices(self) -> None:
-        if self.prices is not None and not all(0 <= price < math.inf for price in self.prices):
-            raise CurateError(f"judge: prices is {self.prices}; expected dollars from 0")
-        if self.max_cost is not None and self.prices is None:
-            raise CurateError("judge: max_cost is counted by prices; set both")
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -160,23 +158,19 @@ class LLMJudge(Filter):
 
     @contextmanager
     def _asking(self, folder: Path | None, say: Log) -> Iterator[Filter]:
+        values = values_of(self, LLMJudge)
         if self.model is None:  # all scores are given
-            yield AskingJudge(**values_of(self, LLMJudge), session=None)
+            yield AskingJudge(**values, session=None)
             return
+        with closing(self.session_in(folder, say)) as session:
+            yield AskingJudge(**values, session=session)
+
+    def session_in(self, folder: Path | None, say: Log) -> Session:
+        """The judge at work, with answers kept below `folder`. Raises `CurateError`."""
         answers = Answers(None if folder is None else folder / ANSWERS)
-        session = Session(
-            self._judge(answers),
-            self.published,
-            answers,
-            say,
-            self.min_mass,
-            None if self.read == "auto" else self.read,
-            self.max_tokens,
-        )
-        try:
-            yield AskingJudge(**values_of(self, LLMJudge), session=session)
-        finally:
-            session.close()
+        wanted = None if self.read == "auto" else self.read
+        judge, rubric = self._judge(answers), self.published
+        return Session(judge, rubric, answers, say, self.min_mass, wanted, self.max_tokens)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
         """`score`, `mass`, `problem`, an f64 for each aspect, `length` in words and `task`."""
@@ -259,16 +253,19 @@ class LLMJudge(Filter):
 
         assert self.url is not None
         assert self.model is not None
-        return Server(
-            self.url,
-            self.model,
-            concurrency=self.concurrency,
-            timeout=self.timeout,
-            temperature=self.temperature,
-            prices=self.prices,
-            max_cost=self.max_cost,
-            store=answers,
-        )
+        try:
+            return Server(
+                self.url,
+                self.model,
+                concurrency=self.concurrency,
+                timeout=self.timeout,
+                temperature=self.temperature,
+                prices=self.prices,
+                max_cost=self.max_cost,
+                store=answers,
+            )
+        except CurateError as error:
+            raise CurateError(f"judge: {error}") from None
 
 
 @dataclass(frozen=True)

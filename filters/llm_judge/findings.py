@@ -55,6 +55,7 @@ def _about(step: Any, measures: pl.DataFrame, known: Any) -> dict[str, Any]:
         "asked": int(measures["asked"].sum()),
         "given": int((~measures["asked"]).sum()),
         "scored": int(known.size),
+        "min_score": step.min_score,
         "method": step.calibrate,
         **step.answered,
     }
