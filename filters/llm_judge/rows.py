@@ -36,6 +36,7 @@ def variables(row: Row, reads: Collection[str]) -> dict[str, Any]:
     if "tools" not in reads:
         first.append(("Tools", tools))
     turns = [(_speaker(one), spoken(one)) for one in asked if one["role"] != "system"]
+    texts = [*map(spoken, messages), system, tools, row.get("reference") or ""]
     return {
         "messages": messages,
         "system": system,
@@ -44,7 +45,7 @@ def variables(row: Row, reads: Collection[str]) -> dict[str, Any]:
         "reference": row.get("reference"),
         "category": row.get("category"),
         "tools": tools or None,
-        "boundary": boundary([*map(spoken, messages), system, tools, row.get("reference") or ""]),
+        "boundary": boundary(texts) if "boundary" in reads else "",
     }
 
 
