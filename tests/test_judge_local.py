@@ -29,7 +29,7 @@ LEAVES_OUT = (
 )
 CONTROL = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 LABELS = ("1", "2", "3", "4", "5")
-ANSWERS = ["four", "five", "it is four", "2 and 2", "I do not know", "f" * 40, ""]
+ANSWERS = ["four", "five", "it is four", "2 and 2", "I do not know", "f" * 40, "?"]
 
 
 def save_tokenizer(folder: Path, template: str | None) -> int:
@@ -129,11 +129,17 @@ def test_the_answer_begins_with_the_lead(folder: str) -> None:
 
 def test_plain_is_system_text_blank_line_user_text(folder: str) -> None:
     plain = LocalModel(folder, "plain")
-    system, lead = ask(plain, rate("four", system="Be fair."), rate("four", lead="Score:"))
+    system, lead, space = ask(
+        plain,
+        rate("four", system="Be fair."),
+        rate("four", lead="Score:"),
+        rate("four\nScore:\n"),
+    )
     assert system.probabilities == pytest.approx(
         by_hand(folder, "Be fair.\n\nRate: four\n"), rel=1e-5
     )
     assert lead.probabilities == pytest.approx(by_hand(folder, "Rate: four\nScore:"), rel=1e-5)
+    assert space.probabilities == pytest.approx(by_hand(folder, "Rate: four\nScore:\n"), rel=1e-5)
 
 
 def test_a_model_without_a_chat_template_is_asked_plainly(tmp_path: Path) -> None:
@@ -200,6 +206,12 @@ def test_a_label_that_melts_into_the_lead_is_refused(folder: str) -> None:
     assert len(ids_of(folder, "Score: 5")) == len(ids_of(folder, "Score: "))
     with pytest.raises(CurateError, match="not a single token: '5'"):
         ask(LocalModel(folder, "plain"), rate("four", lead="Score: "))
+
+
+def test_a_row_whose_last_character_melts_into_a_label_is_a_problem_of_its_own(folder: str) -> None:
+    melts, fine = ask(LocalModel(folder, "plain"), rate("four: "), rate("four"))
+    assert melts.problem == "its last character and a label are one token"
+    assert [fine] == ask(LocalModel(folder, "plain"), rate("four"))
 
 
 def test_labels_that_are_the_same_token_are_refused(tmp_path: Path) -> None:

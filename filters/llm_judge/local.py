@@ -41,7 +41,7 @@ class LocalModel:
 
     `written_as` says how a question becomes the model's prompt: by the `chat` template of its
     tokenizer (the default where there is one), or `plain`: system text, blank line, user text, and
-    the answer on a line of its own.
+    the answer on a line of its own unless the text ends in white space.
 
     A question with labels is one forward pass: the probabilities of its labels as the next token.
     One without is answered greedily, up to its `max_tokens`. On a CPU questions are read one by

@@ -62,7 +62,17 @@ class Prompts:
             text += question.lead
             parts = [part for part in (system, user) if part]
             ids = self._in_pieces(text, parts) if spelled else self._ids(text)
-        return ids, self._label_ids(text[-TAIL:], question.labels) if question.labels else ()
+        return ids, self._labels(text, question) if question.labels else ()
+
+    def _labels(self, text: str, question: Question) -> tuple[int, ...]:
+        try:
+            return self._label_ids(text[-TAIL:], question.labels)
+        except CurateError:
+            if self._chat:
+                raise
+            # Labels that would do on a line of their own: it is this row's last character.
+            self._label_ids(f"\n{question.lead}", question.labels)
+            raise Unreadable("its last character and a label are one token") from None
 
     def _render(self, question: Question) -> tuple[str, str, str]:
         """System and user text as the chat template writes them, and the whole prompt."""
@@ -143,10 +153,10 @@ def _turns(question: Question) -> list[tuple[str, str]]:
 def _plain(question: Question) -> str:
     """System text, a blank line, user text; the answer begins on a line of its own, with its lead.
 
-    Were it to begin right after the text, a row's last character could change what is a token.
+    A text that ends in white space ("Quality: ") says itself where the answer begins.
     """
     text = "\n\n".join(part for part in (question.system, question.user) if part)
-    return f"{text}\n{question.lead}"
+    return text + ("" if text[-1:].isspace() else "\n") + question.lead
 
 
 def _start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
