@@ -8,10 +8,10 @@ import time
 import pytest
 
 from curate.base.errors import CurateError
+from curate.base.sandbox.limits import MAX_TEXT
 from templates.options import clock
 from templates.refusals import TemplateFailed
 from templates.sandbox.environment import Sandbox, compile_source
-from templates.sandbox.limits import MAX_TEXT
 from templates.sandbox.tracing import Tracing
 from templates.template import bind
 from tests.templates_toys import CHATML, byte_level, rendered, talk, template, trained

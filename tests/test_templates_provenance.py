@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.base.sandbox.environment import tojson
 from templates.fast.skeleton import Skeleton, Slot, Trim, shape_of, traced_texts
 from templates.messages import chat
 from templates.provenance import Origins, TracedStr, runs_of
-from templates.sandbox.environment import compile_source, tojson
+from templates.sandbox.environment import compile_source
 from templates.sandbox.tracing import Tracing, traced_json
 from tests.templates_toys import talk
 

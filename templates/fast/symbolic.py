@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from jinja2 import Undefined, pass_eval_context
 from jinja2.runtime import Context
 
+from curate.base.sandbox.limits import MAX_STEPS, MAX_TEXT
 from templates.fast.skeleton import Skeleton
 from templates.fast.symbols import METHOD_OF, PathCondition, Symbol, Trace, Unsupported, unsupported
 from templates.refusals import TemplateFailed
 from templates.sandbox.environment import Program, Sandbox
-from templates.sandbox.limits import MAX_STEPS, MAX_TEXT
 
 # Filters that do nothing to a symbol but hand it on, or cannot use it. Those not named here are
 # unknown to a template that renders symbols. The first ones write what they are given.

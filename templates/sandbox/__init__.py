@@ -1,1 +1,1 @@
-"""Where templates of strangers run: bounded, equal to transformers, and traced."""
+"""Where chat templates run: equal to transformers, and traced. The bounds are those of the base."""

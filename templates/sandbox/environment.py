@@ -1,48 +1,16 @@
-"""The sandbox in which chat templates run: equal to that of transformers, and bounded.
-
-A template is foreign code. It runs in Jinja's immutable sandbox with the filters, globals and
-extensions that transformers offers (`utils/chat_template_utils.py`), on plain data, with a
-frozen clock, and within limits of text and steps.
-"""
+"""The sandbox in which chat templates run: as transformers does, with its generation tag."""
 
 from __future__ import annotations
 
-import json
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sized
 from types import CodeType
-from typing import Any, NoReturn
 
-import jinja2
 import jinja2.ext
 import jinja2.nodes
 import jinja2.parser
-from jinja2.runtime import Context, LoopContext, Macro, new_context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.runtime import Macro
 
-from curate.base.errors import CurateError
+import curate.base.sandbox.environment as base
 from templates.refusals import TemplateFailed
-from templates.sandbox.containers import TemplateDict, TemplateNamespace
-from templates.sandbox.costs import DEEP, NESTED, SHALLOW, Costs, charge_operands
-from templates.sandbox.limits import (
-    CALL_STEPS,
-    FILTER_CHECKS,
-    LONG_TEXT,
-    MAX_SOURCE,
-    MAX_STEPS,
-    SIZED,
-    LimitExceeded,
-    bounded_join,
-    check_format,
-    check_method,
-    check_operands,
-    check_size,
-    checked_first,
-)
-
-_COUNTED = "_counted"  # the filter that counts what a `for` takes
-OWNERS = (str, bytes, int, list, tuple)  # of methods whose cost depends on them
-READERS = (str, list, tuple, LoopContext)  # of methods that write or compare what they are given
 
 
 class Generation(jinja2.ext.Extension):
@@ -62,224 +30,20 @@ class Generation(jinja2.ext.Extension):
         return caller()
 
 
-class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja as transformers sets it up, with limits. Not to be shared between threads."""
+class Sandbox(base.Sandbox):
+    """The sandbox with the tag that transformers knows beside those of loops."""
 
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
-    generation: type[jinja2.ext.Extension] = Generation
-
-    def __init__(self) -> None:
-        super().__init__(
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=[self.generation, jinja2.ext.loopcontrols],
-        )
-        self.steps = 0
-        self.costs = Costs(self.spend)
-        self.filters["tojson"] = tojson
-        self.filters[_COUNTED] = self.counted
-        for name, check in FILTER_CHECKS.items():
-            self.filters[name] = checked_first(check, self.filters[name])
-        self.filters["join"] = bounded_join(self.filters["join"])
-        costs = self.costs  # filters and tests cost what they read and make
-        self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
-        tests: dict[str, Any] = dict(self.tests)
-        self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
-        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
-        self.globals |= {
-            "raise_exception": raise_exception,
-            "dict": TemplateDict(),
-            "namespace": TemplateNamespace,
-            "range": self.range,
-        }
-        # Made by chance: a text that is another one each time has no proof.
-        del self.globals["lipsum"], self.filters["random"]
-
-    def spend(self, steps: int) -> None:
-        """Count steps. Raises `LimitExceeded` beyond `MAX_STEPS`."""
-        self.steps += steps
-        if self.steps > MAX_STEPS:
-            raise LimitExceeded(f"more than {MAX_STEPS:,} steps")
-
-    def range(self, *arguments: int) -> range:
-        """`range` whose items count as steps."""
-        items = range(*arguments)
-        self.spend(len(items))
-        return items
-
-    def counted(self, items: Any) -> Any:
-        """The items of a `for`, counted as steps."""
-        if isinstance(items, Sized):
-            self.spend(len(items))
-            return items
-        return self._counting(items)
-
-    def _counting(self, items: Iterable[Any]) -> Iterable[Any]:
-        for item in items:
-            self.spend(1)
-            yield item
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """An operator of a template, refused where it would make too much."""
-        if operator != "+":
-            check_operands(operator, left, right)
-            if operator == "%" and isinstance(left, str):
-                self.costs.charge_deep(right)
-            result = self.binop_table[operator](left, right)
-        else:
-            result = left + right
-        self.steps += 1
-        if isinstance(result, SIZED) and len(result) > LONG_TEXT:
-            self.charge_text(len(result))
-        return result
-
-    def concat(self, texts: Iterable[str]) -> str:
-        """Output put together, within the limits."""
-        parts = list(texts)
-        characters = sum(map(len, parts))
-        if characters > LONG_TEXT:
-            self.charge_text(characters)
-        return self.joined(parts)
-
-    def joined(self, parts: list[str]) -> str:
-        """Parts as one text."""
-        return "".join(parts)
-
-    def str_join(self, texts: Iterable[Any]) -> str:
-        """What `~` makes of values."""
-        return self.concat(map(self.written, texts))
-
-    def written(self, value: Any) -> Any:
-        """What a template writes of a value."""
-        if not isinstance(value, str) and isinstance(value, NESTED):
-            self.costs.charge_nested(value)
-        return str(value)
-
-    def charge_text(self, characters: int) -> None:
-        """Count a text that is built. Raises `LimitExceeded` for too many characters."""
-        check_size(characters)
-        self.spend(characters // 64)
-
-    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """`format` of texts, its arguments checked first."""
-        wrapper = super().wrap_str_format(value)
-        if wrapper is None:
-            return None
-
-        def checked(*args: Any, **kwargs: Any) -> str:
-            check_format(value.__self__, args, fields=True)
-            self.costs.charge_nested((args, kwargs))
-            return wrapper(*args, **kwargs)
-
-        return checked
-
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-        """A call, whose arguments and result cost steps."""
-        __self.spend(CALL_STEPS)
-        costs = __self.costs
-        owner = getattr(__obj, "__self__", None)
-        reads = costs.charge_deep if isinstance(owner, READERS) else costs.charge_shallow
-        for value in args:
-            reads(value)
-        if isinstance(owner, OWNERS):
-            costs.charge_deep(owner)
-            args = check_method(__obj.__name__, owner, args, kwargs)
-        result = super().call(__context, __obj, *args, **kwargs)
-        costs.charge_shallow(result)
-        return result
-
-    def _generate(self, source: jinja2.nodes.Template, *args: Any, **kwargs: Any) -> str:
-        for loop in source.find_all(jinja2.nodes.For):
-            loop.iter = jinja2.nodes.Filter(
-                loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno
-            )
-        charge_operands(source)
-        code: str = super()._generate(source, *args, **kwargs)
-        return code
+    tags = (Generation,)
 
 
-class Program:
-    """A template compiled in one environment; `code` is shared by those that read tags alike."""
+class Program(base.Program):
+    """A compiled chat template; where it fails, the row is refused with `TemplateFailed`."""
 
-    def __init__(self, source: str, environment: Sandbox, code: CodeType | None = None) -> None:
-        self.environment = environment
-        self.source = source
-        self.code = code or environment.compile(source)
-        known = environment.make_globals(None)
-        self.template = environment.template_class.from_code(environment, self.code, known, None)
-        # `~` is compiled to a call of these two names of the compiled module, output to `str`.
-        namespace: dict[str, Any] = self.template.root_render_func.__globals__
-        namespace |= {"str_join": environment.str_join, "markup_join": environment.str_join}
-        namespace["str"] = environment.written
-        self.globals = dict(self.template.globals)  # a chain of maps is slow to copy
-
-    def run(self, variables: Mapping[str, Any]) -> str:
-        """The rendered text. Raises `TemplateFailed` quoting the line of the template."""
-        environment, template = self.environment, self.template
-        environment.steps = 0
-        try:
-            context = new_context(
-                environment, template.name, template.blocks, {**self.globals, **variables}, True
-            )
-            return environment.concat(template.root_render_func(context))
-        except Exception as error:  # foreign code may raise anything: the row's error, quoted
-            raise TemplateFailed(_quoted(error, self.source)) from error
+    failure = TemplateFailed
 
 
 def compile_source(
     source: str, name: str, environment: Sandbox, code: CodeType | None = None
 ) -> Program:
     """Compile a template. Raises `CurateError` quoting the line that Jinja cannot read."""
-    if len(source) > MAX_SOURCE:
-        raise CurateError(
-            f"template {name}: {len(source):,} characters; at most {MAX_SOURCE:,} are read"
-        )
-    try:
-        return Program(source, environment, code)
-    except RecursionError as error:
-        raise CurateError(
-            f"template {name}: brackets or blocks lie too deep inside each other to be read"
-        ) from error
-    except jinja2.TemplateSyntaxError as error:
-        line, reason = _line(source, error.lineno), (error.message or "").rstrip(".")
-        raise CurateError(f"template {name}: line {error.lineno}: {reason}: {line}") from error
-
-
-def _quoted(error: Exception, source: str) -> str:
-    """What went wrong in which line of the template."""
-    number = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        template = frame.f_globals.get("__jinja_template__")
-        if template is not None:
-            number = template.get_corresponding_lineno(line)
-    kind = "" if type(error) is jinja2.TemplateError else f"{type(error).__name__}: "
-    where = "" if number is None else f" at line {number}: {_line(source, number)}"
-    return f"the template fails: {kind}{error}{where}"
-
-
-def _line(source: str, number: int) -> str:
-    lines = source.splitlines()
-    text = lines[number - 1].strip() if 0 < number <= len(lines) else ""
-    return text if len(text) <= 160 else f"{text[:160]}..."
-
-
-def raise_exception(message: Any) -> NoReturn:
-    """What a template calls to refuse a conversation."""
-    raise jinja2.TemplateError(type(message).__name__ if isinstance(message, NESTED) else message)
-
-
-def tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """JSON as transformers' templates expect it: no HTML escapes, no `\\u` escapes."""
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
+    return base.compiled(Program, source, f"template {name}", environment, code)

@@ -30,7 +30,7 @@ class Marking(Generation):
 class Tagging(Sandbox):
     """The sandbox that marks what the tags enclose."""
 
-    generation = Marking
+    tags = (Marking,)
 
 
 def read_marks(marked: str, text: str) -> list[Tag] | None:

@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import pass_eval_context
 from jinja2.filters import FILTERS
 
+from curate.base.sandbox.environment import tojson
+from curate.base.sandbox.limits import FILTER_CHECKS, bounded_join, checked_first
 from templates.provenance import TEMPLATE, TracedStr, joined
-from templates.sandbox.environment import Sandbox, tojson
-from templates.sandbox.limits import FILTER_CHECKS, bounded_join, checked_first
+from templates.sandbox.environment import Sandbox
 
 
 class Tracing(Sandbox):

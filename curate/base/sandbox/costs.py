@@ -13,7 +13,7 @@ from typing import Any
 import jinja2.nodes
 from jinja2.utils import Namespace
 
-from templates.sandbox.limits import LONG_TEXT, check_size
+from curate.base.sandbox.limits import LONG_TEXT, check_size
 
 # The filters that charge for the values of comparisons and slices.
 DEEP, SHALLOW = "_charge_deep", "_charge_shallow"
