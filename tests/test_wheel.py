@@ -28,9 +28,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_the_wheel_holds_templates_recipes_and_no_data(wheel: Path) -> None:
+def test_the_wheel_holds_templates_rubrics_recipes_and_no_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "templates/chat/chatml.jinja" in names
+    assert "filters/llm_judge/rubrics/careful.jinja" in names
     assert "curate/recipes/default.yaml" in names
     packages = ("curate", "filters", "templates", "trainer")
     assert {f"{package}/py.typed" for package in packages} < set(names)
