@@ -1,11 +1,11 @@
-# make demo: a raw dump becomes a fine-tuned model.  make test: everything is checked.
+# make demo: a raw dump becomes a fine-tuned model.  make test slow: everything is checked.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := .demo
 
-.PHONY: demo test lint bench docs wheel clean
+.PHONY: demo test slow lint bench docs wheel clean
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,11 +16,18 @@ $(VENV)/.dev: $(VENV)/.train
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[train,dev]"
 	touch $@
 
+$(VENV)/.serving: $(VENV)/.dev
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[train,dev,serving]"
+	touch $@
+
 demo: $(VENV)/.train
 	PATH="$(abspath $(BIN)):$$PATH" sh sample_data/demo.sh $(DEMO)
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+slow: $(VENV)/.serving
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

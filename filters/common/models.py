@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,21 @@ def model_state(folder: str | None) -> tuple[tuple[str, int, int], ...]:
         return ()
     files = sorted(path for path in Path(folder).iterdir() if path.is_file())
     return tuple((file.name, *file_state(file)) for file in files)
+
+
+def has_chat_template(step: str, folder: str) -> bool:
+    """Whether a model's folder holds a chat template, without loading anything.
+
+    Raises `CurateError` for a tokenizer_config.json that is not JSON.
+    """
+    names = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
+    if any((Path(folder) / name).exists() for name in names):
+        return True
+    config = Path(folder) / "tokenizer_config.json"
+    try:
+        return bool(config.is_file() and json.loads(config.read_text("utf-8")).get("chat_template"))
+    except ValueError as error:
+        raise CurateError(f"{step}: {config} is not JSON ({error})") from error
 
 
 def load(step: str, path: str, kind: Kind) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

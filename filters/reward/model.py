@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
-from filters.common.models import Rows, batches, check_folder, context, load
+from filters.common.models import Rows, batches, check_folder, context, has_chat_template, load
 from filters.common.problems import TOKENS
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def check_model(path: str) -> None:
     """`CurateError` unless `path` looks like a reward model that can be used here."""
     check_folder("reward", path, instead="give scores from a file")
-    if not _has_template(Path(path)):
+    if not has_chat_template("reward", path):
         raise _no_template(path)
 
 
@@ -120,17 +119,6 @@ def _scores(model: PreTrainedModel, rows: Rows) -> list[float]:
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
     return [float(score) for score in logits[:, 0].float().cpu()]
-
-
-def _has_template(folder: Path) -> bool:
-    names = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
-    if any((folder / name).exists() for name in names):
-        return True
-    config = folder / "tokenizer_config.json"
-    try:
-        return bool(config.is_file() and json.loads(config.read_text("utf-8")).get("chat_template"))
-    except ValueError as error:
-        raise CurateError(f"reward: {config} is not JSON ({error})") from error
 
 
 def _no_template(path: str) -> CurateError:
