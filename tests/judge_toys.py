@@ -22,7 +22,10 @@ class ScriptedJudge:
     identity = "scripted"
 
     def __init__(
-        self, answer: Callable[[Question], Answer], probabilities: bool = False, backwards: bool = True
+        self,
+        answer: Callable[[Question], Answer],
+        probabilities: bool = False,
+        backwards: bool = True,
     ) -> None:
         self.answer, self.probabilities, self.backwards = answer, probabilities, backwards
         self.asked: list[Question] = []

@@ -140,7 +140,7 @@ def test_a_server_without_probabilities_is_read_as_text_aloud_or_refused() -> No
     judge = ScriptedJudge(lambda question: Answer("4"))
     step = asking(judge, rubric="careful", say=said.append)
     curate.run(rows("good"), steps=[step])
-    assert said == ["judge: this toy gives no logprobs; rubric careful is read as text instead"]
+    assert said == ["this toy gives no logprobs; rubric careful is read as text instead"]
     with pytest.raises(CurateError, match="gives no logprobs, and rubric careful is read from"):
         step = asking(ScriptedJudge(lambda question: Answer("4")), "careful", read="probabilities")
         curate.run(rows("good"), steps=[step])

@@ -143,7 +143,8 @@ def _rows(
         rows = rows.join(table, on="row", how="left", maintain_order="left")
     rows = rows.with_columns(
         # Only what came to the last stage can be like what is in the pairs and not be in them.
-        repeats=(pl.col("stage") == last) & pl.col("pairs").is_not_null().any().over("group", "plain")
+        repeats=(pl.col("stage") == last)
+        & pl.col("pairs").is_not_null().any().over("group", "plain")
     )
     reasons = {"alone": pl.col("stage").is_null(), "repeated": pl.col("repeats")}
     reasons |= {slug: pl.col("stage") == stage for stage, slug in enumerate(stages)}

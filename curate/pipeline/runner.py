@@ -14,6 +14,7 @@ import polars as pl
 
 from curate.base.contract import VERDICTS, Estimate, Filter, Findings, Fix, Judgement, hold
 from curate.base.errors import CurateError, nearest
+from curate.base.log import Log
 from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline import ledger
@@ -86,14 +87,24 @@ def _asking(
 ) -> Iterator[list[Step]]:
     """The steps, those that ask with a place for their answers; all is closed afterwards."""
     folder = measures.cache.folder if measures.cache is not None else work.folder
-    say = watch.above(watch.log)
     with ExitStack() as stack:
-        yield [
-            step._replace(action=stack.enter_context(step.action.asking(folder, say)))
-            if isinstance(step.action, Filter) and step.action.asks
-            else step
-            for step in steps
-        ]
+
+        def at_work(step: Step) -> Step:
+            if not isinstance(step.action, Filter) or not step.action.asks:
+                return step
+            say = _named(step.name, watch.above(watch.log))
+            return step._replace(action=stack.enter_context(step.action.asking(folder, say)))
+
+        yield [at_work(step) for step in steps]
+
+
+def _named(name: str, log: Log) -> Log:
+    """A log whose lines begin with a step's name."""
+
+    def say(line: str) -> None:
+        log(f"{name}: {line}")
+
+    return say
 
 
 class PipelineRun:

@@ -35,9 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(printable(_estimate_line(name, found)))
         say("nothing was asked for these rows, and nothing was written")
         return
-    done = api.run(
-        arguments.dump, out=arguments.out, force=arguments.force, remember=False, **how
-    )
+    done = api.run(arguments.dump, out=arguments.out, force=arguments.force, remember=False, **how)
     say(done.summary(width()))
     say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
 

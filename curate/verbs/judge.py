@@ -40,8 +40,9 @@ def _rubrics(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from curate.pipeline.run_folder import RunFolder
     from filters.llm_judge.agreement import agreement
+
+    from curate.pipeline.run_folder import RunFolder
 
     if arguments.what is None or arguments.labels is None:
         raise CurateError("check needs a run and labels: curate judge check RUN --labels FIELD")

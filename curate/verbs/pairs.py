@@ -178,7 +178,10 @@ def _judged(records: pl.DataFrame, settings: dict[str, Any], say: Log) -> PairRe
 
     def compare(comparisons: Sequence[Comparison]) -> list[float | None]:
         pairs = [
-            Pair({"messages": each.prompt, "tools": each.tools}, *map(_text, (each.first, each.second)))
+            Pair(
+                {"messages": each.prompt, "tools": each.tools},
+                *map(_text, (each.first, each.second)),
+            )
             for each in comparisons
         ]
         verdicts.extend(judge.verdicts(pairs, default_folder(), say))

@@ -51,8 +51,8 @@ class LLMJudge(Filter):
     the next run. Rows are sent to `url` and nowhere else. The key is `OPENAI_API_KEY` of the
     environment, and goes only to the server that `OPENAI_BASE_URL` names.
 
-    Without a rule (`min_score`, `keep_top`, `top_k`) all rows with a score are kept. Later steps see
-    the score as `judge.score`, and that of each aspect as `judge.ASPECT`.
+    Without a rule (`min_score`, `keep_top`, `top_k`) all rows with a score are kept. Later steps
+    see the score as `judge.score`, and that of each aspect as `judge.ASPECT`.
     """
 
     name: ClassVar[str] = "judge"
@@ -91,7 +91,9 @@ class LLMJudge(Filter):
     written_as: Literal["chat", "plain"] | None = setting(
         None, "model's folder: prompts in its chat template or plain; none = chat if it has one"
     )
-    max_tokens: int | None = setting(None, "tokens of a written answer; none = as rubric says", low=1)
+    max_tokens: int | None = setting(
+        None, "tokens of a written answer; none = as rubric says", low=1
+    )
     temperature: float | None = setting(0.0, "of the server; none = its own", low=0)
     concurrency: int = setting(8, "questions under way at once", low=1, high=512)
     timeout: float = setting(120.0, "seconds that one answer may take", above=0)

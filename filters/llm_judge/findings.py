@@ -1,4 +1,4 @@
-"""What a judge's scores are like as a whole: their spread, and what they depend on beside quality."""
+"""What a judge's scores are like as a whole: their spread, and how they depend on length."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def _about(step: Any, measures: pl.DataFrame, known: Any) -> dict[str, Any]:
 def _first_sentence(step: Any, numbers: dict[str, Any]) -> str:
     by = f"rubric {numbers['rubric']}, {step.published.low:g} to {step.published.high:g}"
     if not numbers["asked"]:
-        return f"{numbers['given']:,} rows came with a score in {step.given} ({by}); nobody is asked"
+        return (
+            f"{numbers['given']:,} rows came with a score in {step.given} ({by}); nobody is asked"
+        )
     how = "the probabilities of labels" if step.way == "probabilities" else "written answers"
     given = f"; {numbers['given']:,} came with a score" if numbers["given"] else ""
     return f"{numbers['asked']:,} rows judged by {step.model} ({by}, read from {how}){given}"
@@ -90,7 +92,7 @@ def _spread(numbers: dict[str, Any], raw: Floats) -> list[str]:
     if numbers["largest_share"] > CLUMPED and len(raw) > 1:
         sentences.append(
             f"{numbers['largest_share']:.0%} of the scores are {values[most]:g}: this judge hardly"
-            " tells rows apart; probabilities spread scores, and so do rubrics with levels described"
+            " tells rows apart; scores from probabilities spread more, as do described levels"
         )
     return sentences
 

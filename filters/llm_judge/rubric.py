@@ -66,6 +66,7 @@ class Rubric:
     matter: FrontMatter
     template: str
     fingerprint: str
+    text: str = ""  # of the whole file
 
     @property
     def ways(self) -> tuple[Way, ...]:
@@ -212,7 +213,7 @@ def parse_rubric(text: str, name: str, origin: str = "bundled") -> Rubric:
     matter, template = read_front_matter(text, where)
     fingerprint = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     _check_template(template, where)
-    rubric = Rubric(name, origin, matter, template, fingerprint)
+    rubric = Rubric(name, origin, matter, template, fingerprint, text)
     _check_use(rubric, where)
     return rubric
 

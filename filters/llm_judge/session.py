@@ -17,7 +17,7 @@ from filters.llm_judge.reading import MIN_MASS, Reading
 from filters.llm_judge.rubric import Rubric
 from filters.llm_judge.store import Answers
 
-# Bytes of English text that a token stands for, and of text in other scripts: rough, for a forecast.
+# Bytes of text that a token stands for: near enough for English, and for a forecast.
 BYTES_PER_TOKEN = 4.0
 # What a chat template adds to a message.
 TOKENS_PER_MESSAGE = 8
@@ -67,7 +67,7 @@ class Session:
             return ways[0]
         why = getattr(self.judge, "why_no_probabilities", "it gives no probabilities")
         if "text" in ways:
-            self.say(f"judge: {why}; rubric {self.rubric.name} is read as text instead")
+            self.say(f"{why}; rubric {self.rubric.name} is read as text instead")
             return "text"
         raise CurateError(
             f"judge: {why}, and rubric {self.rubric.name} is read from them alone; name another"
@@ -75,7 +75,7 @@ class Session:
         )
 
     def questions(self, row: Mapping[str, Any]) -> list[Question]:
-        """What is asked about a row: one question for each aspect; none if nothing can be judged."""
+        """What is asked about a row: a question for each aspect; none if it has no answer."""
         asked = self.rubric.questions(row, self.way)
         if self.max_tokens is None or self.way == "probabilities":
             return asked
@@ -128,7 +128,7 @@ class Session:
         """End what runs beside, close what answers are kept in, and say what it took."""
         self.judge.close()
         for line in (*self.judge.notices(), *_spent_lines(self.judge.spent())):
-            self.say(f"judge: {line}")
+            self.say(line)
         self.answers.close()
 
     def _read(self, questions: Sequence[Question], answers: Sequence[Answer]) -> Judged:
@@ -175,4 +175,3 @@ def _most_tokens(question: Question) -> int:
 
 def _with_tokens(question: Question, most: int) -> Question:
     return replace(question, max_tokens=most)
-
