@@ -59,8 +59,13 @@ class Connections:
         """Send what the server took before."""
         self.ability.fields = Fields(*fields)
 
+    def interrupt(self) -> None:
+        """End all that is under way, without an answer."""
+        self.pace.end()
+        self.attempts.wire.interrupt()
+
     def close(self) -> None:
-        """End all that is under way."""
+        """End all connections."""
         if not self.closed:
             self.closed = True
             self.pace.end()

@@ -21,12 +21,12 @@ class Pace:
         self._running = 0
         self._until = 0.0
         self._change = threading.Condition()
-        self._ended = False
+        self.ended = False
 
     def enter(self) -> bool:
         """Wait for a place; False if there is none any more."""
         with self._change:
-            while not self._ended:
+            while not self.ended:
                 now = time.monotonic()
                 if now >= self._until and self._running < max(1, int(self._limit)):
                     self._running += 1
@@ -59,17 +59,17 @@ class Pace:
         """Wait on one's own; False if all is over before."""
         until = time.monotonic() + seconds
         with self._change:
-            while not self._ended and (left := until - time.monotonic()) > 0:
+            while not self.ended and (left := until - time.monotonic()) > 0:
                 self._change.wait(left)
-            return not self._ended
+            return not self.ended
 
     def begin(self) -> None:
         """Go on after an end, at the pace that was found."""
         with self._change:
-            self._ended = False
+            self.ended = False
 
     def end(self) -> None:
         """Nobody waits any longer, and nobody gets a place."""
         with self._change:
-            self._ended = True
+            self.ended = True
             self._change.notify_all()

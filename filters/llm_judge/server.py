@@ -148,25 +148,33 @@ class Server:
             number, question = item
             if question.labels and known.why_not:
                 return number, None
-            return number, opened.attempts.ask(question)
+            outcome = opened.attempts.ask(question)
+            if outcome.stop:
+                halt()
+            return number, outcome
 
         def halt() -> None:
             halted.set()
             opened.pace.end()
 
         self._stop = ""
-        for number, outcome in in_threads(work, items(), self.concurrency, halted, self.close):
-            if outcome is None:
-                self._stop = self._stop or self._no_probabilities(known.why_not)
-            else:
-                outcome = self._looked_into(outcome)
-                self._count(outcome)
-                if outcome.kind != "halted" and not outcome.stop:
-                    yield number, outcome.answer
-            if self._stop and not halted.is_set():
-                halt()
+        answered = in_threads(work, items(), self.concurrency, halted, opened.interrupt)
+        try:
+            for number, outcome in answered:
+                if outcome is None:
+                    self._stop = self._stop or self._no_probabilities(known.why_not)
+                else:
+                    outcome = self._looked_into(outcome)
+                    self._count(outcome)
+                    if outcome.kind != "halted" and not outcome.stop:
+                        yield number, outcome.answer
+                if self._stop:
+                    halt()
+        finally:
+            answered.close()
+            if halted.is_set() or opened.pace.ended:
+                self.close()
         if self._stop:
-            self.close()
             raise CurateError(self._stop)
 
     def notices(self) -> list[str]:

@@ -217,6 +217,7 @@ class Answers:
             made = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
             if dict(made.fetchall()) != _TABLES:
                 raise sqlite3.DatabaseError("holds other tables than ours")
+            database.text_factory = bytes  # a stranger's value of another kind is no error
         except BaseException:
             database.close()
             raise
