@@ -53,24 +53,24 @@ def served(*options: str) -> Iterator[str]:
         running.wait()
 
 
-def rate(concurrency: int, rows: int) -> float:
-    """Questions in a second, new ones, each kept."""
+def rate(concurrency: int, rows: int) -> tuple[float, float]:
+    """Questions in a second, new ones, each kept; and CPU seconds of this process for each."""
     with served() as url, tempfile.TemporaryDirectory() as folder:
         store = Answers(Path(folder))
         server = Server(url, "judge", concurrency=concurrency, store=store)
         server.gives_probabilities()
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         asked = ((number, question(number)) for number in range(rows))
         answered = sum(not answer.problem for _, answer in ask_all(asked, server, store))
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - worked
         server.close()
         store.close()
     assert answered == rows
-    return rows / seconds
+    return rows / seconds, cpu / rows
 
 
-def look_up(rows: int) -> tuple[float, float]:
-    """Seconds to look up answers that are kept, and the megabytes that they take."""
+def look_up(rows: int) -> tuple[float, float, float]:
+    """Seconds to look up answers that are kept, CPU seconds, and the megabytes they take."""
     with tempfile.TemporaryDirectory() as folder:
         store = Answers(Path(folder))
         server = Server("http://127.0.0.1:1/v1", "judge")
@@ -78,13 +78,13 @@ def look_up(rows: int) -> tuple[float, float]:
             answer = Answer("4", (0.01, 0.02, 0.1, 0.61, 0.25), 0.0, "judge-1", "length", 200, 1)
             store.put(question(number).key(server.identity), answer)
         size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
-        began = time.perf_counter()
-        asked = ((number, question(number)) for number in range(rows))
+        asked = [(number, question(number)) for number in range(rows)]
+        began, worked = time.perf_counter(), time.process_time()
         answered = sum(1 for _ in ask_all(asked, server, store))
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - worked
         store.close()
     assert answered == rows
-    return seconds, size
+    return seconds, cpu, size
 
 
 def child(url: str, folder: str, rows: int) -> None:
@@ -120,7 +120,9 @@ def killed(kills: int, rows: int, seed: int = 0) -> tuple[int, int]:
                 command = [sys.executable, __file__, "--child", url, folder, str(rows)]
                 running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
                 if kill < kills:
-                    time.sleep(draw.uniform(0.5, 3.0))
+                    while len(lines(log)) == before and running.poll() is None:
+                        time.sleep(0.01)  # it has asked its first question
+                    time.sleep(draw.uniform(0.0, 0.3))
                     running.kill()
                 running.wait()
                 time.sleep(0.1)  # the server writes down what was under way
@@ -148,9 +150,10 @@ def main() -> None:
         child(url, folder, int(rows))
         return
     for concurrency in (8, 64):
-        print(f"{concurrency} at once: {rate(concurrency, 4_000):,.0f} questions a second")
-    seconds, size = look_up(100_000)
-    print(f"100,000 known answers looked up in {seconds:.2f} s ({size:.1f} MB)")
+        each, cpu = rate(concurrency, 4_000)
+        print(f"{concurrency} at once: {each:,.0f} questions a second, {cpu * 1e3:.2f} ms CPU each")
+    seconds, cpu, size = look_up(100_000)
+    print(f"100,000 known answers: {seconds:.2f} s, {cpu:.2f} s CPU, {size:.1f} MB")
     broken, twice = killed(given.kills, 3_000)
     print(
         f"{given.kills} kills: {broken} kept questions asked again; {twice} under way asked twice"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -212,6 +214,46 @@ def test_a_damaged_database_is_begun_anew_aloud(how: str, tmp_path: Path) -> Non
         assert any("was damaged" in notice for notice in again.notices)
         assert (tmp_path / "answers.damaged-1.sqlite").exists()
     again.close()
+
+
+def test_what_is_whole_in_a_damaged_database_is_kept(tmp_path: Path) -> None:
+    store = Answers(tmp_path)
+    answers = {key: Answer(os.urandom(300).hex()) for key in KEYS}
+    for key, answer in answers.items():
+        store.put(key, answer)
+    store.close()
+    path = tmp_path / "answers.sqlite"
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 8192 * 4096
+    data[middle : middle + 4096] = os.urandom(4096)
+    path.write_bytes(data)
+    again = Answers(tmp_path)
+    again.get(KEYS)
+    for key in KEYS:
+        again.fail(key, "no")
+    left = again.get(KEYS)
+    assert left.items() <= answers.items() and 100 < len(left) < len(KEYS)
+    assert f"{len(left)} values in it were whole" in again.notices[0]
+    again.close()
+
+
+def test_a_store_can_be_pickled_and_used_after_a_fork(store: Answers) -> None:
+    store.put(KEYS[0], SCORED)
+    copied = pickle.loads(pickle.dumps(store))
+    assert copied.get(KEYS) == {KEYS[0]: SCORED}
+    copied.close()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads
+        child = os.fork()
+    if child == 0:
+        try:
+            store.put(KEYS[1], SCORED)
+            found = store.get(KEYS)
+            store.close()
+            os._exit(0 if len(found) == 2 else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.get(KEYS) == {KEYS[0]: SCORED, KEYS[1]: SCORED}
 
 
 def test_damage_while_it_is_open_is_no_crash(tmp_path: Path) -> None:

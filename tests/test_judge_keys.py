@@ -277,9 +277,13 @@ def test_a_placeholder_is_not_taken_out_of_answers(monkeypatch: pytest.MonkeyPat
 
 def test_logs_are_as_before_when_a_judge_is_closed() -> None:
     loggers = [logging.getLogger(f"httpcore2.{name}") for name in ("http11", "connection")]
+    before = [list(logger.filters) for logger in loggers]
     with FakeServer() as fake:
-        ask(Server(fake.url, "judge"))
-    assert [logger.filters for logger in loggers] == [[], []]
+        server = Server(fake.url, "judge")
+        list(server.ask([(0, Question("q"))]))
+        assert [list(logger.filters) for logger in loggers] != before
+        server.close()
+    assert [list(logger.filters) for logger in loggers] == before
 
 
 RUN = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import math
 import pickle
@@ -93,6 +94,13 @@ def stop(*scripts: Script, **more: Any) -> str:
 
 
 # What is sent.
+
+
+def test_packed_answers_are_read() -> None:
+    packed = gzip.compress(json.dumps(completion("4").body).encode())
+    sent = Sent(raw=packed, headers={"Content-Encoding": "gzip"})
+    found, fake, _ = answers(always(sent))
+    assert found[0].text == "4" and fake.asked[-1].headers["accept-encoding"] == "identity"
 
 
 def test_a_question_with_labels_asks_for_one_token_and_the_twenty_likeliest() -> None:
@@ -450,6 +458,15 @@ def test_a_server_that_says_when_is_left_alone_until_then_by_all(as_date: bool) 
     quiet = [moment for moment in fake.times if limited[0] + 0.1 < moment < limited[0] + least]
     assert quiet == []
     assert server.spent()["pauses"] == 1 and server.spent()["seconds_paused"] > least
+
+
+def test_a_long_pause_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("filters.llm_judge.attempts._SAID", 0.2)
+    limited = iter([error(429, "slow down", after(0.3))] * 4)
+    lines: list[str] = []
+    slow = but_known(lambda asked: next(limited, None))
+    answers(slow, questions=texts(8), concurrency=4, log=lines.append)
+    assert len(lines) == 1 and "asks to wait 0 s; going on then" in lines[0]
 
 
 def test_too_many_at_once_becomes_fewer_at_once() -> None:

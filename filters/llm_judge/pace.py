@@ -43,17 +43,22 @@ class Pace:
                 self._limit = min(self.most, self._limit + 1 / self._limit)
             self._change.notify_all()
 
-    def slow_down(self, seconds: float | None) -> None:
-        """The server said "too many", and when to go on, in seconds from now, or not."""
+    def slow_down(self, seconds: float | None) -> bool:
+        """The server said "too many", and when to go on, in seconds from now, or not.
+
+        Whether that is news: others that were under way are refused for the same reason.
+        """
         with self._change:
             now = time.monotonic()
-            if now >= self._until:  # others that were under way are refused for the same reason
+            news = now >= self._until
+            if news:
                 self._limit = max(1.0, min(self._limit, float(self._running or 1)) / 2)
                 self.pauses += seconds is not None
             if seconds is not None and now + seconds > self._until:
                 self.waited += now + seconds - max(now, self._until)
                 self._until = now + seconds
             self._change.notify_all()
+            return news
 
     def sleep(self, seconds: float) -> bool:
         """Wait on one's own; False if all is over before."""
