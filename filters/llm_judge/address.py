@@ -33,10 +33,19 @@ class Address(NamedTuple):
         return self.scheme, self.host, self.port
 
     @property
+    def other_port(self) -> int | None:
+        """The port, where it is not the one that goes without saying."""
+        return None if self.port == _PORTS[self.scheme] else self.port
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a request names them."""
+        return self.host if self.other_port is None else f"{self.host}:{self.other_port}"
+
+    @property
     def text(self) -> str:
         """As a user writes it."""
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{self.host}{port}{self.path}"
+        return f"{self.scheme}://{self.authority}{self.path}"
 
     @property
     def is_loopback(self) -> bool:

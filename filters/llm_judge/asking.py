@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -58,9 +58,14 @@ class _Asking:
             # A judge gets questions until too many known answers wait; then it is emptied.
             first = next(rest := self._unknown(), None)
             if first is not None:
-                for serial, answer in self.judge.ask(_chain(first, rest)):
-                    yield from self._come(serial, answer)
-                    yield from self._flush()
+                asked = self.judge.ask(_chain(first, rest))
+                try:
+                    for serial, answer in asked:
+                        yield from self._come(serial, answer)
+                        yield from self._flush()
+                finally:  # whoever wants no more answers wants no more questions asked
+                    if isinstance(asked, Generator):
+                        asked.close()
             elif not self.known:
                 return
             yield from self._flush()

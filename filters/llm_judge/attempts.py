@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from curate.base.errors import CurateError
+from curate.base.log import Log
 from filters.llm_judge.address import Address, read_address
 from filters.llm_judge.keys import Scrub, how_to_name
 from filters.llm_judge.pace import Pace
@@ -38,6 +39,7 @@ TRIES = 6
 SECONDS = 600.0  # in requests and waits of one question; the longest pause of all
 _LONGEST_WAIT = 60.0  # between two tries
 _MOST_PAUSES = 20  # of one question, when a server says "too many" again and again
+_SAID = 5.0  # seconds of a pause that is worth a line
 _AGAIN = {408, 409, 425, 429}
 _NO_QUOTA = {
     "insufficient_quota",
@@ -103,6 +105,7 @@ class Attempts:
     ability: Ability
     pace: Pace
     scrub: Scrub
+    log: Log
     requests: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -182,10 +185,15 @@ class Attempts:
                 stop = f"{self.address.text} asks to wait {wait / 3600:,.1f} hours {said}"
                 return Outcome("failed", stop=stop), None
             if reply.status == 429 or wait is not None:
-                self.pace.slow_down(wait)
+                self._slow_down(wait)
             return outcome, -1.0 if wait is None else wait
         kind: Kind = "forbidden" if reply.status == 403 else "refused"
         return Outcome(kind, _problem(f"the server refused the question {said}")), None
+
+    def _slow_down(self, seconds: float | None) -> None:
+        if self.pace.slow_down(seconds) and seconds is not None and seconds >= _SAID:
+            with self.lock:
+                self.log(f"{self.address.text} asks to wait {seconds:,.0f} s; going on then")
 
     def _read(
         self, question: Question, reply: Reply, fields: Fields

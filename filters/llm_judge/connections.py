@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from curate.base.log import Log
 from filters.llm_judge.address import Address
 from filters.llm_judge.attempts import Ability, Attempts
 from filters.llm_judge.keys import KEY, SHORTEST, Key, guard_logs, key_for
@@ -27,6 +28,7 @@ class Connections:
         timeout: float,
         backoff: float,
         choices: tuple[float | None, int | None],
+        log: Log,
     ) -> None:
         self._address, self._concurrency = address, concurrency
         self._key = key_for(address)
@@ -41,6 +43,7 @@ class Connections:
             Ability(Fields(temperature=choices[0], seed=choices[1])),
             Pace(concurrency),
             scrub,
+            log,
         )
         self._end_guard: Callable[[], None] = guard_logs(scrub)
         self.closed = False
@@ -59,8 +62,13 @@ class Connections:
         """Send what the server took before."""
         self.ability.fields = Fields(*fields)
 
+    def interrupt(self) -> None:
+        """End all that is under way, without an answer."""
+        self.pace.end()
+        self.attempts.wire.interrupt()
+
     def close(self) -> None:
-        """End all that is under way."""
+        """End all connections."""
         if not self.closed:
             self.closed = True
             self.pace.end()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NoReturn
-from urllib.parse import quote, quote_plus
 
 from curate.base.errors import CurateError
 from filters.llm_judge.address import Address, read_address
@@ -58,8 +56,7 @@ class Key:
         """Puts `[key]` in place of the key in a text, however it is written there."""
         if self.is_placeholder:
             return str
-        written = sorted(set(_written(self._secret)), key=lambda way: (-len(way), way))
-        pattern = re.compile("|".join(map(re.escape, written)))
+        pattern = re.compile("|".join(_patterns(self._secret)))
         return lambda text: pattern.sub("[key]", text)
 
 
@@ -102,26 +99,33 @@ def _is_for(address: Address) -> bool:
         return False  # no host is named, so none gets the key
 
 
-def _written(secret: str) -> Iterator[str]:
-    """The ways in which a server may write a key that it repeats."""
-    yield secret
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret)[1:-1].replace("/", r"\/")
-    yield "".join(f"\\u{ord(letter):04x}" for letter in secret)
-    yield html.escape(secret)
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
-    yield repr(secret)[1:-1]
-    yield secret.encode().hex()
-    yield secret.encode().hex().upper()
+def _patterns(secret: str) -> Iterator[str]:
+    """The ways in which a server may write a key that it repeats, as patterns."""
+    yield "".join(map(_letter, secret))
+    yield f"(?i:{secret.encode().hex()})"
     for before in range(3):
         # However many bytes stand before it, as "Bearer ": the part that the key alone decides.
-        text = base64.b64encode(b"\0" * before + secret.encode())
-        first = (0, 2, 3)[before]
-        last = (before + len(secret)) * 8 // 6
-        core = text[first:last].decode()
-        yield core
-        yield core.translate(str.maketrans("+/", "-_"))
+        text = base64.b64encode(b"\0" * before + secret.encode()).decode()
+        first, last = (0, 2, 3)[before], (before + len(secret)) * 8 // 6
+        yield re.escape(text[first:last]).replace(r"\+", "[+-]").replace("/", "[/_]")
+
+
+def _letter(letter: str) -> str:
+    """A letter as it is, or as JSON, JSON in JSON, URLs or pages may write it.
+
+    Few backslashes, so that a server that sends nothing else costs no time.
+    """
+    code = ord(letter)
+    plain = r"\\{1,8}" if letter == "\\" else re.escape(letter)
+    ways = [
+        plain if letter.isalnum() or letter == "\\" else rf"\\{{0,8}}{plain}",
+        rf"(?i:\\{{0,8}}u{code:04x})",
+        rf"(?i:%(?:25){{0,3}}{code:02x})",
+        rf"(?i:&#(?:{code}|x0{{0,4}}{code:x});)",
+    ]
+    if (named := html.escape(letter)) != letter:
+        ways.append(re.escape(named))
+    return f"(?:{'|'.join(ways)})"
 
 
 class _Scrubbed(logging.Filter):

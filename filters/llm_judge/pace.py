@@ -21,12 +21,12 @@ class Pace:
         self._running = 0
         self._until = 0.0
         self._change = threading.Condition()
-        self._ended = False
+        self.ended = False
 
     def enter(self) -> bool:
         """Wait for a place; False if there is none any more."""
         with self._change:
-            while not self._ended:
+            while not self.ended:
                 now = time.monotonic()
                 if now >= self._until and self._running < max(1, int(self._limit)):
                     self._running += 1
@@ -43,33 +43,38 @@ class Pace:
                 self._limit = min(self.most, self._limit + 1 / self._limit)
             self._change.notify_all()
 
-    def slow_down(self, seconds: float | None) -> None:
-        """The server said "too many", and when to go on, in seconds from now, or not."""
+    def slow_down(self, seconds: float | None) -> bool:
+        """The server said "too many", and when to go on, in seconds from now, or not.
+
+        Whether that is news: others that were under way are refused for the same reason.
+        """
         with self._change:
             now = time.monotonic()
-            if now >= self._until:  # others that were under way are refused for the same reason
+            news = now >= self._until
+            if news:
                 self._limit = max(1.0, min(self._limit, float(self._running or 1)) / 2)
                 self.pauses += seconds is not None
             if seconds is not None and now + seconds > self._until:
                 self.waited += now + seconds - max(now, self._until)
                 self._until = now + seconds
             self._change.notify_all()
+            return news
 
     def sleep(self, seconds: float) -> bool:
         """Wait on one's own; False if all is over before."""
         until = time.monotonic() + seconds
         with self._change:
-            while not self._ended and (left := until - time.monotonic()) > 0:
+            while not self.ended and (left := until - time.monotonic()) > 0:
                 self._change.wait(left)
-            return not self._ended
+            return not self.ended
 
     def begin(self) -> None:
         """Go on after an end, at the pace that was found."""
         with self._change:
-            self._ended = False
+            self.ended = False
 
     def end(self) -> None:
         """Nobody waits any longer, and nobody gets a place."""
         with self._change:
-            self._ended = True
+            self.ended = True
             self._change.notify_all()

@@ -11,6 +11,7 @@ import orjson
 
 from curate.base.errors import CurateError
 from curate.base.extras import require
+from curate.base.log import Log, no_log
 from curate.base.terminal import printable_line
 from filters.llm_judge.address import read_address
 from filters.llm_judge.asking import Totals
@@ -49,7 +50,8 @@ class Server:
     api.openai.com). `timeout` is for one request, in seconds; `prices` are dollars for a million
     tokens in and out, and past `max_cost` dollars nothing more is asked. `backoff` is the most
     seconds before a second try, doubled for each next. What the server can do is remembered in
-    `store` for a day. Raises `CurateError` for settings that cannot be meant.
+    `store` for a day. `log` gets a line when all wait because the server says so; threads call it.
+    Raises `CurateError` for settings that cannot be meant.
 
     >>> Server("http://127.0.0.1:8000/v1/", "judge").identity
     '{"server":"http://127.0.0.1:8000/v1","model":"judge","temperature":0.0,"seed":0}'
@@ -67,7 +69,8 @@ class Server:
         prices: Prices | None = None,
         max_cost: float | None = None,
         store: Answers | None = None,
-        backoff: float = 0.5,
+        backoff: float = 1.0,
+        log: Log = no_log,
     ) -> None:
         self._address = read_address(url)
         _check(model, concurrency, timeout, prices, max_cost)
@@ -84,6 +87,7 @@ class Server:
         self.identity = orjson.dumps(asked).decode()
         self._totals = Totals()
         self._spent = _Spent()
+        self._log = log
         self._open: Connections | None = None
         self._known: _Known | None = None
         self._notices: list[str] = []
@@ -148,25 +152,33 @@ class Server:
             number, question = item
             if question.labels and known.why_not:
                 return number, None
-            return number, opened.attempts.ask(question)
+            outcome = opened.attempts.ask(question)
+            if outcome.stop:
+                halt()
+            return number, outcome
 
         def halt() -> None:
             halted.set()
             opened.pace.end()
 
         self._stop = ""
-        for number, outcome in in_threads(work, items(), self.concurrency, halted, self.close):
-            if outcome is None:
-                self._stop = self._stop or self._no_probabilities(known.why_not)
-            else:
-                outcome = self._looked_into(outcome)
-                self._count(outcome)
-                if outcome.kind != "halted" and not outcome.stop:
-                    yield number, outcome.answer
-            if self._stop and not halted.is_set():
-                halt()
+        answered = in_threads(work, items(), self.concurrency, halted, opened.interrupt)
+        try:
+            for number, outcome in answered:
+                if outcome is None:
+                    self._stop = self._stop or self._no_probabilities(known.why_not)
+                else:
+                    outcome = self._looked_into(outcome)
+                    self._count(outcome)
+                    if outcome.kind != "halted" and not outcome.stop:
+                        yield number, outcome.answer
+                if self._stop:
+                    halt()
+        finally:
+            answered.close()
+            if halted.is_set() or opened.pace.ended:
+                self.close()
         if self._stop:
-            self.close()
             raise CurateError(self._stop)
 
     def notices(self) -> list[str]:
@@ -234,6 +246,7 @@ class Server:
             self.timeout,
             self.backoff,
             (self.temperature, self.seed),
+            self._log,
         )
 
     def _ability(self) -> _Known:

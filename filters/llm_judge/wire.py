@@ -50,7 +50,7 @@ class Wire:
     def __init__(self, address: Address, key: Key | None, connections: int) -> None:
         self.address = address
         self._headers = [
-            (b"Host", _host(address)),
+            (b"Host", address.authority.encode()),
             (b"Content-Type", b"application/json"),
             (b"Accept", b"application/json"),
             (b"Accept-Encoding", b"identity"),
@@ -78,7 +78,7 @@ class Wire:
         url = httpcore2.URL(
             scheme=self.address.scheme.encode(),
             host=self.address.host.strip("[]").encode(),
-            port=self.address.port,
+            port=self.address.other_port,
             target=f"{self.address.path}{path}".encode(),
         )
         waits = {
@@ -105,8 +105,12 @@ class Wire:
             failure = NoReply("broken", str(error))
         raise failure
 
+    def interrupt(self) -> None:
+        """Make what is under way in other threads fail at once; nothing is sent any more."""
+        self._sockets.shut()
+
     def close(self) -> None:
-        """End every connection; what is under way in other threads fails at once."""
+        """End every connection, when nobody uses one."""
         self._sockets.shut()
         self._pool.close()
 
@@ -128,11 +132,6 @@ def _read(response: httpcore2.Response) -> Reply:
 
 def _parts(response: httpcore2.Response) -> Iterator[bytes]:
     yield from response.iter_stream()
-
-
-def _host(address: Address) -> bytes:
-    plain = (address.scheme, address.port) in (("http", 80), ("https", 443))
-    return (address.host if plain else f"{address.host}:{address.port}").encode()
 
 
 def _proxy(address: Address) -> httpcore2.Proxy | None:

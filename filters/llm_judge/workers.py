@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ def in_threads(
     count: int,
     halted: threading.Event,
     end: Callable[[], None],
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """What `work` makes of the items, as it is done, by `count` threads.
 
     Items are taken in the caller's thread, at most twice `count` ahead of what was given. After
