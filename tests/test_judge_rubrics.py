@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -366,3 +367,11 @@ def test_a_template_that_fails_on_a_row_says_so() -> None:
 def test_data_are_never_read_as_a_template() -> None:
     given = row(message("user", "{{ 7 * 7 }}"), message("assistant", "{% endblock %}"))
     assert asked(own("{{ instruction }}|{{ response }}"), given) == "{{ 7 * 7 }}|{% endblock %}"
+
+
+def test_the_rubric_on_the_page_can_be_used() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "judge.md").read_text("utf-8")
+    (text,) = re.findall(r"^```jinja\n(.*?)^```", page, re.DOTALL | re.M)
+    rubric = parse_rubric(text, "polite", "polite.jinja")
+    (question,) = rubric.questions(PLAIN, "probabilities")
+    assert question.labels == ("1", "2", "3") and question.user.endswith("the digit alone.")
