@@ -46,7 +46,9 @@ def dump(tmp_path: Path) -> Path:
     return path
 
 
-def command(dump: Path, out: Path, server: FakeServer, *more: str, recipe: str = "alpagasus") -> int:
+def command(
+    dump: Path, out: Path, server: FakeServer, *more: str, recipe: str = "alpagasus"
+) -> int:
     where = ["--set", "judge.model=judge-1", "--set", f"judge.url={server.url}"]
     return cli.main(["run", str(dump), "--recipe", recipe, "--out", str(out), *where, *more])
 

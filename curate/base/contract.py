@@ -80,11 +80,14 @@ class Estimate:
     def __add__(self, other: Estimate) -> Estimate:
         """The estimate for the rows of both."""
         costs = [cost for cost in (self.cost, other.cost) if cost is not None]
-        counts = (
-            getattr(self, name) + getattr(other, name)
-            for name in ("rows", "known", "questions", "tokens_in", "tokens_out")
+        return Estimate(
+            self.rows + other.rows,
+            self.known + other.known,
+            self.questions + other.questions,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            sum(costs) if costs else None,
         )
-        return Estimate(*counts, cost=sum(costs) if costs else None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,6 +49,7 @@ def _about(step: Any, measures: pl.DataFrame, known: Any) -> dict[str, Any]:
     return {
         "rubric": rubric.name,
         "rubric_hash": rubric.fingerprint,
+        "range": [rubric.low, rubric.high],
         "model": step.model,
         "url": step.url,
         "read": step.way,
