@@ -201,6 +201,11 @@ def test_a_row_without_an_answer_is_not_asked(given: dict[str, Any]) -> None:
     assert rubric.questions(given, "text") == []
 
 
+def test_a_pairwise_rubric_is_not_for_rows() -> None:
+    with pytest.raises(CurateError, match="compares two answers"):
+        load_rubric("mt_bench_pair").questions(PLAIN, "text")
+
+
 def test_a_rubric_about_requests_needs_a_request_and_no_answer() -> None:
     rubric = load_rubric("instag")
     assert not rubric.problem(row(message("user", "Hi."), message("assistant", "")))

@@ -136,8 +136,13 @@ class Rubric:
         """The questions of a row, one for each aspect; none if there is nothing to judge.
 
         `row` has the columns `messages`, and if there are any `tools`, `category`, `reference`.
-        Raises `RubricFailed` where the template fails on this row.
+        Raises `RubricFailed` where the template fails on this row, and `CurateError` for a rubric
+        that compares two answers.
         """
+        if self.is_pairwise:
+            raise CurateError(
+                f"rubric {self.name}: it compares two answers; a row has one, so take another"
+            )
         if self.problem(row):
             return []
         return self.asked(rows.variables(row, self.reads), way)
