@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -138,21 +139,27 @@ class FakeServer:
     `asked` holds all requests in order, `most` how many were under way at once.
     """
 
-    def __init__(self, *scripts: Script, log: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self, *scripts: Script, log: Path | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.scripts: tuple[Script, ...] = scripts
         self.asked: list[Asked] = []
         self.times: list[float] = []
         self.most = self._now = 0
         self._log = log.open("a", buffering=1) if log is not None else None
         self._lock = threading.Lock()
-        self._server = _Listening(("127.0.0.1", port), _Handler)
+        self._server = _Listening(("127.0.0.1", 0), _Handler)
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._server.fake = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
     def url(self) -> str:
         """What a judge's `url` is set to."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
     @property
     def questions(self) -> list[str]:

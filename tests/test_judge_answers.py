@@ -162,6 +162,16 @@ def test_a_database_of_somebody_else_is_asked_anew(tmp_path: Path) -> None:
     ours.close()
 
 
+def test_a_secret_that_others_can_read_is_said_at_once(tmp_path: Path) -> None:
+    store = Answers(tmp_path)
+    assert store.notices == []
+    store.close()
+    (tmp_path / "key").chmod(0o644)
+    again = Answers(tmp_path)
+    assert "no later run will believe" in again.notices[0]
+    again.close()
+
+
 @pytest.mark.parametrize(
     "made",
     [
@@ -283,6 +293,12 @@ def test_a_file_where_the_folder_should_be_is_a_sentence(tmp_path: Path) -> None
     (tmp_path / "kept").write_text("a file")
     with pytest.raises(CurateError, match="cannot be written"):
         Answers(tmp_path / "kept")
+
+
+def test_a_folder_where_the_database_should_be_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "answers.sqlite").mkdir()
+    with pytest.raises(CurateError, match="cannot keep answers"):
+        Answers(tmp_path)
 
 
 FILLS = """
@@ -426,6 +442,7 @@ def test_totals_are_the_same_for_new_and_for_kept_answers(store: Answers) -> Non
     assert totals() == {
         "answers": 9,
         "failed": 1,
+        "cut": 0,
         "models": {"oracle": 9},
         "tokens_in": 0,
         "tokens_out": 18,

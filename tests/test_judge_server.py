@@ -7,9 +7,14 @@ import gzip
 import json
 import math
 import pickle
+import shutil
+import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -593,6 +598,39 @@ def test_the_first_that_fail_to_connect_end_the_run() -> None:
         list(server.ask(texts(1000)))
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for 127.0.0.1 in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    folder = tmp_path_factory.mktemp("certificate")
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key"), "-out", str(folder / "cert")]
+    command = ["openssl", *options.split(), *names, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    both = folder / "both.pem"
+    both.write_text((folder / "key").read_text() + (folder / "cert").read_text())
+    return both
+
+
+def test_a_server_is_asked_over_tls_only_with_a_certificate_that_is_trusted(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with FakeServer(tls=tls) as fake:
+        server = Server(fake.url, "judge", backoff=0.001)
+        with pytest.raises(CurateError, match=r"certificate is not trusted.*SSL_CERT_FILE"):
+            list(server.ask(texts(1)))
+        assert fake.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        server = Server(fake.url, "judge", timeout=5.0)
+        assert len(dict(server.ask(texts(20)))) == 20
+        server.close()
+
+
 # Money, names, threads.
 
 
@@ -737,6 +775,9 @@ def test_a_judge_can_be_pickled() -> None:
         ("http://host/v1 secretword", "no address"),
         ("http://[::1/v1", "no address"),
         ("http://[:::]/v1", "no IPv6 address"),
+        ("http://a..b/v1", "no address"),
+        (f"http://{'a' * 64}.example/v1", "no address"),
+        (f"http://{'a.' * 130}example/v1", "253 is the most"),
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused_without_repeating_it(url: str, words: str) -> None:
@@ -759,6 +800,22 @@ def test_a_url_that_cannot_be_meant_is_refused_without_repeating_it(url: str, wo
 def test_a_setting_that_cannot_be_meant_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(CurateError, match=words):
         Server("http://127.0.0.1:1/v1", **{"model": "judge"} | settings)
+
+
+def test_without_its_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.base.extras.find_spec", lambda name: None)
+    with pytest.raises(CurateError, match=r'pip install "curate-sft\[judge\]"'):
+        list(Server("http://127.0.0.1:1/v1", "judge").ask(texts(1)))
+
+
+def test_the_package_is_imported_when_a_question_is_asked_and_not_before() -> None:
+    code = (
+        "import sys; from filters.llm_judge.server import Server;"
+        "Server('http://127.0.0.1:1/v1', 'judge');"
+        "print([name for name in ('httpx2', 'httpcore2', 'h11', 'ssl') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_identity_is_what_can_change_an_answer_and_nothing_else() -> None:

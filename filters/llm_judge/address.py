@@ -9,9 +9,10 @@ from typing import NamedTuple
 from curate.base.errors import CurateError
 
 _PORTS = {"http": 80, "https": 443}
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # as the names of hosts are made of
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://"
-    r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.?)"
+    rf"(?P<host>\[[0-9a-f:.]+\]|{_LABEL}(?:\.{_LABEL})*\.?)"
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>(?:/[\w~.!$&'()*+,;=:@%-]*)*)",
     re.IGNORECASE | re.ASCII,
@@ -66,7 +67,8 @@ def read_address(url: str, name: str = "url") -> Address:
     """
     example = "http://127.0.0.1:8000/v1"
     for mark, what in (("@", "a user name"), ("?", "a query"), ("#", "a fragment")):
-        if mark in url.partition("//")[2].partition("/")[0] or (mark in "?#" and mark in url):
+        before_path = url.partition("//")[2].partition("/")[0]
+        if mark in (before_path if mark == "@" else url):
             raise CurateError(
                 f"{name} holds {what}, which is not sent; write it as {example}, and the key, if "
                 "one is needed, into OPENAI_API_KEY"
@@ -78,6 +80,8 @@ def read_address(url: str, name: str = "url") -> Address:
             f"{example} (a name with other letters than a-z in its xn-- form)"
         )
     scheme, host = match["scheme"].lower(), match["host"].lower().rstrip(".")
+    if len(host) > 253:
+        raise CurateError(f"{name} names a host of {len(host)} characters; 253 is the most")
     port = int(match["port"]) if match["port"] else _PORTS[scheme]
     if not 0 < port < 1 << 16:
         raise CurateError(f"{name} names port {port}; ports are from 1 to 65535")

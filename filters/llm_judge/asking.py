@@ -143,7 +143,7 @@ class Totals:
             return
         self.answers += 1
         self.models[answer.model] += 1
-        self.cut += answer.finish == "length"
+        self.cut += answer.finish == "length" and not answer.probabilities
         self.tokens_in += answer.tokens_in
         self.tokens_out += answer.tokens_out
 
@@ -152,6 +152,7 @@ class Totals:
         return {
             "answers": self.answers,
             "failed": self.failed,
+            "cut": self.cut,
             "models": dict(sorted(self.models.items())),
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,

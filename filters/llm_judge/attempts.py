@@ -206,7 +206,8 @@ class Attempts:
             begins = quoted(reply.body.decode("utf-8", "replace"), self.scrub, 100)
             problem = f"the server's answer is no JSON object; it begins: {begins}"
             return Outcome("failed", _problem(problem)), -1.0
-        return self._read_body(question, body, fields), None
+        outcome = self._read_body(question, body, fields)
+        return outcome, -1.0 if "choices" not in body else None
 
     def _read_body(self, question: Question, body: Json, fields: Fields) -> Outcome:
         used = usage_of(body)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+_BURST = 0.2  # seconds in which what is refused is taken to be refused together
+
 
 class Pace:
     """At most `most` at once; fewer after a server said "too many", and slowly more again.
@@ -19,7 +21,7 @@ class Pace:
         self.waited = 0.0  # seconds in pauses that a server asked for
         self._limit = float(most)
         self._running = 0
-        self._until = 0.0
+        self._until = self._slowed = 0.0
         self._change = threading.Condition()
         self.ended = False
 
@@ -50,8 +52,9 @@ class Pace:
         """
         with self._change:
             now = time.monotonic()
-            news = now >= self._until
+            news = now >= max(self._until, self._slowed + _BURST)
             if news:
+                self._slowed = now
                 self._limit = max(1.0, min(self._limit, float(self._running or 1)) / 2)
                 self.pauses += seconds is not None
             if seconds is not None and now + seconds > self._until:

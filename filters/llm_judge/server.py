@@ -161,7 +161,7 @@ class Server:
             halted.set()
             opened.pace.end()
 
-        self._stop = ""
+        self._stop, self._in_a_row, self._refused = "", 0, 0
         answered = in_threads(work, items(), self.concurrency, halted, opened.interrupt)
         try:
             for number, outcome in answered:
@@ -271,12 +271,20 @@ class Server:
         self._spent.add(outcome.used, outcome.kind in ("answered", "silent"))
         if outcome.kind not in ("answered", "silent"):
             self.close()
-            stop = outcome.stop or outcome.answer.problem
-            raise CurateError(f"{self._address.text}, model {self.model!r}: {stop}")
+            raise CurateError(self._why_unusable(outcome))
         why_not = opened.ability.refusal or outcome.answer.problem
         known = _Known(why_not, outcome.answer.model, list(opened.ability.fields))
         self._store.remember(f"server {self.identity}", list(known))
         return known
+
+    def _why_unusable(self, outcome: Outcome) -> str:
+        """Why the known question has no answer, and what to do."""
+        why, where = outcome.stop or outcome.answer.problem, self._address.text
+        if outcome.kind == "forbidden":
+            why = f"{why}; {how_to_name(self._address)}"
+        elif outcome.kind == "failed" and why.startswith("the server's answer"):
+            why = f"{why}; is url what stands before /chat/completions?"
+        return why if why.startswith(where) else f"{where}: {why}"
 
     def _looked_into(self, outcome: Outcome) -> Outcome:
         """An outcome that may be about one question or about all, told apart by asking again."""
@@ -321,7 +329,7 @@ class Server:
     def _gone(self, problem: str) -> str:
         count = self._in_a_row or self._refused
         return (
-            f"{self._address.text}: {count} questions in a row were not answered, the last one as "
+            f"{self._address.text}: {count} questions in a row were not answered; the last one: "
             f"{problem}"
         )
 

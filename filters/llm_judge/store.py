@@ -50,6 +50,7 @@ class Answers:
                     "CURATE_CACHE"
                 ) from None
             self._key = key_of(folder)
+        self._is_brief = folder is not None and not _is_kept(folder, self._key)
         path = None if folder is None else folder / FILE
         self._database = Database(path, ("answers", "failures", "remembered"), self._is_whole)
 
@@ -60,6 +61,11 @@ class Answers:
     def notices(self) -> list[str]:
         """What was found damaged or not ours, in sentences."""
         found = list(self._database.notices)
+        if self._is_brief:
+            found.append(
+                f"{self.folder}: its file key is not this user's alone (chmod 600), so no later "
+                "run will believe the answers that are kept now"
+            )
         if self._strangers:
             where = self._database.path
             found.append(
@@ -152,6 +158,14 @@ class Answers:
         digest.update(b"%b %d %b" % (table.encode(), len(key), key))
         digest.update(packed)
         return digest.digest()
+
+
+def _is_kept(folder: Path, key: bytes) -> bool:
+    """Whether a later process will find this secret again."""
+    try:
+        return (folder / "key").read_bytes() == key
+    except OSError:
+        return False
 
 
 def _fetched(

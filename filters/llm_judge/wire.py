@@ -155,12 +155,9 @@ def _proxy(address: Address) -> httpcore2.Proxy | None:
     return httpcore2.Proxy(f"{parts.scheme}://{host}:{port}", auth=user)
 
 
-def _is_of_certificate(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__
-    return False
+def _is_of_certificate(error: BaseException) -> bool:
+    # The package puts the error from below into its own; its cause is lost on the way up.
+    return any(isinstance(part, ssl.SSLCertVerificationError) for part in error.args)
 
 
 class _Sockets(httpcore2.NetworkBackend):
