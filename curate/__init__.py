@@ -10,23 +10,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.api import baselines, export, inspect, open, preview, render, run, train
+from curate.api import baselines, estimate, export, inspect, open, preview, render, run, train
 from curate.base.errors import CurateError
 from curate.base.version import __version__
 
 if TYPE_CHECKING:
-    from curate.base.contract import Filter, Findings, Fix, Judgement
+    from curate.base.contract import Estimate, Filter, Findings, Fix, Judgement
     from curate.base.settings import setting
 
 
 __all__ = [
     "CurateError",
+    "Estimate",
     "Filter",
     "Findings",
     "Fix",
     "Judgement",
     "__version__",
     "baselines",
+    "estimate",
     "export",
     "inspect",
     "open",
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 # For filters of one's own. They stand on Polars, which takes longer to import than all of this.
-_LAZY = dict.fromkeys(("Filter", "Findings", "Fix", "Judgement"), "contract")
+_LAZY = dict.fromkeys(("Estimate", "Filter", "Findings", "Fix", "Judgement"), "contract")
 _LAZY |= {"setting": "settings"}
 
 

@@ -16,10 +16,11 @@ from curate.base.log import Log, no_log
 from curate.base.packages import check_ours
 
 if TYPE_CHECKING:
+    from curate.base.contract import Estimate
     from curate.exports.export import Exported
     from curate.pipeline.recipe import StepLike
     from curate.renders import Preview, Tokens
-    from curate.runs import Run
+    from curate.runs import Plan, Run
     from trainer import TrainResult
 
 # One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
@@ -70,19 +71,68 @@ def run(
     ['exact_duplicate']
     """
     check_ours()
+    from dataclasses import replace
+
+    from curate.runs import start
+
+    how = _read_options(format, columns, paths, answerer, undesirable)
+    plan = _plan(recipe, steps, settings, seed, workers, cache)
+    plan = replace(plan, how=how, out=out, force=force, remember=remember)
+    return start(data, replace(plan, log=log, warn=warn, live=live))
+
+
+def estimate(
+    data: Data,
+    *,
+    recipe: str | PathLike[str] | None = None,
+    steps: Sequence[StepLike] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    workers: int | None = 1,
+    cache: bool = True,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    paths: str = "best",
+    answerer: str | None = None,
+    undesirable: bool = False,
+    log: Log = no_log,
+    warn: Log | None = None,
+    live: Log | None = None,
+) -> dict[str, Estimate]:
+    """What `run` would ask of judges: rows, questions, tokens and cost of each step that asks.
+
+    The arguments are those of `run`. The steps before the first judge are applied; its rows are
+    taken for all judges, as nobody knows which ones it would drop. Nothing is asked but what a
+    server can do, and nothing is written but measures. Raises `CurateError`.
+    """
+    check_ours()
+    from dataclasses import replace
+
+    from curate.runs import forecast
+
+    how = _read_options(format, columns, paths, answerer, undesirable)
+    plan = _plan(recipe, steps, settings, seed, workers, cache)
+    return dict(forecast(data, replace(plan, how=how, log=log, warn=warn, live=live)))
+
+
+def _plan(
+    recipe: str | PathLike[str] | None,
+    steps: Sequence[StepLike] | None,
+    settings: Mapping[str, Any] | None,
+    seed: int,
+    workers: int | None,
+    cache: bool,
+) -> Plan:
     from curate.pipeline.cache import MeasureCache, default_folder
     from curate.pipeline.engine import engine_of
-    from curate.runs import Plan, chosen_recipe, start
+    from curate.runs import Plan, chosen_recipe
 
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise CurateError(f"workers is {workers!r}; expected a whole number from 1, or None")
     if not isinstance(settings or {}, Mapping):
         raise CurateError(f"settings is {settings!r}; expected {{'step.field': value}}")
-    how = _read_options(format, columns, paths, answerer, undesirable)
     chosen = chosen_recipe(recipe, steps, seed, settings)
-    kept = MeasureCache(default_folder()) if cache else None
-    engine = engine_of(workers)
-    return start(data, Plan(chosen, engine, kept, how, out, force, log, warn, live, remember))
+    return Plan(chosen, engine_of(workers), MeasureCache(default_folder()) if cache else None)
 
 
 def open(path: str | PathLike[str]) -> Run | Tokens:

@@ -112,6 +112,8 @@ def _run(add: Any) -> None:
     _many(add, "--set", "STEP.FIELD=VALUE", about)
     add("--workers", type=_positive, help="processes to use (default: all cores)")
     add("--no-cache", action="store_true", help="measure everything anew")
+    about = "print what judges would be asked, in rows, tokens and dollars; write nothing"
+    add("--dry-run", action="store_true", help=about)
     _out(add, "RUN")
 
 
@@ -218,7 +220,7 @@ def _train(add: Any) -> None:
 
 def _pairs(add: Any) -> None:
     _dumps(add)
-    kinds = ("rejected", "votes", "scores", "ranks", "annotators")
+    kinds = ("rejected", "votes", "scores", "ranks", "annotators", "judge")
     add("--from", dest="kind", required=True, choices=kinds, help="what says which is better")
     add("--by", metavar="FIELD", help="the number: score, or a field (votes, scores.reward, rank)")
     add("--ratio", type=float, help="votes: times as many, where the fewer are above 0 (2)")
@@ -230,6 +232,11 @@ def _pairs(add: Any) -> None:
     add("--annotator", metavar="FIELD", help="annotators: who answered (annotator)")
     add("--target", metavar="NAME", help="annotators: whose answers are the chosen ones")
     add("--valid", metavar="FIELD", help="annotators: true where an answer counts")
+    add("--rubric", metavar="NAME", help="judge: a rubric for pairs, or a file (mt_bench_pair)")
+    add("--model", metavar="NAME", help="judge: a model's name at --url, or its folder")
+    add("--url", help="judge: a server, such as http://127.0.0.1:8000/v1")
+    about = "judge: one of its other settings, such as concurrency=32 (repeatable)"
+    _many(add, "--set", "FIELD=VALUE", about)
     add("--sft", action="store_true", help="also write the chosen answers as conversations")
     _out(add, "PAIRS")
 
@@ -239,6 +246,22 @@ def _reward(add: Any) -> None:
     _dumps(add)
     add("--seed", type=_seed, default=0, help="of the folds and intervals")
     _out(add, "RM")
+
+
+def _judge(add: Any) -> None:
+    about = "check: compare a run's scores with labels; rubrics: list them, or print one"
+    add("action", choices=("check", "rubrics"), help=about)
+    about = "check: a folder written by curate run; rubrics: a rubric's name or file"
+    add("what", nargs="?", metavar="RUN", help=about)
+    about = "check: the field with what people say: numbers, true and false, or words"
+    add("--labels", metavar="FIELD", help=about)
+    about = "check: the label from which a row is good, or the word that says so"
+    add("--good", metavar="LABEL", help=about)
+    about = "check: the score from which the judge calls a row good (default: min_score of the run)"
+    add("--at", type=float, metavar="SCORE", help=about)
+    about = "check: the step whose scores are compared (default: judge)"
+    add("--step", metavar="NAME", default="judge", help=about)
+    add("--json", action="store_true", help="check: for machines")
 
 
 def _export(add: Any) -> None:
@@ -287,6 +310,7 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
         "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators.",
         _pairs,
     ),
+    "judge": ("What a judge's scores are worth beside labels, and the rubrics there are.", _judge),
     "reward": ("Fit a small reward model on preference pairs, to score rows in a recipe.", _reward),
     "baselines": (
         "The sets that a run's selection is to be compared with, as files to render.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate import report, sources
+from curate.base.contract import Estimate, Filter
 from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
@@ -221,6 +222,31 @@ def chosen_recipe(
 def start(data: Data, plan: Plan) -> Run:
     """Read and clean a dump; see `curate.run`."""
     return _execute(plan, _Read(data, plan.how, plan.size))
+
+
+def forecast(data: Data, plan: Plan) -> list[tuple[str, Estimate]]:
+    """What the steps that ask a model would ask; see `curate.estimate`. Nothing is written."""
+    notices: list[str] = []
+    watch = Progress(plan.log, plan.live)
+    tell = watch.above(plan.warn or notices.append)
+    temporary = Path(tempfile.mkdtemp(prefix="curate-"))
+    try:
+        with closing(watch):
+            steps = bind_steps(plan.recipe.steps, tell)
+            if not any(isinstance(step.action, Filter) and step.action.asks for step in steps):
+                raise CurateError(
+                    f"no step of {plan.recipe.name} asks a model, so there is nothing to estimate;"
+                    " run it"
+                )
+            out = temporary / "RUN"
+            dump, work = _Read(data, plan.how, plan.size).begin(out, watch, tell, plan.log)
+            measures = Measures(plan.engine, plan.cache, work.frames)
+            try:
+                return runner.estimate(dump.parts, steps, measures, work, watch)
+            finally:
+                plan.engine.close()
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 class _Read:

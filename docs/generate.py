@@ -75,6 +75,41 @@ def _rejects() -> str:
     return "\n".join(["| reject | meaning |", "|---|---|", *rows]) + "\n"
 
 
+def _rubrics() -> str:
+    from filters.llm_judge.rubric import RUBRICS, load_rubric
+
+    lines = [
+        "| rubric | what it asks | read as | range | least | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in RUBRICS:
+        rubric = load_rubric(name)
+        cells = [
+            f"`{name}`",
+            rubric.about,
+            ", ".join(rubric.ways),
+            f"{rubric.low:g} to {rubric.high:g}",
+            "" if rubric.min_score is None else f"{rubric.min_score:g}",
+            rubric.source,
+        ]
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rubric_data() -> str:
+    from filters.llm_judge.rubric import RUBRICS, load_rubric
+
+    rows = [f"| `{name}` | {_cell(load_rubric(name).matter.data)} |" for name in RUBRICS]
+    return "\n".join(["| rubric | where the row's text stands |", "|---|---|", *rows]) + "\n"
+
+
+def _judge_problems() -> str:
+    from filters.llm_judge.reading import PROBLEMS
+
+    rows = [f"| `{slug}` | {_cell(meaning)} |" for slug, meaning in PROBLEMS.items()]
+    return "\n".join(["| no score | why |", "|---|---|", *rows]) + "\n"
+
+
 def _templates() -> str:
     import templates
 
@@ -158,8 +193,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": _commands,
     "evaluations": _evaluations,
     "formats": _formats,
+    "judge_problems": _judge_problems,
     "recipes": _recipes,
     "rejects": _rejects,
+    "rubric_data": _rubric_data,
+    "rubrics": _rubrics,
     "templates": _templates,
     "training": _training,
 }

@@ -13,6 +13,7 @@ from filters.fixes.pii import MaskPII
 from filters.fixes.rewrite import RepairEncoding, StripEndToken, UnwrapPrompt
 from filters.language.filter import Language
 from filters.length.filter import Length
+from filters.llm_judge.filter import LLMJudge
 from filters.mix.filter import Mix
 from filters.quality.filter import Quality
 from filters.quality.formatting import Format
@@ -30,6 +31,7 @@ FILTERS: dict[str, type[Filter]] = {
     "language": Language,
     "length": Length,
     "reward": Reward,
+    "judge": LLMJudge,
     "difficulty": Difficulty,
     "mix": Mix,
     "select": Select,

@@ -178,11 +178,11 @@ def test_a_template_that_refuses_a_system_text_gets_it_before_the_users(tmp_path
     for name, template in (("refuses", NO_SYSTEM + TEMPLATE), ("leaves out", LEAVES_OUT)):
         judge = LocalModel(save_model(tmp_path / name, template))
         apart, merged = rate("four", system="Be fair."), rate("four", user="Be fair.\n\nRate: four")
-        assert judge.notices() == ()
+        assert judge.notices() == []
         assert ask(judge, apart) == ask(judge, merged)
-        assert judge.notices() == (
-            "1 questions with the system text before the user's, for the template takes none",
-        )
+        assert judge.notices() == [
+            "1 questions with the system text before the user's, for the template takes none"
+        ]
 
 
 def test_a_template_that_takes_no_question_is_a_problem_of_each(tmp_path: Path) -> None:

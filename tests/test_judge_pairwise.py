@@ -101,6 +101,12 @@ def test_a_pair_without_words_is_not_asked(pair: Pair) -> None:
     assert [found[number].winner for number in range(3)] == [None, "a", None]
 
 
+def test_a_pair_beyond_the_limits_of_the_sandbox_is_not_asked_and_the_others_are() -> None:
+    found = verdicts(prefers_good, Pair(PROMPT, "x" * 17_000_000, BAD), Pair(PROMPT, GOOD, BAD))
+    assert (found[0].problem, found[1].winner) == ("cannot_be_asked", "a")
+    assert "LimitExceeded" in found[0].reasons[0]
+
+
 def test_a_question_that_failed_is_a_problem_of_its_pair_alone() -> None:
     def fails_once(question: Question) -> Answer:
         return Answer(problem="timed out") if shown(question)[0] == "x" else Answer("[[C]]")

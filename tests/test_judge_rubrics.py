@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curate.base.errors import CurateError
 from filters.llm_judge.question import Answer
@@ -265,6 +269,8 @@ def test_a_file_may_have_a_system_block_and_a_byte_order_mark(tmp_path: Path) ->
         ("nothing", "known: careful, alpagasus, .*or a .jinja file"),
         ("missing.jinja", "there is no such file"),
         ("./missing", "there is no such file"),
+        ("~nobody-of-this-name/x.jinja", "cannot be read"),
+        ("x" * 300 + ".jinja", "cannot be read"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) -> None:
@@ -319,6 +325,9 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) ->
         (HEAD + "{{ respnse }}", "mine.jinja:5: 'respnse' is unknown; did you mean 'response'?"),
         (HEAD + "a\n{% for x in %}", "mine.jinja:6: Expected an expression"),
         (HEAD + "a\n\n{{ messages[0].contents }}", "has no attribute 'contents' at line 7"),
+        (HEAD + "{% generation %}x{% endgeneration %}", "mine.jinja:5: Encountered unknown tag"),
+        (HEAD + "{{ '\\ud800' }}", "mine.jinja:1: it writes half a character"),
+        ("---\nabout: \x00\n---\nx", "mine.jinja:2: the front matter is not valid YAML: special"),
         (HEAD + "{% include '/etc/passwd' %}", "mine.jinja:5: a rubric is one file"),
         (HEAD + "{% import 'x' as x %}", "mine.jinja:5: a rubric is one file"),
         (HEAD + "{% extends 'x' %}", "mine.jinja:5: a rubric is one file"),
@@ -363,6 +372,34 @@ def test_a_template_that_fails_on_a_row_says_so() -> None:
         rubric.questions(LONG, "text")
 
 
+def test_a_rubric_can_be_pickled_after_use() -> None:
+    rubric = load_rubric("careful")
+    question = asked(rubric, PLAIN)
+    assert asked(pickle.loads(pickle.dumps(rubric)), PLAIN) == question
+
+
+@given(st.text(max_size=80), st.integers(0, 400), st.integers(0, 40), st.sampled_from(RUBRICS))
+@settings(max_examples=150, deadline=None)
+def test_any_change_to_a_file_gives_a_rubric_or_a_message(
+    text: str, start: int, length: int, name: str
+) -> None:
+    path = Path(__file__).parent.parent / "filters" / "llm_judge" / "rubrics" / f"{name}.jinja"
+    source = path.read_text("utf-8")
+    changed = source[:start] + text + source[start + length :]
+    try:
+        parse_rubric(changed, "mine", "mine.jinja")
+    except CurateError as error:
+        assert str(error).startswith(("mine.jinja:", "rubric mine"))
+
+
 def test_data_are_never_read_as_a_template() -> None:
     given = row(message("user", "{{ 7 * 7 }}"), message("assistant", "{% endblock %}"))
     assert asked(own("{{ instruction }}|{{ response }}"), given) == "{{ 7 * 7 }}|{% endblock %}"
+
+
+def test_the_rubric_on_the_page_can_be_used() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "judge.md").read_text("utf-8")
+    (text,) = re.findall(r"^```jinja\n(.*?)^```", page, re.DOTALL | re.M)
+    rubric = parse_rubric(text, "polite", "polite.jinja")
+    (question,) = rubric.questions(PLAIN, "probabilities")
+    assert question.labels == ("1", "2", "3") and question.user.endswith("the digit alone.")

@@ -25,11 +25,14 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import polars as pl
 
 from curate.base.errors import CurateError
+from curate.base.log import Log
 from curate.base.settings import check_settings
 
 VERDICTS = pl.Schema(
@@ -56,6 +59,35 @@ class Read(Protocol):
     def __call__(
         self, paths: Sequence[str], columns: Mapping[str, str] | None = None
     ) -> pl.DataFrame: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What it would take to ask about some rows.
+
+    Of `rows` rows `questions` questions would be asked; `known` more were answered before.
+    `tokens_in` are about what they hold, `tokens_out` the most that the answers may have, `cost` in
+    dollars (None: no prices were given).
+    """
+
+    rows: int = 0
+    known: int = 0
+    questions: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = None
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """The estimate for the rows of both."""
+        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
+        return Estimate(
+            self.rows + other.rows,
+            self.known + other.known,
+            self.questions + other.questions,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            sum(costs) if costs else None,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +208,21 @@ class Filter(_Configured):
         return False
 
     @property
+    def asks(self) -> bool:
+        """Whether `measure` asks a model and keeps the answers itself (see `asking`).
+
+        Nobody else keeps what it measures then: what failed is asked again in the next run.
+        """
+        return False
+
+    @property
+    def rows_at_once(self) -> int | None:
+        """How many rows `measure` gets at a time; None: as many as the runner likes.
+
+        For a step that takes seconds for a row: so often it is said how far it is."""
+        return None
+
+    @property
     def needs(self) -> Sequence[str]:
         """Columns that `judge` reads of earlier steps (`reward.score`) or the record."""
         return ()
@@ -242,6 +289,21 @@ class Filter(_Configured):
         sets. Called before the dump is measured, and once more for what it returned. Raises
         `CurateError`."""
         return self
+
+    def asking(self, folder: Path | None, say: Log) -> AbstractContextManager[Filter]:
+        """The filter to run instead for one run, which keeps its answers in `folder`.
+
+        For a filter that `asks`. None: answers go with the run. `say` gets a line on what is no
+        part of the result, such as a server that makes us wait. Raises `CurateError`.
+        """
+        return nullcontext(self)
+
+    def estimate(self, records: pl.DataFrame) -> Estimate:
+        """What it would take to measure these records, for a filter that `asks`; asks nothing.
+
+        Called on what `asking` gave, with records as `measure` gets them.
+        """
+        raise BrokenContract(f"step {self.name!r} asks, and has no `estimate`")
 
     def remember(self, records: pl.DataFrame) -> None:
         """Keep something beyond the run. Called once the run is written, with the records (and

@@ -7,6 +7,7 @@ pairs it is, or why in none.
 from __future__ import annotations
 
 from curate.pairs.annotators import of_annotators
+from curate.pairs.compared import Compare, Comparison, of_comparisons
 from curate.pairs.grouped import Rule, of_groups
 from curate.pairs.lists import unfold_lists
 from curate.pairs.paired import of_rejected
@@ -16,10 +17,13 @@ from curate.pairs.summary import Summary, summary
 __all__ = [
     "PAIRS",
     "REASONS",
+    "Compare",
+    "Comparison",
     "PairResult",
     "Rule",
     "Summary",
     "of_annotators",
+    "of_comparisons",
     "of_groups",
     "of_rejected",
     "pair_texts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -13,7 +14,7 @@ from curate.pairs.times import Times, times
 
 # How far a pair of answers came, and why an answer is in no pair if that is as far as any of
 # its pairs came.
-_STAGES = ("same_answer", "too_close", "earlier", "over_limit")
+STAGES = ("same_answer", "too_close", "earlier", "over_limit")
 MOST_ANSWERS = 2_000  # to one prompt: every two of them are compared
 
 
@@ -98,17 +99,24 @@ def _compared(usable: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     )
 
 
-def matched(frame: pl.DataFrame, compared: pl.DataFrame, per_parent: int | None) -> PairResult:
+def matched(
+    frame: pl.DataFrame,
+    compared: pl.DataFrame,
+    per_parent: int | None,
+    stages: Sequence[str] = STAGES,
+) -> PairResult:
     """The pairs of `compared` (`row` beats `row_other`) that came to the last stage, each once.
 
-    `frame` holds all rows with `problem`, `group`, `plain`, `prompt`, `answer` and `number`.
+    `frame` holds all rows with `problem`, `group`, `plain`, `prompt`, `answer` and `number`,
+    `stages` the reasons of those that came no farther.
     """
+    last = len(stages) - 1
     order = ["group", -pl.col("lead"), "id", "id_other", "row", "row_other"]
-    passed = compared.filter(pl.col("stage") == 3).sort(order)
+    passed = compared.filter(pl.col("stage") == last).sort(order)
     passed = passed.unique(["group", "plain", "plain_other"], keep="first", maintain_order=True)
     if per_parent is not None:
         passed = passed.filter(pl.int_range(pl.len()).over("group") < per_parent)
-    return PairResult(_pairs(frame, passed), _rows(frame, compared, passed))
+    return PairResult(_pairs(frame, passed), _rows(frame, compared, passed, stages))
 
 
 def _pairs(frame: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
@@ -122,7 +130,10 @@ def _pairs(frame: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
     return joined.select(PAIRS.names()).cast(PAIRS)
 
 
-def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> pl.DataFrame:
+def _rows(
+    frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame, stages: Sequence[str]
+) -> pl.DataFrame:
+    last = len(stages) - 1
     sides = [compared.select("stage", row=name) for name in ("row", "row_other")]
     best = pl.concat(sides).group_by("row").agg(pl.col("stage").max())
     used = pl.concat([passed.select("row"), passed.select(row="row_other")])
@@ -132,10 +143,11 @@ def _rows(frame: pl.DataFrame, compared: pl.DataFrame, passed: pl.DataFrame) -> 
         rows = rows.join(table, on="row", how="left", maintain_order="left")
     rows = rows.with_columns(
         # Only what came to the last stage can be like what is in the pairs and not be in them.
-        repeats=(pl.col("stage") == 3) & pl.col("pairs").is_not_null().any().over("group", "plain")
+        repeats=(pl.col("stage") == last)
+        & pl.col("pairs").is_not_null().any().over("group", "plain")
     )
     reasons = {"alone": pl.col("stage").is_null(), "repeated": pl.col("repeats")}
-    reasons |= {slug: pl.col("stage") == stage for stage, slug in enumerate(_STAGES)}
+    reasons |= {slug: pl.col("stage") == stage for stage, slug in enumerate(stages)}
     return rows.select(
         "row",
         pl.col("pairs").fill_null(0),

@@ -36,6 +36,8 @@ REASONS = {
     "alone": "no other usable answer to its prompt",
     "too_close": "its score is too near to those of the other answers, or the same",
     "earlier": "the better answer was there first, so that its votes may be those of its time",
+    "no_verdict": "the judge said nothing that can be read of it and another answer",
+    "not_preferred": "the judge prefers neither it nor the other answers in both orders",
     "over_limit": "its prompt has as many pairs as a prompt may have",
     "no_annotator": "the row does not say whose answer it is",
     "not_valid": "the answer is marked as not valid",

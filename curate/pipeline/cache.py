@@ -18,7 +18,8 @@ import polars as pl
 from curate.base.contract import Filter
 from curate.base.errors import CurateError
 from curate.base.places import UNFINISHED
-from curate.pipeline.frames import ENDING, FolderFrames, key_of
+from curate.base.user_key import key_of
+from curate.pipeline.frames import ENDING, FolderFrames
 from curate.pipeline.identity import measure_name
 
 # Old pieces go, least recently used first, when the cache outgrows this many bytes.

@@ -20,9 +20,11 @@ def is_ours(action: Filter | Fix) -> bool:
 def is_resumable(action: Filter | Fix) -> bool:
     """Whether what it decided may be taken from a run that was cut off.
 
-    Not from a user's code, which may be another by now, nor where judging is part of remembering.
+    Not from a user's code, which may be another by now, nor where judging is part of remembering,
+    nor where a question that failed is to be asked again.
     """
-    return is_ours(action) and not (isinstance(action, Filter) and action.remembers_in)
+    decides_anew = isinstance(action, Filter) and (action.remembers_in or action.asks)
+    return is_ours(action) and not decides_anew
 
 
 def measure_name(step: Filter) -> str:

@@ -230,7 +230,9 @@ class _Measuring:
     def __init__(self, measures: Measures, label: str, step: Filter, context: str) -> None:
         self.label, self.step = label, step
         self.name = measure_name(step) + context
-        self.engine, self.frames = measures.engine, measures.frames
+        self.engine = measures.engine
+        # A step that asks keeps its answers itself, and asks again what failed.
+        self.frames = None if step.asks else measures.frames
         self.cache: StepCache | None = measures.cache.of(step) if measures.cache else None
         # Kept between runs, measures depend on the content alone.
         self.on = ["id"] if step.cached else ["row", "id"]
@@ -267,6 +269,7 @@ class _Measuring:
 
     def _stretches(self, parts: Sequence[Part], alive: Bools) -> Iterator[Rows]:
         size = LOOPED if self.step.per_row else CACHED if self.step.cached else None
+        size = self.step.rows_at_once or size
         for part in parts:
             mask = alive[part.start : part.start + part.height]
             for start in range(0, part.height, size or max(part.height, 1)):

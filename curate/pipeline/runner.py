@@ -6,13 +6,15 @@ import hashlib
 import io
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from curate.base.contract import VERDICTS, Filter, Findings, Fix, Judgement, hold
+from curate.base.contract import VERDICTS, Estimate, Filter, Findings, Fix, Judgement, hold
 from curate.base.errors import CurateError, nearest
+from curate.base.log import Log
 from curate.base.parts import Part
 from curate.base.schema import RECORDS, content_id, with_text
 from curate.pipeline import ledger
@@ -52,12 +54,57 @@ def run(
     """
     if isinstance(records, pl.DataFrame):
         records = [Part(0, 0, records.height, records.select(RECORDS.names()))]
-    bound = bind_steps(steps)
-    pipeline = PipelineRun(records, bound, measures or Measures(), work or Work())
-    watch = progress or Progress()
-    for step in bound:
-        pipeline.apply(step, watch)
-    return pipeline.result()
+    measures, work, watch = measures or Measures(), work or Work(), progress or Progress()
+    with _asking(bind_steps(steps), measures, work, watch) as bound:
+        pipeline = PipelineRun(records, bound, measures, work)
+        for step in bound:
+            pipeline.apply(step, watch)
+        return pipeline.result()
+
+
+def estimate(
+    parts: Sequence[Part], steps: Sequence[Step], measures: Measures, work: Work, watch: Progress
+) -> list[tuple[str, Estimate]]:
+    """What each step that asks would ask, by name; nothing is asked.
+
+    Steps before the first of them are applied; its rows are taken for all of them, since nobody
+    knows which ones it would drop. Raises `CurateError`.
+    """
+    with _asking(bind_steps(steps), measures, work, watch) as bound:
+        pipeline = PipelineRun(parts, bound, measures, work)
+        found: list[tuple[str, Estimate]] = []
+        for step in bound:
+            if isinstance(step.action, Filter) and step.action.asks:
+                found.append((step.name, pipeline.estimate(step.action)))
+            elif not found:
+                pipeline.apply(step, watch)
+        return found
+
+
+@contextmanager
+def _asking(
+    steps: Sequence[Step], measures: Measures, work: Work, watch: Progress
+) -> Iterator[list[Step]]:
+    """The steps, those that ask with a place for their answers; all is closed afterwards."""
+    folder = measures.cache.folder if measures.cache is not None else work.folder
+    with ExitStack() as stack:
+
+        def at_work(step: Step) -> Step:
+            if not isinstance(step.action, Filter) or not step.action.asks:
+                return step
+            say = _named(step.name, watch.above(watch.log))
+            return step._replace(action=stack.enter_context(step.action.asking(folder, say)))
+
+        yield [at_work(step) for step in steps]
+
+
+def _named(name: str, log: Log) -> Log:
+    """A log whose lines begin with a step's name."""
+
+    def say(line: str) -> None:
+        log(f"{name}: {line}")
+
+    return say
 
 
 class PipelineRun:
@@ -97,6 +144,15 @@ class PipelineRun:
         self.reports.append(replace(report, seconds=time.perf_counter() - started))
         watch.end(self.reports[-1])
         return self.reports[-1]
+
+    def estimate(self, action: Filter) -> Estimate:
+        """What a step would ask of the rows that are still kept."""
+        found = Estimate()
+        for part, _, count in self._alive():
+            if count:
+                at = pl.arange(count, eager=True)
+                found += action.estimate(self._records(part, at, action.reads))
+        return found
 
     def _name(self, step: Step) -> str:
         """A name for this step on these rows: with other rows or settings it is another."""

@@ -23,8 +23,9 @@ from curate.base.contract import Findings
 from curate.base.errors import CurateError
 from curate.base.parts import Part, write_part
 from curate.base.places import unfinished
+from curate.base.user_key import key_of
 from curate.pipeline.cache import default_folder
-from curate.pipeline.frames import FolderFrames, Frames, MemoryFrames, key_of
+from curate.pipeline.frames import FolderFrames, Frames, MemoryFrames
 from curate.pipeline.ledger import VERDICT
 
 READ = "read"  # what was read, of a run that another one may go on with

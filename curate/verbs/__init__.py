@@ -5,6 +5,7 @@ Loaded when a verb is called; heavy imports live inside the verbs.
 
 from curate.verbs.cleaning import baselines, diff, explain, filters, inspect, report, run
 from curate.verbs.exporting import export
+from curate.verbs.judge import judge
 from curate.verbs.pairs import pairs
 from curate.verbs.rendering import preview, render, templates
 from curate.verbs.reward import reward
@@ -17,6 +18,7 @@ __all__ = [
     "export",
     "filters",
     "inspect",
+    "judge",
     "pairs",
     "preview",
     "render",

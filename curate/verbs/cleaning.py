@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from curate import api
+from curate.base.terminal import printable
 from curate.verbs.common import assignments, line_width, live, reading, speaker, warn, width
+
+if TYPE_CHECKING:
+    from curate.base.contract import Estimate
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -15,22 +20,36 @@ def run(arguments: argparse.Namespace) -> None:
         # Steps and encoders may be modules in the current folder; last, so that none hides another.
         sys.path.append("")
     say = speaker(arguments.quiet)
-    done = api.run(
-        arguments.dump,
-        recipe=arguments.recipe,
-        settings=assignments(arguments.set, expected="step.field=value"),
-        out=arguments.out,
-        force=arguments.force,
-        workers=arguments.workers,
-        cache=not arguments.no_cache,
-        remember=False,
-        log=say,
-        warn=warn,
-        live=live(arguments.quiet),
+    how = {
+        "recipe": arguments.recipe,
+        "settings": assignments(arguments.set, expected="step.field=value"),
+        "workers": arguments.workers,
+        "cache": not arguments.no_cache,
+        "log": say,
+        "warn": warn,
+        "live": live(arguments.quiet),
         **reading(arguments),
-    )
+    }
+    if arguments.dry_run:
+        for name, found in api.estimate(arguments.dump, **how).items():
+            print(printable(_estimate_line(name, found)))
+        say("nothing was asked for these rows, and nothing was written")
+        return
+    done = api.run(arguments.dump, out=arguments.out, force=arguments.force, remember=False, **how)
     say(done.summary(width()))
     say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
+
+
+def _estimate_line(name: str, found: Estimate) -> str:
+    """What a step would ask, for people."""
+    cost = "no prices are given (--set judge.prices=[IN,OUT], dollars for a million tokens)"
+    if found.cost is not None:
+        cost = f"at most ${found.cost:,.4f}"
+    return (
+        f"{name}: at most {found.rows:,} rows; {found.questions:,} questions to ask,"
+        f" {found.known:,} known; about {found.tokens_in:,} tokens in, at most"
+        f" {found.tokens_out:,} out; {cost}"
+    )
 
 
 def inspect(arguments: argparse.Namespace) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,18 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, atomic_folder, check_out, write_manifest
+from curate.base.log import Log
 from curate.base.messages import message_json
 from curate.base.replacing import Kind, check_replaced
+from curate.base.settings import checked_settings
 from curate.pairs import (
     PAIRS,
     REASONS,
+    Comparison,
     PairResult,
     Rule,
     of_annotators,
+    of_comparisons,
     of_groups,
     of_rejected,
     summary,
@@ -28,7 +32,7 @@ from curate.pairs import (
 )
 from curate.pipeline.kept_rows import conversation_lines, in_lines, write_lines
 from curate.sources import Dump
-from curate.verbs.common import read, speaker, warn
+from curate.verbs.common import assignments, read, speaker, warn
 
 MAKER = "curate pairs"
 FILES = ("pairs.jsonl", "pairs.parquet", "unused.jsonl", "rejects.jsonl", "sft.jsonl", MANIFEST)
@@ -46,6 +50,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "ranks": {"by": "rank", "parent": None, "per_parent": None},
     "annotators": {"annotator": "annotator", "target": None, "valid": None, "per_parent": None},
+    "judge": {
+        "rubric": "mt_bench_pair", "model": None, "url": None, "set": [], "parent": None,
+        "per_parent": 1,
+    },
 }  # fmt: skip
 
 
@@ -75,7 +83,7 @@ def pairs(arguments: argparse.Namespace) -> None:
     new = {"from": arguments.kind, "settings": settings, "sources": [*map(asdict, dump.files)]}
     if note := check_replaced(arguments.out, KIND, new, arguments.force):
         warn(note)
-    result = _paired(records, arguments.kind, settings)
+    result = _paired(records, arguments.kind, settings, say)
     lengths = summary(result.pairs)
     with atomic_folder(arguments.out, MAKER, arguments.force) as folder:
         write_lines(folder / "pairs.jsonl", _pair_lines(result))
@@ -121,7 +129,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of this kind of pairs; one that it does not read is a mistake."""
     mine = OPTIONS[arguments.kind]
     every = {name for options in OPTIONS.values() for name in options}
-    given = {name for name in every if getattr(arguments, name) is not None}
+    given = {name for name in every if getattr(arguments, name) not in (None, [])}
     for name in sorted(given - set(mine)):
         kinds = ", ".join(kind for kind, options in OPTIONS.items() if name in options)
         option = "--" + name.replace("_", "-")
@@ -148,12 +156,45 @@ def _score_of(records: pl.DataFrame) -> str:
     return "scores.reward.calibrated" if is_calibrated else "scores.reward"
 
 
-def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any]) -> PairResult:
+def _paired(records: pl.DataFrame, kind: str, settings: dict[str, Any], say: Log) -> PairResult:
+    if kind == "judge":
+        return _judged(records, settings, say)
     if kind == "rejected":
         return of_rejected(records)
     if kind == "annotators":
         return of_annotators(records, **settings)
     return of_groups(records, Rule(**settings, lower=kind == "ranks"))
+
+
+def _judged(records: pl.DataFrame, settings: dict[str, Any], say: Log) -> PairResult:
+    """Pairs that a language model compares; what it answered is kept for the next time."""
+    from curate.pipeline.cache import default_folder
+    from filters.llm_judge.compare import Pair, PairwiseJudge, about
+
+    asked = {name: settings[name] for name in ("rubric", "model", "url")}
+    more = assignments(settings["set"])
+    given = checked_settings(PairwiseJudge, {**asked, **more}, "judge")
+    judge, verdicts = PairwiseJudge(**given), []
+
+    def compare(comparisons: Sequence[Comparison]) -> list[float | None]:
+        pairs = [
+            Pair(
+                {"messages": each.prompt, "tools": each.tools},
+                *map(_text, (each.first, each.second)),
+            )
+            for each in comparisons
+        ]
+        verdicts.extend(judge.verdicts(pairs, default_folder(), say))
+        return [0.0 if each.winner == "tie" else each.margin for each in verdicts]
+
+    result = of_comparisons(records, compare, settings["parent"], settings["per_parent"])
+    return replace(result, notes=(*result.notes, *about(verdicts)))
+
+
+def _text(answer: Sequence[Mapping[str, Any]]) -> str:
+    """An answer's text: all that the assistant says in it."""
+    said = (each["content"] for each in answer if each["role"] == "assistant")
+    return "\n\n".join(text for text in said if text)
 
 
 SIDES = ("prompt", "chosen", "rejected")

@@ -99,7 +99,8 @@ def _entries(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 2 if mark else 2
-        reason = getattr(error, "problem", None) or "brackets lie too deep inside each other"
+        deep = "brackets lie too deep inside each other"
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or deep
         raise CurateError(f"{name}:{line}: the front matter is not valid YAML: {reason}") from error
     if not isinstance(entries, dict) or not isinstance(node, yaml.MappingNode):
         raise CurateError(f"{name}:2: the front matter has no entries such as 'range: [0, 5]'")

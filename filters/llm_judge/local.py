@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -79,15 +79,19 @@ class LocalModel:
             window += islice(asked, reader.window - 1)
             yield from reader.answers(window)
 
-    def notices(self) -> tuple[str, ...]:
+    def notices(self) -> list[str]:
         """What a reader of the scores should know of how the questions asked so far were written.
 
         A sentence each, with the number of questions.
         """
         if self._loaded is None:
-            return ()
+            return []
         counts = self._loaded.prompts.counts
-        return tuple(f"{count:,} {what}" for what, count in sorted(counts.items()))
+        return [f"{count:,} {what}" for what, count in sorted(counts.items())]
+
+    def spent(self) -> Mapping[str, Any]:
+        """Nothing that anybody counts."""
+        return {}
 
     def close(self) -> None:
         """Forget the model."""

@@ -12,7 +12,7 @@ from filters.llm_judge import rows
 from filters.llm_judge.question import Answer, Question, Way
 from filters.llm_judge.reading import MIN_MASS, Reading
 from filters.llm_judge.rows import Row
-from filters.llm_judge.rubric import Rubric
+from filters.llm_judge.rubric import Rubric, RubricFailed
 
 Winner = Literal["a", "b", "tie"]
 # Asks questions, each with a number, and gives their answers in any order: `ask_all`, bound to a
@@ -90,14 +90,15 @@ def compare(
     """The verdict on each pair, with its number from 0, as the answers come.
 
     Pairs are taken when `ask` takes its questions. A pair without words in the prompt or in one
-    of the answers is not asked (`nothing_to_judge`). Raises `CurateError` for a rubric that does
+    of the answers is not asked (`nothing_to_judge`), nor one on which the template fails
+    (`cannot_be_asked`). Raises `CurateError` for a rubric that does
     not compare, and where `ask` leaves a question without an answer.
     """
     check_pairwise(rubric)
     waiting: dict[int, _Asked] = {}
-    unasked: list[int] = []
+    unasked: list[tuple[int, Verdict]] = []
     for number, answer in ask(_questions(rubric, pairs, way, waiting, unasked)):
-        yield from ((pair, Verdict(problem="nothing_to_judge")) for pair in _drained(unasked))
+        yield from _drained(unasked)
         pair, is_second = divmod(number, 2)
         asked = waiting[pair]
         asked.readings[is_second] = rubric.read(
@@ -106,7 +107,7 @@ def compare(
         if len(asked.readings) == 2:
             yield pair, verdict(asked.readings[0], asked.readings[1])
             del waiting[pair]
-    yield from ((pair, Verdict(problem="nothing_to_judge")) for pair in _drained(unasked))
+    yield from _drained(unasked)
     if waiting:
         raise CurateError(f"pair {min(waiting)}: the judge gave no answer to it")
 
@@ -138,15 +139,20 @@ def _questions(
     pairs: Iterable[Pair],
     way: Way,
     waiting: dict[int, _Asked],
-    unasked: list[int],
+    unasked: list[tuple[int, Verdict]],
 ) -> Iterator[tuple[int, Question]]:
     """Both questions of each pair, numbered 2n and 2n + 1; notes what waits or is not asked."""
     for number, pair in enumerate(pairs):
         texts = _texts(rubric, pair.prompt, pair.answer_a, pair.answer_b)
         if not all(text.strip() for text in (texts["instruction"], pair.answer_a, pair.answer_b)):
-            unasked.append(number)
+            unasked.append((number, Verdict(problem="nothing_to_judge")))
             continue
-        both = pair_questions(rubric, pair.prompt, pair.answer_a, pair.answer_b, way)
+        try:
+            both = pair_questions(rubric, pair.prompt, pair.answer_a, pair.answer_b, way)
+        except RubricFailed as error:
+            failed = Verdict(problem="cannot_be_asked", reasons=(str(error), ""))
+            unasked.append((number, failed))
+            continue
         waiting[number] = _Asked(both, {})
         yield from ((2 * number + which, question) for which, question in enumerate(both))
 
@@ -165,9 +171,9 @@ def _texts(rubric: Rubric, prompt: Row, answer_a: str, answer_b: str) -> dict[st
     }
 
 
-def _drained(numbers: list[int]) -> Iterator[int]:
-    while numbers:
-        yield numbers.pop(0)
+def _drained(unasked: list[tuple[int, Verdict]]) -> Iterator[tuple[int, Verdict]]:
+    while unasked:
+        yield unasked.pop(0)
 
 
 def _sign(number: float) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -77,6 +77,14 @@ class Judge(Protocol):
         `problem`; raises `CurateError` for what would fail for all (no key, no such model, a server
         that is gone), with how to mend it.
         """
+        ...
+
+    def notices(self) -> list[str]:
+        """What a user should know of how the answers came about, in sentences."""
+        ...
+
+    def spent(self) -> Mapping[str, Any]:
+        """What this process took to get them, which differs from run to run; see `Server.spent`."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ PROBLEMS: dict[str, str] = {
     "low_mass": "the labels are too unlikely, or too many of them unknown, to say a score",
     "empty_answer": "the judge answered nothing",
     "no_answer": "the judge could not be asked",
+    "cannot_be_asked": "the rubric's template fails on the row, such as one of over 16 MB",
     "nothing_to_judge": "the row has no text of the kind that the rubric is about",
     "not_applicable": "the judge says that the question does not apply to the row",
 }
@@ -179,12 +180,14 @@ _OUT_OF = rf"(?:\s{{0,5}}(?:/|out\s{{1,5}}of|of)\s{{0,5}}(?P<most>{_NUMBER}))?"
 _UNIT = r"(?:\s{0,5}(?:points?|stars?|分|点|점))?"
 # Possessive, so that a run of marks is tried once.
 _OPEN, _CLOSE = r"""[\s*_`"'“‘(\[<]{0,20}+""", r"""[\s*_`"'”’)\]>]{0,20}+"""
-# Words before a score on the first line; any other word may count something else.
+# Words before a score on the first line; others may count something else ("quality problems: 3").
 _LABEL = (
-    r"(?:[^\d:=\n]{0,40}?(?:score|rating|rate|grade|mark|accuracy|helpfulness|quality|complexity"
-    r"|punktzahl|bewertung|note|nota|puntuación|puntaje|calificación|pontuação|punteggio|оценка"
-    r"|балл|评分|分数|得分|評分|分數|評価|スコア|点数|점수|평점|تقييم|درجة)"
-    r"[^\d:=\n]{0,20}(?:[:=]|\bis\b|(?=\s)))?"
+    r"(?:(?:(?:my|the|a|your|final|overall|total|accuracy|helpfulness|quality|complexity|response"
+    r"|answer|instruction|assistant)(?:'s)?\s{1,3}){0,4}"
+    r"(?:score|rating|rate|grade|mark|accuracy|helpfulness|quality|complexity|punktzahl|bewertung"
+    r"|note|nota|puntuación|puntaje|calificación|pontuação|punteggio|оценка|балл|评分|分数|得分|評分"
+    r"|分數|評価|スコア|点数|점수|평점|تقييم|درجة)"
+    r"(?:\s(?:for|of)\s[^\d:=\n]{1,30}|\s(?:final|total))?[\s*_]{0,5}+(?:[:=]|\bis\b|(?<=\s)))?"
 )
 _LINE = re.compile(
     rf"[#>\s]{{0,10}}+{_OPEN}(?P<label>{_LABEL}){_OPEN}(?P<number>{_NUMBER}){_CLOSE}{_OUT_OF}"
@@ -232,23 +235,30 @@ def bracketed_number(text: str, _: str, scale: Scale) -> Found | None:
 def number_after_phrase(text: str, _: str, scale: Scale) -> Found | None:
     """A number that ends its line, after the rubric's phrase: "Educational score: 3".
 
-    Whatever number follows the phrase elsewhere must be the same. "N/A" where the rubric has it.
+    Lines that begin with the phrase count, or if none does, the phrase anywhere; whatever number
+    follows it there must be the same. "N/A" where the rubric has it.
     """
     words = r"\s{1,5}".join(map(re.escape, scale.phrase.split()))
     head = re.compile(
         rf"(?<!\w){words}{_CLOSE}[:=]?{_OPEN}(?:(?P<number>{_NUMBER})|(?P<none>N/?A)\b)", re.I
     )
-    heads = [(match, _TAIL.match(text, match.end())) for match in head.finditer(text)]
-    values = {_after_phrase(match, tail, scale) for match, tail in heads}
-    whole = [(match, tail) for match, tail in heads if tail]
-    if len(values) != 1 or not whole:
+    matches = list(head.finditer(text))
+    matches = [match for match in matches if _begins_line(text, match.start())] or matches
+    tails = [_TAIL.match(text, match.end()) for match in matches]
+    values = {_after_phrase(match, tail, scale) for match, tail in zip(matches, tails, strict=True)}
+    ends = [(match.start(), tail.end()) for match, tail in zip(matches, tails, strict=True) if tail]
+    if len(values) != 1 or not ends:
         return None
-    match, tail = whole[-1]
-    span = (match.start(), tail.end())
     value = values.pop()
     if value == "N/A":
-        return Found(None, *span) if scale.may_not_apply else None
-    return Found(value, *span) if isinstance(value, float) else None
+        return Found(None, *ends[-1]) if scale.may_not_apply else None
+    return Found(value, *ends[-1]) if isinstance(value, float) else None
+
+
+def _begins_line(text: str, start: int) -> bool:
+    """Whether nothing but marks stands before a place in its line."""
+    before = text[max(0, start - 20) : start].rpartition("\n")
+    return (bool(before[1]) or start <= 20) and not before[2].strip("\r \t*_`#>-\"'“")
 
 
 def yes_or_no(text: str, _: str, scale: Scale) -> Found | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,6 +55,10 @@ class RubricSandbox(Sandbox):
     missing = jinja2.StrictUndefined
 
 
+class RubricFailed(CurateError):
+    """A template that fails on one row, such as one beyond the sandbox's limits."""
+
+
 @dataclass(frozen=True)
 class Rubric:
     """A rubric. `origin` is "bundled" or the file's name; `fingerprint` is a hash of its text.
@@ -66,6 +71,11 @@ class Rubric:
     matter: FrontMatter
     template: str
     fingerprint: str
+    text: str = ""  # of the whole file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its texts; what is compiled is compiled anew."""
+        return Rubric, (self.name, self.origin, self.matter, self.template, self.fingerprint)
 
     @property
     def ways(self) -> tuple[Way, ...]:
@@ -126,7 +136,7 @@ class Rubric:
         """The questions of a row, one for each aspect; none if there is nothing to judge.
 
         `row` has the columns `messages`, and if there are any `tools`, `category`, `reference`.
-        Raises `CurateError` where the template fails on this row.
+        Raises `RubricFailed` where the template fails on this row.
         """
         if self.problem(row):
             return []
@@ -150,7 +160,7 @@ class Rubric:
             if not program.template.blocks:
                 user = program.run(given).strip("\n")
         except RenderError as error:
-            raise CurateError(f"rubric {self.name}: {error}") from error
+            raise RubricFailed(f"rubric {self.name}: {error}") from error
         if way == "text":
             return Question(user, system, max_tokens=self.matter.max_tokens)
         return Question(user, system, tuple(self.matter.labels), self.matter.lead, max_tokens=1)
@@ -196,9 +206,13 @@ def load_rubric(name_or_path: str) -> Rubric:
     if name_or_path in RUBRICS:
         file = importlib.resources.files("filters.llm_judge") / "rubrics" / f"{name_or_path}.jinja"
         return parse_rubric(file.read_text("utf-8"), name_or_path)
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
-        return parse_rubric(_read(path), path.stem, name_or_path)
+    path = Path(name_or_path)
+    try:
+        path = path.expanduser()
+        if path.is_file():
+            return parse_rubric(_read(path), path.stem, name_or_path)
+    except (OSError, RuntimeError, ValueError) as error:  # no such home, too long a name, a null
+        raise CurateError(f"rubric {name_or_path!r}: cannot be read: {error}") from error
     if path.suffix == ".jinja" or "/" in name_or_path:
         raise CurateError(f"rubric {name_or_path}: there is no such file")
     hint = nearest(name_or_path, RUBRICS)
@@ -212,7 +226,7 @@ def parse_rubric(text: str, name: str, origin: str = "bundled") -> Rubric:
     matter, template = read_front_matter(text, where)
     fingerprint = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     _check_template(template, where)
-    rubric = Rubric(name, origin, matter, template, fingerprint)
+    rubric = Rubric(name, origin, matter, template, fingerprint, text)
     _check_use(rubric, where)
     return rubric
 
@@ -277,6 +291,7 @@ def _first_line(node: jinja2.nodes.Node) -> int:
     return node.lineno
 
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 TRIAL: Row = {
     "messages": [
         {"role": "system", "content": "Be brief."},
@@ -301,3 +316,5 @@ def _check_use(rubric: Rubric, where: str) -> None:
             asked = rubric.asked({**texts, **dict.fromkeys(PAIR, "An apple.")}, way)
             if not all(question.user.strip() for question in asked):
                 raise CurateError(f"{where}:1: its user's text is empty, so nothing is asked")
+            if any(_SURROGATE.search(question.system + question.user) for question in asked):
+                raise CurateError(f"{where}:1: it writes half a character, as \\ud800 is one")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from filters.reward.scores import LARGEST
+from filters.common.given_scores import LARGEST
 
 
 def reason_of(min_score: float | None) -> pl.Expr:

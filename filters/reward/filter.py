@@ -17,6 +17,7 @@ from curate.base.settings import setting
 from filters.common.arrays import Floats
 from filters.common.calibrate import Method, calibrate_scores, spread_ties
 from filters.common.codes import text_codes
+from filters.common.given_scores import LARGEST, scores_of_column, scores_of_file
 from filters.common.models import model_state
 from filters.common.problems import problem_texts
 from filters.common.ranking import best_first, check_top, places, score_column, top_rows
@@ -28,7 +29,6 @@ from filters.reward.findings import reward_findings, with_grades
 from filters.reward.linear import is_linear, load, score_with_linear
 from filters.reward.model import check_model, score_with_model
 from filters.reward.rules import best_graded, rank_in_prompts
-from filters.reward.scores import LARGEST, scores_of_column, scores_of_file
 
 
 @dataclass(frozen=True)

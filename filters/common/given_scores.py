@@ -22,13 +22,16 @@ def scores_of_column(records: pl.DataFrame, column: str) -> pl.Series:
     """
     if column == "score":
         return records["score"].alias("score")
+    return text_of_field(records, column).cast(pl.Float64, strict=False).alias("score")
+
+
+def text_of_field(records: pl.DataFrame, column: str) -> pl.Series:
+    """What a field of `meta` holds, as text; null where there is none. Dots lead into objects."""
     steps = column.split(".")
     named = [steps, *([*steps[:at], ".".join(steps[at:])] for at in range(len(steps) - 2, -1, -1))]
     paths = ("$" + "".join(f"['{_escaped(name)}']" for name in each) for each in named)
-    found = records.select(
-        pl.coalesce(pl.col("meta").str.json_path_match(path) for path in paths)
-    ).to_series()
-    return found.cast(pl.Float64, strict=False).alias("score")
+    found = pl.coalesce(pl.col("meta").str.json_path_match(path) for path in paths)
+    return records.select(found).to_series()
 
 
 def scores_of_file(records: pl.DataFrame, path: str, column: str) -> pl.Series:

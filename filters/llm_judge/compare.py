@@ -1,0 +1,57 @@
+"""Two answers to one prompt, compared by a language model in both orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.base.log import Log
+from curate.base.settings import setting
+from filters.llm_judge.asking import ask_all
+from filters.llm_judge.filter import LLMJudge
+from filters.llm_judge.pairwise import Pair, Verdict, check_pairwise, compare, counts
+from filters.llm_judge.question import Answer, Question
+from filters.llm_judge.rubric import Rubric
+
+
+@dataclass(frozen=True)
+class PairwiseJudge(LLMJudge):
+    """Compares answers with the settings of a judge, by a rubric for pairs."""
+
+    rubric: str = setting("mt_bench_pair", "name of a rubric for pairs, or a file", path=True)
+
+    def _check_rubric(self, rubric: Rubric) -> None:
+        check_pairwise(rubric)
+
+    def verdicts(self, pairs: Sequence[Pair], folder: Path | None, say: Log) -> list[Verdict]:
+        """What the judge says of each pair; answers are kept in `folder`. Raises `CurateError`."""
+        with closing(self.session_in(folder, say)) as session:
+
+            def ask(questions: Iterable[tuple[int, Question]]) -> Iterator[tuple[int, Answer]]:
+                return ask_all(questions, session.judge, session.answers)
+
+            found = dict(compare(session.rubric, pairs, ask, session.way, self.min_mass))
+        return [found[at] for at in range(len(pairs))]
+
+
+def about(verdicts: Sequence[Verdict]) -> list[str]:
+    """Sentences on how often the orders agree, and what could not be read."""
+    found = counts(verdicts)
+    compared = found["a"] + found["b"] + found["tie"]
+    problems = {name: count for name, count in list(found.items())[5:] if count}
+    sentences = [f"{found['pairs']:,} pairs were compared, each in both orders"]
+    if compared:
+        share = found["flipped"] / compared
+        sentences.append(
+            f"of {compared:,} that can be read {found['flipped']:,} ({share:.0%}) have another"
+            f" verdict in the other order, {found['tie']:,} have no winner in both"
+        )
+    if problems:
+        named = ", ".join(f"{name} {count:,}" for name, count in problems.items())
+        sentences.append(f"without a verdict: {named}")
+    return sentences
+
+
+__all__ = ["Pair", "PairwiseJudge", "Verdict", "about"]

@@ -1,0 +1,131 @@
+"""What a judge's scores are like as a whole: their spread, and how they depend on length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.base.contract import Findings
+from filters.common.arrays import Floats
+from filters.common.calibrate import fitted_together
+from filters.common.score_length import by_length, with_length
+
+CLUMPED = 0.5  # of the scores on one value: the judge hardly tells rows apart
+LOW = 0.5  # mass below which a model mostly wanted to say something else
+
+
+def judge_findings(
+    step: Any, measures: pl.DataFrame, keep: pl.Series, raw: Floats, score: Floats
+) -> Findings:
+    """Scores by value, the mass of labels, and Spearman with length within task groups.
+
+    `step` is the `LLMJudge` whose settings decide what is said; `raw` and `score` (n,) are the
+    scores as they came and with length taken out.
+    """
+    known = np.flatnonzero(~np.isnan(raw))
+    numbers = _about(step, measures, known)
+    sentences = [_first_sentence(step, numbers)]
+    sentences += _problem_sentences(measures)
+    if not known.size:
+        return Findings(tuple(sentences), numbers)
+    sentences += _spread(numbers, raw[known])
+    sentences += _masses(numbers, measures["mass"].drop_nulls())
+    length = measures["length"].to_numpy().astype(np.int64)
+    parts = fitted_together(raw, length, measures["task"].rank("dense").to_numpy())
+    before, after = (with_length(values, length, parts) for values in (raw, score))
+    numbers["spearman"] = {"as_it_came": before, "calibrated": after}
+    sentences += _length_sentence(before, after, step.calibrate)
+    tables = {
+        "scores": _histogram(raw[known], keep.gather(known)),
+        "length": by_length(keep, length, raw, score, known),
+    }
+    return Findings(tuple(sentences), numbers, tables)
+
+
+def _about(step: Any, measures: pl.DataFrame, known: Any) -> dict[str, Any]:
+    rubric = step.published
+    return {
+        "rubric": rubric.name,
+        "rubric_hash": rubric.fingerprint,
+        "range": [rubric.low, rubric.high],
+        "model": step.model,
+        "url": step.url,
+        "read": step.way,
+        "asked": int(measures["asked"].sum()),
+        "given": int((~measures["asked"]).sum()),
+        "scored": int(known.size),
+        "min_score": step.min_score,
+        "method": step.calibrate,
+        **step.answered,
+    }
+
+
+def _first_sentence(step: Any, numbers: dict[str, Any]) -> str:
+    by = f"rubric {numbers['rubric']}, {step.published.low:g} to {step.published.high:g}"
+    if not numbers["asked"]:
+        return (
+            f"{numbers['given']:,} rows came with a score in {step.given} ({by}); nobody is asked"
+        )
+    how = "the probabilities of labels" if step.way == "probabilities" else "written answers"
+    given = f"; {numbers['given']:,} came with a score" if numbers["given"] else ""
+    return f"{numbers['asked']:,} rows judged by {step.model} ({by}, read from {how}){given}"
+
+
+def _problem_sentences(measures: pl.DataFrame) -> list[str]:
+    problems = measures["problem"].cast(pl.String).drop_nulls()
+    if problems.is_empty():
+        return []
+    counts = problems.value_counts().sort("count", "problem", descending=[True, False])
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.iter_rows())
+    again = "; those without an answer are asked again in the next run"
+    failed = (problems == "no_answer").any()
+    return [f"{len(problems):,} rows got no score: {kinds}{again if failed else ''}"]
+
+
+def _spread(numbers: dict[str, Any], raw: Floats) -> list[str]:
+    values, counts = np.unique(raw.round(2), return_counts=True)
+    most = int(counts.argmax())
+    numbers["median"] = round(float(np.median(raw)), 4)
+    numbers["largest_share"] = round(float(counts[most]) / len(raw), 4)
+    sentences = [f"scores {raw.min():.4g} to {raw.max():.4g}, median {numbers['median']:.4g}"]
+    if numbers["largest_share"] > CLUMPED and len(raw) > 1:
+        sentences.append(
+            f"{numbers['largest_share']:.0%} of the scores are {values[most]:g}: this judge hardly"
+            " tells rows apart; scores from probabilities spread more, as do described levels"
+        )
+    return sentences
+
+
+def _masses(numbers: dict[str, Any], mass: pl.Series) -> list[str]:
+    if mass.is_empty():
+        return []
+    middle = float(np.median(mass.to_numpy()))
+    numbers["median_mass"] = round(middle, 4)
+    low = ": it mostly wanted to say something else" if middle < LOW else ""
+    return [f"the labels have {middle:.2f} of the probability in the median row{low}"]
+
+
+def _length_sentence(
+    before: dict[str, float | None], after: dict[str, float | None], method: str
+) -> list[str]:
+    if before["within_task"] is None:
+        return []
+    left = "" if after["within_task"] is None else f"{after['within_task']:.2f}"
+    how = (
+        "calibrate: none leaves it as it is"
+        if method == "none"
+        else f"{left or 'none'} after calibration ({method})"
+    )
+    return [
+        "correlation (Spearman) of score and length within task groups:"
+        f" {before['within_task']:.2f}; {how}"
+    ]
+
+
+def _histogram(raw: Floats, keep: pl.Series) -> pl.DataFrame:
+    """Rows and kept rows by score, rounded to a tenth."""
+    frame = pl.DataFrame({"score": pl.Series(raw).round(1), "kept": keep})
+    counts = frame.group_by("score").agg(rows=pl.len(), kept=pl.col("kept").sum())
+    return counts.sort("score")
