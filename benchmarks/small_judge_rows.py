@@ -56,7 +56,7 @@ def _prompt(row: dict[str, Any]) -> str:
     return "\n\n".join(part for part in (row["instruction"], row.get("input", "")) if part)
 
 
-def _drawn(rows: list[Any]) -> list[Any]:
+def drawn(rows: list[Any]) -> list[Any]:
     """Those that are short enough, in an order drawn once: the first n are the draw of n."""
     short = [row for row in rows if sum(len(x) for x in _texts(row)) <= LONGEST]
     random.Random(SEED).shuffle(short)
@@ -75,7 +75,7 @@ def marked(data: Path) -> list[Row]:
         for row in _read(data, "raw/alpaca_random_9k.json")
         if row["output"].strip()
     ]
-    sides = [_drawn([row for row in rows if row.good is side]) for side in (True, False)]
+    sides = [drawn([row for row in rows if row.good is side]) for side in (True, False)]
     return [row for both in zip(*sides, strict=False) for row in both]
 
 
@@ -90,7 +90,7 @@ def pandalm(data: Path) -> list[Pair]:
             other = 3 - choice
             voted = tuple(1 if vote == choice else -1 if vote == other else 0 for vote in votes)
             pairs.append(Pair(_prompt(row), answers[choice], answers[other], voted))
-    return _drawn(pairs)
+    return pairs
 
 
 def alpaca_eval(data: Path) -> list[Pair]:
@@ -102,7 +102,7 @@ def alpaca_eval(data: Path) -> list[Pair]:
             answers = {1: row["output_1"], 2: row["output_2"]}
             if choice in (1, 2) and all(answer.strip() for answer in answers.values()):
                 pairs.append(Pair(row["instruction"], answers[choice], answers[3 - choice]))
-    return _drawn(pairs)
+    return pairs
 
 
 def sharegpt(data: Path) -> list[Pair]:
@@ -112,7 +112,7 @@ def sharegpt(data: Path) -> list[Pair]:
         for row in _read(data, "preference/sharegpt_dpo_en.json")
         if len(row["conversations"]) == 1
     ]
-    return _drawn([pair for pair in pairs if pair.chosen.strip() and pair.rejected.strip()])
+    return [pair for pair in pairs if pair.chosen.strip() and pair.rejected.strip()]
 
 
 def planted(row: Row, other: Row, top: str) -> dict[str, str]:

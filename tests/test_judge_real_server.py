@@ -11,9 +11,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from curate.base.errors import CurateError
 from curate.base.extras import missing
 from filters.llm_judge.local import LocalModel
 from filters.llm_judge.question import Question
+from filters.llm_judge.rubric import load_rubric
+from filters.llm_judge.server import Server
 from tests.real_server import MODEL, ROOT, real_server
 
 pytestmark = pytest.mark.slow
@@ -85,3 +88,44 @@ def test_it_reads_on_beyond_the_models_context_where_a_local_judge_says_no(serve
     [(_, here)] = LocalModel(str(ROOT / MODEL)).ask([(0, Question(user=long))])
     assert answer["usage"]["prompt_tokens"] > 512
     assert here.problem.endswith("tokens, and the model reads 512")
+
+
+def test_the_client_notices_that_probabilities_are_missing(server: str) -> None:
+    judge = Server(f"{server}/v1", MODEL)
+    assert not judge.gives_probabilities()
+    assert "logprobs" in judge.why_no_probabilities
+    judge.close()
+
+
+def test_the_client_hears_of_each_question_what_the_model_writes_here(server: str) -> None:
+    asked = [Question(user=f"{ASKED} {number}", max_tokens=9) for number in range(12)]
+    judge, here = Server(f"{server}/v1", MODEL), LocalModel(str(ROOT / MODEL))
+    there = dict(judge.ask(enumerate(asked)))
+    judge.close()
+    local = dict(here.ask(enumerate(asked)))
+    assert sorted(there) == list(range(12))
+    for number in range(12):
+        one, other = there[number], local[number]
+        assert one.problem == "" != one.text
+        assert (one.text, one.finish) == (other.text.strip(), other.finish)
+        assert (one.tokens_in, one.tokens_out) == (other.tokens_in, other.tokens_out)
+    assert {answer.model for answer in there.values()} == {f"{MODEL}@main"}
+
+
+def test_a_model_that_is_not_served_stops_the_client_with_the_servers_words(server: str) -> None:
+    judge = Server(f"{server}/v1", "other", backoff=0.01)
+    with pytest.raises(CurateError, match="other"):
+        list(judge.ask([(0, Question(user=ASKED))]))
+    judge.close()
+
+
+def test_a_text_rubric_reads_no_score_out_of_babble(server: str) -> None:
+    rubric = load_rubric("alpagasus")
+    messages = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": "In rows."}]
+    [question] = rubric.questions({"messages": messages, "tools": None}, "text")
+    judge = Server(f"{server}/v1", MODEL)
+    [(_, answer)] = judge.ask([(0, question)])
+    judge.close()
+    found = rubric.read(question, answer, "text", "")
+    assert answer.text
+    assert (found.score, found.problem) == (None, "unreadable")
