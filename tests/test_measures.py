@@ -37,6 +37,7 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "length": ({}, {"action": "trim"}, {"action": "match", "quantiles": (1, 2)}),
     "difficulty": ({"model": "model"},),
     "reward": ({}, {"scores": "scores.jsonl"}, {"model": "model"}),
+    "judge": ({"given": "score"}, {"given": "score", "rubric": "ultrafeedback"}),
     "mix": ({}, {"of": "category", "unit": "words"}),
     "select": ({}, {"method": "tags"}, {"method": "tags", "tags": "tags"}, {"method": "kcenter"}),
 }

@@ -82,13 +82,13 @@ def test_deita_ranks_by_quality_times_complexity(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("alpagasus", r"reward: none of 40 rows has a score in absent.*name a column"),
-        ("deita", r"reward: none of 40 rows has a score in absent.*name a column"),
+        ("alpagasus", r"judge: none of 40 rows has a score in absent; name a model to ask"),
+        ("deita", r"judge: none of 40 rows has a score in absent; name a model to ask"),
     ],
 )
 def test_a_recipe_without_its_scores_says_what_to_do(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(CurateError, match=said):
-        made(tmp_path, name, {"reward.column": "absent"})
+        made(tmp_path, name, {"judge.given": "absent"})
 
 
 def test_the_baselines_of_a_run_become_files_to_train_on(tmp_path: Path) -> None:

@@ -175,20 +175,20 @@ class Attempts:
         """
         if 200 <= reply.status < 300:
             return self._read(question, reply, fields)
-        said = f"({reply.status}): {words_of(reply, self.scrub)}"
-        if stop := self._stop(reply, said):
+        words = f"({reply.status}): {words_of(reply, self.scrub)}"
+        if stop := self._stop(reply, words):
             return Outcome("failed", stop=stop), None
         if reply.status in _AGAIN or reply.status >= 500:
-            outcome = Outcome("failed", _problem(f"the server failed {said}"))
+            outcome = Outcome("failed", _problem(f"the server failed {words}"))
             wait = retry_after(reply.headers) if reply.status in (429, 503) else None
             if wait is not None and wait > SECONDS:
-                stop = f"{self.address.text} asks to wait {wait / 3600:,.1f} hours {said}"
+                stop = f"{self.address.text} asks to wait {wait / 3600:,.1f} hours {words}"
                 return Outcome("failed", stop=stop), None
             if reply.status == 429 or wait is not None:
                 self._slow_down(wait)
             return outcome, -1.0 if wait is None else wait
         kind: Kind = "forbidden" if reply.status == 403 else "refused"
-        return Outcome(kind, _problem(f"the server refused the question {said}")), None
+        return Outcome(kind, _problem(f"the server refused the question {words}")), None
 
     def _slow_down(self, seconds: float | None) -> None:
         if self.pace.slow_down(seconds) and seconds is not None and seconds >= _SAID:
@@ -241,20 +241,20 @@ class Attempts:
         words = {"timeout": text, "broken": f"the connection broke ({text})"}
         return Outcome("failed", _problem(words[failure.kind]))
 
-    def _stop(self, reply: Reply, said: str) -> str:
+    def _stop(self, reply: Reply, words: str) -> str:
         """Why a reply ends all asking; "" where it is about one question, or may pass."""
         where, status = self.address.text, reply.status
         if 300 <= status < 400:
             return self._redirected(reply)
         if status in (401, 407):
-            return f"{where} does not let us in {said}; {how_to_name(self.address)}"
+            return f"{where} does not let us in {words}; {how_to_name(self.address)}"
         if status in (404, 405, 410):
             return (
-                f"{where} has no such model or address {said}; the model is {self.model!r}, and "
+                f"{where} has no such model or address {words}; the model is {self.model!r}, and "
                 "url is what stands before /chat/completions, as http://127.0.0.1:8000/v1"
             )
         if status == 402 or (status == 429 and codes_of(json_of(reply) or {}) & _NO_QUOTA):
-            return f"{where} has no quota left for this key {said}"
+            return f"{where} has no quota left for this key {words}"
         return ""
 
     def _redirected(self, reply: Reply) -> str:

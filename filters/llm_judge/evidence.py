@@ -30,9 +30,9 @@ def evidence_of(
 def _text(
     judged: Judged, raw: float | None, reason: str | None, score: float | None, step: Any
 ) -> str:
-    said = _said(judged, step.published.aspects)
+    reasons = _reasons(judged, step.published.aspects)
     if raw is None:
-        return said
+        return reasons
     limits = {
         "below_min_score": f", min_score is {step.min_score}",
         "not_in_top": f", {_number(score)} with length taken out ({step.calibrate})"
@@ -41,18 +41,19 @@ def _text(
     }
     limit = limits.get(reason or "", "")
     head = f"score {_number(raw)}{limit}"
-    return f"{head}: {said}" if said else head
+    return f"{head}: {reasons}" if reasons else head
 
 
-def _said(judged: Judged, aspects: Sequence[str]) -> str:
+def _reasons(judged: Judged, aspects: Sequence[str]) -> str:
     several = len(judged.readings) > 1
     parts = []
     for at, reading in enumerate(judged.readings):
         answer = judged.answers[at] if at < len(judged.answers) else None
         text = reading.reason
         if reading.problem and answer is not None:
-            raw = answer.problem or answer.text or "nothing"
-            text = f"{reading.problem}: {raw}"
+            text = f"{reading.problem}: {answer.problem or answer.text or 'nothing'}"
+        elif reading.problem and reading.reason:
+            text = f"{reading.problem}: {reading.reason}"
         if reading.mass is not None:
             text = f"{text}; " if text else ""
             text += f"labels have {reading.mass:.2f} of the probability"

@@ -14,13 +14,20 @@ from curate.base.log import Log
 from filters.llm_judge.asking import Totals, ask_all
 from filters.llm_judge.question import Answer, Judge, Question, Way
 from filters.llm_judge.reading import MIN_MASS, Reading
-from filters.llm_judge.rubric import Rubric
+from filters.llm_judge.rubric import Rubric, RubricFailed
 from filters.llm_judge.store import Answers
 
 # Bytes of text that a token stands for: near enough for English, and for a forecast.
 BYTES_PER_TOKEN = 4.0
 # What a chat template adds to a message.
 TOKENS_PER_MESSAGE = 8
+
+
+class Asked(NamedTuple):
+    """The questions about one row; `instead` is what counts where there are none."""
+
+    questions: Sequence[Question]
+    instead: Reading | None = None
 
 
 class Judged(NamedTuple):
@@ -74,47 +81,51 @@ class Session:
             " server, a rubric that is read as text, or a model's folder"
         )
 
-    def questions(self, row: Mapping[str, Any]) -> list[Question]:
-        """What is asked about a row: a question for each aspect; none if it has no answer."""
-        asked = self.rubric.questions(row, self.way)
-        if self.max_tokens is None or self.way == "probabilities":
-            return asked
-        return [_with_tokens(question, self.max_tokens) for question in asked]
+    def asked(self, row: Mapping[str, Any]) -> Asked:
+        """What is asked about a row: a question for each aspect, or why nothing is."""
+        problem = self.rubric.problem(row)
+        if problem:
+            return Asked([], Reading(problem=problem))
+        try:
+            questions = self.rubric.questions(row, self.way)
+        except RubricFailed as error:
+            return Asked([], Reading(problem="cannot_be_asked", reason=str(error)))
+        if self.max_tokens is not None and self.way == "text":
+            questions = [replace(each, max_tokens=self.max_tokens) for each in questions]
+        return Asked(questions)
 
     def judged(self, records: pl.DataFrame) -> list[Judged]:
         """What the judge says of each record; what is not known is asked. Raises `CurateError`."""
-        rows = [self.questions(row) for row in records.iter_rows(named=True)]
+        rows = [self.asked(row) for row in records.iter_rows(named=True)]
         found: dict[int, Answer] = {}
         width = len(self.rubric.aspects)
         for number, answer in ask_all(_numbered(rows, width), self.judge, self.answers):
             found[number] = answer
             self.totals.add(answer)
         return [
-            self._read(questions, [found[at * width + each] for each in range(len(questions))])
-            for at, questions in enumerate(rows)
+            self._read(row, [found[at * width + each] for each in range(len(row.questions))])
+            for at, row in enumerate(rows)
         ]
 
     def recalled(self, records: pl.DataFrame) -> list[Judged]:
         """What the judge said of each record before; of what failed, why. Asks nothing."""
-        rows = [self.questions(row) for row in records.iter_rows(named=True)]
-        keys = [[each.key(self.judge.identity) for each in questions] for questions in rows]
+        rows = [self.asked(row) for row in records.iter_rows(named=True)]
+        keys = [[each.key(self.judge.identity) for each in row.questions] for row in rows]
         wanted = [key for row in keys for key in row]
         known = self.answers.get(wanted)
         failed = self.answers.failures([key for key in wanted if key not in known])
-        lost = Answer(problem="the answer is gone")
+        known |= {key: Answer(problem=problem) for key, problem in failed.items()}
+        gone = Answer(problem="the answer is no longer there")
         return [
-            self._read(
-                questions,
-                [known.get(key) or Answer(problem=failed.get(key, lost.problem)) for key in row],
-            )
-            for questions, row in zip(rows, keys, strict=True)
+            self._read(row, [known.get(key, gone) for key in own])
+            for row, own in zip(rows, keys, strict=True)
         ]
 
     def estimate(self, records: pl.DataFrame, prices: tuple[float, float] | None) -> Estimate:
         """What it would take to ask about these records; equal questions are asked once."""
         asked: dict[bytes, Question] = {}
         for row in records.iter_rows(named=True):
-            for question in self.questions(row):
+            for question in self.asked(row).questions:
                 asked[question.key(self.judge.identity)] = question
         known = self.answers.get(list(asked))
         missing = [question for key, question in asked.items() if key not in known]
@@ -131,14 +142,13 @@ class Session:
             self.say(line)
         self.answers.close()
 
-    def _read(self, questions: Sequence[Question], answers: Sequence[Answer]) -> Judged:
-        if not questions:
-            nothing = Reading(problem="nothing_to_judge")
-            return Judged([nothing], nothing, [])
+    def _read(self, row: Asked, answers: Sequence[Answer]) -> Judged:
+        if row.instead is not None:
+            return Judged([row.instead], row.instead, [])
         readings = [
             self.rubric.read(question, answer, self.way, aspect, self.least_mass)
             for question, answer, aspect in zip(
-                questions, answers, self.rubric.aspects, strict=True
+                row.questions, answers, self.rubric.aspects, strict=True
             )
         ]
         return Judged(readings, self.rubric.combined(readings), answers)
@@ -157,9 +167,9 @@ def _spent_lines(spent: Mapping[str, Any]) -> Iterator[str]:
     yield line if spent["cost"] is None else f"{line}, ${spent['cost']:,.4f}"
 
 
-def _numbered(rows: Sequence[Sequence[Question]], width: int) -> Iterator[tuple[int, Question]]:
-    for at, questions in enumerate(rows):
-        for each, question in enumerate(questions):
+def _numbered(rows: Sequence[Asked], width: int) -> Iterator[tuple[int, Question]]:
+    for at, row in enumerate(rows):
+        for each, question in enumerate(row.questions):
             yield at * width + each, question
 
 
@@ -171,7 +181,3 @@ def _tokens(question: Question) -> int:
 
 def _most_tokens(question: Question) -> int:
     return 1 if question.labels else question.max_tokens
-
-
-def _with_tokens(question: Question, most: int) -> Question:
-    return replace(question, max_tokens=most)
