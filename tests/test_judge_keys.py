@@ -234,7 +234,6 @@ def test_a_key_that_a_server_repeats_is_in_no_answer_message_log_or_file(
     database = Answers(tmp_path)
     key = [Question("q").key(server.identity)]
     assert_no_trace(repr(database.get(key)) + repr(database.failures(key)))
-    assert_no_trace(repr(database.recall(f"server {server.identity}")))
     database.close()
     for file in tmp_path.rglob("*"):
         assert_no_trace(file.read_bytes().decode("latin-1"))
