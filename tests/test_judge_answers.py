@@ -6,6 +6,7 @@ import os
 import pickle
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -473,6 +474,7 @@ def child(url: str, folder: Path, first: int, last: int) -> subprocess.Popen[str
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, url, str(folder), str(first), str(last)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
         cwd=ROOT,
     )
@@ -487,6 +489,19 @@ def test_several_processes_may_keep_answers_in_one_folder(tmp_path: Path) -> Non
     store = Answers(tmp_path)
     assert store.count() == 150 and store.notices == []
     store.close()
+
+
+def test_a_process_that_is_interrupted_ends_at_once(tmp_path: Path) -> None:
+    with FakeServer(lambda asked: Sent({}, wait=30) if len(fake.asked) > 40 else None) as fake:
+        running = child(fake.url, tmp_path, 0, 1_000)
+        while len(fake.asked) < 45 and running.poll() is None:
+            time.sleep(0.01)
+        began = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        running.communicate()
+        assert running.returncode not in (0, None)
+        assert time.monotonic() - began < 8  # the requests under way take 30 seconds
+        assert len(kept_questions(tmp_path, fake.url, 1_000)) >= 30
 
 
 def kept_questions(folder: Path, url: str, rows: int) -> set[str]:

@@ -281,12 +281,27 @@ def test_a_refused_choice_is_left_out_aloud(name: str) -> None:
     assert any(f"field {name}" in notice for notice in server.notices())
 
 
+def test_a_later_process_says_it_again() -> None:
+    store = Answers(None)
+    with FakeServer(refuses("temperature")) as fake:
+        for requests in (3, 1):
+            fake.asked.clear()
+            server = Server(fake.url, "judge", store=store)
+            list(server.ask(texts(1)))
+            assert len(fake.asked) == requests
+            assert any("field temperature" in notice for notice in server.notices())
+            server.close()
+    store.close()
+
+
 def test_a_reasoning_model_refuses_several_and_gives_no_probabilities() -> None:
     scripts = [refuses("temperature"), refuses("logprobs", param=None)]
     with FakeServer(*scripts) as fake:
         server = Server(fake.url, "judge")
         assert not server.gives_probabilities()
-        assert "refuses the field logprobs" in server.why_no_probabilities
+        assert "refuses the field logprobs (Unsupported parameter: 'logprobs'" in (
+            server.why_no_probabilities
+        )
         assert dict(server.ask(texts(1)))[0].text
         server.close()
 
@@ -466,7 +481,7 @@ def test_a_server_that_says_when_is_left_alone_until_then_by_all(as_date: bool) 
 
 
 def test_a_long_pause_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filters.llm_judge.attempts._SAID", 0.2)
+    monkeypatch.setattr("filters.llm_judge.attempts.WORTH_A_LINE", 0.2)
     limited = iter([error(429, "slow down", after(0.3))] * 4)
     lines: list[str] = []
     slow = but_known(lambda asked: next(limited, None))
@@ -793,6 +808,7 @@ def test_a_url_that_cannot_be_meant_is_refused_without_repeating_it(url: str, wo
         ({"concurrency": 0}, "concurrency is 0"),
         ({"timeout": 0.0}, "timeout is 0"),
         ({"prices": (-1.0, 0.0)}, "prices are dollars"),
+        ({"prices": (1.0,)}, "prices are dollars"),
         ({"max_cost": 1.0}, "max_cost needs prices"),
         ({"max_cost": -1.0, "prices": (1.0, 1.0)}, "above 0"),
     ],
@@ -822,6 +838,7 @@ def test_identity_is_what_can_change_an_answer_and_nothing_else() -> None:
     url = "http://127.0.0.1:1/v1"
     same = {
         Server(url, "m").identity,
+        Server(url, "m", temperature=0).identity,
         Server(url + "/", "m", concurrency=3, timeout=9, prices=(1, 1), max_cost=2).identity,
     }
     others = {

@@ -39,7 +39,7 @@ TRIES = 6
 SECONDS = 600.0  # in requests and waits of one question; the longest pause of all
 _LONGEST_WAIT = 60.0  # between two tries
 _MOST_PAUSES = 20  # of one question, when a server says "too many" again and again
-_SAID = 5.0  # seconds of a pause that is worth a line
+WORTH_A_LINE = 5.0  # seconds of a pause that is worth a line
 _AGAIN = {408, 409, 425, 429}
 _NO_QUOTA = {
     "insufficient_quota",
@@ -66,31 +66,45 @@ class Outcome(NamedTuple):
 HALTED = Outcome("halted")
 
 
-@dataclass
 class Ability:
-    """What a server takes, learnt from what it refused; shared by all threads."""
+    """What a server takes, learnt from what it refused; shared by all threads.
 
-    fields: Fields
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    notices: list[str] = field(default_factory=list)
-    refusal: str = ""  # why it gives no probabilities
+    `fields` is what is sent, instead of what was `wanted`.
+    """
 
-    def settle(self, before: Fields, after: Fields, reason: str) -> None:
-        """A server that refused a field answered without it."""
-        with self.lock:
-            if self.fields != before or before == after:
-                return
-            self.fields = after
-            for name in ("temperature", "seed"):
-                if getattr(before, name) != getattr(after, name):
-                    self.notices.append(
-                        f"the server refuses the field {name}, so it is left out and answers may "
-                        f"differ from run to run ({reason})"
-                    )
-            if after.listed == FEWER_LISTED != before.listed:
-                self.notices.append(f"the server lists the {FEWER_LISTED} likeliest tokens only")
-            if not after.listed and before.listed:
-                self.refusal = f"the server refuses the field logprobs ({reason})"
+    def __init__(self, wanted: Fields) -> None:
+        self.wanted = self.fields = wanted
+        self._reasons: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def settle(self, before: Fields, after: Fields, reasons: dict[str, str]) -> None:
+        """A server that refused fields, for the reasons that it gave, answered without them."""
+        with self._lock:
+            if self.fields == before != after:
+                self.fields = after
+                self._reasons |= reasons
+
+    @property
+    def notices(self) -> list[str]:
+        """What differs from what was wanted, where that changes answers."""
+        found = [
+            f"the server refuses the field {name}, so it is left out, and answers may differ from "
+            f"run to run{self._reason(name)}"
+            for name in ("temperature", "seed")
+            if getattr(self.fields, name) != getattr(self.wanted, name)
+        ]
+        if self.fields.listed == FEWER_LISTED:
+            found.append(f"the server lists the {FEWER_LISTED} likeliest tokens only")
+        return found
+
+    @property
+    def refusal(self) -> str:
+        """Why there are no probabilities, where the field is refused."""
+        reason = self._reason("logprobs") or self._reason("top_logprobs")
+        return "" if self.fields.listed else f"the server refuses the field logprobs{reason}"
+
+    def _reason(self, name: str) -> str:
+        return f" ({self._reasons[name]})" if name in self._reasons else ""
 
 
 @dataclass
@@ -146,7 +160,7 @@ class Attempts:
         """Send a question; where the server refuses a field, without that field."""
         start, seen = fields, {fields}
         first: tuple[Reply, Fields, bytes] | None = None
-        reason = ""
+        reasons: dict[str, str] = {}
         while True:
             sent = body_of(question, self.model, fields)
             self._count("sent")
@@ -154,7 +168,7 @@ class Attempts:
             found = reply, fields, sent
             if reply.status not in (400, 403, 422):
                 if 200 <= reply.status < 300:
-                    self.ability.settle(start, fields, reason)
+                    self.ability.settle(start, fields, reasons)
                 return found
             body = json_of(reply) or {}
             name = "" if codes_of(body) & _TOO_LONG else refused_field(body, sent)
@@ -162,7 +176,7 @@ class Attempts:
             if fewer is None or fewer in seen:
                 return first or found
             first = first or found
-            reason = reason or words_of(reply, self.scrub)
+            reasons[name] = words_of(reply, self.scrub)
             seen.add(fewer)
             fields = fewer
 
@@ -191,7 +205,7 @@ class Attempts:
         return Outcome(kind, _problem(f"the server refused the question {words}")), None
 
     def _slow_down(self, seconds: float | None) -> None:
-        if self.pace.slow_down(seconds) and seconds is not None and seconds >= _SAID:
+        if self.pace.slow_down(seconds) and seconds is not None and seconds >= WORTH_A_LINE:
             with self.lock:
                 self.log(f"{self.address.text} asks to wait {seconds:,.0f} s; going on then")
 

@@ -75,13 +75,15 @@ class Server:
         self._address = read_address(url)
         _check(model, concurrency, timeout, prices, max_cost)
         self.model, self.concurrency, self.timeout = model, concurrency, timeout
-        self.temperature, self.seed = temperature, seed
+        # 0 and 0.0 are the same wish, and must be the same judge.
+        self.temperature = None if temperature is None else float(temperature)
+        self.seed = seed
         self.prices, self.max_cost, self.backoff = prices, max_cost, backoff
-        self._store = store if store is not None else Answers(None)
+        self._store = store
         asked = {
             "server": self._address.text,
             "model": model,
-            "temperature": temperature,
+            "temperature": self.temperature,
             "seed": seed,
         }
         self.identity = orjson.dumps(asked).decode()
@@ -253,12 +255,15 @@ class Server:
         """What the server can do: remembered from the last day, or found out."""
         if self._known is None:
             self._known = self._recalled(DAY) or self._found_out()
-        opened = self._opened()
-        opened.ability.refusal = opened.ability.refusal or self._known.why_not
         return self._known
 
+    @property
+    def _name(self) -> str:
+        """What it can do is remembered under this; the number is that of `_Known`'s fields."""
+        return f"server 1 {self.identity}"
+
     def _recalled(self, within: float) -> _Known | None:
-        given = self._store.recall(f"server {self.identity}", within)
+        given = None if self._store is None else self._store.recall(self._name, within)
         if given is None:
             return None
         self._opened().take_fields(given[2])
@@ -274,7 +279,8 @@ class Server:
             raise CurateError(self._why_unusable(outcome))
         why_not = opened.ability.refusal or outcome.answer.problem
         known = _Known(why_not, outcome.answer.model, list(opened.ability.fields))
-        self._store.remember(f"server {self.identity}", list(known))
+        if self._store is not None:
+            self._store.remember(self._name, list(known))
         return known
 
     def _why_unusable(self, outcome: Outcome) -> str:
@@ -300,7 +306,8 @@ class Server:
             stop = f"{self._address.text}: {outcome.answer.problem}; {how_to_name(self._address)}"
             return outcome._replace(kind="failed", stop=stop)
         if outcome.kind == "silent":
-            self._store.forget(f"server {self.identity}")
+            if self._store is not None:
+                self._store.forget(self._name)
             self._known = None
             stop = self._no_probabilities(outcome.answer.problem)
             return outcome._replace(kind="failed", stop=stop)
@@ -327,7 +334,7 @@ class Server:
         self._stop = self._stop or stop or self._too_dear()
 
     def _gone(self, problem: str) -> str:
-        count = self._in_a_row or self._refused
+        count = max(self._in_a_row, self._refused)
         return (
             f"{self._address.text}: {count} questions in a row were not answered; the last one: "
             f"{problem}"
@@ -383,7 +390,9 @@ def _check(
         raise CurateError(f"concurrency is {concurrency}; it is from 1 to 1000")
     if not 0 < timeout <= 24 * 3600:
         raise CurateError(f"timeout is {timeout}; it is in seconds, up to a day")
-    if prices is not None and not all(0 <= price < math.inf for price in prices):
+    if prices is not None and not (
+        len(prices) == 2 and all(0 <= price < math.inf for price in prices)
+    ):
         raise CurateError("prices are dollars for a million tokens in and out, as [0.15, 0.6]")
     if max_cost is not None and prices is None:
         raise CurateError("max_cost needs prices: dollars for a million tokens in and out")
