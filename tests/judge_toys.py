@@ -20,6 +20,7 @@ class ScriptedJudge:
     """Answers with what `answer` gives; counts what it was asked. Answers come in reverse order."""
 
     identity = "scripted"
+    kept_in = None
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class Oracle:
 
     def __init__(self, room: int = 4, failing: Iterable[str] = ()) -> None:
         self.identity = "oracle"
+        self.kept_in = None
         self.asked: list[str] = []
         self.room, self.failing = room, set(failing)
 

@@ -110,7 +110,8 @@ class _Asking:
             self.store.fail(key, answer.problem)
             self.failed[key] = answer
         else:
-            self.store.put(key, answer)
+            if self.judge.kept_in is not self.store:
+                self.store.put(key, answer)
             self.kept += 1
         for number in self.numbers.pop(key):
             yield number, answer

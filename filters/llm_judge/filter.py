@@ -171,7 +171,7 @@ class LLMJudge(Filter):
         """The judge at work, with answers kept below `folder`. Raises `CurateError`."""
         answers = Answers(None if folder is None else folder / ANSWERS)
         wanted = None if self.read == "auto" else self.read
-        judge, rubric = self._judge(answers), self.published
+        judge, rubric = self._judge(answers, say), self.published
         return Session(judge, rubric, answers, say, self.min_mass, wanted, self.max_tokens)
 
     def measure(self, records: pl.DataFrame) -> pl.DataFrame:
@@ -242,15 +242,15 @@ class LLMJudge(Filter):
             f" {self.published.name} ({kind}); try another rubric or model"
         )
 
-    def _judge(self, answers: Answers) -> Judge:
+    def _judge(self, answers: Answers, say: Log) -> Judge:
         assert self.model is not None
         if self.url is not None:
-            return self._server(answers)
+            return self._server(answers, say)
         from filters.llm_judge.local import LocalModel
 
         return LocalModel(self.model, self.written_as)
 
-    def _server(self, answers: Answers | None = None) -> Judge:
+    def _server(self, answers: Answers | None = None, say: Log = no_log) -> Judge:
         from filters.llm_judge.server import Server
 
         assert self.url is not None
@@ -265,6 +265,7 @@ class LLMJudge(Filter):
                 prices=self.prices,
                 max_cost=self.max_cost,
                 store=answers,
+                log=say,
             )
         except CurateError as error:
             raise CurateError(f"judge: {error}") from None

@@ -63,6 +63,11 @@ class Judge(Protocol):
 
     identity: str
 
+    @property
+    def kept_in(self) -> object | None:
+        """Where it keeps answers itself, as soon as it has them; None: nowhere."""
+        ...
+
     def gives_probabilities(self) -> bool:
         """Whether it can say the probabilities of labels. May ask it a known question once.
 

@@ -79,7 +79,7 @@ class Server:
         self.temperature = None if temperature is None else float(temperature)
         self.seed = seed
         self.prices, self.max_cost, self.backoff = prices, max_cost, backoff
-        self._store = store
+        self.kept_in = store
         asked = {
             "server": self._address.text,
             "model": model,
@@ -157,6 +157,9 @@ class Server:
             outcome = opened.attempts.ask(question)
             if outcome.stop:
                 halt()
+            elif outcome.kind == "answered" and self.kept_in is not None:
+                # Here, not where answers are taken: a kill between the two would cost it.
+                self.kept_in.put(question.key(self.identity), outcome.answer)
             return number, outcome
 
         def halt() -> None:
@@ -263,7 +266,7 @@ class Server:
         return f"server 1 {self.identity}"
 
     def _recalled(self, within: float) -> _Known | None:
-        given = None if self._store is None else self._store.recall(self._name, within)
+        given = None if self.kept_in is None else self.kept_in.recall(self._name, within)
         if given is None:
             return None
         self._opened().take_fields(given[2])
@@ -279,8 +282,8 @@ class Server:
             raise CurateError(self._why_unusable(outcome))
         why_not = opened.ability.refusal or outcome.answer.problem
         known = _Known(why_not, outcome.answer.model, list(opened.ability.fields))
-        if self._store is not None:
-            self._store.remember(self._name, list(known))
+        if self.kept_in is not None:
+            self.kept_in.remember(self._name, list(known))
         return known
 
     def _why_unusable(self, outcome: Outcome) -> str:
@@ -306,8 +309,8 @@ class Server:
             stop = f"{self._address.text}: {outcome.answer.problem}; {how_to_name(self._address)}"
             return outcome._replace(kind="failed", stop=stop)
         if outcome.kind == "silent":
-            if self._store is not None:
-                self._store.forget(self._name)
+            if self.kept_in is not None:
+                self.kept_in.forget(self._name)
             self._known = None
             stop = self._no_probabilities(outcome.answer.problem)
             return outcome._replace(kind="failed", stop=stop)

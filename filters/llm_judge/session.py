@@ -138,7 +138,8 @@ class Session:
     def close(self) -> None:
         """End what runs beside, close what answers are kept in, and say what it took."""
         self.judge.close()
-        for line in (*self.judge.notices(), *_spent_lines(self.judge.spent())):
+        notices = (*self.judge.notices(), *self.answers.notices)
+        for line in (*notices, *_spent_lines(self.judge.spent())):
             self.say(line)
         self.answers.close()
 
