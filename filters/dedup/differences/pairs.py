@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from filters.common.arrays import U64, Bools, Ints
-from filters.common.shingles import flat_lists, mix64
+from filters.common.shingles import bounds_of, flat_lists, mix64, ranges
 from filters.dedup.differences.vocabulary import (
     fillers,
     negations,
@@ -76,6 +77,11 @@ class Words(NamedTuple):
         """Words in each."""
         return np.diff(self.bounds)
 
+    def take(self, rows: Ints) -> Words:
+        """The texts of these rows, in this order."""
+        bounds = bounds_of(self.sizes[rows])
+        return Words(self.codes[ranges(self.bounds[rows], self.bounds[rows + 1])], bounds)
+
     def only(self, chosen: Bools) -> Words:
         """The texts with none but the words chosen."""
         upto = np.concatenate([[0], np.cumsum(chosen)])
@@ -120,16 +126,6 @@ class Differences:
     codes: dict[str, U64] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        codes = self.words.codes
-        marked = {
-            "numbers": codes & NUMBER != 0,
-            "negations": np.isin(codes & WORD, np.array([*negations()], np.uint64)),
-            "signs": codes & SIGN != 0,
-        }
-        plain = self.words._replace(codes=codes & WORD)
-        self._bags = {
-            kind: plain.sums(chosen) for kind, chosen in marked.items() if kind in self.kinds
-        }
         self._usual: dict[int, bool] = {}
 
     def in_codes(self, left: Ints, right: Ints, small: Bools) -> list[str | None]:
@@ -137,13 +133,28 @@ class Differences:
 
         `small` says which pairs differ by a few words only, so that none of them has to be found.
         """
-        found: list[str | None] = [None] * len(left)
+        found = np.full(len(left), None, object)
         same = self.texts[left] == self.texts[right]
-        for kind, codes in (self.codes | self._bags).items():
-            where = {"code": True, "case": same}.get(kind, small)
-            for at in np.flatnonzero(where & (codes[left] != codes[right])).tolist():
-                found[at] = found[at] or kind
-        return found
+        for kind, codes in self.codes.items():
+            where = same if kind == "case" else True
+            found[where & (codes[left] != codes[right]) & _is_none(found)] = kind
+        at = np.flatnonzero(small & _is_none(found))
+        rows, number = np.unique(np.concatenate([left[at], right[at]]), return_inverse=True)
+        for kind, codes in self._bags(self.words.take(rows)).items():
+            differ = codes[number[: len(at)]] != codes[number[len(at) :]]
+            found[at[differ & _is_none(found[at])]] = kind
+        every: list[str | None] = found.tolist()
+        return every
+
+    def _bags(self, words: Words) -> dict[str, U64]:
+        """Codes of the numbers, negations and signs of texts, in any order, as far as asked for."""
+        codes, plain = words.codes, words._replace(codes=words.codes & WORD)
+        marked = {
+            "numbers": lambda: codes & NUMBER != 0,
+            "negations": lambda: np.isin(plain.codes, np.array([*negations()], np.uint64)),
+            "signs": lambda: codes & SIGN != 0,
+        }
+        return {kind: plain.sums(chosen()) for kind, chosen in marked.items() if kind in self.kinds}
 
     def in_words(
         self,
@@ -203,6 +214,11 @@ class Differences:
             capital = int(np.count_nonzero(inside & CAPITAL))
             self._usual[word] = capital > 0 and 2 * capital > len(inside)
         return self._usual[word]
+
+
+def _is_none(kinds: npt.NDArray[Any]) -> Bools:
+    is_none: Bools = np.equal(kinds, None)
+    return is_none
 
 
 _I = ord("i") & 31
