@@ -71,11 +71,16 @@ class Sets(NamedTuple):
 
 def as_lists(values: pl.Series, sizes: Ints) -> pl.Series:
     """Values that lie end to end as a column of lists of these sizes."""
-    rows = np.arange(len(sizes), dtype=np.uint32)
-    owner = pl.Series("row", np.repeat(rows, sizes)).set_sorted()
+    rows = np.flatnonzero(sizes).astype(np.uint32)
+    owner = pl.Series("row", np.repeat(rows, sizes[rows])).set_sorted()
     filled = pl.DataFrame([owner, values]).group_by("row", maintain_order=True).agg(values.name)
-    every = pl.DataFrame({"row": rows}).join(filled, on="row", how="left", maintain_order="left")
-    return every[values.name].fill_null([])
+    if len(rows) == len(sizes):
+        return filled[values.name]
+    empty = pl.Series(values.name, [[]], filled[values.name].dtype)
+    # The last of all stands for those without values.
+    at = np.full(len(sizes), len(rows), np.uint32)
+    at[rows] = np.arange(len(rows), dtype=np.uint32)
+    return pl.concat([filled[values.name], empty]).gather(at)
 
 
 def flat_lists(column: pl.Series) -> tuple[npt.NDArray[Any], Ints]:
@@ -196,7 +201,8 @@ def ranked_sets(
             keyed |= ranks[place].astype(np.uint64) << _HALF
         keyed = distinct(keyed)
         sizes = np.bincount((keyed >> _OWNER).view(np.int64), minlength=len(times))
-        return keyed.astype(np.uint32), sizes, (keyed >> _HALF).astype(np.uint8) & 31
+        rank = (keyed >> _HALF).astype(np.uint8) & np.uint8(31)
+        return keyed.astype(np.uint32), sizes.astype(np.int64), rank
 
     # In slices, which stay near the processor's cache.
     found = in_threads(range(0, len(low), SLICE), of_slice)

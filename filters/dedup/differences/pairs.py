@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from filters.common.arrays import U64, Bools, Ints
@@ -133,28 +132,29 @@ class Differences:
 
         `small` says which pairs differ by a few words only, so that none of them has to be found.
         """
-        found = np.full(len(left), None, object)
+        kinds: list[str | None] = [None, *self.codes]
+        found = np.zeros(len(left), np.int64)  # its place in `kinds`
         same = self.texts[left] == self.texts[right]
-        for kind, codes in self.codes.items():
+        for number, (kind, codes) in enumerate(self.codes.items(), 1):
             where = same if kind == "case" else True
-            found[where & (codes[left] != codes[right]) & _is_none(found)] = kind
-        at = np.flatnonzero(small & _is_none(found))
-        rows, number = np.unique(np.concatenate([left[at], right[at]]), return_inverse=True)
+            found[where & (codes[left] != codes[right]) & (found == 0)] = number
+        at = np.flatnonzero(small & (found == 0))
+        rows, place = np.unique(np.concatenate([left[at], right[at]]), return_inverse=True)
         for kind, codes in self._bags(self.words.take(rows)).items():
-            differ = codes[number[: len(at)]] != codes[number[len(at) :]]
-            found[at[differ & _is_none(found[at])]] = kind
-        every: list[str | None] = found.tolist()
-        return every
+            differ = codes[place[: len(at)]] != codes[place[len(at) :]]
+            found[at[differ & (found[at] == 0)]] = len(kinds)
+            kinds.append(kind)
+        return [kinds[number] for number in found.tolist()]
 
     def _bags(self, words: Words) -> dict[str, U64]:
         """Codes of the numbers, negations and signs of texts, in any order, as far as asked for."""
         codes, plain = words.codes, words._replace(codes=words.codes & WORD)
         marked = {
-            "numbers": lambda: codes & NUMBER != 0,
-            "negations": lambda: np.isin(plain.codes, np.array([*negations()], np.uint64)),
-            "signs": lambda: codes & SIGN != 0,
+            "numbers": codes & NUMBER != 0,
+            "negations": np.isin(plain.codes, np.array([*negations()], np.uint64)),
+            "signs": codes & SIGN != 0,
         }
-        return {kind: plain.sums(chosen()) for kind, chosen in marked.items() if kind in self.kinds}
+        return {kind: plain.sums(chosen) for kind, chosen in marked.items() if kind in self.kinds}
 
     def in_words(
         self,
@@ -214,11 +214,6 @@ class Differences:
             capital = int(np.count_nonzero(inside & CAPITAL))
             self._usual[word] = capital > 0 and 2 * capital > len(inside)
         return self._usual[word]
-
-
-def _is_none(kinds: npt.NDArray[Any]) -> Bools:
-    is_none: Bools = np.equal(kinds, None)
-    return is_none
 
 
 _I = ord("i") & 31

@@ -76,11 +76,10 @@ _SPACE, _NEWLINE, _DOT, _COMMA, _QUOTE = 32, 10, 46, 44, 39
 def word_lists(texts: pl.Series, name: str) -> pl.Series:
     """The codes of each text (no nulls), in order, as lists of u64."""
 
-    def of_block(part: pl.Series) -> pl.Series:
-        codes, sizes = codes_of(part)
-        return as_lists(pl.Series(name, codes), sizes)
-
-    return pl.concat([pl.Series(name, [], pl.List(pl.UInt64)), *in_blocks(texts, of_block)])
+    found = in_blocks(texts, codes_of)
+    codes = np.concatenate([np.zeros(0, np.uint64), *(own for own, _ in found)])
+    sizes = np.concatenate([np.zeros(0, np.int64), *(own for _, own in found)])
+    return as_lists(pl.Series(name, codes), sizes)
 
 
 def codes_of(texts: pl.Series) -> tuple[U64, Ints]:
