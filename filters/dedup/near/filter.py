@@ -13,8 +13,8 @@ import polars as pl
 from curate.base.contract import Filter, Findings, Judgement, Read
 from curate.base.errors import CurateError
 from curate.base.settings import values_of
-from filters.common.arrays import Bools, Floats, Ints
-from filters.common.shingles import joined, run_keys, sets_of_column, shingle_runs
+from filters.common.arrays import U64, Bools, Floats, Ints
+from filters.common.shingles import Runs, joined, run_keys, sets_of_column, shingle_runs
 from filters.common.text import (
     SHORT_RESPONSE,
     answers,
@@ -118,9 +118,15 @@ class Near(NearSettings):
         sizes = pl.sum_horizontal(pl.Series(text).str.len_bytes() for text in texts)
         total = pl.select(sizes).to_series()
         parts = [[text[low:high] for text in texts] for low, high in block_ranges(total)]
-        runs = in_threads(parts, lambda part: shingle_runs(part, self.rule))
-        every = joined(runs)
-        key = pl.Series("key", run_keys(every), dtype=pl.UInt64)
+
+        def of_part(part: list[pl.Series]) -> tuple[Runs, U64]:
+            runs = shingle_runs(part, self.rule)
+            return runs, run_keys(runs)
+
+        found = in_threads(parts, of_part)
+        every = joined([runs for runs, _ in found])
+        own = np.concatenate([np.zeros(0, np.uint64), *(keys for _, keys in found)])
+        key = pl.Series("key", own, dtype=pl.UInt64)
         return [
             every.column("shingles"),
             _with_short(key, texts, every.sizes == 0),
@@ -134,10 +140,12 @@ class Near(NearSettings):
             columns.append(word_lists(texts[0], "words"))
         if (kinds and self.field == "both") or (self.field == "response" and self.short == "both"):
             columns.append(self._short_answers(records))
+        if "code" in kinds or "case" in kinds:
+            together = _together(texts)
         if "code" in kinds:
-            columns.append(code_shapes(_together(texts)).alias("code"))
+            columns.append(code_shapes(together).alias("code"))
         if "case" in kinds:
-            columns.append(case_codes(view(records, "prompt"), _together(texts)).alias("case"))
+            columns.append(case_codes(view(records, "prompt"), together).alias("case"))
         return columns
 
     def _short_answers(self, records: pl.DataFrame) -> pl.Series:
