@@ -173,7 +173,7 @@ def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: Common, size: int) -
     sizes = runs.sizes[rows] + size - 1
     first = np.cumsum(sizes) - sizes
     # How often each shingle of these rows stands anywhere; what is not common, about once.
-    times = np.ones(int(sizes.sum()), np.int64)
+    times = np.ones(int(sizes.sum()), np.int32)
     number = np.cumsum(has_chain) - 1
     ours = common.only(has_chain[common.row])
     times[(first - runs.bounds[rows])[number[ours.row]] + ours.at] = ours.rows

@@ -94,21 +94,27 @@ class Near(NearSettings):
 
     def compared(self, records: pl.DataFrame) -> list[pl.Series]:
         """Of what is measured the columns that are compared; an index has the same."""
-        texts = self._texts(records)
-        columns = _with_numbers([*self._content(texts), *self._guards(records, texts)])
+        spoken = self._spoken(records)
+        texts = self._plain(spoken)
+        columns = _with_numbers([*self._content(texts), *self._guards(records, spoken, texts)])
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
         return columns
 
     def _texts(self, records: pl.DataFrame) -> list[pl.Series]:
         """The texts that make up what is compared of each row."""
+        return self._plain(self._spoken(records))
+
+    def _spoken(self, records: pl.DataFrame) -> list[pl.Series]:
+        """The same as they are written."""
         if self.field == "both":
-            found = [view(records, "prompt"), answers(records)]
-        elif self.field == "response" and self.short == "alone":
-            found = [answers(records)]
-        else:
-            found = [view(records, self.field)]
-        return found if self.similarity == "rouge_l" else [plain(text) for text in found]
+            return [view(records, "prompt"), answers(records)]
+        if self.field == "response" and self.short == "alone":
+            return [answers(records)]
+        return [view(records, self.field)]
+
+    def _plain(self, spoken: list[pl.Series]) -> list[pl.Series]:
+        return spoken if self.similarity == "rouge_l" else [plain(text) for text in spoken]
 
     def _content(self, texts: list[pl.Series]) -> list[pl.Series]:
         if self.similarity == "rouge_l":
@@ -133,24 +139,26 @@ class Near(NearSettings):
             pl.Series("cut", every.cuts.astype(np.uint64)),
         ]
 
-    def _guards(self, records: pl.DataFrame, texts: list[pl.Series]) -> list[pl.Series]:
+    def _guards(
+        self, records: pl.DataFrame, spoken: list[pl.Series], texts: list[pl.Series]
+    ) -> list[pl.Series]:
         """What says in which of the protected kinds two rows differ."""
-        kinds, columns = self.protected, []
+        kinds, columns, both = self.protected, [], self.field == "both"
         if kinds:
             columns.append(word_lists(texts[0], "words"))
-        if (kinds and self.field == "both") or (self.field == "response" and self.short == "both"):
-            columns.append(self._short_answers(records))
+        if (kinds and both) or (self.field == "response" and self.short == "both"):
+            columns.append(self._short_answers(spoken[1] if both else answers(records)))
         if "code" in kinds or "case" in kinds:
             together = _together(texts)
         if "code" in kinds:
             columns.append(code_shapes(together).alias("code"))
         if "case" in kinds:
-            columns.append(case_codes(view(records, "prompt"), together).alias("case"))
+            prompts = view(records, "prompt") if self.field == "response" else spoken[0]
+            columns.append(case_codes(prompts, together).alias("case"))
         return columns
 
-    def _short_answers(self, records: pl.DataFrame) -> pl.Series:
+    def _short_answers(self, said: pl.Series) -> pl.Series:
         """The words (for ROUGE-L the tokens) of answers too short for shingles to tell."""
-        said = answers(records)
         short = said.str.len_chars() < (SHORT_RESPONSE if self.field == "response" else LONG_ANSWER)
         said = said.zip_with(short, pl.Series([""]))
         if self.similarity == "rouge_l":

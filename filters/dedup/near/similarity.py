@@ -20,10 +20,11 @@ from filters.common.shingles import Sets, distinct, ranges, ranked_sets, sets_be
 from filters.common.text import in_threads
 from filters.dedup.near.occurrences import occurrences
 
-# Pairs worked on at once (8 bytes each in some ten arrays), shingles compared at once, and sets
-# whose shingles are ordered.
+# Pairs worked on at once (8 bytes each in some ten arrays), shingles compared at once, those that
+# are few to compare, and sets whose shingles are looked at.
 SLICE = 1 << 20
 COMPARED = 1 << 20
+FEW = 1 << 22
 SETS = 1 << 12
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -167,7 +168,7 @@ class Comparison:
         cuts = np.flatnonzero(np.diff(total // COMPARED)) + 1
         self._asked += int(total[-1]) if len(total) else 0
         # A few pairs are not worth a matrix of all sets, nor the import of SciPy.
-        few = self._asked <= len(self.sets.hashes)
+        few = self._asked <= max(FEW, len(self.sets.hashes))
         common_of = self._common_of_few if few else partial(_common, self._incidence)
         parts = [slice(low, high) for low, high in pairwise([0, *cuts.tolist(), len(left)])]
         return np.concatenate(in_threads(parts, lambda part: common_of(left[part], right[part])))
