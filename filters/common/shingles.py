@@ -255,7 +255,10 @@ def hash_spans(data: Bytes, starts: Ints, ends: Ints) -> U64:
     """32-bit hashes (in 64-bit integers) of `data[start:end]` for many spans."""
     power, inverse = _powers(1 << len(data).bit_length())
     running = np.zeros(len(data) + 1, np.uint64)
-    np.cumsum(_letters()[data] * power[: len(data)], out=running[1:])
+    upto = running[1:]  # in one place: memory that is new costs more than the sums
+    np.take(_letters(), data, out=upto, mode="clip")
+    upto *= power[: len(data)]
+    np.cumsum(upto, out=upto)
     return mix64((running[ends] - running[starts]) * inverse[starts]) >> _HALF
 
 

@@ -150,14 +150,15 @@ def _reach(often: Ints, beside: Bools, places: Ints, step: int) -> Ints:
 
 def _merged(chains: pl.DataFrame) -> pl.DataFrame:
     """Those that overlap as one: `row`, `start`, `end`."""
-    upto = pl.col("end").cum_max().over("row").shift(1).over("row")
-    return (
-        chains.sort("start", "end")
-        .with_columns(group=(pl.col("start") > upto).fill_null(True).cum_sum())
-        .group_by("row", "group", maintain_order=True)
-        .agg(pl.col("start").min(), pl.col("end").max())
-        .drop("group")
-    )
+    row, start, end = (chains[name].to_numpy() for name in ("row", "start", "end"))
+    order = np.lexsort((end, start))
+    row, start, end = row[order], start[order], end[order]
+    upto = np.maximum.accumulate(end)
+    is_new = np.ones(len(row), bool)
+    is_new[1:] = (start[1:] > upto[:-1]) | (row[1:] != row[:-1])
+    first = np.flatnonzero(is_new)
+    last = np.append(first[1:], len(row)) - 1
+    return pl.DataFrame({"row": row[first], "start": start[first], "end": upto[last]})
 
 
 def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: Common, size: int) -> pl.Series:
