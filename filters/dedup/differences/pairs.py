@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -308,16 +309,16 @@ def _other_number(ours: list[int], theirs: list[int]) -> bool:
 
 def _turned(ours: list[int], theirs: list[int]) -> bool:
     """Whether a word stands for its opposite."""
-    for one in ours:
-        for other in theirs:
-            left, right = one & int(WORD), other & int(WORD)
-            if right in opposites().get(left, ()) or _has_prefix(left, right):
-                return True
-    return False
+    word = int(WORD)
+    return any(_is_opposite(one & word, other & word) for one in ours for other in theirs)
 
 
-def _has_prefix(one: int, other: int) -> bool:
-    """Whether one word is the other with a prefix that turns it round."""
+# Of copies of one row the same words are compared again and again.
+@lru_cache(maxsize=1 << 15)
+def _is_opposite(one: int, other: int) -> bool:
+    """Whether one word means the opposite, or is the other with a prefix that turns it round."""
+    if other in opposites().get(one, ()):
+        return True
     short, long = sorted((letters_of(one), letters_of(other)), key=len)
     before = long[: len(long) - len(short)]
     # Of a long word the first six letters are known.
@@ -378,9 +379,13 @@ def is_typo(one: int, other: int) -> bool:
     >>> is_typo(code_of("lihgt"), code_of("light")), is_typo(code_of("iran"), code_of("iraq"))
     (True, False)
     """
+    return _is_typo(one & int(WORD), other & int(WORD))
+
+
+@lru_cache(maxsize=1 << 15)
+def _is_typo(left: int, right: int) -> bool:
     from rapidfuzz.distance import OSA
 
-    left, right = one & int(WORD), other & int(WORD)
     ours, theirs = letters_of(left), letters_of(right)
     if max(len(ours), len(theirs)) < TYPO_FROM:
         return False
