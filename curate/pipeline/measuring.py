@@ -165,6 +165,9 @@ class _Piece:
 
     def learn(self, more: pl.DataFrame) -> None:
         """Add measures with their keys."""
+        if not self.known.height and more.columns[: len(self.on)] == self.on:
+            self.known = more  # not copied
+            return
         more = more.join(self.known.select(self.on), on=self.on, how="anti", maintain_order="left")
         self.known = pl.concat([self.known, more], how="diagonal_relaxed")
 

@@ -20,8 +20,9 @@ from filters.common.text import block, in_threads
 
 # An odd number has an inverse modulo 2^64; this one is the golden ratio's, as in SplitMix64.
 _BASE = 0x9E3779B97F4A7C15
-SLICE = 1 << 14  # rows whose sets are made at once
+SLICE = 1 << 11  # rows whose sets are made at once
 _HALF = np.uint64(32)
+_OWNER = np.uint64(37)  # bits below a row's number: those of a hash, and above it of its rank
 _ALL = (1 << 64) - 1
 _MIX = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)
 
@@ -70,11 +71,16 @@ class Sets(NamedTuple):
 
 def as_lists(values: pl.Series, sizes: Ints) -> pl.Series:
     """Values that lie end to end as a column of lists of these sizes."""
-    rows = np.arange(len(sizes), dtype=np.uint32)
-    owner = pl.Series("row", np.repeat(rows, sizes)).set_sorted()
+    rows = np.flatnonzero(sizes).astype(np.uint32)
+    owner = pl.Series("row", np.repeat(rows, sizes[rows])).set_sorted()
     filled = pl.DataFrame([owner, values]).group_by("row", maintain_order=True).agg(values.name)
-    every = pl.DataFrame({"row": rows}).join(filled, on="row", how="left", maintain_order="left")
-    return every[values.name].fill_null([])
+    if len(rows) == len(sizes):
+        return filled[values.name]
+    empty = pl.Series(values.name, [[]], filled[values.name].dtype)
+    # The last of all stands for those without values.
+    at = np.full(len(sizes), len(rows), np.uint32)
+    at[rows] = np.arange(len(rows), dtype=np.uint32)
+    return pl.concat([filled[values.name], empty]).gather(at)
 
 
 def flat_lists(column: pl.Series) -> tuple[npt.NDArray[Any], Ints]:
@@ -152,9 +158,9 @@ def run_keys(runs: Runs) -> U64:
     return keys
 
 
-def sets_of_runs(runs: Runs, rows: Ints, compared: Bools | None = None) -> Sets:
-    """The sets of these rows, in this order; of the shingles (all of them) that are `compared`."""
-    return sets_between(runs.hashes, runs.bounds[rows], runs.bounds[rows + 1], compared)
+def sets_of_runs(runs: Runs, rows: Ints) -> Sets:
+    """The sets of these rows, in this order."""
+    return sets_between(runs.hashes, runs.bounds[rows], runs.bounds[rows + 1])
 
 
 def places_of(runs: Runs, rows: Ints) -> Ints:
@@ -171,24 +177,39 @@ def ranges(low: Ints, high: Ints) -> Ints:
 
 def sets_between(hashes: U32, low: Ints, high: Ints, compared: Bools | None = None) -> Sets:
     """The sets of `hashes[low:high]`, of the shingles (all of them) that are `compared`."""
+    return ranked_sets(hashes, None, low, high, compared)[0]
 
-    def of_slice(first: int) -> tuple[U32, Ints]:
+
+def ranked_sets(
+    hashes: U32, ranks: Bytes | None, low: Ints, high: Ints, compared: Bools | None = None
+) -> tuple[Sets, Bytes]:
+    """As `sets_between`, but each by the ranks of its elements, which come with them.
+
+    `ranks` (under 32) has one for each of `hashes`, the same for the same; none: all have 0.
+    """
+
+    def of_slice(first: int) -> tuple[U32, Ints, Bytes]:
         start, end = low[first : first + SLICE], high[first : first + SLICE]
         times = end - start
         place = ranges(start, end)
-        owner = np.repeat(np.arange(len(times), dtype=np.uint64), times)
+        keyed = np.repeat(np.arange(len(times), dtype=np.uint64) << _OWNER, times)
         if compared is not None:
-            kept = compared[place]
-            place, owner = place[kept], owner[kept]
-        keyed = distinct(owner << _HALF | hashes[place])
-        sizes = np.bincount((keyed >> _HALF).astype(np.int64), minlength=len(times))
-        return keyed.astype(np.uint32), sizes
+            chosen = np.flatnonzero(compared[place])
+            place, keyed = place[chosen], keyed[chosen]
+        keyed |= hashes[place]
+        if ranks is not None:
+            keyed |= ranks[place].astype(np.uint64) << _HALF
+        keyed = distinct(keyed)
+        sizes = np.bincount((keyed >> _OWNER).view(np.int64), minlength=len(times))
+        rank = (keyed >> _HALF).astype(np.uint8) & np.uint8(31)
+        return keyed.astype(np.uint32), sizes.astype(np.int64), rank
 
-    # In slices: a sort takes 16 bytes a shingle.
+    # In slices, which stay near the processor's cache.
     found = in_threads(range(0, len(low), SLICE), of_slice)
-    every = np.concatenate([np.zeros(0, np.uint32), *(own for own, _ in found)])
-    sizes = np.concatenate([np.zeros(0, np.int64), *(own for _, own in found)])
-    return Sets(every, bounds_of(sizes))
+    every = np.concatenate([np.zeros(0, np.uint32), *(own for own, _, _ in found)])
+    sizes = np.concatenate([np.zeros(0, np.int64), *(own for _, own, _ in found)])
+    ranked = np.concatenate([np.zeros(0, np.uint8), *(own for _, _, own in found)])
+    return Sets(every, bounds_of(sizes)), ranked
 
 
 def distinct(values: U64) -> U64:
@@ -197,6 +218,15 @@ def distinct(values: U64) -> U64:
     is_new = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=is_new[1:])
     return values[is_new]
+
+
+def is_repeated(values: U64) -> Bools:
+    """Whether each value is there more than once."""
+    order = np.argsort(values)
+    same = values[order[1:]] == values[order[:-1]]
+    found = np.zeros(len(values), bool)
+    found[order[1:][same]] = found[order[:-1][same]] = True
+    return found
 
 
 def bounds_of(sizes: Ints) -> Ints:
@@ -225,7 +255,10 @@ def hash_spans(data: Bytes, starts: Ints, ends: Ints) -> U64:
     """32-bit hashes (in 64-bit integers) of `data[start:end]` for many spans."""
     power, inverse = _powers(1 << len(data).bit_length())
     running = np.zeros(len(data) + 1, np.uint64)
-    np.cumsum(_letters()[data] * power[: len(data)], out=running[1:])
+    upto = running[1:]  # in one place: memory that is new costs more than the sums
+    np.take(_letters(), data, out=upto, mode="clip")
+    upto *= power[: len(data)]
+    np.cumsum(upto, out=upto)
     return mix64((running[ends] - running[starts]) * inverse[starts]) >> _HALF
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from filters.common.arrays import U64, Bools, Ints
-from filters.common.shingles import flat_lists, mix64
+from filters.common.shingles import bounds_of, flat_lists, mix64, ranges
 from filters.dedup.differences.vocabulary import (
     fillers,
     negations,
@@ -76,6 +77,11 @@ class Words(NamedTuple):
         """Words in each."""
         return np.diff(self.bounds)
 
+    def take(self, rows: Ints) -> Words:
+        """The texts of these rows, in this order."""
+        bounds = bounds_of(self.sizes[rows])
+        return Words(self.codes[ranges(self.bounds[rows], self.bounds[rows + 1])], bounds)
+
     def only(self, chosen: Bools) -> Words:
         """The texts with none but the words chosen."""
         upto = np.concatenate([[0], np.cumsum(chosen)])
@@ -120,16 +126,6 @@ class Differences:
     codes: dict[str, U64] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        codes = self.words.codes
-        marked = {
-            "numbers": codes & NUMBER != 0,
-            "negations": np.isin(codes & WORD, np.array([*negations()], np.uint64)),
-            "signs": codes & SIGN != 0,
-        }
-        plain = self.words._replace(codes=codes & WORD)
-        self._bags = {
-            kind: plain.sums(chosen) for kind, chosen in marked.items() if kind in self.kinds
-        }
         self._usual: dict[int, bool] = {}
 
     def in_codes(self, left: Ints, right: Ints, small: Bools) -> list[str | None]:
@@ -137,13 +133,29 @@ class Differences:
 
         `small` says which pairs differ by a few words only, so that none of them has to be found.
         """
-        found: list[str | None] = [None] * len(left)
+        kinds: list[str | None] = [None, *self.codes]
+        found = np.zeros(len(left), np.int64)  # its place in `kinds`
         same = self.texts[left] == self.texts[right]
-        for kind, codes in (self.codes | self._bags).items():
-            where = {"code": True, "case": same}.get(kind, small)
-            for at in np.flatnonzero(where & (codes[left] != codes[right])).tolist():
-                found[at] = found[at] or kind
-        return found
+        for number, (kind, codes) in enumerate(self.codes.items(), 1):
+            where = same if kind == "case" else True
+            found[where & (codes[left] != codes[right]) & (found == 0)] = number
+        at = np.flatnonzero(small & (found == 0))
+        rows, place = np.unique(np.concatenate([left[at], right[at]]), return_inverse=True)
+        for kind, codes in self._bags(self.words.take(rows)).items():
+            differ = codes[place[: len(at)]] != codes[place[len(at) :]]
+            found[at[differ & (found[at] == 0)]] = len(kinds)
+            kinds.append(kind)
+        return [kinds[number] for number in found.tolist()]
+
+    def _bags(self, words: Words) -> dict[str, U64]:
+        """Codes of the numbers, negations and signs of texts, in any order, as far as asked for."""
+        codes, plain = words.codes, words._replace(codes=words.codes & WORD)
+        marked = {
+            "numbers": codes & NUMBER != 0,
+            "negations": np.isin(plain.codes, np.array([*negations()], np.uint64)),
+            "signs": codes & SIGN != 0,
+        }
+        return {kind: plain.sums(chosen) for kind, chosen in marked.items() if kind in self.kinds}
 
     def in_words(
         self,
@@ -297,16 +309,16 @@ def _other_number(ours: list[int], theirs: list[int]) -> bool:
 
 def _turned(ours: list[int], theirs: list[int]) -> bool:
     """Whether a word stands for its opposite."""
-    for one in ours:
-        for other in theirs:
-            left, right = one & int(WORD), other & int(WORD)
-            if right in opposites().get(left, ()) or _has_prefix(left, right):
-                return True
-    return False
+    word = int(WORD)
+    return any(_is_opposite(one & word, other & word) for one in ours for other in theirs)
 
 
-def _has_prefix(one: int, other: int) -> bool:
-    """Whether one word is the other with a prefix that turns it round."""
+# Of copies of one row the same words are compared again and again.
+@lru_cache(maxsize=1 << 15)
+def _is_opposite(one: int, other: int) -> bool:
+    """Whether one word means the opposite, or is the other with a prefix that turns it round."""
+    if other in opposites().get(one, ()):
+        return True
     short, long = sorted((letters_of(one), letters_of(other)), key=len)
     before = long[: len(long) - len(short)]
     # Of a long word the first six letters are known.
@@ -367,9 +379,13 @@ def is_typo(one: int, other: int) -> bool:
     >>> is_typo(code_of("lihgt"), code_of("light")), is_typo(code_of("iran"), code_of("iraq"))
     (True, False)
     """
+    return _is_typo(one & int(WORD), other & int(WORD))
+
+
+@lru_cache(maxsize=1 << 15)
+def _is_typo(left: int, right: int) -> bool:
     from rapidfuzz.distance import OSA
 
-    left, right = one & int(WORD), other & int(WORD)
     ours, theirs = letters_of(left), letters_of(right)
     if max(len(ours), len(theirs)) < TYPO_FROM:
         return False

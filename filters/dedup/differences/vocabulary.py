@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from filters.dedup.differences.words import code_of, letters_of
+from filters.dedup.differences.words import codes_of_words, letters_of
 
 # What turns a sentence round by standing in it.
 _NEGATIONS = (
@@ -77,15 +77,15 @@ _FILLERS = (
 @lru_cache(maxsize=1)
 def negations() -> frozenset[int]:
     """Words such as "not"; "n't" has the code of "not"."""
-    return frozenset(map(code_of, _NEGATIONS.split()))
+    return frozenset(codes_of_words(_NEGATIONS.split()))
 
 
 @lru_cache(maxsize=1)
 def opposites() -> dict[int, frozenset[int]]:
     """For each word those that mean the opposite."""
     found: dict[int, set[int]] = {}
-    for pair in _OPPOSITES.split():
-        one, other = map(code_of, pair.split("/"))
+    codes = codes_of_words(_OPPOSITES.replace("/", " ").split())
+    for one, other in zip(codes[::2], codes[1::2], strict=True):
         found.setdefault(one, set()).add(other)
         found.setdefault(other, set()).add(one)
     return {word: frozenset(others) for word, others in found.items()}
@@ -94,22 +94,22 @@ def opposites() -> dict[int, frozenset[int]]:
 @lru_cache(maxsize=1)
 def prefixes() -> frozenset[tuple[int, ...]]:
     """Prefixes that make a word its opposite, by their letters."""
-    return frozenset(letters_of(code_of(prefix)) for prefix in _PREFIXES)
+    return frozenset(map(letters_of, codes_of_words(_PREFIXES)))
 
 
 @lru_cache(maxsize=1)
 def units() -> frozenset[int]:
     """Units of length, weight, volume, time, money and text."""
-    return frozenset(map(code_of, _UNITS.split()))
+    return frozenset(codes_of_words(_UNITS.split()))
 
 
 @lru_cache(maxsize=1)
 def fillers() -> frozenset[int]:
     """Words that say nothing of what is asked."""
-    return frozenset(map(code_of, _FILLERS.split()))
+    return frozenset(codes_of_words(_FILLERS.split()))
 
 
 @lru_cache(maxsize=1)
 def one_written_twice() -> set[int]:
     """ "1" and "one", which is a pronoun more often and so no number."""
-    return {code_of("1"), code_of("one")}
+    return set(codes_of_words(["1", "one"]))

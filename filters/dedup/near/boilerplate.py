@@ -10,14 +10,14 @@ there is not: at each place most copies go on alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U32, U64, Bools, Ints
-from filters.common.shingles import Rule, Runs, distinct, ranges
+from filters.common.arrays import Bools, Ints
+from filters.common.shingles import Rule, Runs, ranges
+from filters.dedup.near.occurrences import Common
 
 MIN_WORDS = 8
 MIN_CHARACTERS = 40
@@ -32,8 +32,6 @@ _HALF = np.uint64(32)
 NO_TEXTS = pl.DataFrame(
     schema={"row": pl.Int64, "first": pl.Int64, "words": pl.Int64, "rows": pl.Int64}
 )
-_AT_ONCE = 1 << 22  # shingles worked on at once
-_NONE = np.zeros(0, np.uint32)
 
 
 class Boilerplate(NamedTuple):
@@ -51,9 +49,8 @@ class Boilerplate(NamedTuple):
     texts: pl.DataFrame
 
 
-def find_boilerplate(runs: Runs, rows: Ints, rule: Rule, min_rows: int) -> Boilerplate | None:
-    """The boilerplate of these rows (positions, ascending), or None if there is none."""
-    common = _Common.of(runs, *_common(runs, rows, min_rows), min_rows)
+def find_boilerplate(runs: Runs, common: Common, rule: Rule, min_rows: int) -> Boilerplate | None:
+    """The boilerplate of rows, or None if there is none; `common` is what so many of them have."""
     if not len(common.at):
         return None
     chains = _chains(runs, common, _least(rule) - rule.size + 1)
@@ -67,111 +64,65 @@ def find_boilerplate(runs: Runs, rows: Ints, rule: Rule, min_rows: int) -> Boile
     return Boilerplate(*_outside(runs, chosen, rule), _texts(runs, chosen, rule, min_rows))
 
 
-def _common(runs: Runs, rows: Ints, min_rows: int) -> tuple[Ints, Ints]:
-    """Where the shingles of these rows stand that are there at least so often, and their numbers.
-
-    They may all be of one row; which of them so many rows have is found out of these few.
-    """
-    is_ours = np.zeros(len(runs.sizes), bool)
-    is_ours[rows] = True
-
-    def ours() -> Iterator[U32]:
-        for low, high, part in _row_slices(runs):
-            yield part[np.repeat(is_ours[low:high], runs.sizes[low:high])]
-
-    # Most shingles stand once; a count by their upper bits leaves few to be sorted.
-    bits = min(24, max(10, len(runs.hashes).bit_length()))
-    lower = np.uint32(32 - bits)
-    bucket = np.zeros(1 << bits, np.int64)
-    for part in ours():
-        bucket += np.bincount(part >> lower, minlength=1 << bits)
-    often = [part[(bucket >= min_rows)[part >> lower]] for part in ours()]
-    values, counts = np.unique(np.concatenate([_NONE, *often]), return_counts=True)
-    values = values[counts >= min_rows]
-    if not len(values):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    known = np.zeros(1 << bits, bool)
-    known[values >> lower] = True
-    found, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for low, high, part in _row_slices(runs):
-        here = known[part >> lower] & np.repeat(is_ours[low:high], runs.sizes[low:high])
-        at = np.flatnonzero(here)
-        place = np.minimum(np.searchsorted(values, part[at]), len(values) - 1)
-        is_common = values[place] == part[at]
-        found.append(at[is_common] + runs.bounds[low])
-        numbers.append(place[is_common])
-    return np.concatenate(found), np.concatenate(numbers)
+def _beside(common: Common) -> Bools:
+    """Whether the next one stands right behind each, in the same row."""
+    found = np.zeros(len(common.at), bool)
+    found[:-1] = (common.at[1:] == common.at[:-1] + 1) & (common.row[1:] == common.row[:-1])
+    return found
 
 
-def _row_slices(runs: Runs) -> Iterator[tuple[int, int, U32]]:
-    """Rows from, to, and their shingles, some millions at a time."""
-    count = len(runs.sizes)
-    step = max(1, count * _AT_ONCE // max(1, len(runs.hashes)))
-    for low in range(0, count, step):
-        high = min(low + step, count)
-        yield low, high, runs.hashes[runs.bounds[low] : runs.bounds[high]]
+def _in_long_runs(common: Common, least: int) -> Common:
+    """Those of at least so many side by side."""
+    ends = np.flatnonzero(~_beside(common)) + 1
+    sizes = np.diff(ends, prepend=0)
+    return common.only(np.repeat(sizes >= least, sizes))
 
 
-class _Common(NamedTuple):
-    """Where common shingles stand in `hashes`, in which row, and in how many rows in all."""
-
-    at: Ints
-    row: Ints
-    times: Ints
-
-    @classmethod
-    def of(cls, runs: Runs, at: Ints, number: Ints, min_rows: int) -> _Common:
-        """Those of these places whose shingles stand in so many rows, however often in each."""
-        row = np.searchsorted(runs.bounds, at, "right") - 1
-        pairs = distinct(number.astype(np.uint64) << _HALF | row.astype(np.uint64))
-        times = np.bincount((pairs >> _HALF).astype(np.int64), minlength=1)[number]
-        chosen = times >= min_rows
-        return cls(at[chosen], row[chosen], times[chosen])
-
-    @property
-    def beside(self) -> Bools:
-        """Whether the next one stands right behind each, in the same row."""
-        found = np.zeros(len(self.at), bool)
-        found[:-1] = (self.at[1:] == self.at[:-1] + 1) & (self.row[1:] == self.row[:-1])
-        return found
-
-    def in_long_runs(self, least: int) -> _Common:
-        """Those of at least so many side by side."""
-        run = np.cumsum(np.concatenate([[True], ~self.beside])[:-1]) - 1
-        chosen = np.bincount(run)[run] >= least
-        return _Common(self.at[chosen], self.row[chosen], self.times[chosen])
-
-
-def _chains(runs: Runs, common: _Common, least: int) -> pl.DataFrame:
+def _chains(runs: Runs, common: Common, least: int) -> pl.DataFrame:
     """Text that ends (or begins) where rows go on in many ways, and is about as common throughout.
 
     It has at least so many shingles. A line for each in each row: `row`, its shingles as `start`,
     `end` in `hashes`, and how `often` the shingle at that end stands anywhere. They may overlap.
     """
-    common = common.in_long_runs(least)
-    hashes, at, row = runs.hashes, common.at, common.row
-    following, preceding = at + 1 < runs.bounds[row + 1], at > runs.bounds[row]
-    after = _Neighbours.of(hashes[at[following]], hashes[at[following] + 1])
-    before = _Neighbours.of(hashes[at[preceding]], hashes[at[preceding] - 1])
-    ends = np.flatnonzero(following & after.in_many_ways(hashes[at]))
-    begins = np.flatnonzero(preceding & before.in_many_ways(hashes[at]))
-    first, last = _reach(common, ends, -1), _reach(common, begins, 1)
+    common = _in_long_runs(common, least)
+    at, row, often, beside = common.at, common.row, common.rows, _beside(common)
+    ends = _in_many_ways(runs, common, np.flatnonzero(at + 1 < runs.bounds[row + 1]), 1)
+    begins = _in_many_ways(runs, common, np.flatnonzero(at > runs.bounds[row]), -1)
+    first, last = _reach(often, beside, ends, -1), _reach(often, beside, begins, 1)
     found = {
-        "row": np.concatenate([row[ends], row[begins]]),
+        "row": np.concatenate([row[ends], row[begins]]).astype(np.int64),
         "start": np.concatenate([at[first], at[begins]]),
         "end": np.concatenate([at[ends], at[last]]) + 1,
-        "often": np.concatenate([common.times[ends], common.times[begins]]),
+        "often": np.concatenate([often[ends], often[begins]]),
     }
     return pl.DataFrame(found).filter(pl.col("end") - pl.col("start") >= least)
 
 
-def _pieces(runs: Runs, common: _Common, rule: Rule) -> pl.DataFrame:
+def _in_many_ways(runs: Runs, common: Common, places: Ints, step: int) -> Ints:
+    """Those of the places in `common` whose shingle has no neighbour mostly, on one side.
+
+    All of the places have a neighbour there.
+    """
+    if not len(places):
+        return places
+    number = common.number[places]
+    pairs = number.view(np.uint64) << _HALF | runs.hashes[common.at[places] + step]
+    pairs.sort()
+    ends = np.flatnonzero(np.append(pairs[1:] != pairs[:-1], True))
+    often, own = np.diff(ends, prepend=-1), (pairs[ends] >> _HALF).view(np.int64)
+    starts = np.flatnonzero(np.diff(own, prepend=-1))
+    times, most = np.add.reduceat(often, starts), np.maximum.reduceat(often, starts)
+    in_many = np.zeros(len(common.rows_of), bool)
+    in_many[own[starts]] = most < MOSTLY * times
+    return places[in_many[number]]
+
+
+def _pieces(runs: Runs, common: Common, rule: Rule) -> pl.DataFrame:
     """Chains of fewer words, in rows that consist of what stands in many rows but for a few words.
 
     Without them all rows of a template with a short slot would be compared with each other.
     """
-    chosen = common.times >= MANY_ROWS
-    many = _Common(common.at[chosen], common.row[chosen], common.times[chosen])
+    many = common.only((common.rows_of >= MANY_ROWS)[common.number])
     chains = _chains(runs, many, max(1, PIECE - rule.size + 1))
     if not chains.height:
         return chains
@@ -182,16 +133,16 @@ def _pieces(runs: Runs, common: _Common, rule: Rule) -> pl.DataFrame:
     return chains.join(taken.filter(covered), on="row", how="semi", maintain_order="left")
 
 
-def _reach(common: _Common, places: Ints, step: int) -> Ints:
+def _reach(often: Ints, beside: Bools, places: Ints, step: int) -> Ints:
     """How far from each place, one way, what stands side by side is about as common or commoner."""
     reached, which = places.copy(), np.arange(len(places))
-    least, beside = MOSTLY * common.times[places], common.beside
+    least = MOSTLY * often[places]
     # One shingle at a time, all places together: as many rounds as the longest has to go.
     while len(which):
         here = reached[which]
         goes_on = beside[here] if step > 0 else (here > 0) & beside[here - 1]
         which, here = which[goes_on], here[goes_on] + step
-        enough = common.times[here] >= least[which]
+        enough = often[here] >= least[which]
         which = which[enough]
         reached[which] = here[enough]
     return reached
@@ -199,38 +150,39 @@ def _reach(common: _Common, places: Ints, step: int) -> Ints:
 
 def _merged(chains: pl.DataFrame) -> pl.DataFrame:
     """Those that overlap as one: `row`, `start`, `end`."""
-    upto = pl.col("end").cum_max().over("row").shift(1).over("row")
-    return (
-        chains.sort("start", "end")
-        .with_columns(group=(pl.col("start") > upto).fill_null(True).cum_sum())
-        .group_by("row", "group", maintain_order=True)
-        .agg(pl.col("start").min(), pl.col("end").max())
-        .drop("group")
-    )
+    row, start, end = (chains[name].to_numpy() for name in ("row", "start", "end"))
+    order = np.lexsort((end, start))
+    row, start, end = row[order], start[order], end[order]
+    upto = np.maximum.accumulate(end)
+    is_new = np.ones(len(row), bool)
+    is_new[1:] = (start[1:] > upto[:-1]) | (row[1:] != row[:-1])
+    first = np.flatnonzero(is_new)
+    last = np.append(first[1:], len(row)) - 1
+    return pl.DataFrame({"row": row[first], "start": start[first], "end": upto[last]})
 
 
-def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: _Common, size: int) -> pl.Series:
+def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: Common, size: int) -> pl.Series:
     """Whether most rows that have a chain have words, too, that are far rarer than it.
 
     An example that is there in ten wordings, each with two hundred examples, has none: what stands
     beside it is boilerplate, and it is what the row is about.
     """
-    rows = np.unique(chains["row"].to_numpy())
+    has_chain = np.zeros(len(runs.sizes), bool)
+    has_chain[chains["row"].to_numpy()] = True
+    rows = np.flatnonzero(has_chain)
     # The last words of a row begin no shingle.
     sizes = runs.sizes[rows] + size - 1
     first = np.cumsum(sizes) - sizes
     # How often each shingle of these rows stands anywhere; what is not common, about once.
-    times = np.ones(int(sizes.sum()), np.int64)
-    number = np.minimum(np.searchsorted(rows, common.row), len(rows) - 1)
-    ours = rows[number] == common.row
-    number = number[ours]
-    times[first[number] + common.at[ours] - runs.bounds[rows[number]]] = common.times[ours]
-    # A word is as common as the commonest shingle that it is in.
-    words, owner = times.copy(), np.repeat(np.arange(len(rows)), sizes)
+    times = np.ones(int(sizes.sum()), np.int32)
+    number = np.cumsum(has_chain) - 1
+    ours = common.only(has_chain[common.row])
+    times[(first - runs.bounds[rows])[number[ours.row]] + ours.at] = ours.rows
+    # A word is as common as the commonest shingle that it is in, which none is of two rows.
+    words = times.copy()
     for back in range(1, size):
-        same = owner[back:] == owner[:-back]
-        words[back:][same] = np.maximum(words[back:][same], times[:-back][same])
-    rarest = np.minimum.reduceat(words, first)[np.searchsorted(rows, chains["row"].to_numpy())]
+        np.maximum(words[back:], times[:-back], out=words[back:])
+    rarest = np.minimum.reduceat(words, first)[number[chains["row"].to_numpy()]]
     edges = chains.select(
         "often",
         head=pl.Series(runs.hashes[chains["start"].to_numpy()]),
@@ -238,41 +190,6 @@ def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: _Common, size: int) 
         rarer=pl.Series(rarest) <= MOSTLY * pl.col("often"),
     )
     return edges.select(pl.col("rarer").mean().over("head", "tail") >= MOSTLY).to_series()
-
-
-class _Neighbours(NamedTuple):
-    """How often shingles stand beside others, on one side.
-
-    `pairs` are `shingle << 32 | neighbour`, ascending, each so `often`; `shingles` have a neighbour
-    `times` times, and the commonest `most` times.
-    """
-
-    pairs: U64
-    often: Ints
-    shingles: U32
-    times: Ints
-    most: Ints
-
-    @classmethod
-    def of(cls, shingles: U32, neighbours: U32) -> _Neighbours:
-        """From all places where one stands beside another."""
-        pairs, often = np.unique(
-            shingles.astype(np.uint64) << _HALF | neighbours, return_counts=True
-        )
-        own, first = np.unique((pairs >> _HALF).astype(np.uint32), return_index=True)
-        if not len(own):
-            return cls(pairs, often, own, often, often)
-        times, most = np.add.reduceat(often, first), np.maximum.reduceat(often, first)
-        return cls(pairs, often, own, times, most)
-
-    def in_many_ways(self, shingles: U32) -> Bools:
-        """Whether each has no neighbour mostly."""
-        place = np.minimum(np.searchsorted(self.shingles, shingles), max(len(self.shingles) - 1, 0))
-        if not len(self.shingles):
-            return np.zeros(len(shingles), bool)
-        known = self.shingles[place] == shingles
-        many: Bools = known & (self.most[place] < MOSTLY * self.times[place])
-        return many
 
 
 def _least(rule: Rule) -> int:

@@ -13,8 +13,8 @@ import polars as pl
 from curate.base.contract import Filter, Findings, Judgement, Read
 from curate.base.errors import CurateError
 from curate.base.settings import values_of
-from filters.common.arrays import Bools, Floats, Ints
-from filters.common.shingles import joined, run_keys, sets_of_column, shingle_runs
+from filters.common.arrays import U64, Bools, Floats, Ints
+from filters.common.shingles import Runs, joined, run_keys, sets_of_column, shingle_runs
 from filters.common.text import (
     SHORT_RESPONSE,
     answers,
@@ -94,21 +94,27 @@ class Near(NearSettings):
 
     def compared(self, records: pl.DataFrame) -> list[pl.Series]:
         """Of what is measured the columns that are compared; an index has the same."""
-        texts = self._texts(records)
-        columns = _with_numbers([*self._content(texts), *self._guards(records, texts)])
+        spoken = self._spoken(records)
+        texts = self._plain(spoken)
+        columns = _with_numbers([*self._content(texts), *self._guards(records, spoken, texts)])
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
         return columns
 
     def _texts(self, records: pl.DataFrame) -> list[pl.Series]:
         """The texts that make up what is compared of each row."""
+        return self._plain(self._spoken(records))
+
+    def _spoken(self, records: pl.DataFrame) -> list[pl.Series]:
+        """The same as they are written."""
         if self.field == "both":
-            found = [view(records, "prompt"), answers(records)]
-        elif self.field == "response" and self.short == "alone":
-            found = [answers(records)]
-        else:
-            found = [view(records, self.field)]
-        return found if self.similarity == "rouge_l" else [plain(text) for text in found]
+            return [view(records, "prompt"), answers(records)]
+        if self.field == "response" and self.short == "alone":
+            return [answers(records)]
+        return [view(records, self.field)]
+
+    def _plain(self, spoken: list[pl.Series]) -> list[pl.Series]:
+        return spoken if self.similarity == "rouge_l" else [plain(text) for text in spoken]
 
     def _content(self, texts: list[pl.Series]) -> list[pl.Series]:
         if self.similarity == "rouge_l":
@@ -118,31 +124,41 @@ class Near(NearSettings):
         sizes = pl.sum_horizontal(pl.Series(text).str.len_bytes() for text in texts)
         total = pl.select(sizes).to_series()
         parts = [[text[low:high] for text in texts] for low, high in block_ranges(total)]
-        runs = in_threads(parts, lambda part: shingle_runs(part, self.rule))
-        every = joined(runs)
-        key = pl.Series("key", run_keys(every), dtype=pl.UInt64)
+
+        def of_part(part: list[pl.Series]) -> tuple[Runs, U64]:
+            runs = shingle_runs(part, self.rule)
+            return runs, run_keys(runs)
+
+        found = in_threads(parts, of_part)
+        every = joined([runs for runs, _ in found])
+        own = np.concatenate([np.zeros(0, np.uint64), *(keys for _, keys in found)])
+        key = pl.Series("key", own, dtype=pl.UInt64)
         return [
             every.column("shingles"),
             _with_short(key, texts, every.sizes == 0),
             pl.Series("cut", every.cuts.astype(np.uint64)),
         ]
 
-    def _guards(self, records: pl.DataFrame, texts: list[pl.Series]) -> list[pl.Series]:
+    def _guards(
+        self, records: pl.DataFrame, spoken: list[pl.Series], texts: list[pl.Series]
+    ) -> list[pl.Series]:
         """What says in which of the protected kinds two rows differ."""
-        kinds, columns = self.protected, []
+        kinds, columns, both = self.protected, [], self.field == "both"
         if kinds:
             columns.append(word_lists(texts[0], "words"))
-        if (kinds and self.field == "both") or (self.field == "response" and self.short == "both"):
-            columns.append(self._short_answers(records))
+        if (kinds and both) or (self.field == "response" and self.short == "both"):
+            columns.append(self._short_answers(spoken[1] if both else answers(records)))
+        if "code" in kinds or "case" in kinds:
+            together = _together(texts)
         if "code" in kinds:
-            columns.append(code_shapes(_together(texts)).alias("code"))
+            columns.append(code_shapes(together).alias("code"))
         if "case" in kinds:
-            columns.append(case_codes(view(records, "prompt"), _together(texts)).alias("case"))
+            prompts = view(records, "prompt") if self.field == "response" else spoken[0]
+            columns.append(case_codes(prompts, together).alias("case"))
         return columns
 
-    def _short_answers(self, records: pl.DataFrame) -> pl.Series:
+    def _short_answers(self, said: pl.Series) -> pl.Series:
         """The words (for ROUGE-L the tokens) of answers too short for shingles to tell."""
-        said = answers(records)
         short = said.str.len_chars() < (SHORT_RESPONSE if self.field == "response" else LONG_ANSWER)
         said = said.zip_with(short, pl.Series([""]))
         if self.similarity == "rouge_l":

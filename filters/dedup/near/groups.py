@@ -189,18 +189,29 @@ class Search:
             self._drop_at(level, lower[chosen], higher[chosen], scores[chosen])
 
     def _drop_at(self, level: int, lower: Ints, higher: Ints, scores: Floats) -> None:
+        """The pairs are by their higher set, and then by the lower."""
+        if not len(higher):
+            return
         duplicate_of, score = self.duplicate_of[level], self.score[level]
-        numbers, starts = np.unique(higher, return_index=True)
+        starts = np.flatnonzero(np.diff(higher, prepend=-1))
+        numbers = higher[starts]
+        # Most sets are similar only to such as are decided.
+        is_open = np.zeros(len(duplicate_of), bool)
+        is_open[numbers] = duplicate_of[numbers] < 0
+        waits = np.logical_or.reduceat(is_open[lower], starts)
+        kept = np.where(duplicate_of[lower] < 0, np.arange(len(lower)), len(lower))
+        first = np.minimum.reduceat(kept, starts)
+        done = is_open[numbers] & ~waits & (first < len(lower))
+        duplicate_of[numbers[done]] = lower[first[done]]
+        score[numbers[done]] = scores[first[done]]
         ends = np.append(starts, len(higher))[1:]
-        # Whether a set is kept depends on the verdicts before it, hence a loop, over those sets
-        # only that are similar to another.
-        for number, start, end in zip(
-            numbers.tolist(), starts.tolist(), ends.tolist(), strict=True
-        ):
-            kept = np.flatnonzero(duplicate_of[lower[start:end]] < 0)
-            if len(kept) and duplicate_of[number] < 0:
-                duplicate_of[number] = lower[start + kept[0]]
-                score[number] = scores[start + kept[0]]
+        # Whether another is kept depends on the verdicts before it, hence a loop.
+        for at in np.flatnonzero(is_open[numbers] & waits).tolist():
+            own = slice(starts[at], ends[at])
+            kept = np.flatnonzero(duplicate_of[lower[own]] < 0)
+            if len(kept):
+                duplicate_of[numbers[at]] = lower[own][kept[0]]
+                score[numbers[at]] = scores[own][kept[0]]
 
 
 def _renumbered(entries: U64, group: U64) -> U64:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from filters.common.arrays import Bools, Floats, Ints
-from filters.common.shingles import Runs, Sets, sets_between
+from filters.common.shingles import Runs, Sets, ranges, sets_between
 from filters.dedup.differences.pairs import ANSWER, QUESTION, Differences, Words
 from filters.dedup.near.rouge import f_measure
 from filters.dedup.near.similarity import Comparison
@@ -81,12 +81,15 @@ class Sides(NamedTuple):
             end = np.maximum(cut - self.size + 1, start)
         return sets_between(self.runs.hashes, start, end, self.compared)
 
-    def left_out(self, row: int) -> int:
-        """Words of the prompt (or of what is compared alone) that are boilerplate."""
+    def left_out(self, rows: Ints) -> Ints:
+        """Words of the prompts (or of what is compared alone) that are boilerplate."""
         if self.own is None:
-            return 0
-        start = self.runs.bounds[row]
-        return int(np.count_nonzero(~self.own[start : start + self.runs.cuts[row]]))
+            return np.zeros(len(rows), np.int64)
+        start, size = self.runs.bounds[rows], self.runs.cuts[rows]
+        number = np.repeat(np.arange(len(rows)), size)
+        outside = self.own[ranges(start, start + size)]
+        found: Ints = np.bincount(number[~outside], minlength=len(rows))
+        return found
 
 
 @dataclass
@@ -123,24 +126,31 @@ class Guard:
         said: list[bool | None] = [None] * len(left)
         if self.sides.both:
             said = _unlike(self.sides.shared(left, right, answers=True))
+        left_out = self.sides.left_out(np.concatenate([left, right])).reshape(2, -1)
+        changed = -((prompts.common - prompts.most) // self.sides.size)
         # A loop, because pairs are aligned one by one.
-        for at, (one, other) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+        pairs = zip(left.tolist(), right.tolist(), *left_out.tolist(), strict=True)
+        for at, (one, other, *without) in enumerate(pairs):
             if found[at] is None:
-                changed = -(-int(prompts.most[at] - prompts.common[at]) // self.sides.size)
-                found[at] = self._in_pair(one, other, said[at], changed)
+                found[at] = self._in_pair(one, other, said[at], without, int(changed[at]))
         return found
 
-    def _in_pair(self, one: int, other: int, said: bool | None, changed: int) -> str | None:
+    def _in_pair(
+        self, one: int, other: int, said: bool | None, left_out: list[int], changed: int
+    ) -> str | None:
         """Of one pair; `said`: whether the answers are other texts (None: too short to tell).
 
-        `changed` words, about, of the prompts' own are others.
+        `left_out` words of the prompts are boilerplate, `changed`, about, of their own are others.
         """
         assert self.sides is not None
         if said:
             return ANSWER
-        left_out = self.sides.left_out(one), self.sides.left_out(other)
         kind = self.differences.in_words(
-            one, other, left_out, changed if any(left_out) else None, alone=said is None
+            one,
+            other,
+            (left_out[0], left_out[1]),
+            changed if any(left_out) else None,
+            alone=said is None,
         )
         if kind or said is False or not self.sides.both:
             return kind

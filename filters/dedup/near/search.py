@@ -14,13 +14,16 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U32, U64, Bools, Floats, Ints
+from filters.common.arrays import U32, U64, Bools, Bytes, Floats, Ints
 from filters.common.shingles import (
     Rule,
     Runs,
     Sets,
+    bounds_of,
+    is_repeated,
     mix64,
     places_of,
+    ranked_sets,
     runs_of_column,
     sets_of_runs,
 )
@@ -32,6 +35,7 @@ from filters.dedup.near.boilerplate import NO_TEXTS, Boilerplate, find_boilerpla
 from filters.dedup.near.groups import Levels, Search, TooMuchWorkError
 from filters.dedup.near.guard import Guard, GuardedComparison, Rejected, ShortAnswers, Sides
 from filters.dedup.near.minhash import band_entries, enough_bands, signatures
+from filters.dedup.near.occurrences import occurrences
 from filters.dedup.near.rouge import RougeComparison, bags, jaccard_of
 from filters.dedup.near.similarity import Comparison, likely_pairs, rare_entries
 
@@ -104,38 +108,58 @@ class Texts:
         sizes = self.runs.sizes if self.bags is None else self.bags.sizes
         return sizes > 0
 
-    def without_boilerplate(self, leads: Ints) -> tuple[Ints, Sets]:
-        """Of these rows those with a set, and the sets: of text that is not boilerplate."""
+    def without_boilerplate(self, leads: Ints) -> tuple[Ints, Sets, Bytes | None]:
+        """Of these rows those with a set, and the sets: of text that is not boilerplate.
+
+        The ranks of their elements, too (see `Occurrences`), if they were found.
+        """
         if self.bags is not None:
-            return leads, self.bags.take(leads)
-        if self.looks.common_rows and len(leads) >= self.looks.common_rows:
-            self.boilerplate = find_boilerplate(
-                self.runs, leads, self.looks.rule, self.looks.common_rows
-            )
-        if self.boilerplate is None:
-            return leads, sets_of_runs(self.runs, leads)
-        words, floor = self.boilerplate.words[leads], self.looks.rule.floor
+            return leads, self.bags.take(leads), None
+        common_rows, runs = self.looks.common_rows, self.runs
+        if not common_rows or len(leads) < common_rows:
+            return leads, sets_of_runs(runs, leads), None
+        is_lead = np.zeros(len(runs.sizes), bool)
+        is_lead[leads] = True
+        owner = np.repeat(np.arange(len(is_lead), dtype=np.uint32), runs.sizes)
+        ranks, common = occurrences(runs.hashes, owner, is_lead, common_rows)
+        del owner
+        found = find_boilerplate(runs, common, self.looks.rule, common_rows)
+        if found is None:
+            return leads, *ranked_sets(runs.hashes, ranks, *_between(runs, leads))
+        self.boilerplate = found
+        words, floor = found.words[leads], self.looks.rule.floor
         # A row that is boilerplate all over is compared by it; a few words of its own exactly.
         whole = leads[words == 0]
-        self.boilerplate.compared[places_of(self.runs, whole)] = True
-        self.boilerplate.own[places_of(self.runs, whole)] = True
-        sets = sets_of_runs(self.runs, leads, self.boilerplate.compared)
-        enough = (sets.sizes > 0) & ((words == 0) | (words >= floor))
+        found.compared[places_of(runs, whole)] = True
+        found.own[places_of(runs, whole)] = True
+        enough = (words == 0) | (words >= floor)
         self.has_set[leads[~enough]] = False
-        return leads[enough], sets.take(np.flatnonzero(enough))
+        leads = leads[enough]
+        sets, ranks = ranked_sets(runs.hashes, ranks, *_between(runs, leads), found.compared)
+        filled = sets.sizes > 0
+        self.has_set[leads[~filled]] = False
+        if not filled.all():
+            leads, sets = leads[filled], Sets(sets.hashes, bounds_of(sets.sizes[filled]))
+        return leads, sets, ranks
 
     @cached_property
     def key(self) -> U64:
         """Equal for texts that are equal in all that counts; 0 for none."""
-        key, words = self.text_key, self.words("words")
+        words = self.words("words")
         if words is None or not self.looks.protected:
-            return key
+            return self.text_key
+        # Only rows of equal words can be equal.
+        again = np.flatnonzero(is_repeated(self.text_key))
+        words, key = words.take(again), self.text_key[again]
         # Text too short for a set is compared by this alone, in whatever case.
-        codes = np.where(np.repeat(self.has_set, words.sizes), words.codes, words.codes & WORD)
+        has_set = np.repeat(self.has_set[again], words.sizes)
+        codes = np.where(has_set, words.codes, words.codes & WORD)
         key = mix64(key + words._replace(codes=codes).sums(in_order=True))
         for codes in self.codes.values():
-            key = mix64(key + codes)
-        return key
+            key = mix64(key + codes[again])
+        every = self.text_key.copy()
+        every[again] = key
+        return every
 
     @cached_property
     def text_key(self) -> U64:
@@ -281,8 +305,9 @@ def _roots(
 
 def _search(texts: Texts, leads: Ints, levels: Levels, sketch: Sketch) -> _FinishedSearch:
     """A finished search over `leads`, or those of them that any candidate pair has."""
-    leads, sets = texts.without_boilerplate(leads)
-    exact = _search_all(texts, leads, sets, levels)
+    leads, sets, ranks = texts.without_boilerplate(leads)
+    exact = _search_all(texts, leads, sets, levels, ranks)
+    del ranks
     if exact is not None:
         return exact
     signature = _signatures(sets, sketch)
@@ -299,7 +324,9 @@ def _search(texts: Texts, leads: Ints, levels: Levels, sketch: Sketch) -> _Finis
     return _FinishedSearch(leads, search, comparison, entries, exact=False)
 
 
-def _search_all(texts: Texts, leads: Ints, sets: Sets, levels: Levels) -> _FinishedSearch | None:
+def _search_all(
+    texts: Texts, leads: Ints, sets: Sets, levels: Levels, ranks: Bytes | None
+) -> _FinishedSearch | None:
     """A finished search that misses no pair, or None where that would take too long."""
     floor = texts.jaccard(levels.floor)
     size, every = len(sets.hashes), len(leads) * (len(leads) - 1) // 2
@@ -307,7 +334,7 @@ def _search_all(texts: Texts, leads: Ints, sets: Sets, levels: Levels) -> _Finis
     likely = min(every, likely_pairs(sets, floor))
     if size > EXACT_SHINGLES or likely > max(EXACT_PAIRS, size):
         return None
-    entries = rare_entries(sets, floor)
+    entries = rare_entries(sets, floor, ranks)
     comparison = texts.comparison(leads, sets)
     search = _prepared(texts, leads, comparison, levels)
     search.limit = EXACT_WORK + WORK_A_SHINGLE * size
@@ -316,6 +343,11 @@ def _search_all(texts: Texts, leads: Ints, sets: Sets, levels: Levels) -> _Finis
     except TooMuchWorkError:
         return None
     return _FinishedSearch(leads, search, comparison, entries, exact=True)
+
+
+def _between(runs: Runs, rows: Ints) -> tuple[Ints, Ints]:
+    """Where the shingles of each row begin and end."""
+    return runs.bounds[rows], runs.bounds[rows + 1]
 
 
 def _prepared(texts: Texts, leads: Ints, comparison: GuardedComparison, levels: Levels) -> Search:

@@ -8,25 +8,27 @@ each. With rare tokens first those prefixes hardly meet by chance, and no pair i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from filters.common.arrays import U64, Bools, Floats, Ints
-from filters.common.shingles import Sets, distinct
+from filters.common.arrays import U64, Bools, Bytes, Floats, Ints
+from filters.common.shingles import Sets, distinct, ranges, ranked_sets, sets_between
 from filters.common.text import in_threads
+from filters.dedup.near.occurrences import occurrences
 
-# Pairs worked on at once (8 bytes each in some ten arrays), and shingles compared at once.
+# Pairs worked on at once (8 bytes each in some ten arrays), shingles compared at once, those that
+# are few to compare, and sets whose shingles are looked at.
 SLICE = 1 << 20
 COMPARED = 1 << 20
-# Ranges of tokens that are ordered before their results are put together.
-AT_ONCE = 4
+FEW = 1 << 22
+SETS = 1 << 12
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-_OWNER = np.uint64(37)  # bits below a set's number, see `_by_rarity`
 SLACK = 1e-9  # for t * n that floating point puts just above an integer
 
 
@@ -41,71 +43,29 @@ def likely_pairs(sets: Sets, threshold: float) -> float:
     return float(64 * (rare * (rare - 1) // 2).sum())
 
 
-def rare_entries(sets: Sets, threshold: float) -> U64:
+def rare_entries(sets: Sets, threshold: float, ranks: Bytes | None = None) -> U64:
     """Bucket entries (token above, set number below) for an exact search at `threshold`.
 
-    Every pair of sets with Jaccard similarity >= threshold shares a bucket.
+    Every pair of sets with Jaccard similarity >= threshold shares a bucket. With `ranks`, the sets
+    are by rank (see `ranked_sets`): that of the number of sets an element stands in, or stood in
+    before some were left out.
     """
-    ordered = _by_rarity(sets)
-    # Sets follow each other in it; in slices of them, for all at once take six times its memory.
-    step = max(1, len(sets.sizes) * SLICE // max(1, len(ordered)))
-    numbers = range(0, len(sets.sizes), step)
-    cuts = np.searchsorted(ordered, np.array([*numbers], np.uint64) << _OWNER)
+    if ranks is None:
+        owner = np.repeat(np.arange(len(sets.sizes), dtype=np.uint32), sets.sizes)
+        ranks = occurrences(sets.hashes, owner).ranks
+        sets, ranks = ranked_sets(sets.hashes, ranks, sets.bounds[:-1], sets.bounds[1:])
     prefix = sets.sizes - np.ceil(threshold * sets.sizes - SLACK).astype(np.int64) + 1
+    # In slices, for all at once take six times the memory of their tokens.
     chosen = [np.zeros(0, np.uint64)]
-    ends = pairwise([*cuts.tolist(), len(ordered)])
-    for first, (low, high) in zip(numbers, ends, strict=True):
-        own = ordered[low:high]
-        owner = (own >> _OWNER).astype(np.int64) - first
-        shared = np.bincount(owner, minlength=min(step, len(sets.sizes) - first))
+    for first in range(0, len(prefix), SETS):
+        start = sets.bounds[:-1][first : first + SETS]
+        sizes = np.minimum(prefix[first : first + SETS], sets.sizes[first : first + SETS])
+        place = ranges(start, start + sizes)
+        owner = np.repeat(np.arange(first, first + len(sizes), dtype=np.uint64), sizes)
         # Tokens of one set only come first in the order and meet nobody.
-        alone = sets.sizes[first : first + step] - shared
-        useful = np.minimum(prefix[first : first + step] - alone, shared)
-        place = np.arange(len(own)) - (np.cumsum(shared) - shared)[owner]
-        chosen.append(own[place < useful[owner]])
-    del ordered
-    entries = np.concatenate(chosen)
-    return shared_entries((entries & _LOW) << _HALF | entries >> _OWNER)
-
-
-def _by_rarity(sets: Sets) -> U64:
-    """(set number, log2 of the token's frequency, token) in 27 + 5 + 32 bits, ascending.
-
-    Without the tokens that only one set has.
-    """
-    ordered = _by_token(sets)
-    ordered.sort()
-    return ordered
-
-
-def _by_token(sets: Sets) -> U64:
-    """The lines of `_by_rarity`, by token.
-
-    Worked in ranges of tokens, some at a time, to bound memory: 4 bytes a token for the owners, and
-    8 for the result.
-    """
-    owner = np.repeat(np.arange(len(sets.sizes), dtype=np.uint32), sets.sizes)
-    bits = max(0, len(sets.hashes).bit_length() - 20)
-
-    def of_range(number: int) -> U64:
-        own = sets.hashes >= number << (32 - bits)
-        own &= sets.hashes <= ((number + 1) << (32 - bits)) - 1
-        chosen = np.flatnonzero(own)
-        posting = sets.hashes[chosen].astype(np.uint64) << _HALF | owner[chosen]
-        posting.sort()
-        sizes = _run_lengths(posting >> _HALF)
-        frequency = np.repeat(sizes, sizes)
-        posting = posting[frequency > 1]
-        scale = np.frexp(frequency[frequency > 1])[1].astype(np.uint64)
-        placed: U64 = (posting & _LOW) << _OWNER | scale << _HALF | posting >> _HALF
-        return placed
-
-    ordered, filled = np.empty(len(sets.hashes), np.uint64), 0
-    for first in range(0, 1 << bits, AT_ONCE):
-        for part in in_threads(range(first, min(first + AT_ONCE, 1 << bits)), of_range):
-            ordered[filled : filled + len(part)] = part
-            filled += len(part)
-    return ordered[:filled]
+        shared = np.flatnonzero(ranks[place] > 1)
+        chosen.append(sets.hashes[place[shared]].astype(np.uint64) << _HALF | owner[shared])
+    return shared_entries(np.concatenate(chosen))
 
 
 def _run_lengths(ascending: npt.NDArray[Any]) -> Ints:
@@ -185,17 +145,13 @@ class Comparison:
     """
 
     def __init__(self, sets: Sets) -> None:
-        from scipy.sparse import csr_array
+        self.sets = sets
+        self._asked = 0  # elements of all that was compared so far
 
-        self._sizes = sets.sizes
-        columns = (np.ones(len(sets.hashes), np.int8), sets.hashes.astype(np.int64), sets.bounds)
-        self._incidence: Any = csr_array(columns, shape=(len(sets.sizes), 1 << 32))
-        self._incidence.has_canonical_format = True  # else scipy sorts each time to find out
-
-    @property
+    @cached_property
     def sizes(self) -> Ints:
         """Elements of each set."""
-        return self._sizes
+        return self.sets.sizes
 
     def similarity(self, left: Ints, right: Ints, floor: float = 0.0) -> Floats:
         """|A and B| / |A or B| for each pair of set numbers; 0 if both are empty.
@@ -208,19 +164,46 @@ class Comparison:
 
     def common(self, left: Ints, right: Ints) -> Ints:
         """|A and B| for each pair of set numbers."""
-        total = self.sizes[left] + self.sizes[right]
-        cuts = np.flatnonzero(np.diff(np.cumsum(total) // COMPARED)) + 1
-
-        def common_of(part: slice) -> Ints:
-            both = self._incidence[left[part]].multiply(self._incidence[right[part]])
-            found: Ints = np.diff(both.tocsr().indptr)
-            return found
-
+        total = np.cumsum(self.sizes[left] + self.sizes[right])
+        cuts = np.flatnonzero(np.diff(total // COMPARED)) + 1
+        self._asked += int(total[-1]) if len(total) else 0
+        # A few pairs are not worth a matrix of all sets, nor the import of SciPy.
+        few = self._asked <= max(FEW, len(self.sets.hashes))
+        common_of = self._common_of_few if few else partial(_common, self._incidence)
         parts = [slice(low, high) for low, high in pairwise([0, *cuts.tolist(), len(left)])]
-        return np.concatenate(in_threads(parts, common_of))
+        return np.concatenate(in_threads(parts, lambda part: common_of(left[part], right[part])))
+
+    def _common_of_few(self, left: Ints, right: Ints) -> Ints:
+        one, other = self.sets.take(left), self.sets.take(right)
+        pair = np.arange(len(left), dtype=np.uint64) << _HALF
+        keyed = np.empty(len(one.hashes) + len(other.hashes), np.uint64)
+        cut = len(one.hashes)
+        np.bitwise_or(np.repeat(pair, one.sizes), one.hashes, out=keyed[:cut])
+        np.bitwise_or(np.repeat(pair, other.sizes), other.hashes, out=keyed[cut:])
+        keyed.sort()
+        twice = keyed[np.flatnonzero(keyed[1:] == keyed[:-1])]
+        return np.bincount((twice >> _HALF).view(np.int64), minlength=len(left))
+
+    @cached_property
+    def _incidence(self) -> Any:
+        """Which element is in which set."""
+        from scipy.sparse import csr_array
+
+        # Ascending, which they may not be.
+        hashes, bounds = sets_between(self.sets.hashes, self.sets.bounds[:-1], self.sets.bounds[1:])
+        columns = (np.ones(len(hashes), np.int8), hashes.astype(np.int64), bounds)
+        incidence = csr_array(columns, shape=(len(self.sizes), 1 << 32))
+        incidence.has_canonical_format = True  # else scipy sorts each time to find out
+        return incidence
 
     def may_reach(self, threshold: float, left: Ints, right: Ints) -> Bools:
         """False where the sizes alone rule the threshold out."""
         small = np.minimum(self.sizes[left], self.sizes[right])
         large = np.maximum(self.sizes[left], self.sizes[right])
         return small >= threshold * large - SLACK
+
+
+def _common(incidence: Any, left: Ints, right: Ints) -> Ints:
+    both = incidence[left].multiply(incidence[right])
+    found: Ints = np.diff(both.tocsr().indptr)
+    return found
