@@ -93,7 +93,7 @@ FIRES = {
     ],
     "merged_instructions": [
         (ASK, "Paris.\n##\n6. Instruction: Write a poem.\n6. Input:\n<noinput>\n6. Output:\nJoy"),
-        (ASK, "Paris.\n\nInstruction 2: Write a poem.\nInput: joy\nOutput: Joy!"),
+        (ASK, "Paris.\n\nInstruction 2: Write a poem.\nJoy!"),
     ],
     "template_marker": [
         (ASK, "<|observation|> Paris <|question|>"),
@@ -964,16 +964,16 @@ def test_reported_rules_keep_the_row_and_leave_a_note(conversation: Any) -> None
 def test_rules_are_moved_between_drop_report_and_off_without_measuring_again(
     conversation: Any,
 ) -> None:
-    rows = conversation(("Draw a cat", "I'm sorry, but I cannot draw."), (ASK, "I am ChatGPT."))
+    rows = conversation(("Draw a cat", "<nooutput>"), (ASK, "I am ChatGPT."))
     measures = Quality().measure(rows)
-    assert Quality().judge(measures).verdicts["reason"].to_list() == ["refusal", None]
-    moved = (
-        Quality(drop=("image_request", "identity_claim"), off=("refusal",)).judge(measures).verdicts
-    )
-    assert moved["reason"].to_list() == ["image_request", "identity_claim"]
-    noted = judged(Quality(report=("refusal",), off=("identity_claim",)), rows, measures)
+    assert Quality().judge(measures).verdicts["reason"].to_list() == ["placeholder_response", None]
+    moved = Quality(drop=("image_request", "identity_claim"), off=("placeholder_response",))
+    reasons = moved.judge(measures).verdicts["reason"]
+    assert reasons.to_list() == ["image_request", "identity_claim"]
+    reporting = Quality(report=("placeholder_response",), off=("identity_claim",))
+    noted = judged(reporting, rows, measures)
     assert noted["keep"].all()
-    assert noted["evidence"].to_list() == ["refusal: I'm sorry, but I cannot draw", None]
+    assert noted["evidence"].to_list() == ["placeholder_response: <nooutput>", None]
     everything = Quality(off=tuple(REASONS)).judge(measures)
     assert everything.verdicts["keep"].all()
     assert everything.from_text is not None
@@ -1026,7 +1026,9 @@ def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:
 
 def test_evidence_is_short(conversation: Any) -> None:
     rows = conversation((ASK, "N/A"), ("x", f"I'm sorry, but I cannot say that {WORDS}"))
-    assert judge(Quality(), rows).verdicts["evidence"].str.len_chars().to_list() == [3, 80]
+    assert judge(Quality(drop=("refusal",)), rows).verdicts[
+        "evidence"
+    ].str.len_chars().to_list() == [3, 80]
 
 
 def test_every_rule_has_a_sentence_and_one_way_to_be_found() -> None:
@@ -1045,15 +1047,33 @@ def test_real_rows_are_dropped_for_the_defects_that_a_reader_finds(test_data: Pa
     counts = dict(verdicts["reason"].drop_nulls().value_counts().iter_rows())
     assert counts["empty_response"] == 4
     assert counts["merged_instructions"] == 10
-    assert counts["image_reference"] == 17  # and one that is a link
-    assert 25 <= counts["link_as_input"] <= 35
-    assert sum(counts.values()) < 0.022 * verdicts.height
+    assert counts["placeholder_input"] == 24
+    assert sum(counts.values()) < 0.01 * verdicts.height
 
 
-@pytest.mark.parametrize(
-    "slug", ["repeated_item", "wrong_arithmetic", "wrong_count", "wrong_length"]
-)
-def test_what_was_often_wrong_in_fresh_chats_drops_only_where_a_recipe_says_so(slug: str) -> None:
+# Rules of which no twenty fresh hits, nineteen of them right, are known, and that can be wrong.
+UNPROVEN = [
+    "empty_promise",
+    "end_marker",
+    "image_reference",
+    "invalid_python",
+    "link_as_input",
+    "loop",
+    "missing_code",
+    "refusal",
+    "repeated_item",
+    "repeats_prompt",
+    "unfilled_placeholder",
+    "wrong_arithmetic",
+    "wrong_count",
+    "wrong_length",
+    "wrong_lines",
+    "wrong_result",
+]
+
+
+@pytest.mark.parametrize("slug", UNPROVEN)
+def test_what_is_not_proven_in_fresh_rows_drops_only_where_a_recipe_says_so(slug: str) -> None:
     pair = FIRES[slug][0]
     rows = records([user(pair[0]), said(pair[1])])
     found = judged(Quality(), rows, Quality().measure(rows)).row(0, named=True)

@@ -72,8 +72,9 @@ STRAY_ESCAPE = Pattern(
 )
 MERGED_INSTRUCTIONS = Pattern(
     "response",
-    r"(?m:\d{1,2}\.\s+Instruction:|^Instruction \d+:[^\n]*\n+(?:\d+\. ?)?(?:Input|Output)[ :])",
-    # Instructions for a model, or steps
+    r"(?m:\d{1,2}\.\s+Instruction:|^Instruction (?:[2-9]|\d\d+):)",
+    unless=r"(?m:^Instruction 1:)",  # steps, from the first on
+    # Instructions for a model
     unless_asked=(
         r"(?i)\b(?:write|make|generate|create|give|list|provide|produce|come up with)\b[^.\n]{0,40}"
         r"\binstructions?\b|\binstruction[- ](?:tun|follow|data|set)"
