@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import sys
 import tempfile
@@ -39,6 +40,8 @@ JUDGED = HERE / "quality_read.json"
 FILE = "raw/alpaca_random_9k.json"
 SAMPLE, AT_MOST, SEED = 200, 25, 0
 ACTS = ("drop", "report")
+# Files whose hits were read after the last kinds were mended.
+READ_LAST = ("T0", "GPT-3", "GPT-3 on T0")
 CALCULATIONS = r"<<[^>]*>>"  # GSM8K's test set repeats each sum in these
 
 
@@ -143,8 +146,8 @@ def held_out(folder: Path | None) -> None:
     counted = [_named(fired(records_of(name)), rows) for name, rows in judged["held_out"].items()]
     _recall("rows of eight dumps", [sum(column) for column in zip(*counted, strict=True)])
     for name, public in judged["public"].items():
-        if "held_out" in public and _there(name, public, folder):
-            found = fired(records_of(name, folder or DATA))
+        if "held_out" in public and (place := _there(name, public, folder)):
+            found = fired(records_of(name, place))
             _recall(f"chat rows of {name}", _named(found, public["held_out"]))
 
 
@@ -171,50 +174,87 @@ def _recall(rows: str, counts: list[int]) -> None:
 
 
 def fresh(folder: Path | None) -> None:
-    """Print how fresh hits in public files were judged when they were read, and what is left.
+    """Print by reason how hits in files that had shaped no rule were judged, and what is left.
 
-    The last line leaves out the rules that no longer drop. They were chosen by these very hits,
-    so it flatters.
+    `wrong, still` is of the files that are here. The last lines are of the rules that drop now,
+    which was decided by these hits, and of the hits in the files of `READ_LAST` alone.
     """
-    for name, public in json.loads(JUDGED.read_text("utf-8"))["public"].items():
+    judged = json.loads(JUDGED.read_text("utf-8"))["public"]
+    lines: dict[str, dict[str, list[int]]] = {}
+    for name, public in judged.items():
         there = _there(name, public, folder)
-        records = records_of(name, folder or DATA) if there else None
-        found = None if records is None else fired(records)
+        records = records_of(name, there) if there else None
+        found = None if records is None else _named_alike(fired(records), records, public)
         if records is not None and found is not None:
             dropped = found.filter(pl.col("reason").is_in(_acting("drop")))["index"].n_unique()
             print(f"\n{name}: {records.height:,} rows, {dropped:,} of them dropped by default")
-        counts = {
-            reason: _judged(reason, verdicts, found) for reason, verdicts in public["hits"].items()
-        }
-        if not counts:
-            continue
-        print(f"\nHits in {name}:\n")
-        print("| reason | by default | read | right | right, still | wrong, still |")
-        print("|---" * 6 + "|")
-        for reason, line in counts.items():
-            print(f"| {reason} | {Quality().acts(reason)} | {' | '.join(map(str, line))} |")
-        now = [line for reason, line in counts.items() if Quality().acts(reason) == "drop"]
-        for title, lines in (("all", list(counts.values())), ("all that drop now", now)):
-            total = [sum(column) for column in zip(*lines, strict=True)]
-            print(f"| {title} |  | {' | '.join(map(str, total))} |")
+        for reason, verdicts in public["hits"].items():
+            lines.setdefault(reason, {})[public["short"]] = _judged(reason, verdicts, found)
+    files = [public["short"] for public in judged.values() if public["hits"]]
+    print(
+        f"\nFresh hits, right of those read:\n\n| reason | by default | {' | '.join(files)}", end=""
+    )
+    print(" | all | wrong, still |\n" + "|---" * (len(files) + 4) + "|")
+    for reason in REASONS:
+        if reason in lines:
+            _of_reason(reason, lines[reason], files)
+    for title, actions, among in (
+        ("all", ACTS, files),
+        ("all that drop now", ("drop",), files),
+        ("of these, read after the last mending", ("drop",), READ_LAST),
+    ):
+        of = [
+            counts
+            for reason in lines.keys() & _acting(*actions)
+            for file, counts in lines[reason].items()
+            if file in among
+        ]
+        read, right = (sum(column) for column in list(zip(*of, strict=True))[:2])
+        low, high = wilson(right, read)
+        print(f"{title}: {right} of {read}, {right / read:.1%} (95 %: {low:.1%} to {high:.1%})")
+
+
+def _of_reason(reason: str, of: dict[str, list[int]], files: list[str]) -> None:
+    cells = [f"{of[file][1]} of {of[file][0]}" if file in of else "" for file in files]
+    read, right, _, wrong = (sum(column) for column in zip(*of.values(), strict=True))
+    cells += [f"{right} of {read}", str(wrong)]
+    print(f"| {reason} | {Quality().acts(reason)} | {' | '.join(cells)} |")
+
+
+def wilson(right: int, read: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval for a share, of 95 % by default."""
+    share, extra = right / read, z * z / read
+    middle = (share + extra / 2) / (1 + extra)
+    half = z * math.sqrt(share * (1 - share) / read + extra / (4 * read)) / (1 + extra)
+    return middle - half, middle + half
+
+
+def _named_alike(
+    found: pl.DataFrame, records: pl.DataFrame, public: dict[str, Any]
+) -> pl.DataFrame:
+    """Hits by the name that their judgements use: an id, or the line of a file."""
+    names = [name for sides in public["hits"].values() for side in sides.values() for name in side]
+    if not any(name.startswith("line ") for name in names):
+        return found
+    lines = pl.format("line {}", records["line"].gather(found["index"]))
+    return found.with_columns(id=pl.select(lines).to_series())
 
 
 def _judged(reason: str, verdicts: dict[str, list[str]], found: pl.DataFrame | None) -> list[int]:
-    """Hits read and right ones; of the right and the wrong those that fire today, if known."""
+    """Hits read and right ones; of the right and the wrong those that fire today, 0 if unknown."""
     right, wrong = verdicts["right"], verdicts["wrong"]
-    counts: list[int] = [len(right) + len(wrong), len(right)]
-    if found is not None:
-        ids = set(found.filter(pl.col("reason") == reason)["id"])
-        counts += [sum(id_ in ids for id_ in side) for side in (right, wrong)]
-    return counts
+    ids = set() if found is None else set(found.filter(pl.col("reason") == reason)["id"])
+    still = [sum(id_ in ids for id_ in side) for side in (right, wrong)]
+    return [len(right) + len(wrong), len(right), *still]
 
 
-def _there(name: str, public: dict[str, Any], folder: Path | None) -> bool:
-    """Whether a public file is in the folder; says so if it is not."""
-    if folder is not None and (folder / name).is_file():
-        return True
+def _there(name: str, public: dict[str, Any], folder: Path | None) -> Path | None:
+    """The folder that a public file is in; says so if it is not here."""
+    for place in (folder, DATA):
+        if place is not None and (place / name).exists():
+            return place
     print(f"\n{name} is not here ({public['from']}); --public FOLDER judges its rows anew")
-    return False
+    return None
 
 
 def _sample(

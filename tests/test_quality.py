@@ -74,14 +74,26 @@ FIRES = {
         (ASK, "N/A"),
         ("Design a logo.", "<nooutput>"),
         ("Design a poster.", "<No output. The task requires a poster, not text.>"),
-        (ASK, "nan"),
+        ("Write a poem about tea.", "nan"),
+        ("Please summarize the letter.\n\nDear Ann, we won.", "None"),
+        ("You are asked to develop a page for a book.", "TBD"),
+        ("Design a medium sudoku.", "<no-output>"),
+        ("Write a script that prints ten numbers.", "No Output"),
+        ("Write a page on tea.", "Lorem ipsum dolor sit amet"),
         (ASK, "[insert your answer here]"),
         ("Design a poster.", "[Insert output poster here]"),
         (ASK, "..."),
     ],
-    "repeats_prompt": [(ASK, ASK), (ASK, "\nwhat is the capital of france? ")],
+    "repeats_prompt": [
+        (ASK, ASK),
+        (ASK, "\nwhat is the capital of france? "),
+        ("Design a quiz on tea.", "Design a quiz on tea."),
+        ("Hi, could you list three rivers", "Hi, could you list three rivers"),
+        ("法国的首都是 哪一个 城市？", "法国的首都是 哪一个 城市？"),
+    ],
     "merged_instructions": [
-        (ASK, "Paris.\n##\n6. Instruction: Write a poem.\n6. Input:\n<noinput>\n6. Output:\nJoy")
+        (ASK, "Paris.\n##\n6. Instruction: Write a poem.\n6. Input:\n<noinput>\n6. Output:\nJoy"),
+        (ASK, "Paris.\n\nInstruction 2: Write a poem.\nJoy!"),
     ],
     "template_marker": [
         (ASK, "<|observation|> Paris <|question|>"),
@@ -116,8 +128,19 @@ FIRES = {
     "loop": [
         ("Write a poem.", "The sea, " + "the waves, " * 12),
         ("Say something.", "Well I am happy. " * 9),
+        ("Make a list of what a tea meter needs.", "- Tea\n" + "- Tea filters\n" * 9),
     ],
-    "repetition": [("Write.", "It is a fine day and we can go to the old town now. " * 8)],
+    "repetition": [
+        ("Write.", "It is a fine day and we can go to the old town now. " * 8),
+        (
+            "Find the parties.\n\nKid (artist) and Universal (record label) agree.",
+            "The input is a contract, and the output is the parties of it. " * 8,
+        ),
+        (
+            "What do these lyrics mean?\n\nShe is the giggle at a funeral",
+            "I was a fool to let you go and I was a fool to say so. " * 8,
+        ),
+    ],
     "unclosed_fence": [
         ("Print 1.", "Here:\n```python\nprint(1)"),
         ("Print 1.", "````md\n```\nprint(1)\n```\n"),
@@ -435,6 +458,10 @@ SPARED = {
         ("Design a form for orders.", "Name:\nPrice:"),
         ("Did you see it?", "Not yet. It is a shame D:"),
         ("Make this short: Tea is made as follows:", "Tea is made as follows:"),
+        (
+            "W: Two types are related if and only if this is proved by the following rules:",
+            "Two types are related if this follows from these rules:",
+        ),
         ("Repair the loop.\n\nfor x in range 3", "for x in range(3):"),
     ],
     "missing_code": [
@@ -455,6 +482,31 @@ SPARED = {
         ("Write a program to sort numbers.", "Gladly! If you could specify the language, " * 3),
         ("Write a program to sort numbers.", "Gladly! In which language do you want it? " * 3),
         ("Write a shell script to print numbers.", "#!/bin/bash and then echo the number. " * 3),
+        # code of plain words
+        (
+            "Please write a SQL query to answer the question on a database of dogs.",
+            "select avg ( dogs.age ) where dogs.dog_id in ( select treatments.dog_id )",
+        ),
+        (
+            "Write a query to count the makers in the database.",
+            "select maker , count ( all ) group by maker order by count ( all ) desc value",
+        ),
+        (
+            "Write a program to add two numbers in COBOL.",
+            "MOVE 1 TO A. MOVE 2 TO B. ADD A TO B GIVING C. DISPLAY C. STOP RUN.",
+        ),
+        (
+            "Write a program to add two numbers in assembly.",
+            "mov ax, 5\nmov bx, 6\nadd ax, bx\nmov cx, ax\nint 21h\nend",
+        ),
+        (
+            "Write a program to sum numbers in a loop.",
+            "set total to 0\nfor each number in the list\nadd number to total\nend\nsay total",
+        ),
+        (
+            "Write a script to count the lines of all files.",
+            "find . -name '*.txt' -exec cat '+' and then wc -l counts all of the lines there",
+        ),
     ],
     "needs_web": [
         ("How do I search the web with Python?", "With a library."),
@@ -472,13 +524,43 @@ SPARED = {
         ("Is the price given? If not, answer N/A.", "N/A"),
         ("Act as a Linux terminal. My first command is cd ~", "(no output)"),
         (ASK, "N/A means not available."),
+        # values of programs
+        ("x = 1\nif x > 3:\n    y = 2\nWhat is the value of y at line 4?", "None"),
+        ("What is `0 / 0` in JavaScript?", "NaN"),
+        ("What does typeof x give before x is set?", "undefined"),
+        ("Write a function that does nothing and say what it returns: null or 0?", "null"),
+        ("What does print('', end='') print?", "No output"),
+        # there is none
+        ("Which of these are prime? 4, 6, 8", "None"),
+        ("Ann Lee, 12 High Street.\n\nWhat is her middle name?", "N/A"),
+        ("Does the patient take any pills?", "N/A"),
+        ("Describe any allergies of the patient.\n\nShe is well.", "N/A"),
+        ("Fill in the second address line.\n\n12 High Street, York", "Not applicable"),
+        # short forms, filler and marks that were asked for
+        ("'To Be Determined'", "'TBD'"),
+        ("What is short for 'not applicable', as an abbreviation?", "N/A"),
+        ("lorem ipsum dolor", "LOREM IPSUM DOLOR"),
+        ("Generate some placeholder text.", "Lorem ipsum dolor sit amet."),
+        ("What is S in Morse code?", "..."),
+        ("Write the letter O in Morse code.", "---"),
+        ("Which punctuation ends a question?", "?"),
     ],
     "repeats_prompt": [
         ("Hello?", "hello?"),
         ("Repeat: hi", "hi"),
         ("Correct this: I has a cat.", "I have a cat."),
+        # no question and no order: what is to be done is not said
+        ("b, c, d, e, f", "b, c, d, e, f"),
+        ("The plant is considered a living fossil .", "The plant is considered a living fossil ."),
+        ("She sells sea shells.", "she sells sea shells."),
+        ("x = 1; y = 2", "x = 1; y = 2"),
+        ("Berlin, Paris and Rome", "Berlin, Paris and Rome"),
     ],
-    "merged_instructions": [(ASK, "1. Input: the first step\n2. Output: the last step")],
+    "merged_instructions": [
+        (ASK, "1. Input: the first step\n2. Output: the last step"),
+        ("Make two instructions for a model.", "1. Instruction: Sing.\n2. Instruction: Dance."),
+        ("How is the shelf put up?", "Instruction 1: Unpack it.\nInstruction 2: Screw it."),
+    ],
     "template_marker": [
         (
             "How many jars are in 5 crates of 12?",
@@ -492,6 +574,10 @@ SPARED = {
         ("Split it.", "## Output:\n1\n2"),
         ("Pipe in F#", "[1; 2] |> List.map f <| x"),
         ("How do I bake bread?", "## Ingredients:\nFlour\n\n## Instructions:\nBake it."),
+        ("How do I clean a pan?", "### Instructions:\n1. Heat it.\n2. Wipe it."),
+        ("How does quicksort work?", "It splits.\n\n### Input:\n3 1 2\n\n### Output:\n1 2 3"),
+        ("What do customers say?", "### Responses:\nMost are glad."),
+        ("How do I strike out a word?", "<s>old</s>"),
         ("### Background\nWe sell tea.\n\n### Instruction:\nWrite a slogan.", "Tea for all."),
         ('End with "<|DONE|>".', "So it is."),
         ("How do I format fine-tuning prompts?", "Use ### Instruction: and then ### Response:"),
@@ -511,7 +597,11 @@ SPARED = {
         ("Use docker", "```\ndocker inspect -f '{{name}}'\n```"),
         ("Write LaTeX", "\\frac{{a}}{{b}}"),
     ],
-    "placeholder_input": [("What does no input mean?", "Nothing given."), ("None", "Of what?")],
+    "placeholder_input": [
+        ("What does no input mean?", "Nothing given."),
+        ("None", "Of what?"),
+        ("My screen is black and says:\nNo input", "Check the cable."),
+    ],
     "control_characters": [(ASK, "Paris\tis\nit.\r\n"), (ASK, "Zażółć gęślą jaźń 👩‍👩‍👧 नमस्ते")],
     "mojibake": [
         (ASK, "À Paris, l’été — São Paulo, Ångström, “naïve”, 5 £"),
@@ -523,9 +613,19 @@ SPARED = {
         (ASK, "Sign here: ______________________________________________"),
         (ASK, "It is 1000000000000000000000000000000000000000000000"),
         ("Laugh.", "hahahahahaha"),
+        ("Replace each word with a label.\n\n" + "old " * 30, "O action " + "O " * 29),
+        ("Tag the named entities.\n\n" + "Ann " * 30, "nam_liv O " * 15),
+        ("For each token give its tag.\n\n" + "old " * 30, "adjective " * 30),
+        ("Sing the end of Hey Jude.", "Na " * 40),
+        ("Write a strand of DNA.", "ACGT" * 12),
         ("Print stars", "*\n**\n***\n****\n*****\n******\n*******"),
     ],
     "repetition": [
+        (
+            "Give a label for every word.\n\n" + "MKS Bzura - KS Wifama 3 : 2 " * 20,
+            "nam_org nam_org O nam_org nam_org O O O " * 20,
+        ),
+        ("Sing the chorus.", "We walk the road and we sing of the morning to come. " * 8),
         ("0 0 0 0 0 0\n0 1 0 0 0 1\n0 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0\n" * 8),
         ("Make a table.", "| A | B |  |  |\n|---|---|---|---|\n" + "| 1 | 2 |  |  |\n" * 12),
         (
@@ -864,16 +964,16 @@ def test_reported_rules_keep_the_row_and_leave_a_note(conversation: Any) -> None
 def test_rules_are_moved_between_drop_report_and_off_without_measuring_again(
     conversation: Any,
 ) -> None:
-    rows = conversation(("Draw a cat", "I'm sorry, but I cannot draw."), (ASK, "I am ChatGPT."))
+    rows = conversation(("Draw a cat", "<nooutput>"), (ASK, "I am ChatGPT."))
     measures = Quality().measure(rows)
-    assert Quality().judge(measures).verdicts["reason"].to_list() == ["refusal", None]
-    moved = (
-        Quality(drop=("image_request", "identity_claim"), off=("refusal",)).judge(measures).verdicts
-    )
-    assert moved["reason"].to_list() == ["image_request", "identity_claim"]
-    noted = judged(Quality(report=("refusal",), off=("identity_claim",)), rows, measures)
+    assert Quality().judge(measures).verdicts["reason"].to_list() == ["placeholder_response", None]
+    moved = Quality(drop=("image_request", "identity_claim"), off=("placeholder_response",))
+    reasons = moved.judge(measures).verdicts["reason"]
+    assert reasons.to_list() == ["image_request", "identity_claim"]
+    reporting = Quality(report=("placeholder_response",), off=("identity_claim",))
+    noted = judged(reporting, rows, measures)
     assert noted["keep"].all()
-    assert noted["evidence"].to_list() == ["refusal: I'm sorry, but I cannot draw", None]
+    assert noted["evidence"].to_list() == ["placeholder_response: <nooutput>", None]
     everything = Quality(off=tuple(REASONS)).judge(measures)
     assert everything.verdicts["keep"].all()
     assert everything.from_text is not None
@@ -926,7 +1026,9 @@ def test_chunks_give_the_verdicts_of_the_whole(conversation: Any) -> None:
 
 def test_evidence_is_short(conversation: Any) -> None:
     rows = conversation((ASK, "N/A"), ("x", f"I'm sorry, but I cannot say that {WORDS}"))
-    assert judge(Quality(), rows).verdicts["evidence"].str.len_chars().to_list() == [3, 80]
+    assert judge(Quality(drop=("refusal",)), rows).verdicts[
+        "evidence"
+    ].str.len_chars().to_list() == [3, 80]
 
 
 def test_every_rule_has_a_sentence_and_one_way_to_be_found() -> None:
@@ -945,15 +1047,33 @@ def test_real_rows_are_dropped_for_the_defects_that_a_reader_finds(test_data: Pa
     counts = dict(verdicts["reason"].drop_nulls().value_counts().iter_rows())
     assert counts["empty_response"] == 4
     assert counts["merged_instructions"] == 10
-    assert counts["image_reference"] == 17  # and one that is a link
-    assert 25 <= counts["link_as_input"] <= 35
-    assert sum(counts.values()) < 0.022 * verdicts.height
+    assert counts["placeholder_input"] == 24
+    assert sum(counts.values()) < 0.01 * verdicts.height
 
 
-@pytest.mark.parametrize(
-    "slug", ["repeated_item", "wrong_arithmetic", "wrong_count", "wrong_length"]
-)
-def test_what_was_often_wrong_in_fresh_chats_drops_only_where_a_recipe_says_so(slug: str) -> None:
+# Rules of which no twenty fresh hits, nineteen of them right, are known, and that can be wrong.
+UNPROVEN = [
+    "empty_promise",
+    "end_marker",
+    "image_reference",
+    "invalid_python",
+    "link_as_input",
+    "loop",
+    "missing_code",
+    "refusal",
+    "repeated_item",
+    "repeats_prompt",
+    "unfilled_placeholder",
+    "wrong_arithmetic",
+    "wrong_count",
+    "wrong_length",
+    "wrong_lines",
+    "wrong_result",
+]
+
+
+@pytest.mark.parametrize("slug", UNPROVEN)
+def test_what_is_not_proven_in_fresh_rows_drops_only_where_a_recipe_says_so(slug: str) -> None:
     pair = FIRES[slug][0]
     rows = records([user(pair[0]), said(pair[1])])
     found = judged(Quality(), rows, Quality().measure(rows)).row(0, named=True)
@@ -1026,7 +1146,7 @@ def test_the_same_answers_stop_short_in_any_order_and_in_parts() -> None:
 
 def test_a_task_of_the_system_prompt_may_leave_a_text_as_it_is() -> None:
     task = {"role": "system", "content": "Return the sentence if it is correct, or correct it."}
-    turns = (user("The cat sat on the mat."), said("The cat sat on the mat."))
+    turns = (user("Is the cat on the mat?"), said("Is the cat on the mat?"))
     assert fired(*turns) == ["repeats_prompt"]
     assert fired(task, *turns) == []
 

@@ -64,20 +64,11 @@ def diagnose(
     >>> diagnose([200, 201, 205, 3] * 50).verdict
     'flag'
     """
-    rows = np.asarray(lengths, dtype=np.int64)
-    if not rows.size:
+    if not np.size(lengths):
         return judged(Diagnosis(unit, 0, 0.0, 0, {}, 0.0, 0, 0.0, 0.0, 0.0, of=of))
-    named = pl.Series(["all"] * len(rows)) if groups is None else pl.Series(groups)
-    named = named if named.dtype == pl.Categorical else named.cast(pl.String)
-    codes, names = codes_of(pool([named], min_group))
-    whole = np.ones(len(rows), dtype=bool) if finished is None else np.asarray(finished, bool)
-    given = np.zeros(len(rows)) if scores is None else np.asarray(scores, dtype=np.float64)
-    short = stats.short_concentration(rows)
-    # One order for every input order: floating-point sums then agree to the last bit.
-    order = np.lexsort((given, whole, rows, codes))
-    rows, codes, whole, given = rows[order], codes[order], whole[order], given[order]
+    rows, codes, whole, given, names = _in_order(lengths, groups, finished, scores, min_group)
     log = stats.log_length(rows)
-    dense = stats.concentration(rows)
+    short = stats.short_concentration(rows)
     explained = stats.eta_squared(log, codes)
     task = _task_dependence(log, codes, len(names), explained, permutations, seed)
     wall = _Wall() if finished is None else _wall(rows, unit, whole)
@@ -85,15 +76,7 @@ def diagnose(
     return judged(
         Diagnosis(
             unit=unit,
-            rows=len(rows),
-            mean=float(rows.mean()),
-            maximum=int(rows.max()),
-            quantiles=quantiles(rows),
-            concentration=dense.share,
-            concentration_at=dense.at,
-            concentration_floor=stats.concentration_floor(rows).share,
-            spread=float(log.std()),
-            spread_within=float(log.std() * np.sqrt(max(0.0, 1.0 - explained))),
+            **_distribution(rows, log, explained),
             **task._asdict(),
             **wall._asdict(),
             **score._asdict(),
@@ -158,6 +141,48 @@ def codes_of(groups: pl.Series) -> tuple[Ints, list[str]]:
     """Group numbers 0..k-1 in the alphabetical order of the names, and the names."""
     names = groups.unique().sort().cast(pl.String)
     return groups.cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy(), names.to_list()
+
+
+class _Rows(NamedTuple):
+    lengths: Ints
+    codes: Ints
+    finished: NDArray[np.bool_]
+    scores: Floats
+    names: list[str]
+
+
+def _in_order(
+    lengths: ArrayLike,
+    groups: Sequence[str] | NDArray[Any] | pl.Series | None,
+    finished: ArrayLike | None,
+    scores: ArrayLike | None,
+    min_group: int,
+) -> _Rows:
+    """The rows in one order for every input order: floating-point sums agree to the last bit."""
+    rows = np.asarray(lengths, dtype=np.int64)
+    named = pl.Series(["all"] * len(rows)) if groups is None else pl.Series(groups)
+    named = named if named.dtype == pl.Categorical else named.cast(pl.String)
+    codes, names = codes_of(pool([named], min_group))
+    whole = np.ones(len(rows), dtype=bool) if finished is None else np.asarray(finished, bool)
+    given = np.zeros(len(rows)) if scores is None else np.asarray(scores, dtype=np.float64)
+    order = np.lexsort((given, whole, rows, codes))
+    return _Rows(rows[order], codes[order], whole[order], given[order], names)
+
+
+def _distribution(rows: Ints, log: Floats, explained: float) -> dict[str, Any]:
+    """The fields of `Diagnosis` that say how long the rows are, and how alike."""
+    dense = stats.concentration(rows)
+    return {
+        "rows": len(rows),
+        "mean": float(rows.mean()),
+        "maximum": int(rows.max()),
+        "quantiles": quantiles(rows),
+        "concentration": dense.share,
+        "concentration_at": dense.at,
+        "concentration_floor": stats.concentration_floor(rows).share,
+        "spread": float(log.std()),
+        "spread_within": float(log.std() * np.sqrt(max(0.0, 1.0 - explained))),
+    }
 
 
 class _TaskDependence(NamedTuple):

@@ -5,23 +5,41 @@ from __future__ import annotations
 import polars as pl
 
 from filters.quality.fences import left_open
+from filters.quality.orders import ASKS, ORDERS_TEXT, PLAIN_QUESTION
 from filters.quality.turns import BLANK, Hits, Turns, faults
 
 CUT_OFF_MIN_WORDS = 20  # shorter answers often are phrases
 
-# N/A, <nooutput>, "Your answer here": never an answer.
-_NEVER = (
-    r"(?i)\A[\s\[(<\"'*]*(?:n/a|n\.a\.?|no[ _]?(?:output|input|response|answer)|not applicable"
-    r"|to be (?:filled|added|determined)|tbd|todo|(?:your|insert|add) (?:\w+ )?(?:answer|response"
-    r"|output|text)(?: here)?|insert [\w ]{1,40} here"
+# What a generator leaves behind: <nooutput>, "Your answer here". Never an answer.
+_DEBRIS = (
+    r"(?i)\A[\s\"'*]*<\s*no[ _-]?(?:output|input)\b[^\n]{0,100}\z"
+    r"|\A[\s\"'*]*no(?:output|input)[\s\"'*.!]*\z"
+    r"|\A[\s\[(<\"'*]*(?:(?:your|insert|add) (?:\w+ )?(?:answer|response|output|text)(?: here)?"
+    r"|insert [\w ]{1,40} here)[\s\])>\"'*.!]*\z"
+)
+# Stand-ins that may be an answer: a value that is not given, what a program prints, a short form,
+# Morse code. So they count only where a text was ordered, or under a plain question.
+_STAND_IN = (
+    r"(?i)\A[\s\[(<\"'*]*(?:n/a|n\.a\.?|no[ _](?:output|input|response|answer)|not applicable"
+    r"|to be (?:filled|added|determined)|tbd|todo"
     r"|lorem ipsum[^\n]*|\.{2,}|…|-{1,3}|\?{1,3})[\s\])>\"'*.!]*\z"
-    r"|(?i)\A\s*[\[(<]no ?output\b[^\n]{0,100}\z"
+    r"|\A\s*[\[(]no ?output\b[^\n]{0,100}\z"
+)
+_MAY_BE_NONE = r"(?i)\b(?:any|if|whether|nothing|outputs?|prints?|printed|returns?)\b"
+_ANY_THERE = r"(?i)\b(?:describe|explain|summari[sz]e|discuss|outline)\b[^.\n]{0,20}\bany\b"
+# Marks alone, a short form and filler text answer questions about them.
+_OF_FEW_LETTERS = r"(?i)\A[^\pL]*\z|lorem|tbd|todo|n/a"
+_ON_SHORT_FORMS = (
+    r"(?i)\b(?:to be|to do|abbreviat\w*|acronym\w*|initials|short(?:ened)? form|lorem|placeholder"
+    r"|dummy|filler|sample text|morse|ellips\w*|dash\w*|dots?|punctuat\w*|symbols?|marks?|signs?"
+    r"|characters?|operators?|emoticons?|silen\w*)\b"
 )
 _MAY_ECHO = (
     r"(?i)\b(?:correct\w*|original|repeat|echo|copy|copies|same|unchanged|as it is|translat\w*"
     r"|rewrite|convert\w*|spell\w*|grammar|spacing|punctuat\w*|normali[sz]\w*|transform\w*|output)\b"
 )
-# Left over from a table export, unless the question is about them or offers them as choices.
+# Left over from a table export, where a text was ordered: elsewhere they are values of programs, or
+# say that there is none.
 _EXPORT = r"\A\s*(NaN|nan|null|NULL|None|none|undefined|<NA>)\s*\z"
 
 # "Answer N/A if it is not given", "Reply only with ..."
@@ -67,23 +85,28 @@ def empty_response(turns: Turns) -> Hits:
 
 
 def placeholder_response(turns: Turns) -> Hits:
-    """Records answered by a word that stands for a missing answer."""
+    """Records answered by what stands for a missing answer."""
     short = turns.responses.filter(pl.col("text").str.len_bytes() < 120)
-    never = short.filter(pl.col("text").str.contains(_NEVER))
-    if never.height:
-        never = _unasked(turns, never)
-    export = short.with_columns(word=pl.col("text").str.extract(_EXPORT, 1)).filter(
-        pl.col("word").is_not_null()
-    )
-    if export.height:
-        asked = turns.prompts.join(export, on="index", how="semi").group_by("index")
-        word = pl.col("word").str.to_lowercase()
-        export = export.join(asked.agg(asked=pl.col("text").str.join("\n")), on="index").filter(
-            ~pl.col("asked").str.to_lowercase().str.contains(word, literal=True)
-        )
-    columns = ["index", "text"]
-    hits = pl.concat([never.select(columns), export.select(columns)]).sort("index")
-    return Hits(hits, pl.col("text").str.strip_chars())
+    debris = short.filter(pl.col("text").str.contains(_DEBRIS)).select("index", "text")
+    hits = pl.concat([debris, _stand_ins(turns, short)]).unique("index", keep="first")
+    if hits.height:
+        hits = _unasked(turns, hits)
+    return Hits(hits.sort("index"), pl.col("text").str.strip_chars())
+
+
+def _stand_ins(turns: Turns, short: pl.DataFrame) -> pl.DataFrame:
+    """`index`, `text` of the short answers that stand for one where some answer must be there."""
+    text, asked = pl.col("text"), pl.col("asked")
+    likely = short.filter(text.str.contains(rf"{_STAND_IN}|{_EXPORT}"))
+    likely = likely.with_columns(asked=turns.before(likely))
+    ordered = asked.str.contains(ORDERS_TEXT) & ~asked.str.contains(_ANY_THERE)
+    plain = asked.str.contains(PLAIN_QUESTION) & ~asked.str.contains(_MAY_BE_NONE)
+    on_it = text.str.contains(_OF_FEW_LETTERS) & asked.str.contains(_ON_SHORT_FORMS)
+    stands_in = text.str.contains(_STAND_IN) & (ordered | plain) & ~on_it
+    # "Write a function that returns null", "If there is none, write none"
+    word = text.str.extract(_EXPORT, 1).str.to_lowercase()
+    on_word = asked.str.to_lowercase().str.contains(word, literal=True)
+    return likely.filter(stands_in | (ordered & ~on_word).fill_null(False)).select("index", "text")
 
 
 def _unasked(turns: Turns, never: pl.DataFrame) -> pl.DataFrame:
@@ -102,7 +125,10 @@ def _unasked(turns: Turns, never: pl.DataFrame) -> pl.DataFrame:
 
 
 def repeats_prompt(turns: Turns) -> Hits:
-    """Records whose answer is the message before it, but for case and outer white space."""
+    """Records whose answer is the question or order before it, but for case and white space.
+
+    A bare text may be its own answer: names that are in order, a sentence that is simple already.
+    """
     pairs = turns.messages.with_columns(
         text=pl.col("text").str.strip_chars(), before=pl.col("text").shift(1).str.strip_chars()
     )
@@ -115,6 +141,7 @@ def repeats_prompt(turns: Turns) -> Hits:
     same = alike.filter(pl.col("text").str.to_lowercase() == pl.col("before").str.to_lowercase())
     # "Hello!" is answered by "Hello!"
     same = same.filter(pl.col("text").str.count_matches(r"\S+") > 2)
+    same = same.filter(pl.col("before").str.contains(ASKS))
     # What a system prompt sets may leave a text as it is: "return it if it is correct".
     tasks = turns.prompts_of(same["index"]).filter(
         pl.col("role") == "system", pl.col("text").str.contains(_MAY_ECHO)

@@ -77,7 +77,13 @@ _ABOUT_DATA = re.compile(
     r"|variables?|computer|detects?|to-do)\b"
 )
 _LOOKS_LIKE_CODE = re.compile(
-    r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bSELECT\b|\bprint|\breturn\b|\bimport\b|pseudo",
+    r"[{};=<>\\`|$#]|\w\(|^\s{2,}\S|^\s*\d\.|\bprint|\breturn\b|\bimport\b|pseudo"
+    # Code of plain words: SQL, BASIC, COBOL, assembly, a shell, `table.column`
+    r"|\b(?:SELECT|PRINT|DISPLAY|MOVE|GOTO|FROM|WHERE|INSERT|UPDATE|DELETE|CREATE|THEN|ELSE|ENDIF)\b"
+    r"|\A\s*(?:select|insert|update|delete|alter|drop|create|with|grant)\s"
+    r"|^\s*(?:if|else|elif|end|for|while|set|let|dim|begin|echo|cat|grep|find|mov|call|push|pop|sub"
+    r"|proc|when|repeat|int|var|fn|func|def|do|done|use|local)\b(?! you\b)"
+    r"|\b[a-z]\w+\.[a-z]\w+|\w_\w",
     re.MULTILINE,
 )
 _YES_OR_NO = re.compile(r"(?i)\byes or no\b")

@@ -88,6 +88,7 @@ _HEADING = re.compile(
 )
 
 _ANNOUNCES = r"[:：]\s*\z"
+_MATERIAL_WORDS = 8
 _OF_CODE = re.compile(r"[)\]\d'\"]\s*:\s*\Z|\A\s*(?:def|class|while|for|if|elif|else|try|with)\b")
 _SMILEY = re.compile(r"(?:[^\w\s)\]}\"'`*]|(?<![\w])\w)\s?[:：]\Z")
 _OPEN_BY_RIGHT = re.compile(
@@ -113,8 +114,13 @@ def wrong_lines(turns: Turns) -> Hits:
 
 def _announces(asked: str, answer: str) -> str | None:
     lines = [line.rstrip() for line in answer.rstrip().split("\n") if line.strip()]
-    if _SMILEY.search(lines[-1]) or asked.rstrip().endswith(lines[-1][-20:]):
-        return None  # the text that was to be changed ends so
+    given = asked.rstrip().rpartition("\n")[2]
+    # The text that was to be changed ends so, or in a colon too.
+    same = given.endswith(lines[-1][-20:]) or (
+        given.endswith((":", "：")) and len(given.split()) > _MATERIAL_WORDS
+    )
+    if _SMILEY.search(lines[-1]) or same:
+        return None
     # Of several the last is a field of a form.
     a_field = len(lines) > 1 and lines[-2].endswith((":", "："))
     if a_field or _OF_CODE.search(lines[-1]) or _OPEN_BY_RIGHT.search(order_of(asked)):

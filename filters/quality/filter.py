@@ -50,7 +50,7 @@ class Quality(Filter):
     name: ClassVar[str] = "quality"
     reasons: ClassVar[Mapping[str, str]] = REASONS
     measured_by: ClassVar[tuple[str, ...]] = ("rules",)
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     reads: ClassVar[tuple[str, ...]] = ("messages", "tools")
 
     drop: tuple[str, ...] = setting((), "reasons that drop although they only report by default")

@@ -51,6 +51,9 @@ _FOR_ANSWER = re.compile(r"### ?(?:Response|Assistant):\s*\Z")
 _OTHER_HEADING = re.compile(
     rf"(?m)^[ \t]*(?:#{{1,6}} ?(?!{_NAMES}\b)\w|\*\*(?!{_NAMES}\b)\w[^*\n]*\*\*:?\s*$)"
 )
+# A lone "### Input:" shows an example, and "### Instructions:" are steps.
+_ONE_OF_TEMPLATE = re.compile(r"#{2,4} ?(?:Instruction|Response|Human|Assistant|User):")
+_STRUCK = r"(?i)\bstrik\w*[ -]?(?:out|through)?\b|\bcross(?:ed)?[- ]out\b|\bhtml\b"
 _ON_TEMPLATES = (
     r"(?i)(?-u:\b)(?:(?:prompt|chat|instruction)[ -](?:templates?|formats?)|special tokens?"
     r"|control tokens?|tokeni[sz]er\w*|chatml|end-of-(?:text|turn|sequence)"
@@ -92,6 +95,11 @@ def markers(turns: Turns) -> dict[str, Hits]:
         if family == "special" and lines.height:
             # A mark of one's own, as the question orders it: end with "<|DONE|>".
             lines = lines.filter(plain.str.contains(rf"(?:\A|[^\"'“‘])(?:{marks})"))
+            # <s> strikes text out in HTML.
+            struck = plain.str.contains(r"(?s)<s>.*</s>") & turns.before(lines).str.contains(
+                _STRUCK
+            )
+            lines = lines.filter(~struck)
         lines = lines.select("index", "place", marker=pl.col("plain").str.extract(f"({marks})", 1))
         found[family] = Hits(lines, pl.col("marker").str.strip_chars())
     return found
@@ -103,6 +111,6 @@ def _foreign(role: str, text: str, asked: str) -> str | None:
         return "template"
     if role != "assistant":
         return "template" if _FOR_ANSWER.search(text) else None
-    if _OTHER_HEADING.search(text):
+    if _OTHER_HEADING.search(text) or not _ONE_OF_TEMPLATE.search(text):
         return None
     return None if "#" in asked or re.search(rf"(?i)\b{_NAMES}\b", asked) else "heading"

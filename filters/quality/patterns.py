@@ -24,13 +24,15 @@ class Pattern:
     """A rule that fires where `pattern` matches (Rust regex syntax, no groups).
 
     `view` is `plain` (code removed) or `text`; `unless` is a pattern that exempts a row when it
-    matches any of its prompts or the message itself. `escaped` spells the span out in ASCII.
+    matches any of its prompts or the message itself, `unless_asked` one that does in any of its
+    prompts. `escaped` spells the span out in ASCII.
     """
 
     side: Side
     pattern: str
     view: Literal["plain", "text"] = "plain"
     unless: str = ""
+    unless_asked: str = ""
     escaped: bool = False
 
 
@@ -68,11 +70,22 @@ STRAY_ESCAPE = Pattern(
     r"|&(?:amp|lt|gt|quot|nbsp|apos|#39|#x27);",
     unless=_ABOUT_CODE,
 )
-MERGED_INSTRUCTIONS = Pattern("response", r"(?m:\d{1,2}\.\s+Instruction:|^Instruction \d+:)")
+MERGED_INSTRUCTIONS = Pattern(
+    "response",
+    r"(?m:\d{1,2}\.\s+Instruction:|^Instruction (?:[2-9]|\d\d+):)",
+    unless=r"(?m:^Instruction 1:)",  # steps, from the first on
+    # Instructions for a model
+    unless_asked=(
+        r"(?i)\b(?:write|make|generate|create|give|list|provide|produce|come up with)\b[^.\n]{0,40}"
+        r"\binstructions?\b|\binstruction[- ](?:tun|follow|data|set)"
+    ),
+)
 PLACEHOLDER_INPUT = Pattern(
     "prompt",
-    r"(?i)(?:\A|\n)\s*[\[(<]?no[ _]?input(?: (?:is )?(?:required|needed|necessary|given"
-    r"|provided))?[\])>.]*\s*\z|\n\n[\[(<]?(?:n/a|none|not applicable)[\])>.]*\s*\z",
+    r"(?i)(?:\A|\n)\s*[\[(<]no[ _]?input(?: (?:is )?(?:required|needed|necessary|given"
+    r"|provided))?[\])>.]*\s*\z"
+    r"|\n\n\s*no[ _]?input(?: (?:is )?(?:required|needed|necessary|given|provided))?[.]*\s*\z"
+    r"|\n\n[\[(<]?(?:n/a|none|not applicable)[\])>.]*\s*\z",
     view="text",
 )
 UNFILLED_PLACEHOLDER = Pattern(
@@ -139,13 +152,12 @@ def find(turns: Turns, patterns: Mapping[str, Pattern]) -> dict[str, Hits]:
 
 
 def _hits(turns: Turns, hits: pl.DataFrame, rule: Pattern) -> Hits:
+    for exempts in filter(None, (rule.unless, rule.unless_asked)):
+        if hits.height:
+            asked = turns.prompts_of(hits["index"]).filter(pl.col("text").str.contains(exempts))
+            hits = hits.filter(~pl.col("index").is_in(asked["index"].implode()))
     if hits.height and rule.unless:
-        exempt = turns.prompts.filter(pl.col("index").is_in(hits["index"].unique().implode()))
-        exempt = exempt.filter(pl.col("text").str.contains(rule.unless))
-        hits = hits.filter(
-            ~pl.col("index").is_in(exempt["index"].implode()),
-            ~pl.col(rule.view).str.contains(rule.unless),
-        )
+        hits = hits.filter(~pl.col(rule.view).str.contains(rule.unless))
     span = pl.col(rule.view).str.extract(f"({rule.pattern})", 1)
     # Control characters would be invisible, or act on the terminal that shows them.
     return Hits(hits, span.map_batches(_escaped) if rule.escaped else span.str.strip_chars())

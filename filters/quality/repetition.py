@@ -26,6 +26,15 @@ _RULES = r"[|]|:?-{2,}:?"
 _TAIL = LONGEST_UNIT * REPEATS
 # "Write 'I will behave' ten times" is answered by a loop.
 _ASKED_TO_REPEAT = r"(?i)\brepeat|\btimes\b|\bcopies\b|\bloop"
+# A label for each word, a refrain that was ordered. To speak of labels or songs is no order.
+_EACH = r"(?:each|every) (?:word|token|line|letter|character|sentence|item|row)"
+_LABEL = r"(?:labels?|labell?ing|tags?|tagging)"
+_MAY_REPEAT = (
+    rf"(?i)\b{_LABEL}\b[^.\n]{{0,80}}\b{_EACH}|\b{_EACH}s?\b[^.\n]{{0,80}}\b{_LABEL}\b"
+    r"|\bpart[- ]of[- ]speech\b|\b(?:tag|label|mark) (?:the |all )?(?:named )?entities\b"
+    r"|\bsing\b|\b(?:write|compose|create|generate|give|continue)\b[^.\n]{0,40}"
+    r"\b(?:chants?|chorus|refrain|lyrics|mantra|dna|rna|base64)\b"
+)
 
 
 def loops(turns: Turns) -> Hits:
@@ -40,9 +49,14 @@ def loops(turns: Turns) -> Hits:
         .with_columns(span=pl.col("tail").str.tail(pl.col("unit").cast(pl.Int64) * REPEATS))
         .filter(pl.col("span").str.contains(r"\p{L}"))
     )
-    asked = turns.prompts.filter(pl.col("text").str.contains(_ASKED_TO_REPEAT))["index"]
-    unasked = found.filter(~pl.col("index").is_in(asked.implode()))
+    unasked = _unasked(turns, found, rf"{_ASKED_TO_REPEAT}|{_MAY_REPEAT}")
     return Hits(unasked, pl.col("span").str.tail(EVIDENCE_CHARACTERS))
+
+
+def _unasked(turns: Turns, found: pl.DataFrame, asks: str) -> pl.DataFrame:
+    """Those of the lines without a prompt that matches `asks`."""
+    asked = turns.prompts_of(found["index"]).filter(pl.col("text").str.contains(asks))
+    return found.filter(~pl.col("index").is_in(asked["index"].implode()))
 
 
 def _looping_unit(tails: pl.Series) -> U32:
@@ -99,8 +113,7 @@ def repeated_share(turns: Turns) -> Hits:
         .unique("index", keep="first", maintain_order=True)
     )
     # A grid of numbers is answered by another.
-    grids = turns.prompts_of(found["index"]).filter(pl.col("text").str.contains(_GRID))
-    found = found.filter(~pl.col("index").is_in(grids["index"].implode()))
+    found = _unasked(turns, found, rf"{_GRID}|{_ASKED_TO_REPEAT}|{_MAY_REPEAT}")
     return Hits(found, pl.col("run").list.join(" "))
 
 

@@ -52,7 +52,8 @@ RULES: Mapping[str, Rule] = {
         "An assistant message has neither text nor tool calls."),
     "placeholder_response": Rule(answers.placeholder_response, "drop",
         "The answer is a stand-in such as N/A, <nooutput> or NaN."),
-    "repeats_prompt": Rule(answers.repeats_prompt, "drop",
+    # in fresh tasks, many without an order, right in none of 30 hits
+    "repeats_prompt": Rule(answers.repeats_prompt, "report",
         "The answer is the question again."),
     "merged_instructions": Rule(patterns.MERGED_INSTRUCTIONS, "drop",
         "The answer runs on into further numbered instructions."),
@@ -61,7 +62,8 @@ RULES: Mapping[str, Rule] = {
     # too rare in real dumps to know how often it is right
     "role_marker": Rule(patterns.ROLE_MARKER, "report",
         "Turns of another conversation (Human:, Assistant:) inside one message."),
-    "unfilled_placeholder": Rule(patterns.UNFILLED_PLACEHOLDER, "drop",
+    # in fresh chats right in none of 4 hits
+    "unfilled_placeholder": Rule(patterns.UNFILLED_PLACEHOLDER, "report",
         "A {{placeholder}} that was never filled in."),
     "placeholder_input": Rule(patterns.PLACEHOLDER_INPUT, "drop",
         "The question ends in a literal <noinput>."),
@@ -69,7 +71,8 @@ RULES: Mapping[str, Rule] = {
         "Characters that no text holds, such as NUL, ESC or a vertical tab."),
     "mojibake": Rule(patterns.MOJIBAKE, "drop",
         "Text decoded with the wrong encoding, or characters lost to U+FFFD."),
-    "loop": Rule(loops, "drop",
+    # in fresh rows right in 1 hit of 2
+    "loop": Rule(loops, "report",
         "The answer ends in a short unit repeated over and over."),
     "repetition": Rule(lambda turns: turns.once(repeated_share), "drop",
         "Most of a long answer repeats earlier parts of itself word for word."),
@@ -77,7 +80,8 @@ RULES: Mapping[str, Rule] = {
         "The answer stops inside a fenced code block."),
     "unpaired_think": Rule(answers.unpaired_think, "drop",
         "A <think> block is opened or closed but not both."),
-    "refusal": Rule(refusal, "drop",
+    # in fresh rows right in 10 hits of 12
+    "refusal": Rule(refusal, "report",
         "The answer declines for lack of ability or access."),
     # a set without any has no safety signal
     "safety_refusal": Rule(safety_refusal, "report",
@@ -85,9 +89,11 @@ RULES: Mapping[str, Rule] = {
     # new, and right where a question cannot be understood
     "no_help": Rule(no_help, "report",
         "A short answer is sorry or at a loss, and gives nothing."),
-    "link_as_input": Rule(prompts.link_as_input, "drop",
+    # in fresh chats right in 6 hits of 11
+    "link_as_input": Rule(prompts.link_as_input, "report",
         "The material to work on is only a link, so the answer is invented."),
-    "image_reference": Rule(patterns.IMAGE_REFERENCE, "drop",
+    # in fresh chats right in none of 2 hits
+    "image_reference": Rule(patterns.IMAGE_REFERENCE, "report",
         "The question shows an image that the text does not hold."),
     "missing_input": Rule(prompts.missing_input, "report",
         "The question speaks of a given text, code or list that is not there."),
@@ -100,7 +106,8 @@ RULES: Mapping[str, Rule] = {
         "YAML was asked for, and the answer does not load as a mapping or list."),
     "invalid_xml": Rule(invalid("xml"), "report",
         "XML was asked for, and the answer is not one well-formed element."),
-    "invalid_python": Rule(invalid("python"), "drop",
+    # in fresh chats right in 5 hits of 6
+    "invalid_python": Rule(invalid("python"), "report",
         "Python was asked for, and the answer's code does not parse."),
     "missing_fence": Rule(invalid("fence"), "report",
         "A code block was asked for, and the answer has no closed one."),
@@ -116,23 +123,28 @@ RULES: Mapping[str, Rule] = {
     # new, and some texts come back to a sentence on purpose
     "repeated_sentences": Rule(repeated_sentences, "report",
         "A fifth or more of the answer's sentences are there twice."),
-    "missing_code": Rule(asked.missing_code, "drop",
+    # in fresh rows right in 1 hit of 15
+    "missing_code": Rule(asked.missing_code, "report",
         "A program was asked for, and the answer only tells what it does or gives."),
     # in fresh chats right in 13 hits of 17
     "wrong_length": Rule(demands.wrong_length, "report",
         "The answer is longer than the question allows, or far shorter than it orders."),
-    "wrong_lines": Rule(demands.wrong_lines, "drop",
+    # in fresh chats right in 1 hit of 2
+    "wrong_lines": Rule(demands.wrong_lines, "report",
         "The answer has another number of lines or paragraphs than the question orders."),
-    "wrong_result": Rule(wrong_result, "drop",
+    # no fresh hits
+    "wrong_result": Rule(wrong_result, "report",
         "A sort, count, reversal or calculation that the question orders is wrong."),
     # too rare in real dumps to know how often it is right
     "unchanged_input": Rule(unchanged_input, "report",
         "The question orders a change, and the answer is its text, unchanged."),
-    "empty_promise": Rule(demands.empty_promise, "drop",
+    # in fresh rows right in 18 hits of 19
+    "empty_promise": Rule(demands.empty_promise, "report",
         "The answer ends in a colon, and what it announces does not come."),
     "needs_web": Rule(asked.needs_web, "report",
         "The question orders a search of the web, which the answer can only pretend."),
-    "end_marker": Rule(patterns.END_MARKER, "drop",
+    # one fresh hit
+    "end_marker": Rule(patterns.END_MARKER, "report",
         "The answer ends in a line such as // end of output //."),
     "cut_off": Rule(answers.cut_off, "drop",
         "An answer of 20 words or more stops in the middle of a sentence."),
