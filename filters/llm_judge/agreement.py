@@ -423,7 +423,7 @@ def _sentences(found: Agreement) -> Iterator[str]:
         return
     yield (
         f"On {found.rows:,} rows the judge (from {found.threshold:g}) and the labels (from"
-        f" {found.label_threshold:g}) agree on {found.agreement}; by chance it were"
+        f" {found.label_threshold:g}) agree on {found.agreement}; by chance it would be"
         f" {found.by_chance:.2f}."
     )
     if found.kappa is not None:
