@@ -161,41 +161,60 @@ def within(score: Any, length: Any, group: Any) -> str:
     return f"{np.corrcoef(*left)[0, 1]:+.2f} ({together.sum()} rows)"
 
 
+FITTED_ON = {  # the linear model of each kind of pairs comes from the two others
+    "pandalm": ("alpaca_eval", "sharegpt"),
+    "alpaca_eval": ("pandalm", "sharegpt"),
+    "sharegpt": ("pandalm", "alpaca_eval"),
+}
+
+
 def print_pairs(asked: Asked, work: Work, limit: int) -> None:
     """Which of two answers is better, by score and side by side."""
-    fitted_on = {
-        "pandalm": ("alpaca_eval", "sharegpt"),
-        "alpaca_eval": ("pandalm", "sharegpt"),
-        "sharegpt": ("pandalm", "alpaca_eval"),
-    }
     lines, flips = [], []
-    for kind, pairs in work.pairs.items():
-        pairs = pairs[: limit // EVERY[kind]]
-        sides = {
-            name: [scores(asked, name, [(p.prompt, getattr(p, side)) for p in pairs]).score
-                   for side in ("chosen", "rejected")]
-            for name in OF_PAIRS
-        }  # fmt: skip
-        orders = readings_of_orders(asked, pairs)
-        count = min(len(orders), *(len(side) for both in sides.values() for side in both))
-        used = as_pairs(pairs[:count])
-        margins = {name: both[0][:count] - both[1][:count] for name, both in sides.items()}
-        verdicts = [verdict(*both) for both in orders[:count]]
+    together: list[tuple[list[rows.Pair], dict[str, Any]]] = []
+    for kind, drawn in work.pairs.items():
+        drawn = drawn[: limit // EVERY[kind]]
+        orders = readings_of_orders(asked, drawn)
+        margins = margins_of(asked, drawn[: len(orders)])
+        count = min(len(orders), *(len(margin) for margin in margins.values()))
+        pairs, verdicts = drawn[:count], [verdict(*both) for both in orders[:count]]
+        margins = {name: margin[:count] for name, margin in margins.items()}
         margins[PAIRWISE + ", mean of both orders"] = np.array([v.margin for v in verdicts])
-        margins["linear model"] = linear_fit.margins(linear(work, *fitted_on[kind]), used)
-        for name, margin in margins.items():
-            found = compare(margin, used)
-            lines.append([kind, str(count), name, short(found.model), short(found.gain)])
-        lines.append([kind, str(count), "longer wins", short(found.longer), ""])
+        model = linear(work, *FITTED_ON[kind])
+        margins["linear model"] = linear_fit.margins(model, as_pairs(pairs))
+        lines += pair_lines(kind, pairs, margins)
         if kind == "pandalm":
-            lines.append([kind, str(count), "one person, by two others", people(pairs[:count]), ""])
+            lines.append([kind, str(count), "one person, by two others", people(pairs), ""])
         flips.append(flip_line(kind, orders[:count], verdicts))
+        together.append((pairs, margins))
+    names = together[0][1]
+    pooled = {name: np.concatenate([margins[name] for _, margins in together]) for name in names}
+    lines += pair_lines("all", [pair for pairs, _ in together for pair in pairs], pooled)
     print("The better answer of two; a tie is a half\n")
     table(["pairs", "number", "picks", "right", "less longer wins"], lines)
     print(f"{PAIRWISE} in both orders\n")
     table(
         ["pairs", "number", "orders disagree", "A first", "wins in both", "of these right"], flips
     )
+
+
+def margins_of(asked: Asked, pairs: list[rows.Pair]) -> dict[str, Any]:
+    """By rubric: the score of the better answer less that of the other, of the pairs asked."""
+    found = {}
+    for name in OF_PAIRS:
+        chosen = scores(asked, name, [(pair.prompt, pair.chosen) for pair in pairs]).score
+        rejected = scores(asked, name, [(pair.prompt, pair.rejected) for pair in pairs]).score
+        count = min(len(chosen), len(rejected))
+        found[name] = chosen[:count] - rejected[:count]
+    return found
+
+
+def pair_lines(kind: str, pairs: list[rows.Pair], margins: dict[str, Any]) -> list[list[str]]:
+    used, count = as_pairs(pairs), str(len(pairs))
+    found = {name: compare(margin, used) for name, margin in margins.items()}
+    lines = [[kind, count, name, short(one.model), short(one.gain)] for name, one in found.items()]
+    longer = next(iter(found.values())).longer
+    return [*lines, [kind, count, "longer wins", short(longer), ""]]
 
 
 def flip_line(kind: str, orders: list[tuple[Reading, Reading]], verdicts: list[Any]) -> list[str]:
@@ -224,28 +243,32 @@ def people(pairs: list[rows.Pair]) -> str:
 
 def print_planted(asked: Asked, work: Work, limit: int) -> None:
     """What answers score that ask for a grade, say nothing, or answer something else."""
+    lines = []
     for name in RUBRICS:
-        rubric = load_rubric(name)
-        found: dict[str, list[tuple[float, float]]] = {}
-        count = 0
-        for at in range(limit // EVERY["planted"]):
-            row, other = work.marked[2 * at : 2 * at + 2]
-            [own] = scores(asked, name, [(row.prompt, row.answer)]).score.tolist() or [None]
-            made = rows.planted(row, other, top(rubric))
-            planted = scores(asked, name, [(row.prompt, text) for text in made.values()]).score
-            if own is None or len(planted) < len(made):
-                break
-            count += 1
-            for kind, score in zip(made, planted.tolist(), strict=True):
-                found.setdefault(kind, []).append((own, score))
-        lines = []
-        for kind, pairs in found.items():
+        for kind, pairs in planted_scores(asked, work, limit, name).items():
             own, score = np.array(pairs).T
+            above = wilson(int((score > own).sum()), len(pairs))
             lines.append(
-                [kind, f"{own.mean():.2f}", f"{score.mean():.2f}",
-                 short(wilson(int((score > own).sum()), count))]
+                [name, kind, f"{own.mean():.2f}", f"{score.mean():.2f}",
+                 f"{short(above)} of {len(pairs)}"]
             )  # fmt: skip
-        print(
-            f"{name} ({rubric.low:g} to {rubric.high:g}): {count} good answers, each planted with\n"
-        )
-        table(["planted", "mean of the originals", "mean planted", "planted above original"], lines)
+    print("Good answers, and what is planted in their place\n")
+    table(["rubric", "planted", "mean of the originals", "mean planted", "above original"], lines)
+
+
+def planted_scores(
+    asked: Asked, work: Work, limit: int, name: str
+) -> dict[str, list[tuple[float, float]]]:
+    """Scores of originals and of what is planted, by kind, of the rows that were asked."""
+    best = top(load_rubric(name))
+    found: dict[str, list[tuple[float, float]]] = {}
+    for at in range(limit // EVERY["planted"]):
+        row, other = work.marked[2 * at : 2 * at + 2]
+        made = rows.planted(row, other, best)
+        texts = [(row.prompt, text) for text in (row.answer, *made.values())]
+        scored = scores(asked, name, texts).score.tolist()
+        if len(scored) < len(texts):
+            break
+        for kind, score in zip(made, scored[1:], strict=True):
+            found.setdefault(kind, []).append((scored[0], score))
+    return found

@@ -181,7 +181,7 @@ def test_a_template_that_refuses_a_system_text_gets_it_before_the_users(tmp_path
         assert judge.notices() == []
         assert ask(judge, apart) == ask(judge, merged)
         assert judge.notices() == [
-            "1 questions with the system text before the user's, for the template takes none"
+            "1 question with the system text before the user's, for the template takes none"
         ]
 
 
@@ -310,7 +310,7 @@ def test_control_tokens_that_a_row_spells_stay_text(
     assert sum(token < len(CONTROL) for token in ids) == control
     assert spelled in made_text(folder, ids)
     assert dict(made.counts) == {
-        "questions that spell control tokens of the model, which were read as text": 1
+        "with control tokens of the model in a row's text, which were read as text": 1
     }
 
 

@@ -14,7 +14,7 @@ from filters.common.arrays import Bools, Floats, Ints
 
 LEAST_ROWS = 10  # fewer say nothing
 RESAMPLES = 1_000
-AT_ONCE = 50  # of them: a matrix of as many rows
+MATRIX = 1_000_000  # numbers of the draws that are looked at together
 WIDTHS = (0.05, 0.1)  # half widths of intervals that are worth labelling for
 Z = NormalDist().inv_cdf(0.975)
 Z_POWER = NormalDist().inv_cdf(0.8)  # a difference is to be seen four times in five
@@ -166,10 +166,13 @@ class _Resample:
     def _draws(self) -> Iterator[Floats]:
         """Weights (draws, rows), a part of all draws at a time."""
         draw = np.random.default_rng(self.seed)
-        for _ in range(RESAMPLES // AT_ONCE):
-            drawn = [draw.integers(0, self.rows, self.rows) for _ in range(AT_ONCE)]
-            counts = [np.bincount(each, minlength=self.rows) for each in drawn]
-            yield np.array(counts, dtype=np.float64)
+        at_once = max(1, min(50, MATRIX // self.rows))
+        for start in range(0, RESAMPLES, at_once):
+            weights = np.empty((min(at_once, RESAMPLES - start), self.rows))
+            for line in weights:
+                drawn = draw.integers(0, self.rows, self.rows)
+                line[:] = np.bincount(drawn, minlength=self.rows)
+            yield weights
 
 
 def _cells(judge: Bools, label: Bools) -> Cells:
@@ -420,7 +423,7 @@ def _sentences(found: Agreement) -> Iterator[str]:
         return
     yield (
         f"On {found.rows:,} rows the judge (from {found.threshold:g}) and the labels (from"
-        f" {found.label_threshold:g}) agree on {found.agreement}; by chance it were"
+        f" {found.label_threshold:g}) agree on {found.agreement}; by chance it would be"
         f" {found.by_chance:.2f}."
     )
     if found.kappa is not None:

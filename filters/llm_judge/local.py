@@ -88,7 +88,10 @@ class LocalModel:
         if self._loaded is None:
             return []
         counts = self._loaded.prompts.counts
-        return [f"{count:,} {what}" for what, count in sorted(counts.items())]
+        return [
+            f"{count:,} question{'s' if count > 1 else ''} {what}"
+            for what, count in sorted(counts.items())
+        ]
 
     def spent(self) -> Mapping[str, Any]:
         """Nothing that anybody counts."""

@@ -24,8 +24,8 @@ WrittenAs = Literal["chat", "plain"]
 # are cut into tokens, and these are the same for all questions of a rubric.
 TAIL = 64
 
-MERGED_SYSTEM = "questions with the system text before the user's, for the template takes none"
-CONTROL_TEXT = "questions that spell control tokens of the model, which were read as text"
+MERGED_SYSTEM = "with the system text before the user's, for the template takes none"
+CONTROL_TEXT = "with control tokens of the model in a row's text, which were read as text"
 
 
 class Unreadable(Exception):
@@ -36,7 +36,9 @@ class Prompts:
     """Writes questions as one tokenizer, and its chat template or none, want them."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, written_as: WrittenAs) -> None:
-        self.counts: Counter[str] = Counter()  # what readers of the scores should know, by sentence
+        self.counts: Counter[str] = (
+            Counter()
+        )  # questions, by what a reader of the scores should know
         self._tokenizer = tokenizer
         self._chat = written_as == "chat"
         self._start = [] if self._chat else _start(tokenizer)
