@@ -1060,7 +1060,6 @@ UNPROVEN = [
     "link_as_input",
     "loop",
     "missing_code",
-    "refusal",
     "repeated_item",
     "repeats_prompt",
     "unfilled_placeholder",

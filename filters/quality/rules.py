@@ -81,7 +81,7 @@ RULES: Mapping[str, Rule] = {
     "unpaired_think": Rule(answers.unpaired_think, "drop",
         "A <think> block is opened or closed but not both."),
     # in fresh rows right in 10 hits of 12
-    "refusal": Rule(refusal, "report",
+    "refusal": Rule(refusal, "drop",
         "The answer declines for lack of ability or access."),
     # a set without any has no safety signal
     "safety_refusal": Rule(safety_refusal, "report",
