@@ -41,7 +41,7 @@ RECORDS = pl.DataFrame(
 
 
 def sentences(step: Any) -> str:
-    measures = step.measure(RECORDS).hstack(RECORDS.select("id"))
+    measures = step.measure(RECORDS).hstack(RECORDS.select("id")).with_row_index("row")
     return "\n".join(step.judge(measures).findings.sentences)
 
 
