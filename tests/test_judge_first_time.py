@@ -75,7 +75,9 @@ def test_how_many_rows_had_a_reference_is_said() -> None:
     assert "2 of 3 rows were asked with a text of right" in found
     none = sentences(asking(judge, "mt_bench_single", reference="rihgt"))
     assert "0 of 3 rows were asked with a text of rihgt; name the field" in none
-    with pytest.raises(CurateError, match=r"alpagasus shows no reference; .* careful or mt_bench"):
+    with pytest.raises(
+        CurateError, match=r"alpagasus shows no reference; .* does: careful, llama3"
+    ):
         LLMJudge(**NOBODY, rubric="alpagasus", reference="right")
 
 

@@ -125,7 +125,7 @@ class LLMJudge(Filter):
             able = [name for name in able if not load_rubric(name).is_pairwise]
             raise CurateError(
                 f"judge: rubric {rubric.name} shows no reference; leave reference out, or take"
-                f" {' or '.join(able)}"
+                f" one that does: {', '.join(able)}"
             )
 
     def _check_model(self) -> None:
