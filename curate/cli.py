@@ -307,7 +307,7 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
         _train,
     ),
     "pairs": (
-        "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators.",
+        "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators, a judge.",
         _pairs,
     ),
     "judge": ("What a judge's scores are worth beside labels, and the rubrics there are.", _judge),

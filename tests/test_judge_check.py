@@ -179,3 +179,19 @@ def test_wrong_settings_of_a_judge_of_pairs_are_refused(
     words = ["pairs", str(dump), "--from", "judge", "--out", str(tmp_path / "pairs"), *more]
     assert cli.main(words) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["people", "--at", "9"], "--at is 9; the judge's scores go from 0 to 5"),
+        (["people", "--good", "fine"], "people holds numbers; name the number of a good row"),
+        (["peopel"], "none of 10 rows has a field 'peopel'; did you mean 'people'?"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    run = run_judged(tmp_path, labelled(count=10))
+    assert cli.main(["judge", "check", str(run), "--labels", *more]) == 1
+    assert message in capsys.readouterr().err

@@ -101,7 +101,7 @@ def test_without_a_model_given_scores_are_all_there_is() -> None:
     run = curate.run(given, steps=[LLMJudge(rubric="alpagasus", given="grade", min_score=4.5)])
     assert verdicts(run) == [
         ("keep", None, 4.8, None),
-        ("drop", "no_score", None, "no number under 1e+300 in grade"),
+        ("drop", "no_score", None, "grade holds no number, and no model is named to ask"),
     ]
     with pytest.raises(CurateError, match=r"none of 1 rows has a score in grade; name a model to"):
         curate.run(rows("two"), steps=[LLMJudge(rubric="alpagasus", given="grade")])
@@ -141,7 +141,7 @@ def test_a_server_without_probabilities_is_read_as_text_aloud_or_refused() -> No
     step = asking(judge, rubric="careful", say=said.append)
     curate.run(rows("good"), steps=[step])
     assert said == ["this toy gives no logprobs; rubric careful is read as text instead"]
-    with pytest.raises(CurateError, match="gives no logprobs, and rubric careful is read from"):
+    with pytest.raises(CurateError, match="gives no logprobs, and read: probabilities needs them"):
         step = asking(ScriptedJudge(lambda question: Answer("4")), "careful", read="probabilities")
         curate.run(rows("good"), steps=[step])
 

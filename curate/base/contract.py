@@ -67,7 +67,7 @@ class Estimate:
 
     Of `rows` rows `questions` questions would be asked; `known` more were answered before.
     `tokens_in` are about what they hold, `tokens_out` the most that the answers may have, `cost` in
-    dollars (None: no prices were given).
+    dollars (None: no prices were given). `nobody` rows have no score and nobody is named to ask.
     """
 
     rows: int = 0
@@ -76,6 +76,7 @@ class Estimate:
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float | None = None
+    nobody: int = 0
 
     def __add__(self, other: Estimate) -> Estimate:
         """The estimate for the rows of both."""
@@ -87,6 +88,7 @@ class Estimate:
             self.tokens_in + other.tokens_in,
             self.tokens_out + other.tokens_out,
             sum(costs) if costs else None,
+            self.nobody + other.nobody,
         )
 
 

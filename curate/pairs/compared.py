@@ -63,11 +63,13 @@ def of_comparisons(
 
 def _every_two(usable: pl.DataFrame) -> pl.DataFrame:
     """Every two answers of a prompt once, by id and row, so that orders of files do not matter."""
-    most = usable.group_by("group").len()["len"].max() if usable.height else 0
-    if isinstance(most, int) and most > MOST_ANSWERS:
+    counts = usable.group_by("group").len().sort("len", "group", descending=[True, False])
+    if counts.height and counts["len"][0] > MOST_ANSWERS:
+        row, most = counts.row(0)
         raise CurateError(
-            f"pairs: one prompt has {most:,} answers, and a judge compares at most {MOST_ANSWERS}"
-            " with each other; name the field that tells posts apart in --parent, or score each"
+            f"pairs: one prompt (that of row {row}) has {most:,} answers, and a judge"
+            f" compares at most {MOST_ANSWERS} with each other; name the field that tells posts"
+            " apart in --parent, or score each"
             " answer (curate run with judge) and make pairs --from scores"
         )
     narrow = usable.select("row", "id", "group", "plain")

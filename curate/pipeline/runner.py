@@ -75,7 +75,8 @@ def estimate(
         found: list[tuple[str, Estimate]] = []
         for step in bound:
             if isinstance(step.action, Filter) and step.action.asks:
-                found.append((step.name, pipeline.estimate(step.action)))
+                with named(step):
+                    found.append((step.name, pipeline.estimate(step.action)))
             elif not found:
                 pipeline.apply(step, watch)
         return found

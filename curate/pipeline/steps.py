@@ -98,6 +98,18 @@ class _EvaluationReader:
             questions.check_columns(self.columns, self.fields, self.setting)
 
 
+def _of_step(error: CurateError, step: Step) -> CurateError:
+    """The error of the second `judge` names `judge-2`, whose settings are to be mended."""
+    kind = getattr(step.action, "name", step.name)
+    if type(error) is not CurateError or step.name == kind:
+        return error
+    text = str(error).replace(f"--set {kind}.", f"--set {step.name}.")
+    start = f"{kind}: "
+    return CurateError(
+        f"{step.name}: {text.removeprefix(start)}" if text.startswith(start) else text
+    )
+
+
 @contextmanager
 def named(step: Step, known: Sequence[str] = ()) -> Iterator[None]:
     """What goes wrong in a step of the user's own is one sentence that names it.
@@ -106,8 +118,8 @@ def named(step: Step, known: Sequence[str] = ()) -> Iterator[None]:
     """
     try:
         yield
-    except CurateError:
-        raise
+    except CurateError as error:
+        raise _of_step(error, step) from error.__cause__
     except Exception as error:
         if type(step.action).__module__.split(".")[0] in ("filters", "curate"):
             raise

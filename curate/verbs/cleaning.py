@@ -42,11 +42,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _estimate_line(name: str, found: Estimate) -> str:
     """What a step would ask, for people."""
-    cost = "no prices are given (--set judge.prices=[IN,OUT], dollars for a million tokens)"
+    start = f"{name}: at most {found.rows:,} rows"
+    if found.nobody:
+        return (
+            f"{start}; {found.nobody:,} have no score and nobody is named to ask:"
+            f" --set {name}.model=NAME --set {name}.url=URL"
+        )
+    if not found.questions:
+        return f"{start}; nothing to ask, {found.known:,} answers are known"
+    cost = f"no prices are given (--set {name}.prices=[IN,OUT], dollars for a million tokens)"
     if found.cost is not None:
-        cost = f"at most ${found.cost:,.4f}"
+        cost = f"at most ${found.cost:,.4f}" if found.cost else "$0"
     return (
-        f"{name}: at most {found.rows:,} rows; {found.questions:,} questions to ask,"
+        f"{start}; {found.questions:,} questions to ask,"
         f" {found.known:,} known; about {found.tokens_in:,} tokens in, at most"
         f" {found.tokens_out:,} out; {cost}"
     )

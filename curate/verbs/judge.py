@@ -51,14 +51,14 @@ def _check(arguments: argparse.Namespace) -> None:
     step = _step(run.manifest, arguments.step)
     rows = _scored(run, arguments.step)
     labels = _labels(rows, arguments.labels, arguments.good)
-    known = rows.select("score", "words", label=labels).drop_nulls()
+    known = rows.select("judged", "words", label=labels).drop_nulls()
     if known.is_empty():
         raise CurateError(f"no row has both a score of {arguments.step} and {arguments.labels}")
     scale = _scale(step)
-    at = _threshold(arguments, step)
+    at = _threshold(arguments, step, scale)
     good = _good(arguments, known["label"], scale, at)
     found = agreement(
-        rows["score"].fill_null(float("nan")).to_numpy(),
+        rows["judged"].fill_null(float("nan")).to_numpy(),
         labels.fill_null(float("nan")).to_numpy(),
         at,
         good,
@@ -82,12 +82,12 @@ def _step(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _scored(run: RunFolder, step: str) -> pl.DataFrame:
-    """All rows that are written, with the `score` that a step gave each, as it came, or null."""
-    columns = ("row", "meta", "category", "scores")
+    """All rows that are written, with what a step `judged` each to be, as it came, or null."""
+    columns = ("row", "meta", "score", "category", "scores")
     rows = pl.concat([run.kept.select(columns), run.dropped.select(columns)]).sort("row")
     every = rows.select("row", "scores").explode("scores").unnest("scores")
-    given = every.filter(pl.col("step") == step).select("row", "score")
-    if given["score"].null_count() == given.height:
+    given = every.filter(pl.col("step") == step).select("row", judged="score")
+    if given["judged"].null_count() == given.height:
         raise CurateError(f"step {step!r} gave no row a score; name one that does in --step")
     given = given.unique("row", keep="first")
     words = run.lengths.select("row", "words")
@@ -100,11 +100,16 @@ def _labels(rows: pl.DataFrame, name: str, good: str | None) -> pl.Series:
     """The field as numbers (NaN: none); of words those that say good are 1, others 0."""
     from filters.common.given_scores import text_of_field
 
-    text = rows["category"] if name == "category" else text_of_field(rows, name)
+    if name in ("score", "category"):
+        text = rows[name].cast(pl.String)
+    else:
+        text = text_of_field(rows, name)
     if text.null_count() == len(text):
-        raise CurateError(f"none of {len(text):,} rows has a field {name!r}")
+        raise CurateError(f"none of {len(text):,} rows has a field {name!r}{_fields(rows, name)}")
     numbers = text.str.to_lowercase().replace(_TRUTH).cast(pl.Float64, strict=False)
     if numbers.null_count() == text.null_count():
+        if good is not None and not _is_number(good):
+            raise CurateError(f"{name} holds numbers; name the number of a good row in --good")
         return numbers
     word = text.filter(numbers.is_null() & text.is_not_null())[0]
     if good is None:
@@ -115,6 +120,26 @@ def _labels(rows: pl.DataFrame, name: str, good: str | None) -> pl.Series:
     return (text == good).cast(pl.Float64)
 
 
+def _fields(rows: pl.DataFrame, name: str) -> str:
+    """The fields that rows do have, or the one that was meant."""
+    names = {key for text in rows["meta"].drop_nulls().head(1000) for key in json.loads(text)}
+    known = sorted(names)
+    if not known:
+        return "; the rows have no fields beside their conversation"
+    return nearest(name, known) or f"; there is {', '.join(known[:12])}"
+
+
+def _is_number(text: str) -> bool:
+    return text.lower() == "true" or _number(text) is not None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def _scale(step: Mapping[str, Any]) -> tuple[float, float] | None:
     """The lowest and highest score of the rubric, if the step is a judge."""
     match _of(step, "range"):
@@ -123,10 +148,16 @@ def _scale(step: Mapping[str, Any]) -> tuple[float, float] | None:
     return None
 
 
-def _threshold(arguments: argparse.Namespace, step: Mapping[str, Any]) -> float:
+def _threshold(
+    arguments: argparse.Namespace, step: Mapping[str, Any], scale: tuple[float, float] | None
+) -> float:
     """The score from which the judge calls a row good: as asked, as in the run, as published."""
     from filters.llm_judge.rubric import RUBRICS, load_rubric
 
+    if arguments.at is not None and scale and not scale[0] <= arguments.at <= scale[1]:
+        raise CurateError(
+            f"--at is {arguments.at:g}; the judge's scores go from {scale[0]:g} to {scale[1]:g}"
+        )
     published = None
     if (rubric := _of(step, "rubric")) in RUBRICS:
         published = load_rubric(rubric).min_score
@@ -150,10 +181,8 @@ def _good(
 ) -> float:
     """The label from which a row is good."""
     if arguments.good is not None:
-        try:
-            return float(arguments.good)
-        except ValueError:
-            return 1.0  # a word: labels are 1 where it stands, else 0
+        number = _number(arguments.good)
+        return 1.0 if number is None else number  # a word: labels are 1 where it stands, else 0
     low, high = float(labels.min()), float(labels.max())  # type: ignore[arg-type]
     if labels.n_unique() <= 2:
         return high

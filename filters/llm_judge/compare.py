@@ -7,13 +7,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.base.errors import CurateError
 from curate.base.log import Log
-from curate.base.settings import setting
+from curate.base.settings import setting, values_of
 from filters.llm_judge.asking import ask_all
 from filters.llm_judge.filter import LLMJudge
 from filters.llm_judge.pairwise import Pair, Verdict, check_pairwise, compare, counts
 from filters.llm_judge.question import Answer, Question
 from filters.llm_judge.rubric import Rubric
+from filters.llm_judge.session import EXAMPLE
+
+MOST_FLIPPED = 0.2  # of the pairs: above it the order decides too much
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,20 @@ class PairwiseJudge(LLMJudge):
 
     def _check_rubric(self, rubric: Rubric) -> None:
         check_pairwise(rubric)
+        given = values_of(self, LLMJudge)
+        for name in ("given", "reference", "min_score", "keep_top", "top_k"):
+            if given[name] is not None:
+                raise CurateError(f"judge: {name} is for a step of a recipe; leave it out of pairs")
+        if self.calibrate != "none":
+            raise CurateError("judge: calibrate is for a step of a recipe; leave it out of pairs")
+
+    def _check_model(self) -> None:
+        if self.model is None and self.url is None:
+            raise CurateError(
+                "judge: nobody is named to ask; give --model NAME and --url URL (a server), or"
+                " --model FOLDER"
+            )
+        super()._check_model()
 
     def verdicts(self, pairs: Sequence[Pair], folder: Path | None, say: Log) -> list[Verdict]:
         """What the judge says of each pair; answers are kept in `folder`. Raises `CurateError`."""
@@ -48,10 +66,24 @@ def about(verdicts: Sequence[Verdict]) -> list[str]:
             f"of {compared:,} that can be read {found['flipped']:,} ({share:.0%}) have another"
             f" verdict in the other order, {found['tie']:,} have no winner in both"
         )
+        if share > MOST_FLIPPED:
+            sentences.append(
+                "more than a fifth: this judge looks at the order as well as at the answers; trust"
+                " it little, or name another one"
+            )
     if problems:
         named = ", ".join(f"{name} {count:,}" for name, count in problems.items())
-        sentences.append(f"without a verdict: {named}")
+        sentences.append(f"without a verdict: {named}{_example(verdicts)}")
     return sentences
+
+
+def _example(verdicts: Sequence[Verdict]) -> str:
+    """What the judge said the first time that nobody could read it."""
+    for one in verdicts:
+        said = next(filter(None, one.reasons), "")
+        if one.problem and said:
+            return f"; the first: {said[:EXAMPLE]!r}"
+    return ""
 
 
 __all__ = ["Pair", "PairwiseJudge", "Verdict", "about"]

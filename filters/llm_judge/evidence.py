@@ -50,12 +50,15 @@ def _reasons(judged: Judged, aspects: Sequence[str]) -> str:
     for at, reading in enumerate(judged.readings):
         answer = judged.answers[at] if at < len(judged.answers) else None
         text = reading.reason
-        if reading.problem and answer is not None:
+        if reading.problem == "low_mass" and answer is not None:
+            likeliest = f"it would begin with {answer.text!r}" if answer.text else ""
+            text = f"low_mass: {'; '.join(filter(None, (likeliest, reading.reason)))}"
+        elif reading.problem and answer is not None:
             text = f"{reading.problem}: {answer.problem or answer.text or 'nothing'}"
         elif reading.problem and reading.reason:
             text = f"{reading.problem}: {reading.reason}"
         if reading.mass is not None:
-            text = f"{text}; " if text else ""
+            text = f"{text.removesuffix(': ')}; " if text else ""
             text += f"labels have {reading.mass:.2f} of the probability"
         if several:
             text = f"{aspects[at]} {_number(reading.score)}{': ' if text else ''}{text}"

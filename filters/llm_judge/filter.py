@@ -28,8 +28,8 @@ from filters.llm_judge.evidence import evidence_of
 from filters.llm_judge.findings import judge_findings
 from filters.llm_judge.measures import measured
 from filters.llm_judge.question import Judge, Way
-from filters.llm_judge.reading import MIN_MASS
-from filters.llm_judge.rubric import Rubric, load_rubric
+from filters.llm_judge.reading import MIN_MASS, PROBLEMS
+from filters.llm_judge.rubric import RUBRICS, Rubric, load_rubric
 from filters.llm_judge.session import Session
 from filters.llm_judge.store import Answers
 
@@ -58,8 +58,8 @@ class LLMJudge(Filter):
     name: ClassVar[str] = "judge"
     reasons: ClassVar[Mapping[str, str]] = {
         "no_score": "the judge gave no score that can be read",
-        "low_mass": "the judge was about to say something else than a score",
-        "nothing_to_judge": "the row has no answer with text",
+        "low_mass": PROBLEMS["low_mass"],
+        "nothing_to_judge": PROBLEMS["nothing_to_judge"],
         "below_min_score": "the score is below the least one",
         "not_in_top": "the judge scores other rows better",
     }
@@ -118,6 +118,14 @@ class LLMJudge(Filter):
             raise CurateError(
                 f"judge: min_score is {self.min_score:g}; rubric {rubric.name} gives"
                 f" {rubric.low:g} to {rubric.high:g}"
+            )
+
+        if self.reference is not None and "reference" not in rubric.reads:
+            able = [name for name in RUBRICS if "reference" in load_rubric(name).reads]
+            able = [name for name in able if not load_rubric(name).is_pairwise]
+            raise CurateError(
+                f"judge: rubric {rubric.name} shows no reference; leave reference out, or take"
+                f" one that does: {', '.join(able)}"
             )
 
     def _check_model(self) -> None:
@@ -189,6 +197,11 @@ class LLMJudge(Filter):
         """Of the answers, for the manifest: what depends on them alone."""
         return {}
 
+    @property
+    def examples(self) -> Mapping[str, str]:
+        """By problem what the first answer was that had it; empty before any is read."""
+        return {}
+
     def judge(self, measures: pl.DataFrame) -> Judgement:
         """The rows that the judge scores best; how scores are spread, and depend on length."""
         raw = score_column(measures, "score")
@@ -208,7 +221,7 @@ class LLMJudge(Filter):
             .otherwise(pl.lit("not_in_top")),
             # What the judge said of a row that was asked is looked up, see `evidence`.
             evidence=pl.when(~pl.col("asked") & pl.col("score").is_null())
-            .then(pl.lit(f"no number under {LARGEST:g} in {self.given}")),
+            .then(pl.lit(f"{self.given} holds no number, and no model is named to ask")),
         )  # fmt: skip
         return Judgement.of(
             keep,
@@ -230,17 +243,31 @@ class LLMJudge(Filter):
         )
 
     def _nothing_scored(self, measures: pl.DataFrame) -> CurateError:
-        problems = measures["problem"].cast(pl.String).drop_nulls().value_counts(sort=True)
-        kind = problems["problem"][0] if problems.height else "none"
         if self.model is None:
             return CurateError(
                 f"judge: none of {measures.height:,} rows has a score in {self.given}; name a model"
                 " to ask: --set judge.model=NAME --set judge.url=URL, or a model's folder"
             )
+        problems = measures["problem"].cast(pl.String).drop_nulls().value_counts()
+        kind = problems.sort("count", "problem", descending=[True, False])["problem"][0]
+        example = self.examples.get(kind)
+        shown = f"; the first: {example}" if example else ""
         return CurateError(
             f"judge: none of {measures.height:,} rows got a score from {self.model} by rubric"
-            f" {self.published.name} ({kind}); try another rubric or model"
+            f" {self.published.name} ({kind}: {PROBLEMS[kind]}{shown}); {self._remedy(kind)}"
         )
+
+    def _remedy(self, kind: str) -> str:
+        rubric = self.published
+        if kind == "low_mass":
+            labels = ", ".join(rubric.matter.labels)
+            text = ", set read: text" if "text" in rubric.ways else ""
+            return f"each label must be one token of the model ({labels}){text}, or try another"
+        if kind in ("no_answer", "cannot_be_asked"):
+            return "mend that and run again"
+        if kind == "nothing_to_judge":
+            return "take a rubric about what the rows have"
+        return "try another rubric or model"
 
     def _judge(self, answers: Answers, say: Log) -> Judge:
         assert self.model is not None
@@ -271,11 +298,16 @@ class LLMJudge(Filter):
             raise CurateError(f"judge: {error}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AskingJudge(LLMJudge):
     """The judge in one run; `session` is None where all scores are given."""
 
     session: Session | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """As the filter whose settings it has: reports and `curate explain` show it."""
+        shown = (f"{name}={value!r}" for name, value in values_of(self, LLMJudge).items())
+        return f"{LLMJudge.__name__}({', '.join(shown)})"
 
     def asking(self, folder: Path | None, say: Log) -> AbstractContextManager[Filter]:
         """The same: it asks already."""
@@ -290,8 +322,10 @@ class AskingJudge(LLMJudge):
             nobody = pl.Series("asked", [False]).new_from_index(0, records.height)
             found = measured([], given, nobody, aspects)
         else:
-            asked = records.filter(missing)
-            found = measured(self.session.judged(self._shown(asked)), given, missing, aspects)
+            asked = self._shown(records.filter(missing))
+            if self.reference is not None:
+                self.session.references += asked["reference"].count()
+            found = measured(self.session.judged(asked), given, missing, aspects)
         length = lengths(records, "words", "response", None)
         return found.with_columns(length, text_codes(tasks(records)["task"]))
 
@@ -306,8 +340,10 @@ class AskingJudge(LLMJudge):
         """What it would take to ask about the records without a given score."""
         missing = records.filter(self._given(records).is_null())
         if self.session is None:
-            return Estimate(rows=records.height)
-        found = self.session.estimate(self._shown(missing), self.prices)
+            return Estimate(rows=records.height, nobody=missing.height)
+        # A model in this process costs no dollars.
+        prices = (0.0, 0.0) if self.url is None else self.prices
+        found = self.session.estimate(self._shown(missing), prices)
         return found + Estimate(rows=records.height - missing.height)
 
     @property
@@ -318,7 +354,15 @@ class AskingJudge(LLMJudge):
     @property
     def answered(self) -> Mapping[str, Any]:
         """See `LLMJudge.answered`."""
-        return {} if self.session is None else self.session.totals.numbers()
+        if self.session is None:
+            return {}
+        seen = {} if self.reference is None else {"with_reference": self.session.references}
+        return {**self.session.totals.numbers(), **seen}
+
+    @property
+    def examples(self) -> Mapping[str, str]:
+        """See `LLMJudge.examples`."""
+        return {} if self.session is None else self.session.examples
 
     def _given(self, records: pl.DataFrame) -> pl.Series:
         if self.given is None:

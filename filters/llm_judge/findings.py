@@ -28,9 +28,12 @@ def judge_findings(
     numbers = _about(step, measures, known)
     sentences = [_first_sentence(step, numbers)]
     sentences += _problem_sentences(measures)
+    sentences += _reference_sentence(step, numbers)
     if not known.size:
         return Findings(tuple(sentences), numbers)
-    sentences += _spread(numbers, raw[known])
+    sentences += _given_sentence(step, numbers, measures)
+    sentences += _spread(step, numbers, raw[known])
+    sentences += _rule_sentence(step)
     sentences += _masses(numbers, measures["mass"].drop_nulls())
     length = measures["length"].to_numpy().astype(np.int64)
     parts = fitted_together(raw, length, measures["task"].rank("dense").to_numpy())
@@ -81,10 +84,44 @@ def _problem_sentences(measures: pl.DataFrame) -> list[str]:
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.iter_rows())
     again = "; those without an answer are asked again in the next run"
     failed = (problems == "no_answer").any()
-    return [f"{len(problems):,} rows got no score: {kinds}{again if failed else ''}"]
+    where = "what the judge said of each is its evidence"
+    return [f"{len(problems):,} rows got no score ({where}): {kinds}{again if failed else ''}"]
 
 
-def _spread(numbers: dict[str, Any], raw: Floats) -> list[str]:
+def _reference_sentence(step: Any, numbers: dict[str, Any]) -> list[str]:
+    """How many rows had the right answer that the rubric is to show."""
+    seen = numbers.get("with_reference")
+    if seen is None:
+        return []
+    none = "" if seen else "; name the field that holds the right answer in reference"
+    return [
+        f"{seen:,} of {numbers['asked']:,} rows were asked with a text of {step.reference}{none}"
+    ]
+
+
+def _given_sentence(step: Any, numbers: dict[str, Any], measures: pl.DataFrame) -> list[str]:
+    """Scores that rows came with may be on another scale than the rubric's, and min_score's."""
+    score = measures.filter(~pl.col("asked"))["score"].drop_nulls()
+    low, high = step.published.low, step.published.high
+    outside = int(((score < low) | (score > high)).sum())
+    numbers["given_out_of_range"] = outside
+    if not outside:
+        return []
+    return [
+        f"{outside:,} of {len(score):,} scores in {step.given} lie outside of {low:g} to {high:g}"
+        " and are taken as they are; is it on another scale?"
+    ]
+
+
+def _rule_sentence(step: Any) -> list[str]:
+    if any(rule is not None for rule in (step.min_score, step.keep_top, step.top_k)):
+        return []
+    least = step.published.min_score
+    known = "" if least is None else f"; {least:g} was published with the rubric"
+    return [f"no min_score, keep_top or top_k: every row with a score is kept{known}"]
+
+
+def _spread(step: Any, numbers: dict[str, Any], raw: Floats) -> list[str]:
     values, counts = np.unique(raw.round(2), return_counts=True)
     most = int(counts.argmax())
     numbers["median"] = round(float(np.median(raw)), 4)
@@ -93,9 +130,16 @@ def _spread(numbers: dict[str, Any], raw: Floats) -> list[str]:
     if numbers["largest_share"] > CLUMPED and len(raw) > 1:
         sentences.append(
             f"{numbers['largest_share']:.0%} of the scores are {values[most]:g}: this judge hardly"
-            " tells rows apart; scores from probabilities spread more, as do described levels"
+            f" tells rows apart{_advice(step)}"
         )
     return sentences
+
+
+def _advice(step: Any) -> str:
+    """How scores might spread more, of what this rubric has."""
+    if step.way == "text" and "probabilities" in step.published.ways:
+        return "; read: probabilities spreads scores more"
+    return "; a rubric with described levels or another model may" if step.way else ""
 
 
 def _masses(numbers: dict[str, Any], mass: pl.Series) -> list[str]:

@@ -161,6 +161,8 @@ def _range(value: Any) -> tuple[float, float]:
 
 def _labels(value: Any) -> dict[str, float]:
     if isinstance(value, list):
+        if len({str(label) for label in value}) != len(value):
+            raise ValueError("different labels, each once")
         value = {str(label): label for label in value}
     if not isinstance(value, dict) or not 2 <= len(value) <= MOST_LABELS:
         raise ValueError(

@@ -87,8 +87,10 @@ def read_probabilities(
     mass = math.fsum(probabilities)
     if mass < min_mass or mass <= 0:
         return Reading(mass=mass, problem="low_mass")
-    if bound_error(probabilities, values, bound) > MAX_BOUND_ERROR * (scale.high - scale.low):
-        return Reading(mass=mass, problem="low_mass")
+    error = bound_error(probabilities, values, bound)
+    if error > MAX_BOUND_ERROR * (scale.high - scale.low):
+        why = f"labels that the server does not list could move the score by {error:.2g}"
+        return Reading(mass=mass, problem="low_mass", reason=why)
     weighed = math.fsum(p * value for p, value in zip(probabilities, values, strict=True))
     score = min(max(weighed / mass, min(values)), max(values))  # it lies between, but for rounding
     return replace(_in_range(score, scale), mass=mass)

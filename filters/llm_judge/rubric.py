@@ -323,3 +323,5 @@ def _check_use(rubric: Rubric, where: str) -> None:
                 raise CurateError(f"{where}:1: its user's text is empty, so nothing is asked")
             if any(_SURROGATE.search(question.system + question.user) for question in asked):
                 raise CurateError(f"{where}:1: it writes half a character, as \\ud800 is one")
+    if rubric.reads.isdisjoint(("messages", "instruction", "response", *PAIR)):
+        raise CurateError(f"{where}:1: all rows would be asked alike; read response or instruction")

@@ -21,6 +21,7 @@ from filters.llm_judge.store import Answers
 BYTES_PER_TOKEN = 4.0
 # What a chat template adds to a message.
 TOKENS_PER_MESSAGE = 8
+EXAMPLE = 160  # characters of an answer that an error shows
 
 
 class Asked(NamedTuple):
@@ -54,6 +55,8 @@ class Session:
     wanted: Way | None = None
     max_tokens: int | None = None
     totals: Totals = field(default_factory=Totals, init=False)
+    examples: dict[str, str] = field(default_factory=dict, init=False)  # by problem, of the first
+    references: int = field(default=0, init=False)  # rows that came with a right answer
     _way: Way | None = field(default=None, init=False)
 
     @property
@@ -73,6 +76,11 @@ class Session:
         if ways[0] == "text" or self.judge.gives_probabilities():
             return ways[0]
         why = getattr(self.judge, "why_no_probabilities", "it gives no probabilities")
+        if self.wanted is not None and "text" in self.rubric.ways:
+            raise CurateError(
+                f"judge: {why}, and read: probabilities needs them; set read: text or auto, or name"
+                " another server or a model's folder"
+            )
         if "text" in ways:
             self.say(f"{why}; rubric {self.rubric.name} is read as text instead")
             return "text"
@@ -102,10 +110,13 @@ class Session:
         for number, answer in ask_all(_numbered(rows, width), self.judge, self.answers):
             found[number] = answer
             self.totals.add(answer)
-        return [
+        every = [
             self._read(row, [found[at * width + each] for each in range(len(row.questions))])
             for at, row in enumerate(rows)
         ]
+        for one in every:
+            self._note(one)
+        return every
 
     def recalled(self, records: pl.DataFrame) -> list[Judged]:
         """What the judge said of each record before; of what failed, why. Asks nothing."""
@@ -143,6 +154,13 @@ class Session:
             self.say(line)
         self.answers.close()
 
+    def _note(self, judged: Judged) -> None:
+        """Remember the first answer with each problem, to show what went wrong."""
+        for reading, answer in zip(judged.readings, judged.answers, strict=False):
+            if reading.problem:
+                shown = answer.problem or f"{answer.text[:EXAMPLE]!r}"
+                self.examples.setdefault(reading.problem, shown)
+
     def _read(self, row: Asked, answers: Sequence[Answer]) -> Judged:
         if row.instead is not None:
             return Judged([row.instead], row.instead, [])
@@ -159,7 +177,8 @@ def _spent_lines(spent: Mapping[str, Any]) -> Iterator[str]:
     """What this run took; none of it is in the result, which is the same when all is known."""
     if not spent.get("requests"):
         return
-    line = f"{spent['requests']:,} requests were sent"
+    requests = spent["requests"]
+    line = "1 request was sent" if requests == 1 else f"{requests:,} requests were sent"
     if spent["tried_again"]:
         line += f", {spent['tried_again']:,} of them again"
     if spent["pauses"]:

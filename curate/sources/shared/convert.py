@@ -207,7 +207,10 @@ def described(value: Any) -> str:
 
 
 def number_of(row: Row, names: tuple[str, ...]) -> tuple[float | None, tuple[str, ...]]:
-    """The first of the named fields that holds a finite number, and the name it was found under."""
+    """The first of the named fields that holds a finite number, and the name that is used up by it.
+
+    A field with a name of its own (`rating`) is not: it stays in `meta` too, where steps find it.
+    """
     for name in names:
         value = row.get(name)
         if (
@@ -215,7 +218,7 @@ def number_of(row: Row, names: tuple[str, ...]) -> tuple[float | None, tuple[str
             and not isinstance(value, bool)
             and abs(value) < MOST_SCORE
         ):
-            return float(value), (name,)
+            return float(value), () if name in SCORES[1:] else (name,)
     return None, ()
 
 
