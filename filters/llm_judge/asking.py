@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,6 +13,7 @@ from filters.llm_judge.question import Answer, Judge, Question
 from filters.llm_judge.store import Answers
 
 _LOOKED_UP = 500  # questions looked up together
+MOST_NAMED = 20  # names by which a server calls its model
 _WAITING = 4_096  # known answers that may wait while others are asked
 
 
@@ -124,6 +125,18 @@ def _chain(
     yield from rest
 
 
+def commonest(counts: Mapping[str, int], most: int = MOST_NAMED) -> dict[str, int]:
+    """The names in order, and of more than `most` the commonest; the others are counted as one.
+
+    A server may call itself by another name in each answer.
+    """
+    first = sorted(counts, key=lambda name: (-counts[name], name))
+    found = {name: counts[name] for name in sorted(first[:most])}
+    if others := first[most:]:
+        found[f"{len(others):,} other names"] = sum(counts[name] for name in others)
+    return found
+
+
 @dataclass
 class Totals:
     """What answers add up to, in whatever order they come: the same for new and for kept ones."""
@@ -154,7 +167,7 @@ class Totals:
             "answers": self.answers,
             "failed": self.failed,
             "cut": self.cut,
-            "models": dict(sorted(self.models.items())),
+            "models": commonest(self.models),
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
         }
