@@ -223,9 +223,7 @@ class Attempts:
         outcome = self._read_body(question, reply, body, fields)
         return outcome, -1.0 if "choices" not in body else None
 
-    def _read_body(
-        self, question: Question, reply: Reply, body: Json, fields: Fields
-    ) -> Outcome:
+    def _read_body(self, question: Question, reply: Reply, body: Json, fields: Fields) -> Outcome:
         used = usage_of(body)
         scored = bool(question.labels)
         if "error" in body and "choices" not in body:  # some gateways answer 200 with an error

@@ -159,7 +159,8 @@ class Server:
                 halt()
             elif outcome.kind == "answered" and self.kept_in is not None:
                 # Here, not where answers are taken: a kill between the two would cost it.
-                self.kept_in.put(question.key(self.identity), outcome.answer)
+                kept = self.kept_in.put(question.key(self.identity), outcome.answer)
+                outcome = outcome._replace(answer=kept)
             return number, outcome
 
         def halt() -> None:

@@ -55,6 +55,8 @@ class Session:
     max_tokens: int | None = None
     totals: Totals = field(default_factory=Totals, init=False)
     _way: Way | None = field(default=None, init=False)
+    # What failed in this run, so that all rows that ask the same are dropped alike.
+    _failed: dict[bytes, Answer] = field(default_factory=dict, init=False)
 
     @property
     def way(self) -> Way:
@@ -99,7 +101,8 @@ class Session:
         rows = [self.asked(row) for row in records.iter_rows(named=True)]
         found: dict[int, Answer] = {}
         width = len(self.rubric.aspects)
-        for number, answer in ask_all(_numbered(rows, width), self.judge, self.answers):
+        asked = ask_all(_numbered(rows, width), self.judge, self.answers, self._failed)
+        for number, answer in asked:
             found[number] = answer
             self.totals.add(answer)
         return [
@@ -108,13 +111,13 @@ class Session:
         ]
 
     def recalled(self, records: pl.DataFrame) -> list[Judged]:
-        """What the judge said of each record before; of what failed, why. Asks nothing."""
+        """What the judge said of each record in this run; of what failed, why. Asks nothing."""
         rows = [self.asked(row) for row in records.iter_rows(named=True)]
         keys = [[each.key(self.judge.identity) for each in row.questions] for row in rows]
         wanted = [key for row in keys for key in row]
         known = self.answers.get(wanted)
-        failed = self.answers.failures([key for key in wanted if key not in known])
-        known |= {key: Answer(problem=problem) for key, problem in failed.items()}
+        # Another run may have the answer by now, which is not what this one decided by.
+        known |= {key: self._failed[key] for key in wanted if key in self._failed}
         gone = Answer(problem="the answer is no longer there")
         return [
             self._read(row, [known.get(key, gone) for key in own])
