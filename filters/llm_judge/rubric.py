@@ -131,9 +131,14 @@ class Rubric:
 
     def problem(self, row: Row) -> str:
         """`nothing_to_judge` for a row without the text that the rubric is about, else ""."""
-        return self._problem(rows.variables(row, self.reads))
+        return self.problem_of(self.texts(row))
 
-    def _problem(self, texts: Mapping[str, Any]) -> str:
+    def texts(self, row: Row) -> dict[str, Any]:
+        """What its template sees of a row; see `rows.variables`."""
+        return rows.variables(row, self.reads)
+
+    def problem_of(self, texts: Mapping[str, Any]) -> str:
+        """`problem` of the row that the `texts` are of."""
         about_answer = bool(self.reads & {"response", "messages"})
         text = texts["response"] if about_answer else texts["instruction"]
         return "" if text.strip() else "nothing_to_judge"
@@ -149,8 +154,8 @@ class Rubric:
             raise CurateError(
                 f"rubric {self.name}: it compares two answers; a row has one, so take another"
             )
-        texts = rows.variables(row, self.reads)
-        return [] if self._problem(texts) else self.asked(texts, way)
+        texts = self.texts(row)
+        return [] if self.problem_of(texts) else self.asked(texts, way)
 
     def asked(self, texts: Mapping[str, Any], way: Way) -> list[Question]:
         """The questions for what `rows.variables` gives; of a pairwise rubric with `PAIR` too."""

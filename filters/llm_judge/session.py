@@ -85,11 +85,12 @@ class Session:
 
     def asked(self, row: Mapping[str, Any]) -> Asked:
         """What is asked about a row: a question for each aspect, or why nothing is."""
-        problem = self.rubric.problem(row)
+        texts = self.rubric.texts(row)
+        problem = self.rubric.problem_of(texts)
         if problem:
             return Asked([], Reading(problem=problem))
         try:
-            questions = self.rubric.questions(row, self.way)
+            questions = self.rubric.asked(texts, self.way)
         except RubricFailed as error:
             return Asked([], Reading(problem="cannot_be_asked", reason=str(error)))
         if self.max_tokens is not None and self.way == "text":
