@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 import curate
 from curate.base.errors import CurateError
 from filters.llm_judge import rubric as rubrics
+from filters.llm_judge.address import read_address
 from filters.llm_judge.asking import commonest
 from filters.llm_judge.question import Answer, Question
 from filters.llm_judge.rubric import RubricFailed, load_rubric
@@ -186,3 +188,25 @@ def test_half_a_character_that_a_rubric_writes_for_one_row_fails_that_row_alone(
 def row_of(answer: str) -> dict[str, Any]:
     asked = {"role": "user", "content": "Hi"}
     return {"messages": [asked, {"role": "assistant", "content": answer}], "tools": None}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]"])
+def test_this_machine_is_known_however_its_address_is_written(host: str) -> None:
+    assert read_address(f"http://{host}:8000/v1").is_loopback
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "127.0.0.0x1", "1.2.3.4.5"])
+def test_a_number_that_readers_take_for_different_hosts_is_refused(host: str) -> None:
+    with pytest.raises(CurateError, match="names no IPv4 address"):
+        read_address(f"http://{host}/v1")
+
+
+def test_a_range_without_an_end_is_written_as_json_that_everybody_reads(tmp_path: Path) -> None:
+    dump = tmp_path / "dump.jsonl"
+    dump.write_text(json.dumps({"instruction": "question 1.", "output": "yes"}), "utf-8")
+    tags = '[{"tag": "asking", "explanation": "it asks"}]'
+    with FakeServer(lambda asked: None if asked.is_known else completion(tags)) as fake:
+        judge = {"rubric": "instag", "model": "judge-1", "url": fake.url}
+        curate.run(dump, steps=[{"judge": judge}], out=tmp_path / "run", cache=False)
+    manifest = orjson.loads((tmp_path / "run" / "manifest.json").read_bytes())
+    assert manifest["steps"][-1]["numbers"]["range"] == [0, None]
