@@ -87,12 +87,12 @@ def _asking(
     steps: Sequence[Step], measures: Measures, work: Work, watch: Progress
 ) -> Iterator[list[Step]]:
     """The steps, those that ask with a place for their answers; all is closed afterwards."""
-    folder = measures.cache.folder if measures.cache is not None else work.folder
     with ExitStack() as stack:
 
         def at_work(step: Step) -> Step:
             if not isinstance(step.action, Filter) or not step.action.asks:
                 return step
+            folder = measures.cache.folder if measures.cache is not None else work.place
             say = _named(step.name, watch.above(watch.log))
             return step._replace(action=stack.enter_context(step.action.asking(folder, say)))
 

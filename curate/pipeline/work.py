@@ -10,10 +10,12 @@ import hashlib
 import json
 import secrets
 import shutil
+import tempfile
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,15 @@ class Work:
         if folder is not None:
             self._key = key_of(default_folder())
             self.frames = FolderFrames(folder, self._key, advice)
+
+    @cached_property
+    def place(self) -> Path:
+        """A folder that is there as long as this run, or who may judge it anew."""
+        if self.folder is not None:
+            return self.folder
+        made = Path(tempfile.mkdtemp(prefix="curate-"))
+        weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
+        return made
 
     def claim(self) -> None:
         """Have the folder for this run, until another one claims it. Raises `CurateError`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,8 @@ def _scale(step: Mapping[str, Any]) -> tuple[float, float] | None:
     match _of(step, "range"):
         case [int() | float() as low, int() | float() as high]:
             return float(low), float(high)
+        case [int() | float() as low, None]:
+            return float(low), math.inf
     return None
 
 

@@ -17,6 +17,7 @@ _ADDRESS = re.compile(
     r"(?P<path>(?:/[\w~.!$&'()*+,;=:@%-]*)*)",
     re.IGNORECASE | re.ASCII,
 )
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # the end of a host that is no name
 _ASKED = "/chat/completions"
 
 
@@ -54,9 +55,12 @@ class Address(NamedTuple):
         if self.host == "localhost" or self.host.endswith(".localhost"):
             return True
         try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+            found = ipaddress.ip_address(self.host.strip("[]"))
         except ValueError:
             return False
+        if isinstance(found, ipaddress.IPv6Address):
+            found = found.ipv4_mapped or found
+        return found.is_loopback or found.is_unspecified
 
 
 def read_address(url: str, name: str = "url") -> Address:
@@ -90,5 +94,10 @@ def read_address(url: str, name: str = "url") -> Address:
             host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
         except ValueError:
             raise CurateError(f"{name} names no IPv6 address in its brackets") from None
+    elif _NUMBER.fullmatch(host.rpartition(".")[2]):
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError:  # 127.1 is this machine for one reader, and a name for another
+            raise CurateError(f"{name} names no IPv4 address; write its four numbers") from None
     path = match["path"].rstrip("/").removesuffix(_ASKED).rstrip("/")
     return Address(scheme, host, port, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,19 +13,24 @@ from filters.llm_judge.question import Answer, Judge, Question
 from filters.llm_judge.store import Answers
 
 _LOOKED_UP = 500  # questions looked up together
+MOST_NAMED = 20  # names by which a server calls its model
 _WAITING = 4_096  # known answers that may wait while others are asked
 
 
 def ask_all(
-    questions: Iterable[tuple[int, Question]], judge: Judge, store: Answers
+    questions: Iterable[tuple[int, Question]],
+    judge: Judge,
+    store: Answers,
+    failed: dict[bytes, Answer] | None = None,
 ) -> Iterator[tuple[int, Answer]]:
     """An answer for every question, each with the number that its question came with, as they come.
 
     Equal questions are asked once, also while the first is under way. An answer is kept before it
     is given. A question that fails has a `problem` in its answer; a later run asks it again.
-    Questions are taken as there is room for them. Raises `CurateError` for what stops them all.
+    Questions are taken as there is room for them. `failed` holds, by key, what failed before in
+    this run and is not asked again; it is added to. Raises `CurateError` for what stops them all.
     """
-    asking = _Asking(iter(questions), judge, store)
+    asking = _Asking(iter(questions), judge, store, {} if failed is None else failed)
     try:
         yield from asking.answers()
     except CurateError as error:
@@ -41,7 +46,11 @@ class _Asking:
     """Questions on their way: known ones are given at once, the others wait for the judge."""
 
     def __init__(
-        self, questions: Iterator[tuple[int, Question]], judge: Judge, store: Answers
+        self,
+        questions: Iterator[tuple[int, Question]],
+        judge: Judge,
+        store: Answers,
+        failed: dict[bytes, Answer],
     ) -> None:
         self.questions, self.judge, self.store = questions, judge, store
         self.kept = 0
@@ -49,7 +58,7 @@ class _Asking:
         self.unknown: deque[tuple[bytes, Question]] = deque()
         self.asked: dict[int, bytes] = {}  # serial numbers of what the judge has
         self.numbers: dict[bytes, list[int]] = {}  # all that wait for the answer to a question
-        self.failed: dict[bytes, Answer] = {}  # in this run, so as not to ask them again
+        self.failed = failed
         self.problems: dict[str, Answer] = {}  # they repeat, and there may be many
         self.serial = 0
 
@@ -111,7 +120,7 @@ class _Asking:
             self.failed[key] = answer
         else:
             if self.judge.kept_in is not self.store:
-                self.store.put(key, answer)
+                answer = self.store.put(key, answer)
             self.kept += 1
         for number in self.numbers.pop(key):
             yield number, answer
@@ -122,6 +131,18 @@ def _chain(
 ) -> Iterator[tuple[int, Question]]:
     yield first
     yield from rest
+
+
+def commonest(counts: Mapping[str, int], most: int = MOST_NAMED) -> dict[str, int]:
+    """The names in order, and of more than `most` the commonest; the others are counted as one.
+
+    A server may call itself by another name in each answer.
+    """
+    first = sorted(counts, key=lambda name: (-counts[name], name))
+    found = {name: counts[name] for name in sorted(first[:most])}
+    if others := first[most:]:
+        found[f"{len(others):,} other names"] = sum(counts[name] for name in others)
+    return found
 
 
 @dataclass
@@ -154,7 +175,7 @@ class Totals:
             "answers": self.answers,
             "failed": self.failed,
             "cut": self.cut,
-            "models": dict(sorted(self.models.items())),
+            "models": commonest(self.models),
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
         }

@@ -220,14 +220,14 @@ class Attempts:
             begins = quoted(reply.body.decode("utf-8", "replace"), self.scrub, 100)
             problem = f"the server's answer is no JSON object; it begins: {begins}"
             return Outcome("failed", _problem(problem)), -1.0
-        outcome = self._read_body(question, body, fields)
+        outcome = self._read_body(question, reply, body, fields)
         return outcome, -1.0 if "choices" not in body else None
 
-    def _read_body(self, question: Question, body: Json, fields: Fields) -> Outcome:
+    def _read_body(self, question: Question, reply: Reply, body: Json, fields: Fields) -> Outcome:
         used = usage_of(body)
         scored = bool(question.labels)
         if "error" in body and "choices" not in body:  # some gateways answer 200 with an error
-            problem = f"the server failed (200): {quoted(str(body['error']), self.scrub)}"
+            problem = f"the server failed (200): {words_of(reply, self.scrub)}"
             return Outcome("failed", _problem(problem), used=used)
         try:
             answer = read_answer(question, body, scored and fields.listed > 0, self.scrub)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -308,6 +309,11 @@ class AskingJudge(LLMJudge):
         """As the filter whose settings it has: reports and `curate explain` show it."""
         shown = (f"{name}={value!r}" for name, value in values_of(self, LLMJudge).items())
         return f"{LLMJudge.__name__}({', '.join(shown)})"
+
+    @cached_property
+    def published(self) -> Rubric:
+        """The rubric as it was when the run began: read once, whatever becomes of its file."""
+        return load_rubric(self.rubric) if self.session is None else self.session.rubric
 
     def asking(self, folder: Path | None, say: Log) -> AbstractContextManager[Filter]:
         """The same: it asks already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def _about(step: Any, measures: pl.DataFrame, known: Any) -> dict[str, Any]:
     return {
         "rubric": rubric.name,
         "rubric_hash": rubric.fingerprint,
-        "range": [rubric.low, rubric.high],
+        # Not to be written as Infinity, which is no JSON.
+        "range": [rubric.low, rubric.high if math.isfinite(rubric.high) else None],
         "model": step.model,
         "url": step.url,
         "read": step.way,

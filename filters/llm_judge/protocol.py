@@ -21,6 +21,7 @@ from filters.llm_judge.wire import Reply
 
 MOST_LISTED = 20  # tokens whose probabilities the protocol gives at most
 FEWER_LISTED = 5  # what some servers give
+MOST_TOKENS = 10**9  # of one question and answer; more is no count
 _QUOTED = 300  # characters of what a server says
 Json = dict[str, Any]
 
@@ -81,7 +82,8 @@ def refused_field(body: Json, sent: bytes) -> str:
         return named if named in fields else ""
     detail = body.get("detail")
     if isinstance(detail, list):  # FastAPI's: where it is in the request
-        places = [one["loc"][-1] for one in detail if isinstance(one, dict) and one.get("loc")]
+        paths = [one.get("loc") for one in detail if isinstance(one, dict)]
+        places = [path[-1] for path in paths if isinstance(path, list) and path]
         return next((place for place in places if place in fields), "")
     message = message_of(body)
     return next(
@@ -109,11 +111,27 @@ def json_of(reply: Reply) -> Json | None:
     try:
         body = orjson.loads(reply.body)
     except ValueError:
-        try:
-            body = json.loads(reply.body)  # some servers write -Infinity, and half characters
+        try:  # some servers write -Infinity, half characters, and numbers beyond 64 bits
+            body = _storable(json.loads(reply.body, parse_int=_number))
         except (ValueError, RecursionError):
             return None
     return body if isinstance(body, dict) else None
+
+
+def _number(digits: str) -> int | float:
+    """A whole number, beyond 64 bits as JSON's readers mostly take it."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def _storable(value: Any) -> Any:
+    """A value of JSON whose texts can all be written: half characters are replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(one) for name, one in value.items()}
+    return value
 
 
 def message_of(body: Json) -> str:
@@ -125,8 +143,15 @@ def message_of(body: Json) -> str:
         if isinstance(text, str) and text:
             return text
         if isinstance(text, list) and text:
-            return orjson.dumps(text).decode()
+            return _written(text)
     return ""
+
+
+def _written(value: list[Any]) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:  # a server's joke, which says nothing
+        return ""
 
 
 def quoted(text: str, scrub: Scrub, most: int = _QUOTED) -> str:
@@ -138,11 +163,7 @@ def quoted(text: str, scrub: Scrub, most: int = _QUOTED) -> str:
 
 def _clean(text: str, scrub: Scrub) -> str:
     """A server's words without a key, and as a text that can be written anywhere."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # halves of characters, which JSON can hold
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return scrub(text)
+    return scrub(_storable(text))
 
 
 def words_of(reply: Reply, scrub: Scrub) -> str:
@@ -160,7 +181,7 @@ def usage_of(body: Json) -> tuple[int, int] | None:
     if not isinstance(usage, dict):
         return None
     found = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if any(not isinstance(one, int) or isinstance(one, bool) or one < 0 for one in found):
+    if any(type(one) is not int or not 0 <= one < MOST_TOKENS for one in found):
         return None
     return found[0], found[1]  # type: ignore[return-value]
 
@@ -178,7 +199,8 @@ def read_answer(question: Question, body: Json, scored: bool, scrub: Scrub) -> A
     message = choice.get("message")
     if not isinstance(message, dict):
         raise NotReadable("the server's answer has no message")
-    finish = quoted(str(choice.get("finish_reason") or ""), scrub, 40)
+    finish = choice.get("finish_reason")
+    finish = quoted(finish, scrub, 40) if isinstance(finish, str) else ""
     used = usage_of(body) or (0, 0)
     model = body.get("model")
     answer = Answer(

@@ -36,7 +36,9 @@ def variables(row: Row, reads: Collection[str]) -> dict[str, Any]:
     if "tools" not in reads:
         first.append(("Tools", tools))
     turns = [(_speaker(one), spoken(one)) for one in asked if one["role"] != "system"]
-    texts = [*map(spoken, messages), system, tools, row.get("reference") or ""]
+    mark = ""
+    if "boundary" in reads:
+        mark = boundary([*map(spoken, messages), system, tools, row.get("reference") or ""])
     return {
         "messages": messages,
         "system": system,
@@ -45,7 +47,7 @@ def variables(row: Row, reads: Collection[str]) -> dict[str, Any]:
         "reference": row.get("reference"),
         "category": row.get("category"),
         "tools": tools or None,
-        "boundary": boundary(texts) if "boundary" in reads else "",
+        "boundary": mark,
     }
 
 

@@ -59,6 +59,10 @@ class RubricFailed(CurateError):
     """A template that fails on one row, such as one beyond the sandbox's limits."""
 
 
+class HalfCharacter(RubricFailed):
+    """A template that writes what no request can hold."""
+
+
 @dataclass(frozen=True)
 class Rubric:
     """A rubric. `origin` is "bundled" or the file's name; `fingerprint` is a hash of its text.
@@ -127,7 +131,14 @@ class Rubric:
 
     def problem(self, row: Row) -> str:
         """`nothing_to_judge` for a row without the text that the rubric is about, else ""."""
-        texts = rows.variables(row, self.reads)
+        return self.problem_of(self.texts(row))
+
+    def texts(self, row: Row) -> dict[str, Any]:
+        """What its template sees of a row; see `rows.variables`."""
+        return rows.variables(row, self.reads)
+
+    def problem_of(self, texts: Mapping[str, Any]) -> str:
+        """`problem` of the row that the `texts` are of."""
         about_answer = bool(self.reads & {"response", "messages"})
         text = texts["response"] if about_answer else texts["instruction"]
         return "" if text.strip() else "nothing_to_judge"
@@ -143,9 +154,8 @@ class Rubric:
             raise CurateError(
                 f"rubric {self.name}: it compares two answers; a row has one, so take another"
             )
-        if self.problem(row):
-            return []
-        return self.asked(rows.variables(row, self.reads), way)
+        texts = self.texts(row)
+        return [] if self.problem_of(texts) else self.asked(texts, way)
 
     def asked(self, texts: Mapping[str, Any], way: Way) -> list[Question]:
         """The questions for what `rows.variables` gives; of a pairwise rubric with `PAIR` too."""
@@ -166,6 +176,8 @@ class Rubric:
                 user = program.run(given).strip("\n")
         except RenderError as error:
             raise RubricFailed(f"rubric {self.name}: {error}") from error
+        if _SURROGATE.search(system) or _SURROGATE.search(user):
+            raise HalfCharacter(f"rubric {self.name}: {_HALF}")
         if way == "text":
             return Question(user, system, max_tokens=self.matter.max_tokens)
         return Question(user, system, tuple(self.matter.labels), self.matter.lead, max_tokens=1)
@@ -297,6 +309,7 @@ def _first_line(node: jinja2.nodes.Node) -> int:
 
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_HALF = "it writes half a character, as \\ud800 is one"
 TRIAL: Row = {
     "messages": [
         {"role": "system", "content": "Be brief."},
@@ -318,10 +331,11 @@ def _check_use(rubric: Rubric, where: str) -> None:
     for reference in (None, "Any fruit."):
         texts = rows.variables({**TRIAL, "reference": reference}, rubric.reads)
         for way in rubric.ways:
-            asked = rubric.asked({**texts, **dict.fromkeys(PAIR, "An apple.")}, way)
+            try:
+                asked = rubric.asked({**texts, **dict.fromkeys(PAIR, "An apple.")}, way)
+            except HalfCharacter:
+                raise CurateError(f"{where}:1: {_HALF}") from None
             if not all(question.user.strip() for question in asked):
                 raise CurateError(f"{where}:1: its user's text is empty, so nothing is asked")
-            if any(_SURROGATE.search(question.system + question.user) for question in asked):
-                raise CurateError(f"{where}:1: it writes half a character, as \\ud800 is one")
     if rubric.reads.isdisjoint(("messages", "instruction", "response", *PAIR)):
         raise CurateError(f"{where}:1: all rows would be asked alike; read response or instruction")

@@ -14,7 +14,7 @@ from curate.base.extras import require
 from curate.base.log import Log, no_log
 from curate.base.terminal import printable_line
 from filters.llm_judge.address import read_address
-from filters.llm_judge.asking import Totals
+from filters.llm_judge.asking import Totals, commonest
 from filters.llm_judge.keys import how_to_name
 from filters.llm_judge.question import Answer, Question
 from filters.llm_judge.store import Answers
@@ -159,7 +159,8 @@ class Server:
                 halt()
             elif outcome.kind == "answered" and self.kept_in is not None:
                 # Here, not where answers are taken: a kill between the two would cost it.
-                self.kept_in.put(question.key(self.identity), outcome.answer)
+                kept = self.kept_in.put(question.key(self.identity), outcome.answer)
+                outcome = outcome._replace(answer=kept)
             return number, outcome
 
         def halt() -> None:
@@ -193,7 +194,8 @@ class Server:
             found += self._open.ability.notices
         others = {name: count for name, count in self.models_seen.items() if name != self.model}
         if others:
-            named = ", ".join(f"{name or 'no name'} ({count:,})" for name, count in others.items())
+            every = commonest(others).items()
+            named = ", ".join(f"{name or 'no name'} ({count:,})" for name, count in every)
             found.append(f"asked for the model {printable_line(self.model)}, answered by {named}")
         if self._spent.without_usage:
             found.append(

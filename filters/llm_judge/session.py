@@ -58,6 +58,8 @@ class Session:
     examples: dict[str, str] = field(default_factory=dict, init=False)  # by problem, of the first
     references: int = field(default=0, init=False)  # rows that came with a right answer
     _way: Way | None = field(default=None, init=False)
+    # What failed in this run, so that all rows that ask the same are dropped alike.
+    _failed: dict[bytes, Answer] = field(default_factory=dict, init=False)
 
     @property
     def way(self) -> Way:
@@ -91,11 +93,12 @@ class Session:
 
     def asked(self, row: Mapping[str, Any]) -> Asked:
         """What is asked about a row: a question for each aspect, or why nothing is."""
-        problem = self.rubric.problem(row)
+        texts = self.rubric.texts(row)
+        problem = self.rubric.problem_of(texts)
         if problem:
             return Asked([], Reading(problem=problem))
         try:
-            questions = self.rubric.questions(row, self.way)
+            questions = self.rubric.asked(texts, self.way)
         except RubricFailed as error:
             return Asked([], Reading(problem="cannot_be_asked", reason=str(error)))
         if self.max_tokens is not None and self.way == "text":
@@ -107,7 +110,8 @@ class Session:
         rows = [self.asked(row) for row in records.iter_rows(named=True)]
         found: dict[int, Answer] = {}
         width = len(self.rubric.aspects)
-        for number, answer in ask_all(_numbered(rows, width), self.judge, self.answers):
+        asked = ask_all(_numbered(rows, width), self.judge, self.answers, self._failed)
+        for number, answer in asked:
             found[number] = answer
             self.totals.add(answer)
         every = [
@@ -119,13 +123,13 @@ class Session:
         return every
 
     def recalled(self, records: pl.DataFrame) -> list[Judged]:
-        """What the judge said of each record before; of what failed, why. Asks nothing."""
+        """What the judge said of each record in this run; of what failed, why. Asks nothing."""
         rows = [self.asked(row) for row in records.iter_rows(named=True)]
         keys = [[each.key(self.judge.identity) for each in row.questions] for row in rows]
         wanted = [key for row in keys for key in row]
         known = self.answers.get(wanted)
-        failed = self.answers.failures([key for key in wanted if key not in known])
-        known |= {key: Answer(problem=problem) for key, problem in failed.items()}
+        # Another run may have the answer by now, which is not what this one decided by.
+        known |= {key: self._failed[key] for key in wanted if key in self._failed}
         gone = Answer(problem="the answer is no longer there")
         return [
             self._read(row, [known.get(key, gone) for key in own])

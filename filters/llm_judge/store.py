@@ -77,22 +77,29 @@ class Answers:
         """Those of the answers that are kept."""
         return {key: _answer_of(value) for key, value in self._get("answers", keys).items()}
 
-    def put(self, key: bytes, answer: Answer) -> None:
+    def put(self, key: bytes, answer: Answer) -> Answer:
         """Keep an answer, for good when this returns; what failed under its key is forgotten.
 
-        Raises `ValueError` for an answer with a problem: a failure is no answer.
+        Of several the first one is kept, and it is what is given back: runs that ask at once
+        decide by the same answers, and so do those after them. Raises `ValueError` for an answer
+        with a problem: a failure is no answer.
         """
         if answer.problem:
             raise ValueError("an answer with a problem is never kept as an answer")
         value = self._sealed("answers", key, _value_of(answer))
 
-        def write(database: sqlite3.Connection) -> None:
+        def write(database: sqlite3.Connection) -> bytes:
             database.execute("BEGIN IMMEDIATE")
-            database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, value))
+            found = _fetched(database, table="answers", keys=[key])
+            if not (found and self._is_whole("answers", *found[0])):
+                found = [(key, value)]
+                database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", found[0])
             database.execute("DELETE FROM failures WHERE key = ?", (key,))
             database.execute("COMMIT")
+            return found[0][1]
 
-        self._database.do(write)
+        kept = self._database.do(write)
+        return answer if kept == value else _answer_of(_opened(kept))
 
     def fail(self, key: bytes, problem: str) -> None:
         """Keep why a question has no answer, only to quote it."""
@@ -131,7 +138,7 @@ class Answers:
         for some in _batches(keys, _AT_ONCE):
             for key, value in self._database.do(partial(_fetched, table=table, keys=some)):
                 if self._is_whole(table, key, value):
-                    found[key] = orjson.loads(_unpacked(value[_DIGEST:]))
+                    found[key] = _opened(value)
                 else:
                     self._strangers |= table == "answers"
         return found
@@ -176,8 +183,10 @@ def _fetched(
     return database.execute(query, keys).fetchall()
 
 
-def _unpacked(packed: bytes) -> bytes:
-    return zlib.decompress(packed[1:]) if packed[:1] == b"z" else packed[1:]
+def _opened(value: bytes) -> Any:
+    """What stands in a value that is known to be whole."""
+    packed = value[_DIGEST:]
+    return orjson.loads(zlib.decompress(packed[1:]) if packed[:1] == b"z" else packed[1:])
 
 
 def _value_of(answer: Answer) -> bytes:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Value = TypeVar("Value")
+_LOOK = 0.2  # seconds after which whoever waits looks whether it was interrupted
 _PATIENCE = 1.0  # seconds that threads get to end, all together
 
 
@@ -52,7 +55,7 @@ def in_threads(
                 under_way += 1
             if not under_way:
                 return
-            result = outbox.get()
+            result = _taken(outbox)
             under_way -= 1
             if isinstance(result, _Raised):
                 raise result.error
@@ -64,6 +67,14 @@ def in_threads(
             inbox.put(None)
         for thread in threads:
             thread.join(_PATIENCE / len(threads))
+
+
+def _taken(queue: SimpleQueue[Value]) -> Value:
+    """The next of a queue. Wakes up now and then: a signal that comes just before a wait without
+    an end is seen only after it."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=_LOOK)
 
 
 class _Raised:
