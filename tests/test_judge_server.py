@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
+from filters.llm_judge.pace import Pace
 from filters.llm_judge.question import Answer, Question
 from filters.llm_judge.server import Server
 from filters.llm_judge.store import Answers
@@ -480,14 +481,21 @@ def test_a_server_that_says_when_is_left_alone_until_then_by_all(as_date: bool) 
     assert server.spent()["pauses"] == 1 and server.spent()["seconds_paused"] > least
 
 
-def test_a_long_pause_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_pause_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("filters.llm_judge.attempts.WORTH_A_LINE", 0.2)
-    limited = iter([error(429, "slow down", after(0.3))] * 4)
+    limited = iter([error(429, "slow down", after(0.3))])
     lines: list[str] = []
     slow = but_known(lambda asked: next(limited, None))
     answers(slow, questions=texts(8), concurrency=4, log=lines.append)
-    # Four were refused; on a busy machine a late one begins a pause of its own.
-    assert 1 <= len(lines) < 4 and all("asks to wait 0 s; going on then" in line for line in lines)
+    assert len(lines) == 1 and "asks to wait 0 s; going on then" in lines[0]
+
+
+def test_those_that_are_refused_together_are_one_pause() -> None:
+    pace = Pace(4)
+    assert pace.slow_down(30.0)
+    assert not pace.slow_down(30.0)
+    assert not pace.slow_down(None)
+    assert pace.pauses == 1
 
 
 def test_too_many_at_once_becomes_fewer_at_once() -> None:

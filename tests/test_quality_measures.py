@@ -63,11 +63,10 @@ DROPPED = {
     3: ("template_marker", "<|im_end|>"),
     4: ("control_characters", r"\x1b\x00"),
     5: ("repetition", "0.88 of the words repeat: It is a fine day and we can go to"),
+    6: ("refusal", "I'm sorry, but I cannot draw"),
 }
 KEPT = {
     2: "identity_claim: I am ChatGPT; prompt_leak: As requested in the prompt",
-    6: "refusal: I'm sorry, but I cannot draw; pii_email: email at characters 39-56 of a message of"
-    " role assistant",
     7: "invalid_json: Expecting value: line 1 column 2 (char 1)",
     8: "wrong_arithmetic: 2 + 2 = 5; wrong_result: 2 + 2 is 4",
 }
