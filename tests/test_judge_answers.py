@@ -98,13 +98,10 @@ def test_without_a_folder_answers_are_kept_in_memory() -> None:
     assert Answers(None).get(KEYS) == {}
 
 
-def test_a_failure_is_quoted_until_there_is_an_answer(store: Answers) -> None:
-    store.fail(KEYS[0], "too long")
-    assert store.get(KEYS) == {} and store.failures(KEYS) == {KEYS[0]: "too long"}
-    store.put(KEYS[0], SCORED)
-    assert store.failures(KEYS) == {} and store.get(KEYS) == {KEYS[0]: SCORED}
+def test_a_failure_is_never_kept(store: Answers) -> None:
     with pytest.raises(ValueError, match="never kept"):
         store.put(KEYS[1], Answer(problem="no"))
+    assert store.get(KEYS) == {}
 
 
 def test_what_is_remembered_has_its_time(store: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,10 +144,10 @@ def test_an_answer_that_was_changed_or_moved_is_asked_anew(store: Answers, tmp_p
     assert store.get(KEYS[:1]) == {KEYS[0]: SCORED}
 
 
-def test_a_failure_is_never_taken_for_an_answer(store: Answers, tmp_path: Path) -> None:
-    store.fail(KEYS[0], "4")
-    change(tmp_path / "kept", "INSERT INTO answers SELECT * FROM failures")
-    assert store.get(KEYS) == {}
+def test_what_is_remembered_is_never_taken_for_an_answer(store: Answers, tmp_path: Path) -> None:
+    store.remember("0" * 16, "4")
+    change(tmp_path / "kept", "INSERT INTO answers SELECT * FROM remembered")
+    assert store.get([b"0" * 16]) == {}
 
 
 def test_a_database_of_somebody_else_is_asked_anew(tmp_path: Path) -> None:
@@ -242,7 +239,7 @@ def test_what_is_whole_in_a_damaged_database_is_kept(tmp_path: Path) -> None:
     again = Answers(tmp_path)
     again.get(KEYS)
     for key in KEYS:
-        again.fail(key, "no")
+        again.remember(key.hex(), "no")
     left = again.get(KEYS)
     assert left.items() <= answers.items() and 100 < len(left) < len(KEYS)
     assert f"{len(left)} values in it were whole" in again.notices[0]
@@ -374,10 +371,9 @@ def test_what_failed_is_asked_again_by_the_next_run_only(store: Answers) -> None
     answers = dict(ask_all(asked, oracle, store))
     assert [answers[number].problem for number in (0, 1, 2, 2003)] == ["no", "", "no", "no"]
     assert oracle.asked.count("a") == 1
-    assert store.failures([Question("a").key("oracle")]) == {Question("a").key("oracle"): "no"}
     again = Oracle()
     assert dict(ask_all(asked, again, store))[0].text == "about a"
-    assert again.asked == ["a"] and store.failures([Question("a").key("oracle")]) == {}
+    assert again.asked == ["a"]
 
 
 def test_an_answer_is_kept_before_it_is_given(store: Answers, tmp_path: Path) -> None:

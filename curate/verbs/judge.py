@@ -186,7 +186,8 @@ def _good(
     if arguments.good is not None:
         number = _number(arguments.good)
         return 1.0 if number is None else number  # a word: labels are 1 where it stands, else 0
-    low, high = float(labels.min()), float(labels.max())  # type: ignore[arg-type]
+    known = labels.to_numpy()
+    low, high = float(known.min()), float(known.max())
     if labels.n_unique() <= 2:
         return high
     if scale is not None and scale[0] <= low and high <= scale[1]:

@@ -116,7 +116,6 @@ class _Asking:
         if answer.problem:
             problem = Answer(problem=answer.problem)
             answer = self.problems.setdefault(answer.problem, problem)
-            self.store.fail(key, answer.problem)
             self.failed[key] = answer
         else:
             if self.judge.kept_in is not self.store:

@@ -14,6 +14,7 @@ from filters.llm_judge.asking import ask_all
 from filters.llm_judge.filter import LLMJudge
 from filters.llm_judge.pairwise import Pair, Verdict, check_pairwise, compare, counts
 from filters.llm_judge.question import Answer, Question
+from filters.llm_judge.reading import PROBLEMS
 from filters.llm_judge.rubric import Rubric
 from filters.llm_judge.session import EXAMPLE
 
@@ -58,7 +59,7 @@ def about(verdicts: Sequence[Verdict]) -> list[str]:
     """Sentences on how often the orders agree, and what could not be read."""
     found = counts(verdicts)
     compared = found["a"] + found["b"] + found["tie"]
-    problems = {name: count for name, count in list(found.items())[5:] if count}
+    problems = {name: found[name] for name in found if name in PROBLEMS}
     sentences = [f"{found['pairs']:,} pairs were compared, each in both orders"]
     if compared:
         share = found["flipped"] / compared

@@ -64,6 +64,7 @@ class LocalModel:
         self.written_as: WrittenAs = written_as or ("chat" if chat else "plain")
         self.identity = _identity(folder, self.written_as)
         self.kept_in = None
+        self.why_no_probabilities = ""
         self._folder = folder
         self._loaded: _Reader | None = None
 

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import orjson
 
@@ -180,10 +180,12 @@ def usage_of(body: Json) -> tuple[int, int] | None:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return None
-    found = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if any(type(one) is not int or not 0 <= one < MOST_TOKENS for one in found):
-        return None
-    return found[0], found[1]  # type: ignore[return-value]
+    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return (tokens_in, tokens_out) if _is_count(tokens_in) and _is_count(tokens_out) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < MOST_TOKENS
 
 
 class NotReadable(Exception):

@@ -68,6 +68,11 @@ class Judge(Protocol):
         """Where it keeps answers itself, as soon as it has them; None: nowhere."""
         ...
 
+    @property
+    def why_no_probabilities(self) -> str:
+        """Why it cannot say probabilities, in words; "" where it can, or nobody knows yet."""
+        ...
+
     def gives_probabilities(self) -> bool:
         """Whether it can say the probabilities of labels. May ask it a known question once.
 

@@ -204,10 +204,6 @@ class Server:
             )
         return found
 
-    def numbers(self) -> dict[str, Any]:
-        """Of the answers that came in this process, whatever it took to get them."""
-        return self._totals.numbers()
-
     def spent(self) -> dict[str, Any]:
         """What this process took to get them: it differs from run to run."""
         opened = self._open

@@ -77,7 +77,7 @@ class Session:
             )
         if ways[0] == "text" or self.judge.gives_probabilities():
             return ways[0]
-        why = getattr(self.judge, "why_no_probabilities", "it gives no probabilities")
+        why = self.judge.why_no_probabilities
         if self.wanted is not None and "text" in self.rubric.ways:
             raise CurateError(
                 f"judge: {why}, and read: probabilities needs them; set read: text or auto, or name"

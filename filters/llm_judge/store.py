@@ -52,7 +52,7 @@ class Answers:
             self._key = key_of(folder)
         self._is_brief = folder is not None and not _is_kept(folder, self._key)
         path = None if folder is None else folder / FILE
-        self._database = Database(path, ("answers", "failures", "remembered"), self._is_whole)
+        self._database = Database(path, ("answers", "remembered"), self._is_whole)
 
     def __reduce__(self) -> tuple[type[Answers], tuple[Path | None]]:
         return Answers, (self.folder,)
@@ -78,7 +78,7 @@ class Answers:
         return {key: _answer_of(value) for key, value in self._get("answers", keys).items()}
 
     def put(self, key: bytes, answer: Answer) -> Answer:
-        """Keep an answer, for good when this returns; what failed under its key is forgotten.
+        """Keep an answer, for good when this returns.
 
         Of several the first one is kept, and it is what is given back: runs that ask at once
         decide by the same answers, and so do those after them. Raises `ValueError` for an answer
@@ -94,20 +94,11 @@ class Answers:
             if not (found and self._is_whole("answers", *found[0])):
                 found = [(key, value)]
                 database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", found[0])
-            database.execute("DELETE FROM failures WHERE key = ?", (key,))
             database.execute("COMMIT")
             return found[0][1]
 
         kept = self._database.do(write)
         return answer if kept == value else _answer_of(_opened(kept))
-
-    def fail(self, key: bytes, problem: str) -> None:
-        """Keep why a question has no answer, only to quote it."""
-        self._put("failures", key, problem)
-
-    def failures(self, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """Why questions that have no answer so far have none."""
-        return {key: str(value) for key, value in self._get("failures", keys).items()}
 
     def remember(self, name: str, what: Any) -> None:
         """Keep something of JSON's types under a name, with the time."""
