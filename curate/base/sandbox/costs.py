@@ -1,21 +1,22 @@
 """What the values that a template reads and makes cost it, in steps.
 
-A filter, a method or a comparison is one step of a template and may be any amount of work: on a
-long text, or on lists that hold each other many times over and are written out in full.
+A filter, a method, a comparison or a key is one step of a template and may be any amount of work:
+on a long text, or on lists that hold each other many times over and are written out in full.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from types import GeneratorType
 from typing import Any
 
 import jinja2.nodes
 from jinja2.utils import Namespace
 
-from curate.base.sandbox.limits import LONG_TEXT, check_size
+from curate.base.sandbox.limits import LONG_TEXT, MAX_DEPTH, LimitExceeded, check_size
 
-# The filters that charge for the values of comparisons and slices.
+# The filters that charge for the values of comparisons, keys and slices.
 DEEP, SHALLOW = "_charge_deep", "_charge_shallow"
 ITEM = 4  # what an item costs where all are written
 PLAIN = frozenset({bool, int, float, type(None)})
@@ -23,10 +24,11 @@ TEXTS = (str, bytes)
 LISTS = (dict, list, tuple)
 VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 NESTED: Any = (*LISTS, *VIEWS, Namespace)  # what is written with all that it holds
+ITERATORS: Any = (GeneratorType, reversed)  # what filters make that give their items one by one
 
 # Filters that look at the items they are given alone, not into them.
 SHALLOW_FILTERS = (
-    "_counted", "attr", "batch", "count", "d", "default", "first", "items", "last", "length",
+    "_counted", "batch", "count", "d", "default", "first", "items", "last", "length",
     "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
 )  # fmt: skip
 # Filters that are slow for each character.
@@ -40,7 +42,7 @@ class Costs:
         self._spend = spend
 
     def charge_deep(self, value: Any, item: int = 1) -> Any:
-        """A value that is compared, or read as a whole: as text, or item by item."""
+        """A value that is compared, hashed, or read as a whole: as text, or item by item."""
         if value.__class__ in PLAIN:
             return value
         if isinstance(value, TEXTS):
@@ -48,26 +50,40 @@ class Costs:
                 self._spend(len(value) // 64)
         elif isinstance(value, NESTED):
             self.charge_nested(value, item)
+        elif isinstance(value, ITERATORS):
+            return self._charging(value, item)
         return value
+
+    def _charging(self, values: Iterable[Any], item: int) -> Iterator[Any]:
+        """The values of an iterator, each charged when it is taken."""
+        for value in values:
+            self._spend(1)
+            yield self.charge_deep(value, item)
 
     def charge_nested(self, value: Any, cost: int = ITEM) -> None:
         """Steps for each item, met again or not: what it takes to write or compare it all.
 
-        Raises `LimitExceeded` also for more text than a template may build.
+        Raises `LimitExceeded` also for more text than a template may build, and for lists that
+        lie too deep in each other.
         """
-        characters = 0
-        left: list[Any] = [value]
-        while left:
-            item = left.pop()
-            if isinstance(item, TEXTS):
-                characters += len(item)
-            elif isinstance(item, Namespace):
-                left.append(item._Namespace__attrs)  # its items, which it hides from templates
-            elif isinstance(item, NESTED):
-                self._spend(cost * (len(item) + 1))
-                left += item
-                if isinstance(item, dict):
-                    left += item.values()
+        characters = depth = 0
+        level: list[Any] = [value]
+        while level:
+            below: list[Any] = []
+            for item in level:
+                if isinstance(item, TEXTS):
+                    characters += len(item)
+                elif isinstance(item, Namespace):
+                    below.append(item._Namespace__attrs)  # its items, which it hides
+                elif isinstance(item, NESTED):
+                    self._spend(cost * (len(item) + 1))
+                    below += item
+                    if isinstance(item, dict):
+                        below += item.values()
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise LimitExceeded(f"lists in lists, more than {MAX_DEPTH} deep")
+            level = below
         check_size(characters)
         self._spend(characters // 64)
 
@@ -94,10 +110,12 @@ class Costs:
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            for value in (*args, *kwargs.values()) if kwargs else args:
-                reads(value)
-                if slow and isinstance(value, str):
-                    self._spend(len(value))
+            args = tuple(map(reads, args))
+            if kwargs:
+                kwargs = {key: reads(value) for key, value in kwargs.items()}
+            if slow:
+                for value in (*args, *kwargs.values()):
+                    self._spend(len(value) if isinstance(value, str) else 0)
             result = function(*args, **kwargs)
             self.charge_shallow(result)
             return result
@@ -109,15 +127,19 @@ class Costs:
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            for value in args:
-                self.charge_deep(value)
+            args = tuple(map(self.charge_deep, args))
+            if kwargs:
+                kwargs = {key: self.charge_deep(value) for key, value in kwargs.items()}
             return function(*args, **kwargs)
 
         return checked
 
 
 def charge_operands(source: jinja2.nodes.Template) -> None:
-    """Have every value that a template compares or slices counted. Changes the tree."""
+    """Have every value counted that a template compares, slices or takes as a key.
+
+    Changes the tree.
+    """
     for compare in source.find_all(jinja2.nodes.Compare):
         compare.expr = _through_filter(DEEP, compare.expr)
         for operand in compare.ops:
@@ -125,6 +147,10 @@ def charge_operands(source: jinja2.nodes.Template) -> None:
     for item in source.find_all(jinja2.nodes.Getitem):
         if isinstance(item.arg, jinja2.nodes.Slice):
             item.node = _through_filter(SHALLOW, item.node)
+        else:
+            item.arg = _through_filter(DEEP, item.arg)
+    for pair in source.find_all(jinja2.nodes.Pair):
+        pair.key = _through_filter(DEEP, pair.key)
 
 
 def _through_filter(name: str, value: jinja2.nodes.Expr) -> jinja2.nodes.Expr:

@@ -16,6 +16,8 @@ CALL_STEPS = 20  # what a call costs
 LONG_TEXT = 4_096  # building a text longer than this costs a step for every 64 characters
 MAX_WIDTH = 1_000  # columns that a filter may pad to
 MAX_BITS = 10_000  # of a whole number
+MAX_DEPTH = 200  # of lists in lists: hashing a deeper one may overflow the stack of the process
+MAX_MESSAGE = 1_000  # characters of an error that are shown
 
 SIZED = (str, bytes, list, tuple)
 
