@@ -266,3 +266,13 @@ def test_every_construct_renders_as_transformers_renders_it(source: str) -> None
 def test_a_text_by_chance_would_be_another_one_each_time() -> None:
     with pytest.raises(CurateError, match="No filter named 'random'"):
         run("{{ messages | random }}", messages=ROWS)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["rows[0].content.strip", "rows | map('upper')", "raise_exception", "dict", "cycler(1)"],
+)
+def test_an_address_would_be_another_one_each_time(value: str) -> None:
+    for written in (f"{{{{ {value} }}}}", f"{{{{ 'a' ~ ({value}) }}}}"):
+        with pytest.raises(TemplateFailed, match="whose text is another one each time"):
+            run(written, rows=ROWS)

@@ -29,8 +29,13 @@ def verify(
     """The card of a template: what it does, whether it is safe to train with, and why.
 
     Found by about twenty renderings of probes. Raises `CurateError` if the template cannot render
-    a user's and an assistant's turn.
+    a user's and an assistant's turn, or if the probes together take more than one rendering may.
     """
+    with template.allowance():
+        return _verified(template, tokenizer, options)
+
+
+def _verified(template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions) -> Card:
     renderer = bind(template, tokenizer, options.date, options.arguments)
     stops = find_stops(renderer, tokenizer, options.stops)
     first = renderer.text([user(USER), answer(ANSWER)], None)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from templates.fast.cache import ShapeCache
 from templates.fast.renderer import FastRenderer
-from templates.fast.skeleton import Part, Slot, shape_of, traced_texts
+from templates.fast.shapes import shape_of, traced_texts
+from templates.fast.skeleton import Part, Slot
 from templates.fast.symbolic import Path
 from templates.fast.symbols import PathCondition
 from templates.messages import Chat, Message

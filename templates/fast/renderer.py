@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from templates.fast.cache import ShapeCache
-from templates.fast.skeleton import Shape, shape_of, standing_for, traced_texts
-from templates.fast.symbolic import Path, Symbolic, read
-from templates.fast.symbols import Trace
+from templates.fast.shapes import Shape, shape_of, standing_for, traced_texts
+from templates.fast.skeleton import Slot
+from templates.fast.symbolic import Path, path, path_of
 from templates.messages import Chat, Message
-from templates.sandbox.environment import Program, compile_source
 from templates.spans import Span, TracedText
 from templates.template import Renderer
 
@@ -20,20 +19,17 @@ from templates.template import Renderer
 class FastRenderer(Renderer):
     """Gives what `Renderer` gives; a row that takes a known path is put together without Jinja.
 
-    `symbolic` is the program that renders symbols; None for a template whose escapes it could miss.
+    Not so where it is not `followed`: a template whose escapes symbols could miss.
     """
 
-    symbolic: Program | None = None
+    followed: bool = False
     paths: ShapeCache[Path] = field(default_factory=ShapeCache, init=False)
 
     @classmethod
     def over(cls, renderer: Renderer) -> FastRenderer:
         """The fast renderer of a plain one."""
-        template, program = renderer.template, None
-        if not renderer.data and "autoescape" not in template.source:
-            plain = template.plain.code
-            program = compile_source(template.source, template.name, Symbolic(), plain)
-        return cls(renderer.template, renderer.variables, renderer.data, program)
+        followed = not renderer.data and "autoescape" not in renderer.template.source
+        return cls(renderer.template, renderer.variables, renderer.data, followed)
 
     def text(self, messages: list[Message], tools: list[Any] | None, prompt: bool = False) -> str:
         """The rendered text, as `Renderer.text` gives it."""
@@ -53,11 +49,13 @@ class FastRenderer(Renderer):
 
     def path(self, messages: list[Message], prompt: bool = False) -> Path | None:
         """The path of messages without tools through the template, if it can be traced."""
-        if self.symbolic is None:
+        if not self.followed:
             return None
-        trace = Trace([source.text for source in traced_texts(messages)])
-        given = self.given(standing_for(messages, trace.symbols()), None, prompt)
-        return read(self.symbolic, given, trace)
+        texts = [source.text for source in traced_texts(messages)]
+        slots = [Slot(number) for number in range(len(texts))]
+        given = self.given(standing_for(messages, slots), None, prompt)
+        found = self.template.programs.do(path, given, texts)
+        return None if found is None else path_of(found)
 
     def origins(
         self, chat: Chat, text: str, prompt: bool = False

@@ -7,6 +7,7 @@ A template is foreign code. It has the filters and globals that transformers off
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from types import CodeType
@@ -40,6 +41,7 @@ from curate.base.sandbox.limits import (
 )
 
 _COUNTED = "_counted"  # the filter that counts what a `for` takes
+_ADDRESS = re.compile(" at 0x[0-9a-fA-F]+>$")
 OWNERS = (str, bytes, int, list, tuple)  # of methods whose cost depends on them
 HANDING_ON = (Macro, LoopContext)  # calls that do not look into what they are given
 
@@ -146,10 +148,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.concat(map(self.written, texts))
 
     def written(self, value: Any) -> Any:
-        """What a template writes of a value."""
-        if not isinstance(value, str) and isinstance(value, NESTED):
+        """What a template writes of a value. Raises for a function, whose text is an address."""
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, NESTED):
             self.costs.charge_nested(value)
-        return str(value)
+            return str(value)
+        text = str(value)
+        if _ADDRESS.search(text):
+            raise jinja2.TemplateRuntimeError(
+                f"it writes a {type(value).__name__}, whose text is another one each time"
+            )
+        return text
 
     def escaped(self, value: Any) -> Markup:
         """What a template writes of a value where it escapes texts."""
