@@ -15,7 +15,7 @@ from typing import Any
 from curate.base.errors import CurateError, nearest
 from templates.messages import Chat, Message
 from templates.options import clock
-from templates.provenance import TracedStr
+from templates.provenance import Origins, TracedStr
 from templates.sandbox import programs
 from templates.sandbox.contained import ContainedPrograms
 from templates.sandbox.programs import LocalPrograms, Programs, Runner
@@ -165,14 +165,27 @@ class Renderer:
 
         Returns the other text if tracing the data gives another one than `text`.
         """
-        messages, tools, origins = chat.traced()
-        given = self.given(messages, tools, prompt)
-        given |= {name: origins.trace_all(given[name], -1, name, False) for name in self.data}
-        found, runs = self.template.programs.do(programs.traced, given)
-        traced = TracedStr(found, tuple(map(tuple, runs)))
+        traced, origins = self.traced(chat, prompt)
         if traced != text:
             return str.__str__(traced)
         return origins.spans(traced), origins.sources
+
+    def traced(self, chat: Chat, prompt: bool) -> tuple[TracedStr, Origins]:
+        """The rendered text with the origin of each character. Raises `TemplateFailed`."""
+        given, origins = self.traceable(chat, prompt)
+        return with_origins(*self.template.programs.do(programs.traced, given)), origins
+
+    def traceable(self, chat: Chat, prompt: bool) -> tuple[dict[str, Any], Origins]:
+        """All variables that the template is given, every text of the data traced."""
+        messages, tools, origins = chat.traced()
+        given = self.given(messages, tools, prompt)
+        given |= {name: origins.trace_all(given[name], -1, name, False) for name in self.data}
+        return given, origins
+
+
+def with_origins(text: str, runs: Sequence[Sequence[int]]) -> TracedStr:
+    """A text that a template rendered of traced texts, with the runs of its origins."""
+    return TracedStr(text, tuple([(length, first) for length, first in runs]))
 
 
 def bind(

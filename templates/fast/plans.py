@@ -92,6 +92,7 @@ class Plans:
         known = self.known(chat)
         if known is not None:
             return [known]
+        self._renderer.foresee(chat)
         renders = prove(self._renderer, chat, self._stops, self._options)
         if len(renders) == 1 and len(renders[0].trained) == len(chat.trained):
             self._learn(chat, renders[0])

@@ -11,6 +11,7 @@ Requests are pickled, as this side is trusted; answers are JSON, which runs no c
 from __future__ import annotations
 
 import atexit
+import io
 import itertools
 import os
 import pickle
@@ -30,6 +31,7 @@ import markupsafe
 import curate.base.errors
 from curate.base.errors import CurateError
 from curate.base.sandbox.environment import SourceError
+from templates.provenance import TracedStr
 from templates.refusals import TemplateFailed
 from templates.sandbox.frames import read, receive, send
 from templates.sandbox.programs import (
@@ -39,6 +41,7 @@ from templates.sandbox.programs import (
     WALL_SECONDS,
     Programs,
     Spent,
+    several,
 )
 
 DEATHS = 3  # processes in a row that a template may end before it is given up
@@ -160,6 +163,8 @@ class Worker:
 class ContainedPrograms(Programs):
     """The programs of a template, in the process for templates of strangers."""
 
+    apart = True
+
     def __init__(self, source: str, name: str) -> None:
         super().__init__(source, name)
         self._key = next(_keys)
@@ -174,7 +179,7 @@ class ContainedPrograms(Programs):
                 f"at last: {self._end}"
             )
         try:
-            packed = pickle.dumps(given, pickle.HIGHEST_PROTOCOL)
+            packed = _packed(given)
         except Exception as error:  # a class may be any code
             raise self._not_plain(f"{type(error).__name__}: {error}") from error
         word, content, spent.steps, seconds = self._asked(spent, job, packed)
@@ -204,12 +209,23 @@ class ContainedPrograms(Programs):
                 _workers.current = None
                 if not isinstance(error, Ended):
                     raise
-                self._deaths, self._end = self._deaths + 1, str(error)
+                if job is not several:  # whose jobs are done again, each by itself
+                    self._deaths, self._end = self._deaths + 1, str(error)
                 spent.seconds = SECONDS if error.out_of_time else spent.seconds
                 raise TemplateFailed(f"{_FAILS}: {error}") from error
 
     def _not_plain(self, why: str) -> CurateError:
         return CurateError(f"template {self.name}: what it is given is no plain data: {why}")
+
+
+class _Pickler(pickle.Pickler):
+    dispatch_table = {TracedStr: lambda text: (TracedStr, (str.__str__(text), text.runs))}  # noqa: RUF012
+
+
+def _packed(given: Any) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(given)
+    return buffer.getvalue()
 
 
 class Workers:

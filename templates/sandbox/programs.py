@@ -7,12 +7,12 @@ that it can be done in this process or in another (see `contained.py`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import jinja2.meta
 
@@ -46,7 +46,13 @@ _shared: ContextVar[Spent | None] = ContextVar("_shared", default=None)
 
 
 class Programs(ABC):
-    """The programs of one template, here or elsewhere."""
+    """The programs of one template, here or elsewhere.
+
+    `apart` says that each job is an exchange with another process, so that several at a time are
+    done sooner.
+    """
+
+    apart: ClassVar[bool] = False
 
     def __init__(self, source: str, name: str) -> None:
         self.source, self.name = source, name
@@ -164,3 +170,28 @@ def traced(programs: LocalPrograms, variables: Variables) -> tuple[str, Any]:
     """The text rendered of traced texts, and the runs of its origins."""
     text = programs.run(Tracing, variables)
     return str.__str__(text), runs_of(text)
+
+
+Outcome = tuple[bool, Any]  # whether the job was done, and what it gave or how the template failed
+
+
+def several(programs: LocalPrograms, jobs: Sequence[tuple[Any, ...]]) -> list[Outcome]:
+    """Jobs one after the other, each with what it is given; `outcome` reads each."""
+    return [_outcome(programs, *job) for job in jobs]
+
+
+def _outcome(programs: LocalPrograms, job: Callable[..., Any], *given: Any) -> Outcome:
+    try:
+        return True, programs.within(Spent(), job, *given)
+    except TemplateFailed as failure:
+        if isinstance(failure.__cause__, MemoryError):
+            raise  # alone it may have enough
+        return False, str(failure)
+
+
+def outcome(of: Outcome) -> Any:
+    """What a job gave. Raises `TemplateFailed`."""
+    done, content = of
+    if not done:
+        raise TemplateFailed(content)
+    return content

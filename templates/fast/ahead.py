@@ -1,0 +1,47 @@
+"""What the proof of a conversation renders, done at once.
+
+Where a template runs in another process, each rendering is an exchange with it. A proof asks for
+its renderings one by one, and they are known before: the whole, and two for each trained turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from templates.messages import Chat, Message
+from templates.provenance import Origins
+from templates.sandbox.programs import Outcome
+
+Key = tuple[int, int, bool]  # which variables, how many messages, and whether it is a prompt
+
+
+@dataclass
+class Ahead:
+    """Renderings of one conversation, which stay those of its very messages and tools."""
+
+    chat: Chat | None = None
+    texts: dict[Key, Outcome] = field(default_factory=dict)
+    traced: tuple[int, Outcome, Origins] | None = None  # of the whole, with its variables
+
+    def forget(self) -> None:
+        """Know nothing."""
+        self.chat, self.texts, self.traced = None, {}, None
+
+    def text(
+        self, variables: object, messages: list[Message], tools: list[Any] | None, prompt: bool
+    ) -> Outcome | None:
+        """The rendering of these messages, if there is one."""
+        found = self.texts.get((id(variables), len(messages), prompt))
+        if found is None or self.chat is None or tools is not self.chat.tools:
+            return None
+        # The same objects: values that are equal may still be written in different ways.
+        same = all(one is other for one, other in zip(messages, self.chat.messages, strict=False))
+        return found if same else None
+
+    def whole(self, variables: object, chat: Chat, prompt: bool) -> tuple[Outcome, Origins] | None:
+        """The rendering of the whole with its origins, if there is one."""
+        if self.traced is None or chat is not self.chat or prompt:
+            return None
+        of, found, origins = self.traced
+        return (found, origins) if of == id(variables) else None
