@@ -183,9 +183,9 @@ class Renderer:
         return given, origins
 
 
-def with_origins(text: str, runs: Sequence[Sequence[int]]) -> TracedStr:
-    """A text that a template rendered of traced texts, with the runs of its origins."""
-    return TracedStr(text, tuple([(length, first) for length, first in runs]))
+def with_origins(text: str, runs: Sequence[int]) -> TracedStr:
+    """What the job `traced` gives, as a text that knows its origins."""
+    return TracedStr(text, tuple(zip(runs[::2], runs[1::2], strict=True)))
 
 
 def bind(
@@ -221,7 +221,7 @@ def load_template(name: str | None, tokenizer: Tokenizer | None) -> ChatTemplate
     template = _find(name or OWN, tokenizer)
     for one in (template, template.tool_use):
         if one is not None:
-            one.programs.do(programs.compiled)  # a syntax error is raised now, not on a row
+            one.programs.compile()  # a syntax error is raised now, not on a row
     return template
 
 

@@ -37,6 +37,7 @@ from templates.sandbox.frames import read, receive, send
 from templates.sandbox.programs import (
     KNOWN,
     MEMORY,
+    OUT_OF_MEMORY,
     SECONDS,
     WALL_SECONDS,
     Programs,
@@ -48,19 +49,18 @@ DEATHS = 3  # processes in a row that a template may end before it is given up
 START_SECONDS = 60
 
 _CANNOT_START = "the process for templates that are not bundled cannot be started"
-_FAILS = "the template fails"
-_NO_MEMORY = f"it needs more memory than {MEMORY >> 30} GiB"
 
 # The packages are named to the new process without their `__init__`, which import Polars and more.
 _START = """
 import sys, types
-for folder in sys.argv[1:3]:
+packages, memory, folders = sys.argv[1:3], int(sys.argv[3]), sys.argv[4:]
+for folder in packages:
     name = folder.replace("\\\\", "/").rpartition("/")[2]
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [folder]
-sys.path[:0] = sys.argv[3:]
+sys.path += folders
 from templates.sandbox.worker import main
-main()
+main(memory)
 """
 
 T = TypeVar("T")
@@ -82,10 +82,10 @@ class Worker:
         packages = [Path(curate.base.errors.__file__).parents[1], Path(__file__).parents[1]]
         libraries = [Path(str(each.__file__)).parent for each in (jinja2, markupsafe)]
         folders = dict.fromkeys(str(each.parent) for each in (*packages, *libraries))
-        command = [sys.executable, "-I", "-S", "-c", _START, *map(str, packages), *folders]
+        given = [*map(str, packages), str(MEMORY), *folders]
         try:
             self.process = subprocess.Popen(
-                command,
+                [sys.executable, "-I", "-S", "-c", _START, *given],
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -94,8 +94,8 @@ class Worker:
             )
         except OSError as error:
             raise CurateError(f"{_CANNOT_START}: {error}") from error
-        streams = (self.process.stdin, self.process.stdout, self.process.stderr)
-        self.requests, self.answers, self.errors = (s.fileno() for s in streams if s)
+        assert self.process.stdin and self.process.stdout
+        self.requests, self.answers = self.process.stdin.fileno(), self.process.stdout.fileno()
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll:
             self._poll.register(self.answers, select.POLLIN)
@@ -135,6 +135,8 @@ class Worker:
         code = self.end(grace=5)
         if code == -getattr(signal, "SIGXCPU", 0):
             return Ended(f"it took more than {SECONDS} seconds of processor time", True)
+        if code == OUT_OF_MEMORY:
+            return Ended(f"it needs more memory than {MEMORY / (1 << 30):.1f} GiB")
         how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
         last = words.decode(errors="replace").strip().rpartition("\n")[2]
         return Ended(f"it ended the process that it is rendered in ({last or how})")
@@ -191,11 +193,11 @@ class ContainedPrograms(Programs):
             raise SourceError(*content)
         if word == "given":
             raise self._not_plain(content)
-        raise TemplateFailed(f"{_FAILS}: {_NO_MEMORY}" if word == "memory" else content)
+        raise TemplateFailed(content)
 
     def _asked(self, spent: Spent, job: Callable[..., Any], packed: bytes) -> Any:
-        with _workers.lock:
-            worker = _workers.running()
+        with workers.lock:
+            worker = workers.running()
             text = None if self._key in worker.known else (self.source, self.name)
             if text is not None:
                 if len(worker.known) >= KNOWN:  # as the worker itself forgets them
@@ -206,13 +208,13 @@ class ContainedPrograms(Programs):
             try:
                 return worker.ask(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
             except BaseException as error:
-                _workers.current = None
+                workers.current = None
                 if not isinstance(error, Ended):
                     raise
                 if job is not several:  # whose jobs are done again, each by itself
                     self._deaths, self._end = self._deaths + 1, str(error)
                 spent.seconds = SECONDS if error.out_of_time else spent.seconds
-                raise TemplateFailed(f"{_FAILS}: {error}") from error
+                raise TemplateFailed(f"the template fails: {error}") from error
 
     def _not_plain(self, why: str) -> CurateError:
         return CurateError(f"template {self.name}: what it is given is no plain data: {why}")
@@ -237,7 +239,10 @@ class Workers:
         self._is_watched = False
 
     def running(self) -> Worker:
-        """The process, started if need be."""
+        """The process, started if need be, as where someone ended it between two jobs."""
+        if self.current is not None and self.current.process.poll() is not None:
+            self.current.end()
+            self.current = None
         if self.current is None:
             self.current = Worker()
             if not self._is_watched:
@@ -260,5 +265,5 @@ class Workers:
             self.current = None
 
 
-_workers = Workers()
+workers = Workers()
 _keys = itertools.count()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import jinja2.meta
@@ -28,6 +29,7 @@ from templates.sandbox.tracing import Tracing
 SECONDS = 10  # of processor
 WALL_SECONDS = 60
 MEMORY = 2 << 30  # bytes, of all that the process has
+OUT_OF_MEMORY = 77  # the exit code of a process that had no more
 KNOWN = 64  # templates that such a process keeps compiled
 
 T = TypeVar("T")
@@ -79,6 +81,13 @@ class Programs(ABC):
                 f"template {self.name}: to try it out takes more than a single rendering may "
                 f"take ({MAX_STEPS:,} steps, {SECONDS} seconds): {failure}"
             ) from failure
+
+    def compile(self) -> None:
+        """Know now that the template can be compiled. Raises `CurateError`."""
+        try:
+            self.do(compiled)
+        except TemplateFailed as failure:  # at a limit of the process that compiles it
+            raise CurateError(f"template {self.name}: {failure}") from failure
 
     @cached_property
     def reads(self) -> frozenset[str]:
@@ -166,10 +175,10 @@ def tagged(programs: LocalPrograms, variables: Variables) -> str:
     return programs.run(Tagging, variables)
 
 
-def traced(programs: LocalPrograms, variables: Variables) -> tuple[str, Any]:
-    """The text rendered of traced texts, and the runs of its origins."""
+def traced(programs: LocalPrograms, variables: Variables) -> tuple[str, list[int]]:
+    """The text rendered of traced texts, and the runs of its origins, one after the other."""
     text = programs.run(Tracing, variables)
-    return str.__str__(text), runs_of(text)
+    return str.__str__(text), list(chain.from_iterable(runs_of(text)))
 
 
 Outcome = tuple[bool, Any]  # whether the job was done, and what it gave or how the template failed

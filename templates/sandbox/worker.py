@@ -16,7 +16,13 @@ from typing import Any
 from curate.base.sandbox.environment import SourceError
 from templates.refusals import TemplateFailed
 from templates.sandbox.frames import receive, send, written
-from templates.sandbox.programs import KNOWN, MEMORY, WALL_SECONDS, LocalPrograms, Spent
+from templates.sandbox.programs import (
+    KNOWN,
+    OUT_OF_MEMORY,
+    WALL_SECONDS,
+    LocalPrograms,
+    Spent,
+)
 
 try:
     import resource
@@ -26,12 +32,17 @@ except ImportError:  # on Windows
     HAS_LIMITS = False
 
 
-def main() -> None:
-    """Answer requests from standard input on standard output until there are no more."""
+def main(memory: int) -> None:
+    """Answer requests from standard input on standard output until there are no more.
+
+    All of it may take so many bytes of memory.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this process ends
     answers = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    _limit_memory()
+    if HAS_LIMITS:
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_AS, memory)
     send(answers, b"ready")
     for output in (1, 2):
         os.dup2(nowhere, output)
@@ -47,6 +58,8 @@ class NotPlain(Exception):
 def _given(packed: bytes) -> Any:
     try:
         return pickle.loads(packed)
+    except MemoryError:
+        raise
     except Exception as error:  # a class may be any code
         raise NotPlain(f"{type(error).__name__}: {error}") from error
 
@@ -66,23 +79,18 @@ def _answer(request: bytes, known: dict[int, LocalPrograms], nowhere: int) -> by
         answer = ["done", known[key].within(spent, job, *_given(packed))]
         return written([*answer, spent.steps, time.process_time() - start])
     except TemplateFailed as failure:
-        memory = isinstance(failure.__cause__, MemoryError)
-        answer = ["memory", ""] if memory else ["failed", str(failure)]
+        if isinstance(failure.__cause__, MemoryError):
+            os._exit(OUT_OF_MEMORY)
+        answer = ["failed", str(failure)]
     except SourceError as error:
         answer = ["source", [str(error), error.reason, error.line]]
     except NotPlain as error:
         answer = ["given", str(error)]
-    except MemoryError:
-        answer = ["memory", ""]
+    except MemoryError:  # what is known is not certain any more
+        os._exit(OUT_OF_MEMORY)
     except Exception as error:  # whatever a stranger's template came upon: its row is refused
         answer = ["failed", f"the template fails: {type(error).__name__}: {str(error)[:1000]}"]
     return written([*answer, spent.steps, time.process_time() - start])
-
-
-def _limit_memory() -> None:
-    if HAS_LIMITS:
-        _limit(resource.RLIMIT_CORE, 0)
-        _limit(resource.RLIMIT_AS, MEMORY)
 
 
 def _limit_time(seconds: float, nowhere: int) -> None:

@@ -265,7 +265,7 @@ def compiled(
         reason = "brackets or blocks lie too deep inside each other to be read"
         raise SourceError(f"{name}: {reason}", reason) from error
     except MemoryError as error:
-        reason = "it needs more memory than there is"
+        reason = "it is too long or too deep to be compiled"
         raise SourceError(f"{name}: {reason}", reason) from error
     except jinja2.TemplateSyntaxError as error:
         reason = f"{(error.message or '').rstrip('.')}: {_line(source, error.lineno)}"
