@@ -378,9 +378,15 @@ def is_gone(number: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_the_process_ends_with_the_one_that_started_it(how: signal.Signals) -> None:
-    with script(f"bound({BUSY!r}).text([1], None)") as parent:
+@pytest.mark.parametrize(
+    ("how", "doing"),
+    [
+        (signal.SIGINT, f"bound({BUSY!r}).text([1], None)"),
+        (signal.SIGKILL, "time.sleep(60)"),  # amid a rendering, it ends after that
+    ],
+)
+def test_the_process_ends_with_the_one_that_started_it(how: signal.Signals, doing: str) -> None:
+    with script(doing) as parent:
         assert parent.stdout is not None and parent.stderr is not None
         child = int(parent.stdout.readline())
         time.sleep(0.3)
