@@ -109,6 +109,12 @@ NESTED = "{% set n = namespace(x=()) %}{% for i in range(1000) %}{% set n.x = (n
         "{{ {1: 1}.keys().isdisjoint([n.x]) }}", "{{ [n.x].index(1) }}", "{{ n.x | tojson }}",
         "{% autoescape true %}{{ n.x }}{% endautoescape %}", "{{ joiner(n.x)() }}",
         "{% for a in [n.x] %}{{ loop.changed(a) }}{% endfor %}",
+        "{% for a in [n.x, 1] %}{{ loop | unique | list }}{% endfor %}",
+        "{% for a in [1, n.x] %}{{ loop | unique | list }}{% endfor %}",
+        "{% for a in [n.x, 1] %}{{ [loop] | unique(attribute='previtem') | list }}{% endfor %}",
+        "{% for a in [1, n.x] %}{{ [loop] | unique(attribute='nextitem') | list }}{% endfor %}",
+        "{{ 1 in ([n.x] | map('default')) }}", "{{ 1 is in([n.x] | map('default')) }}",
+        "{{ dict.fromkeys([n.x] | map('default')) }}",
     ],
 )  # fmt: skip
 def test_lists_too_deep_in_each_other_are_not_hashed_compared_or_written(use: str) -> None:

@@ -21,8 +21,8 @@ from templates.sandbox.programs import LocalPrograms
 # unknown to a template that renders symbols. The first ones write what they are given.
 WRITING = ("capitalize", "lower", "title", "trim", "upper")
 FILTERS = (
-    *WRITING, "_charge_deep", "_charge_shallow", "_counted", "count", "d", "default", "first",
-    "items", "join", "last", "length", "list", "map", "reject", "rejectattr", "reverse", "select",
+    *WRITING, "_charge_deep", "_charge_items", "_charge_shallow", "_counted", "count", "d",
+    "default", "first", "items", "join", "last", "length", "list", "map", "reject", "rejectattr", "reverse", "select",
     "selectattr", "string", "tojson",
 )  # fmt: skip
 TESTS = (

@@ -12,25 +12,28 @@ from types import GeneratorType
 from typing import Any
 
 import jinja2.nodes
+from jinja2.runtime import LoopContext
 from jinja2.utils import Namespace
 
 from curate.base.sandbox.limits import LONG_TEXT, MAX_DEPTH, LimitExceeded, check_size
 
 # The filters that charge for the values of comparisons, keys and slices.
-DEEP, SHALLOW = "_charge_deep", "_charge_shallow"
+DEEP, ITEMS, SHALLOW = "_charge_deep", "_charge_items", "_charge_shallow"
 ITEM = 4  # what an item costs where all are written
 PLAIN = frozenset({bool, int, float, type(None)})
 TEXTS = (str, bytes)
 LISTS = (dict, list, tuple)
 VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 NESTED: Any = (*LISTS, *VIEWS, Namespace)  # what is written with all that it holds
-ITERATORS: Any = (GeneratorType, reversed)  # what filters make that give their items one by one
+ITERATORS: Any = (GeneratorType, reversed, LoopContext)  # what gives its items one by one
 
 # Filters that look at the items they are given alone, not into them.
 SHALLOW_FILTERS = (
     "_counted", "batch", "count", "d", "default", "first", "items", "last", "length",
     "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
 )  # fmt: skip
+# Filters that compare or hash the items of what they are given.
+ITERATING = ("groupby", "join", "max", "min", "sort", "sum", "unique")
 # Filters that are slow for each character.
 SLOW = ("indent", "pprint", "striptags", "title", "urlize", "wordcount", "wordwrap")
 
@@ -50,9 +53,13 @@ class Costs:
                 self._spend(len(value) // 64)
         elif isinstance(value, NESTED):
             self.charge_nested(value, item)
-        elif isinstance(value, ITERATORS):
-            return self._charging(value, item)
         return value
+
+    def charge_items(self, value: Any, item: int = 1) -> Any:
+        """A value whose items are compared, hashed or read, also if it gives them one by one."""
+        if isinstance(value, ITERATORS):
+            return self._charging(value, item)
+        return self.charge_deep(value, item)
 
     def _charging(self, values: Iterable[Any], item: int) -> Iterator[Any]:
         """The values of an iterator, each charged when it is taken."""
@@ -75,6 +82,8 @@ class Costs:
                     characters += len(item)
                 elif isinstance(item, Namespace):
                     below.append(item._Namespace__attrs)  # its items, which it hides
+                elif isinstance(item, LoopContext):
+                    below += (item._before, item._current, item._after)
                 elif isinstance(item, NESTED):
                     self._spend(cost * (len(item) + 1))
                     below += item
@@ -110,9 +119,13 @@ class Costs:
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            args = tuple(map(reads, args))
-            if kwargs:
-                kwargs = {key: reads(value) for key, value in kwargs.items()}
+            if name in ITERATING:  # some are given the context first
+                args = tuple([self.charge_items(value, ITEM) for value in args])
+            else:
+                for value in args:
+                    reads(value)
+            for value in kwargs.values():
+                reads(value)
             if slow:
                 for value in (*args, *kwargs.values()):
                     self._spend(len(value) if isinstance(value, str) else 0)
@@ -127,12 +140,16 @@ class Costs:
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            args = tuple(map(self.charge_deep, args))
-            if kwargs:
-                kwargs = {key: self.charge_deep(value) for key, value in kwargs.items()}
+            for value in (*args, *kwargs.values()) if kwargs else args:
+                self.charge_deep(value)
             return function(*args, **kwargs)
 
         return checked
+
+    def is_in(self, value: Any, seq: Any) -> bool:
+        """The test `in`."""
+        self.charge_deep(value)
+        return value in self.charge_items(seq)
 
 
 def charge_operands(source: jinja2.nodes.Template) -> None:
@@ -143,7 +160,8 @@ def charge_operands(source: jinja2.nodes.Template) -> None:
     for compare in source.find_all(jinja2.nodes.Compare):
         compare.expr = _through_filter(DEEP, compare.expr)
         for operand in compare.ops:
-            operand.expr = _through_filter(DEEP, operand.expr)
+            looks_in = operand.op in ("in", "notin")
+            operand.expr = _through_filter(ITEMS if looks_in else DEEP, operand.expr)
     for item in source.find_all(jinja2.nodes.Getitem):
         if isinstance(item.arg, jinja2.nodes.Slice):
             item.node = _through_filter(SHALLOW, item.node)

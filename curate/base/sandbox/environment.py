@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 
 from curate.base.errors import CurateError
 from curate.base.sandbox.containers import TemplateDict, TemplateNamespace
-from curate.base.sandbox.costs import DEEP, NESTED, SHALLOW, Costs, charge_operands
+from curate.base.sandbox.costs import DEEP, ITEMS, NESTED, SHALLOW, Costs, charge_operands
 from curate.base.sandbox.limits import (
     CALL_STEPS,
     FILTER_CHECKS,
@@ -83,7 +83,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
         tests: dict[str, Any] = dict(self.tests)
         self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
-        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
+        self.tests["in"] = costs.is_in
+        self.filters |= {
+            DEEP: costs.charge_deep, ITEMS: costs.charge_items, SHALLOW: costs.charge_shallow,
+        }  # fmt: skip
         self.globals |= {
             "raise_exception": raise_exception,
             "dict": TemplateDict(),
@@ -188,7 +191,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         __self.spend(CALL_STEPS)
         costs = __self.costs
         owner = getattr(__obj, "__self__", None)
-        reads = costs.charge_shallow if isinstance(__obj, HANDING_ON) else costs.charge_deep
+        reads = costs.charge_shallow if isinstance(__obj, HANDING_ON) else costs.charge_items
         args = tuple(map(reads, args))
         if kwargs:
             kwargs = {key: reads(value) for key, value in kwargs.items()}
