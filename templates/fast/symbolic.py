@@ -22,8 +22,8 @@ from templates.sandbox.programs import LocalPrograms
 WRITING = ("capitalize", "lower", "title", "trim", "upper")
 FILTERS = (
     *WRITING, "_charge_deep", "_charge_items", "_charge_shallow", "_counted", "count", "d",
-    "default", "first", "items", "join", "last", "length", "list", "map", "reject", "rejectattr", "reverse", "select",
-    "selectattr", "string", "tojson",
+    "default", "first", "items", "join", "last", "length", "list", "map", "reject", "rejectattr",
+    "reverse", "select", "selectattr", "string", "tojson",
 )  # fmt: skip
 TESTS = (
     "!=", "<", "<=", "==", ">", ">=", "boolean", "defined", "divisibleby", "eq", "equalto",
