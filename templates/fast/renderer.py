@@ -18,6 +18,8 @@ from templates.sandbox.programs import outcome, plain, several, traced
 from templates.spans import Span, TracedText
 from templates.template import Renderer, with_origins
 
+MOST_AHEAD = 4_000_000  # characters that are rendered at once
+
 
 @dataclass(frozen=True)
 class FastRenderer(Renderer):
@@ -80,7 +82,8 @@ class FastRenderer(Renderer):
             for key, own in wanted.items()
             if not self._is_known(own, messages[: key[1]], tools, key[2])
         }
-        if len(asked) < 2:
+        size = sum(len(message.get("content") or "") for message in messages)
+        if len(asked) < 2 or len(asked) * size > MOST_AHEAD:
             return
         jobs: list[tuple[Any, ...]] = [
             (plain, own.given(messages[:size], tools, prompt))

@@ -122,18 +122,20 @@ class Worker:
             # Without `poll` (on Windows) the process ends itself when its time is up.
             if self._poll and not self._poll.poll(max(0.0, limit - time.monotonic()) * 1000):
                 self.end()
-                raise Ended(f"it took more than {seconds:.0f} seconds", out_of_time=True)
+                raise late
 
+        late = Ended(f"it took more than {seconds:.0f} seconds", out_of_time=True)
         message = receive(self.answers, wait)
         if message is None:
-            raise self._ended()
+            ended = self._ended()
+            raise late if time.monotonic() > limit else ended
         return message
 
     def _ended(self) -> Ended:
         """Why the process ended by itself."""
         words = self.process.stderr.read() if self.process.stderr else b""
         code = self.end(grace=5)
-        if code == -getattr(signal, "SIGXCPU", 0):
+        if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
             return Ended(f"it took more than {SECONDS} seconds of processor time", True)
         if code == OUT_OF_MEMORY:
             return Ended(f"it needs more memory than {MEMORY / (1 << 30):.1f} GiB")
