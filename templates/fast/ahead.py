@@ -22,7 +22,7 @@ class Ahead:
 
     chat: Chat | None = None
     texts: dict[Key, Outcome] = field(default_factory=dict)
-    traced: tuple[int, Outcome, Origins] | None = None  # of the whole, with its variables
+    traced: tuple[int, Outcome, Origins] | None = None  # of all messages; its variables first
 
     def forget(self) -> None:
         """Know nothing."""
@@ -39,7 +39,9 @@ class Ahead:
         same = all(one is other for one, other in zip(messages, self.chat.messages, strict=False))
         return found if same else None
 
-    def whole(self, variables: object, chat: Chat, prompt: bool) -> tuple[Outcome, Origins] | None:
+    def tracing(
+        self, variables: object, chat: Chat, prompt: bool
+    ) -> tuple[Outcome, Origins] | None:
         """The rendering of the whole with its origins, if there is one."""
         if self.traced is None or chat is not self.chat or prompt:
             return None

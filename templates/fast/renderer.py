@@ -60,7 +60,7 @@ class FastRenderer(Renderer):
 
     def traced(self, chat: Chat, prompt: bool) -> tuple[TracedStr, Origins]:
         """The rendered text with the origin of each character, as `Renderer.traced` gives it."""
-        known = self.ahead.whole(self.variables, chat, prompt)
+        known = self.ahead.tracing(self.variables, chat, prompt)
         if known is None:
             return super().traced(chat, prompt)
         return with_origins(*outcome(known[0])), known[1]

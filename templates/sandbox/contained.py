@@ -11,8 +11,8 @@ Requests are pickled, as this side is trusted; answers are JSON, which runs no c
 from __future__ import annotations
 
 import atexit
+import hashlib
 import io
-import itertools
 import os
 import pickle
 import select
@@ -78,7 +78,7 @@ class Worker:
     """A process that renders. Raises `CurateError` if it cannot be started."""
 
     def __init__(self) -> None:
-        self.known: set[int] = set()  # templates whose source it has
+        self.known: set[str] = set()  # templates whose source it has
         packages = [Path(curate.base.errors.__file__).parents[1], Path(__file__).parents[1]]
         libraries = [Path(str(each.__file__)).parent for each in (jinja2, markupsafe)]
         folders = dict.fromkeys(str(each.parent) for each in (*packages, *libraries))
@@ -171,7 +171,8 @@ class ContainedPrograms(Programs):
 
     def __init__(self, source: str, name: str) -> None:
         super().__init__(source, name)
-        self._key = next(_keys)
+        # Equal templates are compiled once.
+        self._key = hashlib.sha256(f"{name}\0{source}".encode(errors="surrogatepass")).hexdigest()
         self._deaths = 0  # processes that it ended in a row
         self._end = ""  # of the last of them
 
@@ -268,4 +269,3 @@ class Workers:
 
 
 workers = Workers()
-_keys = itertools.count()

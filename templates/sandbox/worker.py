@@ -46,7 +46,7 @@ def main(memory: int) -> None:
     send(answers, b"ready")
     for output in (1, 2):
         os.dup2(nowhere, output)
-    known: dict[int, LocalPrograms] = {}
+    known: dict[str, LocalPrograms] = {}
     while (request := receive(0)) is not None:
         answer = _answer(request, known, nowhere)
         if not HAS_LIMITS:
@@ -67,7 +67,7 @@ def _given(packed: bytes) -> Any:
         raise NotPlain(f"{type(error).__name__}: {error}") from error
 
 
-def _answer(request: bytes, known: dict[int, LocalPrograms], nowhere: int) -> bytes:
+def _answer(request: bytes, known: dict[str, LocalPrograms], nowhere: int) -> bytes:
     """What became of a job, in a word and what belongs to it; then steps and seconds."""
     spent, start = Spent(), time.process_time()
     answer: list[Any]
