@@ -6,6 +6,7 @@ its renderings one by one, and they are known before: the whole, and two for eac
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,10 @@ Key = tuple[int, int, bool]  # which variables, how many messages, and whether i
 
 @dataclass
 class Ahead:
-    """Renderings of one conversation, which stay those of its very messages and tools."""
+    """Renderings of one conversation, for its very messages and tools. Each is given once.
+
+    Whoever renders again wants to see whether it is the same text.
+    """
 
     chat: Chat | None = None
     texts: dict[Key, Outcome] = field(default_factory=dict)
@@ -32,18 +36,18 @@ class Ahead:
         self, variables: object, messages: list[Message], tools: list[Any] | None, prompt: bool
     ) -> Outcome | None:
         """The rendering of these messages, if there is one."""
-        found = self.texts.get((id(variables), len(messages), prompt))
-        if found is None or self.chat is None or tools is not self.chat.tools:
+        if self.chat is None or tools is not self.chat.tools:
             return None
         # The same objects: values that are equal may still be written in different ways.
-        same = all(one is other for one, other in zip(messages, self.chat.messages, strict=False))
-        return found if same else None
+        if not all(map(operator.is_, messages, self.chat.messages)):
+            return None
+        return self.texts.pop((id(variables), len(messages), prompt), None)
 
     def tracing(
         self, variables: object, chat: Chat, prompt: bool
     ) -> tuple[Outcome, Origins] | None:
-        """The rendering of the whole with its origins, if there is one."""
+        """The rendering of the full conversation with its origins, if there is one."""
         if self.traced is None or chat is not self.chat or prompt:
             return None
-        of, found, origins = self.traced
-        return (found, origins) if of == id(variables) else None
+        (of, known, origins), self.traced = self.traced, None
+        return (known, origins) if of == id(variables) else None

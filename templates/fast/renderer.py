@@ -67,7 +67,7 @@ class FastRenderer(Renderer):
 
     def foresee(self, chat: Chat) -> None:
         """Do at once what the proof of a conversation renders, where that saves exchanges."""
-        if not self.template.programs.apart:
+        if not self.template.programs.apart or chat.given:  # which is a renderer of its own
             return
         messages, tools, ahead = chat.messages, chat.tools, self.ahead
         ahead.forget()
