@@ -243,8 +243,8 @@ def make_preview(
         asked = templates.PreviewOptions(**shown, format=style, render=how)
         return templates.preview(rows, chosen, known, asked, other)
 
-    make("json")  # whatever is wrong is said now, not when it is shown
-    return Preview(make, tuple(notices))
+    shown_now = json.loads(make("json"))  # whatever is wrong is said now, not when it is shown
+    return Preview(make, (*notices, *shown_now["notices"]))
 
 
 def render_options(options: Mapping[str, Any]) -> templates.RenderOptions:
@@ -273,6 +273,7 @@ def make_tokens(source: Data, setup: Setup, out: Source | None, force: bool) -> 
     if out is not None:
         check_replaced(out, KIND, _planned(chosen, known, how, sources), force)
     rendered = templates.render(dump.records, chosen, known, how)
+    notices += rendered.notices
     tokens = Tokens(rendered, _matched(source, dump.records), notices, sources)
     if out is not None:
         tokens.save(out, force)

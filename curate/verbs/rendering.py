@@ -72,7 +72,28 @@ def templates(arguments: argparse.Namespace) -> None:
             print(f"{name:12} {about}")
         return
     tokenizer = rendering.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
-    print(rendering.verify(rendering.load_template(arguments.check, tokenizer), tokenizer))
+    template = rendering.load_template(arguments.check, tokenizer)
+    for one in filter(None, (template, template.tool_use)):
+        _print_card(one, tokenizer)
+
+
+def _print_card(template: Any, tokenizer: Any) -> None:
+    """A template's card, or why there is none; and the options with which it is safe."""
+    import templates as rendering
+
+    try:
+        card = rendering.verify(template, tokenizer)
+    except CurateError as error:
+        helps = rendering.working(template, tokenizer)
+        raise CurateError(
+            "\n".join([str(error), *(f"  with {name}: safe" for name in helps)])
+        ) from error
+    print(card)
+    if card.problems:
+        for name in rendering.working(template, tokenizer) or ("none of those that were tried",):
+            print(f"{'remedy':18} {name}")
+    for line in rendering.stop_notices([card]):
+        warn(line)
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

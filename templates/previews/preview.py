@@ -16,7 +16,7 @@ import polars as pl
 from curate.base.errors import CurateError, some_of
 from curate.base.settings import check_settings
 from curate.base.spelling import option
-from templates.cards.card import Card, card_of
+from templates.cards.card import card_of, stop_notices
 from templates.options import DEFAULTS, RenderOptions
 from templates.previews.difference import differences
 from templates.previews.page import page
@@ -24,13 +24,14 @@ from templates.previews.parts import annotate, from_text, from_tokens, with_turn
 from templates.previews.terminal import terminal
 from templates.previews.view import Preview, RowView, numbered, of_turn, statistics
 from templates.refusals import Refusal
-from templates.render import RowRenderer, prover, render, renders_of
+from templates.render import RowRenderer, provers, render, renders_of
 from templates.spans import VerifiedRender
 from templates.template import ChatTemplate
 from templates.tokenizer.folder import load_tokenizer
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import Record, Row
 from templates.tokens.dataset import Tokens, read
+from templates.tokens.rendered import Rendered
 
 SAMPLE = 1_000  # records that the statistics of a preview are made of
 
@@ -128,10 +129,10 @@ def _of_records(
     if tokenizer is None:
         return _of_texts(records, template, options)
     chosen = _choose(records, options)
-    ready = RowRenderer(template, tokenizer, options.render)
-    card = ready.plain.card
+    known = provers(pl.concat([chosen, records.head(SAMPLE)]), template, tokenizer, options.render)
+    ready = RowRenderer(known, options.render)
     rows = [
-        _row_view(ready, record, row, card)
+        _row_view(ready, record, row)
         for given, outcomes in ready.batches([chosen])
         for record, row in zip(given, outcomes, strict=True)
     ]
@@ -141,33 +142,42 @@ def _of_records(
         rows,
         _failures(sample.refused) if options.failures else None,
         {**statistics(sample.examples, sample.refused), **_counted(sample.counts)},
-        card.as_dict(),
-        str(card),
+        known.cards[0].as_dict(),
+        "\n\n".join(map(str, known.cards)),
         _sampled(records),
+        notices=(*sample.notices, *_about_refusals(sample)),
     )
 
 
+def _about_refusals(sample: Rendered) -> tuple[str, ...]:
+    """What would help, where half of the rows or more are refused."""
+    counts = sample.counts
+    if not sample.remedies or 2 * counts["refused"] < counts["rows"]:
+        return ()
+    helps = "; ".join(map(str, sample.remedies))
+    return (f"{counts['refused']:,} of {counts['rows']:,} rows are refused; {helps}",)
+
+
 def _row_view(
-    ready: RowRenderer, record: Record, row: Row | Refusal, card: Card, rejected: bool = False
+    ready: RowRenderer, record: Record, row: Row | Refusal, rejected: bool = False
 ) -> RowView:
     roles = _roles(record, rejected)
     if isinstance(row, Refusal):
         return RowView(record["row"], record["id"], [], roles, str(row), row.check)
     example = row.example
-    ids = [stop.id for stop in card.stops if stop.id is not None]
-    strings = [stop.text for stop in card.stops if stop.id is None]
+    ids = [stop.id for stop in ready.ready.stops if stop.id is not None]
+    strings = [stop.text for stop in ready.ready.stops if stop.id is None]
     segments = ready.encoder.tokenizer.segments
     parts = from_tokens(example.ids, example.labels, segments, ids, strings)
     parts = annotate(parts, row.verified, ready.encoder.offsets(row.verified, example))
-    other = _row_view(ready, record, row.rejected, card, True) if row.rejected else None
+    other = _row_view(ready, record, row.rejected, True) if row.rejected else None
     return RowView(record["row"], record["id"], parts, roles, rejected=other)
 
 
 def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOptions) -> Preview:
     """Texts and trained spans alone: what can be shown without a tokenizer."""
     how = options.render
-    known = prover(template, None, how)
-    card = known.card
+    known = provers(records, template, None, how)
 
     def proven(record: Record) -> list[VerifiedRender] | Refusal:
         return renders_of(record, how, known.prove)
@@ -196,8 +206,8 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
             "trained_characters": trained,
             "trained_share": round(trained / max(characters, 1), 4),
         },
-        card.as_dict(),
-        str(card),
+        known.cards[0].as_dict(),
+        "\n\n".join(map(str, known.cards)),
         f"{_sampled(records)}; texts only, without a tokenizer",
     )
 
@@ -235,7 +245,9 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
             f"{tokens.folder}: made with the tokenizer in the folder {folder}, which is not there "
             f"as seen from here; name it with {option('tokenizer')}"
         )
-    known = tokenizer or load_tokenizer(made["name"], tuple(made.get("functional", ())))
+    added = {**made.get("functional", {}), **made.get("closing", {})}
+    names = tuple(sorted(added, key=added.__getitem__))
+    known = tokenizer or load_tokenizer(made["name"], names)
     if known.hash != manifest["tokenizer"]["hash"]:
         raise CurateError(
             f"{tokens.folder}: written with another tokenizer than {known.name}; "
@@ -250,6 +262,7 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
         manifest["card"],
         str(card_of(manifest["card"])),
         "statistics over the whole folder, read from its files",
+        notices=stop_notices([card_of(manifest["card"])]),
     )
 
 

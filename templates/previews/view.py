@@ -145,6 +145,7 @@ class Preview:
     card_text: str
     about: str
     difference: list[str] = field(default_factory=list)  # from another template or tokenizer
+    notices: tuple[str, ...] = ()  # what a user should know before training
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -159,6 +160,7 @@ class Preview:
             "about": self.about,
             "statistics": self.figures,
             "card": self.card,
+            "notices": [*self.notices],
             "rows": [view.as_dict() for view in self.rows],
         }
         if self.difference:

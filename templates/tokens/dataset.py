@@ -35,6 +35,7 @@ from curate.base.folder import (
     writing,
 )
 from curate.base.progress import quiet_datasets
+from templates.cards.card import text_endings
 from templates.tokens.columns import EXAMPLES, MASK, REFUSED, SIDES, by_check
 from templates.tokens.lengths import Matched, in_tokens
 from templates.tokens.rendered import Rendered
@@ -92,7 +93,8 @@ def manifest_of(
 ) -> dict[str, Any]:
     """The manifest of rendered rows: what the trainer, sampling and a reader must know of them.
 
-    `stop.ids` and `stop.strings` end generation; `template.source` renders prompts at inference;
+    `stop.ids` and `stop.strings` end generation, `stop.text_endings` are those of the strings that
+    end answers; `template.source` renders prompts at inference;
     `length` is what the answers' lengths were matched to, in tokens too (`lengths.in_tokens`).
     """
     template, tokenizer, card = rendered.template, rendered.tokenizer, rendered.card
@@ -104,7 +106,7 @@ def manifest_of(
     return {
         "counts": rendered.counts,
         "refused": by_check(rendered.refused),
-        "stop": {"ids": ids, "strings": strings},
+        "stop": {"ids": ids, "strings": strings, "text_endings": [*text_endings(cards)]},
         "bos": {
             "token": tokenizer.special.get("bos_token"),
             "written": card.writes_bos,
@@ -126,6 +128,7 @@ def manifest_of(
             "vocabulary": tokenizer.backend.get_vocab_size(with_added_tokens=True),
             "functional": dict(tokenizer.functional),
             "added": dict(tokenizer.added),
+            "closing": dict(tokenizer.closing),
         },
         "card": card.as_dict(),
         "tool_card": rendered.tool_card.as_dict() if rendered.tool_card else None,

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from templates.cards.card import Card
+from templates.cards.card import Card, stop_notices
 from templates.options import RenderOptions
+from templates.remedies import Remedy, remedy_lines
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
 
@@ -19,7 +20,8 @@ class Rendered:
     `examples` has the columns of `EXAMPLES`, in input order: one row for each accepted record,
     several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
     how many of what; `card` is the template's card, `tool_card` that of the tokenizer's
-    "tool_use" template where there is one.
+    "tool_use" template where both are in use. `remedies` are options that would help where half
+    of the records or more were refused.
     """
 
     examples: pl.DataFrame
@@ -30,6 +32,12 @@ class Rendered:
     tokenizer: Tokenizer
     options: RenderOptions
     tool_card: Card | None = None
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know before training on the rows."""
+        return stop_notices([self.card, *([self.tool_card] if self.tool_card else [])])
 
     def summary(self) -> str:
         """One line on what was rendered, and one for each check that refused rows."""
@@ -49,4 +57,6 @@ class Rendered:
         grouped = self.refused.group_by("check").agg(pl.len(), pl.col("message").first())
         for check, count, message in grouped.sort("check").iter_rows():
             lines.append(f"  {check}: {count:,} rows, such as: {message.splitlines()[0]}")
+        if 2 * counts["refused"] >= max(counts["rows"], 1):
+            lines += remedy_lines(self.remedies)
         return "\n".join(lines)

@@ -40,6 +40,7 @@ _COUNTS = ("examples", "refused", "truncated", "split", "empty", "trained_turns"
 _SHAPES: Mapping[str, Shape] = {
     "stop.ids": _IDS,
     "stop.strings": _TEXTS,
+    "stop.text_endings": _TEXTS,
     "template": _OBJECT,
     "template.source": _TEXT,
     "template.tool_use": _TEXT,
@@ -49,6 +50,7 @@ _SHAPES: Mapping[str, Shape] = {
     "tokenizer.vocabulary": _NUMBER,
     "tokenizer.added": _ID_BY_TOKEN,
     "tokenizer.functional": _ID_BY_TOKEN,
+    "tokenizer.closing": _ID_BY_TOKEN,
     IDS_HASH: _TEXT,
     "counts": _OBJECT,
     **{f"counts.{name}": _NUMBER for name in _COUNTS},

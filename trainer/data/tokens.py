@@ -44,6 +44,12 @@ class Tokens:
     sources: tuple[str, ...] | None = None  # where each row is from, if that is known of all
     rejected: Rows | None = None  # of pairs the answers that lost, row by row
 
+    @property
+    def text_endings(self) -> tuple[str, ...]:
+        """Stops that end answers and are no token of the vocabulary."""
+        endings = self.manifest["stop"].get("text_endings")
+        return self.stop_strings if endings is None else tuple(endings)
+
 
 def load_tokens(folder: str) -> Tokens:
     """Read a folder that `curate render` wrote.
