@@ -141,8 +141,7 @@ def _following(
                 except Refusal:
                     continue
                 tails.append(text.partition(after)[2].partition(before)[0])
-    next_ones = [(tail, *tokenizer.own(tail)[:1]) for tail in tails]
-    texts = [tail[token[0].start : token[0].stop] for tail, *token in next_ones if token]
+    texts = [tail[token.start : token.stop] for tail in tails for token in tokenizer.own(tail)[:1]]
     known = {*options.stops, *template.stops}
     known |= {tokenizer.backend.id_to_token(number) for number in tokenizer.eos_ids}
     return tuple(dict.fromkeys(text for text in texts if text not in known))
