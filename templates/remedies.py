@@ -1,9 +1,9 @@
-"""What would help where a template refuses most rows: options that are tried, not guessed."""
+"""What would help where a template refuses many rows: options that are tried, not guessed."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,20 @@ from templates.tokenizer.tokenizer import Tokenizer
 
 TRIED = 100  # rows that each remedy is tried on: the first ones
 SHOWN = 3  # the best remedies
+MANY = 0.1  # of the rows: remedies are looked for where so many or more were refused
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An option to try, as it is spelt, and what it changes."""
+
+    name: str
+    changes: Mapping[str, Any]
+
+    def beside(self, other: Candidate) -> Candidate:
+        """Both options together; where both change the same, this one's."""
+        return Candidate(f"{self.name} {other.name}", {**other.changes, **self.changes})
+
 
 Passing = Callable[[pl.DataFrame, RenderOptions], int]  # how many of the rows these options render
 
@@ -54,6 +68,11 @@ def remedy_lines(remedies: Sequence[Remedy]) -> list[str]:
     return [f"  {remedy}" for remedy in remedies]
 
 
+def are_many(refused: int, rows: int) -> bool:
+    """Whether so many rows were refused that remedies are looked for."""
+    return refused >= MANY * max(rows, 1)
+
+
 def find_remedies(
     records: pl.DataFrame,
     template: ChatTemplate,
@@ -68,34 +87,39 @@ def find_remedies(
     """
     first = records.head(TRIED)
     now = passing(first, options)
-    found: list[tuple[int, str, Mapping[str, Any]]] = []
-    for name, changes in _candidates(template, tokenizer, options):
-        passed = passing(first, dataclasses.replace(options, **changes))
-        if passed > now:
-            found.append((passed, name, changes))
+    known = [*_candidates(template, tokenizer, options)]
+    found: list[tuple[int, Candidate]] = []
+
+    def take(candidates: Iterable[Candidate], best: int) -> None:
+        for candidate in candidates:
+            passed = passing(first, dataclasses.replace(options, **candidate.changes))
+            if passed > best:
+                found.append((passed, candidate))
+
+    take(known, now)
     found.sort(key=lambda one: -one[0])  # stable: of equal ones the first tried
-    if len(found) > 1 and found[0][0] < first.height:
-        both = " ".join(name for _, name, _ in found[:2])
-        changes = {**found[1][2], **found[0][2]}
-        passed = passing(first, dataclasses.replace(options, **changes))
-        if passed > found[0][0]:
-            found.insert(0, (passed, both, changes))
-    return tuple(Remedy(name, passed, first.height) for passed, name, _ in found[:SHOWN])
+    if not found:  # a switch that a template insists on hides what else it lacks
+        switches = [one for one in known if "arguments" in one.changes]
+        take((one.beside(other) for one in switches for other in known if other is not one), now)
+    elif len(found) > 1 and found[0][0] < first.height:
+        take([found[0][1].beside(found[1][1])], found[0][0])
+    found.sort(key=lambda one: -one[0])
+    return tuple(Remedy(one.name, passed, first.height) for passed, one in found[:SHOWN])
 
 
 def _candidates(
     template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+) -> Iterator[Candidate]:
     """Options to try, by how they are spelt."""
     reads = template.reads | (template.tool_use.reads if template.tool_use else frozenset())
     for switch in (True, False):
         if THINKING in reads and THINKING not in options.arguments:
             arguments = {**options.arguments, THINKING: switch}
-            yield template_argument(THINKING, switch), {"arguments": arguments}
+            yield Candidate(template_argument(THINKING, switch), {"arguments": arguments})
     for text in _following(template, tokenizer, options):
-        yield stop(text), {"stops": (*options.stops, text)}
+        yield Candidate(stop(text), {"stops": (*options.stops, text)})
     if not options.append_eos:
-        yield option("append_eos", True), {"append_eos": True}
+        yield Candidate(option("append_eos", True), {"append_eos": True})
     for name, value in (
         ("completion", "raw"),
         ("mask", "operational"),
@@ -104,7 +128,7 @@ def _candidates(
         ("control", "text"),
     ):
         if getattr(options, name) != value:
-            yield option(name, value), {name: value}
+            yield Candidate(option(name, value), {name: value})
 
 
 def working(
@@ -112,20 +136,20 @@ def working(
 ) -> tuple[str, ...]:
     """The options with which a template is safe for plain conversations, as they are spelt."""
     found = []
-    for name, changes in _candidates(template, tokenizer, options):
+    for one in _candidates(template, tokenizer, options):
         try:
-            card = verify(template, tokenizer, dataclasses.replace(options, **changes))
+            card = verify(template, tokenizer, dataclasses.replace(options, **one.changes))
         except CurateError:
             continue  # no better than without
         if not card.problems:
-            found.append(name)
+            found.append(one.name)
     return tuple(found)
 
 
 def _following(
     template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
 ) -> tuple[str, ...]:
-    """Control tokens that the template writes next after answers and calls, and that are no eos."""
+    """Control tokens that follow answers and calls, the first and the last; no known stops."""
     if tokenizer is None:
         return ()
     plain = bind(template, tokenizer, options.date, options.arguments)
@@ -141,7 +165,12 @@ def _following(
                 except Refusal:
                     continue
                 tails.append(text.partition(after)[2].partition(before)[0])
-    texts = [tail[token.start : token.stop] for tail in tails for token in tokenizer.own(tail)[:1]]
+    found = [(tail, tokenizer.own(tail)) for tail in tails]
+    texts = [
+        tail[token.start : token.stop]
+        for tail, tokens in found
+        for token in (*tokens[:1], *tokens[-1:])
+    ]
     known = {*options.stops, *template.stops}
     known |= {tokenizer.backend.id_to_token(number) for number in tokenizer.eos_ids}
     return tuple(dict.fromkeys(text for text in texts if text not in known))

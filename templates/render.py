@@ -25,7 +25,7 @@ from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.proof.chains import prove
 from templates.refusals import EmptyAnswer, Refusal, TemplateFailed
-from templates.remedies import find_remedies, remedy_lines
+from templates.remedies import Remedy, are_many, find_remedies, remedy_lines
 from templates.spans import Stop, VerifiedRender
 from templates.template import ChatTemplate, bind
 from templates.tokenizer.tokenizer import Tokenizer
@@ -55,8 +55,8 @@ def render(
     try:
         known = provers(records, template, tokenizer, options, fast)
     except CurateError as error:
-        helps = find_remedies(records, template, tokenizer, options, passing)
-        raise CurateError("\n".join([str(error), *remedy_lines(helps)])) from error
+        found = find_remedies(records, template, tokenizer, options, passing)
+        raise CurateError("\n".join([str(error), *remedy_lines(found)])) from error
     ready = RowRenderer(known, options, fast)
     examples, refused = Examples(), list[tuple[Any, ...]]()
     for given, rows in ready.batches(records.iter_slices(BATCH)):
@@ -75,8 +75,9 @@ def render(
         "empty": refusals.filter(pl.col("check") == EmptyAnswer.check).height,
         **examples.counts,
     }
-    is_most = 2 * refusals["row"].n_unique() >= max(records.height, 1)
-    helps = find_remedies(records, template, tokenizer, options, passing) if is_most else ()
+    helps: tuple[Remedy, ...] = ()
+    if are_many(refusals.height, records.height):
+        helps = find_remedies(records, template, tokenizer, options, passing)
     card, *more = known.cards
     return Rendered(
         frame,

@@ -13,14 +13,12 @@ def about_plain_stops(stops: Sequence[str]) -> str:
     Rendering and training both say it: `generate` of transformers looks at tokens, so that a
     model which learnt its answers' end perfectly would not stop there by itself.
     """
-    named = " and ".join(map(repr, stops))
-    is_are = "is plain text" if len(stops) == 1 else "are plain text"
+    named = " or ".join(map(repr, stops))
     return (
-        f"the stop {named} {is_are} for this tokenizer, no token of its own: a model trained so "
-        "writes it and goes on, since plain `generate` does not stop at text. Three ways out: "
-        f"{added_token(stops[0])} makes it a token that the model learns, and nothing else is to "
-        f"do; {option('template')} names a template that ends answers in a token of this "
-        f"tokenizer; or stop on the text wherever the model runs: generate(..., "
-        f"stop_strings={[*stops]!r}, tokenizer=tokenizer), `stop` of a server. The checkpoint's "
-        "generation_config.json has stop_strings, and generate then asks for the tokenizer"
+        f"answers end in {named}, which is plain text for this tokenizer and no token: the model "
+        "will write it and go on, as plain `generate` stops at tokens alone. Ways out: "
+        f"{added_token(stops[0])} (it becomes a token that the model learns; nothing else is to "
+        f"do); another {option('template')}, which ends answers in a token of this tokenizer; or "
+        "stop on the text where the model runs (the checkpoint's generation_config.json has it as "
+        "stop_strings, and `generate` then wants the tokenizer too)"
     )

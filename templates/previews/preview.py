@@ -150,9 +150,9 @@ def _of_records(
 
 
 def _about_refusals(sample: Rendered) -> tuple[str, ...]:
-    """What would help, where half of the rows or more are refused."""
+    """What would help, where many of the rows are refused."""
     counts = sample.counts
-    if not sample.remedies or 2 * counts["refused"] < counts["rows"]:
+    if not sample.remedies:
         return ()
     helps = "; ".join(map(str, sample.remedies))
     return (f"{counts['refused']:,} of {counts['rows']:,} rows are refused; {helps}",)

@@ -70,7 +70,9 @@ def find_stops(
         closing = tails.always.strip()
         stops += [_as_text(closing, tokenizer, "template")] if closing else []
     if tokenizer:
-        _add(stops, *_ending_of_calls(renderer, tokenizer, stops))
+        ends = [first_stop(tail, stops) is not None for tail in (tails.alone, tails.before)]
+        by_next_role = ends == [False, True]
+        _add(stops, *_ending_of_calls(renderer, tokenizer, stops, by_next_role))
     return tuple(stops)
 
 
@@ -95,13 +97,13 @@ def _ending(
 
 
 def _ending_of_calls(
-    renderer: Renderer, tokenizer: Tokenizer, stops: Sequence[Stop]
+    renderer: Renderer, tokenizer: Tokenizer, stops: Sequence[Stop], by_next_role: bool
 ) -> tuple[str, Sequence[ControlTokenSpan]]:
     """The control token that ends a turn with a call, where none of the stops does.
 
     The last one that the template writes after the call by itself, as Gemma 4's opening of the
-    result; but one that stands between two calls as well, or in an answer, closes no turn. Else
-    the one that opens the result, as GLM's.
+    result; but one that stands between two calls as well, or in an answer, closes no turn. Else,
+    where answers too end `by_next_role`, the one that opens the result, as GLM's.
     """
     try:
         own = _after(renderer, [call(ARGUMENT)])
@@ -111,6 +113,8 @@ def _ending_of_calls(
         ending = tokenizer.own(own)[-1:]
         if ending and own[ending[0].start : ending[0].stop] not in inside:
             return own, ending
+        if not by_next_role:
+            return "", ()
         whole = _after(renderer, [call(ARGUMENT), result(), answer(ANSWER)], RESULT)
     except Refusal:  # no tools, or not in this way: rows with calls are proven or refused
         return "", ()

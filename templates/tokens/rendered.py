@@ -8,7 +8,7 @@ import polars as pl
 
 from templates.cards.card import Card, stop_notices
 from templates.options import RenderOptions
-from templates.remedies import Remedy, remedy_lines
+from templates.remedies import Remedy, are_many, remedy_lines
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
 
@@ -20,8 +20,8 @@ class Rendered:
     `examples` has the columns of `EXAMPLES`, in input order: one row for each accepted record,
     several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
     how many of what; `card` is the template's card, `tool_card` that of the tokenizer's
-    "tool_use" template where both are in use. `remedies` are options that would help where half
-    of the records or more were refused.
+    "tool_use" template where both are in use. `remedies` are options that would help where
+    many of the records were refused.
     """
 
     examples: pl.DataFrame
@@ -57,6 +57,6 @@ class Rendered:
         grouped = self.refused.group_by("check").agg(pl.len(), pl.col("message").first())
         for check, count, message in grouped.sort("check").iter_rows():
             lines.append(f"  {check}: {count:,} rows, such as: {message.splitlines()[0]}")
-        if 2 * counts["refused"] >= max(counts["rows"], 1):
+        if are_many(counts["refused"], counts["rows"]):
             lines += remedy_lines(self.remedies)
         return "\n".join(lines)
