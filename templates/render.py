@@ -78,16 +78,15 @@ def render(
     helps: tuple[Remedy, ...] = ()
     if are_many(refusals.height, records.height):
         helps = find_remedies(records, template, tokenizer, options, passing)
-    card, *more = known.cards
     return Rendered(
         frame,
         refusals,
-        card,
+        known.cards[0],
         counts,
         template,
         ready.encoder.tokenizer,
         options,
-        more[0] if more else None,
+        known.tool_card,
         helps,
     )
 
@@ -141,6 +140,12 @@ class Provers:
         """The card of each template in use; that of rows without tools first."""
         cards = [one.card for one in (self.plain, self.with_tools) if one is not None]
         return tuple(cards[:1] if self.plain is self.with_tools else cards)
+
+    @property
+    def tool_card(self) -> Card | None:
+        """The card of the template that only rows with tools have, if there is one in use."""
+        own = self.with_tools if self.with_tools is not self.plain else None
+        return own.card if own else None
 
     @property
     def stops(self) -> tuple[Stop, ...]:

@@ -203,7 +203,7 @@ SMALL = Path("models/stories260k-hf")
 def test_rendering_says_that_a_stop_is_plain_text(test_data: Path) -> None:
     rows = [{"instruction": "Say hi.", "output": "Hi."}]
     tokens = curate.render(rows, tokenizer=str(test_data / SMALL), template="chatml")
-    assert tokens.manifest["stop"]["text_endings"] == ["<|im_end|>"]
+    assert tokens.manifest["stop"]["strings"] == ["<|im_end|>"]
     (notice,) = [line for line in tokens.notices if "plain text" in line]
     assert "add_tokens=['<|im_end|>']" in notice and "stop_strings" in notice
     shown = curate.preview(rows, tokenizer=str(test_data / SMALL), template="chatml")
@@ -219,7 +219,6 @@ def test_no_word_on_stops_that_are_tokens() -> None:
         tokenizer="sample_data/tiny-base",
         template="chatml",
     )
-    assert tokens.manifest["stop"]["text_endings"] == []
     assert not any("plain text" in line for line in tokens.notices)
 
 
@@ -229,7 +228,7 @@ def test_an_added_token_that_ends_answers_is_a_control_token(test_data: Path) ->
         rows, tokenizer=str(test_data / SMALL), template="chatml", add_tokens=("<|im_end|>",)
     )
     (end,) = tokens.manifest["tokenizer"]["closing"].values()
-    assert tokens.manifest["stop"] == {"ids": [2, end], "strings": [], "text_endings": []}
+    assert tokens.manifest["stop"] == {"ids": [2, end], "strings": []}
     ids, labels = tokens.examples["input_ids"][0], tokens.examples["labels"][0]
     assert ids.to_list().count(end) == 2  # the ends of both turns; what content spells is text
     assert labels.to_list().count(end) == 1

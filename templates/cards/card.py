@@ -86,15 +86,10 @@ class Card:
         return "NOT SAFE: see problem" if self.problems else "safe for plain conversations"
 
 
-def text_endings(cards: Sequence[Card]) -> tuple[str, ...]:
-    """The stops that end answers and are no token of the tokenizer."""
-    endings = [card.ends_with for card in cards if card.tokenizer]
-    return tuple(dict.fromkeys(stop.text for stop in endings if stop and stop.id is None))
-
-
 def stop_notices(cards: Sequence[Card]) -> tuple[str, ...]:
     """What a user must know of where answers end, before training."""
-    plain = text_endings(cards)
+    endings = [card.ends_with for card in cards if card.tokenizer]
+    plain = tuple(dict.fromkeys(stop.text for stop in endings if stop and stop.id is None))
     return (about_plain_stops(plain),) if plain else ()
 
 

@@ -35,7 +35,6 @@ from curate.base.folder import (
     writing,
 )
 from curate.base.progress import quiet_datasets
-from templates.cards.card import text_endings
 from templates.tokens.columns import EXAMPLES, MASK, REFUSED, SIDES, by_check
 from templates.tokens.lengths import Matched, in_tokens
 from templates.tokens.rendered import Rendered
@@ -93,8 +92,7 @@ def manifest_of(
 ) -> dict[str, Any]:
     """The manifest of rendered rows: what the trainer, sampling and a reader must know of them.
 
-    `stop.ids` and `stop.strings` end generation, `stop.text_endings` are those of the strings that
-    end answers; `template.source` renders prompts at inference;
+    `stop.ids` and `stop.strings` end generation; `template.source` renders prompts at inference;
     `length` is what the answers' lengths were matched to, in tokens too (`lengths.in_tokens`).
     """
     template, tokenizer, card = rendered.template, rendered.tokenizer, rendered.card
@@ -106,7 +104,7 @@ def manifest_of(
     return {
         "counts": rendered.counts,
         "refused": by_check(rendered.refused),
-        "stop": {"ids": ids, "strings": strings, "text_endings": [*text_endings(cards)]},
+        "stop": {"ids": ids, "strings": strings},
         "bos": {
             "token": tokenizer.special.get("bos_token"),
             "written": card.writes_bos,

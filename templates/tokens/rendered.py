@@ -8,7 +8,7 @@ import polars as pl
 
 from templates.cards.card import Card, stop_notices
 from templates.options import RenderOptions
-from templates.remedies import Remedy, are_many, remedy_lines
+from templates.remedies import Remedy
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
 
@@ -37,7 +37,7 @@ class Rendered:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know before training on the rows."""
-        return stop_notices([self.card, *([self.tool_card] if self.tool_card else [])])
+        return stop_notices([one for one in (self.card, self.tool_card) if one])
 
     def summary(self) -> str:
         """One line on what was rendered, and one for each check that refused rows."""
@@ -57,6 +57,5 @@ class Rendered:
         grouped = self.refused.group_by("check").agg(pl.len(), pl.col("message").first())
         for check, count, message in grouped.sort("check").iter_rows():
             lines.append(f"  {check}: {count:,} rows, such as: {message.splitlines()[0]}")
-        if are_many(counts["refused"], counts["rows"]):
-            lines += remedy_lines(self.remedies)
+        lines += [f"  {remedy}" for remedy in self.remedies]
         return "\n".join(lines)
