@@ -46,7 +46,7 @@ def test_rows_with_tools_use_tool_use_and_others_the_default() -> None:
 def test_a_template_that_cannot_do_without_tools_is_probed_with_one() -> None:
     made = done({"default": FAILS, "tool_use": TOOL_USE}, rows(TOOLS, TOOLS))
     assert trained(made, 1) == ["ok<|im_end|>"]
-    assert made.card.template == "tokenizer:tool_use" and made.tool_card is None
+    assert made.card.template == "tokenizer:tool_use" and made.card == made.tool_card
     assert any(shape.startswith("no tools: ") for shape in made.card.raises_on)
 
 
