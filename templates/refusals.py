@@ -32,6 +32,7 @@ CHECKS: dict[str, str] = {
     "arguments": "what a row gives the template is an object of arguments",
     "open": "a row whose last answer goes on ends in an answer",
     "pair": "a preference pair has two answers to one prompt",
+    "unreadable": "the row can be read as a conversation",
 }
 CONTEXT = 24  # characters shown on each side of the first difference
 
@@ -143,6 +144,12 @@ class NotOpen(Refusal):
 
 class NoPair(Refusal):
     check = "pair"
+
+
+class Unreadable(Refusal):
+    """A row that never became a record: it has no number and no id."""
+
+    check = "unreadable"
 
 
 def first_difference(expected: str, got: str) -> int:

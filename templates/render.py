@@ -64,6 +64,7 @@ def render(
         "refused": refusals.height,
         "split": frame.height + refusals.height - records.height,  # rows added by `history`
         "empty": refusals.filter(pl.col("check") == EmptyAnswer.check).height,
+        "unreadable": 0,  # see `Rendered.with_unreadable`
         **examples.counts,
     }
     tool_card = ready.with_tools.card if template.tool_use else None

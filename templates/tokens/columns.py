@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from templates.encoding.encode import IGNORED, Example
-from templates.refusals import Refusal
+from templates.refusals import Refusal, Unreadable
 from templates.spans import VerifiedRender
 
 Record = dict[str, Any]
@@ -142,3 +142,9 @@ def by_check(refused: pl.DataFrame) -> dict[str, int]:
 def refused_row(record: Record, refusal: Refusal) -> tuple[Any, ...]:
     """A refused row with the columns of `REFUSED`."""
     return record["row"], record["id"], refusal.turn, refusal.check, str(refusal)
+
+
+def unreadable_rows(messages: Sequence[str]) -> pl.DataFrame:
+    """Rows that never became records, with the columns of `REFUSED`: no `row`, no `turn`."""
+    rows = [(None, "", None, Unreadable.check, message) for message in messages]
+    return pl.DataFrame(rows, schema=REFUSED, orient="row")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from templates.cards.card import Card
 from templates.options import RenderOptions
+from templates.refusals import Unreadable
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
+from templates.tokens.columns import unreadable_rows
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,8 @@ class Rendered:
 
     `examples` has the columns of `EXAMPLES`, in input order: one row for each accepted record,
     several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
-    how many of what; `card` is the template's card, `tool_card` that of the tokenizer's
-    "tool_use" template where there is one.
+    how many of what, where `rows` and `refused` take in the `unreadable` ones; `card` is the
+    template's card, `tool_card` that of the tokenizer's "tool_use" template where there is one.
     """
 
     examples: pl.DataFrame
@@ -30,6 +34,16 @@ class Rendered:
     tokenizer: Tokenizer
     options: RenderOptions
     tool_card: Card | None = None
+
+    def with_unreadable(self, messages: Sequence[str]) -> Rendered:
+        """The same with rows that never became records: refused, and counted among the rows.
+
+        Each message says where such a row is and why it cannot be read.
+        """
+        refused = pl.concat([self.refused, unreadable_rows(messages)])
+        more = ("rows", "refused", Unreadable.check)
+        counts = self.counts | {name: self.counts[name] + len(messages) for name in more}
+        return dataclasses.replace(self, refused=refused, counts=counts)
 
     def summary(self) -> str:
         """One line on what was rendered, and one for each check that refused rows."""
