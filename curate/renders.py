@@ -24,6 +24,7 @@ from curate.base.log import Log
 from curate.base.places import short_of_space
 from curate.base.replacing import NAMELESS, Kind, check_replaced
 from curate.base.settings import known_settings
+from curate.base.spelling import option
 from curate.base.terminal import printable_line
 from curate.data import Data, Source, paths_of, read_data
 from curate.pipeline import run_folder
@@ -262,8 +263,16 @@ def make_preview(
         asked = templates.PreviewOptions(**shown, format=style, render=how)
         return templates.preview(rows, chosen, known, asked, other, unreadable)
 
-    make("json")  # whatever is wrong is said now, not when it is shown
+    first = json.loads(make("json"))  # whatever is wrong is said now, not when it is shown
+    if moved := first["statistics"].get("moved_thoughts"):
+        notices.append(_moved(moved))
     return Preview(make, tuple(notices))
+
+
+def _moved(count: int) -> str:
+    answers = "1 answer holds thoughts" if count == 1 else f"{count:,} answers hold thoughts"
+    kept = option("inline_think", "keep")
+    return f"{answers} in the text; they became the reasoning that is written ({kept} leaves them)"
 
 
 def render_options(options: Mapping[str, Any]) -> templates.RenderOptions:

@@ -14,7 +14,7 @@ from curate.base.errors import CurateError
 CHECKS: dict[str, str] = {
     "prompt_not_prefix": "the prompt of a turn is a prefix of the text with the turn",
     "history_rewritten": "the text up to a turn's stop is a prefix of the whole text",
-    "answer_altered": "every character of the answer lies in its trained text, letters in their case",
+    "answer_altered": "every character of the answer, in its case, lies in its trained text",
     "input_dropped": "the template writes the words of all other messages, documents and arguments",
     "other_text_in_answer": "no character of another message lies in a trained text",
     "stop_not_at_end": "a stop ends each trained text, and stands nowhere else in it",

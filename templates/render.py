@@ -23,6 +23,7 @@ from templates.fast.plans import Plans
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.proof.chains import prove
+from templates.proof.thoughts import moving
 from templates.refusals import EmptyAnswer, Refusal
 from templates.spans import VerifiedRender
 from templates.template import ChatTemplate, bind
@@ -109,8 +110,10 @@ def prover(
     card = verify(template, tokenizer, options)
     renderer = bind(template, tokenizer, options.date, options.arguments)
     if fast:
-        return Prover(card, Plans(renderer, card.stops, options).prove)
-    return Prover(card, partial(prove, renderer, stops=card.stops, options=options))
+        fast_prove = Plans(renderer, card.stops, options).prove
+        return Prover(card, moving(fast_prove, card.reasoning, options))
+    one_by_one = partial(prove, renderer, stops=card.stops, options=options)
+    return Prover(card, moving(one_by_one, card.reasoning, options))
 
 
 class RowRenderer:

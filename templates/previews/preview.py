@@ -32,9 +32,10 @@ from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import Record, Row
 from templates.tokens.dataset import Tokens, read
 
+MOVED = "moved_thoughts"
 SAMPLE = 1_000  # records that the statistics of a preview are made of
 
-COUNTED = ("trained_stops", "split", "truncated", "empty", "escaped", "unreadable")
+COUNTED = ("trained_stops", "split", "truncated", "empty", "escaped", "unreadable", MOVED)
 Format = Literal["ansi", "text", "html", "json"]
 
 
@@ -202,6 +203,7 @@ def _of_texts(
             "examples": len(sampled) - refused if how.pairs else len(good),
             "refused": refused + len(unread),
             "unreadable": len(unread),
+            MOVED: sum(made[0].moved for _, made in sampled if isinstance(made, list)),
             "split": 0 if how.pairs else len(good) + refused - len(sampled),
             "characters": characters,
             "trained_characters": trained,

@@ -49,6 +49,7 @@ COUNTED = (
     "trained_stops",
     "boundaries",
     "escaped",
+    "moved_thoughts",
 )
 
 
@@ -103,6 +104,7 @@ class Examples:
         )
         self.counts["boundaries"] += sum(row.example.cut for row in rows)
         self.counts["escaped"] += sum(row.example.escaped for row in rows)
+        self.counts["moved_thoughts"] += sum(row.verified.moved for row in rows)
 
     def frame(self) -> pl.DataFrame:
         """The rows with the columns of `TRAINED`, and of `PAIRED` if they are pairs."""

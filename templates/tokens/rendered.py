@@ -57,6 +57,7 @@ class Rendered:
         for name, what in (
             ("split", "more examples, of conversations whose history the template rewrites"),
             ("truncated", "examples cut to the longest length allowed"),
+            ("moved_thoughts", "answers whose thoughts became the reasoning that is written"),
         ):
             if counts[name]:
                 lines.append(f"  {name}: {counts[name]:,} {what}")
