@@ -24,6 +24,7 @@ from templates.fast.plans import Plans
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.proof.chains import prove
+from templates.proof.thoughts import moving
 from templates.refusals import EmptyAnswer, Refusal, TemplateFailed
 from templates.remedies import Remedy, are_many, find_remedies, remedy_lines
 from templates.spans import Stop, VerifiedRender
@@ -73,6 +74,7 @@ def render(
         "refused": refusals.height,
         "split": frame.height + refusals.height - records.height,  # rows added by `history`
         "empty": refusals.filter(pl.col("check") == EmptyAnswer.check).height,
+        "unreadable": 0,  # see `Rendered.with_unreadable`
         **examples.counts,
     }
     helps: tuple[Remedy, ...] = ()
@@ -219,8 +221,10 @@ def _prover(
     card = verify(template, tokenizer, options)
     renderer = bind(template, tokenizer, options.date, options.arguments)
     if fast:
-        return Prover(card, Plans(renderer, card.stops, options).prove)
-    return Prover(card, partial(prove, renderer, stops=card.stops, options=options))
+        fast_prove = Plans(renderer, card.stops, options).prove
+        return Prover(card, moving(fast_prove, card.reasoning, options))
+    one_by_one = partial(prove, renderer, stops=card.stops, options=options)
+    return Prover(card, moving(one_by_one, card.reasoning, options))
 
 
 class RowRenderer:

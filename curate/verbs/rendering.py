@@ -17,6 +17,7 @@ from curate.verbs.common import assignments, speaker, warn
 _OPTIONS = (
     *("max_length", "date", "boundary", "history", "turns", "mask", "completion", "control"),
     *("overlong", "continue_final_field", "pairs", "append_eos", "mask_reasoning"),
+    "inline_think",
 )
 
 

@@ -23,7 +23,7 @@ from templates.previews.page import page
 from templates.previews.parts import annotate, from_text, from_tokens, with_turns
 from templates.previews.terminal import terminal
 from templates.previews.view import Preview, RowView, numbered, of_turn, statistics
-from templates.refusals import Refusal
+from templates.refusals import Refusal, Unreadable
 from templates.render import RowRenderer, provers, render, renders_of
 from templates.spans import VerifiedRender
 from templates.template import ChatTemplate
@@ -33,9 +33,10 @@ from templates.tokens.columns import Record, Row
 from templates.tokens.dataset import Tokens, read
 from templates.tokens.rendered import Rendered
 
+MOVED = "moved_thoughts"
 SAMPLE = 1_000  # records that the statistics of a preview are made of
 
-COUNTED = ("trained_stops", "split", "truncated", "empty", "escaped")
+COUNTED = ("trained_stops", "split", "truncated", "empty", "escaped", "unreadable", MOVED)
 Format = Literal["ansi", "text", "html", "json"]
 
 
@@ -66,12 +67,14 @@ def preview(
     tokenizer: Tokenizer | None,
     options: PreviewOptions = PreviewOptions(),
     against: tuple[ChatTemplate, Tokenizer | None] | None = None,
+    unreadable: Sequence[str] = (),
 ) -> str:
     """Show rows of RECORDS, or of a TOKENS folder, as the trainer will see them.
 
     A TOKENS folder is read as it was written: its ids and labels are shown, nothing is rendered
     again. Without a tokenizer, records are shown as texts. `against` is another template or
-    tokenizer to compare with. Raises `CurateError` for a row that is not there.
+    tokenizer to compare with, `unreadable` what there is to say of each row that is no record.
+    Raises `CurateError` for a row that is not there.
     """
     if isinstance(source, Path):
         if against:
@@ -81,7 +84,7 @@ def preview(
     elif template is None:
         raise CurateError("preview: records need a template; name one with --template")
     else:
-        shown = _of_records(source, template, tokenizer, options)
+        shown = _of_records(source, template, tokenizer, options, unreadable)
     if against and isinstance(source, pl.DataFrame):
         other = _of_records(_choose(source, options), *against, options)
         lines = differences(shown.rows, other.rows, (shown.title, other.title))
@@ -124,10 +127,11 @@ def _of_records(
     template: ChatTemplate,
     tokenizer: Tokenizer | None,
     options: PreviewOptions,
+    unreadable: Sequence[str] = (),
 ) -> Preview:
     """Rendered by the same code that writes a dataset, then shown from ids and labels."""
     if tokenizer is None:
-        return _of_texts(records, template, options)
+        return _of_texts(records, template, options, unreadable)
     chosen = _choose(records, options)
     known = provers(pl.concat([chosen, records.head(SAMPLE)]), template, tokenizer, options.render)
     ready = RowRenderer(known, options.render)
@@ -137,6 +141,7 @@ def _of_records(
         for record, row in zip(given, outcomes, strict=True)
     ]
     sample = render(records.head(SAMPLE), template, tokenizer, options.render)
+    sample = sample.with_unreadable(unreadable)
     return Preview(
         f"{template.name} with {tokenizer.name}",
         rows,
@@ -174,7 +179,12 @@ def _row_view(
     return RowView(record["row"], record["id"], parts, roles, rejected=other)
 
 
-def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOptions) -> Preview:
+def _of_texts(
+    records: pl.DataFrame,
+    template: ChatTemplate,
+    options: PreviewOptions,
+    unreadable: Sequence[str],
+) -> Preview:
     """Texts and trained spans alone: what can be shown without a tokenizer."""
     how = options.render
     known = provers(records, template, None, how)
@@ -190,17 +200,20 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     sampled = [(record, proven(record)) for record in records.head(SAMPLE).to_dicts()]
     good = [verified for _, made in sampled if isinstance(made, list) for verified in made]
     refused = sum(isinstance(made, Refusal) for _, made in sampled)
+    unread = [RowView(None, "", [], (), why, Unreadable.check) for why in unreadable]
     trained = sum(target.end - target.start for verified in good for target in verified.trained)
     characters = sum(len(verified.text) for verified in good)
     failures = [view for record, made in sampled for view in _text_views(record, made, how.pairs)]
     return Preview(
         f"{template.name}, texts only",
         rows,
-        [view for view in failures if view.refused] if options.failures else None,
+        [*(view for view in failures if view.refused), *unread] if options.failures else None,
         {
-            "rows": len(sampled),
+            "rows": len(sampled) + len(unread),
             "examples": len(sampled) - refused if how.pairs else len(good),
-            "refused": refused,
+            "refused": refused + len(unread),
+            "unreadable": len(unread),
+            MOVED: sum(made[0].moved for _, made in sampled if isinstance(made, list)),
             "split": 0 if how.pairs else len(good) + refused - len(sampled),
             "characters": characters,
             "trained_characters": trained,
@@ -232,7 +245,7 @@ def _roles(record: Record, rejected: bool = False) -> tuple[str, ...]:
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:
     """What `render` counts beyond the rows themselves."""
-    return {name: counts[name] for name in COUNTED}
+    return {name: counts.get(name, 0) for name in COUNTED}  # an older folder lacks some
 
 
 def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOptions) -> Preview:

@@ -122,7 +122,7 @@ class _Turn:
         text = renderer.text(upto.messages, tools)
         spans, sources = trace(renderer, upto, text)
         if messages[turn]["role"] != "assistant":
-            return VerifiedRender(text, spans, [words(turn, spans)])
+            return VerifiedRender(text, spans, [words(turn, text, spans)])
         prompt = renderer.text(messages[:turn], tools, prompt=True)
         if not text.startswith(prompt) and options.history != "error":
             text, spans = self._continued(prompt, text, spans)

@@ -43,7 +43,7 @@ def as_one(
     for turn in chat.trained:
         own = renderer.of(messages[turn])
         if messages[turn]["role"] != "assistant":
-            trained.append(words(turn, spans))
+            trained.append(words(turn, text, spans))
             continue
         prompt = own.text(messages[:turn], tools, prompt=True)
         last = turn == len(messages) - 1
@@ -80,7 +80,7 @@ def marked(
         else:
             trained = [_as_tagged(target, tags, text) for target in trained]
             for target in trained:
-                check_contents(target, spans, [])
+                check_contents(target, text, spans, [])
     if options.mask_reasoning:
         trained = [_after_reasoning(target, spans) for target in trained]
     return trained
@@ -107,13 +107,13 @@ def _after_reasoning(target: TrainedSpan, spans: Sequence[Span]) -> TrainedSpan:
     return replace(target, start=max(target.start, *thought))
 
 
-def words(turn: int, spans: Sequence[Span]) -> TrainedSpan:
+def words(turn: int, text: str, spans: Sequence[Span]) -> TrainedSpan:
     """The words of a message that nobody generates: its texts, without template text or stop."""
     own = [span for span in spans if span.source.message == turn and span.source.is_answer]
     if not own:
         raise AnswerAltered(f"message {turn}: the template does not write it", turn)
     target = TrainedSpan(turn, own[0].start, own[-1].stop, own[-1].stop, None)
-    check_contents(target, spans, [span.source for span in own])
+    check_contents(target, text, spans, [span.source for span in own])
     return target
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from templates.cards.card import Card, stop_notices
 from templates.options import RenderOptions
+from templates.refusals import Unreadable
 from templates.remedies import Remedy
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
+from templates.tokens.columns import unreadable_rows
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,9 @@ class Rendered:
 
     `examples` has the columns of `EXAMPLES`, in input order: one row for each accepted record,
     several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
-    how many of what; `card` is the template's card, `tool_card` that of the tokenizer's
-    "tool_use" template where both are in use. `remedies` are options that would help where
-    many of the records were refused.
+    how many of what, where `rows` and `refused` take in the `unreadable` ones; `card` is the
+    template's card, `tool_card` that of the tokenizer's "tool_use" template where that is in use.
+    `remedies` are options that would help where many of the records were refused.
     """
 
     examples: pl.DataFrame
@@ -39,6 +43,16 @@ class Rendered:
         """What a user should know before training on the rows."""
         return stop_notices([one for one in (self.card, self.tool_card) if one])
 
+    def with_unreadable(self, messages: Sequence[str]) -> Rendered:
+        """The same with rows that never became records: refused, and counted among the rows.
+
+        Each message says where such a row is and why it cannot be read.
+        """
+        refused = pl.concat([self.refused, unreadable_rows(messages)])
+        more = ("rows", "refused", Unreadable.check)
+        counts = self.counts | {name: self.counts[name] + len(messages) for name in more}
+        return dataclasses.replace(self, refused=refused, counts=counts)
+
     def summary(self) -> str:
         """One line on what was rendered, and one for each check that refused rows."""
         counts = self.counts
@@ -51,6 +65,7 @@ class Rendered:
         for name, what in (
             ("split", "more examples, of conversations whose history the template rewrites"),
             ("truncated", "examples cut to the longest length allowed"),
+            ("moved_thoughts", "answers whose thoughts became the reasoning that is written"),
         ):
             if counts[name]:
                 lines.append(f"  {name}: {counts[name]:,} {what}")
