@@ -141,6 +141,10 @@ class Tokens:
         """One line on what was rendered, and one for each check that refused rows."""
         return self.rendered.summary() if self.rendered is not None else repr(self)
 
+    def endings(self) -> tuple[str, ...]:
+        """Where answers end, and a checkpoint that was trained on them stops; none if not known."""
+        return templates.ending_lines(self.rendered.cards) if self.rendered is not None else ()
+
     def save(self, out: Source, force: bool = False) -> Path:
         """Write the TOKENS folder. Raises `CurateError`.
 

@@ -1,6 +1,6 @@
 """Conversations into masked tokens: rendered by any chat template, proven row by row."""
 
-from templates.cards.card import Card, stop_notices
+from templates.cards.card import Card, ending_lines, stop_notices
 from templates.cards.probes import verify
 from templates.options import RENAMED, RenderOptions
 from templates.previews.preview import PreviewOptions, preview
@@ -43,6 +43,7 @@ __all__ = [
     "Tokens",
     "dataset_of",
     "describe",
+    "ending_lines",
     "is_tokens",
     "load_template",
     "load_tokenizer",

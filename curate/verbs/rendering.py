@@ -56,6 +56,8 @@ def render(arguments: argparse.Namespace) -> None:
     for line in tokens.notices:
         warn(line)
     say(tokens.summary())
+    for line in tokens.endings():
+        say(f"  {line}")
     say(f"written to {arguments.out}")
     if tokens.refused.height and arguments.strict:
         raise CurateError(

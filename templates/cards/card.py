@@ -86,6 +86,20 @@ class Card:
         return "NOT SAFE: see problem" if self.problems else "safe for plain conversations"
 
 
+def ending_lines(cards: Sequence[Card]) -> tuple[str, ...]:
+    """Where answers end, as lines: which stop, and what the template writes after it."""
+    ends = {card.template: (card.ends_with, card.after_stop) for card in cards if card.ends_with}
+    differ = len({*ends.values()}) > 1
+    lines = []
+    for name, (stop, after) in ends.items():
+        whose = f" ({name})" if differ else ""
+        rest = " and ".join(map(repr, after))
+        more = f"; {rest} of the template, which always follows, is not trained" if rest else ""
+        where = f"answers end with {stop_line(stop)}{whose}, where the checkpoint stops"
+        lines.append(f"{where}{more}")
+    return tuple(dict.fromkeys(lines))
+
+
 def stop_notices(cards: Sequence[Card]) -> tuple[str, ...]:
     """What a user must know of where answers end, before training."""
     endings = [card.ends_with for card in cards if card.tokenizer]

@@ -39,9 +39,14 @@ class Rendered:
     remedies: tuple[Remedy, ...] = ()
 
     @property
+    def cards(self) -> tuple[Card, ...]:
+        """The card of each template in use."""
+        return tuple(dict.fromkeys(one for one in (self.card, self.tool_card) if one))
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know before training on the rows."""
-        return stop_notices([one for one in (self.card, self.tool_card) if one])
+        return stop_notices(self.cards)
 
     def with_unreadable(self, messages: Sequence[str]) -> Rendered:
         """The same with rows that never became records: refused, and counted among the rows.
