@@ -114,7 +114,7 @@ class Tokens:
 
     @property
     def refused(self) -> pl.DataFrame:
-        """The rows that cannot be rendered exactly: row, id, check, message."""
+        """Rows that cannot be rendered exactly, or read (`row` null): row, id, check, message."""
         return (self.rendered or self._folder).refused
 
     @cached_property

@@ -98,6 +98,15 @@ def test_no_word_of_either_part_is_lost(inner: str, rest: str, tag: str) -> None
     assert rest.endswith(parts.content)
 
 
+def test_long_white_space_costs_no_time() -> None:
+    blank = "\n \r\n" * 100_000
+    assert split_thoughts(f"<think>{blank}a{blank}b{blank}</think>{blank}4{blank}") == (
+        f"a{blank}b",
+        f"4{blank}",
+    )
+    assert split_thoughts(blank) is None and split_thoughts(f"<think>{blank}") is None
+
+
 def answered(content: str, **more: Any) -> list[dict[str, Any]]:
     return [*talk("What is 2+2?"), {"role": "assistant", "content": content, **more}]
 

@@ -25,8 +25,6 @@ _MARKS = {
 }
 _SOLUTION = ("<|begin_of_solution|>", "<|end_of_solution|>")
 _OF_OPEN_THOUGHTS = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
-# Lines of white space alone, before and after a text.
-_BEFORE, _AFTER = re.compile(r"\A(?:[ \t\r]*\n)+"), re.compile(r"(?:\r?\n[ \t\r]*)+\Z")
 _QUOTES = frozenset("`'\"“”‘’«»")
 _ENDINGS = frozenset(".!?…:;)]}。！？：")
 
@@ -61,7 +59,7 @@ def split_thoughts(text: str) -> Thoughts | None:
         rest = rest.strip().removeprefix(_SOLUTION[0]).removesuffix(_SOLUTION[1]).strip()
         if _OF_OPEN_THOUGHTS.search(inner) or _OF_OPEN_THOUGHTS.search(rest):
             return None
-    return Thoughts(_without_blank_lines(inner), _BEFORE.sub("", rest))
+    return Thoughts(_without_blank_lines(inner), _from_first_line(rest))
 
 
 _FIRST = frozenset({*(mark[0] for mark in _MARKS), *" \t\r\n"})
@@ -74,7 +72,7 @@ def _after_an_open_prompt(text: str) -> Thoughts | None:
     inner, _, rest = text.partition(_CLOSING)
     if _is_spoken_of(inner, rest):
         return None
-    return Thoughts(_without_blank_lines(inner), _BEFORE.sub("", rest))
+    return Thoughts(_without_blank_lines(inner), _from_first_line(rest))
 
 
 def _is_spoken_of(before: str, after: str) -> bool:
@@ -87,4 +85,13 @@ def _is_spoken_of(before: str, after: str) -> bool:
 
 
 def _without_blank_lines(text: str) -> str:
-    return _AFTER.sub("", _BEFORE.sub("", text)) if text.strip() else ""
+    """A text from its first line that is not blank to its last one."""
+    text = _from_first_line(text)
+    end = text.find("\n", len(text.rstrip()))
+    return text if end < 0 else text[:end].rstrip("\r")
+
+
+def _from_first_line(text: str) -> str:
+    """A text without the blank lines that it begins with; nothing of a text of white space."""
+    before = len(text) - len(text.lstrip())
+    return text[text.rfind("\n", 0, before) + 1 :] if before < len(text) else ""
