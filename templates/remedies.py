@@ -126,6 +126,7 @@ def _candidates(
         ("history", "split"),
         ("boundary", "split"),
         ("control", "text"),
+        ("inline_think", "move"),
     ):
         if getattr(options, name) != value:
             yield Candidate(option(name, value), {name: value})

@@ -65,6 +65,16 @@ def split_thoughts(text: str) -> Thoughts | None:
 _FIRST = frozenset({*(mark[0] for mark in _MARKS), *" \t\r\n"})
 
 
+def opens_thoughts(text: str) -> bool:
+    """Whether an answer begins in the middle of thoughts: it opens them and does not close them.
+
+    >>> opens_thoughts("<think>Two and two are"), opens_thoughts("<think>Two.</think>4")
+    (True, False)
+    """
+    begin = text.lstrip()
+    return any(begin.startswith(mark) and end not in begin for mark, end in _MARKS.items())
+
+
 def _after_an_open_prompt(text: str) -> Thoughts | None:
     """Reasoning whose opening mark was in the prompt: its end is the only mark in the text."""
     if text.count(_CLOSING) != 1 or "<think>" in text:
