@@ -8,24 +8,23 @@ What fails a check on the way is a refusal. `fast` gives the same rows sooner.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import tee
 from typing import Any
 
 import polars as pl
 
-from templates.cards.card import Card
-from templates.cards.probes import verify
+from curate.base.errors import CurateError
 from templates.encoding.encode import Encoder, Example
 from templates.fast.encoder import FastEncoder
-from templates.fast.plans import Plans
-from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
+from templates.messages import ARGUMENTS, DOCUMENTS, chat
 from templates.options import DEFAULTS, RenderOptions
-from templates.proof.chains import prove
+from templates.provers import Provers, provers
 from templates.refusals import EmptyAnswer, Refusal
+from templates.remedies import Remedy, are_many, find_remedies, remedy_lines
+from templates.sandbox.programs import TooCostly
 from templates.spans import VerifiedRender
-from templates.template import ChatTemplate, bind
+from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import EXAMPLES, REFUSED, Examples, Record, Row, refused_row
 from templates.tokens.pairs import Prove, pair_of, prove_pair
@@ -48,7 +47,15 @@ def render(
     Raises `CurateError` if the template cannot render a plain conversation at all. Rows that
     fail a check are in `refused`, with the check and the first differing place.
     """
-    ready = RowRenderer(template, tokenizer, options, fast)
+    passing = partial(_passing, template, tokenizer, fast)
+    try:
+        known = provers(records, template, tokenizer, options, fast)
+    except TooCostly:
+        raise  # whatever the options
+    except CurateError as error:
+        found = find_remedies(records, template, tokenizer, options, passing)
+        raise CurateError("\n".join([str(error), *remedy_lines(found)])) from error
+    ready = RowRenderer(known, options, fast)
     examples, refused = Examples(), list[tuple[Any, ...]]()
     for given, rows in ready.batches(records.iter_slices(BATCH)):
         pairs = list(zip(given, rows, strict=True))
@@ -64,26 +71,48 @@ def render(
         "refused": refusals.height,
         "split": frame.height + refusals.height - records.height,  # rows added by `history`
         "empty": refusals.filter(pl.col("check") == EmptyAnswer.check).height,
+        "unreadable": 0,  # see `Rendered.with_unreadable`
         **examples.counts,
     }
-    tool_card = ready.with_tools.card if template.tool_use else None
+    helps: tuple[Remedy, ...] = ()
+    if are_many(refusals.height, records.height):
+        helps = find_remedies(records, template, tokenizer, options, passing)
     return Rendered(
-        frame, refusals, ready.plain.card, counts, template, tokenizer, options, tool_card
+        frame,
+        refusals,
+        known.cards[0],
+        counts,
+        template,
+        ready.encoder.tokenizer,
+        options,
+        known.tool_card,
+        helps,
     )
+
+
+def _passing(
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    fast: bool,
+    records: pl.DataFrame,
+    options: RenderOptions,
+) -> int:
+    """How many of the records these options render; none if they suit no template."""
+    try:
+        ready = RowRenderer(provers(records, template, tokenizer, options, fast), options, fast)
+    except CurateError:
+        return 0
+    batches = [
+        zip(given, rows, strict=True) for given, rows in ready.batches(records.iter_slices(BATCH))
+    ]
+    made = [(record["row"], row) for batch in batches for record, row in batch]
+    return records.height - len({number for number, row in made if isinstance(row, Refusal)})
 
 
 def _origin(records: pl.DataFrame) -> pl.DataFrame:
     """`row` and `source`: what the row itself gives as its source, else the file it is from."""
     given = pl.col("meta").str.json_path_match("$.source")
     return records.select("row", pl.coalesce(given, "source").alias("source"))
-
-
-@dataclass(frozen=True)
-class Prover:
-    """One template's card, and the function that proves conversations with it."""
-
-    card: Card
-    prove: Prove
 
 
 def renders_of(
@@ -98,42 +127,20 @@ def renders_of(
         return refusal
 
 
-def prover(
-    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions, fast: bool = True
-) -> Prover:
-    """A template bound to a tokenizer (None: texts only) and probed.
-
-    Raises `CurateError` if it cannot render a plain conversation.
-    """
-    card = verify(template, tokenizer, options)
-    renderer = bind(template, tokenizer, options.date, options.arguments)
-    if fast:
-        return Prover(card, Plans(renderer, card.stops, options).prove)
-    return Prover(card, partial(prove, renderer, stops=card.stops, options=options))
-
-
 class RowRenderer:
-    """Template, tokenizer and options, ready for rows."""
+    """Templates, tokenizer and options, ready for rows."""
 
     def __init__(
         self,
-        template: ChatTemplate,
-        tokenizer: Tokenizer,
+        ready: Provers,
         options: RenderOptions,
         fast: bool = True,
     ) -> None:
-        self.options = options
-        self.plain = prover(template, tokenizer, options, fast)
-        tool_use = template.tool_use
-        self.with_tools = prover(tool_use, tokenizer, options, fast) if tool_use else self.plain
-        stops = [*self.plain.card.stops, *self.with_tools.card.stops]
-        ids = sorted({stop.id for stop in stops if stop.id is not None})
+        assert ready.tokenizer is not None
+        self.ready, self.options = ready, options
+        ids = sorted({stop.id for stop in ready.stops if stop.id is not None})
         kind = FastEncoder if fast else Encoder
-        self.encoder = kind(tokenizer, ids, options.boundary, options.control)
-
-    def _prove(self, conversation: Chat) -> list[VerifiedRender]:
-        one = self.with_tools if conversation.tools else self.plain
-        return one.prove(conversation)
+        self.encoder = kind(ready.tokenizer, ids, options.boundary, options.control)
 
     def batches(
         self, slices: Iterable[pl.DataFrame]
@@ -163,7 +170,7 @@ class RowRenderer:
         given = pl.when(meta.str.contains_any(fields)).then(meta)  # in most rows nothing to read
         rejected = ["rejected"] if options.pairs else []
         rows = records.select("row", "id", "messages", "tools", *rejected, given).to_dicts()
-        return rows, [renders_of(row, options, self._prove) for row in rows]
+        return rows, [renders_of(row, options, self.ready.prove) for row in rows]
 
     def _outcomes(
         self, made: list[VerifiedRender] | Refusal, examples: Iterator[Example | Refusal]

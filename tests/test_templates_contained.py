@@ -21,6 +21,7 @@ import pytest
 from curate.base.errors import CurateError
 from curate.base.sandbox.environment import Program, Sandbox, SourceError
 from curate.base.sandbox.limits import MAX_STEPS
+from curate.cli import main
 from templates.cards.probes import verify
 from templates.fast.renderer import FastRenderer
 from templates.messages import Message, chat
@@ -300,6 +301,36 @@ def test_a_check_takes_no_more_than_a_rendering_may(origin: str) -> None:
         verify(costly, byte_level())
     assert bind(costly, byte_level(), DATE).text(talk("hi"), None).startswith("<|im_start|>")
     assert verify(ChatTemplate("toy", CHATML, origin), byte_level()).problems == ()
+
+
+def test_a_check_on_the_command_line_takes_no_more_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "costly.jinja"
+    file.write_text("{% for i in range(400000) %}{% endfor %}" + CHATML)
+    steps = []
+    of = contained.ContainedPrograms.within
+
+    def counted(self: Any, spent: programs.Spent, *job: Any) -> Any:
+        before = spent.steps
+        try:
+            return of(self, spent, *job)
+        finally:
+            steps.append(spent.steps - before)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contained.ContainedPrograms, "within", counted)
+        assert main(["templates", "--check", str(file)]) == 1
+    error = capsys.readouterr().err
+    assert "costly: to try it out takes more than a single rendering may take" in error
+    assert sum(steps) < 1.1 * MAX_STEPS
+
+
+def test_no_options_are_tried_for_a_template_that_takes_too_much() -> None:
+    costly = template("{% for i in range(400000) %}{% endfor %}" + CHATML)
+    with pytest.raises(CurateError, match="a single rendering may take") as error:
+        rendered(costly, byte_level(), talk("hi", "ok"))
+    assert "option" not in str(error.value)
 
 
 def test_more_templates_than_the_process_keeps_are_compiled_again() -> None:

@@ -42,6 +42,7 @@ from templates.sandbox.programs import (
     WALL_SECONDS,
     Programs,
     Spent,
+    TooCostly,
     several,
 )
 
@@ -179,7 +180,7 @@ class ContainedPrograms(Programs):
     def within(self, spent: Spent, job: Callable[..., T], *given: Any) -> T:
         """Do a job there; see `Programs.do`."""
         if self._deaths >= DEATHS:
-            raise CurateError(
+            raise TooCostly(
                 f"template {self.name}: it ended {DEATHS} processes in a row and is given up; "
                 f"at last: {self._end}"
             )

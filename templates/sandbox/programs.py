@@ -36,12 +36,21 @@ T = TypeVar("T")
 Variables = Mapping[str, Any]
 
 
+class TooCostly(CurateError):
+    """A template that takes more than it may, whatever it is given."""
+
+
 @dataclass
 class Spent:
     """What renderings took: steps of the sandbox, and seconds of another process."""
 
     steps: int = 0
     seconds: float = 0.0
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is more than a rendering may take."""
+        return self.steps > MAX_STEPS or self.seconds >= SECONDS
 
 
 _shared: ContextVar[Spent | None] = ContextVar("_shared", default=None)
@@ -72,15 +81,20 @@ class Programs(ABC):
         shared = _shared.get()
         if shared is None:
             return self.within(Spent(), job, *given)
+        if shared.is_all:
+            raise self._too_costly("nothing is left of that")
         try:
             return self.within(shared, job, *given)
         except TemplateFailed as failure:
-            if shared.steps <= MAX_STEPS and shared.seconds < SECONDS:
-                raise
-            raise CurateError(
-                f"template {self.name}: to try it out takes more than a single rendering may "
-                f"take ({MAX_STEPS:,} steps, {SECONDS} seconds): {failure}"
-            ) from failure
+            if shared.is_all:
+                raise self._too_costly(failure) from failure
+            raise
+
+    def _too_costly(self, why: object) -> TooCostly:
+        return TooCostly(
+            f"template {self.name}: to try it out takes more than a single rendering may take "
+            f"({MAX_STEPS:,} steps, {SECONDS} seconds): {why}"
+        )
 
     def compile(self) -> None:
         """Know now that the template can be compiled. Raises `CurateError`."""
@@ -97,8 +111,11 @@ class Programs(ABC):
 
 @contextmanager
 def allowance() -> Iterator[None]:
-    """All renderings inside may take together what one may take, else they raise `CurateError`."""
-    token = _shared.set(Spent())
+    """All renderings inside may take together what one may take, else they raise `TooCostly`.
+
+    Inside of another allowance they are counted with that.
+    """
+    token = _shared.set(_shared.get() or Spent())
     try:
         yield
     finally:
