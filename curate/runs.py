@@ -37,14 +37,14 @@ from curate.pipeline.result import remember
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.steps import bind_steps
 from curate.pipeline.work import Work
-from curate.report.diff import Diff, diff
-from curate.report.explain import explain
 from curate.report.run_files import damage_explained
 from curate.sources.files.inputs import expand
 
 if TYPE_CHECKING:
     import datasets
     import pandas
+
+    from curate.report.diff import Diff
 
 
 # Characters of a line that says by which fields a file's formats were found.
@@ -98,6 +98,8 @@ class Run(RunFolder):
         `reason` and `step` why and where rows were dropped, edited or rejected. One row is shown
         in full, of several the first `rows`. Raises `CurateError` where there are none.
         """
+        from curate.report.explain import explain
+
         key = None if key is None else str(key)
         return explain(self, key, grep=grep, reason=reason, step=step, rows=rows, width=width)
 
@@ -106,6 +108,8 @@ class Run(RunFolder):
 
         Its `text` (also `str` and `print`) is for people, its `rows` are a polars frame.
         """
+        from curate.report.diff import diff
+
         return diff(self, other if isinstance(other, RunFolder) else Run.open(Path(other)))
 
     def report(self, path: Source | None = None) -> Path:
