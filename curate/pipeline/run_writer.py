@@ -86,7 +86,8 @@ class _Rows:
         """Write `NAME.jsonl`."""
         with (folder / f"{self.name}.jsonl").open("wb") as file:
             for part in self.parts:
-                file.writelines(line + b"\n" for line in self.shape.lines(part.load()))
+                for rows in part.load().iter_slices(OF_TEXT):
+                    self.shape.write(rows, file)
 
     def write_table(self, folder: Path) -> None:
         """Write `NAME.parquet`."""
