@@ -49,7 +49,7 @@ _WORD = rf"[^{_CLASS}][^ \n\t]*"
 
 # Texts and characters looked at together: the texts' numbers and hashes share 64 bits.
 _TEXTS, _HASH_BITS = 1 << 12, np.uint64(52)
-_CHARACTERS = 1 << 21
+_CHARACTERS = 1 << 17
 # One factor for each length: with the same for two of them, parts could change places unseen.
 _ODD = np.array(
     [
