@@ -151,6 +151,8 @@ class Quality(Filter):
         # What is worked out on the way takes several times the memory of the texts.
         starts = range(0, max(1, records.height), _ROWS)
         slices = [records[start : start + _ROWS] for start in starts]
+        if self.per_row:  # in Python, and a splitter of sentences is no thing to share
+            return pl.concat(map(self._measure, slices))
         return pl.concat(in_threads(slices, self._measure))
 
     def _measure(self, records: pl.DataFrame) -> pl.DataFrame:
