@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from os import fspath
@@ -341,10 +342,13 @@ def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
         # In memory measures are held only for who may judge anew.
         frames = work.frames if plan.remember or work.folder else None
         measures = Measures(plan.engine, plan.cache, frames)
-        try:
-            result = runner.run(dump.parts, steps, measures, work, watch)
-        finally:
-            plan.engine.close()
+        with ThreadPoolExecutor(1) as beside:
+            # Steps leave much of Python's time. What fails here fails again where it is needed.
+            beside.submit(report.prepare)
+            try:
+                result = runner.run(dump.parts, steps, measures, work, watch)
+            finally:
+                plan.engine.close()
         run_writer.check_not_emptied(Path(out), result, plan.force)
         with writing(out):
             run_writer.write(folder, dump, result, plan.recipe, watch)
