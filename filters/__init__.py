@@ -93,6 +93,7 @@ __all__ = [
     "Difficulty",
     "Exact",
     "Format",
+    "InlineThink",
     "LLMJudge",
     "Language",
     "Length",
