@@ -84,7 +84,7 @@ _CORPUS = [
     "How many beans are there in Bonn? There are seven beans. I recall that Lima likes otters.",
     "user assistant system tool: the answer is yes, no, ok!\n\nTrue false null\n",
     '{"name": "weather", "arguments": {"city": "Oslo", "days": 2}}\n\n# Tools\n',
-    "<|im_start|><|im_end|></s><think>\n\n</think> [INST] ### Human: Assistant: |>\n<|",
+    "### Human: and Assistant: [x] <y> </z>\n\n<| |>\n",
 ] * 4
 
 
@@ -105,15 +105,35 @@ def _base() -> str:
     return str(backend.to_str())
 
 
-def make_tokenizer(controls: Sequence[str], bos: str | None, eos: str) -> Any:
-    """A tokenizer of transformers with these added tokens."""
-    backend = tokenizers.Tokenizer.from_str(_base())
-    texts = dict.fromkeys([*([bos] if bos else []), eos, *controls])
+@functools.cache
+def _pieces() -> str:
+    """The same in the style of SentencePiece: a space before the text, bytes for odd letters."""
+    backend = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>"], show_progress=False)
+    backend.train_from_iterator(_CORPUS, trainer)
+    whole = json.loads(backend.to_str())
+    vocabulary = whole["model"]["vocab"]
+    for byte in range(256):
+        vocabulary.setdefault(f"<0x{byte:02X}>", len(vocabulary))
+    whole["model"]["byte_fallback"] = True
+    whole["added_tokens"] = []
+    backend = tokenizers.Tokenizer.from_str(json.dumps(whole))
+    spaces = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    backend.decoder = decoders.Sequence([*spaces, decoders.Strip(" ", 1, 0)])
+    return str(backend.to_str())
+
+
+def make_tokenizer(controls: Sequence[str], bos: str, eos: str, base: str) -> Any:
+    """A tokenizer of transformers: that of `base`, with these added tokens."""
+    backend = tokenizers.Tokenizer.from_str(base)
+    texts = dict.fromkeys([bos, eos, *controls])
     for text in texts:
         special = not _PLAIN.fullmatch(text)
         backend.add_tokens([AddedToken(text, special=special, normalized=False)])
-    named = {"eos_token": eos, **({"bos_token": bos} if bos else {})}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **named)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=bos, eos_token=eos
+    )
 
 
 class Subject(NamedTuple):
@@ -158,6 +178,7 @@ def _named(known: Mapping[str, str], name: str) -> str | None:
 TOKENIZERS = {
     "own": "the template's control tokens, and the eos of its family",
     "other": "the template's control tokens, and an eos that it does not write",
+    "pieces": "as other, but in the style of SentencePiece",
     "text": "no control tokens: all that the template writes is text",
 }
 
@@ -170,7 +191,8 @@ def tokenizer_of(subject: Subject, kind: str) -> Any:
         bos = "<|im_start|>"
     if kind != "own":
         eos = "</s>" if eos != "</s>" else "<|endoftext|>"
-    return make_tokenizer([] if kind == "text" else controls_of(subject), bos, eos)
+    controls = [] if kind == "text" else controls_of(subject)
+    return make_tokenizer(controls, bos, eos, _pieces() if kind == "pieces" else _base())
 
 
 def spelt(controls: Sequence[str]) -> list[str]:
@@ -186,6 +208,11 @@ class Remedy(NamedTuple):
     rows: int
     exact: int
     wrong: int
+
+
+def rows_of(subject: Subject, repetitions: int, contents: bool) -> list[Shape]:
+    """The rows that a template is judged with."""
+    return list(shapes(spelt(controls_of(subject)), repetitions, contents))
 
 
 @dataclass
@@ -427,6 +454,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--templates", nargs="*", help="names, or beginnings of names")
     parser.add_argument("--rows", type=int, default=2, help="repetitions of each shape")
+    parser.add_argument("--brief", action="store_true", help="without odd contents everywhere")
     parser.add_argument("--tokenizers", nargs="*", default=list(TOKENIZERS), choices=TOKENIZERS)
     parser.add_argument("--wrong", action="store_true", help="show every wrong row")
     parser.add_argument("--refused", action="store_true", help="show a message of each refusal")
@@ -438,7 +466,7 @@ def main() -> None:
     for subject in subjects():
         if given.templates and not any(subject.name.startswith(one) for one in given.templates):
             continue
-        rows = list(shapes(spelt(controls_of(subject)), given.rows))
+        rows = rows_of(subject, given.rows, not given.brief)
         for kind in given.tokenizers:
             bench = Bench(subject, tokenizer_of(subject, kind))
             outcome = bench.run(rows)

@@ -75,11 +75,15 @@ class Ids:
         self.special = {token["content"] for token in whole["added_tokens"] if token["special"]}
         self.whole = tokenizers.Tokenizer.from_str(json.dumps({**whole, "post_processor": None}))
         bare = {**whole, "post_processor": None, "added_tokens": []}
-        self.bare = tokenizers.Tokenizer.from_str(json.dumps(bare))
+        self.first = tokenizers.Tokenizer.from_str(json.dumps(bare))
+        # Some tokenizers put a space before the start of a text, and nowhere else.
+        if (before := bare["pre_tokenizer"])["type"] == "Metaspace":
+            bare["pre_tokenizer"] = {**before, "prepend_scheme": "never"}
+        self.later = tokenizers.Tokenizer.from_str(json.dumps(bare))
         longest = sorted(self.controls, key=lambda text: (-len(text), text))
         self.pattern = re.compile("|".join(map(re.escape, longest)) or "(?!)")
         self.firsts = sorted({text[0] for text in self.controls})
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[tuple[str, bool], list[int]] = {}
 
     def hide(self, text: str, only: str | None = None) -> str:
         """The text with the first character of each control token that it spells marked."""
@@ -101,26 +105,31 @@ class Ids:
     def encode(self, text: str, cuts: Sequence[int] = ()) -> list[int]:
         """The ids of a text, marked ones as text; cut where a token may not lie across."""
         edges = [0, *sorted(set(cuts)), len(text)]
-        parts = [text[low:high] for low, high in itertools.pairwise(edges)]
-        return [number for part in parts for number in self._part(part)]
+        parts = [(text[low:high], low) for low, high in itertools.pairwise(edges)]
+        return [number for part, low in parts for number in self._part(part, low)]
 
-    def _part(self, text: str) -> list[int]:
+    def encode_after(self, text: str) -> list[int]:
+        """The ids of a text that goes on after a cut."""
+        return self.encode(f"a{text}", (1,))[len(self.encode("a")) :]
+
+    def _part(self, text: str, low: int) -> list[int]:
         ids, place = [], 0
         for match in self.pattern.finditer(text):
-            ids += self._text(text[place : match.start()])
+            ids += self._text(text[place : match.start()], low + place == 0)
             ids.append(self.controls[match[0]])
             place = match.end()
-        ids += self._text(text[place:])
-        if self.shown(text) == text:
+        ids += self._text(text[place:], low + place == 0)
+        if self.shown(text) == text and low == 0:
             plain = self.whole.encode(text, add_special_tokens=False).ids
             assert plain == ids, "the oracle's own encoding"
         return ids
 
-    def _text(self, text: str) -> list[int]:
-        if text not in self._known:
-            shown = self.shown(text)
-            self._known[text] = self.bare.encode(shown, add_special_tokens=False).ids
-        return self._known[text]
+    def _text(self, text: str, is_first: bool) -> list[int]:
+        if (text, is_first) not in self._known:
+            encoder = self.first if is_first else self.later
+            ids = encoder.encode(self.shown(text), add_special_tokens=False).ids
+            self._known[text, is_first] = ids
+        return self._known[text, is_first]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.whole.decode(list(ids), skip_special_tokens=False))
@@ -609,7 +618,7 @@ def _judge_example(conversation: Conversation, example: Example, hows: Counter[s
         both = ids.encode(text, used)
         trained = both[len(prompt) :]
         if both[: len(prompt)] != prompt:
-            trained, how = ids.encode(expected.answer), f"{how}, cut"
+            trained, how = ids.encode_after(expected.answer), f"{how}, cut"
             cuts.append(len(expected.prompt))
         cuts.append(len(text))
         start, end = len(prompt), len(prompt) + len(trained)
@@ -629,7 +638,7 @@ def _judge_example(conversation: Conversation, example: Example, hows: Counter[s
 def _with_a_stop(conversation: Conversation, expected: Expected, ids: list[int]) -> Expected:
     for stop in conversation.stops:
         answer = expected.answer + stop.text
-        encoded = conversation.ids.encode(answer)
+        encoded = conversation.ids.encode_after(answer)
         if ids[: len(encoded)] == encoded:
             return expected._replace(answer=answer, stop=stop)
     raise Fault("no stop follows the answer", None)
