@@ -336,6 +336,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "--arg enable_thinking=false": {"arguments": {"enable_thinking": False}},
     "--completion raw": {"completion": "raw"},
     "--mask operational": {"mask": "operational"},
+    "--append-eos --mask operational": {"append_eos": True, "mask": "operational"},
 }
 # Refusals that no option is meant to help: such rows have nothing that could be trained.
 _HOPELESS = ("unreadable", "no_target", "empty")

@@ -501,6 +501,9 @@ class Conversation:
                     return Expected(prompt, words + theirs, found[1], "borrowed")
         if not self.options.append_eos:
             raise Fault("no stop follows the answer", turn, got=tail)
+        if any(tail.rstrip().endswith(text) for text in self.ids.special):
+            # The model is to stop there: what would be trained after it is never generated.
+            raise Fault("eos after a control token that ends the turn", turn, got=tail)
         stop = Stop(self.eos, self.ids.controls.get(self.eos))
         return Expected(prompt, words + tail.rstrip() + self.eos, stop, "eos")
 
@@ -546,7 +549,8 @@ class Conversation:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"\s+", "", text)
+    """The text without white space and backslashes: templates move one and write the other."""
+    return re.sub(r"\\[nrt]|\\|\s", "", text)
 
 
 def _words(message: Message) -> Iterator[str]:
