@@ -282,7 +282,8 @@ class Bench:
             examples[read[row["row"]]].append(
                 Example(row["input_ids"], row["labels"], row["turns"])
             )
-        for row in made.refused.iter_rows(named=True):
+        # Lines that cannot be read are no rows: `read` is without them.
+        for row in made.refused.drop_nulls("row").iter_rows(named=True):
             outcome.refused[row["check"]].append(read[row["row"]])
             outcome.messages[read[row["row"]]] = (row["check"], row["message"])
         for number in read:

@@ -217,7 +217,8 @@ def render(
     """Render conversations into masked tokens, each row proven or refused.
 
     Arguments are those of `preview`. With `out` the TOKENS folder is written (`Tokens.save` does so
-    later). Raises `CurateError`; rows that cannot be rendered exactly are in `Tokens.refused`.
+    later). Raises `CurateError`; rows that cannot be rendered exactly, or read, are in
+    `Tokens.refused`.
     """
     check_ours()
     from curate import renders

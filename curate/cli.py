@@ -185,6 +185,8 @@ def _rendering(add: Any, required: bool) -> None:
     about = "a role whose messages are trained (repeatable; default: assistant)"
     add("--role", action="append", default=[], choices=roles, help=about)
     add("--mask-reasoning", action="store_true", default=None, help="reasoning is not trained")
+    about = "thoughts in an answer's text become the reasoning that a template writes, or stay"
+    add("--inline-think", nargs="?", const="move", choices=("move", "keep"), help=about)
     _choice(add, "--mask", "auto, tag, operational", "what generation tags mean")
     _choice(add, "--control", "text, allow, reject", "control tokens spelt in content")
     _choice(add, "--boundary", "split, train, mask, error", "a token across a prompt's end")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -23,6 +24,8 @@ from curate.base.log import Log
 from curate.base.places import short_of_space
 from curate.base.replacing import NAMELESS, Kind, check_replaced
 from curate.base.settings import known_settings
+from curate.base.spelling import option
+from curate.base.terminal import printable_line
 from curate.data import Data, Source, paths_of, read_data
 from curate.pipeline import run_folder
 from curate.pipeline.run_folder import RunFolder, is_run
@@ -111,7 +114,7 @@ class Tokens:
 
     @property
     def refused(self) -> pl.DataFrame:
-        """The rows that cannot be rendered exactly: row, id, check, message."""
+        """Rows that cannot be rendered exactly, or read (`row` null): row, id, check, message."""
         return (self.rendered or self._folder).refused
 
     @cached_property
@@ -137,6 +140,10 @@ class Tokens:
     def summary(self) -> str:
         """One line on what was rendered, and one for each check that refused rows."""
         return self.rendered.summary() if self.rendered is not None else repr(self)
+
+    def endings(self) -> tuple[str, ...]:
+        """Where answers end, and a checkpoint that was trained on them stops; none if not known."""
+        return templates.ending_lines(self.rendered.cards) if self.rendered is not None else ()
 
     def save(self, out: Source, force: bool = False) -> Path:
         """Write the TOKENS folder. Raises `CurateError`.
@@ -189,9 +196,10 @@ KIND = Kind(templates.MAKER, "tokens", settings_of)
 
 
 def read_source(source: Data, tell: Log) -> Dump:
-    """What to render: a run's kept rows, a dump's, or rows in memory; unreadable ones are said.
+    """What to render: a run's kept rows, a dump's, or rows in memory.
 
-    Raises `CurateError` where there is no readable row.
+    `tell` hears of rows that cannot be read, here or in the run before. Raises `CurateError` where
+    there is no readable row.
     """
     if (run := _run_of(source)) is not None:
         run.check("kept")
@@ -200,9 +208,23 @@ def read_source(source: Data, tell: Log) -> Dump:
             raise CurateError(
                 f"{run.path}: the run kept no rows; curate report {run.path} says why"
             )
+        if unread := run.manifest["counts"].get("rejects"):
+            tell(
+                f"the run could not read {unread:,} of its rows; they are in its rejects.jsonl, "
+                "and not counted here"
+            )
     elif len(paths := paths_of(source) or []) == 1 and not Path(paths[0]).exists():
         raise CurateError(f"{Path(paths[0])}: no such file or folder")
     return read_data(source, tell=tell, can_map=False)
+
+
+def _unreadable(dump: Dump) -> list[str]:
+    """Where each row is that could not be read, and why."""
+    rows = (frame.select("source", "line", "reason").iter_rows() for frame in dump.reject_parts())
+    return [
+        printable_line(f"{source}:{line}: {reason}" if line else f"{source}: {reason}")
+        for source, line, reason in chain.from_iterable(rows)
+    ]
 
 
 class Setup(NamedTuple):
@@ -224,6 +246,7 @@ def make_preview(
     if isinstance(source, str | PathLike) and templates.is_tokens(Path(source)):
         source = Tokens(Path(source))
     chosen, other = None, None
+    unreadable = list[str]()
     if isinstance(source, Tokens):
         if source.path is None:
             raise CurateError("these tokens are not saved; preview the run, or save them first")
@@ -233,7 +256,8 @@ def make_preview(
             )
         rows: pl.DataFrame | Path = source.path
     else:
-        rows = read_source(source, notices.append).records
+        dump = read_source(source, notices.append)
+        rows, unreadable = dump.records, _unreadable(dump)
         chosen = templates.load_template(setup.template, known)
         if against is not None:
             name, theirs = against[0], _tokenizer(against[1], setup.add_tokens) or known
@@ -241,10 +265,18 @@ def make_preview(
 
     def make(style: Style) -> str:
         asked = templates.PreviewOptions(**shown, format=style, render=how)
-        return templates.preview(rows, chosen, known, asked, other)
+        return templates.preview(rows, chosen, known, asked, other, unreadable)
 
-    make("json")  # whatever is wrong is said now, not when it is shown
-    return Preview(make, tuple(notices))
+    first = json.loads(make("json"))  # whatever is wrong is said now, not when it is shown
+    if moved := first["statistics"].get("moved_thoughts"):
+        notices.append(_moved(moved))
+    return Preview(make, (*notices, *first["notices"]))
+
+
+def _moved(count: int) -> str:
+    answers = "1 answer holds thoughts" if count == 1 else f"{count:,} answers hold thoughts"
+    kept = option("inline_think", "keep")
+    return f"{answers} in the text; they became the reasoning that is written ({kept} leaves them)"
 
 
 def render_options(options: Mapping[str, Any]) -> templates.RenderOptions:
@@ -273,6 +305,8 @@ def make_tokens(source: Data, setup: Setup, out: Source | None, force: bool) -> 
     if out is not None:
         check_replaced(out, KIND, _planned(chosen, known, how, sources), force)
     rendered = templates.render(dump.records, chosen, known, how)
+    rendered = rendered.with_unreadable(_unreadable(dump))
+    notices += rendered.notices
     tokens = Tokens(rendered, _matched(source, dump.records), notices, sources)
     if out is not None:
         tokens.save(out, force)

@@ -11,6 +11,7 @@ from filters.dedup.semantic.filter import Semantic
 from filters.difficulty.filter import Difficulty
 from filters.fixes.pii import MaskPII
 from filters.fixes.rewrite import RepairEncoding, StripEndToken, UnwrapPrompt
+from filters.fixes.thoughts import InlineThink
 from filters.language.filter import Language
 from filters.length.filter import Length
 from filters.llm_judge.filter import LLMJudge
@@ -41,5 +42,6 @@ FIXES: dict[str, type[Fix]] = {
     "unwrap_prompt": UnwrapPrompt,
     "strip_end_token": StripEndToken,
     "repair_encoding": RepairEncoding,
+    "inline_think": InlineThink,
     "mask_pii": MaskPII,
 }

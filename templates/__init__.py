@@ -1,10 +1,11 @@
 """Conversations into masked tokens: rendered by any chat template, proven row by row."""
 
-from templates.cards.card import Card
+from templates.cards.card import Card, ending_lines, stop_notices
 from templates.cards.probes import verify
 from templates.options import RENAMED, RenderOptions
 from templates.previews.preview import PreviewOptions, preview
 from templates.refusals import CHECKS
+from templates.remedies import Remedy, working
 from templates.render import render
 from templates.template import TEMPLATES, ChatTemplate, describe, load_template
 from templates.tokenizer.folder import load_tokenizer
@@ -35,12 +36,14 @@ __all__ = [
     "ChatTemplate",
     "Matched",
     "PreviewOptions",
+    "Remedy",
     "RenderOptions",
     "Rendered",
     "Tokenizer",
     "Tokens",
     "dataset_of",
     "describe",
+    "ending_lines",
     "is_tokens",
     "load_template",
     "load_tokenizer",
@@ -48,7 +51,9 @@ __all__ = [
     "preview",
     "read",
     "render",
+    "stop_notices",
     "to_dataset",
     "verify",
+    "working",
     "write",
 ]

@@ -17,6 +17,7 @@ Completion = Literal["template", "raw"]
 Turns = Literal["all", "last"]
 Control = Literal["text", "allow", "reject"]
 Overlong = Literal["refuse", "right", "left"]
+InlineThink = Literal["move", "keep"]
 Role = Literal["system", "user", "assistant", "tool"]
 
 DATE = "2024-07-26"  # the day that templates see by default
@@ -39,10 +40,12 @@ class RenderOptions:
     was generated in: `split` makes several examples of the conversation, each as at inference;
     `last` keeps the one with the last turn; `error` refuses. `turns` trains all answers or the
     last one. `roles` are trained; other roles than assistant have no stop, only their words.
-    `mask_reasoning` gives reasoning as context instead of training it. `pairs` renders the
-    rejected answer beside the chosen one and trains what follows the prompt of both. Rows whose
-    extra field `continue_final_field` is true have a last answer that goes on: it is trained
-    without a stop.
+    `mask_reasoning` gives reasoning as context instead of training it. `inline_think` says what
+    becomes of thoughts in an answer's own text (`<think>...</think>` at its start): `move` makes
+    them its reasoning where the template writes that, `keep` leaves them as words. `pairs`
+    renders the rejected answer beside the chosen one and trains what follows the prompt of both.
+    Rows whose extra field `continue_final_field` is true have a last answer that goes on: it is
+    trained without a stop.
 
     Text: `date` is the day that templates see, `stops` are further texts at which generation will
     stop, `arguments` go to the template as they are. `mask` says what `{% generation %}` tags in
@@ -61,6 +64,7 @@ class RenderOptions:
     roles: tuple[Role, ...] = setting(("assistant",), "whose messages are trained")
     mask: Mask = setting("auto", "what generation tags in a template mean")
     mask_reasoning: bool = setting(False, "reasoning is context, not trained")
+    inline_think: InlineThink = setting("move", "what becomes of thoughts in an answer's text")
     pairs: bool = setting(False, "render the rejected answers too")
     continue_final_field: str | None = setting(None, "field that is true if the answer goes on")
     completion: Completion = setting("template", "what ends a prompt that the template changes")

@@ -14,7 +14,7 @@ from curate.base.errors import CurateError
 CHECKS: dict[str, str] = {
     "prompt_not_prefix": "the prompt of a turn is a prefix of the text with the turn",
     "history_rewritten": "the text up to a turn's stop is a prefix of the whole text",
-    "answer_altered": "every character of the answer lies in its trained text",
+    "answer_altered": "every character of the answer, in its case, lies in its trained text",
     "input_dropped": "the template writes the words of all other messages, documents and arguments",
     "other_text_in_answer": "no character of another message lies in a trained text",
     "stop_not_at_end": "a stop ends each trained text, and stands nowhere else in it",
@@ -32,6 +32,7 @@ CHECKS: dict[str, str] = {
     "arguments": "what a row gives the template is an object of arguments",
     "open": "a row whose last answer goes on ends in an answer",
     "pair": "a preference pair has two answers to one prompt",
+    "unreadable": "the row can be read as a conversation",
 }
 CONTEXT = 24  # characters shown on each side of the first difference
 
@@ -143,6 +144,12 @@ class NotOpen(Refusal):
 
 class NoPair(Refusal):
     check = "pair"
+
+
+class Unreadable(Refusal):
+    """A row that never became a record: it has no number and no id."""
+
+    check = "unreadable"
 
 
 def first_difference(expected: str, got: str) -> int:

@@ -15,16 +15,19 @@ from typing import Any
 
 import polars as pl
 
+from curate.base.errors import CurateError
 from templates.cards.card import Card
-from templates.cards.probes import verify
+from templates.cards.probes import verify, with_stops
 from templates.encoding.encode import Encoder, Example
 from templates.fast.encoder import FastEncoder
 from templates.fast.plans import Plans
 from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.proof.chains import prove
-from templates.refusals import EmptyAnswer, Refusal
-from templates.spans import VerifiedRender
+from templates.proof.thoughts import moving
+from templates.refusals import EmptyAnswer, Refusal, TemplateFailed
+from templates.remedies import Remedy, are_many, find_remedies, remedy_lines
+from templates.spans import Stop, VerifiedRender
 from templates.template import ChatTemplate, bind
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import EXAMPLES, REFUSED, Examples, Record, Row, refused_row
@@ -33,6 +36,7 @@ from templates.tokens.rendered import Rendered
 from templates.tokens.truncation import fit
 
 BATCH = 512  # rows that are proven, then encoded together
+_NO_TOOLS = ("", "[]")  # a row's tools where it has none
 
 
 def render(
@@ -48,7 +52,13 @@ def render(
     Raises `CurateError` if the template cannot render a plain conversation at all. Rows that
     fail a check are in `refused`, with the check and the first differing place.
     """
-    ready = RowRenderer(template, tokenizer, options, fast)
+    passing = partial(_passing, template, tokenizer, fast)
+    try:
+        known = provers(records, template, tokenizer, options, fast)
+    except CurateError as error:
+        found = find_remedies(records, template, tokenizer, options, passing)
+        raise CurateError("\n".join([str(error), *remedy_lines(found)])) from error
+    ready = RowRenderer(known, options, fast)
     examples, refused = Examples(), list[tuple[Any, ...]]()
     for given, rows in ready.batches(records.iter_slices(BATCH)):
         pairs = list(zip(given, rows, strict=True))
@@ -64,12 +74,42 @@ def render(
         "refused": refusals.height,
         "split": frame.height + refusals.height - records.height,  # rows added by `history`
         "empty": refusals.filter(pl.col("check") == EmptyAnswer.check).height,
+        "unreadable": 0,  # see `Rendered.with_unreadable`
         **examples.counts,
     }
-    tool_card = ready.with_tools.card if template.tool_use else None
+    helps: tuple[Remedy, ...] = ()
+    if are_many(refusals.height, records.height):
+        helps = find_remedies(records, template, tokenizer, options, passing)
     return Rendered(
-        frame, refusals, ready.plain.card, counts, template, tokenizer, options, tool_card
+        frame,
+        refusals,
+        known.cards[0],
+        counts,
+        template,
+        ready.encoder.tokenizer,
+        options,
+        known.tool_card,
+        helps,
     )
+
+
+def _passing(
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    fast: bool,
+    records: pl.DataFrame,
+    options: RenderOptions,
+) -> int:
+    """How many of the records these options render; none if they suit no template."""
+    try:
+        ready = RowRenderer(provers(records, template, tokenizer, options, fast), options, fast)
+    except CurateError:
+        return 0
+    batches = [
+        zip(given, rows, strict=True) for given, rows in ready.batches(records.iter_slices(BATCH))
+    ]
+    made = [(record["row"], row) for batch in batches for record, row in batch]
+    return records.height - len({number for number, row in made if isinstance(row, Refusal)})
 
 
 def _origin(records: pl.DataFrame) -> pl.DataFrame:
@@ -86,6 +126,41 @@ class Prover:
     prove: Prove
 
 
+@dataclass(frozen=True)
+class Provers:
+    """The template of rows without tools, and of rows with them: the same one, or one of two.
+
+    One that no row needs is not there. `tokenizer` is the one given, with the stops it was taught.
+    """
+
+    tokenizer: Tokenizer | None
+    plain: Prover | None
+    with_tools: Prover | None
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The card of each template in use; that of rows without tools first."""
+        cards = [one.card for one in (self.plain, self.with_tools) if one is not None]
+        return tuple(cards[:1] if self.plain is self.with_tools else cards)
+
+    @property
+    def tool_card(self) -> Card | None:
+        """The card of the template that only rows with tools have, if there is one in use."""
+        own = self.with_tools if self.with_tools is not self.plain else None
+        return own.card if own else None
+
+    @property
+    def stops(self) -> tuple[Stop, ...]:
+        """Where generation ends, of all templates in use."""
+        return tuple(dict.fromkeys(stop for card in self.cards for stop in card.stops))
+
+    def prove(self, conversation: Chat) -> list[VerifiedRender]:
+        """The verified texts of a conversation. Raises the `Refusal` of a failed check."""
+        one = self.with_tools if conversation.tools else self.plain
+        assert one is not None  # made for these rows
+        return one.prove(conversation)
+
+
 def renders_of(
     record: Record, options: RenderOptions, prove: Prove
 ) -> list[VerifiedRender] | Refusal:
@@ -98,42 +173,74 @@ def renders_of(
         return refusal
 
 
-def prover(
-    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions, fast: bool = True
-) -> Prover:
-    """A template bound to a tokenizer (None: texts only) and probed.
+def provers(
+    records: pl.DataFrame,
+    template: ChatTemplate,
+    tokenizer: Tokenizer | None,
+    options: RenderOptions,
+    fast: bool = True,
+) -> Provers:
+    """The templates that the records need, bound to a tokenizer (None: texts only) and probed.
 
-    Raises `CurateError` if it cannot render a plain conversation.
+    Of two templates, one that cannot render a plain conversation refuses its own rows alone.
+    Raises `CurateError` if none of them can.
     """
+    tool_use = template.tool_use
+    if tool_use is None:
+        tokenizer = with_stops(template, tokenizer, options)
+        only = _prover(template, tokenizer, options, fast)
+        return Provers(tokenizer, only, only)
+    has_tools = records["tools"].fill_null("").str.replace_all(r"\s", "").is_in(_NO_TOOLS).not_()
+    wanted = [one for one, rows in ((template, ~has_tools), (tool_use, has_tools)) if rows.any()]
+    wanted = wanted or [template]
+    for one in wanted:
+        tokenizer = with_stops(one, tokenizer, options)
+    made = dict[ChatTemplate, Prover]()
+    failed = dict[ChatTemplate, CurateError]()
+    for one in wanted:
+        try:
+            made[one] = _prover(one, tokenizer, options, fast)
+        except CurateError as error:
+            failed[one] = error
+    if not made:
+        raise next(iter(failed.values()))
+    other = next(iter(made.values())).card
+    made |= {one: Prover(other, partial(_refuse, error)) for one, error in failed.items()}
+    return Provers(tokenizer, made.get(template), made.get(tool_use))
+
+
+def _refuse(error: CurateError, _: Chat) -> list[VerifiedRender]:
+    """What a template that cannot be used does with a row."""
+    raise TemplateFailed(str(error))
+
+
+def _prover(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions, fast: bool
+) -> Prover:
+    """A template, probed. Raises `CurateError` if it cannot render a plain conversation."""
     card = verify(template, tokenizer, options)
     renderer = bind(template, tokenizer, options.date, options.arguments)
     if fast:
-        return Prover(card, Plans(renderer, card.stops, options).prove)
-    return Prover(card, partial(prove, renderer, stops=card.stops, options=options))
+        fast_prove = Plans(renderer, card.stops, options).prove
+        return Prover(card, moving(fast_prove, card.reasoning, options))
+    one_by_one = partial(prove, renderer, stops=card.stops, options=options)
+    return Prover(card, moving(one_by_one, card.reasoning, options))
 
 
 class RowRenderer:
-    """Template, tokenizer and options, ready for rows."""
+    """Templates, tokenizer and options, ready for rows."""
 
     def __init__(
         self,
-        template: ChatTemplate,
-        tokenizer: Tokenizer,
+        ready: Provers,
         options: RenderOptions,
         fast: bool = True,
     ) -> None:
-        self.options = options
-        self.plain = prover(template, tokenizer, options, fast)
-        tool_use = template.tool_use
-        self.with_tools = prover(tool_use, tokenizer, options, fast) if tool_use else self.plain
-        stops = [*self.plain.card.stops, *self.with_tools.card.stops]
-        ids = sorted({stop.id for stop in stops if stop.id is not None})
+        assert ready.tokenizer is not None
+        self.ready, self.options = ready, options
+        ids = sorted({stop.id for stop in ready.stops if stop.id is not None})
         kind = FastEncoder if fast else Encoder
-        self.encoder = kind(tokenizer, ids, options.boundary, options.control)
-
-    def _prove(self, conversation: Chat) -> list[VerifiedRender]:
-        one = self.with_tools if conversation.tools else self.plain
-        return one.prove(conversation)
+        self.encoder = kind(ready.tokenizer, ids, options.boundary, options.control)
 
     def batches(
         self, slices: Iterable[pl.DataFrame]
@@ -163,7 +270,7 @@ class RowRenderer:
         given = pl.when(meta.str.contains_any(fields)).then(meta)  # in most rows nothing to read
         rejected = ["rejected"] if options.pairs else []
         rows = records.select("row", "id", "messages", "tools", *rejected, given).to_dicts()
-        return rows, [renders_of(row, options, self._prove) for row in rows]
+        return rows, [renders_of(row, options, self.ready.prove) for row in rows]
 
     def _outcomes(
         self, made: list[VerifiedRender] | Refusal, examples: Iterator[Example | Refusal]

@@ -62,11 +62,16 @@ class TrainedSpan:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRender:
-    """A rendered conversation, which of its characters are data, and what to train of it."""
+    """A rendered conversation, which of its characters are data, and what to train of it.
+
+    `moved` counts the messages whose inline thoughts became reasoning; of several texts of one
+    conversation the first has the count.
+    """
 
     text: str
     spans: list[Span]
     trained: list[TrainedSpan]
+    moved: int = 0
 
 
 def first_stop(tail: str, stops: Iterable[Stop]) -> tuple[int, Stop] | None:

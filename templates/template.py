@@ -49,6 +49,11 @@ STOPS: dict[str, tuple[str, ...]] = {
 }
 THINKING = "enable_thinking"  # what hybrid templates ask: Qwen3, GLM, SmolLM3
 OWN = "tokenizer"  # the name of a tokenizer's own template
+TOOL_USE = "tool_use"  # the one of several that transformers uses for conversations with tools
+_NO_DEFAULT = (
+    "{{ raise_exception('the tokenizer has a template for conversations with tools alone, and this "
+    "one has none') }}"
+)
 
 
 @dataclass(frozen=True)
@@ -235,16 +240,19 @@ def _own(variant: str | None, tokenizer: Tokenizer | None) -> ChatTemplate:
             f"tokenizer {tokenizer.name} has no chat template; "
             f"choose one with --template: {', '.join(TEMPLATES)}, or a .jinja file"
         )
+    origin = f"tokenizer {tokenizer.name}"
+    tool_use = None
+    if variant is None and TOOL_USE in known:
+        tool_use = ChatTemplate(f"{OWN}:{TOOL_USE}", known[TOOL_USE], origin)
     chosen = variant or "default"
+    if chosen not in known and tool_use is not None:
+        # Rows with tools have theirs; others are refused by name, as transformers does.
+        return ChatTemplate(OWN, _NO_DEFAULT, origin, tool_use)
     if chosen not in known:
         names = ", ".join(f"{OWN}:{name}" for name in known)
         raise CurateError(
             f"tokenizer {tokenizer.name} has no chat template {chosen!r}; use {names}"
         )
-    origin = f"tokenizer {tokenizer.name}"
-    tool_use = None
-    if variant is None and "tool_use" in known:
-        tool_use = ChatTemplate(f"{OWN}:tool_use", known["tool_use"], origin)
     return ChatTemplate(f"{OWN}:{variant}" if variant else OWN, known[chosen], origin, tool_use)
 
 

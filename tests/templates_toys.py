@@ -11,8 +11,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from curate.base.schema import RECORDS, content_id
-from templates.options import RenderOptions
-from templates.render import render
+from templates.options import DEFAULTS, RenderOptions
+from templates.render import RowRenderer, provers, render
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from templates.tokens.rendered import Rendered
@@ -161,6 +161,17 @@ def rendered(
     tools = options.pop("tools", None)
     chosen = template(source) if isinstance(source, str) else source
     return render(records(*conversations, tools=tools), chosen, tokenizer, RenderOptions(**options))
+
+
+def row_renderer(
+    source: str | ChatTemplate,
+    tokenizer: Tokenizer,
+    options: RenderOptions = DEFAULTS,
+    fast: bool = True,
+) -> RowRenderer:
+    """A template ready for rows of any kind; it is the only one."""
+    chosen = template(source) if isinstance(source, str) else source
+    return RowRenderer(provers(records(), chosen, tokenizer, options, fast), options, fast)
 
 
 def refusal(done: Rendered, number: int = 0) -> tuple[str, str]:

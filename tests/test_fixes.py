@@ -15,8 +15,9 @@ from curate.base.errors import CurateError
 from curate.base.schema import MESSAGE_FIELDS, RECORDS
 from filters.fixes.pii import MaskPII
 from filters.fixes.rewrite import RepairEncoding, StripEndToken, UnwrapPrompt
+from filters.fixes.thoughts import InlineThink
 
-FIXES = (UnwrapPrompt(), StripEndToken(), RepairEncoding(), MaskPII())
+FIXES = (UnwrapPrompt(), StripEndToken(), RepairEncoding(), InlineThink(), MaskPII())
 PREAMBLE = (
     "Below is an instruction that describes a task. "
     "Write a response that appropriately completes the request."
@@ -260,7 +261,7 @@ def test_edited_rows_are_found_among_others_and_a_second_pass_changes_nothing(
 ) -> None:
     rows = conversation(
         ("Hi", "Hello."),
-        ("[INST] Hi [/INST]", "Hello, cafÃ© a@b.io</s>"),
+        ("[INST] Hi [/INST]", "<think>Hm.</think>Hello, cafÃ© a@b.io</s>"),
         ("Bye", "Bye."),
     )
     once = fix.fix(rows)

@@ -129,6 +129,7 @@ def test_the_manifest_says_what_a_trainer_must_know(tmp_path: Path) -> None:
         "roles": ["assistant"],
         "mask": "auto",
         "mask_reasoning": False,
+        "inline_think": "move",
         "pairs": False,
         "continue_final_field": None,
         "completion": "template",

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from templates.options import RenderOptions
 from templates.refusals import Refusal
 from templates.render import RowRenderer
 from templates.template import TEMPLATES, ChatTemplate, bind, load_template
 from templates.tokens.columns import Row
-from tests.templates_toys import byte_level, metaspace, prepending, records, template
+from tests.templates_toys import byte_level, metaspace, prepending, records, row_renderer, template
 
 # Words that break things: control tokens, byte tokens, spaces of all kinds, joining characters.
 WORDS = st.sampled_from(
@@ -83,7 +82,7 @@ def renderer_of(template_name: str, tokenizer_name: str) -> RowRenderer:
     key = (template_name, tokenizer_name)
     if key not in READY:
         chosen = template_called(template_name)
-        READY[key] = RowRenderer(chosen, TOKENIZERS[tokenizer_name](), RenderOptions())
+        READY[key] = row_renderer(chosen, TOKENIZERS[tokenizer_name]())
     return READY[key]
 
 

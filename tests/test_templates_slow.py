@@ -10,8 +10,6 @@ import pytest
 
 from curate.base.errors import CurateError
 from templates import load_tokenizer
-from templates.options import RenderOptions
-from templates.render import RowRenderer
 from templates.tokenizer.tokenizer import Tokenizer, make_slow_tokenizer, with_tokens
 from templates.tokens.columns import Row
 from tests.templates_toys import (
@@ -22,8 +20,8 @@ from tests.templates_toys import (
     records,
     refusal,
     rendered,
+    row_renderer,
     talk,
-    template,
     trained,
 )
 
@@ -98,7 +96,7 @@ def test_bytes_as_tokens_are_trained_up_to_the_stop(tmp_path: Path) -> None:
     assert labels == [*answers[0], *answers[1]]
     assert ids(done)[:7] == [byte + 3 for byte in b"Human: "]
     assert done.counts["escaped"] == 1
-    ready = RowRenderer(template(COLON), tokenizer, RenderOptions())
+    ready = row_renderer(COLON, tokenizer)
     [(_, [row])] = ready.batches([records(talk("é", "😀k"))])
     assert isinstance(row, Row)
     assert tokenizer.segments.decode(row.example.ids).decode() == "Human: é\n\nAssistant: 😀k</s>"

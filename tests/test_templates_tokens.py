@@ -13,7 +13,6 @@ from templates.encoding.encode import Example
 from templates.messages import chat
 from templates.options import RenderOptions
 from templates.refusals import DecodeMismatch
-from templates.render import RowRenderer
 from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from templates.tokens.columns import Row
 from tests.templates_toys import (
@@ -26,8 +25,8 @@ from tests.templates_toys import (
     records,
     refusal,
     rendered,
+    row_renderer,
     talk,
-    template,
     trained,
 )
 
@@ -244,8 +243,8 @@ def test_half_a_surrogate_pair_refuses_its_row_alone() -> None:
     bad, good = records(talk("hi", "ok"), talk("so", "yes")).to_dicts()
     bad["messages"][0]["content"] = "\ud83d"
     for fast in (True, False):
-        ready = RowRenderer(template(CHATML), byte_level(), RenderOptions(), fast)
-        renders = [ready.plain.prove(chat(row))[0] for row in (bad, good)]
+        ready = row_renderer(CHATML, byte_level(), fast=fast)
+        renders = [ready.ready.prove(chat(row))[0] for row in (bad, good)]
         [[outcome, other]] = ready.encoder.stream([renders])
         assert isinstance(outcome, DecodeMismatch) and isinstance(other, Example)
 
@@ -267,7 +266,7 @@ def test_rows_that_are_too_long_are_refused_and_never_cut() -> None:
 def test_encoding_by_segments_gives_the_ids_of_the_whole(tokenizer: object) -> None:
     made: Tokenizer = tokenizer()  # type: ignore[operator]
     source = CHATML if made.name == "byte-level" else INST
-    ready = RowRenderer(template(source), made, RenderOptions())
+    ready = row_renderer(source, made)
     given = records(talk("hi", " hello  there\n\n", "😀", "é"), talk("  a", "b  "))
     for _, rows in ready.batches([given]):
         for row in rows:

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 import tokenizers
 
-from templates import load_tokenizer
+from curate.sources import read_rows
+from templates import TEMPLATES, load_template, load_tokenizer
+from templates.messages import chat
+from templates.options import DATE
+from templates.refusals import EmptyAnswer
+from templates.template import bind
 from templates.tokenizer.tokenizer import Tokenizer
 from tests.templates_toys import byte_level, metaspace, rendered, talk, words
 
@@ -232,3 +237,42 @@ def test_theirs_has_no_mask_for_an_answer_that_goes_on() -> None:
 def test_an_answer_without_words_is_trained_by_theirs_and_refused_by_ours() -> None:
     assert said(theirs(TAGGED, talk("hi", ""))) == "<|im_end|>"
     assert rendered(TAGGED, byte_level(), talk("hi", "")).refused["check"].to_list() == ["empty"]
+
+
+CALLS = [{"id": "a1b2c3d4e", "type": "function", "function": {"name": "dig", "arguments": {}}}]
+USER = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "gpt-oss"])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [USER, {"role": "assistant", "content": None, "tool_calls": CALLS}],
+        [USER, {"role": "assistant", "content": None, "tool_calls": CALLS, "name": None}, USER],
+        [USER, {"role": "assistant", "content": "yes", "tool_calls": None, "reasoning": None}],
+    ],
+    ids=["calls", "calls and more", "nulls beside words"],
+)
+def test_null_fields_are_rendered_as_by_transformers(name: str, turns: list[Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    known = byte_level()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizers.Tokenizer.from_str(known.backend.to_str()), **known.special
+    )
+    template = load_template(name, known)
+    given = {"chat_template": template.source, "tokenize": False}
+    expected = tokenizer.apply_chat_template(turns, **given)
+    (record,) = read_rows([{"messages": turns}]).records.to_dicts()
+    conversation = chat(record)
+    text = bind(template, known, DATE).text(conversation.messages, conversation.tools)
+    assert text == expected and "None" not in text
+
+
+@pytest.mark.parametrize("answer", [None, "", " \n", []])
+@pytest.mark.parametrize("calls", [None, []])
+@pytest.mark.parametrize("reasoning", [None, "Hm."])
+def test_an_answer_of_nulls_is_refused(answer: Any, calls: Any, reasoning: Any) -> None:
+    turn = {"role": "assistant", "content": answer, "tool_calls": calls, "reasoning": reasoning}
+    (record,) = read_rows([{"messages": [USER, turn]}]).records.to_dicts()
+    with pytest.raises(EmptyAnswer, match="message 1: the answer is empty"):
+        chat(record)

@@ -57,3 +57,43 @@ def mapped(columns: Mapping[str, str]) -> str:
         return option("columns", dict(columns))
     pairs = [shlex.quote(f"{known}={column}") for known, column in columns.items()]
     return " ".join(f"--map {pair}" for pair in pairs)
+
+
+def added_token(text: str) -> str:
+    """The option that makes a text a token of its own.
+
+    >>> added_token("<end>")
+    "add_tokens=['<end>']"
+    >>> with in_a_command():
+    ...     added_token("<end>")
+    "--add-token '<end>'"
+    """
+    if not _IN_A_COMMAND.get():
+        return option("add_tokens", [text])
+    return f"--add-token {shlex.quote(text)}"
+
+
+def stop(text: str) -> str:
+    """The option that names a further stop of a template.
+
+    >>> stop("<end>")
+    "stops=('<end>',)"
+    >>> with in_a_command():
+    ...     stop("<end>")
+    "--stop '<end>'"
+    """
+    return f"--stop {shlex.quote(text)}" if _IN_A_COMMAND.get() else f"stops={(text,)!r}"
+
+
+def template_argument(name: str, value: bool) -> str:
+    """The option that gives the template a switch.
+
+    >>> template_argument("enable_thinking", True)
+    "arguments={'enable_thinking': True}"
+    >>> with in_a_command():
+    ...     template_argument("enable_thinking", True)
+    '--arg enable_thinking=true'
+    """
+    if not _IN_A_COMMAND.get():
+        return option("arguments", {name: value})
+    return f"--arg {name}={str(value).lower()}"

@@ -36,7 +36,7 @@ def finished(row: Row, one: Conversation, columns: Mapping[str, str]) -> Convers
     if not _BESIDE.isdisjoint(row):
         one = _with_material(row, _with_tools(row, _with_system(row, one)), columns)
     if one.tools:
-        one = _without_invented(one)
+        one = _without_invented(row, one)
     one = _with_thoughts(one)
     controls = row_controls(row)
     if not controls:
@@ -123,12 +123,16 @@ def _with_material(row: Row, one: Conversation, columns: Mapping[str, str]) -> C
     return one._replace(messages=messages, used=(*one.used, "context"))
 
 
-def _without_invented(one: Conversation) -> Conversation:
+def _without_invented(row: Row, one: Conversation) -> Conversation:
     """Calls without null arguments that no parameter of their tool is called like.
 
-    Tables give every object the keys of all; written as JSON Lines, the nulls look genuine.
+    Tables give every object the keys of all; written as JSON Lines, the nulls look genuine. The
+    nulls of arguments that are JSON text are: no table reaches into a text.
     """
     if not any(":null" in message.get("tool_calls", "") for message in one.messages):
+        return one
+    objects = list(_objects_with_nulls(row))
+    if not objects:
         return one
     known = dict(_parameters(loads_exact(one.tools or "[]")))
     messages, changed = [], False
@@ -136,13 +140,26 @@ def _without_invented(one: Conversation) -> Conversation:
         calls = loads_exact(message["tool_calls"]) if message.get("tool_calls") else []
         for call in calls:
             names, given = known.get(call["name"]), call["arguments"]
-            if names is None or not isinstance(given, dict):
+            if names is None or not isinstance(given, dict) or given not in objects:
                 continue
             kept = {key: item for key, item in given.items() if item is not None or key in names}
             changed |= len(kept) < len(given)
             call["arguments"] = kept
         messages.append({**message, "tool_calls": dumps(calls)} if calls else message)
     return one._replace(messages=messages, notes=(*one.notes, NULLS)) if changed else one
+
+
+def _objects_with_nulls(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects in a raw value, at any depth, that have a null of their own."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            if None in value.values():
+                yield value
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _parameters(tools: list[Any]) -> Iterator[tuple[str, set[str]]]:

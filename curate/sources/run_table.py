@@ -89,9 +89,7 @@ def _are_messages(lines: pl.DataFrame) -> bool:
     odd = pl.any_horizontal(~pl.col("role").is_in(ROLES), *texts, setting, weight)
     calls = lines["tool_calls"].drop_nulls().unique()
     return not lines.select(odd.fill_null(False)).to_series().any() and all(
-        # A null argument may be one that no tool has: see `finish`.
-        ":null" not in text and _is_same(lambda value: tool_calls(value, "tool_calls"), text)
-        for text in calls
+        _is_same(lambda value: tool_calls(value, "tool_calls"), text) for text in calls
     )
 
 

@@ -17,6 +17,7 @@ from curate.verbs.common import assignments, speaker, warn
 _OPTIONS = (
     *("max_length", "date", "boundary", "history", "turns", "mask", "completion", "control"),
     *("overlong", "continue_final_field", "pairs", "append_eos", "mask_reasoning"),
+    "inline_think",
 )
 
 
@@ -55,6 +56,8 @@ def render(arguments: argparse.Namespace) -> None:
     for line in tokens.notices:
         warn(line)
     say(tokens.summary())
+    for line in tokens.endings():
+        say(f"  {line}")
     say(f"written to {arguments.out}")
     if tokens.refused.height and arguments.strict:
         raise CurateError(
@@ -72,7 +75,28 @@ def templates(arguments: argparse.Namespace) -> None:
             print(f"{name:12} {about}")
         return
     tokenizer = rendering.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
-    print(rendering.verify(rendering.load_template(arguments.check, tokenizer), tokenizer))
+    template = rendering.load_template(arguments.check, tokenizer)
+    for one in filter(None, (template, template.tool_use)):
+        _print_card(one, tokenizer)
+
+
+def _print_card(template: Any, tokenizer: Any) -> None:
+    """A template's card, or why there is none; and the options with which it is safe."""
+    import templates as rendering
+
+    try:
+        card = rendering.verify(template, tokenizer)
+    except CurateError as error:
+        helps = rendering.working(template, tokenizer)
+        raise CurateError(
+            "\n".join([str(error), *(f"  with {name}: safe" for name in helps)])
+        ) from error
+    print(card)
+    if card.problems:
+        for name in rendering.working(template, tokenizer) or ("none of those that were tried",):
+            print(f"{'remedy':18} {name}")
+    for line in rendering.stop_notices([card]):
+        warn(line)
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

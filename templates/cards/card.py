@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curate.base.plain_stops import about_plain_stops
 from templates.spans import Stop
 
 
@@ -37,6 +38,7 @@ class Card:
     raises_on: tuple[str, ...]
     problems: tuple[str, ...]
     empty_thoughts: str = ""  # what the prompt of an answer without reasoning holds of them
+    after_stop: tuple[str, ...] = ()  # control tokens that follow every answer's stop
     example: str = ""  # a conversation of two questions, what is trained in brackets
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,6 +66,10 @@ class Card:
             ("generation tags", self.generation_tags),
             ("bos", self.bos),
             ("turn ends with", stop_line(self.ends_with) if self.ends_with else "nothing"),
+            *(
+                ("then follows", f"{text!r}, of the template: not trained")
+                for text in self.after_stop
+            ),
             *(("also stops at", stop_line(stop)) for stop in self.stops if stop != self.ends_with),
             *(("raises on", shape) for shape in self.raises_on),
             *(("problem", problem) for problem in self.problems),
@@ -80,13 +86,35 @@ class Card:
         return "NOT SAFE: see problem" if self.problems else "safe for plain conversations"
 
 
+def ending_lines(cards: Sequence[Card]) -> tuple[str, ...]:
+    """Where answers end, as lines: which stop, and what the template writes after it."""
+    ends = {card.template: (card.ends_with, card.after_stop) for card in cards if card.ends_with}
+    differ = len({*ends.values()}) > 1
+    lines = []
+    for name, (stop, after) in ends.items():
+        whose = f" ({name})" if differ else ""
+        rest = " and ".join(map(repr, after))
+        more = f"; {rest} of the template, which always follows, is not trained" if rest else ""
+        where = f"answers end with {stop_line(stop)}{whose}, where the checkpoint stops"
+        lines.append(f"{where}{more}")
+    return tuple(dict.fromkeys(lines))
+
+
+def stop_notices(cards: Sequence[Card]) -> tuple[str, ...]:
+    """What a user must know of where answers end, before training."""
+    endings = [card.ends_with for card in cards if card.tokenizer]
+    plain = tuple(dict.fromkeys(stop.text for stop in endings if stop and stop.id is None))
+    return (about_plain_stops(plain),) if plain else ()
+
+
 def card_of(data: Mapping[str, Any]) -> Card:
     """The card that a manifest holds, as `as_dict` gave it."""
     known = {field.name for field in dataclasses.fields(Card)}
     given = {name: value for name, value in data.items() if name in known}
     stops = tuple(_stop_of(stop) for stop in data["stops"])
     ending = data["ends_with"] and _stop_of(data["ends_with"])
-    return Card(**{**given, "stops": stops, "ends_with": ending})
+    lists = {name: tuple(given.get(name) or ()) for name in ("raises_on", "problems", "after_stop")}
+    return Card(**{**given, **lists, "stops": stops, "ends_with": ending})
 
 
 def _stop_of(data: Mapping[str, Any]) -> Stop:

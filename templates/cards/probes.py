@@ -6,20 +6,35 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from curate.base.messages import openai_call
+from curate.base.errors import CurateError
 from templates.cards.card import Card
 from templates.messages import Message, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.proof.chains import prove
-from templates.proof.stops import ANSWER, ANSWER_2, USER, USER_2, answer, find_stops, user
+from templates.proof.probing import (
+    ANSWER,
+    ANSWER_2,
+    ARGUMENT,
+    REASONING,
+    SYSTEM,
+    TOOL,
+    USER,
+    USER_2,
+    Probing,
+    answer,
+    call,
+    result,
+    system,
+    thoughtful,
+    tools,
+    user,
+)
+from templates.proof.stops import find_stops, find_tails
 from templates.refusals import HistoryRewritten, Refusal, TagDisagrees
 from templates.spans import Stop, VerifiedRender, first_stop
 from templates.template import ChatTemplate, Renderer, bind
 from templates.tokenizer.tokenizer import Tokenizer
 
-SYSTEM = "Echidna rules"
-REASONING = "Platypus ponders"
-TOOL, ARGUMENT, RESULT = "dig_burrow", "Kookaburra", "Cassowary found"
 OTHER_DATE = "1999-12-31"
 
 
@@ -28,30 +43,32 @@ def verify(
 ) -> Card:
     """The card of a template: what it does, whether it is safe to train with, and why.
 
-    Found by about twenty renderings of probes. Raises `CurateError` if the template cannot render
-    a user's and an assistant's turn.
+    Found by about thirty renderings of probes, with a tool for a template that renders nothing
+    without. Raises `CurateError` if it cannot render a user's and an assistant's turn.
     """
-    renderer = bind(template, tokenizer, options.date, options.arguments)
-    stops = find_stops(renderer, tokenizer, options.stops)
+    renderer, stops, needs_tools = _probing(template, tokenizer, options)
     first = renderer.text([user(USER), answer(ANSWER)], None)
     ending = first_stop(first.partition(ANSWER)[2], stops)
     history, problems, example = _history(renderer, stops, options)
     later = bind(template, tokenizer, OTHER_DATE, options.arguments)
+    later = Probing.of_tools(later) if needs_tools else later
     dated = later.text([user(USER), answer(ANSWER)], None)
     return Card(
         template=template.name,
         template_hash=template.hash,
         tokenizer=tokenizer.name if tokenizer else None,
         generation_prompt=_generation_prompt(renderer, stops),
-        system=_outcome(renderer, [_system(SYSTEM), user(USER), answer(ANSWER)], SYSTEM),
+        system=_outcome(renderer, [system(SYSTEM), user(USER), answer(ANSWER)], SYSTEM),
         default_system=_default_system(renderer),
         reasoning=_outcome(
             renderer,
-            [user(USER), {**answer(ANSWER), "reasoning_content": REASONING, "thinking": REASONING}],
+            [user(USER), thoughtful(ANSWER)],
             REASONING,
         ),
-        tools=_outcome(renderer, [user(USER), answer(ANSWER)], TOOL, _tools()),
-        tool_calls=_outcome(renderer, [user(USER), _call(), _result(), answer(ANSWER)], ARGUMENT),
+        tools=_outcome(renderer, [user(USER), answer(ANSWER)], TOOL, tools()),
+        tool_calls=_outcome(
+            renderer, [user(USER), call(ARGUMENT), result(), answer(ANSWER)], ARGUMENT
+        ),
         content=_content(renderer),
         history=history,
         date="written" if dated != first else "ignored",
@@ -60,11 +77,64 @@ def verify(
         writes_bos=_starts_with_bos(first, tokenizer),
         stops=stops,
         ends_with=ending[1] if ending else None,
-        raises_on=_raising(renderer),
+        raises_on=(*needs_tools, *_raising(renderer)),
         problems=problems,
         empty_thoughts=_empty_thoughts(renderer),
         example=example,
+        after_stop=_after_stop(renderer, tokenizer, ending),
     )
+
+
+def with_stops(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
+) -> Tokenizer | None:
+    """The tokenizer, in which an added token that this template ends answers with is a control
+    token: content that spells it stays text.
+    """
+    if tokenizer is None or not tokenizer.functional:
+        return tokenizer
+    renderer = bind(template, tokenizer, options.date, options.arguments)
+    try:
+        tails = find_tails(renderer)
+    except CurateError:
+        try:
+            tails = find_tails(Probing.of_tools(renderer))
+        except CurateError:
+            return tokenizer  # whoever verifies the template says why
+    written = (*tails[:3], *template.stops, *options.stops)
+    ends = [text for text in tokenizer.functional if any(text in tail for tail in written)]
+    return tokenizer.with_controls(ends)
+
+
+def _probing(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
+) -> tuple[Renderer, tuple[Stop, ...], tuple[str, ...]]:
+    """What a template is probed with, and its stops; with a tool if it cannot do without.
+
+    Last comes what it raises without tools, if it does.
+    """
+    renderer = bind(template, tokenizer, options.date, options.arguments)
+    try:
+        return renderer, find_stops(renderer, tokenizer, options.stops), ()
+    except CurateError as error:
+        offering = Probing.of_tools(renderer)
+        try:
+            stops = find_stops(offering, tokenizer, options.stops)
+        except CurateError:
+            raise error from None  # with tools it is no better: why it fails without them
+        return offering, stops, (f"no tools: {_short(error)}",)
+
+
+def _after_stop(
+    renderer: Renderer, tokenizer: Tokenizer | None, ending: tuple[int, Stop] | None
+) -> tuple[str, ...]:
+    """Control tokens that follow the stop of every answer: the template's, and not trained."""
+    tails = find_tails(renderer)
+    if tokenizer is None or ending is None or not tails.closed:
+        return ()
+    place, stop = ending
+    rest = tails.always[place + len(stop.text) :]
+    return tuple(rest[token.start : token.stop] for token in tokenizer.own(rest))
 
 
 def _generation_prompt(renderer: Renderer, stops: Sequence[Stop]) -> str:
@@ -101,7 +171,7 @@ def _default_system(renderer: Renderer) -> bool:
     """Whether words stand before the first user that a system message would replace."""
     plain = renderer.text([user(USER)], None)
     try:
-        given = renderer.text([_system(SYSTEM), user(USER)], None)
+        given = renderer.text([system(SYSTEM), user(USER)], None)
     except Refusal:
         return False
     before = plain.partition(USER)[0]
@@ -194,7 +264,7 @@ def _raising(renderer: Renderer) -> tuple[str, ...]:
         "two answers in a row": [user(USER), answer(ANSWER), answer(ANSWER_2)],
         "a user last": [user(USER), answer(ANSWER), user(USER_2)],
         "several turns": [user(USER), answer(ANSWER), user(USER_2), answer(ANSWER_2)],
-        "a tool's result": [user(USER), _call(), _result(), answer(ANSWER)],
+        "a tool's result": [user(USER), call(ARGUMENT), result(), answer(ANSWER)],
     }
     found = []
     for shape, messages in shapes.items():
@@ -205,25 +275,6 @@ def _raising(renderer: Renderer) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _short(refusal: Refusal) -> str:
+def _short(refusal: CurateError) -> str:
     """The template's message, without the line of its source."""
     return str(refusal).removeprefix("the template fails: ").partition(" at line ")[0]
-
-
-def _system(text: str) -> Message:
-    return {"role": "system", "content": text}
-
-
-def _call() -> Message:
-    call = openai_call(TOOL, {"where": ARGUMENT}, {"id": "call00001"})
-    return {"role": "assistant", "tool_calls": [call]}
-
-
-def _result() -> Message:
-    return {"role": "tool", "name": TOOL, "tool_call_id": "call00001", "content": RESULT}
-
-
-def _tools() -> list[Any]:
-    parameters = {"type": "object", "properties": {"where": {"type": "string"}}}
-    function = {"name": TOOL, "description": "Dig.", "parameters": parameters}
-    return [{"type": "function", "function": function}]

@@ -231,6 +231,8 @@ def outlined(
     end = place + len(stop.text)
     if end <= len(closing) and not following.startswith(closing[:end]):  # history
         return None
+    if end > len(closing) and not following[:end].startswith(closing):  # ends another turn
+        return None
     if end > len(following):
         return None
     inside = [source for source, number in slots if start.part <= number < after]

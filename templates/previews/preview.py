@@ -16,25 +16,27 @@ import polars as pl
 from curate.base.errors import CurateError, some_of
 from curate.base.settings import check_settings
 from curate.base.spelling import option
-from templates.cards.card import Card, card_of
+from templates.cards.card import card_of, stop_notices
 from templates.options import DEFAULTS, RenderOptions
 from templates.previews.difference import differences
 from templates.previews.page import page
 from templates.previews.parts import annotate, from_text, from_tokens, with_turns
 from templates.previews.terminal import terminal
 from templates.previews.view import Preview, RowView, numbered, of_turn, statistics
-from templates.refusals import Refusal
-from templates.render import RowRenderer, prover, render, renders_of
+from templates.refusals import Refusal, Unreadable
+from templates.render import RowRenderer, provers, render, renders_of
 from templates.spans import VerifiedRender
 from templates.template import ChatTemplate
 from templates.tokenizer.folder import load_tokenizer
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import Record, Row
 from templates.tokens.dataset import Tokens, read
+from templates.tokens.rendered import Rendered
 
+MOVED = "moved_thoughts"
 SAMPLE = 1_000  # records that the statistics of a preview are made of
 
-COUNTED = ("trained_stops", "split", "truncated", "empty", "escaped")
+COUNTED = ("trained_stops", "split", "truncated", "empty", "escaped", "unreadable", MOVED)
 Format = Literal["ansi", "text", "html", "json"]
 
 
@@ -65,12 +67,14 @@ def preview(
     tokenizer: Tokenizer | None,
     options: PreviewOptions = PreviewOptions(),
     against: tuple[ChatTemplate, Tokenizer | None] | None = None,
+    unreadable: Sequence[str] = (),
 ) -> str:
     """Show rows of RECORDS, or of a TOKENS folder, as the trainer will see them.
 
     A TOKENS folder is read as it was written: its ids and labels are shown, nothing is rendered
     again. Without a tokenizer, records are shown as texts. `against` is another template or
-    tokenizer to compare with. Raises `CurateError` for a row that is not there.
+    tokenizer to compare with, `unreadable` what there is to say of each row that is no record.
+    Raises `CurateError` for a row that is not there.
     """
     if isinstance(source, Path):
         if against:
@@ -80,7 +84,7 @@ def preview(
     elif template is None:
         raise CurateError("preview: records need a template; name one with --template")
     else:
-        shown = _of_records(source, template, tokenizer, options)
+        shown = _of_records(source, template, tokenizer, options, unreadable)
     if against and isinstance(source, pl.DataFrame):
         other = _of_records(_choose(source, options), *against, options)
         lines = differences(shown.rows, other.rows, (shown.title, other.title))
@@ -123,51 +127,67 @@ def _of_records(
     template: ChatTemplate,
     tokenizer: Tokenizer | None,
     options: PreviewOptions,
+    unreadable: Sequence[str] = (),
 ) -> Preview:
     """Rendered by the same code that writes a dataset, then shown from ids and labels."""
     if tokenizer is None:
-        return _of_texts(records, template, options)
+        return _of_texts(records, template, options, unreadable)
     chosen = _choose(records, options)
-    ready = RowRenderer(template, tokenizer, options.render)
-    card = ready.plain.card
+    known = provers(pl.concat([chosen, records.head(SAMPLE)]), template, tokenizer, options.render)
+    ready = RowRenderer(known, options.render)
     rows = [
-        _row_view(ready, record, row, card)
+        _row_view(ready, record, row)
         for given, outcomes in ready.batches([chosen])
         for record, row in zip(given, outcomes, strict=True)
     ]
     sample = render(records.head(SAMPLE), template, tokenizer, options.render)
+    sample = sample.with_unreadable(unreadable)
     return Preview(
         f"{template.name} with {tokenizer.name}",
         rows,
         _failures(sample.refused) if options.failures else None,
         {**statistics(sample.examples, sample.refused), **_counted(sample.counts)},
-        card.as_dict(),
-        str(card),
+        known.cards[0].as_dict(),
+        "\n\n".join(map(str, known.cards)),
         _sampled(records),
+        notices=(*sample.notices, *_about_refusals(sample)),
     )
 
 
+def _about_refusals(sample: Rendered) -> tuple[str, ...]:
+    """What would help, where many of the rows are refused."""
+    counts = sample.counts
+    if not sample.remedies:
+        return ()
+    helps = "; ".join(map(str, sample.remedies))
+    return (f"{counts['refused']:,} of {counts['rows']:,} rows are refused; {helps}",)
+
+
 def _row_view(
-    ready: RowRenderer, record: Record, row: Row | Refusal, card: Card, rejected: bool = False
+    ready: RowRenderer, record: Record, row: Row | Refusal, rejected: bool = False
 ) -> RowView:
     roles = _roles(record, rejected)
     if isinstance(row, Refusal):
         return RowView(record["row"], record["id"], [], roles, str(row), row.check)
     example = row.example
-    ids = [stop.id for stop in card.stops if stop.id is not None]
-    strings = [stop.text for stop in card.stops if stop.id is None]
+    ids = [stop.id for stop in ready.ready.stops if stop.id is not None]
+    strings = [stop.text for stop in ready.ready.stops if stop.id is None]
     segments = ready.encoder.tokenizer.segments
     parts = from_tokens(example.ids, example.labels, segments, ids, strings)
     parts = annotate(parts, row.verified, ready.encoder.offsets(row.verified, example))
-    other = _row_view(ready, record, row.rejected, card, True) if row.rejected else None
+    other = _row_view(ready, record, row.rejected, True) if row.rejected else None
     return RowView(record["row"], record["id"], parts, roles, rejected=other)
 
 
-def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOptions) -> Preview:
+def _of_texts(
+    records: pl.DataFrame,
+    template: ChatTemplate,
+    options: PreviewOptions,
+    unreadable: Sequence[str],
+) -> Preview:
     """Texts and trained spans alone: what can be shown without a tokenizer."""
     how = options.render
-    known = prover(template, None, how)
-    card = known.card
+    known = provers(records, template, None, how)
 
     def proven(record: Record) -> list[VerifiedRender] | Refusal:
         return renders_of(record, how, known.prove)
@@ -180,24 +200,27 @@ def _of_texts(records: pl.DataFrame, template: ChatTemplate, options: PreviewOpt
     sampled = [(record, proven(record)) for record in records.head(SAMPLE).to_dicts()]
     good = [verified for _, made in sampled if isinstance(made, list) for verified in made]
     refused = sum(isinstance(made, Refusal) for _, made in sampled)
+    unread = [RowView(None, "", [], (), why, Unreadable.check) for why in unreadable]
     trained = sum(target.end - target.start for verified in good for target in verified.trained)
     characters = sum(len(verified.text) for verified in good)
     failures = [view for record, made in sampled for view in _text_views(record, made, how.pairs)]
     return Preview(
         f"{template.name}, texts only",
         rows,
-        [view for view in failures if view.refused] if options.failures else None,
+        [*(view for view in failures if view.refused), *unread] if options.failures else None,
         {
-            "rows": len(sampled),
+            "rows": len(sampled) + len(unread),
             "examples": len(sampled) - refused if how.pairs else len(good),
-            "refused": refused,
+            "refused": refused + len(unread),
+            "unreadable": len(unread),
+            MOVED: sum(made[0].moved for _, made in sampled if isinstance(made, list)),
             "split": 0 if how.pairs else len(good) + refused - len(sampled),
             "characters": characters,
             "trained_characters": trained,
             "trained_share": round(trained / max(characters, 1), 4),
         },
-        card.as_dict(),
-        str(card),
+        known.cards[0].as_dict(),
+        "\n\n".join(map(str, known.cards)),
         f"{_sampled(records)}; texts only, without a tokenizer",
     )
 
@@ -222,7 +245,7 @@ def _roles(record: Record, rejected: bool = False) -> tuple[str, ...]:
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:
     """What `render` counts beyond the rows themselves."""
-    return {name: counts[name] for name in COUNTED}
+    return {name: counts.get(name, 0) for name in COUNTED}  # an older folder lacks some
 
 
 def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOptions) -> Preview:
@@ -235,7 +258,9 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
             f"{tokens.folder}: made with the tokenizer in the folder {folder}, which is not there "
             f"as seen from here; name it with {option('tokenizer')}"
         )
-    known = tokenizer or load_tokenizer(made["name"], tuple(made.get("functional", ())))
+    added = {**made.get("functional", {}), **made.get("closing", {})}
+    names = tuple(sorted(added, key=added.__getitem__))
+    known = tokenizer or load_tokenizer(made["name"], names)
     if known.hash != manifest["tokenizer"]["hash"]:
         raise CurateError(
             f"{tokens.folder}: written with another tokenizer than {known.name}; "
@@ -250,6 +275,7 @@ def _of_tokens(tokens: Tokens, tokenizer: Tokenizer | None, options: PreviewOpti
         manifest["card"],
         str(card_of(manifest["card"])),
         "statistics over the whole folder, read from its files",
+        notices=stop_notices([card_of(manifest["card"])]),
     )
 
 

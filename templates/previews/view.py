@@ -66,7 +66,7 @@ class RowView:
     example, with the same parts up to the first trained one.
     """
 
-    row: int
+    row: int | None  # None for a row that could not be read
     id: str
     parts: list[Part] = field(default_factory=list)
     roles: tuple[str, ...] = ()
@@ -105,7 +105,8 @@ class RowView:
     def summary(self) -> str:
         """One line on the example: its size, and what is trained."""
         if self.refused is not None:
-            return f"row {self.row}  id {self.id}  refused by {self.check}"
+            named = "" if self.row is None else f"row {self.row}  id {self.id}  "
+            return f"{named}refused by {self.check}"
         which, many = self.number
         example = f", example {which} of {many}" if many > 1 else ""
         stops = sum(1 for kind, _ in groupby(part.kind for part in self.parts) if kind == "stop")
@@ -145,6 +146,7 @@ class Preview:
     card_text: str
     about: str
     difference: list[str] = field(default_factory=list)  # from another template or tokenizer
+    notices: tuple[str, ...] = ()  # what a user should know before training
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -159,6 +161,7 @@ class Preview:
             "about": self.about,
             "statistics": self.figures,
             "card": self.card,
+            "notices": [*self.notices],
             "rows": [view.as_dict() for view in self.rows],
         }
         if self.difference:
@@ -171,7 +174,7 @@ class Preview:
 def numbered(views: Sequence[RowView]) -> list[RowView]:
     """The same views, those of one row numbered."""
     many = Counter(view.row for view in views)
-    seen: Counter[int] = Counter()
+    seen: Counter[int | None] = Counter()
     found = []
     for view in views:
         seen[view.row] += 1
@@ -202,6 +205,7 @@ def bracketed(parts: Sequence[Part]) -> str:
 
 def statistics(examples: pl.DataFrame, refused: pl.DataFrame) -> dict[str, Any]:
     """Figures on rendered rows: tokens, trained share, lengths, refusals by check."""
+    rows = pl.concat([examples["row"], refused["row"]])
     lengths = examples["input_ids"].list.len()
     trained = (
         examples.select(pl.col("labels").list.eval(pl.element() != IGNORED).list.sum())
@@ -210,7 +214,7 @@ def statistics(examples: pl.DataFrame, refused: pl.DataFrame) -> dict[str, Any]:
     )
     tokens = int(lengths.sum())
     return {
-        "rows": pl.concat([examples["row"], refused["row"]]).n_unique(),
+        "rows": rows.drop_nulls().n_unique() + rows.null_count(),
         "examples": examples.height,
         "refused": refused.height,
         "refused_by_check": by_check(refused),

@@ -122,7 +122,7 @@ class _Turn:
         text = renderer.text(upto.messages, tools)
         spans, sources = trace(renderer, upto, text)
         if messages[turn]["role"] != "assistant":
-            return VerifiedRender(text, spans, [words(turn, spans)])
+            return VerifiedRender(text, spans, [words(turn, text, spans)])
         prompt = renderer.text(messages[:turn], tools, prompt=True)
         if not text.startswith(prompt) and options.history != "error":
             text, spans = self._continued(prompt, text, spans)
@@ -183,7 +183,7 @@ class _Turn:
             whole = self.renderer.text(chat.messages, chat.tools)
             theirs, _ = trace(self.renderer, chat, whole)
             written = last_word(self.number, theirs)
-            stop_found = borrowed(whole, written, theirs, self.stops)
+            stop_found = borrowed(text[end:], whole, written, theirs, self.stops)
             if stop_found is not None:
                 place, stop = stop_found
                 return text[:end] + whole[written : written + place] + stop.text

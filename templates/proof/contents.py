@@ -71,14 +71,15 @@ def check(
 
     Raises `AnswerAltered`, `OtherTextInAnswer` or `StopNotAtEnd`.
     """
-    check_contents(target, spans, [source for source in sources if source.message == target.turn])
+    own = [source for source in sources if source.message == target.turn]
+    check_contents(target, text, spans, own)
     _check_strings(target, text, stops)
 
 
 def check_contents(
-    target: TrainedSpan, spans: Sequence[Span], sources: Sequence[TracedText]
+    target: TrainedSpan, text: str, spans: Sequence[Span], sources: Sequence[TracedText]
 ) -> None:
-    """The trained text holds all answer text of its message, and nothing of another message.
+    """The trained text holds all answer text of its message as it is, and nothing of another's.
 
     Raises `AnswerAltered` or `OtherTextInAnswer`.
     """
@@ -96,6 +97,31 @@ def check_contents(
     for source in sources:
         if source.is_answer:
             _check_covered(target, source, inside)
+    for span in inside:
+        if span.source.is_answer:
+            _check_letters(target, text, span)
+
+
+def _check_letters(target: TrainedSpan, text: str, span: Span) -> None:
+    """Letters in another case are other words; what JSON writes for a character is not."""
+    low, high = max(span.start, target.start), min(span.stop, target.end)
+    first = span.offset + low - span.start
+    got, given = text[low:high], span.source.text[first : first + high - low]
+    if got == given:
+        return
+    for place, (ours, theirs) in enumerate(zip(got, given, strict=True)):
+        if ours != theirs and _is_recased(ours, theirs):
+            raise AnswerAltered(
+                f"message {target.turn}: the template changes its letters, from "
+                f"{given[place : place + 40]!r} to {got[place : place + 40]!r}, in the "
+                f"{span.source.field}",
+                target.turn,
+                low + place,
+            )
+
+
+def _is_recased(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold() or one in (other.upper(), other.lower())
 
 
 def _check_covered(target: TrainedSpan, source: TracedText, inside: Sequence[Span]) -> None:

@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from curate.base.errors import CurateError
 from templates.messages import Message
+from templates.proof.probing import (
+    ANSWER,
+    ANSWER_2,
+    ARGUMENT,
+    ARGUMENT_2,
+    RESULT,
+    USER,
+    USER_2,
+    answer,
+    call,
+    result,
+    thoughtful,
+    tools,
+    user,
+)
 from templates.refusals import Refusal, excerpt, first_difference
-from templates.spans import Stop
+from templates.spans import Stop, first_stop
 from templates.template import Renderer
+from templates.tokenizer.segments import ControlTokenSpan
 from templates.tokenizer.tokenizer import Tokenizer
 
-USER, ANSWER = "Quokka asks", "Wombat replies"  # found again in the rendered probes
-USER_2, ANSWER_2 = "Numbat wonders", "Bilby explains"
 
+class Tails(NamedTuple):
+    """What follows an answer that is last, one that is last of two, and one before a user.
 
-def user(text: str) -> Message:
-    """A user's message."""
-    return {"role": "user", "content": text}
+    `closed` says that what follows a last answer closes it; else it may open the next one too,
+    because the template asks for an answer whether one is wanted or not.
+    """
 
+    alone: str
+    again: str
+    before: str
+    closed: bool = False
 
-def answer(text: str) -> Message:
-    """An assistant's message."""
-    return {"role": "assistant", "content": text}
+    @property
+    def always(self) -> str:
+        """What follows every answer."""
+        return _common_start([self.alone, self.again, self.before])
 
 
 def find_stops(
@@ -31,29 +53,103 @@ def find_stops(
     """The stop set of a template with a tokenizer.
 
     The tokenizer's eos and its generation config's, the control token that ends an answer on the
-    probes, and `extra`. If no token ends the answer, the text that the template always writes
-    there is the stop. Raises `CurateError` if the template writes no answer at all.
+    probes (of several that close every answer the last), the one that ends a call of a tool, and
+    `extra`. If no token ends the answer, the text that the template always writes there is the
+    stop. Raises `CurateError` if the template writes no answer at all.
     """
-    alone, again, before = _tails(renderer)
+    tails = find_tails(renderer)
     stops = _tokens(tokenizer, renderer.template.stops, extra)
-    is_known = any(stop.text in tail for stop in stops for tail in (alone, before))
-    closing = alone if is_known or not tokenizer or tokenizer.own(alone) else before
-    ending = tokenizer.own(closing)[:1] if tokenizer else ()  # the next role's token, if need be
-    if any(stop.text in alone and stop.text in before for stop in stops):
-        ending = ()  # every answer ends there: tokens before it close words, not the turn
-    stops += [
-        Stop(closing[token.start : token.stop], token.id, "template")
-        for token in ending
-        if all(stop.id != token.id for stop in stops)
-    ]
-    if not any(stop.text in tail for stop in stops for tail in (alone, before)):
-        closing = _common_start([alone, again, before]).strip()
+    if tokenizer and not any(
+        stop.text in tails.alone and stop.text in tails.before for stop in stops
+    ):
+        # Were there one in both, every answer ended there: tokens before it close words, no turn.
+        is_known = any(stop.text in tail for stop in stops for tail in (tails.alone, tails.before))
+        closing, ending = _ending(tails, tokenizer, is_known)
+        _add(stops, closing, ending)
+    if not any(stop.text in tail for stop in stops for tail in (tails.alone, tails.before)):
+        closing = tails.always.strip()
         stops += [_as_text(closing, tokenizer, "template")] if closing else []
+    if tokenizer:
+        ends = [first_stop(tail, stops) is not None for tail in (tails.alone, tails.before)]
+        by_next_role = ends == [False, True]
+        _add(stops, *_ending_of_calls(renderer, tokenizer, stops, by_next_role))
     return tuple(stops)
 
 
-def _tails(renderer: Renderer) -> tuple[str, str, str]:
-    """What follows an answer that is last, one that is last of two, and one before a user."""
+def _add(stops: list[Stop], text: str, ending: Sequence[ControlTokenSpan]) -> None:
+    """Add the control tokens of a text that are no stops yet."""
+    stops += [
+        Stop(text[token.start : token.stop], token.id, "template")
+        for token in ending
+        if all(stop.id != token.id for stop in stops)
+    ]
+
+
+def _ending(
+    tails: Tails, tokenizer: Tokenizer, is_known: bool
+) -> tuple[str, Sequence[ControlTokenSpan]]:
+    """The control token that ends an answer, in the text that follows one; none if none does."""
+    alone, _, before, closed = tails
+    if closed and (always := tokenizer.own(tails.always)):
+        return tails.always, always[-1:]  # after the last one nothing more is ever to come
+    closing = alone if is_known or tokenizer.own(alone) else before  # the next role's token
+    return closing, tokenizer.own(closing)[:1]
+
+
+def _ending_of_calls(
+    renderer: Renderer, tokenizer: Tokenizer, stops: Sequence[Stop], by_next_role: bool
+) -> tuple[str, Sequence[ControlTokenSpan]]:
+    """The control token that ends a turn with a call, where none of the stops does.
+
+    The last one that the template writes after the call by itself, as Gemma 4's opening of the
+    result; but one that stands between two calls as well, or in an answer, closes no turn. Else,
+    where answers too end `by_next_role`, the one that opens the result, as GLM's.
+    """
+    try:
+        own = _after(renderer, [call(ARGUMENT)])
+        if own is None or first_stop(own, stops):
+            return "", ()
+        inside = _generated(renderer)
+        ending = tokenizer.own(own)[-1:]
+        if ending and own[ending[0].start : ending[0].stop] not in inside:
+            return own, ending
+        if not by_next_role:
+            return "", ()
+        whole = _after(renderer, [call(ARGUMENT), result(), answer(ANSWER)], RESULT)
+    except Refusal:  # no tools, or not in this way: rows with calls are proven or refused
+        return "", ()
+    if whole is None or not whole.startswith(own) or first_stop(whole, stops):
+        return "", ()
+    opening = whole[len(own) :]
+    ending = tokenizer.own(opening)[:1]
+    is_new = ending and opening[ending[0].start : ending[0].stop] not in inside
+    return opening, ending if is_new else ()
+
+
+def _after(renderer: Renderer, messages: Sequence[Message], up_to: str = "") -> str | None:
+    """What follows the argument of a call, up to another text; None where one is not written."""
+    first = renderer.of(messages[0])
+    text = first.text([user(USER), *messages], tools())
+    if ARGUMENT not in text:
+        return None
+    if not up_to:
+        return text.rpartition(ARGUMENT)[2]
+    tail, found, _ = text.partition(ARGUMENT)[2].partition(up_to)
+    return tail if found else None
+
+
+def _generated(renderer: Renderer) -> str:
+    """What is generated inside of turns: between two calls, and before an answer's last word."""
+    two = renderer.text([user(USER), call(ARGUMENT, ARGUMENT_2)], tools())
+    between = two.rpartition(ARGUMENT_2)[0].partition(ARGUMENT)[2]
+    thinking = renderer.of(thoughtful(ANSWER))
+    asked = thinking.text([user(USER)], tools(), prompt=True)
+    answered = thinking.text([user(USER), thoughtful(ANSWER)], tools())
+    return between + answered.rpartition(ANSWER)[0][first_difference(asked, answered) :]
+
+
+def find_tails(renderer: Renderer) -> Tails:
+    """What a template writes after answers. Raises `CurateError` if it writes no answer."""
     one = [user(USER), answer(ANSWER)]
     two = [*one, user(USER_2), answer(ANSWER_2)]
     try:
@@ -71,15 +167,17 @@ def _tails(renderer: Renderer) -> tuple[str, str, str]:
     try:
         second = renderer.text(two, None)
     except Refusal:  # a template for one turn only: what it writes there is all there is
-        return alone, alone, alone
+        return Tails(alone, alone, alone)
     before, _, again = second.partition(ANSWER)[2].partition(ANSWER_2)
     between = before.partition(USER_2)[0]
     asked = [user(USER)]
-    if renderer.text(asked, None) == renderer.text(asked, None, prompt=True):
+    closed = renderer.text(asked, None) != renderer.text(asked, None, prompt=True)
+    if not closed:
         # What opens an answer is always appended, or never: it does not end the last one.
         alone = _common_start([alone, between]) or alone
     opening = first.partition(USER)[0].removeprefix(renderer.variables.get("bos_token", ""))
-    return alone, again, between.removesuffix(opening) if opening else between
+    between = between.removesuffix(opening) if opening else between
+    return Tails(alone, again, between, closed)
 
 
 def _tokens(

@@ -16,6 +16,7 @@ from templates.options import RenderOptions
 from templates.proof.contents import check, check_contents, check_context, trace
 from templates.proof.tags import check_tags, disagreement, enclosing
 from templates.refusals import (
+    CONTEXT,
     AnswerAltered,
     HistoryRewritten,
     PromptNotPrefix,
@@ -42,7 +43,7 @@ def as_one(
     for turn in chat.trained:
         own = renderer.of(messages[turn])
         if messages[turn]["role"] != "assistant":
-            trained.append(words(turn, spans))
+            trained.append(words(turn, text, spans))
             continue
         prompt = own.text(messages[:turn], tools, prompt=True)
         last = turn == len(messages) - 1
@@ -79,7 +80,7 @@ def marked(
         else:
             trained = [_as_tagged(target, tags, text) for target in trained]
             for target in trained:
-                check_contents(target, spans, [])
+                check_contents(target, text, spans, [])
     if options.mask_reasoning:
         trained = [_after_reasoning(target, spans) for target in trained]
     return trained
@@ -106,13 +107,13 @@ def _after_reasoning(target: TrainedSpan, spans: Sequence[Span]) -> TrainedSpan:
     return replace(target, start=max(target.start, *thought))
 
 
-def words(turn: int, spans: Sequence[Span]) -> TrainedSpan:
+def words(turn: int, text: str, spans: Sequence[Span]) -> TrainedSpan:
     """The words of a message that nobody generates: its texts, without template text or stop."""
     own = [span for span in spans if span.source.message == turn and span.source.is_answer]
     if not own:
         raise AnswerAltered(f"message {turn}: the template does not write it", turn)
     target = TrainedSpan(turn, own[0].start, own[-1].stop, own[-1].stop, None)
-    check_contents(target, spans, [span.source for span in own])
+    check_contents(target, text, spans, [span.source for span in own])
     return target
 
 
@@ -127,9 +128,10 @@ def generated(
     answer_end = last_word(turn, spans)
     if upto[:answer_end] != text[:answer_end]:
         raise _rewritten(turn, upto, text)
-    stop_found = first_stop(upto[answer_end:], stops) or borrowed(text, answer_end, spans, stops)
+    own = upto[answer_end:]
+    stop_found = first_stop(own, stops) or borrowed(own, text, answer_end, spans, stops)
     if stop_found is None:
-        raise _stopless(turn, text, answer_end, stops)
+        raise _stopless(turn, upto, answer_end, stops)
     stop_start, stop = answer_end + stop_found[0], stop_found[1]
     end = stop_start + len(stop.text)
     if end <= len(upto) and upto[:end] != text[:end]:
@@ -156,11 +158,18 @@ def last_word(turn: int, spans: Sequence[Span]) -> int:
 
 
 def borrowed(
-    text: str, answer_end: int, spans: Sequence[Span], stops: Sequence[Stop]
+    own: str, text: str, answer_end: int, spans: Sequence[Span], stops: Sequence[Stop]
 ) -> tuple[int, Stop] | None:
-    """The stop that the whole text has between an answer and the next message's words."""
+    """The stop that the whole text has between an answer and the next message's words.
+
+    Only if it goes on with what the turn's `own` text has after the answer, which is what is
+    generated: a text that goes another way ends another turn.
+    """
     others = (span.start for span in spans if span.start >= answer_end)
-    return first_stop(text[answer_end : min(others, default=len(text))], stops)
+    tail = text[answer_end : min(others, default=len(text))]
+    found = first_stop(tail, stops)
+    goes_on = found is not None and tail[: found[0] + len(found[1].text)].startswith(own)
+    return found if goes_on else None
 
 
 def _check_prompt(turn: int, prompt: str, text: str) -> None:
@@ -176,8 +185,10 @@ def _rewritten(turn: int, upto: str, text: str) -> HistoryRewritten:
 
 def _stopless(turn: int, text: str, answer_end: int, stops: Sequence[Stop]) -> StopNotAtEnd:
     known = ", ".join(repr(stop.text) for stop in stops) or "none is known"
+    after = text[answer_end:].strip()[:CONTEXT]
     return StopNotAtEnd(
-        f"message {turn}: no stop follows the answer (stops: {known})",
+        f"message {turn}: no stop follows the answer (stops: {known}), but "
+        f"{f'{after!r}' if after else 'nothing'}",
         turn,
         answer_end,
         (f"  text     {excerpt(text, answer_end)}", "  expected a stop after the bar"),

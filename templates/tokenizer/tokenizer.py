@@ -28,6 +28,7 @@ class Tokenizer:
     `special` maps `bos_token`, `eos_token`, ... to their texts, as templates see them.
     `origin` says where it came from, for the manifest. `functional` tokens (text and id) are
     vocabulary also where content spells them; those in `added` the model has no embedding for.
+    `closing` were named like them, but a template ends answers with them: they are control tokens.
     """
 
     name: str
@@ -40,6 +41,20 @@ class Tokenizer:
     origin: Mapping[str, str]
     functional: Mapping[str, int] = field(default_factory=dict)
     added: Mapping[str, int] = field(default_factory=dict)
+    closing: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def named(self) -> dict[str, int]:
+        """All tokens that were named as added, by id."""
+        return dict(sorted({**self.functional, **self.closing}.items(), key=lambda item: item[1]))
+
+    def with_controls(self, texts: Sequence[str]) -> Tokenizer:
+        """The same tokenizer, in which these functional tokens are control tokens."""
+        if not texts:
+            return self
+        closing = {text: self.functional[text] for text in texts}
+        functional = {text: n for text, n in self.functional.items() if text not in closing}
+        return dataclasses.replace(self, functional=functional, closing={**self.closing, **closing})
 
     @cached_property
     def controls(self) -> dict[str, Control]:
@@ -148,7 +163,8 @@ def with_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokenizer:
     ids = {text: backend.token_to_id(text) for text in dict.fromkeys(texts)}
     functional = {text: number for text, number in ids.items() if number is not None}
     added = {text: number for text, number in functional.items() if number >= before}
-    digest = hashlib.sha256(f"{tokenizer.hash}{json.dumps(functional)}".encode())
+    by_id = dict(sorted(functional.items(), key=lambda item: item[1]))
+    digest = hashlib.sha256(f"{tokenizer.hash}{json.dumps(by_id)}".encode())
     return dataclasses.replace(
         tokenizer,
         backend=backend,

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from templates.encoding.encode import IGNORED, Example
-from templates.refusals import Refusal
+from templates.refusals import Refusal, Unreadable
 from templates.spans import VerifiedRender
 
 Record = dict[str, Any]
@@ -49,6 +49,7 @@ COUNTED = (
     "trained_stops",
     "boundaries",
     "escaped",
+    "moved_thoughts",
 )
 
 
@@ -103,6 +104,7 @@ class Examples:
         )
         self.counts["boundaries"] += sum(row.example.cut for row in rows)
         self.counts["escaped"] += sum(row.example.escaped for row in rows)
+        self.counts["moved_thoughts"] += sum(row.verified.moved for row in rows)
 
     def frame(self) -> pl.DataFrame:
         """The rows with the columns of `TRAINED`, and of `PAIRED` if they are pairs."""
@@ -142,3 +144,9 @@ def by_check(refused: pl.DataFrame) -> dict[str, int]:
 def refused_row(record: Record, refusal: Refusal) -> tuple[Any, ...]:
     """A refused row with the columns of `REFUSED`."""
     return record["row"], record["id"], refusal.turn, refusal.check, str(refusal)
+
+
+def unreadable_rows(messages: Sequence[str]) -> pl.DataFrame:
+    """Rows that never became records, with the columns of `REFUSED`: no `row`, no `turn`."""
+    rows = [(None, "", None, Unreadable.check, message) for message in messages]
+    return pl.DataFrame(rows, schema=REFUSED, orient="row")

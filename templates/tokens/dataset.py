@@ -42,7 +42,8 @@ from templates.tokens.trainer_columns import to_dataset
 
 MAKER = "curate render"
 REFUSALS = "refused.jsonl"
-NO_TURN = -1  # in its lines: the check is about the row, not about one message
+# In its lines: a row that never became a record; a check on the row, not on one message.
+ABSENT = {"row": -1, "turn": -1}
 STATE = "state.json"  # of `datasets`: under `_data_files` it names the parts of the rows
 # What is always written; the parts of the rows are named by `datasets`.
 FILES = (REFUSALS, SOURCES, STATE, "dataset_info.json", MANIFEST)
@@ -79,7 +80,9 @@ def write(
             dataset.save_to_disk(folder)
         write_sources(folder, rendered.examples)
         # Every reader takes lines without a null, whichever rows come first.
-        refused = rendered.refused.with_columns(pl.col("turn").cast(pl.Int64).fill_null(NO_TURN))
+        refused = rendered.refused.with_columns(
+            pl.col(name).cast(pl.Int64).fill_null(absent) for name, absent in ABSENT.items()
+        )
         rows = refused.iter_rows(named=True)
         lines = [f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows]
         (folder / REFUSALS).write_text("".join(lines), "utf-8")
@@ -126,6 +129,7 @@ def manifest_of(
             "vocabulary": tokenizer.backend.get_vocab_size(with_added_tokens=True),
             "functional": dict(tokenizer.functional),
             "added": dict(tokenizer.added),
+            "closing": dict(tokenizer.closing),
         },
         "card": card.as_dict(),
         "tool_card": rendered.tool_card.as_dict() if rendered.tool_card else None,
@@ -187,10 +191,10 @@ def read(path: Path) -> Tokens:
 
 
 def _refused(lines: Iterable[Any]) -> pl.DataFrame:
-    """The refused rows with the columns of `REFUSED`; a turn that is none is null."""
-    wide = pl.Schema({**REFUSED, "turn": pl.Int64()})
-    turn = pl.col("turn").replace(NO_TURN, None)
-    return pl.DataFrame(list(lines), schema=wide).with_columns(turn).cast(REFUSED)
+    """The refused rows with the columns of `REFUSED`; a row or turn that is none is null."""
+    wide = pl.Schema({**REFUSED, **dict.fromkeys(ABSENT, pl.Int64())})
+    present = [pl.col(name).replace(absent, None) for name, absent in ABSENT.items()]
+    return pl.DataFrame(list(lines), schema=wide).with_columns(present).cast(REFUSED)
 
 
 def _explained(folder: Path, manifest: Mapping[str, Any], trained: pl.DataFrame) -> pl.DataFrame:

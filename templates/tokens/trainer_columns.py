@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.extras import require
+from templates.remedies import remedy_lines
 from templates.tokens.columns import MASK, PAIRED, SIDES, by_check
 from templates.tokens.rendered import Rendered
 
@@ -48,10 +49,12 @@ def _nothing(rendered: Rendered) -> str:
         return "nothing left to train on: there are no rows"
     check = max(counts, key=lambda name: (counts[name], name))
     example = rendered.refused.filter(pl.col("check") == check)["message"][0]
-    return (
+    lines = [
         f"nothing left to train on: all {rendered.refused.height:,} rows were refused, "
-        f"{counts[check]:,} by {check}, such as: {example}"
-    )
+        f"{counts[check]:,} by {check}, such as: {example}",
+        *remedy_lines(rendered.remedies),
+    ]
+    return "\n".join(lines)
 
 
 def _table(examples: pl.DataFrame) -> Any:

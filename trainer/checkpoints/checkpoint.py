@@ -90,11 +90,18 @@ def publish(source: Path, out: Path) -> None:
     source.rmdir()
 
 
-def add_stops(folder: Path, stop_ids: Sequence[int]) -> None:
-    """Let generation end at the trained stops as well as at those the base model had."""
+def add_stops(folder: Path, stop_ids: Sequence[int], stop_strings: Sequence[str]) -> None:
+    """Let generation end at the trained stops as well as at those the base model had.
+
+    `stop_strings` are stops that are no token: `generate` of transformers then asks for the
+    tokenizer, to see them.
+    """
     path = folder / "generation_config.json"
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     given = content.get("eos_token_id")
     known = [] if given is None else given if isinstance(given, list) else [given]
     content["eos_token_id"] = [*known, *(token for token in stop_ids if token not in known)]
+    texts = [*(content.get("stop_strings") or ()), *stop_strings]
+    if texts:
+        content["stop_strings"] = [*dict.fromkeys(texts)]
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

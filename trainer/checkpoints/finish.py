@@ -58,7 +58,7 @@ def _publish(plan: Plan, net: Any, out: Path, epoch: int) -> None:
             adapt.save_weights(_merged(plan, net, kept), folder)
         else:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
-        checkpoint.add_stops(folder, plan.tokens.stop_ids)
+        checkpoint.add_stops(folder, plan.tokens.stop_ids, plan.tokens.stop_strings)
         model.copy_tokenizer(config.model, plan.tokenizer, folder, bool(plan.words.added))
         if plan.tokenizer is not None:
             _write_templates(plan.tokens.manifest, folder)

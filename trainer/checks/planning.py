@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from curate.base.errors import CurateError, some_of
+from curate.base.plain_stops import about_plain_stops
 from trainer import packing
 from trainer.checkpoints import place, resume
 from trainer.checks import gate
@@ -101,6 +102,8 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     if changed:
         lines.append(f"other than the preset: {', '.join(changed)}")
     lines += gate.rendered(plan.tokens.manifest)
+    if plain := plan.tokens.text_endings:
+        lines.append(about_plain_stops(plain))
     for reason, count in passed.allowed.items():
         effect = "left out" if reason in LEFT_OUT else "trained all the same"
         lines.append(f"allowed: {reason}: {count} rows {effect}")

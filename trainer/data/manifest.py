@@ -35,6 +35,7 @@ _TEXT_BY_NAME: Shape = (
     lambda value: isinstance(value, dict) and all(isinstance(one, str) for one in value.values()),
 )
 
+CARDS = ("card", "tool_card")  # what is known of the template, and of that of rows with tools
 _COUNTS = ("examples", "refused", "truncated", "split", "empty", "trained_turns", "trained_stops")
 # All that the trainer reads. But for the stops, anything may be missing or null.
 _SHAPES: Mapping[str, Shape] = {
@@ -49,7 +50,9 @@ _SHAPES: Mapping[str, Shape] = {
     "tokenizer.vocabulary": _NUMBER,
     "tokenizer.added": _ID_BY_TOKEN,
     "tokenizer.functional": _ID_BY_TOKEN,
+    "tokenizer.closing": _ID_BY_TOKEN,
     IDS_HASH: _TEXT,
+    **{f"{card}.ends_with.text": _TEXT for card in CARDS},
     "counts": _OBJECT,
     **{f"counts.{name}": _NUMBER for name in _COUNTS},
     "options": _OBJECT,

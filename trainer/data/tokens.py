@@ -11,7 +11,7 @@ from typing import Any
 from curate.base.errors import CurateError
 from curate.base.example_sources import check_order, read_sources
 from trainer.data.columns import REJECTED, WEIGHTS, check_columns, read_side, read_weights
-from trainer.data.manifest import read_manifest
+from trainer.data.manifest import CARDS, read_manifest
 from trainer.data.rows import Rows, rows_of
 
 Decode = Callable[[list[int]], str]
@@ -43,6 +43,16 @@ class Tokens:
     stop_strings: tuple[str, ...]
     sources: tuple[str, ...] | None = None  # where each row is from, if that is known of all
     rejected: Rows | None = None  # of pairs the answers that lost, row by row
+
+    @property
+    def text_endings(self) -> tuple[str, ...]:
+        """Stops that end answers and are no token of the vocabulary."""
+        cards = [card for name in CARDS if isinstance(card := self.manifest.get(name), dict)]
+        if not cards:
+            return self.stop_strings
+        ends = [end for card in cards if isinstance(end := card.get("ends_with"), dict)]
+        texts = [end.get("text") for end in ends if end.get("id") is None]
+        return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def load_tokens(folder: str) -> Tokens:

@@ -14,12 +14,14 @@ from curate.base.errors import CurateError, some_of
 class Vocabulary:
     """What the rows need of the embeddings: `size` ids, those in `added` newly made.
 
-    `functional` are all tokens that were named as added, also those the tokenizer had before.
+    `functional` are all tokens that were named as added, also those the tokenizer had before;
+    those in `closing` end answers.
     """
 
     size: int
     added: Mapping[str, int]
     functional: Mapping[str, int]
+    closing: frozenset[str] = frozenset()
 
 
 def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabulary:
@@ -30,14 +32,15 @@ def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabul
     """
     named = manifest.get("tokenizer") or {}
     added = dict(sorted((named.get("added") or {}).items(), key=lambda item: item[1]))
-    functional = {**(named.get("functional") or {}), **added}
+    closing = named.get("closing") or {}
+    functional = {**(named.get("functional") or {}), **closing, **added}
     beyond = [number for number in added.values() if number >= model_size]
     if beyond and (min(beyond) != model_size or max(beyond) + 1 != model_size + len(beyond)):
         raise CurateError(
             f"{where}: added tokens have ids {beyond[0]} to {beyond[-1]}, but the model's "
             f"vocabulary ends at {model_size - 1}; render the rows with the model's own tokenizer"
         )
-    return Vocabulary(model_size + len(beyond), added, functional)
+    return Vocabulary(model_size + len(beyond), added, functional, frozenset(closing))
 
 
 def grow(model: Any, words: Vocabulary) -> None:
@@ -70,7 +73,10 @@ def extend(tokenizer: Any, words: Vocabulary, name: str) -> None:
 
     known = tokenizer.get_vocab()
     new = [text for text in words.added if text not in known]
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in new])
+    # An end is special: texts that are decoded without special tokens are without it.
+    tokenizer.add_tokens(
+        [AddedToken(text, normalized=False, special=text in words.closing) for text in new]
+    )
     for text, number in words.functional.items():
         got = tokenizer.convert_tokens_to_ids(text)
         if got != number:

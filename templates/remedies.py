@@ -1,0 +1,176 @@
+"""What would help where a template refuses many rows: options that are tried, not guessed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from curate.base.errors import CurateError
+from curate.base.spelling import option, stop, template_argument
+from templates.cards.probes import verify
+from templates.options import DEFAULTS, RenderOptions
+from templates.proof.probing import (
+    ANSWER,
+    ARGUMENT,
+    RESULT,
+    USER,
+    USER_2,
+    Probing,
+    answer,
+    call,
+    result,
+    user,
+)
+from templates.refusals import Refusal
+from templates.template import THINKING, ChatTemplate, bind
+from templates.tokenizer.tokenizer import Tokenizer
+
+TRIED = 100  # rows that each remedy is tried on: the first ones
+SHOWN = 3  # the best remedies
+MANY = 0.1  # of the rows: remedies are looked for where so many or more were refused
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An option to try, as it is spelt, and what it changes."""
+
+    name: str
+    changes: Mapping[str, Any]
+
+    def beside(self, other: Candidate) -> Candidate:
+        """Both options together; where both change the same, this one's."""
+        return Candidate(f"{self.name} {other.name}", {**other.changes, **self.changes})
+
+
+Passing = Callable[[pl.DataFrame, RenderOptions], int]  # how many of the rows these options render
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """An option with which `passed` of the first `tried` rows are rendered."""
+
+    option: str
+    passed: int
+    tried: int
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.passed:,} of the first {self.tried:,} rows would be rendered"
+
+
+def remedy_lines(remedies: Sequence[Remedy]) -> list[str]:
+    """Remedies as lines below a refusal; one if nothing that was tried helps."""
+    if not remedies:
+        return ["  no option that was tried renders more of the rows"]
+    return [f"  {remedy}" for remedy in remedies]
+
+
+def are_many(refused: int, rows: int) -> bool:
+    """Whether so many rows were refused that remedies are looked for."""
+    return refused >= MANY * max(rows, 1)
+
+
+def find_remedies(
+    records: pl.DataFrame,
+    template: ChatTemplate,
+    tokenizer: Tokenizer | None,
+    options: RenderOptions,
+    passing: Passing,
+) -> tuple[Remedy, ...]:
+    """The options with which more of the first rows are rendered than now, the best ones first.
+
+    Each is tried alone, and the two best of them together. None of them makes up for words that a
+    template drops; they say where a turn ends, or which of two prompts it is generated after.
+    """
+    first = records.head(TRIED)
+    now = passing(first, options)
+    known = [*_candidates(template, tokenizer, options)]
+    found: list[tuple[int, Candidate]] = []
+
+    def take(candidates: Iterable[Candidate], best: int) -> None:
+        for candidate in candidates:
+            passed = passing(first, dataclasses.replace(options, **candidate.changes))
+            if passed > best:
+                found.append((passed, candidate))
+
+    take(known, now)
+    found.sort(key=lambda one: -one[0])  # stable: of equal ones the first tried
+    if not found:  # a switch that a template insists on hides what else it lacks
+        switches = [one for one in known if "arguments" in one.changes]
+        take((one.beside(other) for one in switches for other in known if other is not one), now)
+    elif len(found) > 1 and found[0][0] < first.height:
+        take([found[0][1].beside(found[1][1])], found[0][0])
+    found.sort(key=lambda one: -one[0])
+    return tuple(Remedy(one.name, passed, first.height) for passed, one in found[:SHOWN])
+
+
+def _candidates(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
+) -> Iterator[Candidate]:
+    """Options to try, by how they are spelt."""
+    reads = template.reads | (template.tool_use.reads if template.tool_use else frozenset())
+    for switch in (True, False):
+        if THINKING in reads and THINKING not in options.arguments:
+            arguments = {**options.arguments, THINKING: switch}
+            yield Candidate(template_argument(THINKING, switch), {"arguments": arguments})
+    for text in _following(template, tokenizer, options):
+        yield Candidate(stop(text), {"stops": (*options.stops, text)})
+    if not options.append_eos:
+        yield Candidate(option("append_eos", True), {"append_eos": True})
+    for name, value in (
+        ("completion", "raw"),
+        ("mask", "operational"),
+        ("history", "split"),
+        ("boundary", "split"),
+        ("control", "text"),
+    ):
+        if getattr(options, name) != value:
+            yield Candidate(option(name, value), {name: value})
+
+
+def working(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions = DEFAULTS
+) -> tuple[str, ...]:
+    """The options with which a template is safe for plain conversations, as they are spelt."""
+    found = []
+    for one in _candidates(template, tokenizer, options):
+        try:
+            card = verify(template, tokenizer, dataclasses.replace(options, **one.changes))
+        except CurateError:
+            continue  # no better than without
+        if not card.problems:
+            found.append(one.name)
+    return tuple(found)
+
+
+def _following(
+    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
+) -> tuple[str, ...]:
+    """Control tokens that follow answers and calls, the first and the last; no known stops."""
+    if tokenizer is None:
+        return ()
+    plain = bind(template, tokenizer, options.date, options.arguments)
+    tails = []
+    for renderer in (plain, Probing.of_tools(plain)):
+        for messages, after, before in (
+            ([answer(ANSWER), user(USER_2)], ANSWER, USER_2),
+            ([call(ARGUMENT), result()], ARGUMENT, RESULT),
+        ):
+            for count in (1, 2):  # last, and before another message
+                try:
+                    text = renderer.text([user(USER), *messages[:count]], None)
+                except Refusal:
+                    continue
+                tails.append(text.partition(after)[2].partition(before)[0])
+    found = [(tail, tokenizer.own(tail)) for tail in tails]
+    texts = [
+        tail[token.start : token.stop]
+        for tail, tokens in found
+        for token in (*tokens[:1], *tokens[-1:])
+    ]
+    known = {*options.stops, *template.stops}
+    known |= {tokenizer.backend.id_to_token(number) for number in tokenizer.eos_ids}
+    return tuple(dict.fromkeys(text for text in texts if text not in known))
