@@ -38,6 +38,7 @@ from masks_oracle import (
     Renders,
     Stop,
     judge,
+    moved,
 )
 from masks_rows import Shape, shapes
 from masks_templates import NAMED, ODD
@@ -302,17 +303,22 @@ class Bench:
         self, shape: Shape, examples: Sequence[Example], stops: Sequence[Stop], options: Options
     ) -> Counter[str]:
         faults: list[Fault] = []
-        for messages in (shape.row["messages"], *shape.others):
+        for messages in self._readings(shape):
             row = {**shape.row, "messages": messages}
             eos = self.tokenizer.eos_token
-            one = Conversation(self.renders, self.ids, row, stops, options, eos)
             try:
-                if len(messages) != len(shape.row["messages"]) and not shape.others:
-                    raise Fault("other messages", None)
-                return judge(one, examples)
+                return judge(
+                    Conversation(self.renders, self.ids, row, stops, options, eos), examples
+                )
             except Fault as fault:
                 faults.append(fault)
         raise faults[0]
+
+    def _readings(self, shape: Shape) -> Iterator[Sequence[dict[str, Any]]]:
+        """What may be made of a row's messages: thoughts go where the template writes them."""
+        has_place = self.renders.writes_reasoning(shape.row)
+        for messages in (shape.row["messages"], *shape.others):
+            yield (moved(messages) if has_place else None) or messages
 
     def stops_after(self, rows: Sequence[Shape]) -> list[str]:
         """The control tokens that come first after answers: the three that most have."""

@@ -173,6 +173,16 @@ class Renders:
             raise known
         return known
 
+    def writes_reasoning(self, row: Mapping[str, Any]) -> bool:
+        """Whether the template has a place for the reasoning of the last answer."""
+        thought = "Quinces were thought of"
+        answer = {"role": "assistant", "content": "Yes.", "reasoning": thought}
+        given = {"enable_thinking": True} if self.asks else {}
+        try:
+            return thought in self.text([{"role": "user", "content": "Hm?"}, answer], row, **given)
+        except Cannot:
+            return False
+
     def _rendered(self, messages: Sequence[Message], given: Mapping[str, Any]) -> str:
         if messages:
             return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, **given))
@@ -196,6 +206,25 @@ def _call(call: Mapping[str, Any]) -> Message:
     if isinstance(function["arguments"], str):
         function["arguments"] = json.loads(function["arguments"])
     return {**call, "function": function}
+
+
+def moved(messages: Sequence[Message]) -> list[Message] | None:
+    """The messages with thoughts at the start of answers as their reasoning; None without any."""
+    made = [_moved(message) for message in messages]
+    return made if made != list(messages) else None
+
+
+def _moved(message: Message) -> Message:
+    content = message.get("content") or ""
+    is_answer = message["role"] == "assistant" and not any(message.get(n) for n in REASONING)
+    match = re.fullmatch(r"\s*(?:<think>)?(.*?)</think>(.*)", content, re.DOTALL)
+    if not is_answer or match is None or "think>" in match[1] + match[2]:
+        return message
+    reasoning, rest = match[1].strip("\n"), match[2].lstrip("\n")
+    if not rest.strip() and not message.get("tool_calls"):
+        return message
+    given = {"reasoning": reasoning} if reasoning.strip() else {}
+    return {**message, "content": rest, **given}
 
 
 Change = Callable[[str], str]
