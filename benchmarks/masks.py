@@ -4,7 +4,8 @@ The oracle renders each prompt and each turn by transformers and encodes them by
 (`masks_oracle`). A row is exact if every answer is trained as the model must generate it, refused
 if rendering refuses it, and wrong if it is anything else. Templates are the bundled ones, those of
 TRL, and some made up to be odd (`masks_templates`); tokenizers are made here: with the template's
-control tokens and the family's eos, with another eos, and without control tokens at all.
+control tokens and the family's eos, with another eos, in the style of SentencePiece, and without
+control tokens at all (`TOKENIZERS`).
 """
 
 from __future__ import annotations
@@ -462,8 +463,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--templates", nargs="*", help="names, or beginnings of names")
     parser.add_argument("--rows", type=int, default=2, help="repetitions of each shape")
-    parser.add_argument("--brief", action="store_true", help="without odd contents everywhere")
-    parser.add_argument("--tokenizers", nargs="*", default=list(TOKENIZERS), choices=TOKENIZERS)
+    parser.add_argument("--contents", action="store_true", help="odd contents in every place too")
+    parser.add_argument("--tokenizers", nargs="*", default=["own", "text"], choices=TOKENIZERS)
     parser.add_argument("--wrong", action="store_true", help="show every wrong row")
     parser.add_argument("--refused", action="store_true", help="show a message of each refusal")
     parser.add_argument("--remedies", action="store_true", help="try what may help refused rows")
@@ -474,7 +475,7 @@ def main() -> None:
     for subject in subjects():
         if given.templates and not any(subject.name.startswith(one) for one in given.templates):
             continue
-        rows = rows_of(subject, given.rows, not given.brief)
+        rows = rows_of(subject, given.rows, given.contents)
         for kind in given.tokenizers:
             bench = Bench(subject, tokenizer_of(subject, kind))
             outcome = bench.run(rows)
