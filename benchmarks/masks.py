@@ -454,8 +454,12 @@ class Totals:
             print("\n| refused by | option | templates | rows tried | then exact | then wrong |")
             print("|---|---|---|---|---|---|")
         for (check, option), counts in sorted(self.helped.items()):
-            numbers = " | ".join(f"{counts[n]:,}" for n in ("templates", "tried", "exact", "wrong"))
-            print(f"| {check} | `{option}` | {numbers} |")
+            if counts["exact"] or counts["wrong"]:
+                each = (f"{counts[n]:,}" for n in ("templates", "tried", "exact", "wrong"))
+                print(f"| {check} | `{option}` | {' | '.join(each)} |")
+        helped = {check for (check, _), counts in self.helped.items() if counts["exact"]}
+        if lost := sorted({check for check, _ in self.helped} - helped):
+            print(f"no option that was tried helps: {', '.join(lost)}")
 
 
 def main() -> None:
