@@ -35,7 +35,8 @@ JUDGED = [
 ]
 
 
-SLOW = ("trl/gemma4",)  # templates that take long to render
+# Templates that take long, or whose many refusals do: each shape once.
+SLOW = ("trl/gemma4", "trl/glm4moe", "odd/capitals", "odd/another tail after the last answer")
 
 
 @pytest.fixture(scope="module")
