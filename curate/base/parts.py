@@ -17,7 +17,7 @@ from curate.base.errors import CurateError, one_line
 from curate.base.folder import writing
 from curate.base.places import unfinished
 
-PART_ROWS = 100_000  # rows of a part, at most
+PART_ROWS = 50_000  # rows of a part, at most
 PART_BYTES = 64 << 20  # bytes of text of a part, at most; a row of more is a part by itself
 
 
