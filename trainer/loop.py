@@ -171,7 +171,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         started = time.perf_counter()
         chosen = steps[step - first]
         torch_seed(batches.step_seed(config.seed, step, group.rank))
-        loss, norm, general = objective.gradients(run.net, rows, chosen, config, mode, own)
+        loss, norm, others = objective.gradients(run.net, rows, chosen, config, mode, own)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise finite.not_finite(plan, run.out, chosen, epoch, step, loss, norm)
         rate = learning_rate(config, step, plan.steps)
@@ -198,7 +198,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             tokens=tokens,
             trained_tokens=int(rows.target_counts[chosen].sum()),
             seconds=round(time.perf_counter() - started, 6),
-            **({} if general is None else {"general_loss": general}),
+            **others,
         )
         is_last = step + 1 == first + len(steps)
         is_due = config.save_steps and (step + 1) % config.save_steps == 0

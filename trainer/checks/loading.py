@@ -12,8 +12,8 @@ from trainer.checks.proof import prove
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
-from trainer.models import adapt, model, precision, sharding, vocabulary
-from trainer.models.device import device_name, pick_device
+from trainer.models import adapt, model, precision, routers, sharding, vocabulary
+from trainer.models.device import device_name, pick_device, put
 from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
 from trainer.models.neftune import add_noise
@@ -102,8 +102,11 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about
     packed = packing.decide(net, rows, plan.train, config, log)
-    mode = LossMode(not head_is_plain(net, pad(rows, plan.train[:1])), packed, group)
-    about |= {"packed": packed, "proof": None}
+    first = pad(rows, plan.train[:1])
+    found = routers.of_model(net, put(first.input_ids, device), config, log)
+    mode = LossMode(not head_is_plain(net, first), packed, group, routers=found)
+    balance = None if found is None else dataclasses.asdict(found)
+    about |= {"packed": packed, "routers": balance, "proof": None}
     if config.proof:
         proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode)
         log(str(proof))

@@ -128,6 +128,12 @@ class OptimisationSettings:
     max_grad_norm: float = option(
         1.0, "largest gradient norm of a step; 0 only reports it", low=0.0
     )
+    router_aux_coef: float | None = option(
+        None,
+        "how many times the loss that keeps the experts of a mixture in use alike is added; as the "
+        "base's config.json says if empty, 0 for none",
+        low=0.0,
+    )
     rounding: Literal["auto", "masters", "stochastic", "nearest"] = option(
         "auto",
         "how bfloat16 weights take small updates: float32 masters, at random, or not at all; auto "
