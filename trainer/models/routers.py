@@ -105,6 +105,8 @@ def _sizes(model: Any, ids: torch.Tensor, dtype: str) -> tuple[int, int] | str:
     logits, own = output.router_logits, getattr(output, "aux_loss", None)
     if not logits or own is None:
         return f"no layer of this {kind} model has a router"
+    if {tuple(layer.shape) for layer in logits} != {(ids.numel(), logits[0].shape[-1])}:
+        return f"routers of {kind} models give no number for each token and expert"
     ours = float(balance(logits, None, choices(logits, None, per_token)))
     if not abs(ours - float(own)) <= _ALLOWED[dtype] * abs(float(own)):
         return f"{kind} models count it in another way ({float(own):.6f}, not {ours:.6f})"
