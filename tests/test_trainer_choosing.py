@@ -226,7 +226,7 @@ def test_each_epoch_is_measured_in_every_way(done: trainer.TrainResult):
     assert [line.epoch for line in done.table] == [0, 1, 2, 3, 4, 5]
     for line in done.table:
         assert set(line.measures()) == {
-            *("loss", "example_loss", "rows", "trained_tokens"),
+            *("loss", "example_loss", "example_loss_interval", "rows", "trained_tokens"),
             *("fit", "generalisation_gap", "memorised", "length_target", "length", "stops"),
             *("token_f1", "score", "retention", "kl"),
         }

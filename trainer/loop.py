@@ -25,7 +25,7 @@ from trainer.evaluation import choosing, probes
 from trainer.evaluation.metrics import Metrics, opened
 from trainer.evaluation.pace import Pace, measure
 from trainer.evaluation.samples import LONGEST, SHOWN, answers, pair, prompts
-from trainer.evaluation.table import table_lines
+from trainer.evaluation.table import certainty_lines, table_lines
 from trainer.loss import LossMode
 from trainer.models import model
 from trainer.models.device import deterministic, torch_seed
@@ -65,10 +65,17 @@ def run_in(group: Group, config: TrainConfig, log: Log) -> TrainResult:
         shutil.rmtree(out / resume.STATE)
     except (CurateError, OSError) as error:
         raise finish.stopped(plan, out, error) from error
-    for line in [*table_lines(result.table, result.epoch), f"chosen: {result.why}"]:
+    for line in _outcome(result):
         log(line)
     group.shared(result)
     return result
+
+
+def _outcome(result: TrainResult) -> list[str]:
+    """The table of epochs, how much it means, and the choice."""
+    chosen = next(line for line in result.table if line.epoch == result.epoch)
+    table = table_lines(result.table, result.epoch)
+    return [*table, *certainty_lines(chosen), f"chosen: {result.why}"]
 
 
 def tune(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> TrainResult:
@@ -188,7 +195,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             nats=progress.nats + loss * counted,
             counted=progress.counted + counted,
         )
-        run.pace.step(tokens)
+        seconds = time.perf_counter() - started
+        run.pace.step(tokens, seconds)
         run.metrics.note(
             step=step + 1,
             epoch=epoch,
@@ -197,7 +205,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             grad_norm=norm,
             tokens=tokens,
             trained_tokens=int(rows.target_counts[chosen].sum()),
-            seconds=round(time.perf_counter() - started, 6),
+            seconds=round(seconds, 6),
             **others,
         )
         is_last = step + 1 == first + len(steps)
@@ -208,7 +216,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             run.log(
                 f"epoch {epoch}/{config.num_train_epochs} step {step + 1}/{plan.steps} "
                 f"loss {progress.nats / progress.counted:.4f} rate {rate:.3g} "
-                f"gradient {norm:.3g} {run.pace.line(step + 1)}"
+                f"gradient {norm:.3g} {run.pace.line(step + 1, epoch)}"
             )
     return progress
 
@@ -219,6 +227,7 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
     started = time.perf_counter()
     held = loss_of(plan, run.mode, run.net, plan.tokens.rows, plan.held_out)
     probe = run.probes.measure(run.net, held)
+    run.pace.evaluated(time.perf_counter() - started)
     # What is decided by it must be decided alike in all processes.
     line: Epoch = run.mode.group.shared(
         Epoch(epoch, epoch * plan.steps_per_epoch, loss, held, probe)

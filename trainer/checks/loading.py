@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from curate.base.errors import CurateError
 from trainer import packing
 from trainer.checks.causal import check_causal
+from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
@@ -34,9 +35,11 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
 
     place = torch.device("cpu") if group.sharded else device
     config, words = plan.config, plan.words
+    log(f"loading model {config.model}")
     torch.manual_seed(config.seed)  # a reward model's head is drawn when it is loaded
     net = model.load(config.model, place, config.dtype, config.load_in_4bit, config.objective)
     if group.first or not group.sharded:  # of shared weights one reading of all is enough
+        check_base(net, config.model)
         check_causal(net, config.model)
     if plan.rejected is not None:
         _set_padding(plan, net)

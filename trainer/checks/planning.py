@@ -20,6 +20,7 @@ from trainer.data.leaks import leaks
 from trainer.data.split import split
 from trainer.data.tokens import load_tokens
 from trainer.evaluation.metrics import check_board
+from trainer.evaluation.table import FEW
 from trainer.models import model, vocabulary
 from trainer.objectives import reward
 from trainer.plan import Log, Plan, warmup_steps
@@ -59,6 +60,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     for line in [
         *_announcement(plan, passed),
         *_about_pairs(plan),
+        *_few_held_out(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
         *long,
@@ -76,6 +78,17 @@ def _about_pairs(plan: Plan) -> list[str]:
     if plan.tokens.rejected is not None:
         return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
     return []
+
+
+def _few_held_out(plan: Plan) -> list[str]:
+    """A warning before the work, if what is held out tells little."""
+    rows = len(plan.held_out)
+    if not 0 < rows < FEW:
+        return []
+    return [
+        f"held out: {rows} of at least {FEW} rows that tell epochs apart, so their order in the "
+        "table may be chance; more rows, or a larger held_out, make it mean more"
+    ]
 
 
 def _leaks(plan: Plan) -> list[str]:

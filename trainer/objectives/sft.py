@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.config.config import TrainConfig
 from trainer.data.batches import Batch, batches, pad
@@ -119,12 +120,23 @@ def evaluate(
             places = np.searchsorted(chosen, batch.rows[batch.row_of])
             sums += np.bincount(places, weights=nats, minlength=len(chosen))
     counts = rows.target_counts[chosen]
+    means = sums / counts
     return Evaluation(
         loss=float(sums.sum() / counts.sum()),
-        example_loss=float((sums / counts).mean()),
+        example_loss=float(means.mean()),
         rows=len(chosen),
         targets=int(counts.sum()),
+        interval=half_width(means),
     )
+
+
+def half_width(values: NDArray[np.float64]) -> float | None:
+    """Half the width of the 95 % interval of the mean of values (Student 1908); None for one."""
+    from scipy.special import stdtrit
+
+    if len(values) < 2:
+        return None
+    return float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def counted(rows: Rows, chosen: Ints) -> float:
