@@ -107,13 +107,14 @@ def run_worker(plan: Plan, net: Any, mode: LossMode) -> TrainResult:
 def train_epochs(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> list[Epoch]:
     """The table of epochs; each ends with an evaluation, a checkpoint and a line in it."""
     config, first = plan.config, mode.group.first
-    of = resume.fingerprint(resume.settings(plan), net)
+    of = resume.fingerprint(resume.settings(plan), net, mode.routers)
     optimizer = model.make_optimizer(net, config)
     asks = probes.prepare(plan, net, partial(loss_of, plan, mode), mode.whole)
     progress = None
     if config.resume:
         progress = resume.restore(Path(config.out), of, net, optimizer, log, tidy=first)
     if progress:
+        resume.restore_updates(optimizer, progress.updates, mode.group)
         log(f"resumed after step {progress.step} of {plan.steps}")
     elif config.resume:
         log(f"{out} holds no state to resume from: training begins with step 1")
@@ -155,6 +156,8 @@ class Run:
     def save(self, progress: Progress) -> None:
         """Write the state that a stopped run goes on from."""
         first = self.mode.group.first
+        updates = resume.updates(self.optimizer, self.mode.group)
+        progress = dataclasses.replace(progress, updates=updates)
         resume.save(self.out, self.of, self.net, self.optimizer, progress, first)
 
     def keep(self, epoch: int, progress: Progress) -> Progress:
@@ -229,9 +232,7 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
     probe = run.probes.measure(run.net, held)
     run.pace.evaluated(time.perf_counter() - started)
     # What is decided by it must be decided alike in all processes.
-    line: Epoch = run.mode.group.shared(
-        Epoch(epoch, epoch * plan.steps_per_epoch, loss, held, probe)
-    )
+    line: Epoch = run.mode.group.shared(Epoch(epoch, plan.steps_until(epoch), loss, held, probe))
     when = f"epoch {epoch}/{plan.config.num_train_epochs}" if epoch else "before training"
     if held is not None:
         if not math.isfinite(held.loss):

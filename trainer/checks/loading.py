@@ -10,6 +10,7 @@ from trainer import packing
 from trainer.checks.causal import check_causal
 from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
+from trainer.config.config import TrainConfig
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
@@ -56,6 +57,8 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     if config.gradient_checkpointing:
         checkpoint_activations(net)
     net.train()
+    for line in about_blocks(net, config):
+        log(line)
     for line in model.table(net, config):
         log(f"{config.method} on {device}: {line}" if line.endswith("optimizer") else line)
     rounding = precision.rounding_of(config)
@@ -66,6 +69,28 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
         log(f"shared by {group.count} processes, about {held:,.1f} MB of that in each")
         sharding.shard(net, device)
     return net
+
+
+def about_blocks(net: Any, config: TrainConfig) -> list[str]:
+    """A line for each width of layers that blocks of the width asked for do not divide.
+
+    Their rotations then have another width, the nearest that does, which changes how much of a
+    layer can turn and how many parameters learn.
+    """
+    if config.method != "oft":
+        return []
+    widths: dict[tuple[int, int], int] = {}
+    for layer in net.modules():
+        blocks = getattr(layer, "oft_block_size", None)
+        for block in blocks.values() if isinstance(blocks, dict) else ():
+            if block != config.rotation_block:
+                key = int(layer.in_features), int(block)
+                widths[key] = widths.get(key, 0) + 1
+    return [
+        f"oft: {count} layers of width {width:,}, which blocks of {config.rotation_block} do not "
+        f"divide, are rotated in blocks of {block} (rotation_block)"
+        for (width, block), count in sorted(widths.items())
+    ]
 
 
 def checkpoint_activations(net: Any) -> None:

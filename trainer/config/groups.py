@@ -110,6 +110,9 @@ class OptimisationSettings:
     """How long, how fast, and where it is computed."""
 
     num_train_epochs: int = option(3, "passes over the training rows", low=1)
+    max_steps: int = option(
+        0, "optimizer steps after which the run ends, instead of after num_train_epochs", low=0
+    )
     batch_size: int = option(32, "examples in one optimizer step, however they are padded", low=1)
     learning_rate: float = option(1e-5, "peak learning rate", above=0.0, high=1.0)
     lr_find: bool = option(
