@@ -48,6 +48,7 @@ _FREE = (
 # What a state belongs to besides settings and stops, and how it is put if that is another.
 _OTHERS = {
     "rows": "the rows to train on are others",
+    "rejected": "the rejected answers are others",
     "sources": "the sources of the rows are others",
     "replay": "the text of replay is another",
     "retention": "the text of retention is another",
@@ -98,9 +99,10 @@ def settings(plan: Plan) -> dict[str, Any]:
         kept["length_target"] = plan.length.tokens
     known = {
         "config": kept,
-        "rows": _digest(mixture.rows, plan.rejected, last=mixture.own),
-        "replay": _digest(mixture.rows, first=mixture.own),
-        "retention": _digest(plan.general[0]) if plan.general else None,
+        "rows": _digest(mixture.rows, 0, mixture.own, "\n".join(plan.tokens.rows.ids)),
+        "rejected": _digest(plan.rejected),
+        "replay": _digest(mixture.rows, mixture.own),
+        "retention": _digest(plan.general[0] if plan.general else None),
         "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
         "stops": [list(plan.tokens.stop_ids), list(plan.tokens.stop_strings)],
     }
@@ -109,19 +111,22 @@ def settings(plan: Plan) -> dict[str, Any]:
     return same
 
 
-def _digest(*sides: Rows | None, first: int = 0, last: int | None = None) -> str:
-    """The hash of all that decides what rows teach; their ids decide which are held out."""
-    digest = hashlib.sha256()
-    for rows in sides:
-        if rows is None:
-            continue
-        digest.update("\n".join(rows.ids[first:last]).encode())
-        offsets = rows.offsets[first : None if last is None else last + 1]
-        places = slice(int(offsets[0]), int(offsets[-1]))
-        digest.update(np.diff(offsets).tobytes())
-        for array in (rows.input_ids, rows.labels, rows.targets, rows.weights):
-            if array is not None:
-                digest.update(array[places].tobytes())
+def _digest(
+    rows: Rows | None, first: int = 0, last: int | None = None, names: str = ""
+) -> str | None:
+    """The hash of all that decides what the rows teach, and of names, by which some are held out.
+
+    The names of general text are those of its file.
+    """
+    if rows is None:
+        return None
+    digest = hashlib.sha256(names.encode())
+    offsets = rows.offsets[first : None if last is None else last + 1]
+    places = slice(int(offsets[0]), int(offsets[-1]))
+    digest.update(np.diff(offsets).tobytes())
+    for array in (rows.input_ids, rows.labels, rows.targets, rows.weights):
+        if array is not None:
+            digest.update(array[places].tobytes())
     return digest.hexdigest()
 
 
