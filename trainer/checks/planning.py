@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from trainer.data.leaks import leaks
 from trainer.data.split import split
 from trainer.data.tokens import load_tokens
 from trainer.evaluation.metrics import check_board
+from trainer.evaluation.table import FEW
 from trainer.models import model, vocabulary
 from trainer.objectives import reward
 from trainer.plan import Log, Plan, warmup_steps
@@ -50,6 +52,9 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         passed = passed.both(gate.check(dataclasses.replace(tokens, rows=rejected), *about))
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
     mixture = mixing.mix(config, tokens, train, tokenizer, limits)
+    if config.max_steps:
+        epochs = math.ceil(config.max_steps / mixture.steps_per_epoch)
+        config = dataclasses.replace(config, num_train_epochs=epochs)
     plan = Plan(
         config, tokens, train, held_out, limits, tokenizer, decode, words, mixture, rejected
     )
@@ -59,6 +64,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     for line in [
         *_announcement(plan, passed),
         *_about_pairs(plan),
+        *_few_held_out(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
         *long,
@@ -76,6 +82,17 @@ def _about_pairs(plan: Plan) -> list[str]:
     if plan.tokens.rejected is not None:
         return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
     return []
+
+
+def _few_held_out(plan: Plan) -> list[str]:
+    """A warning before the work, if what is held out tells little."""
+    rows = len(plan.held_out)
+    if not 0 < rows < FEW:
+        return []
+    return [
+        f"held out: {rows} of at least {FEW} rows that tell epochs apart, so their order in the "
+        "table may be chance; more rows, or a larger held_out, make it mean more"
+    ]
 
 
 def _leaks(plan: Plan) -> list[str]:
@@ -112,9 +129,12 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
         f"{int(rows.target_counts[plan.train].sum()):,} of them trained), "
         f"{len(plan.held_out):,} held out"
     )
+    last = plan.steps - (config.num_train_epochs - 1) * plan.steps_per_epoch
+    cut = f", the last of {last}" if last != plan.steps_per_epoch else ""
+    ends = " (max_steps)" if config.max_steps else ""
     lines.append(
-        f"{plan.steps:,} steps: {config.num_train_epochs} epochs of {plan.steps_per_epoch}, "
-        f"{config.batch_size} examples a step, {config.lr_scheduler_type} rate from "
+        f"{plan.steps:,} steps{ends}: {config.num_train_epochs} epochs of {plan.steps_per_epoch}"
+        f"{cut}, {config.batch_size} examples a step, {config.lr_scheduler_type} rate from "
         f"{config.learning_rate:g} after {warmup_steps(config, plan.steps)} warm-up steps"
     )
     if config.prompts:

@@ -59,7 +59,7 @@ def padding_id(rows: Rows, rejected: Rows, preferred: list[int | None], vocabula
 
 def gradients(
     net: Any, rows: Rows, chosen: Ints, config: TrainConfig, mode: LossMode, own: int
-) -> tuple[float, float, None]:
+) -> tuple[float, float, dict[str, float]]:
     """Fill the gradients of one optimizer step over pairs; loss per pair in nats, and norm."""
     import torch
     import torch.nn.functional as F
@@ -75,7 +75,7 @@ def gradients(
         total = total + loss.detach().double()  # read once a step
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     total, _ = mode.group.add_up(trained, float(total), 0.0)
-    return total, clip(trained, config.max_grad_norm), None
+    return total, clip(trained, config.max_grad_norm), {}
 
 
 def evaluate(
