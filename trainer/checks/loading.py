@@ -12,7 +12,7 @@ from trainer.checks.proof import prove
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
-from trainer.models import adapt, model, precision, sharding, vocabulary
+from trainer.models import adapt, model, precision, sharding, vocabulary, weights
 from trainer.models.device import device_name, pick_device
 from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
@@ -38,6 +38,7 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     net = model.load(config.model, place, config.dtype, config.load_in_4bit, config.objective)
     if group.first or not group.sharded:  # of shared weights one reading of all is enough
         check_causal(net, config.model)
+    _check_base(plan, net, log)
     if plan.rejected is not None:
         _set_padding(plan, net)
     model.use_threads(net, place)
@@ -63,6 +64,21 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
         log(f"shared by {group.count} processes, about {held:,.1f} MB of that in each")
         sharding.shard(net, device)
     return net
+
+
+def _check_base(plan: Plan, net: Any, log: Log) -> None:
+    """Say what of the base is not trained, and how its numbers are saved; refuse what is lost."""
+    config = plan.config
+    base = weights.read(config.model, net, config.objective)
+    rows = net.get_input_embeddings().weight.shape[0]
+    if plan.words.size > rows:
+        weights.check_growth(base, rows, config.model)
+    if config.learns == "prompt":
+        return
+    for line in base.lines(config.model):
+        log(line)
+    if (saved := weights.saved_dtype(base, config)) != config.dtype:
+        log(f"checkpoints are saved in {saved}, the base's format; save_dtype sets another")
 
 
 def checkpoint_activations(net: Any) -> None:

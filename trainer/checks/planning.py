@@ -33,7 +33,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if config.retention is not None and not Path(config.retention).exists():
         raise CurateError(f"retention: {config.retention}: no such file or folder")
     tokens = load_tokens(config.tokens)
-    limits = model.read_limits(config.model)
+    limits = model.read_limits(config.model, config.objective)
     words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)
     limits = limits.with_room(
         words.size, config.num_virtual_tokens if config.learns == "prompt" else 0
