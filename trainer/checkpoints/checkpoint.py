@@ -53,18 +53,10 @@ def save(model: Any, folder: Path, plan: Plan, first: bool = True) -> None:
         return
     with whole_folder(folder) as partial:
         adapt.save(model, partial, config, weights)
-        companions.complete(partial, plan, padding(plan, model))
+        companions.complete(partial, plan)
         rows = plan.tokens.manifest_hash
         origin = {"writer": WRITER, "method": config.method, "tokens_manifest_sha256": rows}
         write_json(partial / "origin.json", origin)
-
-
-def padding(plan: Plan, model: Any) -> int | None:
-    """The id that a reward model pads with; None for any other model."""
-    if plan.rejected is None:
-        return None
-    text = model.config.get_text_config()
-    return None if text.pad_token_id is None else int(text.pad_token_id)
 
 
 def prune(out: Path, written: Sequence[int], keep: int, best: int) -> list[int]:

@@ -29,18 +29,15 @@ Content = dict[str, Any]
 _USES_EOS = re.compile(r"\beos_token\b")
 
 
-def complete(folder: Path, plan: Plan, padding: int | None = None) -> None:
-    """Give a folder of weights or adapters its tokenizer, templates, stops and processor files.
-
-    `padding` is the id that a reward model pads with; None for any other.
-    """
+def complete(folder: Path, plan: Plan) -> None:
+    """Give a folder of weights or adapters its tokenizer, templates, stops and processor files."""
     config = plan.config
     ending = trained_ending(plan.tokens)
     model.copy_tokenizer(config.model, plan.tokenizer, folder, bool(plan.words.added))
     _copy_processor(config.model, folder)
     if plan.tokenizer is not None:
         _write_templates(folder, plan, ending)
-        _edit_tokenizer(folder, plan.tokenizer, ending, padding)
+        _edit_tokenizer(folder, plan.tokenizer, ending, plan.words.padding)
     if config.objective != "reward":  # which generates nothing
         _write_stops(folder, plan)
     _edit(folder / "config.json", lambda content: _with_ending(content, ending))

@@ -55,9 +55,8 @@ def _publish(plan: Plan, net: Any, out: Path, epoch: int) -> None:
     kept = checkpoint.epoch_folder(out, epoch)
     with checkpoint.whole_folder(out / "model") as folder:
         if config.learns == "adapter":
-            merged = _merged(plan, net, kept)
-            adapt.save_weights(merged, folder, config)
-            companions.complete(folder, plan, checkpoint.padding(plan, merged))
+            adapt.save_weights(_merged(plan, net, kept), folder, config)
+            companions.complete(folder, plan)
         else:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
     if config.learns == "adapter":
@@ -76,9 +75,9 @@ def _merged(plan: Plan, net: Any, kept: Path) -> Any:
     config, device = plan.config, next(net.parameters()).device
     if config.load_in_4bit or sharding.is_sharded(net):
         device = torch.device("cpu") if sharding.is_sharded(net) else device
-        padding = net.config.pad_token_id  # of a reward model; others do not pad
         net = model.load(config.model, device, config.dtype, objective=config.objective)
-        net.config.pad_token_id = padding
+        if plan.rejected is not None:
+            vocabulary.pad_with(net, plan.words)
         vocabulary.grow(net, plan.words)
         net = adapt.attach(net, config, sorted(plan.words.added.values()))
     adapt.load_into(net, kept, config)

@@ -18,7 +18,6 @@ from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
 from trainer.models.neftune import add_noise
 from trainer.models.prompted import is_prompted
-from trainer.objectives.reward import padding_id
 from trainer.plan import Log, Plan
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
         check_causal(net, config.model)
     _check_base(plan, net, log)
     if plan.rejected is not None:
-        _set_padding(plan, net)
+        vocabulary.pad_with(net, plan.words)
     model.use_threads(net, place)
     if words.added:
         vocabulary.grow(net, words)
@@ -97,16 +96,6 @@ def checkpoint_activations(net: Any) -> None:
         )
     else:
         enable({"use_reentrant": False})
-
-
-def _set_padding(plan: Plan, net: Any) -> None:
-    """Give a reward model an id to pad with; `AutoModelForSequenceClassification` asks for one."""
-    rows, rejected, text = plan.tokens.rows, plan.rejected, net.config.get_text_config()
-    assert rejected is not None
-    tokenizer = plan.tokenizer
-    own = [getattr(tokenizer, f"{name}_token_id", None) for name in ("pad", "unk", "bos")]
-    preferred = [text.pad_token_id, *own]
-    net.config.pad_token_id = padding_id(rows, rejected, preferred, plan.limits.vocabulary)
 
 
 def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMode, dict[str, Any]]:

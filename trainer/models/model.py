@@ -83,6 +83,16 @@ def read_limits(name: str, objective: str = "sft") -> Limits:
     return Limits(int(text.vocab_size), getattr(text, "max_position_embeddings", None))
 
 
+def read_padding(name: str) -> int | None:
+    """What the model's configuration names as the id to pad with."""
+    from transformers import AutoConfig
+
+    with models.explained(name, "configuration"):
+        config = AutoConfig.from_pretrained(hub.place(name), trust_remote_code=False)
+    found: int | None = config.get_text_config().pad_token_id
+    return found
+
+
 def _check_unquantised(name: str, *configs: Any) -> None:
     """Refuse quantised weights: a saved model would mix them with trained ones, or lose them."""
     for config in configs:
