@@ -211,6 +211,10 @@ def _explained(name: str) -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*a tied layer is part of the adapter", UserWarning)
         # True of GPT-2's layers, and what peft then sets is right.
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
+        # Ranks of experts that are one tensor: they are looked for among layers, and hold.
+        warnings.filterwarnings(
+            "ignore", ".*(rank|alpha)_pattern keys did not match", RuntimeWarning
+        )
         # A block that does not divide a layer's width is replaced by one that does.
         warnings.filterwarnings("ignore", ".*oft_block_size.*", UserWarning)
         try:
@@ -259,7 +263,7 @@ def _save_peft(
     # Found from any working folder, and by no name that a file of the base gives.
     content["base_model_name_or_path"] = str(Path(base).resolve()) if Path(base).is_dir() else base
     # PEFT keeps the layers as a set, whose order changes from run to run.
-    for key in ("target_modules", "feedforward_modules"):
+    for key in ("target_modules", "feedforward_modules", "target_parameters"):
         if isinstance(content.get(key), list):
             content[key].sort()
     path.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
