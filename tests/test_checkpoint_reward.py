@@ -1,4 +1,4 @@
-"""Reward models: tokenizer and model agree on padding, so padded batches score as single rows do."""
+"""Reward models: tokenizer and model agree on padding; padded batches score as single rows do."""
 
 from __future__ import annotations
 

@@ -44,6 +44,10 @@ def _positions(part: Content) -> None:
         if name in rope:
             part[former] = rope[name]
     scaling = {name: value for name, value in rope.items() if name not in _BESIDE}
+    if str(part.get("model_type")).startswith("phi3") and "long_factor" in scaling:
+        # Version 4 takes these three alone, and their kind under this name.
+        factors = {name: scaling[name] for name in ("short_factor", "long_factor")}
+        scaling = {"type": scaling["rope_type"], **factors}
     part["rope_scaling"] = None if scaling in ({}, _PLAIN) else scaling
 
 
