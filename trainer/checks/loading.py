@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
 from trainer import packing
+from trainer.checkpoints import companions
 from trainer.checks.causal import check_causal
 from trainer.checks.proof import prove
 from trainer.data.batches import pad
@@ -104,6 +105,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     config, rows = plan.config, plan.mixture.rows
     device = pick_device(config.device)
     net = ready(plan, device, log, group)
+    companions.check(plan)
     about: dict[str, Any] = {"device": device_name(device), "processes": group.count}
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about
