@@ -22,7 +22,7 @@ from trainer.data.leaks import leaks
 from trainer.data.rows import Rows
 from trainer.data.split import split
 from trainer.data.tokens import load_tokens
-from trainer.evaluation.metrics import check_board
+from trainer.evaluation.boards import check_board
 from trainer.evaluation.table import FEW
 from trainer.models import model, vocabulary
 from trainer.objectives import reward
