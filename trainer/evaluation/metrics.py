@@ -33,9 +33,10 @@ def opened(
     out: Path, goes_on: bool, report_to: str, settings: Mapping[str, Any]
 ) -> Iterator[Metrics]:
     """The metrics of the run in `out`; with `goes_on` those of its earlier part stay."""
-    mode = "a" if goes_on else "w"
     with (
-        (out / "metrics.jsonl").open(mode, encoding="utf-8", buffering=1) as lines,
+        (out / "metrics.jsonl").open(
+            "a" if goes_on else "w", encoding="utf-8", buffering=1
+        ) as lines,
         opened_board(out, report_to, settings) as board,
     ):
         yield Metrics(lines, board)
