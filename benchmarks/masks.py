@@ -4,7 +4,8 @@ The oracle renders each prompt and each turn by transformers and encodes them by
 (`masks_oracle`). A row is exact if every answer is trained as the model must generate it, refused
 if rendering refuses it, and wrong if it is anything else. Templates are the bundled ones, those of
 TRL, and some made up to be odd (`masks_templates`); tokenizers are made here: with the template's
-control tokens and the family's eos, with another eos, and without control tokens at all.
+control tokens and the family's eos, with another eos, in the style of SentencePiece, and without
+control tokens at all (`TOKENIZERS`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from masks_oracle import (
     Renders,
     Stop,
     judge,
+    moved,
 )
 from masks_rows import Shape, shapes
 from masks_templates import NAMED, ODD
@@ -84,7 +86,7 @@ _CORPUS = [
     "How many beans are there in Bonn? There are seven beans. I recall that Lima likes otters.",
     "user assistant system tool: the answer is yes, no, ok!\n\nTrue false null\n",
     '{"name": "weather", "arguments": {"city": "Oslo", "days": 2}}\n\n# Tools\n',
-    "<|im_start|><|im_end|></s><think>\n\n</think> [INST] ### Human: Assistant: |>\n<|",
+    "### Human: and Assistant: [x] <y> </z>\n\n<| |>\n",
 ] * 4
 
 
@@ -105,15 +107,35 @@ def _base() -> str:
     return str(backend.to_str())
 
 
-def make_tokenizer(controls: Sequence[str], bos: str | None, eos: str) -> Any:
-    """A tokenizer of transformers with these added tokens."""
-    backend = tokenizers.Tokenizer.from_str(_base())
-    texts = dict.fromkeys([*([bos] if bos else []), eos, *controls])
+@functools.cache
+def _pieces() -> str:
+    """The same in the style of SentencePiece: a space before the text, bytes for odd letters."""
+    backend = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>"], show_progress=False)
+    backend.train_from_iterator(_CORPUS, trainer)
+    whole = json.loads(backend.to_str())
+    vocabulary = whole["model"]["vocab"]
+    for byte in range(256):
+        vocabulary.setdefault(f"<0x{byte:02X}>", len(vocabulary))
+    whole["model"]["byte_fallback"] = True
+    whole["added_tokens"] = []
+    backend = tokenizers.Tokenizer.from_str(json.dumps(whole))
+    spaces = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    backend.decoder = decoders.Sequence([*spaces, decoders.Strip(" ", 1, 0)])
+    return str(backend.to_str())
+
+
+def make_tokenizer(controls: Sequence[str], bos: str, eos: str, base: str) -> Any:
+    """A tokenizer of transformers: that of `base`, with these added tokens."""
+    backend = tokenizers.Tokenizer.from_str(base)
+    texts = dict.fromkeys([bos, eos, *controls])
     for text in texts:
         special = not _PLAIN.fullmatch(text)
         backend.add_tokens([AddedToken(text, special=special, normalized=False)])
-    named = {"eos_token": eos, **({"bos_token": bos} if bos else {})}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **named)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=bos, eos_token=eos
+    )
 
 
 class Subject(NamedTuple):
@@ -158,6 +180,7 @@ def _named(known: Mapping[str, str], name: str) -> str | None:
 TOKENIZERS = {
     "own": "the template's control tokens, and the eos of its family",
     "other": "the template's control tokens, and an eos that it does not write",
+    "pieces": "as other, but in the style of SentencePiece",
     "text": "no control tokens: all that the template writes is text",
 }
 
@@ -170,7 +193,8 @@ def tokenizer_of(subject: Subject, kind: str) -> Any:
         bos = "<|im_start|>"
     if kind != "own":
         eos = "</s>" if eos != "</s>" else "<|endoftext|>"
-    return make_tokenizer([] if kind == "text" else controls_of(subject), bos, eos)
+    controls = [] if kind == "text" else controls_of(subject)
+    return make_tokenizer(controls, bos, eos, _pieces() if kind == "pieces" else _base())
 
 
 def spelt(controls: Sequence[str]) -> list[str]:
@@ -186,6 +210,11 @@ class Remedy(NamedTuple):
     rows: int
     exact: int
     wrong: int
+
+
+def rows_of(subject: Subject, repetitions: int, contents: bool) -> list[Shape]:
+    """The rows that a template is judged with."""
+    return list(shapes(spelt(controls_of(subject)), repetitions, contents))
 
 
 @dataclass
@@ -275,17 +304,22 @@ class Bench:
         self, shape: Shape, examples: Sequence[Example], stops: Sequence[Stop], options: Options
     ) -> Counter[str]:
         faults: list[Fault] = []
-        for messages in (shape.row["messages"], *shape.others):
+        for messages in self._readings(shape):
             row = {**shape.row, "messages": messages}
             eos = self.tokenizer.eos_token
-            one = Conversation(self.renders, self.ids, row, stops, options, eos)
             try:
-                if len(messages) != len(shape.row["messages"]) and not shape.others:
-                    raise Fault("other messages", None)
-                return judge(one, examples)
+                return judge(
+                    Conversation(self.renders, self.ids, row, stops, options, eos), examples
+                )
             except Fault as fault:
                 faults.append(fault)
         raise faults[0]
+
+    def _readings(self, shape: Shape) -> Iterator[Sequence[dict[str, Any]]]:
+        """What may be made of a row's messages: thoughts go where the template writes them."""
+        has_place = self.renders.writes_reasoning(shape.row)
+        for messages in (shape.row["messages"], *shape.others):
+            yield (moved(messages) if has_place else None) or messages
 
     def stops_after(self, rows: Sequence[Shape]) -> list[str]:
         """The control tokens that come first after answers: the three that most have."""
@@ -310,6 +344,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "--arg enable_thinking=false": {"arguments": {"enable_thinking": False}},
     "--completion raw": {"completion": "raw"},
     "--mask operational": {"mask": "operational"},
+    "--append-eos --mask operational": {"append_eos": True, "mask": "operational"},
 }
 # Refusals that no option is meant to help: such rows have nothing that could be trained.
 _HOPELESS = ("unreadable", "no_target", "empty")
@@ -419,8 +454,12 @@ class Totals:
             print("\n| refused by | option | templates | rows tried | then exact | then wrong |")
             print("|---|---|---|---|---|---|")
         for (check, option), counts in sorted(self.helped.items()):
-            numbers = " | ".join(f"{counts[n]:,}" for n in ("templates", "tried", "exact", "wrong"))
-            print(f"| {check} | `{option}` | {numbers} |")
+            if counts["exact"] or counts["wrong"]:
+                each = (f"{counts[n]:,}" for n in ("templates", "tried", "exact", "wrong"))
+                print(f"| {check} | `{option}` | {' | '.join(each)} |")
+        helped = {check for (check, _), counts in self.helped.items() if counts["exact"]}
+        if lost := sorted({check for check, _ in self.helped} - helped):
+            print(f"no option that was tried helps: {', '.join(lost)}")
 
 
 def main() -> None:
@@ -428,7 +467,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--templates", nargs="*", help="names, or beginnings of names")
     parser.add_argument("--rows", type=int, default=2, help="repetitions of each shape")
-    parser.add_argument("--tokenizers", nargs="*", default=list(TOKENIZERS), choices=TOKENIZERS)
+    parser.add_argument("--contents", action="store_true", help="odd contents in every place too")
+    parser.add_argument("--tokenizers", nargs="*", default=["own", "text"], choices=TOKENIZERS)
     parser.add_argument("--wrong", action="store_true", help="show every wrong row")
     parser.add_argument("--refused", action="store_true", help="show a message of each refusal")
     parser.add_argument("--remedies", action="store_true", help="try what may help refused rows")
@@ -439,7 +479,7 @@ def main() -> None:
     for subject in subjects():
         if given.templates and not any(subject.name.startswith(one) for one in given.templates):
             continue
-        rows = list(shapes(spelt(controls_of(subject)), given.rows))
+        rows = rows_of(subject, given.rows, given.contents)
         for kind in given.tokenizers:
             bench = Bench(subject, tokenizer_of(subject, kind))
             outcome = bench.run(rows)

@@ -75,11 +75,15 @@ class Ids:
         self.special = {token["content"] for token in whole["added_tokens"] if token["special"]}
         self.whole = tokenizers.Tokenizer.from_str(json.dumps({**whole, "post_processor": None}))
         bare = {**whole, "post_processor": None, "added_tokens": []}
-        self.bare = tokenizers.Tokenizer.from_str(json.dumps(bare))
+        self.first = tokenizers.Tokenizer.from_str(json.dumps(bare))
+        # Some tokenizers put a space before the start of a text, and nowhere else.
+        if (before := bare["pre_tokenizer"])["type"] == "Metaspace":
+            bare["pre_tokenizer"] = {**before, "prepend_scheme": "never"}
+        self.later = tokenizers.Tokenizer.from_str(json.dumps(bare))
         longest = sorted(self.controls, key=lambda text: (-len(text), text))
         self.pattern = re.compile("|".join(map(re.escape, longest)) or "(?!)")
         self.firsts = sorted({text[0] for text in self.controls})
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[tuple[str, bool], list[int]] = {}
 
     def hide(self, text: str, only: str | None = None) -> str:
         """The text with the first character of each control token that it spells marked."""
@@ -101,26 +105,31 @@ class Ids:
     def encode(self, text: str, cuts: Sequence[int] = ()) -> list[int]:
         """The ids of a text, marked ones as text; cut where a token may not lie across."""
         edges = [0, *sorted(set(cuts)), len(text)]
-        parts = [text[low:high] for low, high in itertools.pairwise(edges)]
-        return [number for part in parts for number in self._part(part)]
+        parts = [(text[low:high], low) for low, high in itertools.pairwise(edges)]
+        return [number for part, low in parts for number in self._part(part, low)]
 
-    def _part(self, text: str) -> list[int]:
+    def encode_after(self, text: str) -> list[int]:
+        """The ids of a text that goes on after a cut."""
+        return self.encode(f"a{text}", (1,))[len(self.encode("a")) :]
+
+    def _part(self, text: str, low: int) -> list[int]:
         ids, place = [], 0
         for match in self.pattern.finditer(text):
-            ids += self._text(text[place : match.start()])
+            ids += self._text(text[place : match.start()], low + place == 0)
             ids.append(self.controls[match[0]])
             place = match.end()
-        ids += self._text(text[place:])
-        if self.shown(text) == text:
+        ids += self._text(text[place:], low + place == 0)
+        if self.shown(text) == text and low == 0:
             plain = self.whole.encode(text, add_special_tokens=False).ids
             assert plain == ids, "the oracle's own encoding"
         return ids
 
-    def _text(self, text: str) -> list[int]:
-        if text not in self._known:
-            shown = self.shown(text)
-            self._known[text] = self.bare.encode(shown, add_special_tokens=False).ids
-        return self._known[text]
+    def _text(self, text: str, is_first: bool) -> list[int]:
+        if (text, is_first) not in self._known:
+            encoder = self.first if is_first else self.later
+            ids = encoder.encode(self.shown(text), add_special_tokens=False).ids
+            self._known[text, is_first] = ids
+        return self._known[text, is_first]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.whole.decode(list(ids), skip_special_tokens=False))
@@ -164,6 +173,16 @@ class Renders:
             raise known
         return known
 
+    def writes_reasoning(self, row: Mapping[str, Any]) -> bool:
+        """Whether the template has a place for the reasoning of the last answer."""
+        thought = "Quinces were thought of"
+        answer = {"role": "assistant", "content": "Yes.", "reasoning": thought}
+        given = {"enable_thinking": True} if self.asks else {}
+        try:
+            return thought in self.text([{"role": "user", "content": "Hm?"}, answer], row, **given)
+        except Cannot:
+            return False
+
     def _rendered(self, messages: Sequence[Message], given: Mapping[str, Any]) -> str:
         if messages:
             return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, **given))
@@ -187,6 +206,25 @@ def _call(call: Mapping[str, Any]) -> Message:
     if isinstance(function["arguments"], str):
         function["arguments"] = json.loads(function["arguments"])
     return {**call, "function": function}
+
+
+def moved(messages: Sequence[Message]) -> list[Message] | None:
+    """The messages with thoughts at the start of answers as their reasoning; None without any."""
+    made = [_moved(message) for message in messages]
+    return made if made != list(messages) else None
+
+
+def _moved(message: Message) -> Message:
+    content = message.get("content") or ""
+    is_answer = message["role"] == "assistant" and not any(message.get(n) for n in REASONING)
+    match = re.fullmatch(r"\s*(?:<think>)?(.*?)</think>(.*)", content, re.DOTALL)
+    if not is_answer or match is None or "think>" in match[1] + match[2]:
+        return message
+    reasoning, rest = match[1].strip("\n"), match[2].lstrip("\n")
+    if not rest.strip() and not message.get("tool_calls"):
+        return message
+    given = {"reasoning": reasoning} if reasoning.strip() else {}
+    return {**message, "content": rest, **given}
 
 
 Change = Callable[[str], str]
@@ -492,6 +530,9 @@ class Conversation:
                     return Expected(prompt, words + theirs, found[1], "borrowed")
         if not self.options.append_eos:
             raise Fault("no stop follows the answer", turn, got=tail)
+        if any(tail.rstrip().endswith(text) for text in self.ids.special):
+            # The model is to stop there: what would be trained after it is never generated.
+            raise Fault("eos after a control token that ends the turn", turn, got=tail)
         stop = Stop(self.eos, self.ids.controls.get(self.eos))
         return Expected(prompt, words + tail.rstrip() + self.eos, stop, "eos")
 
@@ -537,7 +578,8 @@ class Conversation:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"\s+", "", text)
+    """The text without white space and backslashes: templates move one and write the other."""
+    return re.sub(r"\\[nrt]|\\|\s", "", text)
 
 
 def _words(message: Message) -> Iterator[str]:
@@ -609,7 +651,7 @@ def _judge_example(conversation: Conversation, example: Example, hows: Counter[s
         both = ids.encode(text, used)
         trained = both[len(prompt) :]
         if both[: len(prompt)] != prompt:
-            trained, how = ids.encode(expected.answer), f"{how}, cut"
+            trained, how = ids.encode_after(expected.answer), f"{how}, cut"
             cuts.append(len(expected.prompt))
         cuts.append(len(text))
         start, end = len(prompt), len(prompt) + len(trained)
@@ -629,7 +671,7 @@ def _judge_example(conversation: Conversation, example: Example, hows: Counter[s
 def _with_a_stop(conversation: Conversation, expected: Expected, ids: list[int]) -> Expected:
     for stop in conversation.stops:
         answer = expected.answer + stop.text
-        encoded = conversation.ids.encode(answer)
+        encoded = conversation.ids.encode_after(answer)
         if ids[: len(encoded)] == encoded:
             return expected._replace(answer=answer, stop=stop)
     raise Fault("no stop follows the answer", None)

@@ -505,8 +505,11 @@ def _odd(content: str) -> Iterator[Shape]:
     yield Shape(f"gets and gives {name}", row, others)
 
 
-def shapes(controls: list[str], repetitions: int = 2) -> Iterator[Shape]:
-    """Every shape, `repetitions` times; some spell `controls`, a template's own tokens."""
+def shapes(controls: list[str], repetitions: int = 2, contents: bool = True) -> Iterator[Shape]:
+    """Every shape, `repetitions` times; some spell `controls`, a template's own tokens.
+
+    With `contents` also those that templates look into, once in every place.
+    """
     spelt = {
         f"spells {control}": (lambda s, control=control: _spelling(s, control))
         for control in controls
@@ -534,5 +537,5 @@ def shapes(controls: list[str], repetitions: int = 2) -> Iterator[Shape]:
             made = make(say)
             row, others = made if isinstance(made, tuple) else (made, ())
             yield Shape(name, row, others)
-    for content in _CONTENTS:
+    for content in _CONTENTS if contents else ():
         yield from _odd(content)

@@ -77,7 +77,7 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     put_ours_first()
     try:
         with in_a_command():
-            getattr(verbs, arguments.verb)(arguments)
+            verbs.called(arguments.verb)(arguments)
         return 0
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing more to say, and nothing to say it to.

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from os import fspath
@@ -37,14 +38,14 @@ from curate.pipeline.result import remember
 from curate.pipeline.run_folder import RunFolder
 from curate.pipeline.steps import bind_steps
 from curate.pipeline.work import Work
-from curate.report.diff import Diff, diff
-from curate.report.explain import explain
 from curate.report.run_files import damage_explained
 from curate.sources.files.inputs import expand
 
 if TYPE_CHECKING:
     import datasets
     import pandas
+
+    from curate.report.diff import Diff
 
 
 # Characters of a line that says by which fields a file's formats were found.
@@ -98,6 +99,8 @@ class Run(RunFolder):
         `reason` and `step` why and where rows were dropped, edited or rejected. One row is shown
         in full, of several the first `rows`. Raises `CurateError` where there are none.
         """
+        from curate.report.explain import explain
+
         key = None if key is None else str(key)
         return explain(self, key, grep=grep, reason=reason, step=step, rows=rows, width=width)
 
@@ -106,6 +109,8 @@ class Run(RunFolder):
 
         Its `text` (also `str` and `print`) is for people, its `rows` are a polars frame.
         """
+        from curate.report.diff import diff
+
         return diff(self, other if isinstance(other, RunFolder) else Run.open(Path(other)))
 
     def report(self, path: Source | None = None) -> Path:
@@ -337,10 +342,13 @@ def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
         # In memory measures are held only for who may judge anew.
         frames = work.frames if plan.remember or work.folder else None
         measures = Measures(plan.engine, plan.cache, frames)
-        try:
-            result = runner.run(dump.parts, steps, measures, work, watch)
-        finally:
-            plan.engine.close()
+        with ThreadPoolExecutor(1) as beside:
+            # Steps leave much of Python's time. What fails here fails again where it is needed.
+            beside.submit(report.prepare)
+            try:
+                result = runner.run(dump.parts, steps, measures, work, watch)
+            finally:
+                plan.engine.close()
         run_writer.check_not_emptied(Path(out), result, plan.force)
         with writing(out):
             run_writer.write(folder, dump, result, plan.recipe, watch)

@@ -23,6 +23,7 @@ CHECKS: dict[str, str] = {
     "render_unstable": "rendering twice gives the same text",
     "template": "the template accepts the conversation",
     "empty": "a trained turn has words or tool calls",
+    "open_thoughts": "thoughts that an answer opens end in it",
     "no_target": "the row has a turn to train on",
     "too_long": "the row, or what is left of it, fits the given number of tokens",
     "generation": "the template's generation tags agree with what is generated",
@@ -106,8 +107,16 @@ class TemplateFailed(Refusal):
     check = "template"
 
 
+class TemplateEnded(TemplateFailed):
+    """The template ended the process that it is rendered in, or reached a limit of it."""
+
+
 class EmptyAnswer(Refusal):
     check = "empty"
+
+
+class OpenThoughts(Refusal):
+    check = "open_thoughts"
 
 
 class NothingTrained(Refusal):

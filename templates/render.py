@@ -8,7 +8,6 @@ What fails a check on the way is a refusal. `fast` gives the same rows sooner.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import tee
 from typing import Any
@@ -16,19 +15,16 @@ from typing import Any
 import polars as pl
 
 from curate.base.errors import CurateError
-from templates.cards.card import Card
-from templates.cards.probes import verify, with_stops
 from templates.encoding.encode import Encoder, Example
 from templates.fast.encoder import FastEncoder
-from templates.fast.plans import Plans
-from templates.messages import ARGUMENTS, DOCUMENTS, Chat, chat
+from templates.messages import ARGUMENTS, DOCUMENTS, chat
 from templates.options import DEFAULTS, RenderOptions
-from templates.proof.chains import prove
-from templates.proof.thoughts import moving
-from templates.refusals import EmptyAnswer, Refusal, TemplateFailed
+from templates.provers import Provers, provers
+from templates.refusals import EmptyAnswer, Refusal, TemplateEnded
 from templates.remedies import Remedy, are_many, find_remedies, remedy_lines
-from templates.spans import Stop, VerifiedRender
-from templates.template import ChatTemplate, bind
+from templates.sandbox.programs import TooCostly
+from templates.spans import VerifiedRender
+from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import EXAMPLES, REFUSED, Examples, Record, Row, refused_row
 from templates.tokens.pairs import Prove, pair_of, prove_pair
@@ -36,7 +32,6 @@ from templates.tokens.rendered import Rendered
 from templates.tokens.truncation import fit
 
 BATCH = 512  # rows that are proven, then encoded together
-_NO_TOOLS = ("", "[]")  # a row's tools where it has none
 
 
 def render(
@@ -55,16 +50,19 @@ def render(
     passing = partial(_passing, template, tokenizer, fast)
     try:
         known = provers(records, template, tokenizer, options, fast)
+    except TooCostly:
+        raise  # whatever the options
     except CurateError as error:
         found = find_remedies(records, template, tokenizer, options, passing)
         raise CurateError("\n".join([str(error), *remedy_lines(found)])) from error
     ready = RowRenderer(known, options, fast)
-    examples, refused = Examples(), list[tuple[Any, ...]]()
+    examples, refused, ended = Examples(), list[tuple[Any, ...]](), False
     for given, rows in ready.batches(records.iter_slices(BATCH)):
         pairs = list(zip(given, rows, strict=True))
         accepted = [(record, row) for record, row in pairs if isinstance(row, Row)]
         examples.add([record for record, _ in accepted], [row for _, row in accepted])
         refused += [refused_row(record, row) for record, row in pairs if isinstance(row, Refusal)]
+        ended = ended or any(isinstance(row, TemplateEnded) for _, row in pairs)
     frame = examples.frame().join(_origin(records), on="row", how="left", maintain_order="left")
     frame = frame.select(*EXAMPLES, pl.exclude(*EXAMPLES))  # a pair's other columns last
     refusals = pl.DataFrame(refused, schema=REFUSED, orient="row")
@@ -78,7 +76,8 @@ def render(
         **examples.counts,
     }
     helps: tuple[Remedy, ...] = ()
-    if are_many(refusals.height, records.height):
+    # What ended a process would end one for each option that is tried.
+    if are_many(refusals.height, records.height) and not ended:
         helps = find_remedies(records, template, tokenizer, options, passing)
     return Rendered(
         frame,
@@ -118,49 +117,6 @@ def _origin(records: pl.DataFrame) -> pl.DataFrame:
     return records.select("row", pl.coalesce(given, "source").alias("source"))
 
 
-@dataclass(frozen=True)
-class Prover:
-    """One template's card, and the function that proves conversations with it."""
-
-    card: Card
-    prove: Prove
-
-
-@dataclass(frozen=True)
-class Provers:
-    """The template of rows without tools, and of rows with them: the same one, or one of two.
-
-    One that no row needs is not there. `tokenizer` is the one given, with the stops it was taught.
-    """
-
-    tokenizer: Tokenizer | None
-    plain: Prover | None
-    with_tools: Prover | None
-
-    @property
-    def cards(self) -> tuple[Card, ...]:
-        """The card of each template in use; that of rows without tools first."""
-        cards = [one.card for one in (self.plain, self.with_tools) if one is not None]
-        return tuple(cards[:1] if self.plain is self.with_tools else cards)
-
-    @property
-    def tool_card(self) -> Card | None:
-        """The card of the template that only rows with tools have, if there is one in use."""
-        own = self.with_tools if self.with_tools is not self.plain else None
-        return own.card if own else None
-
-    @property
-    def stops(self) -> tuple[Stop, ...]:
-        """Where generation ends, of all templates in use."""
-        return tuple(dict.fromkeys(stop for card in self.cards for stop in card.stops))
-
-    def prove(self, conversation: Chat) -> list[VerifiedRender]:
-        """The verified texts of a conversation. Raises the `Refusal` of a failed check."""
-        one = self.with_tools if conversation.tools else self.plain
-        assert one is not None  # made for these rows
-        return one.prove(conversation)
-
-
 def renders_of(
     record: Record, options: RenderOptions, prove: Prove
 ) -> list[VerifiedRender] | Refusal:
@@ -171,60 +127,6 @@ def renders_of(
         return prove(chat(record, options))
     except Refusal as refusal:
         return refusal
-
-
-def provers(
-    records: pl.DataFrame,
-    template: ChatTemplate,
-    tokenizer: Tokenizer | None,
-    options: RenderOptions,
-    fast: bool = True,
-) -> Provers:
-    """The templates that the records need, bound to a tokenizer (None: texts only) and probed.
-
-    Of two templates, one that cannot render a plain conversation refuses its own rows alone.
-    Raises `CurateError` if none of them can.
-    """
-    tool_use = template.tool_use
-    if tool_use is None:
-        tokenizer = with_stops(template, tokenizer, options)
-        only = _prover(template, tokenizer, options, fast)
-        return Provers(tokenizer, only, only)
-    has_tools = records["tools"].fill_null("").str.replace_all(r"\s", "").is_in(_NO_TOOLS).not_()
-    wanted = [one for one, rows in ((template, ~has_tools), (tool_use, has_tools)) if rows.any()]
-    wanted = wanted or [template]
-    for one in wanted:
-        tokenizer = with_stops(one, tokenizer, options)
-    made = dict[ChatTemplate, Prover]()
-    failed = dict[ChatTemplate, CurateError]()
-    for one in wanted:
-        try:
-            made[one] = _prover(one, tokenizer, options, fast)
-        except CurateError as error:
-            failed[one] = error
-    if not made:
-        raise next(iter(failed.values()))
-    other = next(iter(made.values())).card
-    made |= {one: Prover(other, partial(_refuse, error)) for one, error in failed.items()}
-    return Provers(tokenizer, made.get(template), made.get(tool_use))
-
-
-def _refuse(error: CurateError, _: Chat) -> list[VerifiedRender]:
-    """What a template that cannot be used does with a row."""
-    raise TemplateFailed(str(error))
-
-
-def _prover(
-    template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions, fast: bool
-) -> Prover:
-    """A template, probed. Raises `CurateError` if it cannot render a plain conversation."""
-    card = verify(template, tokenizer, options)
-    renderer = bind(template, tokenizer, options.date, options.arguments)
-    if fast:
-        fast_prove = Plans(renderer, card.stops, options).prove
-        return Prover(card, moving(fast_prove, card.reasoning, options))
-    one_by_one = partial(prove, renderer, stops=card.stops, options=options)
-    return Prover(card, moving(one_by_one, card.reasoning, options))
 
 
 class RowRenderer:

@@ -6,19 +6,20 @@ import dataclasses
 import hashlib
 import importlib.resources
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jinja2.meta
-
 from curate.base.errors import CurateError, nearest
 from templates.messages import Chat, Message
 from templates.options import clock
-from templates.sandbox.environment import Program, Sandbox, compile_source
-from templates.sandbox.tagging import HAS_TAG, Tag, Tagging, read_marks
-from templates.sandbox.tracing import Tracing
+from templates.provenance import Origins, TracedStr
+from templates.sandbox import programs
+from templates.sandbox.contained import ContainedPrograms
+from templates.sandbox.programs import LocalPrograms, Programs, Runner
+from templates.sandbox.tagging import HAS_TAG, Tag, read_marks
 from templates.spans import Span, TracedText
 from templates.tokenizer.tokenizer import Tokenizer
 
@@ -48,6 +49,7 @@ STOPS: dict[str, tuple[str, ...]] = {
     "phi": ("<|end|>",),
 }
 THINKING = "enable_thinking"  # what hybrid templates ask: Qwen3, GLM, SmolLM3
+BUNDLED = "bundled"  # the origin of templates that are not a stranger's
 OWN = "tokenizer"  # the name of a tokenizer's own template
 TOOL_USE = "tool_use"  # the one of several that transformers uses for conversations with tools
 _NO_DEFAULT = (
@@ -71,25 +73,29 @@ class ChatTemplate:
     stops: tuple[str, ...] = ()
 
     @cached_property
-    def plain(self) -> Program:
+    def programs(self) -> Programs:
+        """What renders it: those of strangers run in a process of their own."""
+        kind = LocalPrograms if self.origin == BUNDLED else ContainedPrograms
+        return kind(self.source, self.name)
+
+    @cached_property
+    def plain(self) -> Runner:
         """The program that renders a conversation."""
-        return compile_source(self.source, self.name, Sandbox())
+        return Runner(self.programs, programs.plain)
 
     @cached_property
-    def tracing(self) -> Program:
-        """The program that renders traced texts."""
-        return compile_source(self.source, self.name, Tracing(), self.plain.code)
-
-    @cached_property
-    def tagging(self) -> Program | None:
+    def tagging(self) -> Runner | None:
         """The program that marks what the generation tags enclose; None without tags."""
-        tagged = HAS_TAG.search(self.source)
-        return compile_source(self.source, self.name, Tagging()) if tagged else None
+        return Runner(self.programs, programs.tagged) if HAS_TAG.search(self.source) else None
 
-    @cached_property
+    @property
     def reads(self) -> frozenset[str]:
         """The variables that the template reads."""
-        return frozenset(jinja2.meta.find_undeclared_variables(Sandbox().parse(self.source)))
+        return self.programs.reads
+
+    def allowance(self) -> AbstractContextManager[None]:
+        """Renderings inside may take together what one may take, else they raise `TooCostly`."""
+        return programs.allowance()
 
     @property
     def hash(self) -> str:
@@ -164,13 +170,27 @@ class Renderer:
 
         Returns the other text if tracing the data gives another one than `text`.
         """
-        messages, tools, origins = chat.traced()
-        given = self.given(messages, tools, prompt)
-        given |= {name: origins.trace_all(given[name], -1, name, False) for name in self.data}
-        traced = self.template.tracing.run(given)
+        traced, origins = self.traced(chat, prompt)
         if traced != text:
             return str.__str__(traced)
         return origins.spans(traced), origins.sources
+
+    def traced(self, chat: Chat, prompt: bool) -> tuple[TracedStr, Origins]:
+        """The rendered text with the origin of each character. Raises `TemplateFailed`."""
+        given, origins = self.traceable(chat, prompt)
+        return with_origins(*self.template.programs.do(programs.traced, given)), origins
+
+    def traceable(self, chat: Chat, prompt: bool) -> tuple[dict[str, Any], Origins]:
+        """All variables that the template is given, every text of the data traced."""
+        messages, tools, origins = chat.traced()
+        given = self.given(messages, tools, prompt)
+        given |= {name: origins.trace_all(given[name], -1, name, False) for name in self.data}
+        return given, origins
+
+
+def with_origins(text: str, runs: Sequence[int]) -> TracedStr:
+    """What the job `traced` gives, as a text that knows its origins."""
+    return TracedStr(text, tuple(zip(runs[::2], runs[1::2], strict=True)))
 
 
 def bind(
@@ -201,12 +221,12 @@ def load_template(name: str | None, tokenizer: Tokenizer | None) -> ChatTemplate
 
     `None` and "tokenizer" mean the tokenizer's own; "tokenizer:NAME" one of several it has.
     Raises `CurateError` for an unknown name, a file that cannot be read, a template that Jinja
-    cannot parse, and a tokenizer that has no chat template.
+    cannot parse, and a tokenizer that has no chat template. Of two templates one that cannot be
+    parsed refuses the rows that need it.
     """
     template = _find(name or OWN, tokenizer)
-    for one in (template, template.tool_use):
-        if one is not None:
-            _ = one.plain  # a syntax error is raised now, not on the first row
+    if template.tool_use is None:
+        template.programs.compile()  # a syntax error is raised now, not on a row
     return template
 
 
@@ -216,7 +236,7 @@ def _find(name: str, tokenizer: Tokenizer | None) -> ChatTemplate:
         return _own(variant or None, tokenizer)
     if name in TEMPLATES:
         source = importlib.resources.files("templates") / "chat" / f"{name}.jinja"
-        return ChatTemplate(name, source.read_text("utf-8"), "bundled", stops=STOPS.get(name, ()))
+        return ChatTemplate(name, source.read_text("utf-8"), BUNDLED, stops=STOPS.get(name, ()))
     path = Path(name).expanduser()
     if path.is_file():
         return ChatTemplate(path.stem, _read(path), name)

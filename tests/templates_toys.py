@@ -12,7 +12,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from curate.base.schema import RECORDS, content_id
 from templates.options import DEFAULTS, RenderOptions
-from templates.render import RowRenderer, provers, render
+from templates.provers import provers
+from templates.render import RowRenderer, render
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
 from templates.tokens.rendered import Rendered

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import filters
+from curate import verbs
+from curate.cli import VERBS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("curate", "filters", "templates", "trainer")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -66,3 +70,25 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_recipe_loads_the_filters_that_it_names_and_no_others() -> None:
+    code = (
+        "import sys; from curate.pipeline import recipe; recipe.of_steps(['exact', 'mask_pii']);"
+        "loaded = [name for name in sys.modules if name.startswith('filters.')];"
+        "print(sorted({name.split('.')[1] for name in loaded} - {'common'}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "['dedup', 'fixes']"
+
+
+def test_filters_are_attributes_of_their_package() -> None:
+    classes = [*filters.FILTERS.values(), *filters.FIXES.values()]
+    assert classes == [getattr(filters, kind.__name__) for kind in classes]
+    assert {kind.__name__ for kind in classes} < set(filters.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nearly'"):
+        _ = filters.Nearly
+
+
+def test_every_verb_has_a_function() -> None:
+    assert [verbs.called(name).__name__ for name in VERBS] == list(VERBS)

@@ -16,7 +16,7 @@ import pytest
 from curate.base import values
 from curate.base.settings import checked_settings
 from curate.cli import parser
-from curate.pipeline.recipe import KNOWN
+from curate.pipeline.recipe import registered
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -119,7 +119,10 @@ def test_every_page_is_on_the_map() -> None:
 # The code on the pages.
 
 # Pages whose Python needs something that another test makes first.
-RUN_ELSEWHERE = {"dedup.md": "test_dedup_page.py"}
+RUN_ELSEWHERE = {
+    "dedup.md": "test_dedup_page.py",
+    "training.md": "test_checkpoint_stops.py",
+}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_recipes_on_a_page_name_steps_and_settings_that_exist(page: Path) -> Non
         for step in steps:
             name, given = (step, None) if isinstance(step, str) else next(iter(step.items()))
             if ":" not in name:  # the reader's own code
-                checked_settings(KNOWN[name], given or {}, f"{page.name}: {name}")
+                checked_settings(registered(name), given or {}, f"{page.name}: {name}")
 
 
 def commands(page: Path) -> Iterator[list[str]]:

@@ -57,6 +57,12 @@ SPELLINGS = [
     ("\n</think>\n\n4", "", "4"),
     ("<think>Not <think> again.</think>4", "Not <think> again.", "4"),
     ("<think>Two.</think>4, and <think>so</think> on", "Two.", "4, and <think>so</think> on"),
+    ("<THINK>Two.</Think>4", "Two.", "4"),
+    ("< think >Two.</think >4", "Two.", "4"),
+    ("\ufeff<think>Two.</think>4", "Two.", "4"),
+    ("[think]Two.[ / THINK ]4", "Two.", "4"),
+    ("<think>It ends in `</think>`.</think>4", "It ends in `</think>`.", "4"),
+    ("Two.\n</THINK>\n4", "Two.", "4"),
 ]
 WORDS = [
     "4",
@@ -71,7 +77,6 @@ WORDS = [
     "Two and two.</thinking>4",
     "<thinking>Two.</think>4",
     "<|begin_of_thought|>Two.<|begin_of_thought|>Two.<|end_of_thought|>4",
-    "<THINK>Two.</THINK>4",
 ]
 
 
@@ -189,19 +194,23 @@ def test_thoughts_before_a_call_are_moved_and_the_call_stays() -> None:
     assert said.startswith("<think>\nI dig.\n</think>\n\n<tool_call>\n") and "null" in said
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"content": "<think>b</think>4", "reasoning": "a"},  # it has reasoning
-        {"content": "<think>\nTwo"},  # never closed
-    ],
-)
-def test_a_message_that_is_left_alone_is_what_it_was(message: dict[str, Any]) -> None:
-    turns = answered(**message)
+def test_a_message_that_has_reasoning_is_left_alone() -> None:
+    turns = answered(content="<think>b</think>4", reasoning="a")
     both = [by_qwen(turns, inline_think=how) for how in ("move", "keep")]
     assert both[0].examples.equals(both[1].examples)
     assert both[0].refused.equals(both[1].refused)
     assert both[0].counts["moved_thoughts"] == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>\nTwo", "[THINK]Two", "<reasoning>Two</think>", "<think>"]
+)
+def test_an_answer_that_ends_in_its_thoughts_is_refused(text: str) -> None:
+    # Trained as words, they would follow the prompt of an answer without any thoughts.
+    check, message = refusal(by_qwen(answered(text)))
+    assert check == "open_thoughts" and "inline_think='keep'" in message
+    kept = by_qwen(answered(text), inline_think="keep")
+    assert "open_thoughts" not in kept.refused["check"]
 
 
 @pytest.mark.parametrize("text", [text for text, _, _ in SPELLINGS])

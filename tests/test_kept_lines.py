@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import curate
-from curate.base.messages import even_json, fields_in
+from curate.base.messages import even_messages, fields_in
 from curate.base.schema import MESSAGES
 from curate.runs import Run
 
@@ -115,7 +115,7 @@ def test_any_conversations_become_lists_of_messages_with_the_same_fields(
 ) -> None:
     column = pl.Series("messages", turns, dtype=MESSAGES)
     fields = fields_in(column)
-    back = [json.loads(text) for text in even_json(column, fields)]
+    back = even_messages(column, fields).to_list()
     assert [len(turn) for turn in back] == [len(turn or []) for turn in turns]
     for turn, before in zip(back, turns, strict=True):
         for message, was in zip(turn, before or [], strict=True):

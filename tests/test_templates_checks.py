@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from pathlib import Path
@@ -151,7 +152,8 @@ def test_a_template_that_renders_differently_each_time_is_unstable() -> None:
     source = CHATML + "{{ tick() }}"
     ticks = itertools.count()
     given = {"tick": lambda: str(next(ticks))}
-    renderer = bind(template(source), byte_level(), "2024-01-01", given)
+    here = dataclasses.replace(template(source), origin="bundled")  # functions stay in the process
+    renderer = bind(here, byte_level(), "2024-01-01", given)
     conversation = chat({"messages": talk("hi", "ok"), "tools": None})
     with pytest.raises(Refusal) as refused:
         prove(renderer, conversation, find_stops(renderer, byte_level()))

@@ -55,6 +55,7 @@ GREEDY += [
         for written in (
             "{{ n.l }}", "{{ n }}", "{{ n.l ~ '' }}", "{{ n.l | tojson }}", "{{ '%s' % n.l }}",
             "{{ '{}'.format(n.l) }}", "{{ n.l in [[n.l]] }}", "{{ raise_exception(n) }}",
+            "{% autoescape true %}{{ n.l }}{% endautoescape %}", "{{ [] | attr(n.l) }}",
         )
     ),
     *(
@@ -90,6 +91,56 @@ def test_templates_that_ask_for_too_much_are_stopped(attack: str, sandbox: type[
     with pytest.raises(TemplateFailed):
         compile_source(attack, "toy", sandbox()).run({"rows": list(range(2000))})
     assert time.process_time() - before < 20
+
+
+NESTED = "{% set n = namespace(x=()) %}{% for i in range(1000) %}{% set n.x = (n.x,) %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "{% if {n.x: 1} %}{% endif %}", "{{ {1: 2}[n.x] }}", "{{ {}.get(n.x) }}",
+        "{{ n.x in [1] }}", "{{ n.x == n.x }}", "{{ n.x is eq(1) }}", "{{ 1 is in(seq=[n.x]) }}",
+        "{{ [n.x] | unique | list }}", "{{ [n.x] | map('default') | unique | list }}",
+        "{{ [{'a': n.x}] | map(attribute='a') | unique | list }}", "{{ [n.x] | sort }}",
+        "{{ [n.x] | min }}", "{{ [n.x] | max }}", "{{ [[n.x]] | groupby(0) }}",
+        "{{ {'a': n.x} | dictsort(by='value') }}", "{{ 'a' | attr(n.x) }}",
+        "{{ dict([(n.x, 1)]) }}", "{{ dict.fromkeys([n.x]) }}", "{{ namespace([(n.x, 1)]) }}",
+        "{{ {1: 1}.keys().isdisjoint([n.x]) }}", "{{ [n.x].index(1) }}", "{{ n.x | tojson }}",
+        "{% autoescape true %}{{ n.x }}{% endautoescape %}", "{{ joiner(n.x)() }}",
+        "{% for a in [n.x] %}{{ loop.changed(a) }}{% endfor %}",
+        "{% for a in [n.x, 1] %}{{ loop | unique | list }}{% endfor %}",
+        "{% for a in [1, n.x] %}{{ loop | unique | list }}{% endfor %}",
+        "{% for a in [n.x, 1] %}{{ [loop] | unique(attribute='previtem') | list }}{% endfor %}",
+        "{% for a in [1, n.x] %}{{ [loop] | unique(attribute='nextitem') | list }}{% endfor %}",
+        "{{ 1 in ([n.x] | map('default')) }}", "{{ 1 is in([n.x] | map('default')) }}",
+        "{{ dict.fromkeys([n.x] | map('default')) }}",
+    ],
+)  # fmt: skip
+def test_lists_too_deep_in_each_other_are_not_hashed_compared_or_written(use: str) -> None:
+    with pytest.raises(TemplateFailed, match="lists in lists, more than 200 deep at line 1"):
+        run(NESTED + use)
+
+
+def test_keys_and_values_of_some_depth_are_used_as_ever() -> None:
+    shallow = NESTED.replace("1000", "100")
+    assert run(shallow + "{{ {n.x: 'found'}[n.x] }}{{ [n.x, n.x] | unique | list | length }}")
+    assert run("{{ {(1, 2): 'a'}[(1, 2)] }}{{ rows[rows | length - 1] }}", rows=[5, 6]) == "a6"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [f"{{{{ {'9' * 5000} }}}}", "{{ " + "(1 + " * 300 + "x" + ")" * 300 + " }}"],
+)
+def test_what_cannot_be_compiled_is_an_error_of_the_template(source: str) -> None:
+    with pytest.raises(CurateError, match="template toy: "):
+        compile_source(source, "toy", Sandbox())
+
+
+def test_an_error_of_many_characters_is_cut() -> None:
+    with pytest.raises(TemplateFailed) as failure:
+        run("{{ raise_exception('a' * 100000) }}")
+    assert len(str(failure.value)) < 1200
 
 
 @pytest.mark.parametrize(
@@ -221,3 +272,13 @@ def test_every_construct_renders_as_transformers_renders_it(source: str) -> None
 def test_a_text_by_chance_would_be_another_one_each_time() -> None:
     with pytest.raises(CurateError, match="No filter named 'random'"):
         run("{{ messages | random }}", messages=ROWS)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["rows[0].content.strip", "rows | map('upper')", "raise_exception", "dict", "cycler(1)"],
+)
+def test_an_address_would_be_another_one_each_time(value: str) -> None:
+    for written in (f"{{{{ {value} }}}}", f"{{{{ 'a' ~ ({value}) }}}}"):
+        with pytest.raises(TemplateFailed, match="whose text is another one each time"):
+            run(written, rows=ROWS)

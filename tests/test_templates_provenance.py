@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.base.sandbox.environment import tojson
-from templates.fast.skeleton import Skeleton, Slot, Trim, shape_of, traced_texts
+from templates.fast.shapes import shape_of, traced_texts
+from templates.fast.skeleton import Skeleton, Slot, Trim
 from templates.messages import chat
 from templates.provenance import Origins, TracedStr, runs_of
 from templates.sandbox.environment import compile_source

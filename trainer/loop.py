@@ -118,7 +118,8 @@ def train_epochs(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> l
         log(f"resumed after step {progress.step} of {plan.steps}")
     elif config.resume:
         log(f"{out} holds no state to resume from: training begins with step 1")
-    with opened(out, progress is not None, config.report_to) as metrics:
+    settings = dataclasses.asdict(config)
+    with opened(out, progress is not None, config.report_to, settings) as metrics:
         pace = measure(plan, net)
         run = Run(plan, net, mode, optimizer, asks, out, of, metrics, pace, log)
         if progress is None:
@@ -164,7 +165,7 @@ class Run:
         """Write an epoch's checkpoint and state, and remove those that are not kept."""
         config, first = self.plan.config, self.mode.group.first
         folder = checkpoint.epoch_folder(self.out, epoch)
-        checkpoint.save(self.net, folder, config, self.plan.tokens.manifest_hash, first)
+        checkpoint.save(self.net, folder, self.plan, first)
         self.save(progress)
         best, _ = choosing.choose(progress.table, config)
         kept = checkpoint.prune(self.out, progress.kept, config.save_total_limit, best.epoch)

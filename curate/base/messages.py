@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -24,28 +23,28 @@ def fields_in(*conversations: pl.Series) -> tuple[str, ...]:
     )
 
 
-def even_json(conversations: pl.Series, fields: Collection[str]) -> list[str]:
-    """Each conversation as a JSON list of messages that all have the same fields, none a null.
+def even_messages(conversations: pl.Series, fields: Collection[str]) -> pl.Series:
+    """The conversations with messages that all have the same fields, none a null, as files do.
 
     So every reader of JSON Lines gets one type, whatever stands in the first rows. `fields` are
     those of `fields_in`. Absent texts are `""`, calls are JSON text, and a message that gives no
     weight has 1 if it is the assistant's and 0 otherwise. A missing conversation is `[]`.
     """
-    lines = flat(conversations)
-    absent = {name: pl.col(name).fill_null("") for name in ("role", "content", *_OPTIONAL)}
-    by_role = pl.when(pl.col("role") == "assistant").then(1.0).otherwise(0.0)
-    absent["weight"] = pl.coalesce("weight", by_role)
+    element = pl.element().struct.field
+    filled = {name: element(name).fill_null("") for name in ("role", "content", *_OPTIONAL)}
+    by_role = pl.when(element("role") == "assistant").then(1.0).otherwise(0.0)
+    filled["weight"] = pl.coalesce(element("weight"), by_role)
     if "tool_calls" in fields:
-        lines = lines.with_columns(_calls_as_text(lines["tool_calls"]))
+        calls = openai_texts(conversations)
+        filled["tool_calls"] = filled["tool_calls"].replace(calls["tool_calls"], calls["openai"])
     written = [
         value.alias(_WRITTEN[name])
-        for name, value in absent.items()
+        for name, value in filled.items()
         if name in ("role", "content") or name in fields
     ]
-    messages = lines.select(pl.struct(written)).to_series().struct.json_encode()
-    following = iter(messages.to_list())
-    lengths = conversations.list.len().fill_null(0)
-    return [f"[{','.join(islice(following, length))}]" for length in lengths]
+    frame = conversations.fill_null(pl.lit([], dtype=conversations.dtype)).to_frame("messages")
+    even = pl.col("messages").list.eval(pl.struct(written))
+    return frame.select(even.alias(conversations.name)).to_series()
 
 
 def flat(conversations: pl.Series) -> pl.DataFrame:

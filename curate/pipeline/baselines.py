@@ -10,7 +10,7 @@ import polars as pl
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, atomic_folder, write_manifest, writing
 from curate.base.schema import KEPT_ROWS
-from curate.pipeline.kept_rows import conversation_lines, write_lines
+from curate.pipeline.kept_rows import write_conversations
 from curate.pipeline.run_folder import RunFolder
 
 MAKER = "curate baselines"
@@ -41,7 +41,7 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
                 name = "-".join(str(part) for part in parts if part is not None)
                 path = unfinished / f"{step}.{name}.jsonl"
                 own = rows.select("row").join(every, on="row", how="left").sort("row")
-                write_lines(path, conversation_lines(own))
+                write_conversations(path, own)
                 written[path.name] = rows.height
         write_manifest(unfinished, MAKER, {"run": str(run), "rows": written})
     return written

@@ -9,16 +9,16 @@ from typing import Any
 
 from curate.base.errors import CurateError, nearest
 from curate.base.settings import choices_of
-from curate.pipeline.recipe import KNOWN
+from curate.pipeline.recipe import KNOWN, registered
 
 
 def describe(names: Sequence[str] = ()) -> str:
     """One paragraph per filter and fix: what it does, its settings, its reasons."""
     for name in names:
         if name not in KNOWN:
-            hint = nearest(name, list(KNOWN)) or f"; known are {', '.join(KNOWN)}"
+            hint = nearest(name, KNOWN) or f"; known are {', '.join(KNOWN)}"
             raise CurateError(f"no filter {name!r}{hint}")
-    return "\n\n".join(_paragraph(name, KNOWN[name]) for name in names or KNOWN)
+    return "\n\n".join(_paragraph(name, registered(name)) for name in names or KNOWN)
 
 
 def _paragraph(name: str, kind: Any) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 import polars as pl
 
 from curate.base.json_text import needs_exact
-from curate.base.messages import even_json, fields_in, message_json
+from curate.base.messages import even_messages, fields_in, message_json
 from curate.base.schema import KEPT_ROWS, MESSAGE_FIELDS, SCORES
 from curate.pipeline import ledger
 
@@ -61,29 +61,27 @@ class LineShape:
         self.more = [name for name in self.more if name not in lacking]
         return self
 
-    def lines(self, rows: pl.DataFrame) -> Iterator[bytes]:
-        """Lines of JSON: `id` if rows have one, the conversations, tools if any row has some."""
-        texts = [map(orjson.Fragment, even_json(rows[side], self.fields)) for side in self.sides]
+    def write(self, rows: pl.DataFrame, file: BinaryIO) -> None:
+        """Write the lines: `id` if rows have one, the conversations, tools if any row has some."""
         names = [*(["tools"] if self.uses_tools else []), *self.more]
         absent = {name: _absent(rows.schema[name]) for name in names}
-        filled = [
-            pl.col(name) if value is None else pl.col(name).fill_null(value)
-            for name, value in absent.items()
+        columns = [
+            *(["id"] if "id" in rows.columns else []),
+            *[even_messages(rows[side], self.fields) for side in self.sides],
+            *[
+                pl.col(name) if value is None else pl.col(name).fill_null(value)
+                for name, value in absent.items()
+            ],
         ]
-        none: list[dict[str, Any]] = [{}] * rows.height
-        ids = [{"id": value} for value in rows["id"]] if "id" in rows.columns else none
-        others = rows.select(filled).to_dicts() if filled else none
-        for first, *conversations, last in zip(ids, *texts, others, strict=True):
-            yield orjson.dumps(
-                {**first, **dict(zip(self.sides, conversations, strict=True)), **last}
-            )
+        rows.select(columns).write_ndjson(file)
 
 
-def conversation_lines(
-    rows: pl.DataFrame, more: Sequence[str] = (), sides: Sequence[str] = ("messages",)
-) -> Iterator[bytes]:
-    """The lines of a file that holds these rows and no others: see `LineShape`."""
-    return LineShape(more, sides).look_at(rows).lines(rows)
+def write_conversations(
+    path: Path, rows: pl.DataFrame, more: Sequence[str] = (), sides: Sequence[str] = ("messages",)
+) -> None:
+    """Write a file of lines that holds these rows and no others: see `LineShape`."""
+    with path.open("wb") as file:
+        LineShape(more, sides).look_at(rows).write(rows, file)
 
 
 def in_lines(rows: pl.DataFrame, names: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from filters import FILTERS, FIXES
 
 IN_PYTHON = "steps given in Python"
 BUNDLED = ("default", "lima", "longest", "alpagasus", "deita", "superfilter")
-KNOWN: dict[str, type[Filter] | type[Fix]] = {**FILTERS, **FIXES}
+KNOWN = (*FILTERS, *FIXES)
 
 
 Entry = tuple[str, str, dict[str, Any]]  # label, what it names, settings
@@ -257,11 +257,16 @@ def filter_called(name: str, given: Mapping[str, Any]) -> Filter:
 
 def _find(what: str, folder: Path) -> Any:
     if what in KNOWN:
-        return KNOWN[what]
+        return registered(what)
     if ":" in what:
         return _user_code(what, folder)
-    hint = nearest(what, list(KNOWN)) or f"; known are {', '.join(KNOWN)}"
+    hint = nearest(what, KNOWN) or f"; known are {', '.join(KNOWN)}"
     raise CurateError(f"unknown step {what!r}{hint}")
+
+
+def registered(name: str) -> type[Filter] | type[Fix]:
+    """The filter or fix of one of the names that are `KNOWN`."""
+    return FILTERS[name] if name in FILTERS else FIXES[name]
 
 
 def _user_code(what: str, folder: Path) -> Any:

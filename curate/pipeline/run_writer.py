@@ -86,7 +86,8 @@ class _Rows:
         """Write `NAME.jsonl`."""
         with (folder / f"{self.name}.jsonl").open("wb") as file:
             for part in self.parts:
-                file.writelines(line + b"\n" for line in self.shape.lines(part.load()))
+                for rows in part.load().iter_slices(OF_TEXT):
+                    self.shape.write(rows, file)
 
     def write_table(self, folder: Path) -> None:
         """Write `NAME.parquet`."""
@@ -98,25 +99,33 @@ def _write_rows(folder: Path, result: Result, watch: Progress) -> None:
     """Write the lines and tables of rows, and their lengths."""
     kept = _Rows("kept", result.work, KEPT_ROWS)
     dropped = _Rows("dropped", result.work, DROPPED_ROWS, OF_A_DROP)
-    lengths = []
     for part in result.parts:
         records, verdicts = part.load(), result.verdicts_on(part)
         stays = result.kept.slice(part.start, part.height)
-        lengths.append(ledger.lengths(records, stays))
         rows = with_scores(records.lazy(), result.scores_on(part)).collect()
         kept.add(part, rows.filter(stays))
         drops = verdicts.filter(pl.col("verdict") == "drop").select("row", *OF_A_DROP)
         goes = rows.filter(~stays)
         dropped.add(part, goes.join(drops, on="row", how="left", maintain_order="left"))
         watch.tick(part.height)
-    # Lines are made in Python, tables are not: both cores have something to do.
-    with ThreadPoolExecutor(1) as beside:
-        tables = [beside.submit(written.write_table, folder) for written in (kept, dropped)]
-        for written in (kept, dropped):
-            written.write_lines(folder)
-        for table in tables:
-            table.result()
-    write_table(folder / LENGTHS, lengths, ledger.LENGTHS)
+    lengths = (
+        ledger.lengths(
+            part.columns(("row", "messages", "category")),
+            result.kept.slice(part.start, part.height),
+        )
+        for part in result.parts
+    )
+    # Two at a time: Polars makes each of them on one core.
+    with ThreadPoolExecutor(2) as pool:
+        files = [
+            pool.submit(kept.write_table, folder),
+            pool.submit(kept.write_lines, folder),
+            pool.submit(write_table, folder / LENGTHS, lengths, ledger.LENGTHS),
+            pool.submit(dropped.write_table, folder),
+            pool.submit(dropped.write_lines, folder),
+        ]
+        for file in files:
+            file.result()
 
 
 def describe(dump: Dump, result: Result, recipe: Recipe) -> dict[str, Any]:

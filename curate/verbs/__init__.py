@@ -1,30 +1,29 @@
 """What each verb of the command line does, one module for each folder that they make.
 
-Loaded when a verb is called; heavy imports live inside the verbs.
+A module is loaded when one of its verbs is called; heavy imports live inside the verbs.
 """
 
-from curate.verbs.cleaning import baselines, diff, explain, filters, inspect, report, run
-from curate.verbs.exporting import export
-from curate.verbs.judge import judge
-from curate.verbs.pairs import pairs
-from curate.verbs.rendering import preview, render, templates
-from curate.verbs.reward import reward
-from curate.verbs.training import train
+from __future__ import annotations
 
-__all__ = [
-    "baselines",
-    "diff",
-    "explain",
-    "export",
-    "filters",
-    "inspect",
-    "judge",
-    "pairs",
-    "preview",
-    "render",
-    "report",
-    "reward",
-    "run",
-    "templates",
-    "train",
-]
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+
+_MODULES = {
+    "cleaning": ("run", "inspect", "explain", "diff", "report", "baselines", "filters"),
+    "exporting": ("export",),
+    "judge": ("judge",),
+    "pairs": ("pairs",),
+    "rendering": ("preview", "render", "templates"),
+    "reward": ("reward",),
+    "training": ("train",),
+}
+
+
+def called(name: str) -> Callable[[argparse.Namespace], None]:
+    """The function of a verb."""
+    (module,) = (module for module, verbs in _MODULES.items() if name in verbs)
+    verb: Callable[[argparse.Namespace], None] = getattr(
+        import_module(f"curate.verbs.{module}"), name
+    )
+    return verb

@@ -36,8 +36,9 @@ def run(arguments: argparse.Namespace) -> None:
         say("nothing was asked for these rows, and nothing was written")
         return
     done = api.run(arguments.dump, out=arguments.out, force=arguments.force, remember=False, **how)
-    say(done.summary(width()))
-    say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
+    if not arguments.quiet:  # else its table is not even made
+        say(done.summary(width()))
+        say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")
 
 
 def _estimate_line(name: str, found: Estimate) -> str:

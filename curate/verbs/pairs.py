@@ -30,7 +30,7 @@ from curate.pairs import (
     summary,
     unfold_lists,
 )
-from curate.pipeline.kept_rows import conversation_lines, in_lines, write_lines
+from curate.pipeline.kept_rows import in_lines, write_conversations, write_lines
 from curate.sources import Dump
 from curate.verbs.common import assignments, read, speaker, warn
 
@@ -86,11 +86,11 @@ def pairs(arguments: argparse.Namespace) -> None:
     result = _paired(records, arguments.kind, settings, say)
     lengths = summary(result.pairs)
     with atomic_folder(arguments.out, MAKER, arguments.force) as folder:
-        write_lines(folder / "pairs.jsonl", _pair_lines(result))
+        _write_pairs(folder / "pairs.jsonl", result)
         write_lines(folder / "unused.jsonl", _unused_lines(records, result))
         write_lines(folder / "rejects.jsonl", map(orjson.dumps, dump.rejects.iter_rows(named=True)))
         if arguments.sft:
-            write_lines(folder / "sft.jsonl", _sft_lines(result))
+            _write_sft(folder / "sft.jsonl", result)
         result.pairs.write_parquet(folder / "pairs.parquet", statistics=False)
         counts = _counts(dump, lists, answers, result)
         about = {**new, "counts": counts, "pairs": lengths._asdict(), "notes": list(result.notes)}
@@ -202,10 +202,10 @@ SIDES = ("prompt", "chosen", "rejected")
 ABOUT = tuple(name for name in PAIRS.names() if name not in (*SIDES, "tools"))
 
 
-def _pair_lines(result: PairResult) -> Iterator[bytes]:
-    """One object a pair, as TRL and our readers take it, without fields that no pair has."""
+def _write_pairs(path: Path, result: PairResult) -> None:
+    """Write one object a pair, as TRL and our readers take it, without fields that no pair has."""
     known = [name for name in ABOUT if result.pairs[name].null_count() < result.pairs.height]
-    return conversation_lines(result.pairs, known, SIDES)
+    write_conversations(path, result.pairs, known, SIDES)
 
 
 def _partly_known(pairs: pl.DataFrame) -> Iterator[str]:
@@ -219,14 +219,14 @@ def _partly_known(pairs: pl.DataFrame) -> Iterator[str]:
             )
 
 
-def _sft_lines(result: PairResult) -> Iterator[bytes]:
-    """Each chosen answer once, as a conversation, in the order of the pairs."""
+def _write_sft(path: Path, result: PairResult) -> None:
+    """Write each chosen answer once, as a conversation, in the order of the pairs."""
     frame = result.pairs.select("prompt", "chosen", "tools", "source", "line", "score_chosen")
     messages = frame["prompt"].list.concat(frame["chosen"])
     key = pl.Series("key", message_json(messages), pl.String)
     rows = frame.with_columns(key, messages=messages).rename({"score_chosen": "score"})
     rows = rows.unique(["key", "tools"], keep="first", maintain_order=True)
-    return conversation_lines(rows, ("score", "source", "line"))
+    write_conversations(path, rows, ("score", "source", "line"))
 
 
 def _unused_lines(records: pl.DataFrame, result: PairResult) -> Iterator[bytes]:

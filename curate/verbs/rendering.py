@@ -77,7 +77,8 @@ def templates(arguments: argparse.Namespace) -> None:
     tokenizer = rendering.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
     template = rendering.load_template(arguments.check, tokenizer)
     for one in filter(None, (template, template.tool_use)):
-        _print_card(one, tokenizer)
+        with one.allowance():
+            _print_card(one, tokenizer)
 
 
 def _print_card(template: Any, tokenizer: Any) -> None:

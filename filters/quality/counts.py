@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U64, Floats, Ints
+from filters.common.arrays import U64, Floats, Ints, ascending
 
 COUNTS = pl.Schema(
     {"answer_words": pl.UInt32, "repetition_ratio": pl.Float64, "special_ratio": pl.Float64}
@@ -49,7 +49,7 @@ _WORD = rf"[^{_CLASS}][^ \n\t]*"
 
 # Texts and characters looked at together: the texts' numbers and hashes share 64 bits.
 _TEXTS, _HASH_BITS = 1 << 12, np.uint64(52)
-_CHARACTERS = 1 << 21
+_CHARACTERS = 1 << 17
 # One factor for each length: with the same for two of them, parts could change places unseen.
 _ODD = np.array(
     [
@@ -128,7 +128,7 @@ def _of_part(texts: pl.Series, sizes: Ints) -> Floats:
     grams = _hashes(letters)
     of_text = np.repeat(np.arange(len(texts), dtype=np.uint64), sizes)[: len(grams)]
     inside = of_text == np.repeat(np.arange(len(texts), dtype=np.uint64), sizes)[GRAM - 1 :]
-    keys = np.sort(of_text[inside] << _HASH_BITS | grams[inside] >> (np.uint64(64) - _HASH_BITS))
+    keys = ascending(of_text[inside] << _HASH_BITS | grams[inside] >> (np.uint64(64) - _HASH_BITS))
     # Where a value stands more than once, how often, and in which text.
     first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
     times = np.diff(np.r_[first, len(keys)])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U32, U64, Bools
+from filters.common.arrays import U32, U64, Bools, ascending
 from filters.quality.turns import EVIDENCE_CHARACTERS, Hits, Turns
 
 LONGEST_UNIT = 20  # characters
@@ -128,7 +128,7 @@ def _repeats(words: U64, text: U32) -> Bools:
         grams = grams * np.uint64(0x9E3779B97F4A7C15) + words[offset : offset + count]
     places = np.flatnonzero(text[:count] == text[N_GRAM - 1 :])
     grams = grams[places]
-    ranked = np.sort(grams)
+    ranked = ascending(grams)
     twice = ranked[1:][ranked[1:] == ranked[:-1]]
     # Sorting values is many times faster than sorting places, so only likely places are sorted.
     bucket = np.zeros(1 << 20, bool)

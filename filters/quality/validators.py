@@ -11,6 +11,7 @@ import ast
 import json
 import re
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -219,11 +220,14 @@ def _parse_xml(text: str) -> None:
     parser.Parse(text.strip().encode("utf-8", "replace"), True)
 
 
+_WARNINGS = threading.Lock()  # what is shown of them is the same for all threads
+
+
 def _parse_python(text: str) -> None:
     if ">>>" in text:  # a session: keep what was typed
         lines = re.findall(r"^\s*(?:>>>|\.\.\.) ?(.*)$", text, re.MULTILINE)
         text = "\n".join(lines)
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "\d" in a string is bad style, no more
         try:
             ast.parse(text)

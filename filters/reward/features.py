@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U64, Bools, Bytes, Floats, Ints
+from filters.common.arrays import U64, Bools, Bytes, Floats, Ints, ascending
 from filters.common.lexical import COMMON
 from filters.common.shingles import Rule, hash_spans, mix64, shingle_hash, spans
 from filters.common.text import block, in_threads
@@ -139,8 +139,7 @@ def _runs(data: Bytes, bounds: Ints, size: int) -> tuple[U64, Ints]:
     starts, ends, count = spans(data, bounds, Rule("word", size, 0))
     row = np.repeat(np.arange(len(count), dtype=np.uint64), count)
     keys = row << np.uint64(32) | hash_spans(data, starts, ends)
-    keys.sort()
-    return keys, count
+    return ascending(keys), count
 
 
 def _distinct(keys: U64) -> U64:

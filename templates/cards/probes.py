@@ -29,7 +29,7 @@ from templates.proof.probing import (
     tools,
     user,
 )
-from templates.proof.stops import find_stops, find_tails
+from templates.proof.stops import ending_marks, find_stops, find_tails
 from templates.refusals import HistoryRewritten, Refusal, TagDisagrees
 from templates.spans import Stop, VerifiedRender, first_stop
 from templates.template import ChatTemplate, Renderer, bind
@@ -44,8 +44,14 @@ def verify(
     """The card of a template: what it does, whether it is safe to train with, and why.
 
     Found by about thirty renderings of probes, with a tool for a template that renders nothing
-    without. Raises `CurateError` if it cannot render a user's and an assistant's turn.
+    without. Raises `CurateError` if it cannot render a user's and an assistant's turn, or if the
+    probes together take more than one rendering may.
     """
+    with template.allowance():
+        return _verified(template, tokenizer, options)
+
+
+def _verified(template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions) -> Card:
     renderer, stops, needs_tools = _probing(template, tokenizer, options)
     first = renderer.text([user(USER), answer(ANSWER)], None)
     ending = first_stop(first.partition(ANSWER)[2], stops)
@@ -95,15 +101,14 @@ def with_stops(
         return tokenizer
     renderer = bind(template, tokenizer, options.date, options.arguments)
     try:
-        tails = find_tails(renderer)
+        ends = ending_marks(renderer)
     except CurateError:
         try:
-            tails = find_tails(Probing.of_tools(renderer))
+            ends = ending_marks(Probing.of_tools(renderer))
         except CurateError:
             return tokenizer  # whoever verifies the template says why
-    written = (*tails[:3], *template.stops, *options.stops)
-    ends = [text for text in tokenizer.functional if any(text in tail for tail in written)]
-    return tokenizer.with_controls(ends)
+    named = {*ends, *template.stops, *options.stops}
+    return tokenizer.with_controls([text for text in tokenizer.functional if text in named])
 
 
 def _probing(

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from templates.fast.cache import ShapeCache
 from templates.fast.renderer import FastRenderer
-from templates.fast.skeleton import Part, Slot, shape_of, traced_texts
+from templates.fast.shapes import shape_of, traced_texts
+from templates.fast.skeleton import Part, Slot
 from templates.fast.symbolic import Path
 from templates.fast.symbols import PathCondition
 from templates.messages import Chat, Message
@@ -91,6 +92,7 @@ class Plans:
         known = self.known(chat)
         if known is not None:
             return [known]
+        self._renderer.foresee(chat)
         renders = prove(self._renderer, chat, self._stops, self._options)
         if len(renders) == 1 and len(renders[0].trained) == len(chat.trained):
             self._learn(chat, renders[0])

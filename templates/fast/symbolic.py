@@ -11,18 +11,19 @@ from jinja2 import Undefined, pass_eval_context
 from jinja2.runtime import Context
 
 from curate.base.sandbox.limits import MAX_STEPS, MAX_TEXT
-from templates.fast.skeleton import Skeleton
+from templates.fast.skeleton import Part, Skeleton, Slot, Trim
 from templates.fast.symbols import METHOD_OF, PathCondition, Symbol, Trace, Unsupported, unsupported
 from templates.refusals import TemplateFailed
-from templates.sandbox.environment import Program, Sandbox
+from templates.sandbox.environment import Sandbox
+from templates.sandbox.programs import LocalPrograms
 
 # Filters that do nothing to a symbol but hand it on, or cannot use it. Those not named here are
 # unknown to a template that renders symbols. The first ones write what they are given.
 WRITING = ("capitalize", "lower", "title", "trim", "upper")
 FILTERS = (
-    *WRITING, "_charge_deep", "_charge_shallow", "_counted", "count", "d", "default", "first",
-    "items", "join", "last", "length", "list", "map", "reject", "rejectattr", "reverse", "select",
-    "selectattr", "string", "tojson",
+    *WRITING, "_charge_deep", "_charge_items", "_charge_shallow", "_counted", "count", "d",
+    "default", "first", "items", "join", "last", "length", "list", "map", "reject", "rejectattr",
+    "reverse", "select", "selectattr", "string", "tojson",
 )  # fmt: skip
 TESTS = (
     "!=", "<", "<=", "==", ">", ">=", "boolean", "defined", "divisibleby", "eq", "equalto",
@@ -152,15 +153,44 @@ class Path(NamedTuple):
         return self.constant + built <= MAX_TEXT
 
 
-def read(program: Program, variables: Mapping[str, Any], trace: Trace) -> Path | None:
-    """The path that a template takes for the texts of a trace; None if it is not followed."""
+def path(
+    programs: LocalPrograms, variables: Mapping[str, Any], texts: list[str]
+) -> list[Any] | None:
+    """The path that a template takes for these texts; None if it is not followed.
+
+    In the messages of the variables a `Slot` stands for each of the texts. A job (see
+    `sandbox/programs.py`): the path is given as lists, to be read with `path_of`.
+    """
+    trace = Trace(texts)
+    symbols = trace.symbols()
+    messages = [
+        {key: symbols[at.source] if isinstance(at, Slot) else at for key, at in message.items()}
+        for message in variables["messages"]
+    ]
     try:
-        text: Any = program.run(variables)
+        text: Any = programs.run(Symbolic, {**variables, "messages": messages})
     except (Unsupported, TemplateFailed):
         return None
     # Texts up to the limit may cost this many steps more, as they are weighed.
-    if program.environment.steps + MAX_TEXT // 32 > MAX_STEPS:
+    if programs.steps + MAX_TEXT // 32 > MAX_STEPS:
         return None
     parts = text.parts if isinstance(text, Symbol) else (text,)
-    answers = tuple(trace.answers.items())
-    return Path(Skeleton(parts), answers, trace.constant, tuple(trace.counts))
+    return [parts, list(trace.answers.items()), trace.constant, trace.counts]
+
+
+def path_of(found: Sequence[Any]) -> Path:
+    """The path that was given as lists."""
+    parts, asked, constant, counts = found
+    answers = [
+        (PathCondition(kind, _parts(of), given if isinstance(given, str) else _parts(given)), known)
+        for (kind, of, given), known in asked
+    ]
+    return Path(Skeleton(_parts(parts)), tuple(answers), constant, tuple(counts))
+
+
+def _parts(listed: Sequence[Any]) -> tuple[Part, ...]:
+    return tuple([part if isinstance(part, str) else _slot(*part) for part in listed])
+
+
+def _slot(source: int, trims: Sequence[Any]) -> Slot:
+    return Slot(source, tuple([Trim(*trim) for trim in trims]))

@@ -23,8 +23,9 @@ from templates.previews.page import page
 from templates.previews.parts import annotate, from_text, from_tokens, with_turns
 from templates.previews.terminal import terminal
 from templates.previews.view import Preview, RowView, numbered, of_turn, statistics
+from templates.provers import provers
 from templates.refusals import Refusal, Unreadable
-from templates.render import RowRenderer, provers, render, renders_of
+from templates.render import RowRenderer, render, renders_of
 from templates.spans import VerifiedRender
 from templates.template import ChatTemplate
 from templates.tokenizer.folder import load_tokenizer

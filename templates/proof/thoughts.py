@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable
 
 from curate.base.spelling import option
-from curate.base.thoughts import split_thoughts
+from curate.base.thoughts import opens_thoughts, split_thoughts
 from templates.messages import Chat, Message
 from templates.options import RenderOptions
-from templates.refusals import EmptyAnswer
+from templates.refusals import EmptyAnswer, OpenThoughts
 from templates.spans import VerifiedRender
 
 Prove = Callable[[Chat], list[VerifiedRender]]
@@ -37,13 +37,25 @@ def moving(prove: Prove, reasoning: str, options: RenderOptions) -> Prove:
 def moved_thoughts(chat: Chat) -> tuple[list[Message], int]:
     """The messages with each answer's inline thoughts as its reasoning, and how many changed.
 
-    Raises `EmptyAnswer` for a trained answer of which nothing is left.
+    Raises `EmptyAnswer` for a trained answer of which nothing is left, and `OpenThoughts` for one
+    that was cut off in its thoughts: as words they would be trained where none are expected.
     """
     messages, moved = list[Message](), 0
     for turn, message in enumerate(chat.messages):
         parts = None
         if message["role"] == "assistant" and not message.get("reasoning_content"):
             parts = split_thoughts(message.get("content") or "")
+            goes_on = chat.open and turn == len(chat.messages) - 1
+            if (
+                turn in chat.trained
+                and not goes_on
+                and opens_thoughts(message.get("content") or "")
+            ):
+                raise OpenThoughts(
+                    f"message {turn}: the answer opens thoughts and does not end them "
+                    f"({option('inline_think', 'keep')} trains them as its words)",
+                    turn,
+                )
         is_empty = parts is not None and not (parts.content.strip() or message.get("tool_calls"))
         if is_empty and turn in chat.trained:
             raise EmptyAnswer(

@@ -91,6 +91,9 @@ class MethodSettings:
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", "number format of weights and activations; adapters stay float32"
     )
+    save_dtype: Literal["base", "float32", "bfloat16", "float16"] = option(
+        "base", "number format of checkpoints: the base's own, or dtype where you give that"
+    )
     load_in_4bit: bool = option(
         False, "keep the frozen base in 4 bits; needs bitsandbytes and a GPU"
     )
@@ -206,7 +209,7 @@ class SavingSettings:
     save_steps: int = option(
         0, "optimizer steps between states to resume from, besides the end of each epoch", low=0
     )
-    report_to: Literal["none", "tensorboard"] = option(
+    report_to: Literal["none", "tensorboard", "wandb", "mlflow"] = option(
         "none", "where the curves are written besides metrics.jsonl and curves.svg"
     )
 

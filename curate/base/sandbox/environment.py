@@ -7,6 +7,7 @@ A template is foreign code. It has the filters and globals that transformers off
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from types import CodeType
@@ -15,16 +16,18 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import jinja2
 import jinja2.ext
 import jinja2.nodes
-from jinja2.runtime import Context, LoopContext, new_context
+from jinja2.runtime import Context, LoopContext, Macro, new_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
 
 from curate.base.errors import CurateError
 from curate.base.sandbox.containers import TemplateDict, TemplateNamespace
-from curate.base.sandbox.costs import DEEP, NESTED, SHALLOW, Costs, charge_operands
+from curate.base.sandbox.costs import DEEP, ITEMS, NESTED, SHALLOW, Costs, charge_operands
 from curate.base.sandbox.limits import (
     CALL_STEPS,
     FILTER_CHECKS,
     LONG_TEXT,
+    MAX_MESSAGE,
     MAX_SOURCE,
     MAX_STEPS,
     SIZED,
@@ -38,8 +41,9 @@ from curate.base.sandbox.limits import (
 )
 
 _COUNTED = "_counted"  # the filter that counts what a `for` takes
+_ADDRESS = re.compile(" at 0x[0-9a-fA-F]+>$")
 OWNERS = (str, bytes, int, list, tuple)  # of methods whose cost depends on them
-READERS = (str, list, tuple, LoopContext)  # of methods that write or compare what they are given
+HANDING_ON = (Macro, LoopContext)  # calls that do not look into what they are given
 
 
 class SourceError(CurateError):
@@ -79,7 +83,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters |= {name: costs.charged(name, f) for name, f in self.filters.items()}
         tests: dict[str, Any] = dict(self.tests)
         self.tests |= {name: costs.charged_test(test) for name, test in tests.items()}
-        self.filters |= {DEEP: costs.charge_deep, SHALLOW: costs.charge_shallow}
+        self.tests["in"] = costs.is_in
+        self.filters |= {
+            DEEP: costs.charge_deep, ITEMS: costs.charge_items, SHALLOW: costs.charge_shallow,
+        }  # fmt: skip
         self.globals |= {
             "raise_exception": raise_exception,
             "dict": TemplateDict(),
@@ -144,10 +151,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.concat(map(self.written, texts))
 
     def written(self, value: Any) -> Any:
-        """What a template writes of a value."""
-        if not isinstance(value, str) and isinstance(value, NESTED):
+        """What a template writes of a value. Raises for a function, whose text is an address."""
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, NESTED):
             self.costs.charge_nested(value)
-        return str(value)
+            return str(value)
+        text = str(value)
+        if _ADDRESS.search(text):
+            raise jinja2.TemplateRuntimeError(
+                f"it writes a {type(value).__name__}, whose text is another one each time"
+            )
+        return text
+
+    def escaped(self, value: Any) -> Markup:
+        """What a template writes of a value where it escapes texts."""
+        return escape(value if hasattr(value, "__html__") else self.written(value))
 
     def charge_text(self, characters: int) -> None:
         """Count a text that is built. Raises `LimitExceeded` for too many characters."""
@@ -172,9 +191,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         __self.spend(CALL_STEPS)
         costs = __self.costs
         owner = getattr(__obj, "__self__", None)
-        reads = costs.charge_deep if isinstance(owner, READERS) else costs.charge_shallow
-        for value in args:
-            reads(value)
+        reads = costs.charge_shallow if isinstance(__obj, HANDING_ON) else costs.charge_items
+        args = tuple(map(reads, args))
+        if kwargs:
+            kwargs = {key: reads(value) for key, value in kwargs.items()}
         if isinstance(owner, OWNERS):
             costs.charge_deep(owner)
             args = check_method(__obj.__name__, owner, args, kwargs)
@@ -206,7 +226,8 @@ class Program:
         # `~` is compiled to a call of these two names of the compiled module, output to `str`.
         namespace: dict[str, Any] = self.template.root_render_func.__globals__
         namespace |= {"str_join": environment.str_join, "markup_join": environment.str_join}
-        namespace["str"] = environment.written
+        namespace |= {"str": environment.written, "escape": environment.escaped}
+        self.spent = 0  # steps that count as made before each rendering
         self.globals = dict(self.template.globals)  # a chain of maps is slow to copy
 
     def run(self, variables: Mapping[str, Any]) -> str:
@@ -221,7 +242,7 @@ class Program:
         self, render: Callable[[Context], Iterator[str]], variables: Mapping[str, Any]
     ) -> str:
         environment, template = self.environment, self.template
-        environment.steps = 0
+        environment.steps = self.spent
         try:
             context = new_context(
                 environment, template.name, template.blocks, {**self.globals, **variables}, True
@@ -246,10 +267,16 @@ def compiled(
     except RecursionError as error:
         reason = "brackets or blocks lie too deep inside each other to be read"
         raise SourceError(f"{name}: {reason}", reason) from error
+    except MemoryError as error:
+        reason = "it is too long or too deep to be compiled"
+        raise SourceError(f"{name}: {reason}", reason) from error
     except jinja2.TemplateSyntaxError as error:
         reason = f"{(error.message or '').rstrip('.')}: {_line(source, error.lineno)}"
         message = f"{name}: line {error.lineno}: {reason}"
         raise SourceError(message, reason, error.lineno) from error
+    except Exception as error:  # foreign code may be anything: a number of 5,000 digits
+        reason = f"it cannot be compiled: {type(error).__name__}: {_shown(error)}"
+        raise SourceError(f"{name}: {reason}", reason) from error
 
 
 def _quoted(error: Exception, source: str) -> str:
@@ -261,7 +288,12 @@ def _quoted(error: Exception, source: str) -> str:
             number = template.get_corresponding_lineno(line)
     kind = "" if type(error) is jinja2.TemplateError else f"{type(error).__name__}: "
     where = "" if number is None else f" at line {number}: {_line(source, number)}"
-    return f"the template fails: {kind}{error}{where}"
+    return f"the template fails: {kind}{_shown(error)}{where}"
+
+
+def _shown(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
 
 def _line(source: str, number: int) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import Bools, Ints
+from filters.common.arrays import Bools, Ints, ascending
 from filters.common.shingles import Rule, Runs, ranges
 from filters.dedup.near.occurrences import Common
 
@@ -107,7 +107,7 @@ def _in_many_ways(runs: Runs, common: Common, places: Ints, step: int) -> Ints:
         return places
     number = common.number[places]
     pairs = number.view(np.uint64) << _HALF | runs.hashes[common.at[places] + step]
-    pairs.sort()
+    pairs = ascending(pairs)
     ends = np.flatnonzero(np.append(pairs[1:] != pairs[:-1], True))
     often, own = np.diff(ends, prepend=-1), (pairs[ends] >> _HALF).view(np.int64)
     starts = np.flatnonzero(np.diff(own, prepend=-1))

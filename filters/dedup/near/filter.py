@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,7 +97,10 @@ class Near(NearSettings):
         """Of what is measured the columns that are compared; an index has the same."""
         spoken = self._spoken(records)
         texts = self._plain(spoken)
-        columns = _with_numbers([*self._content(texts), *self._guards(records, spoken, texts)])
+        # Each is made in steps, some of which take one core alone.
+        works = (partial(self._content, texts), partial(self._guards, records, spoken, texts))
+        content, guards = in_threads(works, lambda work: work())
+        columns = _with_numbers([*content, *guards])
         if self.exempt == "same_prompt":
             columns.append(prompt_groups(records))
         return columns

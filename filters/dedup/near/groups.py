@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from filters.common.arrays import U32, U64, Bools, Floats, Ints
+from filters.common.arrays import U32, U64, Bools, Floats, Ints, ascending
 from filters.common.shingles import distinct, mix64
 from filters.dedup.keep import first_of_equal
 from filters.dedup.near.similarity import (
@@ -123,7 +123,7 @@ class Search:
         if self.group is None:
             return pair_count(entries)
         group = self.group[(entries & _LOW).astype(np.int64)].astype(np.uint64)
-        return pair_count(entries) - pair_count(np.sort(_renumbered(entries, group)))
+        return pair_count(entries) - pair_count(ascending(_renumbered(entries, group)))
 
     def _pairs(self, entries: U64) -> Iterator[U64]:
         if self.group is None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from filters.common.arrays import U32, U64, Bools, Bytes, Ints
+from filters.common.arrays import U32, U64, Bools, Bytes, Ints, ascending
 from filters.common.text import in_threads
 
 # Shingles sorted at once, 20 bytes each, and those looked at for them.
@@ -98,7 +98,7 @@ def _in_rows(keyed: U64, owner: U32, bits: int) -> tuple[Ints, Ints, Ints]:
 
     They come in groups of one hash; the sizes of these, and in how many rows each hash stands.
     """
-    keyed.sort()
+    keyed = ascending(keyed)
     is_same = np.zeros(len(keyed) + 1, bool)  # as the one before
     hashed = (keyed >> np.uint64(bits)).astype(np.uint32)
     np.equal(hashed[1:], hashed[:-1], out=is_same[1:-1])

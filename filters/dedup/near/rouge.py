@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import U64, Bools, Floats, Ints
+from filters.common.arrays import U64, Bools, Floats, Ints, ascending
 from filters.common.shingles import Sets, as_lists, flat_lists, mix64
 from filters.common.text import block, digest, in_blocks
 from filters.dedup.near.similarity import SLACK, Comparison
@@ -94,7 +94,7 @@ def bags(tokens: pl.Series) -> Sets:
     times = (place - np.maximum.accumulate(np.where(is_new, place, 0))).astype(np.uint64)
     element = _numbered(mix64(flat + times * _POSITION)).astype(np.uint64)
     element |= owner.astype(np.uint64) << np.uint64(32)
-    element.sort()
+    element = ascending(element)
     return Sets(element.astype(np.uint32), bounds)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from filters.common.arrays import U64, Bools, Bytes, Floats, Ints
+from filters.common.arrays import U64, Bools, Bytes, Floats, Ints, ascending
 from filters.common.shingles import Sets, distinct, ranges, ranked_sets, sets_between
 from filters.common.text import in_threads
 from filters.dedup.near.occurrences import occurrences
@@ -37,7 +37,7 @@ def likely_pairs(sets: Sets, threshold: float) -> float:
 
     As if the tokens of the rarest share 1 - threshold of all occurrences were the prefixes.
     """
-    frequency = np.sort(_run_lengths(np.sort(sets.hashes[sets.hashes < 1 << 26])))
+    frequency = ascending(_run_lengths(ascending(sets.hashes[sets.hashes < 1 << 26])))
     upto = np.cumsum(frequency)
     rare = frequency[upto <= (1 - threshold) * upto[-1]] if len(upto) else frequency
     return float(64 * (rare * (rare - 1) // 2).sum())
@@ -76,7 +76,7 @@ def _run_lengths(ascending: npt.NDArray[Any]) -> Ints:
 
 def shared_entries(entries: U64) -> U64:
     """Sorted, without those that are alone in their bucket."""
-    entries = np.sort(entries)
+    entries = ascending(entries)
     sizes = _run_lengths(entries >> _HALF)
     return entries[np.repeat(sizes, sizes) > 1]
 
@@ -180,7 +180,7 @@ class Comparison:
         cut = len(one.hashes)
         np.bitwise_or(np.repeat(pair, one.sizes), one.hashes, out=keyed[:cut])
         np.bitwise_or(np.repeat(pair, other.sizes), other.hashes, out=keyed[cut:])
-        keyed.sort()
+        keyed = ascending(keyed)
         twice = keyed[np.flatnonzero(keyed[1:] == keyed[:-1])]
         return np.bincount((twice >> _HALF).view(np.int64), minlength=len(left))
 
