@@ -69,6 +69,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         *_announcement(plan, passed),
         *_about_pairs(plan),
         *_few_held_out(plan),
+        *_watched(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
         *long,
@@ -99,6 +100,15 @@ def _about_pairs(plan: Plan) -> list[str]:
     if plan.tokens.rejected is not None:
         return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
     return []
+
+
+def _watched(plan: Plan) -> list[str]:
+    """What general text is watched; it is read here, so that one that cannot be is refused soon."""
+    if plan.general is None:
+        return []
+    rows, chosen = plan.general
+    tokens = int(rows.lengths[chosen].sum())
+    return [f"retention: the loss of {tokens:,} tokens of general text is watched"]
 
 
 def _few_held_out(plan: Plan) -> list[str]:
