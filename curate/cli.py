@@ -205,6 +205,7 @@ def _train(add: Any) -> None:
     _many(add, "--set", "FIELD=VALUE", about)
     add("--method", help="what is trained: full, lora, dora, ... (docs/training.md lists them)")
     add("--epochs", type=_positive, help="passes over the training rows (num_train_epochs)")
+    add("--max-steps", type=_positive, help="end after so many optimizer steps (max_steps)")
     add("--lr", type=float, help="the highest learning rate (learning_rate)")
     add("--batch", type=_positive, help="examples in one optimizer step (batch_size)")
     add("--seed", type=_seed, help="decides split, order, adapters and dropout")

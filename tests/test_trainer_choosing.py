@@ -73,6 +73,75 @@ def test_limas_rule_takes_the_best_answers_of_the_window_whatever_the_loss_says(
     assert choosing.choose(lines, config(choose="loss", num_train_epochs=6))[0].epoch == 1
 
 
+def scored(*scores: float, lost: tuple[int, ...] = ()) -> list[Epoch]:
+    """Epochs with these scores, of which some have lost too much on general text."""
+    base = {"loss": 3.0, "score": 0.0, "retention": 2.0}
+    epochs = [
+        {"loss": 2.0, "score": score, "retention": 2.9 if number in lost else 2.0}
+        for number, score in enumerate(scores, start=1)
+    ]
+    return table(base, *epochs)
+
+
+BOUND: dict[str, Any] = {"choose": "lima", "retention": "f", "retention_limit": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("lines", "fields", "epoch", "why"),
+    [
+        # No epoch of the window keeps the limit: the best of those left, not the last.
+        (
+            scored(0.5, 0.9, 0.3, 0.6, 0.2, 0.1, lost=(2, 3, 4)),
+            {**BOUND, "num_train_epochs": 6},
+            1,
+            "best score of answers: 0.5000 at epoch 1 of 6 (before training 0.0000); left out for "
+            "losing more than 0.2 on general text: 2, 3, 4; no epoch that may be chosen lies in "
+            "epochs 2 to 4",
+        ),
+        # Training ended before the window began.
+        (
+            scored(0.7, 0.4, 0.2),
+            {"choose": "lima", "num_train_epochs": 15},
+            1,
+            "best score of answers: 0.7000 at epoch 1 of 3 (before training 0.0000); no epoch that "
+            "may be chosen lies in epochs 5 to 10",
+        ),
+        # Every epoch lost too much: the one that lost the least, which is not in the window.
+        (
+            scored(0.5, 0.9, 0.3, lost=(1, 2, 3)),
+            {**BOUND, "num_train_epochs": 9},
+            1,
+            "best score of answers: 0.5000 at epoch 1 of 3 (before training 0.0000); every epoch "
+            "lost more than 0.2 on general text, and this one the least (0.9000); no epoch that "
+            "may be chosen lies in epochs 3 to 6",
+        ),
+        # One epoch of the window is left.
+        (
+            scored(0.9, 0.1, 0.3, 0.6, 0.2, 0.95, lost=(2, 4)),
+            {**BOUND, "num_train_epochs": 6},
+            3,
+            "best score of answers: 0.3000 at epoch 3 of epochs 2 to 4 (before training 0.0000); "
+            "left out for losing more than 0.2 on general text: 2, 4",
+        ),
+    ],
+)
+def test_limas_window_that_holds_no_permitted_epoch_gives_way_to_the_best_of_the_others(
+    lines: list[Epoch], fields: dict[str, Any], epoch: int, why: str
+):
+    assert choosing.choose(lines, config(**fields)) == (lines[epoch], why)
+
+
+def test_what_limas_rule_takes_in_the_end_was_never_removed_before(tmp_path: Path):
+    """Best so far at each epoch, whether the window has begun or not."""
+    lines = scored(0.5, 0.9, 0.3, 0.6, 0.2, 0.1, lost=(2, 3, 4))
+    settings, kept = config(**{**BOUND, "num_train_epochs": 6}), list[int]()
+    for count in range(1, 7):
+        checkpoint.epoch_folder(tmp_path, count).mkdir(parents=True)
+        best, _ = choosing.choose(lines[: count + 1], settings)
+        kept = checkpoint.prune(tmp_path, [*kept, count], 1, best.epoch)
+    assert choosing.choose(lines, settings)[0].epoch in kept
+
+
 def test_loss_a_token_and_loss_a_row_can_choose_differently():
     lines = table({"loss": 3}, {"loss": 1, "rows": 2}, {"loss": 2, "rows": 1})
     assert choosing.choose(lines, config(choose="loss", num_train_epochs=2))[0].epoch == 1
@@ -226,7 +295,7 @@ def test_each_epoch_is_measured_in_every_way(done: trainer.TrainResult):
     assert [line.epoch for line in done.table] == [0, 1, 2, 3, 4, 5]
     for line in done.table:
         assert set(line.measures()) == {
-            *("loss", "example_loss", "rows", "trained_tokens"),
+            *("loss", "example_loss", "example_loss_interval", "rows", "trained_tokens"),
             *("fit", "generalisation_gap", "memorised", "length_target", "length", "stops"),
             *("token_f1", "score", "retention", "kl"),
         }

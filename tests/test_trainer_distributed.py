@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trainer
+from tests.test_trainer_routers import mixture
 from tests.trainer_toys import reversed_pairs, silent, write_model, write_tokens
 from trainer import TrainConfig
 from trainer.distributed import Group
@@ -52,13 +53,17 @@ print(*threads_left(), end="")
 """
 
 
+@pytest.mark.parametrize("kind", ["dense", "mixture", "sharded mixture"])
 def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
     """As torchrun starts them: one of the two is this process."""
+    base = write_model(tmp_path / "base")
+    if "mixture" in kind:
+        mixture().save_pretrained(base)
     fields: dict[str, Any] = {
         "tokens": write_tokens(tmp_path / "tokens", reversed_pairs(158)),
-        "model": write_model(tmp_path / "base"),
+        "model": base,
         "num_train_epochs": 2,
         # 150 rows to train: 50 whole steps, whose share of three has several passes.
         "batch_size": 6,
@@ -70,7 +75,7 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
         "preset": "alpaca",
     }
     one = trainer.train(TrainConfig(**fields, out=str(tmp_path / "one")), silent)
-    fields["out"] = str(tmp_path / "two")
+    fields |= {"out": str(tmp_path / "two"), "sharding": "full" if "sharded" in kind else "none"}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -94,6 +99,12 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     losses = [[line["loss"] for line in lines(run.out)] for run in (one, two)]
     assert len(losses[0]) == 50 + 3  # and the evaluations of before, the first and the second epoch
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    balance = [
+        [line["router_loss"] for line in lines(run.out) if "router_loss" in line]
+        for run in (one, two)
+    ]
+    assert len(balance[0]) == (50 if "mixture" in kind else 0)
+    assert balance[0] == pytest.approx(balance[1], abs=1e-5)
 
 
 def weights(out: Path) -> Any:

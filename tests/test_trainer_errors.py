@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +172,10 @@ def poison(monkeypatch: pytest.MonkeyPatch, call: int, *, gradient: bool) -> Non
     calls = 0
     real = sft.target_nats
 
-    def spoilt(model: Any, batch: Any, *, whole: bool) -> Any:
+    def spoilt(model: Any, batch: Any, **named: Any) -> Any:
         nonlocal calls
         calls += model.training
-        nats = real(model, batch, whole=whole)
+        nats = real(model, batch, **named)
         if calls != call or not model.training:
             return nats
         if not gradient:
@@ -207,16 +208,67 @@ def test_a_step_that_is_not_finite_stops_before_its_update_with_the_last_checkpo
     assert good.epoch == 1
 
 
-def test_a_model_that_is_broken_from_the_start_is_never_updated(
-    sources: dict[str, str], tmp_path: Path
-):
+def changed_model(folder: Path, change: Callable[[dict[str, Any]], None]) -> str:
     from safetensors.torch import load_file, save_file
 
-    folder = Path(write_model(tmp_path / "broken"))
-    weights = load_file(folder / "model.safetensors")
-    weights["model.norm.weight"][0] = float("nan")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    broken = {**sources, "model": str(folder)}
+    base = Path(write_model(folder))
+    weights = load_file(base / "model.safetensors")
+    change(weights)
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    return str(base)
+
+
+@pytest.mark.parametrize("proof", [True, False])
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("model.norm.weight", (0,), "nan"),
+        # No row has this token, so no loss and no gradient would ever show it.
+        ("model.embed_tokens.weight", (31, 0), "nan"),
+        ("model.layers.1.mlp.down_proj.weight", (3, 4), "inf"),
+        ("lm_head.weight", (0, 7), "-inf"),
+    ],
+)
+def test_a_weight_that_is_no_number_is_found_before_the_first_step_by_its_name(
+    sources: dict[str, str],
+    tmp_path: Path,
+    name: str,
+    place: tuple[int, ...],
+    value: str,
+    proof: bool,
+):
+    def change(weights: dict[str, Any]) -> None:
+        weights[name][place] = float(value)
+
+    broken = {**sources, "model": changed_model(tmp_path / "broken", change)}
+    said = refused(broken, tmp_path / "out", proof=proof)
+    assert f"nothing was started: {name} (1 values); download or convert the model" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_broken_weights_are_all_named_in_bf16_too_and_before_a_dry_run(
+    sources: dict[str, str], tmp_path: Path
+):
+    def change(weights: dict[str, Any]) -> None:
+        weights["model.norm.weight"][:] = float("nan")
+        weights["lm_head.weight"][2] = float("inf")
+
+    model = changed_model(tmp_path / "broken", change)
+    fields = {"tokens": sources["tokens"], "model": model, "out": str(tmp_path / "out")}
+    with pytest.raises(
+        CurateError, match=r"model.norm.weight \(16 values\), lm_head.weight \(16 va"
+    ):
+        trainer.dry_run(TrainConfig(**fields, dtype="bfloat16", held_out=0.1), silent)
+
+
+def test_a_model_that_overflows_from_the_start_is_never_updated(
+    sources: dict[str, str], tmp_path: Path
+):
+    def change(weights: dict[str, Any]) -> None:
+        weights["model.norm.weight"][:] = 1e30
+        weights["lm_head.weight"] *= 1e30
+
+    broken = {**sources, "model": changed_model(tmp_path / "broken", change)}
     said = refused(broken, tmp_path / "out")
     assert "before the first step: loss nan, gradient norm nan on 4 rows" in said
     assert not (tmp_path / "out").exists()
@@ -249,8 +301,8 @@ def test_a_full_disk_keeps_what_was_finished_and_leaves_nothing_half_written(
 ):
     real = adapt.save_weights
 
-    def full(model: Any, folder: Path, weights: Any = None) -> None:
-        real(model, folder)
+    def full(model: Any, folder: Path, *more: Any) -> None:
+        real(model, folder, *more)
         if "epoch-2" in folder.name:
             raise OSError(28, "No space left on device")
 

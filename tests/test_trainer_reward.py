@@ -111,7 +111,7 @@ def test_a_stopped_run_is_not_resumed_with_other_rejected_answers(
         with pytest.raises(StoppedError):
             train(sources, tmp_path / "rm")
     other = write_pairs(tmp_path / "other", 40, bad=8)
-    with pytest.raises(CurateError, match=r"cannot resume.*the rows to train on are others"):
+    with pytest.raises(CurateError, match=r"cannot resume.*the rejected answers are others"):
         train({**sources, "tokens": other}, tmp_path / "rm", resume=True)
     said: list[str] = []
     train(sources, tmp_path / "rm", said.append, resume=True)

@@ -191,7 +191,10 @@ def test_the_log_names_preset_rows_steps_speed_table_and_choice(
     done: TrainResult, lines: list[str]
 ):
     text = "\n".join(lines)
-    assert lines[0].startswith("preset lima: about 1,000 chosen rows")
+    assert lines[0].startswith("loading the libraries, the rows of ")
+    assert lines[1].startswith("preset lima: about 1,000 chosen rows")
+    loading = [place for place, line in enumerate(lines) if line.startswith("loading model ")]
+    assert len(loading) == 1 and "embeddings" in lines[loading[0] + 2]
     assert "other than the preset: num_train_epochs 6 (not 15), batch_size 8 (not 32)" in text
     assert "36 rows to train (252 tokens, 108 of them trained), 4 held out" in text
     assert "30 steps: 6 epochs of 5, 8 examples a step" in text

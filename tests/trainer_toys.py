@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.base.example_sources import EXAMPLE_SOURCES
+from curate.base.example_sources import CONTENT_HASHES, EXAMPLE_SOURCES, content_hashes
 from trainer.data.rows import Rows, make_rows
 
 START, STOP, ASK = 1, 2, 3
@@ -62,10 +62,22 @@ def write_columns(
         "template": {"name": "toy", "origin": "test", "hash": "1" * 64, "source": "{{ messages }}"},
         "tokenizer": {"name": "toy", "hash": "0" * 64},
         "counts": {"rows": len(ids)},
+        CONTENT_HASHES: toy_hashes(columns),
         **manifest,
     }
     (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     return str(folder)
+
+
+def toy_hashes(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """The hashes of the columns of lists of whole numbers; others are refused for what they are."""
+    lists = {}
+    for name, rows in columns.items():
+        values = [value for row in rows if isinstance(row, list) for value in row]
+        if name != "weights" and all(isinstance(value, int) for value in values):
+            lengths = [len(row) if isinstance(row, list) else 0 for row in rows]
+            lists[name] = np.array(lengths), np.array(values, np.int64)
+    return content_hashes(lists)
 
 
 def write_toy_sources(folder: Path, ids: Sequence[str | None]) -> None:

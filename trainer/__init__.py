@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from curate.base.extras import require
@@ -38,6 +39,7 @@ def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResul
     >>> train(TrainConfig(tokens="tokens", model="base", out="tuned"))  # doctest: +SKIP
     """
     require("training", "train", *_NEEDED)
+    _announce(config, log)
     from trainer.loop import run
 
     return run(config, log)
@@ -49,6 +51,13 @@ def dry_run(config: TrainConfig, log: Callable[[str], None] = print) -> float:
     Nothing is written. Raises `CurateError` as `train` does.
     """
     require("training", "train", *_NEEDED)
+    _announce(config, log)
     from trainer.checks import dry_run
 
     return dry_run.rehearse(config, log)
+
+
+def _announce(config: TrainConfig, log: Callable[[str], None]) -> None:
+    """The first line comes at once: the libraries alone may take many seconds to load."""
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, the first
+        log(f"loading the libraries, the rows of {config.tokens} and the model {config.model}")

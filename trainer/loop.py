@@ -25,7 +25,7 @@ from trainer.evaluation import choosing, probes
 from trainer.evaluation.metrics import Metrics, opened
 from trainer.evaluation.pace import Pace, measure
 from trainer.evaluation.samples import LONGEST, SHOWN, answers, pair, prompts
-from trainer.evaluation.table import table_lines
+from trainer.evaluation.table import certainty_lines, table_lines
 from trainer.loss import LossMode
 from trainer.models import model
 from trainer.models.device import deterministic, torch_seed
@@ -65,10 +65,17 @@ def run_in(group: Group, config: TrainConfig, log: Log) -> TrainResult:
         shutil.rmtree(out / resume.STATE)
     except (CurateError, OSError) as error:
         raise finish.stopped(plan, out, error) from error
-    for line in [*table_lines(result.table, result.epoch), f"chosen: {result.why}"]:
+    for line in _outcome(result):
         log(line)
     group.shared(result)
     return result
+
+
+def _outcome(result: TrainResult) -> list[str]:
+    """The table of epochs, how much it means, and the choice."""
+    chosen = next(line for line in result.table if line.epoch == result.epoch)
+    table = table_lines(result.table, result.epoch)
+    return [*table, *certainty_lines(chosen), f"chosen: {result.why}"]
 
 
 def tune(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> TrainResult:
@@ -100,13 +107,14 @@ def run_worker(plan: Plan, net: Any, mode: LossMode) -> TrainResult:
 def train_epochs(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> list[Epoch]:
     """The table of epochs; each ends with an evaluation, a checkpoint and a line in it."""
     config, first = plan.config, mode.group.first
-    of = resume.fingerprint(resume.settings(plan), net)
+    of = resume.fingerprint(resume.settings(plan), net, mode.routers)
     optimizer = model.make_optimizer(net, config)
     asks = probes.prepare(plan, net, partial(loss_of, plan, mode), mode.whole)
     progress = None
     if config.resume:
         progress = resume.restore(Path(config.out), of, net, optimizer, log, tidy=first)
     if progress:
+        resume.restore_updates(optimizer, progress.updates, mode.group)
         log(f"resumed after step {progress.step} of {plan.steps}")
     elif config.resume:
         log(f"{out} holds no state to resume from: training begins with step 1")
@@ -148,13 +156,15 @@ class Run:
     def save(self, progress: Progress) -> None:
         """Write the state that a stopped run goes on from."""
         first = self.mode.group.first
+        updates = resume.updates(self.optimizer, self.mode.group)
+        progress = dataclasses.replace(progress, updates=updates)
         resume.save(self.out, self.of, self.net, self.optimizer, progress, first)
 
     def keep(self, epoch: int, progress: Progress) -> Progress:
         """Write an epoch's checkpoint and state, and remove those that are not kept."""
         config, first = self.plan.config, self.mode.group.first
         folder = checkpoint.epoch_folder(self.out, epoch)
-        checkpoint.save(self.net, folder, config, self.plan.tokens.manifest_hash, first)
+        checkpoint.save(self.net, folder, self.plan, first)
         self.save(progress)
         best, _ = choosing.choose(progress.table, config)
         kept = checkpoint.prune(self.out, progress.kept, config.save_total_limit, best.epoch)
@@ -171,7 +181,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         started = time.perf_counter()
         chosen = steps[step - first]
         torch_seed(batches.step_seed(config.seed, step, group.rank))
-        loss, norm, general = objective.gradients(run.net, rows, chosen, config, mode, own)
+        loss, norm, others = objective.gradients(run.net, rows, chosen, config, mode, own)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise finite.not_finite(plan, run.out, chosen, epoch, step, loss, norm)
         rate = learning_rate(config, step, plan.steps)
@@ -188,7 +198,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             nats=progress.nats + loss * counted,
             counted=progress.counted + counted,
         )
-        run.pace.step(tokens)
+        seconds = time.perf_counter() - started
+        run.pace.step(tokens, seconds)
         run.metrics.note(
             step=step + 1,
             epoch=epoch,
@@ -197,8 +208,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             grad_norm=norm,
             tokens=tokens,
             trained_tokens=int(rows.target_counts[chosen].sum()),
-            seconds=round(time.perf_counter() - started, 6),
-            **({} if general is None else {"general_loss": general}),
+            seconds=round(seconds, 6),
+            **others,
         )
         is_last = step + 1 == first + len(steps)
         is_due = config.save_steps and (step + 1) % config.save_steps == 0
@@ -208,7 +219,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
             run.log(
                 f"epoch {epoch}/{config.num_train_epochs} step {step + 1}/{plan.steps} "
                 f"loss {progress.nats / progress.counted:.4f} rate {rate:.3g} "
-                f"gradient {norm:.3g} {run.pace.line(step + 1)}"
+                f"gradient {norm:.3g} {run.pace.line(step + 1, epoch)}"
             )
     return progress
 
@@ -219,10 +230,9 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
     started = time.perf_counter()
     held = loss_of(plan, run.mode, run.net, plan.tokens.rows, plan.held_out)
     probe = run.probes.measure(run.net, held)
+    run.pace.evaluated(time.perf_counter() - started)
     # What is decided by it must be decided alike in all processes.
-    line: Epoch = run.mode.group.shared(
-        Epoch(epoch, epoch * plan.steps_per_epoch, loss, held, probe)
-    )
+    line: Epoch = run.mode.group.shared(Epoch(epoch, plan.steps_until(epoch), loss, held, probe))
     when = f"epoch {epoch}/{plan.config.num_train_epochs}" if epoch else "before training"
     if held is not None:
         if not math.isfinite(held.loss):

@@ -12,6 +12,7 @@ from trainer.distributed import ALONE, Group
 from trainer.models.attention import isolated
 from trainer.models.device import put
 from trainer.models.modes import evaluating, plain
+from trainer.models.routers import Routers
 from trainer.models.sharding import inside
 from trainer.packing import positions
 
@@ -23,30 +24,45 @@ CHUNK_VALUES = 1 << 26
 
 
 def target_nats(
-    model: Any, batch: Batch, *, whole: bool, chunk: int = CHUNK_VALUES
+    model: Any,
+    batch: Batch,
+    *,
+    whole: bool,
+    chunk: int = CHUNK_VALUES,
+    routed: list[torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """-ln p of each target, float32 [targets], in the order of `batch.targets`.
 
     The sum over a step's batches divided by the step's number of targets is the loss: equal to
     `cross_entropy(..., ignore_index=-100)` over the shifted labels of the whole step. Unless
-    `whole`, the output layer runs only where something is trained (see `head_is_plain`).
+    `whole`, the output layer runs only where something is trained (see `head_is_plain`). A list
+    `routed` is filled with the logits of each layer's router.
     """
     import torch.nn.functional as F
 
     inputs, at = _inputs(model, batch)
+    more = {} if routed is None else {"output_router_logits": True}
     targets = put(batch.targets, at.device)
     with isolated(batch.documents):
         if whole:
-            logits = model(**inputs, use_cache=False).logits
-            picked = logits.flatten(0, 1).index_select(0, at)
+            output = model(**inputs, **more, use_cache=False)
+            _keep_routed(output, routed)
+            picked = output.logits.flatten(0, 1).index_select(0, at)
             return F.cross_entropy(picked.float(), targets, reduction="none")
 
         def nats() -> torch.Tensor:
-            states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
+            output = plain(model).base_model(**inputs, **more, use_cache=False)
+            _keep_routed(output, routed)
+            states = output.last_hidden_state.flatten(0, 1).index_select(0, at)
             head = plain(model).get_output_embeddings()
             return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
 
         return inside(model, nats)
+
+
+def _keep_routed(output: Any, routed: list[torch.Tensor] | None) -> None:
+    if routed is not None:
+        routed += output.router_logits
 
 
 def read_logits(
@@ -101,6 +117,7 @@ class LossMode:
     packed: bool  # from documents end to end
     group: Group = ALONE  # who shares a step
     rejected: Rows | None = None  # of a reward model: the other side of the rows
+    routers: Routers | None = None  # of a mixture of experts: what a step adds for them
 
 
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -6,16 +6,25 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trainer.config.config import TrainConfig
-from trainer.data.lengths import LengthTarget, length_target
+from trainer.data.general import read_general
+from trainer.data.lengths import LengthTarget, length_target, within
 from trainer.data.mixing import Mixture
 from trainer.data.rows import Ints, Rows
 from trainer.data.tokens import Decode, Limits, Tokens
 from trainer.models.vocabulary import Vocabulary
 
 Log = Callable[[str], None]
+
+
+# Of general text so many tokens are read, in rows of at most so many.
+_RETENTION_TOKENS = 32_768
+_RETENTION_LENGTH = 1024
 
 
 def no_log(line: str) -> None:
@@ -40,12 +49,26 @@ class Plan:
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of an epoch."""
-        return math.ceil(self.mixture.per_epoch / self.config.batch_size)
+        return self.mixture.steps_per_epoch
 
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return self.config.num_train_epochs * self.steps_per_epoch
+        whole = self.config.num_train_epochs * self.steps_per_epoch
+        return min(whole, self.config.max_steps or whole)
+
+    def steps_until(self, epoch: int) -> int:
+        """Optimizer steps up to the end of an epoch."""
+        return min(self.steps, epoch * self.steps_per_epoch)
+
+    @cached_property
+    def general(self) -> tuple[Rows, Ints] | None:
+        """The general text whose loss is watched, and the rows of it that are read."""
+        if self.config.retention is None:
+            return None
+        path = Path(self.config.retention)
+        rows = read_general(path, self.tokenizer, self.limits, _RETENTION_LENGTH)
+        return rows, within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
 
     @cached_property
     def length(self) -> LengthTarget:

@@ -9,13 +9,18 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Held-out loss in nats: over all `targets` tokens, and as the mean of the rows' means."""
+    """Held-out loss in nats: over all `targets` tokens, and as the mean of the rows' means.
+
+    `interval` is half the width of the 95 % interval of that mean over rows, by Student's t; None
+    for a single row.
+    """
 
     loss: float
     example_loss: float
     rows: int
     targets: int
     accuracy: float | None = None  # of a reward model: pairs whose chosen answer scores higher
+    interval: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Epoch:
     def measures(self) -> dict[str, float]:
         """What was measured of the held-out rows and besides, by name."""
         held = dataclasses.asdict(self.held_out) if self.held_out else {}
-        renamed = {"targets": "trained_tokens"}
+        renamed = {"targets": "trained_tokens", "interval": "example_loss_interval"}
         found = {renamed.get(name, name): value for name, value in held.items()}
         found |= dataclasses.asdict(self.probe)
         return {name: value for name, value in found.items() if value is not None}

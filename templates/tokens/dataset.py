@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
 from curate.base.example_sources import (
+    CONTENT_HASHES,
     EXAMPLE_SOURCES,
     IDS_HASH,
     SOURCES,
-    check_order,
-    ids_hash,
+    Lists,
+    check_content,
+    content_hashes,
     read_sources,
     write_sources,
 )
@@ -35,7 +38,7 @@ from curate.base.folder import (
     writing,
 )
 from curate.base.progress import quiet_datasets
-from templates.tokens.columns import EXAMPLES, MASK, REFUSED, SIDES, by_check
+from templates.tokens.columns import EXAMPLES, MASK, PAIRED, REFUSED, SIDES, by_check
 from templates.tokens.lengths import Matched, in_tokens
 from templates.tokens.rendered import Rendered
 from templates.tokens.trainer_columns import to_dataset
@@ -104,6 +107,7 @@ def manifest_of(
     ids = sorted({stop.id for stop in stops if stop.id is not None})
     strings = sorted({stop.text for stop in stops if stop.id is None})
     tool_use = template.tool_use
+    hashes = content_hashes(_with_masks(_trained_columns(rendered.examples)))
     return {
         "counts": rendered.counts,
         "refused": by_check(rendered.refused),
@@ -135,7 +139,8 @@ def manifest_of(
         "tool_card": rendered.tool_card.as_dict() if rendered.tool_card else None,
         "options": dataclasses.asdict(rendered.options),
         "sources": list(sources),
-        IDS_HASH: ids_hash(*_flat_ids(rendered.examples)),
+        IDS_HASH: hashes["input_ids"],
+        CONTENT_HASHES: hashes,
         "length": in_tokens(matched, rendered.examples, ids) if matched else None,
         "versions": _versions(),
     }
@@ -151,11 +156,25 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _flat_ids(examples: pl.DataFrame) -> tuple[Any, Any]:
-    """The token ids of the examples laid end to end, and before them the length of each."""
-    ids = examples["input_ids"]
-    flat = ids.explode(empty_as_null=False, keep_nulls=False)
-    return ids.list.len().fill_null(0).to_numpy(), flat.to_numpy()
+def _trained_columns(examples: pl.DataFrame) -> dict[str, Lists]:
+    """What trainers read of the examples, by column."""
+    names = [f"{side}{name}" for side in SIDES for name in (*PAIRED, MASK)]
+    return {name: _flat(examples[name]) for name in names if name in examples.columns}
+
+
+def _with_masks(columns: Mapping[str, Lists]) -> dict[str, Lists]:
+    """The columns, and a mask of ones for each column of ids, as the dataset will have."""
+    ids = [(side, columns.get(f"{side}{PAIRED[0]}")) for side in SIDES]
+    masks = {f"{side}{MASK}": (own[0], np.ones(len(own[1]), np.int8)) for side, own in ids if own}
+    return {**columns, **masks}
+
+
+def _flat(lists: pl.Series) -> Lists:
+    """The length of each list, and all values laid end to end. Raises `ValueError` for nulls."""
+    flat = lists.explode(empty_as_null=False, keep_nulls=False)
+    if flat.null_count():
+        raise ValueError(f"column {lists.name!r} has nulls among its values")
+    return lists.list.len().fill_null(0).to_numpy(), flat.to_numpy()
 
 
 def is_tokens(path: Path) -> bool:
@@ -168,7 +187,7 @@ def read(path: Path) -> Tokens:
 
     What explains the examples is joined to them: columns of `EXAMPLES` first. Raises `CurateError`
     if it is none, or one of an earlier version, if a file of it is damaged or none of its own, and
-    if the examples are not in the order of the manifest.
+    if the examples are not those of the manifest, in its order.
     """
     if not is_tokens(path):
         raise CurateError(f"{path}: no TOKENS folder; `curate render` writes one")
@@ -200,7 +219,7 @@ def _refused(lines: Iterable[Any]) -> pl.DataFrame:
 def _explained(folder: Path, manifest: Mapping[str, Any], trained: pl.DataFrame) -> pl.DataFrame:
     """The examples with what each is from, and without their masks."""
     sources = read_sources(folder, trained.height)
-    check_order(folder, manifest, *_flat_ids(trained))
+    check_content(folder, manifest, _trained_columns(trained))
     masks = [f"{side}{MASK}" for side in SIDES]
     others = trained.select(pl.exclude(*masks, *EXAMPLE_SOURCES))
     return sources.hstack(others).select(*EXAMPLES, pl.exclude(*EXAMPLES))

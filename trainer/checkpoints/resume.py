@@ -14,11 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curate.base.errors import CurateError
 from curate.base.folder import sha256, write_atomic
 from trainer.checkpoints import checkpoint
 from trainer.config.groups import RENAMED
 from trainer.data.rows import Rows
+from trainer.distributed import Group
+from trainer.models.routers import Routers
 from trainer.models.sharding import gathered, share_like, whole
 from trainer.plan import Plan
 from trainer.result import Epoch
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 STATE = "state"
-# Fields that say how to run, not what comes out; of folders it is the content that counts.
+# Fields that say how to run, not what comes out; of files and folders the content counts.
 _FREE = (
     "force",
     "resume",
@@ -37,9 +41,20 @@ _FREE = (
     "tokens",
     "model",
     "replay",
+    "retention",
     "report_to",
     "sharding",
 )
+# What a state belongs to besides settings and stops, and how it is put if that is another.
+_OTHERS = {
+    "rows": "the rows to train on are others",
+    "rejected": "the rejected answers are others",
+    "sources": "the sources of the rows are others",
+    "replay": "the text of replay is another",
+    "retention": "the text of retention is another",
+    "routers": "the loss of the routers is another",
+    "weights": "the weights of the base model are others",
+}
 _FILES = ("optimizer.safetensors", "weights.safetensors")
 # The newest, and one to fall back on if it is damaged.
 _KEPT = 2
@@ -49,7 +64,8 @@ _KEPT = 2
 class Progress:
     """How far a run is: optimizer steps taken, finished epochs, and sums of the one under way.
 
-    `counted` is what the targets behind `nats` count.
+    `counted` is what the targets behind `nats` count, and `updates` are those of bf16 weights in
+    the epoch under way: all that moved, and those that rounding loses.
     """
 
     step: int = 0
@@ -57,6 +73,7 @@ class Progress:
     kept: tuple[int, ...] = ()
     nats: float = 0.0
     counted: float = 0.0
+    updates: tuple[int, int] = (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,34 +87,51 @@ class Saved:
 def settings(plan: Plan) -> dict[str, Any]:
     """What a state belongs to, as far as it is known before the model is loaded.
 
-    The rows are both sides of pairs where both are read.
+    The rows are both sides of pairs where both are read, and their labels, by which epochs are
+    compared; of general text it is the words that count, not where they lie.
     """
-    config = plan.config
-    digest = hashlib.sha256()
-    for rows in (plan.mixture.rows, plan.rejected):
-        if rows is not None:
-            _add(digest, rows)
+    config, mixture = plan.config, plan.mixture
     values = dataclasses.asdict(config)
     # A rate that is found is found again, from the same weights.
     free = (*_FREE, "learning_rate") if config.lr_find else _FREE
     kept = {name: value for name, value in values.items() if name not in free}
     if config.prompts:  # what answers are compared with, wherever it is from
         kept["length_target"] = plan.length.tokens
+    known = {
+        "config": kept,
+        "rows": _digest(mixture.rows, 0, mixture.own, "\n".join(plan.tokens.rows.ids)),
+        "rejected": _digest(plan.rejected),
+        "replay": _digest(mixture.rows, mixture.own),
+        "retention": _digest(plan.general[0] if plan.general else None),
+        "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
+        "stops": [list(plan.tokens.stop_ids), list(plan.tokens.stop_strings)],
+    }
     # Through JSON, where a tuple is a list.
-    same: dict[str, Any] = json.loads(json.dumps({"config": kept, "rows": digest.hexdigest()}))
+    same: dict[str, Any] = json.loads(json.dumps(known))
     return same
 
 
-def _add(digest: Any, rows: Rows) -> None:
-    """All of the rows that decides what is learnt; their ids decide which are held out."""
-    digest.update("\n".join(rows.ids).encode())
-    for array in (rows.input_ids, rows.targets, rows.offsets, rows.weights):
+def _digest(
+    rows: Rows | None, first: int = 0, last: int | None = None, names: str = ""
+) -> str | None:
+    """The hash of all that decides what the rows teach, and of names, by which some are held out.
+
+    The names of general text are those of its file.
+    """
+    if rows is None:
+        return None
+    digest = hashlib.sha256(names.encode())
+    offsets = rows.offsets[first : None if last is None else last + 1]
+    places = slice(int(offsets[0]), int(offsets[-1]))
+    digest.update(np.diff(offsets).tobytes())
+    for array in (rows.input_ids, rows.labels, rows.targets, rows.weights):
         if array is not None:
-            digest.update(array.tobytes())
+            digest.update(array[places].tobytes())
+    return digest.hexdigest()
 
 
-def fingerprint(known: dict[str, Any], net: Any) -> dict[str, Any]:
-    """What a state belongs to: settings, rows and the weights before training."""
+def fingerprint(known: dict[str, Any], net: Any, routers: Routers | None = None) -> dict[str, Any]:
+    """What a state belongs to: settings, rows and texts, and the model before training."""
     import torch
 
     weights = hashlib.blake2b(digest_size=16)
@@ -105,7 +139,28 @@ def fingerprint(known: dict[str, Any], net: Any) -> dict[str, Any]:
         weights.update(name.encode())
         plain = whole(weight).cpu().contiguous().flatten()
         weights.update(plain.view(torch.uint8).numpy().data)
-    return {**known, "weights": weights.hexdigest()}
+    added = None if routers is None else dataclasses.asdict(routers)
+    return {**known, "weights": weights.hexdigest(), "routers": added}
+
+
+def updates(optimizer: torch.optim.Optimizer, group: Group) -> tuple[int, int]:
+    """Updates of bf16 weights since the last evaluation: all that moved, and those that are lost.
+
+    Where weights are shared every process must ask, and those of all are added up.
+    """
+    own = [int(getattr(optimizer, name, 0)) for name in ("moved", "lost")]
+    moved, lost = group.total(own) if group.sharded else own
+    return int(moved), int(lost)
+
+
+def restore_updates(
+    optimizer: torch.optim.Optimizer, counted: tuple[int, int], group: Group
+) -> None:
+    """Go on counting where `updates` was asked, so that the share is that of the whole epoch."""
+    if hasattr(optimizer, "moved"):
+        mine = counted if group.first or not group.sharded else (0, 0)
+        for name, count in zip(("moved", "lost"), mine, strict=True):
+            setattr(optimizer, name, count)
 
 
 def check(out: Path, now: dict[str, Any]) -> None:
@@ -203,14 +258,20 @@ def _read(place: Path) -> Saved | None:
         intact = set(written["files"]) == set(_FILES) and all(
             sha256(place / name) == hash for name, hash in written["files"].items()
         )
-        of = {name: written["of"][name] for name in ("config", "rows", "weights")}
-        config = dict(of["config"])
+        config = dict(written["of"]["config"])
         if former := sorted(RENAMED.keys() & config.keys()):
             pairs = ", ".join(f"{name!r} is now {RENAMED[name]!r}" for name in former)
             raise CurateError(
                 f"{place}: was written by an earlier version, whose settings had other names "
                 f"({pairs}); go on with that version, or start anew with --force"
             )
+        if "stops" not in written["of"]:
+            raise CurateError(
+                f"{place}: was written by an earlier version, which did not note whether texts, "
+                "sources and stops are the same; go on with that version, or start anew with "
+                "--force"
+            )
+        of = {name: written["of"][name] for name in (*_OTHERS, "stops")}
         saved = Saved({**of, "config": config}, _progress(written["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -249,10 +310,11 @@ def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
         for name, value in now["config"].items()
         if saved["config"].get(name) != value
     ]
-    if saved["rows"] != now["rows"]:
-        fields.append("the rows to train on are others")
-    if saved["weights"] != now.get("weights", saved["weights"]):
-        fields.append("the weights of the base model are others")
+    fields += [
+        words for part, words in _OTHERS.items() if saved[part] != now.get(part, saved[part])
+    ]
+    if saved["stops"] != now["stops"]:
+        fields.append(f"the stops were {_shown(saved['stops'])}, now {_shown(now['stops'])}")
     if fields:
         raise CurateError(
             f"{out}: cannot resume, the run that was stopped is another one: {'; '.join(fields)}; "
@@ -260,12 +322,18 @@ def _check_same(saved: dict[str, Any], now: dict[str, Any], out: Path) -> None:
         )
 
 
+def _shown(stops: list[list[Any]]) -> str:
+    ids, strings = stops
+    return ", ".join(map(repr, [*ids, *strings])) or "none"
+
+
 def _progress(written: dict[str, Any]) -> Progress:
     """Progress as it was written; what older states hold besides is not read."""
     table = tuple(Epoch.read(line) for line in written["table"])
     kept = tuple(int(epoch) for epoch in written["kept"])
     nats, counted = float(written["nats"]), float(written["counted"])
-    return Progress(int(written["step"]), table, kept, nats, counted)
+    moved, lost = map(int, written["updates"])
+    return Progress(int(written["step"]), table, kept, nats, counted, (moved, lost))
 
 
 def _forget_later(out: Path, progress: Progress) -> None:

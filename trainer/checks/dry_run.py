@@ -51,11 +51,12 @@ def _rehearse(group: Group, config: TrainConfig, log: Log) -> float:
     evaluation = time.perf_counter() - started
     done = resume.steps_done(Path(config.out)) if config.resume else 0
     epochs = [
-        np.concatenate(plan.mixture.epoch(epoch)) for epoch in range(1, config.num_train_epochs + 1)
+        np.concatenate(plan.mixture.epoch(epoch))
+        for epoch in range(1, plan.config.num_train_epochs + 1)
     ]
     left = 1 - done / plan.steps
     tokens = round(left * sum(int(rows.lengths[each].sum()) for each in epochs))
-    seconds = per_token * tokens + left * evaluation * (config.num_train_epochs + 2)
+    seconds = per_token * tokens + left * evaluation * (plan.config.num_train_epochs + 2)
     if done:
         log(f"a stopped run goes on after step {done} of {plan.steps}")
     log(

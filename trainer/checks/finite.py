@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError, some_of
 from trainer.checkpoints import checkpoint
@@ -11,6 +11,9 @@ from trainer.data.rows import Ints
 from trainer.distributed import ALONE, Group
 from trainer.models.sharding import own
 from trainer.plan import Plan
+
+if TYPE_CHECKING:
+    import torch
 
 
 def not_finite(
@@ -23,6 +26,33 @@ def not_finite(
         f"not made; {checkpoint.last_good(out)}; its rows are {shown}; try a "
         f"lower learning_rate than {plan.config.learning_rate:g}"
     )
+
+
+def check_base(net: Any, name: str) -> None:
+    """Before the first step: refuse a base with a weight that is no number, or infinite.
+
+    One row alone need not show it, as nothing may read that row of an embedding. Raises
+    `CurateError` with the names of the tensors.
+    """
+    broken = {key: count for key, tensor in net.state_dict().items() if (count := _odd(tensor))}
+    if broken:
+        shown = some_of([f"{key} ({count:,} values)" for key, count in broken.items()])
+        raise CurateError(
+            f"{name}: there are NaN or infinite values in its weights, so nothing was started: "
+            f"{shown}; download or convert the model again"
+        )
+
+
+def _odd(tensor: torch.Tensor) -> int:
+    """How many values of a tensor are not finite; integers, as of packed weights, all are."""
+    import torch
+
+    if not tensor.is_floating_point() or not tensor.numel():
+        return 0
+    # The least and the largest tell, without a copy; formats of 8 bits have neither.
+    values = tensor.float() if tensor.element_size() == 1 else tensor
+    ends = torch.stack(torch.aminmax(values))
+    return 0 if bool(torch.isfinite(ends).all()) else int((~torch.isfinite(values)).sum())
 
 
 def check_weights(net: Any, epoch: int, out: Path, group: Group = ALONE) -> None:

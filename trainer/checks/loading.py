@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 from curate.base.errors import CurateError
 from trainer import packing
 from trainer.checks.causal import check_causal
+from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
+from trainer.config.config import TrainConfig
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
-from trainer.models import adapt, model, precision, sharding, vocabulary
-from trainer.models.device import device_name, pick_device
+from trainer.models import adapt, model, precision, routers, sharding, vocabulary, weights
+from trainer.models.device import device_name, pick_device, put
 from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
 from trainer.models.neftune import add_noise
 from trainer.models.prompted import is_prompted
-from trainer.objectives.reward import padding_id
 from trainer.plan import Log, Plan
 
 if TYPE_CHECKING:
@@ -34,12 +35,15 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
 
     place = torch.device("cpu") if group.sharded else device
     config, words = plan.config, plan.words
+    log(f"loading model {config.model}")
     torch.manual_seed(config.seed)  # a reward model's head is drawn when it is loaded
     net = model.load(config.model, place, config.dtype, config.load_in_4bit, config.objective)
     if group.first or not group.sharded:  # of shared weights one reading of all is enough
+        check_base(net, config.model)
         check_causal(net, config.model)
+    _check_base(plan, net, log)
     if plan.rejected is not None:
-        _set_padding(plan, net)
+        vocabulary.pad_with(net, plan.words)
     model.use_threads(net, place)
     if words.added:
         vocabulary.grow(net, words)
@@ -53,6 +57,8 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     if config.gradient_checkpointing:
         checkpoint_activations(net)
     net.train()
+    for line in about_blocks(net, config):
+        log(line)
     for line in model.table(net, config):
         log(f"{config.method} on {device}: {line}" if line.endswith("optimizer") else line)
     rounding = precision.rounding_of(config)
@@ -63,6 +69,43 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
         log(f"shared by {group.count} processes, about {held:,.1f} MB of that in each")
         sharding.shard(net, device)
     return net
+
+
+def _check_base(plan: Plan, net: Any, log: Log) -> None:
+    """Say what of the base is not trained, and how its numbers are saved; refuse what is lost."""
+    config = plan.config
+    base = weights.read(config.model, net, config.objective)
+    rows = net.get_input_embeddings().weight.shape[0]
+    if plan.words.size > rows:
+        weights.check_growth(base, rows, config.model)
+    if config.learns == "prompt":
+        return
+    for line in base.lines(config.model):
+        log(line)
+    if (saved := weights.saved_dtype(base, config)) != config.dtype:
+        log(f"checkpoints are saved in {saved}, the base's format; save_dtype sets another")
+
+
+def about_blocks(net: Any, config: TrainConfig) -> list[str]:
+    """A line for each width of layers that blocks of the width asked for do not divide.
+
+    Their rotations then have another width, the nearest that does, which changes how much of a
+    layer can turn and how many parameters learn.
+    """
+    if config.method != "oft":
+        return []
+    widths: dict[tuple[int, int], int] = {}
+    for layer in net.modules():
+        blocks = getattr(layer, "oft_block_size", None)
+        for block in blocks.values() if isinstance(blocks, dict) else ():
+            if block != config.rotation_block:
+                key = int(layer.in_features), int(block)
+                widths[key] = widths.get(key, 0) + 1
+    return [
+        f"oft: {count} layers of width {width:,}, which blocks of {config.rotation_block} do not "
+        f"divide, are rotated in blocks of {block} (rotation_block)"
+        for (width, block), count in sorted(widths.items())
+    ]
 
 
 def checkpoint_activations(net: Any) -> None:
@@ -83,16 +126,6 @@ def checkpoint_activations(net: Any) -> None:
         enable({"use_reentrant": False})
 
 
-def _set_padding(plan: Plan, net: Any) -> None:
-    """Give a reward model an id to pad with; `AutoModelForSequenceClassification` asks for one."""
-    rows, rejected, text = plan.tokens.rows, plan.rejected, net.config.get_text_config()
-    assert rejected is not None
-    tokenizer = plan.tokenizer
-    own = [getattr(tokenizer, f"{name}_token_id", None) for name in ("pad", "unk", "bos")]
-    preferred = [text.pad_token_id, *own]
-    net.config.pad_token_id = padding_id(rows, rejected, preferred, plan.limits.vocabulary)
-
-
 def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMode, dict[str, Any]]:
     """The model on its device, how its loss is computed, and what was found out about both."""
     config, rows = plan.config, plan.mixture.rows
@@ -102,8 +135,11 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about
     packed = packing.decide(net, rows, plan.train, config, log)
-    mode = LossMode(not head_is_plain(net, pad(rows, plan.train[:1])), packed, group)
-    about |= {"packed": packed, "proof": None}
+    first = pad(rows, plan.train[:1])
+    found = routers.of_model(net, put(first.input_ids, device), config, log)
+    mode = LossMode(not head_is_plain(net, first), packed, group, routers=found)
+    balance = None if found is None else dataclasses.asdict(found)
+    about |= {"packed": packed, "routers": balance, "proof": None}
     if config.proof:
         proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode)
         log(str(proof))

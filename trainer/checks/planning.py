@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +19,11 @@ from trainer.config.presets import PRESETS
 from trainer.config.reasons import LEFT_OUT
 from trainer.data import mixing
 from trainer.data.leaks import leaks
+from trainer.data.rows import Rows
 from trainer.data.split import split
 from trainer.data.tokens import load_tokens
 from trainer.evaluation.metrics import check_board
+from trainer.evaluation.table import FEW
 from trainer.models import model, vocabulary
 from trainer.objectives import reward
 from trainer.plan import Log, Plan, warmup_steps
@@ -33,23 +37,28 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if config.retention is not None and not Path(config.retention).exists():
         raise CurateError(f"retention: {config.retention}: no such file or folder")
     tokens = load_tokens(config.tokens)
-    limits = model.read_limits(config.model)
+    limits = model.read_limits(config.model, config.objective)
     words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)
+    tokenizer = model.read_tokenizer(config.model)
+    rejected = reward.rejected_rows(tokens, config)
+    if rejected is not None:
+        words = _with_padding(words, tokens.rows, rejected, tokenizer, config.model)
     limits = limits.with_room(
         words.size, config.num_virtual_tokens if config.learns == "prompt" else 0
     )
-    tokenizer = model.read_tokenizer(config.model)
     if tokenizer is not None and words.added:
         vocabulary.extend(tokenizer, words, config.model)
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
-    rejected = reward.rejected_rows(tokens, config)
     about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
     passed = gate.check(tokens, *about)
     if rejected is not None:
         passed = passed.both(gate.check(dataclasses.replace(tokens, rows=rejected), *about))
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
     mixture = mixing.mix(config, tokens, train, tokenizer, limits)
+    if config.max_steps:
+        epochs = math.ceil(config.max_steps / mixture.steps_per_epoch)
+        config = dataclasses.replace(config, num_train_epochs=epochs)
     plan = Plan(
         config, tokens, train, held_out, limits, tokenizer, decode, words, mixture, rejected
     )
@@ -59,12 +68,26 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     for line in [
         *_announcement(plan, passed),
         *_about_pairs(plan),
+        *_few_held_out(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
         *long,
     ]:
         log(line)
     return plan
+
+
+def _with_padding(
+    words: vocabulary.Vocabulary, rows: Rows, rejected: Rows, tokenizer: Any, name: str
+) -> vocabulary.Vocabulary:
+    """With the id that a reward model pads with; `AutoModelForSequenceClassification` needs one."""
+    known = model.read_padding(name)
+    if tokenizer is None:
+        number = reward.padding_id(rows, rejected, [known], words.size)
+        return dataclasses.replace(words, padding=number)
+    own = [getattr(tokenizer, f"{kind}_token_id", None) for kind in ("pad", "unk", "bos")]
+    ends = reward.last_tokens(rows, rejected)
+    return vocabulary.with_padding(words, tokenizer, [known, *own], ends)
 
 
 def _about_pairs(plan: Plan) -> list[str]:
@@ -76,6 +99,17 @@ def _about_pairs(plan: Plan) -> list[str]:
     if plan.tokens.rejected is not None:
         return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
     return []
+
+
+def _few_held_out(plan: Plan) -> list[str]:
+    """A warning before the work, if what is held out tells little."""
+    rows = len(plan.held_out)
+    if not 0 < rows < FEW:
+        return []
+    return [
+        f"held out: {rows} of at least {FEW} rows that tell epochs apart, so their order in the "
+        "table may be chance; more rows, or a larger held_out, make it mean more"
+    ]
 
 
 def _leaks(plan: Plan) -> list[str]:
@@ -112,9 +146,12 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
         f"{int(rows.target_counts[plan.train].sum()):,} of them trained), "
         f"{len(plan.held_out):,} held out"
     )
+    last = plan.steps - (config.num_train_epochs - 1) * plan.steps_per_epoch
+    cut = f", the last of {last}" if last != plan.steps_per_epoch else ""
+    ends = " (max_steps)" if config.max_steps else ""
     lines.append(
-        f"{plan.steps:,} steps: {config.num_train_epochs} epochs of {plan.steps_per_epoch}, "
-        f"{config.batch_size} examples a step, {config.lr_scheduler_type} rate from "
+        f"{plan.steps:,} steps{ends}: {config.num_train_epochs} epochs of {plan.steps_per_epoch}"
+        f"{cut}, {config.batch_size} examples a step, {config.lr_scheduler_type} rate from "
         f"{config.learning_rate:g} after {warmup_steps(config, plan.steps)} warm-up steps"
     )
     if config.prompts:

@@ -52,6 +52,8 @@ class TrainConfig(Settings):
         }
         if given.get("lr_scheduler_type") == "constant" and "min_lr_ratio" in fallbacks:
             fallbacks["min_lr_ratio"] = 0.0  # the preset's belongs to the preset's schedule
+        if "save_dtype" in fallbacks and "dtype" in given:
+            fallbacks["save_dtype"] = given["dtype"]  # whoever names a format wants it in the files
         objective = given.get("objective", fallbacks.get("objective"))
         return {**given, **fitting(objective, fallbacks), "preset": chosen}
 
@@ -68,6 +70,10 @@ class TrainConfig(Settings):
             raise CurateError(f"train: {', '.join(missing)} must be given")
         if "learning_rate" in values and values.get("lr_find") is True:
             raise CurateError("train: lr_find looks for learning_rate; give one of them")
+        if values.get("max_steps") and "num_train_epochs" in values:
+            raise CurateError(
+                "train: max_steps and num_train_epochs both say when the run ends; give one of them"
+            )
         return cls(**values)
 
 

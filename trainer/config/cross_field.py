@@ -28,6 +28,8 @@ CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
     ("patience", ANY, "stop_on", ("never",), "name in stop_on what has to improve"),
     ("replay_share", ANY, "replay", (None,), "name a general text in replay"),
     ("packing", ("on",), "learns", ("prompt",), "a learnt prompt lies before each row"),
+    ("router_aux_coef", ANY, "learns", ("prompt",), "a learnt prompt changes no router"),
+    ("router_aux_coef", ANY, "objective", ("reward",), "the loss of routers is for answers"),
     ("gradient_checkpointing", (True,), "method", ("prefix",), "its vectors are no activations"),
     ("sharding", ("full",), "learns", ("prompt",), "the model must lie whole on each device"),
     ("sharding", ("full",), "load_in_4bit", (True,), "a 4-bit base cannot be shared"),

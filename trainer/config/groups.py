@@ -91,6 +91,9 @@ class MethodSettings:
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", "number format of weights and activations; adapters stay float32"
     )
+    save_dtype: Literal["base", "float32", "bfloat16", "float16"] = option(
+        "base", "number format of checkpoints: the base's own, or dtype where you give that"
+    )
     load_in_4bit: bool = option(
         False, "keep the frozen base in 4 bits; needs bitsandbytes and a GPU"
     )
@@ -110,6 +113,9 @@ class OptimisationSettings:
     """How long, how fast, and where it is computed."""
 
     num_train_epochs: int = option(3, "passes over the training rows", low=1)
+    max_steps: int = option(
+        0, "optimizer steps after which the run ends, instead of after num_train_epochs", low=0
+    )
     batch_size: int = option(32, "examples in one optimizer step, however they are padded", low=1)
     learning_rate: float = option(1e-5, "peak learning rate", above=0.0, high=1.0)
     lr_find: bool = option(
@@ -127,6 +133,12 @@ class OptimisationSettings:
     weight_decay: float = option(0.0, "AdamW decay of matrices, not norms or biases", low=0.0)
     max_grad_norm: float = option(
         1.0, "largest gradient norm of a step; 0 only reports it", low=0.0
+    )
+    router_aux_coef: float | None = option(
+        None,
+        "how many times the loss that keeps the experts of a mixture in use alike is added; as the "
+        "base's config.json says if empty, 0 for none",
+        low=0.0,
     )
     rounding: Literal["auto", "masters", "stochastic", "nearest"] = option(
         "auto",

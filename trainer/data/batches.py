@@ -24,7 +24,8 @@ class Batch:
 
     `at` [targets] are the trained positions in the flattened batch, `targets` [targets] what
     they must predict, `row_of` [targets] the place of their row in `rows`, and `weights`
-    [targets] what each counts, None if all count the same.
+    [targets] what each counts, None if all count the same. `real` [positions in the flattened
+    batch] tells tokens from padding, None where nothing is padding.
     """
 
     rows: Ints
@@ -34,6 +35,7 @@ class Batch:
     row_of: Ints
     weights: Floats | None = None
     documents: tuple[int, ...] | None = None
+    real: NDArray[np.bool_] | None = None
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Ints:
@@ -104,6 +106,7 @@ def _pad(rows: Rows, documents: Documents) -> Batch:
         targets=targets[row_of, position],
         row_of=row_of,
         weights=None if rows.weights is None else rows.weights[source[row_of, position]],
+        real=None if real.all() else real.flatten(),
     )
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.base.errors import CurateError, nearest
 from trainer.data.rows import Floats, Ints
 
 REJECTED = "rejected_"  # before the names of the columns of a pair's other answer
 WEIGHTS = "weights"
-_SIDE = ("input_ids", "labels", "attention_mask")
+IDS = "input_ids"
+_SIDE = (IDS, "labels", "attention_mask")
 
 
 def check_columns(folder: Path, columns: Sequence[str]) -> None:
@@ -45,6 +47,14 @@ def read_side(
     _check_lengths(folder, ids, f"{prefix}labels", lengths, label_lengths)
     _check_mask(folder, table, f"{prefix}attention_mask", ids, lengths)
     return lengths, input_ids, labels
+
+
+def as_lists(
+    prefix: str, lengths: Ints, input_ids: Ints, labels: Ints
+) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """The columns of a side that `read_side` gave, by name: lengths, and values end to end."""
+    values: tuple[NDArray[Any], ...] = (input_ids, labels, np.ones(len(input_ids), np.int8))
+    return {f"{prefix}{name}": (lengths, each) for name, each in zip(_SIDE, values, strict=True)}
 
 
 def _check_mask(folder: Path, table: Any, name: str, ids: tuple[str, ...], lengths: Ints) -> None:
@@ -109,9 +119,17 @@ def _lists(folder: Path, table: Any, name: str, wanted: str) -> Any:
 
     Raises `CurateError` unless it holds lists of what is `wanted`: ids, ones, or numbers.
     """
+    import pyarrow as pa
     import pyarrow.types as kinds
 
-    column = table[name].combine_chunks()
+    try:
+        column = table[name].combine_chunks()
+        # Lists whose borders point beyond their values would be read all the same.
+        column.validate(full=True)
+    except pa.ArrowException as error:
+        raise CurateError(
+            f"{folder}: column {name!r} is damaged ({error}); render the rows again"
+        ) from error
     held = getattr(column.type, "value_type", None)
     fits = held is not None and not kinds.is_dictionary(column.type)
     fits = fits and (kinds.is_integer(held) or (wanted == "numbers" and kinds.is_floating(held)))

@@ -70,6 +70,12 @@ def some(rows: Rows, chosen: Ints, count: int) -> Ints:
     return np.array(sorted(ranked[:count]), dtype=np.int64)
 
 
+def within(rows: Rows, chosen: Ints, targets: int) -> Ints:
+    """The first of the rows that have at most so many targets together, and at least one row."""
+    fits = np.cumsum(rows.target_counts[chosen]) <= targets
+    return chosen[: max(1, int(fits.sum()))]
+
+
 def turn(rows: Rows, row: int, stop_ids: tuple[int, ...]) -> list[int]:
     """The first trained run of a row, without its stop."""
     labels = rows.labels[rows.row(row)]

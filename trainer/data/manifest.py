@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError
-from curate.base.example_sources import IDS_HASH
+from curate.base.example_sources import CONTENT_HASHES, IDS_HASH
 
 Shape = tuple[str, Callable[[Any], bool]]
 
@@ -52,6 +52,7 @@ _SHAPES: Mapping[str, Shape] = {
     "tokenizer.functional": _ID_BY_TOKEN,
     "tokenizer.closing": _ID_BY_TOKEN,
     IDS_HASH: _TEXT,
+    CONTENT_HASHES: _TEXT_BY_NAME,
     **{f"{card}.ends_with.text": _TEXT for card in CARDS},
     "counts": _OBJECT,
     **{f"counts.{name}": _NUMBER for name in _COUNTS},

@@ -6,6 +6,7 @@ All of it is a function of the rows, the settings, the epoch and the step.
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,10 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """The rows that training reads: own ones first, from number `own` on general text."""
+    """The rows that training reads: own ones first, from number `own` on general text.
+
+    A run of at most `limit` steps ends within an epoch, if that is not 0.
+    """
 
     rows: Rows
     sources: tuple[Source, ...]
@@ -54,11 +58,17 @@ class Mixture:
     batch: int
     seed: int
     share: float
+    limit: int = 0
 
     @property
     def per_epoch(self) -> int:
         """Own rows of an epoch, the same number in each."""
         return sum(source.per_epoch for source in self.sources)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch that is not cut off."""
+        return math.ceil(self.per_epoch / self.batch)
 
     def epoch(self, epoch: int) -> list[Ints]:
         """The rows of each step of an epoch (from 1); the last step may be short.
@@ -68,11 +78,12 @@ class Mixture:
         rows = np.concatenate([source.of_epoch(self.seed, epoch) for source in self.sources])
         rows = rows[epoch_order(len(rows), self.seed, epoch)]
         steps = [rows[at : at + self.batch] for at in range(0, len(rows), self.batch)]
+        taken = steps[: max(0, self.limit - (epoch - 1) * len(steps))] if self.limit else steps
         if self.share == 0.0:
-            return steps
+            return taken
         counted = np.cumsum([self.rows.target_weights[each].sum() for each in steps])
         general = self._general(epoch, counted * self.share / (1 - self.share))
-        return [np.concatenate(pair) for pair in zip(steps, general, strict=True)]
+        return [np.concatenate(pair) for pair in zip(taken, general, strict=False)]
 
     def _general(self, epoch: int, wanted: Any) -> list[Ints]:
         """Rows of general text up to each step, so that their targets add up to `wanted`."""
@@ -143,7 +154,8 @@ def mix(
     if config.replay is not None:
         general = read_general(Path(config.replay), tokenizer, limits, config.micro_tokens)
         rows, share = join(rows, general), config.replay_share
-    return Mixture(even(rows), sources, own, config.batch_size, config.seed, share)
+    size = (config.batch_size, config.seed, share, config.max_steps)
+    return Mixture(even(rows), sources, own, *size)
 
 
 def _sources(config: TrainConfig, tokens: Tokens, train: Ints) -> tuple[Source, ...]:

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError
-from curate.base.example_sources import check_order, read_sources
-from trainer.data.columns import REJECTED, WEIGHTS, check_columns, read_side, read_weights
+from curate.base.example_sources import check_content, read_sources
+from trainer.data.columns import (
+    IDS,
+    REJECTED,
+    WEIGHTS,
+    as_lists,
+    check_columns,
+    read_side,
+    read_weights,
+)
 from trainer.data.manifest import CARDS, read_manifest
 from trainer.data.rows import Rows, rows_of
 
@@ -60,7 +68,8 @@ def load_tokens(folder: str) -> Tokens:
 
     Raises `CurateError` if it is no such folder or one of an earlier version, has no manifest or
     one that was changed, lacks a column or has one that is not read, holds labels that do not match
-    the tokens in length or a mask of padding, and if `sources.parquet` does not fit its rows.
+    the tokens in length or a mask of padding, if `sources.parquet` does not fit its rows, and if
+    ids, labels or masks are not those that were rendered.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -80,38 +89,40 @@ def load_tokens(folder: str) -> Tokens:
 
 
 def _load(folder: Path) -> Any:
-    """The dataset in a folder, of one split."""
+    """The dataset in a folder, of one split, as a table."""
     import datasets
+    import pyarrow as pa
 
+    odd = (OSError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException)
     try:
         dataset = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # The last three are what the library makes of a state.json or dataset_info.json of others,
-        # and of a dataset without rows.
+        if isinstance(dataset, datasets.Dataset):
+            return dataset.with_format("arrow")[:]
+    except odd as error:
+        # Besides damage, this is what the library makes of a state.json or dataset_info.json of
+        # others, and of a dataset without rows.
         raise CurateError(
             f"{folder}: cannot be read as a dataset ({type(error).__name__}: {error}); render the "
             "rows again"
         ) from error
-    if not isinstance(dataset, datasets.Dataset):
-        raise CurateError(f"{folder}: holds several splits; train on one of the folders inside")
-    return dataset
+    raise CurateError(f"{folder}: holds several splits; train on one of the folders inside")
 
 
 def _read_rows(
     folder: Path, manifest: Mapping[str, Any]
 ) -> tuple[Rows, tuple[str, ...] | None, Rows | None]:
     """The rows, where each is from, and of pairs the answers that lost."""
-    dataset = _load(folder)
+    table = _load(folder)
     # First, for a folder of an earlier version has other columns as well.
-    about = read_sources(folder, len(dataset))
-    check_columns(folder, dataset.column_names)
-    table = dataset.with_format("arrow")[:]
+    about = read_sources(folder, len(table))
+    check_columns(folder, table.column_names)
     ids = tuple(about["id"].to_list())
-    lengths, input_ids, labels = read_side(folder, table, ids, "")
-    check_order(folder, manifest, lengths, input_ids)
+    prefixes = [name.removesuffix(IDS) for name in table.column_names if name.endswith(IDS)]
+    sides = {prefix: read_side(folder, table, ids, prefix) for prefix in prefixes}
+    given = [as_lists(prefix, *side) for prefix, side in sides.items()]
+    check_content(folder, manifest, {name: lists for each in given for name, lists in each.items()})
+    lengths = sides[""][0]
     weights = read_weights(folder, table, ids, lengths) if WEIGHTS in table.column_names else None
     sources = None if about["source"].null_count() else tuple(about["source"].to_list())
-    rejected = None
-    if f"{REJECTED}input_ids" in table.column_names:
-        rejected = rows_of(ids, *read_side(folder, table, ids, REJECTED), None)
-    return rows_of(ids, lengths, input_ids, labels, weights), sources, rejected
+    rejected = rows_of(ids, *sides[REJECTED], None) if REJECTED in sides else None
+    return rows_of(ids, *sides[""], weights), sources, rejected

@@ -37,15 +37,20 @@ def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
     """The epoch that becomes the model, and the reason in words.
 
     Only trained epochs are candidates, and only those that keep the retention limit. Of equal
-    scores the higher token F1 decides, else the earlier epoch. Where nothing was measured that
-    the rule compares, the last epoch is taken.
+    scores the higher token F1 decides, else the earlier epoch. Where LIMA's window holds none of
+    them, all are compared. Where nothing was measured that the rule compares, the last is taken.
     """
     trained = [line for line in table if line.epoch > 0]
     last, rule = trained[-1], config.choose
     able, bound = _bounded(table, trained, config.retention_limit)
+    among = f"of {last.epoch}"
     if rule == "lima":
         low, high = window(config.num_train_epochs)
-        able = [line for line in able if low <= line.epoch <= high] or able[-1:]
+        inside = [line for line in able if low <= line.epoch <= high]
+        if inside:
+            able, among = inside, f"of epochs {low} to {high}"
+        else:
+            bound += f"; no epoch that may be chosen lies in epochs {low} to {high}"
     metric = "score" if rule == "lima" else rule
     measured = [line for line in able if value(line, metric) is not None]
     if rule == "last" or not measured:
@@ -53,8 +58,7 @@ def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
         return able[-1], f"{RULES['last']}{missing}{bound}"
     best = min(measured, key=lambda line: _rank(line, metric))
     lowest, _ = _rank(best, metric)
-    among = f" of epochs {low} to {high}" if rule == "lima" else f" of {last.epoch}"
-    why = f"{RULES[rule]}: {abs(lowest):.4f} at epoch {best.epoch}{among}"
+    why = f"{RULES[rule]}: {abs(lowest):.4f} at epoch {best.epoch} {among}"
     before = value(table[0], metric) if table[0].epoch == 0 else None
     if before is not None:
         worse = ", which is better" if before <= lowest else ""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 # A line of progress at least every so many seconds.
 _SECONDS = 10.0
+# Steps, but for the first, that tell how long the others take.
+_STEPS = 3
 _MATRIX = 512
 
 
@@ -37,31 +39,53 @@ class Pace:
     peak: float
     of: str
     device: torch.device
-    began: float = dataclasses.field(default_factory=time.perf_counter)
+    evaluations: int = 0  # after each epoch one
     shown: float = dataclasses.field(default_factory=time.perf_counter)
-    done: int = 0
     tokens: int = 0
+    steps_seconds: list[float] = dataclasses.field(default_factory=list)
+    evaluation_seconds: list[float] = dataclasses.field(default_factory=list)
 
-    def step(self, tokens: int) -> None:
-        """Count a step that read so many tokens."""
-        self.done += 1
+    def step(self, tokens: int, seconds: float) -> None:
+        """Count a step that read so many tokens in so many seconds."""
         self.tokens += tokens
+        self.steps_seconds.append(seconds)
+
+    def evaluated(self, seconds: float) -> None:
+        """Count an evaluation, the one before training too."""
+        self.evaluation_seconds.append(seconds)
 
     @property
     def is_due(self) -> bool:
         """Whether the last line of progress is some time ago."""
         return time.perf_counter() - self.shown > _SECONDS
 
-    def line(self, step: int) -> str:
-        """Speed since the start, utilisation, peak memory and the time the other steps take."""
-        self.shown = now = time.perf_counter()
-        seconds = max(now - self.began, 1e-9)
-        speed = self.tokens / seconds
-        left = (self.steps - step) * seconds / max(1, self.done)
-        return (
+    def line(self, step: int, epoch: int) -> str:
+        """Speed of the steps, utilisation, peak memory, and the time that is left if it is known.
+
+        `step` steps are done, and an evaluation is yet to come for each epoch from `epoch` on.
+        """
+        self.shown = time.perf_counter()
+        speed = self.tokens / max(sum(self.steps_seconds), 1e-9)
+        known = (
             f"{speed:,.0f} tokens/s, {speed * self.flops / self.peak:.0%} of {self.of}, "
-            f"{peak_memory(self.device) / 1e9:.2f} GB, {spoken(left)} left"
+            f"{peak_memory(self.device) / 1e9:.2f} GB"
         )
+        left = self.left(step, epoch)
+        return known if left is None else f"{known}, {spoken(left)} left"
+
+    def left(self, step: int, epoch: int) -> float | None:
+        """Seconds to the last evaluation; None before there is anything to tell it by.
+
+        The first step of a process sets things up, and says nothing of the others.
+        """
+        usual = self.steps_seconds[1:]
+        if len(usual) < _STEPS:
+            return None
+        steps = (self.steps - step) * sum(usual) / len(usual)
+        if not self.evaluation_seconds:  # resumed, and no epoch has ended since
+            return None
+        each = sum(self.evaluation_seconds) / len(self.evaluation_seconds)
+        return steps + each * (self.evaluations - epoch + 1)
 
 
 def measure(plan: Plan, net: Any) -> Pace:
@@ -72,7 +96,8 @@ def measure(plan: Plan, net: Any) -> Pace:
     context = float((lengths**2).sum() / lengths.sum() / 2)
     device = next(net.parameters()).device
     peak, of = peak_flops(device)
-    return Pace(plan.steps, flops_per_token(net, context), peak, of, device)
+    epochs = plan.config.num_train_epochs
+    return Pace(plan.steps, flops_per_token(net, context), peak, of, device, epochs)
 
 
 def flops_per_token(net: Any, context: float) -> float:

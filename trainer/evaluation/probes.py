@@ -6,14 +6,12 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.data.batches import Batch, batches
-from trainer.data.general import read_general
-from trainer.data.lengths import some, turn
+from trainer.data.lengths import some, turn, within
 from trainer.data.rows import Ints, Rows
 from trainer.evaluation.samples import LONGEST, answers, prompts
 from trainer.loss import CHUNK_VALUES, read_logits
@@ -30,8 +28,6 @@ MEMORISED, LEAST = 32, 8
 _KEPT_VALUES = 1 << 25
 # Answers may be so many times as long as their target.
 _ROOM = 1.5
-_RETENTION_TOKENS = 32_768
-_RETENTION_LENGTH = 1024
 
 Losses = Callable[[Any, Rows, Ints], Evaluation | None]
 
@@ -117,7 +113,7 @@ def prepare(plan: Plan, model: Any, losses: Losses, whole: bool) -> Probes:
     config, rows = plan.config, plan.tokens.rows
     asked = tuple(prompts(rows, plan.held_out, config.prompts))
     long = plan.train[rows.target_counts[plan.train] >= LEAST]
-    compared = _within(rows, plan.held_out, _kept(plan))[: config.prompts]
+    compared = within(rows, plan.held_out, _kept(plan))[: config.prompts]
     # More than one row fits as a whole; of a single one the first targets are kept.
     passes = _passes(plan, compared, _kept(plan))
     return Probes(
@@ -129,23 +125,8 @@ def prepare(plan: Plan, model: Any, losses: Losses, whole: bool) -> Probes:
         recited=some(rows, long, config.prompts),
         compared=compared,
         base=tuple(_log_probabilities(model, batch, whole) for batch in passes),
-        general=_general(plan),
+        general=plan.general,
     )
-
-
-def _general(plan: Plan) -> tuple[Rows, Ints] | None:
-    """The user's general text, and the rows of it that are read."""
-    if plan.config.retention is None:
-        return None
-    path = Path(plan.config.retention)
-    rows = read_general(path, plan.tokenizer, plan.limits, _RETENTION_LENGTH)
-    return rows, _within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
-
-
-def _within(rows: Rows, chosen: Ints, targets: int) -> Ints:
-    """The first of the rows that have at most so many targets together, and at least one row."""
-    fits = np.cumsum(rows.target_counts[chosen]) <= targets
-    return chosen[: max(1, int(fits.sum()))]
 
 
 def _kept(plan: Plan) -> int:

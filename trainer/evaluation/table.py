@@ -43,3 +43,22 @@ def table_lines(table: Sequence[Epoch], chosen: int) -> list[str]:
     if table[-1].probe.length is not None and target is not None:
         lines.append(f"target length of an answer: {target:g} tokens")
     return lines
+
+
+# Below so many rows one unusual row decides, and an interval is wider than what training changes.
+FEW = 20
+
+
+def certainty_lines(line: Epoch) -> list[str]:
+    """How much the held-out losses of an epoch mean, from how many rows they are of."""
+    held = line.held_out
+    if held is None:
+        return []
+    rows = "1 row" if held.rows == 1 else f"{held.rows:,} rows"
+    known = "how far its losses are to be trusted cannot be known"
+    if held.interval is not None:
+        known = f"example_loss of epoch {line.epoch} is known to within {held.interval:.4f} (95 %)"
+    elif held.rows > 1:
+        known = "its losses are means over them"
+    few = "; of so few the order of epochs may be chance" if held.rows < FEW else ""
+    return [f"held out: {rows}, so {known}{few}"]

@@ -17,11 +17,11 @@ class Objective(Protocol):
 
     def gradients(
         self, net: Any, rows: Rows, chosen: Ints, config: TrainConfig, mode: LossMode, own: int
-    ) -> tuple[float, float, float | None]:
+    ) -> tuple[float, float, dict[str, float]]:
         """Fill the gradients of one optimizer step over the rows `chosen`.
 
-        Gives its loss in nats, the norm of the gradients, and the loss of general text alone
-        (rows from number `own` on) where there is any.
+        Gives its loss in nats, the norm of the gradients, and other losses by name, such as that of
+        general text alone (rows from number `own` on), where there are any.
         """
 
     def evaluate(

@@ -48,18 +48,23 @@ def padding_id(rows: Rows, rejected: Rows, preferred: list[int | None], vocabula
     >>> padding_id(one, one, [2, None], 32)
     0
     """
-    ends = {
-        int(side.input_ids[end - 1])
-        for side in (rows, rejected)
-        for end in side.offsets[1:][side.lengths > 0].tolist()
-    }
+    ends = last_tokens(rows, rejected)
     wanted = [token for token in preferred if token is not None]
     return int(next(token for token in [*wanted, *range(vocabulary)] if token not in ends))
 
 
+def last_tokens(rows: Rows, rejected: Rows) -> set[int]:
+    """The ids that rows of either side end with."""
+    return {
+        int(side.input_ids[end - 1])
+        for side in (rows, rejected)
+        for end in side.offsets[1:][side.lengths > 0].tolist()
+    }
+
+
 def gradients(
     net: Any, rows: Rows, chosen: Ints, config: TrainConfig, mode: LossMode, own: int
-) -> tuple[float, float, None]:
+) -> tuple[float, float, dict[str, float]]:
     """Fill the gradients of one optimizer step over pairs; loss per pair in nats, and norm."""
     import torch
     import torch.nn.functional as F
@@ -75,7 +80,7 @@ def gradients(
         total = total + loss.detach().double()  # read once a step
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     total, _ = mode.group.add_up(trained, float(total), 0.0)
-    return total, clip(trained, config.max_grad_norm), None
+    return total, clip(trained, config.max_grad_norm), {}
 
 
 def evaluate(

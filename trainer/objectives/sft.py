@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.config.config import TrainConfig
 from trainer.data.batches import Batch, batches, pad
@@ -13,19 +15,24 @@ from trainer.loss import LossMode, target_nats, weighted_sum
 from trainer.models import attention
 from trainer.models.device import put
 from trainer.models.modes import evaluating
+from trainer.models.routers import balance, choices
 from trainer.models.sharding import clip
 from trainer.packing import step_batches
 from trainer.result import Evaluation
 
+if TYPE_CHECKING:
+    import torch
+
 
 def gradients(
     net: Any, rows: Rows, chosen: Ints, config: TrainConfig, mode: LossMode, own: int
-) -> tuple[float, float, float | None]:
+) -> tuple[float, float, dict[str, float]]:
     """Fill the gradients of one optimizer step; its loss in nats per target, and their norm.
 
     Nats are summed over every forward pass and divided once, by what the targets of the whole
-    step count: however the rows are cut into passes, each trained token weighs the same. Rows
-    from number `own` on are general text, whose loss alone comes third.
+    step count: however the rows are cut into passes, each trained token weighs the same. Third
+    come `general_loss`, of rows from number `own` on, which are general text, and `router_loss`,
+    which is not part of the first, where there are such.
     """
     import torch
 
@@ -33,23 +40,61 @@ def gradients(
     net.zero_grad(set_to_none=True)
     total: Any = 0.0
     general: Any = 0.0
+    balanced: Any = 0.0
     mine = chosen[mode.group.share(rows.lengths[chosen])]
-    passes = step_batches(rows, mine, config, mode.packed)
-    shortest = chosen[[np.argmin(rows.lengths[chosen])]]
-    for batch, counts in mode.group.in_step(passes, lambda: pad(rows, shortest)):
+    passes = list(step_batches(rows, mine, config, mode.packed))
+    shortest = pad(rows, chosen[[np.argmin(rows.lengths[chosen])]])
+    known = _step_choices(net, passes, shortest, mode)
+    for batch, counts in mode.group.in_step(passes, lambda: shortest):
+        routed: list[Any] | None = None if mode.routers is None else []
         with attention.isolated(batch.documents):
-            nats = target_nats(net, batch, whole=mode.whole)
+            nats = target_nats(net, batch, whole=mode.whole, routed=routed)
             loss = weighted_sum(nats, batch) * counts / divisor
-            torch.autograd.backward(loss)
+            added = None
+            if mode.routers is not None and routed is not None:
+                real = _real(batch, nats.device)
+                step = choices(routed, real, mode.routers.per_token) if known is None else known
+                added = balance(routed, real, step) * counts
+                balanced = balanced + added.detach().double()
+                added = mode.routers.coefficient * added
+            torch.autograd.backward(loss if added is None else loss + added)
         # Read once a step: a GPU is not waited for between passes.
         total = total + loss.detach().double()
         if counts and int(batch.rows.max()) >= own:
             general = general + _general_nats(nats, batch, own)
     trained = [weight for weight in net.parameters() if weight.requires_grad]
-    total, general = mode.group.add_up(trained, float(total), float(general))
+    total, general, balanced = mode.group.add_up(
+        trained, float(total), float(general), float(balanced)
+    )
     norm = clip(trained, config.max_grad_norm)
     read = int(rows.target_counts[chosen[chosen >= own]].sum())
-    return total, norm, general / read if read else None
+    others = {"general_loss": general / read} if read else {}
+    return total, norm, others | ({"router_loss": balanced} if mode.routers else {})
+
+
+def _step_choices(net: Any, passes: Sequence[Batch], spare: Batch, mode: LossMode) -> Any:
+    """The choices of all tokens of the step; None where one pass shows all of them.
+
+    How often an expert is chosen in the whole step must be known before the gradients of its first
+    pass. So all passes are made once more, without gradients and with the same dropout.
+    """
+    if mode.routers is None or (mode.group.count == 1 and len(passes) == 1):
+        return None
+    import torch
+
+    device = next(net.parameters()).device
+    found = torch.zeros(mode.routers.experts + 1, dtype=torch.float64, device=device)
+    with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for batch, counts in mode.group.in_step(passes, lambda: spare):
+            routed: list[torch.Tensor] = []
+            with attention.isolated(batch.documents):
+                target_nats(net, batch, whole=mode.whole, routed=routed)
+            found += choices(routed, _real(batch, device), mode.routers.per_token) * counts
+    return torch.tensor(mode.group.total(found.tolist()), dtype=torch.float64, device=device)
+
+
+def _real(batch: Batch, device: torch.device) -> torch.Tensor | None:
+    return None if batch.real is None else put(batch.real, device)
 
 
 def _general_nats(nats: Any, batch: Batch, own: int) -> Any:
@@ -75,12 +120,23 @@ def evaluate(
             places = np.searchsorted(chosen, batch.rows[batch.row_of])
             sums += np.bincount(places, weights=nats, minlength=len(chosen))
     counts = rows.target_counts[chosen]
+    means = sums / counts
     return Evaluation(
         loss=float(sums.sum() / counts.sum()),
-        example_loss=float((sums / counts).mean()),
+        example_loss=float(means.mean()),
         rows=len(chosen),
         targets=int(counts.sum()),
+        interval=half_width(means),
     )
+
+
+def half_width(values: NDArray[np.float64]) -> float | None:
+    """Half the width of the 95 % interval of the mean of values (Student 1908); None for one."""
+    from scipy.special import stdtrit
+
+    if len(values) < 2:
+        return None
+    return float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def counted(rows: Rows, chosen: Ints) -> float:
