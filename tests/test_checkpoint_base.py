@@ -382,3 +382,58 @@ def test_a_type_without_a_causal_language_model_is_refused_in_a_sentence(
     said = f"no model of type {kind} behind AutoModelForCausalLM, so it cannot be trained"
     with pytest.raises(CurateError, match=said):
         train(tokens, str(base), tmp_path / "out")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_base_of_the_hub_is_named_and_read_by_its_name(
+    method: str, tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """From what was downloaded before, as no test asks a server."""
+    import huggingface_hub
+
+    from curate.base import hub
+
+    cache = tmp_path / "cache"
+    place = cache / "models--some-lab--small"
+    base = place / "snapshots" / "0123"
+    write_vision(base)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("0123")
+    real = huggingface_hub.snapshot_download
+
+    def local(name: str, **options: Any) -> str:
+        return str(real(name, cache_dir=cache, local_files_only=True))
+
+    def silent_hub(*_: Any, **__: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", local)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", silent_hub)
+    hub.place.cache_clear()
+    out = train(tokens, "some-lab/small", tmp_path / "out", method=method)
+    hub.place.cache_clear()
+    assert tensors(out).keys() == tensors(base).keys()
+    assert read_json(out / "preprocessor_config.json") == {"patch_size": 14}
+    if method == "lora":
+        named = read_json(out / "adapter" / "adapter_config.json")["base_model_name_or_path"]
+        assert named == "some-lab/small"
+        assert read_json(out / "adapter" / "generation_config.json")["eos_token_id"] == [EOS, STOP]
+
+
+def test_what_lies_beside_the_weights_is_fetched_from_the_hub_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    from curate.base import hub
+    from trainer.models import model
+
+    asked: list[tuple[str, ...]] = []
+
+    def download(name: str, files: tuple[str, ...], what: str) -> Path:
+        asked.append(files)
+        return tmp_path
+
+    monkeypatch.setattr(hub, "place", lambda name: name)
+    monkeypatch.setattr(hub, "download", download)
+    model.fetch(str(tmp_path))  # a folder has everything
+    model.fetch("some-lab/small")
+    assert len(asked) == 1 and {"processor_config.json", "generation_config.json"} <= {*asked[0]}

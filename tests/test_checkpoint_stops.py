@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.checkpoint_toys import (
 )
 from tests.trainer_toys import ASK, START, write_tokens
 
+ROOT = Path(__file__).resolve().parent.parent
 # What peft asks transformers by an old name is not ours to change.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
@@ -120,6 +122,19 @@ def test_adapters_stop_with_the_generation_config_that_lies_beside_them(
     ):
         assert generated(model, generation_config=settings) == [7, 6, STOP]
     assert AutoTokenizer.from_pretrained(folder).eos_token_id == STOP
+
+
+def test_the_page_loads_them_so(tuned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.M)
+    (tmp_path / "CKPT").symlink_to(tuned("lora"))
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(compile(block, "training.md", "exec"), space)
+    assert generated(space["model"]) == generated(space["adapted"]) == [7, 6, STOP]
+    messages = [{"role": "user", "content": "w9 w21"}]
+    asked = space["words"].apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert asked.split() == ["<s>", "w9", "w21", "?"]
 
 
 @pytest.mark.parametrize("method", ["prompt", "prefix"])

@@ -119,7 +119,10 @@ def test_every_page_is_on_the_map() -> None:
 # The code on the pages.
 
 # Pages whose Python needs something that another test makes first.
-RUN_ELSEWHERE = {"dedup.md": "test_dedup_page.py"}
+RUN_ELSEWHERE = {
+    "dedup.md": "test_dedup_page.py",
+    "training.md": "test_checkpoint_stops.py",
+}
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def trained_ending(tokens: Tokens) -> int | None:
 
 
 def _copy_processor(name: str, folder: Path) -> None:
-    """The base's files for pictures and sounds, of a folder or of the hub."""
-    source = Path(name) if Path(name).is_dir() else model.fetched(name, model.PROCESSOR_FILES)
+    """The base's files for pictures and sounds; `fetch` has brought them here."""
+    source = weights.local_folder(name)
     for file in model.PROCESSOR_FILES:
         if (source / file).is_file():
             shutil.copyfile(source / file, folder / file)
@@ -114,12 +114,20 @@ def _edit_tokenizer(folder: Path, tokenizer: Any, ending: int | None, padding: i
         more = {"padding_side": "right"}
     given: Content = {name: text for name, text in named.items() if text is not None}
 
+    def rename(content: Content) -> None:
+        for name, text in given.items():
+            now = content.get(name)
+            # One that is right stays as it is written, with what it says of spaces.
+            if (now.get("content") if isinstance(now, dict) else now) != text:
+                content[name] = text
+
     def settings(content: Content) -> None:
-        content.update({**given, **more})
+        rename(content)
+        content.update(more)
         older.tokenizer_config(content)
 
     _edit(folder / "tokenizer_config.json", settings)
-    _edit(folder / "special_tokens_map.json", lambda content: content.update(given))
+    _edit(folder / "special_tokens_map.json", rename)
 
 
 def _write_stops(folder: Path, plan: Plan) -> None:

@@ -74,6 +74,7 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
 def _check_base(plan: Plan, net: Any, log: Log) -> None:
     """Say what of the base is not trained, and how its numbers are saved; refuse what is lost."""
     config = plan.config
+    model.fetch(config.model)
     base = weights.read(config.model, net, config.objective)
     rows = net.get_input_embeddings().weight.shape[0]
     if plan.words.size > rows:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,10 +285,10 @@ def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
 
 
-def fetched(name: str, files: Sequence[str]) -> Path:
-    """A folder here with those of the `files` of a model on the hub that it has."""
-    found = Path(hub.place(name))
-    return found if found.is_dir() else hub.download(name, files, name)
+def fetch(name: str) -> None:
+    """Bring here what lies beside a model's weights, so that no epoch waits for the hub."""
+    if not Path(hub.place(name)).is_dir():
+        hub.download(name, (*PROCESSOR_FILES, "generation_config.json"), name)
 
 
 def copy_tokenizer(name: str, tokenizer: Any | None, folder: Path, changed: bool = False) -> None:

@@ -137,8 +137,10 @@ def _tensors(name: str) -> dict[str, Tensor]:
 
 def _files(name: str) -> list[Path]:
     folder = local_folder(name)
-    if (folder / _SINGLE).is_file() or not (folder / _INDEX).is_file():
+    if (folder / _SINGLE).is_file():
         return [folder / _SINGLE]
+    if not (folder / _INDEX).is_file():
+        raise CurateError(f"{folder}: has neither {_SINGLE} nor {_INDEX}; name them so")
     listed = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
     names = sorted(set(listed.values()))
     if strange := [each for each in names if Path(each).name != each]:
