@@ -14,7 +14,7 @@ from trainer.config.config import TrainConfig
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
-from trainer.models import adapt, model, precision, routers, sharding, vocabulary, weights
+from trainer.models import adapt, model, precision, routers, sharding, targets, vocabulary, weights
 from trainer.models.device import device_name, pick_device, put
 from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
@@ -50,6 +50,8 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
         log(vocabulary.describe(words))
     if config.residual_dropout > 0:
         add_residual_dropout(net, config.residual_dropout)
+    for line in targets.about(net, config):
+        log(line)
     torch.manual_seed(config.seed)
     net = adapt.attach(net, config, sorted(words.added.values()))
     if config.neftune_noise_alpha > 0:
