@@ -111,7 +111,7 @@ def _peft_config(model: Any, config: TrainConfig, chosen: Targets, new_rows: Seq
         if not new_rows:
             raise CurateError(
                 "method: tokens trains the rows of added tokens, and these rows have none; "
-                "render them with --add-token"
+                "render them with --add-token, or name tokens in train_tokens"
             )
         return peft.TrainableTokensConfig(
             task_type=task,

@@ -75,6 +75,11 @@ def targets(model: Any, config: TrainConfig) -> Targets:
             f"experts of the mixture stay frozen, as {frozen}; method lora, without lora_dropout "
             "and sharding, adapts them"
         )
+    if not config.target_modules and (strange := _strange_experts(model, [*layers, *experts])):
+        lines.append(
+            f"experts of the mixture stay frozen, as {model.config.model_type} models keep them in "
+            f"a shape that no adapter takes ({_leaves(strange)}); method full trains them"
+        )
     if config.method in (*_LORA, "dora"):
         odd = _misread(model, layers)
         layers = [name for name in layers if name not in odd]
@@ -96,7 +101,7 @@ def targets(model: Any, config: TrainConfig) -> Targets:
 
 
 def _layers(model: Any) -> list[str]:
-    """Full names of all linear layers but the output layer."""
+    """Full names of all linear layers but the output layer and routers that give no tensor."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -106,6 +111,7 @@ def _layers(model: Any) -> list[str]:
         name
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear | Conv1D)
+        and "Router" not in type(module).__name__
         and not any(module is head for head in heads)
     ]
 
@@ -118,6 +124,16 @@ def _experts(model: Any) -> list[str]:
         if type(module).__name__.endswith("Experts")
         for own, weight in module.named_parameters(recurse=False)
         if weight.ndim == 3
+    ]
+
+
+def _strange_experts(model: Any, known: Sequence[str]) -> list[str]:
+    """Weights of experts that are neither in a linear layer nor in a tensor of all experts."""
+    ours = {*known, *(f"{name}.weight" for name in known)}
+    return [
+        name
+        for name, weight in model.named_parameters()
+        if ".experts." in name and weight.ndim >= 2 and "bias" not in name and name not in ours
     ]
 
 
@@ -150,9 +166,11 @@ def _translated(
             found = [name for name in _ELSEWHERE.get(target, ()) if _named(known, [name])]
             if not found:
                 names = sorted({name.rpartition(".")[2] for name in known})
+                # A name of other models' layers is no misspelt one of this model's.
+                near = "" if target in _ELSEWHERE else nearest(target, names)
                 raise CurateError(
-                    f"target_modules: the model has no linear layer {target!r}"
-                    f"{nearest(target, names)}; it has {', '.join(names)}"
+                    f"target_modules: the model has no linear layer {target!r}{near}; it has "
+                    f"{', '.join(names)}"
                 )
             own = changed[target] = found[0]
         wanted.append(own)
