@@ -107,6 +107,10 @@ class TemplateFailed(Refusal):
     check = "template"
 
 
+class TemplateEnded(TemplateFailed):
+    """The template ended the process that it is rendered in, or reached a limit of it."""
+
+
 class EmptyAnswer(Refusal):
     check = "empty"
 

@@ -27,6 +27,7 @@ from templates.proof.probing import (
 )
 from templates.refusals import Refusal
 from templates.sandbox.programs import TooCostly
+from templates.spans import MARK
 from templates.template import THINKING, ChatTemplate, bind
 from templates.tokenizer.tokenizer import Tokenizer
 
@@ -112,7 +113,7 @@ def _candidates(
     template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
 ) -> Iterator[Candidate]:
     """Options to try, by how they are spelt."""
-    reads = template.reads | (template.tool_use.reads if template.tool_use else frozenset())
+    reads = _reads(template) | (_reads(template.tool_use) if template.tool_use else frozenset())
     for switch in (True, False):
         if THINKING in reads and THINKING not in options.arguments:
             arguments = {**options.arguments, THINKING: switch}
@@ -156,13 +157,24 @@ def working(
     return tuple(found)
 
 
+def _reads(template: ChatTemplate) -> frozenset[str]:
+    """The variables that a template reads; none of one that cannot be read itself."""
+    try:
+        return template.reads
+    except CurateError:
+        return frozenset()
+
+
 def _following(
     template: ChatTemplate, tokenizer: Tokenizer | None, options: RenderOptions
 ) -> tuple[str, ...]:
-    """Control tokens that follow answers and calls, the first and the last; no known stops."""
+    """Tokens and marks that follow answers and calls, the first and last; no known stops."""
     if tokenizer is None:
         return ()
-    plain = bind(template, tokenizer, options.date, options.arguments)
+    try:
+        plain = bind(template, tokenizer, options.date, options.arguments)
+    except CurateError:
+        return ()  # one that cannot be read writes nothing
     tails = []
     for renderer in (plain, Probing.of_tools(plain)):
         for messages, after, before in (
@@ -175,12 +187,11 @@ def _following(
                 except Refusal:
                     continue
                 tails.append(text.partition(after)[2].partition(before)[0])
-    found = [(tail, tokenizer.own(tail)) for tail in tails]
-    texts = [
-        tail[token.start : token.stop]
-        for tail, tokens in found
-        for token in (*tokens[:1], *tokens[-1:])
-    ]
+    found = [MARK.findall(tail) for tail in tails]
+    texts = [text for marks in found for text in (*marks[:1], *marks[-1:])]
+    for tail in tails:
+        tokens = tokenizer.own(tail)
+        texts += [tail[one.start : one.stop] for one in (*tokens[:1], *tokens[-1:])]
     known = {*options.stops, *template.stops}
     known |= {tokenizer.backend.id_to_token(number) for number in tokenizer.eos_ids}
     return tuple(dict.fromkeys(text for text in texts if text not in known))

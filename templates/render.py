@@ -20,7 +20,7 @@ from templates.fast.encoder import FastEncoder
 from templates.messages import ARGUMENTS, DOCUMENTS, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.provers import Provers, provers
-from templates.refusals import EmptyAnswer, Refusal
+from templates.refusals import EmptyAnswer, Refusal, TemplateEnded
 from templates.remedies import Remedy, are_many, find_remedies, remedy_lines
 from templates.sandbox.programs import TooCostly
 from templates.spans import VerifiedRender
@@ -56,12 +56,13 @@ def render(
         found = find_remedies(records, template, tokenizer, options, passing)
         raise CurateError("\n".join([str(error), *remedy_lines(found)])) from error
     ready = RowRenderer(known, options, fast)
-    examples, refused = Examples(), list[tuple[Any, ...]]()
+    examples, refused, ended = Examples(), list[tuple[Any, ...]](), False
     for given, rows in ready.batches(records.iter_slices(BATCH)):
         pairs = list(zip(given, rows, strict=True))
         accepted = [(record, row) for record, row in pairs if isinstance(row, Row)]
         examples.add([record for record, _ in accepted], [row for _, row in accepted])
         refused += [refused_row(record, row) for record, row in pairs if isinstance(row, Refusal)]
+        ended = ended or any(isinstance(row, TemplateEnded) for _, row in pairs)
     frame = examples.frame().join(_origin(records), on="row", how="left", maintain_order="left")
     frame = frame.select(*EXAMPLES, pl.exclude(*EXAMPLES))  # a pair's other columns last
     refusals = pl.DataFrame(refused, schema=REFUSED, orient="row")
@@ -75,7 +76,8 @@ def render(
         **examples.counts,
     }
     helps: tuple[Remedy, ...] = ()
-    if are_many(refusals.height, records.height):
+    # What ended a process would end one for each option that is tried.
+    if are_many(refusals.height, records.height) and not ended:
         helps = find_remedies(records, template, tokenizer, options, passing)
     return Rendered(
         frame,

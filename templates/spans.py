@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+# What looks like a control token, in any vocabulary: `<|im_end|>`, `<end_of_turn>`, `[/INST]`.
+MARK = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,40}\]|<｜[^<>]{1,60}｜>")
 
 
 class TracedText(NamedTuple):

@@ -221,12 +221,12 @@ def load_template(name: str | None, tokenizer: Tokenizer | None) -> ChatTemplate
 
     `None` and "tokenizer" mean the tokenizer's own; "tokenizer:NAME" one of several it has.
     Raises `CurateError` for an unknown name, a file that cannot be read, a template that Jinja
-    cannot parse, and a tokenizer that has no chat template.
+    cannot parse, and a tokenizer that has no chat template. Of two templates one that cannot be
+    parsed refuses the rows that need it.
     """
     template = _find(name or OWN, tokenizer)
-    for one in (template, template.tool_use):
-        if one is not None:
-            one.programs.compile()  # a syntax error is raised now, not on a row
+    if template.tool_use is None:
+        template.programs.compile()  # a syntax error is raised now, not on a row
     return template
 
 

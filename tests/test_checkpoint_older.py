@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from curate.base.errors import CurateError
 from tests.checkpoint_toys import (
     END,
     change_json,
@@ -21,6 +22,7 @@ from tests.checkpoint_toys import (
     write_base,
     write_words,
 )
+from tests.test_checkpoint_base import write_vision
 from trainer.checkpoints import older
 
 pytestmark = pytest.mark.filterwarnings("ignore:PluginImportFixer:ImportWarning")
@@ -167,6 +169,42 @@ def test_the_tokenizer_is_of_a_class_that_both_versions_know(
         assert before(text).input_ids == after(text).input_ids == [1, 4, 31, 5, 30, 6]
         special = {before.eos_token, *after.all_special_tokens}
         assert special == {*before.all_special_tokens, END}
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_class_that_read_the_tokenizer_of_the_base_reads_that_of_its_adapters(
+    method: str, tokens: str, tmp_path: Path
+):
+    """By its model's type alone a base may get another class than its files name."""
+    from transformers import AutoTokenizer
+
+    base = write_vision(tmp_path / "base")
+    assert read_json(Path(base) / "tokenizer_config.json")["tokenizer_class"] == "TokenizersBackend"
+    before = AutoTokenizer.from_pretrained(base)
+    assert type(before).__name__ == "Qwen3_5Tokenizer"
+    out = train(tokens, base, tmp_path / "out", method=method)
+    for folder in [out, *([out / "adapter"] if method == "lora" else [])]:
+        after = AutoTokenizer.from_pretrained(folder)
+        assert type(after) is type(before)
+        assert after("<s> w4 <|end|>").input_ids == before("<s> w4 <|end|>").input_ids
+
+
+def test_a_tokenizer_that_reads_otherwise_once_it_is_saved_is_refused(
+    tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from trainer.checkpoints import companions
+
+    base = write_base(tmp_path / "base")
+
+    def broken(folder: Path, plan: Any) -> None:
+        write_words(folder, extra_special_tokens=["w7 w6"])
+
+    monkeypatch.setattr(companions, "complete", broken)
+    with pytest.raises(
+        CurateError, match=r"its tokenizer reads .* as other tokens once it is saved"
+    ):
+        train(tokens, base, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_class_of_its_own_stays(tokens: str, tmp_path: Path):

@@ -57,6 +57,12 @@ SPELLINGS = [
     ("\n</think>\n\n4", "", "4"),
     ("<think>Not <think> again.</think>4", "Not <think> again.", "4"),
     ("<think>Two.</think>4, and <think>so</think> on", "Two.", "4, and <think>so</think> on"),
+    ("<THINK>Two.</Think>4", "Two.", "4"),
+    ("< think >Two.</think >4", "Two.", "4"),
+    ("\ufeff<think>Two.</think>4", "Two.", "4"),
+    ("[think]Two.[ / THINK ]4", "Two.", "4"),
+    ("<think>It ends in `</think>`.</think>4", "It ends in `</think>`.", "4"),
+    ("Two.\n</THINK>\n4", "Two.", "4"),
 ]
 WORDS = [
     "4",
@@ -71,7 +77,6 @@ WORDS = [
     "Two and two.</thinking>4",
     "<thinking>Two.</think>4",
     "<|begin_of_thought|>Two.<|begin_of_thought|>Two.<|end_of_thought|>4",
-    "<THINK>Two.</THINK>4",
 ]
 
 

@@ -192,19 +192,38 @@ def test_a_template_that_ends_its_process_costs_its_row(crash: Crash, message: s
     assert renderer.text(talk("hi"), None) == "<|im_start|>user\nhi<|im_end|>\n"
 
 
-def test_a_template_that_ends_three_processes_is_given_up() -> None:
+def test_a_template_that_ends_five_processes_is_given_up() -> None:
     renderer = bound(CHATML)
     bad = renderer.with_data({"crash": Crash(os._exit, 3)})
-    for _ in range(2):
+    for _ in range(4):
         with pytest.raises(TemplateFailed):
             bad.text(talk("hi"), None)
-    renderer.text(talk("hi"), None)  # not three in a row
-    for _ in range(3):
+    renderer.text(talk("hi"), None)  # not five in a row
+    for _ in range(5):
         with pytest.raises(TemplateFailed):
             bad.text(talk("hi"), None)
-    with pytest.raises(CurateError, match=r"toy: it ended 3 processes in a row .*exit code 3"):
+    with pytest.raises(TemplateFailed, match=r"it ended 5 processes in a row .*exit code 3"):
         renderer.text(talk("hi"), None)
     assert bound(CHATML).text(talk("hi"), None)  # other templates go on
+    with renderer.template.allowance():  # and so does this one, when it is tried out anew
+        assert renderer.text(talk("hi"), None)
+    assert renderer.text(talk("hi"), None)
+
+
+def test_rows_after_a_template_was_given_up_are_refused_and_the_others_kept() -> None:
+    # Memory beyond the limit of the process, by rows that ask for it.
+    body = (
+        "{% for m in messages %}{% if 'boom' in m.content %}"
+        "{% set ns = namespace(x=[]) %}{% for n in range(150) %}"
+        "{% set ns.x = ns.x + [' ' * 15000000 ~ n] %}{% endfor %}{{ ns.x | length }}{% endif %}"
+        "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    rows = [talk("hi", "ok"), *[talk("boom", f"ok {n}") for n in range(2)], talk("hi", "yes")]
+    done = rendered(body, byte_level(), *rows)
+    assert done.examples["row"].to_list() == [0, 3]
+    assert done.refused["check"].to_list() == ["template"] * 2
+    assert done.remedies == ()  # nothing was tried on what ends processes
 
 
 def test_a_process_that_is_killed_at_work_costs_one_row() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -106,3 +109,33 @@ def test_the_rows_are_the_same_without_the_fast_path() -> None:
         templates.render(given, chosen, tokenizer, RenderOptions(), fast) for fast in (True, False)
     )
     assert fast.examples.equals(plain.examples) and fast.counts == plain.counts
+
+
+BROKEN = "{% if %}"
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        ({"default": CHATML, "tool_use": BROKEN}, [0]),
+        ({"default": BROKEN, "tool_use": TOOL_USE}, [1]),
+    ],
+)
+def test_a_template_that_cannot_be_read_refuses_its_own_rows(
+    named: dict[str, str], kept: list[int]
+) -> None:
+    made = done(named, rows(None, TOOLS))
+    assert made.examples["row"].to_list() == kept
+    assert "Expected an expression" in refusal(made)[1]
+
+
+def test_a_configuration_may_name_templates_as_an_object(tmp_path: Path) -> None:
+    shutil.copytree("sample_data/tiny-base", tmp_path / "base")
+    place = tmp_path / "base" / "tokenizer_config.json"
+    config = json.loads(place.read_text())
+    config["chat_template"] = {"default": CHATML, "tool_use": TOOL_USE}
+    place.write_text(json.dumps(config))
+    (tmp_path / "base" / "chat_template.jinja").unlink(missing_ok=True)
+    assert (
+        templates.load_tokenizer(str(tmp_path / "base")).chat_templates == config["chat_template"]
+    )

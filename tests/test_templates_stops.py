@@ -17,7 +17,7 @@ from curate.base.errors import CurateError
 from curate.base.spelling import in_a_command
 from curate.cli import main
 from templates.options import RenderOptions
-from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer
+from templates.tokenizer.tokenizer import Tokenizer, make_tokenizer, with_tokens
 from templates.tokens.rendered import Rendered
 from tests.templates_toys import byte_level, records, refusal, rendered, talk, template, trained
 
@@ -267,6 +267,37 @@ def test_the_checkpoint_knows_a_stop_that_is_text(test_data: Path, tmp_path: Pat
     known = json.loads((done.out / "generation_config.json").read_text())
     assert known["stop_strings"] == ["<|im_end|>"]
     assert any("plain text for this tokenizer" in line for line in lines)
+
+
+def test_a_stop_is_no_part_of_a_mark() -> None:
+    # As gpt-oss: the last answer ends in <|return|>, the others in <|end|>.
+    body = ending_in("{{ '<|return|>' if loop.last else '<|end|>' }}")
+    done = rendered(body, control(*ROLES), talk("hi", "ok"))
+    assert {stop.text for stop in done.card.stops} == {"</s>"}
+    assert [one.option for one in done.remedies][:1] == ["stops=('<|return|>',)"]
+    assert not done.notices
+
+
+def test_marks_that_stand_together_are_tokens_of_their_own() -> None:
+    body = ending_in("<|one|><|two|>")
+    (notice,) = rendered(body, control(*ROLES), talk("hi", "ok")).notices
+    assert "add_tokens=['<|one|>', '<|two|>']" in notice
+
+
+def test_an_added_token_ends_a_call() -> None:
+    end = "{{ '<|wait|>' if m.tool_calls and loop.last else '<|end|>' }}"
+    known = with_tokens(control(*ROLES), ("<|wait|>", "<|end|>", "<|x|>"))
+    done = rendered(ending_in(end), known, calling("here"), tools=TOOLS)
+    assert turns(done) == [[f"{HERE}<|wait|>"], ["ok<|end|>"]]
+    assert {*done.tokenizer.closing} == {"<|end|>", "<|wait|>"}
+    assert [*done.tokenizer.functional] == ["<|x|>"]
+
+
+def test_words_that_a_template_writes_twice_are_refused() -> None:
+    twice = BODY.replace("(m.content or '')", "(m.content or '') * (2 if loop.last else 1)")
+    done = rendered(ending_in("</s>", twice), control(*ROLES), talk("hi", "so it is"))
+    check, message = refusal(done)
+    assert check == "answer_altered" and "words of its content twice: 'so it is'" in message
 
 
 # --- what would help ---

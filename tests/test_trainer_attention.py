@@ -255,7 +255,7 @@ def test_one_call_is_said_in_the_log(kernel: Kernel):
     said: list[str] = []
     config = TrainConfig(tokens="t", model="m", out="o", packing="on")
     assert decide(toy_model(), documents(), ALL, config, said.append)
-    assert said[0].endswith("attention inside each, all in one call")
+    assert "attention inside each, all in one call; another document" in said[0]
 
 
 def test_a_kernel_that_looks_across_documents_is_refused_before_the_first_step(

@@ -10,7 +10,14 @@ import pytest
 import trainer
 from curate.base import extras
 from curate.base.errors import CurateError
-from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
+from tests.trainer_toys import (
+    reversed_pairs,
+    sha256,
+    silent,
+    write_model,
+    write_tokenizer,
+    write_tokens,
+)
 from trainer import TrainConfig
 from trainer.checks.causal import check_causal
 from trainer.models import adapt
@@ -393,3 +400,23 @@ def test_allowed_rows_are_left_out_and_said_so(sources: dict[str, str], tmp_path
     trainer.train(config, lines.append)
     assert "allowed: no-targets: 1 rows left out" in lines
     assert any(line.startswith("5 rows to train") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("words.txt", "", "holds no text of two tokens or more"),
+        ("words.jsonl", '{"words": "a"}', "expected a JSON object with a text"),
+        ("words.txt", "\udcff", "cannot be read as text"),
+    ],
+)
+def test_a_text_that_cannot_be_watched_is_refused_before_the_model_is_loaded(
+    sources: dict[str, str], tmp_path: Path, name: str, text: str, message: str
+):
+    write_tokenizer(Path(write_model(tmp_path / "base")))
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    fields = {**sources, "model": str(tmp_path / "base"), "retention": str(tmp_path / name)}
+    lines: list[str] = []
+    with pytest.raises(CurateError, match=message):
+        trainer.train(TrainConfig(**fields, out=str(tmp_path / "out")), lines.append)
+    assert not any(line.startswith("loading model") for line in lines)

@@ -118,7 +118,8 @@ def train_epochs(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> l
         log(f"resumed after step {progress.step} of {plan.steps}")
     elif config.resume:
         log(f"{out} holds no state to resume from: training begins with step 1")
-    with opened(out, progress is not None, config.report_to) as metrics:
+    settings = dataclasses.asdict(config)
+    with opened(out, progress is not None, config.report_to, settings) as metrics:
         pace = measure(plan, net)
         run = Run(plan, net, mode, optimizer, asks, out, of, metrics, pace, log)
         if progress is None:

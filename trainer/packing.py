@@ -218,8 +218,6 @@ def leak(model: Any, rows: Rows, chosen: Ints) -> float | None:
     Instead of a list of architectures, the model itself is asked, with beginnings of two of its
     rows: the first is given other ids. None for a model that takes no positions.
     """
-    import torch
-
     if "position_ids" not in inspect.signature(plain(model).forward).parameters:
         return None
     first, second = _pair(rows, chosen)
@@ -230,8 +228,6 @@ def leak(model: Any, rows: Rows, chosen: Ints) -> float | None:
             for before in (first, (first + 1) % vocabulary)
         ]
     apart = float((outputs[0] - outputs[1]).abs().max())
-    if apart == 0 and not torch.equal(*outputs):  # the largest of numbers that are none
-        return math.nan
     return apart / float(outputs[0].abs().max()) if apart else 0.0
 
 

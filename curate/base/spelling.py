@@ -59,18 +59,18 @@ def mapped(columns: Mapping[str, str]) -> str:
     return " ".join(f"--map {pair}" for pair in pairs)
 
 
-def added_token(text: str) -> str:
-    """The option that makes a text a token of its own.
+def added_tokens(*texts: str) -> str:
+    """The option that makes texts tokens of their own.
 
-    >>> added_token("<end>")
-    "add_tokens=['<end>']"
+    >>> added_tokens("<end>", "<bye>")
+    "add_tokens=['<end>', '<bye>']"
     >>> with in_a_command():
-    ...     added_token("<end>")
-    "--add-token '<end>'"
+    ...     added_tokens("<end>", "<bye>")
+    "--add-token '<end>' --add-token '<bye>'"
     """
     if not _IN_A_COMMAND.get():
-        return option("add_tokens", [text])
-    return f"--add-token {shlex.quote(text)}"
+        return option("add_tokens", [*texts])
+    return " ".join(f"--add-token {shlex.quote(text)}" for text in texts)
 
 
 def stop(text: str) -> str:

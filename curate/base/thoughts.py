@@ -13,16 +13,16 @@ class Thoughts(NamedTuple):
     content: str
 
 
-_CLOSING = "</think>"
-# What opens reasoning at the start of an answer, and what closes it.
-_MARKS = {
-    "<think>": _CLOSING,
-    "<thinking>": "</thinking>",
-    "<thought>": "</thought>",
-    "<reasoning>": "</reasoning>",
-    "[THINK]": "[/THINK]",
-    "<|begin_of_thought|>": "<|end_of_thought|>",
-}
+# What opens reasoning at the start of an answer, and what closes it: in any case, with white space.
+_NAMES = ("think", "thinking", "thought", "reasoning")
+_MARKS = (
+    *((re.compile(rf"<\s*{n}\s*>", re.I), re.compile(rf"<\s*/\s*{n}\s*>", re.I)) for n in _NAMES),
+    (re.compile(r"\[\s*think\s*\]", re.I), re.compile(r"\[\s*/\s*think\s*\]", re.I)),
+    (re.compile(r"<\|begin_of_thought\|>"), re.compile(r"<\|end_of_thought\|>")),
+)
+_ANY_THINK = re.compile(r"<\s*think\s*>", re.I)
+_END_OF_THINK = _MARKS[0][1]
+_OF_OPEN_THOUGHTS_END = _MARKS[-1][1]
 _SOLUTION = ("<|begin_of_solution|>", "<|end_of_solution|>")
 _OF_OPEN_THOUGHTS = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
 _QUOTES = frozenset("`'\"“”‘’«»")
@@ -45,24 +45,27 @@ def split_thoughts(text: str) -> Thoughts | None:
     >>> split_thoughts("It is closed by `</think>`.") is None
     True
     """
-    if text[:1] not in _FIRST and _CLOSING not in text:  # nearly all texts
+    if text[:1] not in _FIRST and "</" not in text:  # nearly all texts
         return None
-    begin = text.lstrip()
-    opening = next((mark for mark in _MARKS if begin.startswith(mark)), None)
-    if opening is None:
+    begin = _unmarked(text)
+    found = _opening(begin)
+    if found is None:
         return _after_an_open_prompt(text)
-    closing = _MARKS[opening]
-    inner, closed, rest = begin[len(opening) :].partition(closing)
-    if not closed or (opening in inner and closing in rest):  # which one closes which?
+    opening, closing, start = found
+    end = _end(begin, closing, start)
+    if end is None:
         return None
-    if closing == "<|end_of_thought|>":
+    inner, rest = begin[start : end.start()], begin[end.end() :]
+    if opening.search(inner) and closing.search(rest):  # which one closes which?
+        return None
+    if closing is _OF_OPEN_THOUGHTS_END:
         rest = rest.strip().removeprefix(_SOLUTION[0]).removesuffix(_SOLUTION[1]).strip()
         if _OF_OPEN_THOUGHTS.search(inner) or _OF_OPEN_THOUGHTS.search(rest):
             return None
     return Thoughts(_without_blank_lines(inner), _from_first_line(rest))
 
 
-_FIRST = frozenset({*(mark[0] for mark in _MARKS), *" \t\r\n"})
+_FIRST = frozenset("<[\ufeff \t\r\n")
 
 
 def opens_thoughts(text: str) -> bool:
@@ -71,15 +74,39 @@ def opens_thoughts(text: str) -> bool:
     >>> opens_thoughts("<think>Two and two are"), opens_thoughts("<think>Two.</think>4")
     (True, False)
     """
-    begin = text.lstrip()
-    return any(begin.startswith(mark) and end not in begin for mark, end in _MARKS.items())
+    begin = _unmarked(text)
+    found = _opening(begin)
+    return found is not None and _end(begin, *found[1:]) is None
+
+
+def _unmarked(text: str) -> str:
+    """A text without white space and a byte order mark at its start."""
+    return text.lstrip().removeprefix("\ufeff").lstrip()
+
+
+def _opening(begin: str) -> tuple[re.Pattern[str], re.Pattern[str], int] | None:
+    """The marks that open and close the thoughts at a text's start, and where they begin."""
+    for opening, closing in _MARKS:
+        if found := opening.match(begin):
+            return opening, closing, found.end()
+    return None
+
+
+def _end(begin: str, closing: re.Pattern[str], start: int) -> re.Match[str] | None:
+    """The mark that closes thoughts: the first that is not quoted, as thoughts may speak of it."""
+    for found in closing.finditer(begin, start):
+        sides = begin[found.start() - 1 : found.start()], begin[found.end() : found.end() + 1]
+        if not all(side in _QUOTES for side in sides):
+            return found
+    return None
 
 
 def _after_an_open_prompt(text: str) -> Thoughts | None:
     """Reasoning whose opening mark was in the prompt: its end is the only mark in the text."""
-    if text.count(_CLOSING) != 1 or "<think>" in text:
+    ends = [*_END_OF_THINK.finditer(text)]
+    if len(ends) != 1 or _ANY_THINK.search(text):
         return None
-    inner, _, rest = text.partition(_CLOSING)
+    inner, rest = text[: ends[0].start()], text[ends[0].end() :]
     if _is_spoken_of(inner, rest):
         return None
     return Thoughts(_without_blank_lines(inner), _from_first_line(rest))

@@ -13,7 +13,9 @@ from curate.base.thoughts import split_thoughts
 from filters.fixes.rewrite import rewrite
 
 # What every text that can be split holds: a cheap look before each is taken apart.
-_SIGN = r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|end_of_thought\|>"
+_SIGN = (
+    r"(?i)<\s*/\s*(?:think|thinking|thought|reasoning)\s*>|\[\s*/\s*think\s*\]|<\|end_of_thought\|>"
+)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from templates.proof.probing import (
     tools,
     user,
 )
-from templates.proof.stops import find_stops, find_tails
+from templates.proof.stops import ending_marks, find_stops, find_tails
 from templates.refusals import HistoryRewritten, Refusal, TagDisagrees
 from templates.spans import Stop, VerifiedRender, first_stop
 from templates.template import ChatTemplate, Renderer, bind
@@ -101,15 +101,14 @@ def with_stops(
         return tokenizer
     renderer = bind(template, tokenizer, options.date, options.arguments)
     try:
-        tails = find_tails(renderer)
+        ends = ending_marks(renderer)
     except CurateError:
         try:
-            tails = find_tails(Probing.of_tools(renderer))
+            ends = ending_marks(Probing.of_tools(renderer))
         except CurateError:
             return tokenizer  # whoever verifies the template says why
-    written = (*tails[:3], *template.stops, *options.stops)
-    ends = [text for text in tokenizer.functional if any(text in tail for tail in written)]
-    return tokenizer.with_controls(ends)
+    named = {*ends, *template.stops, *options.stops}
+    return tokenizer.with_controls([text for text in tokenizer.functional if text in named])
 
 
 def _probing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from templates.messages import DOCUMENTS, Chat
+from templates.messages import ANSWER_FIELDS, DOCUMENTS, Chat
 from templates.refusals import (
     AnswerAltered,
     InputDropped,
@@ -132,6 +132,15 @@ def _check_covered(target: TrainedSpan, source: TracedText, inside: Sequence[Spa
         first = span.offset + max(target.start - span.start, 0)
         if source.text[covered:first].strip():
             break
+        # JSON writes one character as several, each of which is a span.
+        again = source.text[first : min(covered, first + span.stop - span.start)]
+        if source.field in ANSWER_FIELDS and len(again) > 1 and again.strip():
+            raise AnswerAltered(
+                f"message {target.turn}: the template writes words of its {source.field} twice: "
+                f"{again[:40]!r}",
+                target.turn,
+                span.start,
+            )
         covered = max(covered, span.offset + min(span.stop, target.end) - span.start)
     lost = source.text[covered:].lstrip()
     if lost:

@@ -23,7 +23,7 @@ from templates.proof.probing import (
     user,
 )
 from templates.refusals import Refusal, excerpt, first_difference
-from templates.spans import Stop, first_stop
+from templates.spans import MARK, Stop, first_stop
 from templates.template import Renderer
 from templates.tokenizer.segments import ControlTokenSpan
 from templates.tokenizer.tokenizer import Tokenizer
@@ -67,13 +67,22 @@ def find_stops(
         closing, ending = _ending(tails, tokenizer, is_known)
         _add(stops, closing, ending)
     if not any(stop.text in tail for stop in stops for tail in (tails.alone, tails.before)):
-        closing = tails.always.strip()
+        closing = _in_whole_marks(tails).strip()
         stops += [_as_text(closing, tokenizer, "template")] if closing else []
     if tokenizer:
         ends = [first_stop(tail, stops) is not None for tail in (tails.alone, tails.before)]
         by_next_role = ends == [False, True]
         _add(stops, *_ending_of_calls(renderer, tokenizer, stops, by_next_role))
     return tuple(stops)
+
+
+def _in_whole_marks(tails: Tails) -> str:
+    """What follows every answer, without a beginning that two different marks share."""
+    always = tails.always
+    for found in MARK.finditer(tails.alone):
+        if found.start() < len(always) < found.end():
+            return always[: found.start()]
+    return always
 
 
 def _add(stops: list[Stop], text: str, ending: Sequence[ControlTokenSpan]) -> None:
@@ -148,6 +157,26 @@ def _generated(renderer: Renderer) -> str:
     return between + answered.rpartition(ANSWER)[0][first_difference(asked, answered) :]
 
 
+def _instead(text: str) -> str:
+    """What a template wrote where an answer should be, on one line."""
+    _, asked, rest = text.partition(USER)
+    return repr(rest[:80]) if asked else excerpt(text, 0)
+
+
+def ending_marks(renderer: Renderer) -> tuple[str, ...]:
+    """The marks after an answer, and the last one after a call of a tool.
+
+    Whether or not they are tokens of any vocabulary.
+    """
+    tails = find_tails(renderer)
+    marks = [mark for tail in tails[:3] for mark in MARK.findall(tail)]
+    try:
+        after_call = _after(renderer, [call(ARGUMENT)]) or ""
+    except Refusal:  # no tools, or not in this way
+        after_call = ""
+    return tuple(dict.fromkeys([*marks, *MARK.findall(after_call)[-1:]]))
+
+
 def find_tails(renderer: Renderer) -> Tails:
     """What a template writes after answers. Raises `CurateError` if it writes no answer."""
     one = [user(USER), answer(ANSWER)]
@@ -161,7 +190,7 @@ def find_tails(renderer: Renderer) -> Tails:
     if ANSWER not in first:
         raise CurateError(
             f"template {renderer.template.name}: it writes no assistant turns, or changes their "
-            f"words: the answer {ANSWER!r} became {excerpt(first, 0)}"
+            f"words: the answer {ANSWER!r} became {_instead(first)}"
         )
     alone = first.partition(ANSWER)[2]
     try:

@@ -3,7 +3,8 @@
 A file or a tokenizer's own template is foreign code, and the limits of the sandbox are as good as
 its list of what costs. So nothing of it runs in this process, not even its compilation. There is
 one such process for each Python process, started when it is first wanted and ended with it. It may
-take so much time and memory; where it ends, the row is refused, and the next row gets a new one.
+take so much time and memory; where it ends, the row is refused, and the next row gets a new one. A
+template that ends several in a row is given up: rows that are left are refused without a try.
 
 Requests are pickled, as this side is trusted; answers are JSON, which runs no code.
 """
@@ -32,7 +33,7 @@ import curate.base.errors
 from curate.base.errors import CurateError
 from curate.base.sandbox.environment import SourceError
 from templates.provenance import TracedStr
-from templates.refusals import TemplateFailed
+from templates.refusals import TemplateEnded, TemplateFailed
 from templates.sandbox.frames import read, receive, send
 from templates.sandbox.programs import (
     KNOWN,
@@ -42,11 +43,11 @@ from templates.sandbox.programs import (
     WALL_SECONDS,
     Programs,
     Spent,
-    TooCostly,
+    is_shared,
     several,
 )
 
-DEATHS = 3  # processes in a row that a template may end before it is given up
+DEATHS = 5  # processes in a row that a template may end before it is given up
 START_SECONDS = 60
 
 _CANNOT_START = "the process for templates that are not bundled cannot be started"
@@ -179,9 +180,9 @@ class ContainedPrograms(Programs):
 
     def within(self, spent: Spent, job: Callable[..., T], *given: Any) -> T:
         """Do a job there; see `Programs.do`."""
-        if self._deaths >= DEATHS:
-            raise TooCostly(
-                f"template {self.name}: it ended {DEATHS} processes in a row and is given up; "
+        if self._deaths >= DEATHS and not is_shared():  # who tries it out anew may ask
+            raise TemplateEnded(
+                f"the template fails: it ended {DEATHS} processes in a row and is given up; "
                 f"at last: {self._end}"
             )
         try:
@@ -218,7 +219,7 @@ class ContainedPrograms(Programs):
                 if job is not several:  # whose jobs are done again, each by itself
                     self._deaths, self._end = self._deaths + 1, str(error)
                 spent.seconds = SECONDS if error.out_of_time else spent.seconds
-                raise TemplateFailed(f"the template fails: {error}") from error
+                raise TemplateEnded(f"the template fails: {error}") from error
 
     def _not_plain(self, why: str) -> CurateError:
         return CurateError(f"template {self.name}: what it is given is no plain data: {why}")

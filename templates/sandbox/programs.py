@@ -122,6 +122,11 @@ def allowance() -> Iterator[None]:
         _shared.reset(token)
 
 
+def is_shared() -> bool:
+    """Whether what is done now is counted with other renderings, as inside of an allowance."""
+    return _shared.get() is not None
+
+
 class LocalPrograms(Programs):
     """Programs in this process, each compiled when it is first wanted."""
 

@@ -148,15 +148,20 @@ def _chat_templates(folder: Path, configured: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     if isinstance(configured, str):
         found["default"] = configured
-    elif isinstance(configured, list):
-        entries = [entry for entry in configured if isinstance(entry, Mapping)]
-        named = {entry.get("name"): entry.get("template") for entry in entries}
+    elif isinstance(configured, list | Mapping):
+        named = configured if isinstance(configured, Mapping) else _by_name(configured)
         found |= {k: v for k, v in named.items() if isinstance(k, str) and isinstance(v, str)}
     if (path := folder / "chat_template.jinja").is_file():
         found["default"] = path.read_text("utf-8")
     for path in sorted(folder.glob("additional_chat_templates/*.jinja")):
         found[path.stem] = path.read_text("utf-8")
     return found
+
+
+def _by_name(entries: Sequence[Any]) -> dict[Any, Any]:
+    """Templates that a list names one by one."""
+    named = [entry for entry in entries if isinstance(entry, Mapping)]
+    return {entry.get("name"): entry.get("template") for entry in named}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -14,10 +14,13 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from curate.base import models
+from curate.base.errors import CurateError
 from trainer.checkpoints import older
 from trainer.data.manifest import CARDS
 from trainer.data.rows import IGNORED
@@ -26,6 +29,7 @@ from trainer.models import model, weights
 from trainer.plan import Plan
 
 Content = dict[str, Any]
+_TRIED = 8  # rows whose text a saved tokenizer must read as the base's does
 _USES_EOS = re.compile(r"\beos_token\b")
 
 
@@ -38,9 +42,45 @@ def complete(folder: Path, plan: Plan) -> None:
     if plan.tokenizer is not None:
         _write_templates(folder, plan, ending)
         _edit_tokenizer(folder, plan.tokenizer, ending, plan.words.padding)
+        _keep_class(folder, plan.tokenizer)
     if config.objective != "reward":  # which generates nothing
         _write_stops(folder, plan)
     _edit(folder / "config.json", lambda content: _with_ending(content, ending))
+
+
+def check(plan: Plan) -> None:
+    """Refuse, before step 1, a tokenizer that would read texts otherwise once it is saved.
+
+    Which class reads a tokenizer's files hangs on what lies beside them and how the folder is
+    called; of adapters it is not the same as of their base.
+    """
+    if plan.tokenizer is None:
+        return
+    rows = plan.tokens.rows
+    some = plan.train[:_TRIED].tolist()
+    texts = [plan.tokenizer.decode(rows.input_ids[rows.row(row)].tolist()) for row in some]
+    with TemporaryDirectory() as place:
+        complete(Path(place), plan)
+        saved = models.load_tokenizer(place, local=True)
+        for text in texts:
+            before, after = (
+                one(text, add_special_tokens=False).input_ids for one in (plan.tokenizer, saved)
+            )
+            if before != after:
+                raise CurateError(
+                    f"{plan.config.model}: its tokenizer reads {text!r:.60} as other tokens once "
+                    "it is saved beside a checkpoint; write the base's tokenizer anew with its "
+                    "save_pretrained"
+                )
+
+
+def _keep_class(folder: Path, tokenizer: Any) -> None:
+    """Name the class that read the tokenizer of the base, where the folder alone would not."""
+    name = type(tokenizer).__name__
+    if type(models.load_tokenizer(str(folder), local=True)).__name__ != name:
+        content: Content = {"tokenizer_class": name}
+        older.tokenizer_config(content)
+        _edit(folder / "tokenizer_config.json", lambda known: known.update(content))
 
 
 def trained_ending(tokens: Tokens) -> int | None:

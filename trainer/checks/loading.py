@@ -9,6 +9,7 @@ import numpy as np
 
 from curate.base.errors import CurateError, some_of
 from trainer import packing
+from trainer.checkpoints import companions
 from trainer.checks.causal import check_causal
 from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
@@ -103,8 +104,9 @@ def _about_rows(plan: Plan, net: Any) -> list[str]:
         control = [*plan.tokenizer.get_added_vocab().values()]
     size = net.get_input_embeddings().weight.shape[0]
     anew = {*plan.words.added.values()}
-    used = [one for one in np.unique(rows.input_ids).tolist() if one < size and one not in anew]
-    control = [one for one in control if one < size and one not in anew]
+    known = {*range(size)} - anew
+    used = [one for one in np.unique(rows.input_ids).tolist() if one in known]
+    control = [one for one in control if one in known]
     found = [one for one in vocabulary.unlearnt(net, used, control) if one not in plan.words.rows]
     if not found:
         return []
@@ -167,6 +169,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     config, rows = plan.config, plan.mixture.rows
     device = pick_device(config.device)
     net = ready(plan, device, log, group)
+    companions.check(plan)
     about: dict[str, Any] = {"device": device_name(device), "processes": group.count}
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about

@@ -22,7 +22,7 @@ from trainer.data.leaks import leaks
 from trainer.data.rows import Rows
 from trainer.data.split import split
 from trainer.data.tokens import load_tokens
-from trainer.evaluation.metrics import check_board
+from trainer.evaluation.boards import check_board
 from trainer.evaluation.table import FEW
 from trainer.models import model, vocabulary
 from trainer.objectives import reward
@@ -70,6 +70,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         *_announcement(plan, passed),
         *_about_pairs(plan),
         *_few_held_out(plan),
+        *_watched(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
         *long,
@@ -100,6 +101,15 @@ def _about_pairs(plan: Plan) -> list[str]:
     if plan.tokens.rejected is not None:
         return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
     return []
+
+
+def _watched(plan: Plan) -> list[str]:
+    """What general text is watched; it is read here, so that one that cannot be is refused soon."""
+    if plan.general is None:
+        return []
+    rows, chosen = plan.general
+    tokens = int(rows.lengths[chosen].sum())
+    return [f"retention: the loss of {tokens:,} tokens of general text is watched"]
 
 
 def _few_held_out(plan: Plan) -> list[str]:

@@ -212,7 +212,7 @@ class SavingSettings:
     save_steps: int = option(
         0, "optimizer steps between states to resume from, besides the end of each epoch", low=0
     )
-    report_to: Literal["none", "tensorboard"] = option(
+    report_to: Literal["none", "tensorboard", "wandb", "mlflow"] = option(
         "none", "where the curves are written besides metrics.jsonl and curves.svg"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,9 +43,9 @@ def gradients(
     balanced: Any = 0.0
     mine = chosen[mode.group.share(rows.lengths[chosen])]
     passes = list(step_batches(rows, mine, config, mode.packed))
-    shortest = pad(rows, chosen[[np.argmin(rows.lengths[chosen])]])
-    known = _step_choices(net, passes, shortest, mode)
-    for batch, counts in mode.group.in_step(passes, lambda: shortest):
+    shortest = chosen[[np.argmin(rows.lengths[chosen])]]
+    known = _step_choices(net, passes, lambda: pad(rows, shortest), mode)
+    for batch, counts in mode.group.in_step(passes, lambda: pad(rows, shortest)):
         routed: list[Any] | None = None if mode.routers is None else []
         with attention.isolated(batch.documents):
             nats = target_nats(net, batch, whole=mode.whole, routed=routed)
@@ -72,7 +72,9 @@ def gradients(
     return total, norm, others | ({"router_loss": balanced} if mode.routers else {})
 
 
-def _step_choices(net: Any, passes: Sequence[Batch], spare: Batch, mode: LossMode) -> Any:
+def _step_choices(
+    net: Any, passes: Sequence[Batch], spare: Callable[[], Batch], mode: LossMode
+) -> Any:
     """The choices of all tokens of the step; None where one pass shows all of them.
 
     How often an expert is chosen in the whole step must be known before the gradients of its first
@@ -85,7 +87,7 @@ def _step_choices(net: Any, passes: Sequence[Batch], spare: Batch, mode: LossMod
     device = next(net.parameters()).device
     found = torch.zeros(mode.routers.experts + 1, dtype=torch.float64, device=device)
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for batch, counts in mode.group.in_step(passes, lambda: spare):
+        for batch, counts in mode.group.in_step(passes, spare):
             routed: list[torch.Tensor] = []
             with attention.isolated(batch.documents):
                 target_nats(net, batch, whole=mode.whole, routed=routed)

@@ -103,9 +103,25 @@ def _check_filled(value: Any, *args: Any, **kwargs: Any) -> None:
     check_format(str(value), (*args, *kwargs.values()))
 
 
+def _check_json(value: Any, *args: Any, **kwargs: Any) -> None:
+    """Refuse JSON whose indents alone would be an enormous text."""
+    _check_widths(value, *args, **kwargs)
+    given = kwargs.get("indent", args[1] if len(args) > 1 else None)
+    width = len(given) if isinstance(given, str) else given if isinstance(given, int) else 0
+    characters, left = 0, [(value, 1)]
+    while left and width > 0:
+        item, depth = left.pop()
+        if isinstance(item, Mapping | list | tuple):
+            characters += (len(item) + 1) * width * depth
+            check_size(characters)
+            inside = item.values() if isinstance(item, Mapping) else item
+            left += [(one, depth + 1) for one in inside]
+
+
 # What sees the arguments of a filter before the filter does.
 FILTER_CHECKS: dict[str, Callable[..., None]] = {
-    **dict.fromkeys(("batch", "center", "round", "slice", "tojson", "wordwrap"), _check_widths),
+    **dict.fromkeys(("batch", "center", "round", "slice", "wordwrap"), _check_widths),
+    "tojson": _check_json,
     "replace": _check_replace,
     "format": _check_filled,
     "indent": _check_indent,
