@@ -133,8 +133,12 @@ def decide(model: Any, rows: Rows, train: Ints, config: TrainConfig, log: Log) -
         return False
     prepare(model)
     found = leak(model, rows, train)
+    harm = "it would learn across rows"
     if found is None:
         reason = "takes no positions, so it cannot keep packed documents apart"
+    elif (most := _short_of(model, rows, train, config)) is not None:
+        reason = f"cannot read more than its {most:,} positions in one pass"
+        harm = "rows cannot share a pass"
     else:
         share = f"by {found:.1e} of their size ({_allowed(model)})"
         if isolates(model, rows, train, found):
@@ -148,11 +152,35 @@ def decide(model: Any, rows: Rows, train: Ints, config: TrainConfig, log: Log) -
             f"{share}"
         )
     if config.packing == "on":
-        raise CurateError(
-            f"packing: this model {reason}, so it would learn across rows; set packing to off"
-        )
+        raise CurateError(f"packing: this model {reason}, so {harm}; set packing to off")
     log(f"packing: off, as this model {reason}")
     return False
+
+
+def _short_of(model: Any, rows: Rows, train: Ints, config: TrainConfig) -> int | None:
+    """The model's positions, if it fails where a pass has more tokens than those.
+
+    Most take any number, as positions begin anew in each document; some keep a mask of that size.
+    """
+    import torch
+
+    most: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if most is None or most >= config.micro_tokens:
+        return None
+    first, _ = _pair(rows, train)
+    count = most // len(first) + 1
+    documents = (len(first),) * count
+    device = next(model.parameters()).device
+    where = put(positions(documents), device)
+    ids = put(np.tile(first, count)[None], device)
+    try:
+        with evaluating(model), isolated(documents):
+            plain(model).base_model(input_ids=ids, position_ids=where, use_cache=False)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return most
+    return None
 
 
 def _allowed(model: Any) -> str:

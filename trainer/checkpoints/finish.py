@@ -79,7 +79,7 @@ def _merged(plan: Plan, net: Any, kept: Path) -> Any:
         if plan.rejected is not None:
             vocabulary.pad_with(net, plan.words)
         vocabulary.grow(net, plan.words)
-        net = adapt.attach(net, config, sorted(plan.words.added.values()))
+        net = adapt.attach(net, config, plan.words.rows)
     adapt.load_into(net, kept, config)
     return adapt.merged(net, config)
 

@@ -33,7 +33,15 @@ def check_causal(model: Any, name: str) -> None:
     finally:
         handle.remove()
     early = output[:, : _TOKENS // 2].float().square().sum()
-    (gradient,) = torch.autograd.grad(early, embedded[:1])
+    try:
+        (gradient,) = torch.autograd.grad(early, embedded[:1])
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise CurateError(
+            f"{name}: {model.config.model_type} models cannot be trained here, as their gradients "
+            f"cannot be computed: {str(error).splitlines()[0][:120]}"
+        ) from error
     late = gradient[:, _TOKENS // 2 :]
     # Weights that are no numbers give gradients that are none: the first step's proof says so.
     if bool((late.isfinite() & (late != 0)).any()):

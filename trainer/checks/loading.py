@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from curate.base.errors import CurateError
+import numpy as np
+
+from curate.base.errors import CurateError, some_of
 from trainer import packing
 from trainer.checkpoints import companions
 from trainer.checks.causal import check_causal
 from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
 from trainer.config.config import TrainConfig
+from trainer.config.methods import METHODS
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
-from trainer.models import adapt, model, precision, routers, sharding, vocabulary, weights
+from trainer.models import adapt, model, precision, routers, sharding, targets, vocabulary, weights
 from trainer.models.device import device_name, pick_device, put
 from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
@@ -46,13 +49,18 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     if plan.rejected is not None:
         vocabulary.pad_with(net, plan.words)
     model.use_threads(net, place)
+    vocabulary.learn_every_row(net)
+    for line in _about_rows(plan, net):
+        log(line)
     if words.added:
         vocabulary.grow(net, words)
         log(vocabulary.describe(words))
     if config.residual_dropout > 0:
         add_residual_dropout(net, config.residual_dropout)
+    for line in targets.about(net, config):
+        log(line)
     torch.manual_seed(config.seed)
-    net = adapt.attach(net, config, sorted(words.added.values()))
+    net = adapt.attach(net, config, words.rows)
     if config.neftune_noise_alpha > 0:
         add_noise(net.tuned if is_prompted(net) else net, config.neftune_noise_alpha)
     if config.gradient_checkpointing:
@@ -86,6 +94,34 @@ def _check_base(plan: Plan, net: Any, log: Log) -> None:
         log(line)
     if (saved := weights.saved_dtype(base, config)) != config.dtype:
         log(f"checkpoints are saved in {saved}, the base's format; save_dtype sets another")
+
+
+def _about_rows(plan: Plan, net: Any) -> list[str]:
+    """A warning of tokens whose embedding rows say nothing yet, and what lets them learn."""
+    rows, config = plan.mixture.rows, plan.config
+    control: list[int] = []
+    if plan.tokenizer is not None:
+        control = [*plan.tokenizer.get_added_vocab().values()]
+    size = net.get_input_embeddings().weight.shape[0]
+    anew = {*plan.words.added.values()}
+    known = {*range(size)} - anew
+    used = [one for one in np.unique(rows.input_ids).tolist() if one in known]
+    control = [one for one in control if one in known]
+    found = [one for one in vocabulary.unlearnt(net, used, control) if one not in plan.words.rows]
+    if not found:
+        return []
+    names = [str(one) for one in found]
+    if plan.tokenizer is not None:
+        names = plan.tokenizer.convert_ids_to_tokens(found)
+    shown = some_of([f"{text} ({one})" for text, one in zip(names, found, strict=True)], 5)
+    line = f"tokens whose embedding rows the base never learnt: {shown}"
+    if config.method == "full":
+        return [f"{line}; full fine-tuning trains them"]
+    if METHODS[config.method].new_rows:
+        advice = f"set train_tokens={','.join(names)} to train them beside the adapters"
+    else:
+        advice = "method full trains them, and lora with train_tokens"
+    return [f"{line}; method {config.method} leaves them as they are; {advice}"]
 
 
 def about_blocks(net: Any, config: TrainConfig) -> list[str]:

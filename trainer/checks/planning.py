@@ -48,6 +48,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     )
     if tokenizer is not None and words.added:
         vocabulary.extend(tokenizer, words, config.model)
+    words = vocabulary.with_named(words, config.train_tokens, tokenizer, config.model)
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
     about = (limits, config.allow, decode, model.token_ids(tokenizer), known)

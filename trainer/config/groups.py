@@ -86,6 +86,9 @@ class MethodSettings:
     target_modules: tuple[str, ...] = option(
         (), "names of the linear layers that get adapters; all but the output layer if empty"
     )
+    train_tokens: tuple[str, ...] = option(
+        (), "tokens whose embedding rows learn beside the adapters, such as chat tokens, by text"
+    )
     rotation_block: int = option(32, "width of the blocks that are rotated", low=2)
     num_virtual_tokens: int = option(20, "learnt vectors before the first token", low=1)
     dtype: Literal["float32", "bfloat16"] = option(

@@ -27,14 +27,17 @@ class Method:
 _Weights = Literal["full", "bitfit"]
 _Adapters = Literal["norms", "tokens", "lora", "rslora", "dora", "lora-xs", "oft", "boft", "ia3"]
 MethodName = Literal[_Weights, _Adapters, "prefix", "prompt"]
-_LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
+_LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules", "train_tokens")
 
 METHODS: Mapping[MethodName, Method] = {
     "full": Method("all weights", "", "weights", new_rows=True),
     "bitfit": Method("biases alone", "arXiv 2106.10199", "weights"),
     "norms": Method("the scales of the norms alone", "arXiv 2312.11420"),
     "tokens": Method(
-        "the embedding rows of added tokens alone", "peft TrainableTokens", new_rows=True
+        "the embedding rows of added tokens alone",
+        "peft TrainableTokens",
+        fields=("train_tokens",),
+        new_rows=True,
     ),
     "lora": Method("low-rank adapters", "arXiv 2106.09685", fields=_LORA, new_rows=True),
     "rslora": Method(

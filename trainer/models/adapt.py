@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.base.errors import CurateError, nearest
+from curate.base.errors import CurateError
 from trainer.config.config import TrainConfig
 from trainer.config.methods import METHODS
 from trainer.models import lora_xs
 from trainer.models import weights as whole
 from trainer.models.modes import evaluating
 from trainer.models.prompted import is_prompted, prompted, tried
+from trainer.models.targets import Targets, targets
 
 if TYPE_CHECKING:
     import torch
@@ -44,13 +45,13 @@ def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any
         return model
     if name == "bitfit":
         return _biases(model)
-    layers = linear_layers(model, config.target_modules)
+    chosen = targets(model, config)
     if name == "lora-xs":
-        return lora_xs.wrap(model, layers, config.lora_r, config.lora_alpha)
+        return lora_xs.wrap(model, list(chosen.layers), config.lora_r, config.lora_alpha)
     with _explained(name):
         import peft
 
-        adapted = peft.get_peft_model(model, _peft_config(model, config, layers, new_rows))
+        adapted = peft.get_peft_model(model, _peft_config(model, config, chosen, new_rows))
     return tried(prompted(adapted), name) if METHODS[name].learns == "prompt" else adapted
 
 
@@ -68,40 +69,10 @@ def _biases(model: Any) -> Any:
     return model
 
 
-def linear_layers(model: Any, target_modules: Sequence[str]) -> list[str]:
-    """Full names of the linear layers to adapt: all but the output layer, or those whose names end
-    in one of `target_modules`.
-
-    Raises `CurateError` for a target that no layer has, with the nearest that there is.
-    """
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
-    # The head of a reward model is new: it is trained whole.
-    heads = [model.get_output_embeddings(), getattr(model, "score", None)]
-    names = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D)
-        and not any(module is head for head in heads)
-    ]
-    if not target_modules:
-        return names
-    for target in target_modules:
-        if not any(f".{name}".endswith(f".{target}") for name in names):
-            known = sorted({name.rpartition(".")[2] for name in names})
-            raise CurateError(
-                f"target_modules: the model has no linear layer {target!r}"
-                f"{nearest(target, known)}; it has {', '.join(known)}"
-            )
-    ends = tuple(f".{target}" for target in target_modules)
-    return [name for name in names if f".{name}".endswith(ends)]
-
-
-def _peft_config(
-    model: Any, config: TrainConfig, layers: list[str], new_rows: Sequence[int]
-) -> Any:
+def _peft_config(model: Any, config: TrainConfig, chosen: Targets, new_rows: Sequence[int]) -> Any:
     import peft
+
+    layers = list(chosen.layers)
 
     task = "SEQ_CLS" if config.objective == "reward" else "CAUSAL_LM"
     on_layers: dict[str, Any] = {"task_type": task, "target_modules": layers}
@@ -109,6 +80,7 @@ def _peft_config(
     if name in ("lora", "rslora", "dora"):
         return peft.LoraConfig(
             **on_layers,
+            target_parameters=list(chosen.parameters) or None,
             r=config.lora_r,
             lora_alpha=config.lora_alpha,
             lora_dropout=config.lora_dropout,
@@ -130,16 +102,16 @@ def _peft_config(
         _check_blocks(model, layers, config.rotation_block)
         return peft.BOFTConfig(**on_layers, boft_block_size=config.rotation_block)
     if name == "ia3":
-        chosen = layers if config.target_modules else _ia3_layers(layers)
-        last = [layer for layer in chosen if layer.rpartition(".")[2] in _FEED_FORWARD]
-        return peft.IA3Config(task_type=task, target_modules=chosen, feedforward_modules=last)
+        scaled = layers if config.target_modules else _ia3_layers(layers)
+        last = [layer for layer in scaled if layer.rpartition(".")[2] in _FEED_FORWARD]
+        return peft.IA3Config(task_type=task, target_modules=scaled, feedforward_modules=last)
     if name == "norms":
         return peft.LNTuningConfig(task_type=task, target_modules=_norms(model))
     if name == "tokens":
         if not new_rows:
             raise CurateError(
                 "method: tokens trains the rows of added tokens, and these rows have none; "
-                "render them with --add-token"
+                "render them with --add-token, or name tokens in train_tokens"
             )
         return peft.TrainableTokensConfig(
             task_type=task,

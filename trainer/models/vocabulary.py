@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.base.errors import CurateError, some_of
+from curate.base.errors import CurateError, nearest, some_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Vocabulary:
     """What the rows need of the embeddings: `size` ids, those in `added` newly made.
 
     `functional` are all tokens that were named as added, also those the tokenizer had before;
-    those in `closing` end answers. `padding` is what a reward model pads with.
+    those in `closing` end answers. `padding` is what a reward model pads with, and `named` are
+    tokens whose rows learn because the user says so.
     """
 
     size: int
@@ -23,6 +24,12 @@ class Vocabulary:
     functional: Mapping[str, int]
     closing: frozenset[str] = frozenset()
     padding: int | None = None
+    named: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[int]:
+        """The ids whose embedding rows learn, where not all do."""
+        return sorted({*self.added.values(), *self.named.values()})
 
 
 def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabulary:
@@ -102,6 +109,46 @@ def grow(model: Any, words: Vocabulary) -> None:
                 bias[rows] = bias[:known].float().mean().to(bias.dtype)
 
 
+def learn_every_row(model: Any) -> None:
+    """Let the row of the token that the base pads with learn like any other.
+
+    Torch gives it no gradient. Here padding is masked, and rows may use the token: many bases pad
+    with the one that ends an answer.
+    """
+    embeddings = model.get_input_embeddings()
+    if getattr(embeddings, "padding_idx", None) is not None:
+        embeddings.padding_idx = None
+
+
+# A row whose norm is below this share of the median is as good as empty.
+_EMPTY = 0.1
+
+
+def unlearnt(model: Any, used: Sequence[int], control: Collection[int]) -> list[int]:
+    """Those of the `used` ids whose embedding row the base never learnt.
+
+    Such a row is zero or far smaller than those of the other tokens that are used, or, of `control`
+    tokens, exactly the row of another one: rows that were added and never trained are alike. What
+    was drawn at random and left so looks like any other row, and is not seen.
+    """
+    import torch
+
+    found: set[int] = set()
+    ids = torch.tensor(sorted(used))
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    weights = {id(layer.weight): layer.weight.detach() for layer in layers if layer is not None}
+    for weight in weights.values():
+        norms = torch.linalg.vector_norm(weight, dim=1, dtype=torch.float32).cpu()[ids]
+        found |= {int(number) for number in ids[norms < _EMPTY * norms.median()]}
+        alike: dict[bytes, list[int]] = {}
+        for number in sorted(control):
+            row = weight[number].float().cpu().numpy().tobytes()
+            alike.setdefault(row, []).append(number)
+        for numbers in alike.values():
+            found |= {*numbers} & {*used} if len(numbers) > 1 else set()
+    return sorted(found)
+
+
 def extend(tokenizer: Any, words: Vocabulary, name: str) -> None:
     """Teach the model's tokenizer the added tokens, under the ids that the rows have."""
     from tokenizers import AddedToken
@@ -119,6 +166,22 @@ def extend(tokenizer: Any, words: Vocabulary, name: str) -> None:
                 f"{name}: its tokenizer gives the added token {text!r} the id {got}, the rows "
                 f"have {number}; render the rows with the model's own tokenizer"
             )
+
+
+def with_named(words: Vocabulary, texts: Sequence[str], tokenizer: Any, name: str) -> Vocabulary:
+    """With the tokens that `train_tokens` names. Raises `CurateError` for a text that is none."""
+    if not texts:
+        return words
+    known: dict[str, int] = {} if tokenizer is None else tokenizer.get_vocab()
+    for text in texts:
+        if text not in known:
+            added = sorted(tokenizer.get_added_vocab()) if tokenizer is not None else []
+            has = f"it has {some_of(added, 8)}" if added else "it has no added tokens"
+            raise CurateError(
+                f"train_tokens: {name}: its tokenizer has no token {text!r}{nearest(text, added)}; "
+                f"{has}"
+            )
+    return dataclasses.replace(words, named={text: known[text] for text in texts})
 
 
 def describe(words: Vocabulary) -> str:
