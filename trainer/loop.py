@@ -154,7 +154,7 @@ class Run:
         """Write an epoch's checkpoint and state, and remove those that are not kept."""
         config, first = self.plan.config, self.mode.group.first
         folder = checkpoint.epoch_folder(self.out, epoch)
-        checkpoint.save(self.net, folder, config, self.plan.tokens.manifest_hash, first)
+        checkpoint.save(self.net, folder, self.plan, first)
         self.save(progress)
         best, _ = choosing.choose(progress.table, config)
         kept = checkpoint.prune(self.out, progress.kept, config.save_total_limit, best.epoch)

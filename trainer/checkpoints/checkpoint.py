@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.base.folder import atomic_subfolder, write_atomic
+from trainer.checkpoints import companions
 from trainer.checkpoints.place import WRITER
-from trainer.config.config import TrainConfig
 from trainer.models import adapt, sharding
+from trainer.plan import Plan
 
 
 @contextmanager
@@ -40,17 +41,20 @@ def epoch_folder(out: Path, epoch: int) -> Path:
     return out / "epochs" / f"epoch-{epoch}"
 
 
-def save(model: Any, folder: Path, config: TrainConfig, rows: str, first: bool = True) -> None:
+def save(model: Any, folder: Path, plan: Plan, first: bool = True) -> None:
     """What the run's method trains, as one folder: a whole model, or adapters alone.
 
-    `rows` is the hash of the manifest of the rows; it lies beside the weights. Where weights are
-    shared every process must give its part, and only the `first` writes.
+    The tokenizer and the stops lie beside it, and so does the hash of the manifest of the rows.
+    Where weights are shared every process must give its part, and only the `first` writes.
     """
+    config = plan.config
     weights = sharding.state(model, config.learns == "weights", first)
     if not first:
         return
     with whole_folder(folder) as partial:
         adapt.save(model, partial, config, weights)
+        companions.complete(partial, plan)
+        rows = plan.tokens.manifest_hash
         origin = {"writer": WRITER, "method": config.method, "tokens_manifest_sha256": rows}
         write_json(partial / "origin.json", origin)
 
@@ -88,20 +92,3 @@ def publish(source: Path, out: Path) -> None:
     for file in files:
         file.replace(out / file.name)
     source.rmdir()
-
-
-def add_stops(folder: Path, stop_ids: Sequence[int], stop_strings: Sequence[str]) -> None:
-    """Let generation end at the trained stops as well as at those the base model had.
-
-    `stop_strings` are stops that are no token: `generate` of transformers then asks for the
-    tokenizer, to see them.
-    """
-    path = folder / "generation_config.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    given = content.get("eos_token_id")
-    known = [] if given is None else given if isinstance(given, list) else [given]
-    content["eos_token_id"] = [*known, *(token for token in stop_ids if token not in known)]
-    texts = [*(content.get("stop_strings") or ()), *stop_strings]
-    if texts:
-        content["stop_strings"] = [*dict.fromkeys(texts)]
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

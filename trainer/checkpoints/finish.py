@@ -13,7 +13,7 @@ from typing import Any
 
 from curate.base.errors import CurateError
 from curate.base.folder import write_atomic
-from trainer.checkpoints import checkpoint, place
+from trainer.checkpoints import checkpoint, companions, place
 from trainer.distributed import ALONE, Group
 from trainer.evaluation import curves
 from trainer.models import adapt, model, sharding, vocabulary
@@ -55,31 +55,14 @@ def _publish(plan: Plan, net: Any, out: Path, epoch: int) -> None:
     kept = checkpoint.epoch_folder(out, epoch)
     with checkpoint.whole_folder(out / "model") as folder:
         if config.learns == "adapter":
-            adapt.save_weights(_merged(plan, net, kept), folder)
+            adapt.save_weights(_merged(plan, net, kept), folder, config)
+            companions.complete(folder, plan)
         else:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
-        checkpoint.add_stops(folder, plan.tokens.stop_ids, plan.tokens.stop_strings)
-        model.copy_tokenizer(config.model, plan.tokenizer, folder, bool(plan.words.added))
-        if plan.tokenizer is not None:
-            _write_templates(plan.tokens.manifest, folder)
     if config.learns == "adapter":
         with checkpoint.whole_folder(out / "adapter") as folder:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
     checkpoint.publish(out / "model", out)
-
-
-def _write_templates(manifest: dict[str, Any], folder: Path) -> None:
-    """Give the tokenizer the templates the rows were rendered with.
-
-    The prompt that a model was trained on is the one it must be asked with.
-    """
-    template = manifest.get("template") or {}
-    if template.get("source"):
-        (folder / "chat_template.jinja").write_text(template["source"], encoding="utf-8")
-    if template.get("tool_use"):
-        named = folder / model.MORE_TEMPLATES
-        named.mkdir(exist_ok=True)
-        (named / "tool_use.jinja").write_text(template["tool_use"], encoding="utf-8")
 
 
 def _merged(plan: Plan, net: Any, kept: Path) -> Any:
@@ -92,9 +75,9 @@ def _merged(plan: Plan, net: Any, kept: Path) -> Any:
     config, device = plan.config, next(net.parameters()).device
     if config.load_in_4bit or sharding.is_sharded(net):
         device = torch.device("cpu") if sharding.is_sharded(net) else device
-        padding = net.config.pad_token_id  # of a reward model; others do not pad
         net = model.load(config.model, device, config.dtype, objective=config.objective)
-        net.config.pad_token_id = padding
+        if plan.rejected is not None:
+            vocabulary.pad_with(net, plan.words)
         vocabulary.grow(net, plan.words)
         net = adapt.attach(net, config, sorted(plan.words.added.values()))
     adapt.load_into(net, kept, config)
@@ -104,9 +87,11 @@ def _merged(plan: Plan, net: Any, kept: Path) -> Any:
 def check_saved(plan: Plan, out: Path, chosen: Epoch, after: Evaluation | None) -> None:
     """Refuse to call a run done whose saved weights are not the ones that were chosen."""
     config = plan.config
-    # Merging into bfloat16 rounds every weight, and a merged 4-bit base is no longer 4-bit.
-    is_rounded = config.load_in_4bit or config.dtype != "float32"
-    coarse = config.learns == "adapter" and is_rounded
+    # Saving in a shorter format, or merging into bfloat16, rounds every weight; and a merged 4-bit
+    # base is no longer 4-bit.
+    is_merged = config.learns == "adapter"
+    coarse = config.load_in_4bit or (is_merged and config.dtype != "float32")
+    coarse = coarse or _is_shorter(out, config.dtype)
     tolerance = _COARSE_TOLERANCE if coarse else _SAVED_TOLERANCE
     if chosen.held_out is None or after is None:
         return
@@ -115,6 +100,13 @@ def check_saved(plan: Plan, out: Path, chosen: Epoch, after: Evaluation | None) 
             f"{out}: the saved model has held-out loss {after.loss:.4f}, but epoch "
             f"{chosen.epoch} had {chosen.held_out.loss:.4f}; use epochs/epoch-{chosen.epoch}"
         )
+
+
+def _is_shorter(out: Path, dtype: str) -> bool:
+    """Whether a whole model was saved in fewer bits than those it was trained in."""
+    path = out / "config.json"
+    saved = json.loads(path.read_text(encoding="utf-8"))["dtype"] if path.is_file() else dtype
+    return bool(saved != dtype and saved != "float32")
 
 
 def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = None) -> None:

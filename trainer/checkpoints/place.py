@@ -24,6 +24,7 @@ WRITER = "curate train"
 # The names that training and the libraries it saves with give, below the output folder.
 _MODEL = (
     r"(origin|config|generation_config|adapter_config|method|tokenizer|tokenizer_config"
+    r"|preprocessor_config|processor_config|video_preprocessor_config"
     r"|special_tokens_map|added_tokens|vocab|model\.safetensors\.index)\.json"
     r"|(model|adapter_model|trained|model-\d+-of-\d+)\.safetensors"
     r"|chat_template\.jinja|additional_chat_templates/\w+\.jinja|merges\.txt|vocab\.txt"

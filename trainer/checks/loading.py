@@ -12,13 +12,12 @@ from trainer.checks.proof import prove
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
-from trainer.models import adapt, model, precision, sharding, vocabulary
+from trainer.models import adapt, model, precision, sharding, vocabulary, weights
 from trainer.models.device import device_name, pick_device
 from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
 from trainer.models.neftune import add_noise
 from trainer.models.prompted import is_prompted
-from trainer.objectives.reward import padding_id
 from trainer.plan import Log, Plan
 
 if TYPE_CHECKING:
@@ -38,8 +37,9 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     net = model.load(config.model, place, config.dtype, config.load_in_4bit, config.objective)
     if group.first or not group.sharded:  # of shared weights one reading of all is enough
         check_causal(net, config.model)
+    _check_base(plan, net, log)
     if plan.rejected is not None:
-        _set_padding(plan, net)
+        vocabulary.pad_with(net, plan.words)
     model.use_threads(net, place)
     if words.added:
         vocabulary.grow(net, words)
@@ -65,6 +65,21 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
     return net
 
 
+def _check_base(plan: Plan, net: Any, log: Log) -> None:
+    """Say what of the base is not trained, and how its numbers are saved; refuse what is lost."""
+    config = plan.config
+    base = weights.read(config.model, net, config.objective)
+    rows = net.get_input_embeddings().weight.shape[0]
+    if plan.words.size > rows:
+        weights.check_growth(base, rows, config.model)
+    if config.learns == "prompt":
+        return
+    for line in base.lines(config.model):
+        log(line)
+    if (saved := weights.saved_dtype(base, config)) != config.dtype:
+        log(f"checkpoints are saved in {saved}, the base's format; save_dtype sets another")
+
+
 def checkpoint_activations(net: Any) -> None:
     """Activations of a block are computed again for its gradients, dropout masks included."""
     network = plain(net.tuned if is_prompted(net) else net)
@@ -81,16 +96,6 @@ def checkpoint_activations(net: Any) -> None:
         )
     else:
         enable({"use_reentrant": False})
-
-
-def _set_padding(plan: Plan, net: Any) -> None:
-    """Give a reward model an id to pad with; `AutoModelForSequenceClassification` asks for one."""
-    rows, rejected, text = plan.tokens.rows, plan.rejected, net.config.get_text_config()
-    assert rejected is not None
-    tokenizer = plan.tokenizer
-    own = [getattr(tokenizer, f"{name}_token_id", None) for name in ("pad", "unk", "bos")]
-    preferred = [text.pad_token_id, *own]
-    net.config.pad_token_id = padding_id(rows, rejected, preferred, plan.limits.vocabulary)
 
 
 def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMode, dict[str, Any]]:

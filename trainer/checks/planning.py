@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from trainer.config.presets import PRESETS
 from trainer.config.reasons import LEFT_OUT
 from trainer.data import mixing
 from trainer.data.leaks import leaks
+from trainer.data.rows import Rows
 from trainer.data.split import split
 from trainer.data.tokens import load_tokens
 from trainer.evaluation.metrics import check_board
@@ -33,17 +35,19 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if config.retention is not None and not Path(config.retention).exists():
         raise CurateError(f"retention: {config.retention}: no such file or folder")
     tokens = load_tokens(config.tokens)
-    limits = model.read_limits(config.model)
+    limits = model.read_limits(config.model, config.objective)
     words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)
+    tokenizer = model.read_tokenizer(config.model)
+    rejected = reward.rejected_rows(tokens, config)
+    if rejected is not None:
+        words = _with_padding(words, tokens.rows, rejected, tokenizer, config.model)
     limits = limits.with_room(
         words.size, config.num_virtual_tokens if config.learns == "prompt" else 0
     )
-    tokenizer = model.read_tokenizer(config.model)
     if tokenizer is not None and words.added:
         vocabulary.extend(tokenizer, words, config.model)
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
-    rejected = reward.rejected_rows(tokens, config)
     about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
     passed = gate.check(tokens, *about)
     if rejected is not None:
@@ -65,6 +69,19 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     ]:
         log(line)
     return plan
+
+
+def _with_padding(
+    words: vocabulary.Vocabulary, rows: Rows, rejected: Rows, tokenizer: Any, name: str
+) -> vocabulary.Vocabulary:
+    """With the id that a reward model pads with; `AutoModelForSequenceClassification` needs one."""
+    known = model.read_padding(name)
+    if tokenizer is None:
+        number = reward.padding_id(rows, rejected, [known], words.size)
+        return dataclasses.replace(words, padding=number)
+    own = [getattr(tokenizer, f"{kind}_token_id", None) for kind in ("pad", "unk", "bos")]
+    ends = reward.last_tokens(rows, rejected)
+    return vocabulary.with_padding(words, tokenizer, [known, *own], ends)
 
 
 def _about_pairs(plan: Plan) -> list[str]:

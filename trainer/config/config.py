@@ -52,6 +52,8 @@ class TrainConfig(Settings):
         }
         if given.get("lr_scheduler_type") == "constant" and "min_lr_ratio" in fallbacks:
             fallbacks["min_lr_ratio"] = 0.0  # the preset's belongs to the preset's schedule
+        if "save_dtype" in fallbacks and "dtype" in given:
+            fallbacks["save_dtype"] = given["dtype"]  # whoever names a format wants it in the files
         objective = given.get("objective", fallbacks.get("objective"))
         return {**given, **fitting(objective, fallbacks), "preset": chosen}
 

@@ -91,6 +91,9 @@ class MethodSettings:
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", "number format of weights and activations; adapters stay float32"
     )
+    save_dtype: Literal["base", "float32", "bfloat16", "float16"] = option(
+        "base", "number format of checkpoints: the base's own, or dtype where you give that"
+    )
     load_in_4bit: bool = option(
         False, "keep the frozen base in 4 bits; needs bitsandbytes and a GPU"
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError, nearest
-from curate.base.progress import quiet_transformers
 from trainer.config.config import TrainConfig
 from trainer.config.methods import METHODS
 from trainer.models import lora_xs
+from trainer.models import weights as whole
 from trainer.models.modes import evaluating
 from trainer.models.prompted import is_prompted, prompted, tried
 
@@ -211,6 +211,10 @@ def _explained(name: str) -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*a tied layer is part of the adapter", UserWarning)
         # True of GPT-2's layers, and what peft then sets is right.
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
+        # Ranks of experts that are one tensor: they are looked for among layers, and hold.
+        warnings.filterwarnings(
+            "ignore", ".*(rank|alpha)_pattern keys did not match", RuntimeWarning
+        )
         # A block that does not divide a layer's width is replaced by one that does.
         warnings.filterwarnings("ignore", ".*oft_block_size.*", UserWarning)
         try:
@@ -229,7 +233,7 @@ def save(
     """
     learns = METHODS[config.method].learns
     if learns == "weights":
-        save_weights(model, folder, weights)
+        save_weights(model, folder, config, weights)
     elif config.method == "lora-xs":
         from safetensors.torch import save_file
 
@@ -237,23 +241,29 @@ def save(
         about = {"method": "lora-xs", "rank": config.lora_r, "alpha": config.lora_alpha}
         (folder / "method.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     else:
-        _save_peft(model.tuned if is_prompted(model) else model, folder, weights)
+        tuned = model.tuned if is_prompted(model) else model
+        _save_peft(tuned, folder, config.model, weights)
 
 
-def save_weights(model: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
+def save_weights(
+    model: Any, folder: Path, config: TrainConfig, weights: dict[str, Any] | None = None
+) -> None:
     """A whole model in `folder`, or `weights` under its names."""
-    with quiet_transformers():
-        model.save_pretrained(folder, state_dict=weights)
+    whole.save(model, folder, config, weights)
 
 
-def _save_peft(model: Any, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
+def _save_peft(
+    model: Any, folder: Path, base: str, weights: dict[str, torch.Tensor] | None
+) -> None:
     # Embeddings are never trained whole here, and finding out would ask the hub.
     model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     (folder / "README.md").unlink(missing_ok=True)  # an empty form, not documentation
     path = folder / "adapter_config.json"
     content = json.loads(path.read_text(encoding="utf-8"))
+    # Found from any working folder, and by no name that a file of the base gives.
+    content["base_model_name_or_path"] = str(Path(base).resolve()) if Path(base).is_dir() else base
     # PEFT keeps the layers as a set, whose order changes from run to run.
-    for key in ("target_modules", "feedforward_modules"):
+    for key in ("target_modules", "feedforward_modules", "target_parameters"):
         if isinstance(content.get(key), list):
             content[key].sort()
     path.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,14 @@ TOKENIZER_FILES = (
     "vocab.json",
     "vocab.txt",
     "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+# What turns pictures and sounds into what a model reads.
+PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
 )
 # A folder beside them, in which transformers looks for chat templates by name.
 MORE_TEMPLATES = "additional_chat_templates"
@@ -44,6 +53,12 @@ def check_source(name: str) -> None:
                 f"{name}: has no .safetensors weights; other formats can run code when they are "
                 "read and are not loaded; convert the model first"
             )
+        if (path / "adapter_config.json").is_file():
+            raise CurateError(
+                f"{name}: has an adapter_config.json, so transformers would load the model that "
+                "this file names and put the adapter on it; merge the adapter first, or move the "
+                "file away"
+            )
     elif path.exists():
         raise CurateError(f"{name}: is a file; name the folder that holds config.json")
     elif path.is_absolute() or name.startswith(".") or name.count("/") != 1:
@@ -52,14 +67,65 @@ def check_source(name: str) -> None:
         )
 
 
-def read_limits(name: str) -> Limits:
-    """Vocabulary and positions from the model's configuration, without its weights."""
+def read_limits(name: str, objective: str = "sft") -> Limits:
+    """Vocabulary and positions from the model's configuration, without its weights.
+
+    Raises `CurateError` for a configuration that cannot be read, for weights that are quantised
+    already, and for an architecture that has no model for the objective.
+    """
     from transformers import AutoConfig
 
     with models.explained(name, "configuration"):
         config = AutoConfig.from_pretrained(hub.place(name), trust_remote_code=False)
     text = config.get_text_config()
+    _check_unquantised(name, config, text)
+    _check_kind(name, config, objective)
     return Limits(int(text.vocab_size), getattr(text, "max_position_embeddings", None))
+
+
+def read_padding(name: str) -> int | None:
+    """What the model's configuration names as the id to pad with."""
+    from transformers import AutoConfig
+
+    with models.explained(name, "configuration"):
+        config = AutoConfig.from_pretrained(hub.place(name), trust_remote_code=False)
+    found: int | None = config.get_text_config().pad_token_id
+    return found
+
+
+def _check_unquantised(name: str, *configs: Any) -> None:
+    """Refuse quantised weights: a saved model would mix them with trained ones, or lose them."""
+    for config in configs:
+        for key in ("quantization_config", "compression_config"):
+            about = getattr(config, key, None)
+            if not about:
+                continue
+            given = about if isinstance(about, dict) else about.to_dict()
+            method = given.get("quant_method") or "a method that it does not name"
+            raise CurateError(
+                f"{name}: its weights are quantised already ({getattr(method, 'value', method)}), "
+                "and such a base is not trained here; take the unquantised model that it was made "
+                "from (load_in_4bit=true puts that into 4 bits while adapters are trained), or "
+                "dequantise it and save it in bfloat16 first"
+            )
+
+
+def _check_kind(name: str, config: Any, objective: str) -> None:
+    """Refuse an architecture that transformers has no model of the kind for."""
+    from transformers.models.auto import modeling_auto as auto
+
+    kinds = {
+        "reward": (
+            "AutoModelForSequenceClassification",
+            "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
+        ),
+    }
+    door, mapping = kinds.get(objective, ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING"))
+    if type(config) not in getattr(auto, mapping):
+        raise CurateError(
+            f"{name}: transformers has no model of type {config.model_type} behind {door}, so it "
+            "cannot be trained here; take a text model of its family"
+        )
 
 
 def read_tokenizer(name: str) -> Any | None:
@@ -218,6 +284,12 @@ def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
     if rounding := rounding_of(config):
         return adamw(groups, rounding, lr=config.learning_rate, betas=betas)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
+
+
+def fetched(name: str, files: Sequence[str]) -> Path:
+    """A folder here with those of the `files` of a model on the hub that it has."""
+    found = Path(hub.place(name))
+    return found if found.is_dir() else hub.download(name, files, name)
 
 
 def copy_tokenizer(name: str, tokenizer: Any | None, folder: Path, changed: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ class Vocabulary:
     """What the rows need of the embeddings: `size` ids, those in `added` newly made.
 
     `functional` are all tokens that were named as added, also those the tokenizer had before;
-    those in `closing` end answers.
+    those in `closing` end answers. `padding` is what a reward model pads with.
     """
 
     size: int
     added: Mapping[str, int]
     functional: Mapping[str, int]
     closing: frozenset[str] = frozenset()
+    padding: int | None = None
 
 
 def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabulary:
@@ -41,6 +42,40 @@ def needed(manifest: Mapping[str, Any], model_size: int, where: Path) -> Vocabul
             f"vocabulary ends at {model_size - 1}; render the rows with the model's own tokenizer"
         )
     return Vocabulary(model_size + len(beyond), added, functional, frozenset(closing))
+
+
+PAD = "<|pad|>"
+
+
+def with_padding(
+    words: Vocabulary, tokenizer: Any, preferred: Sequence[int | None], ends: Container[int]
+) -> Vocabulary:
+    """With a token to pad with that no row ends with, and that tokenizer and model both know.
+
+    The first of `preferred` that will do: a token that is matched whole in any text, as an ordinary
+    word would begin to be if it became the `pad_token`. Where none does, one is added.
+    """
+    whole = {*tokenizer.get_added_vocab().values(), *words.added.values()}
+    fitting = (each for each in preferred if each in whole and each not in ends)
+    number = next((each for each in fitting if each is not None and each < words.size), None)
+    if number is not None:
+        return dataclasses.replace(words, padding=number)
+    new = len(tokenizer) + len(words.added.keys() - tokenizer.get_vocab().keys())
+    if new > words.size or PAD in words.added or PAD in tokenizer.get_vocab():
+        raise CurateError(
+            "objective: reward: rows end with every token that could be padding, and the tokenizer "
+            f"and the model have no room for another ({len(tokenizer)} and {words.size} ids); give "
+            "the tokenizer a pad_token that no row ends with"
+        )
+    added, size = {**words.added, PAD: new}, max(words.size, new + 1)
+    functional = {**words.functional, PAD: new}
+    return dataclasses.replace(words, size=size, added=added, functional=functional, padding=new)
+
+
+def pad_with(model: Any, words: Vocabulary) -> None:
+    """Let a reward model pad with the token it was given; it scores a row before the padding."""
+    for config in (model.config, model.config.get_text_config()):
+        config.pad_token_id = words.padding
 
 
 def grow(model: Any, words: Vocabulary) -> None:

@@ -48,13 +48,18 @@ def padding_id(rows: Rows, rejected: Rows, preferred: list[int | None], vocabula
     >>> padding_id(one, one, [2, None], 32)
     0
     """
-    ends = {
+    ends = last_tokens(rows, rejected)
+    wanted = [token for token in preferred if token is not None]
+    return int(next(token for token in [*wanted, *range(vocabulary)] if token not in ends))
+
+
+def last_tokens(rows: Rows, rejected: Rows) -> set[int]:
+    """The ids that rows of either side end with."""
+    return {
         int(side.input_ids[end - 1])
         for side in (rows, rejected)
         for end in side.offsets[1:][side.lengths > 0].tolist()
     }
-    wanted = [token for token in preferred if token is not None]
-    return int(next(token for token in [*wanted, *range(vocabulary)] if token not in ends))
 
 
 def gradients(

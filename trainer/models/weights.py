@@ -1,0 +1,331 @@
+"""Whole models on the disk: what a base's files hold, and a tuned model that lacks nothing of it.
+
+A base may hold more than its class loads: the tower of a vision model whose text part is trained,
+heads that predict several tokens, the value head of a reward model. They are carried into every
+whole model that is written, byte for byte, under the names they had.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.base import hub
+from curate.base.errors import CurateError, some_of
+from curate.base.progress import quiet_transformers
+from trainer.config.config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_FORMATS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
+# Numbers of fewer than 16 bits mean nothing without scales, which plain loading ignores.
+_SCALED = ("F8", "F6", "F4")
+# A reward model has a score in place of these.
+_OUTPUT_LAYERS = ("lm_head.", "embed_out.")
+_SHARD_BYTES = 5_000_000_000  # of carried tensors held in memory together
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor as its file's header describes it; `format` is safetensors' name for numbers."""
+
+    file: Path
+    format: str
+    shape: tuple[int, ...]
+
+    @property
+    def values(self) -> int:
+        """How many numbers it holds."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseWeights:
+    """What the files of a base hold, beside the model that was loaded from them.
+
+    `dtypes` has the number format of the model's weights as they were in the files, `dtype` that
+    of most values. `carried` are the tensors that the class of the model does not load, and
+    `replaced` those that a reward model has a score for.
+    """
+
+    tensors: Mapping[str, Tensor]
+    dtypes: Mapping[str, str]
+    dtype: str
+    carried: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+
+    def lines(self, name: str) -> list[str]:
+        """What a user must know of it, as lines for the log."""
+        lines = []
+        if self.carried:
+            lines.append(
+                f"{name}: {len(self.carried):,} tensors are no part of the model that is trained "
+                f"({some_of(_groups(self.carried))}); the checkpoint has them as they are"
+            )
+        if self.replaced:
+            lines.append(f"{name}: the score stands in place of {some_of(self.replaced)}")
+        return lines
+
+
+def _groups(names: Iterable[str]) -> list[str]:
+    """Names by how they start, with how many there are of each."""
+    starts = Counter(".".join(name.split(".")[:2]) for name in names)
+    return [start if count == 1 else f"{start}.* ({count})" for start, count in starts.items()]
+
+
+def local_folder(name: str) -> Path:
+    """Where the files of a model lie here: its folder, or what was downloaded of it."""
+    found = Path(hub.place(name))
+    if found.is_dir():
+        return found
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, local_files_only=True))
+
+
+def read(name: str, model: Any, objective: str = "sft") -> BaseWeights:
+    """What the files of the base `name` hold, beside the `model` that was loaded from them.
+
+    Raises `CurateError` for numbers that need scales, and for tensors that cannot be carried: ones
+    whose names change on loading, and the tower of a base whose text part becomes a reward model.
+    """
+    tensors = _tensors(name)
+    scaled = [key for key, one in tensors.items() if one.format.startswith(_SCALED)]
+    if scaled:
+        raise CurateError(
+            f"{name}: {some_of(scaled)} {'is' if len(scaled) == 1 else 'are'} quantised to 8 bits "
+            "or fewer; take the unquantised base, or write it out in bfloat16 first"
+        )
+    loaded, apart = _loaded(model, tensors)
+    replaced = [key for key in apart if objective == "reward" and key.startswith(_OUTPUT_LAYERS)]
+    carried = [key for key in apart if key not in replaced]
+    if carried and objective == "reward" and _is_part(name, model):
+        raise CurateError(
+            f"{name}: a reward model is made of its text part alone, and "
+            f"{some_of(_groups(carried))} would be lost; take a base that is a text model"
+        )
+    sizes: Counter[str] = Counter()
+    for one in tensors.values():
+        if one.format in _FORMATS:
+            sizes[_FORMATS[one.format]] += one.values
+    dtypes = {key: _FORMATS.get(tensors[own].format, "") for key, own in loaded.items()}
+    most = sizes.most_common(1)[0][0] if sizes else "float32"
+    return BaseWeights(tensors, dtypes, most, tuple(sorted(carried)), tuple(sorted(replaced)))
+
+
+def _tensors(name: str) -> dict[str, Tensor]:
+    """The tensors of the files that `from_pretrained` reads."""
+    from safetensors import safe_open
+
+    found: dict[str, Tensor] = {}
+    for file in _files(name):
+        with safe_open(file, "pt") as opened:
+            for key in opened.keys():  # noqa: SIM118 - it is no mapping
+                part = opened.get_slice(key)
+                found[key] = Tensor(file, part.get_dtype(), tuple(part.get_shape()))
+    return found
+
+
+def _files(name: str) -> list[Path]:
+    folder = local_folder(name)
+    if (folder / _SINGLE).is_file() or not (folder / _INDEX).is_file():
+        return [folder / _SINGLE]
+    listed = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+    names = sorted(set(listed.values()))
+    if strange := [each for each in names if Path(each).name != each]:
+        raise CurateError(f"{folder / _INDEX}: names {strange[0]!r}, which lies elsewhere")
+    return [folder / each for each in names]
+
+
+def _loaded(model: Any, tensors: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """The model's weights by name, each with a tensor that it was loaded from, and the tensors
+    that it was not loaded from.
+
+    Names go the way they went on loading. The library reports what a class does not load, but for
+    what the class is known to leave out.
+    """
+    from transformers.core_model_loading import (
+        WeightConverter,
+        WeightRenaming,
+        rename_source_key,
+    )
+
+    changes = getattr(model, "_weight_conversions", None) or []
+    renamings = [each for each in changes if isinstance(each, WeightRenaming)]
+    converters = [each for each in changes if isinstance(each, WeightConverter)]
+    own = model.state_dict()
+    found: dict[str, str] = {}
+    apart = []
+    for key in tensors:
+        renamed, _ = rename_source_key(key, renamings, converters, model.base_model_prefix, own)
+        if renamed not in own:
+            # As on loading: a name that was not to be changed may still lack the prefix.
+            renamed, _ = rename_source_key(key, [], [], model.base_model_prefix, own)
+        if renamed in own:
+            found.setdefault(renamed, key)
+        else:
+            apart.append(key)
+    return found, apart
+
+
+def _is_part(name: str, model: Any) -> bool:
+    """Whether the model is the text part of what its base is."""
+    whole = json.loads((local_folder(name) / "config.json").read_text(encoding="utf-8"))
+    return "text_config" in whole and whole.get("model_type") != model.config.model_type
+
+
+def check_growth(base: BaseWeights, rows: int, name: str) -> None:
+    """Refuse to add tokens where a carried tensor has a row for each of the `rows` tokens."""
+    bound = [key for key in base.carried if base.tensors[key].shape[:1] == (rows,)]
+    if bound:
+        raise CurateError(
+            f"{name}: {some_of(bound)} {'has' if len(bound) == 1 else 'have'} a row for each token "
+            "and would not grow with the added ones, as the model does not load them; render the "
+            "rows without --add-token"
+        )
+
+
+def save(
+    model: Any, folder: Path, config: TrainConfig, weights: Mapping[str, Any] | None = None
+) -> None:
+    """A whole model in `folder`, or `weights` under its names, in the format that is asked for.
+
+    What its base holds beside it is carried. Raises `CurateError` where a value is too large for
+    float16.
+    """
+    base = read(config.model, model, config.objective)
+    state = model.state_dict(keep_vars=True) if weights is None else weights
+    with quiet_transformers():
+        model.save_pretrained(folder, state_dict=_rounded(state, base, config))
+    _write_config(model, folder, base, config)
+    _carry(base, folder)
+
+
+def _rounded(
+    state: Mapping[str, torch.Tensor], base: BaseWeights, config: TrainConfig
+) -> dict[str, torch.Tensor]:
+    """The weights as they are saved; one under two names stays one."""
+    import torch
+
+    made: dict[int, torch.Tensor] = {}
+    for name, weight in state.items():
+        if id(weight) in made:
+            continue
+        # A weight that the model itself keeps in another format than the rest stays in it.
+        is_usual = str(weight.dtype) == f"torch.{config.dtype}"
+        wanted: str = config.save_dtype
+        if wanted == "base":
+            wanted = base.dtypes.get(name) or base.dtype
+        held = weight.detach()
+        if held.is_floating_point() and (is_usual or config.save_dtype == "base"):
+            rounded = held.to(getattr(torch, wanted))
+            if wanted == "float16" and bool(rounded.isinf().any()):
+                raise CurateError(
+                    f"{name} holds values beyond float16, the base's format; set save_dtype to "
+                    "bfloat16 or float32"
+                )
+            held = rounded
+        made[id(weight)] = held
+    return {name: made[id(weight)] for name, weight in state.items()}
+
+
+def saved_dtype(base: BaseWeights, config: TrainConfig) -> str:
+    """The number format of most of what is saved."""
+    return base.dtype if config.save_dtype == "base" else config.save_dtype
+
+
+def _write_config(model: Any, folder: Path, base: BaseWeights, config: TrainConfig) -> None:
+    """`config.json` of what was saved: its number format, and of a text part the whole it is of."""
+    path = folder / "config.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if _is_part(config.model, model):
+        content = _composite(content, local_folder(config.model))
+    for part in [content, *(value for value in content.values() if isinstance(value, dict))]:
+        if part is content or "dtype" in part or "torch_dtype" in part:
+            part["dtype"] = saved_dtype(base, config)
+    # The class is one of the library's own, whatever code the base names.
+    content.pop("auto_map", None)
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+_OF_THE_WHOLE = ("architectures", "transformers_version", "auto_map")
+
+
+def _composite(text: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The configuration of the whole base, with the text part as it is now."""
+    whole: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    part = {name: value for name, value in text.items() if name not in _OF_THE_WHOLE}
+    mirrored: dict[str, Any] = {
+        name: part[name] for name in ("vocab_size", "tie_word_embeddings") if name in whole
+    }
+    version = text.get("transformers_version")
+    return {
+        **whole,
+        **mirrored,
+        "transformers_version": version,
+        "text_config": {**whole["text_config"], **part},
+    }
+
+
+def _carry(base: BaseWeights, folder: Path) -> None:
+    """Put the base's other tensors beside the model's, as further shards."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    known = _weight_map(folder)
+    runs = list(_runs(base, [key for key in base.carried if key not in known]))
+    if not runs:
+        return
+    shards = sorted(set(known.values()))
+    count = len(shards) + len(runs)
+    new_names = [f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
+    renamed = dict(zip(shards, new_names, strict=False))
+    for old, new in renamed.items():
+        (folder / old).replace(folder / new)
+    weight_map = {key: renamed[shard] for key, shard in known.items()}
+    for keys, shard in zip(runs, new_names[len(shards) :], strict=True):
+        tensors = {}
+        for key in keys:
+            with safe_open(base.tensors[key].file, "pt") as opened:
+                tensors[key] = opened.get_tensor(key)
+        save_file(tensors, folder / shard, metadata={"format": "pt"})
+        weight_map.update(dict.fromkeys(keys, shard))
+    size = sum((folder / shard).stat().st_size for shard in new_names)
+    content = {"metadata": {"total_size": size}, "weight_map": dict(sorted(weight_map.items()))}
+    text = json.dumps(content, indent=2, sort_keys=True)
+    (folder / _INDEX).write_text(text + "\n", encoding="utf-8")
+
+
+def _weight_map(folder: Path) -> dict[str, str]:
+    """Which file of a saved model holds which tensor."""
+    from safetensors import safe_open
+
+    if (folder / _INDEX).is_file():
+        listed: dict[str, str] = json.loads((folder / _INDEX).read_text("utf-8"))["weight_map"]
+        return listed
+    with safe_open(folder / _SINGLE, "pt") as opened:
+        return dict.fromkeys(opened.keys(), _SINGLE)
+
+
+def _runs(base: BaseWeights, keys: list[str]) -> Iterator[list[str]]:
+    """Tensors in their order, of at most `_SHARD_BYTES` together if more than one."""
+    some: list[str] = []
+    size = 0
+    for key in keys:
+        one = 4 * base.tensors[key].values
+        if some and size + one > _SHARD_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(key)
+        size += one
+    if some:
+        yield some
