@@ -128,6 +128,16 @@ def test_an_adapter_of_peft_alone_takes_the_tokenizer_and_stops_of_its_base(
     assert tensors(out).keys() == tensors(Path(base)).keys()
 
 
+def test_templates_by_name_come_along(base: str, tuned: Any, tmp_path: Path) -> None:
+    named = shutil.copytree(base, tmp_path / "named")
+    (named / "additional_chat_templates").mkdir()
+    (named / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
+    outside = outside_adapter(str(named), tmp_path / "adapter")
+    curate.merge(outside, out=tmp_path / "whole")
+    copied = tmp_path / "whole" / "additional_chat_templates" / "tool_use.jinja"
+    assert copied.read_text("utf-8") == "{{ tools }}"
+
+
 def test_it_is_saved_in_the_number_format_of_the_base(tokens: str, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
@@ -277,3 +287,49 @@ def test_the_manifest_names_adapter_and_base(base: str, tuned: Any, tmp_path: Pa
     manifest = json.loads((tmp_path / "whole" / "manifest.json").read_text("utf-8"))
     assert manifest["base"] == str(Path(base).resolve())
     assert manifest["sources"][0]["source"].endswith("adapter")
+
+
+def outside_adapter(base: str, folder: Path, **settings: Any) -> Path:
+    """An adapter that peft alone makes and saves, with random changes in it."""
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    net = AutoModelForCausalLM.from_pretrained(base)
+    named = {"task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "down_proj"]}
+    adapted = peft.get_peft_model(net, peft.LoraConfig(**{**named, **settings}))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if weight.requires_grad and "lora_" in name:
+                weight.add_(0.1 * torch.randn_like(weight))
+    adapted.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"init_lora_weights": "pissa"},
+        {"modules_to_save": ["lm_head"]},
+        {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 16}},
+        {"layers_to_transform": [1]},
+    ],
+)
+def test_adapters_that_peft_saves_merge_into_what_peft_computes(
+    settings: dict[str, Any], base: str, tmp_path: Path
+) -> None:
+    adapter = outside_adapter(base, tmp_path / "adapter", **settings)
+    curate.merge(adapter, out=tmp_path / "whole")
+    wanted = adapted_logits(base, adapter)
+    assert float((logits(tmp_path / "whole") - wanted).abs().max()) < 1e-4
+    assert float((logits(Path(base)) - wanted).abs().max()) > 1e-2
+
+
+@pytest.mark.filterwarnings("ignore:.*a tied layer is part of the adapter.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning")
+def test_a_change_of_a_tied_layer_is_refused_as_no_weight_can_hold_it(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", tie_word_embeddings=True)
+    adapter = outside_adapter(base, tmp_path / "adapter", target_modules=["lm_head"])
+    assert "tied to others" in refused(tmp_path, adapter)
