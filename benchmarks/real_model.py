@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where the model is kept between runs")
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=8)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place, job = Path(folder), Job()
@@ -81,7 +82,7 @@ def main() -> None:
         job.curate("render", run, "--tokenizer", model, "--out", tokens)
         settings = ["held_out=0", "choose=last", "prompts=0", "lora_r=16"]
         options = [word for setting in settings for word in ("--set", setting)]
-        options += ["--batch", "8", "--epochs", given.epochs, "--lr", "1e-3"]
+        options += ["--batch", given.batch, "--epochs", given.epochs, "--lr", "1e-3"]
         job.curate("train", tokens, "--model", model, "--method", "lora", *options, "--out", tuned)
         job.curate("merge", tuned, "--out", place / "whole")
         for name, asked in (("before", model), ("after", place / "whole")):

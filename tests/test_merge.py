@@ -254,6 +254,35 @@ def test_numbers_that_are_not_finite_are_refused(tuned: Any, tmp_path: Path) -> 
     assert "not finite" in refused(tmp_path, outside)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peft_type": "NONE"},
+        {"peft_type": None},
+        {"task_type": "FEATURE_EXTRACTION"},
+        {"target_modules": ["no_such_layer"]},
+        {"target_modules": {"a": 1}},
+        {"trainable_token_indices": ["a"]},
+        {"r": "eight"},
+        {"r": -1},
+    ],
+)
+def test_odd_settings_end_in_a_sentence(
+    changes: dict[str, Any], tuned: Any, tmp_path: Path
+) -> None:
+    outside = shutil.copytree(tuned("lora") / "adapter", tmp_path / "outside")
+    change_json(outside / "adapter_config.json", lambda content: content.update(changes))
+    assert str(outside) in refused(tmp_path, outside)
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+def test_files_that_are_cut_off_are_named(file: str, tuned: Any, tmp_path: Path) -> None:
+    outside = shutil.copytree(tuned("lora") / "adapter", tmp_path / "outside")
+    content = (outside / file).read_bytes()
+    (outside / file).write_bytes(content[: len(content) // 2])
+    assert str(outside) in refused(tmp_path, outside)
+
+
 def test_a_base_that_is_gone_is_asked_for(tuned: Any, tmp_path: Path) -> None:
     outside = shutil.copytree(tuned("lora") / "adapter", tmp_path / "outside")
     gone = {"base_model_name_or_path": "/nowhere/base"}

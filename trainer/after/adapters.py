@@ -206,9 +206,11 @@ def put_on(net: Any, adapter: Adapter) -> Any:
     """
     from safetensors import SafetensorError
 
+    # What files of others that are odd make peft and safetensors raise.
+    odd = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError)
     try:
         return _put_on(net, adapter)
-    except (SafetensorError, ValueError, TypeError, NotImplementedError, ImportError) as error:
+    except (SafetensorError, *odd) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CurateError(f"{adapter.folder}: cannot be put on this base: {first}") from error
 
