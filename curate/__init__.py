@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.api import baselines, estimate, export, inspect, open, preview, render, run, train
+from curate.api import (
+    baselines,
+    estimate,
+    export,
+    inspect,
+    merge,
+    open,
+    preview,
+    render,
+    run,
+    train,
+)
 from curate.base.errors import CurateError
 from curate.base.version import __version__
 
@@ -31,6 +42,7 @@ __all__ = [
     "estimate",
     "export",
     "inspect",
+    "merge",
     "open",
     "preview",
     "render",

@@ -7,7 +7,7 @@ imported when a function is called.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curate.renders import Preview, Tokens
     from curate.runs import Plan, Run
     from trainer import TrainResult
+    from trainer.after.merge import Merged
 
 # One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
 Data = Any
@@ -245,6 +246,37 @@ def train(
     from curate import renders
 
     return renders.train_on(tokens, {"model": model, "out": out, **settings}, log)
+
+
+def merge(
+    source: str | PathLike[str],
+    *,
+    out: str | PathLike[str],
+    epoch: int | None = None,
+    adapter: str | PathLike[str] | None = None,
+    model: str | PathLike[str] | None = None,
+    force: bool = False,
+    log: Log = no_log,
+) -> Merged:
+    """Merge an adapter into its base and leave a whole model in `out`.
+
+    `source` is a CKPT, of which the chosen epoch is merged, or `epoch`; or the folder of an adapter
+    of peft. `adapter` names such a folder instead, to be put on the model in `source`. `model` is
+    the base where it is not the one that the adapter names. Raises `CurateError` for what cannot be
+    merged.
+    """
+    check_ours()
+    import trainer
+
+    return trainer.merge(
+        fspath(source),
+        fspath(out),
+        epoch=epoch,
+        adapter=None if adapter is None else fspath(adapter),
+        model=None if model is None else fspath(model),
+        force=force,
+        log=log,
+    )
 
 
 def export(

@@ -221,6 +221,33 @@ def _train(add: Any) -> None:
     _out(add, "CKPT")
 
 
+def _merge(add: Any) -> None:
+    add("source", metavar="CKPT", help="a folder written by curate train, or an adapter's folder")
+    add("--epoch", type=_positive, metavar="N", help="of CKPT this epoch, not the chosen one")
+    about = "the folder of an adapter of peft to merge into the model in CKPT"
+    add("--adapter", metavar="DIR", help=about)
+    add("--model", metavar="BASE", help="the base, where it is not the one that the adapter names")
+    _out(add, "M")
+
+
+def _chat(add: Any) -> None:
+    about = "a model's folder: CKPT, CKPT/adapter, CKPT/epochs/epoch-N, or one of curate merge"
+    add("source", metavar="CKPT", help=about)
+    add("--model", metavar="BASE", help="of an adapter: the base, where it is not the one it names")
+    about = "how far answers may stray from the likeliest; 0 is the likeliest token each time"
+    add("--temperature", type=_temperature, default=0.0, metavar="T", help=f"{about} (default: 0)")
+    about = "the longest answer, in tokens (default: 512)"
+    add("--max-tokens", type=_positive, default=512, metavar="N", help=about)
+    add("--system", metavar="TEXT", help="a system message, where a conversation has none")
+    add("--seed", type=_seed, default=0, help="of what is drawn where the temperature is above 0")
+    about = "answer all prompts of a file: conversations, rows of any dump, or lines of text"
+    add("--prompts", metavar="FILE", help=about)
+    add("--out", type=Path, metavar="ANSWERS", help="with --prompts: the .jsonl file to write")
+    add("--force", action="store_true", help="replace that file")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    add("--quiet", action="store_true", help="print errors and warnings only")
+
+
 def _pairs(add: Any) -> None:
     _dumps(add)
     kinds = ("rejected", "votes", "scores", "ranks", "annotators", "judge")
@@ -309,6 +336,8 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
         "Fine-tune a causal language model on a TOKENS folder and choose a checkpoint.",
         _train,
     ),
+    "merge": ("Put an adapter's changes into its base: a whole model in a folder.", _merge),
+    "chat": ("Talk to a model with the template it was trained with, or answer prompts.", _chat),
     "pairs": (
         "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators, a judge.",
         _pairs,
@@ -367,6 +396,16 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
+
+
+def _temperature(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -87,7 +87,8 @@ def write_manifest(
         about, moved = shortened(about)
     if moved:
         table_of(moved).write_parquet(folder / TABLE, statistics=False)
-    names = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *DRAWN))
+    files = (path.name for path in folder.iterdir() if path.is_file())
+    names = sorted(name for name in files if name not in (MANIFEST, *DRAWN))
     content = {
         "maker": maker,
         "files": [*names, *drawn, MANIFEST],

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from importlib import import_module
 
 _MODULES = {
+    "chatting": ("chat",),
     "cleaning": ("run", "inspect", "explain", "diff", "report", "baselines", "filters"),
     "exporting": ("export",),
     "judge": ("judge",),
+    "merging": ("merge",),
     "pairs": ("pairs",),
     "rendering": ("preview", "render", "templates"),
     "reward": ("reward",),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.data.lengths import turn
 from trainer.data.rows import IGNORED, Ints, Rows
+from trainer.data.tokens import Decode
 from trainer.models.modes import evaluating, plain
 from trainer.models.sharding import agreed
 from trainer.plan import Plan
 from trainer.result import Answer, Sample
+
+if TYPE_CHECKING:
+    import torch
 
 
 def prompt_of(rows: Rows, row: int) -> tuple[int, ...]:
@@ -31,7 +35,7 @@ def prompts(rows: Rows, held_out: Ints, count: int) -> list[int]:
 # Prompts whose answers before and after training are shown, and how long those may be, in tokens.
 SHOWN, LONGEST = 3, 128
 # Prompts answered at once; neighbours in length share a batch.
-_AT_ONCE = 16
+AT_ONCE = 16
 
 
 def answers(plan: Plan, model: Any, asked: Sequence[int], longest: int) -> list[Answer]:
@@ -47,20 +51,23 @@ def answers(plan: Plan, model: Any, asked: Sequence[int], longest: int) -> list[
     ]
     order = sorted(range(len(asked)), key=lambda place: len(asked_prompts[place]))
     found: dict[int, Answer] = {}
-    for places in _together(order, room, _AT_ONCE if _takes_batches(model) else 1):
+    for places in together(order, room, AT_ONCE if takes_batches(model) else 1):
         limit = room[places[0]]
-        writing = [_Writing(plan, limit) for _ in places]
-        greedy(model, [asked_prompts[place] for place in places], limit, writing)
+        tokens = plan.tokens
+        writing = [
+            Writing(tokens.stop_ids, tokens.stop_strings, plan.decode, limit) for _ in places
+        ]
+        write(model, [asked_prompts[place] for place in places], limit, writing)
         found |= {place: one.answer() for place, one in zip(places, writing, strict=True)}
     return [found[place] for place in range(len(asked))]
 
 
-def _together(order: Sequence[int], room: Sequence[int], at_once: int) -> Iterator[list[int]]:
+def together(order: Sequence[int], room: Sequence[int], at_once: int) -> Iterator[list[int]]:
     """Places in their order, at most so many at once, and all with the same room for an answer.
 
     Else a long prompt would run on beyond the model's positions while a short one is answered.
 
-    >>> list(_together([0, 1, 2, 3], [64, 64, 64, 9], 2))
+    >>> list(together([0, 1, 2, 3], [64, 64, 64, 9], 2))
     [[0, 1], [2], [3]]
     """
     for _, alike in itertools.groupby(order, key=room.__getitem__):
@@ -68,11 +75,18 @@ def _together(order: Sequence[int], room: Sequence[int], at_once: int) -> Iterat
         yield from (places[at : at + at_once] for at in range(0, len(places), at_once))
 
 
-class _Writing:
+class Writing:
     """One answer under way: takes token after token until a stop or its limit."""
 
-    def __init__(self, plan: Plan, limit: int) -> None:
-        self.tokens, self.decode, self.limit = plan.tokens, plan.decode, limit
+    def __init__(
+        self,
+        stop_ids: Collection[int],
+        stop_strings: Sequence[str],
+        decode: Decode | None,
+        limit: int,
+    ) -> None:
+        self.stop_ids, self.stop_strings = stop_ids, stop_strings
+        self.decode, self.limit = decode, limit
         self.ids: list[int] = []
         self.text: str | None = None
         self.stopped = False
@@ -86,13 +100,13 @@ class _Writing:
         """Add a token, unless the answer has ended."""
         if self.ended:
             return
-        if token in self.tokens.stop_ids:
+        if token in self.stop_ids:
             self.stopped = True
             return
         self.ids.append(token)
-        if self.decode is not None and self.tokens.stop_strings:
+        if self.decode is not None and self.stop_strings:
             text = self.decode(self.ids)
-            places = [at for stop in self.tokens.stop_strings if (at := text.find(stop)) >= 0]
+            places = [at for stop in self.stop_strings if (at := text.find(stop)) >= 0]
             if places:
                 self.stopped, self.text = True, text[: min(places)]
 
@@ -109,7 +123,7 @@ def _takes(model: Any, option: str) -> bool:
     return option in inspect.signature(plain(model).forward).parameters
 
 
-def _takes_batches(model: Any) -> bool:
+def takes_batches(model: Any) -> bool:
     """Whether a batch is small, as the last position's logits come alone, and padding is masked.
 
     A model that remembers in another way than by keys and values may take padding for text.
@@ -117,10 +131,21 @@ def _takes_batches(model: Any) -> bool:
     return _takes(model, "logits_to_keep") and _takes(model, "past_key_values")
 
 
-def greedy(
-    model: Any, asked: Sequence[tuple[int, ...]], limit: int, writing: Sequence[_Writing]
+def likeliest(logits: torch.Tensor) -> torch.Tensor:
+    """The token with the largest logit of each row, [rows, 1]."""
+    return logits.argmax(dim=-1, keepdim=True)
+
+
+def write(
+    model: Any,
+    asked: Sequence[tuple[int, ...]],
+    limit: int,
+    writing: Sequence[Writing],
+    pick: Callable[[torch.Tensor], torch.Tensor] = likeliest,
 ) -> None:
-    """Give each of `writing` the most likely next tokens after its prompt, until all have ended.
+    """Give each of `writing` token after token after its prompt, until all have ended.
+
+    `pick` chooses them by the logits of the last position, [rows, vocabulary].
 
     Prompts are padded on the left under a mask. A model with a learnt prompt, or without keys and
     values to carry on (Mamba), is asked anew for each token, one prompt at a time.
@@ -145,7 +170,7 @@ def greedy(
         with evaluating(model):
             output = model(input_ids=fed, **options)
         cache = output.past_key_values if keeps_cache else None
-        token = agreed(model, output.logits[:, -1].argmax(dim=-1, keepdim=True))
+        token = agreed(model, pick(output.logits[:, -1]))
         for one, number in zip(writing, token[:, 0].tolist(), strict=True):
             one.take(number)
         if all(one.ended for one in writing):

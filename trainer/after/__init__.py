@@ -1,0 +1,1 @@
+"""What follows training: adapters merged into whole models, and models asked."""

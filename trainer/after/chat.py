@@ -1,0 +1,269 @@
+"""A tuned model asked: its own template makes the prompt, its own stops end the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.base.errors import CurateError
+from curate.base.thoughts import split_thoughts
+from trainer.after import adapters, companions
+from trainer.data.tokens import Decode
+from trainer.evaluation.samples import AT_ONCE, Writing, likeliest, takes_batches, together, write
+from trainer.models import model, weights
+from trainer.models.device import pick_device
+from trainer.result import Answer
+
+if TYPE_CHECKING:
+    import torch
+
+Message = Mapping[str, Any]
+_GENERATION = "generation_config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How an answer is written: the likeliest token at `temperature` 0, else one that is drawn.
+
+    Logits are divided by the temperature. What is drawn depends on `seed`, the number of the prompt
+    and the model alone. `max_tokens` is the longest answer.
+    """
+
+    temperature: float = 0.0
+    max_tokens: int = 512
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Talker:
+    """A model that is ready to be asked, and where its answers end.
+
+    `positions` is how many tokens prompt and answer may have together, None for no limit.
+    """
+
+    net: Any
+    tokenizer: Any
+    decode: Decode
+    stop_ids: frozenset[int]
+    stop_strings: tuple[str, ...]
+    positions: int | None
+
+    def room(self, prompt: Sequence[int], longest: int) -> int:
+        """How many tokens an answer to the prompt can have; 0 where the prompt is too long."""
+        return (
+            longest
+            if self.positions is None
+            else max(0, min(longest, self.positions - len(prompt)))
+        )
+
+
+def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
+    """A model of a CKPT, one of its epochs, an adapter on its base, or any model's folder.
+
+    On a CPU it computes in fp32; on a GPU in bfloat16 where that is its format. Raises
+    `CurateError` for what cannot be asked: no model, no tokenizer, no template, a reward model.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        raise CurateError(f"{source}: there is no such folder; name a CKPT or a model's folder")
+    if adapters.is_adapter(folder) and not (folder / "config.json").is_file():
+        adapter = adapters.read(folder)
+        name = adapters.base_of(adapter, base)
+        places, prompt = companions.places(adapter, name), _learnt_tokens(adapter)
+        objective: str = adapter.objective
+    elif base is not None:
+        raise CurateError(f"{source}: is no adapter, so it has no base; leave out --model")
+    else:
+        model.check_source(source)
+        adapter, name, places, prompt, objective = None, source, [folder], 0, "sft"
+    _check_answers(name, objective)
+    tokenizer = _tokenizer(source, places)
+    where = pick_device(device)
+    net = _net(name, adapter, where)
+    ids, strings = _stops(places, tokenizer, net)
+    positions = model.read_limits(name).positions
+    decode = model.decoder(tokenizer)
+    assert decode is not None
+    room = None if positions is None else positions - prompt
+    return Talker(net.eval(), tokenizer, decode, frozenset(ids), strings, room)
+
+
+def _learnt_tokens(adapter: adapters.Adapter) -> int:
+    """Positions that a learnt prompt takes."""
+    return int(adapter.settings.get("num_virtual_tokens") or 0) if adapter.is_prompt else 0
+
+
+def _check_answers(name: str, objective: str) -> None:
+    path = Path(name) / "config.json"
+    named = json.loads(path.read_bytes()).get("architectures") if path.is_file() else None
+    if objective == "reward" or any("SequenceClassification" in str(each) for each in named or ()):
+        raise CurateError(f"{name}: is a reward model, which gives a row a score and no answer")
+
+
+def _tokenizer(source: str, places: Sequence[Path]) -> Any:
+    found = companions.tokenizer_folder(places)
+    if found is None:
+        raise CurateError(f"{source}: there is no tokenizer beside it, so no text can be read")
+    tokenizer = model.read_tokenizer(str(found))
+    if tokenizer is None or not tokenizer.chat_template:
+        raise CurateError(
+            f"{found}: has no chat template (chat_template.jinja), so nobody knows how it is "
+            "asked; put the one it was trained with there"
+        )
+    return tokenizer
+
+
+def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> Any:
+    import torch
+
+    cpu = torch.device("cpu")
+    net = model.load(name, cpu, "float32")
+    if adapter is not None:
+        net = adapters.put_on(net, adapter)
+        net = net if adapter.is_prompt else adapters.merged(net, adapter)
+    model.use_threads(net, device)
+    is_short = "bfloat16" in (weights.local_folder(name) / "config.json").read_text("utf-8")
+    return net.to(device, torch.bfloat16) if is_short and device != cpu else net.to(device)
+
+
+def _stops(places: Sequence[Path], tokenizer: Any, net: Any) -> tuple[list[int], tuple[str, ...]]:
+    """The stops of the first folder that names any, or else the tokenizer's end of text."""
+    for folder in places:
+        path = folder / _GENERATION
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        ids, strings = companions.stops_of(content), tuple(content.get("stop_strings") or ())
+        if ids or strings:
+            return ids, strings
+    named = [*companions.stops_of({"eos_token_id": net.config.eos_token_id})]
+    if tokenizer.eos_token_id is not None:
+        named.append(tokenizer.eos_token_id)
+    return named, ()
+
+
+def prompt_ids(talker: Talker, messages: Sequence[Message], tools: Any = None) -> tuple[int, ...]:
+    """What the model is asked, by its template, up to where its answer begins.
+
+    Raises `CurateError` for messages that the template does not take.
+    """
+    import jinja2
+
+    try:
+        text = talker.tokenizer.apply_chat_template(
+            list(messages), tools=tools, add_generation_prompt=True, tokenize=False
+        )
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CurateError(f"the template does not take these messages: {first}") from error
+    return tuple(talker.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def answers(
+    talker: Talker,
+    prompts: Sequence[tuple[int, ...]],
+    sampling: Sampling,
+    log: Callable[[str], None],
+) -> list[Answer]:
+    """An answer to each prompt; those of like length are written together.
+
+    On a CPU an answer is the same beside others and alone. Raises `CurateError` for a prompt that
+    leaves no room for an answer.
+    """
+    rooms = [talker.room(prompt, sampling.max_tokens) for prompt in prompts]
+    if full := [number for number, room in enumerate(rooms) if not room]:
+        size = len(prompts[full[0]])
+        raise CurateError(
+            f"prompt {full[0] + 1} has {size:,} tokens, and the model {talker.positions:,} "
+            f"positions, which leaves no room for an answer ({len(full)} such in all)"
+        )
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    found: dict[int, Answer] = {}
+    for group in together(order, rooms, AT_ONCE if takes_batches(talker.net) else 1):
+        limit = rooms[group[0]]
+        writing = [_writing(talker, limit) for _ in group]
+        pick = picker(sampling, group)
+        write(talker.net, [prompts[number] for number in group], limit, writing, pick)
+        found |= {number: one.answer() for number, one in zip(group, writing, strict=True)}
+        log(f"{len(found):,} of {len(prompts):,} answered")
+    return [found[number] for number in range(len(prompts))]
+
+
+def _writing(talker: Talker, limit: int) -> Writing:
+    return Writing(talker.stop_ids, talker.stop_strings, talker.decode, limit)
+
+
+def answer(
+    talker: Talker,
+    prompt: tuple[int, ...],
+    sampling: Sampling,
+    number: int,
+    show: Callable[[str], None],
+) -> Answer:
+    """An answer to one prompt, shown piece by piece; `number` says which draw it is."""
+    limit = talker.room(prompt, sampling.max_tokens)
+    writing = _Shown(talker, limit, show)
+    write(talker.net, [prompt], limit, [writing], picker(sampling, [number]))
+    done = writing.answer()
+    writing.rest(done.text or "")
+    return done
+
+
+class _Shown(Writing):
+    """An answer that is shown while it is written."""
+
+    def __init__(self, talker: Talker, limit: int, show: Callable[[str], None]) -> None:
+        super().__init__(talker.stop_ids, talker.stop_strings, talker.decode, limit)
+        self.show, self.shown = show, ""
+
+    def take(self, token: int) -> None:
+        super().take(token)
+        # What may turn out to be the beginning of a stop is shown at the end, and so is half a
+        # character.
+        if self.decode is not None and not self.stop_strings:
+            text = self.decode(self.ids)
+            if not text.endswith("\ufffd"):
+                self.rest(text)
+
+    def rest(self, text: str) -> None:
+        """Show what is not shown yet."""
+        if text.startswith(self.shown) and text != self.shown:
+            self.show(text[len(self.shown) :])
+            self.shown = text
+
+
+def picker(sampling: Sampling, numbers: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """How the next tokens of the prompts with these numbers are chosen by their logits."""
+    import torch
+
+    draws = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + each) for each in numbers]
+
+    def pick(logits: torch.Tensor) -> torch.Tensor:
+        if bool(logits.isnan().any()):
+            raise CurateError("the model gives numbers that are none (NaN); its weights are broken")
+        if sampling.temperature == 0:
+            return likeliest(logits)
+        # Each prompt draws for itself, on the CPU, so that it does not matter what is beside it.
+        below = (logits - logits.max(dim=-1, keepdim=True).values).double().cpu()
+        shares = (below / sampling.temperature).softmax(dim=-1)
+        drawn = [
+            torch.multinomial(row, 1, generator=draw)
+            for row, draw in zip(shares, draws, strict=True)
+        ]
+        return torch.stack(drawn).to(logits.device)
+
+    return pick
+
+
+def as_message(talker: Talker, text: str) -> dict[str, str]:
+    """An answer as a message, its thoughts where the template looks for them."""
+    template = talker.tokenizer.chat_template
+    thoughts = split_thoughts(text) if "reasoning_content" in str(template) else None
+    if thoughts is None:
+        return {"role": "assistant", "content": text}
+    return {
+        "role": "assistant",
+        "reasoning_content": thoughts.reasoning,
+        "content": thoughts.content,
+    }
