@@ -349,6 +349,25 @@ def test_tied_embeddings_stay_one_tensor_in_another_format(tokens: str, tmp_path
     assert "lm_head.weight" not in tensors(out)
 
 
+def test_of_a_whole_model_only_the_text_part_is_written_anew(tokens: str, tmp_path: Path):
+    """Each part keeps its format: here pictures in float32, and text in bfloat16."""
+    base = Path(write_vision(tmp_path / "base"))
+    cast(base, "bfloat16", but="visual")
+
+    def name(content: dict[str, Any]) -> None:
+        content["text_config"]["dtype"] = "bfloat16"
+        content["vision_config"]["dtype"] = "float32"
+
+    change_json(base / "config.json", name)
+    out = train(tokens, str(base), tmp_path / "out", method="lora")
+    before, after = read_json(base / "config.json"), read_json(out / "config.json")
+    assert formats(out) == formats(base)
+    assert after["vision_config"].pop("torch_dtype") == "float32"
+    assert after["vision_config"] == before["vision_config"]
+    assert after["dtype"] == after["text_config"]["dtype"] == "bfloat16"
+    assert after["architectures"] == before["architectures"]
+
+
 def test_training_moves_what_a_short_format_would_lose_between_steps(tokens: str, tmp_path: Path):
     """Rounded once, at the end: the float32 run of the same base, rounded, is the same model."""
     import torch

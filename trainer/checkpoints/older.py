@@ -23,6 +23,8 @@ def model_config(content: Content) -> None:
     for part in [content, *(value for value in content.values() if isinstance(value, dict))]:
         if "dtype" in part:
             part["torch_dtype"] = part["dtype"]
+    # Parts for pictures and sounds have positions of kinds that version 4 does not know.
+    for part in [content, *(part for part in [content.get("text_config")] if part)]:
         if str(part.get("model_type")).startswith("qwen3") and "num_local_experts" in part:
             part["num_experts"] = part["num_local_experts"]
         _positions(part)

@@ -53,8 +53,8 @@ class BaseWeights:
     """What the files of a base hold, beside the model that was loaded from them.
 
     `dtypes` has the number format of the model's weights as they were in the files, `dtype` that
-    of most values. `carried` are the tensors that the class of the model does not load, and
-    `replaced` those that a reward model has a score for.
+    of most of their values. `carried` are the tensors that the class of the model does not load,
+    and `replaced` those that a reward model has a score for.
     """
 
     tensors: Mapping[str, Tensor]
@@ -114,8 +114,9 @@ def read(name: str, model: Any, objective: str = "sft") -> BaseWeights:
             f"{some_of(_groups(carried))} would be lost; take a base that is a text model"
         )
     sizes: Counter[str] = Counter()
-    for one in tensors.values():
-        if one.format in _FORMATS:
+    others = {*apart}
+    for key, one in tensors.items():
+        if key not in others and one.format in _FORMATS:
             sizes[_FORMATS[one.format]] += one.values
     dtypes = {key: _FORMATS.get(tensors[own].format, "") for key, own in loaded.items()}
     most = sizes.most_common(1)[0][0] if sizes else "float32"
@@ -249,11 +250,12 @@ def _write_config(model: Any, folder: Path, base: BaseWeights, config: TrainConf
     """`config.json` of what was saved: its number format, and of a text part the whole it is of."""
     path = folder / "config.json"
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    # Written while the weights had another format, so of every part.
+    for part in [content, *(value for value in content.values() if isinstance(value, dict))]:
+        if part is content or "dtype" in part:
+            part["dtype"] = saved_dtype(base, config)
     if _is_part(config.model, model):
         content = _composite(content, local_folder(config.model))
-    for part in [content, *(value for value in content.values() if isinstance(value, dict))]:
-        if part is content or "dtype" in part or "torch_dtype" in part:
-            part["dtype"] = saved_dtype(base, config)
     # The class is one of the library's own, whatever code the base names.
     content.pop("auto_map", None)
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -267,7 +269,7 @@ def _composite(text: dict[str, Any], base: Path) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
     part = {name: value for name, value in text.items() if name not in _OF_THE_WHOLE}
     mirrored: dict[str, Any] = {
-        name: part[name] for name in ("vocab_size", "tie_word_embeddings") if name in whole
+        name: part[name] for name in ("vocab_size", "tie_word_embeddings", "dtype") if name in whole
     }
     version = text.get("transformers_version")
     return {
