@@ -22,7 +22,14 @@ REFUSED = {
     "rwkv": "cannot be trained here, as their gradients cannot be computed",
 }
 # Statistics that are counted, not trained: no gradient ever moves them.
-COUNTED = ("e_score_correction_bias", "expert_bias", "act_fn.beta", "act_fn.eps", "_decay")
+COUNTED = (
+    "e_score_correction_bias",
+    "expert_bias",
+    "act_fn.beta",
+    "act_fn.eps",
+    "_decay",
+    "slope_rate",
+)
 # Weights of linear layers that LoRA leaves, each with the words of the log that say so.
 LEFT = {
     "out_proj.weight": "of state-space layers stay as they are",
