@@ -165,7 +165,7 @@ def test_the_oracle_takes_the_example_that_is_right(
     assert masks.judge(conversation, [masks.Example(**example)]) == {"own": 1}
 
 
-@pytest.mark.parametrize(("spoil", "kind"), FAULTS.items(), ids=lambda item: str(item))
+@pytest.mark.parametrize(("spoil", "kind"), FAULTS.items(), ids=[spoil.__name__ for spoil in FAULTS])
 def test_the_oracle_sees_each_fault(
     masks: ModuleType,
     exact: tuple[Any, dict[str, Any]],
