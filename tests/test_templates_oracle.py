@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from curate.base.extras import missing
+from templates import TEMPLATES
 from tests.test_figures import loaded
 
 if absent := missing("transformers", "trl"):
@@ -72,12 +73,16 @@ def test_no_row_is_trained_otherwise_than_it_is_generated(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["own", "other", "pieces", "text"])
+@pytest.mark.parametrize("kind", ["own", "text"])
 def test_no_template_is_wrong_on_any_row(masks: ModuleType, kind: str) -> None:
+    """All templates with their tokens, bundled ones also with none; the script tries more."""
     wrong = {}
     for subject in masks.subjects():
-        many = kind == "own"
-        _, _, outcome = judged(masks, subject.name, kind, 2 if many else 1, contents=many)
+        is_bundled = subject.name in TEMPLATES
+        if kind == "text" and not is_bundled:
+            continue
+        # From the third row of a shape on the fast path proves it.
+        _, _, outcome = judged(masks, subject.name, kind, 3 if is_bundled else 1)
         if outcome.wrong:
             wrong[subject.name] = shown(outcome)
     assert wrong == {}
@@ -140,6 +145,9 @@ FAULTS = {
 }
 
 
+NAMES = [spoil.__name__ for spoil in FAULTS]
+
+
 @pytest.fixture(scope="module")
 def exact(masks: ModuleType) -> tuple[Any, dict[str, Any]]:
     """A conversation as the oracle sees it, and the example that is right for it."""
@@ -165,7 +173,9 @@ def test_the_oracle_takes_the_example_that_is_right(
     assert masks.judge(conversation, [masks.Example(**example)]) == {"own": 1}
 
 
-@pytest.mark.parametrize(("spoil", "kind"), FAULTS.items(), ids=[spoil.__name__ for spoil in FAULTS])
+@pytest.mark.parametrize(
+    ("spoil", "kind"), FAULTS.items(), ids=[spoil.__name__ for spoil in FAULTS]
+)
 def test_the_oracle_sees_each_fault(
     masks: ModuleType,
     exact: tuple[Any, dict[str, Any]],
