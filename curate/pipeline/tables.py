@@ -30,7 +30,10 @@ def write_table(
     try:
         _sink(source, schema, path, group)
     except (Exception, pl.exceptions.PanicException) as error:
-        # Polars makes an error of its own of one that is raised in a source.
+        # Polars makes an error of its own of one that is raised in a source, and of a disk that
+        # takes no more in the middle of a page's header.
+        if not faults and "transport error" in str(error):
+            raise OSError(f"{path.name}: {error}") from error
         raise (faults[0] if faults else error) from error
 
 

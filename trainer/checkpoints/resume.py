@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,7 +210,7 @@ def save(
         save_file(moments, folder / "optimizer.safetensors")
         files = {name: sha256(folder / name) for name in _FILES}
         content = {"of": of, "progress": dataclasses.asdict(progress), "files": files}
-        checkpoint.write_json(folder / "state.json", content)
+        checkpoint.write_json(folder / "state.json", {**content, "sha256": _own_hash(content)})
     for folder in _states(out)[:-_KEPT]:
         shutil.rmtree(folder)
 
@@ -258,6 +258,9 @@ def _read(place: Path) -> Saved | None:
         intact = set(written["files"]) == set(_FILES) and all(
             sha256(place / name) == hash for name, hash in written["files"].items()
         )
+        noted = written.pop("sha256", None)
+        if noted is not None and noted != _own_hash(written):  # of itself: its words were changed
+            return None
         config = dict(written["of"]["config"])
         if former := sorted(RENAMED.keys() & config.keys()):
             pairs = ", ".join(f"{name!r} is now {RENAMED[name]!r}" for name in former)
@@ -276,6 +279,12 @@ def _read(place: Path) -> Saved | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return saved if intact and place.name == f"step-{saved.progress.step}" else None
+
+
+def _own_hash(content: Mapping[str, Any]) -> str:
+    """The hash of what a state says of itself, however it is laid out."""
+    plain = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(json.dumps(json.loads(plain), sort_keys=True).encode()).hexdigest()
 
 
 def _load(place: Path, net: Any, optimizer: torch.optim.Optimizer) -> None:
