@@ -252,16 +252,35 @@ def test_a_state_of_an_earlier_version_names_the_settings_that_have_other_names_
         train(TrainConfig(**stopped, resume=True), silent)
 
 
+@pytest.mark.parametrize("place", ["step", "learning_rate"])
+def test_a_state_whose_own_words_were_changed_is_damaged(
+    stopped: dict[str, Any], whole: Callable[[str], Path], place: str
+) -> None:
+    out = Path(stopped["out"])
+    file = out / "state" / "step-6" / "state.json"
+    state = json.loads(file.read_text())
+    part = state["progress"] if place == "step" else state["of"]["config"]
+    part[place] = part[place] * 2
+    file.write_text(json.dumps(state))
+    lines: list[str] = []
+    train(TrainConfig(**stopped, resume=True), lines.append)
+    assert any("step-6: this state is damaged" in line for line in lines)
+    assert outcome(out) == outcome(whole("full"))
+
+
 def test_a_state_of_another_step_and_copies_of_epochs_are_no_part_of_the_run(
     stopped: dict[str, Any], whole: Callable[[str], Path]
 ) -> None:
-    """An older state has a count of tokens, which nothing read; a user's copies lie beside."""
+    """An older state has a count of tokens, which nothing read, and no hash of itself; a user's
+    copies lie beside.
+    """
     out = Path(stopped["out"])
     changed = json.loads((out / "state" / "step-6" / "state.json").read_text())
     changed["progress"]["step"] = 4
     (out / "state" / "step-6" / "state.json").write_text(json.dumps(changed))
     older = json.loads((out / "state" / "step-5" / "state.json").read_text())
     older["progress"]["tokens"] = 280
+    del older["sha256"]
     (out / "state" / "step-5" / "state.json").write_text(json.dumps(older))
     (out / "epochs" / "epoch-1-mine").mkdir()
     (out / "state" / "step-mine").mkdir()

@@ -258,9 +258,8 @@ def _read(place: Path) -> Saved | None:
         intact = set(written["files"]) == set(_FILES) and all(
             sha256(place / name) == hash for name, hash in written["files"].items()
         )
-        noted = written.pop("sha256", None)
-        if noted is not None and noted != _own_hash(written):  # of itself: its words were changed
-            return None
+        noted = written.pop("sha256", None)  # of itself; versions before had none
+        intact = intact and noted in (None, _own_hash(written))
         config = dict(written["of"]["config"])
         if former := sorted(RENAMED.keys() & config.keys()):
             pairs = ", ".join(f"{name!r} is now {RENAMED[name]!r}" for name in former)
