@@ -75,9 +75,12 @@ def _looked_at(base: Path, out: Path, method: Method, lines: list[str]) -> Outco
     logits = tuned.eval()(asked).logits
     answers, apart = [_answer(tuned)], 0.0
     if method == "lora":
-        from peft import AutoPeftModelForCausalLM
+        from peft import PeftModel
 
-        adapted = AutoPeftModelForCausalLM.from_pretrained(out / "adapter").eval()
+        # Its `AutoPeft...` would give the base as many rows as the tokenizer beside has tokens,
+        # of which transformers' own class adds one to the toy's.
+        bare = AutoModelForCausalLM.from_pretrained(base)
+        adapted = PeftModel.from_pretrained(bare, out / "adapter").eval()
         apart = float((adapted(asked).logits - logits).abs().max())
         beside = GenerationConfig.from_pretrained(out / "adapter")
         answers.append(_answer(adapted, generation_config=beside))
