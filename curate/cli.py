@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from curate.base import unexpected
 from curate.base.version import __version__
 
 
@@ -19,16 +21,32 @@ class Terminated(KeyboardInterrupt):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb: 0 done, 1 a user's mistake, 2 usage, 130 interrupted, 143 terminated."""
-    arguments = _parsed(_present(sys.argv[1:] if argv is None else argv))
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+    """Run one verb: 0 done, 1 a user's mistake, 2 usage, 130 interrupted, 143 terminated.
+
+    Whatever else happens, what nobody expected too, is one sentence and 1 (`unexpected`).
+    """
+    given = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _run_verb(arguments)
+        return _answered(given)
     except KeyboardInterrupt as stop:
         ended = isinstance(stop, Terminated)
         print(f"curate: {'terminated' if ended else 'interrupted'}", file=sys.stderr)
         return 143 if ended else 130
+
+
+def _answered(argv: Sequence[str]) -> int:
+    """Run one verb; an error that no one expected is saved, and answered with a sentence."""
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not all letters
+        arguments = _parsed(_present(argv))
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminate)
+        return _run_verb(arguments)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a library's panic is no Exception
+        return unexpected.answer_unexpected(error, argv)
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -78,15 +96,30 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     try:
         with in_a_command():
             verbs.called(arguments.verb)(arguments)
+        _flush()
         return 0
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing more to say, and nothing to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         return 0
     except (CurateError, OSError) as error:
         # A full disk, a missing folder, a file that may not be read: the user's to mend.
+        try:
+            _flush()
+        except OSError:
+            _say_no_more()
         print(f"curate: {printable(str(error))}", file=sys.stderr)
         return 1
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # as where it is closed
+        sys.stdout.flush()
+
+
+def _say_no_more() -> None:
+    """Let standard output go nowhere: what is left for it would fail once more as Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser() -> argparse.ArgumentParser:

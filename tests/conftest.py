@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
+from curate.base import unexpected
 from curate.base.schema import RECORDS, content_id, with_text
 
 # Shared machines stall for longer than hypothesis allows one example; CI must not depend on luck.
@@ -31,6 +32,16 @@ def test_data() -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees what another one, or the user, measured."""
     monkeypatch.setenv("CURATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def nothing_unexpected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would reach the command line's last handler fails the test that got it there."""
+
+    def fail(error: BaseException, argv: object) -> int:
+        raise error
+
+    monkeypatch.setattr(unexpected, "answer_unexpected", fail)
 
 
 @pytest.fixture
