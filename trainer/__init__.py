@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from curate.base.extras import require
+from curate.base.terminal import show
 from trainer.config.config import TrainConfig
 from trainer.config.groups import settings
 from trainer.config.presets import PRESETS, presets
@@ -33,7 +34,7 @@ __all__ = [
 _NEEDED = ("torch", "transformers", "datasets", "peft")
 
 
-def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResult:
+def train(config: TrainConfig, log: Callable[[str], None] = show) -> TrainResult:
     """Fine-tune a causal language model on token rows and save the chosen epoch in `config.out`.
 
     `log` gets plain lines. Raises `CurateError` for rows, models and folders that cannot be
@@ -50,7 +51,7 @@ def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResul
     return run(config, log)
 
 
-def dry_run(config: TrainConfig, log: Callable[[str], None] = print) -> float:
+def dry_run(config: TrainConfig, log: Callable[[str], None] = show) -> float:
     """All that `train` checks before its first step, and an estimate of its seconds.
 
     Nothing is written. Raises `CurateError` as `train` does.
@@ -76,7 +77,7 @@ def merge(
     adapter: str | None = None,
     model: str | None = None,
     force: bool = False,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = show,
 ) -> Merged:
     """Merge an adapter into its base and write a whole model; see `trainer.after.merge`.
 

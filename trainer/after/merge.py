@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from curate.base.errors import CurateError
 from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.replacing import Kind, check_replaced
+from curate.base.terminal import show
 from curate.base.version import __version__
 from trainer.after import adapters, companions
 from trainer.config.config import TrainConfig
@@ -49,7 +50,7 @@ def merge(
     adapter: str | None = None,
     model: str | None = None,
     force: bool = False,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = show,
 ) -> Merged:
     """Merge an adapter into its base and write a whole model with its tokenizer and stops.
 
