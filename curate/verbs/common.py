@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from curate.base import terminal
 from curate.base.errors import CurateError, brief
 from curate.base.log import Log
-from curate.base.terminal import printable
 
 if TYPE_CHECKING:
     from curate.sources import Dump
@@ -21,7 +21,7 @@ def speaker(quiet: bool) -> Log:
 
     def say(line: str) -> None:
         if not quiet:
-            print(printable(line), flush=True)
+            terminal.show(line)
 
     return say
 
@@ -32,15 +32,14 @@ def live(quiet: bool) -> Log | None:
         return None
 
     def show(line: str) -> None:
-        text = printable(line)[: shutil.get_terminal_size((80, 24)).columns - 1]
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        terminal.show_over(line, shutil.get_terminal_size((80, 24)).columns - 1)
 
     return show
 
 
 def warn(line: str) -> None:
     """A line on standard error, with the program's name."""
-    print(f"curate: {printable(line)}", file=sys.stderr)
+    terminal.complain(line)
 
 
 def width() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from curate import api
 from curate.base.packages import check_ours
-from curate.base.terminal import printable
+from curate.base.terminal import printable, show
 from curate.verbs.common import assignments, speaker
 
 # Options that give a setting of another name; the others are called alike.
@@ -33,7 +33,7 @@ def train(arguments: argparse.Namespace) -> None:
         import trainer
 
         config = trainer.TrainConfig.from_mapping({"tokens": arguments.tokens, **settings})
-        trainer.dry_run(config, print)
+        trainer.dry_run(config, show)
         return
     result = api.train(arguments.tokens, log=say, **settings)
     for line in _outcome(result):

@@ -11,6 +11,7 @@ from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.replacing import Kind, check_replaced
+from curate.base.terminal import show
 from curate.base.version import __version__
 from trainer.after import adapters
 from trainer.checkpoints import companions
@@ -51,7 +52,7 @@ def merge(
     adapter: str | None = None,
     model: str | None = None,
     force: bool = False,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = show,
 ) -> Merged:
     """Merge an adapter into its base and write a whole model with its tokenizer and stops.
 
