@@ -94,9 +94,10 @@ def read(
     """Read files, folders and globs of any known format into Records.
 
     Without a folder in `to` all stays in memory. With one, no more than a part of it does: where
-    there are several parts they are written there, for the caller to remove. `tell` hears of
-    pipes whose writers give nothing. Raises `CurateError` for a missing file, for one that somebody writes to meanwhile, or when nothing at all can be
-    read; every unreadable row becomes a reject with its file, line, reason and raw text.
+    there are several parts they are written there, for the caller to remove. `tell` hears of pipes
+    whose writers give nothing. Raises `CurateError` for a missing file, for one that somebody
+    writes to meanwhile, or when nothing at all can be read; every unreadable row becomes a reject
+    with its file, line, reason and raw text.
     """
     inputs, into = expand(list(names), options.max_unpacked, tell), Collected(to)
     files = [_read_file(source, options, into, alone=len(inputs) == 1) for source in inputs]

@@ -19,9 +19,9 @@ class ReadOptions:
     `columns` maps the names that formats know to the names in the file:
     `{"response": "answer_text"}`. `paths` is `best`, `all` or a number (OASST trees). `answerer`
     names the person of a chat of several people whose messages are the answers. `undesirable`
-    reads answers that are marked as undesirable too, with the score 0. `max_unpacked` is to how many
-    bytes a packed file, or all of an archive, may be unpacked: without it to 1 GiB, or to 200 times
-    its size if that is more.
+    reads answers that are marked as undesirable too, with the score 0. `max_unpacked` is to how
+    many bytes a packed file, or all of an archive, may be unpacked: without it to 1 GiB, or to 200
+    times its size if that is more.
     """
 
     format: str | None = None

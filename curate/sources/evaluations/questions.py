@@ -268,7 +268,8 @@ def _items(source: Input) -> Iterator[AnyItem]:
     header = _lettered_header(source, stored)
     if not header:
         return items(source, stored, _is_row)
-    data, broken = unpack(stored, source.name)
+    data, damages = unpack(stored, source.name)
+    broken = "; ".join(each.wrong for each in damages) or None
     headed = header.encode() + b"\n" + data.removeprefix(b"\xef\xbb\xbf")
     return _without_header(items(source, headed, _is_row), broken)
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from curate.base.errors import CurateError
-from curate.sources.files.packed import Budget, too_much, unpack
+from curate.sources.files.packed import ZIPPED, Budget, too_much, unpack
 
 MOST_MEMBERS = 10_000
 
@@ -157,11 +157,8 @@ def _as_gzip(path: Path, info: zipfile.ZipInfo) -> bytes:
         opened.seek(name + extra, os.SEEK_CUR)
         stored = opened.read(info.compress_size)
     if len(stored) < info.compress_size:
-        return _GZIP + stored
-    return _GZIP + stored + struct.pack("<II", info.CRC, info.file_size & 0xFFFFFFFF)
-
-
-_GZIP = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+        return ZIPPED + stored
+    return ZIPPED + stored + struct.pack("<II", info.CRC, info.file_size & 0xFFFFFFFF)
 
 
 def _is_trick(info: zipfile.ZipInfo) -> bool:

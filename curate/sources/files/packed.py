@@ -16,6 +16,8 @@ MOST_BYTES = 1 << 30
 MOST_TIMES = 200
 # Unpacked bytes up to here are kept as they come. Of more it is counted first how many there are.
 HELD = 1 << 28
+# The head, as of gzip, that a packed member of a zip archive gets.
+ZIPPED = b"\x1f\x8b\x08\0zip\0\0\xff"
 # Packed bytes looked at again behind damage, in lengths of the data; more are not looked at.
 _MOST_TRIED = 4
 
@@ -74,13 +76,14 @@ def unpack(data: bytes, name: str, budget: Budget | None = None) -> Unpacked:
     if packing is None:
         return Unpacked(data)
     budget = budget or Budget()
+    kind = "zip" if data.startswith(ZIPPED) else packing.name
     most = budget.limit(len(data))
     held: list[bytes] = []
     damages: list[Damage] = []
     total = 0
     for piece in _pieces(packing, data):
         if isinstance(piece, Damage):
-            wrong = f"the {packing.name} data is damaged ({piece.wrong})"
+            wrong = f"the {kind} data is damaged ({piece.wrong})"
             damages.append(piece._replace(at=total, wrong=wrong))
             continue
         total += len(piece)
@@ -122,9 +125,8 @@ def _pieces(packing: Packing, data: bytes) -> Iterator[bytes | Damage]:
             begin = next_begin(packing, data, at + 1)
         if wrong is not None:
             is_last = begin == len(data) or tried > _MOST_TRIED * len(data)
-            yield Damage(
-                0, f"{wrong}; what follows is lost" if is_last else wrong, not end.is_whole
-            )
+            lost = "; what follows is lost" if is_last else ""
+            yield Damage(0, f"{wrong}{lost}", cuts=not end.is_whole)
             if is_last:
                 return
         at = begin

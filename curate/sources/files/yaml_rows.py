@@ -19,6 +19,8 @@ from curate.sources.files.items import Item
 from curate.sources.files.json_values import check_unicode
 
 MOST_DEEP = 200  # collections inside each other: nothing that people write is nested deeper
+# The parser takes for each of its steps as long as it is deep: here it is given up.
+GIVE_UP = 1000
 
 _DEEP = f"nested deeper than {MOST_DEEP}"
 _ALIAS = (
@@ -101,10 +103,13 @@ def _rows(name: str, data: bytes) -> Iterator[_Row]:
             if not isinstance(event, yaml.SequenceStartEvent):
                 raise CurateError(f"{name}: expected a YAML list of rows, found {_kind(event)}")
             inside = True
-        elif isinstance(event, yaml.SequenceEndEvent) and not row.is_open:
+        elif isinstance(event, yaml.SequenceEndEvent) and not row.depth:
             inside = False
         elif row.take(event):
             yield row.finish(text)
+        elif row.depth > GIVE_UP:
+            yield row.given_up(text)
+            return
 
 
 def _kind(event: Any) -> str:
@@ -129,9 +134,9 @@ class _Builder:
         self._root: Any = None
 
     @property
-    def is_open(self) -> bool:
-        """Whether the row goes on."""
-        return self._depth > 0
+    def depth(self) -> int:
+        """How many collections are open; 0 between two rows."""
+        return self._depth
 
     def take(self, event: Any) -> bool:
         """Take the next event; whether the row ends with it."""
@@ -159,6 +164,11 @@ class _Builder:
         self._clear()
         return row
 
+    def given_up(self, text: str) -> _Row:
+        """The row that is too deep to go on with, and all behind it."""
+        wrong = f"nested deeper than {GIVE_UP:,}; what follows it is lost"
+        return _Row(None, wrong, text[self._begins :].rstrip())
+
     def _add(self, event: Any) -> None:
         node = self._node(event)
         if not self._open:
@@ -183,5 +193,5 @@ class _Builder:
         kind, value = next((node, given) for one, node, given in kinds if isinstance(event, one))
         tag = event.tag
         if tag is None or tag == "!":
-            tag = self._resolver.resolve(kind, value, event.implicit)
+            tag = self._resolver.resolve(kind, value, event.implicit)  # type: ignore[no-untyped-call]
         return kind(tag, value, event.start_mark, event.end_mark)
