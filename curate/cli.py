@@ -412,6 +412,8 @@ def _dumps(add: Any) -> None:
     add("--answerer", metavar="NAME", help=about)
     about = "read answers that are marked as undesirable too (KTO); their score is 0"
     add("--undesirable", action="store_true", help=about)
+    about = "the most that a packed file may unpack to, such as 20GB (default: 1 GiB or 200 times)"
+    add("--max-unpacked", metavar="SIZE", help=about)
 
 
 def _out(add: Any, folder: str) -> None:

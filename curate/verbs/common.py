@@ -80,6 +80,8 @@ def assignments(
 
 def reading(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the options about reading say."""
+    from curate.sources.options import size_of
+
     mapped = [split(text, "--map", "field=column") for text in arguments.map]
     columns = dict(mapped)
     if len(columns) < len(mapped):
@@ -90,6 +92,7 @@ def reading(arguments: argparse.Namespace) -> dict[str, Any]:
         "paths": arguments.paths,
         "answerer": arguments.answerer,
         "undesirable": arguments.undesirable,
+        "max_unpacked": size_of(given) if (given := arguments.max_unpacked) else None,
     }
 
 
