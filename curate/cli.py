@@ -248,6 +248,8 @@ def _train(add: Any) -> None:
     about = "change one training setting, such as max_grad_norm=0.5 (repeatable)"
     _many(add, "--set", "FIELD=VALUE", about)
     add("--method", help="what is trained: full, lora, dora, ... (docs/training.md lists them)")
+    about = "go on from an adapter: a CKPT, one of its epochs, or a folder of peft"
+    add("--from-adapter", metavar="CKPT|DIR", help=about)
     add("--epochs", type=_positive, help="passes over the training rows (num_train_epochs)")
     add("--max-steps", type=_positive, help="end after so many optimizer steps (max_steps)")
     add("--lr", type=float, help="the highest learning rate (learning_rate)")

@@ -15,7 +15,7 @@ from curate.verbs.common import assignments, speaker
 _SETTINGS = {"epochs": "num_train_epochs", "lr": "learning_rate", "batch": "batch_size"}
 _OPTIONS = (
     *("model", "out", "preset", "method", "objective", "seed", "allow", "force", "resume"),
-    "max_steps",
+    *("max_steps", "from_adapter"),
     *_SETTINGS,
 )
 
