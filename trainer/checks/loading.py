@@ -182,7 +182,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     balance = None if found is None else dataclasses.asdict(found)
     about |= {"packed": packed, "routers": balance, "proof": None}
     if config.proof:
-        proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode)
+        proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode, log)
         log(str(proof))
         about["proof"] = dataclasses.asdict(proof)
     return net, mode, {**about, "mixing": plan.mixture.counts(config.num_train_epochs)}
