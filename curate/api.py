@@ -266,9 +266,9 @@ def merge(
     merged.
     """
     check_ours()
-    import trainer
+    from trainer.after import merge as merging
 
-    return trainer.merge(
+    return merging.merge(
         fspath(source),
         fspath(out),
         epoch=epoch,

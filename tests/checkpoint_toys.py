@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import trainer
 from tests.trainer_toys import ASK, START, Row, silent, write_model, write_tokens
@@ -141,3 +144,19 @@ def train(tokens: str, model: str, out: Path, log: Any = silent, **fields: Any) 
     }
     given = {**settings, "tokens": tokens, "model": model, "out": str(out), **fields}
     return trainer.train(TrainConfig(**given), log).out
+
+
+def runs(
+    tokens: str,
+    base: str,
+    home: pytest.TempPathFactory,
+    fields_of: Callable[[str], dict[str, Any]],
+) -> Callable[[str], Path]:
+    """The folder of a run with a method, which is trained once for all who ask."""
+
+    @functools.cache
+    def run(method: str) -> Path:
+        out = home.mktemp("tuned") / method
+        return train(tokens, base, out, method=method, **fields_of(method))
+
+    return run

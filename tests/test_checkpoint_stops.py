@@ -17,6 +17,7 @@ from tests.checkpoint_toys import (
     TEMPLATE,
     change_json,
     read_json,
+    runs,
     train,
     write_answers,
     write_base,
@@ -55,15 +56,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def tuned(base: str, tokens: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The folder of a run with a method, run once."""
-    made: dict[str, Path] = {}
-
-    def run(method: str) -> Path:
-        if method not in made:
-            out = tmp_path_factory.mktemp("tuned") / method
-            made[method] = train(tokens, base, out, method=method, **LEARNT_OF[method])
-        return made[method]
-
-    return run
+    return runs(tokens, base, tmp_path_factory, LEARNT_OF.__getitem__)
 
 
 def generated(model: Any, **options: Any) -> list[int]:

@@ -18,6 +18,7 @@ from tests.checkpoint_toys import (
     TEMPLATE,
     change_json,
     read_json,
+    runs,
     tensors,
     train,
     write_answers,
@@ -44,15 +45,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def tuned(base: str, tokens: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The folder of a run with a method, run once; all its epochs are kept."""
-    made: dict[str, Path] = {}
-
-    def run(method: str) -> Path:
-        if method not in made:
-            out = tmp_path_factory.mktemp("tuned") / method
-            made[method] = train(tokens, base, out, method=method, **FEW, **BLOCKS.get(method, {}))
-        return made[method]
-
-    return run
+    return runs(tokens, base, tmp_path_factory, lambda method: {**FEW, **BLOCKS.get(method, {})})
 
 
 def logits(folder: Path) -> Any:

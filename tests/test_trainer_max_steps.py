@@ -12,8 +12,8 @@ import pytest
 import trainer
 from curate.base.errors import CurateError
 from curate.cli import main
-from tests.test_trainer_resume import StoppedError, outcome, stop_at
-from tests.trainer_toys import reversed_pairs, silent, write_model, write_tokens
+from tests.resume_toys import outcome, train_until, write_sources
+from tests.trainer_toys import silent
 from trainer import TrainConfig, TrainResult
 from trainer.data.mixing import Mixture, Source
 from trainer.data.rows import make_rows
@@ -32,11 +32,7 @@ PER_EPOCH = 5  # 40 rows less 4 held out, 8 a step
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("sources")
-    return {
-        "tokens": write_tokens(home / "tokens", reversed_pairs(40)),
-        "model": write_model(home / "model"),
-    }
+    return write_sources(tmp_path_factory.mktemp("sources"))
 
 
 def run(sources: dict[str, str], out: Path, **fields: Any) -> tuple[TrainResult, list[str]]:
@@ -112,15 +108,10 @@ def test_the_last_part_of_an_epoch_can_be_chosen(sources: dict[str, str], tmp_pa
 
 
 @pytest.mark.parametrize("call", [2, 6, 11])
-def test_it_resumes_to_the_same_bits(
-    sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
-) -> None:
+def test_it_resumes_to_the_same_bits(sources: dict[str, str], tmp_path: Path, call: int) -> None:
     whole, _ = run(sources, tmp_path / "whole", max_steps=12, save_steps=2)
     fields = {**sources, **FIELDS, "out": str(tmp_path / "out"), "max_steps": 12, "save_steps": 2}
-    with monkeypatch.context() as patch:
-        stop_at(patch, "trainer.loop.learning_rate", call)
-        with pytest.raises(StoppedError):
-            trainer.train(TrainConfig(**fields), silent)
+    train_until("trainer.loop.learning_rate", call, fields)
     with pytest.raises(CurateError, match="max_steps was 12, now 13"):
         trainer.train(TrainConfig(**{**fields, "max_steps": 13}, resume=True), silent)
     trainer.train(TrainConfig(**fields, resume=True), silent)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
+from tests.resume_toys import StoppedError, outcome, stop_at, train_until, write_sources
 from tests.trainer_toys import reversed_pairs, sha256, silent, write_model, write_tokens
 from trainer import TrainConfig, dry_run, train
 
@@ -31,11 +32,7 @@ STEPS_PER_EPOCH = 5  # 40 rows less 4 held out, 8 a step
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("sources")
-    return {
-        "tokens": write_tokens(home / "tokens", reversed_pairs(40)),
-        "model": write_model(home / "model"),
-    }
+    return write_sources(tmp_path_factory.mktemp("sources"))
 
 
 def settings(method: str, sources: dict[str, str] | None = None) -> dict[str, Any]:
@@ -68,44 +65,6 @@ def whole(
     return of
 
 
-class StoppedError(BaseException):
-    """Like a kill: nothing handles it."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, place: str, call: int) -> None:
-    """Let the call number `call` (from 0) of a function of the trainer not return."""
-    import importlib
-
-    module, _, name = place.rpartition(".")
-    inside = importlib.import_module(module)
-    real, calls = getattr(inside, name), iter(range(10**9))
-
-    def sometimes(*given: Any, **named: Any) -> Any:
-        if next(calls) == call:
-            raise StoppedError
-        return real(*given, **named)
-
-    monkeypatch.setattr(inside, name, sometimes)
-
-
-def outcome(out: Path) -> dict[str, Any]:
-    """Everything that must be equal, timings aside."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    described = json.loads((out / "train.json").read_text())
-    return {
-        "metrics": [{**line, "seconds": 0} for line in lines],
-        "epochs": sorted(path.name for path in (out / "epochs").iterdir()),
-        "weights": {
-            path.relative_to(out).as_posix(): sha256(path)
-            for path in sorted(out.rglob("*.safetensors"))
-        },
-        "samples": (out / "samples.json").read_text(),
-        "table": described["table"],
-        "chosen": described["chosen_epoch"],
-        "entries": sorted(path.name for path in out.iterdir()),
-    }
-
-
 @pytest.mark.parametrize(
     ("method", "place", "call"),
     [
@@ -129,16 +88,12 @@ def test_a_run_stopped_anywhere_and_resumed_ends_in_the_same_bits(
     sources: dict[str, str],
     whole: Callable[[str], Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     method: str,
     place: str,
     call: int,
 ) -> None:
     fields = {**sources, "out": str(tmp_path / "out"), **settings(method, sources)}
-    with monkeypatch.context() as patch:
-        stop_at(patch, place, call)
-        with pytest.raises(StoppedError):
-            train(TrainConfig(**fields), silent)
+    train_until(place, call, fields)
     train(TrainConfig(**fields, resume=True), silent)
     assert outcome(tmp_path / "out") == outcome(whole(method))
 
@@ -147,14 +102,10 @@ def test_a_run_stopped_twice_ends_in_the_same_bits(
     sources: dict[str, str],
     whole: Callable[[str], Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fields = {**sources, "out": str(tmp_path / "out"), **settings("full")}
     for call, resume in ((6, False), (3, True)):
-        with monkeypatch.context() as patch:
-            stop_at(patch, "trainer.loop.learning_rate", call)
-            with pytest.raises(StoppedError):
-                train(TrainConfig(**fields, resume=resume), silent)
+        train_until("trainer.loop.learning_rate", call, {**fields, "resume": resume})
     train(TrainConfig(**fields, resume=True), silent)
     assert outcome(tmp_path / "out") == outcome(whole("full"))
 
@@ -163,10 +114,8 @@ def test_a_run_stopped_twice_ends_in_the_same_bits(
 def stopped_once(sources: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was stopped in step 8, its last state that of step 6."""
     out = tmp_path_factory.mktemp("stopped") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, "trainer.loop.learning_rate", 7)
-        with pytest.raises(StoppedError):
-            train(TrainConfig(**sources, out=str(out), **settings("full")), silent)
+    fields = {**sources, "out": str(out), **settings("full")}
+    train_until("trainer.loop.learning_rate", 7, fields)
     return out
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from curate.base.errors import CurateError
-from tests.test_trainer_resume import StoppedError, outcome, stop_at
+from tests.resume_toys import outcome, train_until
 from tests.trainer_toys import (
     STOP,
     Row,
@@ -62,10 +62,7 @@ def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Inputs, and the folder of a run on them that was stopped in step 8."""
     home = tmp_path_factory.mktemp("home") / "inputs"
     fields = write_inputs(home)
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, "trainer.loop.learning_rate", 7)
-        with pytest.raises(StoppedError):
-            train(TrainConfig(**fields, **FIELDS, out=str(home / "out")), silent)
+    train_until("trainer.loop.learning_rate", 7, {**fields, **FIELDS, "out": str(home / "out")})
     return home
 
 
@@ -147,18 +144,14 @@ def test_other_stops_are_refused(home: Path, stop: dict[str, Any], message: str)
     refused(home, message)
 
 
-def test_other_labels_are_refused_where_all_tokens_are_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_labels_are_refused_where_all_tokens_are_trained(tmp_path: Path) -> None:
     """With prompts trained alike, labels decide nothing but the loss that epochs are chosen by."""
     model = write_model(tmp_path / "model")
     fields = {**FIELDS, "prompt_weight": 1.0, "prompts": 0, "model": model}
     fields = {name: value for name, value in fields.items() if name != "replay_share"}
     given = {**fields, "out": str(tmp_path / "out")}
-    with monkeypatch.context() as patch:
-        stop_at(patch, "trainer.loop.learning_rate", 3)
-        with pytest.raises(StoppedError):
-            train(TrainConfig(**given, tokens=write_tokens(tmp_path / "one", rows())), silent)
+    one = write_tokens(tmp_path / "one", rows())
+    train_until("trainer.loop.learning_rate", 3, {**given, "tokens": one})
     less = [(name, ids, [*labels[:4], -100, *labels[5:]]) for name, ids, labels in rows()]
     other = write_tokens(tmp_path / "two", less)
     with pytest.raises(CurateError, match="the rows to train on are others"):
@@ -189,19 +182,14 @@ def other_coefficient(model: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "router_aux_loss_coef": 0.2}))
 
 
-def test_another_coefficient_in_the_config_of_the_base_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_coefficient_in_the_config_of_the_base_is_refused(tmp_path: Path) -> None:
     from tests.test_trainer_routers import mixture
 
     mixture().save_pretrained(tmp_path / "model")
     fields = {**FIELDS, "model": str(tmp_path / "model"), "prompts": 0}
     del fields["replay_share"]
     given = {**fields, "tokens": write_tokens(tmp_path / "t", rows()), "out": str(tmp_path / "out")}
-    with monkeypatch.context() as patch:
-        stop_at(patch, "trainer.loop.learning_rate", 3)
-        with pytest.raises(StoppedError):
-            train(TrainConfig(**given), silent)
+    train_until("trainer.loop.learning_rate", 3, given)
     other_coefficient(tmp_path / "model")
     with pytest.raises(CurateError, match="the loss of the routers is another"):
         train(TrainConfig(**given, resume=True), silent)
@@ -213,17 +201,14 @@ def test_another_coefficient_in_the_config_of_the_base_is_refused(
 @pytest.mark.parametrize("rounding", ["nearest", "stochastic", "masters"])
 @pytest.mark.parametrize("call", [3, 6])
 def test_lost_updates_are_counted_over_the_whole_epoch_after_a_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounding: str, call: int
+    tmp_path: Path, rounding: str, call: int
 ) -> None:
     inputs = {"tokens": write_tokens(tmp_path / "t", rows()), "model": write_model(tmp_path / "m")}
     more = {"dtype": "bfloat16", "rounding": rounding, "learning_rate": 2e-4, "save_steps": 1}
     fields = {**inputs, **FIELDS, **more, "num_train_epochs": 2, "prompts": 0}
     del fields["replay_share"]
     train(TrainConfig(**fields, out=str(tmp_path / "whole")), silent)
-    with monkeypatch.context() as patch:
-        stop_at(patch, "trainer.loop.learning_rate", call)
-        with pytest.raises(StoppedError):
-            train(TrainConfig(**fields, out=str(tmp_path / "out")), silent)
+    train_until("trainer.loop.learning_rate", call, {**fields, "out": str(tmp_path / "out")})
     train(TrainConfig(**fields, out=str(tmp_path / "out"), resume=True), silent)
     expected, found = (lost(tmp_path / name) for name in ("whole", "out"))
     assert len(expected) == 2 and all(0 < share < 1 for share in expected)

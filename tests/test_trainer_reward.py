@@ -10,7 +10,7 @@ import pytest
 
 import trainer
 from curate.base.errors import CurateError
-from tests.test_trainer_resume import StoppedError, stop_at
+from tests.resume_toys import StoppedError, stop_at
 from tests.trainer_toys import (
     START,
     STOP,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from curate.base.errors import CurateError
-from tests.test_trainer_resume import StoppedError, outcome, stop_at
+from tests.resume_toys import outcome, train_until
 from tests.trainer_toys import (
     ALL,
     DOCUMENTS,
@@ -268,7 +268,7 @@ FIELDS: dict[str, Any] = {
 
 
 def test_a_run_notes_it_in_each_step_and_resumes_to_the_same_bits(
-    sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sources: dict[str, str], tmp_path: Path
 ) -> None:
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     lines: list[str] = []
@@ -279,10 +279,7 @@ def test_a_run_notes_it_in_each_step_and_resumes_to_the_same_bits(
     assert len(found) == 6 and all(2.0 <= value < 4.0 for value in found)
     about = json.loads((whole / "train.json").read_text())["routers"]
     assert about == {"coefficient": 0.1, "experts": EXPERTS, "per_token": PER_TOKEN}
-    with monkeypatch.context() as patch:
-        stop_at(patch, "trainer.loop.learning_rate", 4)
-        with pytest.raises(StoppedError):
-            train(TrainConfig(**sources, **FIELDS, out=str(parted)), silent)
+    train_until("trainer.loop.learning_rate", 4, {**sources, **FIELDS, "out": str(parted)})
     train(TrainConfig(**sources, **FIELDS, out=str(parted), resume=True), silent)
     assert outcome(parted) == outcome(whole)
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from curate.base import values
 from curate.pipeline import recipe
@@ -37,7 +36,7 @@ def test_a_value_is_what_yaml_1_2_makes_of_it(written: str, meant: Any) -> None:
 
 
 def test_a_setting_given_twice_is_an_error() -> None:
-    with pytest.raises(yaml.YAMLError, match="'threshold' is given twice"):
+    with pytest.raises(values.NotYaml, match="'threshold' is given twice"):
         values.load("near: {threshold: 0.7, threshold: 0.9}")
 
 

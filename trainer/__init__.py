@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from curate.base.extras import require
 from trainer.config.config import TrainConfig
 from trainer.config.groups import settings
 from trainer.config.presets import PRESETS, presets
 from trainer.result import Answer, Epoch, Evaluation, Sample, TrainResult
-
-if TYPE_CHECKING:
-    from trainer.after.merge import Merged
 
 __all__ = [
     "PRESETS",
@@ -24,7 +20,6 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "dry_run",
-    "merge",
     "presets",
     "settings",
     "train",
@@ -66,25 +61,3 @@ def _announce(config: TrainConfig, log: Callable[[str], None]) -> None:
     """The first line comes at once: the libraries alone may take many seconds to load."""
     if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, the first
         log(f"loading the libraries, the rows of {config.tokens} and the model {config.model}")
-
-
-def merge(
-    source: str,
-    out: str,
-    *,
-    epoch: int | None = None,
-    adapter: str | None = None,
-    model: str | None = None,
-    force: bool = False,
-    log: Callable[[str], None] = print,
-) -> Merged:
-    """Merge an adapter into its base and write a whole model; see `trainer.after.merge`.
-
-    Raises `CurateError` for what cannot be merged, and for an `out` that holds something else.
-
-    >>> merge("tuned", "whole", epoch=3)  # doctest: +SKIP
-    """
-    require("merging", "train", *_NEEDED)
-    from trainer.after.merge import merge as made
-
-    return made(source, out, epoch=epoch, adapter=adapter, model=model, force=force, log=log)

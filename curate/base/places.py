@@ -19,6 +19,14 @@ _ADDED = len(f"..{2**22}{UNFINISHED}")
 Name = str | os.PathLike[str]
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder of this name; none is there of a name that cannot be."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, without rights, a null or half a character
+        return False
+
+
 def unfinished(path: Path) -> Path:
     """Where something is written until it is whole: hidden, beside it, with this process's id."""
     return path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from curate.base.errors import CurateError, nearest
+from curate.base.errors import CurateError, nearest, shown
 
 _LIMITS = {
     "low": ("at least", operator.ge),
@@ -24,6 +24,9 @@ _LIMITS = {
     "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
+
+
+_LARGEST = 2**63 - 1  # of a whole number: what arrays and tables hold
 
 
 def setting(
@@ -63,10 +66,12 @@ def known_settings(
     for name in given:
         if name in names:
             continue
+        if not isinstance(name, str):
+            raise CurateError(f"{where}: {shown(name)} is no name of a setting; expected text")
         if name in (renamed or {}):
             raise CurateError(f"{where}: the setting {name!r} is now {(renamed or {})[name]!r}")
         hint = nearest(str(name), names) or f"; known are {', '.join(names)}"
-        raise CurateError(f"{where} has no setting {name!r}{hint}")
+        raise CurateError(f"{where} has no setting {shown(name)}{hint}")
 
 
 def checked_settings(
@@ -103,7 +108,7 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any, where: str) -
         fitting = fitted(value, hint)
         _check_limits(fitting, field.metadata)
     except ValueError as error:
-        raise CurateError(f"{where}: {field.name} is {value!r}; expected {error}") from None
+        raise CurateError(f"{where}: {field.name} is {shown(value)}; expected {error}") from None
     return fitting
 
 
@@ -174,8 +179,12 @@ _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", st
 
 
 def _fit_plain(value: Any, hint: Any) -> Any:
+    if type(value) is int and hint in (int, float) and abs(value) > _LARGEST:
+        raise ValueError("a number of at most 64 bits")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number")
     if hint is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if hint is type(None):

@@ -14,11 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curate.base import values
 from curate.base.contract import Filter, Fix
-from curate.base.errors import CurateError, nearest, one_line
+from curate.base.errors import CurateError, brief, nearest, one_line, shown
+from curate.base.places import is_there
 from curate.base.schema import RECORDS, TEXTS
 from curate.base.settings import checked_settings
 from curate.base.user_code import user_module
@@ -29,6 +28,8 @@ from filters import FILTERS, FIXES
 IN_PYTHON = "steps given in Python"
 BUNDLED = ("default", "lima", "longest", "alpagasus", "deita", "superfilter")
 KNOWN = (*FILTERS, *FIXES)
+MOST_STEPS = 1_000
+_SEEDS = 2**32  # numbers that every step takes as a seed
 
 
 Entry = tuple[str, str, dict[str, Any]]  # label, what it names, settings
@@ -71,7 +72,7 @@ def of_steps(
     Raises `CurateError` for what is no step.
     """
     if isinstance(steps, str | Mapping):
-        raise CurateError(f"steps is {steps!r}; expected a list of steps")
+        raise CurateError(f"steps is {shown(steps)}; expected a list of steps")
     labels: Counter[str] = Counter()
     bound = [_python_step(step, number, seed, labels) for number, step in enumerate(steps, 1)]
     _check_order(bound)
@@ -90,7 +91,7 @@ def _python_step(step: StepLike, number: int, seed: int, labels: Counter[str]) -
     elif isinstance(step, type) or not callable(step):
         made = f"; write {step.__name__}(...)" if isinstance(step, type) else ""
         raise CurateError(
-            f"steps: step {number} is {step!r}; expected a name, a filter, a fix or a function"
+            f"steps: step {number} is {shown(step)}; expected a name, a filter, a fix or a function"
             f"{made}"
         )
     else:
@@ -120,17 +121,30 @@ def load(name: str | None, settings: Mapping[str, Any] | None = None) -> Recipe:
     folder = Path()
     if name in BUNDLED:
         text = (resources.files("curate") / "recipes" / f"{name}.yaml").read_text("utf-8")
-    elif Path(name).is_file():
+    elif is_there(Path(name)) and Path(name).is_file():
         folder = Path(name).parent
-        try:
-            text = Path(name).read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise CurateError(f"{name}: not a text file in UTF-8 ({error.reason})") from error
+        text = _text(Path(name))
     else:
         raise CurateError(
-            f"{name}: no such recipe file, nor a bundled recipe (there is: {', '.join(BUNDLED)})"
+            f"{brief(name)}: no such recipe file, nor a bundled recipe "
+            f"(there is: {', '.join(BUNDLED)})"
         )
     return bind(name, text, folder, settings or {})
+
+
+def _text(path: Path) -> str:
+    """What a recipe's file holds, if that is no more than a recipe may have."""
+    with path.open("rb") as file:
+        data = file.read(4 * values.LONGEST + 1)  # bytes of a character in UTF-8, at most
+    if len(data) > 4 * values.LONGEST:
+        raise CurateError(f"{path}: too long for a recipe; at most {values.LONGEST:,} characters")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise CurateError(
+            f"{path}: not a text file in UTF-8 (line {line}: {error.reason})"
+        ) from error
 
 
 def bind(name: str, text: str, folder: Path, settings: Mapping[str, Any]) -> Recipe:
@@ -155,20 +169,27 @@ def bind(name: str, text: str, folder: Path, settings: Mapping[str, Any]) -> Rec
 def _parse(text: str, name: str) -> Mapping[str, Any]:
     try:
         recipe = values.load(text)
-    except yaml.YAMLError as error:
+    except values.NotYaml as error:
         raise CurateError(f"{name}: not valid YAML ({error})") from error
     if not isinstance(recipe, dict) or not isinstance(recipe.get("steps"), list):
         raise CurateError(f"{name}: a recipe needs a list called 'steps'")
     for key in recipe:
         if key not in ("seed", "steps"):
             hint = nearest(str(key), ("seed", "steps"))
-            raise CurateError(f"{name}: unknown entry {key!r}; known are seed and steps{hint}")
-    if not isinstance(recipe.get("seed", 0), int):
-        raise CurateError(f"{name}: seed is {recipe['seed']!r}; expected a whole number")
+            raise CurateError(f"{name}: unknown entry {shown(key)}; known are seed and steps{hint}")
+    seed = recipe.get("seed", 0)
+    if type(seed) is not int or not 0 <= seed < _SEEDS:
+        raise CurateError(
+            f"{name}: seed is {shown(seed)}; expected a whole number from 0 to {_SEEDS - 1:,}"
+        )
     return recipe
 
 
 def _entries(recipe: Mapping[str, Any], name: str) -> tuple[int, list[Entry]]:
+    if len(recipe["steps"]) > MOST_STEPS:
+        raise CurateError(
+            f"{name}: {len(recipe['steps']):,} steps; expected at most {MOST_STEPS:,}"
+        )
     labels: Counter[str] = Counter()
     entries: list[Entry] = []
     for number, step in enumerate(recipe["steps"], 1):
@@ -183,12 +204,12 @@ def _named(step: Any, number: int, name: str) -> tuple[str, dict[str, Any]]:
         return step, {}
     if not isinstance(step, Mapping) or len(step) != 1 or not isinstance(next(iter(step)), str):
         raise CurateError(
-            f"{name}: step {number} is {step!r}; expected a name, or one name with settings"
+            f"{name}: step {number} is {shown(step)}; expected a name, or one name with settings"
         )
     what, given = next(iter(step.items()))
     if given is not None and not isinstance(given, Mapping):
         raise CurateError(
-            f"{name}: step {number} ({what}) has settings {given!r}; expected field: value"
+            f"{name}: step {number} ({what}) has settings {shown(given)}; expected field: value"
         )
     return what, dict(given or {})
 
@@ -197,10 +218,10 @@ def _target(labels: Sequence[str], target: str) -> tuple[int, str]:
     """The position of the step, and the setting, that `step.field` names."""
     label, dot, setting = target.partition(".")
     if not dot or not setting:
-        raise CurateError(f"setting {target!r}: expected step.field")
+        raise CurateError(f"setting {shown(target)}: expected step.field")
     if label not in labels:
         hint = nearest(label, labels) or f"; the recipe has {', '.join(labels)}"
-        raise CurateError(f"setting {target!r}: no step {label!r} in the recipe{hint}")
+        raise CurateError(f"setting {shown(target)}: no step {shown(label)} in the recipe{hint}")
     return labels.index(label), setting
 
 
@@ -240,10 +261,10 @@ def _found_beside(value: Any, folder: Path) -> Any:
         return [_found_beside(item, folder) for item in value]
     if not isinstance(value, str):
         return value
-    if (folder / value).exists():
+    if is_there(folder / value):
         return str(folder / value)
     where, colon, name = value.rpartition(":")
-    if where.endswith(".py") and (folder / where).is_file():
+    if where.endswith(".py") and is_there(folder / where):
         return f"{folder / where}{colon}{name}"
     return value
 
@@ -261,7 +282,7 @@ def _find(what: str, folder: Path) -> Any:
     if ":" in what:
         return _user_code(what, folder)
     hint = nearest(what, KNOWN) or f"; known are {', '.join(KNOWN)}"
-    raise CurateError(f"unknown step {what!r}{hint}")
+    raise CurateError(f"unknown step {shown(what)}{hint}")
 
 
 def registered(name: str) -> type[Filter] | type[Fix]:
@@ -279,9 +300,9 @@ def _user_code(what: str, folder: Path) -> Any:
         module = user_module(path, "user", register=True)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and not is_file:
-            raise CurateError(f"step {what!r}: {error}") from error
+            raise CurateError(f"step {shown(what)}: {brief(str(error))}") from error
         raise CurateError(
-            f"step {what!r}: {Path(where).name} failed with {one_line(error)}"
+            f"step {shown(what)}: {Path(where).name} failed with {one_line(error)}"
         ) from error
     if not hasattr(module, attribute):
         known = [name for name in vars(module) if not name.startswith("_")]
@@ -291,9 +312,9 @@ def _user_code(what: str, folder: Path) -> Any:
 
 def _beside(where: str, folder: Path) -> Path:
     for path in (folder / where, Path(where)):
-        if path.is_file():
+        if is_there(path) and path.is_file():
             return path.resolve()
-    raise CurateError(f"{where}: no such file beside the recipe or in the current folder")
+    raise CurateError(f"{brief(where)}: no such file beside the recipe or in the current folder")
 
 
 def _of_function(what: str, found: Any, given: dict[str, Any]) -> Filter | Fix:

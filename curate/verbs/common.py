@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, brief
 from curate.base.log import Log
 from curate.base.terminal import printable
 
@@ -65,8 +65,6 @@ def assignments(
     given: Sequence[str], option: str = "--set", expected: str = "field=value"
 ) -> dict[str, Any]:
     """What an option like `--set FIELD=VALUE` gave, values read as YAML."""
-    import yaml
-
     from curate.base import values
 
     settings = {}
@@ -74,10 +72,9 @@ def assignments(
         name, value = split(text, option, expected)
         try:
             settings[name] = values.load(value)
-        except yaml.YAMLError as error:
-            message = " ".join(str(error).split())
+        except values.NotYaml as error:
             raise CurateError(
-                f"{option} {text}: the value is not valid YAML ({message})"
+                f"{option} {brief(text)}: the value is not valid YAML ({error})"
             ) from error
     return settings
 

@@ -92,16 +92,15 @@ class _Wrong(Exception):
 def _entries(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
     """The entries, and the line of the file that each stands in."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise CurateError(f"{name}:2: the front matter refers to itself with '*'")
-        node = yaml.compose(text)
         entries = values.load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 2 if mark else 2
-        deep = "brackets lie too deep inside each other"
-        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or deep
-        raise CurateError(f"{name}:{line}: the front matter is not valid YAML: {reason}") from error
+    except values.NotYaml as error:
+        line = max(1, error.line) + 1
+        raise CurateError(
+            f"{name}:{line}: the front matter is not valid YAML: {error.reason}"
+        ) from error
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        raise CurateError(f"{name}:2: the front matter refers to itself with '*'")
+    node = yaml.compose(text)
     if not isinstance(entries, dict) or not isinstance(node, yaml.MappingNode):
         raise CurateError(f"{name}:2: the front matter has no entries such as 'range: [0, 5]'")
     places = {key.value: key.start_mark.line + 2 for key, _ in node.value}

@@ -19,6 +19,7 @@ from curate.base.hub import is_hub_id
 from curate.base.progress import quiet_transformers
 from trainer.checkpoints import checkpoint, place
 from trainer.models import adapt, lora_xs, model, vocabulary
+from trainer.models.weights import local_folder
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _SQUARES, _METHOD = "trained.safetensors", "method.json"
@@ -58,6 +59,14 @@ class Adapter:
     def weights(self) -> Path:
         """The file with what was learnt."""
         return self.folder / (_SQUARES if self.kind == _LORA_XS else WEIGHTS)
+
+    def folders(self, base: str) -> list[Path]:
+        """Folders that may hold a tokenizer or stops, in the order in which they are asked.
+
+        What was trained comes first: the adapter's folder, the CKPT that it is of, then the base.
+        """
+        run = [] if self.run is None else [self.run]
+        return [self.folder, *run, local_folder(base)]
 
     def __str__(self) -> str:
         rank = self.settings.get("r", self.settings.get("rank"))

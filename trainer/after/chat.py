@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
 from curate.base.thoughts import split_thoughts
-from trainer.after import adapters, companions
+from trainer.after import adapters
+from trainer.checkpoints import companions
 from trainer.data.tokens import Decode
 from trainer.evaluation.samples import AT_ONCE, Writing, likeliest, takes_batches, together, write
 from trainer.models import model, weights
@@ -72,7 +73,7 @@ def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
     if adapters.is_adapter(folder) and not (folder / "config.json").is_file():
         adapter = adapters.read(folder)
         name = adapters.base_of(adapter, base)
-        places, prompt = companions.places(adapter, name), _learnt_tokens(adapter)
+        places, prompt = adapter.folders(name), _learnt_tokens(adapter)
         objective: str = adapter.objective
     elif base is not None:
         raise CurateError(f"{source}: is no adapter, so it has no base; leave out --model")

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
+from curate.base.extras import require
 from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.replacing import Kind, check_replaced
 from curate.base.version import __version__
-from trainer.after import adapters, companions
+from trainer.after import adapters
+from trainer.checkpoints import companions
 from trainer.config.config import TrainConfig
 from trainer.models import model, weights
 from trainer.models.modes import evaluating
@@ -58,6 +60,7 @@ def merge(
     the one that the adapter names. Numbers are added in fp32 and saved in the base's format.
     Raises `CurateError` for what cannot be merged, and for an `out` that holds something else.
     """
+    require("merging", "train", "torch", "transformers", "peft")
     if epoch is not None and adapter is not None:
         raise CurateError("give an epoch of CKPT or the folder of an adapter, not both")
     found = adapters.find(source, epoch, adapter)
@@ -79,7 +82,7 @@ def merge(
                 tokens=str(found.folder), model=base, out=str(out), objective=found.objective
             )
             weights.save(net, folder, config)
-            companions.complete(folder, found, base)
+            companions.complete_from(folder, found.folders(base), found.objective != "reward")
             write_manifest(folder, MAKER, about)
     done = Merged(Path(out), str(found.folder), base, change, error)
     log(_outcome(done))

@@ -8,11 +8,12 @@ prepare pictures or sounds for the base.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,19 +34,81 @@ _TRIED = 8  # rows whose text a saved tokenizer must read as the base's does
 _USES_EOS = re.compile(r"\beos_token\b")
 
 
+@dataclasses.dataclass(frozen=True)
+class Companions:
+    """Where the files beside weights are from, and what training taught.
+
+    Each file is that of the first of `folders` that has one; the last of them is the base. `ending`
+    is the token that ends answers, None where none was trained. `stop_ids` and `stop_strings` end
+    generation besides those that a folder names; `generates` is false for reward models.
+    """
+
+    folders: Sequence[Path]
+    ending: int | None
+    stop_ids: Sequence[int] = ()
+    stop_strings: Sequence[str] = ()
+    generates: bool = True
+
+
 def complete(folder: Path, plan: Plan) -> None:
     """Give a folder of weights or adapters its tokenizer, templates, stops and processor files."""
-    config = plan.config
-    ending = trained_ending(plan.tokens)
+    config, tokens, ending = plan.config, plan.tokens, trained_ending(plan.tokens)
     model.copy_tokenizer(config.model, plan.tokenizer, folder, bool(plan.words.added))
-    _copy_processor(config.model, folder)
+    about = Companions(
+        (weights.local_folder(config.model),),
+        ending,
+        tokens.stop_ids,
+        tokens.stop_strings,
+        config.objective != "reward",
+    )
+    _lay_beside(folder, about)
     if plan.tokenizer is not None:
         _write_templates(folder, plan, ending)
         _edit_tokenizer(folder, plan.tokenizer, ending, plan.words.padding)
         _keep_class(folder, plan.tokenizer)
-    if config.objective != "reward":  # which generates nothing
-        _write_stops(folder, plan)
-    _edit(folder / "config.json", lambda content: _with_ending(content, ending))
+
+
+def complete_from(folder: Path, folders: Sequence[Path], generates: bool) -> None:
+    """Give weights in `folder` what lies in the first of `folders` that has it, the base last.
+
+    An ending that was trained is in the adapter's own tokenizer; a base keeps what it has.
+    """
+    source = tokenizer_folder(folders)
+    tokenizer = None
+    if source is not None:
+        model.copy_tokenizer(str(source), None, folder)
+        tokenizer = model.read_tokenizer(str(source))
+    ending = None if tokenizer is None else tokenizer.eos_token_id
+    trained = ending if source in folders[:-1] else None
+    stops = () if ending is None else (ending,)
+    _lay_beside(folder, Companions(folders, trained, stops, generates=generates))
+
+
+def tokenizer_folder(folders: Sequence[Path]) -> Path | None:
+    """The first of the folders that holds a tokenizer."""
+    wanted = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+    return next((each for each in folders if any((each / one).is_file() for one in wanted)), None)
+
+
+def stops_of(content: Mapping[str, Any]) -> list[int]:
+    """The ids at which generation ends, by a configuration.
+
+    >>> stops_of({"eos_token_id": 2}), stops_of({"eos_token_id": [2, 7]}), stops_of({})
+    ([2], [2, 7], [])
+    """
+    given = content.get("eos_token_id")
+    return [] if given is None else list(given) if isinstance(given, list) else [given]
+
+
+def _lay_beside(folder: Path, about: Companions) -> None:
+    """What no tokenizer holds: processor files, stops, and the ending in `config.json`."""
+    for file in model.PROCESSOR_FILES:
+        holder = next((each for each in about.folders if (each / file).is_file()), None)
+        if holder is not None:
+            shutil.copyfile(holder / file, folder / file)
+    if about.generates:
+        _write_stops(folder, about)
+    _edit(folder / "config.json", lambda content: _with_ending(content, about.ending))
 
 
 def check(plan: Plan) -> None:
@@ -99,14 +162,6 @@ def trained_ending(tokens: Tokens) -> int | None:
     lasts = trained[np.append(row_of[1:] != row_of[:-1], True)] if len(trained) else trained
     ends = Counter(number for number in rows.labels[lasts].tolist() if number in tokens.stop_ids)
     return ends.most_common(1)[0][0] if ends else None
-
-
-def _copy_processor(name: str, folder: Path) -> None:
-    """The base's files for pictures and sounds; `fetch` has brought them here."""
-    source = weights.local_folder(name)
-    for file in model.PROCESSOR_FILES:
-        if (source / file).is_file():
-            shutil.copyfile(source / file, folder / file)
 
 
 def _write_templates(folder: Path, plan: Plan, ending: int | None) -> None:
@@ -170,34 +225,33 @@ def _edit_tokenizer(folder: Path, tokenizer: Any, ending: int | None, padding: i
     _edit(folder / "special_tokens_map.json", rename)
 
 
-def _write_stops(folder: Path, plan: Plan) -> None:
+def _write_stops(folder: Path, about: Companions) -> None:
     """Let generation end at the trained stops as well as at those the base model had.
 
     Stops that are no token are `stop_strings`: `generate` of transformers then asks for the
     tokenizer, to see them.
     """
-    path = folder / "generation_config.json"
-    content = _read(path) or _base_generation(plan.config.model)
+    content = _generation(folder, about.folders)
     # Such a one would be made anew from config.json, which has room for one stop.
     content.pop("_from_model_config", None)
-    given = content.get("eos_token_id")
-    known = [] if given is None else given if isinstance(given, list) else [given]
-    content["eos_token_id"] = [*dict.fromkeys([*known, *plan.tokens.stop_ids])]
-    texts = [*(content.get("stop_strings") or ()), *plan.tokens.stop_strings]
+    if stops := [*dict.fromkeys([*stops_of(content), *about.stop_ids])]:
+        content["eos_token_id"] = stops
+    texts = [*(content.get("stop_strings") or ()), *about.stop_strings]
     if texts:
         content["stop_strings"] = [*dict.fromkeys(texts)]
-    _write(path, content)
+    _write(folder / "generation_config.json", content)
 
 
-def _base_generation(name: str) -> Content:
-    """How the base generates, for a folder of adapters."""
-    base = weights.local_folder(name)
-    if found := _read(base / "generation_config.json"):
-        return found
+def _generation(folder: Path, folders: Sequence[Path]) -> Content:
+    """How the model generates: as what was trained, as its weights were saved, or as the base."""
+    *trained, base = folders
+    named = (_read(each / "generation_config.json") for each in (*trained, folder, base))
+    found = next((content for content in named if content), {})
     config = _read(base / "config.json")
     text = config.get("text_config") or {}
-    names = ("bos_token_id", "eos_token_id", "pad_token_id")
-    return {key: value for key in names if (value := config.get(key, text.get(key))) is not None}
+    names = ("eos_token_id",) if found else ("bos_token_id", "eos_token_id", "pad_token_id")
+    own = {key: value for key in names if (value := config.get(key, text.get(key))) is not None}
+    return {**own, **found}
 
 
 def _with_ending(content: Content, ending: int | None) -> None:
