@@ -21,6 +21,7 @@ from fuzz.contract import Case, Fault, Fuzzer
 from fuzz.fuzzers import FUZZERS
 
 ROOT = Path(__file__).resolve().parent.parent
+CURRENT = "current.json"  # in the folder that a child is started in: the case it is at
 
 
 def made(name: str, seed: str, number: int) -> Case:
@@ -66,6 +67,7 @@ def checked(fuzzer: Fuzzer, case: Case, home: Path) -> dict[str, Any]:
 def main(words: list[str]) -> None:
     """Check the cases that were asked for."""
     name, *rest = words
+    current = Path(CURRENT).absolute()
     os.environ |= {"HF_HUB_OFFLINE": "1", "CURATE_CACHE": tempfile.mkdtemp(prefix="cache-")}
     limits.hold()
     fuzzer, home = FUZZERS[name](), Path(tempfile.mkdtemp(prefix="cases-"))
@@ -80,10 +82,11 @@ def main(words: list[str]) -> None:
         return
     seed, first, count = rest[0], int(rest[1]), int(rest[2])
     for number in range(first, first + count):
-        lines.write(json.dumps({"case": number}) + "\n")
         case = made(name, seed, number)
+        current.write_text(json.dumps(case))  # for who finds this process ended
+        lines.write(json.dumps({"case": number}) + "\n")
         outcome = checked(fuzzer, case, home) | {"size": fuzzer.size(case)}
-        lines.write(json.dumps(outcome) + "\n")
+        lines.write(json.dumps(outcome | ({"given": case} if "fault" in outcome else {})) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fuzz.child import made
+from fuzz.child import CURRENT
 from fuzz.contract import Case
 from fuzz.fuzzers import FUZZERS
 from fuzz.limits import SECONDS, WALL_SECONDS
@@ -81,7 +81,7 @@ def _batch(
     save: bool,
 ) -> int:
     """Try some cases in one child; the number of the next one."""
-    number, new = first - 1, dict[int, str]()
+    number, new = first - 1, list[tuple[int, dict[str, Any]]]()
     for line in _lines([tally.name, seed, str(first), str(count)], until):
         if "case" in line:
             number = line["case"]
@@ -94,23 +94,22 @@ def _batch(
             tally.outcomes[line["outcome"]] += 1
             continue
         if line["kind"] not in tally.faults:
-            new[number] = line["fault"]
+            new.append((number, line))
         tally.faults[line["kind"]] = tally.faults.get(line["kind"], 0) + 1
-    for at, fault in new.items():
-        _report(tally, seed, at, fault, say, save)
+    for at, fault in new:
+        _report(tally, f"{tally.name}, case {at} of seed {seed}", fault, say, save)
     return number + 1
 
 
 def _report(
-    tally: Tally, seed: str, number: int, fault: str, say: Callable[[str], None], save: bool
+    tally: Tally, where: str, fault: dict[str, Any], say: Callable[[str], None], save: bool
 ) -> None:
     """Try a case again alone, then make it smaller, and save it."""
-    case = made(tally.name, seed, number)
+    case = fault["given"]
     found = alone(tally.name, case)
-    where = f"{tally.name}, case {number} of seed {seed}"
     if found is None:
         tally.again.append(where)
-        say(f"{where} failed, but not when it was tried again alone\n{fault}")
+        say(f"{where} failed, but not when it was tried again alone\n{fault['fault']}")
         return
     tally.faults.setdefault(found.kind, 1)
     if save:
@@ -166,7 +165,9 @@ def _lines(words: list[str], until: float = float("inf")) -> Iterator[dict[str, 
             if code := process.wait():
                 errors.seek(0)
                 said = errors.read().decode(errors="replace")[-4_000:]
-                yield {"kind": _death(code, said), "fault": said}
+                current = Path(home) / CURRENT
+                given = json.loads(current.read_text()) if current.exists() else None
+                yield {"kind": _death(code, said), "fault": said, "given": given}
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
