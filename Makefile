@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := .demo
 
-.PHONY: demo test slow lint bench docs wheel clean
+.PHONY: demo test slow lint fuzz bench docs wheel clean
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# make fuzz SECONDS=60 [SEED=1a2b3c4d] [FUZZER=rows]: so long for each fuzzer, or for this one alone.
+SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(FUZZER),--fuzzer $(FUZZER))
 
 bench: $(VENV)/.dev
 	for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
