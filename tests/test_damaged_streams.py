@@ -9,6 +9,7 @@ import itertools
 import lzma
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,8 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 
 
 def rows(begin: int, end: int) -> bytes:
-    numbers = range(begin, end)
-    return b"".join(
-        json.dumps({"instruction": f"What is {n} times {n}?", "output": str(n * n)}).encode()
-        + b"\n"
-        for n in numbers
-    )
+    row = b'{"instruction": "What is %d times %d?", "output": "%d"}\n'
+    return b"".join(row % (n, n, n * n) for n in range(begin, end))
 
 
 def given(folder: Path, data: bytes, name: str = "dump.jsonl") -> Dump:
@@ -74,13 +71,14 @@ def test_streams_behind_a_damaged_one_are_read(tmp_path: Path, ending: str) -> N
 def test_a_member_of_gzip_that_breaks_off_gives_its_whole_rows_and_one_reject(
     tmp_path: Path,
 ) -> None:
-    first, second = PACK["gz"](rows(0, 400)), PACK["gz"](rows(400, 500))
-    dump = given(tmp_path, spoilt(first, len(first) - 300) + second)
-    assert squares((0, 200), (400, 500)) <= answers(dump)
+    packing = zlib.compressobj(wbits=31)
+    begun = packing.compress(rows(0, 300)[:-10]) + packing.flush(zlib.Z_FULL_FLUSH)
+    dump = given(tmp_path, begun + b"\xff" * 9 + PACK["gz"](rows(400, 500)))
+    assert answers(dump) == squares((0, 299), (400, 500))
     assert dump.files[0].rejects == {"damaged": 1}
     reject = dump.rejects.row(0, named=True)
-    assert reject["line"] == dump.height - 100 + 1
-    assert rows(0, 400).decode().splitlines()[reject["line"] - 1].startswith(reject["raw"][:-5])
+    assert (reject["line"], reject["raw"]) == (300, rows(299, 300)[:-10].decode())
+    assert dump.records["line"].to_list() == [*range(1, 300), *range(301, 401)]
 
 
 def test_a_checksum_that_does_not_fit_leaves_all_rows_and_is_one_reject(tmp_path: Path) -> None:
@@ -104,7 +102,7 @@ def test_rows_that_stand_in_two_members_are_whole(tmp_path: Path) -> None:
 def test_what_was_unpacked_before_a_cut_is_the_same_however_much_it_is(ending: str) -> None:
     text = rows(0, 40_000)
     whole = PACK[ending](text)
-    for share in (0.3, 0.6, 0.95):
+    for share in (0.45, 0.6, 0.95):
         found = unpack(whole[: int(len(whole) * share)], "dump")
         assert text.startswith(found.data) and len(found.damages) == 1
     found = unpack(whole, "dump")
