@@ -11,11 +11,14 @@ from collections.abc import Callable
 
 import polars as pl
 
+from curate.base.errors import CurateError
 from curate.base.messages import flat
 from curate.base.schema import KEPT_ROWS, MESSAGES, RECORDS, ROLES, content_id
 from curate.sources.build import meta_of, plain_ids
 from curate.sources.collected import REJECTED
 from curate.sources.file_report import FileReport, FileRows
+from curate.sources.files.frames import FAILURES, table_of
+from curate.sources.files.packed import Budget
 from curate.sources.formats.chats import scores_by_step
 from curate.sources.options import ReadOptions
 from curate.sources.shared.controls import MOST_WEIGHT
@@ -37,11 +40,15 @@ def columns_of(name: str, stored: bytes, options: ReadOptions) -> FileRows | Non
     if not stored.startswith(b"PAR1") or options.columns or options.format not in (None, FORMAT):
         return None
     try:
-        table = pl.read_parquet(stored) if _is_run_table(stored) else pl.DataFrame()
-        if not table.height or not _is_as_written(table):
+        if not _is_run_table(stored):
+            return None
+        most = Budget(options.max_unpacked).limit(len(stored))
+        read = table_of(name, stored, most)
+        table = read.frame
+        if read.lost or not table.height or not _is_as_written(table):
             return None
         records = _records(name, table)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, Reject):
+    except (*FAILURES, CurateError, Reject):
         return None  # the reader of rows says what is wrong with it, and with which row
     report = FileReport(name)
     report.rows, report.formats[FORMAT], report.converted = table.height, table.height, table.height

@@ -117,7 +117,7 @@ class Cursor:
 
 
 # Characters that are looked at first, and those at the end of them that may be half of something.
-WINDOW = 1 << 10
+WINDOW = 1 << 8
 _TAIL = 16
 _MOST_INDENT = 1000
 

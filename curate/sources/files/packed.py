@@ -125,8 +125,9 @@ def _pieces(packing: Packing, data: bytes) -> Iterator[bytes | Damage]:
             begin = next_begin(packing, data, at + 1)
         if wrong is not None:
             is_last = begin == len(data) or tried > _MOST_TRIED * len(data)
+            before = "" if end.is_whole else "; what stands just before may have been changed"
             lost = "; what follows is lost" if is_last else ""
-            yield Damage(0, f"{wrong}{lost}", cuts=not end.is_whole)
+            yield Damage(0, f"{wrong}{before}{lost}", cuts=not end.is_whole)
             if is_last:
                 return
         at = begin

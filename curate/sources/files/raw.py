@@ -13,7 +13,7 @@ from curate.sources.files.delimited import csv_items
 from curate.sources.files.inputs import Input
 from curate.sources.files.items import AnyItem, Block, IsRow, Item, Note, Numbers
 from curate.sources.files.json_rows import json_items
-from curate.sources.files.packed import Damage, unpack
+from curate.sources.files.packed import Budget, Damage, unpack
 from curate.sources.files.signatures import what_it_is
 from curate.sources.files.tables import is_table, table_items
 from curate.sources.files.yaml_rows import yaml_items
@@ -32,7 +32,8 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[AnyItem]:
         raise CurateError(f"{source.name}: the file is empty (0 bytes)")
     data, damages = unpack(stored, source.name, source.budget)
     if is_table(data):
-        yield from _table(source.name, data, damages)
+        most = (source.budget or Budget()).limit(len(data))
+        yield from _table(source.name, data, most, damages)
         return
     if reason := what_it_is(data):
         raise CurateError(f"{source.name}: {reason}")
@@ -44,7 +45,10 @@ def items(source: Input, stored: bytes, is_row: IsRow) -> Iterator[AnyItem]:
         damages += _cut_character(data)
         data, damaged = text, []
     if damages and not data.strip():
-        raise CurateError(f"{source.name}: {damages[0].wrong}")
+        if not any(item.raw for item in damaged):
+            raise CurateError(f"{source.name}: {damages[0].wrong}")
+        yield from damaged
+        return
     if data.isspace() or not data:
         raise CurateError(f"{source.name}: the file holds only white space")
     last = 1
@@ -62,11 +66,11 @@ def _cut_character(data: bytes) -> tuple[Damage, ...]:
     return (Damage(len(data), f"the text ends {more} bytes into a character"),) if more else ()
 
 
-def _table(name: str, data: bytes, damages: tuple[Damage, ...]) -> Iterator[AnyItem]:
+def _table(name: str, data: bytes, most: int, damages: tuple[Damage, ...]) -> Iterator[AnyItem]:
     """The rows of a table; of one that was packed in damaged data, if there are any."""
     last = 1
     try:
-        for item in table_items(name, data):
+        for item in table_items(name, data, most):
             last = last_line(item, last)
             yield item
     except CurateError as error:
@@ -83,23 +87,34 @@ def around(data: bytes, damages: Sequence[Damage]) -> tuple[bytes, list[Item]]:
     >>> around(b"{}\\n[1, 2", [Damage(9, "it ends")])[0]
     b'{}\\n'
     """
-    if not damages or b"\n" not in data:
+    if not damages or (b"\n" not in data and (data[:1] != b"{" or _is_row(data))):
         return data, []
     parts: list[bytes] = []
     rejects: list[Item] = []
     begin, line = 0, 1
     for damage in damages:
-        cut = damage.at
-        if damage.cuts and not _is_row(data[data.rfind(b"\n", 0, cut) + 1 : cut]):
-            cut = max(data.rfind(b"\n", begin, cut) + 1, begin)
+        cut = _broken_line(data, damage, begin)
         parts.append(data[begin:cut])
         line += parts[-1].count(b"\n")
         rejects.append(_damaged(damage, line, data[cut : damage.at]))
-        if damage.cuts and damage.at < len(data):
+        if (damage.cuts or cut < damage.at) and damage.at < len(data):
             parts.append(b"\n")
             line += 1
         begin = damage.at
     return b"".join([*parts, data[begin:]]), rejects
+
+
+def _broken_line(data: bytes, damage: Damage, begin: int) -> int:
+    """Where the line begins that breaks off at damage; the place of the damage if none does."""
+    at = damage.at
+    start = max(data.rfind(b"\n", begin, at) + 1, begin)
+    end = data.find(b"\n", at)
+    # A row may stand in two streams, and the line of it be whole.
+    whole = data[start : end if end >= 0 else len(data)]
+    if start == at or _is_row(data[start:at]) or _is_row(whole):
+        return at
+    # Where no bytes are missing, only a line that should be a row is known to break off.
+    return start if damage.cuts or data[start : start + 1] in (b"{", b"[") else at
 
 
 def _is_row(line: bytes) -> bool:

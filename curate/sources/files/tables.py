@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from curate.base.errors import CurateError, one_line
 from curate.base.json_text import loads_exact
 from curate.base.schema import MESSAGES
+from curate.sources.files.frames import table_of
 from curate.sources.files.items import Item, Note
 from curate.sources.files.json_values import check_unicode
+from curate.sources.files.packed import Budget
 
 # How a stream of Arrow ends; without it, more may have been meant to follow.
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
@@ -28,16 +29,18 @@ def is_table(stored: bytes) -> bool:
     return stored.startswith((b"ARROW1\0\0", b"\xff\xff\xff\xff"))
 
 
-def table_items(name: str, stored: bytes) -> Iterator[Item | Note]:
+def table_items(name: str, stored: bytes, most: int | None = None) -> Iterator[Item | Note]:
     """Rows of a parquet file, an Arrow file or an Arrow stream; the line is the row's number.
 
     Columns that are null in a row are absent from it: a table gives every row the columns of all.
     So are null fields of objects inside of columns, which are counted in a note for each column.
     Text that the schema declares as JSON (`arrow.json`, the `Json` feature of `datasets`) is
     parsed, and the nulls in it stay. An object of equally long lists of roles and contents is
-    read as a list of messages.
+    read as a list of messages. `most` bytes may be unpacked. Rows that are damaged are one reject
+    for each part of the file that holds them.
     """
-    frame = _frame(name, stored)
+    table = table_of(name, stored, Budget().limit(len(stored)) if most is None else most)
+    frame = table.frame
     if stored.startswith(b"\xff") and not stored.endswith(_END_OF_STREAM):
         yield Note("the Arrow stream has no end mark; rows may be lost behind the last one")
     plans = {column.name: plan for column in frame if (plan := _plan(column))}
@@ -45,22 +48,14 @@ def table_items(name: str, stored: bytes) -> Iterator[Item | Note]:
         if frame[column].dtype != MESSAGES:  # of a run: nobody's objects, and nothing to tell
             yield from _notes(column, plan)
     # Rows become Python objects because every format reads rows; columns come back in `build`.
-    for number, row in enumerate(frame.iter_rows(named=True), 1):
+    for number, row in zip(table.numbers(), frame.iter_rows(named=True), strict=True):
         present = {key: value for key, value in row.items() if value is not None}
         yield _item(number, present, plans) if plans else Item(number, present)
-
-
-def _frame(name: str, stored: bytes) -> pl.DataFrame:
-    try:
-        if stored.startswith(b"PAR1"):
-            if not stored.endswith((b"PAR1", b"PARE")):
-                raise CurateError(f"{name}: the parquet file is cut off; fetch the whole file")
-            return pl.read_parquet(stored)
-        return pl.read_ipc(stored) if stored.startswith(b"ARROW1") else pl.read_ipc_stream(stored)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        # A panic is how Polars meets types that it does not know, and no Exception.
-        why = one_line(error)
-        raise CurateError(f"{name}: not a readable parquet or Arrow file ({why})") from error
+    before = 0
+    for after, rows, wrong in table.lost:
+        first = after + before + 1
+        before += rows
+        yield Item(first, reject=f"damaged: {rows:,} rows from here on are lost with {wrong}")
 
 
 Convert = Callable[[Any], Any]
