@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curate.renders import Preview, Tokens
     from curate.runs import Plan, Run
     from trainer import TrainResult
+    from trainer.after.gguf.export import Exported as ExportedGguf
     from trainer.after.merge import Merged
 
 # One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
@@ -301,6 +302,26 @@ def export(
     from curate.exports.export import export
 
     return export(source, to, out, model, force)
+
+
+def export_gguf(
+    source: str | PathLike[str],
+    *,
+    out: str | PathLike[str],
+    number_format: str | None = None,
+    force: bool = False,
+    log: Log = no_log,
+) -> ExportedGguf:
+    """Write a model as one GGUF file, with its tokenizer, template and stops, for llama.cpp.
+
+    `source` is a CKPT or any model's folder; an adapter is merged first (`curate.merge`).
+    `number_format` is f32, f16 or bf16, the checkpoint's own where none is given. Raises
+    `CurateError` for an architecture that llama.cpp's own converter must be used for.
+    """
+    check_ours()
+    from trainer.after.gguf.export import export
+
+    return export(fspath(source), fspath(out), number_format=number_format, force=force, log=log)
 
 
 def baselines(run: Any, out: str | PathLike[str], force: bool = False) -> dict[str, int]:

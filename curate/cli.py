@@ -341,11 +341,13 @@ def _judge(add: Any) -> None:
 
 
 def _export(add: Any) -> None:
-    add("source", help="a RUN or TOKENS folder")
-    about = "who is to read it: trl, axolotl, llamafactory or hub"
+    add("source", help="a RUN or TOKENS folder; for gguf a CKPT, or any model's folder")
+    about = "who is to read it: trl, axolotl, llamafactory, hub, or gguf (llama.cpp)"
     add("--to", required=True, metavar="TOOL", help=about)
     add("--model", help="a model folder or hub id, written into the configuration")
-    _out(add, "DIR")
+    about = "of the weights in a GGUF (default: as in CKPT)"
+    add("--number-format", choices=("f32", "f16", "bf16"), help=about)
+    _out(add, "DIR|FILE")
 
 
 def _baselines(add: Any) -> None:

@@ -92,7 +92,7 @@ def export(
 ) -> Exported:
     """See `curate.export`."""
     if to not in TARGETS:
-        known = ", ".join(TARGETS)
+        known = ", ".join((*TARGETS, "gguf (of a CKPT: curate.export_gguf)"))
         close = nearest(to.lower(), list(TARGETS))
         raise CurateError(f"no target is called {to!r}; known: {known}{close}")
     if not isinstance(source, Run | Tokens | str | PathLike):

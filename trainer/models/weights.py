@@ -98,7 +98,7 @@ def read(name: str, model: Any, objective: str = "sft") -> BaseWeights:
     Raises `CurateError` for numbers that need scales, and for tensors that cannot be carried: ones
     whose names change on loading, and the tower of a base whose text part becomes a reward model.
     """
-    tensors = _tensors(name)
+    tensors = read_tensors(name)
     scaled = [key for key, one in tensors.items() if one.format.startswith(_SCALED)]
     if scaled:
         raise CurateError(
@@ -123,7 +123,7 @@ def read(name: str, model: Any, objective: str = "sft") -> BaseWeights:
     return BaseWeights(tensors, dtypes, most, tuple(sorted(carried)), tuple(sorted(replaced)))
 
 
-def _tensors(name: str) -> dict[str, Tensor]:
+def read_tensors(name: str) -> dict[str, Tensor]:
     """The tensors of the files that `from_pretrained` reads."""
     from safetensors import safe_open
 
