@@ -1,4 +1,4 @@
-"""What the whole job takes with a real model: dump, run, render, LoRA, merge, answers.
+"""What the whole job takes with a real model: dump, run, render, LoRA, merge, answers, full steps.
 
 The model is SmolLM2-135M-Instruct, out of the package that carries it (see small_model.py). The
 dump is the town's stories of the sample data, which the model cannot know, so that its answers
@@ -32,10 +32,10 @@ class Job:
     """Commands of the tool, and what each took."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[str, float, float]] = []
+        self.lines: list[tuple[str, float, float, float]] = []
 
-    def curate(self, *words: object) -> None:
-        """One command, printed and run; seconds and the largest memory are noted."""
+    def curate(self, name: str, *words: object) -> None:
+        """One command, printed and run; its time, processor time and largest memory are noted."""
         shown = [str(word) for word in words]
         print("$ curate", *shown, flush=True)
         started = time.perf_counter()
@@ -45,13 +45,14 @@ class Job:
         running.returncode = os.waitstatus_to_exitcode(status)
         if running.returncode:
             raise SystemExit(running.returncode)
-        self.lines.append((shown[0], time.perf_counter() - started, usage.ru_maxrss / 1e6))
+        worked = usage.ru_utime + usage.ru_stime  # the same however busy the machine is
+        self.lines.append((name, time.perf_counter() - started, worked, usage.ru_maxrss / 1e6))
 
     def table(self) -> None:
         """Print what every command took."""
-        print(f"\n{'command':<10}{'seconds':>10}{'peak GB':>10}")
-        for name, seconds, memory in self.lines:
-            print(f"{name:<10}{seconds:>10.1f}{memory:>10.2f}")
+        print("\n| command | seconds | of processor time | peak GB |\n|---|---|---|---|")
+        for name, seconds, worked, memory in self.lines:
+            print(f"| {name} | {seconds:.0f} | {worked:.0f} | {memory:.2f} |")
 
 
 def correct(answers: Path, kept: Path) -> tuple[int, int, int]:
@@ -63,6 +64,11 @@ def correct(answers: Path, kept: Path) -> tuple[int, int, int]:
     return sum(right), sum(one["stopped"] for one in found), len(found)
 
 
+def say(name: str, right: int, stopped: int, count: int) -> None:
+    """Print how many answers are the trained ones, and how many ended by themselves."""
+    print(f"{name}: {right} of {count} answers as trained, {stopped} stopped by themselves")
+
+
 def main() -> None:
     """Run all of it in a folder, and print the times and what was learnt."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -70,6 +76,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--full-steps", type=int, default=3, help="of a full fine-tune; 0: none")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place, job = Path(folder), Job()
@@ -78,19 +85,49 @@ def main() -> None:
         print(f"model: {model.name}, ready after {time.perf_counter() - started:.0f} s")
         recipe, run, tokens, tuned = (place / name for name in ("r.yaml", "run", "tokens", "tuned"))
         recipe.write_text(RECIPE.replace("ROWS", str(given.rows)))
-        job.curate("run", ROOT / "sample_data" / "raw", "--recipe", recipe, "--out", run, "--quiet")
-        job.curate("render", run, "--tokenizer", model, "--out", tokens)
+        job.curate(
+            "run", "run", ROOT / "sample_data" / "raw", "--recipe", recipe, "--out", run, "--quiet"
+        )
+        job.curate("render", "render", run, "--tokenizer", model, "--out", tokens)
         settings = ["held_out=0", "choose=last", "prompts=0", "lora_r=16"]
         options = [word for setting in settings for word in ("--set", setting)]
         options += ["--batch", given.batch, "--epochs", given.epochs, "--lr", "1e-3"]
-        job.curate("train", tokens, "--model", model, "--method", "lora", *options, "--out", tuned)
-        job.curate("merge", tuned, "--out", place / "whole")
+        job.curate(
+            "train, LoRA",
+            "train",
+            tokens,
+            "--model",
+            model,
+            "--method",
+            "lora",
+            *options,
+            "--out",
+            tuned,
+        )
+        job.curate("merge", "merge", tuned, "--out", place / "whole")
         for name, asked in (("before", model), ("after", place / "whole")):
             out = place / f"{name}.jsonl"
             words = ("--prompts", run / "kept.jsonl", "--max-tokens", "64", "--out", out)
-            job.curate("chat", asked, *words, "--quiet")
-            right, stopped, count = correct(out, run / "kept.jsonl")
-            print(f"{name}: {right} of {count} answers as trained, {stopped} stopped by themselves")
+            job.curate(f"chat, {name}", "chat", asked, *words, "--quiet")
+            say(name, *correct(out, run / "kept.jsonl"))
+        if given.full_steps:
+            settings = ["held_out=0", "choose=last", "prompts=0", f"max_steps={given.full_steps}"]
+            options = [word for setting in settings for word in ("--set", setting)]
+            options += ["--method", "full", "--batch", given.batch, "--lr", "1e-5"]
+            job.curate(
+                "train, full", "train", tokens, "--model", model, *options, "--out", place / "full"
+            )
+            words = ("--prompts", run / "kept.jsonl", "--max-tokens", "64")
+            job.curate(
+                "chat, full",
+                "chat",
+                place / "full",
+                *words,
+                "--out",
+                place / "full.jsonl",
+                "--quiet",
+            )
+            say("full", *correct(place / "full.jsonl", run / "kept.jsonl"))
         job.table()
 
 

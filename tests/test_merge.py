@@ -338,3 +338,19 @@ def test_a_change_of_a_tied_layer_is_refused_as_no_weight_can_hold_it(tmp_path: 
     base = write_base(tmp_path / "base", tie_word_embeddings=True)
     adapter = outside_adapter(base, tmp_path / "adapter", target_modules=["lm_head"])
     assert "tied to others" in refused(tmp_path, adapter)
+
+
+@pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed")
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lora_bias": True}, "peft cannot merge it: Impossible to merge LoRA with `lora_bias"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "repeats layers of its base (layer_replication)"),
+    ],
+)
+def test_what_no_layer_of_the_base_can_hold_is_refused_with_the_reason(
+    settings: dict[str, Any], said: str, base: str, tmp_path: Path
+) -> None:
+    adapter = outside_adapter(base, tmp_path / "adapter", **settings)
+    found = refused(tmp_path, adapter)
+    assert said in found and "load it on its base with peft" in found

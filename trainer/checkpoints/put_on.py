@@ -184,8 +184,23 @@ def merged(adapted: Any, adapter: Adapter) -> Any:
         return lora_xs.merge(adapted)
     if not hasattr(adapted, "merge_and_unload"):
         raise CurateError(f"{adapter.folder}: peft cannot merge adapters of kind {adapter.kind}")
-    with _quiet():
-        return adapted.merge_and_unload()
+    if adapter.settings.get("layer_replication"):
+        raise CurateError(
+            f"{adapter.folder}: repeats layers of its base (layer_replication) and changes each in "
+            "its own way, which the layers of the base cannot hold; load it on its base with peft"
+        )
+    import torch
+
+    try:
+        with _quiet():
+            return adapted.merge_and_unload()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CurateError(
+            f"{adapter.folder}: peft cannot merge it: {reason}; load it on its base with peft"
+        ) from error
 
 
 @contextmanager

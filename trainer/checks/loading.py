@@ -85,6 +85,7 @@ def _check_base(plan: Plan, net: Any, log: Log) -> None:
     config = plan.config
     model.fetch(config.model)
     base = weights.read(config.model, net, config.objective)
+    weights.check_carried(base, config.model)
     rows = net.get_input_embeddings().weight.shape[0]
     if plan.words.size > rows:
         weights.check_growth(base, rows, config.model)

@@ -39,6 +39,7 @@ PROCESSOR_FILES = (
 )
 # A folder beside them, in which transformers looks for chat templates by name.
 MORE_TEMPLATES = "additional_chat_templates"
+_POINTER = b"version https://git-lfs"
 
 
 def check_source(name: str) -> None:
@@ -52,6 +53,7 @@ def check_source(name: str) -> None:
                 f"{name}: has no .safetensors weights; other formats can run code when they are "
                 "read and are not loaded; convert the model first"
             )
+        _check_fetched(path)
         if (path / "adapter_config.json").is_file():
             raise CurateError(
                 f"{name}: has an adapter_config.json, so transformers would load the model that "
@@ -64,6 +66,16 @@ def check_source(name: str) -> None:
         raise CurateError(
             f"{name}: there is no such model folder (a name on the hub looks like owner/name)"
         )
+
+
+def _check_fetched(folder: Path) -> None:
+    """Refuse a clone whose large files were never fetched: each is a few words that name it."""
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+        with file.open("rb") as opened:
+            if opened.read(len(_POINTER)) == _POINTER:
+                raise CurateError(
+                    f"{file}: is a Git LFS pointer, not the file itself; run: git lfs pull"
+                )
 
 
 def read_limits(name: str, objective: str = "sft") -> Limits:

@@ -26,6 +26,7 @@ _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _FORMATS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 # Numbers of fewer than 16 bits mean nothing without scales, which plain loading ignores.
 _SCALED = ("F8", "F6", "F4")
+_WHOLE = ("I", "U", "BOOL")  # whole numbers, which are fine for a mask and not for a weight
 # A reward model has a score in place of these.
 _OUTPUT_LAYERS = ("lm_head.", "embed_out.")
 _SHARD_BYTES = 5_000_000_000  # of carried tensors held in memory together
@@ -99,13 +100,23 @@ def read(name: str, model: Any, objective: str = "sft") -> BaseWeights:
     whose names change on loading, and the tower of a base whose text part becomes a reward model.
     """
     tensors = read_tensors(name)
-    scaled = [key for key, one in tensors.items() if one.format.startswith(_SCALED)]
+    loaded, apart = _loaded(model, tensors)
+    scaled = [
+        key
+        for key, one in tensors.items()
+        if one.format not in _FORMATS and one.format.startswith(_SCALED)
+    ]
+    own = model.state_dict()
+    scaled += [
+        key
+        for weight, key in loaded.items()
+        if tensors[key].format.startswith(_WHOLE) and own[weight].is_floating_point()
+    ]
     if scaled:
         raise CurateError(
             f"{name}: {some_of(scaled)} {'is' if len(scaled) == 1 else 'are'} quantised to 8 bits "
             "or fewer; take the unquantised base, or write it out in bfloat16 first"
         )
-    loaded, apart = _loaded(model, tensors)
     replaced = [key for key in apart if objective == "reward" and key.startswith(_OUTPUT_LAYERS)]
     carried = [key for key in apart if key not in replaced]
     if carried and objective == "reward" and _is_part(name, model):
@@ -184,6 +195,25 @@ def _is_part(name: str, model: Any) -> bool:
     """Whether the model is the text part of what its base is."""
     whole = json.loads((local_folder(name) / "config.json").read_text(encoding="utf-8"))
     return "text_config" in whole and whole.get("model_type") != model.config.model_type
+
+
+def check_carried(base: BaseWeights, name: str) -> None:
+    """Refuse a base with a number that is none in what is carried: it would be handed on unseen."""
+    import torch
+    from safetensors import safe_open
+
+    broken = []
+    for key in base.carried:
+        with safe_open(base.tensors[key].file, "pt") as opened:
+            tensor = opened.get_tensor(key)
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            broken.append(f"{key} ({int((~torch.isfinite(tensor)).sum()):,} values)")
+    if broken:
+        raise CurateError(
+            f"{name}: there are NaN or infinite values in weights that are no part of the model "
+            f"that is trained, so nothing was started: {some_of(broken)}; download or convert the "
+            "model again"
+        )
 
 
 def check_growth(base: BaseWeights, rows: int, name: str) -> None:
