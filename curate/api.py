@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
+from curate.base.folder import changes_explained
 from curate.base.log import Log, no_log
 from curate.base.packages import check_ours
 
@@ -82,7 +83,8 @@ def run(
     how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
     plan = _plan(recipe, steps, settings, seed, workers, cache)
     plan = replace(plan, how=how, out=out, force=force, remember=remember)
-    return start(data, replace(plan, log=log, warn=warn, live=live))
+    with changes_explained(*_given(data)):
+        return start(data, replace(plan, log=log, warn=warn, live=live))
 
 
 def estimate(
@@ -171,7 +173,8 @@ def inspect(
     from curate import data as given
 
     how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
-    return given.inspect(data, how, tokenizer)
+    with changes_explained(*_given(data)):
+        return given.inspect(data, how, tokenizer)
 
 
 def preview(
@@ -207,7 +210,8 @@ def preview(
         "failures": failures,
         "ids": ids,
     }
-    return renders.make_preview(source, setup, against, shown)
+    with changes_explained(source):
+        return renders.make_preview(source, setup, against, shown)
 
 
 def render(
@@ -230,7 +234,8 @@ def render(
     from curate import renders
 
     setup = renders.Setup(template, tokenizer, add_tokens, options)
-    return renders.make_tokens(source, setup, out, force)
+    with changes_explained(source):
+        return renders.make_tokens(source, setup, out, force)
 
 
 def train(
@@ -250,7 +255,8 @@ def train(
     check_ours()
     from curate import renders
 
-    return renders.train_on(tokens, {"model": model, "out": out, **settings}, log)
+    with changes_explained(tokens):
+        return renders.train_on(tokens, {"model": model, "out": out, **settings}, log)
 
 
 def merge(
@@ -301,7 +307,8 @@ def export(
     check_ours()
     from curate.exports.export import export
 
-    return export(source, to, out, model, force)
+    with changes_explained(source):
+        return export(source, to, out, model, force)
 
 
 def export_gguf(
@@ -333,7 +340,13 @@ def baselines(run: Any, out: str | PathLike[str], force: bool = False) -> dict[s
     from curate.pipeline.baselines import write_baselines
     from curate.runs import Run
 
-    return write_baselines(run.path if isinstance(run, Run) else Path(run), out, force)
+    with changes_explained(run):
+        return write_baselines(run.path if isinstance(run, Run) else Path(run), out, force)
+
+
+def _given(data: Data) -> Sequence[Any]:
+    """What was given, one by one."""
+    return data if isinstance(data, list | tuple) else [data]
 
 
 def _read_options(

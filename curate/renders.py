@@ -19,7 +19,7 @@ import polars as pl
 import templates
 from curate.base.errors import CurateError
 from curate.base.extras import require
-from curate.base.folder import check_out, copy_folder
+from curate.base.folder import changes_explained, check_out, copy_folder
 from curate.base.log import Log
 from curate.base.places import short_of_space
 from curate.base.replacing import NAMELESS, Kind, check_replaced
@@ -265,7 +265,8 @@ def make_preview(
 
     def make(style: Style) -> str:
         asked = templates.PreviewOptions(**shown, format=style, render=how)
-        return templates.preview(rows, chosen, known, asked, other, unreadable)
+        with changes_explained(rows):
+            return templates.preview(rows, chosen, known, asked, other, unreadable)
 
     first = json.loads(make("json"))  # whatever is wrong is said now, not when it is shown
     if moved := first["statistics"].get("moved_thoughts"):

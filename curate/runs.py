@@ -19,7 +19,14 @@ from curate import report, sources
 from curate.base.contract import Estimate, Filter
 from curate.base.errors import CurateError, one_line
 from curate.base.extras import require
-from curate.base.folder import atomic_folder, copy_folder, write_atomic, write_page, writing
+from curate.base.folder import (
+    atomic_folder,
+    changes_explained,
+    copy_folder,
+    write_atomic,
+    write_page,
+    writing,
+)
 from curate.base.log import Log, no_log
 from curate.base.messages import message_json, openai_texts
 from curate.base.parts import PartSize, PartsTo
@@ -102,7 +109,8 @@ class Run(RunFolder):
         from curate.report.explain import explain
 
         key = None if key is None else str(key)
-        return explain(self, key, grep=grep, reason=reason, step=step, rows=rows, width=width)
+        with changes_explained(self):
+            return explain(self, key, grep=grep, reason=reason, step=step, rows=rows, width=width)
 
     def diff(self, other: RunFolder | Source) -> Diff:
         """The rows that another run, or the one in a folder, judges differently than this one.
@@ -111,7 +119,9 @@ class Run(RunFolder):
         """
         from curate.report.diff import diff
 
-        return diff(self, other if isinstance(other, RunFolder) else Run.open(Path(other)))
+        theirs = other if isinstance(other, RunFolder) else Run.open(Path(other))
+        with changes_explained(self, theirs):
+            return diff(self, theirs)
 
     def report(self, path: Source | None = None) -> Path:
         """Write the report, a page that needs nothing else: to `path`, or into the run's folder."""

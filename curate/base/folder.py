@@ -18,12 +18,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from curate.base.errors import CurateError, some_of
+from curate.base.errors import CurateError, brief, one_line, some_of
 from curate.base.manifest_table import TABLE, shortened, table_of, text_of
-from curate.base.places import UNFINISHED, check_input, check_page, check_place, unfinished
+from curate.base.places import (
+    UNFINISHED,
+    check_input,
+    check_page,
+    check_place,
+    is_there,
+    unfinished,
+)
 from curate.base.spelling import option
 
 MANIFEST = "manifest.json"
+OWN_HASH = "manifest_sha256"
 # What is made from the other files of a folder, and may be made anew: it has no hash.
 DRAWN = ("report.html",)
 _ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
@@ -95,7 +103,60 @@ def write_manifest(
         **about,
         "sha256": {name: sha256(folder / name) for name in names},
     }
+    content[OWN_HASH] = _own_hash(content)
     (folder / MANIFEST).write_text(text_of(content), encoding="utf-8")
+
+
+def _own_hash(content: Mapping[str, Any]) -> str:
+    """The hash of a manifest: of all that it says but this, and but the time that a run took."""
+    rest = {name: value for name, value in content.items() if name not in (OWN_HASH, "seconds")}
+    # As it is read again: names are text there, and there are lists for tuples.
+    plain = json.dumps(json.loads(json.dumps(rest)), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def is_as_written(folder: Path) -> bool:
+    """Whether a folder's manifest and all its files are what was written, by their hashes."""
+    manifest = read_manifest(folder)
+    hashes = manifest.get("sha256")
+    if manifest.get(OWN_HASH) != _own_hash(manifest) or not isinstance(hashes, dict):
+        return False
+    return all(
+        is_plain_file(folder, name) and sha256(folder / name) == hashes[name] for name in hashes
+    )
+
+
+@contextmanager
+def changes_explained(*given: Any) -> Iterator[None]:
+    """Turn what a changed folder makes of the code that reads it into one sentence.
+
+    `given` are folders, or objects with a `path`; others are passed over. What goes wrong with a
+    folder that is as it was written is a fault of ours, and stays as it is.
+    """
+    try:
+        yield
+    except (CurateError, OSError, MemoryError):
+        raise
+    except BaseException as error:
+        # A panic of polars is no `Exception`.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        for folder in filter(None, map(_folder_of, given)):
+            if not is_as_written(folder):
+                raise CurateError(
+                    f"{folder}: a file is not as it was written there "
+                    f"({brief(one_line(error))}); make the folder again"
+                ) from error
+        raise
+
+
+def _folder_of(given: Any) -> Path | None:
+    """The folder that was given, if there is a manifest in it."""
+    path = getattr(given, "path", given)
+    if not isinstance(path, str | os.PathLike):
+        return None
+    folder = Path(path)
+    return folder if is_there(folder / MANIFEST) else None
 
 
 def sha256(path: Path) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from curate.base.errors import CurateError
-from curate.base.folder import MANIFEST, atomic_folder, write_manifest, writing
+from curate.base.folder import MANIFEST, atomic_folder, is_plain_file, write_manifest, writing
 from curate.base.schema import KEPT_ROWS
 from curate.pipeline.kept_rows import write_conversations
-from curate.pipeline.run_folder import RunFolder
+from curate.pipeline.run_folder import RunFolder, collected
 
 MAKER = "curate baselines"
 _ENDING = ".baselines.parquet"
@@ -26,10 +26,18 @@ def write_baselines(run: Path, out: str | PathLike[str], force: bool = False) ->
     run holds no selection or `out` is not free.
     """
     folder = RunFolder.open(run)
-    files = sorted(name for name in folder.manifest["files"] if name.endswith(_ENDING))
+    files = sorted(
+        name
+        for name in folder.manifest["files"]
+        if is_plain_file(run, name) and name.endswith(_ENDING)
+    )
     if not files:
         raise CurateError(f"{run}: no step of this run selected rows, so there is nothing to match")
-    tables = {name.removesuffix(_ENDING): pl.read_parquet(run / name, glob=False) for name in files}
+    folder.check_untouched(*files)
+    tables = {
+        name.removesuffix(_ENDING): collected(pl.scan_parquet(run / name, glob=False), run / name)
+        for name in files
+    }
     every = pl.concat([folder.kept, folder.dropped.select(KEPT_ROWS.names())])
     written: dict[str, int] = {}
     with atomic_folder(out, MAKER, force, [str(run)], [MANIFEST]) as unfinished, writing(out):

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from curate import api
+from curate.base.folder import changes_explained
 from curate.base.terminal import show, show_json
 from curate.verbs.common import assignments, line_width, live, reading, speaker, warn, width
 
@@ -92,11 +93,10 @@ def diff(arguments: argparse.Namespace) -> None:
     """`curate diff`: see its help."""
     from curate.runs import Run
 
-    done = Run.open(arguments.run).diff(arguments.other)
-    if arguments.json:
-        show_json(done.to_json())
-    else:
-        show(done.text(arguments.rows, line_width()))
+    with changes_explained(arguments.run, arguments.other):
+        done = Run.open(arguments.run).diff(arguments.other)
+        asked = done.to_json() if arguments.json else done.text(arguments.rows, line_width())
+    (show_json if arguments.json else show)(asked)
 
 
 def report(arguments: argparse.Namespace) -> None:

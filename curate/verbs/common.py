@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base import terminal
 from curate.base.errors import CurateError, brief
+from curate.base.folder import changes_explained
 from curate.base.log import Log
 
 if TYPE_CHECKING:
@@ -102,4 +103,5 @@ def read(arguments: argparse.Namespace) -> Dump:
     from curate.data import read_data
 
     how, note = sources.ReadOptions(**reading(arguments)), speaker(arguments.quiet)
-    return read_data(arguments.dump, how, warn, note)
+    with changes_explained(*arguments.dump):
+        return read_data(arguments.dump, how, warn, note)

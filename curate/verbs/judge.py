@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.base.errors import CurateError, nearest
+from curate.base.folder import changes_explained
 from curate.base.terminal import show, show_json
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _TRUTH = {"true": 1.0, "false": 0.0}
 
 def judge(arguments: argparse.Namespace) -> None:
     """`curate judge`: see its help."""
-    {"check": _check, "rubrics": _rubrics}[arguments.action](arguments)
+    with changes_explained(arguments.what):
+        {"check": _check, "rubrics": _rubrics}[arguments.action](arguments)
 
 
 def _rubrics(arguments: argparse.Namespace) -> None:

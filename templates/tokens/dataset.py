@@ -177,6 +177,13 @@ def _flat(lists: pl.Series) -> Lists:
     return lists.list.len().fill_null(0).to_numpy(), flat.to_numpy()
 
 
+# What reading makes of files that somebody, or a disk, changed; a panic is no `Exception`.
+_DAMAGE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError),
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+)
+
+
 def is_tokens(path: Path) -> bool:
     """Whether this is a folder that `write` wrote."""
     return is_made_by(path, MAKER)
@@ -203,7 +210,7 @@ def read(path: Path) -> Tokens:
         refused = _refused(json.loads(line) for line in lines if line)
         part = path
         return Tokens(path, manifest, _explained(path, manifest, pl.concat(shards)), refused)
-    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+    except _DAMAGE as error:
         raise CurateError(
             f"{part}: damaged ({type(error).__name__}: {error}); render the rows again"
         ) from error
@@ -213,7 +220,10 @@ def _refused(lines: Iterable[Any]) -> pl.DataFrame:
     """The refused rows with the columns of `REFUSED`; a row or turn that is none is null."""
     wide = pl.Schema({**REFUSED, **dict.fromkeys(ABSENT, pl.Int64())})
     present = [pl.col(name).replace(absent, None) for name, absent in ABSENT.items()]
-    return pl.DataFrame(list(lines), schema=wide).with_columns(present).cast(REFUSED)
+    refused = pl.DataFrame(list(lines), schema=wide).with_columns(present).cast(REFUSED)
+    if refused["check"].null_count() or refused["message"].null_count():
+        raise ValueError("a row is refused without a check or a message")
+    return refused
 
 
 def _explained(folder: Path, manifest: Mapping[str, Any], trained: pl.DataFrame) -> pl.DataFrame:

@@ -70,7 +70,7 @@ def read_manifest(path: Path, text: bytes) -> dict[str, Any]:
     """
     try:
         manifest = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CurateError(
             f"{path}: expected JSON with stop.ids and stop.strings, got {type(error).__name__}: "
             f"{error}; render the rows again"

@@ -93,7 +93,10 @@ def _load(folder: Path) -> Any:
     import datasets
     import pyarrow as pa
 
-    odd = (OSError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException)
+    odd = (
+        *(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError),
+        pa.ArrowException,
+    )
     try:
         dataset = datasets.load_from_disk(str(folder))
         if isinstance(dataset, datasets.Dataset):
