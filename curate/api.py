@@ -45,6 +45,7 @@ def run(
     paths: str = "best",
     answerer: str | None = None,
     undesirable: bool = False,
+    max_unpacked: int | None = None,
     log: Log = no_log,
     warn: Log | None = None,
     live: Log | None = None,
@@ -60,8 +61,9 @@ def run(
     `workers` are processes, None for all cores (with more than 1, a script needs its
     `if __name__ == "__main__"`), `cache` keeps costly measures between runs, `remember` holds all
     of them for `Run.with_settings`. `format`, `columns` ({"response": "answer_text"}), `paths`
-    (OASST trees: best, all or a number), `answerer` (who answers in a chat of several people) and
-    `undesirable` (read answers that are marked so) say how to read. `log` gets progress, a line
+    (OASST trees: best, all or a number), `answerer` (who answers in a chat of several people),
+    `undesirable` (read answers that are marked so) and `max_unpacked` (to how many bytes a packed
+    file may be unpacked) say how to read. `log` gets progress, a line
     every 30 s in a long step; `live` gets it instead, several times a second, each line to be shown
     in place of the one before. `warn` gets what a user should know, which is in `Run.notices`
     otherwise. Raises `CurateError`.
@@ -76,7 +78,7 @@ def run(
 
     from curate.runs import start
 
-    how = _read_options(format, columns, paths, answerer, undesirable)
+    how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
     plan = _plan(recipe, steps, settings, seed, workers, cache)
     plan = replace(plan, how=how, out=out, force=force, remember=remember)
     return start(data, replace(plan, log=log, warn=warn, live=live))
@@ -96,6 +98,7 @@ def estimate(
     paths: str = "best",
     answerer: str | None = None,
     undesirable: bool = False,
+    max_unpacked: int | None = None,
     log: Log = no_log,
     warn: Log | None = None,
     live: Log | None = None,
@@ -111,7 +114,7 @@ def estimate(
 
     from curate.runs import forecast
 
-    how = _read_options(format, columns, paths, answerer, undesirable)
+    how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
     plan = _plan(recipe, steps, settings, seed, workers, cache)
     return dict(forecast(data, replace(plan, how=how, log=log, warn=warn, live=live)))
 
@@ -156,6 +159,7 @@ def inspect(
     paths: str = "best",
     answerer: str | None = None,
     undesirable: bool = False,
+    max_unpacked: int | None = None,
 ) -> dict[str, Any]:
     """What is in a dump before anything is decided: formats, counts, lengths, likely problems.
 
@@ -165,7 +169,7 @@ def inspect(
     check_ours()
     from curate import data as given
 
-    how = _read_options(format, columns, paths, answerer, undesirable)
+    how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
     return given.inspect(data, how, tokenizer)
 
 
@@ -317,7 +321,9 @@ def _read_options(
     paths: str,
     answerer: str | None,
     undesirable: bool,
+    max_unpacked: int | None,
 ) -> Any:
     from curate import sources
 
-    return sources.ReadOptions(format, dict(columns or {}), paths, answerer, undesirable)
+    named = dict(columns or {})
+    return sources.ReadOptions(format, named, paths, answerer, undesirable, max_unpacked)

@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from curate.base import unexpected
+from curate.base.errors import brief
+from curate.base.terminal import complain
 from curate.base.version import __version__
 
 
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _answered(given)
     except KeyboardInterrupt as stop:
         ended = isinstance(stop, Terminated)
-        print(f"curate: {'terminated' if ended else 'interrupted'}", file=sys.stderr)
+        complain("terminated" if ended else "interrupted")
         return 143 if ended else 130
 
 
@@ -47,6 +49,16 @@ def _answered(argv: Sequence[str]) -> int:
         raise
     except BaseException as error:  # a library's panic is no Exception
         return unexpected.answer_unexpected(error, argv)
+
+
+class Grammar(argparse.ArgumentParser):
+    """A parser whose errors show what was given as text, whatever it holds."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and the message, and exit with 2."""
+        self.print_usage(sys.stderr)
+        complain(f"error: {brief(message, 2_000)}", self.prog)
+        raise SystemExit(2)
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -80,7 +92,7 @@ def _present(argv: Sequence[str]) -> list[str]:
     former = [word for word in argv[:1] if word == "arms"]
     former += [word.partition("=")[0] for word in argv if word.startswith("--open-field")]
     if former:
-        print(f"curate: {former[0]} is now {RENAMED[former[0]]}", file=sys.stderr)
+        complain(f"{former[0]} is now {RENAMED[former[0]]}")
         raise SystemExit(2)
     return list(argv)
 
@@ -90,7 +102,6 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     from curate.base.errors import CurateError
     from curate.base.packages import put_ours_first
     from curate.base.spelling import in_a_command
-    from curate.base.terminal import printable
 
     put_ours_first()
     try:
@@ -108,7 +119,7 @@ def _run_verb(arguments: argparse.Namespace) -> int:
             _flush()
         except OSError:
             _say_no_more()
-        print(f"curate: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return 1
 
 
@@ -124,7 +135,7 @@ def _say_no_more() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line, as argparse sees it."""
-    top = argparse.ArgumentParser(
+    top = Grammar(
         prog="curate",
         description="Clean raw instruction dumps, preview what a model will see, fine-tune on it.",
         epilog="Every verb has its own help: curate run --help",
@@ -237,6 +248,8 @@ def _train(add: Any) -> None:
     about = "change one training setting, such as max_grad_norm=0.5 (repeatable)"
     _many(add, "--set", "FIELD=VALUE", about)
     add("--method", help="what is trained: full, lora, dora, ... (docs/training.md lists them)")
+    about = "go on from an adapter: a CKPT, one of its epochs, or a folder of peft"
+    add("--from-adapter", metavar="CKPT|DIR", help=about)
     add("--epochs", type=_positive, help="passes over the training rows (num_train_epochs)")
     add("--max-steps", type=_positive, help="end after so many optimizer steps (max_steps)")
     add("--lr", type=float, help="the highest learning rate (learning_rate)")
@@ -401,6 +414,8 @@ def _dumps(add: Any) -> None:
     add("--answerer", metavar="NAME", help=about)
     about = "read answers that are marked as undesirable too (KTO); their score is 0"
     add("--undesirable", action="store_true", help=about)
+    about = "the most that a packed file may unpack to, such as 20GB (default: 1 GiB or 200 times)"
+    add("--max-unpacked", metavar="SIZE", help=about)
 
 
 def _out(add: Any, folder: str) -> None:

@@ -54,7 +54,7 @@ def read_data(
     """
     check_mapped(how.columns)
     try:
-        dump = known or _read(data, how, to)
+        dump = known or _read(data, how, to, tell)
     except OSError as error:
         raise CurateError(f"{error.filename}: cannot be read ({error.strerror})") from error
     if dump.rejected:
@@ -69,7 +69,7 @@ def read_data(
     return dump
 
 
-def _read(data: Data, how: sources.ReadOptions, to: PartsTo) -> sources.Dump:
+def _read(data: Data, how: sources.ReadOptions, to: PartsTo, tell: Log) -> sources.Dump:
     paths = paths_of(data)
     if paths is None:
         return sources.read_rows(data, how, to=to)
@@ -79,13 +79,15 @@ def _read(data: Data, how: sources.ReadOptions, to: PartsTo) -> sources.Dump:
         RunFolder(Path(path)).row_files("kept") if is_run(Path(path)) else [fspath(path)]
         for path in paths
     ]
-    return sources.read([file for each in files for file in each], how, to)
+    return sources.read([file for each in files for file in each], how, to, tell)
 
 
 def _read_twice(dump: sources.Dump) -> Iterator[str]:
     """A sentence for each content that was read more than once."""
     same: dict[str, list[str]] = {}
     for file in dump.files:
+        if not file.sha256:
+            continue  # its bytes could not be had
         same.setdefault(file.sha256, []).append(file.source)
     for names in same.values():
         shown = list(dict.fromkeys(names))

@@ -160,3 +160,21 @@ def runs(
         return train(tokens, base, out, method=method, **fields_of(method))
 
     return run
+
+
+def outside_adapter(base: str, folder: Path, **settings: Any) -> Path:
+    """An adapter that peft alone makes and saves, with random changes in it."""
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    net = AutoModelForCausalLM.from_pretrained(base)
+    named = {"task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "down_proj"]}
+    adapted = peft.get_peft_model(net, peft.LoraConfig(**{**named, **settings}))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if weight.requires_grad and "lora_" in name:
+                weight.add_(0.1 * torch.randn_like(weight))
+    adapted.save_pretrained(folder)
+    return folder

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -92,3 +94,64 @@ def test_filters_are_attributes_of_their_package() -> None:
 
 def test_every_verb_has_a_function() -> None:
     assert [verbs.called(name).__name__ for name in VERBS] == list(VERBS)
+
+
+def _prints(path: Path) -> list[str]:
+    """Where a file prints by itself: `print` however it is used, and the streams of the process."""
+    tree = ast.parse(path.read_text("utf-8"))
+    asked = {id(node.value) for node in ast.walk(tree) if _asks_a_stream(node)}
+    return [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id in ("print", "pprint"))
+        or (_is_stream(node) and id(node) not in asked)
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) in ("warnings.warn", "os.write"))
+    ]
+
+
+def _is_stream(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in (*("stdout", "stderr", "__stdout__", "__stderr__"),)
+        and ast.unparse(node.value) == "sys"
+    )
+
+
+def _asks_a_stream(node: ast.AST) -> bool:
+    """`sys.stdout.isatty` and `.fileno` print nothing."""
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in ("isatty", "fileno")
+        and _is_stream(node.value)
+    )
+
+
+# The only places that print, and what for.
+PRINT = {
+    "curate/base/terminal.py": "it is what prints",
+    "curate/cli.py": "argparse is told where its usage goes",
+    "templates/sandbox/frames.py": "a pipe between two processes",
+}
+
+
+def test_all_that_is_printed_goes_through_one_place() -> None:
+    found = [place for path in FILES for place in _prints(path)]
+    others = [place for place in found if place.rpartition(":")[0] not in PRINT]
+    assert not others, "print with curate.base.terminal, which spells out what strangers wrote"
+    assert {place.rpartition(":")[0] for place in found} == set(PRINT)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(1)",
+        "log = print",
+        "import sys; sys.stderr.write('x')",
+        "import sys; where = sys.stdout",
+        "import warnings; warnings.warn('x')",
+    ],
+)
+def test_whatever_prints_by_itself_is_found(line: str) -> None:
+    path = ROOT / "tests" / "nothing.py"
+    with patch.object(Path, "read_text", return_value=line):
+        assert _prints(path) == ["tests/nothing.py:1"]

@@ -17,6 +17,7 @@ from tests.checkpoint_toys import (
     STOP,
     TEMPLATE,
     change_json,
+    outside_adapter,
     read_json,
     runs,
     tensors,
@@ -309,24 +310,6 @@ def test_the_manifest_names_adapter_and_base(base: str, tuned: Any, tmp_path: Pa
     manifest = json.loads((tmp_path / "whole" / "manifest.json").read_text("utf-8"))
     assert manifest["base"] == str(Path(base).resolve())
     assert manifest["sources"][0]["source"].endswith("adapter")
-
-
-def outside_adapter(base: str, folder: Path, **settings: Any) -> Path:
-    """An adapter that peft alone makes and saves, with random changes in it."""
-    import peft
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    net = AutoModelForCausalLM.from_pretrained(base)
-    named = {"task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "down_proj"]}
-    adapted = peft.get_peft_model(net, peft.LoraConfig(**{**named, **settings}))
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, weight in adapted.named_parameters():
-            if weight.requires_grad and "lora_" in name:
-                weight.add_(0.1 * torch.randn_like(weight))
-    adapted.save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_bytes_that_are_not_utf8_are_a_reject_that_can_be_recovered(tmp_path: Pa
 
 
 def test_every_reject_slug_has_a_test() -> None:
-    elsewhere = {"invalid_utf8", "invalid_csv", "damaged", "unreadable_file"}
+    elsewhere = {"invalid_utf8", "invalid_csv", "invalid_yaml", "damaged", "unreadable_file"}
     assert set(REJECTS) == {*MALFORMED, *elsewhere}
 
 

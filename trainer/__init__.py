@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from curate.base.extras import require
+from curate.base.terminal import show
 from trainer.config.config import TrainConfig
 from trainer.config.groups import settings
 from trainer.config.presets import PRESETS, presets
@@ -28,7 +29,7 @@ __all__ = [
 _NEEDED = ("torch", "transformers", "datasets", "peft")
 
 
-def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResult:
+def train(config: TrainConfig, log: Callable[[str], None] = show) -> TrainResult:
     """Fine-tune a causal language model on token rows and save the chosen epoch in `config.out`.
 
     `log` gets plain lines. Raises `CurateError` for rows, models and folders that cannot be
@@ -45,7 +46,7 @@ def train(config: TrainConfig, log: Callable[[str], None] = print) -> TrainResul
     return run(config, log)
 
 
-def dry_run(config: TrainConfig, log: Callable[[str], None] = print) -> float:
+def dry_run(config: TrainConfig, log: Callable[[str], None] = show) -> float:
     """All that `train` checks before its first step, and an estimate of its seconds.
 
     Nothing is written. Raises `CurateError` as `train` does.

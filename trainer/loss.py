@@ -48,7 +48,7 @@ def target_nats(
             output = model(**inputs, **more, use_cache=False)
             _keep_routed(output, routed)
             picked = output.logits.flatten(0, 1).index_select(0, at)
-            return F.cross_entropy(picked.float(), targets, reduction="none")
+            return F.cross_entropy(fine(picked), targets, reduction="none")
 
         def nats() -> torch.Tensor:
             output = plain(model).base_model(**inputs, **more, use_cache=False)
@@ -120,13 +120,20 @@ class LossMode:
     routers: Routers | None = None  # of a mixture of experts: what a step adds for them
 
 
+def fine(logits: torch.Tensor) -> torch.Tensor:
+    """Logits as float32, or as float64 if they are that."""
+    import torch
+
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:
     """The sum of nats [targets], each times what its target counts."""
     import torch
 
     if batch.weights is None:
         return nats.sum()
-    return torch.dot(nats, put(batch.weights, nats.device))
+    return torch.dot(nats, put(batch.weights, nats.device).to(nats.dtype))
 
 
 def _chunked(head: Any, states: torch.Tensor, targets: torch.Tensor, rows: int) -> torch.Tensor:
@@ -140,7 +147,7 @@ def _chunked(head: Any, states: torch.Tensor, targets: torch.Tensor, rows: int) 
     from torch.utils.checkpoint import checkpoint
 
     def nats(states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(head(states).float(), targets, reduction="none")
+        return F.cross_entropy(fine(head(states)), targets, reduction="none")
 
     if len(targets) <= rows:
         return nats(states, targets)

@@ -87,7 +87,11 @@ def as_text(value: Any) -> str:
     try:
         return orjson.dumps(value, default=_shown, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
-        return repr(value)  # nested deeper than JSON writers go
+        pass  # nested deeper than JSON writers go, or a number longer than they write
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):
+        return "(nested too deeply, or with numbers too long, to be shown)"
 
 
 def _shown(value: Any) -> Any:

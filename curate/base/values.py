@@ -45,7 +45,7 @@ class _Core(yaml.SafeLoader):
         self.sizes: dict[int, int] = {}  # values in each list and mapping, by its node
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         self.depth += 1
         if self.depth > DEEPEST:
             _fail(f"more than {DEEPEST} lists or mappings inside of each other", event)

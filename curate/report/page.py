@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from curate.base.pages import POLICY
 from curate.base.terminal import printable
 from curate.report import (
     charts,
@@ -153,7 +154,8 @@ def html(run: RunFolder) -> str:
     The same run gives the same bytes. Raises `CurateError` when the run's files are damaged.
     """
     with damage_explained(run):
-        return _environment().get_template(_TEMPLATE).render(context(run))
+        drawn = _environment().get_template(_TEMPLATE).render(context(run), policy=POLICY)
+        return printable(drawn)
 
 
 def prepare() -> None:

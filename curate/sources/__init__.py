@@ -18,17 +18,19 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from curate.base.errors import CurateError, nearest
+from curate.base.errors import CurateError, nearest, one_line
+from curate.base.log import Log, no_log
 from curate.base.parts import Part, PartsTo, together
 from curate.base.schema import RECORDS
 from curate.sources.collected import REJECTED, Collected, Rejected
+from curate.sources.file_report import FileReport
 from curate.sources.files.inputs import Input, expand, sha256
 from curate.sources.files.items import AnyItem, Item
-from curate.sources.files.raw import items
+from curate.sources.files.raw import items, last_line
 from curate.sources.formats import FORMATS, is_row
 from curate.sources.memory import arrow_bytes, dicts_of, row_items
 from curate.sources.options import ReadOptions
-from curate.sources.reader import FileReport, Reader
+from curate.sources.reader import Reader
 from curate.sources.run_table import columns_of
 from curate.sources.shared.convert import Reject
 
@@ -87,15 +89,17 @@ def read(
     names: Iterable[str],
     options: ReadOptions = DETECTED,
     to: PartsTo = IN_MEMORY,
+    tell: Log = no_log,
 ) -> Dump:
     """Read files, folders and globs of any known format into Records.
 
     Without a folder in `to` all stays in memory. With one, no more than a part of it does: where
-    there are several parts they are written there, for the caller to remove. Raises `CurateError`
-    for a missing file, for one that somebody writes to meanwhile, or when nothing at all can be
-    read; every unreadable row becomes a reject with its file, line, reason and raw text.
+    there are several parts they are written there, for the caller to remove. `tell` hears of pipes
+    whose writers give nothing. Raises `CurateError` for a missing file, for one that somebody
+    writes to meanwhile, or when nothing at all can be read; every unreadable row becomes a reject
+    with its file, line, reason and raw text.
     """
-    inputs, into = expand(list(names)), Collected(to)
+    inputs, into = expand(list(names), options.max_unpacked, tell), Collected(to)
     files = [_read_file(source, options, into, alone=len(inputs) == 1) for source in inputs]
     return _dump(files, into, options)
 
@@ -170,7 +174,7 @@ def _read_file(source: Input, options: ReadOptions, into: Collected, *, alone: b
         else:
             into.add(table.records)
             report = table.report
-        report.sha256 = fingerprint.result()
+        report.sha256 = "" if fault is not None else fingerprint.result()
     source.check_unchanged()
     return _File(report, reader.names)
 
@@ -182,14 +186,29 @@ def _items(
 
     Alone it is the user's mistake. What goes wrong with the rows afterwards is no fault of it.
     """
+    line = 0
     try:
         if fault is not None:
             raise fault
-        yield from items(source, stored, is_row)
+        for item in items(source, stored, is_row):
+            yield item
+            line = last_line(item, line)
+        return
+    except MemoryError:
+        raise
     except CurateError as error:
-        if alone:
+        if alone and not line:
             raise
-        yield Item(0, reject=str(Reject("unreadable_file", str(error))))
+        wrong = str(error)
+    except Exception as error:  # a stranger's file that the reader of its kind did not foresee
+        wrong = (
+            f"{source.name}: the reader of such files failed ({one_line(error)}); if the file is "
+            "sound, please report it"
+        )
+        if alone and not line:
+            raise CurateError(wrong) from error
+    lost = f"; what follows line {line} is lost" if line else ""
+    yield Item(line, reject=str(Reject("unreadable_file", f"{wrong}{lost}")))
 
 
 @contextmanager

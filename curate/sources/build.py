@@ -14,7 +14,7 @@ import polars as pl
 from polars.datatypes import DataTypeClass
 
 from curate.base.json_text import Number, as_written
-from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS, content_id
+from curate.base.schema import MESSAGE, MESSAGE_FIELDS, MESSAGES, RECORDS
 from curate.sources.bulk import FlatMessages
 from curate.sources.shared.convert import (
     Conversation,
@@ -49,9 +49,8 @@ class Builder:
         self._rejected: list[list[Message] | None] = []
         self._text = 0
 
-    def add(self, source: str, line: int, meta: str, conversation: Conversation) -> None:
-        """Append one conversation; `meta` holds the fields of the raw row it did not use."""
-        name = content_id(conversation.messages, conversation.tools)
+    def add(self, source: str, line: int, name: str, meta: str, conversation: Conversation) -> None:
+        """Append one conversation; `name` is its id, `meta` what its row has that it does not."""
         labels = (conversation.tools, conversation.score, conversation.category)
         self._plain.append((name, source, line, *labels, meta))
         self._messages.append(conversation.messages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curate.sources.formats import Format
+from curate.sources.formats import Format, recognises
 from curate.sources.shared.convert import Row
 
 # Sets of fields that are remembered; a dump has a handful.
@@ -37,7 +37,8 @@ class Detection:
         found = []
         for name, each in self._formats.items():
             watched = _Watched(row)
-            matches = each.matches(watched)
+            # One that fails at it has looked at a value: it is asked again, and then says so.
+            matches = recognises(each.matches, watched)
             if matches or watched.is_read:
                 found.append((name, each))
             if matches and not watched.is_read:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,9 @@ class ReadOptions:
     `columns` maps the names that formats know to the names in the file:
     `{"response": "answer_text"}`. `paths` is `best`, `all` or a number (OASST trees). `answerer`
     names the person of a chat of several people whose messages are the answers. `undesirable`
-    reads answers that are marked as undesirable too, with the score 0.
+    reads answers that are marked as undesirable too, with the score 0. `max_unpacked` is to how
+    many bytes a packed file, or all of an archive, may be unpacked: without it to 1 GiB, or to 200
+    times its size if that is more.
     """
 
     format: str | None = None
@@ -26,6 +29,7 @@ class ReadOptions:
     paths: str = "best"
     answerer: str | None = None
     undesirable: bool = False
+    max_unpacked: int | None = None
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -37,6 +41,8 @@ class ReadOptions:
             raise CurateError("a column mapping needs a field and a column: response=answer")
         if self.paths not in ("best", "all") and not (self.paths.isdecimal() and int(self.paths)):
             raise CurateError(f"paths is {self.paths!r}; expected best, all or a number")
+        if self.max_unpacked is not None and self.max_unpacked < 1:
+            raise CurateError(f"max_unpacked is {self.max_unpacked}; expected a number of bytes")
         if self.answerer == "":
             raise CurateError("the answerer has an empty name; name the person who answers")
 
@@ -55,3 +61,20 @@ class ReadOptions:
         bound = {"oasst": oasst, "several-people": threads, "zendesk": tickets}
         known = FORMATS | bound
         return known if self.format is None else {self.format: known[self.format]}
+
+
+def size_of(text: str) -> int:
+    """How many bytes a size is that somebody wrote. Raises `CurateError`.
+
+    >>> size_of("20GB"), size_of("1.5 GiB")
+    (20000000000, 1610612736)
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise CurateError(f"{text!r} is no size; expected a number of bytes, or such as 20GB")
+    unit = found[2].lower()
+    base = 1024 if unit.endswith("ib") else 1000
+    return int(float(found[1]) * base ** " kmgt".index(unit[:1] if unit[:1] in "kmgt" else " "))
+
+
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*((?:[kmgt]i?)?b?)", re.IGNORECASE)

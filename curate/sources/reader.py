@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import polars as pl
-
+from curate.base.errors import some_of
 from curate.base.json_text import as_text, loads_exact, may_hold_long_numbers, needs_exact
 from curate.base.parts import PartsTo, together
-from curate.base.schema import RECORDS
+from curate.base.schema import RECORDS, content_id
 from curate.sources import shape
 from curate.sources.account import Account, Leftover
 from curate.sources.build import CHUNK, Builder, meta_of
-from curate.sources.bulk import BULK
+from curate.sources.bulk import BULK, FlatMessages
 from curate.sources.collected import REJECTED, Collected
+from curate.sources.contained import (
+    SLOWLY,
+    UNCOUNTED,
+    Unforeseen,
+    check_types,
+    conversations_of,
+    gathered,
+)
 from curate.sources.detection import Detection
+from curate.sources.file_report import FileReport, FileRows
 from curate.sources.files.items import AnyItem, Block, Item, Note, Numbers
 from curate.sources.finish import finished
-from curate.sources.formats import GATHERED, Format
+from curate.sources.formats import GATHERED, Format, recognises
 from curate.sources.formats.chats import added
 from curate.sources.formats.people import exported
 from curate.sources.options import ReadOptions
-from curate.sources.shared.convert import Conversation, Reject, Row, described
+from curate.sources.shared.convert import Conversation, Joined, Reject, Row, described
 from curate.sources.shared.undesirable import with_judgement
 
 # Fewer rows than this in a run of like ones are not worth the try to take them together.
@@ -36,45 +43,15 @@ PIECE = 512
 SWITCH = "`{}` is yes or no and is not understood; if it says what to train, rename it to `train`"
 
 
-@dataclass
-class FileReport:
-    """What one file turned out to be: rows per format, the fields seen, rejects per slug.
+class _Read(NamedTuple):
+    """One raw row as it was read: as which format, and for each conversation its id and meta."""
 
-    `rows` are conversations, `converted` the file's own rows that they are from;
-    `leftovers` are the fields whose words are in no conversation; `notes` are sentences about what
-    was assumed, and of how many rows.
-    """
-
-    source: str
-    sha256: str = ""
-    rows: int = 0
-    converted: int = 0
-    formats: dict[str, int] = field(default_factory=dict)
-    fields: dict[str, str] = field(default_factory=dict)
-    rejects: dict[str, int] = field(default_factory=dict)
-    leftovers: dict[str, Leftover] = field(default_factory=dict)
-    notes: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def rejected(self) -> int:
-        """How many places of this file could not be read."""
-        return sum(self.rejects.values())
-
-    def evidence(self) -> str:
-        """Which formats were found and by which fields, in one line."""
-        parts = [
-            f"{name} ({count:,} rows; fields {self.fields[name]})"
-            for name, count in sorted(self.formats.items(), key=lambda pair: (-pair[1], pair[0]))
-        ]
-        return ", ".join(parts) or "no known format"
-
-
-class FileRows(NamedTuple):
-    """All that was in one file; `records` count their rows from 0, `rejects` as `REJECTED`."""
-
-    records: pl.DataFrame
-    rejects: pl.DataFrame
-    report: FileReport
+    format: str
+    row: Row
+    conversations: list[Conversation]
+    ids: list[str]
+    metas: list[str]
+    notes: list[str]
 
 
 class Reader:
@@ -107,8 +84,12 @@ class Reader:
     def finish(self) -> FileReport:
         """Hand over what is left; rows that only make sense together are joined now."""
         for name, rows in self.aside.items():
-            for joined in GATHERED[name][1](rows):
-                self._convert(Item(joined.line, joined.row, joined.reject))
+            for joined in gathered(name, GATHERED[name][1], rows):
+                if isinstance(joined, Joined):
+                    self._convert(Item(joined.line, joined.row, joined.reject))
+                else:
+                    line, row, why = joined
+                    self.reject(Item(line, row), why)
         self.aside = {}
         self.report.leftovers, self.report.converted = self._left_over(), self.account.rows
         for path, switch in sorted(self.account.switches.items()):
@@ -169,6 +150,8 @@ class Reader:
             raw = as_text(item.value)
         self.into.reject((self.report.source, item.line, str(why), raw))
         self.report.rejects[why.slug] = self.report.rejects.get(why.slug, 0) + 1
+        if isinstance(why, Unforeseen):
+            self.note(why.note)
 
     def note(self, sentence: str, rows: int = 1) -> None:
         """Count something that was assumed of rows."""
@@ -214,7 +197,7 @@ class Reader:
         if type(rows[0]) is not dict or self.options.format is not None:
             return False
         for name, (matches, _) in GATHERED.items():
-            if matches(rows[0]):
+            if recognises(matches, rows[0]):
                 rows = list(map(_exact, rows, texts)) if texts else rows
                 self.aside.setdefault(name, []).extend(zip(lines, rows, strict=True))
                 return True
@@ -225,22 +208,38 @@ class Reader:
         if len(rows) < PLAIN_FROM or type(rows[0]) is not dict or self.options.columns:
             return False
         asked = self.detection.candidates(rows[0])
-        at = next((at for at, (_, each) in enumerate(asked) if each.matches(rows[0])), None)
+        known = (at for at, (_, each) in enumerate(asked) if recognises(each.matches, rows[0]))
+        at = next(known, None)
         name = "" if at is None else asked[at][0]
-        flat = BULK[name](rows) if name in BULK else None
-        if flat is None or _is_anothers(rows, flat.used, asked[:at]):
-            return False
-        if texts and _may_change_numbers(rows, texts, flat.used):
+        if name not in BULK:
             return False
         try:
+            flat = BULK[name](rows)
+            if flat is None or _is_anothers(rows, flat.used, asked[:at]):
+                return False
+            if texts and _may_change_numbers(rows, texts, flat.used):
+                return False
             self.builder.add_plain(self.report.source, lines, rows, flat)
-        except Reject:
+        except (Reject, MemoryError) as error:
+            if isinstance(error, MemoryError):
+                raise
             return False  # one of the rows is to be rejected: they are looked at one by one
-        self.account.plain(rows, flat)
+        except Exception as error:
+            self.note(SLOWLY.format(name, type(error).__name__), 0)
+            return False
+        self._account_plain(name, rows, flat)
         for note, times in flat.notes.items():
             self.note(note, times)
         self._count(name, rows[0], len(rows))
         return True
+
+    def _account_plain(self, name: str, rows: list[Any], flat: FlatMessages) -> None:
+        try:
+            self.account.plain(rows, flat)
+        except MemoryError:
+            raise
+        except Exception as error:  # the conversations are whole: only the words beside them
+            self.note(UNCOUNTED.format(name, type(error).__name__), len(rows))
 
     def _count(self, name: str, row: Row, rows: int) -> None:
         report = self.report
@@ -254,21 +253,41 @@ class Reader:
         try:
             if item.reject is not None:
                 raise Reject(*item.reject.split(": ", 1))
-            row, notes = self._shaped(item.value)
-            name, conversations = self._recognised(row)
-            conversations = [finished(row, one, self.options.columns) for one in conversations]
-            conversations = with_judgement(row, conversations, wanted=self.options.undesirable)
-            # Where a record first came from goes before where an earlier run wrote it.
-            metas = [meta_of(row, one.used, one.meta) for one in conversations]
+            read = self._read(item.value)
         except Reject as reject:
             self.reject(item, reject)
             return
-        self.account.row(_OWN[name](row) if name in _OWN else row, conversations)
-        for note in dict.fromkeys(chain(notes, *(one.notes for one in conversations))):
+        for note in read.notes:
             self.note(note)
-        for meta, conversation in zip(metas, conversations, strict=True):
-            self.builder.add(report.source, item.line, meta, conversation)
-        self._count(name, row, len(conversations))
+        for name, meta, conversation in zip(read.ids, read.metas, read.conversations, strict=True):
+            self.builder.add(report.source, item.line, name, meta, conversation)
+        self._count(read.format, read.row, len(read.conversations))
+
+    def _read(self, value: Any) -> _Read:
+        """What a row says, with all that may go wrong done before any of it is handed over.
+
+        Raises `Reject`; whatever else a stranger's row brings about becomes one.
+        """
+        name = "detection"
+        try:
+            row, notes = self._shaped(value)
+            name, conversations = self._recognised(row)
+            conversations = [finished(row, one, self.options.columns) for one in conversations]
+            wanted = self.options.undesirable
+            conversations = with_judgement(row, conversations, wanted=wanted)
+            for one in conversations:
+                check_types(one)
+            ids = [content_id(one.messages, one.tools) for one in conversations]
+            # Where a record first came from goes before where an earlier run wrote it.
+            metas = [meta_of(row, one.used, one.meta) for one in conversations]
+            self.account.row(_OWN[name](row) if name in _OWN else row, conversations)
+        except (Reject, MemoryError):
+            raise
+        except Exception as error:
+            fields = some_of([str(field) for field in value], 8) if value else ""
+            raise Unforeseen(name, f"one of {fields}", error) from error
+        said = dict.fromkeys(chain(notes, *(one.notes for one in conversations)))
+        return _Read(name, row, conversations, ids, metas, list(said))
 
     def _shaped(self, row: Any) -> tuple[Row, list[str]]:
         if not isinstance(row, dict):
@@ -295,8 +314,9 @@ class Reader:
             named = [(name, self.formats[name]) for name in self.first if name in self.formats]
             asked = [*named, *asked]
         for name, known in asked:
-            if known.matches(row):
-                return name, known.convert(row)
+            conversations = conversations_of(name, known, row)
+            if conversations is not None:
+                return name, conversations
         if not row:
             raise Reject("unknown_shape", "the row is an object without fields")
         shown = ", ".join(map(str, list(row)[:8]))

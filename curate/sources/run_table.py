@@ -15,9 +15,9 @@ from curate.base.messages import flat
 from curate.base.schema import KEPT_ROWS, MESSAGES, RECORDS, ROLES, content_id
 from curate.sources.build import meta_of, plain_ids
 from curate.sources.collected import REJECTED
+from curate.sources.file_report import FileReport, FileRows
 from curate.sources.formats.chats import scores_by_step
 from curate.sources.options import ReadOptions
-from curate.sources.reader import FileReport, FileRows
 from curate.sources.shared.controls import MOST_WEIGHT
 from curate.sources.shared.convert import (
     MOST_SCORE,

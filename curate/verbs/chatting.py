@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from curate.base import terminal
 from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.packages import check_ours
-from curate.base.terminal import printable
 from curate.verbs.common import speaker
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _batch(arguments: argparse.Namespace, sampling: Sampling) -> None:
 
 
 def _show(text: str) -> None:
-    print(printable(text), end="", flush=True)
+    terminal.show(text, end="")
 
 
 def converse(

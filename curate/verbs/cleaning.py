@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from curate import api
-from curate.base.terminal import printable
+from curate.base.terminal import show, show_json
 from curate.verbs.common import assignments, line_width, live, reading, speaker, warn, width
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     if arguments.dry_run:
         for name, found in api.estimate(arguments.dump, **how).items():
-            print(printable(_estimate_line(name, found)))
+            show(_estimate_line(name, found))
         say("nothing was asked for these rows, and nothing was written")
         return
     done = api.run(arguments.dump, out=arguments.out, force=arguments.force, remember=False, **how)
@@ -71,9 +71,9 @@ def inspect(arguments: argparse.Namespace) -> None:
     for line in found["notices"]:
         warn(line)
     if arguments.json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        show_json(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        print(inspection.text(found))
+        show(inspection.text(found))
 
 
 def explain(arguments: argparse.Namespace) -> None:
@@ -85,7 +85,7 @@ def explain(arguments: argparse.Namespace) -> None:
         warn("explain needs a row, an id or FILE:LINE, or --grep, --reason or --step; see its help")
         raise SystemExit(2)
     done = Run.open(arguments.run)
-    print(done.explain(**asked, rows=arguments.rows, width=line_width()))
+    show(done.explain(**asked, rows=arguments.rows, width=line_width()))
 
 
 def diff(arguments: argparse.Namespace) -> None:
@@ -93,7 +93,10 @@ def diff(arguments: argparse.Namespace) -> None:
     from curate.runs import Run
 
     done = Run.open(arguments.run).diff(arguments.other)
-    print(done.to_json() if arguments.json else done.text(arguments.rows, line_width()))
+    if arguments.json:
+        show_json(done.to_json())
+    else:
+        show(done.text(arguments.rows, line_width()))
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -102,8 +105,8 @@ def report(arguments: argparse.Namespace) -> None:
 
     done = Run.open(arguments.run)
     written = done.report()
-    print(done.summary(width()))
-    print(f"written to {written}")
+    show(done.summary(width()))
+    show(f"written to {written}")
 
 
 def baselines(arguments: argparse.Namespace) -> None:
@@ -118,4 +121,4 @@ def filters(arguments: argparse.Namespace) -> None:
     """`curate filters`: see its help."""
     from curate.pipeline.catalogue import describe
 
-    print(describe(arguments.name))
+    show(describe(arguments.name))

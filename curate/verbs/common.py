@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from curate.base import terminal
 from curate.base.errors import CurateError, brief
 from curate.base.log import Log
-from curate.base.terminal import printable
 
 if TYPE_CHECKING:
     from curate.sources import Dump
@@ -21,7 +21,7 @@ def speaker(quiet: bool) -> Log:
 
     def say(line: str) -> None:
         if not quiet:
-            print(printable(line), flush=True)
+            terminal.show(line)
 
     return say
 
@@ -32,15 +32,14 @@ def live(quiet: bool) -> Log | None:
         return None
 
     def show(line: str) -> None:
-        text = printable(line)[: shutil.get_terminal_size((80, 24)).columns - 1]
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        terminal.show_over(line, shutil.get_terminal_size((80, 24)).columns - 1)
 
     return show
 
 
 def warn(line: str) -> None:
     """A line on standard error, with the program's name."""
-    print(f"curate: {printable(line)}", file=sys.stderr)
+    terminal.complain(line)
 
 
 def width() -> int:
@@ -81,6 +80,8 @@ def assignments(
 
 def reading(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the options about reading say."""
+    from curate.sources.options import size_of
+
     mapped = [split(text, "--map", "field=column") for text in arguments.map]
     columns = dict(mapped)
     if len(columns) < len(mapped):
@@ -91,6 +92,7 @@ def reading(arguments: argparse.Namespace) -> dict[str, Any]:
         "paths": arguments.paths,
         "answerer": arguments.answerer,
         "undesirable": arguments.undesirable,
+        "max_unpacked": size_of(given) if (given := arguments.max_unpacked) else None,
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.base.errors import CurateError, nearest
-from curate.base.terminal import printable
+from curate.base.terminal import show, show_json
 
 if TYPE_CHECKING:
     from curate.pipeline.run_folder import RunFolder
@@ -31,15 +31,15 @@ def _rubrics(arguments: argparse.Namespace) -> None:
     if arguments.labels is not None:
         raise CurateError("--labels is for curate judge check; leave it out")
     if arguments.what is not None:
-        print(printable(load_rubric(arguments.what).text))
+        show(load_rubric(arguments.what).text)
         return
     for name in RUBRICS:
         rubric = load_rubric(name)
         least = "" if rubric.min_score is None else f", published threshold {rubric.min_score:g}"
         use = "curate pairs --from judge" if rubric.is_pairwise else "judge"
-        print(f"{name}: {rubric.about}")
-        print(f"  {rubric.low:g} to {rubric.high:g}{least}; {' or '.join(rubric.ways)}; for {use}")
-        print(f"  {rubric.source}")
+        show(f"{name}: {rubric.about}")
+        show(f"  {rubric.low:g} to {rubric.high:g}{least}; {' or '.join(rubric.ways)}; for {use}")
+        show(f"  {rubric.source}")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -67,10 +67,10 @@ def _check(arguments: argparse.Namespace) -> None:
         words=rows["words"].to_numpy(),
     )
     if arguments.json:
-        print(json.dumps(found.numbers(), indent=2))
+        show_json(json.dumps(found.numbers(), indent=2))
         return
     for line in found.sentences():
-        print(line)
+        show(line)
 
 
 def _step(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from curate import api
 from curate.base.errors import CurateError
 from curate.base.folder import write_page
 from curate.base.places import check_page
+from curate.base.terminal import show, show_json, show_styled
 from curate.verbs.common import assignments, speaker, warn
 
 # Options of `preview` and `render` that are given on as they are.
@@ -39,12 +40,13 @@ def preview(arguments: argparse.Namespace) -> None:
         warn(line)
     if arguments.html:
         write_page(arguments.html, shown.html)
-        print(f"written to {arguments.html}")
+        show(f"written to {arguments.html}")
     elif arguments.json:
-        print(shown.make("json"))
+        show_json(shown.make("json"))
+    elif sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        show_styled(shown.make("ansi"))
     else:
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print(shown.make("ansi" if color else "text"))
+        show(shown.make("text"))
 
 
 def render(arguments: argparse.Namespace) -> None:
@@ -72,7 +74,7 @@ def templates(arguments: argparse.Namespace) -> None:
 
     if arguments.check is None:
         for name, about in rendering.describe():
-            print(f"{name:12} {about}")
+            show(f"{name:12} {about}")
         return
     tokenizer = rendering.load_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
     template = rendering.load_template(arguments.check, tokenizer)
@@ -92,10 +94,10 @@ def _print_card(template: Any, tokenizer: Any) -> None:
         raise CurateError(
             "\n".join([str(error), *(f"  with {name}: safe" for name in helps)])
         ) from error
-    print(card)
+    show(str(card))
     if card.problems:
         for name in rendering.working(template, tokenizer) or ("none of those that were tried",):
-            print(f"{'remedy':18} {name}")
+            show(f"{'remedy':18} {name}")
     for line in rendering.stop_notices([card]):
         warn(line)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from curate import api
 from curate.base.packages import check_ours
-from curate.base.terminal import printable
+from curate.base.terminal import printable, show
 from curate.verbs.common import assignments, speaker
 
 # Options that give a setting of another name; the others are called alike.
 _SETTINGS = {"epochs": "num_train_epochs", "lr": "learning_rate", "batch": "batch_size"}
 _OPTIONS = (
     *("model", "out", "preset", "method", "objective", "seed", "allow", "force", "resume"),
-    "max_steps",
+    *("max_steps", "from_adapter"),
     *_SETTINGS,
 )
 
@@ -33,7 +33,7 @@ def train(arguments: argparse.Namespace) -> None:
         import trainer
 
         config = trainer.TrainConfig.from_mapping({"tokens": arguments.tokens, **settings})
-        trainer.dry_run(config, print)
+        trainer.dry_run(config, show)
         return
     result = api.train(arguments.tokens, log=say, **settings)
     for line in _outcome(result):

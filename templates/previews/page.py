@@ -7,6 +7,8 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from curate.base.pages import POLICY
+from curate.base.terminal import printable
 from templates.previews.view import Part, Preview, RowView
 
 STYLE = """
@@ -64,8 +66,10 @@ def page(shown: Preview, ids: bool) -> str:
     if shown.failures is not None:
         body.append(f"<h2>{len(shown.failures):,} refused rows</h2>")
         body += [_row(view, ids) for view in shown.failures]
-    return (
-        f"<!doctype html>\n<html lang=en><meta charset=utf-8><title>{escape(shown.title)}</title>"
+    return printable(
+        "<!doctype html>\n<html lang=en><meta charset=utf-8>"
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<title>{escape(shown.title)}</title>"
         '<meta name=viewport content="width=device-width">'
         f"<style>{STYLE}</style>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from curate.base.terminal import printable, printable_line
 from templates.previews.view import KINDS, SIDES, Part, Preview, RowView
 
 SHOWN_FAILURES = 50
@@ -28,9 +29,9 @@ SHADES = {
 def terminal(shown: Preview, ids: bool, color: bool) -> str:
     """The preview as lines; without colour trained text stands in brackets, stops in braces."""
     paint: Paint = _painted if color else _marked
-    lines = [shown.title, *_legend(paint, shown), ""]
+    lines = [printable_line(shown.title), *_legend(paint, shown), ""]
     for view in shown.rows:
-        lines += [view.summary(), *_body(view, paint, ids), ""]
+        lines += [printable_line(view.summary()), *_body(view, paint, ids), ""]
     if shown.difference:
         lines += [*(_changed(line, color) for line in shown.difference), ""]
     lines += _figures(shown)
@@ -41,7 +42,7 @@ def terminal(shown: Preview, ids: bool, color: bool) -> str:
 
 def _changed(line: str, color: bool) -> str:
     """A line of a difference; control characters of the data never reach the terminal."""
-    safe = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in line)
+    safe = printable_line(line)
     shade = {"-": 160, "+": 34}.get(line[:1])
     return f"\x1b[38;5;{shade}m{safe}\x1b[0m" if color and shade else safe
 
@@ -59,7 +60,7 @@ def _legend(paint: Paint, shown: Preview) -> list[str]:
 def _body(view: RowView, paint: Paint, ids: bool) -> list[str]:
     """A row's parts, a line for each source and each line break of the text."""
     if view.refused is not None:
-        return [f"  {line}" for line in view.refused.splitlines()]
+        return [f"  {line}" for line in printable(view.refused).splitlines()]
     lines = [f"  labels  {view.runs}"]
     if view.rejected is None:
         return lines + _turns(view, 0, len(view.parts), paint, ids)
@@ -74,7 +75,7 @@ def _turns(view: RowView, start: int, stop: int, paint: Paint, ids: bool) -> lis
     lines = []
     placed = list(enumerate(view.parts))[start:stop]
     for (kind, message), group in groupby(placed, key=lambda pair: (pair[1].kind, pair[1].message)):
-        label = _label(kind, message, view.roles)
+        label = printable_line(_label(kind, message, view.roles))
         for line in _lines(list(group), ids):
             lines.append(f"{label:>15} │{paint(line, kind)}")
             label = ""
@@ -129,13 +130,14 @@ def _figures(shown: Preview) -> list[str]:
     ]
     checks = shown.figures.get("refused_by_check") or {}
     lines += [f"  refused by {check:24}{count:,}" for check, count in checks.items()]
-    return [*lines, "", shown.card_text]
+    return [*map(printable, lines), "", printable(shown.card_text)]
 
 
 def _failure_lines(failures: Sequence[RowView]) -> list[str]:
     lines = [f"{len(failures):,} refused rows"]
     for view in failures[:SHOWN_FAILURES]:
-        lines += [view.summary(), *(f"  {line}" for line in (view.refused or "").splitlines())]
+        refused = printable(view.refused or "").splitlines()
+        lines += [printable_line(view.summary()), *(f"  {line}" for line in refused)]
     if len(failures) > SHOWN_FAILURES:
         lines.append(f"and {len(failures) - SHOWN_FAILURES:,} more; --json lists them all")
     return lines

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
 from curate.base.thoughts import split_thoughts
-from trainer.after import adapters
-from trainer.checkpoints import companions
+from trainer.checkpoints import adapters, companions, put_on
+from trainer.config.adapter_files import is_adapter
 from trainer.data.tokens import Decode
 from trainer.evaluation.samples import AT_ONCE, Writing, likeliest, takes_batches, together, write
 from trainer.models import model, weights
@@ -70,7 +70,7 @@ def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
     folder = Path(source)
     if not folder.is_dir():
         raise CurateError(f"{source}: there is no such folder; name a CKPT or a model's folder")
-    if adapters.is_adapter(folder) and not (folder / "config.json").is_file():
+    if is_adapter(folder) and not (folder / "config.json").is_file():
         adapter = adapters.read(folder)
         name = adapters.base_of(adapter, base)
         places, prompt = adapter.folders(name), _learnt_tokens(adapter)
@@ -123,8 +123,8 @@ def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> A
     cpu = torch.device("cpu")
     net = model.load(name, cpu, "float32")
     if adapter is not None:
-        net = adapters.put_on(net, adapter)
-        net = net if adapter.is_prompt else adapters.merged(net, adapter)
+        net = put_on.put_on(net, adapter)
+        net = net if adapter.is_prompt else put_on.merged(net, adapter)
     model.use_threads(net, device)
     is_short = "bfloat16" in (weights.local_folder(name) / "config.json").read_text("utf-8")
     return net.to(device, torch.bfloat16) if is_short and device != cpu else net.to(device)

@@ -11,9 +11,9 @@ from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.replacing import Kind, check_replaced
+from curate.base.terminal import show
 from curate.base.version import __version__
-from trainer.after import adapters
-from trainer.checkpoints import companions
+from trainer.checkpoints import adapters, companions, put_on
 from trainer.config.config import TrainConfig
 from trainer.models import model, weights
 from trainer.models.modes import evaluating
@@ -51,7 +51,7 @@ def merge(
     adapter: str | None = None,
     model: str | None = None,
     force: bool = False,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = show,
 ) -> Merged:
     """Merge an adapter into its base and write a whole model with its tokenizer and stops.
 
@@ -65,7 +65,7 @@ def merge(
         raise CurateError("give an epoch of CKPT or the folder of an adapter, not both")
     found = adapters.find(source, epoch, adapter)
     if found.is_prompt:
-        adapters.merged(None, found)  # says why it cannot be merged, before anything is loaded
+        put_on.merged(None, found)  # says why it cannot be merged, before anything is loaded
     base = adapters.base_of(found, model or _model_in(source, found, adapter))
     about = _about(found, base)
     inputs = [str(found.folder), *([base] if Path(base).is_dir() else [])]
@@ -74,7 +74,7 @@ def merge(
         if replaced := check_replaced(out, kind, about, force):
             log(replaced)
         log(f"merging {found} into {base}")
-        if found.base is not None and not _is_same(found.base, base):
+        if found.base is not None and not adapters.is_same(found.base, base):
             log(f"the adapter names {found.base} as its base, and not this one")
         net, change, error = _merged(found, base)
         with writing(out):
@@ -99,18 +99,15 @@ def _model_in(source: str, found: adapters.Adapter, adapter: str | None) -> str 
         return None
     named = found.base
     tuned_from = adapters.base_of_run(Path(source))
-    is_elsewhere = named is not None and Path(named).is_dir() and not _is_same(named, source)
+    is_elsewhere = (
+        named is not None and Path(named).is_dir() and not adapters.is_same(named, source)
+    )
     if is_elsewhere or (named is not None and named == tuned_from):
         raise CurateError(
             f"{adapter}: was trained on {named}, not on {source}; name the base that is meant "
             "with --model"
         )
     return source
-
-
-def _is_same(one: str, other: str) -> bool:
-    """Whether two names are of one folder, or of one model of the hub."""
-    return one == other or Path(one).resolve() == Path(other).resolve()
 
 
 def _about(found: adapters.Adapter, base: str) -> dict[str, Any]:
@@ -134,14 +131,14 @@ def _merged(found: adapters.Adapter, base: str) -> tuple[Any, float, float]:
     net = model.load(base, torch.device("cpu"), "float32", objective=found.objective).eval()
     ids = _ids(net)
     before = _logits(net, ids)
-    adapted = adapters.put_on(net, found)
+    adapted = put_on.put_on(net, found)
     after = _logits(adapted, ids)
     shared = min(before.shape[-1], after.shape[-1])
     change = float((after[..., :shared] - before[..., :shared]).abs().max())
     if after.shape[-1] > before.shape[-1]:  # tokens were added: the last of them is asked too
         ids = torch.cat([ids, torch.tensor([[after.shape[-1] - 1]])], dim=1)
     wanted = _logits(adapted, ids)
-    net = adapters.merged(adapted, found)
+    net = put_on.merged(adapted, found)
     got = _logits(net, ids)
     error, size = float((got - wanted).abs().max()), float(wanted.abs().max())
     if not error <= _TOLERANCE * max(size, 1e-6):

@@ -13,7 +13,7 @@ from typing import Any
 
 from curate.base.errors import CurateError
 from curate.base.folder import write_atomic
-from trainer.checkpoints import checkpoint, companions, place
+from trainer.checkpoints import adapters, checkpoint, companions, place, put_on
 from trainer.distributed import ALONE, Group
 from trainer.evaluation import curves
 from trainer.models import adapt, model, sharding, vocabulary
@@ -79,7 +79,7 @@ def _merged(plan: Plan, net: Any, kept: Path) -> Any:
         if plan.rejected is not None:
             vocabulary.pad_with(net, plan.words)
         vocabulary.grow(net, plan.words)
-        net = adapt.attach(net, config, plan.words.rows)
+        net = put_on.with_method(net, config, plan.words.rows)
     adapt.load_into(net, kept, config)
     return adapt.merged(net, config)
 
@@ -132,6 +132,7 @@ def describe(plan: Plan, out: Path, status: str, more: dict[str, Any] | None = N
                 "held_out": [plan.tokens.rows.ids[row] for row in plan.held_out.tolist()],
             },
             "steps": plan.steps,
+            "from_adapter_sha256": adapters.identity(plan.config.from_adapter),
             "length_target": dataclasses.asdict(plan.length) if plan.config.prompts else None,
             "versions": _versions(),
             **(more or {}),

@@ -18,7 +18,7 @@ import numpy as np
 
 from curate.base.errors import CurateError
 from curate.base.folder import sha256, write_atomic
-from trainer.checkpoints import checkpoint
+from trainer.checkpoints import adapters, checkpoint
 from trainer.config.groups import RENAMED
 from trainer.data.rows import Rows
 from trainer.distributed import Group
@@ -40,6 +40,7 @@ _FREE = (
     "proof",
     "tokens",
     "model",
+    "from_adapter",
     "replay",
     "retention",
     "report_to",
@@ -52,6 +53,7 @@ _OTHERS = {
     "sources": "the sources of the rows are others",
     "replay": "the text of replay is another",
     "retention": "the text of retention is another",
+    "adapter": "the adapter it went on from is another",
     "routers": "the loss of the routers is another",
     "weights": "the weights of the base model are others",
 }
@@ -104,6 +106,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "replay": _digest(mixture.rows, mixture.own),
         "retention": _digest(plan.general[0] if plan.general else None),
         "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
+        "adapter": adapters.identity(config.from_adapter),
         "stops": [list(plan.tokens.stop_ids), list(plan.tokens.stop_strings)],
     }
     # Through JSON, where a tuple is a list.
@@ -273,6 +276,7 @@ def _read(place: Path) -> Saved | None:
                 "sources and stops are the same; go on with that version, or start anew with "
                 "--force"
             )
+        written["of"].setdefault("adapter", None)  # versions before began with the base alone
         of = {name: written["of"][name] for name in (*_OTHERS, "stops")}
         saved = Saved({**of, "config": config}, _progress(written["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

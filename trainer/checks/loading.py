@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.base.errors import CurateError, some_of
 from trainer import packing
-from trainer.checkpoints import companions
+from trainer.checkpoints import companions, put_on
 from trainer.checks.causal import check_causal
 from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
@@ -18,7 +18,7 @@ from trainer.config.methods import METHODS
 from trainer.data.batches import pad
 from trainer.distributed import ALONE, Group
 from trainer.loss import LossMode, head_is_plain
-from trainer.models import adapt, model, precision, routers, sharding, targets, vocabulary, weights
+from trainer.models import model, precision, routers, sharding, targets, vocabulary, weights
 from trainer.models.device import device_name, pick_device, put
 from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
@@ -54,13 +54,13 @@ def ready(plan: Plan, device: torch.device, log: Log, group: Group = ALONE) -> A
         log(line)
     if words.added:
         vocabulary.grow(net, words)
-        log(vocabulary.describe(words))
+        log(vocabulary.describe(words, config.from_adapter is not None))
     if config.residual_dropout > 0:
         add_residual_dropout(net, config.residual_dropout)
-    for line in targets.about(net, config):
+    for line in targets.about(net, config) if config.from_adapter is None else ():
         log(line)
     torch.manual_seed(config.seed)
-    net = adapt.attach(net, config, words.rows)
+    net = put_on.with_method(net, config, words.rows)
     if config.neftune_noise_alpha > 0:
         add_noise(net.tuned if is_prompted(net) else net, config.neftune_noise_alpha)
     if config.gradient_checkpointing:
@@ -117,7 +117,9 @@ def _about_rows(plan: Plan, net: Any) -> list[str]:
     line = f"tokens whose embedding rows the base never learnt: {shown}"
     if config.method == "full":
         return [f"{line}; full fine-tuning trains them"]
-    if METHODS[config.method].new_rows:
+    if config.from_adapter is not None:
+        advice = "it is the adapter that says which rows learn"
+    elif METHODS[config.method].new_rows:
         advice = f"set train_tokens={','.join(names)} to train them beside the adapters"
     else:
         advice = "method full trains them, and lora with train_tokens"
@@ -130,7 +132,7 @@ def about_blocks(net: Any, config: TrainConfig) -> list[str]:
     Their rotations then have another width, the nearest that does, which changes how much of a
     layer can turn and how many parameters learn.
     """
-    if config.method != "oft":
+    if config.method != "oft" or config.from_adapter is not None:
         return []
     widths: dict[tuple[int, int], int] = {}
     for layer in net.modules():
@@ -180,7 +182,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     balance = None if found is None else dataclasses.asdict(found)
     about |= {"packed": packed, "routers": balance, "proof": None}
     if config.proof:
-        proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode)
+        proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode, log)
         log(str(proof))
         about["proof"] = dataclasses.asdict(proof)
     return net, mode, {**about, "mixing": plan.mixture.counts(config.num_train_epochs)}

@@ -13,7 +13,7 @@ from curate.base.errors import CurateError, some_of
 from curate.base.plain_stops import about_plain_stops
 from trainer import packing
 from trainer.checkpoints import place, resume
-from trainer.checks import gate
+from trainer.checks import gate, going_on
 from trainer.config.config import TrainConfig
 from trainer.config.presets import PRESETS
 from trainer.config.reasons import LEFT_OUT
@@ -43,6 +43,9 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     rejected = reward.rejected_rows(tokens, config)
     if rejected is not None:
         words = _with_padding(words, tokens.rows, rejected, tokenizer, config.model)
+    adapter = going_on.adapter_of(config)
+    if adapter is not None:
+        words = going_on.with_rows(words, adapter, tokenizer, config.model)
     limits = limits.with_room(
         words.size, config.num_virtual_tokens if config.learns == "prompt" else 0
     )
@@ -68,6 +71,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     long = packing.about_long_rows(tokens.rows, train, config)
     for line in [
         *_announcement(plan, passed),
+        *(() if adapter is None else going_on.lines(adapter, config.model)),
         *_about_pairs(plan),
         *_few_held_out(plan),
         *_watched(plan),

@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.base.errors import CurateError
 from curate.base.settings import check_settings, checked_settings, known_settings
+from trainer.config.adapter_files import fields_of
 from trainer.config.cross_field import check_cross_field, fitting
 from trainer.config.groups import RENAMED, UNSET, Settings
 from trainer.config.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
@@ -18,9 +19,10 @@ from trainer.config.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
 class TrainConfig(Settings):
     """One run of the trainer; `trainer.settings()` lists all fields, in groups, with their help.
 
-    A field that is not given takes the preset's value, and if the preset has none its own
-    fallback. After construction every field is set. Raises `CurateError` for a value of another
-    type or outside its limits, and for settings that do not go together.
+    A field that is not given takes the value of the adapter that the run goes on from, else the
+    preset's, and if neither has one its own fallback. After construction every field is set.
+    Raises `CurateError` for a value of another type or outside its limits, and for settings that do
+    not go together.
 
     >>> TrainConfig(tokens="tokens", model="base", out="tuned", preset="alpaca").batch_size
     128
@@ -39,6 +41,9 @@ class TrainConfig(Settings):
         """Values for the fields left unset: from the preset, else the field's own fallback."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         given = {name: value for name, value in values.items() if value is not UNSET}
+        if given.get("from_adapter") is not None:
+            source = checked_settings(type(self), {"from_adapter": given["from_adapter"]}, "train")
+            given |= fields_of(source["from_adapter"], given)
         chosen = given.get("preset")
         if chosen is None:
             chosen = PRESET_OF_METHOD.get(given.get("method", "full"), OTHER_PRESET)

@@ -80,6 +80,11 @@ class MethodSettings:
     method: MethodName = option(  # noqa: RUF009 - a field, as all others
         "full", "what is trained: all weights, some of them, adapters, or a learnt prompt"
     )
+    from_adapter: str | None = option(
+        None,
+        "adapter to go on from, which decides the method and its settings: a CKPT, one of its "
+        "epochs, or a folder of peft",
+    )
     lora_r: int = option(8, "rank of the adapters", low=1)
     lora_alpha: float = option(16.0, "scale of the adapters times the rank", above=0)
     lora_dropout: float = option(0.0, "dropout before the adapters", low=0, below=1)

@@ -95,10 +95,7 @@ def _peft_config(model: Any, config: TrainConfig, chosen: Targets, new_rows: Seq
             **on_layers, oft_block_size=config.rotation_block, use_cayley_neumann=False
         )
     if name == "boft":
-        import peft.tuners.boft.layer as boft
-
-        # Peft would compile a kernel that one butterfly factor does not use.
-        boft._FBD_CUDA = False
+        without_kernels()
         _check_blocks(model, layers, config.rotation_block)
         return peft.BOFTConfig(**on_layers, boft_block_size=config.rotation_block)
     if name == "ia3":
@@ -120,6 +117,13 @@ def _peft_config(model: Any, config: TrainConfig, chosen: Targets, new_rows: Seq
         )
     kind = peft.PrefixTuningConfig if name == "prefix" else peft.PromptTuningConfig
     return kind(task_type=task, num_virtual_tokens=config.num_virtual_tokens)
+
+
+def without_kernels() -> None:
+    """Peft would compile a kernel for BOFT that one butterfly factor does not use."""
+    import peft.tuners.boft.layer as boft
+
+    boft._FBD_CUDA = False
 
 
 def _check_blocks(model: Any, layers: Sequence[str], block: int) -> None:
@@ -264,9 +268,19 @@ def merged(model: Any, config: TrainConfig) -> Any:
         return lora_xs.merge(model) if config.method == "lora-xs" else model.merge_and_unload()
 
 
-def load_prompted(base: Any, folder: Path) -> Any:
-    """A base model with the learnt prompt that lies in `folder`."""
+def load_prompted(base: Any, folder: Path, training: bool = False) -> Any:
+    """A base model with the learnt prompt that lies in `folder`; it can go on in `training`."""
     import peft
+    from safetensors.torch import load_file
 
     with _explained("prompt"):
-        return prompted(peft.PeftModel.from_pretrained(base, folder))
+        if not training:
+            return prompted(peft.PeftModel.from_pretrained(base, folder))
+        config = peft.PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = False
+        if hasattr(config, "prompt_tuning_init"):
+            # Its vectors are in the folder; a text to begin with would be read by a tokenizer.
+            config.prompt_tuning_init = peft.PromptTuningInit.RANDOM
+        tuned = peft.get_peft_model(base, config)
+        peft.set_peft_model_state_dict(tuned, load_file(folder / _ADAPTER_WEIGHTS))
+        return prompted(tuned)

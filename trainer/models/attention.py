@@ -68,7 +68,12 @@ def isolated(documents: tuple[int, ...] | None) -> Iterator[None]:
 
 def how() -> str:
     """How the last packed row was attended to, in words for the log."""
-    return "attention inside each" + (", all in one call" if _Now.in_one_call else "")
+    return "attention inside each" + (", all in one call" if in_one_call() else "")
+
+
+def in_one_call() -> bool:
+    """Whether flash attention took all documents of the last packed row."""
+    return _Now.in_one_call
 
 
 def prepare(model: Any) -> None:

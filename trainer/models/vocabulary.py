@@ -184,7 +184,19 @@ def with_named(words: Vocabulary, texts: Sequence[str], tokenizer: Any, name: st
     return dataclasses.replace(words, named={text: known[text] for text in texts})
 
 
-def describe(words: Vocabulary) -> str:
-    """A line for the log."""
+def with_learnt(
+    words: Vocabulary, added: Mapping[str, int], named: Mapping[str, int]
+) -> Vocabulary:
+    """With tokens that an adapter holds rows for: those it added, and those the base has."""
+    size = max([words.size, *(number + 1 for number in (*added.values(), *named.values()))])
+    all_added = dict(sorted({**words.added, **added}.items(), key=lambda item: item[1]))
+    functional = {**words.functional, **added}
+    more = {**words.named, **named}
+    return dataclasses.replace(words, size=size, added=all_added, functional=functional, named=more)
+
+
+def describe(words: Vocabulary, learnt: bool = False) -> str:
+    """A line for the log; `learnt` are rows that an adapter holds already."""
     shown = some_of([f"{text} ({number})" for text, number in words.added.items()], 5)
-    return f"added tokens: {shown}; their rows start as the mean of those before them"
+    where = "are those of the adapter" if learnt else "start as the mean of those before them"
+    return f"added tokens: {shown}; their rows {where}"

@@ -16,7 +16,7 @@ import orjson
 import polars as pl
 
 from curate.base.errors import CurateError, nearest, some_of
-from curate.base.schema import RECORDS
+from curate.base.schema import RECORDS, content_id
 from curate.sources.build import Builder
 from curate.sources.evaluations.benchmarks import SHAPES, Question, question, question_in
 from curate.sources.evaluations.references import LETTERS, answers_in, first_of, normal, texts_of
@@ -207,7 +207,7 @@ def _records(source: str, questions: Sequence[tuple[int, Question]]) -> pl.DataF
     builder = Builder(frames.append)
     for line, one in questions:
         messages = [*map(user, one.turns), *map(assistant, one.answers)]
-        builder.add(source, line, "{}", Conversation(messages, ()))
+        builder.add(source, line, content_id(messages), "{}", Conversation(messages, ()))
     builder.flush()
     contexts = [one.context for _, one in questions]
     others = [list(one.others) for _, one in questions]
@@ -268,7 +268,8 @@ def _items(source: Input) -> Iterator[AnyItem]:
     header = _lettered_header(source, stored)
     if not header:
         return items(source, stored, _is_row)
-    data, broken = unpack(stored, source.name)
+    data, damages = unpack(stored, source.name)
+    broken = "; ".join(each.wrong for each in damages) or None
     headed = header.encode() + b"\n" + data.removeprefix(b"\xef\xbb\xbf")
     return _without_header(items(source, headed, _is_row), broken)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import lzma
+import os
 import stat
+import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from curate.base.errors import CurateError
-from curate.sources.files.packed import most_bytes
+from curate.sources.files.packed import ZIPPED, Budget, too_much, unpack
 
 MOST_MEMBERS = 10_000
 
@@ -31,6 +35,7 @@ class Archive(NamedTuple):
 
     members: dict[str, Callable[[], bytes]]
     notes: list[str]
+    budget: Budget
 
 
 def is_zip(path: Path) -> bool:
@@ -42,11 +47,13 @@ def is_zip(path: Path) -> bool:
         return False  # whoever reads it says why
 
 
-def open_zip(path: Path, is_readable: Callable[[str], bool]) -> Archive:
+def open_zip(path: Path, is_readable: Callable[[str], bool], most: int | None = None) -> Archive:
     """The members of a zip archive that `is_readable` says are such by their names.
 
-    Raises `CurateError` for an archive that is damaged, is a document, holds no readable file, or
-    would unpack to far more than it is. A member that cannot be read says so when it is.
+    All of them together, and what is packed in them, may unpack to `most` bytes, or to what the
+    size of the archive allows. Raises `CurateError` for an archive that is damaged, is a document,
+    holds no readable file, or would unpack to more. A member that cannot be read says so when it
+    is.
     """
     infos = _infos(path)
     if wrong := _no_dump(infos):
@@ -57,20 +64,25 @@ def open_zip(path: Path, is_readable: Callable[[str], bool]) -> Archive:
         held = f"; it holds {listed(others)}" if others else ""
         raise CurateError(f"{path.as_posix()}: no file in this zip archive can be read{held}")
     size = path.stat().st_size
-    if len(readable) > MOST_MEMBERS or sum(info.file_size for info in infos) > most_bytes(size):
-        unpacked = sum(info.file_size for info in infos)
+    budget = Budget(Budget(most).limit(size))
+    unpacked = sum(info.file_size for info in readable)
+    if len(readable) > MOST_MEMBERS:
         raise CurateError(
-            f"{path.as_posix()}: {len(infos):,} files of {unpacked:,} bytes in a zip archive of "
-            f"{size:,}, as data made to fill the memory would be; if you trust it, unpack it"
+            f"{path.as_posix()}: {len(readable):,} files in one zip archive; more than "
+            f"{MOST_MEMBERS:,} are not read; unpack it"
         )
+    if unpacked > budget.limit(size):
+        raise CurateError(too_much(path.as_posix(), size, budget.limit(size)))
     members: dict[str, Callable[[], bytes]] = {}
+    seen: Counter[str] = Counter()
     for info in readable:
-        name, number = info.filename, 1
-        while name in members:  # an archive may hold two files of one name
-            number += 1
-            name = f"{info.filename}#{number}"
-        members[name] = partial(_read, path, info)
-    return Archive(members, [f"not read in the archive: {listed(others)}"] if others else [])
+        name = info.filename
+        seen[name] += 1
+        if seen[name] > 1 or name in members:  # an archive may hold two files of one name
+            name = f"{name}#{seen[name]}"
+        members[name] = partial(_read, path, info, budget)
+    notes = [f"not read in the archive: {listed(others)}"] if others else []
+    return Archive(members, notes, budget)
 
 
 def listed(names: list[str]) -> str:
@@ -84,7 +96,7 @@ def _infos(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise CurateError(f"{path.as_posix()}: the zip archive is damaged ({error})") from error
     return [info for info in infos if not info.is_dir() and not _is_hidden(info.filename)]
 
@@ -109,17 +121,44 @@ def _no_dump(infos: list[zipfile.ZipInfo]) -> str | None:
     return None
 
 
-def _read(path: Path, info: zipfile.ZipInfo) -> bytes:
+def _read(path: Path, info: zipfile.ZipInfo, budget: Budget) -> bytes:
+    """What a member holds; of a damaged one, a member of gzip with the same damage."""
     name = f"{path.as_posix()}/{info.filename}"
     if info.flag_bits & 1:
         raise CurateError(f"{name}: encrypted; unpack the archive with its password")
     if _is_trick(info):
         raise CurateError(f"{name}: a link or a path that leads out of its archive; not read")
     try:
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            return _inflated(_as_gzip(path, info), name, budget)
+        budget.spent += info.file_size
         with zipfile.ZipFile(path) as archive:
             return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError),
+        *(ValueError, NotImplementedError, struct.error),
+    ) as error:
         raise CurateError(f"{name}: damaged in the zip archive ({error})") from error
+
+
+def _inflated(packed: bytes, name: str, budget: Budget) -> bytes:
+    found = unpack(packed, name, budget)
+    return packed if found.damages else found.data
+
+
+def _as_gzip(path: Path, info: zipfile.ZipInfo) -> bytes:
+    """A packed member with the head and the end that it would have in gzip, which packs alike."""
+    with path.open("rb") as opened:
+        opened.seek(info.header_offset)
+        head = opened.read(30)
+        if head[:4] != b"PK\x03\x04":
+            raise zipfile.BadZipFile("it does not begin where the archive says")
+        name, extra = struct.unpack("<HH", head[26:30])
+        opened.seek(name + extra, os.SEEK_CUR)
+        stored = opened.read(info.compress_size)
+    if len(stored) < info.compress_size:
+        return ZIPPED + stored
+    return ZIPPED + stored + struct.pack("<II", info.CRC, info.file_size & 0xFFFFFFFF)
 
 
 def _is_trick(info: zipfile.ZipInfo) -> bool:

@@ -232,7 +232,7 @@ def _glued(line: bytes, is_row: IsRow) -> list[Item | Note] | None:
         except (ValueError, RecursionError) as error:
             if not items:
                 return None
-            wrong = f"invalid_json: {reason(error, at.position)}"
+            wrong = f"invalid_json: {reason(error)}"
             return [*items, Item(0, reject=wrong, raw=at.text[at.position :])]
     return items
 

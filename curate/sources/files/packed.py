@@ -1,43 +1,58 @@
-"""Packed bytes unpacked: gzip, zstd, bzip2, xz; within bounds, and as far as they are whole."""
+"""Packed bytes unpacked: gzip, zstd, bzip2, xz; within bounds, and around what is damaged."""
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import zlib
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from curate.base.errors import CurateError
+from curate.sources.files.streams import PACKINGS, Packing, next_begin, pieces
 
 # A dump packs to a tenth or a hundredth. What unpacks to much more, and to more than any memory
 # is sure to have, was made to fill it.
 MOST_BYTES = 1 << 30
 MOST_TIMES = 200
+# Unpacked bytes up to here are kept as they come. Of more it is counted first how many there are.
+HELD = 1 << 28
+# The head, as of gzip, that a packed member of a zip archive gets.
+ZIPPED = b"\x1f\x8b\x08\0zip\0\0\xff"
+# Packed bytes looked at again behind damage, in lengths of the data; more are not looked at.
+_MOST_TRIED = 4
 
 
-class _Packing(NamedTuple):
-    name: str
-    begins: bytes
-    opened: Callable[[], Any]  # a decompressor of one stream
-    step: int = 1 << 18  # packed bytes given to it at a time
-    bounded: bool = True  # whether it can be asked for no more than so many bytes
+@dataclass
+class Budget:
+    """To how many bytes a file, or all the files of an archive, may be unpacked.
+
+    `most` is what the user allows; without it, it follows from how large the packed file is.
+    """
+
+    most: int | None = None
+    spent: int = 0
+
+    def limit(self, packed: int) -> int:
+        """The most bytes that so many packed ones may become."""
+        return self.most if self.most is not None else max(MOST_BYTES, MOST_TIMES * packed)
 
 
-def _zstd() -> Any:
-    import zstandard
+class Damage(NamedTuple):
+    """Where something is wrong: behind how many unpacked bytes, and what it is.
 
-    # Frames of `zstd --long` need a window of their own size.
-    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+    Where it `cuts`, bytes are missing, and the text before it breaks off.
+    """
+
+    at: int
+    wrong: str
+    cuts: bool = True
 
 
-_PACKINGS = (
-    _Packing("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
-    # A step of 4 KB of zstd holds at most 128 MB.
-    _Packing("zstd", b"\x28\xb5\x2f\xfd", _zstd, step=1 << 12, bounded=False),
-    _Packing("bzip2", b"BZh", bz2.BZ2Decompressor),
-    _Packing("xz", b"\xfd7zXZ\0", lzma.LZMADecompressor),
-)
+class Unpacked(NamedTuple):
+    """The bytes without packing; `damages` tell of all that is missing or may be wrong."""
+
+    data: bytes
+    damages: tuple[Damage, ...] = ()
 
 
 def is_packed(data: bytes) -> bool:
@@ -45,69 +60,82 @@ def is_packed(data: bytes) -> bool:
     return _packing_of(data) is not None
 
 
-def _packing_of(data: bytes) -> _Packing | None:
-    known = (packing for packing in _PACKINGS if data.startswith(packing.begins))
+def _packing_of(data: bytes) -> Packing | None:
+    known = (packing for packing in PACKINGS if data.startswith(packing.begins))
     packing = next(known, None)
     is_text = packing is not None and packing.name == "bzip2" and data[4:10] != b"1AY&SY"
     return None if is_text else packing
 
 
-def most_bytes(packed: int) -> int:
-    """To how many bytes so many packed ones may unpack."""
-    return max(MOST_BYTES, MOST_TIMES * packed)
-
-
-def unpack(data: bytes, name: str) -> tuple[bytes, str | None]:
-    """The bytes without packing, and what went wrong if the packed data ends early.
+def unpack(data: bytes, name: str, budget: Budget | None = None) -> Unpacked:
+    """The bytes without packing, around what is damaged: sound streams behind it are read.
 
     Raises `CurateError` when nothing can be unpacked, or far more than a dump would hold.
     """
     packing = _packing_of(data)
     if packing is None:
-        return data, None
-    pieces: list[bytes] = []
-    try:
-        wrong = _into(pieces, packing, data, name)
-    except (zlib.error, OSError, EOFError, lzma.LZMAError, _zstd_error()) as error:
-        wrong = str(error)
-    if wrong is None:
-        return b"".join(pieces), None
-    broken = f"the {packing.name} data is damaged ({wrong})"
-    if not any(pieces):
-        raise CurateError(f"{name}: {broken}")
-    return b"".join(pieces), broken
+        return Unpacked(data)
+    budget = budget or Budget()
+    kind = "zip" if data.startswith(ZIPPED) else packing.name
+    most = budget.limit(len(data))
+    held: list[bytes] = []
+    damages: list[Damage] = []
+    total = 0
+    for piece in _pieces(packing, data):
+        if isinstance(piece, Damage):
+            wrong = f"the {kind} data is damaged ({piece.wrong})"
+            damages.append(piece._replace(at=total, wrong=wrong))
+            continue
+        total += len(piece)
+        if budget.spent + total > most:
+            raise CurateError(too_much(name, len(data), most))
+        if total <= HELD:
+            held.append(piece)
+        else:
+            held.clear()
+    budget.spent += total
+    if damages and not total:
+        raise CurateError(f"{name}: {damages[0].wrong}")
+    if total > HELD:
+        held = [piece for piece in _pieces(packing, data) if isinstance(piece, bytes)]
+    return Unpacked(b"".join(held), tuple(damages))
 
 
-def _zstd_error() -> type[Exception]:
-    import zstandard
-
-    error: type[Exception] = zstandard.ZstdError
-    return error
-
-
-def _into(pieces: list[bytes], packing: _Packing, data: bytes, name: str) -> str | None:
-    """All streams of the data unpacked into `pieces`; what is wrong if the last one breaks off."""
-    most, total = most_bytes(len(data)), 0
-    stream, view = packing.opened(), memoryview(data)
-    for at in range(0, len(view), packing.step):
-        rest: Any = view[at : at + packing.step]
-        while len(rest):
-            if stream.eof:
-                rest = bytes(rest).lstrip(b"\0")  # streams may be padded
-                if not rest:
-                    break
-                stream = packing.opened()
-            bound = (most - total + 1,) if packing.bounded else ()
-            pieces.append(stream.decompress(rest, *bound))
-            total += len(pieces[-1])
-            if total > most:
-                raise CurateError(_too_much(name, len(data), most))
-            rest = stream.unused_data if stream.eof else b""
-    return None if stream.eof else "it ends before its end mark"
-
-
-def _too_much(name: str, packed: int, most: int) -> str:
+def too_much(name: str, packed: int, most: int) -> str:
+    """What is said of data that may not be unpacked."""
     return (
-        f"{name}: {packed:,} packed bytes unpack to more than {most:,}, as data made to fill the "
-        "memory would; if you trust it, unpack it yourself"
+        f"{name}: {packed:,} packed bytes, which unpack to more than {most:,}, as data made to "
+        "fill the memory would; if you trust it, raise the limit: --max-unpacked 100GB"
     )
+
+
+def _pieces(packing: Packing, data: bytes) -> Iterator[bytes | Damage]:
+    """The unpacked bytes of all streams, one after another, and in its place what is wrong."""
+    at = tried = 0
+    while at < len(data):
+        end = yield from pieces(packing, data, at)
+        wrong = end.wrong
+        if end.is_whole:
+            begin = _behind_padding(data, end.at)
+            if begin < len(data) and not data.startswith(packing.begins, begin):
+                wrong = wrong or "something else follows its end"
+                begin = next_begin(packing, data, begin)
+        else:
+            tried += end.at - at
+            begin = next_begin(packing, data, at + 1)
+        if wrong is not None:
+            is_last = begin == len(data) or tried > _MOST_TRIED * len(data)
+            lost = "; what follows is lost" if is_last else ""
+            yield Damage(0, f"{wrong}{lost}", cuts=not end.is_whole)
+            if is_last:
+                return
+        at = begin
+
+
+_PADDING = re.compile(rb"\0*")
+
+
+def _behind_padding(data: bytes, at: int) -> int:
+    """Where data goes on behind zeros, which may follow a stream."""
+    found = _PADDING.match(data, at)
+    return found.end() if found else at

@@ -1,4 +1,4 @@
-"""Rows out of tables: parquet and Arrow, and YAML lists."""
+"""Rows out of tables: parquet and Arrow."""
 
 from __future__ import annotations
 
@@ -192,21 +192,3 @@ def _json_value(text: str) -> Any:
         raise ValueError(f"declared as JSON, but not valid JSON ({error})") from error
     check_unicode(value)
     return value
-
-
-def yaml_items(name: str, data: bytes) -> Iterator[Item]:
-    """Rows of a YAML list."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        # A few aliases can stand for more text than any memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, Loader=loader)):
-            raise CurateError(f"{name}: YAML aliases (*name) are not read; write the values out")
-        value: Any = yaml.load(data, Loader=loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise CurateError(f"{name}: not valid YAML ({error})") from error
-    if not isinstance(value, list):
-        raise CurateError(f"{name}: expected a YAML list of rows, found {type(value).__name__}")
-    for number, row in enumerate(value, 1):
-        yield Item(number, row)

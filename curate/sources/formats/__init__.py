@@ -135,6 +135,20 @@ GATHERED: dict[str, tuple[Callable[[Row], bool], Gather]] = {
 def is_row(value: object) -> bool:
     """Whether an object is a row that some format knows."""
     return isinstance(value, dict) and (
-        any(known.matches(value) for known in FORMATS.values())
-        or any(matches(value) for matches, _ in GATHERED.values())
+        any(recognises(known.matches, value) for known in FORMATS.values())
+        or any(recognises(matches, value) for matches, _ in GATHERED.values())
     )
+
+
+def recognises(matches: Callable[[Row], bool], row: Row) -> bool:
+    """Whether a format recognises a row; one that fails at it does not.
+
+    Asked of objects that may be rows or hold some. When it is read as a row, it is asked again,
+    and what fails then is said.
+    """
+    try:
+        return matches(row)
+    except MemoryError:
+        raise
+    except Exception:
+        return False

@@ -58,7 +58,8 @@ REJECTS = {
     "orphan": "a message or answer whose parent is not in the file",
     "several_people": "a chat of several people, and nobody said who of them answers",
     "invalid_csv": "a line of a table that does not fit its header",
-    "damaged": "a compressed file that breaks off",
+    "invalid_yaml": "an element of a YAML list that is nested too deeply, aliased or no value",
+    "damaged": "a place in packed data where something is missing, or may be wrong",
     "unreadable_file": "a whole file, one of several, that cannot be read",
     "wrong_type": "a field holds something else than the text or list it should",
 }
