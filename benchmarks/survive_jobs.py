@@ -18,6 +18,8 @@ from rows import write_mixed
 from survive_work import digest
 
 OUT = "OUT"
+ASKED = 40  # rows that a judge is asked about
+SPREAD = 4_100  # rows, of which several processes take their part
 RECIPE = "steps: [exact, near, quality, {length: {action: cap}}]\n"
 
 
@@ -34,22 +36,24 @@ class Job:
     asks: bool = False  # it asks a server
 
 
-def write_inputs(home: Path, rows: int) -> None:
+def write_inputs(home: Path, rows: int, training: bool) -> None:
     """All that the jobs read, in one folder."""
     from tests.templates_toys import byte_level
-    from tests.trainer_toys import reversed_pairs, write_model, write_tokens
 
     write_mixed(home / "dump.jsonl", rows)
-    write_mixed(home / "large.jsonl", 3 * rows)
+    write_mixed(home / "large.jsonl", max(SPREAD, rows))
     (home / "recipe.yaml").write_text(RECIPE)
     with (home / "asked.jsonl").open("w") as file:
-        for n in range(80):
+        for n in range(ASKED):
             file.write(json.dumps({"instruction": f"question {n} .", "output": f"Is {n}."}) + "\n")
     (home / "tokenizer").mkdir()
     (home / "tokenizer" / "tokenizer.json").write_text(byte_level().backend.to_str())
     (home / "tokenizer" / "tokenizer_config.json").write_text('{"eos_token": "<|eos|>"}')
-    write_tokens(home / "TOKENS", reversed_pairs(40))
-    write_model(home / "base")
+    if training:
+        from tests.trainer_toys import reversed_pairs, write_model, write_tokens
+
+        write_tokens(home / "TOKENS", reversed_pairs(40))
+        write_model(home / "base")
 
 
 def jobs(home: Path, url: str) -> list[Job]:

@@ -98,7 +98,9 @@ def test_memory_that_is_not_there_is_no_fault_of_a_row(monkeypatch: pytest.Monke
 
 ALIKE: dict[str, Any] = {
     "messages": {"messages": [user("Hi"), assistant("Hello")]},
-    "sharegpt": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "a"}]},
+    "sharegpt": {
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "a"}]
+    },
     "alpaca": ROW,
     "prompt-completion": {"prompt": "Hi", "completion": "Hello"},
     "judged-pair": {"instruction": "q", "response1": "a", "response2": "b", "annotator1": 1},
@@ -165,8 +167,6 @@ def test_a_conversation_that_no_column_could_hold_costs_one_row_and_not_its_neig
 ) -> None:
     formats = ReadOptions.formats
     odd = Format(lambda row: "poison" in row, lambda row: [Conversation([message], ())])
-    monkeypatch.setattr(
-        ReadOptions, "formats", lambda options: {"odd": odd, **formats(options)}
-    )
+    monkeypatch.setattr(ReadOptions, "formats", lambda options: {"odd": odd, **formats(options)})
     dump = read_beside(POISON)
     assert (dump.height, dump.files[0].rejects) == (80, {"wrong_type": 1})

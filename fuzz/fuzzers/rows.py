@@ -111,7 +111,9 @@ def check_words(dump: Dump, rows: Rows) -> None:
     counted = sum(left.words for left in report.leftovers.values())
     if len(unsaid) > counted:
         formats = ", ".join(sorted(report.formats)) or "no format"
-        raise Fault(f"words go unseen ({formats}): {sorted(unsaid)}, of which {counted} are counted")
+        raise Fault(
+            f"words go unseen ({formats}): {sorted(unsaid)}, of which {counted} are counted"
+        )
 
 
 def _without_about(value: Any) -> Any:
