@@ -20,6 +20,11 @@ from survive_work import digest
 OUT = "OUT"
 ASKED = 40  # rows that a judge is asked about
 SPREAD = 4_100  # rows, of which several processes take their part
+RUN = (
+    *("polars", "pygal", "yaml", "rapidfuzz", "curate.verbs.cleaning", "curate.runs", "filters"),
+    *("curate.report", "filters.dedup.exact", "filters.dedup.near", "filters.quality.filter"),
+    *("filters.length.filter", "filters.llm_judge.filter", "curate.renders", "curate.data"),
+)
 RECIPE = "steps: [exact, near, quality, {length: {action: cap}}]\n"
 
 
@@ -30,7 +35,7 @@ class Job:
     name: str
     words: Sequence[str]
     same: Callable[[Path], Any] = digest
-    imports: Sequence[str] = ("polars", "curate.verbs.cleaning", "curate.api", "filters")
+    imports: Sequence[str] = RUN
     whole_or_nothing: bool = True  # `OUT` is there when all of it is
     workers: bool = False  # it starts processes of its own
     asks: bool = False  # it asks a server
@@ -75,20 +80,26 @@ def jobs(home: Path, url: str) -> list[Job]:
         Job(
             "run with a judge",
             [*asked, "--workers", "1"],
-            imports=(*Job.imports, "httpx2"),
+            imports=(*RUN, "httpx2"),
             asks=True,
         ),
         Job(
             "render",
             [*render, str(home / "tokenizer"), "--append-eos", "--out", OUT, "--quiet"],
             all_files,
-            (*Job.imports, "curate.verbs.rendering", "templates.render", "datasets"),
+            (*RUN, "curate.verbs.rendering", "templates.render", "datasets"),
         ),
         Job(
             "train",
             [*train, "--epochs", "3", "--lr", "0.003", "--no-proof", "--quiet"],
             trained,
-            ("polars", "curate.api", "trainer.loop", "transformers.models.llama.modeling_llama"),
+            (
+                *RUN,
+                "curate.verbs.training",
+                "trainer.loop",
+                "peft",
+                "transformers.models.llama.modeling_llama",
+            ),
             whole_or_nothing=False,
         ),
     ]
