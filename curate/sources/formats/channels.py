@@ -50,6 +50,7 @@ def _beside(message: Row, *read: str) -> Row:
 
 
 SERVICE = "messages of the service, such as joins, are left out"
+NOBODY = "messages without a sender, or with the id of an earlier one, are left out"
 EMPTY = "messages without words, such as pictures, are left out"
 
 
@@ -282,10 +283,17 @@ def _conversations(
         return
     notes = [SERVICE] if any(post.service for post in posts) else []
     notes += [EMPTY] if any(not post.text and not post.service for post in posts) else []
-    there = {post.id for post in said}
+    there, firsts = {post.id for post in said}, set(map(id, ordered))
+    out = [
+        _entry(post)
+        for post in posts
+        if post.text and not post.service and (not post.person or id(post) not in firsts)
+    ]
+    notes += [NOBODY] if out else []
     for thread, group in [("", said)] if whole else _threads(said, posts, rooted=rooted):
         row = {**about, "said": [_entry(post) for post in group], "notes": notes}
-        row |= {"thread": thread} if thread else {}
+        row |= ({"thread": thread} if thread else {}) | ({"left_out": out} if out else {})
+        out = []  # with the first conversation, so that its words are counted once
         wrong = f"orphan: the first message of the thread {thread} is not in this file"
         lost = rooted and thread != "" and thread not in there
         yield Joined(min(post.line for post in group), row, wrong if lost else None)
