@@ -62,13 +62,13 @@ FIGURES = {
         "`kill -9` of a run at 20 moments",
         "same bytes, parts done again",
         "same bytes; only what was under way is done twice",
-        "survive.py --kills 20",
+        "survive_run.py --kills 20",
     ),
     "worker": Figure(
         "`kill -9` of a worker at 20 moments",
         "the run ends with a traceback",
         "the run goes on; one item is done twice",
-        "survive.py --kills 0 --worker-kills 20",
+        "survive_run.py --kills 0 --worker-kills 20",
     ),
 }
 

@@ -1,20 +1,18 @@
-"""kill -9 of a run, or of one of its workers, at random moments: same bytes, and how much twice?
+"""Commands that are killed, find the disk full, or run twice at once: the same bytes in the end?
 
-A killed run is followed by the same command, without a cache of measures: all that it knows is what
-the killed one left in its work folder. Who wrote what is seen in that folder: a file that was whole
-at the kill and has another inode later was made twice. Only what was under way may be: rows that
-workers had, the step whose verdicts were being written, and reading, which begins anew. A run whose
-worker is killed goes on, and makes one file twice at most. `--kills 20 --worker-kills 20` is the
-full check; it prints one line a kill and fails on any fault.
-
-Moments are spread over a run that nobody kills. Each is a file that was whole then, and the time
-since, so that it lies at the same place of a run that takes longer on a busy machine.
+`run` in one process and in two, `run` with a judge, `render` and `train` are each run once in
+peace. Then they are killed at random moments; before and after each time that they give a file or
+a folder its name; they meet a limit on the size of files and, where mounting is allowed, a disk
+that is full; and two start at once into one folder. The same command follows, and must give what
+the first one gave, byte for byte but for times, and leave nothing else behind. Where `OUT` is shown
+whole or not at all, that is looked at after each kill. `--kills 250` is the full check.
 """
 
 from __future__ import annotations
 
 import argparse
-import bisect
+import json
+import math
 import os
 import random
 import shutil
@@ -22,289 +20,307 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from figures import report
-from survive_work import counted, digest, faults_of_twice, phase, shown, whole_files
+from survive_jobs import ASKED, OUT, ROOT, Job, environment, jobs, write_inputs
 
-from curate.base.places import UNFINISHED
+from tests.fake_server import Asked, FakeServer, Sent, completion
 
-ROOT = Path(__file__).resolve().parent.parent
-LOOK_EVERY = 0.01  # seconds between two looks at the work folder
-OUTLIVED = 10  # seconds until no process of a killed run is left
-TRIES = 10  # at kills that come before the end
-GOES_ON = "goes on with what a run that was cut off left there"
+WAYS = ("moment", "name", "full", "two")
+SHARES = {"run": 18, "run, 2 processes": 3, "run with a judge": 10, "render": 12, "train": 7}
+UNDER_WAY = 16  # questions that may be asked once more: those without an answer at a kill
+PATIENCE = 1_200  # seconds until a command that goes on hangs
+
+
+def scored(asked: Asked) -> Sent | None:
+    """A judge that takes a little time."""
+    if asked.is_known:
+        return None
+    number = int(asked.user.split("question ")[1].split(" ")[0])
+    sent = completion(f"{number % 6}\nIt is number {number}.")
+    return Sent(sent.body, wait=0.02)
+
+
+class Forks:
+    """The process that forks one for each command (`survive_child`)."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        command = [sys.executable, str(ROOT / "benchmarks" / "survive_child.py"), *job.imports]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | environment(folder / "none"), cwd=folder,
+        )  # fmt: skip
+
+    def start(self, job: Job, home: Path, **befalls: Any) -> int:
+        """Start the job in a folder of its own; the id of its process."""
+        home.mkdir(exist_ok=True)
+        given = {"words": list(job.words), "folder": str(home), "log": str(self.log), **befalls}
+        given["environment"] = environment(self.folder / f"cache-{home.name}")
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps(given) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def status(self) -> int:
+        """Wait for the process that was started; its exit status."""
+        assert self._process.stdout
+        return int(self._process.stdout.readline())
+
+    @property
+    def log(self) -> Path:
+        """What the last process said."""
+        return self.folder / "log"
+
+    @property
+    def names(self) -> int:
+        """How many names the last process gave."""
+        return int((self.folder / "log.names").read_text() or 0)
+
+    def close(self) -> None:
+        """End."""
+        self._process.kill()
+        self._process.communicate()
 
 
 @dataclass
-class Job:
-    """One folder to run into, and what was seen of it."""
-
-    dump: Path
-    home: Path
-    workers: int
-    versions: dict[str, set[tuple[int, int]]] = field(default_factory=dict)  # of files at work
-    places: dict[str, float] = field(default_factory=dict)  # when each file was first seen, seconds
-    log: str = ""  # of the last process that ended
-
-    @property
-    def out(self) -> Path:
-        """The folder that the run writes."""
-        return self.home / "RUN"
-
-    @property
-    def work(self) -> Path:
-        """The folder of what is under way."""
-        return self.home / ".RUN.work"
-
-    @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The run as a process, in a session of its own; the work folder is looked at meanwhile."""
-        self.home.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "curate", "run", str(self.dump), "--out", str(self.out)]
-        command += ["--workers", str(self.workers), "--no-cache"]
-        cache = self.dump.parent / "cache"  # it has the key of the checksums, and no measures
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "CURATE_CACHE": str(cache)}
-        ended = threading.Event()
-        looking = threading.Thread(target=self._look, args=(ended, time.perf_counter()))
-        with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(
-                *(command,), cwd=cache.parent, env=environment, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-            looking.start()
-            try:
-                yield process
-                process.wait()
-            finally:
-                process.kill()
-                process.wait()
-                ended.set()
-                looking.join()
-                log.seek(0)
-                self.log = log.read().decode(errors="replace")
-
-    def _look(self, ended: threading.Event, began: float) -> None:
-        while not ended.wait(LOOK_EVERY):
-            for name in self.look() | self.writing():
-                self.places.setdefault(name, time.perf_counter() - began)
-
-    def writing(self) -> set[str]:
-        """Files of the folder that becomes `RUN`."""
-        return {path.name for path in self.home.glob(f".RUN.*{UNFINISHED}/*")}
-
-    def wait(self, process: subprocess.Popen[bytes], moment: float, seen: list[float]) -> None:
-        """Wait until as many files were seen as at a moment of another run, and as long since."""
-        place = bisect.bisect_right(seen, moment)
-        while process.poll() is None and len(self.places) < place:
-            time.sleep(LOOK_EVERY)
-        time.sleep(moment - (seen[place - 1] if place else 0.0))
-
-    def look(self) -> set[str]:
-        """Note which files are whole now, and which copy of each it is."""
-        now = whole_files(self.work)
-        for name, version in now.items():
-            self.versions.setdefault(name, set()).add(version)
-        return set(now)
-
-    @property
-    def twice(self) -> set[str]:
-        """Files that were made more than once."""
-        return {name for name, versions in self.versions.items() if len(versions) > 1}
-
-
-def of_session(leader: int) -> list[int]:
-    """Processes of a session that run."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            state, _, _, session, *_ = stat.read_text().rpartition(")")[2].split()
-            if int(session) == leader and state != "Z":
-                found.append(int(stat.parent.name))
-    return found
-
-
-def workers_of(leader: int) -> list[int]:
-    """Processes of a session that work on items."""
-    found = []
-    for process in of_session(leader):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            if b"--multiprocessing-fork" in Path(f"/proc/{process}/cmdline").read_bytes():
-                found.append(process)
-    return found
-
-
-def outlived(leader: int) -> list[str]:
-    """Wait until no process of a killed run is left; a fault if some are after a while."""
-    until = time.monotonic() + OUTLIVED
-    while left := of_session(leader):
-        if time.monotonic() > until:
-            return [f"{len(left)} processes outlive their run by {OUTLIVED} s"]
-        time.sleep(LOOK_EVERY)
-    return []
-
-
-def faults_of_end(job: Job, status: int, expected: str) -> list[str]:
-    """What is wrong with the outcome of a run that went to its end."""
-    if status:
-        return [f"exit status {status}: {job.log[-2000:]}"]
-    faults = [f"{path.name} is left" for path in job.home.iterdir() if path != job.out]
-    return faults if digest(job.out) == expected else [*faults, f"other bytes in {job.out}"]
-
-
-def kill_head(
-    job: Job, moment: float, expected: str, seen: list[float]
-) -> tuple[str, list[str]] | None:
-    """Kill the run and run it again: what it was at, and faults; None if it had ended."""
-    with job.running() as process:
-        job.wait(process, moment, seen)
-        process.kill()
-    if process.returncode == 0:
-        return None
-    faults = outlived(process.pid)
-    whole = job.look()
-    writing = job.writing()
-    if is_shown := job.out.exists():  # it was done but for its work folder; another run begins anew
-        faults += [] if digest(job.out) == expected else ["what is shown has other bytes"]
-        job.versions.clear()
-    began = time.perf_counter()
-    with job.running() as process:
-        pass
-    seconds = time.perf_counter() - began
-    faults += faults_of_end(job, process.returncode, expected)
-    if is_shown:
-        return f"the end, RUN is whole; run again in {seconds:.1f} s", faults
-    faults += faults_of_twice(job.twice, whole, job.workers)
-    if (GOES_ON in job.log) != ("read.frame" in whole):
-        faults.append("it does not go on where it was cut off, or does not say so")
-    return f"{phase(whole, writing)}; resumed in {seconds:.1f} s", faults
-
-
-def kill_worker(
-    job: Job, moment: float, expected: str, seen: list[float], chance: random.Random
-) -> tuple[str, list[str]] | None:
-    """Kill a worker of a run that goes on; None if there was none."""
-    with job.running() as process:
-        job.wait(process, moment, seen)
-        if not (workers := workers_of(process.pid)):
-            return None
-        os.kill(chance.choice(workers), signal.SIGKILL)
-        place = phase(job.look(), ())
-    faults = faults_of_end(job, process.returncode, expected)
-    if len(job.twice) > 1 or any(not name.endswith(".answer.frame") for name in job.twice):
-        faults.append(f"done twice: {', '.join(sorted(job.twice))}")
-    return place, faults
-
-
-@dataclass(frozen=True)
 class Check:
-    """What all kills have in common."""
+    """A job, what it gives in peace, and what was done to it."""
 
-    dump: Path
-    workers: int
-    span: tuple[float, float]  # of a run that nobody kills: from when to when, seconds
-    expected: str
-    whole: Job  # that run
+    job: Job
+    forks: Forks
+    server: FakeServer
     chance: random.Random
+    expected: Any = None
+    seconds: float = 0.0
+    names: int = 0
+    largest: int = 0
+    tries: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    asked_again: int = 0  # at most, after a kill
 
-    def kill(self, what: str, number: int, count: int) -> tuple[Counter[str], list[str]]:
-        """Kill in the `number`th of `count` equal times of a run: what was made twice, faults."""
-        seen, (start, end) = sorted(self.whole.places.values()), self.span
-        for _ in range(TRIES):
-            moment = start + (end - start) * (number + self.chance.random()) / count
-            home = self.dump.parent / f"{what}{number}"
-            job = Job(self.dump, home, self.workers)
-            if what == "head":
-                found = kill_head(job, moment, self.expected, seen)
-            else:
-                found = kill_worker(job, moment, self.expected, seen, self.chance)
-            if found is not None:
-                break
-            shutil.rmtree(home)
-        else:
-            raise SystemExit(f"{TRIES} times a kill came after the end")
-        place, faults = found
-        new = job.versions.keys() - self.whole.versions.keys()
-        # What workers answer is deleted once it is taken over, so not every look sees it.
-        new = {name for name in new if not name.endswith(".answer.frame")}
-        faults += [f"{name} is made by a run that was killed alone" for name in sorted(new)]
-        twice = counted(job.twice)
-        print(f"{what} killed at {moment:5.1f} s, {place}; twice: {shown(twice)}", flush=True)
+    def peace(self) -> None:
+        """Run once without anything befalling it."""
+        home = self.home()
+        began = time.perf_counter()
+        status = self.run(home)
+        self.seconds, self.names = time.perf_counter() - began, self.forks.names
+        assert status == 0, self.forks.log.read_text()
+        self.expected = self.job.same(home / OUT)
+        self.largest = max(path.stat().st_size for path in (home / OUT).rglob("*"))
+        shutil.rmtree(home)
+
+    @cached_property
+    def other(self) -> Forks:
+        """Where the second of two commands comes from."""
+        return Forks(self.job, self.forks.folder / "other")
+
+    def close(self) -> None:
+        """End the processes that commands come from."""
+        self.forks.close()
+        if "other" in self.__dict__:
+            self.other.close()
+
+    def home(self) -> Path:
+        """A new folder for a try."""
+        self.tries += 1
+        return self.forks.folder / f"try{self.tries}"
+
+    def run(self, home: Path, moment: float = math.inf, **befalls: Any) -> int:
+        """Run the job, killed at a moment; its exit status."""
+        process = self.forks.start(self.job, home, **befalls)
+        with killed_at(process, min(moment, PATIENCE)):
+            return self.forks.status()
+
+    def once(self, way: str, number: int) -> bool:
+        """Let something befall the job, then run it again. False if it had ended before."""
+        home, asked = self.home(), len(self.server.questions)
+        status = getattr(self, f"_{way}")(home, number)
+        if status is None:
+            shutil.rmtree(home, ignore_errors=True)
+            return False
+        self.counts[way] += 1
+        faults = self._shown(home) + self._again(home)
+        again = len(self.server.questions) - asked - ASKED if self.job.asks else 0
+        self.asked_again = max(self.asked_again, again if way != "two" else 0)
+        if again > UNDER_WAY and way != "two":
+            faults.append(f"{again} questions were asked again")
         for fault in faults:
-            print(f"  FAULT: {fault}", flush=True)
+            print(f"  FAULT: {self.job.name}, {way} {number}: {fault}", flush=True)
+        self.faults += faults
         if not faults:
             shutil.rmtree(home)
-        return twice, faults
+        return True
+
+    def _shown(self, home: Path) -> list[str]:
+        out = home / OUT
+        if not (self.job.whole_or_nothing and out.exists() and any(out.iterdir())):
+            return []
+        return [] if self.job.same(out) == self.expected else ["what is shown is not whole"]
+
+    def _again(self, home: Path) -> list[str]:
+        if status := self.run(home):
+            return [f"the same command ends with {status}: {self.forks.log.read_text()[-900:]}"]
+        left = [path.name for path in home.iterdir() if path.name != OUT]
+        faults = [f"{name} is left" for name in left]
+        same = self.job.same(home / OUT) == self.expected
+        return faults if same else [*faults, f"other bytes in {home / OUT}"]
+
+    def _moment(self, home: Path, number: int) -> int | None:
+        status = self.run(home, self.seconds * self.chance.random())
+        return None if status == 0 else status
+
+    def _name(self, home: Path, number: int) -> int | None:
+        at, after = number // 2 % self.names + 1, bool(number % 2)
+        status = self.run(home, rename=at, after=after)
+        assert status == -signal.SIGKILL, f"it gave fewer than {at} names: {status}"
+        return status
+
+    def _full(self, home: Path, number: int) -> int | None:
+        """A limit on the size of files, and a disk that is full, in turn."""
+        if number % 2 == 0 or not is_root():
+            status = self.run(home, size=self.chance.randrange(1, self.largest))
+        else:
+            home.mkdir()
+            size = self.chance.randrange(1, max(2, 2 * self.largest // 4096)) * 4096
+            with disk(home, size):
+                status = self.run(home)
+        said = self.forks.log.read_text()
+        if status and ("Traceback" in said or "curate: " not in said):
+            self.faults.append(f"{self.job.name}: a full disk is no sentence: {said[-900:]}")
+        return status
+
+    def _two(self, home: Path, number: int) -> int | None:
+        other = self.other
+        process = self.forks.start(self.job, home)
+        time.sleep(self.seconds * self.chance.random() if number else 0.0)
+        second = other.start(self.job, home)
+        with killed_at(process, PATIENCE), killed_at(second, PATIENCE):
+            statuses = sorted((self.forks.status(), other.status()))
+        said = self.forks.log.read_text() + other.log.read_text()
+        if statuses == [0, 1] and "another run is writing to this folder" not in said:
+            self.faults.append(f"{self.job.name}: of two, one fails otherwise: {said[-900:]}")
+        elif statuses not in ([0, 0], [0, 1]):
+            self.faults.append(f"{self.job.name}: two at once end with {statuses}: {said[-900:]}")
+        return statuses[-1]
+
+    def line(self) -> str:
+        """What was done, as a line of a table."""
+        counts = " | ".join(str(self.counts[way]) for way in WAYS)
+        return f"| {self.job.name} | {counts} | {self.names} | {len(self.faults)} |"
 
 
-def summary(kills: Sequence[tuple[Counter[str], list[str]]]) -> str:
-    """The figure of some kills.
+@contextmanager
+def killed_at(process: int, seconds: float) -> Iterator[None]:
+    """Kill a process, and what it has started, when the seconds are over."""
+    import threading
 
-    >>> summary([(Counter({"piece": 2}), []), (Counter({"piece": 1, "part read": 1}), [])])
-    '2 of 2: same bytes; twice at most 1 x part read, 2 x piece'
+    def kill() -> None:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def is_root() -> bool:
+    """Whether disks may be mounted."""
+    return os.getuid() == 0 and shutil.which("mount") is not None
+
+
+@contextmanager
+def disk(home: Path, size: int) -> Iterator[None]:
+    """A disk of so many bytes at a folder; what is on it stays there afterwards."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(home)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        yield  # it is not allowed here: then nothing is full
+        return
+    kept = home.with_name(f"{home.name}-kept")
+    try:
+        yield
+        shutil.copytree(home, kept, symlinks=True)
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+    home.rmdir()
+    kept.rename(home)
+
+
+def plan(kills: int) -> dict[str, dict[str, int]]:
+    """How often what befalls each job.
+
+    >>> sum(sum(ways.values()) for ways in plan(250).values())
+    250
     """
-    good = sum(not faults for _, faults in kills)
-    most: Counter[str] = Counter()
-    for twice, _ in kills:
-        most |= twice
-    return f"{good} of {len(kills)}: same bytes; twice at most {shown(most)}"
+    whole = sum(SHARES.values())
+    counts = {name: max(4, kills * share // whole) for name, share in SHARES.items()}
+    counts["run"] += max(0, kills - sum(counts.values()))
+    return {name: _ways(count) for name, count in counts.items()}
 
 
-def uninterrupted(job: Job) -> tuple[str, float, tuple[float, float]]:
-    """Run without a kill: the digest, seconds, and from when to when there were workers."""
-    began, lived = time.perf_counter(), []
-    with job.running() as process:
-        while process.poll() is None:
-            if workers_of(process.pid):
-                lived.append(time.perf_counter() - began)
-            time.sleep(LOOK_EVERY)
-    seconds, expected = time.perf_counter() - began, digest(job.out)
-    if faults := faults_of_end(job, process.returncode, expected):
-        raise SystemExit("\n".join(faults))
-    assert job.versions and lived, "so few rows are in memory, or without workers; take more"
-    assert not job.twice, "without a kill nothing is made twice"
-    return expected, seconds, (lived[0], lived[-1])
+def _ways(count: int) -> dict[str, int]:
+    ways = {"name": count // 4, "full": count // 6 or 1, "two": count // 10 or 1}
+    return {"moment": count - sum(ways.values()), **ways}
+
+
+def checked(check: Check, ways: dict[str, int]) -> None:
+    """Do all that is planned for a job."""
+    check.peace()
+    for way, count in ways.items():
+        numbers: Callable[[int], bool] = lambda number, way=way: check.once(way, number)  # noqa: E731
+        done = number = 0
+        while done < count:
+            done += numbers(number)
+            number += 1
+            if number > 4 * count + 8:
+                raise SystemExit(f"{check.job.name}: too many kills ({way}) came after the end")
 
 
 def main() -> None:
-    """Run once without a kill, then kill."""
-    from rows import write_mixed
-
+    """Kill, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=120_000, help="more than one part")
-    parser.add_argument("--kills", type=int, default=3, help="of the run itself")
-    parser.add_argument("--worker-kills", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=20, help="of all jobs together; 250 is all")
+    parser.add_argument("--rows", type=int, default=60, help="of the dump that is read")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--docs", action="store_true", help="write into docs/performance.md")
+    parser.add_argument("--job", action="append", choices=SHARES, help="only this (repeatable)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        dump = Path(folder) / "dump.jsonl"
-        write_mixed(dump, options.rows)
-        whole = Job(dump, Path(folder) / "whole", options.workers)
-        expected, seconds, lived = uninterrupted(whole)
-        print(f"{options.rows:,} rows, {seconds:.1f} s without a kill, {expected}", flush=True)
-        chance = random.Random(options.seed)
-        wrong = False
-        for what, count, span in (
-            ("head", options.kills, (0.0, seconds)),
-            ("worker", options.worker_kills, lived),
-        ):
-            check = Check(dump, options.workers, span, expected, whole, chance)
-            kills = [check.kill(what, number, count) for number in range(count)]
-            if kills:
-                report(what, summary(kills), options.docs)
-            wrong |= any(faults for _, faults in kills)
-    if wrong:
+    began, checks = time.perf_counter(), []
+    with tempfile.TemporaryDirectory() as folder, FakeServer(scored) as server:
+        home = Path(folder)
+        write_inputs(home, options.rows, training="train" in (options.job or SHARES))
+        for job in jobs(home, server.url):
+            if options.job and job.name not in options.job:
+                continue
+            forks = Forks(job, home / job.name.replace(",", "").replace(" ", "-"))
+            chance = random.Random(f"{options.seed}/{job.name}")
+            check = Check(job, forks, server, chance)
+            try:
+                checked(check, plan(options.kills)[job.name])
+            finally:
+                check.close()
+            checks.append(check)
+            print(check.line(), flush=True)
+    total = sum(sum(check.counts.values()) for check in checks)
+    faults = sum(len(check.faults) for check in checks)
+    again = max((check.asked_again for check in checks), default=0)
+    took = f"{time.perf_counter() - began:.0f} s, seed {options.seed}"
+    print(f"{total} times, {faults} faults, {took}; at most {again} questions were asked again")
+    if faults:
         raise SystemExit(1)
 
 

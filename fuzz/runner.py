@@ -27,6 +27,7 @@ from fuzz.shrink import shrunk
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT / "fuzz" / "cases"
 SHRINK_SECONDS = 20
+PROGRESS_SECONDS = 60
 _FRAME = re.compile(r'File "([^"]+)", line \d+,? in (\S+)')
 
 
@@ -64,9 +65,14 @@ def run(
     """Try cases of a fuzzer for so long, or so many."""
     tally, began, number = Tally(name), time.monotonic(), 0
     size = FUZZERS[name]().cases_a_child
+    said = began
     while number < cases and time.monotonic() - began < seconds:
         until = began + seconds
         number = _batch(tally, seed, number, min(size, cases - number), until, say, save)
+        tally.seconds = time.monotonic() - began
+        if time.monotonic() - said > PROGRESS_SECONDS:
+            said = time.monotonic()
+            say(f"... {tally.line()}")
     tally.seconds = time.monotonic() - began
     return tally
 

@@ -367,3 +367,33 @@ def test_admins_and_bots_answer_the_users_of_intercom() -> None:
         ("user", "Where is it?"),
         ("assistant", "One moment.\nBehind the door."),
     ]
+
+
+def test_words_beside_what_is_said_in_a_channel_are_counted() -> None:
+    rows = [
+        slack("U1", "Which fruit?", "170.1", attachments=[{"pretext": "It is a long story"}]),
+        slack("U2", "An apple.", "170.2", team="T1", reactions=[{"name": "thumbsup"}]),
+    ]
+    dump = reading(rows, "U2")
+    assert dump.records.height == 1
+    [(path, left)] = dump.files[0].leftovers.items()
+    assert (path, left.words) == ("said.attachments.pretext", 5)
+    assert "It is a long story" in reading(rows).rejects["raw"][0]
+
+
+def test_a_channel_in_which_nobody_is_named_keeps_its_words_as_a_reject() -> None:
+    dump = reading([slack("", "Who says this?", "170.1") | {"user": []}])
+    assert reasons(dump)[0].startswith("empty_conversation: nobody says anything")
+    assert "Who says this?" in dump.rejects["raw"][0]
+
+
+def test_a_message_with_the_id_of_an_earlier_one_is_counted() -> None:
+    rows = [
+        slack("U1", "Which fruit?", "170.1"),
+        slack("U2", "An apple.", "170.2"),
+        slack("U2", "Rather a pear.", "170.2"),
+    ]
+    dump = reading(rows, "U2")
+    assert said(dump) == [("user", "Which fruit?"), ("assistant", "An apple.")]
+    assert dump.files[0].leftovers["left_out.text"].words == 3
+    assert any(note.startswith("messages without a sender") for note in dump.files[0].notes)

@@ -65,7 +65,7 @@ def test_what_was_measured_takes_the_place_of_the_line_before(figures: ModuleTyp
         figures.filled("text", figure, "0.9")
 
 
-@pytest.mark.parametrize("name", ["figures", "survive", "survive_work"])
+@pytest.mark.parametrize("name", ["figures", "survive", "survive_run", "survive_work"])
 def test_examples_of_scripts_are_right(name: str) -> None:
     for module in loaded(name):
         done = doctest.testmod(module)

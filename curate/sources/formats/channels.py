@@ -29,9 +29,28 @@ class Post(NamedTuple):
     reply_to: str
     line: int = 0
     service: bool = False
+    beside: Row | None = None  # its other fields that may hold words
+
+
+# Fields of messages that say who reacted, was mentioned or wrote from where, and of files.
+_ABOUT = frozenset((
+    "team", "source_team", "user_team", "user_profile", "bot_profile", "reactions", "replies",
+    "reply_users", "edited", "mentions", "roles", "photo", "file", "thumbnail", "media_type",
+    "forwarded_from", "via_bot", "saved_from", "actor", "action", "date_unixtime",
+))  # fmt: skip
+
+
+def _beside(message: Row, *read: str) -> Row:
+    """The fields of a message that may hold words, but for those that are read."""
+    return {
+        name: value
+        for name, value in message.items()
+        if value and isinstance(value, str | list | dict) and name not in (*read, *_ABOUT)
+    }
 
 
 SERVICE = "messages of the service, such as joins, are left out"
+NOBODY = "messages without a sender, or with the id of an earlier one, are left out"
 EMPTY = "messages without words, such as pictures, are left out"
 
 
@@ -86,7 +105,11 @@ def _slack(row: Row, known: dict[str, str]) -> Post:
     text = _slack_text(text_of(row.get("text"), "text"), known).strip()
     reply_to = "" if thread == time else thread
     service = row.get("subtype") not in _SAID or not person
-    return Post(time, person, names, text, time, reply_to, service=service)
+    beside = _beside(row, *_SLACK_READ)
+    return Post(time, person, names, text, time, reply_to, service=service, beside=beside)
+
+
+_SLACK_READ = ("type", "subtype", "user", "bot_id", "username", "ts", "thread_ts", "text")
 
 
 _MARKED = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
@@ -137,6 +160,7 @@ def gather_discord(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
         channel = row["channel"] if isinstance(row.get("channel"), dict) else {}
         about = {"several_people": "discord", "channel": _id(channel.get("name"))}
         whole = any(kind in str(channel.get("type")) for kind in ("Thread", "Direct"))
+        about |= _beside(row, "guild", "channel", "messages")
         yield from _taken_apart(line, row, _discord, about, whole=whole)
 
 
@@ -179,7 +203,12 @@ def _discord(message: Row) -> Post:
     text = text_of(message.get("content"), "content").strip()
     service = str(message.get("type", "Default")) not in _DISCORD_SAID
     person = _id(author.get("id")) or next(iter(names), "")
-    return Post(_id(message.get("id")), person, names, text, when, reply_to, service=service)
+    beside = _beside(message, *_DISCORD_READ)
+    post = Post(_id(message.get("id")), person, names, text, when, reply_to)
+    return post._replace(service=service, beside=beside)
+
+
+_DISCORD_READ = ("id", "type", "timestamp", "content", "author", "reference", "message_reference")
 
 
 def is_telegram(row: Row) -> bool:
@@ -223,7 +252,9 @@ def _telegram(message: Row) -> Post:
     person = _id(message.get("from_id")) or next(iter(names), "")
     when, reply_to = _id(message.get("date")), _id(message.get("reply_to_message_id"))
     service = message.get("type") != "message"
-    return Post(_id(message.get("id")), person, names, said, when, reply_to, service=service)
+    beside = _beside(message, "id", "type", "date", "from", "from_id", "text")
+    post = Post(_id(message.get("id")), person, names, said, when, reply_to)
+    return post._replace(service=service, beside=beside)
 
 
 def _taken_apart(
@@ -247,21 +278,30 @@ def _conversations(
     said = [post for post in ordered if post.text and post.person and not post.service]
     if posts and not said:
         line = min(post.line for post in posts)
-        yield Joined(line, about, "empty_conversation: nobody says anything here")
+        row = {**about, "left_out": [_entry(post) for post in posts]}
+        yield Joined(line, row, "empty_conversation: nobody says anything here")
         return
     notes = [SERVICE] if any(post.service for post in posts) else []
     notes += [EMPTY] if any(not post.text and not post.service for post in posts) else []
-    there = {post.id for post in said}
+    there, firsts = {post.id for post in said}, set(map(id, ordered))
+    out = [
+        _entry(post)
+        for post in posts
+        if post.text and not post.service and (not post.person or id(post) not in firsts)
+    ]
+    notes += [NOBODY] if out else []
     for thread, group in [("", said)] if whole else _threads(said, posts, rooted=rooted):
         row = {**about, "said": [_entry(post) for post in group], "notes": notes}
-        row |= {"thread": thread} if thread else {}
+        row |= ({"thread": thread} if thread else {}) | ({"left_out": out} if out else {})
+        out = []  # with the first conversation, so that its words are counted once
         wrong = f"orphan: the first message of the thread {thread} is not in this file"
         lost = rooted and thread != "" and thread not in there
         yield Joined(min(post.line for post in group), row, wrong if lost else None)
 
 
 def _entry(post: Post) -> Row:
-    return {"user_id": post.person, "user_names": list(post.names), "text": post.text}
+    own = {"user_id": post.person, "user_names": list(post.names), "text": post.text}
+    return {**(post.beside or {}), **own}
 
 
 def _in_order(posts: Sequence[Post]) -> list[Post]:
