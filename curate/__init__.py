@@ -20,6 +20,7 @@ from curate.api import (
     preview,
     render,
     run,
+    teacher,
     train,
 )
 from curate.base.errors import CurateError
@@ -48,6 +49,7 @@ __all__ = [
     "render",
     "run",
     "setting",
+    "teacher",
     "train",
 ]
 

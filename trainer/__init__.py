@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.base.extras import require
 from trainer.config.config import TrainConfig
@@ -14,6 +14,7 @@ from trainer.result import Answer, Epoch, Evaluation, Sample, TrainResult
 
 if TYPE_CHECKING:
     from trainer.after.merge import Merged
+    from trainer.teaching import Logits
 
 __all__ = [
     "PRESETS",
@@ -27,6 +28,7 @@ __all__ = [
     "merge",
     "presets",
     "settings",
+    "teach",
     "train",
 ]
 
@@ -88,3 +90,29 @@ def merge(
     from trainer.after.merge import merge as made
 
     return made(source, out, epoch=epoch, adapter=adapter, model=model, force=force, log=log)
+
+
+def teach(
+    tokens: str,
+    model: str,
+    out: str,
+    *,
+    top: int = 50,
+    temperature: float = 1.0,
+    dtype: str = "float32",
+    device: str = "auto",
+    force: bool = False,
+    log: Callable[[str], None] = print,
+) -> Logits:
+    """Write a model's distributions at every target of token rows; see `trainer.teaching`.
+
+    Raises `CurateError` for rows that the model cannot read, and for an `out` that holds something
+    else.
+
+    >>> teach("tokens", "large", "logits", top=50)  # doctest: +SKIP
+    """
+    require("a teacher", "train", *_NEEDED)
+    from trainer.teaching import teach as made
+
+    how: dict[str, Any] = {"top": top, "temperature": temperature, "dtype": dtype, "device": device}
+    return made(tokens, model, out, **how, force=force, log=log)

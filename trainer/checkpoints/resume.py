@@ -42,6 +42,7 @@ _FREE = (
     "model",
     "replay",
     "retention",
+    "teacher",
     "report_to",
     "sharding",
 )
@@ -53,6 +54,7 @@ _OTHERS = {
     "replay": "the text of replay is another",
     "retention": "the text of retention is another",
     "routers": "the loss of the routers is another",
+    "teacher": "the teacher is another",
     "weights": "the weights of the base model are others",
 }
 _FILES = ("optimizer.safetensors", "weights.safetensors")
@@ -103,6 +105,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "rejected": _digest(plan.rejected),
         "replay": _digest(mixture.rows, mixture.own),
         "retention": _digest(plan.general[0] if plan.general else None),
+        "teacher": None if plan.teacher is None else plan.teacher.identity,
         "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
         "stops": [list(plan.tokens.stop_ids), list(plan.tokens.stop_strings)],
     }
@@ -273,6 +276,7 @@ def _read(place: Path) -> Saved | None:
                 "sources and stops are the same; go on with that version, or start anew with "
                 "--force"
             )
+        written["of"].setdefault("teacher")  # versions before had none
         of = {name: written["of"][name] for name in (*_OTHERS, "stops")}
         saved = Saved({**of, "config": config}, _progress(written["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
