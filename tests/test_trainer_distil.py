@@ -413,7 +413,7 @@ def test_a_stopped_run_ends_in_the_same_bits_and_only_with_the_same_teacher(
         with pytest.raises(StoppedError):
             run(places, tmp_path / "out", teacher, **fields)
     other = write_model(tmp_path / "other", hidden_size=32, seed=8)
-    with pytest.raises(CurateError, match="cannot resume, .*: the teacher is another"):
+    with pytest.raises(CurateError, match=r"cannot resume, .*: the teacher is another"):
         run(places, tmp_path / "out", other, **fields, resume=True)
     with pytest.raises(CurateError, match=r"distil_weight was 0\.5, now 0\.25"):
         run(places, tmp_path / "out", teacher, **fields, resume=True, distil_weight=0.25)
@@ -479,7 +479,7 @@ def test_tokens_are_compared_and_not_how_many_there_are(places: dict[str, str], 
 
 
 def test_rows_of_a_padded_vocabulary_are_left_out_and_said(places: dict[str, str], tmp_path: Path):
-    """Qwen2.5 has 151,936 or 152,064 rows for the same tokens; a row that is none counts nothing."""
+    """Qwen2.5 has 151,936 or 152,064 rows for the same tokens; a row that is none is left out."""
     small, big = tmp_path / "small", tmp_path / "big"
     write_model(small, vocab_size=34), with_words(small)
     write_model(big, hidden_size=32, vocab_size=40), with_words(big)
@@ -491,5 +491,5 @@ def test_rows_of_a_padded_vocabulary_are_left_out_and_said(places: dict[str, str
 
 def test_a_teacher_that_is_too_short_for_a_row_is_refused(places: dict[str, str], tmp_path: Path):
     short = write_model(tmp_path / "short", max_position_embeddings=5)
-    with pytest.raises(CurateError, match="40 rows are longer than the 5 positions of .*short"):
+    with pytest.raises(CurateError, match=r"40 rows are longer than the 5 positions of .*short"):
         run(places, tmp_path / "out", short)
