@@ -145,8 +145,8 @@ def main() -> None:
     """Teach, compare, print; write the page if that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="where the model is kept between runs")
-    parser.add_argument("--rows", type=int, default=120)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=80)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--top", type=int, default=50)
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/")

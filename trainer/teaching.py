@@ -21,7 +21,6 @@ from curate.base.errors import CurateError
 from curate.base.folder import (
     atomic_folder,
     sha256,
-    sync_folder,
     write_atomic,
     write_manifest,
     writing,
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]
 
 # A part holds whole rows, as many as have at most so many bytes of distributions.
-_PART_BYTES = 64 << 20
+PART_BYTES = 64 << 20
 _MICRO_TOKENS = 4096  # positions in a forward pass; a longer row has one of its own
 _JOB = "job.json"  # in the work folder: what its parts belong to
 
@@ -195,7 +194,7 @@ def _settings(manifest: Mapping[str, Any]) -> Mapping[str, str]:
 def _parts(lesson: Lesson) -> list[Ints]:
     """The rows of each part, as many as fit; where a part ends follows from the rows alone."""
     counts = lesson.tokens.rows.target_counts
-    most = max(1, _PART_BYTES // lesson.line.itemsize)
+    most = max(1, PART_BYTES // lesson.line.itemsize)
     parts: list[Ints] = []
     start = 0
     ends = np.cumsum(counts)
@@ -237,7 +236,7 @@ def _write_parts(lesson: Lesson, name: str, parts: list[Ints], work: Path, log: 
     if not left:
         return
     log(f"loading teacher {name}")
-    asked = _Asked(lesson, log)
+    asked = LoadedTeacher(lesson, log)
     started = time.perf_counter()
     for done, number in enumerate(left, 1):
         lines = asked.part(parts[number])
@@ -246,9 +245,10 @@ def _write_parts(lesson: Lesson, name: str, parts: list[Ints], work: Path, log: 
             hidden = unfinished(path)
             with hidden.open("wb") as file:
                 np.save(file, lines)
+                file.flush()
+                os.fsync(file.fileno())
             write_atomic(path.with_suffix(".sha256"), sha256(hidden))
             hidden.replace(path)
-            sync_folder(work)
         each = (time.perf_counter() - started) / done
         log(f"part {number + 1} of {len(parts)}, {spoken(each * (len(left) - done))} left")
 
@@ -267,7 +267,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-class _Asked:
+class LoadedTeacher:
     """The teacher, loaded, and how it is asked."""
 
     def __init__(self, lesson: Lesson, log: Log) -> None:
