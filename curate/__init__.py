@@ -21,6 +21,7 @@ from curate.api import (
     preview,
     render,
     run,
+    teacher,
     train,
 )
 from curate.base.errors import CurateError
@@ -50,6 +51,7 @@ __all__ = [
     "render",
     "run",
     "setting",
+    "teacher",
     "train",
 ]
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trainer import TrainResult
     from trainer.after.gguf.export import Exported as ExportedGguf
     from trainer.after.merge import Merged
+    from trainer.teaching import Logits
 
 # One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
 Data = Any
@@ -288,6 +289,31 @@ def merge(
         force=force,
         log=log,
     )
+
+
+def teacher(
+    tokens: Tokens | str | PathLike[str],
+    *,
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    top: int = 50,
+    temperature: float = 1.0,
+    dtype: str = "float32",
+    device: str = "auto",
+    force: bool = False,
+    log: Log = no_log,
+) -> Logits:
+    """Write what a model would say at every trained token, to train a smaller one on.
+
+    `tokens` is a `Tokens` or the folder of one, `model` the teacher. The folder `out` holds the
+    `top` likeliest words of each target and the probability of all others together, at a
+    `temperature`; it is the `teacher` of `curate.train`. Raises `CurateError`.
+    """
+    check_ours()
+    from curate import renders
+
+    how = {"top": top, "temperature": temperature, "dtype": dtype, "device": device, "force": force}
+    return renders.teach_on(tokens, fspath(model), fspath(out), how, log)
 
 
 def export(

@@ -255,8 +255,10 @@ def _train(add: Any) -> None:
     add("--lr", type=float, help="the highest learning rate (learning_rate)")
     add("--batch", type=_positive, help="examples in one optimizer step (batch_size)")
     add("--seed", type=_seed, help="decides split, order, adapters and dropout")
-    about = "answers, or which of two is better (sft)"
-    add("--objective", choices=("sft", "reward"), help=about)
+    about = "answers, a teacher beside them, or which of two is better (sft)"
+    add("--objective", choices=("sft", "distil", "reward"), help=about)
+    about = "learn this model's distributions as well: a model, or LOGITS of curate teacher"
+    add("--teacher", metavar="T", help=about)
     about = "train in spite of this finding of the checks (repeatable)"
     _many(add, "--allow", "REASON", about)
     about = "check everything, time a step, write nothing"
@@ -265,6 +267,19 @@ def _train(add: Any) -> None:
     about = "skip the comparison of losses before step 1"
     add("--no-proof", action="store_true", help=about)
     _out(add, "CKPT")
+
+
+def _teacher(add: Any) -> None:
+    add("tokens", help="a folder written by curate render")
+    add("--model", required=True, metavar="T", help="the teacher: a model folder or hub id")
+    about = "the likeliest words of each target that are kept, all others being one (default: 50)"
+    add("--top", type=_positive, default=50, metavar="K", help=about)
+    about = "what logits are divided by; distil_temperature of training is the same (default: 1)"
+    add("--temperature", type=_temperature, default=1.0, metavar="T", help=about)
+    about = "number format that the teacher computes in (default: float32)"
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help=about)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    _out(add, "LOGITS")
 
 
 def _merge(add: Any) -> None:
@@ -383,6 +398,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "train": (
         "Fine-tune a causal language model on a TOKENS folder and choose a checkpoint.",
         _train,
+    ),
+    "teacher": (
+        "Write what a large model would say at every trained token, for a small one to learn.",
+        _teacher,
     ),
     "merge": ("Put an adapter's changes into its base: a whole model in a folder.", _merge),
     "chat": ("Talk to a model with the template it was trained with, or answer prompts.", _chat),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import datasets
 
     from trainer import TrainResult
+    from trainer.teaching import Logits
 
 Style = Literal["ansi", "text", "html", "json"]
 
@@ -388,6 +389,21 @@ def train_on(tokens: Tokens | Source, settings: Mapping[str, Any], log: Log) -> 
     with _in_a_folder(tokens) as folder:
         config = trainer.TrainConfig.from_mapping({**settings, "tokens": folder})
         return trainer.train(config, log)
+
+
+def teach_on(
+    tokens: Tokens | Source, model: str, out: str, how: Mapping[str, Any], log: Log
+) -> Logits:
+    """See `curate.teacher`."""
+    if not isinstance(tokens, Tokens | str | PathLike):
+        raise CurateError(
+            f"teacher takes tokens or their folder, not a {type(tokens).__name__}; curate.render "
+            "makes them"
+        )
+    import trainer
+
+    with _in_a_folder(tokens) as folder:
+        return trainer.teach(folder, model, out, **how, log=log)
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer.data.batches import Batch
 from trainer.data.rows import Rows
 from trainer.distributed import ALONE, Group
+from trainer.models import chunked
 from trainer.models.attention import isolated
+from trainer.models.chunked import fine
 from trainer.models.device import put
 from trainer.models.modes import evaluating, plain
 from trainer.models.routers import Routers
@@ -40,24 +42,68 @@ def target_nats(
     """
     import torch.nn.functional as F
 
+    def of_logits(logits: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(logits, put(batch.targets, logits.device), reduction="none")
+
+    def of_states(head: Any, states: torch.Tensor) -> torch.Tensor:
+        targets = put(batch.targets, states.device)
+        return chunked.cross_entropy(head, states, targets, _rows(head, chunk))
+
+    return _at_targets(model, batch, routed, of_logits if whole else None, of_states)
+
+
+def target_numbers(
+    model: Any,
+    batch: Batch,
+    measure: chunked.Measure,
+    *,
+    whole: bool,
+    chunk: int = CHUNK_VALUES // 4,
+    routed: list[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """What `measure` makes of the logits of each target, fp32 [targets, numbers].
+
+    All else is as in `target_nats`.
+    Pieces are smaller than those of a loss alone, since several values are made of each logit.
+    """
+
+    def of_logits(logits: torch.Tensor) -> Any:
+        return measure(logits, slice(0, len(logits)))
+
+    def of_states(head: Any, states: torch.Tensor) -> torch.Tensor:
+        return chunked.by_pieces(head, states, _rows(head, chunk), measure)
+
+    return _at_targets(model, batch, routed, of_logits if whole else None, of_states)
+
+
+def _at_targets(
+    model: Any,
+    batch: Batch,
+    routed: list[torch.Tensor] | None,
+    of_logits: Callable[[torch.Tensor], torch.Tensor] | None,
+    of_states: Callable[[Any, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """One forward pass, and what is made at its targets of whole logits, or of states and head."""
     inputs, at = _inputs(model, batch)
     more = {} if routed is None else {"output_router_logits": True}
-    targets = put(batch.targets, at.device)
     with isolated(batch.documents):
-        if whole:
+        if of_logits is not None:
             output = model(**inputs, **more, use_cache=False)
             _keep_routed(output, routed)
-            picked = output.logits.flatten(0, 1).index_select(0, at)
-            return F.cross_entropy(fine(picked), targets, reduction="none")
+            return of_logits(fine(output.logits.flatten(0, 1).index_select(0, at)))
 
-        def nats() -> torch.Tensor:
+        def made() -> torch.Tensor:
             output = plain(model).base_model(**inputs, **more, use_cache=False)
             _keep_routed(output, routed)
             states = output.last_hidden_state.flatten(0, 1).index_select(0, at)
-            head = plain(model).get_output_embeddings()
-            return _chunked(head, states, targets, max(1, chunk // head.weight.shape[0]))
+            return of_states(plain(model).get_output_embeddings(), states)
 
-        return inside(model, nats)
+        return inside(model, made)
+
+
+def _rows(head: Any, chunk: int) -> int:
+    """How many targets have at most `chunk` logits."""
+    return max(1, chunk // int(head.weight.shape[0]))
 
 
 def _keep_routed(output: Any, routed: list[torch.Tensor] | None) -> None:
@@ -88,12 +134,24 @@ def read_logits(
         def pieces() -> None:
             states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
             head = plain(model).get_output_embeddings()
-            rows = max(1, chunk // head.weight.shape[0])
-            for start in range(0, max(1, len(at)), rows):
-                piece = slice(start, min(start + rows, len(at)))
+            for piece in chunked.pieces(len(at), _rows(head, chunk)):
                 use(piece, head(states[piece]).float())
 
         inside(model, pieces)
+
+
+def hidden_at_targets(model: Any, batch: Batch, *, whole: bool) -> tuple[Any, torch.Tensor]:
+    """The output layer and the hidden states [targets, width] before it, without gradients.
+
+    Where `whole` there is no such layer: None, and the logits [targets, vocabulary].
+    """
+    inputs, at = _inputs(model, batch)
+    with evaluating(model), isolated(batch.documents):
+        if whole:
+            logits = model(**inputs, use_cache=False).logits
+            return None, logits.flatten(0, 1).index_select(0, at)
+        states = _hidden_states(model, inputs).flatten(0, 1).index_select(0, at)
+        return plain(model).get_output_embeddings(), states
 
 
 def _inputs(model: Any, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -109,6 +167,35 @@ def _inputs(model: Any, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Te
     return inputs, put(batch.at, device)
 
 
+class Taught(Protocol):
+    """What a teacher gives for one pass."""
+
+    @property
+    def known(self) -> torch.Tensor:
+        """Bool [targets]: those it has a distribution for."""
+
+    def apart(self, logits: torch.Tensor, places: slice) -> torch.Tensor:
+        """Divergence from the teacher, fp32 [some], of logits fp32 [some, vocabulary]."""
+
+
+class Teacher(Protocol):
+    """A larger model's distributions, or a file of them, and how they count beside the labels."""
+
+    @property
+    def weight(self) -> float:
+        """The share of its part in the loss."""
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they are compared."""
+
+    def knows(self, rows: Rows) -> bool:
+        """Whether it has distributions for these rows."""
+
+    def taught(self, batch: Batch) -> Taught:
+        """Its distributions at the targets of a pass over rows that it knows."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LossMode:
     """How a model's loss is computed: what it was found to need, and what it can do."""
@@ -118,13 +205,7 @@ class LossMode:
     group: Group = ALONE  # who shares a step
     rejected: Rows | None = None  # of a reward model: the other side of the rows
     routers: Routers | None = None  # of a mixture of experts: what a step adds for them
-
-
-def fine(logits: torch.Tensor) -> torch.Tensor:
-    """Logits as float32, or as float64 if they are that."""
-    import torch
-
-    return logits if logits.dtype == torch.float64 else logits.float()
+    teacher: Teacher | None = None  # whose distributions are learnt beside the labels
 
 
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -134,28 +215,6 @@ def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:
     if batch.weights is None:
         return nats.sum()
     return torch.dot(nats, put(batch.weights, nats.device).to(nats.dtype))
-
-
-def _chunked(head: Any, states: torch.Tensor, targets: torch.Tensor, rows: int) -> torch.Tensor:
-    """Cross entropy of `head(states)`, `rows` targets at a time.
-
-    With more than one piece the logits of each are computed again in the backward pass: one
-    more product with the output matrix in exchange for never holding targets x vocabulary.
-    """
-    import torch
-    import torch.nn.functional as F
-    from torch.utils.checkpoint import checkpoint
-
-    def nats(states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(fine(head(states)), targets, reduction="none")
-
-    if len(targets) <= rows:
-        return nats(states, targets)
-    pieces = [
-        checkpoint(nats, *piece, use_reentrant=False, preserve_rng_state=False)
-        for piece in zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
-    ]
-    return torch.cat(pieces)
 
 
 def head_is_plain(model: Any, batch: Batch) -> bool:

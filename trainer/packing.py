@@ -91,6 +91,7 @@ def _lay(rows: Rows, documents: Documents) -> Batch:
         row_of=np.searchsorted(ends, at, side="right"),
         weights=None if rows.weights is None else rows.weights[source[at]],
         documents=tuple(lengths.tolist()),
+        source=source[at],
     )
 
 

@@ -17,6 +17,7 @@ from trainer.data.lengths import LengthTarget, length_target, within
 from trainer.data.mixing import Mixture
 from trainer.data.rows import Ints, Rows
 from trainer.data.tokens import Decode, Limits, Tokens
+from trainer.models.teachers import TeacherSource
 from trainer.models.vocabulary import Vocabulary
 
 Log = Callable[[str], None]
@@ -45,6 +46,7 @@ class Plan:
     words: Vocabulary
     mixture: Mixture
     rejected: Rows | None  # of a reward model: the other side of the rows
+    teacher: TeacherSource | None = None  # whose distributions are learnt
 
     @property
     def steps_per_epoch(self) -> int:

@@ -12,7 +12,8 @@ class Evaluation:
     """Held-out loss in nats: over all `targets` tokens, and as the mean of the rows' means.
 
     `interval` is half the width of the 95 % interval of that mean over rows, by Student's t; None
-    for a single row.
+    for a single row. `teacher_kl` is the divergence from a teacher, nats a token at the run's
+    temperature.
     """
 
     loss: float
@@ -21,6 +22,7 @@ class Evaluation:
     targets: int
     accuracy: float | None = None  # of a reward model: pairs whose chosen answer scores higher
     interval: float | None = None
+    teacher_kl: float | None = None  # of distillation
 
 
 @dataclasses.dataclass(frozen=True)

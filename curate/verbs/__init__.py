@@ -18,7 +18,7 @@ _MODULES = {
     "pairs": ("pairs",),
     "rendering": ("preview", "render", "templates"),
     "reward": ("reward",),
-    "training": ("train",),
+    "training": ("teacher", "train"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The verb around CKPT: train."""
+"""The verbs around CKPT: train, and teacher, which writes what it may learn from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from curate.verbs.common import assignments, speaker
 _SETTINGS = {"epochs": "num_train_epochs", "lr": "learning_rate", "batch": "batch_size"}
 _OPTIONS = (
     *("model", "out", "preset", "method", "objective", "seed", "allow", "force", "resume"),
-    *("max_steps", "from_adapter"),
+    *("max_steps", "from_adapter", "teacher"),
     *_SETTINGS,
 )
 
@@ -39,6 +39,23 @@ def train(arguments: argparse.Namespace) -> None:
     for line in _outcome(result):
         say(line)
     say(f"written to {result.out}")
+
+
+def teacher(arguments: argparse.Namespace) -> None:
+    """`curate teacher`: see its help."""
+    say = speaker(arguments.quiet)
+    done = api.teacher(
+        arguments.tokens,
+        model=arguments.model,
+        out=arguments.out,
+        top=arguments.top,
+        temperature=arguments.temperature,
+        dtype=arguments.dtype,
+        device=arguments.device,
+        force=arguments.force,
+        log=say,
+    )
+    say(f"written to {done.out}")
 
 
 def _outcome(result: Any) -> list[str]:

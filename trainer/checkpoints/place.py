@@ -78,8 +78,14 @@ def check(config: TrainConfig) -> Path:
 def _check_read(config: TrainConfig, out: Path) -> None:
     """Refuse a folder that holds what this run reads."""
     place = out.resolve()
-    read_by_it = (config.tokens, config.model, config.from_adapter, config.replay, config.retention)
-    for source in read_by_it:
+    for source in (
+        config.tokens,
+        config.model,
+        config.from_adapter,
+        config.replay,
+        config.retention,
+        config.teacher,
+    ):
         if source is not None and Path(source).exists():
             read = Path(source).resolve()
             if read == place or place in read.parents:

@@ -43,6 +43,7 @@ _FREE = (
     "from_adapter",
     "replay",
     "retention",
+    "teacher",
     "report_to",
     "sharding",
 )
@@ -55,6 +56,7 @@ _OTHERS = {
     "retention": "the text of retention is another",
     "adapter": "the adapter it went on from is another",
     "routers": "the loss of the routers is another",
+    "teacher": "the teacher is another",
     "weights": "the weights of the base model are others",
 }
 _FILES = ("optimizer.safetensors", "weights.safetensors")
@@ -105,6 +107,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "rejected": _digest(plan.rejected),
         "replay": _digest(mixture.rows, mixture.own),
         "retention": _digest(plan.general[0] if plan.general else None),
+        "teacher": None if plan.teacher is None else plan.teacher.identity,
         "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
         "adapter": adapters.identity(config.from_adapter),
         "stops": [list(plan.tokens.stop_ids), list(plan.tokens.stop_strings)],
@@ -276,7 +279,8 @@ def _read(place: Path) -> Saved | None:
                 "sources and stops are the same; go on with that version, or start anew with "
                 "--force"
             )
-        written["of"].setdefault("adapter", None)  # versions before began with the base alone
+        for name in ("adapter", "teacher"):
+            written["of"].setdefault(name, None)  # versions before had neither
         of = {name: written["of"][name] for name in (*_OTHERS, "stops")}
         saved = Saved({**of, "config": config}, _progress(written["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

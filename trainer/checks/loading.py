@@ -24,6 +24,7 @@ from trainer.models.dropout import add_residual_dropout
 from trainer.models.modes import plain
 from trainer.models.neftune import add_noise
 from trainer.models.prompted import is_prompted
+from trainer.objectives import teachers
 from trainer.plan import Log, Plan
 
 if TYPE_CHECKING:
@@ -177,9 +178,10 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about
     packed = packing.decide(net, rows, plan.train, config, log)
+    teacher, packed = teachers.load(plan, device, packed, log)
     first = pad(rows, plan.train[:1])
     found = routers.of_model(net, put(first.input_ids, device), config, log)
-    mode = LossMode(not head_is_plain(net, first), packed, group, routers=found)
+    mode = LossMode(not head_is_plain(net, first), packed, group, routers=found, teacher=teacher)
     balance = None if found is None else dataclasses.asdict(found)
     about |= {"packed": packed, "routers": balance, "proof": None}
     if config.proof:

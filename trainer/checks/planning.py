@@ -21,10 +21,10 @@ from trainer.data import mixing
 from trainer.data.leaks import leaks
 from trainer.data.rows import Rows
 from trainer.data.split import split
-from trainer.data.tokens import load_tokens
+from trainer.data.tokens import Tokens, load_tokens
 from trainer.evaluation.boards import check_board
 from trainer.evaluation.table import FEW
-from trainer.models import model, vocabulary
+from trainer.models import model, teachers, vocabulary
 from trainer.objectives import reward
 from trainer.plan import Log, Plan, warmup_steps
 
@@ -63,8 +63,19 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if config.max_steps:
         epochs = math.ceil(config.max_steps / mixture.steps_per_epoch)
         config = dataclasses.replace(config, num_train_epochs=epochs)
+    teacher = _teacher(config, tokens, tokenizer, words.size)
     plan = Plan(
-        config, tokens, train, held_out, limits, tokenizer, decode, words, mixture, rejected
+        config,
+        tokens,
+        train,
+        held_out,
+        limits,
+        tokenizer,
+        decode,
+        words,
+        mixture,
+        rejected,
+        teacher,
     )
     if config.resume:
         resume.check(Path(config.out), resume.settings(plan))
@@ -73,6 +84,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         *_announcement(plan, passed),
         *(() if adapter is None else going_on.lines(adapter, config.model)),
         *_about_pairs(plan),
+        *_about_teacher(plan),
         *_few_held_out(plan),
         *_watched(plan),
         *_leaks(plan),
@@ -81,6 +93,17 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     ]:
         log(line)
     return plan
+
+
+def _teacher(
+    config: TrainConfig, tokens: Tokens, tokenizer: Any, size: int
+) -> teachers.TeacherSource | None:
+    """Who teaches, checked against the rows and the model that learns; None if nobody does."""
+    if config.teacher is None:
+        return None
+    found = teachers.find(config.teacher, tokens, teachers.token_texts(tokenizer), size)
+    teachers.check_temperature(found, config.distil_temperature)
+    return found
 
 
 def _with_padding(
@@ -105,6 +128,20 @@ def _about_pairs(plan: Plan) -> list[str]:
     if plan.tokens.rejected is not None:
         return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
     return []
+
+
+def _about_teacher(plan: Plan) -> list[str]:
+    """Who teaches and what of the loss is its part, as lines."""
+    config = plan.config
+    if plan.teacher is None:
+        return []
+    both = "teacher || student" if config.distil_divergence == "forward" else "student || teacher"
+    return [
+        *plan.teacher.lines,
+        f"distillation: {config.distil_weight:g} x KL({both}) at temperature "
+        f"{config.distil_temperature:g}, times its square, and {1 - config.distil_weight:g} x the "
+        "loss of the labels; held-out losses are those of the labels",
+    ]
 
 
 def _watched(plan: Plan) -> list[str]:

@@ -59,6 +59,8 @@ class TrainConfig(Settings):
             fallbacks["min_lr_ratio"] = 0.0  # the preset's belongs to the preset's schedule
         if "save_dtype" in fallbacks and "dtype" in given:
             fallbacks["save_dtype"] = given["dtype"]  # whoever names a format wants it in the files
+        if given.get("teacher") is not None and "objective" in fallbacks:
+            fallbacks["objective"] = "distil"  # whoever names a teacher wants to be taught
         objective = given.get("objective", fallbacks.get("objective"))
         return {**given, **fitting(objective, fallbacks), "preset": chosen}
 

@@ -14,6 +14,7 @@ from trainer.config.methods import readers
 # A setting, its values that are meant (ANY is every value but the fallback), another setting, the
 # values of that which do not go with them, and why, or what to do. `learns` is the method's.
 ANY: tuple[Any, ...] = ()
+_TEACHER = "name a model or LOGITS in teacher"
 CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
     ("rounding", ANY, "dtype", ("float32",), "only bfloat16 weights are rounded; leave it out"),
     ("rounding", ANY, "learns", ("adapter", "prompt"), "adapters are not rounded; leave it out"),
@@ -34,6 +35,11 @@ CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
     ("sharding", ("full",), "learns", ("prompt",), "the model must lie whole on each device"),
     ("sharding", ("full",), "load_in_4bit", (True,), "a 4-bit base cannot be shared"),
     ("force", (True,), "resume", (True,), "one starts anew, one goes on; give one of them"),
+    ("objective", ("distil",), "teacher", (None,), "name a model or LOGITS in teacher"),
+    ("teacher", ANY, "objective", ("sft", "reward"), "leave objective out, or set it to distil"),
+    ("distil_weight", ANY, "teacher", (None,), _TEACHER),
+    ("distil_temperature", ANY, "teacher", (None,), _TEACHER),
+    ("distil_divergence", ANY, "teacher", (None,), _TEACHER),
     ("choose", ("example-loss", "score", "lima"), "objective", ("reward",), "set loss or last"),
     ("stop_on", ("example-loss", "score", "retention"), "objective", ("reward",), "set loss"),
     ("long_rows", ("split",), "objective", ("reward",), "a reward model reads whole rows"),

@@ -74,8 +74,33 @@ class MethodSettings:
     preset: PresetName = option(  # noqa: RUF009 - a field, as all others
         None, "recipe that fills every field you leave out (lima for full, lora for all else)"
     )
-    objective: Literal["sft", "reward"] = option(
-        "sft", "what is learnt: answers, or a score for them from pairs"
+    objective: Literal["sft", "distil", "reward"] = option(
+        "sft",
+        "what is learnt: answers, a teacher's distributions beside them (where one is named), or a "
+        "score for them from pairs",
+    )
+    teacher: str | None = option(
+        None,
+        "whose distributions are learnt: a model's folder or name on the hub, or LOGITS, which "
+        "`curate teacher` wrote",
+    )
+    distil_weight: float = option(
+        0.5,
+        "share of the teacher's part in the loss, the labels having the rest",
+        above=0.0,
+        high=1.0,
+    )
+    distil_temperature: float = option(
+        1.0,
+        "what logits of both are divided by before they are compared; that loss is multiplied by "
+        "its square",
+        above=0.0,
+        high=100.0,
+    )
+    distil_divergence: Literal["forward", "reverse"] = option(
+        "forward",
+        "KL(teacher || student), which covers all that the teacher would say, or the reverse, "
+        "which keeps to what it finds likely",
     )
     method: MethodName = option(  # noqa: RUF009 - a field, as all others
         "full", "what is trained: all weights, some of them, adapters, or a learnt prompt"

@@ -25,7 +25,8 @@ class Batch:
     `at` [targets] are the trained positions in the flattened batch, `targets` [targets] what
     they must predict, `row_of` [targets] the place of their row in `rows`, and `weights`
     [targets] what each counts, None if all count the same. `real` [positions in the flattened
-    batch] tells tokens from padding, None where nothing is padding.
+    batch] tells tokens from padding, None where nothing is padding. `source` [targets] are the
+    places of the trained positions in the flat arrays of the rows.
     """
 
     rows: Ints
@@ -36,6 +37,7 @@ class Batch:
     weights: Floats | None = None
     documents: tuple[int, ...] | None = None
     real: NDArray[np.bool_] | None = None
+    source: Ints | None = None
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Ints:
@@ -107,6 +109,7 @@ def _pad(rows: Rows, documents: Documents) -> Batch:
         row_of=row_of,
         weights=None if rows.weights is None else rows.weights[source[row_of, position]],
         real=None if real.all() else real.flatten(),
+        source=source[row_of, position],
     )
 
 

@@ -43,6 +43,7 @@ _OF_EPOCHS: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("Memorised training answers, share", {"memorised": "memorised"}),
     ("KL to the base at held-out answers, nats", {"KL": "kl"}),
     ("Loss on general text, nats per token", {"general text": "retention"}),
+    ("Divergence from the teacher at held-out answers, nats", {"KL": "teacher_kl"}),
 )
 _OF_STEPS = {
     "held out": "loss",

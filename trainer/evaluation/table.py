@@ -20,6 +20,7 @@ _COLUMNS = (
     ("score", "score", ".3f"),
     ("retention", "retention", ".4f"),
     ("KL to base", "kl", ".4f"),
+    ("KL to teacher", "teacher_kl", ".4f"),
 )
 
 

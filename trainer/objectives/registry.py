@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from trainer.config.config import TrainConfig
 from trainer.data.rows import Ints, Rows
 from trainer.loss import LossMode
-from trainer.objectives import reward, sft
+from trainer.objectives import distil, reward, sft
 from trainer.result import Evaluation
 
 
@@ -36,4 +36,4 @@ class Objective(Protocol):
         """How many tokens a step reads."""
 
 
-OBJECTIVES: Mapping[str, Objective] = {"sft": sft, "reward": reward}
+OBJECTIVES: Mapping[str, Objective] = {"sft": sft, "distil": distil, "reward": reward}

@@ -23,6 +23,9 @@ from trainer.result import Evaluation
 if TYPE_CHECKING:
     import torch
 
+# The losses of a pass, fp32 [targets, numbers]; a list is filled with the logits of routers.
+OfPass = Callable[[Batch, "list[torch.Tensor] | None"], "torch.Tensor"]
+
 
 def gradients(
     net: Any, rows: Rows, chosen: Ints, config: TrainConfig, mode: LossMode, own: int
@@ -34,6 +37,28 @@ def gradients(
     come `general_loss`, of rows from number `own` on, which are general text, and `router_loss`,
     which is not part of the first, where there are such.
     """
+
+    def of_pass(batch: Batch, routed: list[torch.Tensor] | None) -> torch.Tensor:
+        return target_nats(net, batch, whole=mode.whole, routed=routed).unsqueeze(1)
+
+    return take_step(net, rows, chosen, config, mode, own, of_pass)[:3]
+
+
+def take_step(
+    net: Any,
+    rows: Rows,
+    chosen: Ints,
+    config: TrainConfig,
+    mode: LossMode,
+    own: int,
+    of_pass: OfPass,
+    besides: int = 0,
+) -> tuple[float, float, dict[str, float], tuple[float, ...]]:
+    """A step as `gradients` takes it, of the losses that `of_pass` gives for a pass.
+
+    Those are fp32 [targets, 1 + `besides`]; the first is trained. Last come the sums of the others
+    over the step, each target as it counts.
+    """
     import torch
 
     divisor = counted(rows, chosen)
@@ -41,6 +66,7 @@ def gradients(
     total: Any = 0.0
     general: Any = 0.0
     balanced: Any = 0.0
+    sums = torch.zeros(besides, dtype=torch.float64, device=next(net.parameters()).device)
     mine = chosen[mode.group.share(rows.lengths[chosen])]
     passes = list(step_batches(rows, mine, config, mode.packed))
     shortest = chosen[[np.argmin(rows.lengths[chosen])]]
@@ -48,7 +74,8 @@ def gradients(
     for batch, counts in mode.group.in_step(passes, lambda: pad(rows, shortest)):
         routed: list[Any] | None = None if mode.routers is None else []
         with attention.isolated(batch.documents):
-            nats = target_nats(net, batch, whole=mode.whole, routed=routed)
+            losses = of_pass(batch, routed)
+            nats = losses[:, 0]
             loss = weighted_sum(nats, batch) * counts / divisor
             added = None
             if mode.routers is not None and routed is not None:
@@ -60,16 +87,26 @@ def gradients(
             torch.autograd.backward(loss if added is None else loss + added)
         # Read once a step: a GPU is not waited for between passes.
         total = total + loss.detach().double()
+        sums = sums + _sums(losses, batch) * counts
         if counts and int(batch.rows.max()) >= own:
             general = general + _general_nats(nats, batch, own)
     trained = [weight for weight in net.parameters() if weight.requires_grad]
-    total, general, balanced = mode.group.add_up(
-        trained, float(total), float(general), float(balanced)
+    total, general, balanced, *others_sums = mode.group.add_up(
+        trained, float(total), float(general), float(balanced), *sums.tolist()
     )
     norm = clip(trained, config.max_grad_norm)
     read = int(rows.target_counts[chosen[chosen >= own]].sum())
     others = {"general_loss": general / read} if read else {}
-    return total, norm, others | ({"router_loss": balanced} if mode.routers else {})
+    others |= {"router_loss": balanced} if mode.routers else {}
+    return total, norm, others, tuple(others_sums)
+
+
+def _sums(losses: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The sums of all numbers of a pass but the first, fp64, each target as it counts."""
+    others = losses.detach()[:, 1:].double()
+    if batch.weights is not None:
+        others = others * put(batch.weights, others.device)[:, None]
+    return others.sum(dim=0)
 
 
 def _step_choices(
@@ -115,12 +152,43 @@ def evaluate(
     """
     if not len(chosen):
         return None
-    sums = np.zeros(len(chosen))
+
+    def of_pass(batch: Batch) -> torch.Tensor:
+        return target_nats(net, batch, whole=mode.whole).unsqueeze(1)
+
+    (nats,) = sums_by_row(net, rows, chosen, micro_tokens, of_pass)
+    return of_sums(rows, chosen, nats)
+
+
+def sums_by_row(
+    net: Any,
+    rows: Rows,
+    chosen: Ints,
+    micro_tokens: int,
+    of_pass: Callable[[Batch], torch.Tensor],
+) -> NDArray[np.float64]:
+    """The sums over the targets of each row `chosen` of what `of_pass` gives: [numbers, rows].
+
+    `of_pass` gives [targets, numbers]; without dropout and gradients.
+    """
+    parts, places = [], []
     with evaluating(net):
         for batch in batches(rows, chosen, micro_tokens):
-            nats = target_nats(net, batch, whole=mode.whole).double().cpu().numpy()
-            places = np.searchsorted(chosen, batch.rows[batch.row_of])
-            sums += np.bincount(places, weights=nats, minlength=len(chosen))
+            parts.append(of_pass(batch).double().cpu().numpy())
+            places.append(np.searchsorted(chosen, batch.rows[batch.row_of]))
+    count = len(chosen)
+    sums = [
+        [np.bincount(place, weights=each, minlength=count) for each in part.T]
+        for part, place in zip(parts, places, strict=True)
+    ]
+    total: NDArray[np.float64] = np.zeros((len(sums[0]), count))
+    for each in sums:  # in the order of the passes, so that sums round alike
+        total = total + each
+    return total
+
+
+def of_sums(rows: Rows, chosen: Ints, sums: NDArray[np.float64]) -> Evaluation:
+    """The evaluation of rows `chosen` whose nats add up to `sums` [rows]."""
     counts = rows.target_counts[chosen]
     means = sums / counts
     return Evaluation(
