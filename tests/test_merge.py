@@ -340,11 +340,9 @@ def test_a_change_of_a_tied_layer_is_refused_as_no_weight_can_hold_it(tmp_path: 
     assert "tied to others" in refused(tmp_path, adapter)
 
 
-@pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed")
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"lora_bias": True}, "peft cannot merge it: Impossible to merge LoRA with `lora_bias"),
         ({"layer_replication": [[0, 2], [1, 2]]}, "repeats layers of its base (layer_replication)"),
     ],
 )
