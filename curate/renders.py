@@ -136,6 +136,7 @@ class Tokens:
             return templates.to_dataset(self.rendered)
         import datasets
 
+        _ = self._folder  # what lies there is what was written, or this says what is not
         return datasets.Dataset.load_from_disk(str(self.path))
 
     def summary(self) -> str:

@@ -287,3 +287,26 @@ def test_added_tokens_are_in_the_adapter_and_grow_its_base(method: str, tmp_path
     assert words("w4 <call>").input_ids == [4, 32]
     model = AutoPeftModelForCausalLM.from_pretrained(out / "adapter")
     assert model.get_input_embeddings().weight.shape[0] == 33
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_a_base_with_more_rows_than_tokens_keeps_them_beside_an_adapter(
+    added: bool, tmp_path: Path
+):
+    """Rows are padded to a multiple of 64, and peft looks at the length of the tokenizer."""
+    import torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    base = write_base(tmp_path / "base", vocab_size=64)
+    named = {"<call>": 32} if added else {}
+    words = {"special": {}, "eos_ids": [EOS], "added": named, "functional": named}
+    tokens = write_answers(tmp_path / "tokens", tokenizer=words)
+    out = train(tokens, base, tmp_path / "out", method="lora", **LEARNT)
+    whole = AutoModelForCausalLM.from_pretrained(out)
+    adapted = AutoPeftModelForCausalLM.from_pretrained(out / "adapter")
+    assert adapted.get_input_embeddings().weight.shape[0] == 64
+    asked = torch.tensor([[START, 9, 21, 32 if added else 8, ASK]])
+    with torch.no_grad():
+        wanted, got = (model(input_ids=asked).logits for model in (whole, adapted))
+    assert got.shape[-1] == 64 and float((got - wanted).abs().max()) < 1e-4

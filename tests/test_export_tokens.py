@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import curate
+from curate.base.errors import CurateError
 from curate.renders import Tokens
 from tests.conftest import ROOT
 from tests.export_rows import PLAIN, TWO_TURNS, config, data
@@ -129,3 +130,35 @@ def test_the_card_says_what_was_read_and_what_was_cut(tmp_path: Path) -> None:
     assert "- examples that were cut to the longest length allowed: 1." in text
     other = curate.export(given, to="trl", out=tmp_path / "DIR")
     assert "examples that were cut to the longest length allowed: 1" in other.notes
+
+
+def other_labels(folder: Path) -> None:
+    """Every token of what lies there is trained, and nothing says so."""
+    loaded = datasets.load_from_disk(str(folder))
+    changed = loaded.map(lambda row: {"labels": row["input_ids"]}, load_from_cache_file=False)
+    changed.save_to_disk(str(folder.parent / "changed"))
+    for file in (folder.parent / "changed").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+
+
+def test_a_dataset_whose_labels_were_changed_is_not_handed_on(tmp_path: Path) -> None:
+    folder = tokens(tmp_path).path
+    assert folder is not None
+    assert len(Tokens(folder).dataset) == 4
+    other_labels(folder)
+    with pytest.raises(CurateError, match="labels"):
+        _ = Tokens(folder).dataset
+
+
+def test_tokens_of_the_same_ids_with_other_labels_are_said_to_be_others(tmp_path: Path) -> None:
+    rows = [*PLAIN, TWO_TURNS]
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two = tokens(tmp_path / "one", rows), tokens(tmp_path / "two", rows, turns="last")
+    ids = [given.examples["input_ids"].to_list() for given in (one, two)]
+    assert ids[0] == ids[1] and one.examples["labels"].to_list() != two.examples["labels"].to_list()
+    curate.export(one, to="trl", out=tmp_path / "DIR")
+    again = curate.export(one, to="trl", out=tmp_path / "DIR")
+    assert "made the same way" in again.notes[-1]
+    other = curate.export(two, to="trl", out=tmp_path / "DIR")
+    assert "with other settings (content" in other.notes[-1]

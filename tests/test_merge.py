@@ -130,6 +130,29 @@ def test_templates_by_name_come_along(base: str, tuned: Any, tmp_path: Path) -> 
     curate.merge(outside, out=tmp_path / "whole")
     copied = tmp_path / "whole" / "additional_chat_templates" / "tool_use.jinja"
     assert copied.read_text("utf-8") == "{{ tools }}"
+    # Again, and with another template in it, or without any.
+    curate.merge(outside, out=tmp_path / "whole")
+    assert copied.read_text("utf-8") == "{{ tools }}"
+    (named / "additional_chat_templates" / "tool_use.jinja").write_text("{{ others }}")
+    curate.merge(outside, out=tmp_path / "whole", force=True)
+    assert copied.read_text("utf-8") == "{{ others }}"
+    shutil.rmtree(named / "additional_chat_templates")
+    curate.merge(outside, out=tmp_path / "whole", force=True)
+    assert not copied.parent.exists()
+
+
+def test_templates_of_a_stranger_are_left_alone(base: str, tuned: Any, tmp_path: Path) -> None:
+    named = shutil.copytree(base, tmp_path / "named")
+    (named / "additional_chat_templates").mkdir()
+    (named / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
+    outside = outside_adapter(str(named), tmp_path / "adapter")
+    curate.merge(outside, out=tmp_path / "whole")
+    mine = tmp_path / "whole" / "additional_chat_templates" / "mine.jinja"
+    mine.write_text("mine")
+    for force in (False, True):
+        with pytest.raises(CurateError, match="additional_chat_templates"):
+            curate.merge(outside, out=tmp_path / "whole", force=force)
+    assert mine.read_text() == "mine" and (tmp_path / "whole" / "config.json").is_file()
 
 
 def test_it_is_saved_in_the_number_format_of_the_base(tokens: str, tmp_path: Path) -> None:

@@ -34,14 +34,17 @@ MANIFEST = "manifest.json"
 OWN_HASH = "manifest_sha256"
 # What is made from the other files of a folder, and may be made anew: it has no hash.
 DRAWN = ("report.html",)
+# Folders inside of one that is written: tokenizers look for templates by name there.
+_INNER = ("additional_chat_templates",)
 _ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
 
 
 def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     """The files that the manifest here says `maker` wrote, with their hashes; none without one.
 
-    Only plain names count: no path, no link, nothing that is not a file in this very folder; and,
-    but for the manifest and what is drawn from the other files (`DRAWN`), only with a hash.
+    Only plain names count: no path, no link, nothing that is not a file in this very folder, or in
+    one of those that it may hold; and, but for the manifest and what is drawn from the other files
+    (`DRAWN`), only with a hash.
     """
     manifest = read_manifest(folder)
     if manifest.get("maker") != maker:
@@ -52,8 +55,26 @@ def files_of(folder: Path, maker: str) -> dict[str, str | None]:
     return {
         name: hashes.get(name)
         for name in listed
-        if is_plain_file(folder, name) and (name in (MANIFEST, *DRAWN) or hashes.get(name))
+        if _is_file_of(folder, name) and (name in (MANIFEST, *DRAWN) or hashes.get(name))
     }
+
+
+def _is_file_of(folder: Path, name: Any) -> bool:
+    """Whether a name is that of a plain file here, or in a folder that may lie here."""
+    inner, _, rest = name.partition("/") if isinstance(name, str) else ("", "", "")
+    if inner in _INNER and not (folder / inner).is_symlink():
+        return is_plain_file(folder / inner, rest)
+    return is_plain_file(folder, name)
+
+
+def _is_ours(path: Path, ours: Container[str]) -> bool:
+    """Whether a file is one of `ours`, or all that lies in a folder is."""
+    if path.name in ours:
+        return True
+    if path.name not in _INNER or path.is_symlink() or not path.is_dir():
+        return False
+    within = [f"{path.name}/{each.name}" in ours for each in path.iterdir()]
+    return bool(within) and all(within)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -95,7 +116,13 @@ def write_manifest(
         about, moved = shortened(about)
     if moved:
         table_of(moved).write_parquet(folder / TABLE, statistics=False)
-    files = (path.name for path in folder.iterdir() if path.is_file())
+    places = [folder, *(folder / inner for inner in _INNER if (folder / inner).is_dir())]
+    files = (
+        path.relative_to(folder).as_posix()
+        for place in places
+        for path in place.iterdir()
+        if path.is_file()
+    )
     names = sorted(name for name in files if name not in (MANIFEST, *DRAWN))
     content = {
         "maker": maker,
@@ -320,7 +347,7 @@ def _check_content(
     if not place.is_dir() or not any(place.iterdir()):
         return
     ours = files_of(place, maker)
-    others = sorted(path.name for path in place.iterdir() if path.name not in ours)
+    others = sorted(path.name for path in place.iterdir() if not _is_ours(path, ours))
     if others and not force:
         own = f"{some_of(others)}, which {maker} has not written"
         what = own if ours else _described(place, maker)
@@ -357,6 +384,9 @@ def _show(hidden: Path, out: Path, maker: str) -> None:
     _check_not_there(out, maker, names, ours)
     for name in [MANIFEST, *ours]:
         (out / name).unlink(missing_ok=True)
+    for name in {name.partition("/")[0] for name in ours if "/" in name}:
+        if not any((out / name).iterdir()):  # else a stranger's files lie there too
+            (out / name).rmdir()
     for name in [*(name for name in names if name != MANIFEST), MANIFEST]:
         (hidden / name).replace(out / name)
 
@@ -364,7 +394,7 @@ def _show(hidden: Path, out: Path, maker: str) -> None:
 def _check_not_there(out: Path, maker: str, names: Sequence[str], ours: Container[str]) -> None:
     """Raise `CurateError` where a file to be written is there and is not ours."""
     there = [name for name in names if (out / name).exists() or (out / name).is_symlink()]
-    if foreign := [name for name in there if name not in ours]:
+    if foreign := [name for name in there if not _is_ours(out / name, ours)]:
         raise CurateError(
             f"{out}: {', '.join(foreign)} was not written by {maker}; move it away first"
         )

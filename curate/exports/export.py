@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ import polars as pl
 
 import templates
 from curate.base.errors import CurateError, nearest, some_of
-from curate.base.example_sources import IDS_HASH
+from curate.base.example_sources import CONTENT_HASHES, IDS_HASH
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, sha256, write_manifest, writing
 from curate.base.progress import quiet_datasets
@@ -131,8 +132,12 @@ KIND = Kind(MAKER, "export", _settings_of)
 
 def _content(source: Run | Tokens) -> str | None:
     """The hash of what is exported; other settings of a run or of rendering give another one."""
-    hashes = source.manifest if isinstance(source, Tokens) else source.manifest["sha256"]
-    found = hashes.get(IDS_HASH if isinstance(source, Tokens) else KEPT)
+    if not isinstance(source, Tokens):
+        found = source.manifest["sha256"].get(KEPT)
+    elif whole := source.manifest.get(CONTENT_HASHES):
+        found = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    else:  # of an earlier version
+        found = source.manifest.get(IDS_HASH)
     return None if found is None else str(found)
 
 

@@ -67,14 +67,14 @@ def with_rows(words: Vocabulary, adapter: Adapter, tokenizer: Any, name: str) ->
         return vocabulary.with_learnt(words, {}, named)
     known = {number: text for text, number in tokenizer.get_vocab().items()}
     own = model.read_tokenizer(str(adapter.folder))
-    told = {} if own is None else {number: text for text, number in own.get_vocab().items()}
+    spelt = {} if own is None else {number: text for text, number in own.get_vocab().items()}
     new = [number for number in held if number not in known]
-    if nameless := [number for number in new if number not in told | _texts(words)]:
+    if nameless := [number for number in new if number not in spelt | _texts(words)]:
         raise CurateError(
             f"{adapter.folder}: holds a row for token {nameless[0]}, which neither its own "
             f"tokenizer nor that of {name} has; put the tokenizer it was trained with beside it"
         )
-    added = {(told | _texts(words))[number]: number for number in new}
+    added = {(spelt | _texts(words))[number]: number for number in new}
     return vocabulary.with_learnt(words, added, {known[one]: one for one in held if one in known})
 
 

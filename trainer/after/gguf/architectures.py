@@ -141,4 +141,5 @@ def rope_factors(config: Any) -> torch.Tensor | None:
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     width = head_width(config)
     steps = torch.arange(0, width, 2, dtype=torch.int64).float() / width
-    return (1.0 / rope["rope_theta"] ** steps) / scaled.float()
+    factors: torch.Tensor = (1.0 / rope["rope_theta"] ** steps) / scaled.float()
+    return factors

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from curate.base.errors import CurateError, some_of
 from curate.base.extras import require
@@ -119,8 +119,9 @@ def _tensors(folder: Path, config: Any) -> dict[str, weights.Tensor]:
     from transformers import AutoModelForCausalLM
 
     found = dict(weights.read_tensors(str(folder)))
+    auto: Any = AutoModelForCausalLM  # its methods have no types
     with torch.device("meta"):
-        expected = AutoModelForCausalLM.from_config(config).state_dict()
+        expected = auto.from_config(config).state_dict()
     if config.tie_word_embeddings:
         expected.pop("lm_head.weight", None)
         found.pop("lm_head.weight", None)
@@ -142,7 +143,7 @@ def _number_format(tensors: Mapping[str, weights.Tensor], given: str | None) -> 
         for one in tensors.values():
             values[one.format] += one.values
         return _FORMATS[values.most_common(1)[0][0]]
-    for known in get_args(NumberFormat):
+    for known in _FORMATS.values():
         if given == known:
             return known
     raise CurateError(f"number_format is {given!r}; expected f32, f16 or bf16")
