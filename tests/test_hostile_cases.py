@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -101,7 +100,7 @@ def test_each_case_ends_in_rows_rejects_or_one_sentence(
 
 
 def test_all_cases_are_named_here(cases: Path) -> None:
-    assert {name for name in os.listdir(cases) if not name.endswith(".jinja")} == set(READ)
+    assert {path.name for path in cases.iterdir() if path.suffix != ".jinja"} == set(READ)
 
 
 def test_all_cases_of_one_folder_cost_only_themselves(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from curate.sources.shared.convert import ANSWERS, QUESTIONS
@@ -52,7 +53,8 @@ def converters(
     A column is read so if each of its cells that holds anything is such, and its name is not
     that of a text. All rows are looked at, but no further than columns are left that may be.
     """
-    kinds = {at: set(_kinds(name)) for at, name in enumerate(header) if header.count(name) == 1}
+    times = Counter(header)
+    kinds = {at: set(_kinds(name)) for at, name in enumerate(header) if times[name] == 1}
     kinds = {at: left for at, left in kinds.items() if left}
     filled: set[int] = set()
     try:

@@ -20,6 +20,8 @@ HELD = 1 << 28
 ZIPPED = b"\x1f\x8b\x08\0zip\0\0\xff"
 # Packed bytes looked at again behind damage, in lengths of the data; more are not looked at.
 _MOST_TRIED = 4
+# Damaged streams behind which another one is looked for.
+MOST_DAMAGED = 1000
 
 
 @dataclass
@@ -111,7 +113,7 @@ def too_much(name: str, packed: int, most: int) -> str:
 
 def _pieces(packing: Packing, data: bytes) -> Iterator[bytes | Damage]:
     """The unpacked bytes of all streams, one after another, and in its place what is wrong."""
-    at = tried = 0
+    at = tried = damaged = 0
     while at < len(data):
         end = yield from pieces(packing, data, at)
         wrong = end.wrong
@@ -124,7 +126,9 @@ def _pieces(packing: Packing, data: bytes) -> Iterator[bytes | Damage]:
             tried += end.at - at
             begin = next_begin(packing, data, at + 1)
         if wrong is not None:
-            is_last = begin == len(data) or tried > _MOST_TRIED * len(data)
+            damaged += 1
+            is_hopeless = tried > _MOST_TRIED * len(data) or damaged >= MOST_DAMAGED
+            is_last = begin == len(data) or is_hopeless
             before = "" if end.is_whole else "; what stands just before may have been changed"
             lost = "; what follows is lost" if is_last else ""
             yield Damage(0, f"{wrong}{before}{lost}", cuts=not end.is_whole)

@@ -86,7 +86,8 @@ def _chunk_size(stored: bytes, column: Struct) -> int:
         except ValueError:
             break  # no reader gets beyond a page without a head
         at = thrift.at + packed
-    return max(size, _typed(column.get(6, 0), int))
+    stated: int = _typed(column.get(6, 0), int)
+    return max(size, stated)
 
 
 def _values(head: Any) -> int:
