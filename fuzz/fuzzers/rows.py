@@ -24,7 +24,7 @@ from fuzz.values import mutated_often
 WORD = re.compile(r"\b(Hi|Hello|Hey|No)\b")
 MARK = re.compile(r"zq\d+z")
 COPIES = 20  # more than rows that are read together
-OPTIONS = (
+OPTIONS: tuple[dict[str, Any], ...] = (
     *([{}] * 8),
     {"answerer": "U2"},
     {"paths": "all"},
