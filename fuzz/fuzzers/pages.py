@@ -48,7 +48,7 @@ LOADS = ("src", "href", "xlink:href", "action", "formaction", "data", "srcset", 
 RECIPES = (
     "steps: [exact, near, quality, {length: {action: cap}}]",
     "steps: [exact, language, bias, {length: {min: 20}}]",
-    "steps: [unwrap_prompt, {select: {keep: 2}}]",
+    "steps: [unwrap_prompt, {select: {budget: 2}}]",
 )
 
 
