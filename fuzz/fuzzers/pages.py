@@ -48,7 +48,7 @@ LOADS = ("src", "href", "xlink:href", "action", "formaction", "data", "srcset", 
 RECIPES = (
     "steps: [exact, near, quality, {length: {action: cap}}]",
     "steps: [exact, language, bias, {length: {min: 20}}]",
-    "steps: [unwrap_prompt, {select: {keep: 2}}]",
+    "steps: [unwrap_prompt, {select: {budget: 2}}]",
 )
 
 
@@ -139,13 +139,16 @@ def pages_of(case: Case, folder: Path) -> dict[str, str]:
         "{% for m in messages %}{{ m.role ~ m.content ~ '<|im_end|>' }}{% endfor %}"
         "{% if add_generation_prompt %}assistant{% endif %}"
     )
-    for words in (
+    other = folder / "other.html"
+    commands: tuple[list[str | Path], ...] = (
         ["run", dump, "--recipe", recipe, "--out", run, "--workers", "1"],
         ["preview", run, "--template", "chatml", "--html", html],
-    ):
+        ["preview", run, "--template", template, "--html", other],
+    )
+    for words in commands:
         said = command(words)
         check_said(str(words[0]), said)
-    found = {"report": run / "report.html", "preview": html}
+    found = {"report": run / "report.html", "preview": html, "preview of a file": other}
     return {name: path.read_text("utf-8") for name, path in found.items() if path.exists()}
 
 

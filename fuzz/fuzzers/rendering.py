@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from templates.options import DATE, RenderOptions
 from templates.refusals import Refusal
 from templates.render import RowRenderer
 from templates.template import TEMPLATES, Renderer, bind, load_template
+from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import Row
 from tests.templates_toys import byte_level, merging, metaspace, prepending, records, row_renderer
 
@@ -79,7 +81,7 @@ WORDS = (
         ":",
     ),
 )
-TOKENIZERS = {
+TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {
     "byte-level": byte_level,
     "composing": lambda: byte_level(nfc=True),
     "merging": merging,
@@ -136,7 +138,10 @@ def _talk(chance: random.Random) -> list[dict[str, Any]]:
 
 
 def _called(chance: random.Random) -> list[dict[str, Any]]:
-    given = {chance.choice(("a", "b", " ", "é")): chance.choice((1, True, None, [], _said(chance)))}
+    given: dict[str, Any] = {}
+    given |= {
+        chance.choice(("a", "b", " ", "é")): chance.choice((1, True, None, [], _said(chance)))
+    }
     calls = [{"id": "c1", "name": "add", "arguments": given}]
     return [
         {"role": "assistant", "content": "", "tool_calls": json.dumps(calls)},

@@ -70,6 +70,9 @@ ASKS = ("model", "url", "encoder", "judge", "difficulty", "semantic", "reference
 ROWS = [{"instruction": f"Name {n} fruits.", "output": f"{n} apples and a pear."} for n in range(6)]
 
 
+STEPS: dict[str, Any] = {**FILTERS, **FIXES}
+
+
 @cache
 def recipes() -> list[dict[str, Any]]:
     """The bundled recipes, and one for each filter and fix with all of its settings."""
@@ -79,7 +82,7 @@ def recipes() -> list[dict[str, Any]]:
         for path in sorted(folder.iterdir(), key=lambda path: path.name)
         if path.name.endswith(".yaml")
     ]
-    for name, kind in {**FILTERS, **FIXES}.items():
+    for name, kind in STEPS.items():
         given = {
             field.name: _plain(field.default)
             for field in dataclasses.fields(kind)
@@ -97,7 +100,7 @@ def _plain(default: Any) -> Any:
 def names() -> tuple[str, ...]:
     """Names of steps and their settings."""
     found = dict.fromkeys((*FILTERS, *FIXES, "seed", "steps"))
-    for kind in {**FILTERS, **FIXES}.values():
+    for kind in STEPS.values():
         found |= dict.fromkeys(field.name for field in dataclasses.fields(kind))
     return tuple(found)
 
@@ -111,7 +114,8 @@ def training() -> tuple[str, ...]:
 def make(chance: random.Random) -> Case:
     """A changed recipe as text and some values to set, or settings of training."""
     if chance.random() < 0.3:
-        return {"train": [f"{chance.choice(training())}={_written(chance)}" for _ in range(2)]}
+        given = [chance.choice((*PLAUSIBLE, _written(chance))) for _ in range(2)]
+        return {"train": [f"{chance.choice(training())}={value}" for value in given]}
     whole = copy.deepcopy(chance.choice(recipes()))
     if chance.random() < 0.5:
         whole = mutated_often(chance, whole, names())
@@ -128,7 +132,7 @@ def _setting(chance: random.Random, whole: Any) -> str:
     steps = whole.get("steps") if isinstance(whole, dict) else None
     step = chance.choice(steps) if isinstance(steps, list) and steps else None
     name = next(iter(step)) if isinstance(step, dict) and step else step
-    kind = {**FILTERS, **FIXES}.get(name) if isinstance(name, str) else None
+    kind = STEPS.get(name) if isinstance(name, str) else None
     if kind is None or chance.random() < 0.2:
         return f"{chance.choice(names())}.{chance.choice(names())}={_written(chance)}"
     fields = dataclasses.fields(kind)
