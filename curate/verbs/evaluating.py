@@ -7,7 +7,7 @@ import json
 
 from curate import api
 from curate.base.errors import CurateError
-from curate.verbs.common import speaker, warn
+from curate.verbs.common import mapped, speaker, warn
 
 
 def eval(arguments: argparse.Namespace) -> None:
@@ -27,12 +27,18 @@ def _labels(arguments: argparse.Namespace) -> None:
         arguments.source,
         arguments.data[0],
         labels=arguments.labels,
+        field=arguments.field,
         against=arguments.against,
         model=arguments.model,
+        template=arguments.template,
         scoring=arguments.scoring,
         prior=arguments.prior,
         seed=arguments.seed,
         device=arguments.device,
+        format=arguments.format,
+        columns=mapped(arguments.map),
+        out=arguments.out,
+        force=arguments.force,
         log=say,
     )
     for line in found.notices:
@@ -42,3 +48,5 @@ def _labels(arguments: argparse.Namespace) -> None:
         return
     for line in lines(found):
         print(line)
+    if arguments.out is not None:
+        say(f"written to {arguments.out}")
