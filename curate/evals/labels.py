@@ -207,6 +207,7 @@ def _together(
     same = [_rows_of(one, np.flatnonzero(keep)) for one, keep in zip(found, kept, strict=True)]
     rows = given[0]
     places = np.flatnonzero(kept[0])
+    notices += _repeated([rows.prompts[place] for place in places.tolist()])
     truth, seed, draws = rows.truth[places], options.seed, options.resamples
     answers = [one.predicted for one in same]
     apart = measures.differences(len(rows.classes), truth, answers, seed, draws)
@@ -235,6 +236,15 @@ def _together(
         options=options,
         notices=tuple(dict.fromkeys([*data.notices, *notices])),
     )
+
+
+def _repeated(prompts: Sequence[tuple[int, ...]]) -> list[str]:
+    """How many rows have a prompt that an earlier one has: they are no evidence of their own."""
+    count = len(prompts) - len(set(prompts))
+    if not count:
+        return []
+    rows = "1 row has a prompt" if count == 1 else f"{count:,} rows have prompts"
+    return [f"{rows} that an earlier row has; intervals take all rows for different ones"]
 
 
 def _rows_of(found: Classified, places: Ints) -> Classified:

@@ -53,6 +53,7 @@ _OTHERS = {
     "sources": "the sources of the rows are others",
     "replay": "the text of replay is another",
     "retention": "the text of retention is another",
+    "classes": "the classes of labels are others",
     "routers": "the loss of the routers is another",
     "weights": "the weights of the base model are others",
 }
@@ -275,7 +276,9 @@ def _read(place: Path) -> Saved | None:
                 "sources and stops are the same; go on with that version, or start anew with "
                 "--force"
             )
-        of = {name: written["of"][name] for name in (*_OTHERS, "stops")}
+        # States of earlier versions know no classes.
+        known = {"classes": None, **written["of"]}
+        of = {name: known[name] for name in (*_OTHERS, "stops")}
         saved = Saved({**of, "config": config}, _progress(written["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

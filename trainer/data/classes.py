@@ -12,6 +12,8 @@ from curate.base.errors import CurateError, some_of
 
 # More distinct labels than this are no classes, unless a list names them.
 MOST = 256
+# They are none either if there are more than half as many as rows, or as this if rows are few.
+FEW = 16
 
 
 class ClassFile(NamedTuple):
@@ -50,7 +52,7 @@ def check(classes: Sequence[str], where: str) -> tuple[str, ...]:
 
 def distinct(counted: Counter[str], rows: int, where: str) -> tuple[str, ...]:
     """The different labels of so many rows, sorted. Raises `CurateError` if they are no classes."""
-    if len(counted) > MOST or 2 * len(counted) > max(rows, 4):
+    if len(counted) > MOST or 2 * len(counted) > max(rows, FEW):
         shown = some_of([repr(name[:40]) for name in sorted(counted)], 2)
         raise CurateError(
             f"{where}: {rows:,} rows have {len(counted):,} different labels ({shown}), which are "

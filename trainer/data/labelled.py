@@ -127,7 +127,7 @@ def from_tokens(
     known = chosen if seen is None else seen
     rows = {row: _Answer(tokens, row, decode) for row in known.tolist()}
     if names is None:
-        counted = Counter(row.text for row in rows.values() if row.text.strip())
+        counted = Counter(row.text for row in rows.values() if row.text)
         names = classes.distinct(counted, len(rows), where)
     by_class = _known_labels(list(rows.values()), names, tokenizer, where)
     labels = tuple(by_class[name] for name in names)
@@ -150,7 +150,9 @@ class _Answer:
         self.row, self.id = row, rows.ids[row]
         self.prompt: Ids = tuple(ids[: int(last[0])] if len(last) else ids)
         self.label: Ids = tuple(ids[number] for number in last.tolist())
-        self.text, self.tail = _text_and_stop(self.label, tokens, decode)
+        text, self.tail = _text_and_stop(self.label, tokens, decode)
+        # A space that a template writes before an answer is no part of its class.
+        self.text = text.strip()
 
 
 def _text_and_stop(label: Ids, tokens: Tokens, decode: Decode) -> tuple[str, Ids]:
@@ -183,18 +185,29 @@ def _known_labels(
         raise CurateError(
             f"{where}: no row has one of these classes as its answer; rows have {found}"
         )
-    if tokenizer is None or len(tails) != 1 or not _is_regular(known, tokenizer, *tails):
+    lead = _lead(known, tokenizer, tails)
+    if lead is None:
         raise CurateError(
             f"{where}: no row has the class {unseen[0]!r}, and its tokens after these prompts "
             "cannot be known; leave it out, or evaluate the rows before they are rendered"
         )
     [tail] = tails
-    return known | {name: (*_encoded(tokenizer, name), *tail) for name in unseen}
+    return known | {name: (*_encoded(tokenizer, lead + name), *tail) for name in unseen}
 
 
-def _is_regular(known: dict[str, Ids], tokenizer: Any, tail: Ids) -> bool:
-    """Whether labels that are known are what the tokenizer makes of them alone, and the stop."""
-    return all((*_encoded(tokenizer, name), *tail) == ids for name, ids in known.items())
+def _lead(known: dict[str, Ids], tokenizer: Any, tails: set[Ids]) -> str | None:
+    """What stands before all labels that are known, so that they are what the tokenizer makes.
+
+    None where they are something else, as where their first token goes on from the prompt's last.
+    """
+    if tokenizer is None or len(tails) != 1:
+        return None
+    [tail] = tails
+    for lead in ("", " "):
+        made = {name: (*_encoded(tokenizer, lead + name), *tail) for name in known}
+        if made == known:
+            return lead
+    return None
 
 
 def _encoded(tokenizer: Any, text: str) -> Ids:
@@ -228,7 +241,7 @@ def _unusable(
     row: _Answer, number: dict[str, int], labels: tuple[Ids, ...]
 ) -> tuple[str, str] | None:
     """Why a row cannot be classified, as a slug and a sentence; None for one that can be."""
-    if not row.text.strip():
+    if not row.text:
         return "no_label", "the trained answer is empty"
     if row.text not in number:
         return "other_label", other_label(row.text, list(number))

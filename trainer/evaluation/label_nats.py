@@ -80,8 +80,9 @@ def label_nats(
     shares = able and reader.can_share(order)
     for group in _groups(order, prompts, positions):
         given = reader.together(group) if shares else None
+        before = 10 * len(found) // len(prompts)
         found |= zip(group, given or reader.apart(group), strict=True)
-        if log is not None:
+        if log is not None and 10 * len(found) // len(prompts) > before:
             log(f"{len(found):,} of {len(prompts):,} rows scored")
     once = [len(prompt) + sum(len(each) - 1 for each in row) for prompt, row in reader.pairs]
     apart = [sum(len(prompt) + len(each) - 1 for each in row) for prompt, row in reader.pairs]
