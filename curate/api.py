@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
+from curate.base.extras import require
 from curate.base.folder import changes_explained
 from curate.base.log import Log, no_log
 from curate.base.packages import check_ours
 
 if TYPE_CHECKING:
     from curate.base.contract import Estimate
+    from curate.evals.labels import LabelEvaluation
     from curate.exports.export import Exported
     from curate.pipeline.recipe import StepLike
     from curate.renders import Preview, Tokens
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from trainer import TrainResult
     from trainer.after.gguf.export import Exported as ExportedGguf
     from trainer.after.merge import Merged
+    from trainer.evaluation.label_choice import Prior, Scoring
     from trainer.teaching import Logits
 
 # One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
@@ -314,6 +317,56 @@ def teacher(
 
     how = {"top": top, "temperature": temperature, "dtype": dtype, "device": device, "force": force}
     return renders.teach_on(tokens, fspath(model), fspath(out), how, log)
+
+
+def evaluate_labels(
+    source: str | PathLike[str],
+    data: str | PathLike[str],
+    *,
+    labels: str | PathLike[str] | Sequence[str] | Mapping[str, str],
+    field: str | None = None,
+    against: Sequence[str | PathLike[str]] = (),
+    model: str | PathLike[str] | None = None,
+    template: str | None = None,
+    scoring: Scoring = "sum",
+    prior: Prior = "model",
+    seed: int = 0,
+    device: str = "auto",
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    out: str | PathLike[str] | None = None,
+    force: bool = False,
+    log: Log = no_log,
+) -> LabelEvaluation:
+    """Measure models as classifiers of labelled rows, with intervals over the rows.
+
+    `source` is a CKPT, an adapter or a model's folder, `against` others that are measured on the
+    same rows, `model` the base of the adapter where it is not the one it names. `data` is a TOKENS
+    folder, whose trained answers are the labels, or a file or RUN; `format` and `columns` say how
+    to read it, and each model's own template (or `template`) writes its prompts.
+
+    `labels` is a list of classes, a file of them, an object that gives the class for what a row
+    holds, the field of a row that holds its label, or `auto`: the last answers of the rows. With a
+    list, `field` is where the label is if it is not the last answer. `scoring` is sum, mean, trie
+    or generate; with `prior` even no class has a lead over all rows. `seed` draws the rows of the
+    intervals. `out` is a folder for all of it, each row too. Raises `CurateError` for what cannot
+    be evaluated; rows that cannot be are in `LabelEvaluation.left_out`.
+    """
+    check_ours()
+    require("evaluating", "train", "torch", "transformers", "datasets", "peft")
+    from curate.evals import label_data
+    from curate.evals.label_folder import evaluate_into
+    from curate.evals.labels import LabelOptions, check_options, evaluate
+
+    base = None if model is None else fspath(model)
+    options = LabelOptions(scoring=scoring, prior=prior, base=base, device=device, seed=seed)
+    check_options(options)
+    models = [fspath(each) for each in (source, *against)]
+    how = _read_options(format, columns, "best", None, False)
+    rows = label_data.read(data, labels, field, template, how)
+    if out is None:
+        return evaluate(models, rows, options, log)
+    return evaluate_into(out, models, rows, options, force, log)
 
 
 def export(

@@ -78,6 +78,9 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     # line 3 of standard input, for an option.
     if len(others) == 1 and getattr(arguments, "key", "") is None and _is_row(others[0]):
         arguments.key, others = others[0], []
+    # The same for files that follow options.
+    if getattr(arguments, "data", None) == [] and not any(word.startswith("-") for word in others):
+        arguments.data, others = others, []
     if others:
         grammar.error(f"unrecognized arguments: {' '.join(others)}")
     return arguments
@@ -309,6 +312,37 @@ def _chat(add: Any) -> None:
     add("--quiet", action="store_true", help="print errors and warnings only")
 
 
+def _eval(add: Any) -> None:
+    about = "a model's folder: CKPT, CKPT/adapter, CKPT/epochs/epoch-N, a base, or a merged model"
+    add("source", metavar="CKPT", help=about)
+    about = "what it is measured on: with --labels a TOKENS folder, a RUN, or a file of rows"
+    add("data", nargs="*", metavar="DATA", help=about)
+    about = (
+        "classify the rows of DATA: a file of classes (a line each, a JSON list, or an object that "
+        "gives the class for what a row holds), the field with the label, or auto"
+    )
+    add("--labels", metavar="FILE|FIELD", help=about)
+    add("--field", help="with a file in --labels: the field with the label, if not the last answer")
+    about = "another model to measure on the same rows, and how far CKPT is ahead (repeatable)"
+    _many(add, "--against", "MODEL", about)
+    add("--model", metavar="BASE", help="of an adapter: the base, where it is not the one it names")
+    add("--template", help="of a file: what writes the prompts, instead of each model's own")
+    add("--format", help="of a file: read every row as this format instead of detecting it")
+    about = "of a file: a field that formats know, and the column that holds it (repeatable)"
+    _many(add, "--map", "FIELD=COLUMN", about)
+    about = "how a label is chosen: likeliest as a whole, a token, down a trie, or written freely"
+    scorings = ("sum", "mean", "trie", "generate")
+    add("--scoring", choices=scorings, default="sum", help=f"{about} (default: sum)")
+    about = "even: what a model gives a class over all rows is no lead (default: model)"
+    add("--prior", choices=("model", "even"), default="model", help=about)
+    add("--seed", type=_seed, default=0, help="of the rows drawn again for the intervals")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    add("--json", action="store_true", help="for machines")
+    add("--out", type=_folder, metavar="EVAL", help="a folder for all of it, each row too")
+    add("--force", action="store_true", help="replace an evaluation of other models or rows there")
+    add("--quiet", action="store_true", help="print results, errors and warnings only")
+
+
 def _pairs(add: Any) -> None:
     _dumps(add)
     kinds = ("rejected", "votes", "scores", "ranks", "annotators", "judge")
@@ -405,6 +439,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     ),
     "merge": ("Put an adapter's changes into its base: a whole model in a folder.", _merge),
     "chat": ("Talk to a model with the template it was trained with, or answer prompts.", _chat),
+    "eval": (
+        "Measure models: as classifiers of labelled rows, side by side and with intervals.",
+        _eval,
+    ),
     "pairs": (
         "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators, a judge.",
         _pairs,

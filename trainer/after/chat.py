@@ -42,7 +42,8 @@ class Sampling:
 class Talker:
     """A model that is ready to be asked, and where its answers end.
 
-    `positions` is how many tokens prompt and answer may have together, None for no limit.
+    `positions` is how many tokens prompt and answer may have together, None for no limit;
+    `folder` is where the tokenizer and its template lie.
     """
 
     net: Any
@@ -51,6 +52,7 @@ class Talker:
     stop_ids: frozenset[int]
     stop_strings: tuple[str, ...]
     positions: int | None
+    folder: Path
 
     def room(self, prompt: Sequence[int], longest: int) -> int:
         """How many tokens an answer to the prompt can have; 0 where the prompt is too long."""
@@ -61,11 +63,14 @@ class Talker:
         )
 
 
-def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
+def load(
+    source: str, base: str | None = None, device: str = "auto", with_template: bool = True
+) -> Talker:
     """A model of a CKPT, one of its epochs, an adapter on its base, or any model's folder.
 
     On a CPU it computes in fp32; on a GPU in bfloat16 where that is its format. Raises
-    `CurateError` for what cannot be asked: no model, no tokenizer, no template, a reward model.
+    `CurateError` for what cannot be asked: no model, no tokenizer, a reward model, and, unless
+    its prompts come from elsewhere, no template.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -81,7 +86,7 @@ def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
         model.check_source(source)
         adapter, name, places, prompt, objective = None, source, [folder], 0, "sft"
     _check_answers(name, objective)
-    tokenizer = _tokenizer(source, places)
+    tokenizer, home = _tokenizer(source, places, with_template)
     where = pick_device(device)
     net = _net(name, adapter, where)
     ids, strings = _stops(places, tokenizer, net)
@@ -89,7 +94,7 @@ def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
     decode = model.decoder(tokenizer)
     assert decode is not None
     room = None if positions is None else positions - prompt
-    return Talker(net.eval(), tokenizer, decode, frozenset(ids), strings, room)
+    return Talker(net.eval(), tokenizer, decode, frozenset(ids), strings, room, home)
 
 
 def _learnt_tokens(adapter: adapters.Adapter) -> int:
@@ -104,17 +109,17 @@ def _check_answers(name: str, objective: str) -> None:
         raise CurateError(f"{name}: is a reward model, which gives a row a score and no answer")
 
 
-def _tokenizer(source: str, places: Sequence[Path]) -> Any:
+def _tokenizer(source: str, places: Sequence[Path], with_template: bool) -> tuple[Any, Path]:
     found = companions.tokenizer_folder(places)
     if found is None:
         raise CurateError(f"{source}: there is no tokenizer beside it, so no text can be read")
     tokenizer = model.read_tokenizer(str(found))
-    if tokenizer is None or not tokenizer.chat_template:
+    if tokenizer is None or (with_template and not tokenizer.chat_template):
         raise CurateError(
             f"{found}: has no chat template (chat_template.jinja), so nobody knows how it is "
             "asked; put the one it was trained with there"
         )
-    return tokenizer
+    return tokenizer, found
 
 
 def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> Any:

@@ -44,6 +44,7 @@ _FREE = (
     "replay",
     "retention",
     "teacher",
+    "labels",
     "report_to",
     "sharding",
 )
@@ -55,6 +56,7 @@ _OTHERS = {
     "replay": "the text of replay is another",
     "retention": "the text of retention is another",
     "adapter": "the adapter it went on from is another",
+    "classes": "the classes of labels are others",
     "routers": "the loss of the routers is another",
     "teacher": "the teacher is another",
     "weights": "the weights of the base model are others",
@@ -108,6 +110,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "replay": _digest(mixture.rows, mixture.own),
         "retention": _digest(plan.general[0] if plan.general else None),
         "teacher": None if plan.teacher is None else plan.teacher.identity,
+        "classes": plan.labelled.classes if plan.labelled else None,
         "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
         "adapter": adapters.identity(config.from_adapter),
         "stops": [list(plan.tokens.stop_ids), list(plan.tokens.stop_strings)],
@@ -279,8 +282,8 @@ def _read(place: Path) -> Saved | None:
                 "sources and stops are the same; go on with that version, or start anew with "
                 "--force"
             )
-        for name in ("adapter", "teacher"):
-            written["of"].setdefault(name, None)  # versions before had neither
+        for name in ("adapter", "teacher", "classes"):
+            written["of"].setdefault(name, None)  # versions before had none of them
         of = {name: written["of"][name] for name in (*_OTHERS, "stops")}
         saved = Saved({**of, "config": config}, _progress(written["progress"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
