@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,8 @@ class Sampling:
 class Talker:
     """A model that is ready to be asked, and where its answers end.
 
-    `positions` is how many tokens prompt and answer may have together, None for no limit.
+    `positions` is how many tokens prompt and answer may have together, None for no limit;
+    `folder` is where the tokenizer and its template lie.
     """
 
     net: Any
@@ -50,6 +51,7 @@ class Talker:
     stop_ids: frozenset[int]
     stop_strings: tuple[str, ...]
     positions: int | None
+    folder: Path
 
     def room(self, prompt: Sequence[int], longest: int) -> int:
         """How many tokens an answer to the prompt can have; 0 where the prompt is too long."""
@@ -60,11 +62,14 @@ class Talker:
         )
 
 
-def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
+def load(
+    source: str, base: str | None = None, device: str = "auto", with_template: bool = True
+) -> Talker:
     """A model of a CKPT, one of its epochs, an adapter on its base, or any model's folder.
 
     On a CPU it computes in fp32; on a GPU in bfloat16 where that is its format. Raises
-    `CurateError` for what cannot be asked: no model, no tokenizer, no template, a reward model.
+    `CurateError` for what cannot be asked: no model, no tokenizer, a reward model, and, unless
+    its prompts come from elsewhere, no template.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -80,7 +85,7 @@ def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
         model.check_source(source)
         adapter, name, places, prompt, objective = None, source, [folder], 0, "sft"
     _check_answers(name, objective)
-    tokenizer = _tokenizer(source, places)
+    tokenizer, home = _tokenizer(source, places, with_template)
     where = pick_device(device)
     net = _net(name, adapter, where)
     ids, strings = _stops(places, tokenizer, net)
@@ -88,7 +93,7 @@ def load(source: str, base: str | None = None, device: str = "auto") -> Talker:
     decode = model.decoder(tokenizer)
     assert decode is not None
     room = None if positions is None else positions - prompt
-    return Talker(net.eval(), tokenizer, decode, frozenset(ids), strings, room)
+    return Talker(net.eval(), tokenizer, decode, frozenset(ids), strings, room, home)
 
 
 def _learnt_tokens(adapter: adapters.Adapter) -> int:
@@ -103,17 +108,17 @@ def _check_answers(name: str, objective: str) -> None:
         raise CurateError(f"{name}: is a reward model, which gives a row a score and no answer")
 
 
-def _tokenizer(source: str, places: Sequence[Path]) -> Any:
+def _tokenizer(source: str, places: Sequence[Path], with_template: bool) -> tuple[Any, Path]:
     found = companions.tokenizer_folder(places)
     if found is None:
         raise CurateError(f"{source}: there is no tokenizer beside it, so no text can be read")
     tokenizer = model.read_tokenizer(str(found))
-    if tokenizer is None or not tokenizer.chat_template:
+    if tokenizer is None or (with_template and not tokenizer.chat_template):
         raise CurateError(
             f"{found}: has no chat template (chat_template.jinja), so nobody knows how it is "
             "asked; put the one it was trained with there"
         )
-    return tokenizer
+    return tokenizer, found
 
 
 def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> Any:
@@ -171,23 +176,43 @@ def answers(
     On a CPU an answer is the same beside others and alone. Raises `CurateError` for a prompt that
     leaves no room for an answer.
     """
-    rooms = [talker.room(prompt, sampling.max_tokens) for prompt in prompts]
-    if full := [number for number, room in enumerate(rooms) if not room]:
+    check_room(talker, prompts)
+    found: dict[int, Answer] = {}
+    for group in groups(talker, prompts, sampling):
+        made = answer_group(talker, prompts, sampling, group)
+        found |= zip(group, made, strict=True)
+        log(f"{len(found):,} of {len(prompts):,} answered")
+    return [found[number] for number in range(len(prompts))]
+
+
+def check_room(talker: Talker, prompts: Sequence[tuple[int, ...]]) -> None:
+    """Raise `CurateError` for a prompt that leaves no room for an answer."""
+    if full := [number for number, prompt in enumerate(prompts) if not talker.room(prompt, 1)]:
         size = len(prompts[full[0]])
         raise CurateError(
             f"prompt {full[0] + 1} has {size:,} tokens, and the model {talker.positions:,} "
             f"positions, which leaves no room for an answer ({len(full)} such in all)"
         )
+
+
+def groups(
+    talker: Talker, prompts: Sequence[tuple[int, ...]], sampling: Sampling
+) -> Iterator[list[int]]:
+    """The numbers of the prompts that are answered together, one group after the other."""
+    rooms = [talker.room(prompt, sampling.max_tokens) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    found: dict[int, Answer] = {}
-    for group in together(order, rooms, AT_ONCE if takes_batches(talker.net) else 1):
-        limit = rooms[group[0]]
-        writing = [_writing(talker, limit) for _ in group]
-        pick = picker(sampling, group)
-        write(talker.net, [prompts[number] for number in group], limit, writing, pick)
-        found |= {number: one.answer() for number, one in zip(group, writing, strict=True)}
-        log(f"{len(found):,} of {len(prompts):,} answered")
-    return [found[number] for number in range(len(prompts))]
+    return together(order, rooms, AT_ONCE if takes_batches(talker.net) else 1)
+
+
+def answer_group(
+    talker: Talker, prompts: Sequence[tuple[int, ...]], sampling: Sampling, group: Sequence[int]
+) -> list[Answer]:
+    """The answers to one of the `groups` of prompts."""
+    limit = talker.room(prompts[group[0]], sampling.max_tokens)
+    writing = [_writing(talker, limit) for _ in group]
+    pick = picker(sampling, group)
+    write(talker.net, [prompts[number] for number in group], limit, writing, pick)
+    return [one.answer() for one in writing]
 
 
 def _writing(talker: Talker, limit: int) -> Writing:
