@@ -53,7 +53,7 @@ def check(
     if not len(rows):
         raise CurateError(f"{tokens.folder}: holds no rows, so there is nothing to train on")
     broken = _broken(tokens, limits, decode)
-    strange = _strange_tokens(tokens, token_id, known) if token_id is not None else []
+    strange = strange_tokens(tokens, token_id, known) if token_id is not None else []
     if strange:
         broken["tokenizer"] = np.ones(len(rows), dtype=np.bool_)
     refused = {name: found for name, found in broken.items() if name not in allow}
@@ -135,7 +135,7 @@ def _ends_with_stop(
     return any(text.endswith(stop.rstrip()) for stop in stop_strings)
 
 
-def _strange_tokens(tokens: Tokens, token_id: TokenId, known: int | None) -> list[str]:
+def strange_tokens(tokens: Tokens, token_id: TokenId, known: int | None) -> list[str]:
     """What the rows' tokenizer has and the model's lacks, or has under another id."""
     named = tokens.manifest.get("tokenizer") or {}
     special = named.get("special")

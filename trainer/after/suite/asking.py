@@ -85,14 +85,18 @@ def _is_answer(row: Mapping[str, Any]) -> bool:
     return all(type(row.get(name)) is kind for name, kind in kinds.items())
 
 
-def key_of(model_hash: str, prompt: Sequence[int], sampling: Sampling, room: int, at: int) -> str:
+def key_of(
+    talker: Talker, model_hash: str, prompt: Sequence[int], sampling: Sampling, at: int
+) -> str:
     """What an answer depends on, as 32 hex digits.
 
     `at` is the number of the prompt, which what is drawn depends on; at temperature 0 neither it
     nor the seed matters.
     """
     drawn = [sampling.temperature, sampling.seed, at] if sampling.temperature else []
-    text = json.dumps([model_hash, list(prompt), room, drawn])
+    stops = [sorted(talker.stop_ids), list(talker.stop_strings)]
+    room = talker.room(prompt, sampling.max_tokens)
+    text = json.dumps([model_hash, list(prompt), room, stops, drawn])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -111,10 +115,9 @@ def ask(
     """
     prompts = [each.prompt_ids for each in asked]
     chat.check_room(talker, prompts)
-    rooms = [talker.room(prompt, sampling.max_tokens) for prompt in prompts]
     keys = [
-        key_of(model_hash, prompt, sampling, room, number)
-        for number, (prompt, room) in enumerate(zip(prompts, rooms, strict=True))
+        key_of(talker, model_hash, prompt, sampling, number)
+        for number, prompt in enumerate(prompts)
     ]
     groups = list(chat.groups(talker, prompts, sampling))
     new = [group for group in groups if any(keys[number] not in kept.known for number in group)]

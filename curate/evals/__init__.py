@@ -1,0 +1,1 @@
+"""Models measured on data that they were not trained on."""
