@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curate.api import (
     baselines,
     estimate,
+    evaluate_labels,
     export,
     inspect,
     merge,
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "baselines",
     "estimate",
+    "evaluate_labels",
     "export",
     "inspect",
     "merge",

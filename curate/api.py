@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
+from curate.base.extras import require
 from curate.base.log import Log, no_log
 from curate.base.packages import check_ours
 
 if TYPE_CHECKING:
     from curate.base.contract import Estimate
+    from curate.evals.labels import LabelEvaluation
     from curate.exports.export import Exported
     from curate.pipeline.recipe import StepLike
     from curate.renders import Preview, Tokens
     from curate.runs import Plan, Run
     from trainer import TrainResult
     from trainer.after.merge import Merged
+    from trainer.evaluation.label_choice import Prior, Scoring
 
 # One path or several, rows held in memory (dicts, a datasets.Dataset, a polars or pandas frame).
 Data = Any
@@ -277,6 +280,44 @@ def merge(
         force=force,
         log=log,
     )
+
+
+def evaluate_labels(
+    source: str | PathLike[str],
+    data: str | PathLike[str],
+    *,
+    labels: str | PathLike[str] | Sequence[str],
+    against: Sequence[str | PathLike[str]] = (),
+    model: str | PathLike[str] | None = None,
+    scoring: Scoring = "sum",
+    prior: Prior = "model",
+    seed: int = 0,
+    device: str = "auto",
+    log: Log = no_log,
+) -> LabelEvaluation:
+    """Measure models as classifiers of labelled rows, with intervals over rows.
+
+    `source` is a CKPT, an adapter or a model's folder, `against` others that are measured on the
+    same rows, `model` the base of an adapter where it is not the one it names. `data` is a TOKENS
+    folder, whose trained answers are the labels. `labels` is a file with a class a line, or a list
+    of classes. `scoring` is sum, mean, trie or generate, `prior` model or even. Raises
+    `CurateError` for what cannot be evaluated.
+    """
+    check_ours()
+    require("evaluating", "train", "torch", "transformers", "datasets", "peft")
+    from curate.evals import label_data
+    from curate.evals.labels import LabelOptions, evaluate
+
+    given = fspath(labels) if isinstance(labels, str | PathLike) else list(labels)
+    options = LabelOptions(
+        scoring=scoring,
+        prior=prior,
+        base=None if model is None else fspath(model),
+        device=device,
+        seed=seed,
+    )
+    models = [fspath(each) for each in (source, *against)]
+    return evaluate(models, label_data.read(data, given), options, log)
 
 
 def export(

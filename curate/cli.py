@@ -48,6 +48,9 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     # line 3 of standard input, for an option.
     if len(others) == 1 and getattr(arguments, "key", "") is None and _is_row(others[0]):
         arguments.key, others = others[0], []
+    # The same for files that follow options.
+    if getattr(arguments, "data", None) == [] and not any(word.startswith("-") for word in others):
+        arguments.data, others = others, []
     if others:
         grammar.error(f"unrecognized arguments: {' '.join(others)}")
     return arguments
@@ -248,6 +251,27 @@ def _chat(add: Any) -> None:
     add("--quiet", action="store_true", help="print errors and warnings only")
 
 
+def _eval(add: Any) -> None:
+    about = "a model's folder: CKPT, CKPT/adapter, CKPT/epochs/epoch-N, a base, or a merged model"
+    add("source", metavar="CKPT", help=about)
+    about = "what it is measured on: with --labels a TOKENS folder or a file of labelled rows"
+    add("data", nargs="*", metavar="DATA", help=about)
+    about = "classify the rows of DATA: a file with a class a line, or the field with the label"
+    add("--labels", metavar="FILE|FIELD", help=about)
+    about = "another model to measure on the same rows, and how far CKPT is ahead (repeatable)"
+    _many(add, "--against", "MODEL", about)
+    add("--model", metavar="BASE", help="of an adapter: the base, where it is not the one it names")
+    about = "how a label is chosen: likeliest as a whole, a token, down a trie, or written freely"
+    scorings = ("sum", "mean", "trie", "generate")
+    add("--scoring", choices=scorings, default="sum", help=f"{about} (default: sum)")
+    about = "even: what a model gives a class over all rows is no lead (default: model)"
+    add("--prior", choices=("model", "even"), default="model", help=about)
+    add("--seed", type=_seed, default=0, help="of the rows drawn again for the intervals")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    add("--json", action="store_true", help="for machines")
+    add("--quiet", action="store_true", help="print results, errors and warnings only")
+
+
 def _pairs(add: Any) -> None:
     _dumps(add)
     kinds = ("rejected", "votes", "scores", "ranks", "annotators", "judge")
@@ -338,6 +362,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     ),
     "merge": ("Put an adapter's changes into its base: a whole model in a folder.", _merge),
     "chat": ("Talk to a model with the template it was trained with, or answer prompts.", _chat),
+    "eval": (
+        "Measure models: as classifiers of labelled rows, side by side and with intervals.",
+        _eval,
+    ),
     "pairs": (
         "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators, a judge.",
         _pairs,
