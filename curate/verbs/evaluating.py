@@ -12,8 +12,15 @@ from curate.verbs.common import speaker, warn
 
 def eval(arguments: argparse.Namespace) -> None:
     """`curate eval`: see its help."""
+    if arguments.suite and arguments.labels is not None:
+        raise CurateError("--suite and --labels are two evaluations; run them one after the other")
+    if arguments.suite:
+        _suite(arguments)
+        return
     if arguments.labels is None:
-        raise CurateError("eval needs --labels: a file with a class a line, or a field of the rows")
+        raise CurateError(
+            "eval needs --suite, or --labels: a file with a class a line, or a field of the rows"
+        )
     _labels(arguments)
 
 
@@ -42,3 +49,35 @@ def _labels(arguments: argparse.Namespace) -> None:
         return
     for line in lines(found):
         print(line)
+
+
+def _suite(arguments: argparse.Namespace) -> None:
+    from curate.evals.suite_text import lines
+
+    found = api.evaluate_suite(
+        arguments.source,
+        arguments.data,
+        against=arguments.against,
+        model=arguments.model,
+        reference=arguments.reference,
+        template=arguments.template,
+        only=None if arguments.only is None else arguments.only.split(","),
+        max_rows=None if arguments.all_rows else arguments.max_rows,
+        prompts=arguments.prompts,
+        max_tokens=arguments.max_tokens,
+        temperature=arguments.temperature,
+        seed=arguments.seed,
+        device=arguments.device,
+        out=arguments.out,
+        force=arguments.force,
+        log=speaker(arguments.quiet or arguments.json),
+    )
+    for line in found.notices:
+        warn(line)
+    if arguments.json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        return
+    for line in lines(found):
+        print(line)
+    if arguments.out is not None:
+        speaker(arguments.quiet)(f"written to {arguments.out}")
