@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
+import templates
 from curate.base.errors import CurateError
 from curate.base.log import Log
 from curate.evals import suite_folder
@@ -22,11 +23,14 @@ from curate.evals.suite_results import (
     SuiteEvaluation,
     SuiteOptions,
 )
+from curate.evals.suite_rows import check_tokenizer
+from trainer.after import chat
 from trainer.after.suite import lengths, loss_results, stops
 from trainer.after.suite.asking import Kept
 from trainer.after.suite.instructions import scoring
 
 Source = str | PathLike[str]
+OWN = "tokenizer"  # the model's own template, by name
 
 
 def evaluate(
@@ -48,6 +52,8 @@ def evaluate(
     read = [read_file(each, options.max_rows, options.seed, notices.append) for each in files]
     texts = None if reference is None else reference_texts(reference, notices.append)
     notices += _cuts(read)
+    for number, model in enumerate(models):  # before the first of them is at work for hours
+        check_tokenizer(chat.tokenizer_of(model, _base(options, number)), read)
     if out is None:
         return _evaluated(models, read, options, reference, texts, Kept(None, {}), notices, log)[0]
     inputs = [*map(str, files), *models, *([] if reference is None else [str(reference)])]
@@ -61,6 +67,11 @@ def evaluate(
     return found
 
 
+def _base(options: SuiteOptions, number: int) -> str | None:
+    """What an adapter goes on, where it is said: of the first model."""
+    return None if number else options.base
+
+
 def check_options(options: SuiteOptions, files: Sequence[Source]) -> None:
     """Raise `CurateError` for parts that are none, and where there is nothing to measure."""
     if strange := [name for name in options.only if name not in PARTS]:
@@ -69,6 +80,8 @@ def check_options(options: SuiteOptions, files: Sequence[Source]) -> None:
         raise CurateError(f"--only names no part; expected some of {', '.join(PARTS)}")
     if not files and "instructions" not in options.only:
         raise CurateError(f"{', '.join(options.only)}: need a file to measure on; name one or more")
+    if options.template is not None and options.template.partition(":")[0] != OWN:
+        templates.load_template(options.template, None)
     for name in ("max_rows", "prompts", "max_tokens"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -98,7 +111,7 @@ def _evaluated(
     log: Log,
 ) -> tuple[SuiteEvaluation, list[Measured]]:
     measured = [
-        measure(model, options.base if not number else None, files, options, texts, kept, log)
+        measure(model, _base(options, number), files, options, texts, kept, log)
         for number, model in enumerate(models)
     ]
     first, *others = measured

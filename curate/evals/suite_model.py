@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import templates
 from curate.base.errors import CurateError
 from curate.base.log import Log
+from curate.base.progress import quiet_transformers
 from curate.evals import suite_rows
 from curate.evals.suite_files import SuiteFile, records_of
 from curate.evals.suite_results import FileResult, ModelResult, SuiteOptions
@@ -91,7 +92,15 @@ class SuiteRun:
             scored = losses.row_losses(self.talker, rows.rows, self.log)
             found.losses = dict(zip(rows.keys, scored, strict=True))
             made = dataclasses.replace(made, loss=loss_results.summarize(scored, self.options.seed))
+        self._check_known(file, made)
         return (self._answered(file, rows, made, found) if self.options.answers else made), found
+
+    def _check_known(self, file: SuiteFile, made: FileResult) -> None:
+        if made.loss is not None and made.loss.unknown:
+            self.notices.append(
+                f"{file.name}: {made.loss.unknown:,} of {made.loss.tokens:,} tokens are unknown to "
+                f"the tokenizer of {self.model}, so its bits per byte are too low"
+            )
 
     def _text(self, file: SuiteFile, text: str) -> tuple[FileResult, FileRows]:
         """A text has no answers: its loss alone is measured."""
@@ -100,6 +109,7 @@ class SuiteRun:
         scored, unscored = losses.text_losses(self.talker, text, self.log)
         found = loss_results.summarize(scored, self.options.seed)
         made = FileResult(file.name, len(scored), {}, unscored_bytes=unscored, loss=found)
+        self._check_known(file, made)
         return made, FileRows({each.id: each for each in scored})
 
     def _rows(self, file: SuiteFile) -> ModelRows:
@@ -178,9 +188,14 @@ class SuiteRun:
         if self.reference is None:
             return []
         encode = self.talker.tokenizer
+        with quiet_transformers():  # which warns of a text that is longer than the positions
+            sizes = [
+                len(encode(text, add_special_tokens=False)["input_ids"])
+                for text in self.reference[0]
+            ]
         return [
-            lengths.measure(text, len(encode(text, add_special_tokens=False)["input_ids"]), group)
-            for text, group in zip(*self.reference, strict=True)
+            lengths.measure(text, size, group)
+            for text, size, group in zip(self.reference[0], sizes, self.reference[1], strict=True)
         ]
 
     def _instructions(self) -> tuple[PromptVerdict, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -137,16 +138,24 @@ def numbered(names: Sequence[str]) -> list[str]:
     return made
 
 
-def token_rows(talker: Talker, file: SuiteFile, max_rows: int | None, seed: int) -> ModelRows:
-    """The rows of a TOKENS folder. Raises `CurateError` where they are of another tokenizer."""
-    assert file.tokens is not None
-    known = models.token_ids(talker.tokenizer)
+def check_tokenizer(tokenizer: Any, files: Sequence[SuiteFile]) -> None:
+    """Raise `CurateError` for a TOKENS folder that was rendered for another tokenizer."""
+    known = models.token_ids(tokenizer)
     assert known is not None
-    if strange := gate.strange_tokens(file.tokens, known, len(talker.tokenizer)):
-        raise CurateError(
-            f"{file.name}: was rendered for another tokenizer ({'; '.join(strange)}); measure on "
-            "the rows before they were rendered"
-        )
+    for file in files:
+        if file.tokens is None:
+            continue
+        if strange := gate.strange_tokens(file.tokens, known, len(tokenizer)):
+            raise CurateError(
+                f"{file.name}: was rendered for another tokenizer than that of "
+                f"{tokenizer.name_or_path} ({strange[0]}); measure on the rows before they were "
+                "rendered"
+            )
+
+
+def token_rows(talker: Talker, file: SuiteFile, max_rows: int | None, seed: int) -> ModelRows:
+    """The rows of a TOKENS folder, which is of the model's tokenizer (`check_tokenizer`)."""
+    assert file.tokens is not None
     rows = file.tokens.rows
     chosen = row_numbers(file, max_rows, seed)
     names = numbered([f"{row} {rows.ids[row]}" for row in chosen.tolist()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from curate.base.terminal import printable_line
-from curate.evals.suite_results import FileResult, SuiteEvaluation
+from curate.evals.suite_results import SuiteEvaluation
 from trainer.after.suite.intervals import Estimate
 from trainer.after.suite.lengths import QUANTILES, UnitResult
 from trainer.after.suite.stops import StopResult
@@ -18,8 +18,8 @@ _SHARES = ("stopped", "empty", "loops", "leaked")
 def lines(found: SuiteEvaluation) -> list[str]:
     """Every file apart, then the instructions, then what the brackets are."""
     made: list[str] = []
-    for at, about in enumerate(found.files):
-        made += ["", _head(about["name"], [each.files[at] for each in found.models])]
+    for at in range(len(found.files)):
+        made += ["", _head(found, at)]
         for table in (_loss(found, at), _answers(found, at), *_lengths(found, at)):
             made += [f"  {line}" for line in aligned(table)]
     if any(each.instructions for each in found.models):
@@ -51,29 +51,59 @@ def aligned(table: Table) -> list[str]:
     ]
 
 
-def _head(name: str, results: Sequence[FileResult]) -> str:
-    rows = f"{results[0].measured:,} rows"
+def _head(found: SuiteEvaluation, at: int) -> str:
+    """What was measured of a file, and what was not, of the model that reads least."""
+    about, results = found.files[at], [each.files[at] for each in found.models]
     left = {
         reason: max(each.left_out.get(reason, 0) for each in results)
         for reason in sorted({reason for each in results for reason in each.left_out})
     }
-    if prompts := max(each.no_prompt for each in results):
-        left["without_room_for_an_answer"] = prompts
+    more = {
+        "ask for no answer, or leave no room for one": max(each.no_prompt for each in results),
+        "are read by one of two models alone": max(
+            (each.files[at].unpaired for each in found.comparisons), default=0
+        ),
+    }
+    left |= {what: count for what, count in more.items() if count}
     shown = "".join(f", {count:,} {reason}" for reason, count in left.items())
-    return f"{_short(name, 80)}: {rows} measured{shown}"
+    what = "pieces of text" if about["kind"] == "text" else "rows"
+    return f"{_short(about['name'], 80)}: {results[0].measured:,} {what} measured{shown}"
 
 
 def _models(found: SuiteEvaluation) -> list[str]:
-    return [_short(each.model) for each in found.models]
+    return labels([each.model for each in found.models])
+
+
+def labels(models: Sequence[str]) -> list[str]:
+    """The models by the ends of their paths, as many parts of them as tell them apart.
+
+    >>> labels(["runs/a/adapter", "runs/b/adapter", "base"])
+    ['a/adapter', 'b/adapter', 'base']
+    """
+    parts = [model.rstrip("/").split("/") for model in models]
+    made = []
+    for own in parts:
+        sizes = range(1, len(own) + 1)
+        alone = (n for n in sizes if sum(each[-n:] == own[-n:] for each in parts) == 1)
+        made.append(_short("/".join(own[-next(alone, len(own)) :])))
+    return made
 
 
 def _ahead(found: SuiteEvaluation) -> list[str]:
-    first = _models(found)[0]
-    return [f"{first} - {_short(each.against)}" for each in found.comparisons]
+    first, *others = _models(found)
+    return [f"{first} - {other}" for other in others]
 
 
 def _loss(found: SuiteEvaluation, at: int) -> Table:
-    table = [["loss of answers", "bits per byte", "of a row", "nats per token", "nats per stop"]]
+    table = [
+        [
+            f"loss of {'text' if _is_text(found, at) else 'answers'}",
+            "bits per byte",
+            "of a row",
+            "nats per token",
+            "nats per stop",
+        ]
+    ]
     for name, each in zip(_models(found), found.models, strict=True):
         if loss := each.files[at].loss:
             cells = [loss.bits_per_byte, loss.row_bits_per_byte, loss.nats_per_token]
@@ -83,6 +113,10 @@ def _loss(found: SuiteEvaluation, at: int) -> Table:
             cells = [apart.bits_per_byte, apart.row_bits_per_byte]
             table.append([name, *map(_signed, cells), _signed(apart.nats_per_token), ""])
     return table
+
+
+def _is_text(found: SuiteEvaluation, at: int) -> bool:
+    return bool(found.files[at]["kind"] == "text")
 
 
 def _answers(found: SuiteEvaluation, at: int) -> Table:
@@ -148,7 +182,7 @@ def _instructions(found: SuiteEvaluation) -> Table:
 def _kinds(found: SuiteEvaluation) -> Table:
     """Each kind of instruction, strictly and loosely, one model beside the other."""
     with_them = [each for each in found.models if each.instructions]
-    table = [["kind", "asked", *(f"{_short(each.model)} strict/loose" for each in with_them)]]
+    table = [["kind", "asked", *(f"{name} strict/loose" for name in _models(found))]]
     every = [each.instructions.kinds for each in with_them if each.instructions]
     for kind, first in every[0].items():
         shown = [

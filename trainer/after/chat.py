@@ -71,20 +71,7 @@ def load(
     `CurateError` for what cannot be asked: no model, no tokenizer, a reward model, and, unless
     its prompts come from elsewhere, no template.
     """
-    folder = Path(source)
-    if not folder.is_dir():
-        raise CurateError(f"{source}: there is no such folder; name a CKPT or a model's folder")
-    if adapters.is_adapter(folder) and not (folder / "config.json").is_file():
-        adapter = adapters.read(folder)
-        name = adapters.base_of(adapter, base)
-        places, prompt = companions.places(adapter, name), _learnt_tokens(adapter)
-        objective: str = adapter.objective
-    elif base is not None:
-        raise CurateError(f"{source}: is no adapter, so it has no base; leave out --model")
-    else:
-        model.check_source(source)
-        adapter, name, places, prompt, objective = None, source, [folder], 0, "sft"
-    _check_answers(name, objective)
+    adapter, name, places, prompt = _resolved(source, base)
     tokenizer, home = _tokenizer(source, places, with_template)
     where = pick_device(device)
     net = _net(name, adapter, where)
@@ -94,6 +81,33 @@ def load(
     assert decode is not None
     room = None if positions is None else positions - prompt
     return Talker(net.eval(), tokenizer, decode, frozenset(ids), strings, room, home)
+
+
+def tokenizer_of(source: str, base: str | None = None) -> Any:
+    """The tokenizer that `load` gives a model, read without its weights.
+
+    Raises `CurateError` for what cannot be asked, as `load` does; a template is not asked for.
+    """
+    return _tokenizer(source, _resolved(source, base)[2], False)[0]
+
+
+def _resolved(
+    source: str, base: str | None
+) -> tuple[adapters.Adapter | None, str, list[Path], int]:
+    """An adapter if it is one, the model's name, where its files lie, and its learnt positions."""
+    folder = Path(source)
+    if not folder.is_dir():
+        raise CurateError(f"{source}: there is no such folder; name a CKPT or a model's folder")
+    if adapters.is_adapter(folder) and not (folder / "config.json").is_file():
+        adapter = adapters.read(folder)
+        name = adapters.base_of(adapter, base)
+        _check_answers(name, adapter.objective)
+        return adapter, name, companions.places(adapter, name), _learnt_tokens(adapter)
+    if base is not None:
+        raise CurateError(f"{source}: is no adapter, so it has no base; leave out --model")
+    model.check_source(source)
+    _check_answers(source, "sft")
+    return None, source, [folder], 0
 
 
 def _learnt_tokens(adapter: adapters.Adapter) -> int:

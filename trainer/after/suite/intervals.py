@@ -70,6 +70,30 @@ def share(flags: Sequence[bool], seed: int = 0) -> Estimate:
     return found
 
 
+def pooled_share(counts: Sequence[int], totals: Sequence[int], seed: int = 0) -> Estimate:
+    """The share of all things that are so, where each row has several; rows are drawn anew.
+
+    Where all or none are, the interval is Wilson's over rows, as in `share`.
+    """
+    found = ratio(list(map(float, counts)), list(map(float, totals)), seed)
+    if len(counts) > 1 and found.value in (0.0, 1.0):
+        return share([bool(found.value)] * len(counts))
+    return found
+
+
+def pooled_difference(
+    one: Sequence[int], other: Sequence[int], totals: Sequence[int], seed: int = 0
+) -> Estimate:
+    """The first such share minus the second, of the same rows.
+
+    Where no row differs the interval is Wilson's for a share of none, to both sides.
+    """
+    if len(one) > 1 and list(one) == list(other):
+        return share_difference([True] * len(one), [True] * len(one))
+    below = list(map(float, totals))
+    return ratio_difference((list(map(float, one)), below), (list(map(float, other)), below), seed)
+
+
 def _reach(rows: int) -> float:
     """Wilson's upper bound of a share of which none of so many rows was."""
     return _Z**2 / (rows + _Z**2)

@@ -24,7 +24,9 @@ class LossResult:
     `row_nats_per_token` and `row_bits_per_byte` are means of the rows' own. None of them holds a
     stop: `nats_per_stop` is of the stops alone, a stop of several tokens as one, and None where
     none is trained. `nats_per_trained_token` is of answers and stops together, the loss that
-    training prints. `empty` counts rows whose answers have no byte, which are left out.
+    training prints. `empty` counts rows whose answers have no byte, which are left out. Of the
+    tokens `unknown` are the tokenizer's unknown one: where there are such, bits per byte are too
+    low, as one token stands for any text.
     """
 
     rows: int
@@ -32,6 +34,7 @@ class LossResult:
     tokens: int
     bytes: int
     stops: int
+    unknown: int
     nats_per_token: Estimate
     bits_per_byte: Estimate
     row_nats_per_token: Estimate
@@ -68,6 +71,7 @@ def summarize(losses: Sequence[RowLoss], seed: int = 0) -> LossResult | None:
         tokens=sum(each.tokens for each in used),
         bytes=sum(each.size for each in used),
         stops=sum(each.stops for each in used),
+        unknown=sum(each.unknown for each in used),
         nats_per_token=ratio(*nats, seed),
         bits_per_byte=ratio(*bits, seed),
         row_nats_per_token=mean(_own(nats), seed),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.base.progress import quiet_transformers
 from trainer.after.chat import Talker
 from trainer.after.suite.progress import Counted, Log
 from trainer.data.batches import batches, pad
@@ -48,7 +49,8 @@ class RowLoss:
     """What a model gives one row: sums over its answers, in nats.
 
     `nats`, `tokens` and `size` (bytes) are of the answers without their stops, of which there are
-    `stops`, of `stop_tokens` together.
+    `stops`, of `stop_tokens` together. `unknown` of the tokens are the tokenizer's unknown one, of
+    which nobody knows what text it stands for.
     """
 
     id: str
@@ -58,6 +60,7 @@ class RowLoss:
     stop_nats: float = 0.0
     stops: int = 0
     stop_tokens: int = 0
+    unknown: int = 0
 
 
 def byte_count(text: str) -> int:
@@ -145,8 +148,15 @@ def _sums(talker: Talker, rows: Rows, row: int, nats: NDArray[np.float64]) -> Ro
         size=sum(part.size for part in parts),
         stops=sum(bool(part.stop) for part in parts),
         stop_tokens=sum(len(part.stop) for part in parts),
+        unknown=sum(_unknown(talker, part.ids) for part in parts),
         **sums,
     )
+
+
+def _unknown(talker: Talker, ids: Sequence[int]) -> int:
+    """How many of the tokens are the unknown one, where it is not also a stop (as in GPT-2)."""
+    number = talker.tokenizer.unk_token_id
+    return 0 if number is None or number in talker.stop_ids else list(ids).count(number)
 
 
 def pieces(text: str, longest: int = PIECE) -> list[str]:
@@ -179,10 +189,9 @@ def text_losses(talker: Talker, text: str, log: Log) -> tuple[list[RowLoss], int
     """
     start = [talker.tokenizer.bos_token_id, talker.tokenizer.eos_token_id]
     begins = [each for each in start if each is not None][:1]
-    made = [
-        (f"characters {at:,} to {at + len(part):,}", part, ids)
-        for at, part, ids in _fitting(talker, pieces(text), begins)
-    ]
+    with quiet_transformers():  # which warns of a text that is longer than the model's positions
+        fitting = _fitting(talker, pieces(text), begins)
+    made = [(f"characters {at} to {at + len(part)}", part, ids) for at, part, ids in fitting]
     rows = make_rows(
         [name for name, _, _ in made],
         [ids for _, _, ids in made],
@@ -191,8 +200,14 @@ def text_losses(talker: Talker, text: str, log: Log) -> tuple[list[RowLoss], int
     lost = [0 if begins else byte_count(talker.decode(ids[:1])) for _, _, ids in made]
     nats = _nats(talker, rows, log, "pieces of text scored")
     losses = [
-        RowLoss(name, float(each.sum()), len(each), byte_count(part) - less)
-        for (name, part, _), each, less in zip(made, nats, lost, strict=True)
+        RowLoss(
+            name,
+            float(each.sum()),
+            len(each),
+            byte_count(part) - less,
+            unknown=_unknown(talker, ids[1:]),
+        )
+        for (name, part, ids), each, less in zip(made, nats, lost, strict=True)
     ]
     return losses, sum(lost)
 

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from trainer.after.suite.instructions.checks import CHECKS
 from trainer.after.suite.instructions.kinds import Instruction
 from trainer.after.suite.instructions.prompts import InstructionPrompt
-from trainer.after.suite.intervals import Estimate, ratio, ratio_difference, share, share_difference
+from trainer.after.suite.intervals import (
+    Estimate,
+    pooled_difference,
+    pooled_share,
+    share,
+    share_difference,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +99,12 @@ def judge(prompt: InstructionPrompt, answer: str) -> PromptVerdict:
 
 def summarize(verdicts: Sequence[PromptVerdict], seed: int = 0) -> InstructionResult:
     """The shares over all prompts, and for each kind. Raises ValueError without any prompt."""
-    asked = [float(len(each.strict)) for each in verdicts]
+    asked = [len(each.strict) for each in verdicts]
     return InstructionResult(
         share([all(each.strict) for each in verdicts], seed),
         share([all(each.loose) for each in verdicts], seed),
-        ratio([float(sum(each.strict)) for each in verdicts], asked, seed),
-        ratio([float(sum(each.loose)) for each in verdicts], asked, seed),
+        pooled_share([sum(each.strict) for each in verdicts], asked, seed),
+        pooled_share([sum(each.loose) for each in verdicts], asked, seed),
         _kinds(verdicts),
     )
 
@@ -125,10 +131,10 @@ def differences(
     one: Sequence[PromptVerdict], other: Sequence[PromptVerdict], seed: int = 0
 ) -> InstructionDifference:
     """Paired differences, the first minus the second; the two are of the same prompts in order."""
-    asked = [float(len(each.strict)) for each in one]
+    asked = [len(each.strict) for each in one]
 
-    def followed(verdicts: Sequence[PromptVerdict], which: str) -> tuple[list[float], list[float]]:
-        return [float(sum(getattr(each, which))) for each in verdicts], asked
+    def followed(verdicts: Sequence[PromptVerdict], which: str) -> list[int]:
+        return [sum(getattr(each, which)) for each in verdicts]
 
     def whole(verdicts: Sequence[PromptVerdict], which: str) -> list[bool]:
         return [all(getattr(each, which)) for each in verdicts]
@@ -136,5 +142,5 @@ def differences(
     ways = ("strict", "loose")
     return InstructionDifference(
         *(share_difference(whole(one, way), whole(other, way), seed) for way in ways),
-        *(ratio_difference(followed(one, way), followed(other, way), seed) for way in ways),
+        *(pooled_difference(followed(one, way), followed(other, way), asked, seed) for way in ways),
     )
