@@ -367,8 +367,11 @@ def evaluate_suite(
         device=device,
         base=None if model is None else fspath(model),
     )
-    models = [fspath(each) for each in (source, *against)]
-    return evaluate(models, files, options, reference, out, force, log)
+    others, given = (
+        [each] if isinstance(each, str | PathLike) else list(each) for each in (against, files)
+    )
+    models = [fspath(each) for each in (source, *others)]
+    return evaluate(models, given, options, reference, out, force, log)
 
 
 def export(

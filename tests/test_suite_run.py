@@ -235,6 +235,14 @@ def test_models_that_cannot_be_asked_are_a_sentence(made: Path, tmp_path: Path) 
     assert lines == []
 
 
+def test_broken_weights_are_a_sentence(made: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(made / "base", broken)
+    change_tensors(broken, lambda found: found["model.norm.weight"].fill_(float("nan")))
+    with pytest.raises(CurateError, match="numbers that are none"):
+        curate.evaluate_suite(broken, made / FILE, only=["loss"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-import templates
 from curate.base.errors import CurateError
 from curate.base.folder import sha256
 from curate.base.log import Log
@@ -57,7 +56,7 @@ def read_file(source: str | PathLike[str], max_rows: int | None, seed: int, tell
     name, place = fspath(source), Path(source)
     if not place.exists():
         raise CurateError(f"{name}: there is no such file or folder to measure on")
-    if templates.is_tokens(place):
+    if (place / "dataset_info.json").is_file():  # also one of another version, which says so
         return _tokens(name, max_rows, seed)
     if place.suffix.lower() == ".txt":
         return _text(name)

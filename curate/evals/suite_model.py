@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 
 import templates
 from curate.base.errors import CurateError
@@ -177,25 +178,24 @@ class SuiteRun:
             made,
             stops=stops.summarize(states, cap, seed) if "stops" in only else None,
             lengths=(
-                lengths.compare(sizes, self._reference() or own, at_cap)
+                lengths.compare(sizes, self._reference or own, at_cap)
                 if "lengths" in only
                 else None
             ),
         )
 
+    @cached_property
     def _reference(self) -> list[AnswerLength]:
         """The lengths of the reference's answers, in this model's tokens."""
         if self.reference is None:
             return []
+        texts, groups = self.reference
         encode = self.talker.tokenizer
         with quiet_transformers():  # which warns of a text that is longer than the positions
-            sizes = [
-                len(encode(text, add_special_tokens=False)["input_ids"])
-                for text in self.reference[0]
-            ]
+            sizes = [len(encode(text, add_special_tokens=False)["input_ids"]) for text in texts]
         return [
             lengths.measure(text, size, group)
-            for text, size, group in zip(self.reference[0], sizes, self.reference[1], strict=True)
+            for text, size, group in zip(texts, sizes, groups, strict=True)
         ]
 
     def _instructions(self) -> tuple[PromptVerdict, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.base.errors import CurateError
 from curate.base.progress import quiet_transformers
 from trainer.after.chat import Talker
 from trainer.after.suite.progress import Counted, Log
@@ -123,6 +124,10 @@ def _nats(talker: Talker, rows: Rows, log: Log, what: str) -> list[NDArray[np.fl
     with evaluating(talker.net):
         for batch in batches(rows, chosen, POSITIONS):
             nats = target_nats(talker.net, batch, whole=whole).double().cpu().numpy()
+            if np.isnan(nats).any():
+                raise CurateError(
+                    "the model gives numbers that are none (NaN); its weights are broken"
+                )
             for place, row in enumerate(batch.rows.tolist()):
                 found[row] = nats[batch.row_of == place]
             counted.add(len(batch.rows), float(rows.lengths[batch.rows].sum()))
