@@ -287,38 +287,50 @@ def evaluate_labels(
     source: str | PathLike[str],
     data: str | PathLike[str],
     *,
-    labels: str | PathLike[str] | Sequence[str],
+    labels: str | PathLike[str] | Sequence[str] | Mapping[str, str],
+    field: str | None = None,
     against: Sequence[str | PathLike[str]] = (),
     model: str | PathLike[str] | None = None,
+    template: str | None = None,
     scoring: Scoring = "sum",
     prior: Prior = "model",
     seed: int = 0,
     device: str = "auto",
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    out: str | PathLike[str] | None = None,
+    force: bool = False,
     log: Log = no_log,
 ) -> LabelEvaluation:
-    """Measure models as classifiers of labelled rows, with intervals over rows.
+    """Measure models as classifiers of labelled rows, with intervals over the rows.
 
     `source` is a CKPT, an adapter or a model's folder, `against` others that are measured on the
-    same rows, `model` the base of an adapter where it is not the one it names. `data` is a TOKENS
-    folder, whose trained answers are the labels. `labels` is a file with a class a line, or a list
-    of classes. `scoring` is sum, mean, trie or generate, `prior` model or even. Raises
-    `CurateError` for what cannot be evaluated.
+    same rows, `model` the base of the adapter where it is not the one it names. `data` is a TOKENS
+    folder, whose trained answers are the labels, or a file or RUN; `format` and `columns` say how
+    to read it, and each model's own template (or `template`) writes its prompts.
+
+    `labels` is a list of classes, a file of them, an object that gives the class for what a row
+    holds, the field of a row that holds its label, or `auto`: the last answers of the rows. With a
+    list, `field` is where the label is if it is not the last answer. `scoring` is sum, mean, trie
+    or generate; with `prior` even no class has a lead over all rows. `seed` draws the rows of the
+    intervals. `out` is a folder for all of it, each row too. Raises `CurateError` for what cannot
+    be evaluated; rows that cannot be are in `LabelEvaluation.left_out`.
     """
     check_ours()
     require("evaluating", "train", "torch", "transformers", "datasets", "peft")
     from curate.evals import label_data
-    from curate.evals.labels import LabelOptions, evaluate
+    from curate.evals.label_folder import evaluate_into
+    from curate.evals.labels import LabelOptions, check_options, evaluate
 
-    given = fspath(labels) if isinstance(labels, str | PathLike) else list(labels)
-    options = LabelOptions(
-        scoring=scoring,
-        prior=prior,
-        base=None if model is None else fspath(model),
-        device=device,
-        seed=seed,
-    )
+    base = None if model is None else fspath(model)
+    options = LabelOptions(scoring=scoring, prior=prior, base=base, device=device, seed=seed)
+    check_options(options)
     models = [fspath(each) for each in (source, *against)]
-    return evaluate(models, label_data.read(data, given), options, log)
+    how = _read_options(format, columns, "best", None, False)
+    rows = label_data.read(data, labels, field, template, how)
+    if out is None:
+        return evaluate(models, rows, options, log)
+    return evaluate_into(out, models, rows, options, force, log)
 
 
 def evaluate_suite(
@@ -336,6 +348,8 @@ def evaluate_suite(
     temperature: float = 0.0,
     seed: int = 0,
     device: str = "auto",
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
     out: str | PathLike[str] | None = None,
     force: bool = False,
     log: Log = no_log,
@@ -348,8 +362,9 @@ def evaluate_suite(
     file whose answers' lengths are compared with, instead of each file's own. `template` is asked
     with instead of each model's own. `only` are some of loss, stops, lengths, instructions. Of a
     file at most `max_rows` rows are taken, drawn by the seed (None for all). Answers have at most
-    `max_tokens` tokens. With `out` all numbers and answers are written to a folder, and a run that
-    was interrupted goes on. Raises `CurateError`.
+    `max_tokens` tokens. `format` and `columns` say how to read files, as in `run`. With `out` all
+    numbers and answers are written to a folder, and a run that was interrupted goes on. Raises
+    `CurateError`.
     """
     check_ours()
     require("evaluating", "train", "torch", "transformers", "datasets", "peft")
@@ -371,7 +386,8 @@ def evaluate_suite(
         [each] if isinstance(each, str | PathLike) else list(each) for each in (against, files)
     )
     models = [fspath(each) for each in (source, *others)]
-    return evaluate(models, given, options, reference, out, force, log)
+    how = _read_options(format, columns, "best", None, False)
+    return evaluate(models, given, options, how, reference, out, force, log)
 
 
 def export(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,14 +20,10 @@ from curate.base.messages import message_json
 from curate.base.places import check_place
 from curate.base.schema import content_id
 from curate.base.spelling import option
+from curate.unanswered import answered
 
 if TYPE_CHECKING:
     from trainer.after.chat import Sampling, Talker
-
-# Put in place of the answer that a prompt has not, so that it is read like any other row.
-_NO_ANSWER = "-"
-_LISTS = ("messages", "conversations", "conversation", "prompt", "dialogue", "turns")
-_ANSWERS = ("output", "response", "completion")
 
 
 @dataclass(frozen=True)
@@ -100,37 +96,11 @@ def _rows(records: pl.DataFrame, name: str) -> Iterator[tuple[int, Prompt]]:
 
 def _unanswered(place: str, raw: str, reason: str) -> Prompt:
     """A row that has no answer, read with one put in its place."""
-    try:
-        row = json.loads(raw)
-    except ValueError as error:
-        raise CurateError(f"{place}: is no prompt: {reason}") from error
-    for filled in _filled(row):
-        dump = sources.read_rows([filled], name=place)
-        if dump.height:
-            [(_, prompt)] = _rows(dump.records, place)
-            return Prompt(prompt.id, prompt.messages, prompt.tools, place)
-    raise CurateError(f"{place}: is no prompt: {reason}")
-
-
-def _filled(row: Any) -> Iterator[Any]:
-    """The row with an answer, in each of the places where rows may have one."""
-    if isinstance(row, list):
-        yield [*row, _turn(row)]
-    if not isinstance(row, Mapping):
-        return
-    for name in _LISTS:
-        turns = row.get(name)
-        if isinstance(turns, list) and turns:
-            yield {**row, name: [*turns, _turn(turns)]}
-    for name in _ANSWERS:
-        yield {**row, name: _NO_ANSWER}
-
-
-def _turn(turns: list[Any]) -> dict[str, str]:
-    of_gpt = isinstance(turns[-1], Mapping) and "from" in turns[-1] if turns else False
-    if of_gpt:
-        return {"from": "gpt", "value": _NO_ANSWER}
-    return {"role": "assistant", "content": _NO_ANSWER}
+    records = answered(raw, place)
+    if records is None:
+        raise CurateError(f"{place}: is no prompt: {reason}")
+    [(_, prompt)] = _rows(records, place)
+    return Prompt(prompt.id, prompt.messages, prompt.tools, place)
 
 
 def check_answers(out: str | PathLike[str], prompts: str | PathLike[str], force: bool) -> Path:

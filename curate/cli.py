@@ -254,14 +254,22 @@ def _chat(add: Any) -> None:
 def _eval(add: Any) -> None:
     about = "a model's folder: CKPT, CKPT/adapter, CKPT/epochs/epoch-N, a base, or a merged model"
     add("source", metavar="CKPT", help=about)
-    about = "what it is measured on: with --labels a TOKENS folder or a file of labelled rows"
+    about = "what it is measured on: with --labels a TOKENS folder, a RUN, or a file of rows"
     add("data", nargs="*", metavar="DATA", help=about)
-    about = "classify the rows of DATA: a file with a class a line, or the field with the label"
+    about = (
+        "classify the rows of DATA: a file of classes (a line each, a JSON list, or an object that "
+        "gives the class for what a row holds), the field with the label, or auto"
+    )
     add("--labels", metavar="FILE|FIELD", help=about)
+    add("--field", help="with a file in --labels: the field with the label, if not the last answer")
     _suite(add)
     about = "another model to measure on the same rows, and how far CKPT is ahead (repeatable)"
     _many(add, "--against", "MODEL", about)
     add("--model", metavar="BASE", help="of an adapter: the base, where it is not the one it names")
+    add("--template", help="of a file: what writes the prompts, instead of each model's own")
+    add("--format", help="of a file: read every row as this format instead of detecting it")
+    about = "of a file: a field that formats know, and the column that holds it (repeatable)"
+    _many(add, "--map", "FIELD=COLUMN", about)
     about = "how a label is chosen: likeliest as a whole, a token, down a trie, or written freely"
     scorings = ("sum", "mean", "trie", "generate")
     add("--scoring", choices=scorings, default="sum", help=f"{about} (default: sum)")
@@ -270,6 +278,8 @@ def _eval(add: Any) -> None:
     add("--seed", type=_seed, default=0, help="of the rows drawn again for the intervals")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
     add("--json", action="store_true", help="for machines")
+    add("--out", type=_folder, metavar="EVAL", help="a folder for all of it, each row too")
+    add("--force", action="store_true", help="replace an evaluation of other models or rows there")
     add("--quiet", action="store_true", help="print results, errors and warnings only")
 
 
@@ -280,7 +290,6 @@ def _suite(add: Any) -> None:
     add("--only", metavar="PARTS", help=about)
     about = "lengths beside those of this RUN or file (default: each file's own answers)"
     add("--reference", metavar="RUN|FILE", help=about)
-    add("--template", metavar="NAME", help="another template than the model's own: a name, a file")
     about = "rows of each DATA, and instructions, at most; drawn by the seed (default: 500)"
     add("--max-rows", type=_positive, default=500, metavar="N", help=about)
     add("--all-rows", action="store_true", help="all rows of each DATA")
@@ -290,8 +299,6 @@ def _suite(add: Any) -> None:
     add("--max-tokens", type=_positive, default=256, metavar="N", help=about)
     about = "0 is the likeliest token each time (default: 0)"
     add("--temperature", type=_temperature, default=0.0, metavar="T", help=about)
-    add("--out", type=_folder, metavar="EVAL", help="write eval.json and answers.jsonl to a folder")
-    add("--force", action="store_true", help="replace an evaluation of other data there")
 
 
 def _pairs(add: Any) -> None:

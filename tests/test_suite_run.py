@@ -291,3 +291,25 @@ def test_results_of_other_data_are_not_replaced_without_being_told(
     with pytest.raises(CurateError, match="made from other data"):
         suite(made, other, out=tmp_path / "EVAL", **LOSS)
     suite(made, other, out=tmp_path / "EVAL", force=True, **LOSS)
+
+
+def test_columns_of_other_names_are_mapped(made: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text(json.dumps({"ask": "Say it.", "say": "It."}) + "\n", encoding="utf-8")
+    found = suite(made, odd, columns={"instruction": "ask", "response": "say"}, **LOSS)
+    assert found.models[0].files[0].measured == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--suite", "--scoring", "mean"], "--scoring is read by --labels alone"),
+        (["--labels", "auto", "--max-rows", "3"], "--max-rows is read by --suite alone"),
+        (["--suite", "--labels", "auto"], "two evaluations"),
+    ],
+)
+def test_an_option_that_would_not_be_read_is_refused(
+    option: list[str], message: str, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", str(made / "base"), str(made / FILE), *option]) == 1
+    assert message in capsys.readouterr().err

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from curate.base.errors import CurateError
 from trainer.config.config import TrainConfig
+from trainer.data import classes
 from trainer.data.general import read_general
+from trainer.data.labelled import LabelledRows, from_tokens
 from trainer.data.lengths import LengthTarget, length_target, within
 from trainer.data.mixing import Mixture
 from trainer.data.rows import Ints, Rows
@@ -69,6 +72,28 @@ class Plan:
         path = Path(self.config.retention)
         rows = read_general(path, self.tokenizer, self.limits, _RETENTION_LENGTH)
         return rows, within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
+
+    @cached_property
+    def labelled(self) -> LabelledRows | None:
+        """The held-out rows that are classified after each epoch.
+
+        Raises `CurateError` where their answers are no labels, or no row can be classified.
+        """
+        labels = self.config.labels
+        if labels is None:
+            return None
+        if self.decode is None:
+            raise CurateError(f"labels: {self.config.model} has no tokenizer to read answers with")
+        names, where = None, "labels"
+        if labels != "auto":
+            names, where = classes.plain_file(labels), labels
+        seen = np.union1d(self.train, self.held_out)
+        rows = from_tokens(
+            self.tokens, self.held_out, self.decode, self.tokenizer, names, where, seen
+        ).fitting(self.limits.positions)
+        if not len(rows):
+            raise CurateError(f"labels: no held-out row can be classified: {rows.why_left_out()}")
+        return rows
 
     @cached_property
     def length(self) -> LengthTarget:

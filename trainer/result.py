@@ -31,6 +31,7 @@ class Probe:
     `generalisation_gap` the held-out loss minus it. `memorised` is the share of training answers
     that the model gives by itself. `stops`, `length` (mean, tokens), `token_f1` and `score` are of
     greedy answers to held-out prompts; `length_target` is what their length is compared with.
+    `macro_f1` and `label_accuracy` are of held-out rows that are classified by their labels.
     `retention` is the loss of general text, `kl` KL(tuned || base) at held-out targets. Losses and
     `kl` are nats a token.
     """
@@ -43,6 +44,8 @@ class Probe:
     stops: float | None = None
     token_f1: float | None = None
     score: float | None = None
+    macro_f1: float | None = None
+    label_accuracy: float | None = None
     retention: float | None = None
     kl: float | None = None
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from curate.base.errors import CurateError
 from curate.base.log import Log
-from curate.evals import label_data
-from curate.evals.label_data import LabelData
+from curate.evals.label_data import Encoder, LabelData
 from trainer.after import chat, labels
 from trainer.after.labels import Classified
+from trainer.data.labelled import LabelledRows, LeftOut
 from trainer.evaluation import classes as measures
 from trainer.evaluation.classes import INVALID, RESAMPLES, Difference, Report
 from trainer.evaluation.label_choice import SCORINGS, Prior, Scoring
-from trainer.evaluation.labelled import LabelledRows, LeftOut
 
 if TYPE_CHECKING:
     from trainer.data.rows import Ints
@@ -146,14 +145,14 @@ def evaluate(
     """
     check_options(options)
     given, found, notices = [], [], list[str]()
+    encoder = Encoder(data, notices.append)
     for number, model in enumerate(models):
         log(f"loading {model}")
         base = options.base if number == 0 else None
         talker = chat.load(model, base, options.device, with_template=False)
-        rows = label_data.encoded(data, talker, notices, model)
-        rows = labels.fitting(talker, rows)
+        rows = labels.fitting(talker, encoder.rows(model, talker))
         if not len(rows):
-            raise CurateError(f"{data.name}: no row is left to classify: {first_reason(rows)}")
+            raise CurateError(f"{data.name}: no row is left to classify: {rows.why_left_out()}")
         given.append(rows)
         found.append(labels.classify(talker, rows, options.scoring, options.prior, log=log))
         notices += _about(model, rows, found[-1], options.scoring)
@@ -169,14 +168,6 @@ def check_options(options: LabelOptions) -> None:
             f"prior even needs a score for every class, and scoring {options.scoring} gives none; "
             "take sum or mean"
         )
-
-
-def first_reason(rows: LabelledRows) -> str:
-    """Why rows were left out, with the first of them."""
-    if not rows.left_out:
-        return "there is none"
-    one = rows.left_out[0]
-    return f"{len(rows.left_out):,} left out, such as row {one.row}: {one.message}"
 
 
 def _about(model: str, rows: LabelledRows, found: Classified, scoring: Scoring) -> list[str]:

@@ -24,6 +24,7 @@ from curate.evals.suite_results import (
     SuiteOptions,
 )
 from curate.evals.suite_rows import check_tokenizer
+from curate.sources import ReadOptions
 from trainer.after import chat
 from trainer.after.suite import lengths, loss_results, stops
 from trainer.after.suite.asking import Kept
@@ -37,6 +38,7 @@ def evaluate(
     models: Sequence[str],
     files: Sequence[Source],
     options: SuiteOptions,
+    how: ReadOptions,
     reference: Source | None,
     out: Source | None,
     force: bool,
@@ -44,12 +46,13 @@ def evaluate(
 ) -> SuiteEvaluation:
     """Measure every model on every file; the first is compared with each other.
 
+    `how` says how files of conversations are read; a reference's format is detected.
     With `out` a folder is written: `eval.json` and `answers.jsonl`. What was answered before this
     was interrupted is not answered again. Raises `CurateError`.
     """
     check_options(options, files)
     notices: list[str] = []
-    read = [read_file(each, options.max_rows, options.seed, notices.append) for each in files]
+    read = [read_file(each, options.max_rows, options.seed, notices.append, how) for each in files]
     texts = None if reference is None else reference_texts(reference, notices.append)
     notices += _cuts(read)
     for number, model in enumerate(models):  # before the first of them is at work for hours

@@ -17,6 +17,7 @@ from curate.base.folder import sha256
 from curate.base.log import Log
 from curate.base.schema import RECORDS
 from curate.renders import read_source
+from curate.sources import DETECTED, ReadOptions
 from filters.common.tasks import REST, tasks
 from trainer.data.tokens import Tokens, load_tokens
 
@@ -47,11 +48,17 @@ class SuiteFile:
         return "conversations" if self.tokens is None else "tokens"
 
 
-def read_file(source: str | PathLike[str], max_rows: int | None, seed: int, tell: Log) -> SuiteFile:
+def read_file(
+    source: str | PathLike[str],
+    max_rows: int | None,
+    seed: int,
+    tell: Log,
+    how: ReadOptions = DETECTED,
+) -> SuiteFile:
     """A file of conversations in any shape, a RUN, a TOKENS folder, or a text (`.txt`).
 
-    At most `max_rows` rows are taken, drawn by the seed. Raises `CurateError` where there is
-    nothing to measure.
+    `how` is for conversations. At most `max_rows` rows are taken, drawn by the seed. Raises
+    `CurateError` where there is nothing to measure.
     """
     name, place = fspath(source), Path(source)
     if not place.exists():
@@ -60,7 +67,7 @@ def read_file(source: str | PathLike[str], max_rows: int | None, seed: int, tell
         return _tokens(name, max_rows, seed)
     if place.suffix.lower() == ".txt":
         return _text(name)
-    return _conversations(name, max_rows, seed, tell)
+    return _conversations(name, max_rows, seed, tell, how)
 
 
 def _tokens(name: str, max_rows: int | None, seed: int) -> SuiteFile:
@@ -87,8 +94,10 @@ def _text(name: str) -> SuiteFile:
     return SuiteFile(name, sha256(Path(name)), 1, {}, 1, text=text)
 
 
-def _conversations(name: str, max_rows: int | None, seed: int, tell: Log) -> SuiteFile:
-    dump = read_source(name, tell)
+def _conversations(
+    name: str, max_rows: int | None, seed: int, tell: Log, how: ReadOptions
+) -> SuiteFile:
+    dump = read_source(name, tell, how)
     digests = [file.sha256 for file in dump.files]
     joined = hashlib.sha256("\n".join(digests).encode()).hexdigest()
     reasons = Counter(str(reason).split(":")[0] for _, _, reason, _ in dump.iter_rejects())

@@ -21,7 +21,7 @@ from curate.evals.suite_model import Measured
 from curate.evals.suite_results import SuiteEvaluation, SuiteOptions
 from trainer.after.suite.asking import Kept, read_kept
 
-MAKER = "curate eval"
+MAKER = "curate eval --suite"
 NUMBERS, ANSWERS = "eval.json", "answers.jsonl"
 
 

@@ -82,15 +82,20 @@ def assignments(
     return settings
 
 
+def mapped(given: Sequence[str]) -> dict[str, str]:
+    """The columns that `--map FIELD=COLUMN` gave, by field."""
+    pairs = [split(text, "--map", "field=column") for text in given]
+    columns = dict(pairs)
+    if len(columns) < len(pairs):
+        raise CurateError("--map names a field twice; give each field one column")
+    return columns
+
+
 def reading(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the options about reading say."""
-    mapped = [split(text, "--map", "field=column") for text in arguments.map]
-    columns = dict(mapped)
-    if len(columns) < len(mapped):
-        raise CurateError("--map names a field twice; give each field one column")
     return {
         "format": arguments.format,
-        "columns": columns,
+        "columns": mapped(arguments.map),
         "paths": arguments.paths,
         "answerer": arguments.answerer,
         "undesirable": arguments.undesirable,

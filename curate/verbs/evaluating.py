@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from curate import api
 from curate.base.errors import CurateError
-from curate.verbs.common import speaker, warn
+from curate.verbs.common import mapped, speaker, warn
+
+# Options that one of the two evaluations alone reads, with what they are if not given.
+_OF_LABELS = {"field": None, "scoring": "sum", "prior": "model"}
+_OF_SUITE = {
+    "only": None,
+    "reference": None,
+    "max_rows": 500,
+    "all_rows": False,
+    "prompts": 300,
+    "max_tokens": 256,
+    "temperature": 0.0,
+}
 
 
 def eval(arguments: argparse.Namespace) -> None:
     """`curate eval`: see its help."""
     if arguments.suite and arguments.labels is not None:
         raise CurateError("--suite and --labels are two evaluations; run them one after the other")
+    _check_read(arguments, _OF_LABELS if arguments.suite else _OF_SUITE)
     if arguments.suite:
         _suite(arguments)
         return
@@ -22,6 +36,14 @@ def eval(arguments: argparse.Namespace) -> None:
             "eval needs --suite, or --labels: a file with a class a line, or a field of the rows"
         )
     _labels(arguments)
+
+
+def _check_read(arguments: argparse.Namespace, unread: dict[str, Any]) -> None:
+    """Raise `CurateError` for an option that the evaluation asked for would not read."""
+    given = [name for name, default in unread.items() if getattr(arguments, name) != default]
+    if given:
+        reader = "--suite" if unread is _OF_SUITE else "--labels"
+        raise CurateError(f"--{given[0].replace('_', '-')} is read by {reader} alone; leave it out")
 
 
 def _labels(arguments: argparse.Namespace) -> None:
@@ -34,12 +56,18 @@ def _labels(arguments: argparse.Namespace) -> None:
         arguments.source,
         arguments.data[0],
         labels=arguments.labels,
+        field=arguments.field,
         against=arguments.against,
         model=arguments.model,
+        template=arguments.template,
         scoring=arguments.scoring,
         prior=arguments.prior,
         seed=arguments.seed,
         device=arguments.device,
+        format=arguments.format,
+        columns=mapped(arguments.map),
+        out=arguments.out,
+        force=arguments.force,
         log=say,
     )
     for line in found.notices:
@@ -49,6 +77,8 @@ def _labels(arguments: argparse.Namespace) -> None:
         return
     for line in lines(found):
         print(line)
+    if arguments.out is not None:
+        say(f"written to {arguments.out}")
 
 
 def _suite(arguments: argparse.Namespace) -> None:
@@ -68,6 +98,8 @@ def _suite(arguments: argparse.Namespace) -> None:
         temperature=arguments.temperature,
         seed=arguments.seed,
         device=arguments.device,
+        format=arguments.format,
+        columns=mapped(arguments.map),
         out=arguments.out,
         force=arguments.force,
         log=speaker(arguments.quiet or arguments.json),

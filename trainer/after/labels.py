@@ -10,12 +10,12 @@ import numpy as np
 from curate.base.errors import CurateError
 from trainer.after import chat
 from trainer.after.chat import Sampling, Talker
+from trainer.data.labelled import LabelledRows
 from trainer.data.rows import Ints
 from trainer.evaluation import label_choice
 from trainer.evaluation.classes import INVALID
 from trainer.evaluation.label_choice import Prior, Scoring
 from trainer.evaluation.label_nats import POSITIONS, Nats, label_nats
-from trainer.evaluation.labelled import LabelledRows, LeftOut
 from trainer.result import Answer
 
 # A free answer may have so many tokens more than the longest label, so that it can be shown.
@@ -115,17 +115,4 @@ def fitting(talker: Talker, rows: LabelledRows) -> LabelledRows:
             f"the rows have token {largest}, and the model {size:,} tokens; is it the model these "
             "rows were rendered for?"
         )
-    return rows.without(_too_long(talker, rows))
-
-
-def _too_long(talker: Talker, rows: LabelledRows) -> list[LeftOut]:
-    if talker.positions is None:
-        return []
-    found = []
-    given = zip(rows.numbers.tolist(), rows.ids, rows.prompts, rows.labels, strict=True)
-    for number, row, prompt, labels in given:
-        length = len(prompt) + max(map(len, labels))
-        if length > talker.positions:
-            why = f"has {length:,} tokens with its longest label, the model {talker.positions:,}"
-            found.append(LeftOut(number, row, "too_long", f"{why} positions"))
-    return found
+    return rows.fitting(talker.positions)

@@ -42,6 +42,7 @@ _FREE = (
     "model",
     "replay",
     "retention",
+    "labels",
     "report_to",
     "sharding",
 )
@@ -103,6 +104,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "rejected": _digest(plan.rejected),
         "replay": _digest(mixture.rows, mixture.own),
         "retention": _digest(plan.general[0] if plan.general else None),
+        "classes": plan.labelled.classes if plan.labelled else None,
         "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
         "stops": [list(plan.tokens.stop_ids), list(plan.tokens.stop_strings)],
     }

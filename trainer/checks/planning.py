@@ -71,6 +71,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         *_about_pairs(plan),
         *_few_held_out(plan),
         *_watched(plan),
+        *_classified(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
         *long,
@@ -110,6 +111,24 @@ def _watched(plan: Plan) -> list[str]:
     rows, chosen = plan.general
     tokens = int(rows.lengths[chosen].sum())
     return [f"retention: the loss of {tokens:,} tokens of general text is watched"]
+
+
+def _classified(plan: Plan) -> list[str]:
+    """What held-out rows are classified; refused here, if their answers are no labels."""
+    rows = plan.labelled
+    if rows is None:
+        return []
+    counts = np.bincount(rows.truth, minlength=len(rows.classes))
+    share, most = counts.max() / len(rows), rows.classes[int(counts.argmax())]
+    lines = [
+        f"labels: {len(rows):,} held-out rows of {len(rows.classes)} classes are classified after "
+        f"each epoch; always {most!r} is right in {share:.1%}"
+    ]
+    if absent := [name for name, count in zip(rows.classes, counts, strict=True) if not count]:
+        lines.append(f"labels: no held-out row has {some_of([*map(repr, absent)])}, in no macro-F1")
+    if rows.left_out:
+        lines.append(f"labels: {rows.why_left_out()}")
+    return lines
 
 
 def _few_held_out(plan: Plan) -> list[str]:

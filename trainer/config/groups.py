@@ -172,10 +172,16 @@ class EvaluationSettings:
     proof: bool = option(
         True, "before step 1, compute rows of the first step in every way and compare (--no-proof)"
     )
-    choose: Literal["loss", "example-loss", "score", "lima", "last"] = option(
+    choose: Literal["loss", "example-loss", "score", "macro_f1", "lima", "last"] = option(
         "loss",
         "which epoch becomes the model: lowest held-out loss a token or a row, best score of "
-        "answers, the same within LIMA's window (the middle third), or the last",
+        "answers, best macro-F1 of labels, the score within LIMA's window (the middle third), or "
+        "the last",
+    )
+    labels: str | None = option(
+        None,
+        "held-out rows are classified after each epoch: a file of classes, or auto for the answers "
+        "that rows have",
     )
     prompts: int = option(
         16,
@@ -193,7 +199,7 @@ class EvaluationSettings:
     retention_limit: float | None = option(
         None, "nats a token by which that loss may rise in an epoch that is chosen", low=0.0
     )
-    stop_on: Literal["never", "loss", "example-loss", "score", "retention"] = option(
+    stop_on: Literal["never", "loss", "example-loss", "score", "macro_f1", "retention"] = option(
         "never", "end training when this has not improved for some epochs"
     )
     patience: int = option(2, "epochs without improvement after which training ends", low=1)

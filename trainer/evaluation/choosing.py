@@ -12,9 +12,12 @@ RULES = {
     "loss": "lowest held-out loss per token",
     "example-loss": "lowest held-out loss per row",
     "score": "best score of answers",
+    "macro_f1": "best macro-F1 of labels",
     "lima": "best score of answers",
     "last": "last epoch",
 }
+# Measures of which more is better.
+_RISING = ("score", "macro_f1")
 
 
 def window(epochs: int) -> tuple[int, int]:
@@ -30,14 +33,15 @@ def window(epochs: int) -> tuple[int, int]:
 def value(line: Epoch, metric: str) -> float | None:
     """What a rule compares, so that less is better; None if it was not measured."""
     found = line.measures().get(metric.replace("-", "_"))
-    return -found if found is not None and metric == "score" else found
+    return -found if found is not None and metric in _RISING else found
 
 
 def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
     """The epoch that becomes the model, and the reason in words.
 
     Only trained epochs are candidates, and only those that keep the retention limit. Of equal
-    scores the higher token F1 decides, else the earlier epoch. Where LIMA's window holds none of
+    scores the higher token F1 decides, of equal macro-F1 the lower loss, else the earlier epoch.
+    Where LIMA's window holds none of
     them, all are compared. Where nothing was measured that the rule compares, the last is taken.
     """
     trained = [line for line in table if line.epoch > 0]
@@ -67,9 +71,15 @@ def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
 
 
 def _rank(line: Epoch, metric: str) -> tuple[float, float]:
-    """Sorts epochs, the best first; where no answer stops all scores are 0 and token F1 decides."""
+    """Sorts epochs, the best first; where no answer stops all scores are 0 and token F1 decides.
+
+    Of few rows many epochs get the same ones right; the loss sees how nearly.
+    """
+    first = value(line, metric) or 0.0
+    if metric == "macro_f1":
+        return first, value(line, "loss") or 0.0
     token_f1 = line.probe.token_f1 if metric == "score" else None
-    return value(line, metric) or 0.0, -(token_f1 or 0.0)
+    return first, -(token_f1 or 0.0)
 
 
 def _bounded(

@@ -40,6 +40,10 @@ _OF_EPOCHS: tuple[tuple[str, Mapping[str, str]], ...] = (
         {"score": "score", "stopped": "stops", "token F1": "token_f1"},
     ),
     (_LENGTH, {"length": "length"}),
+    (
+        "Classes of held-out rows, 0 to 1",
+        {"macro-F1": "macro_f1", "accuracy": "label_accuracy"},
+    ),
     ("Memorised training answers, share", {"memorised": "memorised"}),
     ("KL to the base at held-out answers, nats", {"KL": "kl"}),
     ("Loss on general text, nats per token", {"general text": "retention"}),

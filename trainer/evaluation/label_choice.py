@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from trainer.data.labelled import Ids
 from trainer.data.rows import Ints
-from trainer.evaluation.label_nats import Ids, LabelNats, Nats
+from trainer.evaluation.label_nats import LabelNats, Nats
 
 Scoring = Literal["sum", "mean", "trie", "generate"]
 Prior = Literal["model", "even"]

@@ -15,19 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.batches import batches, pad
+from trainer.data.labelled import Ids
 from trainer.data.rows import IGNORED, Rows, make_rows
 from trainer.evaluation.samples import takes_batches
 from trainer.loss import CHUNK_VALUES, head_is_plain, target_nats
-from trainer.models.modes import evaluating
+from trainer.models.modes import evaluating, plain
 from trainer.models.sharding import is_sharded
 
 if TYPE_CHECKING:
     import torch
 
-Ids = tuple[int, ...]
 Nats = NDArray[np.float64]
 # Positions of prompts that are read together, and of labels with their prompts' keys and values.
 POSITIONS = 8192
+# The largest share of them that is padding.
+_PADDING = 0.1
 # By how much both ways may differ: a share of the sum, in fp32 and in bfloat16.
 _TOLERANCE, _COARSE = 1e-3, 0.05
 
@@ -61,18 +63,21 @@ def label_nats(
     prompts: Sequence[Ids],
     labels: Sequence[Sequence[Ids]],
     *,
+    share: bool = True,
     positions: int = POSITIONS,
     log: Callable[[str], None] | None = None,
 ) -> LabelNats:
     """What the model gives each of a row's `labels` [rows][labels] after its prompt.
 
     Neither a prompt nor a label is empty. The sums are those of `target_nats` over the rows that
-    prompt and label make, to rounding, whatever is read together. `positions` bounds that.
+    prompt and label make, to rounding, whatever is read together: `positions` bounds that. Without
+    `share` each label is read with its prompt even where the model could do otherwise.
     """
     reader = _Reader(model, prompts, labels, positions)
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
     found: dict[int, list[Nats]] = {}
-    shares = takes_batches(model) and not is_sharded(model) and reader.can_share(order)
+    able = share and takes_batches(model) and not is_sharded(model)
+    shares = able and reader.can_share(order)
     for group in _groups(order, prompts, positions):
         given = reader.together(group) if shares else None
         found |= zip(group, given or reader.apart(group), strict=True)
@@ -85,13 +90,16 @@ def label_nats(
 
 
 def _groups(order: Sequence[int], prompts: Sequence[Ids], positions: int) -> Iterator[list[int]]:
-    """Rows that are read together, longest first: with padding no more than `positions`."""
+    """Rows that are read together, longest first: few `positions`, and few of them padding."""
     group: list[int] = []
+    real = 0
     for row in order:
-        if group and (len(group) + 1) * len(prompts[group[0]]) > positions:
+        size = (len(group) + 1) * len(prompts[group[0]]) if group else 0
+        if group and (size > positions or real + len(prompts[row]) < (1 - _PADDING) * size):
             yield group
-            group = []
+            group, real = [], 0
         group.append(row)
+        real += len(prompts[row])
     if group:
         yield group
 
@@ -137,7 +145,7 @@ class _Reader:
         if self.plain_head is None:
             self.plain_head = head_is_plain(self.model, pad(rows, np.arange(1)))
         nats: list[Nats] = [np.zeros(len(label)) for _, label in texts]
-        width = self.model.get_input_embeddings().weight.shape[0]
+        width = plain(self.model).get_input_embeddings().weight.shape[0]
         most = self.positions if self.plain_head else max(1, CHUNK_VALUES // width)
         with evaluating(self.model):
             for batch in batches(rows, np.arange(len(rows)), min(self.positions, most)):

@@ -13,6 +13,9 @@ import numpy as np
 from trainer.data.batches import Batch, batches
 from trainer.data.lengths import some, turn, within
 from trainer.data.rows import Ints, Rows
+from trainer.evaluation.classes import accuracy_and_macro_f1
+from trainer.evaluation.label_choice import likeliest
+from trainer.evaluation.label_nats import label_nats
 from trainer.evaluation.samples import LONGEST, answers, prompts
 from trainer.loss import CHUNK_VALUES, read_logits
 from trainer.plan import Plan
@@ -58,12 +61,15 @@ class Probes:
         longest = max(LONGEST, math.ceil(_ROOM * plan.length.tokens))
         found = answers(plan, model, self.asked, longest)
         kept = None if self.general is None else self.losses(model, *self.general)
+        accuracy, macro_f1 = self._classified(model)
         return Probe(
             fit=None if fit is None else fit.loss,
             generalisation_gap=None if fit is None or held is None else held.loss - fit.loss,
             memorised=self._memorised(model),
             kl=self._divergence(model),
             retention=None if kept is None else kept.loss,
+            macro_f1=macro_f1,
+            label_accuracy=accuracy,
             length_target=plan.length.tokens,
             **_judged(plan, self.asked, found),
         )
@@ -87,6 +93,16 @@ class Probes:
             missed = np.unique(batch.row_of[best != batch.targets])
             right += len(np.unique(batch.row_of)) - len(missed)
         return right / len(self.recited)
+
+    def _classified(self, model: Any) -> tuple[float | None, float | None]:
+        """Accuracy and macro-F1 of held-out rows, each taken for its likeliest label."""
+        rows = self.plan.labelled
+        if rows is None:
+            return None, None
+        found = label_nats(
+            model, rows.prompts, rows.labels, positions=self.plan.config.micro_tokens
+        )
+        return accuracy_and_macro_f1(rows.truth, likeliest(found.sums()), len(rows.classes))
 
     def _divergence(self, model: Any) -> float | None:
         """KL(tuned || base), mean over targets of held-out rows, in nats."""

@@ -18,6 +18,8 @@ _COLUMNS = (
     ("stops", "stops", ".0%"),
     ("token_f1", "token_f1", ".3f"),
     ("score", "score", ".3f"),
+    ("macro_f1", "macro_f1", ".3f"),
+    ("label_accuracy", "label_accuracy", ".1%"),
     ("retention", "retention", ".4f"),
     ("KL to base", "kl", ".4f"),
 )

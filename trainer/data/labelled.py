@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from curate.base.errors import CurateError, some_of
+from trainer.data import classes
 from trainer.data.rows import IGNORED, Ints
 from trainer.data.tokens import Decode, Tokens
-from trainer.evaluation.label_nats import Ids
 
-# More distinct answers than this are no classes, unless a list names them.
-MOST_CLASSES = 256
+Ids = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +46,31 @@ class LabelledRows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def fitting(self, positions: int | None) -> LabelledRows:
+        """The rows that have so many positions with their longest label; others are left out."""
+        if positions is None:
+            return self
+        left_out = []
+        given = zip(self.numbers.tolist(), self.ids, self.prompts, self.labels, strict=True)
+        for number, row, prompt, labels in given:
+            length = len(prompt) + max(map(len, labels))
+            if length > positions:
+                why = f"has {length:,} tokens with its longest label, the model {positions:,}"
+                left_out.append(LeftOut(number, row, "too_long", f"{why} positions"))
+        return self.without(left_out) if left_out else self
+
+    def why_left_out(self) -> str:
+        """How many rows were left out, for what, and the first of the commonest."""
+        reasons = Counter(one.reason for one in self.left_out)
+        if not reasons:
+            return "no row was left out"
+        shown = ", ".join(f"{count:,} {name}" for name, count in reasons.most_common())
+        [(most, _)] = reasons.most_common(1)
+        one = next(each for each in self.left_out if each.reason == most)
+        return (
+            f"{len(self.left_out):,} rows left out ({shown}), such as row {one.row}: {one.message}"
+        )
+
     def without(self, left_out: Sequence[LeftOut]) -> LabelledRows:
         """The rows but for those, which are left out too."""
         gone = {one.row for one in left_out}
@@ -62,39 +86,10 @@ class LabelledRows:
         )
 
 
-def check_classes(classes: Sequence[str], where: str) -> tuple[str, ...]:
-    """A list of classes as it was given, from `where`; raises `CurateError` for one that is none.
-
-    >>> check_classes(["yes", "no"], "labels.txt")
-    ('yes', 'no')
-    """
-    for number, name in enumerate(classes, 1):
-        if not name.strip():
-            raise CurateError(f"{where}: class {number} is empty; give each class a text")
-    twice = [name for name, count in Counter(classes).items() if count > 1]
-    if twice:
-        raise CurateError(
-            f"{where}: names {some_of([*map(repr, twice)])} twice; name each class once"
-        )
-    folded = Counter(name.strip().casefold() for name in classes)
-    alike = [name for name in classes if folded[name.strip().casefold()] > 1]
-    if alike:
-        raise CurateError(
-            f"{where}: {' and '.join(map(repr, alike[:2]))} differ in case or spaces alone, so an "
-            "answer would be one by chance; keep one of them"
-        )
-    if len(classes) < 2:
-        shown = f"only {classes[0]!r}" if classes else "no class"
-        raise CurateError(
-            f"{where}: names {shown}, and any answer would be right; name two or more"
-        )
-    return tuple(classes)
-
-
-def check_labels(classes: Sequence[str], labels: Sequence[Ids], has_stop: bool) -> None:
+def check_labels(names: Sequence[str], labels: Sequence[Ids], has_stop: bool) -> None:
     """Raise `CurateError` for labels that no score can tell apart."""
     places: dict[Ids, str] = {}
-    for name, ids in zip(classes, labels, strict=True):
+    for name, ids in zip(names, labels, strict=True):
         if not ids:
             raise CurateError(f"label {name!r} has no token, so it has no score; name another text")
         if ids in places:
@@ -105,7 +100,7 @@ def check_labels(classes: Sequence[str], labels: Sequence[Ids], has_stop: bool) 
         places[ids] = name
     if has_stop:
         return
-    for name, ids in zip(classes, labels, strict=True):
+    for name, ids in zip(names, labels, strict=True):
         shorter = [places[ids[:end]] for end in range(1, len(ids)) if ids[:end] in places]
         if shorter:
             raise CurateError(
@@ -119,22 +114,27 @@ def from_tokens(
     chosen: Ints,
     decode: Decode,
     tokenizer: Any,
-    classes: Sequence[str] | None = None,
+    names: Sequence[str] | None,
     where: str = "labels",
+    seen: Ints | None = None,
 ) -> LabelledRows:
     """Token rows whose last trained answer is their class; `chosen` are row numbers.
 
-    Without `classes` they are the answers that the rows have, sorted. Raises `CurateError` where
-    these are no classes, and for a class that no row has and whose tokens are not known.
+    `names` are the classes; None for the answers that the rows `seen` have (those chosen, if it
+    is not given), sorted. Raises `CurateError` where these are no classes, and for a class that
+    none of them has and whose tokens are not known.
     """
-    rows = [_Answer(tokens, row, decode) for row in chosen.tolist()]
-    counted = Counter(row.text for row in rows if row.text.strip())
-    if classes is None:
-        classes = check_classes(_as_classes(counted, len(rows)), where)
-    known = _known_labels(rows, classes, tokenizer, where)
-    labels = tuple(known[name] for name in classes)
-    check_labels(classes, labels, has_stop=any(row.tail for row in rows))
-    return _labelled(rows, tuple(classes), labels)
+    known = chosen if seen is None else seen
+    rows = {row: _Answer(tokens, row, decode) for row in known.tolist()}
+    if names is None:
+        counted = Counter(row.text for row in rows.values() if row.text.strip())
+        names = classes.distinct(counted, len(rows), where)
+    by_class = _known_labels(list(rows.values()), names, tokenizer, where)
+    labels = tuple(by_class[name] for name in names)
+    check_labels(
+        names, labels, has_stop=all(row.tail for row in rows.values() if row.text in names)
+    )
+    return _labelled([rows[row] for row in chosen.tolist()], tuple(names), labels)
 
 
 class _Answer:
@@ -164,18 +164,8 @@ def _text_and_stop(label: Ids, tokens: Tokens, decode: Decode) -> tuple[str, Ids
     return decode(list(label)), ()
 
 
-def _as_classes(counted: Counter[str], rows: int) -> list[str]:
-    """The distinct answers as classes, if they look like some."""
-    if len(counted) > MOST_CLASSES or 2 * len(counted) > max(rows, 4):
-        raise CurateError(
-            f"{rows:,} rows have {len(counted):,} different answers, which are no classes; name "
-            "the classes in a file"
-        )
-    return sorted(counted)
-
-
 def _known_labels(
-    rows: Sequence[_Answer], classes: Sequence[str], tokenizer: Any, where: str
+    rows: Sequence[_Answer], names: Sequence[str], tokenizer: Any, where: str
 ) -> dict[str, Ids]:
     """The tokens of each class: the commonest that rows have, or those it would have."""
     often: dict[str, Counter[Ids]] = {}
@@ -183,9 +173,9 @@ def _known_labels(
         often.setdefault(row.text, Counter())[row.label] += 1
     # The commonest; of equally common ones the first by its ids, so the order of rows is nothing.
     seen = {name: min(found, key=lambda ids: (-found[ids], ids)) for name, found in often.items()}
-    tails = {row.tail for row in rows if row.text in classes}
-    known = {name: seen[name] for name in classes if name in seen}
-    unseen = [name for name in classes if name not in seen]
+    tails = {row.tail for row in rows if row.text in names}
+    known = {name: seen[name] for name in names if name in seen}
+    unseen = [name for name in names if name not in seen]
     if not unseen:
         return known
     if not known:
@@ -212,9 +202,9 @@ def _encoded(tokenizer: Any, text: str) -> Ids:
 
 
 def _labelled(
-    rows: Sequence[_Answer], classes: tuple[str, ...], labels: tuple[Ids, ...]
+    rows: Sequence[_Answer], names: tuple[str, ...], labels: tuple[Ids, ...]
 ) -> LabelledRows:
-    number = {name: place for place, name in enumerate(classes)}
+    number = {name: place for place, name in enumerate(names)}
     used: list[_Answer] = []
     left_out: list[LeftOut] = []
     for row in rows:
@@ -224,7 +214,7 @@ def _labelled(
         else:
             left_out.append(LeftOut(row.row, row.id, *reason))
     return LabelledRows(
-        classes=classes,
+        classes=names,
         numbers=np.array([row.row for row in used], dtype=np.int64),
         ids=tuple(row.id for row in used),
         prompts=tuple(row.prompt for row in used),
@@ -249,9 +239,9 @@ def _unusable(
     return None
 
 
-def other_label(text: str, classes: Sequence[str]) -> str:
+def other_label(text: str, names: Sequence[str]) -> str:
     """What is wrong with a label that is no class, with the class that was probably meant."""
-    same = [name for name in classes if name.strip().casefold() == text.strip().casefold()]
+    same = [name for name in names if name.strip().casefold() == text.strip().casefold()]
     meant = f"; {same[0]!r} differs in case or spaces" if same else ""
     shown = text if len(text) <= 60 else f"{text[:60]}..."
     return f"label {shown!r} is none of the classes{meant}"
