@@ -20,6 +20,7 @@ from curate.base.packages import check_ours
 if TYPE_CHECKING:
     from curate.base.contract import Estimate
     from curate.evals.labels import LabelEvaluation
+    from curate.evals.suite_results import SuiteEvaluation
     from curate.exports.export import Exported
     from curate.pipeline.recipe import StepLike
     from curate.renders import Preview, Tokens
@@ -369,6 +370,63 @@ def evaluate_labels(
     return evaluate_into(out, models, rows, options, force, log)
 
 
+def evaluate_suite(
+    source: str | PathLike[str],
+    files: Sequence[str | PathLike[str]] = (),
+    *,
+    against: Sequence[str | PathLike[str]] = (),
+    model: str | PathLike[str] | None = None,
+    reference: str | PathLike[str] | None = None,
+    template: str | None = None,
+    only: Sequence[str] | None = None,
+    max_rows: int | None = 500,
+    prompts: int = 300,
+    max_tokens: int = 256,
+    temperature: float = 0.0,
+    seed: int = 0,
+    device: str = "auto",
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    out: str | PathLike[str] | None = None,
+    force: bool = False,
+    log: Log = no_log,
+) -> SuiteEvaluation:
+    """Measure models on held-out files and on instructions that code can check.
+
+    `source` is a CKPT, an adapter or a model's folder, `against` others that are measured on the
+    same rows, `model` the base of an adapter where it is not the one it names. `files` are
+    conversations in any shape, a RUN, TOKENS folders, or texts (`.txt`). `reference` is a RUN or
+    file whose answers' lengths are compared with, instead of each file's own. `template` is asked
+    with instead of each model's own. `only` are some of loss, stops, lengths, instructions. Of a
+    file at most `max_rows` rows are taken, drawn by the seed (None for all). Answers have at most
+    `max_tokens` tokens. `format` and `columns` say how to read files, as in `run`. With `out` all
+    numbers and answers are written to a folder, and a run that was interrupted goes on. Raises
+    `CurateError`.
+    """
+    check_ours()
+    require("evaluating", "train", "torch", "transformers", "datasets", "peft")
+    from curate.evals.suite import evaluate
+    from curate.evals.suite_results import PARTS, SuiteOptions
+
+    options = SuiteOptions(
+        only=PARTS if only is None else tuple(part.strip() for part in only),
+        template=template,
+        max_rows=max_rows,
+        prompts=prompts,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        device=device,
+        base=None if model is None else fspath(model),
+    )
+    others, given = (
+        [each] if isinstance(each, str | PathLike) else list(each) for each in (against, files)
+    )
+    models = [fspath(each) for each in (source, *others)]
+    how = _read_options(format, columns, "best", None, False)
+    return evaluate(models, given, options, how, reference, out, force, log)
+
+
 def export(
     source: Run | Tokens | str | PathLike[str],
     *,
@@ -434,7 +492,7 @@ def _read_options(
     paths: str,
     answerer: str | None,
     undesirable: bool,
-    max_unpacked: int | None,
+    max_unpacked: int | None = None,
 ) -> Any:
     from curate import sources
 

@@ -323,6 +323,7 @@ def _eval(add: Any) -> None:
     )
     add("--labels", metavar="FILE|FIELD", help=about)
     add("--field", help="with a file in --labels: the field with the label, if not the last answer")
+    _suite(add)
     about = "another model to measure on the same rows, and how far CKPT is ahead (repeatable)"
     _many(add, "--against", "MODEL", about)
     add("--model", metavar="BASE", help="of an adapter: the base, where it is not the one it names")
@@ -341,6 +342,24 @@ def _eval(add: Any) -> None:
     add("--out", type=_folder, metavar="EVAL", help="a folder for all of it, each row too")
     add("--force", action="store_true", help="replace an evaluation of other models or rows there")
     add("--quiet", action="store_true", help="print results, errors and warnings only")
+
+
+def _suite(add: Any) -> None:
+    about = "loss, stops and lengths on each DATA (conversations, TOKENS, .txt), and instructions"
+    add("--suite", action="store_true", help=about)
+    about = "of --suite these parts alone, with commas: loss, stops, lengths, instructions"
+    add("--only", metavar="PARTS", help=about)
+    about = "lengths beside those of this RUN or file (default: each file's own answers)"
+    add("--reference", metavar="RUN|FILE", help=about)
+    about = "rows of each DATA, and instructions, at most; drawn by the seed (default: 500)"
+    add("--max-rows", type=_positive, default=500, metavar="N", help=about)
+    add("--all-rows", action="store_true", help="all rows of each DATA")
+    about = "prompts with instructions (default: 300)"
+    add("--prompts", type=_positive, default=300, metavar="N", help=about)
+    about = "the longest answer, in tokens (default: 256)"
+    add("--max-tokens", type=_positive, default=256, metavar="N", help=about)
+    about = "0 is the likeliest token each time (default: 0)"
+    add("--temperature", type=_temperature, default=0.0, metavar="T", help=about)
 
 
 def _pairs(add: Any) -> None:
@@ -440,7 +459,7 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "merge": ("Put an adapter's changes into its base: a whole model in a folder.", _merge),
     "chat": ("Talk to a model with the template it was trained with, or answer prompts.", _chat),
     "eval": (
-        "Measure models: as classifiers of labelled rows, side by side and with intervals.",
+        "Measure models, side by side, with intervals: as classifiers, or by a suite of numbers.",
         _eval,
     ),
     "pairs": (

@@ -30,7 +30,7 @@ from curate.data import Data, Source, paths_of, read_data
 from curate.pipeline import run_folder
 from curate.pipeline.run_folder import RunFolder, is_run
 from curate.runs import Run
-from curate.sources import Dump
+from curate.sources import DETECTED, Dump, ReadOptions
 
 if TYPE_CHECKING:
     import datasets
@@ -197,15 +197,15 @@ def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 KIND = Kind(templates.MAKER, "tokens", settings_of)
 
 
-def read_source(source: Data, tell: Log) -> Dump:
+def read_source(source: Data, tell: Log, how: ReadOptions = DETECTED) -> Dump:
     """What to render: a run's kept rows, a dump's, or rows in memory.
 
-    `tell` hears of rows that cannot be read, here or in the run before. Raises `CurateError` where
-    there is no readable row.
+    A run's rows are read as they are, whatever `how` says. `tell` hears of rows that cannot be
+    read, here or in the run before. Raises `CurateError` where there is no readable row.
     """
     if (run := _run_of(source)) is not None:
         run.check("kept")
-        source = run.path / run_folder.KEPT
+        source, how = run.path / run_folder.KEPT, DETECTED
         if not run.manifest["counts"]["kept"]:
             raise CurateError(
                 f"{run.path}: the run kept no rows; curate report {run.path} says why"
@@ -217,7 +217,7 @@ def read_source(source: Data, tell: Log) -> Dump:
             )
     elif len(paths := paths_of(source) or []) == 1 and not Path(paths[0]).exists():
         raise CurateError(f"{Path(paths[0])}: no such file or folder")
-    return read_data(source, tell=tell, can_map=False)
+    return read_data(source, how, tell, can_map=how is not DETECTED)
 
 
 def _unreadable(dump: Dump) -> list[str]:

@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from curate import api
 from curate.base.errors import CurateError
 from curate.verbs.common import mapped, speaker, warn
 
+# Options that one of the two evaluations alone reads, with what they are if not given.
+_OF_LABELS = {"field": None, "scoring": "sum", "prior": "model"}
+_OF_SUITE = {
+    "only": None,
+    "reference": None,
+    "max_rows": 500,
+    "all_rows": False,
+    "prompts": 300,
+    "max_tokens": 256,
+    "temperature": 0.0,
+}
+
 
 def eval(arguments: argparse.Namespace) -> None:
     """`curate eval`: see its help."""
+    if arguments.suite and arguments.labels is not None:
+        raise CurateError("--suite and --labels are two evaluations; run them one after the other")
+    _check_read(arguments, _OF_LABELS if arguments.suite else _OF_SUITE)
+    if arguments.suite:
+        _suite(arguments)
+        return
     if arguments.labels is None:
-        raise CurateError("eval needs --labels: a file with a class a line, or a field of the rows")
+        raise CurateError(
+            "eval needs --suite, or --labels: a file with a class a line, or a field of the rows"
+        )
     _labels(arguments)
+
+
+def _check_read(arguments: argparse.Namespace, unread: dict[str, Any]) -> None:
+    """Raise `CurateError` for an option that the evaluation asked for would not read."""
+    given = [name for name, default in unread.items() if getattr(arguments, name) != default]
+    if given:
+        reader = "--suite" if unread is _OF_SUITE else "--labels"
+        raise CurateError(f"--{given[0].replace('_', '-')} is read by {reader} alone; leave it out")
 
 
 def _labels(arguments: argparse.Namespace) -> None:
@@ -50,3 +79,37 @@ def _labels(arguments: argparse.Namespace) -> None:
         print(line)
     if arguments.out is not None:
         say(f"written to {arguments.out}")
+
+
+def _suite(arguments: argparse.Namespace) -> None:
+    from curate.evals.suite_text import lines
+
+    found = api.evaluate_suite(
+        arguments.source,
+        arguments.data,
+        against=arguments.against,
+        model=arguments.model,
+        reference=arguments.reference,
+        template=arguments.template,
+        only=None if arguments.only is None else arguments.only.split(","),
+        max_rows=None if arguments.all_rows else arguments.max_rows,
+        prompts=arguments.prompts,
+        max_tokens=arguments.max_tokens,
+        temperature=arguments.temperature,
+        seed=arguments.seed,
+        device=arguments.device,
+        format=arguments.format,
+        columns=mapped(arguments.map),
+        out=arguments.out,
+        force=arguments.force,
+        log=speaker(arguments.quiet or arguments.json),
+    )
+    for line in found.notices:
+        warn(line)
+    if arguments.json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        return
+    for line in lines(found):
+        print(line)
+    if arguments.out is not None:
+        speaker(arguments.quiet)(f"written to {arguments.out}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,20 +72,7 @@ def load(
     `CurateError` for what cannot be asked: no model, no tokenizer, a reward model, and, unless
     its prompts come from elsewhere, no template.
     """
-    folder = Path(source)
-    if not folder.is_dir():
-        raise CurateError(f"{source}: there is no such folder; name a CKPT or a model's folder")
-    if is_adapter(folder) and not (folder / "config.json").is_file():
-        adapter = adapters.read(folder)
-        name = adapters.base_of(adapter, base)
-        places, prompt = adapter.folders(name), _learnt_tokens(adapter)
-        objective: str = adapter.objective
-    elif base is not None:
-        raise CurateError(f"{source}: is no adapter, so it has no base; leave out --model")
-    else:
-        model.check_source(source)
-        adapter, name, places, prompt, objective = None, source, [folder], 0, "sft"
-    _check_answers(name, objective)
+    adapter, name, places, prompt = _resolved(source, base)
     tokenizer, home = _tokenizer(source, places, with_template)
     where = pick_device(device)
     net = _net(name, adapter, where)
@@ -95,6 +82,33 @@ def load(
     assert decode is not None
     room = None if positions is None else positions - prompt
     return Talker(net.eval(), tokenizer, decode, frozenset(ids), strings, room, home)
+
+
+def tokenizer_of(source: str, base: str | None = None) -> Any:
+    """The tokenizer that `load` gives a model, read without its weights.
+
+    Raises `CurateError` for what cannot be asked, as `load` does; a template is not asked for.
+    """
+    return _tokenizer(source, _resolved(source, base)[2], False)[0]
+
+
+def _resolved(
+    source: str, base: str | None
+) -> tuple[adapters.Adapter | None, str, list[Path], int]:
+    """An adapter if it is one, the model's name, where its files lie, and its learnt positions."""
+    folder = Path(source)
+    if not folder.is_dir():
+        raise CurateError(f"{source}: there is no such folder; name a CKPT or a model's folder")
+    if is_adapter(folder) and not (folder / "config.json").is_file():
+        adapter = adapters.read(folder)
+        name = adapters.base_of(adapter, base)
+        _check_answers(name, adapter.objective)
+        return adapter, name, adapter.folders(name), _learnt_tokens(adapter)
+    if base is not None:
+        raise CurateError(f"{source}: is no adapter, so it has no base; leave out --model")
+    model.check_source(source)
+    _check_answers(source, "sft")
+    return None, source, [folder], 0
 
 
 def _learnt_tokens(adapter: adapters.Adapter) -> int:
@@ -177,23 +191,43 @@ def answers(
     On a CPU an answer is the same beside others and alone. Raises `CurateError` for a prompt that
     leaves no room for an answer.
     """
-    rooms = [talker.room(prompt, sampling.max_tokens) for prompt in prompts]
-    if full := [number for number, room in enumerate(rooms) if not room]:
+    check_room(talker, prompts)
+    found: dict[int, Answer] = {}
+    for group in groups(talker, prompts, sampling):
+        made = answer_group(talker, prompts, sampling, group)
+        found |= zip(group, made, strict=True)
+        log(f"{len(found):,} of {len(prompts):,} answered")
+    return [found[number] for number in range(len(prompts))]
+
+
+def check_room(talker: Talker, prompts: Sequence[tuple[int, ...]]) -> None:
+    """Raise `CurateError` for a prompt that leaves no room for an answer."""
+    if full := [number for number, prompt in enumerate(prompts) if not talker.room(prompt, 1)]:
         size = len(prompts[full[0]])
         raise CurateError(
             f"prompt {full[0] + 1} has {size:,} tokens, and the model {talker.positions:,} "
             f"positions, which leaves no room for an answer ({len(full)} such in all)"
         )
+
+
+def groups(
+    talker: Talker, prompts: Sequence[tuple[int, ...]], sampling: Sampling
+) -> Iterator[list[int]]:
+    """The numbers of the prompts that are answered together, one group after the other."""
+    rooms = [talker.room(prompt, sampling.max_tokens) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    found: dict[int, Answer] = {}
-    for group in together(order, rooms, AT_ONCE if takes_batches(talker.net) else 1):
-        limit = rooms[group[0]]
-        writing = [_writing(talker, limit) for _ in group]
-        pick = picker(sampling, group)
-        write(talker.net, [prompts[number] for number in group], limit, writing, pick)
-        found |= {number: one.answer() for number, one in zip(group, writing, strict=True)}
-        log(f"{len(found):,} of {len(prompts):,} answered")
-    return [found[number] for number in range(len(prompts))]
+    return together(order, rooms, AT_ONCE if takes_batches(talker.net) else 1)
+
+
+def answer_group(
+    talker: Talker, prompts: Sequence[tuple[int, ...]], sampling: Sampling, group: Sequence[int]
+) -> list[Answer]:
+    """The answers to one of the `groups` of prompts."""
+    limit = talker.room(prompts[group[0]], sampling.max_tokens)
+    writing = [_writing(talker, limit) for _ in group]
+    pick = picker(sampling, group)
+    write(talker.net, [prompts[number] for number in group], limit, writing, pick)
+    return [one.answer() for one in writing]
 
 
 def _writing(talker: Talker, limit: int) -> Writing:
