@@ -4,7 +4,7 @@ Each cell is a process of its own: a small random model (two layers of 32), one 
 tokens are targets, forward and backward; what is printed is how far the process's peak rises above
 what it held before. Beside it stands the loss as transformers computes it from labels. Where that
 would take more than `--most` GB it is not run, and its size is worked out: three copies of all
-logits in float32, marked with ~. Then gradient checkpointing on and off, and four ways to the same
+logits in float32, marked with ~. Then gradient checkpointing on and off, and five ways to the same
 loss. The whole takes a quarter of an hour of one quiet core; with `--docs` it goes into the page.
 """
 
@@ -106,6 +106,7 @@ def of_a_loss(way: str, targets: int, words: int, width: int) -> dict[str, float
         "whole logits": lambda: measure(head(states), slice(0, targets)),
         "pieces, by automatic differentiation": lambda: by_pieces(head, states, rows, measure),
         "torch's linear_cross_entropy, our pieces": lambda: of_torch(batch_chunk_size=rows),
+        "torch's linear_cross_entropy, its pieces": lambda: of_torch(),
         "pieces, as they are here": lambda: cross_entropy(head, states, picked, rows),
     }
     before, started = peak(), time.process_time()
@@ -122,6 +123,7 @@ WAYS = (
     "whole logits",
     "pieces, by automatic differentiation",
     "torch's linear_cross_entropy, our pieces",
+    "torch's linear_cross_entropy, its pieces",
     "pieces, as they are here",
 )
 
