@@ -233,6 +233,10 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
     trainer.train(run, silent)
     place.check(Recorded(**{**vars(run), "force": True}))
     given = {"tokens": "t", "model": "m", "out": "o"}
+    taught = {"teacher": model, "num_train_epochs": 1, "stop_on": "never", "replay": None}
+    trainer.train(
+        Recorded(**{**vars(run), **taught, "objective": "distil", "out": f"{run.out}-2"}), silent
+    )
     for method, fields in (
         ("lora", {}),
         ("oft", {"rotation_block": 8}),
@@ -241,6 +245,12 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
         adapt.attach(toy_model(), Recorded(**given, method=method, **fields))
     precision.rounding_of(Recorded(**given, dtype="bfloat16", rounding="stochastic"))
     assert {field.name for field in dataclasses.fields(TrainConfig)} - READ == set()
+
+
+def test_rows_shared_among_gpus_are_refused_in_a_sentence():
+    given = {"tokens": "t", "model": "m", "out": "o", "context_parallel": 2}
+    with pytest.raises(CurateError, match="there is no context_parallel: one row is not shared"):
+        TrainConfig.from_mapping(given)
 
 
 def test_a_list_may_be_written_as_names_with_commas():

@@ -8,6 +8,7 @@ from typing import Any
 
 from curate import api
 from curate.base.errors import CurateError
+from curate.base.terminal import show, show_json
 from curate.verbs.common import mapped, speaker, warn
 
 # Options that one of the two evaluations alone reads, with what they are if not given.
@@ -73,10 +74,10 @@ def _labels(arguments: argparse.Namespace) -> None:
     for line in found.notices:
         warn(line)
     if arguments.json:
-        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        show_json(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
         return
     for line in lines(found):
-        print(line)
+        show(line)
     if arguments.out is not None:
         say(f"written to {arguments.out}")
 
@@ -107,9 +108,9 @@ def _suite(arguments: argparse.Namespace) -> None:
     for line in found.notices:
         warn(line)
     if arguments.json:
-        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        show_json(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
         return
     for line in lines(found):
-        print(line)
+        show(line)
     if arguments.out is not None:
         speaker(arguments.quiet)(f"written to {arguments.out}")

@@ -11,7 +11,7 @@ from curate.base.errors import CurateError
 from curate.base.settings import check_settings, checked_settings, known_settings
 from trainer.config.adapter_files import fields_of
 from trainer.config.cross_field import check_cross_field, fitting
-from trainer.config.groups import RENAMED, UNSET, Settings
+from trainer.config.groups import ABSENT, RENAMED, UNSET, Settings
 from trainer.config.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
 
 
@@ -71,6 +71,8 @@ class TrainConfig(Settings):
         Raises `CurateError` for an unknown name, with the nearest that there is, and for a former
         one, with the present one.
         """
+        for name in ABSENT.keys() & values.keys():
+            raise CurateError(f"train: there is no {name}: {ABSENT[name]}")
         known_settings(cls, values, "train", RENAMED)
         missing = [name for name in ("tokens", "model", "out") if name not in values]
         if missing:

@@ -299,6 +299,14 @@ RENAMED: Mapping[str, str] = {
 }
 
 
+# What is asked for elsewhere and is not there, and why.
+ABSENT: Mapping[str, str] = {
+    "context_parallel": "one row is not shared among several GPUs, as that could not be tested; "
+    "sharding=full shares the weights, gradient_checkpointing=true saves activations, and "
+    "long_rows=split cuts rows into documents",
+}
+
+
 def settings() -> list[tuple[str, str, Any, str]]:
     """Group, name, value if neither user nor preset sets it, and help of every setting.
 
