@@ -100,7 +100,7 @@ def json_changes(
 ) -> Iterator[tuple[str, Change]]:
     """Every value of a JSON file taken out, and replaced by values of other types."""
     content = json.loads((folder / name).read_text("utf-8"))
-    for place in _places(content):
+    for place in _places(content):  # each once
         for number in range(-1, len(others)):
             changed = copy.deepcopy(content)
             holder = changed

@@ -174,6 +174,11 @@ def changes_explained(*given: Any) -> Iterator[None]:
                     f"{folder}: a file is not as it was written there "
                     f"({brief(one_line(error))}); make the folder again"
                 ) from error
+        if not isinstance(error, Exception):
+            raise CurateError(
+                f"a library failed on what it was given ({brief(one_line(error))}); if a tokenizer "
+                "was named, its patterns may take too long on these texts"
+            ) from error
         raise
 
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, brief
+from curate.base.patterns import check_patterns
 from curate.base.progress import quiet_transformers
 
 if TYPE_CHECKING:
@@ -25,10 +26,15 @@ def read_backend(path: Path) -> tokenizers.Tokenizer:
     """The tokenizer of a `tokenizer.json`. Raises `CurateError` when it cannot be read."""
     import tokenizers
 
+    data = path.read_bytes()
+    check_patterns(data, path)
     try:
-        return tokenizers.Tokenizer.from_buffer(path.read_bytes())
-    except Exception as error:  # the library raises bare Exception for a malformed file
-        raise CurateError(f"{path}: no readable tokenizer: {error}") from error
+        return tokenizers.Tokenizer.from_buffer(data)
+    except BaseException as error:  # the library raises bare Exception for a malformed file
+        # A panic of the library is not even that.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise CurateError(f"{path}: no readable tokenizer: {brief(str(error))}") from error
 
 
 def load_tokenizer(name: str, local: bool = False) -> Any:

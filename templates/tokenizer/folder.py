@@ -15,7 +15,7 @@ from typing import Any
 import tokenizers
 
 from curate.base import hub
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, shown
 from curate.base.extras import require
 from curate.base.models import explained, read_backend
 from templates.tokenizer.sentencepiece import backend_of, read_model
@@ -69,7 +69,7 @@ def read_folder(folder: Path, name: str, origin: Mapping[str, str]) -> Tokenizer
     config = _read_json(folder / "tokenizer_config.json")
     named = {**_read_json(folder / "special_tokens_map.json"), **config}
     eos = _read_json(folder / "generation_config.json").get("eos_token_id")
-    eos_ids = [] if eos is None else [eos] if isinstance(eos, int) else eos
+    eos_ids = _ids(eos, folder / "generation_config.json")
     chat_templates = _chat_templates(folder, config.get("chat_template"))
     special = _special(named)
     if not any((folder / file).is_file() for file in FILES[:2]) and config.get("tokenizer_class"):
@@ -90,8 +90,8 @@ def _python(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
     require(f"{lacks}; reading it otherwise", "train", "transformers")
     import transformers
 
-    kind = getattr(transformers, config["tokenizer_class"], None)
-    if kind is None:
+    kind = getattr(transformers, str(config["tokenizer_class"]), None)
+    if not isinstance(kind, type) or not hasattr(kind, "vocab_files_names"):
         raise CurateError(
             f"{lacks}, and transformers has no {config['tokenizer_class']}; code of its own is not "
             "run"
@@ -152,10 +152,27 @@ def _chat_templates(folder: Path, configured: Any) -> dict[str, str]:
         named = configured if isinstance(configured, Mapping) else _by_name(configured)
         found |= {k: v for k, v in named.items() if isinstance(k, str) and isinstance(v, str)}
     if (path := folder / "chat_template.jinja").is_file():
-        found["default"] = path.read_text("utf-8")
+        found["default"] = _read_text(path)
     for path in sorted(folder.glob("additional_chat_templates/*.jinja")):
-        found[path.stem] = path.read_text("utf-8")
+        found[path.stem] = _read_text(path)
     return found
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise CurateError(f"{path}: not a text file in UTF-8 ({error.reason})") from error
+
+
+def _ids(given: Any, path: Path) -> list[int]:
+    """The ids at which generation stops, from one or a list of them."""
+    ids = [] if given is None else given if isinstance(given, list) else [given]
+    if any(type(number) is not int or not -1 <= number < 2**31 for number in ids):
+        raise CurateError(
+            f"{path}: eos_token_id is {shown(given)}; expected one id or a list of them"
+        )
+    return ids
 
 
 def _by_name(entries: Sequence[Any]) -> dict[Any, Any]:
@@ -169,8 +186,13 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CurateError(f"{path}: no readable JSON: {error}") from error
     if not isinstance(value, dict):
         raise CurateError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = shown(error.object[error.start : error.end])
+        raise CurateError(f"{path}: holds half a character, {half}, which is no text") from error
     return value

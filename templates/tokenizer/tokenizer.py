@@ -13,10 +13,13 @@ from typing import Any
 
 import tokenizers
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, shown
 from templates.tokenizer.segments import Control, ControlTokenSpan, Segments
 from templates.tokenizer.slow import SlowSegments, SlowTokenizer
 from templates.tokenizer.token_bytes import TokenBytes
+
+MOST_ADDED = 50_000
+LONGEST_ADDED = 200  # characters; which of them overlap is looked at in all their parts
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,7 @@ def make_tokenizer(
     """
     if raw is None:
         raw = backend.to_str().encode()
+    _check_added(backend, name)
     backend.no_truncation()
     backend.no_padding()
     bos = backend.token_to_id(special.get("bos_token", ""))
@@ -202,6 +206,20 @@ def make_tokenizer(
     digest.update(json.dumps([dict(special), eos], sort_keys=True).encode())
     about = (dict(special), eos, dict(chat_templates or {}), adds_bos, digest.hexdigest())
     return Tokenizer(name, backend, *about, dict(origin or {"given": name}))
+
+
+def _check_added(backend: tokenizers.Tokenizer, name: str) -> None:
+    """Raise `CurateError` for added tokens that no model has, and that take long to look for."""
+    added = backend.get_added_tokens_decoder().values()
+    if len(added) > MOST_ADDED:
+        raise CurateError(
+            f"tokenizer {name}: {len(added):,} added tokens; expected at most {MOST_ADDED:,}"
+        )
+    if long := [token.content for token in added if len(token.content) > LONGEST_ADDED]:
+        raise CurateError(
+            f"tokenizer {name}: the added token {shown(long[0], 40)} is longer than "
+            f"{LONGEST_ADDED:,} characters"
+        )
 
 
 def make_slow_tokenizer(
