@@ -186,6 +186,16 @@ def test_a_field_holds_the_label_of_rows_with_and_without_an_answer(
     assert given.models[0].classified.nats == pytest.approx(found.models[0].classified.nats)
 
 
+def test_rows_none_of_which_has_an_answer_are_read_by_their_field(
+    base: str, tmp_path: Path
+) -> None:
+    rows = [{"prompt": row["prompt"], "kind": row["response"]} for row in file_rows(6)]
+    path = write_rows(tmp_path / "asked.jsonl", rows)
+    found = curate.evaluate_labels(base, path, labels="kind")
+    assert found.truth.tolist() == [0, 1, 2, 0, 1, 2] and not found.left_out
+    assert not any("could not be read" in line for line in found.notices)
+
+
 def test_a_map_gives_the_class_for_what_a_field_holds(base: str, tmp_path: Path) -> None:
     rows = [{"text": row["prompt"], "label": number % 3} for number, row in enumerate(file_rows(6))]
     path = write_rows(tmp_path / "rows.jsonl", rows)

@@ -6,16 +6,21 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
+from os import fspath
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from curate import sources
 from curate.base.errors import CurateError, nearest, some_of
 from curate.base.log import Log
 from curate.base.schema import RECORDS
 from curate.data import Source, read_data
 from curate.evals.label_classes import Classes
+from curate.pipeline.run_folder import RunFolder, is_run
 from curate.sources import Dump, ReadOptions
+from curate.sources.guess import check_mapped
 from curate.sources.shared.convert import ANSWERS, QUESTIONS
 from curate.unanswered import answered
 from filters.common.given_scores import text_of_field
@@ -48,7 +53,8 @@ def read_rows(source: Source, classes: Classes, how: ReadOptions, tell: Log) -> 
     asks = {*QUESTIONS, "instruction"} & set(columns)
     if field is not None and asks and not set(ANSWERS) & set(columns):
         columns["response"] = field
-    dump = read_data(source, dataclasses.replace(how, columns=columns), tell, _silent)
+    how = dataclasses.replace(how, columns=columns)
+    dump = read_data(source, how, tell) if field is None else _unanswered_too(source, how)
     records, places, left_out = _all_records(dump, field)
     is_answer = field in [columns.get(name) for name in ANSWERS]
     labels = _labels(records, None if is_answer else field)
@@ -72,8 +78,17 @@ def read_rows(source: Source, classes: Classes, how: ReadOptions, tell: Log) -> 
     return FileRows(chosen, tuple(names), truth, tuple(left_out))
 
 
-def _silent(line: str) -> None:
-    """What is in no conversation may well be the label."""
+def _unanswered_too(source: Source, how: ReadOptions) -> Dump:
+    """The rows of a file or RUN, though none may have an answer yet.
+
+    Nothing is said of words that are in no conversation, as the label is one of them; what cannot
+    be read is left out by the caller.
+    """
+    check_mapped(how.columns)
+    path = Path(source)
+    return sources.read(
+        RunFolder(path).row_files("kept") if is_run(path) else [fspath(source)], how
+    )
 
 
 def _all_records(dump: Dump, field: str | None) -> tuple[pl.DataFrame, list[int], list[LeftOut]]:

@@ -90,7 +90,7 @@ def _python(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
     require(f"{lacks}; reading it otherwise", "train", "transformers")
     import transformers
 
-    kind = getattr(transformers, str(config["tokenizer_class"]), None)
+    kind: Any = getattr(transformers, str(config["tokenizer_class"]), None)
     if not isinstance(kind, type) or not hasattr(kind, "vocab_files_names"):
         raise CurateError(
             f"{lacks}, and transformers has no {config['tokenizer_class']}; code of its own is not "

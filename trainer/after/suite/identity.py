@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from curate.base.folder import sha256
-from trainer.after import adapters, companions
+from trainer.checkpoints import adapters
+from trainer.config.adapter_files import is_adapter
 from trainer.models import weights
 
 _DECIDING = (
@@ -29,9 +30,9 @@ def model_hash(source: str, base: str | None = None) -> str:
     """
     folder = Path(source)
     folders = [folder]
-    if adapters.is_adapter(folder) and not (folder / "config.json").is_file():
+    if is_adapter(folder) and not (folder / "config.json").is_file():
         adapter = adapters.read(folder)
-        folders = companions.places(adapter, adapters.base_of(adapter, base))
+        folders = adapter.folders(adapters.base_of(adapter, base))
     else:
         folders = [weights.local_folder(source)]
     digest = hashlib.sha256()
