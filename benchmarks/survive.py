@@ -33,8 +33,13 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from survive_jobs import ASKED, OUT, ROOT, Job, environment, jobs, write_inputs
 
+from fuzz.record import record
 from tests.fake_server import Asked, FakeServer, Sent, completion
 
+HEAD = (
+    "| command | at a moment | at a name | full disk | two at once | names given | faults |",
+    "|---|---|---|---|---|---|---|",
+)
 WAYS = ("moment", "name", "full", "two")
 SHARES = {"run": 18, "run, 2 processes": 3, "run with a judge": 10, "render": 12, "train": 7}
 UNDER_WAY = 16  # questions that may be asked once more: those without an answer at a kill
@@ -297,6 +302,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, help="of all jobs together; 250 is all")
     parser.add_argument("--rows", type=int, default=60, help="of the dump that is read")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--docs", action="store_true", help="write into docs/security.md")
     parser.add_argument("--job", action="append", choices=SHARES, help="only this (repeatable)")
     options = parser.parse_args()
     began, checks = time.perf_counter(), []
@@ -319,7 +325,10 @@ def main() -> None:
     faults = sum(len(check.faults) for check in checks)
     again = max((check.asked_again for check in checks), default=0)
     took = f"{time.perf_counter() - began:.0f} s, seed {options.seed}"
-    print(f"{total} times, {faults} faults, {took}; at most {again} questions were asked again")
+    last = f"{total} times, {faults} faults, {took}; at most {again} questions were asked again"
+    print(last)
+    if options.docs:
+        record("survive", [*HEAD, *(check.line() for check in checks), "", f"{last}."])
     if faults:
         raise SystemExit(1)
 

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 from fuzz.fuzzers import FUZZERS
+from fuzz.record import record
 from fuzz.runner import CASES, alone, run
+
+HEAD = ("| fuzzer | inputs | time | kinds of faults |", "|---|---|---|---|")
 
 
 def replay(files: list[Path]) -> int:
@@ -32,6 +35,7 @@ def main() -> int:
     parser.add_argument("--seed", help="of all cases (default: a fresh one, which is printed)")
     parser.add_argument("--fuzzer", action="append", choices=FUZZERS, help="only this (repeatable)")
     parser.add_argument("--no-save", action="store_true", help="do not save what fails")
+    parser.add_argument("--docs", action="store_true", help="write into docs/security.md")
     about = "try saved cases again, all or these"
     parser.add_argument("--replay", nargs="*", type=Path, metavar="FILE", help=about)
     options = parser.parse_args()
@@ -39,15 +43,22 @@ def main() -> int:
         return int(replay(options.replay or sorted(CASES.glob("*.json"))) > 0)
     seed = options.seed or secrets.token_hex(4)
     print(f"seed {seed}", flush=True)
-    faults = 0
+    tallies = []
     for name in options.fuzzer or FUZZERS:
         tally = run(
             name, seed, options.seconds, options.cases,
             lambda line: print(line, flush=True), not options.no_save,
         )  # fmt: skip
         print(tally.line(), flush=True)
-        faults += len(tally.faults)
-    return int(faults > 0)
+        tallies.append(tally)
+    if options.docs:
+        lines = [
+            f"| `{each.name}` | {each.inputs:,} | {each.seconds:.0f} s | {len(each.faults)} |"
+            for each in tallies
+        ]
+        command = f"`python -m fuzz --seed {seed} --seconds {options.seconds:g}`"
+        record("fuzz", [f"{command} tried:", "", *HEAD, *lines])
+    return int(any(tally.faults for tally in tallies))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"completion": "raw", "append_eos": True, "inline_think": "keep"},
     {"roles": ("user", "assistant"), "append_eos": True},
 )
-PLAIN = 3  # so many of them ask for nothing of the tokens before a turn
+PLAIN = 2  # so many of them ask for nothing of the tokens before a turn
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 
 

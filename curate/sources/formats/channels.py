@@ -158,9 +158,10 @@ def gather_discord(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     """Messages that answer each other are a thread; a direct chat or a thread stays whole."""
     for line, row in rows:
         channel = row["channel"] if isinstance(row.get("channel"), dict) else {}
-        about = {"several_people": "discord", "channel": _id(channel.get("name"))}
+        about: dict[str, Any] = {"several_people": "discord", "channel": _id(channel.get("name"))}
         whole = any(kind in str(channel.get("type")) for kind in ("Thread", "Direct"))
-        about |= _beside(row, "guild", "channel", "messages")
+        others = _beside(row, "guild", "channel", "messages")
+        about |= {"export": others} if others else {}  # of their own: none of ours hides one
         yield from _taken_apart(line, row, _discord, about, whole=whole)
 
 
