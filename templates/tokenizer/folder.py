@@ -91,7 +91,8 @@ def _python(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
     import transformers
 
     kind: Any = getattr(transformers, str(config["tokenizer_class"]), None)
-    if not isinstance(kind, type) or not hasattr(kind, "vocab_files_names"):
+    # What else transformers has of that name, a module or a function, is no tokenizer.
+    if not hasattr(kind, "from_pretrained") or not hasattr(kind, "vocab_files_names"):
         raise CurateError(
             f"{lacks}, and transformers has no {config['tokenizer_class']}; code of its own is not "
             "run"
