@@ -54,7 +54,7 @@ def _models(found: LabelEvaluation) -> Iterator[str]:
     always = f"always {_shown(found.commonest)!r}"
     ahead = [f"{names[0]} - {name}" for name in names[1:]]
     width = max(map(len, (*names, always, *ahead)))
-    yield f"{'':{width}}  {'accuracy':23}  {'macro-F1':23}  invalid  label mass"
+    yield f"{'':{width}}  {'accuracy':26}  {'macro-F1':26}  invalid  label mass"
     for name, each in zip(names, found.models, strict=True):
         yield _model_line(f"{name:{width}}", each.report, each.mass)
     yield _model_line(f"{always:{width}}", found.majority, None)
@@ -66,12 +66,12 @@ def _models(found: LabelEvaluation) -> Iterator[str]:
 
 def _model_line(name: str, report: Report, mass: float | None) -> str:
     shown = "" if mass is None else f"{mass:10.3f}"
-    measures = f"{report.accuracy!s:23}  {report.macro_f1!s:23}"
+    measures = f"{report.accuracy!s:26}  {report.macro_f1!s:26}"
     return f"{name}  {measures}  {report.invalid:7,}  {shown}".rstrip()
 
 
 def _difference(ahead: Difference) -> str:
-    return f"{_signed(ahead.accuracy):23}  {_signed(ahead.macro_f1):23}".rstrip()
+    return f"{_signed(ahead.accuracy):26}  {_signed(ahead.macro_f1):26}".rstrip()
 
 
 def _signed(one: Interval) -> str:
