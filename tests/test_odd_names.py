@@ -15,7 +15,7 @@ import pytest
 from curate.base.errors import CurateError
 from curate.cli import main
 from curate.sources import Dump, read
-from curate.sources.files import pipes
+from curate.sources.files import named_pipes
 from curate.sources.files.inputs import expand
 
 GOOD = b'{"instruction": "Add.", "output": "3"}\n'
@@ -168,7 +168,7 @@ def test_a_folder_that_is_a_link_is_named_and_not_entered(tmp_path: Path) -> Non
 
 
 def test_a_pipe_without_a_writer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipes, "NO_WRITER", 0.2)
+    monkeypatch.setattr(named_pipes, "NO_WRITER", 0.2)
     os.mkfifo(tmp_path / "a.jsonl")
     with pytest.raises(CurateError, match=r"a pipe that nobody wrote to for 0\.2 s"):
         read([str(tmp_path / "a.jsonl")])
@@ -180,7 +180,7 @@ def test_a_pipe_without_a_writer_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_pipe_is_read_and_a_writer_that_gives_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipes, "STALLED", 0.05)
+    monkeypatch.setattr(named_pipes, "STALLED", 0.05)
     os.mkfifo(tmp_path / "a.jsonl")
 
     def write() -> None:

@@ -27,6 +27,7 @@ from curate.base.folder import (
 )
 from curate.base.places import unfinished
 from curate.base.replacing import Kind, check_replaced
+from curate.base.terminal import show
 from curate.base.version import __version__
 from trainer import packing
 from trainer.data.batches import batches, pad
@@ -98,7 +99,7 @@ def teach(
     dtype: str = "float32",
     device: str = "auto",
     force: bool = False,
-    log: Log = print,
+    log: Log = show,
 ) -> Logits:
     """Write what the model `name` would say at every target of the rows `tokens`, to `out`.
 

@@ -20,6 +20,7 @@ from curate.base.extras import require
 from curate.base.models import explained, read_backend
 from templates.tokenizer.sentencepiece import backend_of, read_model
 from templates.tokenizer.tokenizer import (
+    LONGEST_ADDED,
     Tokenizer,
     make_slow_tokenizer,
     make_tokenizer,
@@ -141,6 +142,8 @@ def _special(named: Mapping[str, Any]) -> dict[str, str]:
 
 def _token_text(value: Any) -> str | None:
     text = value.get("content") if isinstance(value, Mapping) else value
+    if isinstance(text, str) and len(text) > LONGEST_ADDED:
+        raise CurateError(f"a special token is {shown(text, 40)}; no model has one so long")
     return text if isinstance(text, str) else None
 
 

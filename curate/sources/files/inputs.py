@@ -15,7 +15,7 @@ from typing import NamedTuple
 from curate.base.errors import CurateError
 from curate.base.folder import MANIFEST, check_as_written, files_of
 from curate.base.log import Log, no_log
-from curate.sources.files import archives, hub, pipes
+from curate.sources.files import archives, hub, named_pipes
 from curate.sources.files.packed import Budget
 from curate.sources.files.saved import STATE, saved_files
 
@@ -89,7 +89,7 @@ class _How(NamedTuple):
 def _all_of(names: list[str], how: _How) -> Iterator[Input]:
     for name in names:
         if name == "-":
-            yield Input("-", partial(pipes.read_stdin, how.tell))
+            yield Input("-", partial(named_pipes.read_stdin, how.tell))
         elif (path := _there(name)) is not None:
             yield from _folder(path, how) if path.is_dir() else _file(path, how)
         elif matches := _matches(name):
@@ -154,7 +154,7 @@ def _file(path: Path, how: _How) -> list[Input]:
     """A file, or the files inside of a zip archive; what is no file says so when it is read."""
     name, state = shown_name(path), _state(path)
     if state is None:
-        return [Input(name, partial(pipes.read_special, path, name, how.tell), file=path)]
+        return [Input(name, partial(named_pipes.read_special, path, name, how.tell), file=path)]
     if not archives.is_zip(path):
         return [Input(name, partial(_bytes_of, path), file=path, state=state)]
     try:

@@ -14,6 +14,7 @@ from curate.base.extras import require
 from curate.base.folder import writing
 from curate.base.places import check_place
 from curate.base.spelling import option
+from curate.base.terminal import show
 from trainer.after.gguf import words
 from trainer.after.gguf.architectures import (
     Architecture,
@@ -52,7 +53,7 @@ def export(
     *,
     number_format: str | None = None,
     force: bool = False,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = show,
 ) -> Exported:
     """Write the whole model in `source`, its tokenizer, template and stops as the file `out`.
 
