@@ -40,7 +40,8 @@ def prompt_of(
 
 
 def _with_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
-    thought = next((message[name] for name in _REASONING if message.get(name) is not None), None)
+    given = {name: value for name, value in message.items() if value is not None}
+    thought = next((given[name] for name in _REASONING if name in given), None)
     if thought is None:
-        return dict(message)
-    return {"thinking": thought, **message, "reasoning_content": thought}
+        return given
+    return {"thinking": thought, **given, "reasoning_content": thought}
