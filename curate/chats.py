@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+import templates
 from curate import sources
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, one_line
 from curate.base.folder import write_atomic, writing
 from curate.base.json_text import dumps, loads_exact
 from curate.base.log import Log
@@ -136,6 +137,15 @@ def _holds_answers(path: Path) -> bool:
     return empty or (isinstance(row, dict) and {"id", "messages", "answer", "stopped"} <= set(row))
 
 
+def written(tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Any) -> str:
+    """The prompt that a tokenizer's own template writes: a stranger's, so within limits."""
+    try:
+        source = tokenizer.get_chat_template(None, tools)
+    except ValueError as error:  # of several templates none is for this
+        raise CurateError(f"no template takes these messages: {one_line(error)}") from error
+    return templates.prompt_of(source, tokenizer.special_tokens_map, messages, tools)
+
+
 def write_answers(
     talker: Talker,
     prompts: list[Prompt],
@@ -151,7 +161,7 @@ def write_answers(
     ids = []
     for prompt, messages in zip(prompts, asked, strict=True):
         try:
-            ids.append(chat.prompt_ids(talker, messages, prompt.tools))
+            ids.append(chat.prompt_ids(talker, messages, prompt.tools, written))
         except CurateError as error:
             raise CurateError(f"{prompt.place}: {error}") from error
     for prompt, numbers in zip(prompts, ids, strict=True):

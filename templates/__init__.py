@@ -4,6 +4,7 @@ from templates.cards.card import Card, ending_lines, stop_notices
 from templates.cards.probes import verify
 from templates.options import RENAMED, RenderOptions
 from templates.previews.preview import PreviewOptions, preview
+from templates.prompts import prompt_of
 from templates.refusals import CHECKS
 from templates.remedies import Remedy, working
 from templates.render import render
@@ -49,6 +50,7 @@ __all__ = [
     "load_tokenizer",
     "manifest_of",
     "preview",
+    "prompt_of",
     "read",
     "render",
     "stop_notices",

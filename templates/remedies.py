@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -26,7 +26,7 @@ from templates.proof.probing import (
     user,
 )
 from templates.refusals import Refusal
-from templates.sandbox.programs import TooCostly
+from templates.sandbox.programs import SearchEnded, TooCostly
 from templates.spans import MARK
 from templates.template import THINKING, ChatTemplate, bind
 from templates.tokenizer.tokenizer import Tokenizer
@@ -63,11 +63,18 @@ class Remedy:
         return f"{self.option}: {self.passed:,} of the first {self.tried:,} rows would be rendered"
 
 
-def remedy_lines(remedies: Sequence[Remedy]) -> list[str]:
+class Found(NamedTuple):
+    """Remedies, the best first; and why not all options were tried, if they were not."""
+
+    remedies: tuple[Remedy, ...] = ()
+    cut: str = ""
+
+
+def remedy_lines(found: Found) -> list[str]:
     """Remedies as lines below a refusal; one if nothing that was tried helps."""
-    if not remedies:
-        return ["  no option that was tried renders more of the rows"]
-    return [f"  {remedy}" for remedy in remedies]
+    lines = [f"  {remedy}" for remedy in found.remedies]
+    lines = lines or ["  no option that was tried renders more of the rows"]
+    return [*lines, f"  {found.cut}"] if found.cut else lines
 
 
 def are_many(refused: int, rows: int) -> bool:
@@ -81,32 +88,41 @@ def find_remedies(
     tokenizer: Tokenizer | None,
     options: RenderOptions,
     passing: Passing,
-) -> tuple[Remedy, ...]:
+) -> Found:
     """The options with which more of the first rows are rendered than now, the best ones first.
 
     Each is tried alone, and the two best of them together. None of them makes up for words that a
-    template drops; they say where a turn ends, or which of two prompts it is generated after.
+    template drops; they say where a turn ends, or which of two prompts it is generated after. With
+    a stranger's template all of it takes seconds at most: `cut` says if not all was tried.
     """
     first = records.head(TRIED)
-    now = passing(first, options)
-    known = [*_candidates(template, tokenizer, options)]
-    found: list[tuple[int, Candidate]] = []
+    tried, found, cut = 0, list[tuple[int, Candidate]](), ""
 
     def take(candidates: Iterable[Candidate], best: int) -> None:
+        nonlocal tried
         for candidate in candidates:
             passed = passing(first, dataclasses.replace(options, **candidate.changes))
+            tried += 1
             if passed > best:
                 found.append((passed, candidate))
+        found.sort(key=lambda one: -one[0])  # stable: of equal ones the first tried
 
-    take(known, now)
-    found.sort(key=lambda one: -one[0])  # stable: of equal ones the first tried
-    if not found:  # a switch that a template insists on hides what else it lacks
-        switches = [one for one in known if "arguments" in one.changes]
-        take((one.beside(other) for one in switches for other in known if other is not one), now)
-    elif len(found) > 1 and found[0][0] < first.height:
-        take([found[0][1].beside(found[1][1])], found[0][0])
+    try:
+        with template.search():
+            now = passing(first, options)
+            known = [*_candidates(template, tokenizer, options)]
+            take(known, now)
+            if not found:  # a switch that a template insists on hides what else it lacks
+                switches = [one for one in known if "arguments" in one.changes]
+                pairs = [(one, other) for one in switches for other in known if other is not one]
+                take((one.beside(other) for one, other in pairs), now)
+            elif len(found) > 1 and found[0][0] < first.height:
+                take([found[0][1].beside(found[1][1])], found[0][0])
+    except SearchEnded:
+        cut = f"{tried:,} options were tried, and no more: the template takes too long"
     found.sort(key=lambda one: -one[0])
-    return tuple(Remedy(one.name, passed, first.height) for passed, one in found[:SHOWN])
+    best = tuple(Remedy(one.name, passed, first.height) for passed, one in found[:SHOWN])
+    return Found(best, cut)
 
 
 def _candidates(

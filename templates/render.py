@@ -21,8 +21,8 @@ from templates.messages import ARGUMENTS, DOCUMENTS, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.provers import Provers, provers
 from templates.refusals import EmptyAnswer, Refusal, TemplateEnded
-from templates.remedies import Remedy, are_many, find_remedies, remedy_lines
-from templates.sandbox.programs import TooCostly
+from templates.remedies import Found, are_many, find_remedies, remedy_lines
+from templates.sandbox.programs import SearchEnded, TooCostly
 from templates.spans import VerifiedRender
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
@@ -75,7 +75,7 @@ def render(
         "unreadable": 0,  # see `Rendered.with_unreadable`
         **examples.counts,
     }
-    helps: tuple[Remedy, ...] = ()
+    helps = Found()
     # What ended a process would end one for each option that is tried.
     if are_many(refusals.height, records.height) and not ended:
         helps = find_remedies(records, template, tokenizer, options, passing)
@@ -88,7 +88,8 @@ def render(
         ready.encoder.tokenizer,
         options,
         known.tool_card,
-        helps,
+        helps.remedies,
+        helps.cut,
     )
 
 
@@ -102,6 +103,8 @@ def _passing(
     """How many of the records these options render; none if they suit no template."""
     try:
         ready = RowRenderer(provers(records, template, tokenizer, options, fast), options, fast)
+    except SearchEnded:
+        raise
     except CurateError:
         return 0
     batches = [

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib.resources
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +96,10 @@ class ChatTemplate:
     def allowance(self) -> AbstractContextManager[None]:
         """Renderings inside may take together what one may take, else they raise `TooCostly`."""
         return programs.allowance()
+
+    def search(self) -> AbstractContextManager[None]:
+        """Renderings inside of a stranger's template end with `SearchEnded` after some seconds."""
+        return nullcontext() if self.origin == BUNDLED else programs.search()
 
     @property
     def hash(self) -> str:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curate.base.errors import CurateError
-from curate.base.models import read_backend
-from curate.base.patterns import repeats_repetitions
+from curate.base.models import load_tokenizer, read_backend
+from curate.base.patterns import check_patterns, is_slow
 
 ROOT = Path(__file__).resolve().parent.parent
 GPT2 = r"'s|'t| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+GPT4 = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
 LLAMA = r"(?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"
 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(a+)+$", "([a-z]+)*", r"((a|b)*c*)+$", r"(?:(?:\w+\s?)+)+", "(a*)*", "(?:a{1,}){2,}"],
+    [
+        *("(a+)+$", "([a-z]+)*", r"((a|b)*c*)+$", r"(?:(?:\w+\s?)+)+", "(a*)*", "(?:a{1,}){2,}"),
+        # Each of these took more than ten seconds on a text of 60 characters.
+        *(r"(\w|\d|a)+$", r"(\w|\d)*!", "(a|aa)+$", r"(\w\w?)+$", "(a|b|ab)*c", "(?:a|a){0,40}b"),
+        *("(?i:a|A)+$", "([a-c]|[b-d])*x", "((a|b)|b)+c", "(?:x(?:1|\\d)+)y"),
+    ],
 )
-def test_a_repetition_of_repetitions_is_refused(pattern: str, tmp_path: Path) -> None:
+def test_a_pattern_that_may_take_for_ever_is_refused(pattern: str, tmp_path: Path) -> None:
     content = json.loads((ROOT / "sample_data/tiny-base/tokenizer.json").read_text("utf-8"))
     split = {
         "type": "Split",
@@ -39,10 +50,14 @@ def test_a_repetition_of_repetitions_is_refused(pattern: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "pattern",
-    [GPT2, LLAMA, r"\d{1,3}(?=(?:\d{3})*\b)", "(a++)+", "[(a+)+]", r"\(a+\)+", "(a+)b+", "(a+)?"],
+    [
+        *(GPT2, LLAMA, GPT4, r"\d{1,3}(?=(?:\d{3})*\b)", "(a++)+", "[(a+)+]", r"\(a+\)+", "(a+)b+"),
+        *("(a+)?", r"(?:\w|\s)+$", "(?:a|b)+c", "(?:a|a)++c", "(?>a|a)+c", r"(?:\.\d{3})*x"),
+        *(r"(?:\r\n|\r|\n)+", r"(?:\r\n|\r|\n)+|\s+"),
+    ],
 )
 def test_what_published_tokenizers_have_is_not(pattern: str) -> None:
-    assert not repeats_repetitions(pattern)
+    assert not is_slow(pattern)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +69,45 @@ def test_a_file_that_is_no_tokenizer_is_one_sentence(data: bytes, tmp_path: Path
     with pytest.raises(CurateError, match="no readable tokenizer") as error:
         read_backend(path)
     assert len(str(error.value)) < 600
+
+
+WRONG = [
+    ("model", {"type": "BPE", "vocab": 3, "merges": []}),
+    ("added_tokens", "all"),
+    ("added_tokens", [{"id": "one", "content": "<s>"}]),
+    ("normalizer", {"type": "NFKC and more"}),
+    ("pre_tokenizer", [1]),
+    ("post_processor", {"type": "TemplateProcessing", "single": 1}),
+    ("decoder", "wordy"),
+    ("version", 7),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG, ids=map(str, range(len(WRONG))))
+def test_a_tokenizer_with_a_field_of_another_type_is_one_sentence_for_transformers_too(
+    field: str, value: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "sample_data/tiny-base", tmp_path / "base")
+    path = tmp_path / "base" / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), field: value}), "utf-8")
+    with pytest.raises(CurateError, match=r"tokenizer\.json: no readable tokenizer") as error:
+        load_tokenizer(str(tmp_path / "base"), local=True)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 600
+    assert capfd.readouterr().err == ""
+
+
+def test_a_slow_pattern_is_refused_before_transformers_reads_with_it(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "sample_data/tiny-base", tmp_path / "base")
+    path = tmp_path / "base" / "tokenizer.json"
+    replaced = {"type": "Replace", "pattern": {"Regex": r"(\w|\d)+$"}, "content": ""}
+    content = json.loads(path.read_text("utf-8")) | {"normalizer": replaced}
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(CurateError, match="its normalizer has the pattern"):
+        load_tokenizer(str(tmp_path / "base"), local=True)
+
+
+def test_tokenizers_of_published_models_have_no_such_pattern(test_data: Path) -> None:
+    found = sorted(test_data.rglob("tokenizer.json"))
+    assert found
+    for path in found:
+        check_patterns(path.read_bytes(), path)

@@ -226,6 +226,18 @@ def test_rows_after_a_template_was_given_up_are_refused_and_the_others_kept() ->
     assert done.remedies == ()  # nothing was tried on what ends processes
 
 
+def test_to_look_for_options_ends_when_a_template_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = CHATML + "{{ 1 // 0 if messages | length == 4 }}"
+    rows = [talk("hi", "ok", "and", "so") for _ in range(3)]
+    assert rendered(body, byte_level(), *rows).remedies_cut == ""
+    monkeypatch.setattr(programs, "SEARCH_SECONDS", 0.001)
+    done = rendered(body, byte_level(), *rows)
+    assert done.remedies_cut == "0 options were tried, and no more: the template takes too long"
+    assert done.summary().endswith(f"  {done.remedies_cut}")
+
+
 def test_a_process_that_is_killed_at_work_costs_one_row() -> None:
     renderer, one = bound(BUSY + CHATML), worker().process
     killing = threading.Timer(0.2, one.kill)

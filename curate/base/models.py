@@ -6,6 +6,7 @@ are an error instead of random numbers, and whatever goes wrong is one sentence.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,12 +30,30 @@ def read_backend(path: Path) -> tokenizers.Tokenizer:
     data = path.read_bytes()
     check_patterns(data, path)
     try:
-        return tokenizers.Tokenizer.from_buffer(data)
+        with _without_noise():
+            return tokenizers.Tokenizer.from_buffer(data)
     except BaseException as error:  # the library raises bare Exception for a malformed file
-        # A panic of the library is not even that.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not _is_panic(error):
             raise
         raise CurateError(f"{path}: no readable tokenizer: {brief(str(error))}") from error
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust gave up: that is no `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """What a panic writes on standard error by itself goes nowhere: it is raised as well."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def load_tokenizer(name: str, local: bool = False) -> Any:
@@ -44,8 +63,16 @@ def load_tokenizer(name: str, local: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
+    file = Path(name) / "tokenizer.json"
+    if file.is_file():
+        read_backend(file)  # in one sentence what is wrong with it, and no pattern that is slow
     with explained(name, "tokenizer"):
-        return AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, local_files_only=local, trust_remote_code=False
+        )
+    if not file.is_file() and tokenizer.is_fast:
+        check_patterns(tokenizer.backend_tokenizer.to_str().encode(), Path(name))
+    return tokenizer
 
 
 def load_model(
@@ -95,17 +122,17 @@ def explained(name: str, what: str) -> Iterator[None]:
 
     # What a changed or half-written file of a model makes its libraries raise.
     odd = (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        ImportError,
+        *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+        *(ImportError, RuntimeError, SafetensorError, StrictDataclassError),
     )
     try:
         yield
-    except (*odd, RuntimeError, SafetensorError, StrictDataclassError) as error:
+    except CurateError:
+        raise
+    except BaseException as error:
+        # That of tokenizers raises `Exception` itself.
+        if not isinstance(error, odd) and type(error) is not Exception and not _is_panic(error):
+            raise
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise CurateError(
             f"{name}: its {what} cannot be loaded: {type(error).__name__}: {first}"

@@ -21,6 +21,20 @@ from curate.base.folder import (
     read_manifest,
 )
 from curate.base.json_text import needs_exact
+from curate.base.manifest_shape import (
+    NUMBER_BY_NAME,
+    OBJECT,
+    TEXT,
+    TEXT_BY_NAME,
+    TEXTS,
+    WHOLE,
+    WHOLE_BY_NAME,
+    Shape,
+    check_shapes,
+    has,
+    list_of,
+    may_have,
+)
 from curate.base.manifest_table import restored
 from curate.base.replacing import Kind, shown_settings
 from curate.base.schema import KEPT_ROWS
@@ -41,6 +55,41 @@ FILES = (
     *("kept.jsonl", "dropped.jsonl", REJECTS),
     *(KEPT, DROPPED, LEDGER, LENGTHS, MANIFEST, REPORT),
 )
+
+_has_name, _has_source = has(name=TEXT), has(source=TEXT)
+_may_be_step = may_have(
+    settings=TEXT,
+    **dict.fromkeys(("rows", "kept", "dropped", "edited"), WHOLE),
+    reasons=WHOLE_BY_NAME,
+    meanings=TEXT_BY_NAME,
+    sentences=TEXTS,
+    numbers=OBJECT,
+)
+_may_be_file = may_have(
+    sha256=TEXT,
+    **dict.fromkeys(("rows", "converted", "rejected"), WHOLE),
+    formats=WHOLE_BY_NAME,
+    fields=TEXT_BY_NAME,
+    rejects=WHOLE_BY_NAME,
+    leftovers=OBJECT,
+    notes=OBJECT,
+)
+# What the manifest must hold, for all that reads it.
+_SHAPES: Mapping[str, Shape] = {
+    "counts": WHOLE_BY_NAME,
+    "steps": list_of(
+        "a list of steps, as a run writes them", lambda one: _has_name(one) and _may_be_step(one)
+    ),
+    "sources": list_of(
+        "a list of files, as a run writes them", lambda one: _has_source(one) and _may_be_file(one)
+    ),
+    "recipe": OBJECT,
+    "recipe.text": TEXT,
+    "reading": OBJECT,
+    "seconds": NUMBER_BY_NAME,
+    "versions": TEXT_BY_NAME,
+}
+_NEEDED = ("counts", "steps", "sources")
 
 
 def settings_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -107,18 +156,16 @@ class RunFolder:
     def manifest(self) -> dict[str, Any]:
         """Inputs, recipe, steps with their findings, counts, versions. Raises `CurateError`."""
         loaded = restored(self.path, read_manifest(self.path))
-        kinds = {"counts": dict, "steps": list, "sources": list}
-        missing = [name for name, kind in kinds.items() if not isinstance(loaded.get(name), kind)]
-        if missing:
-            raise CurateError(f"{self.path / MANIFEST}: damaged, it has no {', '.join(missing)}")
+        check_shapes(loaded, _SHAPES, _NEEDED, self.path / MANIFEST, "run it again")
         return loaded
 
     @property
     def counts(self) -> dict[str, int]:
         """How many rows were read, kept, dropped, rejected and edited; without all the manifest."""
-        counts = read_manifest(self.path).get("counts")
-        if not isinstance(counts, dict):
-            raise CurateError(f"{self.path / MANIFEST}: damaged, it has no counts")
+        manifest = read_manifest(self.path)
+        shapes = {name: _SHAPES[name] for name in ("counts",)}
+        check_shapes(manifest, shapes, shapes, self.path / MANIFEST, "run it again")
+        counts: dict[str, int] = manifest["counts"]
         return counts
 
     @cached_property

@@ -69,6 +69,7 @@ def converse(
     show: Callable[[str], None],
 ) -> None:
     """Ask line after line and show the answers, until the input ends or Ctrl-C."""
+    from curate.chats import written
     from trainer.after import chat
 
     first = [] if system is None else [{"role": "system", "content": system}]
@@ -81,7 +82,7 @@ def converse(
             if not line:
                 continue
             asked = [*messages, {"role": "user", "content": line}]
-            prompt = chat.prompt_ids(talker, asked)
+            prompt = chat.prompt_ids(talker, asked, None, written)
             if not talker.room(prompt, 1):
                 show(f"(no room: {len(prompt):,} tokens; the conversation begins anew)\n")
                 messages = list(first)

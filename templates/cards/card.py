@@ -112,13 +112,14 @@ def card_of(data: Mapping[str, Any]) -> Card:
     known = {field.name for field in dataclasses.fields(Card)}
     given = {name: value for name, value in data.items() if name in known}
     stops = tuple(_stop_of(stop) for stop in data["stops"])
-    ending = data["ends_with"] and _stop_of(data["ends_with"])
+    ending = data.get("ends_with") and _stop_of(data["ends_with"])
     lists = {name: tuple(given.get(name) or ()) for name in ("raises_on", "problems", "after_stop")}
+    given.setdefault("tokenizer", None)
     return Card(**{**given, **lists, "stops": stops, "ends_with": ending})
 
 
 def _stop_of(data: Mapping[str, Any]) -> Stop:
-    return Stop(**{**data, "tokens": tuple(data["tokens"])})
+    return Stop(data["text"], data.get("id"), data["source"], tuple(data["tokens"]))
 
 
 def _outcome_line(outcome: str) -> str:

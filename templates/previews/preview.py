@@ -158,9 +158,9 @@ def _of_records(
 def _about_refusals(sample: Rendered) -> tuple[str, ...]:
     """What would help, where many of the rows are refused."""
     counts = sample.counts
-    if not sample.remedies:
+    if not any(sample.found):
         return ()
-    helps = "; ".join(map(str, sample.remedies))
+    helps = "; ".join(str(one) for one in (*sample.remedies, sample.remedies_cut) if one)
     return (f"{counts['refused']:,} of {counts['rows']:,} rows are refused; {helps}",)
 
 

@@ -6,11 +6,12 @@ that it can be done in this process or in another (see `contained.py`).
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
@@ -27,6 +28,7 @@ from templates.sandbox.tracing import Tracing
 
 # Limits of a rendering in a process of its own, beside those of the sandbox.
 SECONDS = 10  # of processor
+SEARCH_SECONDS = 4  # of this process, for what a search (`search`) makes of renderings
 WALL_SECONDS = 60
 MEMORY = 2 << 30  # bytes, of all that the process has
 OUT_OF_MEMORY = 77  # the exit code of a process that had no more
@@ -40,20 +42,37 @@ class TooCostly(CurateError):
     """A template that takes more than it may, whatever it is given."""
 
 
+class SearchEnded(TooCostly):
+    """A search that has taken all that it may."""
+
+
 @dataclass
 class Spent:
     """What renderings took: steps of the sandbox, and seconds of another process."""
 
     steps: int = 0
     seconds: float = 0.0
+    # What this process makes of long texts takes time as well.
+    start: float = field(default_factory=time.thread_time)
 
     @property
     def is_all(self) -> bool:
         """Whether it is more than a rendering may take."""
-        return self.steps > MAX_STEPS or self.seconds >= SECONDS
+        return self.steps > MAX_STEPS or self.seconds + self.here >= SECONDS
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is more than a search may take."""
+        return self.seconds >= SECONDS or self.here >= SEARCH_SECONDS
+
+    @property
+    def here(self) -> float:
+        """Seconds of processor of this process since the start."""
+        return time.thread_time() - self.start
 
 
 _shared: ContextVar[Spent | None] = ContextVar("_shared", default=None)
+_search: ContextVar[Spent | None] = ContextVar("_search", default=None)
 
 
 class Programs(ABC):
@@ -78,17 +97,28 @@ class Programs(ABC):
         Raises `TemplateFailed` where the template fails or reaches a limit, and `CurateError` for
         a template that cannot be compiled.
         """
-        shared = _shared.get()
-        if shared is None:
-            return self.within(Spent(), job, *given)
-        if shared.is_all:
+        shared, searched = _shared.get(), _search.get()
+        spent = shared or Spent()
+        if searched is not None and searched.is_long:
+            raise self._searched_long()
+        if shared is not None and shared.is_all:
             raise self._too_costly("nothing is left of that")
+        before = spent.seconds
         try:
-            return self.within(shared, job, *given)
+            return self.within(spent, job, *given)
         except TemplateFailed as failure:
-            if shared.is_all:
+            if shared is not None and shared.is_all:
                 raise self._too_costly(failure) from failure
             raise
+        finally:
+            if searched is not None:
+                searched.seconds += spent.seconds - before
+
+    def _searched_long(self) -> SearchEnded:
+        return SearchEnded(
+            f"template {self.name}: to look for options takes more than {SECONDS} seconds, "
+            f"or {SEARCH_SECONDS} beside its process"
+        )
 
     def _too_costly(self, why: object) -> TooCostly:
         return TooCostly(
@@ -120,6 +150,20 @@ def allowance() -> Iterator[None]:
         yield
     finally:
         _shared.reset(token)
+
+
+@contextmanager
+def search() -> Iterator[None]:
+    """All renderings inside, each within limits of its own, may take together what one may take.
+
+    What is made of them in this process may take `SEARCH_SECONDS`. Beyond that they raise
+    `SearchEnded`.
+    """
+    token = _search.set(Spent())
+    try:
+        yield
+    finally:
+        _search.reset(token)
 
 
 def is_shared() -> bool:

@@ -37,8 +37,10 @@ from curate.base.folder import (
     write_manifest,
     writing,
 )
+from curate.base.manifest_shape import check_shapes
 from curate.base.progress import quiet_datasets
 from templates.tokens.columns import EXAMPLES, MASK, PAIRED, REFUSED, SIDES, by_check
+from templates.tokens.kept_manifest import NEEDED, SHAPES
 from templates.tokens.lengths import Matched, in_tokens
 from templates.tokens.rendered import Rendered
 from templates.tokens.trainer_columns import to_dataset
@@ -201,6 +203,7 @@ def read(path: Path) -> Tokens:
     part = path / MANIFEST
     try:
         manifest = json.loads(part.read_text("utf-8"))
+        check_shapes(manifest, SHAPES, NEEDED, part, "render the rows again")
         part = path / STATE
         shards = []
         for part in _data_files(path):

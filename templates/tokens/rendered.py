@@ -11,7 +11,7 @@ import polars as pl
 from templates.cards.card import Card, stop_notices
 from templates.options import RenderOptions
 from templates.refusals import Unreadable
-from templates.remedies import Remedy
+from templates.remedies import Found, Remedy
 from templates.template import ChatTemplate
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import unreadable_rows
@@ -25,7 +25,8 @@ class Rendered:
     several where the template rewrites its history; `refused` those of `REFUSED`. `counts` says
     how many of what, where `rows` and `refused` take in the `unreadable` ones; `card` is the
     template's card, `tool_card` that of the tokenizer's "tool_use" template where that is in use.
-    `remedies` are options that would help where many of the records were refused.
+    `remedies` are options that would help where many of the records were refused, and
+    `remedies_cut` why not all were tried, if so.
     """
 
     examples: pl.DataFrame
@@ -37,11 +38,17 @@ class Rendered:
     options: RenderOptions
     tool_card: Card | None = None
     remedies: tuple[Remedy, ...] = ()
+    remedies_cut: str = ""
 
     @property
     def cards(self) -> tuple[Card, ...]:
         """The card of each template in use."""
         return tuple(dict.fromkeys(one for one in (self.card, self.tool_card) if one))
+
+    @property
+    def found(self) -> Found:
+        """The remedies, and why not all options were tried."""
+        return Found(self.remedies, self.remedies_cut)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -77,5 +84,5 @@ class Rendered:
         grouped = self.refused.group_by("check").agg(pl.len(), pl.col("message").first())
         for check, count, message in grouped.sort("check").iter_rows():
             lines.append(f"  {check}: {count:,} rows, such as: {message.splitlines()[0]}")
-        lines += [f"  {remedy}" for remedy in self.remedies]
+        lines += [f"  {one}" for one in (*self.remedies, self.remedies_cut) if one]
         return "\n".join(lines)

@@ -52,7 +52,7 @@ def _nothing(rendered: Rendered) -> str:
     lines = [
         f"nothing left to train on: all {rendered.refused.height:,} rows were refused, "
         f"{counts[check]:,} by {check}, such as: {example}",
-        *remedy_lines(rendered.remedies),
+        *remedy_lines(rendered.found),
     ]
     return "\n".join(lines)
 

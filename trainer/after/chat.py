@@ -163,20 +163,36 @@ def _stops(places: Sequence[Path], tokenizer: Any, net: Any) -> tuple[list[int],
     return named, ()
 
 
-def prompt_ids(talker: Talker, messages: Sequence[Message], tools: Any = None) -> tuple[int, ...]:
-    """What the model is asked, by its template, up to where its answer begins.
+# What a tokenizer's own template writes for messages and tools, where an answer begins.
+Write = Callable[[Any, Sequence[Message], Any], str]
+
+
+def by_transformers(tokenizer: Any, messages: Sequence[Message], tools: Any) -> str:
+    """The prompt as transformers renders it, in this process, with no limit: not for strangers'.
 
     Raises `CurateError` for messages that the template does not take.
     """
     import jinja2
 
     try:
-        text = talker.tokenizer.apply_chat_template(
-            list(messages), tools=tools, add_generation_prompt=True, tokenize=False
+        return str(
+            tokenizer.apply_chat_template(
+                list(messages), tools=tools, add_generation_prompt=True, tokenize=False
+            )
         )
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CurateError(f"the template does not take these messages: {first}") from error
+
+
+def prompt_ids(
+    talker: Talker, messages: Sequence[Message], tools: Any = None, write: Write = by_transformers
+) -> tuple[int, ...]:
+    """What the model is asked, by its template, up to where its answer begins.
+
+    `write` renders the template. Raises `CurateError` for messages that it does not take.
+    """
+    text = write(talker.tokenizer, messages, tools)
     return tuple(talker.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
