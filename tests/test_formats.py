@@ -909,3 +909,20 @@ def test_formats_that_fields_rule_out_match_no_row_with_these_fields(name: str) 
             asked = [one for one, known in detection.candidates(other) if known.matches(other)]
             wanted = [one for one, known in FORMATS.items() if known.matches(other)]
             assert asked[:1] == wanted[:1], other
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"messages": 5}, "messages is the number 5; expected a list of messages"),
+        ({"messages": True, "id": 1}, "messages is the boolean true; expected a list of messages"),
+        ({"messages": {"a": 1}}, "messages is an object; expected a list of messages"),
+        ({"messages": [[1]]}, "messages is a list of other things; expected a list of messages"),
+        ({"conversations": 3.5}, "conversations is the number 3.5; expected a list of messages"),
+    ],
+)
+def test_a_field_that_should_hold_messages_and_does_not_is_named(
+    row: dict[str, Any], why: str
+) -> None:
+    dump = read_rows([row, {"prompt": "Hi", "completion": "Hello"}])
+    assert dump.rejects["reason"].to_list() == [f"wrong_type: {why}"]

@@ -260,6 +260,17 @@ def test_bytes_that_are_not_utf8_in_a_csv_file_are_rejects_not_text(tmp_path: Pa
     assert dump.rejects["raw"].to_list() == ["Was ist s\\xfc\\xdf?,Zucker"]
 
 
+@pytest.mark.parametrize("text", [b'a,"b"x\n1,2\n', b'"a\n1,2\n', b'"a"\xffb,c\n1,2\n'])
+def test_a_csv_file_without_a_header_is_a_reject_with_all_its_text(
+    tmp_path: Path, text: bytes
+) -> None:
+    (tmp_path / "dump.csv").write_bytes(text)
+    (tmp_path / "good.jsonl").write_text(GOOD)
+    dump = read([str(tmp_path / "dump.csv"), str(tmp_path / "good.jsonl")])
+    assert (dump.height, slugs(dump)) == (1, ["invalid_csv"])
+    assert dump.rejects["raw"].to_list() == [text.decode(errors="backslashreplace")]
+
+
 def test_a_column_that_stands_twice_loses_no_words(tmp_path: Path) -> None:
     rows = "prompt,completion,prompt\nHow?,So.,Why?\nWhen?,Now.,\nWho?,Me.,Who?\n"
     dump = given(tmp_path, rows, "dump.csv")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.base.contract import Filter, Fix, Judgement
+from curate.base.contract import Filter, Findings, Fix, Judgement
 from curate.base.errors import CurateError
 from curate.base.parts import Part
 from curate.base.schema import RECORDS, TEXTS, with_text
@@ -194,6 +194,36 @@ def test_one_filter_is_judged_alone_as_a_run_judges_it(conversation: Any) -> Non
     assert alone.verdicts["keep"].to_list() == [True, False]
     assert alone.measures.columns[-2:] == ["at-least.length", "nothing"]
     assert alone.findings.sentences == ()
+
+
+@dataclass(frozen=True)
+class Counting(AtLeast):
+    reads: ClassVar[tuple[str, ...]] = TEXTS
+
+    found: Any = None
+    quoted: bool = False
+
+    def judge(self, measures: pl.DataFrame) -> Judgement:
+        findings = Findings(numbers={} if self.quoted else {"found": self.found})
+        marks = [self.quoted] * measures.height
+        return Judgement.of([True] * measures.height, findings=findings, quoted=marks)
+
+    def quote(self, findings: Findings, *given: Any) -> Findings:
+        return Findings(numbers={"found": self.found})
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize("found", [np.int64(3), {"a": [np.zeros(2)]}, {1, 2}, b"text"])
+def test_findings_that_are_no_json_break_the_contract(
+    conversation: Any, found: Any, quoted: bool
+) -> None:
+    records = conversation(("q", "a"), ("q", "abcdef"))
+    step = Counting(found=found, quoted=quoted)
+    says = "step 'at-least' breaks the contract of a filter: its findings have numbers that are no"
+    for work in (lambda: judge(step, records), lambda: run(records, [Step("at-least", step)])):
+        with pytest.raises(CurateError, match=says):
+            work()
+    assert judge(Counting(found=[1, 2.5, "a"]), records).findings.numbers["found"] == [1, 2.5, "a"]
 
 
 @pytest.mark.parametrize(

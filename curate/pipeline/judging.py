@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from curate.base.contract import VERDICTS, Filter, Findings, Judgement, hold
+from curate.base.errors import one_line
 from curate.base.schema import with_text
 from curate.pipeline.measuring import read_columns
 
@@ -70,6 +72,7 @@ def judgement_of(name: str, step: Filter, measures: pl.DataFrame) -> Judgement:
     judgement = step.judge(measures)
     is_one = isinstance(judgement, Judgement) and isinstance(judgement.findings, Findings)
     hold(is_one, name, f"judge gave {type(judgement).__name__}; expected Judgement with Findings")
+    _hold_json(name, judgement.findings)
     verdicts = judgement.verdicts
     hold(verdicts.height == measures.height, name, "judge changed the number of rows")
     hold(verdicts.schema == VERDICTS, name, f"judge returned {verdicts.schema}")
@@ -130,4 +133,14 @@ def findings_of(
     quoted = step.quote(findings, records, measures)
     is_some = isinstance(quoted, Findings)
     hold(is_some, name, f"quote gave {type(quoted).__name__}; expected Findings")
+    _hold_json(name, quoted)
     return quoted
+
+
+def _hold_json(name: str, findings: Findings) -> None:
+    """Findings go into the manifest, which the run writes last."""
+    try:
+        json.dumps(findings.numbers)
+    except (TypeError, ValueError, RecursionError) as error:
+        wrong = f"its findings have numbers that are no JSON ({one_line(error)})"
+        hold(False, name, f"{wrong}; give plain int, float, str, list and dict")

@@ -319,11 +319,19 @@ class Reader:
                 return name, conversations
         if not row:
             raise Reject("unknown_shape", "the row is an object without fields")
+        for name in _CONVERSATIONS:
+            if name in row and not isinstance(row[name], str | None):
+                is_list = isinstance(row[name], list)
+                found = "a list of other things" if is_list else described(row[name])
+                raise Reject("wrong_type", f"{name} is {found}; expected a list of messages")
         shown = ", ".join(map(str, list(row)[:8]))
         forced = self.options.format
         lacking = f"format {forced} does not have" if forced else "no known format has"
         raise Reject("unknown_shape", f"{lacking} the fields {shown}")
 
+
+# Names that leave no doubt what a field should hold. A text may be anything under them.
+_CONVERSATIONS = ("messages", "conversations")
 
 # What is the file's own of a row: what an earlier run left over was said then, and what was put
 # together has words of the reader.

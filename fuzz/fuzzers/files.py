@@ -108,8 +108,8 @@ def _sources(dump: Dump, path: Path) -> int:
 
 def _check_words(dump: Dump, name: str, data: bytes) -> None:
     """Raise `Fault` for a word of a file of text that is nowhere, unless the file was refused."""
-    refused = ("unreadable_file", "invalid_csv: no header")
-    if not name.endswith(TEXT) or any(why.startswith(refused) for why in dump.rejects["reason"]):
+    refused = any(why.startswith("unreadable_file") for why in dump.rejects["reason"])
+    if not name.endswith(TEXT) or refused:
         return
     found = "".join(map(str, dump.records.rows())) + "".join(map(str, dump.rejects.rows()))
     text = data.decode("utf-8", errors="replace")

@@ -18,105 +18,139 @@ MOST_DEEP = 100
 VALUE_BYTES = 8
 END = b"\xff\xff\xff\xff\0\0\0\0"
 _MARK = b"\xff\xff\xff\xff"
-
-
-def only_batch(stored: bytes, number: int) -> bytes:
-    """An Arrow file with one of its batches alone: its footer lists no other."""
-    footer, _ = _footer(stored)
-    begin, count = footer.vector(3, 24)
-    block = stored[begin + 24 * number : begin + 24 * (number + 1)]
-    if number >= count:
-        raise ValueError("there is no such batch")
-    return b"".join(
-        (stored[: begin - 4], struct.pack("<I", 1), block, stored[begin + len(block) :])
-    )
+# A column takes at least a table, and a place that says where it is.
+_FIELD_BYTES = 8
 
 
 class Message(NamedTuple):
-    """One message: what it is, its bytes, how many rows it has and what it takes in memory."""
+    """One message: what it is, its bytes, how many rows it has and what it takes in memory.
+
+    `wrong` says why a batch must not be read: it claims bytes that are not there.
+    """
 
     kind: int
     data: bytes
-    rows: int
-    size: int
+    rows: int = 0
+    size: int = 0
+    wrong: str = ""
 
 
 def messages(stored: bytes) -> Iterator[Message]:
     """The messages of a file (as its footer lists them) or of a stream, in order.
 
-    Raises `ValueError` or `struct.error` where there is none.
+    Raises `ValueError` or `struct.error` where there is none, and for a schema or a dictionary
+    that cannot be read. A batch that cannot is told; in a stream nothing can be found behind it.
     """
     if stored.startswith(b"ARROW1"):
-        yield from (_message(stored, at)[0] for at in _blocks(stored))
+        yield from _of_file(stored)
         return
     at = 0
     while at < len(stored) and stored[at : at + 8] != END:
-        message, at = _message(stored, at)
+        try:
+            message, end = _message(stored, at)
+        except (ValueError, struct.error) as error:
+            if not at:
+                raise
+            message, end = Message(BATCH, b"", wrong=f"{error}; what follows is lost"), len(stored)
         yield message
+        at = end
+
+
+def _of_file(stored: bytes) -> Iterator[Message]:
+    """A file is a stream between marks: its schema, and what its footer lists."""
+    footer, length = _footer(stored)
+    if schema := footer.table(1):
+        _check_columns(schema, length)
+    yield _message(stored, len(b"ARROW1\0\0"))[0]
+    for field in (2, 3):
+        for at, head, body in footer.blocks(field):
+            try:
+                message, end = _message(stored, at)
+                if head < 0 or body < 0 or at + head + body > end:
+                    raise ValueError("the footer gives a message more bytes than it has")
+            except (ValueError, struct.error) as error:
+                if field == 2:
+                    raise
+                message = Message(BATCH, b"", wrong=str(error))
+            yield message
 
 
 def _message(stored: bytes, at: int) -> tuple[Message, int]:
     """The message at a place, and where the next one begins."""
     mark = 4 if stored[at : at + 4] == _MARK else 0  # streams of old kind have none
-    (length,) = struct.unpack_from("<i", stored, at + mark)
+    length = _number("<i", stored, at + mark)
     begin = at + mark + 4
     if length <= 0 or begin + length > len(stored):
         raise ValueError("a message is longer than the file")
     root = _Table(stored, begin + _number("<I", stored, begin), begin + length)
     kind, body_length = root.number(1, "<B"), root.number(3, "<q")
     body = begin + length
-    if body_length < 0 or body + body_length > len(stored):
-        raise ValueError("the body of a message is longer than the file")
-    head, rows, size = root.table(2), 0, 0
-    if kind == SCHEMA and head:
-        _check_depth(head)
-    batch = head.table(1) if kind == DICTIONARY and head else head
-    if kind in (DICTIONARY, BATCH) and batch:
-        rows = batch.number(0, "<q")
-        size = _size(batch, stored, body, body_length)
     end = body + body_length
-    return Message(kind, stored[at:end], rows, size), end
+    if body_length < 0 or end > len(stored):
+        raise ValueError("the body of a message is longer than the file")
+    head, data = root.table(2), stored[at:end]
+    if kind == SCHEMA and head:
+        _check_columns(head, length)
+    batch = head.table(1) if kind == DICTIONARY and head else head
+    if kind not in (DICTIONARY, BATCH) or not batch:
+        return Message(kind, data), end
+    wrong = _claims_too_much(batch, stored, body, body_length)
+    if wrong and kind == DICTIONARY:
+        raise ValueError(wrong)
+    if wrong:
+        return Message(kind, data, max(batch.number(0, "<q"), 0), wrong=wrong), end
+    return Message(kind, data, batch.number(0, "<q"), _size(batch, stored, body, body_length)), end
+
+
+def _claims_too_much(batch: _Table, stored: bytes, body: int, length: int) -> str:
+    """What a batch says of itself that cannot be; empty if nothing is."""
+    if batch.number(0, "<q") < 0:
+        return "a batch has less than no rows"
+    if any(not 0 <= nulls <= count for count, nulls in batch.pairs(1)):
+        return "a column has more nulls than values, or less than none"
+    is_packed = batch.table(3) is not None
+    for offset, size in batch.pairs(2):
+        if offset < 0 or size < 0 or offset + size > length:
+            return "a buffer is longer than its message"
+        if is_packed and size and (size < 8 or _number("<q", stored, body + offset) < -1):
+            return "a packed buffer does not say how long it is"
+    return ""
 
 
 def _size(batch: _Table, stored: bytes, body: int, length: int) -> int:
     """What the buffers of a batch take in memory, as they say."""
-    values = sum(max(count, 0) for count, _ in batch.pairs(1))
-    size = VALUE_BYTES * values + length
+    size = VALUE_BYTES * sum(count for count, _ in batch.pairs(1)) + length
     if batch.table(3) is None:
         return size
-    for offset, packed in batch.pairs(2):
-        if packed > 8 and 0 <= offset <= length - 8:
-            (unpacked,) = struct.unpack_from("<q", stored, body + offset)
-            size += max(unpacked, 0)
-    return size
-
-
-def _blocks(stored: bytes) -> list[int]:
-    """Where the dictionaries and the batches of a file begin."""
-    footer, _ = _footer(stored)
-    if schema := footer.table(1):
-        _check_depth(schema)
-    return [offset for field in (2, 3) for offset, *_ in footer.blocks(field)]
+    packed = (offset for offset, size in batch.pairs(2) if size)
+    return size + sum(max(_number("<q", stored, body + offset), 0) for offset in packed)
 
 
 def _footer(stored: bytes) -> tuple[_Table, int]:
-    """The table at the end of a file, and where it begins."""
+    """The table at the end of a file, and how many bytes it has."""
     if not stored.endswith(b"ARROW1"):
         raise ValueError("the Arrow file is cut off; fetch the whole file")
     (length,) = struct.unpack_from("<i", stored, len(stored) - 10)
     begin = len(stored) - 10 - length
     if length <= 0 or begin < 8:
         raise ValueError("its footer is longer than the file")
-    return _Table(stored, begin + _number("<I", stored, begin), len(stored) - 10), begin
+    return _Table(stored, begin + _number("<I", stored, begin), len(stored) - 10), length
 
 
-def _check_depth(schema: _Table) -> None:
-    """Raise `ValueError` where columns stand too deep in each other."""
+def _check_columns(schema: _Table, length: int) -> None:
+    """Raise `ValueError` where columns stand too deep in each other, or more than once.
+
+    A reader that follows the same column along many ways has soon more of them than it can count.
+    """
     waiting = [(field, 1) for field in schema.tables(1)]
+    seen = 0
     while waiting:
         field, depth = waiting.pop()
+        seen += 1
         if depth > MOST_DEEP:
             raise ValueError(f"its columns are nested deeper than {MOST_DEEP}")
+        if seen * _FIELD_BYTES > length:
+            raise ValueError("a column stands inside of several others")
         waiting += [(child, depth + 1) for child in field.tables(5)]
 
 

@@ -45,7 +45,7 @@ def csv_items(data: bytes, delimiter: str) -> Iterator[Item | Note]:
     try:
         table = _table(text, delimiter)
     except (csv.Error, StopIteration) as error:
-        yield Item(1, reject=f"invalid_csv: no header ({error})")
+        yield Item(1, reject=f"invalid_csv: no header ({error})", raw=_rest(data, 1))
         return
     if table.delimiter != delimiter:
         yield Note(f"the columns are separated by {_SEPARATORS[table.delimiter]}")

@@ -19,7 +19,10 @@ FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 class Lost(NamedTuple):
-    """Rows of a table that cannot be read: behind how many others, how many, and why."""
+    """Rows of a table that cannot be read: behind how many others, how many, and why.
+
+    None is known of them where their part of the file does not say how many it has.
+    """
 
     after: int
     rows: int
@@ -41,8 +44,11 @@ class Table(NamedTuple):
 
 
 class _Piece(NamedTuple):
+    """Rows that can be read for themselves, unless something is known to be wrong with them."""
+
     rows: int
     read: Callable[[], pl.DataFrame]
+    wrong: str = ""
 
 
 def table_of(name: str, stored: bytes, most: int) -> Table:
@@ -56,20 +62,30 @@ def table_of(name: str, stored: bytes, most: int) -> Table:
         raise CurateError(f"{name}: the parquet file is cut off; fetch the whole file")
     try:
         size, pieces = _parquet(stored) if is_parquet else _arrow(stored)
+        if size > most:
+            raise CurateError(too_much(name, len(stored), most))
+        table = _read(stored, is_parquet, pieces)
     except (ValueError, struct.error) as error:
         raise CurateError(f"{name}: not a readable parquet or Arrow file ({error})") from error
-    if size > most:
-        raise CurateError(too_much(name, len(stored), most))
-    try:
-        frame = pl.read_parquet(stored) if is_parquet else _read_arrow(stored)
-        table = Table(frame)
-    except FAILURES as error:
-        table = _around(pieces)
-        if not table.frame.height:
-            why = one_line(error)
-            raise CurateError(f"{name}: not a readable parquet or Arrow file ({why})") from error
     if sum(map(_text_bytes, table.frame)) > most:
         raise CurateError(too_much(name, len(stored), most))
+    return table
+
+
+def _read(stored: bytes, is_parquet: bool, pieces: list[_Piece]) -> Table:
+    """All at once, or around what is damaged. Raises `ValueError` where there is no row.
+
+    With a piece that claims what cannot be, all at once is not tried: Polars makes room for it.
+    """
+    wrong = next((piece.wrong for piece in pieces if piece.wrong), "")
+    if not wrong:
+        try:
+            return Table(pl.read_parquet(stored) if is_parquet else _read_arrow(stored))
+        except FAILURES as error:
+            wrong = one_line(error)
+    table = _around(pieces)
+    if not table.frame.height:
+        raise ValueError(wrong)
     return table
 
 
@@ -83,11 +99,15 @@ def _around(pieces: list[_Piece]) -> Table:
     lost: list[Lost] = []
     done = 0
     for number, piece in enumerate(pieces, 1):
+        wrong = piece.wrong
         try:
-            frames.append(piece.read())
-            done += frames[-1].height
+            if not wrong:
+                frames.append(piece.read())
+                done += frames[-1].height
         except FAILURES as error:
-            lost.append(Lost(done, piece.rows, f"part {number} ({one_line(error)})"))
+            wrong = one_line(error)
+        if wrong:
+            lost.append(Lost(done, piece.rows, f"part {number} ({wrong})"))
     return Table(pl.concat(frames) if frames else pl.DataFrame(), tuple(lost))
 
 
@@ -108,27 +128,19 @@ def _parquet(stored: bytes) -> tuple[int, list[_Piece]]:
 
 
 def _arrow(stored: bytes) -> tuple[int, list[_Piece]]:
-    is_file = stored.startswith(b"ARROW1")
     size, pieces, before = 0, [], b""
-    number = 0
     for message in arrow_messages.messages(stored):
-        size += message.size + arrow_messages.VALUE_BYTES * max(message.rows, 0)
+        size += message.size + arrow_messages.VALUE_BYTES * message.rows
         if message.kind == arrow_messages.BATCH:
-            read = _of_file(stored, number) if is_file else _of_stream(before, message)
-            pieces.append(_Piece(message.rows, read))
-            number += 1
+            pieces.append(_Piece(message.rows, _batch(before, message), message.wrong))
         else:
             before += message.data
     return size, pieces
 
 
-def _of_stream(before: bytes, batch: arrow_messages.Message) -> Callable[[], pl.DataFrame]:
+def _batch(before: bytes, batch: arrow_messages.Message) -> Callable[[], pl.DataFrame]:
     parts = (before, batch.data, arrow_messages.END)
     return lambda: pl.read_ipc_stream(b"".join(parts))
-
-
-def _of_file(stored: bytes, number: int) -> Callable[[], pl.DataFrame]:
-    return lambda: pl.read_ipc(io.BytesIO(arrow_messages.only_batch(stored, number)))
 
 
 def _text_bytes(column: pl.Series) -> int:

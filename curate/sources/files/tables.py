@@ -55,7 +55,8 @@ def table_items(name: str, stored: bytes, most: int | None = None) -> Iterator[I
     for after, rows, wrong in table.lost:
         first = after + before + 1
         before += rows
-        yield Item(first, reject=f"damaged: {rows:,} rows from here on are lost with {wrong}")
+        many = f"{rows:,} rows" if rows else "rows"
+        yield Item(first, reject=f"damaged: {many} from here on are lost with {wrong}")
 
 
 Convert = Callable[[Any], Any]
