@@ -41,13 +41,13 @@ FIGURES = {
         "default.py --rows 100000 --before TREE --repeat 7",
     ),
     "cold": Figure(
-        "499 sample rows, wall time, nothing in the cache",
+        "498 sample rows, wall time, nothing in the cache",
         "2.5 s",
         "under 2 s",
         "default.py --sample",
     ),
     "warm": Figure(
-        "499 sample rows, wall time, measured before",
+        "498 sample rows, wall time, measured before",
         "2.5 s",
         "under 2 s",
         "default.py --sample",

@@ -25,7 +25,7 @@ def printed(script: str, *arguments: str, cwd: Path) -> str:
 
 def test_clean_prints_the_steps_and_one_row_that_was_dropped(tmp_path: Path) -> None:
     text = printed("clean.py", cwd=tmp_path)
-    assert "499 read = " in text
+    assert "498 read = " in text
     assert "dropped by exact: exact_duplicate" in text
     assert "verdicts, in order:" in text
     assert "with near.threshold 0.95 it is" in text
