@@ -1,9 +1,9 @@
 """Patterns of a stranger's tokenizer: none that takes for ever on some texts.
 
 The library tries a pattern at every place of a text, and has no limit of time. What is exponential
-is a repetition without an end of what is itself repeated so, as in `(a+)+`, and of what matches some
-text in two ways, as in `(\\w|\\d)+` or `(a|aa)+`: such a pattern is refused before anything is read
-with it. No published tokenizer that is known here has one.
+is a repetition without an end of what is itself repeated so, as in `(a+)+`, and of what matches
+some text in two ways, as in `(\\w|\\d)+` or `(a|aa)+`: such a pattern is refused before anything is
+read with it. No published tokenizer that is known here has one.
 """
 
 from __future__ import annotations
