@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
-from curate.chats import read_prompts
+from curate.chats import read_prompts, written
 from curate.cli import main
 from curate.verbs.chatting import converse
 from tests.checkpoint_toys import (
@@ -297,3 +297,47 @@ def test_the_folder_of_a_merge_answers(tuned: Any, tmp_path: Path) -> None:
     [answer] = asked(tmp_path / "whole", "w9 w21")
     assert (answer.text, answer.stopped) == ("w7 w6", True)
     assert STOP in chat.load(str(tmp_path / "whole")).stop_ids
+
+
+def test_prompts_of_the_commands_are_those_of_transformers(tuned: Any) -> None:
+    talker = chat.load(str(tuned("lora")))
+    words: list[dict[str, Any]] = [
+        {"role": "user", "content": "w9 w21", "name": None},
+        {"role": "assistant", "content": "w4", "reasoning": "w5"},
+        {"role": "user", "content": "w6"},
+    ]
+    for template in (
+        talker.tokenizer.chat_template,
+        "{{ bos_token }}{% for m in messages %}{{ m | tojson }}{% endfor %}{{ tools }}",
+    ):
+        talker.tokenizer.chat_template = template
+        theirs = chat.by_transformers(talker.tokenizer, words, None)
+        assert written(talker.tokenizer, words, None) == theirs != ""
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "steps"),
+        ("{{ 'a' * 1000000000 }}", "16,000,000 characters"),
+        (
+            "{% set ns = namespace(t=(1,)) %}{% for i in range(99999) %}"
+            "{% set ns.t = (ns.t, ns.t) %}{% endfor %}{{ {ns.t: 1} }}",
+            "fails",
+        ),
+        ("{{ " + "(" * 3_000 + "1" + ")" * 3_000 + " }}", "too deep"),
+        ("{{ raise_exception('no roles but one') }}", "no roles but one"),
+    ],
+    ids=["endless", "long", "nested", "brackets", "raises"],
+)
+def test_a_template_of_a_stranger_is_one_sentence_when_a_model_is_asked(
+    base: str, tmp_path: Path, template: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(base, tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").write_text(template, "utf-8")
+    (tmp_path / "asked.txt").write_text("w9 w21\n", "utf-8")
+    words = ["chat", str(tmp_path / "base"), "--prompts", str(tmp_path / "asked.txt")]
+    assert main([*words, "--out", str(tmp_path / "OUT.jsonl"), "--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert "asked.txt:1: the template does not take these messages: " in said and why in said
+    assert "Traceback" not in said and not (tmp_path / "OUT.jsonl").exists()

@@ -170,7 +170,9 @@ def with_table(folder: Path, lines: Any) -> RunFolder:
 def test_a_table_of_a_stranger_is_damage_in_one_sentence(tmp_path: Path, lines: Any) -> None:
     run = with_table(tmp_path, lines)
     for read in (html, lambda run: explain(run, "0")):
-        with pytest.raises(CurateError, match=r"manifest\.(parquet|json): (damaged|sources: expected)") as wrong:
+        with pytest.raises(
+            CurateError, match=r"manifest\.(parquet|json): (damaged|sources: expected)"
+        ) as wrong:
             read(run)
         assert "\n" not in str(wrong.value) and len(str(wrong.value)) < 500
 

@@ -26,7 +26,6 @@ LLAMA = r"(?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n
     "pattern",
     [
         *("(a+)+$", "([a-z]+)*", r"((a|b)*c*)+$", r"(?:(?:\w+\s?)+)+", "(a*)*", "(?:a{1,}){2,}"),
-        # Each of these took more than ten seconds on a text of 60 characters.
         *(r"(\w|\d|a)+$", r"(\w|\d)*!", "(a|aa)+$", r"(\w\w?)+$", "(a|b|ab)*c", "(?:a|a){0,40}b"),
         *("(?i:a|A)+$", "([a-c]|[b-d])*x", "((a|b)|b)+c", "(?:x(?:1|\\d)+)y"),
     ],

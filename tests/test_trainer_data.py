@@ -81,7 +81,7 @@ def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path):
 def test_a_manifest_without_stops_is_refused(tmp_path: Path):
     folder = write_tokens(tmp_path / "tokens", reversed_pairs(3))
     (tmp_path / "tokens" / "manifest.json").write_text(json.dumps({"counts": {}}))
-    with pytest.raises(CurateError, match="stop.ids: expected a list of ids, and there is none"):
+    with pytest.raises(CurateError, match=r"stop\.ids: expected a list of ids, and there is none"):
         load_tokens(folder)
 
 
