@@ -15,6 +15,7 @@ import gzip
 import io
 import json
 import lzma
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,15 +54,11 @@ Pack = Callable[[bytes], bytes]
 Make = Callable[[Path, int], None]
 
 
-def streams(pack: Pack) -> Make:
+def streams(path: Path, size: int, pack: Pack) -> None:
     """Packed streams one after another, as `cat` joins files."""
-
-    def write(path: Path, size: int) -> None:
-        packed = pack(BLOCK)
-        with path.open("wb") as file:
-            file.writelines(packed for _ in range(size // len(BLOCK)))
-
-    return write
+    packed = pack(BLOCK)
+    with path.open("wb") as file:
+        file.writelines(packed for _ in range(size // len(BLOCK)))
 
 
 def one_zstd(path: Path, size: int) -> None:
@@ -154,11 +152,11 @@ def lying_arrow(path: Path, size: int) -> None:
 
 
 BOMBS: dict[str, Make] = {
-    "streams.jsonl.gz": streams(gzip.compress),
+    "streams.jsonl.gz": partial(streams, pack=gzip.compress),
     "one.jsonl.gz": one_gzip,
-    "streams.jsonl.xz": streams(lzma.compress),
-    "streams.jsonl.bz2": streams(bz2.compress),
-    "streams.jsonl.zst": streams(zstandard.compress),
+    "streams.jsonl.xz": partial(streams, pack=lzma.compress),
+    "streams.jsonl.bz2": partial(streams, pack=bz2.compress),
+    "streams.jsonl.zst": partial(streams, pack=zstandard.compress),
     "one.jsonl.zst": one_zstd,
     "one.zip": zipped,
     "lying.zip": lying_zip,
@@ -168,6 +166,14 @@ BOMBS: dict[str, Make] = {
     "views.arrow": arrow,
     "lying.arrow": lying_arrow,
 }
+
+
+def made(name: str, path: Path, size: int) -> None:
+    """Make a bomb in a process of its own: what memory this one has had counts for its children."""
+    maker = multiprocessing.get_context("spawn").Process(target=BOMBS[name], args=(path, size))
+    maker.start()
+    maker.join()
+    assert maker.exitcode == 0, name
 
 
 class Cost(NamedTuple):
@@ -222,7 +228,7 @@ def main() -> None:
         print(*HEAD, lines[-1], sep="\n", flush=True)
         for bomb in options.names or BOMBS:
             path = folder / bomb
-            BOMBS[bomb](path, int(options.gigabytes * GIGABYTE))
+            made(bomb, path, int(options.gigabytes * GIGABYTE))
             lines.append(cost(folder, [path]).line(bomb, path.stat().st_size))
             print(lines[-1], flush=True)
             path.unlink()

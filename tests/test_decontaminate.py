@@ -120,6 +120,39 @@ def test_more_than_two_percent_of_a_set_makes_it_contaminated(conversation):
         assert found.tables["matches"].height == planted
 
 
+def test_of_very_many_evaluation_files_those_in_the_set_are_said_and_the_others_counted(
+    conversation,
+):
+    asked = {f"eval-{number}.jsonl": row_of(number) for number in range(300)}
+    step = Decontaminate(against=tuple(asked)).bind(
+        lambda paths: conversation((asked[paths[0]], "a"))
+    )
+    found = judge(step, conversation((row_of(7), "x"), (row_of(250), "x"))).findings
+    assert len(found.sentences) == 3
+    assert {said.split(":")[0] for said in found.sentences[:2]} == {
+        "contaminated for eval-7.jsonl",
+        "contaminated for eval-250.jsonl",
+    }
+    assert found.sentences[2] == ("298 more files: clean, 0 of 298 rows; `evaluations` has each")
+    assert len(found.numbers["evaluations"]) == 300
+    all_of_them = conversation(*[(row_of(number), "x") for number in range(300)])
+    said = judge(step, all_of_them).findings.sentences
+    assert len(said) == 21
+    assert said[20] == (
+        "280 more files: 280 of 280 rows found; 280 of them are contaminated, over 2%; "
+        "`evaluations` has each"
+    )
+
+
+def test_files_of_which_many_have_no_text_are_counted(conversation):
+    step = Decontaminate(against=tuple(f"eval-{number}.jsonl" for number in range(30))).bind(
+        lambda paths: conversation((row_of(int(paths[0][5:-6])), "a"), ("", "b"))
+    )
+    said = judge(step, conversation(("other words", "x"))).findings.sentences
+    assert sum(sentence.endswith("so they are not looked for") for sentence in said) == 20
+    assert "10 more files: so it is of 10 rows" in said
+
+
 def test_equal_hashes_are_no_overlap(conversation, monkeypatch):
     import numpy as np
 

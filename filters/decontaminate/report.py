@@ -13,6 +13,8 @@ from filters.decontaminate.sets import EDITED, QUESTION, QUOTED, Evaluations
 
 # More of an evaluation than this in the training set, and its results mean nothing (Tulu 3).
 CONTAMINATED = 0.02
+# Files that get a sentence of their own; the table has them all.
+MOST_SAID = 20
 
 
 def judge_rows(evaluations: Evaluations, matches: pl.DataFrame, height: int) -> pl.DataFrame:
@@ -53,8 +55,7 @@ def report(
 ) -> Findings:
     """Per evaluation file how many rows are in the set; and a table of every match."""
     sets = _shares(evaluations.rows, matches)
-    sentences = [_sentence(line) for line in sets.iter_rows(named=True)]
-    sentences += _without_text(evaluations, field)
+    sentences = _sentences(sets) + _without_text(evaluations, field)
     words, size = evaluations.index.words, evaluations.index.size
     short = int((words < size).sum())
     if short:
@@ -96,10 +97,13 @@ def _without_text(evaluations: Evaluations, field: Field) -> list[str]:
         .filter(pl.col("lacking") > 0)
     )
     side = "prompt or response" if field == "both" else field
-    return [
+    said = [
         f"{name}: {lacking:,} of {rows:,} rows have no {side} text, so they are not looked for"
-        for name, rows, lacking in counts.iter_rows()
+        for name, rows, lacking in counts.head(MOST_SAID).iter_rows()
     ]
+    if more := counts.slice(MOST_SAID).sum().rows(named=True)[0]["lacking"]:
+        said.append(f"{counts.height - MOST_SAID:,} more files: so it is of {more:,} rows")
+    return said
 
 
 def _shares(rows: pl.DataFrame, matches: pl.DataFrame) -> pl.DataFrame:
@@ -118,6 +122,25 @@ def _shares(rows: pl.DataFrame, matches: pl.DataFrame) -> pl.DataFrame:
         .with_columns(share=pl.col("hit") / pl.col("rows"))
         .with_columns(contaminated=pl.col("share") > CONTAMINATED)
     )
+
+
+def _sentences(sets: pl.DataFrame) -> list[str]:
+    """A sentence for each file; of very many, for those with the largest shares in the set."""
+    said = sets if sets.height <= MOST_SAID else _worst(sets)
+    sentences = [_sentence(line) for line in said.iter_rows(named=True)]
+    if said.height == sets.height:
+        return sentences
+    others = sets.join(said, on="name", how="anti")
+    rows, hits = int(others["rows"].sum()), int(others["hit"].sum())
+    of_them = f"{hits:,} of {rows:,} rows found" if hits else f"clean, 0 of {rows:,} rows"
+    over = int(others["contaminated"].sum())
+    counted = f"; {over:,} of them are contaminated, over {CONTAMINATED:.0%}" if over else ""
+    return [*sentences, f"{others.height:,} more files: {of_them}{counted}; `evaluations` has each"]
+
+
+def _worst(sets: pl.DataFrame) -> pl.DataFrame:
+    """The files of which any row is in the set, by their share, as many as may be said."""
+    return sets.filter(pl.col("hit") > 0).sort("share", descending=True).head(MOST_SAID)
 
 
 def _sentence(line: dict[str, Any]) -> str:
