@@ -15,6 +15,9 @@ _MOST_NESTED = 32
 MOST_DEEP = 100
 # Bytes that a value takes in memory, whatever it is packed to.
 VALUE_BYTES = 16
+# Fields of a page's head: of a page with values (two versions), and of one with a dictionary.
+_PAGES_OF_VALUES = (5, 8)
+_DICTIONARY = 7
 
 
 class Declared(NamedTuple):
@@ -37,7 +40,7 @@ def declared(stored: bytes) -> Declared:
     footer = _Thrift(stored, begin).struct()
     groups = [_typed(group, dict) for group in _typed(footer.get(4, []), list)]
     size = sum(
-        _chunk_size(stored, _typed(column.get(3, {}), dict))
+        _chunk_size(stored, _typed(_typed(column, dict).get(3, {}), dict))
         for group in groups
         for column in _typed(group.get(1, []), list)
     )
@@ -75,24 +78,33 @@ def _chunk_size(stored: bytes, column: Struct) -> int:
     dictionary = column.get(11)
     at = dictionary if type(dictionary) is int and 0 < dictionary < first else first
     end = min(at + _typed(column.get(7, 0), int), len(stored))
-    size = 0
+    size = left = _typed(column.get(5, 0), int)  # values of all its pages
+    size *= VALUE_BYTES
     while 0 < at < end:
         thrift = _Thrift(stored, at)
         try:
             head = thrift.struct()
-            values = max(_values(head.get(kind)) for kind in (5, 7, 8))
-            size += max(_typed(head.get(2, 0), int), 0) + VALUE_BYTES * values
-            packed = max(_typed(head.get(3, 0), int), 0)
         except ValueError:
             break  # no reader gets beyond a page without a head
+        unpacked, packed = (_count(head.get(field, 0)) for field in (2, 3))
+        left -= sum(_values(head.get(kind)) for kind in _PAGES_OF_VALUES)
+        if left < 0:
+            raise ValueError("its pages hold more values than their column")
+        size += unpacked + VALUE_BYTES * _values(head.get(_DICTIONARY))
         at = thrift.at + packed
     stated: int = _typed(column.get(6, 0), int)
     return max(size, stated)
 
 
 def _values(head: Any) -> int:
-    count = head.get(1, 0) if type(head) is dict else 0
-    return count if type(count) is int and count > 0 else 0
+    return _count(head.get(1, 0)) if type(head) is dict else 0
+
+
+def _count(number: Any) -> int:
+    """A number of values or bytes: readers make room for one below nothing as for a huge one."""
+    if _typed(number, int) < 0:
+        raise ValueError("one of its pages has less than nothing")
+    return int(number)
 
 
 class _Thrift:
