@@ -78,8 +78,8 @@ def _chunk_size(stored: bytes, column: Struct) -> int:
     dictionary = column.get(11)
     at = dictionary if type(dictionary) is int and 0 < dictionary < first else first
     end = min(at + _typed(column.get(7, 0), int), len(stored))
-    size = left = _typed(column.get(5, 0), int)  # values of all its pages
-    size *= VALUE_BYTES
+    left: int = _typed(column.get(5, 0), int)  # values of all its pages
+    size = VALUE_BYTES * left
     while 0 < at < end:
         thrift = _Thrift(stored, at)
         try:
