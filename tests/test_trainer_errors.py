@@ -332,6 +332,26 @@ def test_a_folder_with_anything_else_is_never_replaced(sources: dict[str, str], 
     assert (out / "thesis.txt").read_text() == "years of work"
 
 
+def test_what_a_run_leaves_that_was_killed_at_its_first_file_is_no_obstacle(
+    sources: dict[str, str], tmp_path: Path
+):
+    out = tmp_path / "out"
+    (out / "epochs").mkdir(parents=True)
+    (out / ".train.json.123.unfinished").write_text("{")
+    trainer.train(configure(sources, out, resume=True), silent)
+    assert not [*out.glob(".*.unfinished")] and (out / "train.json").is_file()
+
+
+def test_what_is_beside_an_unfinished_first_file_is_left_alone(
+    sources: dict[str, str], tmp_path: Path
+):
+    out = tmp_path / "out"
+    (out / "epochs").mkdir(parents=True)
+    (out / ".train.json.123.unfinished").write_text("{")
+    (out / "epochs" / "thesis.txt").write_text("years of work")
+    assert "no training run wrote" in refused(sources, out, force=True)
+
+
 def test_a_marker_that_is_not_ours_does_not_open_the_folder(
     sources: dict[str, str], tmp_path: Path
 ):

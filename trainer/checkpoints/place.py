@@ -54,7 +54,7 @@ def check(config: TrainConfig) -> Path:
     """
     out = check_place(config.out)
     _check_read(config, out)
-    if not out.exists() or not any(out.iterdir()):
+    if not out.exists() or all(_is_first(out, entry) for entry in _entries(out)):
         return out
     status = _status(out)
     if status is None:
@@ -73,6 +73,15 @@ def check(config: TrainConfig) -> Path:
         )
     _check_others(out, config.resume)
     return out
+
+
+def _is_first(out: Path, entry: Path) -> bool:
+    """Whether a run leaves this that was killed before it gave its first file a name."""
+    if entry.is_symlink():
+        return False
+    if entry.is_dir():
+        return entry == out / "epochs"
+    return entry.parent == out and _name(out, entry) == MARKER and entry.name != MARKER
 
 
 def _check_read(config: TrainConfig, out: Path) -> None:
