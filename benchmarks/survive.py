@@ -141,6 +141,11 @@ class Check:
         if "other" in self.__dict__:
             self.other.close()
 
+    def fault(self, text: str) -> None:
+        """Say what is wrong, and count it."""
+        print(f"  FAULT: {self.job.name}, {text}", flush=True)
+        self.faults.append(text)
+
     def home(self) -> Path:
         """A new folder for a try."""
         self.tries += 1
@@ -166,8 +171,7 @@ class Check:
         if again > UNDER_WAY and way != "two":
             faults.append(f"{again} questions were asked again")
         for fault in faults:
-            print(f"  FAULT: {self.job.name}, {way} {number}: {fault}", flush=True)
-        self.faults += faults
+            self.fault(f"{way} {number}: {fault}")
         if not faults:
             shutil.rmtree(home)
         return True
@@ -220,7 +224,7 @@ class Check:
                 status = self.run(home)
         said = self.forks.log.read_text()
         if status and ("Traceback" in said or "curate: " not in said):
-            self.faults.append(f"{self.job.name}: a full disk is no sentence: {said[-900:]}")
+            self.fault(f"a full disk is no sentence: {said[-900:]}")
         return status
 
     def _two(self, home: Path, number: int) -> int | None:
@@ -232,9 +236,9 @@ class Check:
             statuses = sorted((self.forks.status(), other.status()))
         said = self.forks.log.read_text() + other.log.read_text()
         if statuses == [0, 1] and "another run is writing to this folder" not in said:
-            self.faults.append(f"{self.job.name}: of two, one fails otherwise: {said[-900:]}")
+            self.fault(f"of two, one fails otherwise: {said[-900:]}")
         elif statuses not in ([0, 0], [0, 1]):
-            self.faults.append(f"{self.job.name}: two at once end with {statuses}: {said[-900:]}")
+            self.fault(f"two at once end with {statuses}: {said[-900:]}")
         return statuses[-1]
 
     def line(self) -> str:
