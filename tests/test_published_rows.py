@@ -466,7 +466,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "turns that name who speaks": (
         {"messages": [{"user": "ann", "text": Q}, {"bot": "sam", "text": A}]},
-        "unknown_shape",
+        "wrong_type",
     ),
     "a role that is a list": (
         {"messages": [{"role": ["user"], "content": Q}, ASSISTANT]},
@@ -474,7 +474,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "columns of turns that do not fit": (
         {"messages": {"role": ["user", "assistant"], "content": [Q]}},
-        "unknown_shape",
+        "wrong_type",
     ),
     "texts that numpy printed": (
         {"question": Q, "choices": "['of oak' 'of pine']", "answer": "A"},
