@@ -214,3 +214,17 @@ def test_columns_that_stand_in_each_other_many_times_are_not_followed(
     with pytest.raises(CurateError, match="a column stands inside of several others"):
         (tmp_path / "dump.arrow").write_bytes(changed)
         read([str(tmp_path / "dump.arrow")])
+
+
+@pytest.mark.parametrize("packed", ["uncompressed", "lz4", "zstd"])
+def test_a_batch_of_a_file_by_polars_costs_itself(tmp_path: Path, packed: Any) -> None:
+    # Polars writes the schema at the beginning without its length.
+    stream = io.BytesIO()
+    pl.DataFrame(ROWS).write_ipc(stream, compression=packed, record_batch_size=10)
+    stored = stream.getvalue()
+    assert given(tmp_path, stored).files[0].rows == 30
+    second = stored.index(b"\xff\xff\xff\xff", stored.index(b"\xff\xff\xff\xff") + 4)
+    while body_length(stored, second) <= 0:
+        second = stored.index(b"\xff\xff\xff\xff", second + 4)
+    dump = given(tmp_path, with_number(stored, buffer(stored, second, 0) + 8, TERABYTE))
+    assert (dump.files[0].rows, dump.files[0].rejects) == (20, {"damaged": 1})

@@ -49,6 +49,7 @@ def test_the_dump_has_300_to_500_rows_in_six_formats() -> None:
 def test_the_dump_has_a_reject_of_every_kind() -> None:
     reasons = sources.read([str(SAMPLE / "raw")]).rejects["reason"]
     # Of exports of chats, of labelled answers and of other programs' messages: see test_sources.
+    # The dump has no YAML either.
     elsewhere = {"several_people", "undesirable", "no_text", "partial_loss", "invalid_yaml"}
     assert set(reasons.str.split(": ").list.first()) == set(REJECTS) - elsewhere
 

@@ -61,7 +61,8 @@ def _of_file(stored: bytes) -> Iterator[Message]:
     footer, length = _footer(stored)
     if schema := footer.table(1):
         _check_columns(schema, length)
-    yield _message(stored, len(b"ARROW1\0\0"))[0]
+    listed = [at for field in (2, 3) for at, _, _ in footer.blocks(field)]
+    yield _opening(stored, min(listed, default=len(stored) - 10 - length - len(END)))
     for field in (2, 3):
         for at, head, body in footer.blocks(field):
             try:
@@ -73,6 +74,20 @@ def _of_file(stored: bytes) -> Iterator[Message]:
                     raise
                 message = Message(BATCH, b"", wrong=str(error))
             yield message
+
+
+def _opening(stored: bytes, end: int) -> Message:
+    """The schema at the beginning of a file, up to `end`; Polars writes it without its length."""
+    at = len(b"ARROW1\0\0")
+    try:
+        return _message(stored, at)[0]
+    except (ValueError, struct.error):
+        bare, root = stored[at:end], _Table(stored, at + _number("<I", stored, at), end)
+        schema = root.table(2)
+        if root.number(1, "<B") != SCHEMA or not schema:
+            raise
+        _check_columns(schema, len(bare))
+        return Message(SCHEMA, _MARK + struct.pack("<i", len(bare)) + bare)
 
 
 def _message(stored: bytes, at: int) -> tuple[Message, int]:

@@ -129,23 +129,13 @@ def _parquet(stored: bytes) -> tuple[int, list[_Piece]]:
 
 def _arrow(stored: bytes) -> tuple[int, list[_Piece]]:
     size, pieces, before = 0, [], b""
-    for message in _messages(stored):
+    for message in arrow_messages.messages(stored):
         size += message.size + arrow_messages.VALUE_BYTES * message.rows
         if message.kind == arrow_messages.BATCH:
             pieces.append(_Piece(message.rows, _batch(before, message), message.wrong))
         else:
             before += message.data
     return size, pieces
-
-
-def _messages(stored: bytes) -> list[arrow_messages.Message]:
-    """The messages of a table; none of an Arrow file that is laid out otherwise than known here."""
-    try:
-        return list(arrow_messages.messages(stored))
-    except (ValueError, struct.error):
-        if not stored.startswith(b"ARROW1"):
-            raise
-        return []
 
 
 def _batch(before: bytes, batch: arrow_messages.Message) -> Callable[[], pl.DataFrame]:
