@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -310,10 +310,9 @@ def checked(check: Check, ways: dict[str, int]) -> None:
     """Do all that is planned for a job."""
     check.peace()
     for way, count in ways.items():
-        numbers: Callable[[int], bool] = lambda number, way=way: check.once(way, number)  # noqa: E731
         done = number = 0
         while done < count:
-            done += numbers(number)
+            done += check.once(way, number)
             number += 1
             if number > 4 * count + 8:
                 raise SystemExit(f"{check.job.name}: too many kills ({way}) came after the end")

@@ -364,7 +364,8 @@ def evaluate_labels(
     check_options(options)
     models = [fspath(each) for each in (source, *against)]
     how = _read_options(format, columns, "best", None, False)
-    rows = label_data.read(data, labels, field, template, how)
+    with changes_explained(data):
+        rows = label_data.read(data, labels, field, template, how)
     if out is None:
         return evaluate(models, rows, options, log)
     return evaluate_into(out, models, rows, options, force, log)
@@ -424,7 +425,8 @@ def evaluate_suite(
     )
     models = [fspath(each) for each in (source, *others)]
     how = _read_options(format, columns, "best", None, False)
-    return evaluate(models, given, options, how, reference, out, force, log)
+    with changes_explained(*given):
+        return evaluate(models, given, options, how, reference, out, force, log)
 
 
 def export(

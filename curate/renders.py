@@ -401,10 +401,10 @@ def teach_on(
             f"teacher takes tokens or their folder, not a {type(tokens).__name__}; curate.render "
             "makes them"
         )
-    import trainer
+    from trainer.teaching import teach
 
     with _in_a_folder(tokens) as folder:
-        return trainer.teach(folder, model, out, **how, log=log)
+        return teach(folder, model, out, **how, log=log)
 
 
 @contextmanager

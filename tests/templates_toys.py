@@ -25,6 +25,24 @@ CORPUS = [
     "a cat and a dog sat on the mat;\nthe mat was red\n\n",
 ] * 5
 WORDS = ("USER", "BOT", "hi", "ok", "yes", "no", "cat", ":", ".", "!", "so")
+# Words that break things: control tokens, byte tokens, spaces of all kinds, joining characters.
+AWKWARD = (
+    *["hi", "ok", "the", "answer", "is", "yes", "no", " "],
+    *["\n", "\t", "  ", "\n\n", "\r\n", "é", "é", "😀"],
+    *["👩‍👧", "你好", "▁", "<0x41>", "<s>", "</s>", "<unk>", "[INST]"],
+    *[
+        "[/INST]",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|im",
+        "_end|>",
+        "<|eot_id|>",
+        "<|eos|>",
+        "<think>",
+    ],
+    *["Human:", "Assistant:", "ASSISTANT:", "### Response:", "{{ 7 * 7 }}", "|", ">", "!"],
+    *["\u200b", "\u0000", " answer", "</think>", "<tool_call>", "assistant", "user", ":"],
+)
 CONTROL = ["<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>"]
 
 CHATML = (

@@ -47,7 +47,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def teach(places: dict[str, str], out: Path, **how: Any) -> Path:
     given = {"top": 5, "log": silent, **how}
-    return trainer.teach(places["tokens"], places["teacher"], str(out), **given).out
+    return teaching.teach(places["tokens"], places["teacher"], str(out), **given).out
 
 
 def by_hand(places: dict[str, str], temperature: float = 1.0) -> Any:

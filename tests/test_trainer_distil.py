@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import trainer
 from curate.base.errors import CurateError
 from curate.cli import main
 from tests.trainer_toys import (
@@ -24,7 +23,7 @@ from tests.trainer_toys import (
     write_tokenizer,
     write_tokens,
 )
-from trainer import TrainConfig, dry_run, train
+from trainer import TrainConfig, dry_run, teaching, train
 from trainer.data.batches import batches, pad
 from trainer.data.rows import Rows, make_rows
 from trainer.data.teacher import answer_places
@@ -316,7 +315,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "model": write_model(home / "model"),
         "teacher": write_model(home / "teacher", hidden_size=32, seed=7),
     }
-    trainer.teach(found["tokens"], found["teacher"], str(home / "logits"), top=31, log=silent)
+    teaching.teach(found["tokens"], found["teacher"], str(home / "logits"), top=31, log=silent)
     return {**found, "logits": str(home / "logits")}
 
 

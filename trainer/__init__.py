@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from curate.base.extras import require
 from curate.base.terminal import show
@@ -12,9 +11,6 @@ from trainer.config.config import TrainConfig
 from trainer.config.groups import settings
 from trainer.config.presets import PRESETS, presets
 from trainer.result import Answer, Epoch, Evaluation, Sample, TrainResult
-
-if TYPE_CHECKING:
-    from trainer.teaching import Logits
 
 __all__ = [
     "PRESETS",
@@ -27,7 +23,6 @@ __all__ = [
     "dry_run",
     "presets",
     "settings",
-    "teach",
     "train",
 ]
 
@@ -67,29 +62,3 @@ def _announce(config: TrainConfig, log: Callable[[str], None]) -> None:
     """The first line comes at once: the libraries alone may take many seconds to load."""
     if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, the first
         log(f"loading the libraries, the rows of {config.tokens} and the model {config.model}")
-
-
-def teach(
-    tokens: str,
-    model: str,
-    out: str,
-    *,
-    top: int = 50,
-    temperature: float = 1.0,
-    dtype: str = "float32",
-    device: str = "auto",
-    force: bool = False,
-    log: Callable[[str], None] = show,
-) -> Logits:
-    """Write a model's distributions at every target of token rows; see `trainer.teaching`.
-
-    Raises `CurateError` for rows that the model cannot read, and for an `out` that holds something
-    else.
-
-    >>> teach("tokens", "large", "logits", top=50)  # doctest: +SKIP
-    """
-    require("a teacher", "train", *_NEEDED)
-    from trainer.teaching import teach as made
-
-    how: dict[str, Any] = {"top": top, "temperature": temperature, "dtype": dtype, "device": device}
-    return made(tokens, model, out, **how, force=force, log=log)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.base.errors import CurateError
+from curate.base.extras import require
 from curate.base.folder import (
     atomic_folder,
     sha256,
@@ -107,6 +108,7 @@ def teach(
     The same call gives the same bytes, stopped in between or not, on a CPU with the same versions.
     Raises `CurateError` for rows that the model cannot read or was not rendered for.
     """
+    require("a teacher", "train", "torch", "transformers", "datasets")
     rows = load_tokens(tokens)
     lesson = _lesson(rows, name, top, temperature, dtype, device)
     about = _about(lesson, name)

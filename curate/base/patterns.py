@@ -96,7 +96,7 @@ def _is_ambiguous(start: str, choices: Sequence[str]) -> bool:
     for choice in choices:
         try:
             found = tokenizers.Regex(f"\\A{start}{choice})\\z")
-        except Exception:
+        except Exception:  # the library's own; it depends on a part of the pattern elsewhere
             return False
         replace = tokenizers.normalizers.Replace(found, "")
         ways.update(text for text in texts if not replace.normalize_str(text))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from curate import api
 from curate.base.errors import CurateError
+from curate.base.log import Log
 from curate.base.terminal import show, show_json
 from curate.verbs.common import mapped, speaker, warn
 
@@ -52,34 +54,16 @@ def _labels(arguments: argparse.Namespace) -> None:
 
     if len(arguments.data) != 1:
         raise CurateError("--labels needs one TOKENS folder or file: curate eval CKPT FILE")
-    say = speaker(arguments.quiet or arguments.json)
     found = api.evaluate_labels(
         arguments.source,
         arguments.data[0],
         labels=arguments.labels,
         field=arguments.field,
-        against=arguments.against,
-        model=arguments.model,
-        template=arguments.template,
         scoring=arguments.scoring,
         prior=arguments.prior,
-        seed=arguments.seed,
-        device=arguments.device,
-        format=arguments.format,
-        columns=mapped(arguments.map),
-        out=arguments.out,
-        force=arguments.force,
-        log=say,
+        **_shared(arguments),
     )
-    for line in found.notices:
-        warn(line)
-    if arguments.json:
-        show_json(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
-        return
-    for line in lines(found):
-        show(line)
-    if arguments.out is not None:
-        say(f"written to {arguments.out}")
+    _print(found, lines, arguments)
 
 
 def _suite(arguments: argparse.Namespace) -> None:
@@ -88,23 +72,30 @@ def _suite(arguments: argparse.Namespace) -> None:
     found = api.evaluate_suite(
         arguments.source,
         arguments.data,
-        against=arguments.against,
-        model=arguments.model,
         reference=arguments.reference,
-        template=arguments.template,
         only=None if arguments.only is None else arguments.only.split(","),
         max_rows=None if arguments.all_rows else arguments.max_rows,
         prompts=arguments.prompts,
         max_tokens=arguments.max_tokens,
         temperature=arguments.temperature,
-        seed=arguments.seed,
-        device=arguments.device,
-        format=arguments.format,
-        columns=mapped(arguments.map),
-        out=arguments.out,
-        force=arguments.force,
-        log=speaker(arguments.quiet or arguments.json),
+        **_shared(arguments),
     )
+    _print(found, lines, arguments)
+
+
+def _shared(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options that both evaluations read."""
+    names = ("against", "model", "template", "seed", "device", "format", "out", "force")
+    return {
+        **{name: getattr(arguments, name) for name in names},
+        "columns": mapped(arguments.map),
+        "log": _speaker(arguments),
+    }
+
+
+def _print(
+    found: Any, lines: Callable[[Any], Iterable[str]], arguments: argparse.Namespace
+) -> None:
     for line in found.notices:
         warn(line)
     if arguments.json:
@@ -113,4 +104,8 @@ def _suite(arguments: argparse.Namespace) -> None:
     for line in lines(found):
         show(line)
     if arguments.out is not None:
-        speaker(arguments.quiet)(f"written to {arguments.out}")
+        _speaker(arguments)(f"written to {arguments.out}")
+
+
+def _speaker(arguments: argparse.Namespace) -> Log:
+    return speaker(arguments.quiet or arguments.json)

@@ -26,61 +26,16 @@ from templates.render import RowRenderer
 from templates.template import TEMPLATES, Renderer, bind, load_template
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import Row
-from tests.templates_toys import byte_level, merging, metaspace, prepending, records, row_renderer
-
-WORDS = (
-    *(
-        "hi",
-        "ok",
-        "the",
-        " answer",
-        "is",
-        " ",
-        "\n",
-        "\t",
-        "\n\n",
-        "\r\n",
-        "é",
-        "e\u0301",
-        "😀",
-        "👩‍👧",
-    ),
-    *(
-        "你好",
-        "▁",
-        "<0x41>",
-        "<s>",
-        "</s>",
-        "<unk>",
-        "[INST]",
-        "[/INST]",
-        "<|im_start|>",
-        "<|im_end|>",
-    ),
-    *(
-        "<|im",
-        "_end|>",
-        "<|eot_id|>",
-        "<|eos|>",
-        "<think>",
-        "</think>",
-        "Human:",
-        "Assistant:",
-        "\u200b",
-    ),
-    *(
-        "### Response:",
-        "{{ 7 * 7 }}",
-        "|",
-        ">",
-        "!",
-        "\u0000",
-        "<tool_call>",
-        "assistant",
-        "user",
-        ":",
-    ),
+from tests.templates_toys import (
+    AWKWARD,
+    byte_level,
+    merging,
+    metaspace,
+    prepending,
+    records,
+    row_renderer,
 )
+
 TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {
     "byte-level": byte_level,
     "composing": lambda: byte_level(nfc=True),
@@ -115,7 +70,7 @@ def make(chance: random.Random) -> Case:
 def _said(chance: random.Random) -> str:
     if chance.random() < 0.05:
         return text(chance)
-    return "".join(chance.choices(WORDS, k=chance.randrange(1, 7)))
+    return "".join(chance.choices(AWKWARD, k=chance.randrange(1, 7)))
 
 
 def _talk(chance: random.Random) -> list[dict[str, Any]]:
