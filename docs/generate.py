@@ -39,7 +39,7 @@ def _filters() -> str:
 
 
 def _commands() -> str:
-    from curate.cli import parser
+    from curate.grammar import parser
 
     os.environ["COLUMNS"] = "100"  # argparse breaks lines at the terminal's width
     verbs = next(

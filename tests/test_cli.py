@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.cli import main, parser
+from curate.cli import main
+from curate.grammar import parser
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = {"instruction": "Name a fruit that grows on trees.", "output": "The apple grows on trees."}

@@ -15,7 +15,7 @@ import pytest
 
 from curate.base import values
 from curate.base.settings import checked_settings
-from curate.cli import parser
+from curate.grammar import parser
 from curate.pipeline.recipe import registered
 
 ROOT = Path(__file__).resolve().parent.parent

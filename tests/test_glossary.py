@@ -26,7 +26,7 @@ import pytest
 
 import trainer
 from curate.base.contract import VERDICTS
-from curate.cli import parser
+from curate.grammar import parser
 from curate.pipeline.ledger import LEDGER
 from filters import FILTERS, FIXES
 from templates import RenderOptions
