@@ -27,22 +27,14 @@ CORPUS = [
 WORDS = ("USER", "BOT", "hi", "ok", "yes", "no", "cat", ":", ".", "!", "so")
 # Words that break things: control tokens, byte tokens, spaces of all kinds, joining characters.
 AWKWARD = (
-    *["hi", "ok", "the", "answer", "is", "yes", "no", " "],
-    *["\n", "\t", "  ", "\n\n", "\r\n", "é", "é", "😀"],
-    *["👩‍👧", "你好", "▁", "<0x41>", "<s>", "</s>", "<unk>", "[INST]"],
-    *[
-        "[/INST]",
-        "<|im_start|>",
-        "<|im_end|>",
-        "<|im",
-        "_end|>",
-        "<|eot_id|>",
-        "<|eos|>",
-        "<think>",
-    ],
-    *["Human:", "Assistant:", "ASSISTANT:", "### Response:", "{{ 7 * 7 }}", "|", ">", "!"],
-    *["\u200b", "\u0000", " answer", "</think>", "<tool_call>", "assistant", "user", ":"],
+    *["hi", "ok", "the", "answer", "is", "yes", "no", " answer", "assistant", "user"],
+    *[" ", "\n", "\t", "  ", "\n\n", "\r\n", "\u200b", "\u0000"],
+    *["\u00e9", "e\u0301", "😀", "👩‍👧", "你好", "▁", "<0x41>", "<s>", "</s>", "<unk>"],
+    *["[INST]", "[/INST]", "<|im_start|>", "<|im_end|>", "<|im", "_end|>", "<|eot_id|>", "<|eos|>"],
+    *["Human:", "Assistant:", "ASSISTANT:", "### Response:", "{{ 7 * 7 }}", "|", ">", "!", ":"],
+    *["<think>", "<tool_call>"],
 )
+THINKING = (*AWKWARD, "</think>")  # with it, a part of an answer may be moved as its thoughts
 CONTROL = ["<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>"]
 
 CHATML = (

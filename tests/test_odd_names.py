@@ -118,12 +118,14 @@ def test_a_name_behind_which_nothing_can_be_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_file_is_named_and_costs_no_other_file(tmp_path: Path) -> None:
+def test_what_is_no_file_is_named_and_costs_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = put(tmp_path / "a.jsonl")
     (tmp_path / "b.jsonl").symlink_to("gone.jsonl")
     (tmp_path / "c.jsonl").symlink_to("c.jsonl")
     with socket.socket(socket.AF_UNIX) as listener:
-        os.chdir(tmp_path)  # the path of a socket may be short only
+        monkeypatch.chdir(tmp_path)  # the path of a socket may be short only
         listener.bind("d.jsonl")
         put(tmp_path / "e.jsonl", b"")
         (tmp_path / "f.jsonl").symlink_to("a.jsonl")

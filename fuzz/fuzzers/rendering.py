@@ -27,7 +27,7 @@ from templates.template import TEMPLATES, Renderer, bind, load_template
 from templates.tokenizer.tokenizer import Tokenizer
 from templates.tokens.columns import Row
 from tests.templates_toys import (
-    AWKWARD,
+    THINKING,
     byte_level,
     merging,
     metaspace,
@@ -70,7 +70,7 @@ def make(chance: random.Random) -> Case:
 def _said(chance: random.Random) -> str:
     if chance.random() < 0.05:
         return text(chance)
-    return "".join(chance.choices(AWKWARD, k=chance.randrange(1, 7)))
+    return "".join(chance.choices(THINKING, k=chance.randrange(1, 7)))
 
 
 def _talk(chance: random.Random) -> list[dict[str, Any]]:
