@@ -2,8 +2,8 @@
 
     python benchmarks/length_effect.py [--seeds 10] [--work DIR] [--docs]
 
-From Alpaca three sets are made: `crowded`, four fifths of whose answers have 36 to 44 words, and its
-rows after `length: cap` and after `length: match` (the reference is the lengths of Alpaca's
+From Alpaca three sets are made: `crowded`, four fifths of whose answers have 36 to 44 words, and
+its rows after `length: cap` and after `length: match` (the reference is the lengths of Alpaca's
 answers, of rows that are in no set). A model is trained on each for the same steps of the same
 trained tokens, for several seeds, which redraw the crowded rows too; `natural` are random rows at
 the same tokens. Then it answers other Alpaca prompts, whose own answers' lengths it is held to, by
