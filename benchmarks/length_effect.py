@@ -1,6 +1,6 @@
 """Length teaches length: what a model generates after training on answers of one length.
 
-    python benchmarks/length_effect.py [--seeds 10] [--work DIR] [--docs]
+    python benchmarks/length_effect.py [--seeds 5] [--work DIR] [--docs]
 
 From Alpaca three sets are made: `crowded`, four fifths of whose answers have 36 to 44 words, and
 its rows after `length: cap` and after `length: match` (the reference is the lengths of Alpaca's
@@ -190,13 +190,13 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--count", type=int, default=500, help="rows of the crowded set")
     parser.add_argument("--model", default=str(STORIES))
     parser.add_argument("--method", default="full")
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--batch", type=int, default=2_000, help="trained tokens of a step")
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--longest", type=int, default=350, help="tokens of an answer")
     parser.add_argument("--work", type=Path, help="where results are kept")
     parser.add_argument("--docs", action="store_true", help="write the table into docs/")
