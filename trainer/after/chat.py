@@ -16,13 +16,13 @@ from trainer.data.tokens import Decode
 from trainer.evaluation.samples import AT_ONCE, Writing, likeliest, takes_batches, together, write
 from trainer.models import model, weights
 from trainer.models.device import pick_device
+from trainer.models.generation import generation_of, stop_texts_of, stops_of
 from trainer.result import Answer
 
 if TYPE_CHECKING:
     import torch
 
 Message = Mapping[str, Any]
-_GENERATION = "generation_config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,12 +152,11 @@ def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> A
 def _stops(places: Sequence[Path], tokenizer: Any, net: Any) -> tuple[list[int], tuple[str, ...]]:
     """The stops of the first folder that names any, or else the tokenizer's end of text."""
     for folder in places:
-        path = folder / _GENERATION
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        ids, strings = companions.stops_of(content), tuple(content.get("stop_strings") or ())
+        content = generation_of(folder)
+        ids, strings = stops_of(content), tuple(stop_texts_of(content))
         if ids or strings:
             return ids, strings
-    named = [*companions.stops_of({"eos_token_id": net.config.eos_token_id})]
+    named = [*stops_of({"eos_token_id": net.config.eos_token_id})]
     if tokenizer.eos_token_id is not None:
         named.append(tokenizer.eos_token_id)
     return named, ()
