@@ -13,6 +13,7 @@ from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.models import Kind, load_model, load_tokenizer
 from curate.base.progress import quiet_transformers
+from curate.base.sandbox.chat_text import ChatText
 from filters.common.units import file_state
 
 if TYPE_CHECKING:
@@ -69,6 +70,19 @@ def load(step: str, path: str, kind: Kind) -> tuple[PreTrainedModel, PreTrainedT
     except CurateError as error:
         raise CurateError(f"{step}: {error}") from error
     return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
+
+
+def chat_text(step: str, path: str, tokenizer: PreTrainedTokenizerBase) -> ChatText:
+    """What the chat template of a model's folder writes, in a process of its own.
+
+    Raises `CurateError`, which names the step, for one that cannot be compiled.
+    """
+    text = ChatText(tokenizer)
+    try:
+        text.compile()
+    except CurateError as error:
+        raise CurateError(f"{step}: {path}: {error}") from error
+    return text
 
 
 def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
