@@ -241,7 +241,7 @@ def answer_group(
     """The answers to one of the `groups` of prompts."""
     limit = talker.room(prompts[group[0]], sampling.max_tokens)
     writing = [_writing(talker, limit) for _ in group]
-    pick = picker(sampling, group)
+    pick = picker(talker, sampling, group)
     write(talker.net, [prompts[number] for number in group], limit, writing, pick)
     return [one.answer() for one in writing]
 
@@ -260,7 +260,7 @@ def answer(
     """An answer to one prompt, shown piece by piece; `number` says which draw it is."""
     limit = talker.room(prompt, sampling.max_tokens)
     writing = _Shown(talker, limit, show)
-    write(talker.net, [prompt], limit, [writing], picker(sampling, [number]))
+    write(talker.net, [prompt], limit, [writing], picker(talker, sampling, [number]))
     done = writing.answer()
     writing.rest(done.text or "")
     return done
@@ -289,7 +289,16 @@ class _Shown(Writing):
             self.shown = text
 
 
-def picker(sampling: Sampling, numbers: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+def no_numbers(talker: Talker) -> CurateError:
+    """The error for a model whose logits are none."""
+    return CurateError(
+        f"{talker.folder}: the model gives numbers that are none (NaN); its weights are broken"
+    )
+
+
+def picker(
+    talker: Talker, sampling: Sampling, numbers: Sequence[int]
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """How the next tokens of the prompts with these numbers are chosen by their logits."""
     import torch
 
@@ -297,7 +306,7 @@ def picker(sampling: Sampling, numbers: Sequence[int]) -> Callable[[torch.Tensor
 
     def pick(logits: torch.Tensor) -> torch.Tensor:
         if bool(logits.isnan().any()):
-            raise CurateError("the model gives numbers that are none (NaN); its weights are broken")
+            raise no_numbers(talker)
         if sampling.temperature == 0:
             return likeliest(logits)
         # Each prompt draws for itself, on the CPU, so that it does not matter what is beside it.
