@@ -156,3 +156,13 @@ def test_a_template_that_ends_process_after_process_is_given_up(
     problems = step.measure(records)["problem"].to_list()
     assert ["ended the process" in problem for problem in problems[:5]] == [True] * 5
     assert ["is given up" in problem for problem in problems] == [False] * 5 + [True] * 3
+
+
+@pytest.mark.parametrize("content", ["[1]", "[" * 100_000, "{", "5"], ids=["1", "deep", "cut", "5"])
+def test_tokenizer_settings_that_are_none_are_one_sentence(content: str, tmp_path: Path) -> None:
+    folder = save_model(tmp_path, template=None)
+    (tmp_path / "tokenizer_config.json").write_text(content)
+    with pytest.raises(CurateError, match=r"tokenizer_config\.json (is not JSON|holds no JSON)"):
+        Reward(model=folder)
+    with pytest.raises(CurateError, match=r"tokenizer_config\.json (is not JSON|holds no JSON)"):
+        LocalModel(folder)

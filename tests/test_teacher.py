@@ -321,6 +321,17 @@ def test_lines_that_are_no_distribution_are_refused_even_with_fitting_hashes(
     assert not (tmp_path / "tuned").exists()
 
 
+@pytest.mark.parametrize("words", ["5", "[1]", "{", "[" * 100_000], ids=["5", "1", "cut", "deep"])
+def test_a_vocabulary_that_is_none_is_refused_even_with_fitting_hashes(
+    places: dict[str, str], tmp_path: Path, words: str
+):
+    out = teach(places, tmp_path / "logits")
+    (out / "vocabulary.json").write_text(words)
+    _with_hashes(out)
+    with pytest.raises(CurateError, match=r"vocabulary\.json: is no (JSON|list)"):
+        taught(places, tmp_path / "tuned", out)
+
+
 def test_a_manifest_that_was_changed_is_refused(places: dict[str, str], tmp_path: Path):
     out = teach(places, tmp_path / "logits", temperature=2.0)
     path = out / "manifest.json"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, shown
 from curate.base.thoughts import split_thoughts
 from trainer.checkpoints import adapters, companions, put_on
-from trainer.config.adapter_files import is_adapter
+from trainer.config.adapter_files import is_adapter, read_json
 from trainer.data.tokens import Decode
 from trainer.evaluation.samples import AT_ONCE, Writing, likeliest, takes_batches, together, write
 from trainer.models import model, weights
@@ -118,8 +117,8 @@ def _learnt_tokens(adapter: adapters.Adapter) -> int:
 
 def _check_answers(name: str, objective: str) -> None:
     path = Path(name) / "config.json"
-    named = json.loads(path.read_bytes()).get("architectures") if path.is_file() else None
-    if objective == "reward" or any("SequenceClassification" in str(each) for each in named or ()):
+    named = read_json(path).get("architectures") if path.is_file() else None
+    if objective == "reward" or "SequenceClassification" in str(named):
         raise CurateError(f"{name}: is a reward model, which gives a row a score and no answer")
 
 
@@ -153,14 +152,22 @@ def _stops(places: Sequence[Path], tokenizer: Any, net: Any) -> tuple[list[int],
     """The stops of the first folder that names any, or else the tokenizer's end of text."""
     for folder in places:
         path = folder / _GENERATION
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        ids, strings = companions.stops_of(content), tuple(content.get("stop_strings") or ())
+        content = read_json(path) if path.is_file() else {}
+        ids, strings = companions.stops_of(content), _texts(content.get("stop_strings"), path)
         if ids or strings:
             return ids, strings
     named = [*companions.stops_of({"eos_token_id": net.config.eos_token_id})]
     if tokenizer.eos_token_id is not None:
         named.append(tokenizer.eos_token_id)
     return named, ()
+
+
+def _texts(value: Any, path: Path) -> tuple[str, ...]:
+    """Stop strings as `generation_config.json` may name them: none, one, or a list."""
+    texts = [value] if isinstance(value, str) else value or []
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise CurateError(f"{path}: stop_strings are no texts: {shown(value, 60)}")
+    return tuple(each for each in texts if each)
 
 
 # What a tokenizer's own template writes for messages and tools, where an answer begins.

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from curate.base import models
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, shown
 from trainer.checkpoints import older
+from trainer.config.adapter_files import read_json
 from trainer.data.manifest import CARDS
 from trainer.data.rows import IGNORED
 from trainer.data.tokens import Tokens
@@ -95,9 +96,14 @@ def stops_of(content: Mapping[str, Any]) -> list[int]:
 
     >>> stops_of({"eos_token_id": 2}), stops_of({"eos_token_id": [2, 7]}), stops_of({})
     ([2], [2, 7], [])
+
+    Raises `CurateError` for what is no id.
     """
     given = content.get("eos_token_id")
-    return [] if given is None else list(given) if isinstance(given, list) else [given]
+    ids = given if isinstance(given, list) else [] if given is None else [given]
+    if not all(isinstance(each, int) for each in ids):
+        raise CurateError(f"eos_token_id is {shown(given, 60)}; expected ids of tokens")
+    return list(ids)
 
 
 def _lay_beside(folder: Path, about: Companions) -> None:
@@ -264,7 +270,7 @@ def _with_ending(content: Content, ending: int | None) -> None:
 
 
 def _read(path: Path) -> Content:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -201,5 +201,12 @@ def _check_part(path: Path, targets: int, shape: np.dtype[Any], vocabulary: int)
 def _read_words(folder: Path) -> tuple[str | None, ...] | None:
     path = folder / WORDS
     check_untouched(path, MAKER)
-    words = json.loads(path.read_text(encoding="utf-8"))
-    return None if words is None else tuple(words)
+    try:
+        words = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CurateError(f"{path}: is no JSON ({error}); {_AGAIN}") from error
+    if words is None:
+        return None
+    if not isinstance(words, list) or not all(isinstance(each, str | None) for each in words):
+        raise CurateError(f"{path}: is no list of words; {_AGAIN}")
+    return tuple(words)

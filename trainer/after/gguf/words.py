@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from curate.base.errors import CurateError, some_of
 from trainer.after.gguf.architectures import refused
 from trainer.checkpoints.companions import stops_of
+from trainer.config.adapter_files import read_json
 from trainer.models import model
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _content(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise refused(folder, "it has no tokenizer.json")
-    content = dict(json.loads(path.read_text(encoding="utf-8")))
+    content = read_json(path)
     about = content["model"]
     if about.get("type") != "BPE" or about.get("byte_fallback"):
         raise refused(folder, f"its tokenizer is no byte-level BPE but {about.get('type')}")
@@ -136,7 +136,7 @@ def _tokens(content: Mapping[str, Any], rows: int) -> tuple[list[str], list[int]
 def _add_stops(writer: gguf.GGUFWriter, folder: Path, eos: int | None) -> list[str]:
     """Write the stop beside `eos`, of which there is room for one; lines on all others."""
     path = folder / "generation_config.json"
-    named = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    named = read_json(path) if path.is_file() else {}
     others = [number for number in stops_of(named) if number != eos]
     if others:
         writer.add_eot_token_id(others[0])
