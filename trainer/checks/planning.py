@@ -207,6 +207,15 @@ def preset_line(config: TrainConfig) -> str:
     return f"preset {config.preset}: {preset.about} ({preset.source}){''.join(unusual)}"
 
 
+def _batch(plan: Plan) -> str:
+    """How much a step holds."""
+    config = plan.config
+    if config.batch_tokens is None:
+        return f"{config.batch_size} examples"
+    rows = plan.mixture.per_epoch / plan.steps_per_epoch
+    return f"about {config.batch_tokens:,} trained tokens ({rows:,.1f} examples)"
+
+
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     config, rows = plan.config, plan.tokens.rows
     preset = PRESETS[config.preset]
@@ -216,6 +225,8 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
         for name, value in preset.values.items()
         if getattr(config, name) != value
     ]
+    if config.batch_tokens is not None and "batch_size" in preset.values:
+        changed.append(f"batch_tokens {config.batch_tokens} (not batch_size)")
     if changed:
         lines.append(f"other than the preset: {', '.join(changed)}")
     lines += gate.rendered(plan.tokens.manifest)
@@ -234,7 +245,7 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     ends = " (max_steps)" if config.max_steps else ""
     lines.append(
         f"{plan.steps:,} steps{ends}: {config.num_train_epochs} epochs of {plan.steps_per_epoch}"
-        f"{cut}, {config.batch_size} examples a step, {config.lr_scheduler_type} rate from "
+        f"{cut}, {_batch(plan)} a step, {config.lr_scheduler_type} rate from "
         f"{config.learning_rate:g} after {warmup_steps(config, plan.steps)} warm-up steps"
     )
     if config.prompts:
