@@ -367,8 +367,8 @@ def test_a_models_settings_that_are_none_are_one_sentence(
     folder = tmp_path / "odd"
     shutil.copytree(base, folder)
     (folder / name).write_bytes(data)
-    with pytest.raises(CurateError) as error:
-        chat.load(str(folder))
+    with pytest.raises(CurateError, match=rf"{name}: |its model cannot be loaded") as error:
+        chat.load(str(folder), with_template=False)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -376,4 +376,4 @@ def test_a_single_stop_string_is_no_list_of_letters(base: str, tmp_path: Path) -
     folder = tmp_path / "one"
     shutil.copytree(base, folder)
     (folder / "generation_config.json").write_text('{"stop_strings": "abc"}')
-    assert chat.load(str(folder)).stop_strings == ("abc",)
+    assert chat.load(str(folder), with_template=False).stop_strings == ("abc",)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.base.errors import CurateError, shown
+from curate.base.errors import CurateError
 from curate.base.thoughts import split_thoughts
 from trainer.checkpoints import adapters, companions, put_on
 from trainer.config.adapter_files import is_adapter, read_json
@@ -15,13 +15,13 @@ from trainer.data.tokens import Decode
 from trainer.evaluation.samples import AT_ONCE, Writing, likeliest, takes_batches, together, write
 from trainer.models import model, weights
 from trainer.models.device import pick_device
+from trainer.models.generation import generation_of, stop_texts_of, stops_of
 from trainer.result import Answer
 
 if TYPE_CHECKING:
     import torch
 
 Message = Mapping[str, Any]
-_GENERATION = "generation_config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,23 +151,14 @@ def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> A
 def _stops(places: Sequence[Path], tokenizer: Any, net: Any) -> tuple[list[int], tuple[str, ...]]:
     """The stops of the first folder that names any, or else the tokenizer's end of text."""
     for folder in places:
-        path = folder / _GENERATION
-        content = read_json(path) if path.is_file() else {}
-        ids, strings = companions.stops_of(content), _texts(content.get("stop_strings"), path)
+        content = generation_of(folder)
+        ids, strings = stops_of(content), tuple(stop_texts_of(content))
         if ids or strings:
             return ids, strings
-    named = [*companions.stops_of({"eos_token_id": net.config.eos_token_id})]
+    named = [*stops_of({"eos_token_id": net.config.eos_token_id})]
     if tokenizer.eos_token_id is not None:
         named.append(tokenizer.eos_token_id)
     return named, ()
-
-
-def _texts(value: Any, path: Path) -> tuple[str, ...]:
-    """Stop strings as `generation_config.json` may name them: none, one, or a list."""
-    texts = [value] if isinstance(value, str) else value or []
-    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
-        raise CurateError(f"{path}: stop_strings are no texts: {shown(value, 60)}")
-    return tuple(each for each in texts if each)
 
 
 # What a tokenizer's own template writes for messages and tools, where an answer begins.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError, some_of
 from trainer.after.gguf.architectures import refused
-from trainer.checkpoints.companions import stops_of
 from trainer.config.adapter_files import read_json
 from trainer.models import model
+from trainer.models.generation import generation_of, stop_texts_of, stops_of
 
 if TYPE_CHECKING:
     import gguf
@@ -135,8 +135,7 @@ def _tokens(content: Mapping[str, Any], rows: int) -> tuple[list[str], list[int]
 
 def _add_stops(writer: gguf.GGUFWriter, folder: Path, eos: int | None) -> list[str]:
     """Write the stop beside `eos`, of which there is room for one; lines on all others."""
-    path = folder / "generation_config.json"
-    named = read_json(path) if path.is_file() else {}
+    named = generation_of(folder)
     others = [number for number in stops_of(named) if number != eos]
     if others:
         writer.add_eot_token_id(others[0])
@@ -146,7 +145,7 @@ def _add_stops(writer: gguf.GGUFWriter, folder: Path, eos: int | None) -> list[s
             f"a GGUF names two ends of an answer; the stops {some_of(list(map(str, others[1:])))} "
             "of generation_config.json are not in it"
         )
-    if texts := named.get("stop_strings"):
+    if texts := stop_texts_of(named):
         shown = some_of([repr(one) for one in texts])
         lines.append(f"a GGUF names no texts that end an answer; give {shown} to whatever runs it")
     return lines
