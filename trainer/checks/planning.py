@@ -195,6 +195,18 @@ def _leaks(plan: Plan) -> list[str]:
     ]
 
 
+def preset_line(config: TrainConfig) -> str:
+    """What preset a run takes, and which of its settings are unusual, if they were left as it has
+    them."""
+    preset = PRESETS[config.preset]
+    unusual = [
+        f"; {name} {value}: {effect} ({name}=0 turns it off)"
+        for name, effect in preset.unusual.items()
+        if (value := getattr(config, name)) and value == preset.values[name]
+    ]
+    return f"preset {config.preset}: {preset.about} ({preset.source}){''.join(unusual)}"
+
+
 def _batch(plan: Plan) -> str:
     """How much a step holds."""
     config = plan.config
@@ -207,7 +219,7 @@ def _batch(plan: Plan) -> str:
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     config, rows = plan.config, plan.tokens.rows
     preset = PRESETS[config.preset]
-    lines = [f"preset {config.preset}: {preset.about} ({preset.source})"]
+    lines = [preset_line(config)]
     changed = [
         f"{name} {getattr(config, name)} (not {value})"
         for name, value in preset.values.items()

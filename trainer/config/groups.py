@@ -17,6 +17,8 @@ from trainer.config.methods import METHODS, MethodName
 from trainer.config.presets import PresetName
 from trainer.config.reasons import Reason
 
+LEAST_TEMPERATURE = 0.01  # of distributions: far below it logits that are divided overflow
+
 
 class _Unset:
     """Marks a field that the user left to the preset."""
@@ -94,7 +96,7 @@ class MethodSettings:
         1.0,
         "what logits of both are divided by before they are compared; that loss is multiplied by "
         "its square",
-        above=0.0,
+        low=LEAST_TEMPERATURE,
         high=100.0,
     )
     distil_divergence: Literal["forward", "reverse"] = option(

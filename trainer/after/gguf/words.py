@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError, some_of
 from trainer.after.gguf.architectures import refused
+from trainer.config.adapter_files import read_json
 from trainer.models import model
 from trainer.models.generation import generation_of, stop_texts_of, stops_of
 
@@ -47,7 +47,7 @@ def _content(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise refused(folder, "it has no tokenizer.json")
-    content = dict(json.loads(path.read_text(encoding="utf-8")))
+    content = read_json(path)
     about = content["model"]
     if about.get("type") != "BPE" or about.get("byte_fallback"):
         raise refused(folder, f"its tokenizer is no byte-level BPE but {about.get('type')}")
