@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curate.prove.cells import Cell, TargetCell
-from curate.prove.checked_cells import Paired
-from curate.prove.metrics import median, of_lengths
+from curate.proofs.cells import Cell, TargetCell
+from curate.proofs.checked_cells import Paired
+from curate.proofs.metrics import median, of_lengths
 
 
 @dataclasses.dataclass(frozen=True)

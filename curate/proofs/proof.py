@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from curate.prove import sentences
-from curate.prove.comparisons import Comparison
-from curate.prove.design import PRIMARY, Design
-from curate.prove.summaries import Summary
+from curate.proofs import sentences
+from curate.proofs.comparisons import Comparison
+from curate.proofs.design import PRIMARY, Design
+from curate.proofs.summaries import Summary
 
 
 @dataclasses.dataclass(frozen=True)

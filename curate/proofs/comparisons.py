@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curate.prove.crossed import Differences, Estimate, holm, interval, p_value
-from curate.prove.design import LEVEL, POWER, Design
-from curate.prove.detectable import detectable
-from curate.prove.metrics import METRICS
+from curate.proofs.crossed import Differences, Estimate, holm, interval, p_value
+from curate.proofs.design import LEVEL, POWER, Design
+from curate.proofs.detectable import detectable
+from curate.proofs.metrics import METRICS
 
 BETTER, WORSE, HIGHER, LOWER = "better", "worse", "higher", "lower"
 NO_DIFFERENCE, NOT_SHOWN = "no difference", "not shown"

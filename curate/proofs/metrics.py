@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from curate.base.distances import kolmogorov_smirnov, wasserstein
-from curate.prove.cells import Cell, TargetCell
-from curate.prove.crossed import Floats
+from curate.proofs.cells import Cell, TargetCell
+from curate.proofs.crossed import Floats
 
 INSTRUCTIONS = "instructions"  # stands where a target would
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from curate.base.errors import CurateError, some_of
 from curate.base.terminal import printable_line
-from curate.prove.cells import SELECTED, Cell, TargetCell
-from curate.prove.design import MIN_SEEDS
+from curate.proofs.cells import SELECTED, Cell, TargetCell
+from curate.proofs.design import MIN_SEEDS
 
 
 class Paired(NamedTuple):

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from curate.base.terminal import printable_line
-from curate.prove.comparisons import NO_DIFFERENCE, NOT_SHOWN, Comparison
-from curate.prove.metrics import METRICS
-from curate.prove.summaries import Summary
+from curate.proofs.comparisons import NO_DIFFERENCE, NOT_SHOWN, Comparison
+from curate.proofs.metrics import METRICS
+from curate.proofs.summaries import Summary
 
 _NAME = 32  # characters of a baseline's name
 

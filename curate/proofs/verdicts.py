@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from curate.prove.cells import SELECTED, Cell
-from curate.prove.checked_cells import Paired, check_same_prompts, paired
-from curate.prove.comparisons import Comparison, Key, family
-from curate.prove.crossed import (
+from curate.proofs.cells import SELECTED, Cell
+from curate.proofs.checked_cells import Paired, check_same_prompts, paired
+from curate.proofs.comparisons import Comparison, Key, family
+from curate.proofs.crossed import (
     Differences,
     Estimate,
     Floats,
@@ -27,11 +27,11 @@ from curate.prove.crossed import (
     ratio_differences,
     redrawn_differences,
 )
-from curate.prove.design import LEVEL, PRIMARY, Design
-from curate.prove.metrics import LENGTHS, Ratios, length_targets, of_lengths, ratios
-from curate.prove.proof import Proof
-from curate.prove.redraws import redrawn, redrawn_lengths
-from curate.prove.summaries import summaries
+from curate.proofs.design import LEVEL, PRIMARY, Design
+from curate.proofs.metrics import LENGTHS, Ratios, length_targets, of_lengths, ratios
+from curate.proofs.proof import Proof
+from curate.proofs.redraws import redrawn, redrawn_lengths
+from curate.proofs.summaries import summaries
 
 LENGTH_DRAWS = 500  # of prompts, for the variance of medians and distances
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from curate.prove.crossed import Estimate, Floats
-from curate.prove.design import LEVEL
-from curate.prove.metrics import Ratios
+from curate.proofs.crossed import Estimate, Floats
+from curate.proofs.design import LEVEL
+from curate.proofs.metrics import Ratios
 
 AT_ONCE = 1_000_000  # counts held at a time
 _BITS = 52  # whole numbers below 2 ** 53 add up in floating point without rounding

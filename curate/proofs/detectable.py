@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from curate.prove.crossed import Floats, Variances, critical
+from curate.proofs.crossed import Floats, Variances, critical
 
 _POINTS = 400  # of the distribution of the seeds' variance
 _FEW_POINTS = 8  # of that of the prompts', which are many
