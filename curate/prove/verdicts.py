@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from curate.prove.answers import shown_answers
 from curate.prove.cells import SELECTED, Cell
 from curate.prove.checked_cells import Paired, check_same_prompts, paired
 from curate.prove.comparisons import Comparison, Key, family
@@ -53,7 +54,15 @@ def judge(cells: Sequence[Cell], design: Design | None = None) -> Proof:
         else:
             secondary += _families(metric, targets, sides, design, {})
     secondary += _length_families(sides, design)
-    return Proof(design, sides.seeds, sides.left_out, summaries(sides), primary, secondary)
+    return Proof(
+        design,
+        sides.seeds,
+        sides.left_out,
+        summaries(sides),
+        primary,
+        secondary,
+        shown_answers(sides),
+    )
 
 
 def estimate_of(cells: Sequence[Cell]) -> Estimate:
