@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curate.proofs.crossed import Differences, Estimate, holm, interval, p_value
+from curate.proofs.crossed import Differences, Estimate, holm, interval, p_value, single
 from curate.proofs.design import LEVEL, POWER, Design
 from curate.proofs.detectable import detectable
 from curate.proofs.metrics import METRICS
@@ -20,9 +20,10 @@ class Comparison:
     """Selected minus baseline, on a target or (`target` is None) over all.
 
     `difference` has the 95 % interval of this comparison alone, `narrow` the 90 % interval that has
-    to lie within `margin` for "no difference". `holm` is the p value adjusted for the family.
-    `would_see` is the smallest true difference that this run sees with the power asked for, at the
-    level of the family's first step. `redrawn` is the bootstrap's interval.
+    to lie within `margin` for "no difference"; `single` is where one further seed would lie. `holm`
+    is the p value adjusted for the family. `would_see` is the smallest true difference that this
+    run sees with the power asked for, at the level of the family's first step. `redrawn` is the
+    bootstrap's interval.
     """
 
     metric: str
@@ -40,6 +41,7 @@ class Comparison:
     would_see: float
     verdict: str
     narrow: Estimate
+    single: Estimate
     margin: float | None = None
     redrawn: Estimate | None = None
 
@@ -50,6 +52,11 @@ class Comparison:
             self.margin is not None
             and max(abs(self.narrow.low), abs(self.narrow.high)) < self.margin
         )
+
+    @property
+    def in_each_training(self) -> bool:
+        """Whether a single training of either side would show the same sign."""
+        return self.single.low > 0 or self.single.high < 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -101,6 +108,7 @@ def family(
             detectable(variances, LEVEL / len(found), POWER),
             NOT_SHOWN,
             interval(each, 2 * LEVEL),
+            single(each, LEVEL),
             design.margin * other if metric.endswith("bits_per_byte") else None,
             (redrawn or {}).get(key),
         )

@@ -150,6 +150,18 @@ def interval(found: Differences, level: float) -> Estimate:
     return Estimate(found.value, found.value - reach, found.value + reach)
 
 
+def single(found: Differences, level: float) -> Estimate:
+    """In what a further seed's difference would lie, that is a single training of either side.
+
+    Where a baseline draws its rows anew for each seed this is beside another draw.
+    """
+    variances = found.variances
+    seeds = variances.seeds * (1 + variances.seed_count)
+    wider = dataclasses.replace(variances, seeds=seeds)
+    reach = critical(wider, level) * math.sqrt(wider.total)
+    return Estimate(found.value, found.value - reach, found.value + reach)
+
+
 def p_value(found: Differences) -> float:
     """Two-sided, for no difference: the level at which the interval would end at 0.
 

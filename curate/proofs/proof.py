@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from curate.proofs import sentences
+from curate.proofs.answers import Shown
 from curate.proofs.comparisons import Comparison
 from curate.proofs.design import PRIMARY, Design
 from curate.proofs.summaries import Summary
@@ -17,7 +18,7 @@ class Proof:
 
     `primary` are those of bits per byte, over all targets and on each; `secondary` those of other
     metrics. `summaries` are of the selected rows and of each baseline. Seeds that a baseline lacks
-    are left out of all.
+    are left out of all. `answers` are some to be read on the page.
     """
 
     design: Design
@@ -26,6 +27,7 @@ class Proof:
     summaries: list[Summary]
     primary: list[Comparison]
     secondary: list[Comparison]
+    answers: list[Shown]
 
     @property
     def overall(self) -> list[Comparison]:

@@ -35,8 +35,10 @@ def redrawn(
 ) -> dict[tuple[str, str | None], Estimate]:
     """Percentile intervals of `first` minus every other baseline, on each target and over all.
 
-    Keys are (baseline, target), with None for the mean over targets.
+    Keys are (baseline, target), with None for the mean over targets. Nothing for no draws.
     """
+    if not draws:
+        return {}
     generator = np.random.Generator(np.random.PCG64(seed))
     seeds = len(next(iter(targets.values())).above[first])
     which = generator.integers(seeds, size=(draws, seeds))

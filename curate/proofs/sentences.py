@@ -20,6 +20,15 @@ def lines(
     left_out: Sequence[int],
 ) -> list[str]:
     """Verdicts, facts, and what the brackets are. `left_out` are seeds that a baseline lacks."""
+    made = sentences(primary, summaries, seeds)
+    made += ["", *_aligned([_HEAD, *map(_facts, summaries)]), ""]
+    return [*made, *_notes(left_out)]
+
+
+def sentences(
+    primary: Sequence[Comparison], summaries: Sequence[Summary], seeds: Sequence[int]
+) -> list[str]:
+    """A sentence for each baseline over all targets."""
     tokens = {each.baseline: each.tokens for each in summaries}
     overall = [each for each in primary if each.target is None]
     made = []
@@ -31,8 +40,7 @@ def lines(
         ]
         name = at_tokens(comparison.baseline, tokens[comparison.baseline])
         made.append(sentence(comparison, of_targets, name, len(seeds)))
-    made += ["", *_aligned([_HEAD, *map(_facts, summaries)]), ""]
-    return [*made, *_notes(left_out)]
+    return made
 
 
 def sentence(
@@ -60,7 +68,10 @@ def verdict_text(comparison: Comparison, places: int) -> str:
     if comparison.verdict == NOT_SHOWN:
         return f"{comparison.verdict}; {number(comparison.would_see, places)} would have been seen"
     small = f", but by less than {margin}" if comparison.within_margin else ""
-    return f"{comparison.verdict}{small}"
+    if comparison.in_each_training:
+        return f"{comparison.verdict}{small}"
+    ends = f"{number(comparison.single.low, places)} to {number(comparison.single.high, places)}"
+    return f"{comparison.verdict} on average{small}; a single training lies within {ends}"
 
 
 def at_tokens(baseline: str, tokens: float) -> str:

@@ -36,7 +36,8 @@ class Summary:
     """One baseline over its seeds: medians of what was trained, means of what came of it.
 
     `length` is of the trained answers, `written` of the models' own (None where none were written;
-    then `stopped` is None too), in tokens. `rows_sha256` are by seed.
+    then `stopped` is None too), in tokens. `by_seed` names
+    the rows by their hash.
     """
 
     baseline: str
@@ -47,7 +48,7 @@ class Summary:
     length: float
     final_loss: float
     seconds: float
-    rows_sha256: tuple[str, ...]
+    by_seed: dict[str, str]
     targets: dict[str, TargetLevels]
     written: float | None
     stopped: float | None
@@ -81,7 +82,7 @@ def _summary(name: str, cells: Sequence[Cell]) -> Summary:
         length=middle("median_length"),
         final_loss=middle("final_loss"),
         seconds=sum(cell.seconds for cell in cells),
-        rows_sha256=tuple(cell.rows_sha256 for cell in cells),
+        by_seed={str(cell.seed): cell.rows_sha256 for cell in cells},
         targets=targets,
         written=mean([each.median_length for each in written]),
         stopped=mean([each.stopped for each in written]),

@@ -4,7 +4,7 @@
     estimate_of(cells: Sequence[Cell]) -> Estimate
     Proof.as_dict() -> dict        plain values for `proof.json`
     Proof.lines() -> list[str]     for the terminal
-    curate.prove.page.write_page(proof, about, path)
+    curate.proofs.page.write_page(proof, about, path)
 
 A proof is a pure function of its cells and its design: it can be taken again without a model.
 """
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from curate.proofs.answers import shown_answers
 from curate.proofs.cells import SELECTED, Cell
 from curate.proofs.checked_cells import Paired, check_same_prompts, paired
 from curate.proofs.comparisons import Comparison, Key, family
@@ -53,7 +54,15 @@ def judge(cells: Sequence[Cell], design: Design | None = None) -> Proof:
         else:
             secondary += _families(metric, targets, sides, design, {})
     secondary += _length_families(sides, design)
-    return Proof(design, sides.seeds, sides.left_out, summaries(sides), primary, secondary)
+    return Proof(
+        design,
+        sides.seeds,
+        sides.left_out,
+        summaries(sides),
+        primary,
+        secondary,
+        shown_answers(sides),
+    )
 
 
 def estimate_of(cells: Sequence[Cell]) -> Estimate:
