@@ -30,8 +30,8 @@ def shown_answers(sides: Paired) -> list[Shown]:
     for target in length_targets(sides.cells):
         cells = {name: seeds[0].targets[target] for name, seeds in sides.cells.items()}
         first = next(iter(cells.values()))
-        count = len(first.prompts)
-        if any(len(cell.answers) != count for cell in cells.values()):
+        count = len(first.answers)
+        if not count or any(len(cell.answers) != count for cell in cells.values()):
             continue
         for at in sorted({count * part // OF_TARGET for part in range(OF_TARGET)}):
             answers = {name: cell.answers[at] for name, cell in cells.items()}

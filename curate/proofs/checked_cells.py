@@ -86,10 +86,9 @@ def _check_columns(target: TargetCell, first: TargetCell, where: str) -> None:
         if len(getattr(target, name)) != count:
             raise CurateError(f"{where}: {len(getattr(target, name))} {name} of {count} prompts")
     for name in ("stopped", "lengths", "loops"):
-        if len(getattr(target, name)) not in (0, count) or bool(getattr(target, name)) != bool(
-            getattr(first, name)
-        ):
-            raise CurateError(f"{where}: {len(getattr(target, name))} {name} of {count} prompts")
+        answered = len(getattr(target, name))
+        if answered > count or answered != len(getattr(first, name)):
+            raise CurateError(f"{where}: {answered} {name} of {count} prompts")
     for at, (nats, size) in enumerate(zip(target.nats, target.bytes, strict=True), 1):
         if not math.isfinite(nats) or size < 1:
             raise CurateError(

@@ -36,7 +36,7 @@ def html(proof: Proof, about: Mapping[str, Any]) -> str:
     `about` may have, in plain values: `model`, `template` and `set` (names), `sets` (each with
     `name`, `rows`, `sha256` and perhaps `tokens`), `commands`, `notices` (sentences), `versions`
     by name, and `texts` (for each target its rows, with `prompt` and `answer`, in order); and
-    `curves` and `matrices` of `curate.prove.pieces`. The same values give the same bytes.
+    `curves` and `matrices` of `curate.proofs.pieces`. The same values give the same bytes.
     """
     return printable(_environment().get_template(_TEMPLATE).render(_context(proof, about)))
 
@@ -121,7 +121,7 @@ def _answer(shown: Shown, texts: Mapping[str, Any]) -> dict[str, Any]:
 def _environment() -> jinja2.Environment:
     import jinja2
 
-    packages = [jinja2.PackageLoader("curate", name) for name in ("prove", "report")]
+    packages = [jinja2.PackageLoader("curate", name) for name in ("proofs", "report")]
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(packages),
         autoescape=True,

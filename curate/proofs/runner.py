@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from curate.base.folder import MANIFEST, sha256, write_atomic, write_manifest, w
 from curate.base.log import Log
 from curate.pipeline.workers import Workers
 from curate.proofs import page, proof_folder
-from curate.proofs.cells import Cell
+from curate.proofs.cells import Cell, TargetCell
 from curate.proofs.design import Design
 from curate.proofs.options import BASE, ProveOptions
 from curate.proofs.preparing import PlannedSet, Prepared, prepare
@@ -60,6 +61,7 @@ def prove(
             log(f"{out}: what is done stays there; the same command goes on: {command}")
             raise
         cells = [cell for _, cell in _cells(prepared, folder, plan) if cell is not None]
+        log(before_line(cells[-1]))
         return _concluded(prepared, folder, cells, command_of(run, options, design, out))
 
 
@@ -155,12 +157,15 @@ def job_of(each: PlannedSet, prepared: Prepared, folder: Path, proves: bool) -> 
 def _concluded(prepared: Prepared, folder: Path, cells: Sequence[Cell], command: str) -> Proof:
     """The verdicts of all cells, as values, a page and a manifest."""
     compared = [cell for cell in cells if cell.baseline != BASE]
+    (base,) = (cell for cell in cells if cell.baseline == BASE)
     proof = judge(compared, prepared.design)
-    values = {"plan": prepared.plan, **proof.as_dict()}
+    before = {name: bits_per_byte(target) for name, target in base.targets.items()}
+    values = {"plan": prepared.plan, "before_training": before, **proof.as_dict()}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     with writing(folder):
         write_atomic(folder / proof_folder.PROOF, text)
-        page.write_page(proof, _about(prepared, cells, command), folder / proof_folder.PAGE)
+        about = _about(prepared, base, command)
+        page.write_page(proof, about, folder / proof_folder.PAGE)
         work = folder / proof_folder.WORK
         if work.is_dir() and not any(work.iterdir()):
             work.rmdir()
@@ -169,9 +174,20 @@ def _concluded(prepared: Prepared, folder: Path, cells: Sequence[Cell], command:
     return proof
 
 
-def _about(prepared: Prepared, cells: Sequence[Cell], command: str) -> dict[str, Any]:
+def bits_per_byte(target: TargetCell) -> float:
+    """Bits that a model needs for a byte of the held-out answers, all together."""
+    return sum(target.nats) / math.log(2) / sum(target.bytes)
+
+
+def before_line(base: Cell) -> str:
+    """The model before training, as a line."""
+    shown = (f"{bits_per_byte(target):.3f} on {name}" for name, target in base.targets.items())
+    return f"bits per byte before training: {', '.join(shown)}"
+
+
+def _about(prepared: Prepared, base: Cell, command: str) -> dict[str, Any]:
     """What the page says beside the numbers."""
-    keys = {name: target.prompts for name, target in cells[0].targets.items()}
+    keys = {name: target.prompts for name, target in base.targets.items()}
     sets = [
         {
             "name": f"{each['baseline']}, seed {each['seed']}",
@@ -194,7 +210,7 @@ def _about(prepared: Prepared, cells: Sequence[Cell], command: str) -> dict[str,
         "set": str(prepared.run.path),
         "sets": [*sets, *measured],
         "commands": [command],
-        "notices": list(prepared.notices),
+        "notices": [*prepared.notices, before_line(base)],
         "versions": prepared.plan["versions"],
         "texts": {
             each.name: texts_of(numbered(each.records), keys[each.name])

@@ -47,7 +47,6 @@ class Summary:
     epochs: float
     length: float
     final_loss: float
-    seconds: float
     by_seed: dict[str, str]
     targets: dict[str, TargetLevels]
     written: float | None
@@ -81,7 +80,6 @@ def _summary(name: str, cells: Sequence[Cell]) -> Summary:
         epochs=middle("epochs"),
         length=middle("median_length"),
         final_loss=middle("final_loss"),
-        seconds=sum(cell.seconds for cell in cells),
         by_seed={str(cell.seed): cell.rows_sha256 for cell in cells},
         targets=targets,
         written=mean([each.median_length for each in written]),
