@@ -21,6 +21,8 @@ REPEATED = (SELECTED, "random", "longest")
 # Each set has an order of its own; what is raw and what is cleaned are drawn alike.
 _ORDERS: Mapping[str, int] = {SELECTED: 1, "random": 2, "full": 3, "raw": 3}
 _STEPS, _BATCH_TOKENS = 20, 4096
+# By how much a set's trained tokens may differ from what was wanted before it is said.
+TOLERANCE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +95,7 @@ def match(baseline: str, seed: int, rows: Ints, tokens: Ints, wanted: Amount) ->
     order = _order(baseline, seed, rows, tokens)
     running = np.cumsum(tokens[order])
     total = int(running[-1]) if len(running) else 0
-    _check_enough(baseline, total, budget)
+    _check_enough(baseline, total, budget, wanted)
     # The number of rows whose sum is nearest.
     count = max(1, int(np.searchsorted(running - tokens[order] / 2, budget)))
     chosen = np.sort(order[:count])
@@ -105,13 +107,14 @@ def match(baseline: str, seed: int, rows: Ints, tokens: Ints, wanted: Amount) ->
     return Matched(baseline, seed, tuple(rows[chosen].tolist()), own, wanted.steps, pass_steps)
 
 
-def _check_enough(baseline: str, total: int, budget: int) -> None:
-    if total >= budget or total >= 0.99 * budget > 0:
+def _check_enough(baseline: str, total: int, budget: int, wanted: Amount) -> None:
+    if total >= (1 - TOLERANCE) * budget:
         return
     once = "" if baseline in REPEATED else ", and its rows are read once"
+    most = max(1, total - round(wanted.tokens / wanted.steps / 2))  # what is trained is rounded
     raise CurateError(
         f"baseline {baseline} has only {total:,} of {budget:,} trained tokens{once}; lower "
-        f"{option('tokens')} to {total:,}, or leave it out of {option('baselines')}"
+        f"{option('tokens')} to {most:,}, or leave it out of {option('baselines')}"
     )
 
 

@@ -25,7 +25,7 @@ from curate.proofs import pool as pools
 from curate.proofs import proof_folder, targets
 from curate.proofs.cells import SELECTED
 from curate.proofs.design import Design
-from curate.proofs.matching import Amount, Matched, amount, deviation, match
+from curate.proofs.matching import TOLERANCE, Amount, Matched, amount, deviation, match
 from curate.proofs.options import ProveOptions
 from curate.proofs.pool import Overlaps, Pool, Renderer
 from curate.proofs.targets import POOL, Target
@@ -35,8 +35,6 @@ from trainer.data.mixing import tokens_taken
 from trainer.models import model as models
 from trainer.models import weights
 
-# By how much a set's trained tokens may differ from what was wanted before it is said.
-_TOLERANCE = 0.01
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "polars")
 
 
@@ -126,7 +124,7 @@ class Prepared:
             f"{name}: its trained tokens differ by up to {by:+.1%} from what was asked for, as "
             "rows are whole"
             for name, by in worst.items()
-            if abs(by) > _TOLERANCE
+            if abs(by) > TOLERANCE
         )
 
     @property

@@ -101,6 +101,8 @@ def _changed(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """What differs, by name: the first three."""
     before, now = (dict(_flat("", each)) for each in (earlier, json.loads(_text(plan))))
     names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
+    # Sets differ wherever anything does that they follow from.
+    names.sort(key=lambda name: name.startswith(("sets.", "pools.")))
     first = [
         f"{name} was {shown(before.get(name), 60)}, now {shown(now.get(name), 60)}"
         for name in names[:3]

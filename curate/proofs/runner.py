@@ -14,7 +14,7 @@ import polars as pl
 
 import templates
 from curate.base.folder import MANIFEST, sha256, write_atomic, write_manifest, writing
-from curate.base.log import Log
+from curate.base.log import Log, no_log
 from curate.pipeline.workers import Workers
 from curate.proofs import page, proof_folder
 from curate.proofs.cells import Cell, TargetCell
@@ -38,7 +38,7 @@ def prove(
     jobs: int = 1,
     keep_models: bool = False,
     force: bool = False,
-    log: Log = print,
+    log: Log = no_log,
 ) -> Proof:
     """See `curate.prove`."""
     prepared = prepare(run, options, design, log)
