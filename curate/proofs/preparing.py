@@ -16,7 +16,7 @@ import polars as pl
 
 import templates
 from curate.base.errors import CurateError
-from curate.base.folder import MANIFEST, sha256
+from curate.base.folder import OWN_HASH, read_manifest, sha256
 from curate.base.log import Log
 from curate.base.spelling import option
 from curate.evals.suite_results import SuiteOptions
@@ -150,7 +150,7 @@ class Prepared:
             "design": self.design.as_dict(),
             "run": {
                 "name": str(self.run.path),
-                "sha256": sha256(self.run.path / MANIFEST),
+                "sha256": read_manifest(self.run.path).get(OWN_HASH),
             },
             "model": {"name": options.model, "sha256": model_hash(str(self.model))},
             "template": {"name": self.template.name, "sha256": self.template.hash},
