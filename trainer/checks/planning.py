@@ -195,6 +195,15 @@ def _leaks(plan: Plan) -> list[str]:
     ]
 
 
+def _batch(plan: Plan) -> str:
+    """How much a step holds."""
+    config = plan.config
+    if config.batch_tokens is None:
+        return f"{config.batch_size} examples"
+    rows = plan.mixture.per_epoch / plan.steps_per_epoch
+    return f"about {config.batch_tokens:,} trained tokens ({rows:,.1f} examples)"
+
+
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     config, rows = plan.config, plan.tokens.rows
     preset = PRESETS[config.preset]
@@ -204,6 +213,8 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
         for name, value in preset.values.items()
         if getattr(config, name) != value
     ]
+    if config.batch_tokens is not None and "batch_size" in preset.values:
+        changed.append(f"batch_tokens {config.batch_tokens} (not batch_size)")
     if changed:
         lines.append(f"other than the preset: {', '.join(changed)}")
     lines += gate.rendered(plan.tokens.manifest)
@@ -222,7 +233,7 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     ends = " (max_steps)" if config.max_steps else ""
     lines.append(
         f"{plan.steps:,} steps{ends}: {config.num_train_epochs} epochs of {plan.steps_per_epoch}"
-        f"{cut}, {config.batch_size} examples a step, {config.lr_scheduler_type} rate from "
+        f"{cut}, {_batch(plan)} a step, {config.lr_scheduler_type} rate from "
         f"{config.learning_rate:g} after {warmup_steps(config, plan.steps)} warm-up steps"
     )
     if config.prompts:

@@ -46,7 +46,9 @@ class TrainConfig(Settings):
             given |= fields_of(source["from_adapter"], given)
         chosen = given.get("preset")
         if chosen is None:
-            chosen = PRESET_OF_METHOD.get(given.get("method", "full"), OTHER_PRESET)
+            named = {"method": given.get("method", "full")}
+            method = checked_settings(type(self), named, "train")["method"]
+            chosen = PRESET_OF_METHOD.get(method, OTHER_PRESET)
             chosen = "reward" if given.get("objective") == "reward" else chosen
         checked_settings(type(self), {"preset": chosen}, "train")
         recipe = PRESETS[chosen].values
@@ -79,6 +81,11 @@ class TrainConfig(Settings):
             raise CurateError(f"train: {', '.join(missing)} must be given")
         if "learning_rate" in values and values.get("lr_find") is True:
             raise CurateError("train: lr_find looks for learning_rate; give one of them")
+        if values.get("batch_tokens") is not None and "batch_size" in values:
+            raise CurateError(
+                "train: batch_tokens and batch_size both say how much a step holds; give one of "
+                "them"
+            )
         if values.get("max_steps") and "num_train_epochs" in values:
             raise CurateError(
                 "train: max_steps and num_train_epochs both say when the run ends; give one of them"

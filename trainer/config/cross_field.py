@@ -51,6 +51,7 @@ CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
 # Settings that concern generating or a loss on tokens, and what they are for a reward model.
 NOT_FOR_REWARD: Mapping[str, Any] = {
     "prompts": 0,
+    "batch_tokens": None,  # its loss is of pairs, whatever their length
     "prompt_weight": 0.0,
     "normalize": "tokens",
     "length_target": 0,

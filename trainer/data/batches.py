@@ -51,6 +51,24 @@ def epoch_order(count: int, seed: int, epoch: int) -> Ints:
     return order
 
 
+def token_steps(counts: Ints, steps: int) -> list[slice]:
+    """Where the rows of each step lie, in their order: `steps` runs of nearly equal counts.
+
+    Each run ends where the sum so far is nearest to its share of the whole, and none is empty.
+    `steps` is at most the number of rows.
+
+    >>> token_steps(np.array([4, 4, 1, 1, 2, 8]), 3)
+    [slice(0, 2, None), slice(2, 5, None), slice(5, 6, None)]
+    """
+    running = np.cumsum(counts)
+    middles = running - counts / 2
+    shares = np.arange(1, steps + 1) * (float(running[-1]) / steps)
+    order = np.arange(steps)
+    ends = np.maximum.accumulate(np.searchsorted(middles, shares) - order) + order
+    ends = np.clip(ends, order + 1, len(counts) - steps + order + 1)
+    return [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+
 _WORD = 0xFFFFFFFFFFFFFFFF
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from curate.base.errors import CurateError, nearest
 from trainer.config.config import TrainConfig
-from trainer.data.batches import epoch_order
+from trainer.data.batches import epoch_order, token_steps
 from trainer.data.general import read_general
 from trainer.data.rows import Ints, Rows, even_rows, join, train_prompts
 from trainer.data.tokens import Limits, Tokens
@@ -49,7 +49,9 @@ class Source:
 class Mixture:
     """The rows that training reads: own ones first, from number `own` on general text.
 
-    A run of at most `limit` steps ends within an epoch, if that is not 0.
+    A run of at most `limit` steps ends within an epoch, if that is not 0. With `batch_tokens` an
+    epoch is not cut by rows, `batch` of them a step, but by `trained`, the trained tokens of each
+    own row: sets of rows with as many of them have as many steps.
     """
 
     rows: Rows
@@ -59,6 +61,8 @@ class Mixture:
     seed: int
     share: float
     limit: int = 0
+    trained: Ints | None = None
+    batch_tokens: int | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -68,16 +72,33 @@ class Mixture:
     @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch that is not cut off."""
-        return math.ceil(self.per_epoch / self.batch)
+        if self.batch_tokens is None or self.trained is None:
+            return math.ceil(self.per_epoch / self.batch)
+        return step_count(self._trained_per_epoch, self.batch_tokens, self.per_epoch)
+
+    @property
+    def _trained_per_epoch(self) -> float:
+        """Trained tokens of an epoch; where rows take turns, of the mean epoch."""
+        assert self.trained is not None
+        return sum(
+            float(self.trained[source.rows].sum()) * source.per_epoch / max(1, len(source.rows))
+            for source in self.sources
+        )
+
+    def _cut(self, rows: Ints) -> list[Ints]:
+        """The rows of an epoch, in their order, as steps."""
+        if self.batch_tokens is None or self.trained is None:
+            return [rows[at : at + self.batch] for at in range(0, len(rows), self.batch)]
+        return [rows[part] for part in token_steps(self.trained[rows], self.steps_per_epoch)]
 
     def epoch(self, epoch: int) -> list[Ints]:
-        """The rows of each step of an epoch (from 1); the last step may be short.
+        """The rows of each step of an epoch (from 1); cut by rows, the last may be short.
 
         General text comes on top of a step's own rows, as much as its share of the targets asks.
         """
         rows = np.concatenate([source.of_epoch(self.seed, epoch) for source in self.sources])
         rows = rows[epoch_order(len(rows), self.seed, epoch)]
-        steps = [rows[at : at + self.batch] for at in range(0, len(rows), self.batch)]
+        steps = self._cut(rows)
         taken = steps[: max(0, self.limit - (epoch - 1) * len(steps))] if self.limit else steps
         if self.share == 0.0:
             return taken
@@ -130,6 +151,15 @@ class Mixture:
         ]
 
 
+def step_count(tokens: float, batch_tokens: int, rows: int) -> int:
+    """Steps of an epoch of so many trained tokens: of nearly `batch_tokens` each, a row at least.
+
+    >>> step_count(1_000, 300, 40), step_count(10, 300, 40), step_count(1_000, 1, 40)
+    (3, 1, 40)
+    """
+    return max(1, min(rows, round(tokens / batch_tokens)))
+
+
 def mix(
     config: TrainConfig, tokens: Tokens, train: Ints, tokenizer: Any | None, limits: Limits
 ) -> Mixture:
@@ -155,7 +185,9 @@ def mix(
         general = read_general(Path(config.replay), tokenizer, limits, config.micro_tokens)
         rows, share = join(rows, general), config.replay_share
     size = (config.batch_size, config.seed, share, config.max_steps)
-    return Mixture(even(rows), sources, own, *size)
+    # Tokens of answers, as `tokens.rows` has them: prompts that learn a little are not counted.
+    by_tokens = (tokens.rows.target_counts, config.batch_tokens)
+    return Mixture(even(rows), sources, own, *size, *by_tokens)
 
 
 def _sources(config: TrainConfig, tokens: Tokens, train: Ints) -> tuple[Source, ...]:
