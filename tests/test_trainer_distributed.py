@@ -53,7 +53,10 @@ print(*threads_left(), end="")
 """
 
 
-@pytest.mark.parametrize("kind", ["dense", "mixture", "sharded mixture"])
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("mixture", "sharded mixture")]
+
+
+@pytest.mark.parametrize("kind", ["dense", *SLOW])
 def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ):

@@ -71,6 +71,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_two_processes_with_half_of_the_weights_each_end_where_one_does(
     fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

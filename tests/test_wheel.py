@@ -40,6 +40,7 @@ def test_the_wheel_holds_templates_rubrics_recipes_and_no_data(wheel: Path) -> N
     assert tops == {"curate", "filters", "templates", "trainer"}
 
 
+@pytest.mark.slow
 def test_installed_bare_in_a_new_environment_it_cleans_and_previews(
     wheel: Path, tmp_path: Path
 ) -> None:

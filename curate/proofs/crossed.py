@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_ROUNDED = 1e-12  # of a difference
 _LEAST = 1e-12  # a p value: below it Student's quantiles are not exact
 
 
@@ -81,7 +82,10 @@ class Differences:
         """
         count = len(self.by_seed)
         own = max(float(self.by_seed.var(ddof=1)) / count, self.interaction)
-        return Variances(own, max(self.shared, 0.0), count, self.prompts)
+        # What rounding leaves of equal values is no scatter.
+        rounded = (_ROUNDED * float(np.abs(self.by_seed).max())) ** 2
+        seeds, prompts = (each if each > rounded else 0.0 for each in (own, self.shared))
+        return Variances(seeds, prompts, count, self.prompts)
 
 
 def ratio_differences(one: Floats, other: Floats, below: Floats) -> Differences:

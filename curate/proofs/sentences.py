@@ -92,9 +92,9 @@ def short_count(count: float) -> str:
 
 
 def decimals(comparison: Comparison) -> int:
-    """As many as show two figures of the interval's width, three at least."""
+    """As many as cut the interval into three steps or more, three at least."""
     width = comparison.difference.high - comparison.difference.low
-    return 3 if width <= 0 else min(6, max(3, 1 - math.floor(math.log10(width))))
+    return 3 if width <= 0 else min(6, max(3, math.ceil(-math.log10(width / 3))))
 
 
 def bracketed(comparison: Comparison, places: int) -> str:

@@ -46,7 +46,9 @@ class TrainConfig(Settings):
             given |= fields_of(source["from_adapter"], given)
         chosen = given.get("preset")
         if chosen is None:
-            chosen = PRESET_OF_METHOD.get(given.get("method", "full"), OTHER_PRESET)
+            named = {"method": given.get("method", "full")}
+            method = checked_settings(type(self), named, "train")["method"]
+            chosen = PRESET_OF_METHOD.get(method, OTHER_PRESET)
             chosen = "reward" if given.get("objective") == "reward" else chosen
         checked_settings(type(self), {"preset": chosen}, "train")
         recipe = PRESETS[chosen].values

@@ -40,12 +40,19 @@ _ABOUT = frozenset((
 ))  # fmt: skip
 
 
+# Fields that are read as lists or objects; any other one is read as text, and else as nothing.
+_READ_INSIDE = ("author", "reference", "message_reference", "text", "guild", "channel", "messages")
+
+
 def _beside(message: Row, *read: str) -> Row:
     """The fields of a message that may hold words, but for those that are read."""
     return {
         name: value
         for name, value in message.items()
-        if value and isinstance(value, str | list | dict) and name not in (*read, *_ABOUT)
+        if value
+        and isinstance(value, str | list | dict)
+        and name not in _ABOUT
+        and (name not in read or (name not in _READ_INSIDE and not isinstance(value, str)))
     }
 
 

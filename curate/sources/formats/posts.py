@@ -63,9 +63,13 @@ def is_post(row: Row) -> bool:
 def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     """Questions and answers joined: one row an answer, at the answer's line.
 
-    Answers without their question, and questions without an answer, are rejects.
+    Answers without their question, questions without an answer, and questions whose id an earlier
+    one bears are rejects.
     """
-    questions = {str(row["Id"]): row for _, row in rows if str(row["PostTypeId"]) == "1"}
+    questions: dict[str, Row] = {}
+    for _, row in rows:
+        if str(row["PostTypeId"]) == "1":
+            questions.setdefault(str(row["Id"]), row)
     answered = {str(row.get("ParentId")) for _, row in rows if str(row["PostTypeId"]) == "2"}
     for line, row in rows:
         kind, parent = str(row["PostTypeId"]), questions.get(str(row.get("ParentId")))
@@ -74,6 +78,8 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
         elif kind == "2":
             wanted = row.get("ParentId")
             yield Joined(line, row, f"orphan: its question {wanted!r} is not in this file")
+        elif kind == "1" and questions[str(row["Id"])] is not row:
+            yield Joined(line, row, f"orphan: an earlier question has the id {row['Id']!r} too")
         elif kind != "1" or str(row["Id"]) not in answered:
             yield Joined(line, row, "no_answer: a post that no answer in this file belongs to")
 
