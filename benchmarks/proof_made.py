@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.prove.cells import SELECTED, Cell, TargetCell
-from curate.prove.crossed import Variances, ratio_differences
+from curate.proofs.cells import SELECTED, Cell, TargetCell
+from curate.proofs.crossed import Variances, ratio_differences
 
 Floats = NDArray[np.float64]
 

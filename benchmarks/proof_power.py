@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from proof_made import ROWS, Bigrams, Floats, Scatter, of_scatter
 
-from curate.prove.cells import Cell
-from curate.prove.comparisons import BETTER, WORSE, Comparison
-from curate.prove.design import LEVEL, POWER, Design
-from curate.prove.detectable import power, smallest
-from curate.prove.verdicts import judge
+from curate.proofs.cells import Cell
+from curate.proofs.comparisons import BETTER, WORSE, Comparison
+from curate.proofs.design import LEVEL, POWER, Design
+from curate.proofs.detectable import power, smallest
+from curate.proofs.verdicts import judge
 
 PAGE = Path(__file__).parent.parent / "docs" / "prove.md"
 MARK, END = "<!-- benchmarks/proof_power.py --docs -->", "<!-- end of the simulation -->"

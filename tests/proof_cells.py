@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from curate.prove.cells import Cell, TargetCell
+from curate.proofs.cells import Cell, TargetCell
 
 BYTES = 100
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from curate.base.errors import CurateError
-from curate.prove.cells import Cell
-from curate.prove.crossed import Estimate
-from curate.prove.design import Design
-from curate.prove.forest import forest
-from curate.prove.page import headline, html, write_page
-from curate.prove.pieces import curve, drawn, matrix
-from curate.prove.proof import Proof
-from curate.prove.verdicts import judge
+from curate.proofs.cells import Cell
+from curate.proofs.crossed import Estimate
+from curate.proofs.design import Design
+from curate.proofs.forest import forest
+from curate.proofs.page import headline, html, write_page
+from curate.proofs.pieces import curve, drawn, matrix
+from curate.proofs.proof import Proof
+from curate.proofs.verdicts import judge
 from tests.proof_cells import cells
 from tests.reports import HOSTILE, Page
 

@@ -17,9 +17,9 @@ import pytest
 from scipy import stats
 
 from curate.base.errors import CurateError
-from curate.prove.cells import Cell, cell_of
-from curate.prove.comparisons import Comparison
-from curate.prove.crossed import (
+from curate.proofs.cells import Cell, cell_of
+from curate.proofs.comparisons import Comparison
+from curate.proofs.crossed import (
     Differences,
     Variances,
     critical,
@@ -31,11 +31,11 @@ from curate.prove.crossed import (
     redrawn_differences,
     single,
 )
-from curate.prove.design import Design
-from curate.prove.detectable import detectable, power, smallest
-from curate.prove.metrics import Ratios, of_lengths
-from curate.prove.redraws import counts, redrawn, redrawn_lengths
-from curate.prove.verdicts import estimate_of, judge
+from curate.proofs.design import Design
+from curate.proofs.detectable import detectable, power, smallest
+from curate.proofs.metrics import Ratios, of_lengths
+from curate.proofs.redraws import counts, redrawn, redrawn_lengths
+from curate.proofs.verdicts import estimate_of, judge
 from tests.proof_cells import cell, cells, target
 
 QUICK = Design(draws=200)
@@ -513,5 +513,5 @@ def test_a_proof_finds_what_it_says_it_would_and_claims_no_more_than_it_may(
 
 @pytest.mark.parametrize("name", ["crossed", "detectable", "metrics", "sentences"])
 def test_the_examples_in_the_docstrings_hold(name: str) -> None:
-    module = importlib.import_module(f"curate.prove.{name}")
+    module = importlib.import_module(f"curate.proofs.{name}")
     assert doctest.testmod(module).failed == 0
