@@ -174,7 +174,7 @@ def test_a_finished_proof_is_taken_again_without_training(
         ({"seeds": 3}, "seeds was 2, now 3"),
         ({"margin": 0.02}, "design.margin was 0.01, now 0.02"),
         ({"training": {**TRAINING, "learning_rate": 0.002}}, "training.learning_rate was 0.001"),
-        ({"template": "alpaca"}, "template.name was 'chatml', now 'alpaca'"),
+        ({"template": "alpaca"}, r"template\.sha256 was"),
     ],
     ids=["seeds", "margin", "rate", "template"],
 )
@@ -192,6 +192,38 @@ def test_a_changed_target_is_another_plan(home: Path, tmp_path: Path) -> None:
     other.write_text((home / "old.jsonl").read_text("utf-8").replace("maker", "mason"), "utf-8")
     with pytest.raises(CurateError, match=r"another plan .*targets.0.measured_sha256 was"):
         prove(home, copied(home, tmp_path / "proof"), targets=[other])
+
+
+def test_what_things_are_called_is_no_part_of_a_plan(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copied(home, tmp_path / "proof")
+    monkeypatch.setattr("trainer.train", None)
+    monkeypatch.chdir(home)
+    curate.prove(
+        "run",
+        model=MODEL,
+        out=out,
+        template="chatml",
+        targets=["old.jsonl"],
+        baselines=["random"],
+        seeds=2,
+        tokens=240,
+        answers=3,
+        max_tokens=8,
+        instructions=2,
+        training=TRAINING,
+    )
+    assert cells(out) == cells(home / "whole")
+
+
+@pytest.mark.parametrize("plan", ["[]", "{}", '{"maker": "curate prove", "run": 3}', "{"])
+def test_a_strangers_plan_is_left_alone(home: Path, tmp_path: Path, plan: str) -> None:
+    (tmp_path / "proof").mkdir()
+    (tmp_path / "proof" / "plan.json").write_text(plan, "utf-8")
+    with pytest.raises(CurateError, match="the folder holds something else; choose another"):
+        prove(home, tmp_path / "proof", force=True)
+    assert (tmp_path / "proof" / "plan.json").read_text("utf-8") == plan
 
 
 def test_force_begins_anew_and_keeps_no_cell_of_another_plan(home: Path, tmp_path: Path) -> None:

@@ -33,7 +33,17 @@ _NAMES = re.compile(
 
 def plan_hash(plan: Mapping[str, Any]) -> str:
     """What cells say they belong to."""
-    return hashlib.sha256(_text(plan).encode()).hexdigest()
+    return hashlib.sha256(_text(_identity(plan)).encode()).hexdigest()
+
+
+def _identity(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a plan this one: all but what things are called, for all have hashes."""
+    same: dict[str, Any] = json.loads(_text(plan))
+    for part in ("run", "model", "template"):
+        same[part].pop("name", None)
+    for target in same["targets"]:
+        target.pop("source", None)
+    return same
 
 
 def _text(values: Any) -> str:
@@ -52,16 +62,17 @@ def opened(out: str, inputs: Sequence[str], plan: Mapping[str, Any], force: bool
         check_input(out, folder, name, (PLAN,))
     with locked(folder):
         earlier = _read_plan(folder)
+        is_other = earlier is None or plan_hash(earlier) != plan_hash(plan)
         if earlier is None:
             check_out(out, MAKER, False, inputs)
-        elif earlier != json.loads(_text(plan)) and not force:
+        elif is_other and not force:
             raise CurateError(
                 f"{out}: holds a proof of another plan ({_changed(earlier, plan)}); choose another "
                 f"{option('out')}, or {option('force', True)} to begin anew"
             )
         _check_ours(folder, out)
         with writing(out):
-            if earlier != json.loads(_text(plan)):
+            if is_other:
                 _emptied(folder)
             folder.mkdir(exist_ok=True)
             write_atomic(folder / PLAN, _text(plan))
@@ -77,7 +88,11 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
         plan = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return None
-    return plan if isinstance(plan, dict) and plan.get("maker") == MAKER else None
+    is_ours = isinstance(plan, dict) and plan.get("maker") == MAKER
+    try:
+        return plan if is_ours and _identity(plan) else None
+    except (LookupError, TypeError, AttributeError):  # a stranger's
+        return None
 
 
 def _check_ours(folder: Path, out: str) -> None:
@@ -99,7 +114,7 @@ def _emptied(folder: Path) -> None:
 
 def _changed(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """What differs, by name: the first three."""
-    before, now = (dict(_flat("", each)) for each in (earlier, json.loads(_text(plan))))
+    before, now = (dict(_flat("", _identity(each))) for each in (earlier, plan))
     names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
     # Sets differ wherever anything does that they follow from.
     names.sort(key=lambda name: name.startswith(("sets.", "pools.")))

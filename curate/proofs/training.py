@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ class CellTask:
         """
         started = time.perf_counter()
         folder = Path(self.folder)
+        if parent_process() is not None:
+            _plain_bars()
         with one_thread():
             trained = self._trained(job, folder)
             cell = self._measured(job, trained, started)
@@ -161,6 +164,18 @@ def _status(out: Path) -> str | None:
         return str(json.loads((out / "train.json").read_bytes())["status"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _plain_bars() -> None:
+    """Let bars of progress, which nobody sees, share a lock of this process alone.
+
+    Theirs is shared among processes: one that is killed leaves it behind, with a warning.
+    """
+    from threading import RLock
+
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    tqdm.set_lock(RLock())
 
 
 @contextmanager
