@@ -194,6 +194,9 @@ def test_the_headline_puts_the_baselines_under_their_verdicts(proof: Proof) -> N
     made = [dataclasses.replace(each, verdict=words[each.baseline]) for each in proof.primary]
     changed = dataclasses.replace(proof, primary=made)
     assert headline(changed) == "better than random; not shown against full"
+    wide = [dataclasses.replace(each, single=Estimate(-0.05, -1, 1)) for each in made]
+    changed = dataclasses.replace(proof, primary=wide)
+    assert headline(changed) == "better than random on average; not shown against full"
     made = [dataclasses.replace(each, verdict="no difference") for each in proof.primary]
     assert headline(dataclasses.replace(proof, primary=made)) == "no different from random and full"
 

@@ -9,7 +9,7 @@ from curate.base.charts import nice_ticks
 from curate.proofs.comparisons import Comparison
 from curate.proofs.sentences import decimals, number
 
-_TICKS = 7  # about so many
+_TICKS = 8  # about so many
 _REACH = 1.5  # by how much the scale goes beyond the intervals over all targets
 
 

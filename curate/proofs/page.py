@@ -74,16 +74,20 @@ def _context(proof: Proof, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def headline(proof: Proof) -> str:
     """All verdicts in a few words: `better than random; not shown against longest`."""
-    words = {
-        BETTER: "better than {}",
-        WORSE: "worse than {}",
-        NO_DIFFERENCE: "no different from {}",
-        NOT_SHOWN: "not shown against {}",
+    forms = {
+        (BETTER, True): "better than {}",
+        (BETTER, False): "better than {} on average",
+        (WORSE, True): "worse than {}",
+        (WORSE, False): "worse than {} on average",
+        (NO_DIFFERENCE, None): "no different from {}",
+        (NOT_SHOWN, None): "not shown against {}",
     }
     parts = []
-    for verdict, form in words.items():
+    for (verdict, always), form in forms.items():
         names = [
-            printable_line(each.baseline, 40) for each in proof.overall if each.verdict == verdict
+            printable_line(each.baseline, 40)
+            for each in proof.overall
+            if each.verdict == verdict and always in (None, each.in_each_training)
         ]
         if names:
             parts.append(form.format(_listed(names)))
