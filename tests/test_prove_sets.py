@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ from curate.pipeline.run_folder import RunFolder
 from curate.proofs.design import Design
 from curate.proofs.options import ProveOptions
 from curate.proofs.preparing import Prepared, prepare
-from tests.prove_toys import EDITED, LEAST, options, row, write_lines, write_run, write_target
+from tests.prove_toys import (
+    EDITED,
+    LEAST,
+    MODEL,
+    options,
+    row,
+    write_lines,
+    write_run,
+    write_target,
+)
 
 pytest.importorskip("torch")
 
@@ -243,6 +253,30 @@ def test_training_model_and_template_are_checked_before_rows_are_read(
 ) -> None:
     with pytest.raises(CurateError, match=message):
         prepared(run, targets=(target,), **given)
+
+
+def test_a_model_without_room_for_any_row_is_refused(
+    run: Path, target: str, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    shutil.copytree(MODEL, small)
+    config = json.loads((small / "config.json").read_bytes())
+    (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8}))
+    with pytest.raises(CurateError, match=r"none of its 120 rows can be rendered .*at most 8 are"):
+        prepared(run, model=str(small), targets=(target,))
+
+
+def test_where_more_is_trained_than_there_is_sets_are_read_again_and_steps_stay_equal(
+    run: Path, target: str
+) -> None:
+    own = int(prepared(run, targets=(target,)).selected.tokens.sum())
+    found = prepared(run, targets=(target,), tokens=round(2.4 * own), baselines=("random",))
+    assert len({each.matched.steps for each in found.sets}) == 1
+    assert all(each.epochs == pytest.approx(2.4, rel=0.05) for each in found.sets)
+    assert all(abs(each.taken / found.amount.tokens - 1) < 0.02 for each in found.sets)
+    once = ("full",)
+    with pytest.raises(CurateError, match=r"full has only .* tokens, and its rows are read once"):
+        prepared(run, targets=(target,), tokens=round(2.4 * own), baselines=once)
 
 
 def test_lora_is_trained_where_nothing_is_said() -> None:

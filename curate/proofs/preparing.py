@@ -206,6 +206,7 @@ def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepa
     baselines, raw = _raw(folder, options, notices.append)
     log(f"rendering {records.height:,} rows of {run} by template {render.template.name}")
     rendered = render(records)
+    _check_any(rendered, run, options)
     measured, records = _targets(options, render, records, rendered, notices.append)
     with TemporaryDirectory(prefix="curate-") as place:
         files = _written(measured, Path(place))
@@ -253,6 +254,17 @@ def _renderer(options: ProveOptions) -> tuple[Path, dict[str, Any], Renderer]:
     tokenizer = templates.load_tokenizer(str(folder))
     template = templates.load_template(options.template, tokenizer)
     return folder, options.settings, Renderer(template, tokenizer, room)
+
+
+def _check_any(rendered: templates.Rendered, run: Path, options: ProveOptions) -> None:
+    """Raise `CurateError` where the template takes no row, or the model has no room for any."""
+    if rendered.examples.height:
+        return
+    first = rendered.refused["message"].to_list()[0].splitlines()[0]
+    raise CurateError(
+        f"{run}: none of its {rendered.refused.height:,} rows can be rendered by template "
+        f"{rendered.template.name} for {options.model} (first: {first})"
+    )
 
 
 def _raw(
