@@ -213,7 +213,7 @@ def _batch(plan: Plan) -> str:
     if config.batch_tokens is None:
         return f"{config.batch_size} examples"
     rows = plan.mixture.per_epoch / plan.steps_per_epoch
-    return f"about {config.batch_tokens:,} trained tokens ({rows:,.1f} examples)"
+    return f"about {config.batch_tokens:,.0f} trained tokens ({rows:,.1f} examples)"
 
 
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
@@ -226,7 +226,7 @@ def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
         if getattr(config, name) != value
     ]
     if config.batch_tokens is not None and "batch_size" in preset.values:
-        changed.append(f"batch_tokens {config.batch_tokens} (not batch_size)")
+        changed.append(f"batch_tokens {config.batch_tokens:,.0f} (not batch_size)")
     if changed:
         lines.append(f"other than the preset: {', '.join(changed)}")
     lines += gate.rendered(plan.tokens.manifest)

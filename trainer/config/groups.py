@@ -152,11 +152,11 @@ class OptimisationSettings:
         0, "optimizer steps after which the run ends, instead of after num_train_epochs", low=0
     )
     batch_size: int = option(32, "examples in one optimizer step, however they are padded", low=1)
-    batch_tokens: int | None = option(
+    batch_tokens: float | None = option(
         None,
         "trained tokens in one optimizer step, instead of batch_size: an epoch is cut into steps "
         "of nearly as many",
-        low=1,
+        low=1.0,
     )
     learning_rate: float = option(1e-5, "peak learning rate", above=0.0, high=1.0)
     lr_find: bool = option(
