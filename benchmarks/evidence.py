@@ -2,16 +2,16 @@
 
     python benchmarks/evidence.py [NAME ...] [--seeds 5] [--work DIR] [--docs]
 
-Each experiment is a `curate run` over Alpaca rows and a `curate prove` of what it kept, against other
-rows of the same number of trained tokens. Three targets are held-out answers of other sets: LIMA,
-GSM8K and Code Alpaca; the first half of each (`development`) may choose what a recipe does, the second
-half (`final`) never does. What came of an experiment is a small file in `benchmarks/evidence/`, so that
-the page goes on another day: `--docs` writes `docs/evidence.md` anew from all of them. `--work` keeps
-the proofs themselves, so that one that was stopped goes on.
+Each experiment is a `curate run` over Alpaca rows and a `curate prove` of what it kept, against
+other rows of the same number of trained tokens. Three targets are held-out answers of other sets:
+LIMA, GSM8K and Code Alpaca; the first half of each (`development`) may choose what a recipe does,
+the second half (`final`) never does. What came of an experiment is a small file in
+`benchmarks/evidence/`, so that the page goes on another day: `--docs` writes `docs/evidence.md`
+anew from all of them. `--work` keeps the proofs themselves, so that one that was stopped goes on.
 
-`stories` is stories260k of the test data, a model of 260,000 weights that has read children's stories
-alone; `smollm2` is SmolLM2-135M-Instruct (small_model.py), whose weights were rounded to 4 bits, so that
-differences count, not levels.
+`stories` is stories260k of the test data, a model of 260,000 weights that has read children's
+stories alone; `smollm2` is SmolLM2-135M-Instruct (small_model.py), whose weights were rounded to 4
+bits, so that differences count, not levels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ STORIES = DATA / "models" / "stories260k-hf"
 RAW = DATA / "raw"
 LONGEST = 800  # characters of a row, so that it fits the small model's 512 positions
 TARGET_ROWS = 80  # of each half of a target
-TARGETS = {"lima": "lima_1k.json", "gsm8k": "gsm8k_train_alpaca.json", "code": "code_alpaca_2k.json"}
+TARGETS = {
+    "lima": "lima_1k.json",
+    "gsm8k": "gsm8k_train_alpaca.json",
+    "code": "code_alpaca_2k.json",
+}
 FULL = {"method": "full", "learning_rate": 2e-3, "batch_tokens": 2_000}
 LORA = {"method": "lora", "learning_rate": 2e-4, "batch_tokens": 1_000}
 BUDGET = 200  # rows that `lima` chooses: 1,000 are more than 8,000 short ones can give
