@@ -88,13 +88,22 @@ EXPERIMENTS = {
 
 def short_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file that fit, each question once."""
-    rows = json.loads(path.read_text("utf-8"))
+    rows = [_as_alpaca(row) for row in json.loads(path.read_text("utf-8"))]
     fits = [
         row
         for row in rows
         if row["output"].strip() and sum(len(str(row.get(key) or "")) for key in row) <= LONGEST
     ]
     return list({(row["instruction"], row.get("input", "")): row for row in fits}.values())
+
+
+def _as_alpaca(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of our copy of LIMA, one question and its answer, without the text around it."""
+    if "conversations" not in row:
+        return row
+    asked, answer = (turn["value"] for turn in row["conversations"][:2])
+    question = asked.split("### Instruction:")[-1].split("### Response:")[0].strip()
+    return {"instruction": question, "input": "", "output": answer.strip()}
 
 
 def write_targets(folder: Path, half: str) -> list[Path]:
