@@ -133,7 +133,7 @@ def prove(name: str, one: Experiment, work: Path, jobs: int, seeds: int | None) 
     if not (folder / "RUN").is_dir():
         curate.run(dump, **named, settings=one.settings or None, out=folder / "RUN")
     model = STORIES if one.model == "stories" else small_model(work)
-    proof = curate.prove(
+    curate.prove(
         folder / "RUN",
         model=model,
         template="chatml" if one.model == "stories" else None,
@@ -146,7 +146,8 @@ def prove(name: str, one: Experiment, work: Path, jobs: int, seeds: int | None) 
         out=folder / "PROOF",
         log=lambda line: print(line, flush=True),
     )
-    return about(name, one, proof.as_dict())
+    written = (folder / "PROOF" / "proof.json").read_text("utf-8")
+    return about(name, one, json.loads(written))
 
 
 def about(name: str, one: Experiment, proof: dict[str, Any]) -> dict[str, Any]:
