@@ -405,7 +405,7 @@ WITHOUT: dict[str, tuple[Any, str]] = {
     "telegram": ({"chats": {"list": []}}, SILENT),
     "slack": (
         {"ok": True, "messages": [*THREAD, "words beside"]},
-        "wrong_type: message 5 is text; expected an object",
+        "wrong_type: message 5 is the text 'words beside'; expected an object",
     ),
 }
 
