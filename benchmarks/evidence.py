@@ -71,7 +71,6 @@ EXPERIMENTS = {
     ),
     "default": Experiment("the default recipe", "default"),
     "quality": Experiment("`quality` alone", ["quality"]),
-    "cap": Experiment("`length: cap` alone", [{"length": {"action": "cap"}}]),
     "longest": Experiment("the recipe `longest`", "longest", settings={"select.budget": BUDGET}),
     "lima-smollm2": Experiment(
         "the recipe `lima`",
