@@ -271,6 +271,23 @@ def test_a_kill_during_a_save_leaves_the_state_before_it(
     assert outcome(tmp_path / "out") == outcome(whole("full"))
 
 
+def test_a_kill_between_the_first_checkpoint_and_the_first_state_begins_anew(
+    sources: dict[str, str],
+    whole: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "out"
+    fields = {**sources, "out": str(out), **settings("full"), "save_steps": 0}
+    with monkeypatch.context() as patch:
+        stop_at(patch, "trainer.checkpoints.resume.save", 0)
+        with pytest.raises(StoppedError):
+            train(TrainConfig(**fields), silent)
+    assert (out / "epochs" / "epoch-1").is_dir() and not (out / "state").exists()
+    train(TrainConfig(**fields, resume=True), silent)
+    assert outcome(out)["weights"] == outcome(whole("full"))["weights"]
+
+
 @pytest.mark.parametrize("which", ["shifted", "unseeded"])
 def test_a_resume_that_is_not_exact_is_seen(
     stopped: dict[str, Any],

@@ -14,6 +14,7 @@ import templates
 from curate.base.errors import CurateError
 from curate.base.log import Log
 from curate.base.schema import RECORDS
+from curate.base.spelling import option
 from curate.data import read_data
 from curate.pipeline import runner
 from curate.pipeline.recipe import filter_called
@@ -83,7 +84,12 @@ def read_raw(run: RunFolder, tell: Log) -> pl.DataFrame:
 
     Raises `CurateError` where those are not there any more, or not the same.
     """
-    names, how, hashes = source_files(run)
+    try:
+        names, how, hashes = source_files(run)
+    except CurateError as error:
+        raise CurateError(
+            f"baseline raw: {error}, or leave raw out of {option('baselines')}"
+        ) from error
     dump = read_data(names, how, tell)
     if [file.sha256 for file in dump.files] != hashes or dump.height != _rows(run):
         raise CurateError(

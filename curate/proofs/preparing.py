@@ -29,12 +29,14 @@ from curate.proofs.matching import TOLERANCE, Amount, Matched, amount, deviation
 from curate.proofs.options import ProveOptions
 from curate.proofs.pool import Overlaps, Pool, Renderer
 from curate.proofs.targets import POOL, Target
+from trainer.after import chat
 from trainer.after.suite.identity import model_hash
 from trainer.config.config import TrainConfig
 from trainer.data.mixing import tokens_taken
 from trainer.models import model as models
 from trainer.models import weights
 
+_MOSTLY = 0.5  # of a baseline's tokens: from here on it is said
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "polars")
 
 
@@ -125,6 +127,24 @@ class Prepared:
             "rows are whole"
             for name, by in worst.items()
             if abs(by) > TOLERANCE
+        )
+
+    @cached_property
+    def shared(self) -> tuple[str, ...]:
+        """Baselines that are mostly, or wholly, made of rows that selected has, as sentences."""
+        shares: dict[str, list[float]] = {}
+        own = [set(each.matched.rows) for each in self.sets[: self.options.seeds]]
+        for each in self.sets[self.options.seeds :]:
+            pool, matched = self.pool_of(each.matched.baseline), each.matched
+            both = np.isin(pool.rows, np.array(sorted(own[matched.seed] & {*matched.rows})))
+            part = int(pool.tokens[both].sum()) / matched.tokens
+            shares.setdefault(matched.baseline, []).append(part)
+        means = {name: sum(each) / len(each) for name, each in shares.items()}
+        return tuple(
+            f"{name}: {share:.0%} of its trained tokens are of rows that selected has too, and "
+            + ("nothing else is compared" if share == 1 else "only the others can differ")
+            for name, share in means.items()
+            if share > _MOSTLY
         )
 
     @property
@@ -235,9 +255,10 @@ def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepa
         render.tokenizer,
         config,
         baselines,
-        (*notices, *_refusals(selected, cleaned, uncleaned)),
+        (),
     )
-    return dataclasses.replace(prepared, notices=(*prepared.notices, *prepared.off))
+    notices += (*_refusals(selected, cleaned, uncleaned), *prepared.off, *prepared.shared)
+    return dataclasses.replace(prepared, notices=tuple(notices))
 
 
 def _renderer(options: ProveOptions) -> tuple[Path, dict[str, Any], Renderer]:
@@ -247,6 +268,7 @@ def _renderer(options: ProveOptions) -> tuple[Path, dict[str, Any], Renderer]:
     config = TrainConfig.from_mapping(
         {**options.settings, "tokens": "TOKENS", "model": str(folder), "out": "CKPT"}
     )
+    chat.check_answers(str(folder), "sft")
     limits = models.read_limits(str(folder))
     room = limits.positions
     if room is not None and config.learns == "prompt":

@@ -30,6 +30,8 @@ _NAMES = re.compile(
     r"|\..*\.unfinished"
 )
 
+_FOLLOWING = ("sets.", "pools.", "amount.")
+
 
 def plan_hash(plan: Mapping[str, Any]) -> str:
     """What cells say they belong to."""
@@ -116,8 +118,8 @@ def _changed(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """What differs, by name: the first three."""
     before, now = (dict(_flat("", _identity(each))) for each in (earlier, plan))
     names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
-    # Sets differ wherever anything does that they follow from.
-    names.sort(key=lambda name: name.startswith(("sets.", "pools.")))
+    # These differ wherever anything does that they follow from.
+    names.sort(key=lambda name: name.startswith(_FOLLOWING) and name != "amount.asked_for")
     first = [
         f"{name} was {shown(before.get(name), 60)}, now {shown(now.get(name), 60)}"
         for name in names[:3]
@@ -176,6 +178,11 @@ def read_cell(folder: Path, plan: str, baseline: str, seed: int) -> Cell | None:
         return cell_of(content["cell"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def has_cell(folder: Path, baseline: str, seed: int) -> bool:
+    """Whether there is a file of that training, whatever is in it."""
+    return _cell_file(folder, baseline, seed).is_file()
 
 
 def _hash(values: Mapping[str, Any]) -> str:

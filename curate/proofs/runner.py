@@ -51,6 +51,9 @@ def prove(
         _write_targets(prepared, folder)
         plan = proof_folder.plan_hash(prepared.plan)
         known = {name: cell for name, cell in _cells(prepared, folder, plan) if cell is not None}
+        for name in _names(prepared):
+            if name not in known and proof_folder.has_cell(folder, *name):
+                log(f"{'.'.join(map(str, name))}: its file was changed since, so it is made again")
         if known:
             log(f"{out}: goes on with {len(known):,} trainings that are there")
         task = _task(prepared, folder, plan, keep_models)

@@ -52,14 +52,28 @@ class Target:
 def read_targets(
     sources: Sequence[str], max_rows: int, render: Renderer, tell: Log
 ) -> list[Target]:
-    """The targets that were named. Raises `CurateError` for what holds no conversations."""
-    return [
-        _read(source, name, max_rows, render, tell)
-        for source, name in zip(sources, _names(sources), strict=True)
-    ]
+    """The targets that were named. Raises `CurateError` for what holds no conversations.
+
+    Of equal rows, in one target or in several, the first is measured: a prompt that counted twice
+    would make intervals too narrow.
+    """
+    found: list[Target] = []
+    for source, name in zip(sources, _names(sources), strict=True):
+        found.append(_read(source, name, max_rows, found, render, tell))
+        _say_left_out(found[-1], tell)
+    return found
 
 
-def _read(source: str, name: str, max_rows: int, render: Renderer, tell: Log) -> Target:
+def _say_left_out(target: Target, tell: Log) -> None:
+    if target.left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in target.left_out.items())
+        count = sum(target.left_out.values())
+        tell(f"target {target.name}: {count:,} of its rows cannot be measured ({reasons})")
+
+
+def _read(
+    source: str, name: str, max_rows: int, earlier: Sequence[Target], render: Renderer, tell: Log
+) -> Target:
     file = read_file(source, max_rows, 0, tell)
     if file.records is None:
         raise CurateError(
@@ -68,7 +82,21 @@ def _read(source: str, name: str, max_rows: int, render: Renderer, tell: Log) ->
         )
     if file.chosen < file.read - sum(file.rejects.values()):
         tell(f"target {name}: {file.chosen:,} of {file.read:,} rows are measured, drawn by a seed")
-    return fitting(Target(name, source, file.sha256, file.records, file.rejects), render)
+    records = _new(file.records, earlier)
+    again = file.records.height - records.height
+    if again and records.height < 2:
+        raise CurateError(
+            f"target {source}: {again:,} of its {file.records.height:,} rows repeat others of it "
+            "or of a target before it; two rows of its own are needed, so leave it out"
+        )
+    left_out = {**file.rejects, **({"repeated": again} if again else {})}
+    return fitting(Target(name, source, file.sha256, records, left_out), render)
+
+
+def _new(records: pl.DataFrame, earlier: Sequence[Target]) -> pl.DataFrame:
+    """The first of equal rows, where no earlier target has it."""
+    seen = [identity for target in earlier for identity in target.records["id"]]
+    return records.unique("id", keep="first", maintain_order=True).filter(~pl.col("id").is_in(seen))
 
 
 def fitting(target: Target, render: Renderer) -> Target:

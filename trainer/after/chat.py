@@ -101,12 +101,12 @@ def _resolved(
     if is_adapter(folder) and not (folder / "config.json").is_file():
         adapter = adapters.read(folder)
         name = adapters.base_of(adapter, base)
-        _check_answers(name, adapter.objective)
+        check_answers(name, adapter.objective)
         return adapter, name, adapter.folders(name), _learnt_tokens(adapter)
     if base is not None:
         raise CurateError(f"{source}: is no adapter, so it has no base; leave out --model")
     model.check_source(source)
-    _check_answers(source, "sft")
+    check_answers(source, "sft")
     return None, source, [folder], 0
 
 
@@ -115,7 +115,8 @@ def _learnt_tokens(adapter: adapters.Adapter) -> int:
     return int(adapter.settings.get("num_virtual_tokens") or 0) if adapter.is_prompt else 0
 
 
-def _check_answers(name: str, objective: str) -> None:
+def check_answers(name: str, objective: str) -> None:
+    """Raise `CurateError` for a reward model, by its objective or its configuration."""
     path = Path(name) / "config.json"
     named = read_json(path).get("architectures") if path.is_file() else None
     if objective == "reward" or "SequenceClassification" in str(named):

@@ -254,6 +254,10 @@ def restore(
             f"{states[-1]}: the saved state is damaged, and there is no earlier one; "
             f"{checkpoint.last_good(out)}; start anew with --force"
         )
+    if (
+        tidy and out.is_dir()
+    ):  # a kill may come between the first epoch's checkpoint and the first state
+        _forget_later(out, Progress())
     return None
 
 
