@@ -238,6 +238,7 @@ def test_a_damaged_cell_is_made_again(home: Path, tmp_path: Path) -> None:
     path.write_text(path.read_text("utf-8").replace('"steps": 4', '"steps": 5'), "utf-8")
     lines: list[str] = []
     prove(home, out, log=lines.append)
+    assert "random.1: its file was changed since, so it is made again" in lines
     assert "5 of 5: random.1" in lines and cells(out) == cells(home / "whole")
 
 
