@@ -12,7 +12,9 @@ from curate.base.settings import check_settings, checked_settings, known_setting
 from trainer.config.adapter_files import fields_of
 from trainer.config.cross_field import check_cross_field, fitting
 from trainer.config.groups import ABSENT, RENAMED, UNSET, Settings
-from trainer.config.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
+from trainer.config.methods import readers
+from trainer.config.objectives import READ_BY
+from trainer.config.presets import PRESETS, preset_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,9 @@ class TrainConfig(Settings):
             given |= fields_of(source["from_adapter"], given)
         chosen = given.get("preset")
         if chosen is None:
-            chosen = PRESET_OF_METHOD.get(given.get("method", "full"), OTHER_PRESET)
-            chosen = "reward" if given.get("objective") == "reward" else chosen
+            chosen = preset_of(given.get("objective", "sft"), given.get("method", "full"))
         checked_settings(type(self), {"preset": chosen}, "train")
-        recipe = PRESETS[chosen].values
+        recipe = _read_of(PRESETS[chosen].values, given)
         fallbacks = {
             field.name: recipe.get(field.name, field.metadata["fallback"])
             for field in dataclasses.fields(self)
@@ -89,6 +90,17 @@ class TrainConfig(Settings):
                 "train: max_steps and num_train_epochs both say when the run ends; give one of them"
             )
         return cls(**values)
+
+
+def _read_of(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a preset a run takes: of another objective or method nothing that only those read."""
+    method = given.get("method", recipe.get("method", "full"))
+    own = given.get("objective", recipe.get("objective")) == recipe.get("objective")
+    return {
+        name: value
+        for name, value in recipe.items()
+        if (own or name not in READ_BY) and method in (readers(name) or [method])
+    }
 
 
 def _listed(hint: Any, value: Any) -> Any:
