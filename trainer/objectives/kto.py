@@ -144,6 +144,13 @@ def evaluate(
     pairs = pairs_of(mode)
     if rows is not pairs.chosen:
         return sft.evaluate(net, rows, chosen, micro_tokens, mode)
+    # Padded, as all evaluations: a model that was just loaded is not made ready for packing.
+    return _evaluated(net, chosen, dataclasses.replace(mode, packed=False))
+
+
+def _evaluated(net: Any, chosen: Ints, mode: LossMode) -> Evaluation:
+    """`evaluate`, in passes of the kind that the mode says."""
+    pairs = pairs_of(mode)
     assert mode.settings is not None
     alone = dataclasses.replace(mode, group=dataclasses.replace(mode.group, rank=0, count=1))
     moved = _moved(net, chosen, chosen[:1], len(chosen), mode.settings, alone)
@@ -157,7 +164,7 @@ def evaluate(
         mean,
         mean,
         len(chosen),
-        int(rows.target_counts[chosen].sum()),
+        int(pairs.chosen.target_counts[chosen].sum()),
         interval=sft.half_width(found[:, 0]),
         **_named(found.sum(axis=0), chosen, mode),
     )
@@ -169,8 +176,7 @@ def at_start(net: Any, chosen: Ints, config: TrainConfig, mode: LossMode) -> tup
     The second is half of what the answers count.
     """
     alone = dataclasses.replace(mode, settings=config)
-    held = evaluate(net, pairs_of(mode).chosen, np.unique(chosen), config.micro_tokens, alone)
-    assert held is not None
+    held = _evaluated(net, np.unique(chosen), alone)
     desirable = _desirable(mode)[np.unique(chosen)]
     counts = np.where(desirable, config.desirable_weight, config.undesirable_weight)
     return held.loss, float(counts.mean()) / 2

@@ -94,7 +94,8 @@ class Preference:
         assert mode.settings is not None
         found = np.zeros((len(chosen), len(_NUMBERS)))
         with evaluating(net):
-            for batch in pair_batches(pairs, chosen, micro_tokens, mode.packed):
+            # Padded, as all evaluations: a model that was just loaded is not made ready for packing.
+            for batch in pair_batches(pairs, chosen, micro_tokens, packed=False):
                 numbers = self.numbers(net, batch, mode.settings, mode).cpu().numpy()
                 found[np.searchsorted(chosen, batch.rows[: len(numbers)])] = numbers
         means = found.mean(axis=0).tolist()
