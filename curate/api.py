@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from curate.evals.suite_results import SuiteEvaluation
     from curate.exports.export import Exported
     from curate.pipeline.recipe import StepLike
+    from curate.proofs.design import Design
+    from curate.proofs.options import ProveOptions
+    from curate.proofs.proof import Proof
     from curate.renders import Preview, Tokens
     from curate.runs import Plan, Run
     from trainer import TrainResult
@@ -427,6 +430,100 @@ def evaluate_suite(
     how = _read_options(format, columns, "best", None, False)
     with changes_explained(*given):
         return evaluate(models, given, options, how, reference, out, force, log)
+
+
+def prove(
+    run: Run | str | PathLike[str],
+    *,
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    template: str | None = None,
+    targets: Sequence[str | PathLike[str]] = (),
+    baselines: Sequence[str] = ("random", "longest", "full", "raw"),
+    tokens: int | None = None,
+    seeds: int = 5,
+    margin: float = 0.01,
+    max_rows: int = 200,
+    answers: int = 0,
+    instructions: int = 0,
+    max_tokens: int = 128,
+    training: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    keep_models: bool = False,
+    force: bool = False,
+    log: Log = no_log,
+) -> Proof:
+    """Train on a run's kept rows and on others of the same size, and say what the difference is.
+
+    `run` is a `Run` or its folder, `model` what is trained anew each time, `targets` are files of
+    held-out conversations (rows of the run itself without any). Each of the `baselines` (random,
+    longest, full, raw) is trained `seeds` times on `tokens` trained tokens: by default as many as
+    the kept rows have, times `num_train_epochs`. A difference below `margin`, a share of bits per
+    byte, is none. Of each target `max_rows` rows are scored, and the first `answers` of them
+    answered with at most `max_tokens` tokens; `instructions` are prompts that code checks.
+    `training` are settings of `curate.train`. `jobs` trainings run at once. A proof that was
+    stopped in the folder `out` goes on. Raises `CurateError`.
+    """
+    check_ours()
+    require("proving", "train", "torch", "transformers", "datasets", "peft")
+    from curate.proofs import runner
+
+    folder, options, design = _proof_options(
+        run,
+        margin,
+        model=fspath(model),
+        template=template,
+        targets=targets,
+        baselines=baselines,
+        tokens=tokens,
+        seeds=seeds,
+        max_rows=max_rows,
+        answers=answers,
+        instructions=instructions,
+        max_tokens=max_tokens,
+        training=dict(training or {}),
+    )
+    with changes_explained(folder, *targets):
+        return runner.prove(
+            folder, options, design, fspath(out), jobs, keep_models, force=force, log=log
+        )
+
+
+def forecast_proof(
+    run: Run | str | PathLike[str],
+    *,
+    margin: float = 0.01,
+    jobs: int = 1,
+    log: Log = no_log,
+    **options: Any,
+) -> float:
+    """What `prove` would do, as lines for `log`, and about how many seconds it would take.
+
+    The arguments are those of `prove`. Nothing is written. Raises `CurateError`.
+    """
+    check_ours()
+    require("proving", "train", "torch", "transformers", "datasets", "peft")
+    from curate.proofs import forecast
+
+    folder, chosen, design = _proof_options(run, margin, **options)
+    with changes_explained(folder):
+        return forecast.forecast(folder, chosen, design, jobs, log)
+
+
+def _proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveOptions, Design]:
+    """The run's folder, what is asked for, and the design."""
+    from curate.proofs.design import Design
+    from curate.proofs.options import ProveOptions
+    from curate.runs import Run
+
+    folder = run.path if isinstance(run, Run) else Path(run)
+    targets, baselines = options.pop("targets", ()), options.pop("baselines", None)
+    given = [targets] if isinstance(targets, str | PathLike) else targets
+    options["targets"] = tuple(fspath(each) for each in given)
+    if baselines is not None:
+        named = [baselines] if isinstance(baselines, str) else baselines
+        options["baselines"] = tuple(named)
+    return folder, ProveOptions(**options), Design(margin=margin)
 
 
 def export(

@@ -131,7 +131,7 @@ def _holds_answers(path: Path) -> bool:
         first = file.readline(10_000_000)
     try:
         row = json.loads(first or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     empty = not first
     return empty or (isinstance(row, dict) and {"id", "messages", "answer", "stopped"} <= set(row))

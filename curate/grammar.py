@@ -284,6 +284,48 @@ def _suite(add: Any) -> None:
     add("--temperature", type=_temperature, default=0.0, metavar="T", help=about)
 
 
+def _prove(add: Any) -> None:
+    add("run", type=Path, help="a folder written by curate run: are its kept rows the better ones?")
+    add("--model", required=True, help="a model folder or hub id, trained anew each time")
+    add("--template", help="a bundled template, a .jinja file, or 'tokenizer'")
+    about = (
+        "what the kept rows are compared with, with commas: random, longest, full, raw "
+        "(default: all)"
+    )
+    add("--baselines", metavar="NAMES", default="random,longest,full,raw", help=about)
+    about = "held-out conversations to measure on, in any shape; without, rows of the run itself"
+    add("--targets", nargs="+", action="extend", metavar="FILE", default=[], help=about)
+    about = "trained tokens of each training (default: those of the kept rows, times --epochs)"
+    add("--tokens", type=_positive, metavar="N", help=about)
+    about = "trainings of each set, with other random rows and orders (default: 5)"
+    add("--seeds", type=_positive, metavar="N", default=5, help=about)
+    about = "a difference below this share of bits per byte is none (default: 0.01)"
+    add("--margin", type=float, metavar="SHARE", default=0.01, help=about)
+    about = "rows of each target, at most; drawn by a seed (default: 200)"
+    add("--max-rows", type=_positive, default=200, metavar="N", help=about)
+    about = "rows of each target that are answered as well: stops, lengths, loops (default: 0)"
+    add("--answers", type=_seed, default=0, metavar="N", help=about)
+    about = "prompts with instructions that code checks (default: 0)"
+    add("--instructions", type=_seed, default=0, metavar="N", help=about)
+    about = "the longest answer, in tokens (default: 128)"
+    add("--max-tokens", type=_positive, default=128, metavar="N", help=about)
+    about = "what is trained: lora (default), full, ... (docs/training.md lists them)"
+    add("--method", help=about)
+    add("--preset", help="a named set of training settings")
+    about = "passes over the kept rows, where --tokens is not given (default: 1)"
+    add("--epochs", type=_positive, help=about)
+    add("--lr", type=float, help="the highest learning rate (learning_rate)")
+    about = "trained tokens in one optimizer step (default: as many as give 20 steps, or 4096)"
+    add("--batch-tokens", type=_positive, metavar="N", help=about)
+    about = "change one training setting, such as max_grad_norm=0.5 (repeatable)"
+    _many(add, "--set", "FIELD=VALUE", about)
+    add("--jobs", type=_positive, default=1, metavar="N", help="trainings at once (default: 1)")
+    add("--keep-models", action="store_true", help="keep every model, in PROOF/models")
+    about = "print sets, steps and an estimate of time; write nothing"
+    add("--dry-run", action="store_true", help=about)
+    _out(add, "PROOF")
+
+
 def _pairs(add: Any) -> None:
     _dumps(add)
     kinds = ("rejected", "votes", "scores", "ranks", "annotators", "judge")
@@ -383,6 +425,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "eval": (
         "Measure models, side by side, with intervals: as classifiers, or by a suite of numbers.",
         _eval,
+    ),
+    "prove": (
+        "Train on the kept rows and on others of the same size: is the difference there?",
+        _prove,
     ),
     "pairs": (
         "Preference pairs out of dumps or a RUN: from votes, scores, ranks, annotators, a judge.",

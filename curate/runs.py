@@ -396,16 +396,9 @@ class _Reread(_Read):
     """Reads again what a run was made from that was opened from its folder."""
 
     def __init__(self, folder: RunFolder) -> None:
-        files = folder.manifest["sources"]
-        names = list(_files_of(file["source"] for file in files))
-        if gone := [name for name in names if not Path(name).is_file()]:
-            raise CurateError(
-                f"{folder.path}: not all that it was made from is there (first {gone[0]}, as seen "
-                "from here); run it again"
-            )
-        how = sources.ReadOptions(**folder.manifest["reading"])
+        names, how, self.hashes = source_files(folder)
         super().__init__(names, how, PartSize())
-        self.folder, self.hashes = folder.path, [file["sha256"] for file in files]
+        self.folder = folder.path
 
     def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
         """See `_Read`. Raises `CurateError` where the inputs changed."""
@@ -413,6 +406,22 @@ class _Reread(_Read):
         if [file.sha256 for file in dump.files] != self.hashes:
             raise CurateError(f"{self.folder}: what it was made from has changed; run it again")
         return dump, work
+
+
+def source_files(folder: RunFolder) -> tuple[list[str], sources.ReadOptions, list[str]]:
+    """The files that a run was made from, how they were read, and the hashes that they had.
+
+    Raises `CurateError` where one is not there any more.
+    """
+    files = folder.manifest["sources"]
+    names = list(_files_of(file["source"] for file in files))
+    if gone := [name for name in names if not Path(name).is_file()]:
+        raise CurateError(
+            f"{folder.path}: not all that it was made from is there (first {gone[0]}, as seen "
+            "from here); run it again"
+        )
+    how = sources.ReadOptions(**folder.manifest["reading"])
+    return names, how, [file["sha256"] for file in files]
 
 
 def _recipe_of(folder: RunFolder) -> recipes.Recipe:

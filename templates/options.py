@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from curate.base.errors import CurateError
+from curate.base.sandbox.day import DAY
 from curate.base.settings import check_settings, setting
 
 Boundary = Literal["split", "train", "mask", "error"]
@@ -20,7 +21,7 @@ Overlong = Literal["refuse", "right", "left"]
 InlineThink = Literal["move", "keep"]
 Role = Literal["system", "user", "assistant", "tool"]
 
-DATE = "2024-07-26"  # the day that templates see by default
+DATE = DAY  # the day that templates see by default
 RESERVED = ("messages", "tools", "add_generation_prompt")
 # Former names of options, for the error that names the present one.
 RENAMED = {"open_field": "continue_final_field"}

@@ -107,8 +107,17 @@ class TemplateFailed(Refusal):
     check = "template"
 
 
-class TemplateEnded(TemplateFailed):
+class TemplateAtLimit(TemplateFailed):
+    """The template asked for more steps, text, depth, time or memory than it may have."""
+
+
+class TemplateEnded(TemplateAtLimit):
     """The template ended the process that it is rendered in, or reached a limit of it."""
+
+
+def is_at_limit(error: BaseException) -> bool:
+    """Whether an error is that of a template at a limit, or came of one."""
+    return isinstance(error, TemplateAtLimit) or isinstance(error.__cause__, TemplateAtLimit)
 
 
 class EmptyAnswer(Refusal):

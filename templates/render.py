@@ -20,7 +20,7 @@ from templates.fast.encoder import FastEncoder
 from templates.messages import ARGUMENTS, DOCUMENTS, chat
 from templates.options import DEFAULTS, RenderOptions
 from templates.provers import Provers, provers
-from templates.refusals import EmptyAnswer, Refusal, TemplateEnded
+from templates.refusals import EmptyAnswer, Refusal, TemplateEnded, is_at_limit
 from templates.remedies import Found, are_many, find_remedies, remedy_lines
 from templates.sandbox.programs import SearchEnded, TooCostly
 from templates.spans import VerifiedRender
@@ -53,6 +53,8 @@ def render(
     except TooCostly:
         raise  # whatever the options
     except CurateError as error:
+        if is_at_limit(error):
+            raise  # each option that is tried would take as long
         found = find_remedies(records, template, tokenizer, options, passing)
         raise CurateError("\n".join([str(error), *remedy_lines(found)])) from error
     ready = RowRenderer(known, options, fast)

@@ -132,7 +132,7 @@ PRINT = {
     "curate/base/unexpected.py": "it says so with nothing that can fail in its turn",
     "curate/cli.py": "it empties standard output, or turns it away",
     "curate/grammar.py": "argparse is told where its usage goes",
-    "templates/sandbox/frames.py": "a pipe between two processes",
+    "curate/base/sandbox/frames.py": "a pipe between two processes",
 }
 
 

@@ -341,3 +341,39 @@ def test_a_template_of_a_stranger_is_one_sentence_when_a_model_is_asked(
     said = capsys.readouterr().err
     assert "asked.txt:1: the template does not take these messages: " in said and why in said
     assert "Traceback" not in said and not (tmp_path / "OUT.jsonl").exists()
+
+
+NO_JSON = {"garbage": b"\xff\xfe{", "a list": b"[1]", "deep": b"[" * 100_000, "empty": b""}
+NO_STOPS = {
+    "no id": b'{"eos_token_id": ["x"]}',
+    "an object": b'{"eos_token_id": {"a": 1}}',
+    "no text": b'{"stop_strings": [1]}',
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        *(pytest.param("config.json", data, id=f"config {what}") for what, data in NO_JSON.items()),
+        *(
+            pytest.param("generation_config.json", data, id=what)
+            for what, data in {**NO_JSON, **NO_STOPS}.items()
+        ),
+    ],
+)
+def test_a_models_settings_that_are_none_are_one_sentence(
+    name: str, data: bytes, base: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(base, folder)
+    (folder / name).write_bytes(data)
+    with pytest.raises(CurateError, match=rf"{name}: |its model cannot be loaded") as error:
+        chat.load(str(folder), with_template=False)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_single_stop_string_is_no_list_of_letters(base: str, tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    shutil.copytree(base, folder)
+    (folder / "generation_config.json").write_text('{"stop_strings": "abc"}')
+    assert chat.load(str(folder), with_template=False).stop_strings == ("abc",)

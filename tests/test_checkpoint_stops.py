@@ -25,6 +25,7 @@ from tests.checkpoint_toys import (
     write_text_answers,
 )
 from tests.trainer_toys import ASK, START, write_tokens
+from trainer.models.generation import generation_of, stop_texts_of
 
 ROOT = Path(__file__).resolve().parent.parent
 # What peft asks transformers by an old name is not ours to change.
@@ -310,3 +311,27 @@ def test_a_base_with_more_rows_than_tokens_keeps_them_beside_an_adapter(
     with torch.no_grad():
         wanted, got = (model(input_ids=asked).logits for model in (whole, adapted))
     assert got.shape[-1] == 64 and float((got - wanted).abs().max()) < 1e-4
+
+
+BROKEN = {
+    "no JSON": (b"{", "is no JSON"),
+    "no UTF-8": (b"\xff\xfe{}", "is no JSON"),
+    "a list": (b"[1]", "is no object"),
+    "an id that is text": (b'{"eos_token_id": "</s>"}', "expected an id or a list of them"),
+    "a truth": (b'{"eos_token_id": [true]}', "expected an id or a list of them"),
+    "texts that are numbers": (b'{"stop_strings": [3]}', "expected a list of texts"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_generation_config_that_says_no_stops_is_one_sentence(tmp_path: Path, kind: str):
+    content, words = BROKEN[kind]
+    (tmp_path / "generation_config.json").write_bytes(content)
+    with pytest.raises(CurateError, match=words) as caught:
+        generation_of(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path / "generation_config.json"))
+
+
+def test_one_text_that_ends_answers_is_one_and_not_its_letters(tmp_path: Path):
+    (tmp_path / "generation_config.json").write_text('{"stop_strings": "User:"}')
+    assert stop_texts_of(generation_of(tmp_path)) == ["User:"]

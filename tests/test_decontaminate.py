@@ -93,6 +93,18 @@ def test_a_short_prompt_must_equal_a_whole_prompt_or_user_message(conversation):
     assert found["reason"].to_list() == ["evaluation_prompt", None, None]
 
 
+def test_a_record_without_a_users_message_is_compared_as_the_others_are(conversation):
+    rows = conversation(("Who are you?", "A bell."), ("Where is it?", "There."))
+    alone = pl.element().filter(pl.element().struct.field("role") == "assistant")
+    is_second = pl.int_range(pl.len()) == 1
+    rows = rows.with_columns(
+        pl.when(is_second).then(pl.col("messages").list.eval(alone)).otherwise("messages"),
+        prompt=pl.when(is_second).then(pl.lit("")).otherwise("prompt"),
+    )
+    step = bound(conversation(("who are you", "Nobody."), ("Why?", "So.")))
+    assert judge(step, rows).verdicts["keep"].to_list() == [False, True]
+
+
 def test_a_short_answer_alone_proves_nothing(conversation):
     step = bound(conversation((text(0, 30), "Paris.")), field="both")
     assert judge(step, conversation(("Capital?", "Paris."))).verdicts["keep"].to_list() == [True]

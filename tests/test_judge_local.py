@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="a local judge needs torch")
 pytest.importorskip("transformers", reason="a local judge needs transformers")
 
 from curate.base.errors import CurateError
+from curate.base.sandbox.chat_text import ChatText
 from filters.llm_judge.local import LocalModel
 from filters.llm_judge.prompts import Prompts
 from filters.llm_judge.question import Answer, Question
@@ -297,7 +298,8 @@ def test_what_a_folder_asks_of_generation_changes_no_text(tmp_path: Path) -> Non
 def prompts(folder: str, written_as: Any = "chat") -> Prompts:
     from transformers import AutoTokenizer
 
-    return Prompts(AutoTokenizer.from_pretrained(folder), written_as)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return Prompts(tokenizer, ChatText(tokenizer) if written_as == "chat" else None)
 
 
 @pytest.mark.parametrize(("written_as", "control"), [("chat", 3), ("plain", 0)])

@@ -105,6 +105,52 @@ def test_a_slow_pattern_is_refused_before_transformers_reads_with_it(tmp_path: P
         load_tokenizer(str(tmp_path / "base"), local=True)
 
 
+@pytest.mark.parametrize("pattern", [r"(?<x>a)(?:\k<x>|aa)+b", r"(a)(?:\1|aa)+b"])
+def test_a_choice_that_nobody_can_try_alone_is_refused(pattern: str) -> None:
+    assert is_slow(pattern)
+
+
+def test_a_slow_pattern_of_the_hub_is_refused_before_transformers_reads_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    transformers = pytest.importorskip("transformers")
+    path = tmp_path / "tokenizer.json"
+    content = json.loads((ROOT / "sample_data/tiny-base/tokenizer.json").read_text("utf-8"))
+    replaced = {"type": "Replace", "pattern": {"Regex": r"(\w|\d)+$"}, "content": ""}
+    path.write_text(json.dumps(content | {"normalizer": replaced}), "utf-8")
+    asked: list[tuple[str, str]] = []
+
+    def fetched(name: str, file: str, **_: Any) -> str:
+        asked.append((name, file))
+        return str(path)
+
+    def read(*_: Any, **__: Any) -> Any:
+        raise AssertionError("transformers reads the tokenizer")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetched)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", read)
+    with pytest.raises(CurateError, match="its normalizer has the pattern"):
+        load_tokenizer("some-lab/some-model")
+    assert asked == [("some-lab/some-model", "tokenizer.json")]
+
+
+def test_a_model_of_the_hub_without_the_file_is_read_by_transformers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    transformers = pytest.importorskip("transformers")
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def absent(*_: Any, **__: Any) -> str:
+        raise LocalEntryNotFoundError("not here")
+
+    ours = transformers.AutoTokenizer.from_pretrained(ROOT / "sample_data/tiny-base")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: ours)
+    assert load_tokenizer("some-lab/some-model", local=True) is ours
+
+
 def test_tokenizers_of_published_models_have_no_such_pattern(test_data: Path) -> None:
     found = sorted(test_data.rglob("tokenizer.json"))
     assert found

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from trainer.after.suite import lengths, stops
+from trainer.after.suite.asking import read_kept
 from trainer.after.suite.lengths import compare, measure
 from trainer.after.suite.repetition import distinct, loops
 from trainer.after.suite.stops import AnswerState, leaks
@@ -136,3 +140,17 @@ def test_words_and_sentences_of_odd_texts() -> None:
     ]
     assert sentences("v1.2.3 of J. Doe's e.g. small tool") == ["v1.2.3 of J. Doe's e.g. small tool"]
     assert sentences("***\n\n—") == []
+
+
+def test_lines_of_answers_that_are_none_are_passed_over(tmp_path: Path) -> None:
+    whole = {"key": "a", "answer": "yes", "tokens": 1, "stopped": True}
+    lines = [
+        b"[" * 100_000,
+        b"\xff\xfe{",
+        b"null",
+        b"[]",
+        json.dumps({**whole, "tokens": "1"}).encode(),
+    ]
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(b"\n".join([*lines, json.dumps(whole).encode(), b'{"key": "b", "ans']))
+    assert read_kept([path, tmp_path / "none"]) == {"a": whole}

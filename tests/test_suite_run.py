@@ -305,6 +305,10 @@ def test_columns_of_other_names_are_mapped(made: Path, tmp_path: Path) -> None:
     [
         (["--suite", "--scoring", "mean"], "--scoring is read by --labels alone"),
         (["--labels", "auto", "--max-rows", "3"], "--max-rows is read by --suite alone"),
+        (["--suite", "--all-rows", "--max-rows", "3"], "say two things; leave one of them out"),
+        (["--suite", "--only", "loss", "--prompts", "3"], "is read for instructions alone, and"),
+        (["--suite", "--only", "loss", "--max-tokens", "9"], "instructions, lengths, stops alone"),
+        (["--suite", "--only", "loss,stops", "--reference", "x"], "is read for lengths alone"),
         (["--suite", "--labels", "auto"], "two evaluations"),
     ],
 )

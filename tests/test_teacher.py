@@ -13,6 +13,7 @@ import pytest
 import curate
 import trainer
 from curate.base.errors import CurateError
+from curate.base.folder import write_manifest
 from curate.cli import main
 from tests.trainer_toys import (
     DOCUMENTS,
@@ -25,7 +26,7 @@ from tests.trainer_toys import (
     write_tokens,
 )
 from trainer import TrainConfig, teaching
-from trainer.data.teacher import line_type, open_logits
+from trainer.data.teacher import MAKER, line_type, open_logits
 from trainer.data.tokens import load_tokens
 
 torch = pytest.importorskip("torch")
@@ -262,7 +263,7 @@ def test_damaged_distributions_are_refused(places: dict[str, str], tmp_path: Pat
     else:
         manifest = json.loads((out / "manifest.json").read_text())
         (out / "manifest.json").write_text(json.dumps({**manifest, "top": 6}))
-    with pytest.raises(CurateError, match=r"part-00000\.npy: (damaged, or changed|holds )"):
+    with pytest.raises(CurateError, match=r"part-00000\.npy: damaged, or changed|manifest"):
         taught(places, tmp_path / "tuned", out)
 
 
@@ -291,6 +292,71 @@ def test_a_student_of_another_vocabulary_is_refused(places: dict[str, str], tmp_
         taught(places, tmp_path / "tuned", out, model=str(student))
 
 
+def _with_hashes(out: Path, **changes: Any) -> None:
+    """Make a changed folder's manifest fit its files again, as who means harm would."""
+    content = json.loads((out / "manifest.json").read_text()) | changes
+    for name in ("sha256", "manifest_sha256", "maker", "files"):
+        content.pop(name)
+    write_manifest(out, MAKER, content)
+
+
+def _with_lines(part: Path, column: str, value: float) -> None:
+    lines = np.load(part)
+    lines[column][3] = value
+    np.save(part, lines)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("ids", 32), ("ids", 65_535), ("log_probs", np.nan), ("log_probs", 5.0), ("rest", np.inf)],
+)
+def test_lines_that_are_no_distribution_are_refused_even_with_fitting_hashes(
+    places: dict[str, str], tmp_path: Path, column: str, value: float
+):
+    out = teach(places, tmp_path / "logits")
+    _with_lines(out / "part-00000.npy", column, value)
+    _with_hashes(out)
+    with pytest.raises(CurateError, match="holds what is no distribution over 32 words"):
+        taught(places, tmp_path / "tuned", out)
+    assert not (tmp_path / "tuned").exists()
+
+
+@pytest.mark.parametrize("words", ["5", "[1]", "{", "[" * 100_000], ids=["5", "1", "cut", "deep"])
+def test_a_vocabulary_that_is_none_is_refused_even_with_fitting_hashes(
+    places: dict[str, str], tmp_path: Path, words: str
+):
+    out = teach(places, tmp_path / "logits")
+    (out / "vocabulary.json").write_text(words)
+    _with_hashes(out)
+    with pytest.raises(CurateError, match=r"vocabulary\.json: is no (JSON|list)"):
+        taught(places, tmp_path / "tuned", out)
+
+
+def test_a_manifest_that_was_changed_is_refused(places: dict[str, str], tmp_path: Path):
+    out = teach(places, tmp_path / "logits", temperature=2.0)
+    path = out / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "temperature": 1.0}))
+    with pytest.raises(CurateError, match="is not the manifest that curate teacher wrote"):
+        taught(places, tmp_path / "tuned", out)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, 0.009, 101.0, float("nan")])
+def test_a_temperature_at_which_logits_are_no_numbers_is_refused(
+    places: dict[str, str], tmp_path: Path, temperature: float
+):
+    with pytest.raises(CurateError, match=r"expected a number from 0\.01 to 100"):
+        teach(places, tmp_path / "logits", temperature=temperature)
+    with pytest.raises(CurateError, match="distil_temperature is"):
+        taught(places, tmp_path / "tuned", tmp_path, distil_temperature=temperature)
+
+
+def test_a_teacher_without_a_name_is_one_sentence(places: dict[str, str], tmp_path: Path):
+    with pytest.raises(CurateError, match="the name of a model is empty"):
+        teach({**places, "teacher": ""}, tmp_path / "logits")
+    with pytest.raises(CurateError, match="the name of a model is empty"):
+        taught(places, tmp_path / "tuned", tmp_path, teacher=" ")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -317,7 +383,7 @@ def test_more_words_than_there_are_and_no_target_at_all_are_refused(
 ):
     with pytest.raises(CurateError, match="top is 33; expected a number from 1 to 32"):
         teach(places, tmp_path / "logits", top=33)
-    with pytest.raises(CurateError, match="temperature is 0; expected a number above 0"):
+    with pytest.raises(CurateError, match=r"temperature is 0; expected a number from 0\.01 to 100"):
         teach(places, tmp_path / "logits", temperature=0.0)
     tokens = write_tokens(tmp_path / "tokens", [("a" * 16, [1, 5, 6], [-100] * 3)])
     with pytest.raises(CurateError, match="nothing in its rows is trained"):
@@ -346,6 +412,8 @@ def test_a_teacher_with_broken_weights_is_refused(places: dict[str, str], tmp_pa
     save_file(weights, home / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CurateError, match="gives logits that are no numbers"):
         teach({**places, "teacher": str(home)}, tmp_path / "logits")
+    with pytest.raises(CurateError, match="teacher: gives logits that are no numbers"):
+        taught(places, tmp_path / "tuned", home)
 
 
 def test_padded_and_packed_teachers_say_the_same(

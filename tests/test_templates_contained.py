@@ -19,6 +19,7 @@ import jinja2
 import pytest
 
 from curate.base.errors import CurateError
+from curate.base.sandbox import contained, spent
 from curate.base.sandbox.environment import Program, Sandbox, SourceError
 from curate.base.sandbox.limits import MAX_STEPS
 from curate.cli import main
@@ -27,7 +28,7 @@ from templates.fast.renderer import FastRenderer
 from templates.messages import Message, chat
 from templates.refusals import TemplateFailed
 from templates.render import render
-from templates.sandbox import contained, programs
+from templates.sandbox.contained import ContainedPrograms
 from templates.template import TEMPLATES, ChatTemplate, Renderer, bind, load_template
 from tests.templates_toys import CHATML, byte_level, records, rendered, talk, template
 
@@ -226,13 +227,43 @@ def test_rows_after_a_template_was_given_up_are_refused_and_the_others_kept() ->
     assert done.remedies == ()  # nothing was tried on what ends processes
 
 
+COSTLY = {
+    "steps": "{% for i in range(3000000) %}{% endfor %}",
+    "depth": (
+        "{% set ns = namespace(x=()) %}{% for i in range(3000) %}{% set ns.x = (ns.x,) %}"
+        "{% endfor %}{% if {ns.x: 1} %}{% endif %}"
+    ),
+    "text": "{{ 'x' * 100000000 }}",
+}
+
+
+@pytest.mark.parametrize("origin", ["a file", "bundled"])
+@pytest.mark.parametrize("name", COSTLY)
+def test_no_options_are_looked_for_where_the_first_probe_is_at_a_limit(
+    name: str, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template_ = ChatTemplate("costly", COSTLY[name] + CHATML, origin)
+    renderings = []
+    of = type(template_.programs).within
+
+    def counted(*job: Any) -> Any:
+        renderings.append(job)
+        return of(*job)
+
+    monkeypatch.setattr(type(template_.programs), "within", counted)
+    with pytest.raises(CurateError, match=r"cannot render a user|may take") as error:
+        render(records(talk("hi", "ok")), template_, byte_level())
+    assert len(str(error.value).splitlines()) == 1
+    assert len(renderings) <= 3  # one to learn its stops, one to verify it
+
+
 def test_to_look_for_options_ends_when_a_template_takes_too_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     body = CHATML + "{{ 1 // 0 if messages | length == 4 }}"
     rows = [talk("hi", "ok", "and", "so") for _ in range(3)]
     assert rendered(body, byte_level(), *rows).remedies_cut == ""
-    monkeypatch.setattr(programs, "SEARCH_SECONDS", 0.001)
+    monkeypatch.setattr(spent, "SEARCH_SECONDS", 0.001)
     done = rendered(body, byte_level(), *rows)
     assert done.remedies_cut == "0 options were tried, and no more: the template takes too long"
     assert done.summary().endswith(f"  {done.remedies_cut}")
@@ -340,17 +371,17 @@ def test_a_check_on_the_command_line_takes_no_more_either(
     file = tmp_path / "costly.jinja"
     file.write_text("{% for i in range(400000) %}{% endfor %}" + CHATML)
     steps = []
-    of = contained.ContainedPrograms.within
+    of = ContainedPrograms.within
 
-    def counted(self: Any, spent: programs.Spent, *job: Any) -> Any:
-        before = spent.steps
+    def counted(self: Any, so_far: spent.Spent, *job: Any) -> Any:
+        before = so_far.steps
         try:
-            return of(self, spent, *job)
+            return of(self, so_far, *job)
         finally:
-            steps.append(spent.steps - before)
+            steps.append(so_far.steps - before)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contained.ContainedPrograms, "within", counted)
+        patch.setattr(ContainedPrograms, "within", counted)
         assert main(["templates", "--check", str(file)]) == 1
     error = capsys.readouterr().err
     assert "costly: to try it out takes more than a single rendering may take" in error
@@ -365,7 +396,7 @@ def test_no_options_are_tried_for_a_template_that_takes_too_much() -> None:
 
 
 def test_more_templates_than_the_process_keeps_are_compiled_again() -> None:
-    several = [bound(f"{n}" + CHATML) for n in range(programs.KNOWN + 3)]
+    several = [bound(f"{n}" + CHATML) for n in range(spent.KNOWN + 3)]
     for _ in range(2):
         for number, renderer in enumerate(several):
             assert renderer.text([], None) == f"{number}"
@@ -406,7 +437,7 @@ def test_a_process_that_cannot_be_started_is_an_error(monkeypatch: pytest.Monkey
 
 START = """
 import os, sys, time
-from templates.sandbox import contained
+from curate.base.sandbox import contained
 from templates.template import ChatTemplate, bind
 def bound(source):
     return bind(ChatTemplate("toy", source, "a file"), None, "2024-07-26")

@@ -15,7 +15,7 @@ from tests.resume_toys import outcome, train_until
 from tests.trainer_toys import Row, silent, write_model, write_tokens
 from trainer import TrainConfig
 from trainer.data.batches import token_steps
-from trainer.data.mixing import Mixture, Source, step_count
+from trainer.data.mixing import Mixture, Source, step_count, tokens_taken
 from trainer.data.rows import Rows, make_rows
 
 pytest.importorskip("torch")
@@ -46,7 +46,7 @@ def arrays(sizes: list[int]) -> Rows:
     return make_rows([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
 
 
-def mixture(sizes: list[int], tokens: int, limit: int = 0, weight: float = 1.0) -> Mixture:
+def mixture(sizes: list[int], tokens: float, limit: int = 0, weight: float = 1.0) -> Mixture:
     rows = arrays(sizes)
     source = (Source("rows", np.arange(len(rows)), weight),)
     return Mixture(rows, source, len(rows), 32, 0, 0.0, limit, rows.target_counts, tokens)
@@ -116,6 +116,8 @@ def test_a_run_takes_these_steps_and_says_so(sources: dict[str, str], tmp_path: 
     assert [line["step"] for line in steps] == list(range(1, 7))
     assert sum(line["trained_tokens"] for line in steps[:4]) == 200
     assert all(abs(line["trained_tokens"] - 50) <= 8 for line in steps)
+    trained = np.array(SIZES)
+    assert tokens_taken(trained, 45, 6, 0) == sum(line["trained_tokens"] for line in steps)
     assert any("about 45 trained tokens (10.0 examples) a step" in line for line in lines)
     assert any("batch_tokens 45 (not batch_size)" in line for line in lines)
 
@@ -126,7 +128,7 @@ def test_it_resumes_to_the_same_bits(sources: dict[str, str], tmp_path: Path, ca
     trainer.train(TrainConfig(**fields, out=str(tmp_path / "whole")), silent)
     fields["out"] = str(tmp_path / "out")
     train_until("trainer.loop.learning_rate", call, fields)
-    with pytest.raises(CurateError, match="batch_tokens was 45, now 44"):
+    with pytest.raises(CurateError, match=r"batch_tokens was 45\.0, now 44\.0"):
         trainer.train(TrainConfig(**{**fields, "batch_tokens": 44}, resume=True), silent)
     trainer.train(TrainConfig(**fields, resume=True), silent)
     assert outcome(tmp_path / "out") == outcome(tmp_path / "whole")
@@ -143,7 +145,7 @@ def test_what_it_does_not_go_with_is_refused() -> None:
     given = {"tokens": "t", "model": "m", "out": "o", "batch_tokens": 4096}
     with pytest.raises(CurateError, match="batch_tokens and batch_size both say how much a step"):
         TrainConfig.from_mapping({**given, "batch_size": 8})
-    with pytest.raises(CurateError, match="batch_tokens is 4096, which has no meaning for a rew"):
+    with pytest.raises(CurateError, match=r"batch_tokens is 4096\.0, which has no meaning"):
         TrainConfig.from_mapping({**given, "objective": "reward"})
     with pytest.raises(CurateError, match="batch_tokens"):
         TrainConfig.from_mapping({**given, "batch_tokens": 0})

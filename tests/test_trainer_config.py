@@ -14,6 +14,7 @@ from tests.preference_toys import write_pairs
 from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
 from trainer import PRESETS, TrainConfig
 from trainer.checkpoints import place
+from trainer.checks.planning import preset_line
 from trainer.config import cross_field
 from trainer.config.groups import RENAMED
 from trainer.config.methods import METHODS
@@ -45,6 +46,15 @@ def test_lima_is_fifteen_epochs_of_32_examples_without_warmup_down_to_a_tenth():
     assert lima.learning_rate * lima.min_lr_ratio == pytest.approx(1e-6)
     assert (lima.adam_beta1, lima.adam_beta2, lima.weight_decay) == (0.9, 0.95, 0.1)
     assert lima.residual_dropout == 0.3
+
+
+def test_the_line_of_a_preset_says_what_is_unusual_in_it_for_small_models():
+    lima, off = config(), config(residual_dropout=0.0)
+    assert "; residual_dropout 0.3: dropout of residuals, unusual for small" in preset_line(lima)
+    assert "residual_dropout" not in preset_line(off)
+    assert "; residual_dropout 0.2:" in preset_line(config(preset="instructgpt"))
+    for name in ("s1", "alpaca", "tulu3", "lora"):
+        assert "unusual" not in preset_line(config(preset=name))
 
 
 def test_without_a_name_the_preset_follows_the_method_and_is_named():

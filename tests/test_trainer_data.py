@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import curate
 from curate.base.errors import CurateError
 from tests.trainer_toys import reversed_pairs, with_masks, write_columns, write_tokens
 from trainer.data.batches import batches, epoch_order, pad, step_seed
@@ -445,3 +448,45 @@ def test_thousands_of_near_copies_are_one_cluster_and_take_no_time():
     held = sides(rows, 0.1, seed=0)
     assert sum(held[:2000]) == 0
     assert sum(held[2000:]) == 230
+
+
+def _reversed_sources(folder: Path) -> None:
+    path = folder / "sources.parquet"
+    pl.read_parquet(path)[::-1].write_parquet(path)
+
+
+def _in_manifest(*names: str, value: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "manifest.json"
+        content = part = json.loads(path.read_text("utf-8"))
+        for name in names[:-1]:
+            part = part[name]
+        assert part[names[-1]] != value
+        part[names[-1]] = value
+        path.write_text(json.dumps(content), "utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_reversed_sources, "sources.parquet: is not the file that was written"),
+        (_in_manifest("template", "source", value="{{ messages }}"), "changed by hand; render"),
+        (_in_manifest("stop", "ids", value=[7]), "changed by hand; render"),
+        (_in_manifest("manifest_sha256", value="0" * 64), "changed by hand; render"),
+    ],
+    ids=["reversed sources", "template", "stop", "its own hash"],
+)
+def test_rendered_rows_with_a_changed_word_about_them_are_refused(
+    change: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    talk = [{"role": "user", "content": "Add 1 and 2."}, {"role": "assistant", "content": "3"}]
+    rows = [{"messages": [{**talk[0], "content": f"Add {n}."}, talk[1]]} for n in range(3)]
+    base = Path(__file__).parent.parent / "sample_data/tiny-base"
+    folder = tmp_path / "tokens"
+    curate.render(rows, tokenizer=base, template="chatml").save(folder)
+    load_tokens(str(folder))
+    change(folder)
+    with pytest.raises(CurateError, match=said):
+        load_tokens(str(folder))

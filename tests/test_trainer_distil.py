@@ -432,7 +432,7 @@ def test_a_stopped_run_ends_in_the_same_bits_and_only_with_the_same_teacher(
         ({"teacher": None, "distil_temperature": 2}, "distil_temperature is 2.0, and teacher is"),
         ({"teacher": None, "distil_divergence": "reverse"}, "'reverse', and teacher is None"),
         ({"distil_weight": 0}, "distil_weight is 0; expected a number of more than 0 and at most"),
-        ({"distil_temperature": 0.0}, "distil_temperature is 0.0; expected a number of more than"),
+        ({"distil_temperature": 0.0}, "distil_temperature is 0.0; expected a number of at least"),
         ({"distil_divergence": "both"}, "distil_divergence is 'both'; expected one of forward"),
     ],
 )

@@ -220,6 +220,8 @@ LISTS = [
     (["w7", "w9", "w7"], "names 'w7' twice"),
     (["w7", "W7"], "'w7' and 'W7' differ in case or spaces alone"),
     (["w7", "w7 "], "differ in case or spaces alone"),
+    (["a b", "a  b"], "differ in spaces or in how letters are encoded alone"),
+    (["caf\u00e9", "cafe\u0301"], "'caf\\xe9' and 'cafe\\u0301' differ in spaces or in how"),
     (["w7", " "], "class 2 is empty"),
     (["w7", 3], "class 3 is no text"),
 ]

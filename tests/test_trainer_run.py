@@ -193,6 +193,7 @@ def test_the_log_names_preset_rows_steps_speed_table_and_choice(
     text = "\n".join(lines)
     assert lines[0].startswith("loading the libraries, the rows of ")
     assert lines[1].startswith("preset lima: about 1,000 chosen rows")
+    assert "residual_dropout" not in lines[1]  # it was set to 0
     loading = [place for place, line in enumerate(lines) if line.startswith("loading model ")]
     assert len(loading) == 1 and "embeddings" in lines[loading[0] + 2]
     assert "other than the preset: num_train_epochs 6 (not 15), batch_size 8 (not 32)" in text

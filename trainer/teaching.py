@@ -31,6 +31,7 @@ from curate.base.replacing import Kind, check_replaced
 from curate.base.terminal import show
 from curate.base.version import __version__
 from trainer import packing
+from trainer.config.groups import LEAST_TEMPERATURE
 from trainer.data.batches import batches, pad
 from trainer.data.rows import Ints
 from trainer.data.teacher import (
@@ -159,8 +160,10 @@ def _lesson(
         raise CurateError(
             f"top is {top}; expected a number from 1 to {vocabulary:,}, the words of {name}"
         )
-    if not 0 < temperature <= 100:
-        raise CurateError(f"temperature is {temperature:g}; expected a number above 0, at most 100")
+    if not LEAST_TEMPERATURE <= temperature <= 100:
+        raise CurateError(
+            f"temperature is {temperature:g}; expected a number from {LEAST_TEMPERATURE} to 100"
+        )
     place = pick_device(device)
     return Lesson(tokens, folder, words, vocabulary, top, float(temperature), dtype, place)
 
@@ -314,10 +317,7 @@ class LoadedTeacher:
         ids = scaled.topk(lesson.top, dim=-1).indices
         found = in_buckets(scaled, ids).cpu().numpy()
         if not np.isfinite(found).all():
-            raise CurateError(
-                f"{lesson.folder}: gives logits that are no numbers, or infinite, so there is "
-                "nothing to learn from it; download or convert the model again"
-            )
+            raise teachers.no_numbers(lesson.folder)
         lines = np.empty(len(found), lesson.line)
         lines["ids"] = ids.cpu().numpy()
         lowest = float(np.finfo(STORED).min)

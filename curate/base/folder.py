@@ -142,11 +142,16 @@ def _own_hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
+def is_changed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is another than the one that was written; one without a hash is not."""
+    return OWN_HASH in manifest and manifest[OWN_HASH] != _own_hash(manifest)
+
+
 def is_as_written(folder: Path) -> bool:
     """Whether a folder's manifest and all its files are what was written, by their hashes."""
     manifest = read_manifest(folder)
     hashes = manifest.get("sha256")
-    if manifest.get(OWN_HASH) != _own_hash(manifest) or not isinstance(hashes, dict):
+    if OWN_HASH not in manifest or is_changed(manifest) or not isinstance(hashes, dict):
         return False
     return all(
         is_plain_file(folder, name) and sha256(folder / name) == hashes[name] for name in hashes

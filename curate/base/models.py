@@ -63,16 +63,41 @@ def load_tokenizer(name: str, local: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
-    file = Path(name) / "tokenizer.json"
-    if file.is_file():
+    file = _tokenizer_file(name, local)
+    if file is not None:
         read_backend(file)  # in one sentence what is wrong with it, and no pattern that is slow
     with explained(name, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(
             name, local_files_only=local, trust_remote_code=False
         )
-    if not file.is_file() and tokenizer.is_fast:
+    if file is None and tokenizer.is_fast:  # made by transformers of files that have no patterns
         check_patterns(tokenizer.backend_tokenizer.to_str().encode(), Path(name))
     return tokenizer
+
+
+def _tokenizer_file(name: str, local: bool) -> Path | None:
+    """The `tokenizer.json` of a folder, or of a model on the hub, which is fetched; None without.
+
+    Raises `CurateError` where the hub does not give it.
+    """
+    if Path(name).is_dir():
+        file = Path(name) / "tokenizer.json"
+        return file if file.is_file() else None
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        with explained(name, "tokenizer"):
+            try:
+                return Path(
+                    huggingface_hub.hf_hub_download(name, "tokenizer.json", local_files_only=local)
+                )
+            except EntryNotFoundError:
+                return None
+    except CurateError:
+        if local:  # what was downloaded before may lack it; whoever loads says what is missing
+            return None
+        raise
 
 
 def load_model(

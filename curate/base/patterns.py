@@ -86,7 +86,10 @@ def _repeated(pattern: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _is_ambiguous(start: str, choices: Sequence[str]) -> bool:
-    """Whether some text of up to three characters is more than one sequence of these choices."""
+    """Whether some text of up to three characters is more than one sequence of these choices.
+
+    Or may be, where a choice cannot be tried by itself.
+    """
     import tokenizers
 
     own = re.sub(r"\\.|[\[\](){}|*+?^$]", "", "".join(choices))
@@ -96,8 +99,8 @@ def _is_ambiguous(start: str, choices: Sequence[str]) -> bool:
     for choice in choices:
         try:
             found = tokenizers.Regex(f"\\A{start}{choice})\\z")
-        except Exception:  # the library's own; it depends on a part of the pattern elsewhere
-            return False
+        except Exception:  # the library's own; it depends on a part of the pattern elsewhere, as
+            return True  # on a group that it names: nobody can say here that it is not slow
         replace = tokenizers.normalizers.Replace(found, "")
         ways.update(text for text in texts if not replace.normalize_str(text))
     whole = ways.copy()

@@ -29,7 +29,7 @@ def lines(found: LabelEvaluation) -> list[str]:
 def _about(found: LabelEvaluation) -> Iterator[str]:
     options = found.options
     yield (
-        f"{_shown(found.data, 80)}: {len(found.truth):,} rows of {len(found.classes)} classes; "
+        f"{_shown(found.data, 80)}: {_rows(len(found.truth))} of {len(found.classes)} classes; "
         f"scoring {options.scoring}: {SCORINGS[options.scoring]}"
     )
     if options.prior == "even":
@@ -39,7 +39,7 @@ def _about(found: LabelEvaluation) -> Iterator[str]:
         shown = ", ".join(f"{count:,} {name}" for name, count in sorted(reasons.items()))
         one = found.left_out[0]
         yield (
-            f"{len(found.left_out):,} rows left out ({shown}), such as row {one.row}: "
+            f"{_rows(len(found.left_out))} left out ({shown}), such as row {one.row}: "
             f"{printable_line(one.message)}"
         )
     absent = found.majority.absent
@@ -51,7 +51,7 @@ def _about(found: LabelEvaluation) -> Iterator[str]:
 
 def _models(found: LabelEvaluation) -> Iterator[str]:
     names = [_shown(each.model) for each in found.models]
-    always = f"always {_shown(found.commonest)!r}"
+    always = f"always '{_shown(found.commonest)}'"
     ahead = [f"{names[0]} - {name}" for name in names[1:]]
     width = max(map(len, (*names, always, *ahead)))
     yield f"{'':{width}}  {'accuracy':26}  {'macro-F1':26}  invalid  label mass"
@@ -108,6 +108,10 @@ def _cells(counts: Sequence[int], columns: Sequence[str]) -> Iterator[str]:
 
 def _share(value: float | None, width: int) -> str:
     return f"{'-':>{width}}" if value is None else f"{value:{width}.3f}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _shown(text: str, limit: int = _NAME) -> str:

@@ -153,6 +153,7 @@ class SuiteRun:
         self, file: SuiteFile, rows: ModelRows, made: FileResult, found: FileRows
     ) -> FileResult:
         asked, numbers, left = rows.asked(file.name, self.talker)
+        asked, numbers = asked[: self.options.max_answers], numbers[: self.options.max_answers]
         made = dataclasses.replace(made, no_prompt=left)
         if not asked:
             return made

@@ -20,7 +20,7 @@ class SuiteOptions:
     `only` are some of `PARTS`. Of each file at most `max_rows` rows are taken (None for all), and
     so many of `prompts` instructions. `max_tokens` is the cap of an answer, `temperature` 0 the
     likeliest token each time. `base` is what an adapter goes on where it is not the one that it
-    names, of the first model.
+    names, of the first model. `max_answers` of a file's rows, the first, are answered (None: all).
     """
 
     only: tuple[str, ...] = PARTS
@@ -32,6 +32,7 @@ class SuiteOptions:
     seed: int = 0
     device: str = "auto"
     base: str | None = None
+    max_answers: int | None = None
 
     @property
     def answers(self) -> bool:

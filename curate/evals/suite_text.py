@@ -66,8 +66,10 @@ def _head(found: SuiteEvaluation, at: int) -> str:
     }
     left |= {what: count for what, count in more.items() if count}
     shown = "".join(f", {count:,} {reason}" for reason, count in left.items())
-    what = "pieces of text" if about["kind"] == "text" else "rows"
-    return f"{_short(about['name'], 80)}: {results[0].measured:,} {what} measured{shown}"
+    count = results[0].measured
+    one, many = ("piece of text", "pieces of text") if about["kind"] == "text" else ("row", "rows")
+    what = one if count == 1 else many
+    return f"{_short(about['name'], 80)}: {count:,} {what} measured{shown}"
 
 
 def _models(found: SuiteEvaluation) -> list[str]:

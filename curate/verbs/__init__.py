@@ -17,6 +17,7 @@ _MODULES = {
     "judge": ("judge",),
     "merging": ("merge",),
     "pairs": ("pairs",),
+    "proving": ("prove",),
     "rendering": ("preview", "render", "templates"),
     "reward": ("reward",),
     "training": ("teacher", "train"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from curate import api
@@ -23,6 +23,14 @@ _OF_SUITE = {
     "prompts": 300,
     "max_tokens": 256,
     "temperature": 0.0,
+}
+_ASKING = frozenset({"stops", "lengths", "instructions"})  # parts for which a model writes
+# Options that some parts of the suite alone read.
+_OF_PARTS = {
+    "reference": frozenset({"lengths"}),
+    "prompts": frozenset({"instructions"}),
+    "max_tokens": _ASKING,
+    "temperature": _ASKING,
 }
 
 
@@ -49,6 +57,18 @@ def _check_read(arguments: argparse.Namespace, unread: dict[str, Any]) -> None:
         raise CurateError(f"--{given[0].replace('_', '-')} is read by {reader} alone; leave it out")
 
 
+def _check_parts(arguments: argparse.Namespace, only: Sequence[str] | None) -> None:
+    """Raise `CurateError` for options of the suite of which one makes the other mean nothing."""
+    if arguments.all_rows and arguments.max_rows != _OF_SUITE["max_rows"]:
+        raise CurateError("--all-rows and --max-rows say two things; leave one of them out")
+    for name, readers in _OF_PARTS.items():
+        if only and getattr(arguments, name) != _OF_SUITE[name] and not readers & set(only):
+            raise CurateError(
+                f"--{name.replace('_', '-')} is read for {', '.join(sorted(readers))} alone, and "
+                "--only leaves that out; leave the option out too"
+            )
+
+
 def _labels(arguments: argparse.Namespace) -> None:
     from curate.evals.label_text import lines
 
@@ -69,11 +89,13 @@ def _labels(arguments: argparse.Namespace) -> None:
 def _suite(arguments: argparse.Namespace) -> None:
     from curate.evals.suite_text import lines
 
+    only = None if arguments.only is None else arguments.only.split(",")
+    _check_parts(arguments, only)
     found = api.evaluate_suite(
         arguments.source,
         arguments.data,
         reference=arguments.reference,
-        only=None if arguments.only is None else arguments.only.split(","),
+        only=only,
         max_rows=None if arguments.all_rows else arguments.max_rows,
         prompts=arguments.prompts,
         max_tokens=arguments.max_tokens,

@@ -69,7 +69,7 @@ def _lenient(line: bytes, where: str) -> Any:
     """Python writes NaN and Infinity into JSON; such a score is a missing one, not a bad file."""
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CurateError(f"{where}: not JSON ({error})") from error
 
 

@@ -13,6 +13,7 @@ from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.models import Kind, load_model, load_tokenizer
 from curate.base.progress import quiet_transformers
+from curate.base.sandbox.chat_text import ChatText
 from filters.common.units import file_state
 
 if TYPE_CHECKING:
@@ -41,16 +42,21 @@ def model_state(folder: str | None) -> tuple[tuple[str, int, int], ...]:
 def has_chat_template(step: str, folder: str) -> bool:
     """Whether a model's folder holds a chat template, without loading anything.
 
-    Raises `CurateError` for a tokenizer_config.json that is not JSON.
+    Raises `CurateError` for a tokenizer_config.json that is no JSON object.
     """
     names = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
     if any((Path(folder) / name).exists() for name in names):
         return True
     config = Path(folder) / "tokenizer_config.json"
+    if not config.is_file():
+        return False
     try:
-        return bool(config.is_file() and json.loads(config.read_text("utf-8")).get("chat_template"))
-    except ValueError as error:
+        content = json.loads(config.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CurateError(f"{step}: {config} is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise CurateError(f"{step}: {config} holds no JSON object")
+    return bool(content.get("chat_template"))
 
 
 def load(step: str, path: str, kind: Kind) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -69,6 +75,19 @@ def load(step: str, path: str, kind: Kind) -> tuple[PreTrainedModel, PreTrainedT
     except CurateError as error:
         raise CurateError(f"{step}: {error}") from error
     return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
+
+
+def chat_text(step: str, path: str, tokenizer: PreTrainedTokenizerBase) -> ChatText:
+    """What the chat template of a model's folder writes, in a process of its own.
+
+    Raises `CurateError`, which names the step, for one that cannot be compiled.
+    """
+    text = ChatText(tokenizer)
+    try:
+        text.compile()
+    except CurateError as error:
+        raise CurateError(f"{step}: {path}: {error}") from error
+    return text
 
 
 def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

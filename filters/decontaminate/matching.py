@@ -144,7 +144,11 @@ def _equal(short: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
         ),
     ).explode("text")
     prompts = pl.DataFrame(
-        {"row": messages["row"].unique(maintain_order=True), "text": view(records, "prompt")}
+        # Not the rows of messages: a record without any of a user's has none there.
+        {
+            "row": pl.int_range(records.height, dtype=pl.UInt32, eager=True),
+            "text": view(records, "prompt"),
+        }
     )
     near = (
         pl.concat([messages, prompts]).drop_nulls().with_columns(pl.col("text").str.strip_chars())

@@ -17,6 +17,7 @@ from curate.base.errors import CurateError
 from filters.common.models import (
     Rows,
     batches,
+    chat_text,
     check_folder,
     context,
     has_chat_template,
@@ -132,10 +133,11 @@ class _Reader:
     @classmethod
     def of(cls, folder: str, written_as: WrittenAs) -> _Reader:
         model, tokenizer = load("judge", folder, "causal")
+        chat = written_as == "chat"
         takes = inspect.signature(model.forward).parameters
         return cls(
             model,
-            Prompts(tokenizer, written_as),
+            Prompts(tokenizer, chat_text("judge", folder, tokenizer) if chat else None),
             tokenizer,
             Path(folder).name,
             context(model, tokenizer),

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from curate.base.errors import CurateError, some_of
+from curate.base.sandbox.chat_text import ChatText
 from filters.llm_judge.question import Question
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ class Unreadable(Exception):
 
 
 class Prompts:
-    """Writes questions as one tokenizer, and its chat template or none, want them."""
+    """Writes questions as one tokenizer, and its chat template or none (plain), want them."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, written_as: WrittenAs) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, chat: ChatText | None) -> None:
         self.counts: Counter[str] = (
             Counter()
         )  # questions, by what a reader of the scores should know
         self._tokenizer = tokenizer
-        self._chat = written_as == "chat"
-        self._start = [] if self._chat else _start(tokenizer)
+        self._chat = chat
+        self._start = [] if chat else _start(tokenizer)
         self._label_ids = lru_cache(maxsize=256)(self._ids_after)
         added = tokenizer.added_tokens_decoder.values()
         control = [re.escape(token.content) for token in added if token.special]
@@ -56,11 +57,11 @@ class Prompts:
         spelled = self._control.search(question.system) or self._control.search(question.user)
         if spelled:
             self.counts[CONTROL_TEXT] += 1
-        if not self._chat:
+        if self._chat is None:
             text = _plain(question)
             ids = [*self._start, *self._ids(text, as_text=True)]
         else:
-            system, user, text = self._render(question)
+            system, user, text = self._render(self._chat, question)
             text += question.lead
             parts = [part for part in (system, user) if part]
             ids = self._in_pieces(text, parts) if spelled else self._ids(text)
@@ -76,22 +77,14 @@ class Prompts:
             self._label_ids(f"\n{question.lead}", question.labels)
             raise Unreadable("its last character and a label are one token") from None
 
-    def _render(self, question: Question) -> tuple[str, str, str]:
+    def _render(self, chat: ChatText, question: Question) -> tuple[str, str, str]:
         """System and user text as the chat template writes them, and the whole prompt."""
-        from jinja2 import TemplateError
-
         error: Exception | None = None
         for system, user in _turns(question):
             turns = [{"role": "system", "content": system}] if system else []
             try:
-                text = str(
-                    self._tokenizer.apply_chat_template(
-                        [*turns, {"role": "user", "content": user}],
-                        tokenize=False,
-                        add_generation_prompt=True,
-                    )
-                )
-            except (TemplateError, TypeError, ValueError) as refused:
+                text = chat.write([*turns, {"role": "user", "content": user}], prompt=True)
+            except CurateError as refused:
                 error = refused
                 continue
             # Templates may trim; one that leaves out the system text has not written the question.

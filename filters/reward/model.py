@@ -10,7 +10,16 @@ import numpy as np
 import polars as pl
 
 from curate.base.errors import CurateError
-from filters.common.models import Rows, batches, check_folder, context, has_chat_template, load
+from curate.base.sandbox.chat_text import ChatText
+from filters.common.models import (
+    Rows,
+    batches,
+    chat_text,
+    check_folder,
+    context,
+    has_chat_template,
+    load,
+)
 from filters.common.problems import TOKENS
 
 if TYPE_CHECKING:
@@ -33,14 +42,14 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
     its last digits only. Rows over the model's context are not cut: they are a problem, which
     names their `tokens` (null for all others).
     """
-    model, tokenizer = _load(path)
+    model, tokenizer, chat = _load(path)
     limit = context(model, tokenizer)
     rows: Rows = []
     problems: list[str | None] = []
     tokens: list[int | None] = []
     # Templates are programs run per conversation: a loop over rows it is.
     for messages, tools in zip(records["messages"], records["tools"], strict=True):
-        ids, problem = _encode(tokenizer, messages.to_list(), tools, limit)
+        ids, problem = _encode(tokenizer, chat, messages.to_list(), tools, limit)
         too_long = len(ids) > limit
         rows.append([] if too_long else ids)
         tokens.append(len(ids) if too_long else None)
@@ -56,7 +65,7 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
     return pl.DataFrame([score, why, pl.Series("tokens", tokens, dtype=pl.UInt32)])
 
 
-def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, ChatText]:
     model, tokenizer = load("reward", path, "score")
     if model.config.num_labels != 1:
         raise CurateError(
@@ -68,26 +77,21 @@ def _load(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if text.pad_token_id is None:
         # Nothing is ever padded; some models take no batches without a padding id.
         text.pad_token_id = -1
-    return model, tokenizer
+    return model, tokenizer, chat_text("reward", path, tokenizer)
 
 
 def _encode(
     tokenizer: PreTrainedTokenizerBase,
+    chat: ChatText,
     messages: Sequence[Mapping[str, Any]],
     tools: str | None,
     limit: int,
 ) -> tuple[list[int], str | None]:
-    from jinja2 import TemplateError
-
     if not any(message["role"] == "assistant" for message in messages):
         return [], "no assistant message"
     try:
-        text = tokenizer.apply_chat_template(
-            [_plain(message) for message in messages],
-            tools=json.loads(tools) if tools else None,
-            tokenize=False,
-        )
-    except (TemplateError, TypeError, ValueError) as error:
+        text = chat.write([_plain(message) for message in messages], json.loads(tools or "null"))
+    except CurateError as error:
         # A template may not take a conversation (roles, order, tools): a fact about the row.
         return [], f"the chat template raises an error: {str(error)[:160]}"
     ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -167,7 +167,8 @@ def check_row(case: Case, renderer: RowRenderer, talk: list[dict[str, Any]], row
         if talk[target.turn].get("weight") == 0:
             raise Fault("an answer of weight 0 is trained")
     plain = all(set(message) == {"role", "content"} for message in talk)
-    if case["options"] < PLAIN and plain and not row.example.escaped and row.verified.trained:
+    plain = plain and not row.example.escaped and not row.verified.moved
+    if case["options"] < PLAIN and plain and row.verified.trained:
         first, (start, _) = row.verified.trained[0], spans[0]
         bound: Renderer = bind(load_template(case["template"], None), tokenizer, DATE)
         prompt = bound.of(talk[first.turn]).text(talk[: first.turn], TOOLS, prompt=True)

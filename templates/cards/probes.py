@@ -30,7 +30,7 @@ from templates.proof.probing import (
     user,
 )
 from templates.proof.stops import ending_marks, find_stops, find_tails
-from templates.refusals import HistoryRewritten, Refusal, TagDisagrees
+from templates.refusals import HistoryRewritten, Refusal, TagDisagrees, is_at_limit
 from templates.spans import Stop, VerifiedRender, first_stop
 from templates.template import ChatTemplate, Renderer, bind
 from templates.tokenizer.tokenizer import Tokenizer
@@ -102,7 +102,9 @@ def with_stops(
     renderer = bind(template, tokenizer, options.date, options.arguments)
     try:
         ends = ending_marks(renderer)
-    except CurateError:
+    except CurateError as error:
+        if is_at_limit(error):
+            return tokenizer
         try:
             ends = ending_marks(Probing.of_tools(renderer))
         except CurateError:
@@ -122,6 +124,8 @@ def _probing(
     try:
         return renderer, find_stops(renderer, tokenizer, options.stops), ()
     except CurateError as error:
+        if is_at_limit(error):  # a tool would not make it cheaper
+            raise
         offering = Probing.of_tools(renderer)
         try:
             stops = find_stops(offering, tokenizer, options.stops)

@@ -1,1 +1,1 @@
-"""Where chat templates run: equal to transformers, and traced. The bounds are those of the base."""
+"""Where chat templates run: equal to transformers, and traced. The bounds are the base's."""

@@ -1,169 +1,20 @@
-"""Templates of strangers, rendered in a process of their own.
-
-A file or a tokenizer's own template is foreign code, and the limits of the sandbox are as good as
-its list of what costs. So nothing of it runs in this process, not even its compilation. There is
-one such process for each Python process, started when it is first wanted and ended with it. It may
-take so much time and memory; where it ends, the row is refused, and the next row gets a new one. A
-template that ends several in a row is given up: rows that are left are refused without a try.
-
-Requests are pickled, as this side is trusted; answers are JSON, which runs no code.
-"""
+"""Templates of strangers: their programs, in the process that the base keeps for them."""
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import io
-import os
 import pickle
-import select
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-import jinja2
-import markupsafe
-
-import curate.base.errors
 from curate.base.errors import CurateError
-from curate.base.sandbox.environment import SourceError
+from curate.base.sandbox.contained import AtLimit, Contained, Ended, Failed, NotPlain
+from curate.base.sandbox.spent import Spent
 from templates.provenance import TracedStr
-from templates.refusals import TemplateEnded, TemplateFailed
-from templates.sandbox.frames import read, receive, send
-from templates.sandbox.programs import (
-    KNOWN,
-    MEMORY,
-    OUT_OF_MEMORY,
-    SECONDS,
-    WALL_SECONDS,
-    Programs,
-    Spent,
-    is_shared,
-    several,
-)
-
-DEATHS = 5  # processes in a row that a template may end before it is given up
-START_SECONDS = 60
-
-_CANNOT_START = "the process for templates that are not bundled cannot be started"
-
-# The packages are named to the new process without their `__init__`, which import Polars and more.
-_START = """
-import sys, types
-packages, memory, folders = sys.argv[1:3], int(sys.argv[3]), sys.argv[4:]
-for folder in packages:
-    name = folder.replace("\\\\", "/").rpartition("/")[2]
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [folder]
-sys.path += folders
-from templates.sandbox.worker import main
-main(memory)
-"""
+from templates.refusals import TemplateAtLimit, TemplateEnded, TemplateFailed
+from templates.sandbox.programs import LocalPrograms, Programs, is_shared, several
 
 T = TypeVar("T")
-
-
-class Ended(Exception):
-    """The process of the templates has ended, or was ended; says what happened."""
-
-    def __init__(self, message: str, out_of_time: bool = False) -> None:
-        self.out_of_time = out_of_time
-        super().__init__(message)
-
-
-class Worker:
-    """A process that renders. Raises `CurateError` if it cannot be started."""
-
-    def __init__(self) -> None:
-        self.known: set[str] = set()  # templates whose source it has
-        packages = [Path(curate.base.errors.__file__).parents[1], Path(__file__).parents[1]]
-        libraries = [Path(str(each.__file__)).parent for each in (jinja2, markupsafe)]
-        folders = dict.fromkeys(str(each.parent) for each in (*packages, *libraries))
-        given = [*map(str, packages), str(MEMORY), *folders]
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, *given],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # an interrupt is for this process alone
-            )
-        except OSError as error:
-            raise CurateError(f"{_CANNOT_START}: {error}") from error
-        assert self.process.stdin and self.process.stdout
-        self.requests, self.answers = self.process.stdin.fileno(), self.process.stdout.fileno()
-        self._poll = select.poll() if hasattr(select, "poll") else None
-        if self._poll:
-            self._poll.register(self.answers, select.POLLIN)
-        try:
-            self._received(START_SECONDS)  # its word that it is ready
-        except Ended as error:
-            raise CurateError(f"{_CANNOT_START}: {error}") from error
-
-    def ask(self, request: bytes) -> Any:
-        """The answer to a request. Raises `Ended`."""
-        try:
-            send(self.requests, request)
-            return read(self._received(WALL_SECONDS))
-        except OSError:
-            raise self._ended() from None
-        except BaseException:  # an interrupt: what it is doing is not wanted any more
-            self.end()
-            raise
-
-    def _received(self, seconds: float) -> bytes:
-        limit = time.monotonic() + seconds
-
-        def wait() -> None:
-            # Without `poll` (on Windows) the process ends itself when its time is up.
-            if self._poll and not self._poll.poll(max(0.0, limit - time.monotonic()) * 1000):
-                self.end()
-                raise late
-
-        late = Ended(f"it took more than {seconds:.0f} seconds", out_of_time=True)
-        message = receive(self.answers, wait)
-        if message is None:
-            ended = self._ended()
-            raise late if time.monotonic() > limit else ended
-        return message
-
-    def _ended(self) -> Ended:
-        """Why the process ended by itself."""
-        words = self.process.stderr.read() if self.process.stderr else b""
-        code = self.end(grace=5)
-        if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
-            return Ended(f"it took more than {SECONDS} seconds of processor time", True)
-        if code == OUT_OF_MEMORY:
-            return Ended(f"it needs more memory than {MEMORY / (1 << 30):.1f} GiB")
-        how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
-        last = words.decode(errors="replace").strip().rpartition("\n")[2]
-        return Ended(f"it ended the process that it is rendered in ({last or how})")
-
-    def end(self, grace: float = 0) -> int:
-        """End the process, which its closed pipe tells it to; its exit code."""
-        process = self.process
-        self._close()
-        try:
-            return process.wait(grace)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
-
-    def abandon(self) -> None:
-        """Let go of a process that belongs to the one that this one was forked from."""
-        self._close()
-        self.process.returncode = 0  # not for us to wait for
-
-    def _close(self) -> None:
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if stream:
-                stream.close()
 
 
 class ContainedPrograms(Programs):
@@ -173,53 +24,29 @@ class ContainedPrograms(Programs):
 
     def __init__(self, source: str, name: str) -> None:
         super().__init__(source, name)
-        # Equal templates are compiled once.
-        self._key = hashlib.sha256(f"{name}\0{source}".encode(errors="surrogatepass")).hexdigest()
-        self._deaths = 0  # processes that it ended in a row
-        self._end = ""  # of the last of them
+        self._contained = Contained(LocalPrograms, source, name)
 
     def within(self, spent: Spent, job: Callable[..., T], *given: Any) -> T:
         """Do a job there; see `Programs.do`."""
-        if self._deaths >= DEATHS and not is_shared():  # who tries it out anew may ask
-            raise TemplateEnded(
-                f"the template fails: it ended {DEATHS} processes in a row and is given up; "
-                f"at last: {self._end}"
-            )
+        contained = self._contained
+        if contained.given_up and not is_shared():  # who tries it out anew may ask
+            raise TemplateEnded(f"the template fails: {contained.given_up}")
         try:
             packed = _packed(given)
         except Exception as error:  # a class may be any code
             raise self._not_plain(f"{type(error).__name__}: {error}") from error
-        word, content, spent.steps, seconds = self._asked(spent, job, packed)
-        spent.seconds += seconds
-        self._deaths = 0
-        if word == "done":
-            return content  # type: ignore[no-any-return]
-        if word == "source":
-            raise SourceError(*content)
-        if word == "given":
-            raise self._not_plain(content)
-        raise TemplateFailed(content)
-
-    def _asked(self, spent: Spent, job: Callable[..., Any], packed: bytes) -> Any:
-        with workers.lock:
-            worker = workers.running()
-            text = None if self._key in worker.known else (self.source, self.name)
-            if text is not None:
-                if len(worker.known) >= KNOWN:  # as the worker itself forgets them
-                    worker.known.clear()
-                worker.known.add(self._key)
-            left = SECONDS - spent.seconds
-            request = (self._key, text, spent.steps, left, job, packed)
-            try:
-                return worker.ask(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
-            except BaseException as error:
-                workers.current = None
-                if not isinstance(error, Ended):
-                    raise
-                if job is not several:  # whose jobs are done again, each by itself
-                    self._deaths, self._end = self._deaths + 1, str(error)
-                spent.seconds = SECONDS if error.out_of_time else spent.seconds
-                raise TemplateEnded(f"the template fails: {error}") from error
+        try:
+            # Several jobs are done again, each by itself, where they end the process.
+            found: T = contained.ask(spent, job, packed, counts=job is not several)
+        except Ended as error:
+            raise TemplateEnded(f"the template fails: {error}") from error
+        except NotPlain as error:
+            raise self._not_plain(str(error)) from error
+        except AtLimit as error:
+            raise TemplateAtLimit(str(error)) from None
+        except Failed as error:
+            raise TemplateFailed(str(error)) from None
+        return found
 
     def _not_plain(self, why: str) -> CurateError:
         return CurateError(f"template {self.name}: what it is given is no plain data: {why}")
@@ -233,41 +60,3 @@ def _packed(given: Any) -> bytes:
     buffer = io.BytesIO()
     _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(given)
     return buffer.getvalue()
-
-
-class Workers:
-    """The process of this Python process, once there is one."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.current: Worker | None = None
-        self._is_watched = False
-
-    def running(self) -> Worker:
-        """The process, started if need be, as where someone ended it between two jobs."""
-        if self.current is not None and self.current.process.poll() is not None:
-            self.current.end()
-            self.current = None
-        if self.current is None:
-            self.current = Worker()
-            if not self._is_watched:
-                self._is_watched = True
-                atexit.register(self._end)
-                if hasattr(os, "register_at_fork"):
-                    os.register_at_fork(after_in_child=self._abandon)
-        return self.current
-
-    def _end(self) -> None:
-        if self.current is not None:
-            self.current.end(grace=1)
-            self.current = None
-
-    def _abandon(self) -> None:
-        """A forked process starts one of its own, and whoever held the lock is not in it."""
-        self.lock = threading.Lock()
-        if self.current is not None:
-            self.current.abandon()
-            self.current = None
-
-
-workers = Workers()

@@ -4,30 +4,9 @@ from __future__ import annotations
 
 from types import CodeType
 
-import jinja2.ext
-import jinja2.nodes
-import jinja2.parser
-from jinja2.runtime import Macro
-
 import curate.base.sandbox.environment as base
-from templates.refusals import TemplateFailed
-
-
-class Generation(jinja2.ext.Extension):
-    """`{% generation %}` marks what its author thinks is generated; the text is its body."""
-
-    tags = {"generation"}  # noqa: RUF012
-
-    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
-        """The tag as a call of `body` around what it encloses."""
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        call = self.call_method("body")
-        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-    def body(self, caller: Macro) -> str:
-        """The text that the tag encloses."""
-        return caller()
+from curate.base.sandbox.generation import Generation
+from templates.refusals import TemplateAtLimit, TemplateFailed
 
 
 class Sandbox(base.Sandbox):
@@ -40,6 +19,7 @@ class Program(base.Program):
     """A compiled chat template; where it fails, the row is refused with `TemplateFailed`."""
 
     failure = TemplateFailed
+    at_limit = TemplateAtLimit
 
 
 def compile_source(

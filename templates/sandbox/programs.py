@@ -6,12 +6,11 @@ that it can be done in this process or in another (see `contained.py`).
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
@@ -20,19 +19,12 @@ import jinja2.meta
 
 from curate.base.errors import CurateError
 from curate.base.sandbox.limits import MAX_STEPS
+from curate.base.sandbox.spent import SEARCH_SECONDS, SECONDS, Spent
 from templates.provenance import runs_of
 from templates.refusals import TemplateFailed
 from templates.sandbox.environment import Program, Sandbox, compile_source
 from templates.sandbox.tagging import Tagging
 from templates.sandbox.tracing import Tracing
-
-# Limits of a rendering in a process of its own, beside those of the sandbox.
-SECONDS = 10  # of processor
-SEARCH_SECONDS = 4  # of this process, for what a search (`search`) makes of renderings
-WALL_SECONDS = 60
-MEMORY = 2 << 30  # bytes, of all that the process has
-OUT_OF_MEMORY = 77  # the exit code of a process that had no more
-KNOWN = 64  # templates that such a process keeps compiled
 
 T = TypeVar("T")
 Variables = Mapping[str, Any]
@@ -44,31 +36,6 @@ class TooCostly(CurateError):
 
 class SearchEnded(TooCostly):
     """A search that has taken all that it may."""
-
-
-@dataclass
-class Spent:
-    """What renderings took: steps of the sandbox, and seconds of another process."""
-
-    steps: int = 0
-    seconds: float = 0.0
-    # What this process makes of long texts takes time as well.
-    start: float = field(default_factory=time.thread_time)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether it is more than a rendering may take."""
-        return self.steps > MAX_STEPS or self.seconds + self.here >= SECONDS
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it is more than a search may take."""
-        return self.seconds >= SECONDS or self.here >= SEARCH_SECONDS
-
-    @property
-    def here(self) -> float:
-        """Seconds of processor of this process since the start."""
-        return time.thread_time() - self.start
 
 
 _shared: ContextVar[Spent | None] = ContextVar("_shared", default=None)

@@ -11,7 +11,8 @@ import re
 
 from jinja2.runtime import Macro
 
-from templates.sandbox.environment import Generation, Sandbox
+from curate.base.sandbox.generation import Generation
+from templates.sandbox.environment import Sandbox
 
 OPEN, CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: in no text that is meant to be read
 HAS_TAG = re.compile(r"\{%[-+]?\s*generation\b")

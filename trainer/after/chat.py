@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 from curate.base.errors import CurateError
 from curate.base.thoughts import split_thoughts
 from trainer.checkpoints import adapters, companions, put_on
-from trainer.config.adapter_files import is_adapter
+from trainer.config.adapter_files import is_adapter, read_json
 from trainer.data.tokens import Decode
 from trainer.evaluation.samples import AT_ONCE, Writing, likeliest, takes_batches, together, write
 from trainer.models import model, weights
 from trainer.models.device import pick_device
+from trainer.models.generation import generation_of, stop_texts_of, stops_of
 from trainer.result import Answer
 
 if TYPE_CHECKING:
     import torch
 
 Message = Mapping[str, Any]
-_GENERATION = "generation_config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +117,8 @@ def _learnt_tokens(adapter: adapters.Adapter) -> int:
 
 def _check_answers(name: str, objective: str) -> None:
     path = Path(name) / "config.json"
-    named = json.loads(path.read_bytes()).get("architectures") if path.is_file() else None
-    if objective == "reward" or any("SequenceClassification" in str(each) for each in named or ()):
+    named = read_json(path).get("architectures") if path.is_file() else None
+    if objective == "reward" or "SequenceClassification" in str(named):
         raise CurateError(f"{name}: is a reward model, which gives a row a score and no answer")
 
 
@@ -152,12 +151,11 @@ def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> A
 def _stops(places: Sequence[Path], tokenizer: Any, net: Any) -> tuple[list[int], tuple[str, ...]]:
     """The stops of the first folder that names any, or else the tokenizer's end of text."""
     for folder in places:
-        path = folder / _GENERATION
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        ids, strings = companions.stops_of(content), tuple(content.get("stop_strings") or ())
+        content = generation_of(folder)
+        ids, strings = stops_of(content), tuple(stop_texts_of(content))
         if ids or strings:
             return ids, strings
-    named = [*companions.stops_of({"eos_token_id": net.config.eos_token_id})]
+    named = [*stops_of({"eos_token_id": net.config.eos_token_id})]
     if tokenizer.eos_token_id is not None:
         named.append(tokenizer.eos_token_id)
     return named, ()
@@ -241,7 +239,7 @@ def answer_group(
     """The answers to one of the `groups` of prompts."""
     limit = talker.room(prompts[group[0]], sampling.max_tokens)
     writing = [_writing(talker, limit) for _ in group]
-    pick = picker(sampling, group)
+    pick = picker(talker, sampling, group)
     write(talker.net, [prompts[number] for number in group], limit, writing, pick)
     return [one.answer() for one in writing]
 
@@ -260,7 +258,7 @@ def answer(
     """An answer to one prompt, shown piece by piece; `number` says which draw it is."""
     limit = talker.room(prompt, sampling.max_tokens)
     writing = _Shown(talker, limit, show)
-    write(talker.net, [prompt], limit, [writing], picker(sampling, [number]))
+    write(talker.net, [prompt], limit, [writing], picker(talker, sampling, [number]))
     done = writing.answer()
     writing.rest(done.text or "")
     return done
@@ -289,7 +287,16 @@ class _Shown(Writing):
             self.shown = text
 
 
-def picker(sampling: Sampling, numbers: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+def no_numbers(talker: Talker) -> CurateError:
+    """The error for a model whose logits are none."""
+    return CurateError(
+        f"{talker.folder}: the model gives numbers that are none (NaN); its weights are broken"
+    )
+
+
+def picker(
+    talker: Talker, sampling: Sampling, numbers: Sequence[int]
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """How the next tokens of the prompts with these numbers are chosen by their logits."""
     import torch
 
@@ -297,7 +304,7 @@ def picker(sampling: Sampling, numbers: Sequence[int]) -> Callable[[torch.Tensor
 
     def pick(logits: torch.Tensor) -> torch.Tensor:
         if bool(logits.isnan().any()):
-            raise CurateError("the model gives numbers that are none (NaN); its weights are broken")
+            raise no_numbers(talker)
         if sampling.temperature == 0:
             return likeliest(logits)
         # Each prompt draws for itself, on the CPU, so that it does not matter what is beside it.

@@ -70,7 +70,7 @@ def classify(
     found = label_nats(talker.net, rows.prompts, rows.labels, positions=positions, log=log)
     nats = found.sums()
     if np.isnan(nats).any():
-        raise CurateError("the model gives numbers that are none (NaN); its weights are broken")
+        raise chat.no_numbers(talker)
     if prior == "even":
         compared = found.means() if scoring == "mean" else nats
         predicted = label_choice.likeliest(label_choice.evened(compared))

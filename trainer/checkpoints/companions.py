@@ -27,6 +27,13 @@ from trainer.data.manifest import CARDS
 from trainer.data.rows import IGNORED
 from trainer.data.tokens import Tokens
 from trainer.models import model, weights
+from trainer.models.generation import (
+    GENERATION,
+    generation_of,
+    read_object,
+    stop_texts_of,
+    stops_of,
+)
 from trainer.plan import Plan
 
 Content = dict[str, Any]
@@ -88,16 +95,6 @@ def tokenizer_folder(folders: Sequence[Path]) -> Path | None:
     """The first of the folders that holds a tokenizer."""
     wanted = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
     return next((each for each in folders if any((each / one).is_file() for one in wanted)), None)
-
-
-def stops_of(content: Mapping[str, Any]) -> list[int]:
-    """The ids at which generation ends, by a configuration.
-
-    >>> stops_of({"eos_token_id": 2}), stops_of({"eos_token_id": [2, 7]}), stops_of({})
-    ([2], [2, 7], [])
-    """
-    given = content.get("eos_token_id")
-    return [] if given is None else list(given) if isinstance(given, list) else [given]
 
 
 def _lay_beside(folder: Path, about: Companions) -> None:
@@ -236,18 +233,18 @@ def _write_stops(folder: Path, about: Companions) -> None:
     content.pop("_from_model_config", None)
     if stops := [*dict.fromkeys([*stops_of(content), *about.stop_ids])]:
         content["eos_token_id"] = stops
-    texts = [*(content.get("stop_strings") or ()), *about.stop_strings]
+    texts = [*stop_texts_of(content), *about.stop_strings]
     if texts:
         content["stop_strings"] = [*dict.fromkeys(texts)]
-    _write(folder / "generation_config.json", content)
+    _write(folder / GENERATION, content)
 
 
 def _generation(folder: Path, folders: Sequence[Path]) -> Content:
     """How the model generates: as what was trained, as its weights were saved, or as the base."""
     *trained, base = folders
-    named = (_read(each / "generation_config.json") for each in (*trained, folder, base))
+    named = (generation_of(each) for each in (*trained, folder, base))
     found = next((content for content in named if content), {})
-    config = _read(base / "config.json")
+    config = read_object(base / "config.json")
     text = config.get("text_config") or {}
     names = ("eos_token_id",) if found else ("bos_token_id", "eos_token_id", "pad_token_id")
     own = {key: value for key in names if (value := config.get(key, text.get(key))) is not None}
@@ -263,10 +260,6 @@ def _with_ending(content: Content, ending: int | None) -> None:
     older.model_config(content)
 
 
-def _read(path: Path) -> Content:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
@@ -275,6 +268,6 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 def _edit(path: Path, change: Callable[[Content], object]) -> None:
     """Change a file of JSON in place, if it is there."""
     if path.is_file():
-        content = _read(path)
+        content = read_object(path)
         change(content)
         _write(path, content)

@@ -257,6 +257,18 @@ def _leaks(plan: Plan) -> list[str]:
     ]
 
 
+def preset_line(config: TrainConfig) -> str:
+    """What preset a run takes, and which of its settings are unusual, if they were left as it has
+    them."""
+    preset = PRESETS[config.preset]
+    unusual = [
+        f"; {name} {value}: {effect} ({name}=0 turns it off)"
+        for name, effect in preset.unusual.items()
+        if (value := getattr(config, name)) and value == preset.values[name]
+    ]
+    return f"preset {config.preset}: {preset.about} ({preset.source}){''.join(unusual)}"
+
+
 def _batch(plan: Plan) -> str:
     """How much a step holds."""
     config = plan.config
@@ -264,20 +276,20 @@ def _batch(plan: Plan) -> str:
         is_paired = plan.pairs is not None and plan.pairs.desirable is None
         return f"{config.batch_size} {'pairs' if is_paired else 'examples'}"
     rows = plan.mixture.per_epoch / plan.steps_per_epoch
-    return f"about {config.batch_tokens:,} trained tokens ({rows:,.1f} examples)"
+    return f"about {config.batch_tokens:,.0f} trained tokens ({rows:,.1f} examples)"
 
 
 def _announcement(plan: Plan, passed: gate.Passed) -> list[str]:
     config, rows = plan.config, plan.tokens.rows
     preset = PRESETS[config.preset]
-    lines = [f"preset {config.preset}: {preset.about} ({preset.source})"]
+    lines = [preset_line(config)]
     changed = [
         f"{name} {getattr(config, name)} (not {value})"
         for name, value in preset.values.items()
         if getattr(config, name) != value
     ]
     if config.batch_tokens is not None and "batch_size" in preset.values:
-        changed.append(f"batch_tokens {config.batch_tokens} (not batch_size)")
+        changed.append(f"batch_tokens {config.batch_tokens:,.0f} (not batch_size)")
     if changed:
         lines.append(f"other than the preset: {', '.join(changed)}")
     lines += gate.rendered(plan.tokens.manifest)

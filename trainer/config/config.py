@@ -16,6 +16,9 @@ from trainer.config.methods import readers
 from trainer.config.objectives import READ_BY
 from trainer.config.presets import PRESETS, preset_of
 
+# What decides the preset of a run that names none, and what it is if it is left out.
+_DECIDING = {"objective": "sft", "method": "full"}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
@@ -48,7 +51,9 @@ class TrainConfig(Settings):
             given |= fields_of(source["from_adapter"], given)
         chosen = given.get("preset")
         if chosen is None:
-            chosen = preset_of(given.get("objective", "sft"), given.get("method", "full"))
+            named = {name: given.get(name, fallback) for name, fallback in _DECIDING.items()}
+            named = checked_settings(type(self), named, "train")
+            chosen = preset_of(named["objective"], named["method"])
         checked_settings(type(self), {"preset": chosen}, "train")
         recipe = _read_of(PRESETS[chosen].values, given)
         fallbacks = {
@@ -62,7 +67,8 @@ class TrainConfig(Settings):
             fallbacks["save_dtype"] = given["dtype"]  # whoever names a format wants it in the files
         if given.get("teacher") is not None and "objective" in fallbacks:
             fallbacks["objective"] = "distil"  # whoever names a teacher wants to be taught
-        objective = given.get("objective", fallbacks.get("objective"))
+        named = {"objective": given.get("objective", fallbacks.get("objective"))}
+        objective = checked_settings(type(self), named, "train")["objective"]
         return {**given, **fitting(objective, fallbacks), "preset": chosen}
 
     @classmethod

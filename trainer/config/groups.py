@@ -18,6 +18,8 @@ from trainer.config.objectives import ObjectiveName
 from trainer.config.presets import PresetName
 from trainer.config.reasons import Reason
 
+LEAST_TEMPERATURE = 0.01  # of distributions: far below it logits that are divided overflow
+
 
 class _Unset:
     """Marks a field that the user left to the preset."""
@@ -100,7 +102,7 @@ class MethodSettings:
         1.0,
         "what logits of both are divided by before they are compared; that loss is multiplied by "
         "its square",
-        above=0.0,
+        low=LEAST_TEMPERATURE,
         high=100.0,
     )
     distil_divergence: Literal["forward", "reverse"] = option(
@@ -198,11 +200,11 @@ class OptimisationSettings:
         0, "optimizer steps after which the run ends, instead of after num_train_epochs", low=0
     )
     batch_size: int = option(32, "examples in one optimizer step, however they are padded", low=1)
-    batch_tokens: int | None = option(
+    batch_tokens: float | None = option(
         None,
         "trained tokens in one optimizer step, instead of batch_size: an epoch is cut into steps "
         "of nearly as many",
-        low=1,
+        low=1.0,
     )
     learning_rate: float = option(1e-5, "peak learning rate", above=0.0, high=1.0)
     lr_find: bool = option(

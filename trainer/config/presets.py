@@ -19,6 +19,14 @@ class Preset:
     values: Mapping[str, str | int | float]
     about: str  # one line: when to take it
     source: str
+    unusual: Mapping[str, str] = dataclasses.field(default_factory=dict)  # what surprises: effects
+
+
+# Both presets that have it are of models of billions of parameters.
+_DROPOUT = {
+    "residual_dropout": "dropout of residuals, unusual for small models: the losses of training "
+    "begin far above the model's own, those of held-out rows do not"
+}
 
 
 def _rate(peak: float, shape: str, warmup: float, least: float) -> dict[str, str | float]:
@@ -48,6 +56,7 @@ PRESETS: Mapping[PresetName, Preset] = {
         },
         about="about 1,000 chosen rows, full fine-tuning, many epochs",
         source="arXiv 2305.11206 section 3 and appendix B",
+        unusual=_DROPOUT,
     ),
     "s1": Preset(
         {
@@ -83,6 +92,7 @@ PRESETS: Mapping[PresetName, Preset] = {
         },
         about="about 13,000 demonstrations, full fine-tuning, far beyond the lowest loss",
         source="arXiv 2203.02155 appendix C",
+        unusual=_DROPOUT,
     ),
     "tulu3": Preset(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,17 +38,27 @@ def check(classes: Sequence[str], where: str) -> tuple[str, ...]:
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
         raise CurateError(f"{where}: names {some_of([*map(repr, twice)])} twice; name a class once")
-    folded = Counter(name.strip().casefold() for name in classes)
-    alike = [name for name in classes if folded[name.strip().casefold()] > 1]
-    if alike:
+    folded: dict[str, list[str]] = {}
+    for name in classes:
+        folded.setdefault(_folded(name), []).append(name)
+    if alike := [names for names in folded.values() if len(names) > 1]:
+        one, other = alike[0][:2]
+        is_shown = one.strip().casefold() == other.strip().casefold()
+        shown = f"{one!r} and {other!r}" if is_shown else f"{one!a} and {other!a}"
+        how = "in case or spaces" if is_shown else "in spaces or in how letters are encoded"
         raise CurateError(
-            f"{where}: {' and '.join(map(repr, alike[:2]))} differ in case or spaces alone, so "
-            "which is right would be chance; name the classes that are meant in a file"
+            f"{where}: {shown} differ {how} alone, so which is right would be chance; name the "
+            "classes that are meant in a file"
         )
     if len(classes) < 2:
         shown = f"only {classes[0]!r}" if classes else "no class"
         raise CurateError(f"{where}: names {shown}, so no answer can be wrong; name two or more")
     return tuple(classes)
+
+
+def _folded(name: str) -> str:
+    """What two names have in common that a reader takes for one."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def distinct(counted: Counter[str], rows: int, where: str) -> tuple[str, ...]:

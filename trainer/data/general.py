@@ -57,7 +57,7 @@ def _texts(path: Path) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             yield str(json.loads(line)["text"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CurateError(
                 f"{path}:{number}: expected a JSON object with a text, got {line[:60]!r}"
             ) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.base.errors import CurateError
 from curate.base.example_sources import CONTENT_HASHES, IDS_HASH
+from curate.base.folder import is_changed
 from curate.base.manifest_shape import (
     ID_BY_TOKEN,
     IDS,
@@ -51,8 +52,9 @@ _NEEDED = ("stop.ids", "stop.strings")
 def read_manifest(path: Path, text: bytes) -> dict[str, Any]:
     """The manifest that `text` holds; `path` is named in errors.
 
-    Raises `CurateError` for text that is no JSON object, for one without stops, and for the first
-    value that is not what `curate render` writes there.
+    Raises `CurateError` for text that is no JSON object, for one without stops, for the first
+    value that is not what `curate render` writes there, and for a content that its hash, where it
+    has one, does not fit.
     """
     try:
         manifest = json.loads(text)
@@ -62,5 +64,10 @@ def read_manifest(path: Path, text: bytes) -> dict[str, Any]:
             f"{error}; render the rows again"
         ) from error
     check_shapes(manifest, _SHAPES, _NEEDED, path, "render the rows again")
+    if is_changed(manifest):  # another template or stop than that of the rows would be believed
+        raise CurateError(
+            f"{path}: is not the manifest that was written with these rows: something in it was "
+            "changed by hand; render the rows again"
+        )
     known: dict[str, Any] = manifest
     return known

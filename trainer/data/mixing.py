@@ -62,7 +62,7 @@ class Mixture:
     share: float
     limit: int = 0
     trained: Ints | None = None
-    batch_tokens: int | None = None
+    batch_tokens: float | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -151,13 +151,24 @@ class Mixture:
         ]
 
 
-def step_count(tokens: float, batch_tokens: int, rows: int) -> int:
+def step_count(tokens: float, batch_tokens: float, rows: int) -> int:
     """Steps of an epoch of so many trained tokens: of nearly `batch_tokens` each, a row at least.
 
     >>> step_count(1_000, 300, 40), step_count(10, 300, 40), step_count(1_000, 1, 40)
     (3, 1, 40)
     """
     return max(1, min(rows, round(tokens / batch_tokens)))
+
+
+def tokens_taken(trained: Ints, batch_tokens: float, steps: int, seed: int) -> int:
+    """Trained tokens of the first steps of a run by `batch_tokens` over rows of so many each."""
+    count = step_count(float(trained.sum()), batch_tokens, len(trained))
+    taken = 0
+    for epoch in range(1, math.ceil(steps / count) + 1):
+        ordered = trained[epoch_order(len(trained), seed, epoch)]
+        parts = token_steps(ordered, count)[: steps - (epoch - 1) * count]
+        taken += int(ordered[: parts[-1].stop].sum())
+    return taken
 
 
 def mix(

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from curate.base.errors import CurateError
 from curate.base.example_sources import CONTENT_HASHES
-from curate.base.folder import MANIFEST, check_untouched, read_manifest
+from curate.base.folder import MANIFEST, check_untouched, is_changed, read_manifest
 from trainer.data.rows import IGNORED, Floats, Ints, Rows, shift
 from trainer.data.tokens import Tokens
 
 MAKER = "curate teacher"
 WORDS = "vocabulary.json"
 _AGAIN = "run curate teacher again"
+_LINES = 1 << 16  # lines of a part that are checked at a time
 # Of the columns of TOKENS, those that decide what a teacher is asked.
 _ASKED = ("input_ids", "labels")
 # How probabilities are stored: 11 bits of precision down to e^-65504. bfloat16 has 8: benchmarks/
@@ -154,6 +155,11 @@ def open_logits(name: str, tokens: Tokens) -> StoredLogits:
         raise CurateError(
             f"{folder / MANIFEST}: lacks what curate teacher writes ({error}); {_AGAIN}"
         ) from error
+    if is_changed(manifest):
+        raise CurateError(
+            f"{folder / MANIFEST}: is not the manifest that curate teacher wrote: something in it "
+            f"was changed by hand; {_AGAIN}"
+        )
     if asked != asked_hashes(tokens):
         raise CurateError(
             f"{folder}: holds distributions of other rows than those of {tokens.folder} (ids or "
@@ -166,12 +172,12 @@ def open_logits(name: str, tokens: Tokens) -> StoredLogits:
         )
     shape = line_type(top, vocabulary)
     for number, count in enumerate(targets):
-        _check_part(folder / part_name(number), count, shape)
+        _check_part(folder / part_name(number), count, shape, vocabulary)
     return StoredLogits(folder, manifest, _read_words(folder), np.cumsum([0, *targets]))
 
 
-def _check_part(path: Path, targets: int, shape: np.dtype[Any]) -> None:
-    """Raise `CurateError` for a part that is gone, was changed, or does not fit."""
+def _check_part(path: Path, targets: int, shape: np.dtype[Any], vocabulary: int) -> None:
+    """Raise `CurateError` for a part that is gone, was changed, or holds no distributions."""
     check_untouched(path, MAKER)
     try:
         held = np.load(path, mmap_mode="r")
@@ -182,10 +188,25 @@ def _check_part(path: Path, targets: int, shape: np.dtype[Any]) -> None:
             f"{path}: holds {held.dtype} of shape {held.shape}, expected {shape} of shape "
             f"({targets},); {_AGAIN}"
         )
+    for start in range(0, targets, _LINES):  # a piece at a time, as the file may be large
+        lines = held[start : start + _LINES]
+        numbers = np.column_stack([lines["log_probs"], lines["rest"]])
+        # Rounded, the probability of a word may be a little more than 1.
+        if int(lines["ids"].max()) >= vocabulary or not (numbers <= 0.01).all():
+            raise CurateError(
+                f"{path}: holds what is no distribution over {vocabulary:,} words; {_AGAIN}"
+            )
 
 
 def _read_words(folder: Path) -> tuple[str | None, ...] | None:
     path = folder / WORDS
     check_untouched(path, MAKER)
-    words = json.loads(path.read_text(encoding="utf-8"))
-    return None if words is None else tuple(words)
+    try:
+        words = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CurateError(f"{path}: is no JSON ({error}); {_AGAIN}") from error
+    if words is None:
+        return None
+    if not isinstance(words, list) or not all(isinstance(each, str | None) for each in words):
+        raise CurateError(f"{path}: is no list of words; {_AGAIN}")
+    return tuple(words)

@@ -44,6 +44,8 @@ _POINTER = b"version https://git-lfs"
 
 def check_source(name: str) -> None:
     """Refuse a model that is clearly not there before anything is loaded."""
+    if not name.strip():
+        raise CurateError("the name of a model is empty; name a folder, or owner/name on the hub")
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():

@@ -226,6 +226,14 @@ def check_rendered(tokens: Tokens, words: Words | None, name: str) -> None:
         )
 
 
+def no_numbers(name: str) -> CurateError:
+    """The error for a teacher whose logits are not finite."""
+    return CurateError(
+        f"{name}: gives logits that are no numbers, or infinite, so there is nothing to learn from "
+        "it; download or convert the model again"
+    )
+
+
 def load(folder: str, device: torch.device, dtype: str) -> Any:
     """The teacher on its device: without dropout, its weights frozen."""
     net = model.load(folder, device, dtype)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from curate.base import hub
 from curate.base.errors import CurateError, some_of
 from curate.base.progress import quiet_transformers
+from trainer.config.adapter_files import read_json
 from trainer.config.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ def _files(name: str) -> list[Path]:
         return [folder / _SINGLE]
     if not (folder / _INDEX).is_file():
         raise CurateError(f"{folder}: has neither {_SINGLE} nor {_INDEX}; name them so")
-    listed = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+    listed = read_json(folder / _INDEX).get("weight_map")
+    if not isinstance(listed, dict) or not all(isinstance(each, str) for each in listed.values()):
+        raise CurateError(f"{folder / _INDEX}: has no weight_map from tensors to files")
     names = sorted(set(listed.values()))
     if strange := [each for each in names if Path(each).name != each]:
         raise CurateError(f"{folder / _INDEX}: names {strange[0]!r}, which lies elsewhere")
@@ -193,7 +196,7 @@ def _loaded(model: Any, tensors: Iterable[str]) -> tuple[dict[str, str], list[st
 
 def _is_part(name: str, model: Any) -> bool:
     """Whether the model is the text part of what its base is."""
-    whole = json.loads((local_folder(name) / "config.json").read_text(encoding="utf-8"))
+    whole = read_json(local_folder(name) / "config.json")
     return "text_config" in whole and whole.get("model_type") != model.config.model_type
 
 
@@ -296,7 +299,7 @@ _OF_THE_WHOLE = ("architectures", "transformers_version", "auto_map")
 
 def _composite(text: dict[str, Any], base: Path) -> dict[str, Any]:
     """The configuration of the whole base, with the text part as it is now."""
-    whole: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    whole = read_json(base / "config.json")
     part = {name: value for name, value in text.items() if name not in _OF_THE_WHOLE}
     mirrored: dict[str, Any] = {
         name: part[name] for name in ("vocab_size", "tie_word_embeddings", "dtype") if name in whole

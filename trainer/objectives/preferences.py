@@ -94,7 +94,7 @@ class Preference:
         assert mode.settings is not None
         found = np.zeros((len(chosen), len(_NUMBERS)))
         with evaluating(net):
-            # Padded, as all evaluations: a model that was just loaded is not made ready for packing.
+            # Padded, as all evaluations: a model just loaded is not made ready for packing.
             for batch in pair_batches(pairs, chosen, micro_tokens, packed=False):
                 numbers = self.numbers(net, batch, mode.settings, mode).cpu().numpy()
                 found[np.searchsorted(chosen, batch.rows[: len(numbers)])] = numbers

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import torch
 
 
+CHECKED = 16  # targets of the first row at which a teacher must give numbers
+
+
 @dataclasses.dataclass(frozen=True)
 class Guide:
     """How a teacher counts, and for which targets it has a distribution.
@@ -142,7 +145,19 @@ def load(
     if packed:
         packed = _stays_packed(net, plan, config, log)
     whole = not head_is_plain(net, pad(rows, plan.train[:1]))
+    _check_finite(net, pad(rows, plan.train[:1]), whole, source.name)
     return OnlineTeacher(*given, net=net, whole=whole), packed
+
+
+def _check_finite(net: Any, batch: Batch, whole: bool, name: str) -> None:
+    """Raise `CurateError` for a teacher whose weights are broken: the student's loss would be."""
+    import torch
+
+    head, states = hidden_at_targets(net, batch, whole=whole)
+    with torch.no_grad():
+        given = states[:CHECKED] if head is None else head(states[:CHECKED])
+    if not bool(given.isfinite().all()):
+        raise teachers.no_numbers(name)
 
 
 def _stays_packed(net: Any, plan: Plan, config: TrainConfig, log: Log) -> bool:

@@ -216,6 +216,7 @@ class Program:
     """A template compiled in one environment; `code` is shared by those that read tags alike."""
 
     failure: ClassVar[type[CurateError]] = RenderError  # raised with what went wrong, in words
+    at_limit: ClassVar[type[CurateError]] = RenderError  # the same, where it wants too much
 
     def __init__(self, source: str, environment: Sandbox, code: CodeType | None = None) -> None:
         self.environment = environment
@@ -249,7 +250,8 @@ class Program:
             )
             return environment.concat(render(context))
         except Exception as error:  # foreign code may raise anything: the row's error, quoted
-            raise self.failure(_quoted(error, self.source)) from error
+            failure = self.at_limit if isinstance(error, LimitExceeded) else self.failure
+            raise failure(_quoted(error, self.source)) from error
 
 
 P = TypeVar("P", bound=Program)

@@ -184,7 +184,7 @@ def _json_value(text: str) -> Any:
         pass  # NaN, or nothing that is JSON
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"declared as JSON, but not valid JSON ({error})") from error
     check_unicode(value)
     return value

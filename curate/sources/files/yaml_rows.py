@@ -42,16 +42,17 @@ def yaml_items(name: str, data: bytes) -> Iterator[Item]:
     Raises `CurateError` for what is no list; where the text stops being YAML behind some rows,
     the rest of it is a reject.
     """
-    number = 0
+    number, text, row = 0, data.decode(errors="backslashreplace"), _Builder()
     try:
-        for number, row in enumerate(_rows(name, data), 1):
-            yield _item(number, row)
+        for number, node in enumerate(_rows(name, data, text, row), 1):
+            yield _item(number, node)
     except yaml.YAMLError as error:
         wrong = f"not valid YAML ({' '.join(str(error).split())})"
         if not number:
             raise CurateError(f"{name}: {wrong}") from error
         lost = "what follows the row before it is lost"
-        yield Item(number + 1, reject=f"invalid_yaml: {wrong}; {lost}")
+        rest = text[row.done :].strip()
+        yield Item(number + 1, reject=f"invalid_yaml: {wrong}; {lost}", raw=rest)
 
 
 def _item(number: int, row: _Row) -> Item:
@@ -89,11 +90,10 @@ def _text_name(key: Any) -> str:
     return str(name)
 
 
-def _rows(name: str, data: bytes) -> Iterator[_Row]:
-    """The elements of the lists that the documents of a text are."""
-    text = data.decode(errors="backslashreplace")
+def _rows(name: str, data: bytes, text: str, row: _Builder) -> Iterator[_Row]:
+    """The elements of the lists that the documents of a text are; `row` puts them together."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    row, inside = _Builder(), False
+    inside = False
     for event in yaml.parse(data, Loader=loader):
         if isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent):
             continue
@@ -123,6 +123,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self._resolver = Resolver()
+        self.done = 0  # where the text goes on behind the last finished row
         self._clear()
 
     def _clear(self) -> None:
@@ -161,6 +162,7 @@ class _Builder:
     def finish(self, text: str) -> _Row:
         """The row; the next event begins another one."""
         row = _Row(self._root, self._wrong, text[self._begins : self._ends].rstrip())
+        self.done = self._ends
         self._clear()
         return row
 

@@ -82,7 +82,7 @@ class Index:
             manifest = json.loads(where.read_text("utf-8"))
             maker, version = manifest["maker"], manifest["version"]
             settings, batches = manifest["settings"], manifest["batches"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CurateError(
                 f"{where}: not the manifest of an index of near ({type(error).__name__}: {error}); "
                 "name another folder, or delete this one"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError, some_of
 from trainer.after.gguf.architectures import refused
-from trainer.checkpoints.companions import stops_of
+from trainer.config.adapter_files import read_json
 from trainer.models import model
+from trainer.models.generation import generation_of, stop_texts_of, stops_of
 
 if TYPE_CHECKING:
     import gguf
@@ -47,7 +47,7 @@ def _content(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise refused(folder, "it has no tokenizer.json")
-    content = dict(json.loads(path.read_text(encoding="utf-8")))
+    content = read_json(path)
     about = content["model"]
     if about.get("type") != "BPE" or about.get("byte_fallback"):
         raise refused(folder, f"its tokenizer is no byte-level BPE but {about.get('type')}")
@@ -135,8 +135,7 @@ def _tokens(content: Mapping[str, Any], rows: int) -> tuple[list[str], list[int]
 
 def _add_stops(writer: gguf.GGUFWriter, folder: Path, eos: int | None) -> list[str]:
     """Write the stop beside `eos`, of which there is room for one; lines on all others."""
-    path = folder / "generation_config.json"
-    named = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    named = generation_of(folder)
     others = [number for number in stops_of(named) if number != eos]
     if others:
         writer.add_eot_token_id(others[0])
@@ -146,7 +145,7 @@ def _add_stops(writer: gguf.GGUFWriter, folder: Path, eos: int | None) -> list[s
             f"a GGUF names two ends of an answer; the stops {some_of(list(map(str, others[1:])))} "
             "of generation_config.json are not in it"
         )
-    if texts := named.get("stop_strings"):
+    if texts := stop_texts_of(named):
         shown = some_of([repr(one) for one in texts])
         lines.append(f"a GGUF names no texts that end an answer; give {shown} to whatever runs it")
     return lines

@@ -73,7 +73,7 @@ def read_kept(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
         for line in lines:
             try:
                 row = json.loads(line)
-            except ValueError:  # the last line of a run that was killed
+            except (ValueError, RecursionError):  # the last line of a run that was killed, damage
                 continue
             if isinstance(row, dict) and _is_answer(row):
                 found[row["key"]] = row

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.base.errors import CurateError
 from curate.base.progress import quiet_transformers
-from trainer.after.chat import Talker
+from trainer.after.chat import Talker, no_numbers
 from trainer.after.suite.progress import Counted, Log
 from trainer.data.batches import batches, pad
 from trainer.data.rows import IGNORED, Rows, make_rows
@@ -125,9 +124,7 @@ def _nats(talker: Talker, rows: Rows, log: Log, what: str) -> list[NDArray[np.fl
         for batch in batches(rows, chosen, POSITIONS):
             nats = target_nats(talker.net, batch, whole=whole).double().cpu().numpy()
             if np.isnan(nats).any():
-                raise CurateError(
-                    "the model gives numbers that are none (NaN); its weights are broken"
-                )
+                raise no_numbers(talker)
             for place, row in enumerate(batch.rows.tolist()):
                 found[row] = nats[batch.row_of == place]
             counted.add(len(batch.rows), float(rows.lengths[batch.rows].sum()))

@@ -10,19 +10,16 @@ import math
 import os
 import pickle
 import signal
+import sys
 import time
+import types
 from typing import Any
 
+from curate.base.errors import CurateError
 from curate.base.sandbox.environment import SourceError
-from templates.refusals import TemplateFailed
-from templates.sandbox.frames import receive, send, written
-from templates.sandbox.programs import (
-    KNOWN,
-    OUT_OF_MEMORY,
-    WALL_SECONDS,
-    LocalPrograms,
-    Spent,
-)
+from curate.base.sandbox.frames import receive, send, written
+from curate.base.sandbox.limits import LimitExceeded
+from curate.base.sandbox.spent import KNOWN, OUT_OF_MEMORY, WALL_SECONDS, Spent
 
 try:
     import resource
@@ -46,7 +43,7 @@ def main(memory: int) -> None:
     send(answers, b"ready")
     for output in (1, 2):
         os.dup2(nowhere, output)
-    known: dict[str, LocalPrograms] = {}
+    known: dict[str, Any] = {}
     while (request := receive(0)) is not None:
         answer = _answer(request, known, nowhere)
         if not HAS_LIMITS:
@@ -67,26 +64,30 @@ def _given(packed: bytes) -> Any:
         raise NotPlain(f"{type(error).__name__}: {error}") from error
 
 
-def _answer(request: bytes, known: dict[str, LocalPrograms], nowhere: int) -> bytes:
+def _answer(request: bytes, known: dict[str, Any], nowhere: int) -> bytes:
     """What became of a job, in a word and what belongs to it; then steps and seconds."""
     spent, start = Spent(), time.process_time()
     answer: list[Any]
     try:
         # Only the parent writes here. What its template is given may be of any class.
-        key, text, spent.steps, seconds, job, packed = pickle.loads(request)
+        package, inner = pickle.loads(request)
+        _name(*package)
+        key, text, spent.steps, seconds, job, packed = pickle.loads(inner)
         _limit_time(seconds, nowhere)
         if text is not None:
             if len(known) >= KNOWN:
                 known.clear()
-            known[key] = LocalPrograms(*text)
+            made, source, name = text
+            known[key] = made(source, name)
         answer = ["done", known[key].within(spent, job, *_given(packed))]
         return written([*answer, spent.steps, time.process_time() - start])
-    except TemplateFailed as failure:
-        if isinstance(failure.__cause__, MemoryError):
-            os._exit(OUT_OF_MEMORY)
-        answer = ["failed", str(failure)]
     except SourceError as error:
         answer = ["source", [str(error), error.reason, error.line]]
+    except CurateError as failure:
+        if isinstance(failure.__cause__, MemoryError):
+            os._exit(OUT_OF_MEMORY)
+        at_limit = isinstance(failure.__cause__, LimitExceeded)
+        answer = ["limit" if at_limit else "failed", str(failure)]
     except NotPlain as error:
         answer = ["given", str(error)]
     except MemoryError:  # what is known is not certain any more
@@ -94,6 +95,13 @@ def _answer(request: bytes, known: dict[str, LocalPrograms], nowhere: int) -> by
     except Exception as error:  # whatever a stranger's template came upon: its row is refused
         answer = ["failed", f"the template fails: {type(error).__name__}: {str(error)[:1000]}"]
     return written([*answer, spent.steps, time.process_time() - start])
+
+
+def _name(package: str, folders: list[str]) -> None:
+    """Name a package to this process without its `__init__`, which may import much."""
+    if package not in sys.modules:
+        sys.modules[package] = types.ModuleType(package)
+        sys.modules[package].__path__ = folders
 
 
 def _limit_time(seconds: float, nowhere: int) -> None:

@@ -17,9 +17,9 @@ class TargetCell:
     """What a model does on the prompts of one target.
 
     All columns have one value for each prompt, in the order of `prompts`, which is the same in all
-    cells of a proof. `nats` and `bytes` are of the held-out answer, without its stop. `stopped`,
-    `lengths` (tokens of the model's own answer), `loops` and `answers` are empty where no answers
-    were asked for; `own_lengths` are the tokens of the held-out answers.
+    cells of a proof. `nats` and `bytes` are of the held-out answer, without its stop, and
+    `own_lengths` its tokens. `stopped`, `lengths` (tokens of the model's own answer), `loops` and
+    `answers` are of the first prompts alone, as many as were answered.
     """
 
     prompts: tuple[str, ...]

@@ -1,0 +1,235 @@
+"""What curated rows are worth, on real rows: one proof for each experiment, and the page of all.
+
+    python benchmarks/evidence.py [NAME ...] [--seeds 5] [--work DIR] [--docs]
+
+Each experiment is a `curate run` over Alpaca rows and a `curate prove` of what it kept, against
+other rows of the same number of trained tokens. Three targets are held-out answers of other sets:
+LIMA, GSM8K and Code Alpaca; the first half of each (`development`) may choose what a recipe does,
+the second half (`final`) never does. What came of an experiment is a small file in
+`benchmarks/evidence/`, so that the page goes on another day: `--docs` writes `docs/evidence.md`
+anew from all of them. `--work` keeps the proofs themselves, so that one that was stopped goes on.
+
+`stories` is stories260k of the test data, a model of 260,000 weights that has read children's
+stories alone; `smollm2` is SmolLM2-135M-Instruct (small_model.py), whose weights were rounded to 4
+bits, so that differences count, not levels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rows import DATA, need
+from small_model import small_model
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "evidence"
+PAGE = ROOT / "docs" / "evidence.md"
+MARK, END = "<!-- benchmarks/evidence.py --docs -->", "<!-- end of evidence -->"
+STORIES = DATA / "models" / "stories260k-hf"
+RAW = DATA / "raw"
+LONGEST = 800  # characters of a row, so that it fits the small model's 512 positions
+TARGET_ROWS = 80  # of each half of a target
+TARGETS = {
+    "lima": "lima_1k.json",
+    "gsm8k": "gsm8k_train_alpaca.json",
+    "code": "code_alpaca_2k.json",
+}
+FULL = {"method": "full", "learning_rate": 2e-3, "batch_tokens": 2_000}
+LORA = {"method": "lora", "learning_rate": 2e-4, "batch_tokens": 1_000}
+BUDGET = 200  # rows that `lima` chooses: 1,000 are more than 8,000 short ones can give
+
+Steps = list[Any] | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A recipe's name or steps, what its rows are compared with, and how much is trained."""
+
+    about: str
+    steps: Steps
+    baselines: tuple[str, ...] = ("random",)
+    model: str = "stories"
+    tokens: int = 100_000
+    half: str = "development"
+    seeds: int = 5
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+_LIMA = {"select.budget": BUDGET}
+EXPERIMENTS = {
+    "lima": Experiment(
+        "the recipe `lima`", "lima", ("random", "longest", "full", "raw"), settings=_LIMA
+    ),
+    "lima-final": Experiment(
+        "the recipe `lima`, on targets that chose nothing", "lima", half="final", settings=_LIMA
+    ),
+    "default": Experiment("the default recipe", "default"),
+    "quality": Experiment("`quality` alone", ["quality"]),
+    "near": Experiment("`near` alone", ["near"]),
+    "cap": Experiment("`length: cap` alone", [{"length": {"action": "cap"}}]),
+    "longest": Experiment("the recipe `longest`", "longest", settings={"select.budget": BUDGET}),
+    "lima-smollm2": Experiment(
+        "the recipe `lima`",
+        "lima",
+        ("random", "longest"),
+        model="smollm2",
+        tokens=12_000,
+        seeds=3,
+        settings=_LIMA,
+    ),
+}
+
+
+def short_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file that fit, each question once."""
+    rows = [_as_alpaca(row) for row in json.loads(path.read_text("utf-8"))]
+    fits = [
+        row
+        for row in rows
+        if row["output"].strip() and sum(len(str(row.get(key) or "")) for key in row) <= LONGEST
+    ]
+    return list({(row["instruction"], row.get("input", "")): row for row in fits}.values())
+
+
+def _as_alpaca(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of our copy of LIMA, one question and its answer, without the text around it."""
+    if "conversations" not in row:
+        return row
+    asked, answer = (turn["value"] for turn in row["conversations"][:2])
+    question = asked.split("### Instruction:")[-1].split("### Response:")[0].strip()
+    return {"instruction": question, "input": "", "output": answer.strip()}
+
+
+def write_targets(folder: Path, half: str) -> list[Path]:
+    """The first or the second half of some rows of each target, in an order that never changes."""
+    written = []
+    for name, file in TARGETS.items():
+        rows = short_rows(RAW / file)
+        random.Random(0).shuffle(rows)
+        first = 0 if half == "development" else TARGET_ROWS
+        path = folder / f"{name}.jsonl"
+        some = rows[first : first + TARGET_ROWS]
+        path.write_text("".join(json.dumps(row) + "\n" for row in some), "utf-8")
+        written.append(path)
+    return written
+
+
+def prove(name: str, one: Experiment, work: Path, jobs: int, seeds: int | None) -> dict[str, Any]:
+    """Run one experiment; its result as plain values."""
+    import curate
+
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    dump = folder / "alpaca.jsonl"
+    rows = short_rows(RAW / "alpaca_random_9k.json")
+    dump.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    named = {"recipe": one.steps} if isinstance(one.steps, str) else {"steps": one.steps}
+    if not (folder / "RUN").is_dir():
+        curate.run(dump, **named, settings=one.settings or None, out=folder / "RUN")
+    model = STORIES if one.model == "stories" else small_model(work)
+    curate.prove(
+        folder / "RUN",
+        model=model,
+        template="chatml" if one.model == "stories" else None,
+        targets=write_targets(folder, one.half),
+        baselines=one.baselines,
+        tokens=one.tokens,
+        seeds=seeds or one.seeds,
+        training=FULL if one.model == "stories" else LORA,
+        jobs=jobs,
+        out=folder / "PROOF",
+        log=lambda line: print(line, flush=True),
+    )
+    written = (folder / "PROOF" / "proof.json").read_text("utf-8")
+    return about(name, one, json.loads(written))
+
+
+def about(name: str, one: Experiment, proof: dict[str, Any]) -> dict[str, Any]:
+    """What the page needs of a proof."""
+    kept = ("metric", "baseline", "target", "selected", "other", "difference", "holm")
+    more = ("would_see", "margin", "verdict")
+    return {
+        "name": name,
+        "about": one.about,
+        "model": one.model,
+        "half": one.half,
+        "tokens": one.tokens,
+        "seeds": len(proof["seeds"]),
+        "before": proof["before_training"],
+        "primary": [{key: line[key] for key in (*kept, *more)} for line in proof["primary"]],
+        "baselines": [
+            {key: line[key] for key in ("baseline", "rows", "tokens", "steps", "epochs", "length")}
+            for line in proof["baselines"]
+        ],
+        "sentences": proof["sentences"],
+    }
+
+
+def figures(line: dict[str, Any]) -> str:
+    """A difference with its interval."""
+    found = line["difference"]
+    return f"{found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+
+
+def table() -> list[str]:
+    """A line for each comparison of each experiment that has a result."""
+    names = list(TARGETS)
+    lines = [
+        "| rows | model | targets | seeds | against | bits per byte, all targets | Holm p "
+        f"| verdict | would have been seen | {' | '.join(names)} |",
+        "|---" * (9 + len(names)) + "|",
+    ]
+    for name in EXPERIMENTS:
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text("utf-8"))
+        overall = [line for line in found["primary"] if line["target"] is None]
+        for line in overall:
+            own = {
+                each["target"]: figures(each)
+                for each in found["primary"]
+                if each["baseline"] == line["baseline"] and each["target"] is not None
+            }
+            lines.append(
+                f"| {found['about']} | {found['model']} | {found['half']} | {found['seeds']} "
+                f"| {line['baseline']} | {figures(line)} | {line['holm']:.3f} | {line['verdict']} "
+                f"| {line['would_see']:.4f} | {' | '.join(own[each] for each in names)} |"
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", help=f"some of {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--seeds", type=int, help="for each set, instead of the experiment's own")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--work", type=Path, help="where proofs are kept")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/")
+    given = parser.parse_args()
+    if unknown := [name for name in given.names if name not in EXPERIMENTS]:
+        parser.error(f"{unknown[0]}: expected some of {', '.join(EXPERIMENTS)}")
+    need(RAW / "alpaca_random_9k.json", STORIES, *(RAW / file for file in TARGETS.values()))
+    with tempfile.TemporaryDirectory() as temporary:
+        work = given.work or Path(temporary)
+        RESULTS.mkdir(exist_ok=True)
+        for name in given.names:
+            found = prove(name, EXPERIMENTS[name], work, given.jobs, given.seeds)
+            content = json.dumps(found, indent=1) + "\n"
+            (RESULTS / f"{name}.json").write_text(content, "utf-8")
+    lines = table()
+    print("\n".join(lines))
+    if given.docs:
+        before, mark, rest = PAGE.read_text("utf-8").partition(MARK)
+        text = "\n".join(lines)
+        PAGE.write_text(f"{before}{mark}\n{text}\n\n{rest[rest.index(END) :]}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What a proof is asked for, checked before anything is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from curate.base.errors import CurateError, nearest
+from curate.base.spelling import option
+
+BASELINES = ("random", "longest", "full", "raw")
+BASE = "base"  # the model before training, measured for reference
+MOST_SEEDS = 100
+
+# Settings of training that a proof decides itself, and how.
+_OWN: Mapping[str, str] = {
+    "tokens": "rows are those of each baseline; the amount is in {tokens}",
+    "model": "it is the same for all",
+    "out": "each training has a folder of its own",
+    "force": "each training has a folder of its own",
+    "resume": "a proof that was stopped goes on by itself",
+    "seed": "each training has its own; {seeds} says how many",
+    "held_out": "no row is held out of a set; targets are measured instead",
+    "choose": "the last step counts, as choosing would look at rows",
+    "stop_on": "all take as many steps",
+    "patience": "all take as many steps",
+    "max_steps": "all take as many steps; the amount is in {tokens}",
+    "batch_size": "steps are cut by trained tokens; set batch_tokens",
+    "labels": "a proof measures losses and answers",
+    "prompts": "answers are asked for with {answers}",
+    "length_target": "answers are asked for with {answers}",
+    "retention": "name the text as a target of curate eval",
+    "retention_limit": "name the text as a target of curate eval",
+    "replay": "it would be most of what is compared",
+    "replay_share": "it would be most of what is compared",
+    "source_weights": "baselines have other sources",
+    "objective": "a proof is of answers that are learnt",
+    "teacher": "a proof is of answers that are learnt",
+    "save_steps": "a proof that was stopped goes on by itself",
+    "save_total_limit": "a proof that was stopped goes on by itself",
+    "report_to": "each training has a folder of its own",
+    "lr_find": "the rate must be the same for all; set learning_rate",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProveOptions:
+    """What is compared, by what training, and what is measured.
+
+    `tokens` are the trained tokens of each training; None for as many passes over the selected rows
+    as `num_train_epochs` in `training` says (one, if it does not). Of each target at most
+    `max_rows` rows are read, of which the first `answers` are answered, with at most `max_tokens`
+    tokens; `instructions` are prompts that code checks. `training` are settings of `curate.train`.
+
+    Raises `CurateError` for what makes no proof.
+    """
+
+    model: str
+    template: str | None = None
+    targets: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = BASELINES
+    tokens: int | None = None
+    seeds: int = 5
+    max_rows: int = 200
+    answers: int = 0
+    instructions: int = 0
+    max_tokens: int = 128
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_baselines()
+        self._check_numbers()
+        self._check_training()
+
+    def _check_baselines(self) -> None:
+        for name in self.baselines:
+            if name not in BASELINES:
+                known = f"expected some of {', '.join(BASELINES)}"
+                raise CurateError(
+                    f"{option('baselines')}: {name!r} is no baseline"
+                    f"{nearest(name, BASELINES) or f'; {known}'}"
+                )
+        if not self.baselines:
+            raise CurateError(
+                f"{option('baselines')}: names none; expected some of {', '.join(BASELINES)}"
+            )
+        if len({*self.baselines}) < len(self.baselines):
+            raise CurateError(f"{option('baselines')}: names one twice; name each once")
+
+    def _check_numbers(self) -> None:
+        if self.seeds < 2:
+            raise CurateError(
+                f"{option('seeds', self.seeds)}: one training of each says nothing of how much a "
+                "seed alone moves it; at least 2 are needed, 3 or more to see more than large "
+                "differences"
+            )
+        if self.seeds > MOST_SEEDS:
+            raise CurateError(f"{option('seeds', self.seeds)}: expected at most {MOST_SEEDS}")
+        least = {"tokens": 1, "max_rows": 2, "answers": 0, "instructions": 0, "max_tokens": 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise CurateError(f"{option(name, value)}: expected a whole number from {low}")
+
+    def _check_training(self) -> None:
+        for name in self.training:
+            if name in _OWN:
+                spelt = {each: option(each) for each in ("tokens", "seeds", "answers")}
+                raise CurateError(f"prove: {name} is not to be set: {_OWN[name].format_map(spelt)}")
+        epochs = self.training.get("num_train_epochs")
+        if epochs is not None and self.tokens is not None:
+            raise CurateError(
+                f"{option('tokens')} and num_train_epochs both say how long is trained; give one "
+                "of them"
+            )
+        if epochs is not None and (type(epochs) is not int or epochs < 1):
+            raise CurateError(
+                f"prove: num_train_epochs is {epochs!r}; expected a whole number from 1"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the selected rows, where no amount of tokens is given."""
+        return int(self.training.get("num_train_epochs", 1))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of training that are the same for all, but for how long it is."""
+        given = {name: value for name, value in self.training.items() if name not in _LENGTH}
+        if not {"method", "preset", "from_adapter"} & given.keys():
+            given["method"] = "lora"
+        return {**given, "held_out": 0.0, "choose": "last", "prompts": 0}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What `curate eval` is asked for."""
+        answers = ("stops", "lengths") if self.answers else ()
+        return ("loss", *answers, *(("instructions",) if self.instructions else ()))
+
+
+_LENGTH = ("num_train_epochs", "batch_tokens")
