@@ -471,7 +471,7 @@ def prove(
     from curate.proofs import runner
     from curate.proofs.schedule import Running
 
-    folder, options, design = _proof_options(
+    folder, options, design = proof_options(
         run,
         margin,
         model=fspath(model),
@@ -523,7 +523,7 @@ def prove_formats(
     from curate.proofs import format_runner
     from curate.proofs.schedule import Running
 
-    folder, options, design = _proof_options(
+    folder, options, design = proof_options(
         run,
         margin,
         model=fspath(model),
@@ -573,7 +573,7 @@ def prove_amounts(
     from curate.proofs import amounts as runner
     from curate.proofs.schedule import Running
 
-    folder, options, design = _proof_options(
+    folder, options, design = proof_options(
         run,
         margin,
         model=fspath(model),
@@ -611,15 +611,15 @@ def forecast_proof(
     require("proving", "train", "torch", "transformers", "datasets", "peft")
     from curate.proofs import forecast
 
-    folder, chosen, design = _proof_options(run, margin, **options)
+    folder, chosen, design = proof_options(run, margin, **options)
     with changes_explained(folder):
         return forecast.forecast(folder, chosen, design, jobs, log)
 
 
-def _proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveOptions, Design]:
-    """The run's folder, what is asked for, and the design."""
+def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveOptions, Design]:
+    """The run's folder, what is asked for, and the design. Raises `CurateError`."""
     from curate.proofs.design import Design
-    from curate.proofs.options import ProveOptions
+    from curate.proofs.options import FORMAT_ANSWERS, ProveOptions
     from curate.runs import Run
 
     folder = run.path if isinstance(run, Run) else Path(run)
@@ -631,6 +631,8 @@ def _proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, Prove
         options["baselines"] = tuple(named)
     elif options.get("templates"):
         options["baselines"] = ()
+    if options.get("templates"):
+        options.setdefault("answers", FORMAT_ANSWERS)
     for name in ("templates", "amounts"):
         several = options.get(name, ())
         options[name] = (several,) if isinstance(several, str | int) else tuple(several)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ import pytest
 
 import curate
 import templates
+from curate import api
 from curate.base.errors import CurateError
 from curate.cli import main
+from curate.grammar import parser
 from curate.proofs.cells import Cell
 from curate.proofs.design import Design
 from curate.proofs.format_page import html
 from curate.proofs.format_results import judge_formats
+from curate.proofs.runner import command_of
 from tests.proof_cells import cell, target
 from tests.prove_toys import MODEL, TRAINING, row, write_lines, write_run, write_target
 from tests.reports import HOSTILE, Page
@@ -290,6 +294,20 @@ def test_a_lasting_effect_is_found_where_it_is_and_nowhere_else() -> None:
     assert proof.headline.endswith("of 2 pairs: worse in 1, no difference in 1")
 
 
+def test_a_difference_without_scatter_is_called_not_shown_and_why() -> None:
+    cells = []
+    for each in made(0.0):
+        own = each.targets["old"]
+        stopped = (each.baseline != "a.b",) * 40
+        own = dataclasses.replace(own, stopped=stopped)
+        cells.append(dataclasses.replace(each, targets={"old": own}))
+    few = [each for each in cells if each.seed < 2]
+    lines = judge_formats(few, ("a", "b"), Design()).lines()
+    (line,) = (each for each in lines if "answers that stop -1.000" in each)
+    assert line.endswith("not shown; nothing scatters, so it rests on the signs of the seeds alone")
+    assert "answers that stop: the same share in 1 of 2 pairs" in lines
+
+
 def test_a_pair_is_adjusted_for_all_pairs() -> None:
     proof = judge_formats(made(0.003), ("a", "b"), Design())
     found = [each.comparison for each in proof.of_metric("bits_per_byte")]
@@ -321,3 +339,14 @@ def test_the_kept_rows_are_what_is_trained(home: Path) -> None:
     kept = pl.read_parquet(home / "run" / "kept.parquet").height
     pools = json.loads((home / "whole" / "plan.json").read_bytes())["pools"]
     assert {name: pool["rows"] for name, pool in pools.items()} == dict.fromkeys(FORMATS, kept)
+
+
+@pytest.mark.parametrize("answers", [None, 0, 5], ids=["usual", "none", "some"])
+def test_the_command_to_repeat_it_asks_for_the_same(answers: int | None) -> None:
+    given = {} if answers is None else {"answers": answers}
+    folder, options, design = api.proof_options("RUN", 0.01, model="M", templates=FORMATS, **given)
+    words = shlex.split(command_of(folder, options, design, "OUT"))
+    arguments = parser().parse_args(words[1:])
+    assert arguments.templates == "chatml,alpaca" and arguments.baselines is None
+    again = 32 if arguments.answers is None else arguments.answers
+    assert again == options.answers == (32 if answers is None else answers)

@@ -63,7 +63,7 @@ class FormatPair:
         return (
             f"prompted with {prompted}, trained with {trained} - with {prompted}: "
             f"{METRICS[one.metric].title} {bracketed(one, places)}, {seeds} seeds, "
-            f"Holm p {p_text(one.holm)}: {verdict_text(one, places)}"
+            f"Holm p {p_text(one.holm)}: {_verdict(one, places)}"
         )
 
 
@@ -127,11 +127,18 @@ class FormatProof:
         for metric in self.values:
             made += [*self._table(metric), ""]
         made += [each.line(self.seeds) for each in self.of_metric(PRIMARY)]
-        others = [each for each in self.pairs if each.comparison.metric != PRIMARY]
-        shown = [each.line(self.seeds) for each in others if each.comparison.holm <= LEVEL]
-        if others:
-            made += ["", *(shown or [f"no pair differs in {_named(self.values)}, as far as shown"])]
+        for metric in self.values:
+            if metric != PRIMARY:
+                made += ["", *self._other_lines(metric)]
         return [*made, "", "in brackets: 95 % intervals over seeds and prompts, each alone"]
+
+    def _other_lines(self, metric: str) -> Iterator[str]:
+        """The pairs that differ at all, shown or not, and how many do not."""
+        pairs = self.of_metric(metric)
+        apart = [each for each in pairs if each.comparison.difference.value]
+        yield from (each.line(self.seeds) for each in apart)
+        if same := len(pairs) - len(apart):
+            yield f"{_title(metric)}: the same share in {same} of {len(pairs)} pairs"
 
     def _table(self, metric: str) -> Iterator[str]:
         names = [printable_line(each, _NAME) for each in self.names]
@@ -147,8 +154,11 @@ def _title(metric: str) -> str:
     return METRICS[metric].title
 
 
-def _named(metrics: Mapping[str, object]) -> str:
-    return " or in ".join(_title(each) for each in metrics if each != PRIMARY)
+def _verdict(one: Comparison, places: int) -> str:
+    """The verdict; where nothing scatters, as with answers that are all alike, what it rests on."""
+    if one.verdict == NOT_SHOWN and one.seed_variance + one.prompt_variance == 0:
+        return f"{one.verdict}; nothing scatters, so it rests on the signs of the seeds alone"
+    return verdict_text(one, places)
 
 
 def _unit(metric: str) -> str:

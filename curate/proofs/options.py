@@ -12,6 +12,7 @@ from curate.base.spelling import amounts, option
 BASELINES = ("random", "longest", "full", "raw")
 BASE = "base"  # the model before training, measured for reference
 MOST_SEEDS = 100
+FORMAT_ANSWERS = 32  # rows of each target that are answered where formats are compared
 
 # Settings of training that a proof decides itself, and how.
 _OWN: Mapping[str, str] = {

@@ -17,7 +17,7 @@ from curate.base.log import Log, no_log
 from curate.proofs import page, proof_folder
 from curate.proofs.cells import Cell, TargetCell
 from curate.proofs.design import Design
-from curate.proofs.options import BASE, ProveOptions
+from curate.proofs.options import BASE, FORMAT_ANSWERS, ProveOptions
 from curate.proofs.preparing import Prepared, prepare
 from curate.proofs.proof import Proof
 from curate.proofs.schedule import Prompting, Running, Schedule, done
@@ -167,6 +167,8 @@ def command_of(run: Path, options: ProveOptions, design: Design, out: str) -> st
 def _numbers(options: ProveOptions, design: Design) -> dict[str, Any]:
     """Options with a number that is not what it is without them."""
     fields = {field.name: field.default for field in dataclasses.fields(ProveOptions)}
+    if options.templates:
+        fields["answers"] = FORMAT_ANSWERS
     names = ("tokens", "seeds", "max_rows", "answers", "instructions", "max_tokens")
     given = {name: getattr(options, name) for name in names}
     changed = {name: value for name, value in given.items() if value != fields[name]}

@@ -16,7 +16,6 @@ _OPTIONS = (
     *("model", "template", "targets", "tokens", "seeds", "margin", "max_rows", "answers"),
     *("instructions", "max_tokens"),
 )
-_ANSWERS = 32  # with --templates
 _SIZES = {"k": 1_000, "m": 1_000_000}
 
 
@@ -50,7 +49,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     training |= assignments(arguments.set)
     options: dict[str, Any] = {name: getattr(arguments, name) for name in _OPTIONS}
     if options["answers"] is None:
-        options["answers"] = _ANSWERS if arguments.templates is not None else 0
+        del options["answers"]
     if arguments.baselines is not None:
         options["baselines"] = _names(arguments.baselines)
     if arguments.templates is not None:
