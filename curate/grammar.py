@@ -179,8 +179,9 @@ def _train(add: Any) -> None:
     add("--lr", type=float, help="the highest learning rate (learning_rate)")
     add("--batch", type=_positive, help="examples in one optimizer step (batch_size)")
     add("--seed", type=_seed, help="decides split, order, adapters and dropout")
-    about = "answers, a teacher beside them, or which of two is better (sft)"
-    add("--objective", choices=("sft", "distil", "reward"), help=about)
+    about = "answers, a teacher beside them, a score, or which of two is better (sft)"
+    preferences = ("dpo", "ipo", "hinge", "simpo", "cpo", "orpo", "kto")
+    add("--objective", choices=("sft", "distil", "reward", *preferences), help=about)
     about = "learn this model's distributions as well: a model, or LOGITS of curate teacher"
     add("--teacher", metavar="T", help=about)
     about = "train in spite of this finding of the checks (repeatable)"

@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # In this order: a later page goes on with what the commands of an earlier one wrote.
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"quickstart-{job}.md" for job in ("clean", "preview", "finetune")),
+    *(
+        ROOT / "docs" / f"quickstart-{job}.md"
+        for job in ("clean", "preview", "finetune", "preferences")
+    ),
 )
 SESSION = re.compile(r"(<!-- session((?: [-\d]+)*): (.+?) -->\n```text\n)(.*?)(```)", re.DOTALL)
 _SECONDS = re.compile(r"\s+(\d+\.\d+|seconds)$|─+$|[\d,]+ tokens/s$", re.MULTILINE)

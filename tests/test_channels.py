@@ -397,3 +397,22 @@ def test_a_message_with_the_id_of_an_earlier_one_is_counted() -> None:
     assert said(dump) == [("user", "Which fruit?"), ("assistant", "An apple.")]
     assert dump.files[0].leftovers["left_out.text"].words == 3
     assert any(note.startswith("messages without a sender") for note in dump.files[0].notes)
+
+
+SILENT = "empty_conversation: nobody says anything here"
+WITHOUT: dict[str, tuple[Any, str]] = {
+    "discord": ({"guild": {}, "channel": {"name": "c"}, "messages": []}, SILENT),
+    "telegram": ({"chats": {"list": []}}, SILENT),
+    "slack": (
+        {"ok": True, "messages": [*THREAD, "words beside"]},
+        "wrong_type: message 5 is the text 'words beside'; expected an object",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT)
+def test_an_export_without_messages_is_a_reject_also_beside_other_rows(kind: str) -> None:
+    row, reason = WITHOUT[kind]
+    dump = reading([row, {"prompt": "Hi", "completion": "Ho"}], answerer="U02")
+    assert reasons(dump) == [reason]
+    assert ("user", "Hi") in [turn for at in range(dump.height) for turn in said(dump, at)]

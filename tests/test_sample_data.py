@@ -39,6 +39,14 @@ def test_the_script_writes_the_committed_dump_again(tmp_path: Path) -> None:
     assert {path.name: packed_or_not(path) for path in tmp_path.iterdir()} == committed
 
 
+def test_the_script_writes_the_committed_preferences_again(tmp_path: Path) -> None:
+    script = SAMPLE / "make_preferences.py"
+    subprocess.run([sys.executable, script, "--out", tmp_path], check=True, capture_output=True)
+    committed = {path.name: path.read_bytes() for path in (SAMPLE / "preferences").iterdir()}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == committed
+    assert set(committed) == {"votes.jsonl", "annotators.jsonl"}
+
+
 def test_the_dump_has_300_to_500_rows_in_six_formats() -> None:
     dump = sources.read([str(SAMPLE / "raw")])
     formats = {name for report in dump.files for name in report.formats}

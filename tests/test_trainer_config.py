@@ -10,6 +10,7 @@ import pytest
 import trainer
 from curate.base import values
 from curate.base.errors import CurateError
+from tests.preference_toys import write_pairs
 from tests.trainer_toys import reversed_pairs, silent, toy_model, write_model, write_tokens
 from trainer import PRESETS, TrainConfig
 from trainer.checkpoints import place
@@ -247,6 +248,14 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
     trainer.train(
         Recorded(**{**vars(run), **taught, "objective": "distil", "out": f"{run.out}-2"}), silent
     )
+    pairs = write_pairs(tmp_path / "pairs", 12)
+    for objective, more in (
+        ("dpo", {"tokens": pairs, "label_smoothing": 0.1}),
+        ("simpo", {"tokens": pairs}),
+        ("kto", {"undesirable": general}),
+    ):
+        beside = {"tokens": tokens, "model": model, "objective": objective, **more}
+        trainer.train(Recorded(**beside, out=f"{run.out}-{objective}"), silent)
     for method, fields in (
         ("lora", {}),
         ("oft", {"rotation_block": 8}),

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trainer
+from tests.preference_toys import write_pairs
 from tests.test_trainer_routers import mixture
 from tests.trainer_toys import reversed_pairs, silent, write_model, write_tokens
 from trainer import TrainConfig
@@ -53,10 +54,13 @@ print(*threads_left(), end="")
 """
 
 
-SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("mixture", "sharded mixture")]
+SLOW = [
+    pytest.param(kind, marks=pytest.mark.slow)
+    for kind in ("mixture", "sharded mixture", "sharded dpo", "kto", "sharded kto")
+]
 
 
-@pytest.mark.parametrize("kind", ["dense", *SLOW])
+@pytest.mark.parametrize("kind", ["dense", "dpo", *SLOW])
 def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
@@ -77,6 +81,10 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
         "device": "cpu",
         "preset": "alpaca",
     }
+    objective = kind.split()[-1]
+    if objective in ("dpo", "kto"):
+        pairs = write_pairs(tmp_path / "pairs", 158 if objective == "dpo" else 79)
+        fields |= {"tokens": pairs, "objective": objective, "preset": "zephyr", "beta": 0.1}
     one = trainer.train(TrainConfig(**fields, out=str(tmp_path / "one")), silent)
     fields |= {"out": str(tmp_path / "two"), "sharding": "full" if "sharded" in kind else "none"}
     with socket.socket() as free:

@@ -25,7 +25,7 @@ from trainer.evaluation import choosing, probes
 from trainer.evaluation.metrics import Metrics, opened
 from trainer.evaluation.pace import Pace, measure
 from trainer.evaluation.samples import LONGEST, SHOWN, answers, pair, prompts
-from trainer.evaluation.table import certainty_lines, table_lines
+from trainer.evaluation.table import certainty_lines, length_lines, table_lines
 from trainer.loss import LossMode
 from trainer.models import model
 from trainer.models.device import deterministic, torch_seed
@@ -75,13 +75,13 @@ def _outcome(result: TrainResult) -> list[str]:
     """The table of epochs, how much it means, and the choice."""
     chosen = next(line for line in result.table if line.epoch == result.epoch)
     table = table_lines(result.table, result.epoch)
-    return [*table, *certainty_lines(chosen), f"chosen: {result.why}"]
+    return [*table, *length_lines(result.table), *certainty_lines(chosen), f"chosen: {result.why}"]
 
 
 def tune(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> TrainResult:
     """Train, load back the epoch that is chosen, and compare it with the model before."""
     final = Path(plan.config.out)
-    asked = prompts(plan.tokens.rows, plan.held_out, min(SHOWN, plan.config.prompts))
+    asked = prompts(plan.tokens.rows, plan.wanted(plan.held_out), min(SHOWN, plan.config.prompts))
     before = answers(plan, net, asked, LONGEST)
     table = train_epochs(plan, net, mode, out, log)
     chosen, why = choosing.choose(table, plan.config)
@@ -159,7 +159,8 @@ class Run:
         first = self.mode.group.first
         updates = resume.updates(self.optimizer, self.mode.group)
         progress = dataclasses.replace(progress, updates=updates)
-        resume.save(self.out, self.of, self.net, self.optimizer, progress, first)
+        what = (self.of, self.net, self.optimizer, progress, first, self.mode.reference)
+        resume.save(self.out, *what)
 
     def keep(self, epoch: int, progress: Progress) -> Progress:
         """Write an epoch's checkpoint and state, and remove those that are not kept."""
@@ -241,7 +242,7 @@ def evaluated(run: Run, epoch: int, loss: float | None) -> Epoch:
                 f"{when}: the held-out loss is {held.loss}, so no checkpoint was written; "
                 f"{checkpoint.last_good(run.out)}"
             )
-        run.log(f"{when}: held out {held.loss:.4f} a token, {held.example_loss:.4f} a row")
+        run.log(f"{when}: held out {held}")
     numbers = {**line.measures(), **lost_updates(run.optimizer, run.log, run.mode.group)}
     if numbers.keys() - {"length_target"}:
         seconds = round(time.perf_counter() - started, 6)

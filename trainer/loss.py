@@ -6,7 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.config.config import TrainConfig
 from trainer.data.batches import Batch
+from trainer.data.pairs import Pairs
 from trainer.data.rows import Rows
 from trainer.distributed import ALONE, Group
 from trainer.models import chunked
@@ -206,6 +211,9 @@ class LossMode:
     rejected: Rows | None = None  # of a reward model: the other side of the rows
     routers: Routers | None = None  # of a mixture of experts: what a step adds for them
     teacher: Teacher | None = None  # whose distributions are learnt beside the labels
+    pairs: Pairs | None = None  # of preferences: both sides
+    reference: NDArray[np.float64] | None = None  # ln p of all sides before training
+    settings: TrainConfig | None = None  # of preferences: those of the loss
 
 
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -16,7 +16,8 @@ import numpy as np
 
 from curate.base.errors import CurateError, some_of
 from trainer.config.config import TrainConfig
-from trainer.data.batches import Batch, Documents, batches, cut
+from trainer.data.batches import Batch, Documents, batches, cut, pad
+from trainer.data.pairs import Pairs
 from trainer.data.rows import IGNORED, Ints, Rows
 from trainer.models.attention import how, isolated, prepare
 from trainer.models.device import put
@@ -47,6 +48,26 @@ def pack(
     documents = cut(rows, chosen, split_at)
     for places in best_fit(documents.lengths, micro_tokens):
         yield _lay(rows, documents.take(places))
+
+
+def pair_batches(pairs: Pairs, chosen: Ints, micro_tokens: int, packed: bool) -> Iterator[Batch]:
+    """The chosen pairs in forward passes of at most `micro_tokens` positions, both sides in one.
+
+    The rows of a pass are its chosen answers, then its rejected ones, as `Pairs.sides` has them.
+    Longest first; a pair longer than the limit is a pass of its own.
+    """
+    if packed:
+        for places in best_fit(pairs.lengths[chosen], micro_tokens):
+            sides = pairs.sides(chosen[places])
+            yield _lay(pairs.both, cut(pairs.both, sides, None))
+        return
+    longest = np.maximum(pairs.chosen.lengths[chosen], pairs.rejected.lengths[chosen])
+    order = np.argsort(-longest, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, micro_tokens // (2 * int(longest[order[start]])))
+        yield pad(pairs.both, pairs.sides(chosen[order[start : start + count]]))
+        start += count
 
 
 def best_fit(lengths: Ints, budget: int) -> list[list[int]]:
@@ -110,19 +131,36 @@ def about_long_rows(rows: Rows, train: Ints, config: TrainConfig) -> list[str]:
     long = train[rows.lengths[train] > limit]
     if not len(long):
         return []
-    longest = int(rows.lengths[long].max())
-    sentence = f"{len(long):,} rows are longer than micro_tokens {limit:,}, the longest {longest:,}"
-    if config.long_rows == "refuse":
-        shown = some_of([rows.ids[row] for row in long.tolist()])
-        raise CurateError(
-            f"{sentence}: {shown}; set micro_tokens to {longest}, or long_rows to split or alone"
-        )
+    sentence = _checked_long("rows", rows.ids, rows.lengths, long, config)
     fate = (
         "a forward pass of its own each"
         if config.long_rows == "alone"
         else f"split into {len(cut(rows, long, limit).rows):,} documents"
     )
     return [f"{sentence}: {fate}"]
+
+
+def about_long_pairs(pairs: Pairs, train: Ints, config: TrainConfig) -> list[str]:
+    """As `about_long_rows`, of pairs, whose two sides are in one pass."""
+    long = train[pairs.lengths[train] > config.micro_tokens]
+    if not len(long):
+        return []
+    sentence = _checked_long("pairs", pairs.chosen.ids, pairs.lengths, long, config)
+    return [f"{sentence}: a forward pass of its own each"]
+
+
+def _checked_long(
+    what: str, ids: tuple[str, ...], lengths: Ints, long: Ints, config: TrainConfig
+) -> str:
+    limit, longest = config.micro_tokens, int(lengths[long].max())
+    sentence = (
+        f"{len(long):,} {what} are longer than micro_tokens {limit:,}, the longest {longest:,}"
+    )
+    if config.long_rows == "refuse":
+        shown = some_of([ids[row] for row in long.tolist()])
+        other = "long_rows to split or alone" if what == "rows" else "long_rows to alone"
+        raise CurateError(f"{sentence}: {shown}; set micro_tokens to {longest}, or {other}")
+    return sentence
 
 
 def decide(model: Any, rows: Rows, train: Ints, config: TrainConfig, log: Log) -> bool:

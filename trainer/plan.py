@@ -18,6 +18,7 @@ from trainer.data.general import read_general
 from trainer.data.labelled import LabelledRows, from_tokens
 from trainer.data.lengths import LengthTarget, length_target, within
 from trainer.data.mixing import Mixture
+from trainer.data.pairs import Pairs
 from trainer.data.rows import Ints, Rows
 from trainer.data.tokens import Decode, Limits, Tokens
 from trainer.models.teachers import TeacherSource
@@ -50,6 +51,7 @@ class Plan:
     mixture: Mixture
     rejected: Rows | None  # of a reward model: the other side of the rows
     teacher: TeacherSource | None = None  # whose distributions are learnt
+    pairs: Pairs | None = None  # of preferences: both sides of the rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -65,6 +67,12 @@ class Plan:
     def steps_until(self, epoch: int) -> int:
         """Optimizer steps up to the end of an epoch."""
         return min(self.steps, epoch * self.steps_per_epoch)
+
+    def wanted(self, rows: Ints) -> Ints:
+        """Of the rows those whose answers the model shall give: all but undesirable ones."""
+        if self.pairs is None or self.pairs.desirable is None:
+            return rows
+        return rows[self.pairs.desirable[rows]]
 
     @cached_property
     def general(self) -> tuple[Rows, Ints] | None:
@@ -100,7 +108,7 @@ class Plan:
     @cached_property
     def length(self) -> LengthTarget:
         """What the length of greedy answers is compared with."""
-        return length_target(self.config, self.tokens, self.train)
+        return length_target(self.config, self.tokens, self.wanted(self.train))
 
 
 def warmup_steps(config: TrainConfig, steps: int) -> int:

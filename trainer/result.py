@@ -13,16 +13,37 @@ class Evaluation:
 
     `interval` is half the width of the 95 % interval of that mean over rows, by Student's t; None
     for a single row. `teacher_kl` is the divergence from a teacher, nats a token at the run's
-    temperature.
+    temperature. Of preferences the loss is per pair; `ties` is the share of pairs that neither
+    answer wins, rewards are of the objective's own kind and `margin` is their mean difference,
+    lengths are trained tokens with the stop, and `longer_wins` is the accuracy of always taking the
+    longer answer.
     """
 
     loss: float
     example_loss: float
     rows: int
     targets: int
-    accuracy: float | None = None  # of a reward model: pairs whose chosen answer scores higher
+    accuracy: float | None = None  # of pairs: those whose chosen answer scores higher
     interval: float | None = None
     teacher_kl: float | None = None  # of distillation
+    ties: float | None = None  # of preferences, as all that follow
+    margin: float | None = None
+    chosen_reward: float | None = None
+    rejected_reward: float | None = None
+    chosen_length: float | None = None
+    rejected_length: float | None = None
+    longer_wins: float | None = None
+
+    def __str__(self) -> str:
+        if self.margin is None:
+            return f"{self.loss:.4f} a token, {self.example_loss:.4f} a row"
+        unit = "an answer" if self.longer_wins is None else "a pair"
+        tied = f", {self.ties:.1%} tied" if self.ties else ""
+        longer = "" if self.longer_wins is None else f" (the longer wins {self.longer_wins:.1%})"
+        return (
+            f"{self.loss:.4f} {unit}, accuracy {self.accuracy:.1%}{tied}{longer}, margin "
+            f"{self.margin:.4f}, rewards {self.chosen_reward:.4f} and {self.rejected_reward:.4f}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

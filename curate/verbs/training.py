@@ -63,7 +63,8 @@ def _outcome(result: Any) -> list[str]:
     lines = []
     if result.before and result.after:
         before, after = result.before.loss, result.after.loss
-        lines.append(f"held-out loss per token: {before:.4f} before, {after:.4f} after")
+        unit = "token" if result.after.margin is None else "pair"
+        lines.append(f"held-out loss per {unit}: {before:.4f} before, {after:.4f} after")
     for sample in result.samples:
         texts = {
             "prompt": sample.prompt,

@@ -10,6 +10,7 @@ import json
 import lzma
 import random
 import zipfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -124,11 +125,10 @@ def _check_words(dump: Dump, name: str, data: bytes) -> None:
 
 def _behind_names(text: str, delimiter: str) -> str:
     """What stands behind the names of columns, whose words are in no row."""
-    lines = [f"{line}\n" for line in text.split("\n")]
-    reader = csv.reader(
-        lines, delimiter=delimiter
-    )  # a name in quotation marks may have several lines
-    next(reader, None)
+    lines = [f"{line}\n" for line in text.replace("\r", "\n").split("\n")]
+    reader = csv.reader(lines, delimiter=delimiter)
+    with suppress(csv.Error):  # a name of more than 131,072 letters
+        next(reader, None)  # a name in quotation marks may have several lines
     return "".join(lines[reader.line_num :])
 
 

@@ -191,7 +191,13 @@ def prompt_ids(
     `write` renders the template. Raises `CurateError` for messages that it does not take.
     """
     text = write(talker.tokenizer, messages, tools)
-    return tuple(talker.tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids = tuple(talker.tokenizer(text, add_special_tokens=False)["input_ids"])
+    if not ids:
+        raise CurateError(
+            f"{talker.folder}: its chat template writes nothing for these messages, and a model "
+            "goes on from something"
+        )
+    return ids
 
 
 def answers(

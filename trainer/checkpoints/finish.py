@@ -95,7 +95,7 @@ def check_saved(plan: Plan, out: Path, chosen: Epoch, after: Evaluation | None) 
     tolerance = _COARSE_TOLERANCE if coarse else _SAVED_TOLERANCE
     if chosen.held_out is None or after is None:
         return
-    if not abs(after.loss - chosen.held_out.loss) <= tolerance:
+    if not abs(after.loss - chosen.held_out.loss) <= tolerance * max(1.0, abs(after.loss)):
         raise CurateError(
             f"{out}: the saved model has held-out loss {after.loss:.4f}, but epoch "
             f"{chosen.epoch} had {chosen.held_out.loss:.4f}; use epochs/epoch-{chosen.epoch}"

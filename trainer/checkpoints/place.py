@@ -32,7 +32,7 @@ _MODEL = (
 )
 _WRITTEN = re.compile(
     rf"((epochs/epoch-\d+|adapter|model)/)?({_MODEL})"
-    r"|state/step-\d+/(state\.json|(weights|optimizer)\.safetensors)"
+    r"|state/step-\d+/(state\.json|(weights|optimizer|reference)\.safetensors)"
     r"|(train|samples)\.json|metrics\.jsonl|curves\.svg"
     r"|tensorboard/events\.out\.tfevents\.[\w.-]+"
 )
@@ -94,6 +94,7 @@ def _check_read(config: TrainConfig, out: Path) -> None:
         config.replay,
         config.retention,
         config.teacher,
+        config.undesirable,
     ):
         if source is not None and Path(source).exists():
             read = Path(source).resolve()

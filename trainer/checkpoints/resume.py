@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.base.errors import CurateError
 from curate.base.folder import sha256, write_atomic
@@ -45,6 +46,7 @@ _FREE = (
     "retention",
     "teacher",
     "labels",
+    "undesirable",
     "report_to",
     "sharding",
 )
@@ -62,6 +64,8 @@ _OTHERS = {
     "weights": "the weights of the base model are others",
 }
 _FILES = ("optimizer.safetensors", "weights.safetensors")
+# Of preferences, beside them: ln p of both answers by the model before training.
+_REFERENCE = "reference.safetensors"
 # The newest, and one to fall back on if it is damaged.
 _KEPT = 2
 
@@ -106,7 +110,7 @@ def settings(plan: Plan) -> dict[str, Any]:
     known = {
         "config": kept,
         "rows": _digest(mixture.rows, 0, mixture.own, "\n".join(plan.tokens.rows.ids)),
-        "rejected": _digest(plan.rejected),
+        "rejected": _digest(plan.rejected if plan.pairs is None else plan.pairs.rejected),
         "replay": _digest(mixture.rows, mixture.own),
         "retention": _digest(plan.general[0] if plan.general else None),
         "teacher": None if plan.teacher is None else plan.teacher.identity,
@@ -197,11 +201,14 @@ def save(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     first: bool = True,
+    reference: NDArray[np.float64] | None = None,
 ) -> None:
     """Write the state whole, then remove all but it and the one before.
 
+    A `reference` is written with it: after a resume it could no longer be asked for.
     Where weights are shared every process must give its part, and only the `first` writes.
     """
+    from safetensors import numpy as arrays
     from safetensors.torch import save_file
 
     moments = {
@@ -217,7 +224,9 @@ def save(
     with checkpoint.whole_folder(final) as folder:
         save_file(weights, folder / "weights.safetensors")
         save_file(moments, folder / "optimizer.safetensors")
-        files = {name: sha256(folder / name) for name in _FILES}
+        if reference is not None:
+            arrays.save_file({"reference": reference}, folder / _REFERENCE)
+        files = {path.name: sha256(path) for path in sorted(folder.glob("*.safetensors"))}
         content = {"of": of, "progress": dataclasses.asdict(progress), "files": files}
         checkpoint.write_json(folder / "state.json", {**content, "sha256": _own_hash(content)})
     for folder in _states(out)[:-_KEPT]:
@@ -257,6 +266,23 @@ def restore(
     return None
 
 
+def stored_reference(out: Path, of: dict[str, Any]) -> NDArray[np.float64] | None:
+    """The reference that the newest intact state holds; None without a state, or without one.
+
+    Raises `CurateError` when the state belongs to other weights, rows or settings than `of`: its
+    reference would be stale.
+    """
+    from safetensors import numpy as arrays
+
+    for place in reversed(_states(out)):
+        saved = _read(place)
+        if saved is not None:
+            _check_same(saved.of, of, out)
+            path = place / _REFERENCE
+            return arrays.load_file(path)["reference"] if path.is_file() else None
+    return None
+
+
 def _read(place: Path) -> Saved | None:
     """What a state says of itself; None if it or one of its files is not as it was written.
 
@@ -264,7 +290,7 @@ def _read(place: Path) -> Saved | None:
     """
     try:
         written = json.loads((place / "state.json").read_bytes())
-        intact = set(written["files"]) == set(_FILES) and all(
+        intact = set(written["files"]) - {_REFERENCE} == set(_FILES) and all(
             sha256(place / name) == hash for name, hash in written["files"].items()
         )
         noted = written.pop("sha256", None)  # of itself; versions before had none

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate.base.errors import CurateError, some_of
 from trainer.config.reasons import LEFT_OUT, REASONS, Reason
+from trainer.data.pairs import with_one_answer, with_other_prompts
 from trainer.data.rows import IGNORED, Ints, Rows, count_by_row
 from trainer.data.tokens import Decode, Limits, TokenId, Tokens
 
@@ -41,18 +42,22 @@ def check(
     decode: Decode | None = None,
     token_id: TokenId | None = None,
     known: int | None = None,
+    rejected: Rows | None = None,
 ) -> Passed:
     """Check every row; raise `CurateError` with a list unless each broken reason is allowed.
 
     `decode` turns ids into text; without it a stop that is no single token cannot be seen, and
     rows that end so are refused as `no-stop`. `token_id` gives the id of a special token in the
     model's tokenizer, or None; without it the tokenizers are not compared. `known` is how many
-    tokens that tokenizer has.
+    tokens that tokenizer has. Of pairs `rejected` is the other side: both must begin alike, and
+    must not be the same.
     """
     rows = tokens.rows
     if not len(rows):
         raise CurateError(f"{tokens.folder}: holds no rows, so there is nothing to train on")
     broken = _broken(tokens, limits, decode)
+    if rejected is not None:
+        broken |= _broken_pairs(rows, rejected)
     strange = strange_tokens(tokens, token_id, known) if token_id is not None else []
     if strange:
         broken["tokenizer"] = np.ones(len(rows), dtype=np.bool_)
@@ -82,6 +87,24 @@ def _broken(tokens: Tokens, limits: Limits, decode: Decode | None) -> Flags:
         "early-stop": _with_early_stop(tokens),
     }
     return {name: flags for name, flags in found.items() if flags.any()}
+
+
+def _broken_pairs(rows: Rows, rejected: Rows) -> Flags:
+    found: Flags = {
+        "prompts-differ": with_other_prompts(rows, rejected),
+        "same-answer": with_one_answer(rows, rejected),
+    }
+    return {name: flags for name, flags in found.items() if flags.any()}
+
+
+def check_whole(tokens: Tokens) -> None:
+    """Refuse pairs of which rendering cut some: which of two beginnings is better says nothing."""
+    counts = tokens.manifest.get("counts") or {}
+    if cut := int(counts.get("truncated") or 0):
+        raise CurateError(
+            f"{tokens.folder}: {cut:,} rows were cut when they were rendered, and of answers that "
+            "are cut nobody said which is better; render the pairs again with --overlong refuse"
+        )
 
 
 def _without_stop(tokens: Tokens, decode: Decode | None) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 from curate.base.errors import CurateError, some_of
 from trainer import packing
 from trainer.checkpoints import companions, put_on
+from trainer.checks import reference
 from trainer.checks.causal import check_causal
 from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
@@ -180,12 +181,20 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     packed = packing.decide(net, rows, plan.train, config, log)
     teacher, packed = teachers.load(plan, device, packed, log)
     first = pad(rows, plan.train[:1])
-    found = routers.of_model(net, put(first.input_ids, device), config, log)
+    pairs = plan.pairs
+    found = None  # the loss that keeps experts in use is one of single answers
+    if pairs is None:
+        found = routers.of_model(net, put(first.input_ids, device), config, log)
     mode = LossMode(not head_is_plain(net, first), packed, group, routers=found, teacher=teacher)
     balance = None if found is None else dataclasses.asdict(found)
     about |= {"packed": packed, "routers": balance, "proof": None}
     if config.proof:
-        proof = prove(net, rows, plan.mixture.epoch(1)[0], config, mode, log)
+        chosen = plan.mixture.epoch(1)[0]
+        rows, chosen = (rows, chosen) if pairs is None else (pairs.both, pairs.sides(chosen))
+        proof = prove(net, rows, chosen, config, mode, log)
         log(str(proof))
         about["proof"] = dataclasses.asdict(proof)
+    if pairs is not None:
+        mode = dataclasses.replace(mode, pairs=pairs, settings=config)
+        mode = reference.settled(plan, net, mode, log)
     return net, mode, {**about, "mixing": plan.mixture.counts(config.num_train_epochs)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.base.errors import CurateError, some_of
 from curate.base.plain_stops import about_plain_stops
@@ -15,17 +16,20 @@ from trainer import packing
 from trainer.checkpoints import place, resume
 from trainer.checks import gate, going_on
 from trainer.config.config import TrainConfig
+from trainer.config.objectives import PREFERENCES
 from trainer.config.presets import PRESETS
 from trainer.config.reasons import LEFT_OUT
 from trainer.data import mixing
+from trainer.data.judged import read_judged, with_partners
 from trainer.data.leaks import leaks
+from trainer.data.pairs import Pairs, longer_wins
 from trainer.data.rows import Rows
 from trainer.data.split import split
 from trainer.data.tokens import Tokens, load_tokens
 from trainer.evaluation.boards import check_board
 from trainer.evaluation.table import FEW
 from trainer.models import model, teachers, vocabulary
-from trainer.objectives import reward
+from trainer.objectives import preferences, reward
 from trainer.plan import Log, Plan, warmup_steps
 
 
@@ -37,10 +41,15 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if config.retention is not None and not Path(config.retention).exists():
         raise CurateError(f"retention: {config.retention}: no such file or folder")
     tokens = load_tokens(config.tokens)
+    judged = read_judged(tokens, config.undesirable) if config.objective == "kto" else None
+    tokens = tokens if judged is None else judged.tokens
     limits = model.read_limits(config.model, config.objective)
     words = vocabulary.needed(tokens.manifest, limits.vocabulary, tokens.folder)
     tokenizer = model.read_tokenizer(config.model)
     rejected = reward.rejected_rows(tokens, config)
+    pairs = preferences.pairs_for(tokens, config)
+    if config.objective in PREFERENCES:
+        gate.check_whole(tokens)
     if rejected is not None:
         words = _with_padding(words, tokens.rows, rejected, tokenizer, config.model)
     adapter = going_on.adapter_of(config)
@@ -55,10 +64,13 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
     about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
-    passed = gate.check(tokens, *about)
-    if rejected is not None:
-        passed = passed.both(gate.check(dataclasses.replace(tokens, rows=rejected), *about))
+    passed = gate.check(tokens, *about, None if pairs is None else pairs.rejected)
+    other = rejected if pairs is None else pairs.rejected
+    if other is not None:
+        passed = passed.both(gate.check(dataclasses.replace(tokens, rows=other), *about))
     train, held_out = split(tokens.rows, passed.usable, config.held_out, config.seed)
+    if judged is not None:
+        pairs = with_partners(judged, (train, held_out), config.seed, limits.positions)
     mixture = mixing.mix(config, tokens, train, tokenizer, limits)
     if config.max_steps:
         epochs = math.ceil(config.max_steps / mixture.steps_per_epoch)
@@ -76,10 +88,13 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         mixture,
         rejected,
         teacher,
+        pairs,
     )
     if config.resume:
         resume.check(Path(config.out), resume.settings(plan))
     long = packing.about_long_rows(tokens.rows, train, config)
+    if pairs is not None and judged is None:
+        long = packing.about_long_pairs(pairs, train, config)
     for line in [
         *_announcement(plan, passed),
         *(() if adapter is None else going_on.lines(adapter, config.model)),
@@ -123,12 +138,59 @@ def _with_padding(
 def _about_pairs(plan: Plan) -> list[str]:
     """What becomes of rows with two sides, as a line."""
     rows = plan.tokens.rows
+    if plan.pairs is not None:
+        return _about_preferences(plan, plan.pairs)
     if plan.rejected is not None:
         share = reward.longer_wins(rows, plan.rejected, np.union1d(plan.train, plan.held_out))
         return [f"pairs: the longer answer is the better one in {100 * share:.1f} %"]
     if plan.tokens.rejected is not None:
         return ["rows are pairs: the chosen answers are trained, the rejected ones not read"]
     return []
+
+
+def _about_preferences(plan: Plan, pairs: Pairs) -> list[str]:
+    """Lengths of both sides, what the longer answer tells, and what was left out."""
+    read = np.union1d(plan.train, plan.held_out).astype(np.int64)
+    if pairs.desirable is not None:
+        return _about_judged(plan, pairs, pairs.desirable)
+    ours, theirs = (side.target_counts[read].mean() for side in (pairs.chosen, pairs.rejected))
+    lines = [
+        f"pairs: chosen answers of {ours:,.1f} trained tokens, rejected ones of {theirs:,.1f} on "
+        f"average; always taking the longer is right in "
+        f"{longer_wins(pairs.chosen, pairs.rejected, read):.1%}",
+    ]
+    if out := len(pairs) - len(read):
+        lines.append(f"pairs: {out:,} of {len(pairs):,} left out, both sides of each")
+    return lines
+
+
+def _about_judged(plan: Plan, pairs: Pairs, desirable: NDArray[np.bool_]) -> list[str]:
+    """How many answers of each kind are trained, how long they are, and whether they balance."""
+    config, lines = plan.config, []
+    counted = []
+    for name, weight, kind in (
+        ("desirable", config.desirable_weight, desirable),
+        ("undesirable", config.undesirable_weight, ~desirable),
+    ):
+        rows = plan.train[kind[plan.train]]
+        if not len(rows):
+            raise CurateError(
+                f"{plan.tokens.folder}: no {name} answer is left to train on, and kto learns from "
+                "answers of both kinds"
+            )
+        lengths = pairs.chosen.target_counts[rows]
+        lines.append(f"{len(rows):,} {name} answers of {lengths.mean():,.1f} trained tokens")
+        counted.append(weight * len(rows))
+    share = counted[0] / counted[1] if counted[1] else float("inf")
+    advice = ""
+    if not 1 <= share <= 4 / 3:
+        advice = (
+            "; 1 to 4/3 is advised (arXiv 2402.01306): set undesirable_weight or desirable_weight"
+        )
+    return [
+        f"judged answers to train: {' and '.join(lines)}; all desirable ones count {share:.2f} "
+        f"times all undesirable ones{advice}"
+    ]
 
 
 def _about_teacher(plan: Plan) -> list[str]:
@@ -211,7 +273,8 @@ def _batch(plan: Plan) -> str:
     """How much a step holds."""
     config = plan.config
     if config.batch_tokens is None:
-        return f"{config.batch_size} examples"
+        is_paired = plan.pairs is not None and plan.pairs.desirable is None
+        return f"{config.batch_size} {'pairs' if is_paired else 'examples'}"
     rows = plan.mixture.per_epoch / plan.steps_per_epoch
     return f"about {config.batch_tokens:,.0f} trained tokens ({rows:,.1f} examples)"
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from curate.base.errors import CurateError
 from trainer.config.methods import METHODS, MethodName
+from trainer.config.objectives import PREFERENCES
 
 CONFIG, METHOD = "adapter_config.json", "method.json"
 LORA_XS = "LORA-XS"
@@ -116,6 +117,8 @@ def fields_of(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
         found = [] if name == "rotation_block" and found == [0] else found  # it has a count instead
         if found:
             fields[name] = _number(folder, name, found[0])
+    if fields["objective"] == "sft" and given.get("objective") in PREFERENCES:
+        fields["objective"] = given["objective"]  # learnt on the same model as answers are
     for name, value in fields.items():
         if name in given and given[name] != value and name not in _FREE:
             raise CurateError(

@@ -12,7 +12,12 @@ from curate.base.settings import check_settings, checked_settings, known_setting
 from trainer.config.adapter_files import fields_of
 from trainer.config.cross_field import check_cross_field, fitting
 from trainer.config.groups import ABSENT, RENAMED, UNSET, Settings
-from trainer.config.presets import OTHER_PRESET, PRESET_OF_METHOD, PRESETS
+from trainer.config.methods import readers
+from trainer.config.objectives import READ_BY
+from trainer.config.presets import PRESETS, preset_of
+
+# What decides the preset of a run that names none, and what it is if it is left out.
+_DECIDING = {"objective": "sft", "method": "full"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,12 +51,11 @@ class TrainConfig(Settings):
             given |= fields_of(source["from_adapter"], given)
         chosen = given.get("preset")
         if chosen is None:
-            named = {"method": given.get("method", "full")}
-            method = checked_settings(type(self), named, "train")["method"]
-            chosen = PRESET_OF_METHOD.get(method, OTHER_PRESET)
-            chosen = "reward" if given.get("objective") == "reward" else chosen
+            named = {name: given.get(name, fallback) for name, fallback in _DECIDING.items()}
+            named = checked_settings(type(self), named, "train")
+            chosen = preset_of(named["objective"], named["method"])
         checked_settings(type(self), {"preset": chosen}, "train")
-        recipe = PRESETS[chosen].values
+        recipe = _read_of(PRESETS[chosen].values, given)
         fallbacks = {
             field.name: recipe.get(field.name, field.metadata["fallback"])
             for field in dataclasses.fields(self)
@@ -63,7 +67,8 @@ class TrainConfig(Settings):
             fallbacks["save_dtype"] = given["dtype"]  # whoever names a format wants it in the files
         if given.get("teacher") is not None and "objective" in fallbacks:
             fallbacks["objective"] = "distil"  # whoever names a teacher wants to be taught
-        objective = given.get("objective", fallbacks.get("objective"))
+        named = {"objective": given.get("objective", fallbacks.get("objective"))}
+        objective = checked_settings(type(self), named, "train")["objective"]
         return {**given, **fitting(objective, fallbacks), "preset": chosen}
 
     @classmethod
@@ -91,6 +96,17 @@ class TrainConfig(Settings):
                 "train: max_steps and num_train_epochs both say when the run ends; give one of them"
             )
         return cls(**values)
+
+
+def _read_of(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a preset a run takes: of another objective or method nothing that only those read."""
+    method = given.get("method", recipe.get("method", "full"))
+    own = given.get("objective", recipe.get("objective")) == recipe.get("objective")
+    return {
+        name: value
+        for name, value in recipe.items()
+        if (own or name not in READ_BY) and method in (readers(name) or [method])
+    }
 
 
 def _listed(hint: Any, value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from curate.base.errors import CurateError
 from trainer.config.groups import Settings
 from trainer.config.methods import readers
+from trainer.config.objectives import BETAS, PREFERENCES, READ_BY
 
 # A setting, its values that are meant (ANY is every value but the fallback), another setting, the
 # values of that which do not go with them, and why, or what to do. `learns` is the method's.
@@ -39,7 +40,24 @@ CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
     ("sharding", ("full",), "load_in_4bit", (True,), "a 4-bit base cannot be shared"),
     ("force", (True,), "resume", (True,), "one starts anew, one goes on; give one of them"),
     ("objective", ("distil",), "teacher", (None,), "name a model or LOGITS in teacher"),
-    ("teacher", ANY, "objective", ("sft", "reward"), "leave objective out, or set it to distil"),
+    (
+        "teacher",
+        ANY,
+        "objective",
+        ("sft", "reward", *PREFERENCES),
+        "leave objective out, or set it to distil",
+    ),
+    ("long_rows", ("split",), "objective", PREFERENCES, "both answers are read whole"),
+    ("router_aux_coef", ANY, "objective", PREFERENCES, "the loss of routers is for answers"),
+    ("robust", (True,), "label_smoothing", (0.0,), "set the share in label_smoothing"),
+    ("length_desensitised", ANY, "length_normalised", (True,), "means have no tails; take one"),
+    (
+        "objective",
+        PREFERENCES,
+        "learns",
+        ("prompt",),
+        "a learnt prompt changes the model before step 1, so it is no reference; take lora",
+    ),
     ("distil_weight", ANY, "teacher", (None,), _TEACHER),
     ("distil_temperature", ANY, "teacher", (None,), _TEACHER),
     ("distil_divergence", ANY, "teacher", (None,), _TEACHER),
@@ -61,6 +79,14 @@ NOT_FOR_REWARD: Mapping[str, Any] = {
     "replay": None,
     "load_in_4bit": False,
 }
+# Settings that concern a loss of single answers, and what they are for preferences.
+NOT_FOR_PAIRS: Mapping[str, Any] = {
+    "batch_tokens": None,  # a step is of pairs, whatever their length
+    "prompt_weight": 0.0,
+    "normalize": "tokens",
+    "labels": None,
+    "replay": None,
+}
 _REWARD_METHODS = ("full", "lora", "rslora", "dora")
 
 
@@ -76,6 +102,8 @@ def check_cross_field(config: Settings) -> None:
             )
     if config.objective == "reward":
         _check_reward(config)
+    if config.objective in PREFERENCES:
+        _check_neutral(config, NOT_FOR_PAIRS, "preferences")
     for name, values, other, clashing, advice in CLASHES:
         value = getattr(config, name)
         is_meant = value in values if values else _is_changed(config, name)
@@ -83,6 +111,12 @@ def check_cross_field(config: Settings) -> None:
             shown = "method" if other == "learns" else other
             beside = f"{shown} is {getattr(config, shown)!r}"
             raise CurateError(f"train: {name} is {value!r}, and {beside}; {advice}")
+    for name, objectives in READ_BY.items():
+        if config.objective not in objectives and _is_changed(config, name):
+            raise CurateError(
+                f"train: {name} is read only with objective {', '.join(objectives)}, and objective "
+                f"is {config.objective!r}; leave it out"
+            )
     for field in dataclasses.fields(Settings):
         able = readers(field.name)
         if able and config.method not in able and _is_changed(config, field.name):
@@ -94,12 +128,7 @@ def check_cross_field(config: Settings) -> None:
 
 def _check_reward(config: Settings) -> None:
     """A reward model scores whole rows: it generates nothing and has no loss on tokens."""
-    for name, neutral in NOT_FOR_REWARD.items():
-        if getattr(config, name) != neutral:
-            raise CurateError(
-                f"train: {name} is {getattr(config, name)!r}, which has no meaning for a reward "
-                f"model; leave it at {neutral!r}"
-            )
+    _check_neutral(config, NOT_FOR_REWARD, "a reward model")
     if config.method not in _REWARD_METHODS:
         raise CurateError(
             f"train: method is {config.method!r}; expected one of {', '.join(_REWARD_METHODS)} for "
@@ -107,17 +136,32 @@ def _check_reward(config: Settings) -> None:
         )
 
 
+def _check_neutral(config: Settings, neutral: Mapping[str, Any], learnt: str) -> None:
+    for name, value in neutral.items():
+        if getattr(config, name) != value:
+            raise CurateError(
+                f"train: {name} is {getattr(config, name)!r}, which has no meaning for {learnt}; "
+                f"leave it at {value!r}"
+            )
+
+
 def _is_changed(config: Settings, name: str) -> bool:
     fallbacks = {field.name: field.metadata.get("fallback") for field in dataclasses.fields(config)}
     return bool(getattr(config, name) != fallbacks[name])
 
 
-def fitting(objective: object, fallbacks: Mapping[str, Any]) -> dict[str, Any]:
+def fitting(objective: Any, fallbacks: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in for fields left out, made to fit: presets were written for answers.
 
     >>> fitting("reward", {"prompts": 50, "choose": "lima", "num_train_epochs": 15})
     {'prompts': 0, 'choose': 'loss', 'num_train_epochs': 15}
+    >>> fitting("simpo", {"beta": None, "prompts": 50})
+    {'beta': 2.0, 'prompts': 50}
     """
+    if objective in BETAS:
+        own = {"beta": BETAS[objective], "sft_weight": 1.0 if objective == "cpo" else 0.0}
+        found = {name: value for name, value in fallbacks.items() if value not in (None, 0.0)}
+        return {**fallbacks, **{name: own[name] for name in own.keys() & fallbacks.keys() - found}}
     if objective != "reward":
         return {**fallbacks}
     neutral = {name: value for name, value in NOT_FOR_REWARD.items() if name in fallbacks}

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from curate.base.settings import setting
 from trainer.config.methods import METHODS, MethodName
+from trainer.config.objectives import ObjectiveName
 from trainer.config.presets import PresetName
 from trainer.config.reasons import Reason
 
@@ -51,6 +52,11 @@ class DataSettings:
     long_rows: Literal["alone", "split", "refuse"] = option(
         "alone", "rows above micro_tokens: a forward pass of their own, cut in documents, an error"
     )
+    undesirable: str | None = option(
+        None,
+        "folder of token rows with undesirable answers, for kto, where tokens holds desirable ones "
+        "and no pairs",
+    )
     prompt_weight: float = option(
         0.0, "what a token of a prompt counts in the loss, a trained one being 1", low=0.0, high=1.0
     )
@@ -76,10 +82,10 @@ class MethodSettings:
     preset: PresetName = option(  # noqa: RUF009 - a field, as all others
         None, "recipe that fills every field you leave out (lima for full, lora for all else)"
     )
-    objective: Literal["sft", "distil", "reward"] = option(
+    objective: ObjectiveName = option(  # noqa: RUF009 - a field, as all others
         "sft",
-        "what is learnt: answers, a teacher's distributions beside them (where one is named), or a "
-        "score for them from pairs",
+        "what is learnt: answers, a teacher's distributions beside them (where one is named), a "
+        "score for them from pairs, or from pairs which answer to prefer (dpo and all after it)",
     )
     teacher: str | None = option(
         None,
@@ -103,6 +109,48 @@ class MethodSettings:
         "forward",
         "KL(teacher || student), which covers all that the teacher would say, or the reverse, "
         "which keeps to what it finds likely",
+    )
+    beta: float | None = option(
+        None,
+        "what log ratios of preferences are multiplied by; IPO's tau, ORPO's lambda; by objective "
+        "if empty: 0.1, of hinge 0.05, of simpo 2",
+        above=0.0,
+    )
+    length_normalised: bool = option(
+        False, "preferences of means over tokens, not of sums; beta is then about 50 times as large"
+    )
+    label_smoothing: float = option(
+        0.0, "share of pairs whose sides are taken to be swapped (cDPO)", low=0.0, below=0.5
+    )
+    robust: bool = option(
+        False, "correct the loss for that share without bias; it then has no lowest value"
+    )
+    sft_weight: float = option(
+        0.0,
+        "how many times the loss a token of the chosen answer is added (RPO); of cpo 1 if left out",
+        low=0.0,
+    )
+    length_desensitised: float = option(
+        1.0,
+        "what tokens of the longer answer count beyond the length of the shorter (LD-DPO, usually "
+        "0.5)",
+        low=0.0,
+        high=1.0,
+    )
+    length_regularised: float = option(
+        0.0, "added to a pair's margin for each token the chosen answer is longer (R-DPO)", low=0.0
+    )
+    simpo_gamma: float = option(
+        1.0, "the margin that pairs shall reach; SimPO's gamma_beta_ratio times beta", low=0.0
+    )
+    desirable_weight: float = option(
+        1.0, "what a desirable answer counts in the loss of kto", low=0.0
+    )
+    undesirable_weight: float = option(
+        1.0,
+        "what an undesirable answer counts; all of them should count 3/4 to 1 times all desirable "
+        "ones",
+        low=0.0,
     )
     method: MethodName = option(  # noqa: RUF009 - a field, as all others
         "full", "what is trained: all weights, some of them, adapters, or a learnt prompt"

@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-PresetName = Literal["lima", "s1", "alpaca", "instructgpt", "tulu3", "lora", "reward"]
+from trainer.config.objectives import PREFERENCES
+
+_Answers = Literal["lima", "s1", "alpaca", "instructgpt", "tulu3", "lora", "reward"]
+PresetName = Literal[_Answers, "zephyr", "zephyr-lora", "tulu3-dpo", "simpo", "orpo", "kto"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,11 +131,113 @@ PRESETS: Mapping[PresetName, Preset] = {
         about="a reward model from tens of thousands of pairs, full fine-tuning",
         source="arXiv 2203.02155 appendix C",
     ),
+    "zephyr": Preset(
+        {
+            "objective": "dpo",
+            "beta": 0.01,
+            "num_train_epochs": 1,
+            "batch_size": 128,
+            **_rate(5e-7, "cosine", warmup=0.1, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
+        },
+        about="DPO on tens of thousands of pairs after SFT, full fine-tuning",
+        source="alignment-handbook recipes/zephyr-7b-beta/dpo/config_full.yaml",
+    ),
+    "zephyr-lora": Preset(
+        # The recipe has 4 pairs a device and does not say how many devices: 32 are of eight.
+        {
+            "objective": "dpo",
+            "beta": 0.01,
+            "method": "lora",
+            "num_train_epochs": 1,
+            "batch_size": 32,
+            **_rate(5e-6, "cosine", warmup=0.1, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
+            "lora_r": 16,
+            "lora_alpha": 16.0,
+            "lora_dropout": 0.05,
+        },
+        about="DPO with low-rank adapters",
+        source="alignment-handbook recipes/zephyr-7b-beta/dpo/config_qlora.yaml",
+    ),
+    "tulu3-dpo": Preset(
+        {
+            "objective": "dpo",
+            "length_normalised": True,
+            "beta": 5.0,
+            "num_train_epochs": 1,
+            "batch_size": 128,
+            **_rate(5e-7, "linear", warmup=0.1, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
+        },
+        about="DPO of means over tokens, full fine-tuning of 8B (2e-7 for 70B)",
+        source="allenai/open-instruct docs/tulu3.md, dpo_norm",
+    ),
+    "simpo": Preset(
+        # The row of the table for Llama 3 8B after SFT; the others have beta 2 to 2.5, gamma / beta
+        # .1 to .8 and rates from 3e-7 to 1e-6.
+        {
+            "objective": "simpo",
+            "beta": 2.0,
+            "simpo_gamma": 1.0,
+            "num_train_epochs": 1,
+            "batch_size": 128,
+            **_rate(6e-7, "cosine", warmup=0.1, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
+        },
+        about="SimPO, full fine-tuning; its rate matters most, and 1e-5 ruins a model",
+        source="princeton-nlp/SimPO README.md and training_configs",
+    ),
+    "orpo": Preset(
+        # The paper's lambda, rate and epochs; schedule and batch are those of zephyr.
+        {
+            "objective": "orpo",
+            "beta": 0.1,
+            "num_train_epochs": 5,
+            "batch_size": 128,
+            **_rate(5e-6, "cosine", warmup=0.1, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
+        },
+        about="SFT and preference in one stage from a base model, full fine-tuning",
+        source="arXiv 2403.07691",
+    ),
+    "kto": Preset(
+        # The rate is TRL's default; the schedule is zephyr's.
+        {
+            "objective": "kto",
+            "beta": 0.1,
+            "num_train_epochs": 1,
+            "batch_size": 128,
+            **_rate(1e-6, "cosine", warmup=0.1, least=0.0),
+            **_adamw(beta2=0.999, decay=0.0),
+        },
+        about="KTO on answers judged one by one, full fine-tuning",
+        source="arXiv 2402.01306; TRL KTOConfig",
+    ),
 }
 
 # What a run takes when nobody named a preset; the first line of the log names it.
 PRESET_OF_METHOD: Mapping[str, PresetName] = {"full": "lima"}
 OTHER_PRESET: PresetName = "lora"
+PRESET_OF_OBJECTIVE: Mapping[str, PresetName] = {
+    "reward": "reward",
+    **dict.fromkeys(PREFERENCES, "zephyr"),
+    "simpo": "simpo",
+    "orpo": "orpo",
+    "kto": "kto",
+}
+
+
+def preset_of(objective: str, method: str) -> PresetName:
+    """The preset of a run that names none.
+
+    >>> preset_of("sft", "full"), preset_of("ipo", "full"), preset_of("ipo", "dora")
+    ('lima', 'zephyr', 'zephyr-lora')
+    """
+    if objective in PREFERENCES and method != "full":
+        return "zephyr-lora"
+    own = PRESET_OF_METHOD.get(method, OTHER_PRESET)
+    return PRESET_OF_OBJECTIVE.get(objective, own)
 
 
 def presets() -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from trainer.config.config import TrainConfig
+from trainer.config.objectives import PREFERENCES
 from trainer.result import Epoch
 
 RULES = {
@@ -62,7 +63,10 @@ def choose(table: Sequence[Epoch], config: TrainConfig) -> tuple[Epoch, str]:
         return able[-1], f"{RULES['last']}{missing}{bound}"
     best = min(measured, key=lambda line: _rank(line, metric))
     lowest, _ = _rank(best, metric)
-    why = f"{RULES[rule]}: {abs(lowest):.4f} at epoch {best.epoch} {among}"
+    what = RULES[rule]
+    if rule == "loss" and config.objective in PREFERENCES:
+        what = "lowest held-out loss per pair"
+    why = f"{what}: {abs(lowest):.4f} at epoch {best.epoch} {among}"
     before = value(table[0], metric) if table[0].epoch == 0 else None
     if before is not None:
         worse = ", which is better" if before <= lowest else ""

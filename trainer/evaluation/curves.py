@@ -39,7 +39,12 @@ _OF_EPOCHS: tuple[tuple[str, Mapping[str, str]], ...] = (
         "Answers to held-out prompts, 0 to 1",
         {"score": "score", "stopped": "stops", "token F1": "token_f1"},
     ),
-    (_LENGTH, {"length": "length"}),
+    (_LENGTH, {"length": "length", "chosen": "chosen_length", "rejected": "rejected_length"}),
+    ("Held-out pairs, share", {"right": "accuracy", "the longer wins": "longer_wins"}),
+    (
+        "Rewards of held-out answers",
+        {"chosen": "chosen_reward", "rejected": "rejected_reward", "margin": "margin"},
+    ),
     (
         "Classes of held-out rows, 0 to 1",
         {"macro-F1": "macro_f1", "accuracy": "label_accuracy"},
@@ -101,7 +106,9 @@ def _panels(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> list
     at = next(line.step for line in table if line.epoch == chosen)
     training = (Line("training", steps),) if steps else ()
     losses = _lines([(line.step, line) for line in table], _OF_STEPS)
-    panels = [Panel("Loss, nats per trained token", "optimizer step", (*training, *losses), at)]
+    is_paired = any(line.held_out and line.held_out.margin is not None for line in table)
+    title = f"Loss, nats per {'pair' if is_paired else 'trained token'}"
+    panels = [Panel(title, "optimizer step", (*training, *losses), at)]
     by_epoch = [(line.epoch, line) for line in table]
     target = next((line.probe.length_target for line in table if line.probe.length), None)
     for title, curves in _OF_EPOCHS:

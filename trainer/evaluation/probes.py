@@ -127,9 +127,10 @@ def prepare(plan: Plan, model: Any, losses: Losses, whole: bool) -> Probes:
     `losses` gives the loss of a model on given rows; `whole` is as in `target_nats`.
     """
     config, rows = plan.config, plan.tokens.rows
-    asked = tuple(prompts(rows, plan.held_out, config.prompts))
-    long = plan.train[rows.target_counts[plan.train] >= LEAST]
-    compared = within(rows, plan.held_out, _kept(plan))[: config.prompts]
+    train, held_out = plan.wanted(plan.train), plan.wanted(plan.held_out)
+    asked = tuple(prompts(rows, held_out, config.prompts))
+    long = train[rows.target_counts[train] >= LEAST]
+    compared = within(rows, held_out, _kept(plan))[: config.prompts]
     # More than one row fits as a whole; of a single one the first targets are kept.
     passes = _passes(plan, compared, _kept(plan))
     return Probes(

@@ -28,8 +28,12 @@ def prompt_of(rows: Rows, row: int) -> tuple[int, ...]:
 
 
 def prompts(rows: Rows, held_out: Ints, count: int) -> list[int]:
-    """The first `count` held-out rows whose answer is not the whole row."""
-    return [row for row in held_out.tolist() if prompt_of(rows, row)][:count]
+    """The first `count` held-out rows whose answer is not the whole row, of each prompt one."""
+    first: dict[tuple[int, ...], int] = {}
+    for row in held_out.tolist():
+        first.setdefault(prompt_of(rows, row), row)
+    first.pop((), None)
+    return [*first.values()][:count]
 
 
 # Prompts whose answers before and after training are shown, and how long those may be, in tokens.

@@ -12,6 +12,9 @@ _COLUMNS = (
     ("held out", "loss", ".4f"),
     ("example_loss", "example_loss", ".4f"),
     ("accuracy", "accuracy", ".1%"),
+    ("margin", "margin", ".4f"),
+    ("chosen reward", "chosen_reward", ".4f"),
+    ("rejected reward", "rejected_reward", ".4f"),
     ("generalisation_gap", "generalisation_gap", ".4f"),
     ("memorised", "memorised", ".0%"),
     ("length", "length", ".1f"),
@@ -65,3 +68,32 @@ def certainty_lines(line: Epoch) -> list[str]:
         known = "its losses are means over them"
     few = "; of so few the order of epochs may be chance" if held.rows < FEW else ""
     return [f"held out: {rows}, so {known}{few}"]
+
+
+def length_lines(table: Sequence[Epoch]) -> list[str]:
+    """Of preferences: lengths of the held-out pairs, and of the answers that the model writes.
+
+    Preferences reward length easily, so that a model whose answers grew beyond both sides of its
+    pairs says so.
+    """
+    held, answers = table[-1].held_out, [line.probe.length for line in table]
+    if held is None or held.chosen_length is None or held.rejected_length is None:
+        return []
+    chosen, rejected = held.chosen_length, held.rejected_length
+    longer = (
+        ""
+        if held.longer_wins is None
+        else (f"; always taking the longer is right in {held.longer_wins:.1%}")
+    )
+    lines = [
+        f"held-out pairs: chosen answers of {chosen:.1f} trained tokens on average, rejected ones "
+        f"of {rejected:.1f}{longer}"
+    ]
+    first, last = answers[0], answers[-1]
+    if last is not None and first is not None and last > max(chosen, rejected, first):
+        lines.append(
+            f"answers grew from {first:.1f} to {last:.1f} tokens on average, beyond both sides of "
+            "the pairs: this run teaches length; try length_desensitised=0.5, "
+            "length_regularised=0.01 or length_normalised=true, fewer epochs, or a larger beta"
+        )
+    return lines

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from trainer.config.config import TrainConfig
 from trainer.data.rows import Ints, Rows
 from trainer.loss import LossMode
-from trainer.objectives import distil, reward, sft
+from trainer.objectives import cpo, distil, dpo, hinge, ipo, kto, orpo, reward, sft, simpo
+from trainer.objectives.preferences import Preference
 from trainer.result import Evaluation
 
 
@@ -36,4 +37,15 @@ class Objective(Protocol):
         """How many tokens a step reads."""
 
 
-OBJECTIVES: Mapping[str, Objective] = {"sft": sft, "distil": distil, "reward": reward}
+OBJECTIVES: Mapping[str, Objective] = {
+    "sft": sft,
+    "distil": distil,
+    "reward": reward,
+    "dpo": Preference(dpo.losses, dpo.rewards),
+    "hinge": Preference(hinge.losses, hinge.rewards),
+    "ipo": Preference(ipo.losses, ipo.rewards),
+    "simpo": Preference(simpo.losses, simpo.rewards, needs_reference=False),
+    "cpo": Preference(cpo.losses, cpo.rewards, needs_reference=False),
+    "orpo": Preference(orpo.losses, orpo.rewards, needs_reference=False),
+    "kto": kto,
+}

@@ -58,6 +58,7 @@ def _beside(message: Row, *read: str) -> Row:
 
 SERVICE = "messages of the service, such as joins, are left out"
 NOBODY = "messages without a sender, or with the id of an earlier one, are left out"
+_NOBODY_SPEAKS = "empty_conversation: nobody says anything here"
 EMPTY = "messages without words, such as pictures, are left out"
 
 
@@ -148,8 +149,14 @@ def is_slack_history(row: Row) -> bool:
 def gather_slack_history(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     """The threads of each answer of the API, at its line."""
     for line, row in rows:
-        sound = [message for message in row["messages"] if isinstance(message, dict)]
-        yield from gather_slack([(line, message) for message in sound])
+        sound: list[tuple[int, Row]] = []
+        for number, message in enumerate(row["messages"], 1):
+            if isinstance(message, dict):
+                sound.append((line, message))
+            else:
+                wrong = f"wrong_type: message {number} is {described(message)}; expected an object"
+                yield Joined(line, {"messages": [message]}, wrong)
+        yield from gather_slack(sound)
 
 
 def is_discord(row: Row) -> bool:
@@ -237,7 +244,10 @@ def is_telegram(row: Row) -> bool:
 def gather_telegram(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     """Messages that answer each other are a thread; a personal chat stays whole."""
     for line, row in rows:
-        for chat in row["chats"]["list"] if is_all_chats(row) else [row]:
+        chats = row["chats"]["list"] if is_all_chats(row) else [row]
+        if not chats:
+            yield Joined(line, row, _NOBODY_SPEAKS)
+        for chat in chats:
             if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
                 yield Joined(line, row, f"wrong_type: a chat is {described(chat)} without messages")
                 continue
@@ -268,8 +278,10 @@ def _telegram(message: Row) -> Post:
 def _taken_apart(
     line: int, row: Row, post: Callable[[Row], Post], about: Row, *, whole: bool
 ) -> Iterator[Joined]:
-    posts = []
-    for number, message in enumerate(list_of(row.get("messages"), "messages"), 1):
+    posts, messages = [], list_of(row.get("messages"), "messages")
+    if not messages:
+        yield Joined(line, row, _NOBODY_SPEAKS)
+    for number, message in enumerate(messages, 1):
         try:
             posts.append(post(object_of(message, "it"))._replace(line=line))
         except Reject as reject:
@@ -287,7 +299,7 @@ def _conversations(
     if posts and not said:
         line = min(post.line for post in posts)
         row = {**about, "left_out": [_entry(post) for post in posts]}
-        yield Joined(line, row, "empty_conversation: nobody says anything here")
+        yield Joined(line, row, _NOBODY_SPEAKS)
         return
     notes = [SERVICE] if any(post.service for post in posts) else []
     notes += [EMPTY] if any(not post.text and not post.service for post in posts) else []
