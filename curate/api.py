@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from curate.evals.suite_results import SuiteEvaluation
     from curate.exports.export import Exported
     from curate.pipeline.recipe import StepLike
+    from curate.proofs.amount_results import AmountProof
     from curate.proofs.design import Design
+    from curate.proofs.format_results import FormatProof
     from curate.proofs.options import ProveOptions
     from curate.proofs.proof import Proof
     from curate.renders import Preview, Tokens
@@ -467,8 +469,9 @@ def prove(
     check_ours()
     require("proving", "train", "torch", "transformers", "datasets", "peft")
     from curate.proofs import runner
+    from curate.proofs.schedule import Running
 
-    folder, options, design = _proof_options(
+    folder, options, design = proof_options(
         run,
         margin,
         model=fspath(model),
@@ -485,7 +488,109 @@ def prove(
     )
     with changes_explained(folder, *targets):
         return runner.prove(
-            folder, options, design, fspath(out), jobs, keep_models, force=force, log=log
+            folder, options, design, Running(fspath(out), jobs, keep_models, force), log
+        )
+
+
+def prove_formats(
+    run: Run | str | PathLike[str],
+    templates: Sequence[str],
+    *,
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    targets: Sequence[str | PathLike[str]] = (),
+    tokens: int | None = None,
+    seeds: int = 5,
+    margin: float = 0.01,
+    max_rows: int = 200,
+    answers: int = 32,
+    max_tokens: int = 128,
+    training: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    keep_models: bool = False,
+    force: bool = False,
+    log: Log = no_log,
+) -> FormatProof:
+    """Train on a run's kept rows with each template, prompt with each, and say what that does.
+
+    `templates` are two or more. Each model, `seeds` of each template, is measured with
+    every template: bits per byte of held-out answers, and of the first `answers` rows of each
+    target whether answers stop, and show control tokens. The other arguments are those of `prove`.
+    Raises `CurateError`.
+    """
+    check_ours()
+    require("proving", "train", "torch", "transformers", "datasets", "peft")
+    from curate.proofs import format_runner
+    from curate.proofs.schedule import Running
+
+    folder, options, design = proof_options(
+        run,
+        margin,
+        model=fspath(model),
+        templates=templates,
+        targets=targets,
+        tokens=tokens,
+        seeds=seeds,
+        max_rows=max_rows,
+        answers=answers,
+        max_tokens=max_tokens,
+        training=dict(training or {}),
+    )
+    with changes_explained(folder, *targets):
+        return format_runner.prove_formats(
+            folder, options, design, Running(fspath(out), jobs, keep_models, force), log
+        )
+
+
+def prove_amounts(
+    run: Run | str | PathLike[str],
+    amounts: Sequence[int],
+    *,
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    template: str | None = None,
+    targets: Sequence[str | PathLike[str]] = (),
+    baselines: Sequence[str] = ("random", "longest", "full", "raw"),
+    seeds: int = 5,
+    margin: float = 0.01,
+    max_rows: int = 200,
+    answers: int = 0,
+    instructions: int = 0,
+    max_tokens: int = 128,
+    training: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    keep_models: bool = False,
+    force: bool = False,
+    log: Log = no_log,
+) -> AmountProof:
+    """`prove` at several `amounts` of trained tokens, ascending, and where more stop helping.
+
+    Each set is also compared with itself at the next smaller amount. The other arguments are those
+    of `prove`. Raises `CurateError`.
+    """
+    check_ours()
+    require("proving", "train", "torch", "transformers", "datasets", "peft")
+    from curate.proofs import amounts as runner
+    from curate.proofs.schedule import Running
+
+    folder, options, design = proof_options(
+        run,
+        margin,
+        model=fspath(model),
+        template=template,
+        amounts=amounts,
+        targets=targets,
+        baselines=baselines,
+        seeds=seeds,
+        max_rows=max_rows,
+        answers=answers,
+        instructions=instructions,
+        max_tokens=max_tokens,
+        training=dict(training or {}),
+    )
+    with changes_explained(folder, *targets):
+        return runner.prove_amounts(
+            folder, options, design, Running(fspath(out), jobs, keep_models, force), log
         )
 
 
@@ -499,21 +604,22 @@ def forecast_proof(
 ) -> float:
     """What `prove` would do, as lines for `log`, and about how many seconds it would take.
 
-    The arguments are those of `prove`. Nothing is written. Raises `CurateError`.
+    The arguments are those of `prove`; with `templates` those of `prove_formats`, with `amounts`
+    those of `prove_amounts`. Nothing is written. Raises `CurateError`.
     """
     check_ours()
     require("proving", "train", "torch", "transformers", "datasets", "peft")
     from curate.proofs import forecast
 
-    folder, chosen, design = _proof_options(run, margin, **options)
+    folder, chosen, design = proof_options(run, margin, **options)
     with changes_explained(folder):
         return forecast.forecast(folder, chosen, design, jobs, log)
 
 
-def _proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveOptions, Design]:
-    """The run's folder, what is asked for, and the design."""
+def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveOptions, Design]:
+    """The run's folder, what is asked for, and the design. Raises `CurateError`."""
     from curate.proofs.design import Design
-    from curate.proofs.options import ProveOptions
+    from curate.proofs.options import FORMAT_ANSWERS, ProveOptions
     from curate.runs import Run
 
     folder = run.path if isinstance(run, Run) else Path(run)
@@ -523,6 +629,13 @@ def _proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, Prove
     if baselines is not None:
         named = [baselines] if isinstance(baselines, str) else baselines
         options["baselines"] = tuple(named)
+    elif options.get("templates"):
+        options["baselines"] = ()
+    if options.get("templates"):
+        options.setdefault("answers", FORMAT_ANSWERS)
+    for name in ("templates", "amounts"):
+        several = options.get(name, ())
+        options[name] = (several,) if isinstance(several, str | int) else tuple(several)
     return folder, ProveOptions(**options), Design(margin=margin)
 
 

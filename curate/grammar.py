@@ -288,11 +288,15 @@ def _prove(add: Any) -> None:
     add("run", type=Path, help="a folder written by curate run: are its kept rows the better ones?")
     add("--model", required=True, help="a model folder or hub id, trained anew each time")
     add("--template", help="a bundled template, a .jinja file, or 'tokenizer'")
+    about = "compare templates, with commas: train on the kept rows with each, prompt with each"
+    add("--templates", metavar="NAMES", help=about)
+    about = "compare at several amounts of trained tokens, such as tokens=25k,50k,100k"
+    add("--sweep", metavar="tokens=AMOUNTS", help=about)
     about = (
         "what the kept rows are compared with, with commas: random, longest, full, raw "
         "(default: all)"
     )
-    add("--baselines", metavar="NAMES", default="random,longest,full,raw", help=about)
+    add("--baselines", metavar="NAMES", help=about)
     about = "held-out conversations to measure on, in any shape; without, rows of the run itself"
     add("--targets", nargs="+", action="extend", metavar="FILE", default=[], help=about)
     about = "trained tokens of each training (default: those of the kept rows, times --epochs)"
@@ -303,8 +307,11 @@ def _prove(add: Any) -> None:
     add("--margin", type=float, metavar="SHARE", default=0.01, help=about)
     about = "rows of each target, at most; drawn by a seed (default: 200)"
     add("--max-rows", type=_positive, default=200, metavar="N", help=about)
-    about = "rows of each target that are answered as well: stops, lengths, loops (default: 0)"
-    add("--answers", type=_seed, default=0, metavar="N", help=about)
+    about = (
+        "rows of each target that are answered as well: stops, lengths, loops (default: 0; with "
+        "--templates 32)"
+    )
+    add("--answers", type=_seed, metavar="N", help=about)
     about = "prompts with instructions that code checks (default: 0)"
     add("--instructions", type=_seed, default=0, metavar="N", help=about)
     about = "the longest answer, in tokens (default: 128)"

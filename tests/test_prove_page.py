@@ -135,7 +135,7 @@ def test_hostile_text_stays_text(page: Page) -> None:
         "notices": [bad],
         "versions": {bad: bad},
         "texts": {"other": [{"prompt": bad, "answer": bad}] * 30},
-        "curves": [curve(bad, [10, 20], lines, across=bad)],
+        "curves": [curve(bad, [10, 20], lines, {bad: 10}, across=bad)],
         "matrices": [matrix(bad, [bad], [bad], [[Estimate(1, 0.9, 1.1)]], bad, bad, bad)],
     }
     source = html(proof_of(made), about)
@@ -233,17 +233,10 @@ def test_the_axis_has_ticks_with_nought_among_them(proof: Proof) -> None:
 FALLING = [Estimate(1.0, 0.98, 1.02), Estimate(0.9, 0.88, 0.92), Estimate(0.89, 0.87, 0.91)]
 
 
-def test_a_curve_says_where_more_stops_helping() -> None:
-    found = curve(
-        "Amounts", [25_000, 50_000, 100_000], {"lima": FALLING, "random": FALLING[:1] * 3}
-    )
-    assert found.stops == {"lima": 50_000, "random": 25_000}
-    still = curve("Amounts", [1, 2], {"lima": FALLING[:2]})
-    assert still.stops == {"lima": None}
-
-
 def test_a_curve_is_drawn_with_its_bands_and_labels(proof: Proof) -> None:
-    found = curve("Amounts", [25_000, 50_000, 100_000], {"lima": FALLING, "random": FALLING})
+    lines = {"lima": FALLING, "random": FALLING}
+    stops = {"lima": 50_000, "random": None}
+    found = curve("Amounts", [25_000, 50_000, 100_000], lines, stops)
     shown = Page(str(drawn(found)))
     assert (shown.tags.count("svg"), shown.tags.count("polygon")) == (2, 4)  # wide and narrow
     for label in ("25k", "50k", "100k", "trained tokens"):
@@ -252,7 +245,8 @@ def test_a_curve_is_drawn_with_its_bands_and_labels(proof: Proof) -> None:
     heights = [float(pair.split(",")[1]) for pair in points[1].split()]
     assert heights[0] < heights[1] < heights[2]  # lower losses lie lower
     text = Page(html(proof, {"curves": [found]})).text
-    assert "lima: no amount beyond 50,000 trained tokens is shown to be better." in text
+    assert "lima: beyond 50,000 trained tokens no step to the next amount is shown" in text
+    assert "random: the step to the largest amount still helps." in text
 
 
 def test_a_matrix_is_a_table_with_intervals_and_shades(proof: Proof) -> None:
@@ -268,10 +262,10 @@ def test_a_matrix_is_a_table_with_intervals_and_shades(proof: Proof) -> None:
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(CurateError, match="two amounts"):
-        curve("Amounts", [1], {"lima": FALLING[:1]})
+        curve("Amounts", [1], {"lima": FALLING[:1]}, {})
     with pytest.raises(CurateError, match="ascending"):
-        curve("Amounts", [2, 1], {"lima": FALLING[:2]})
+        curve("Amounts", [2, 1], {"lima": FALLING[:2]}, {})
     with pytest.raises(CurateError, match="2 amounts"):
-        curve("Amounts", [1, 2], {"lima": FALLING})
+        curve("Amounts", [1, 2], {"lima": FALLING}, {})
     with pytest.raises(CurateError, match="1 by 2"):
         matrix("Formats", ["a"], ["b", "c"], [FALLING])

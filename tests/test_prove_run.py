@@ -85,7 +85,7 @@ def test_it_leaves_values_a_page_and_a_cell_for_each_training(home: Path) -> Non
     counts = {name: len(column) for name, column in target.items()}
     assert counts == {
         **dict.fromkeys(("prompts", "nats", "bytes", "own_lengths"), 6),
-        **dict.fromkeys(("stopped", "lengths", "loops", "answers"), 3),
+        **dict.fromkeys(("stopped", "lengths", "loops", "answers", "leaked"), 3),
     }
     assert all(len(cell["strict"]) == len(cell["loose"]) == 2 for cell in found.values())
     proof = json.loads((whole / "proof.json").read_bytes())

@@ -97,3 +97,17 @@ def template_argument(name: str, value: bool) -> str:
     if not _IN_A_COMMAND.get():
         return option("arguments", {name: value})
     return f"--arg {name}={str(value).lower()}"
+
+
+def amounts(*values: int) -> str:
+    """The option that names several amounts of tokens, alone or with what it should be.
+
+    >>> amounts(), amounts(25_000, 50_000)
+    ('amounts', 'amounts=(25000, 50000)')
+    >>> with in_a_command():
+    ...     amounts(), amounts(25_000, 50_000)
+    ('--sweep', '--sweep tokens=25000,50000')
+    """
+    if not _IN_A_COMMAND.get():
+        return option("amounts", values or None)
+    return f"--sweep tokens={','.join(map(str, values))}" if values else "--sweep"

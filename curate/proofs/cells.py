@@ -18,8 +18,9 @@ class TargetCell:
 
     All columns have one value for each prompt, in the order of `prompts`, which is the same in all
     cells of a proof. `nats` and `bytes` are of the held-out answer, without its stop, and
-    `own_lengths` its tokens. `stopped`, `lengths` (tokens of the model's own answer), `loops` and
-    `answers` are of the first prompts alone, as many as were answered.
+    `own_lengths` its tokens. `stopped`, `lengths` (tokens of the model's own answer), `loops`,
+    `answers` and `leaked` (whether it holds the text of a control token or of a turn's opening) are
+    of the first prompts alone, as many as were answered.
     """
 
     prompts: tuple[str, ...]
@@ -30,6 +31,7 @@ class TargetCell:
     lengths: tuple[int, ...] = ()
     loops: tuple[bool, ...] = ()
     answers: tuple[str, ...] = ()
+    leaked: tuple[bool, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

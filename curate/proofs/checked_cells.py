@@ -85,7 +85,7 @@ def _check_columns(target: TargetCell, first: TargetCell, where: str) -> None:
     for name in ("nats", "bytes", "own_lengths"):
         if len(getattr(target, name)) != count:
             raise CurateError(f"{where}: {len(getattr(target, name))} {name} of {count} prompts")
-    for name in ("stopped", "lengths", "loops"):
+    for name in ("stopped", "lengths", "loops", "leaked"):
         answered = len(getattr(target, name))
         if answered > count or answered != len(getattr(first, name)):
             raise CurateError(f"{where}: {answered} {name} of {count} prompts")

@@ -10,10 +10,14 @@ from tempfile import TemporaryDirectory
 from curate.base.log import Log, no_log
 from curate.evals.suite_files import SuiteFile
 from curate.evals.suite_model import measure
+from curate.proofs.amounts import notices_of, prepare_amounts
 from curate.proofs.design import Design
+from curate.proofs.format_runner import format_lines
+from curate.proofs.formats import prepare_formats
 from curate.proofs.options import ProveOptions
-from curate.proofs.preparing import Prepared, prepare
-from curate.proofs.runner import job_of, numbered, set_lines
+from curate.proofs.preparing import prepare
+from curate.proofs.runner import numbered, schedule_of, set_lines
+from curate.proofs.schedule import Schedule, job_of
 from curate.proofs.training import one_thread
 from trainer.after.suite.asking import Kept
 
@@ -24,56 +28,75 @@ _TRIED = 8
 def forecast(run: Path, options: ProveOptions, design: Design, jobs: int, log: Log) -> float:
     """Say what would be trained, and about how long it would take, in seconds.
 
-    One optimizer step of the selected set is timed, and the untrained model on the first rows of
+    One optimizer step of the first set is timed, and the untrained model on the first rows of
     each target; loading and saving are not in it. Raises `CurateError`.
     """
-    prepared = prepare(run, options, design, log)
-    for line in (*prepared.notices, *set_lines(prepared)):
+    schedule, lines = _planned(run, options, design, log)
+    for line in lines:
         log(line)
     with TemporaryDirectory(prefix="curate-") as place, one_thread():
-        training = _training(prepared, Path(place))
-        measuring = _measuring(prepared)
-    cells = len(prepared.sets)
-    seconds = (cells * training + (cells + 1) * measuring) / max(1, min(jobs, cells))
+        training = _training(schedule, Path(place))
+        measuring = _measuring(schedule)
+    cells, ways = len(schedule.sets), len(schedule.promptings)
+    measured = (cells + 1) * ways
+    seconds = (cells * training + measured * measuring) / max(1, min(jobs, cells))
     log(
         f"{cells:,} trainings of about {spoken(training)}, from one step that was timed, and "
-        f"{cells + 1:,} measurements of about {spoken(measuring)}, from {_TRIED} rows of each "
+        f"{measured:,} measurements of about {spoken(measuring)}, from {_TRIED} rows of each "
         f"target: about {spoken(seconds)} with {jobs} at once, loading and saving not counted"
     )
-    log(f"at most about {_room(prepared, jobs) / 1e6:,.0f} MB on the disk; nothing was written")
+    log(f"at most about {_room(schedule, jobs) / 1e6:,.0f} MB on the disk; nothing was written")
     return seconds
 
 
-def _training(prepared: Prepared, place: Path) -> float:
-    """Seconds of one training, as the trainer's dry run has it."""
+def _planned(
+    run: Path, options: ProveOptions, design: Design, log: Log
+) -> tuple[Schedule, list[str]]:
+    """What is to be trained, and what is said of it."""
+    if options.templates:
+        formats = prepare_formats(run, options, design, log)
+        return formats.schedule, [*formats.notices, *format_lines(formats)]
+    if options.amounts:
+        found = prepare_amounts(run, options, design, log)
+        lines = [line for each in found.at.values() for line in set_lines(each)]
+        return found.schedule, [*notices_of(found), *lines]
+    prepared = prepare(run, options, design, log)
+    return schedule_of(prepared), [*prepared.notices, *set_lines(prepared)]
+
+
+def _training(schedule: Schedule, place: Path) -> float:
+    """Seconds of a training, as the trainer's dry run has it: the mean by trained tokens."""
     import trainer
 
-    job = job_of(prepared.sets[0], prepared, place, proves=False)
-    settings = {**job.settings, "tokens": job.tokens, "model": str(prepared.model)}
+    first = schedule.sets[0]
+    job = job_of(first, schedule.settings, place, proves=False)
+    settings = {**job.settings, "tokens": job.tokens, "model": str(schedule.model)}
     config = trainer.TrainConfig.from_mapping({**settings, "out": str(place / "CKPT")})
-    return trainer.dry_run(config, no_log)
+    mean = sum(each.taken for each in schedule.sets) / len(schedule.sets)
+    return trainer.dry_run(config, no_log) * mean / first.taken
 
 
-def _measuring(prepared: Prepared) -> float:
-    """Seconds of measuring one model."""
+def _measuring(schedule: Schedule) -> float:
+    """Seconds of measuring one model in one way."""
     files = [
         SuiteFile(
             each.name, "", min(_TRIED, each.records.height), {}, min(_TRIED, each.records.height),
             ("",) * min(_TRIED, each.records.height), numbered(each.records.head(_TRIED)),
         )
-        for each in prepared.targets
+        for each in schedule.targets
     ]  # fmt: skip
+    suite = next(iter(schedule.promptings.values())).suite
     started = time.perf_counter()
-    measure(str(prepared.model), None, files, prepared.suite, None, Kept(None, {}), no_log)
+    measure(str(schedule.model), None, files, suite, None, Kept(None, {}), no_log)
     seconds = time.perf_counter() - started
-    rows = sum(each.records.height for each in prepared.targets)
+    rows = sum(each.records.height for each in schedule.targets)
     return seconds * max(1.0, rows / sum(file.chosen for file in files))
 
 
-def _room(prepared: Prepared, jobs: int) -> float:
+def _room(schedule: Schedule, jobs: int) -> float:
     """Bytes of models under way: the chosen one, an epoch's, and two states of three numbers."""
-    model = sum(path.stat().st_size for path in prepared.model.glob("*.safetensors"))
-    return 8.0 * model * min(jobs, len(prepared.sets))
+    model = sum(path.stat().st_size for path in schedule.model.glob("*.safetensors"))
+    return 8.0 * model * min(jobs, len(schedule.sets))
 
 
 def spoken(seconds: float) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from curate.base.errors import CurateError
 from curate.base.spelling import option
 from curate.proofs.cells import SELECTED
+from curate.proofs.options import usual_batch
 from trainer.data.batches import epoch_order
 from trainer.data.rows import Ints
 
@@ -20,7 +21,6 @@ from trainer.data.rows import Ints
 REPEATED = (SELECTED, "random", "longest")
 # Each set has an order of its own; what is raw and what is cleaned are drawn alike.
 _ORDERS: Mapping[str, int] = {SELECTED: 1, "random": 2, "full": 3, "raw": 3}
-_STEPS, _BATCH_TOKENS = 20, 4096
 # By how much a set's trained tokens may differ from what was wanted before it is said.
 TOLERANCE = 0.01
 
@@ -79,23 +79,27 @@ def amount(selected: int, tokens: int | None, epochs: int, batch_tokens: float |
     """
     wanted = selected * epochs if tokens is None else tokens
     pass_tokens = min(selected, wanted)
-    size = batch_tokens or max(1.0, min(_BATCH_TOKENS, wanted / _STEPS))
+    size = batch_tokens or usual_batch(wanted)
     pass_steps = max(1, round(pass_tokens / size))
     steps = max(1, round(wanted * pass_steps / pass_tokens))
     return Amount(round(steps * pass_tokens / pass_steps), steps, pass_tokens, pass_steps)
 
 
-def match(baseline: str, seed: int, rows: Ints, tokens: Ints, wanted: Amount) -> Matched:
+def match(
+    baseline: str, seed: int, rows: Ints, tokens: Ints, wanted: Amount, asked: str | None = None
+) -> Matched:
     """A set cut to the amount: whole rows, in its order, to the sum that is nearest.
 
     `rows` are numbers, ascending, of all rows that the set may have, `tokens` their trained tokens.
-    Raises `CurateError` where they have too few.
+    The set of a smaller amount is a part of that of a larger one. Raises `CurateError` where there
+    are too few tokens; `asked` is the option that asks for them, if it is
+    not the usual one.
     """
     budget, pass_steps = wanted.of(baseline)
     order = _order(baseline, seed, rows, tokens)
     running = np.cumsum(tokens[order])
     total = int(running[-1]) if len(running) else 0
-    _check_enough(baseline, total, budget, wanted)
+    _check_enough(baseline, total, budget, wanted, asked)
     # The number of rows whose sum is nearest.
     count = max(1, int(np.searchsorted(running - tokens[order] / 2, budget)))
     chosen = np.sort(order[:count])
@@ -107,14 +111,16 @@ def match(baseline: str, seed: int, rows: Ints, tokens: Ints, wanted: Amount) ->
     return Matched(baseline, seed, tuple(rows[chosen].tolist()), own, wanted.steps, pass_steps)
 
 
-def _check_enough(baseline: str, total: int, budget: int, wanted: Amount) -> None:
+def _check_enough(
+    baseline: str, total: int, budget: int, wanted: Amount, asked: str | None
+) -> None:
     if total >= (1 - TOLERANCE) * budget:
         return
     once = "" if baseline in REPEATED else ", and its rows are read once"
     most = max(1, total - round(wanted.tokens / wanted.steps / 2))  # what is trained is rounded
     raise CurateError(
         f"baseline {baseline} has only {total:,} of {budget:,} trained tokens{once}; lower "
-        f"{option('tokens')} to {most:,}, or leave it out of {option('baselines')}"
+        f"{asked or option('tokens')} to {most:,}, or leave it out of {option('baselines')}"
     )
 
 

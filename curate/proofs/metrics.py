@@ -38,6 +38,7 @@ METRICS = {
     "row_bits_per_byte": Metric("bits per byte of a row", True),
     "stopped": Metric("answers that stop", False, True),
     "loops": Metric("answers that loop", True, True),
+    "leaked": Metric("answers with control tokens", True, True),
     "strict": Metric("instructions followed", False, True),
     "loose": Metric("instructions followed, loosely", False, True),
     "median_length": Metric("median tokens of an answer", None),
@@ -53,6 +54,7 @@ _OF_TARGETS: dict[str, Callable[[TargetCell], tuple[Sequence[float], Sequence[fl
     ),
     "stopped": lambda cell: (cell.stopped, [1.0] * len(cell.stopped)),
     "loops": lambda cell: (cell.loops, [1.0] * len(cell.loops)),
+    "leaked": lambda cell: (cell.leaked, [1.0] * len(cell.leaked)),
 }
 
 Cells = Mapping[str, Sequence[Cell]]  # by baseline, in the order of the same seeds

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.base.errors import CurateError, nearest
-from curate.base.spelling import option
+from curate.base.spelling import amounts, option
 
 BASELINES = ("random", "longest", "full", "raw")
 BASE = "base"  # the model before training, measured for reference
 MOST_SEEDS = 100
+FORMAT_ANSWERS = 32  # rows of each target that are answered where formats are compared
 
 # Settings of training that a proof decides itself, and how.
 _OWN: Mapping[str, str] = {
@@ -53,6 +54,9 @@ class ProveOptions:
     `max_rows` rows are read, of which the first `answers` are answered, with at most `max_tokens`
     tokens; `instructions` are prompts that code checks. `training` are settings of `curate.train`.
 
+    With `templates` formats are compared instead, without baselines; with `amounts` (of trained
+    tokens, ascending) sets are compared at each, and each with itself at others.
+
     Raises `CurateError` for what makes no proof.
     """
 
@@ -67,11 +71,68 @@ class ProveOptions:
     instructions: int = 0
     max_tokens: int = 128
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    templates: tuple[str, ...] = ()
+    amounts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self._check_baselines()
+        if self.templates:
+            self._check_templates()
+        else:
+            self._check_baselines()
+        if self.amounts:
+            self._check_amounts()
         self._check_numbers()
         self._check_training()
+
+    def _check_templates(self) -> None:
+        given = option("templates", ",".join(self.templates))
+        if len(self.templates) < 2:
+            raise CurateError(
+                f"{given}: one template alone shows nothing of what another would do; name two or "
+                f"more, or {option('template')} to compare sets"
+            )
+        if len({*self.templates}) < len(self.templates):
+            raise CurateError(f"{given}: names one twice; name each once")
+        if self.template is not None:
+            raise CurateError(
+                f"{option('templates')} and {option('template')} both say how rows are rendered; "
+                "give one of them"
+            )
+        unused = {
+            amounts(): (self.amounts, "formats are compared at one amount"),
+            option("baselines"): (self.baselines, "formats are compared on the kept rows alone"),
+            option("instructions"): (
+                self.instructions,
+                "formats are compared by losses and answers",
+            ),
+        }
+        for name, (value, why) in unused.items():
+            if value:
+                raise CurateError(
+                    f"{name} has no place beside {option('templates')}: {why}; leave it out"
+                )
+
+    def _check_amounts(self) -> None:
+        given = amounts(*self.amounts)
+        if len(self.amounts) < 2:
+            raise CurateError(
+                f"{given}: a single amount has nothing to be compared with; name two or more, or "
+                f"{option('tokens', self.amounts[0])}"
+            )
+        if list(self.amounts) != sorted({*self.amounts}):
+            ordered = amounts(*sorted({*self.amounts}))
+            raise CurateError(f"{given}: expected each once, the smallest first: {ordered}")
+        if self.amounts[0] < 1:
+            raise CurateError(f"{given}: expected whole numbers from 1")
+        for name, value in {
+            "tokens": self.tokens,
+            "num_train_epochs": self.training.get("num_train_epochs"),
+        }.items():
+            if value is not None:
+                other = option(name) if name == "tokens" else name
+                raise CurateError(
+                    f"{amounts()} and {other} both say how long is trained; give one of them"
+                )
 
     def _check_baselines(self) -> None:
         for name in self.baselines:
@@ -125,6 +186,19 @@ class ProveOptions:
         return int(self.training.get("num_train_epochs", 1))
 
     @property
+    def most_tokens(self) -> int | None:
+        """The largest amount; None for passes over the selected rows."""
+        return self.amounts[-1] if self.amounts else self.tokens
+
+    @property
+    def batch_tokens(self) -> float | None:
+        """Trained tokens of a step, the same at all amounts; None where the amount decides."""
+        given = self.training.get("batch_tokens")
+        if given is None and self.amounts:
+            return usual_batch(self.amounts[0])
+        return None if given is None else float(given)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The settings of training that are the same for all, but for how long it is."""
         given = {name: value for name, value in self.training.items() if name not in _LENGTH}
@@ -140,3 +214,13 @@ class ProveOptions:
 
 
 _LENGTH = ("num_train_epochs", "batch_tokens")
+_STEPS, _BATCH_TOKENS = 20, 4096
+
+
+def usual_batch(tokens: int) -> float:
+    """Trained tokens of a step where nobody says: for 20 steps, but at most 4,096.
+
+    >>> usual_batch(30_000), usual_batch(200_000)
+    (1500.0, 4096)
+    """
+    return max(1.0, min(_BATCH_TOKENS, tokens / _STEPS))

@@ -38,7 +38,7 @@ def html(proof: Proof, about: Mapping[str, Any]) -> str:
     by name, and `texts` (for each target its rows, with `prompt` and `answer`, in order); and
     `curves` and `matrices` of `curate.proofs.pieces`. The same values give the same bytes.
     """
-    return printable(_environment().get_template(_TEMPLATE).render(_context(proof, about)))
+    return printable(environment().get_template(_TEMPLATE).render(_context(proof, about)))
 
 
 def write_page(proof: Proof, about: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -53,6 +53,7 @@ def _context(proof: Proof, about: Mapping[str, Any]) -> dict[str, Any]:
         "policy": POLICY,
         "headline": headline(proof),
         "proof": proof,
+        "summaries": proof.summaries,
         "verdicts": list(
             zip(proof.overall, sentences(proof.primary, proof.summaries, proof.seeds), strict=True)
         ),
@@ -122,7 +123,8 @@ def _answer(shown: Shown, texts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Templates of pages of proofs, with what they call."""
     import jinja2
 
     packages = [jinja2.PackageLoader("curate", name) for name in ("proofs", "report")]

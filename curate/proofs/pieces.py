@@ -23,8 +23,8 @@ _LINES = 4  # looks of lines in the style sheet
 class Curve(NamedTuple):
     """Bits per byte by amount, a line with a band for each name.
 
-    `stops` has for each name the smallest amount after which no larger one is shown to be better,
-    that is has its whole interval below that amount's; None where that is the largest amount.
+    `stops` has for each name the amount beyond which no step to the next one is shown to help; None
+    where the last step does.
     """
 
     title: str
@@ -61,9 +61,13 @@ def curve(
     title: str,
     amounts: Sequence[float],
     lines: Mapping[str, Sequence[Estimate]],
+    stops: Mapping[str, float | None],
     across: str = "trained tokens",
 ) -> Curve:
     """A curve over ascending amounts above 0, each with an estimate in every line.
+
+    `stops` are by the paired test of neighbouring amounts, which the bands say little of: those
+    hold what prompts add to all amounts alike.
 
     Raises CurateError for fewer than two amounts, other orders, and lines of another length.
     """
@@ -72,17 +76,13 @@ def curve(
     for name, line in lines.items():
         if len(line) != len(amounts):
             raise CurateError(f"{name!r} has {len(line)} values for {len(amounts)} amounts")
-    stops = {name: _stops(amounts, line) for name, line in lines.items()}
     return Curve(
-        title, across, tuple(amounts), {name: tuple(each) for name, each in lines.items()}, stops
+        title,
+        across,
+        tuple(amounts),
+        {name: tuple(each) for name, each in lines.items()},
+        dict(stops),
     )
-
-
-def _stops(amounts: Sequence[float], line: Sequence[Estimate]) -> float | None:
-    for at, here in enumerate(line[:-1]):
-        if not any(later.high < here.low for later in line[at + 1 :]):
-            return amounts[at]
-    return None
 
 
 def matrix(

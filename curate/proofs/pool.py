@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -53,6 +54,15 @@ class Pool:
     tokens: Ints
     refused: Mapping[str, int]
     overlapping: frozenset[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a plan says."""
+        return {
+            "rows": len(self.rows),
+            "trained_tokens": int(self.tokens.sum()),
+            "refused": dict(self.refused),
+            "overlapping": len(self.overlapping),
+        }
 
 
 def read_pool(run: RunFolder) -> tuple[pl.DataFrame, frozenset[int]]:

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 import templates
+from curate.base import spelling
 from curate.base.errors import CurateError
 from curate.base.folder import OWN_HASH, read_manifest, sha256
 from curate.base.log import Log
@@ -109,11 +110,12 @@ class Prepared:
         return tuple(self._sets())
 
     def _sets(self) -> Iterator[PlannedSet]:
+        asked = spelling.amounts() if self.options.amounts else None
         for baseline in (SELECTED, *self.baselines):
             own = self.pool_of(baseline)
             for seed in range(self.options.seeds):
-                found = match(baseline, seed, own.rows, own.tokens, self.amount)
-                yield _planned(found, own)
+                found = match(baseline, seed, own.rows, own.tokens, self.amount, asked)
+                yield planned(found, own)
 
     @cached_property
     def off(self) -> tuple[str, ...]:
@@ -166,46 +168,46 @@ class Prepared:
         """What is laid down before anything is trained; plain values."""
         options = self.options
         return {
-            "maker": proof_folder.MAKER,
-            "design": self.design.as_dict(),
-            "run": {
-                "name": str(self.run.path),
-                "sha256": read_manifest(self.run.path).get(OWN_HASH),
-            },
-            "model": {"name": options.model, "sha256": model_hash(str(self.model))},
+            **plan_of(self.run, options, self.design, self.model, self.settings),
             "template": {"name": self.template.name, "sha256": self.template.hash},
             "tokenizer": self.tokenizer.hash,
             "baselines": list(self.baselines),
-            "seeds": options.seeds,
-            "amount": {"asked_for": options.tokens, **dataclasses.asdict(self.amount)},
-            "training": {name: _plain(value) for name, value in sorted(self.settings.items())},
-            "measured": {
-                "max_rows": options.max_rows,
-                "answers": options.answers,
-                "instructions": options.instructions,
-                "max_tokens": options.max_tokens,
-            },
-            "targets": [
-                {**each.as_dict(), "measured_sha256": self.files[each.name]}
-                for each in self.targets
-            ],
-            "pools": {
-                name: {
-                    "rows": len(pool.rows),
-                    "trained_tokens": int(pool.tokens.sum()),
-                    "refused": dict(pool.refused),
-                    "overlapping": len(pool.overlapping),
-                }
-                for name, pool in self._pools.items()
-            },
+            "amount": {"asked_for": options.most_tokens, **dataclasses.asdict(self.amount)},
+            "targets": targets_plan(self.targets, self.files),
+            "pools": {name: pool.as_dict() for name, pool in self._pools.items()},
             "sets": [each.as_dict() for each in self.sets],
-            "versions": versions(),
         }
 
     @property
     def _pools(self) -> dict[str, Pool]:
         found = {SELECTED: self.selected, "cleaned": self.cleaned}
         return found if self.raw is None else {**found, "raw": self.raw}
+
+
+def plan_of(
+    run: RunFolder, options: ProveOptions, design: Design, model: Path, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What every plan says, whatever is compared."""
+    return {
+        "maker": proof_folder.MAKER,
+        "design": design.as_dict(),
+        "run": {"name": str(run.path), "sha256": read_manifest(run.path).get(OWN_HASH)},
+        "model": {"name": options.model, "sha256": model_hash(str(model))},
+        "seeds": options.seeds,
+        "training": {name: _plain(value) for name, value in sorted(settings.items())},
+        "measured": {
+            "max_rows": options.max_rows,
+            "answers": options.answers,
+            "instructions": options.instructions,
+            "max_tokens": options.max_tokens,
+        },
+        "versions": versions(),
+    }
+
+
+def targets_plan(measured: Sequence[Target], files: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What a plan says of the targets, with the hashes of what is measured of them."""
+    return [{**each.as_dict(), "measured_sha256": files[each.name]} for each in measured]
 
 
 def versions() -> dict[str, str]:
@@ -220,18 +222,18 @@ def _plain(value: Any) -> Any:
 def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepared:
     """Read, render, take out what overlaps, and match. Raises `CurateError`; writes nothing."""
     folder = RunFolder.open(run)
-    model, config, render = _renderer(options)
+    model, config, render = renderer(options)
     records, kept = pools.read_pool(folder)
     notices: list[str] = []
     baselines, raw = _raw(folder, options, notices.append)
     log(f"rendering {records.height:,} rows of {run} by template {render.template.name}")
     rendered = render(records)
-    _check_any(rendered, run, options)
+    check_any(rendered, run, options)
     measured, records = _targets(options, render, records, rendered, notices.append)
     with TemporaryDirectory(prefix="curate-") as place:
-        files = _written(measured, Path(place))
+        files = written(measured, Path(place))
         log(f"looking for the rows of {len(measured)} targets among {records.height:,} rows")
-        here = _overlaps(records, kept, files, measured, notices.append)
+        here = overlaps(records, kept, files, measured, notices.append)
         rest = records["row"].to_list()
         cleaned = pools.make_pool(pools.subset(rendered, rest), here.rows)
         cleaned = dataclasses.replace(cleaned, refused=_refused(rendered))
@@ -261,7 +263,7 @@ def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepa
     return dataclasses.replace(prepared, notices=tuple(notices))
 
 
-def _renderer(options: ProveOptions) -> tuple[Path, dict[str, Any], Renderer]:
+def renderer(options: ProveOptions) -> tuple[Path, dict[str, Any], Renderer]:
     """The model's folder, the settings of training that are the same for all, and the renderer."""
     models.check_source(options.model)
     folder = weights.local_folder(options.model)
@@ -278,7 +280,7 @@ def _renderer(options: ProveOptions) -> tuple[Path, dict[str, Any], Renderer]:
     return folder, options.settings, Renderer(template, tokenizer, room)
 
 
-def _check_any(rendered: templates.Rendered, run: Path, options: ProveOptions) -> None:
+def check_any(rendered: templates.Rendered, run: Path, options: ProveOptions) -> None:
     """Raise `CurateError` where the template takes no row, or the model has no room for any."""
     if rendered.examples.height:
         return
@@ -328,14 +330,15 @@ def _targets(
     return [target], pools.without(records, rows)
 
 
-def _written(measured: Sequence[Target], folder: Path) -> dict[str, Path]:
+def written(measured: Sequence[Target], folder: Path) -> dict[str, Path]:
+    """The targets written to a folder, by name."""
     files = {each.name: proof_folder.target_file(folder, each.name) for each in measured}
     for each in measured:
         each.write(files[each.name])
     return files
 
 
-def _overlaps(
+def overlaps(
     records: pl.DataFrame,
     kept: frozenset[int],
     files: Mapping[str, Path],
@@ -396,8 +399,7 @@ def _amount(selected: Pool, cleaned: Pool, options: ProveOptions, run: Path) -> 
             f"{run}: no row that the run dropped is left to compare with, so every baseline would "
             "be the selected rows"
         )
-    wanted = options.training.get("batch_tokens")
-    return amount(own, options.tokens, options.epochs, None if wanted is None else float(wanted))
+    return amount(own, options.most_tokens, options.epochs, options.batch_tokens)
 
 
 def _refusals(selected: Pool, cleaned: Pool, raw: Pool | None) -> Iterator[str]:
@@ -409,7 +411,8 @@ def _refusals(selected: Pool, cleaned: Pool, raw: Pool | None) -> Iterator[str]:
             yield f"{name}: {sum(pool.refused.values()):,} rows cannot be rendered ({reasons})"
 
 
-def _planned(found: Matched, pool: Pool) -> PlannedSet:
+def planned(found: Matched, pool: Pool) -> PlannedSet:
+    """A set with what its training reads; `pool` is what its rows are from."""
     rendered = pools.subset(pool.rendered, found.rows)
     trained = _trained(rendered)
     taken = tokens_taken(trained, found.batch_tokens, found.steps, found.seed)

@@ -55,6 +55,10 @@ class Proof:
             "secondary": [each.as_dict() for each in self.secondary],
         }
 
+    def sentences(self) -> list[str]:
+        """A sentence for each baseline over all targets."""
+        return sentences.sentences(self.primary, self.summaries, self.seeds)
+
     def lines(self) -> list[str]:
         """What a terminal shows: verdicts, a table of the baselines, what the brackets are."""
         return sentences.lines(self.primary, self.summaries, self.seeds, self.seeds_left_out)

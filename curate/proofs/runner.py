@@ -6,155 +6,52 @@ import dataclasses
 import json
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-import templates
-from curate.base.folder import MANIFEST, sha256, write_atomic, write_manifest, writing
+from curate.base.folder import write_atomic, writing
 from curate.base.log import Log, no_log
-from curate.pipeline.workers import Workers
 from curate.proofs import page, proof_folder
 from curate.proofs.cells import Cell, TargetCell
 from curate.proofs.design import Design
-from curate.proofs.options import BASE, ProveOptions
-from curate.proofs.preparing import PlannedSet, Prepared, prepare
+from curate.proofs.options import BASE, FORMAT_ANSWERS, ProveOptions
+from curate.proofs.preparing import Prepared, prepare
 from curate.proofs.proof import Proof
-from curate.proofs.targets import texts_of
-from curate.proofs.training import CellJob, CellTask
+from curate.proofs.schedule import Prompting, Running, Schedule, done
+from curate.proofs.targets import Target, texts_of
 from curate.proofs.verdicts import judge
-
-# Steps between states to go on from, as a share of all; shorter trainings begin anew.
-_SAVES, _SAVED_FROM = 4, 40
 
 
 def prove(
-    run: Path,
-    options: ProveOptions,
-    design: Design,
-    out: str,
-    jobs: int = 1,
-    keep_models: bool = False,
-    force: bool = False,
-    log: Log = no_log,
+    run: Path, options: ProveOptions, design: Design, how: Running, log: Log = no_log
 ) -> Proof:
     """See `curate.prove`."""
     prepared = prepare(run, options, design, log)
     for line in prepared.notices:
         log(line)
-    inputs = [str(run), str(prepared.model), *options.targets]
-    with proof_folder.opened(out, inputs, prepared.plan, force) as folder:
-        for line in set_lines(prepared):
-            log(line)
-        _write_targets(prepared, folder)
-        plan = proof_folder.plan_hash(prepared.plan)
-        known = {name: cell for name, cell in _cells(prepared, folder, plan) if cell is not None}
-        for name in _names(prepared):
-            if name not in known and proof_folder.has_cell(folder, *name):
-                log(f"{'.'.join(map(str, name))}: its file was changed since, so it is made again")
-        if known:
-            log(f"{out}: goes on with {len(known):,} trainings that are there")
-        task = _task(prepared, folder, plan, keep_models)
-        try:
-            _train_all(task, prepared, folder, set(known), jobs, log)
-        except KeyboardInterrupt:
-            command = command_of(run, options, design, out)
-            log(f"{out}: what is done stays there; the same command goes on: {command}")
-            raise
-        cells = [cell for _, cell in _cells(prepared, folder, plan) if cell is not None]
+    command = command_of(run, options, design, how.out)
+    lines = list(set_lines(prepared))
+    with done(schedule_of(prepared), how, command, lines, log) as (folder, cells):
         log(before_line(cells[-1]))
-        return _concluded(prepared, folder, cells, command_of(run, options, design, out))
+        return _concluded(prepared, folder, cells, command)
 
 
-def _task(prepared: Prepared, folder: Path, plan: str, keep_models: bool) -> CellTask:
-    files = {
-        each.name: str(proof_folder.target_file(folder, each.name)) for each in prepared.targets
-    }
-    return CellTask(
-        str(folder), plan, str(prepared.model), files, prepared.suite, keep_models=keep_models
+def schedule_of(prepared: Prepared) -> Schedule:
+    """What is trained and measured: every set, in one way."""
+    options = prepared.options
+    return Schedule(
+        prepared.model,
+        prepared.plan,
+        prepared.settings,
+        prepared.sets,
+        prepared.targets,
+        prepared.files,
+        {"": Prompting(prepared.suite)},
+        (str(prepared.run.path), str(prepared.model), *options.targets),
     )
-
-
-def _names(prepared: Prepared) -> Iterator[tuple[str, int]]:
-    """Baseline and seed of every cell, in the order of tables: the untrained model comes last."""
-    for each in prepared.sets:
-        yield each.matched.baseline, each.matched.seed
-    yield BASE, 0
-
-
-def _cells(
-    prepared: Prepared, folder: Path, plan: str
-) -> Iterator[tuple[tuple[str, int], Cell | None]]:
-    for name in _names(prepared):
-        yield name, proof_folder.read_cell(folder, plan, *name)
-
-
-def _write_targets(prepared: Prepared, folder: Path) -> None:
-    with writing(folder):
-        for each in prepared.targets:
-            path = proof_folder.target_file(folder, each.name)
-            if not path.is_file() or sha256(path) != prepared.files[each.name]:
-                each.write(path)
-
-
-def _train_all(
-    task: CellTask,
-    prepared: Prepared,
-    folder: Path,
-    known: set[tuple[str, int]],
-    jobs: int,
-    log: Log,
-) -> None:
-    """Every cell that is not known, `jobs` at a time."""
-    total = len(prepared.sets) + 1
-    left = _jobs(prepared, folder, known)
-    workers = Workers(min(jobs, total)) if jobs > 1 else None
-    made = map(task, left) if workers is None else workers.map(task, lambda job: job.name, left)
-    try:
-        for number, name in enumerate(made, len(known) + 1):
-            log(f"{number:,} of {total:,}: {name}")
-    finally:
-        if workers is not None:
-            workers.close()
-
-
-def _jobs(prepared: Prepared, folder: Path, known: set[tuple[str, int]]) -> Iterator[CellJob]:
-    """What is left to do; the rows of a set are written when it is its turn."""
-    if (BASE, 0) not in known:
-        yield CellJob(BASE, 0, 0, "", 0.0, 0, {}, None)
-    for number, each in enumerate(prepared.sets):
-        if (each.matched.baseline, each.matched.seed) not in known:
-            yield job_of(each, prepared, folder, proves=number == 0)
-
-
-def job_of(each: PlannedSet, prepared: Prepared, folder: Path, proves: bool) -> CellJob:
-    """The training of a set, whose TOKENS folder is written. One of them `proves` the model."""
-    own = each.matched
-    job = CellJob(
-        own.baseline,
-        own.seed,
-        len(own.rows),
-        each.sha256,
-        each.median_length,
-        own.tokens,
-        {
-            **prepared.settings,
-            "seed": own.seed,
-            "batch_tokens": own.batch_tokens,
-            "max_steps": own.steps,
-            "proof": proves and bool(prepared.settings.get("proof", True)),
-            "save_total_limit": 1,
-            "save_steps": own.steps // _SAVES if own.steps >= _SAVED_FROM else 0,
-        },
-        None,
-    )
-    place = proof_folder.work_of(folder, job.name) / "tokens"
-    if not templates.is_tokens(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        templates.write(each.rendered, place, force=True)
-    return dataclasses.replace(job, tokens=str(place))
 
 
 def _concluded(prepared: Prepared, folder: Path, cells: Sequence[Cell], command: str) -> Proof:
@@ -167,13 +64,8 @@ def _concluded(prepared: Prepared, folder: Path, cells: Sequence[Cell], command:
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     with writing(folder):
         write_atomic(folder / proof_folder.PROOF, text)
-        about = _about(prepared, base, command)
+        about = about_page(prepared, prepared.plan, base, command)
         page.write_page(proof, about, folder / proof_folder.PAGE)
-        work = folder / proof_folder.WORK
-        if work.is_dir() and not any(work.iterdir()):
-            work.rmdir()
-        (folder / MANIFEST).unlink(missing_ok=True)
-        write_manifest(folder, proof_folder.MAKER, {"plan": prepared.plan})
     return proof
 
 
@@ -188,38 +80,46 @@ def before_line(base: Cell) -> str:
     return f"bits per byte before training: {', '.join(shown)}"
 
 
-def _about(prepared: Prepared, base: Cell, command: str) -> dict[str, Any]:
+def about_page(
+    prepared: Prepared, plan: Mapping[str, Any], base: Cell, command: str
+) -> dict[str, Any]:
     """What the page says beside the numbers."""
     keys = {name: target.prompts for name, target in base.targets.items()}
-    sets = [
-        {
-            "name": f"{each['baseline']}, seed {each['seed']}",
-            **{name: each[name] for name in ("rows", "tokens", "sha256")},
-        }
-        for each in prepared.plan["sets"]
-    ]
-    measured = [
-        {
-            "name": f"target {each.name}",
-            "rows": each.records.height,
-            "tokens": None,
-            "sha256": prepared.files[each.name],
-        }
-        for each in prepared.targets
-    ]
     return {
         "model": prepared.options.model,
         "template": prepared.template.name,
         "set": str(prepared.run.path),
-        "sets": [*sets, *measured],
+        "sets": listed_sets(plan, prepared.targets, prepared.files),
         "commands": [command],
         "notices": [*prepared.notices, before_line(base)],
-        "versions": prepared.plan["versions"],
+        "versions": plan["versions"],
         "texts": {
             each.name: texts_of(numbered(each.records), keys[each.name])
             for each in prepared.targets
         },
     }
+
+
+def listed_sets(
+    plan: Mapping[str, Any], measured: Sequence[Target], files: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Sets and targets with their hashes, as a page lists them."""
+    sets = [
+        {
+            "name": f"{each['baseline']}, seed {each['seed']}",
+            **{name: each[name] for name in ("rows", "tokens", "sha256")},
+        }
+        for each in plan["sets"]
+    ]
+    return sets + [
+        {
+            "name": f"target {each.name}",
+            "rows": each.records.height,
+            "tokens": None,
+            "sha256": files[each.name],
+        }
+        for each in measured
+    ]
 
 
 def numbered(records: pl.DataFrame) -> pl.DataFrame:
@@ -251,7 +151,9 @@ def command_of(run: Path, options: ProveOptions, design: Design, out: str) -> st
     """The command that makes, or goes on with, this proof."""
     words = ["curate", "prove", str(run), "--model", options.model]
     words += [] if options.template is None else ["--template", options.template]
-    words += ["--baselines", ",".join(options.baselines)]
+    words += ["--baselines", ",".join(options.baselines)] if options.baselines else []
+    words += ["--templates", ",".join(options.templates)] if options.templates else []
+    words += ["--sweep", f"tokens={','.join(map(str, options.amounts))}"] if options.amounts else []
     for name, value in _numbers(options, design).items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     for target in options.targets:
@@ -265,6 +167,8 @@ def command_of(run: Path, options: ProveOptions, design: Design, out: str) -> st
 def _numbers(options: ProveOptions, design: Design) -> dict[str, Any]:
     """Options with a number that is not what it is without them."""
     fields = {field.name: field.default for field in dataclasses.fields(ProveOptions)}
+    if options.templates:
+        fields["answers"] = FORMAT_ANSWERS
     names = ("tokens", "seeds", "max_rows", "answers", "instructions", "max_tokens")
     given = {name: getattr(options, name) for name in names}
     changed = {name: value for name, value in given.items() if value != fields[name]}

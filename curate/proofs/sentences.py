@@ -21,7 +21,7 @@ def lines(
 ) -> list[str]:
     """Verdicts, facts, and what the brackets are. `left_out` are seeds that a baseline lacks."""
     made = sentences(primary, summaries, seeds)
-    made += ["", *_aligned([_HEAD, *map(_facts, summaries)]), ""]
+    made += ["", *aligned([_HEAD, *map(_facts, summaries)]), ""]
     return [*made, *_notes(left_out)]
 
 
@@ -157,7 +157,7 @@ def _notes(left_out: Sequence[int]) -> Iterator[str]:
         yield f"not every baseline has the seeds {seeds}; they are left out"
 
 
-def _aligned(table: list[list[str]]) -> list[str]:
+def aligned(table: list[list[str]]) -> list[str]:
     """Cells in columns, the first to the left."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [

@@ -7,7 +7,7 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
@@ -47,22 +47,29 @@ class CellJob:
 
 
 @dataclasses.dataclass(frozen=True)
+class Measuring:
+    """A way to measure a model: the files of targets, by name, and what is measured on them."""
+
+    targets: Mapping[str, str]
+    suite: SuiteOptions
+
+
+@dataclasses.dataclass(frozen=True)
 class CellTask:
     """What is the same for all cells of a proof in `folder`; called with a job, it makes a cell.
 
-    `targets` are the files to measure on, by name. `plan` is the hash of the plan that cells belong
-    to.
+    `measurings` are the ways in which each model is measured, by what is added to the name of its
+    cell. `plan` is the hash of the plan that cells belong to.
     """
 
     folder: str
     plan: str
     model: str
-    targets: Mapping[str, str]
-    suite: SuiteOptions
+    measurings: Mapping[str, Measuring]
     keep_models: bool = False
 
     def __call__(self, job: CellJob) -> str:
-        """Train, measure, write the cell's file and remove the model; gives the job's name.
+        """Train, measure, write a file for each cell and remove the model; gives the job's name.
 
         A training that was stopped goes on. Raises `CurateError`.
         """
@@ -72,8 +79,10 @@ class CellTask:
             _plain_bars()
         with one_thread():
             trained = self._trained(job, folder)
-            cell = self._measured(job, trained, started)
-        proof_folder.write_cell(folder, self.plan, cell)
+            for suffix, measuring in self.measurings.items():
+                cell = _measured(job, suffix, trained, measuring, started)
+                proof_folder.write_cell(folder, self.plan, cell)
+                started = time.perf_counter()
         self._tidy(job, folder)
         return job.name
 
@@ -95,34 +104,6 @@ class CellTask:
         tokens = sum(line["trained_tokens"] for line in steps)
         return _Trained(str(out), tokens, len(steps), float(steps[-1]["loss"]))
 
-    def _measured(self, job: CellJob, trained: _Trained, started: float) -> Cell:
-        files = [read_file(path, None, 0, no_log) for path in self.targets.values()]
-        found = measure(trained.model, None, files, self.suite, None, Kept(None, {}), no_log)
-        return Cell(
-            baseline=job.baseline,
-            seed=job.seed,
-            rows=job.rows,
-            rows_sha256=job.rows_sha256,
-            tokens=trained.tokens,
-            steps=trained.steps,
-            epochs=round(trained.tokens / job.own_tokens, 4) if job.own_tokens else 0.0,
-            median_length=job.median_length,
-            final_loss=trained.loss,
-            seconds=round(time.perf_counter() - started, 1),
-            targets=self._targets(files, found),
-            strict=tuple(statistics.fmean(each.strict) for each in found.verdicts),
-            loose=tuple(statistics.fmean(each.loose) for each in found.verdicts),
-        )
-
-    def _targets(self, files: Sequence[SuiteFile], found: Measured) -> dict[str, TargetCell]:
-        written: dict[tuple[str, str], str] = {
-            (each.part, each.id): each.answer for each in found.answers
-        }
-        return {
-            name: _target(file.name, rows, written)
-            for name, file, rows in zip(self.targets, files, found.files, strict=True)
-        }
-
     def _tidy(self, job: CellJob, folder: Path) -> None:
         """Remove what the cell does not need any more; models stay where that was asked for."""
         work = proof_folder.work_of(folder, job.name)
@@ -142,6 +123,49 @@ class _Trained:
     loss: float
 
 
+def _measured(
+    job: CellJob, suffix: str, trained: _Trained, measuring: Measuring, started: float
+) -> Cell:
+    files = [read_file(path, None, 0, no_log) for path in measuring.targets.values()]
+    found = measure(trained.model, None, files, measuring.suite, None, Kept(None, {}), no_log)
+    return Cell(
+        baseline=cell_name(job.baseline, suffix),
+        seed=job.seed,
+        rows=job.rows,
+        rows_sha256=job.rows_sha256,
+        tokens=trained.tokens,
+        steps=trained.steps,
+        epochs=round(trained.tokens / job.own_tokens, 4) if job.own_tokens else 0.0,
+        median_length=job.median_length,
+        final_loss=trained.loss,
+        seconds=round(time.perf_counter() - started, 1),
+        targets=_targets(measuring.targets, files, found),
+        strict=tuple(statistics.fmean(each.strict) for each in found.verdicts),
+        loose=tuple(statistics.fmean(each.loose) for each in found.verdicts),
+    )
+
+
+def cell_name(baseline: str, suffix: str) -> str:
+    """The name of a cell's set, with how it was measured.
+
+    >>> cell_name("selected", ""), cell_name("chatml", "alpaca")
+    ('selected', 'chatml.alpaca')
+    """
+    return f"{baseline}.{suffix}" if suffix else baseline
+
+
+def _targets(
+    names: Iterable[str], files: Sequence[SuiteFile], found: Measured
+) -> dict[str, TargetCell]:
+    written: dict[tuple[str, str], str] = {
+        (each.part, each.id): each.answer for each in found.answers
+    }
+    return {
+        name: _target(file.name, rows, written)
+        for name, file, rows in zip(names, files, found.files, strict=True)
+    }
+
+
 def _target(part: str, rows: FileRows, written: Mapping[tuple[str, str], str]) -> TargetCell:
     """What was measured on a target; its first prompts are those that were answered."""
     asked = list(rows.states)
@@ -155,6 +179,7 @@ def _target(part: str, rows: FileRows, written: Mapping[tuple[str, str], str]) -
         lengths=tuple(each.tokens for each in rows.lengths.values()),
         loops=tuple(each.loops for each in rows.states.values()),
         answers=tuple(written[part, key] for key in asked),
+        leaked=tuple(bool(each.leaked) for each in rows.states.values()),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Protocol
 
 from curate import api
+from curate.base.errors import CurateError, brief
 from curate.base.terminal import show
-from curate.verbs.common import assignments, speaker
+from curate.verbs.common import assignments, speaker, split
 
 _SETTINGS = {"epochs": "num_train_epochs", "lr": "learning_rate"}
 _TRAINING = ("method", "preset", "batch_tokens", *_SETTINGS)
@@ -15,31 +16,108 @@ _OPTIONS = (
     *("model", "template", "targets", "tokens", "seeds", "margin", "max_rows", "answers"),
     *("instructions", "max_tokens"),
 )
+_SIZES = {"k": 1_000, "m": 1_000_000}
+
+
+class Result(Protocol):
+    """What every proof has for a terminal."""
+
+    def lines(self) -> list[str]:
+        """Its verdicts and tables."""
 
 
 def prove(arguments: argparse.Namespace) -> None:
     """`curate prove`: see its help."""
     say = speaker(arguments.quiet)
+    options = _options(arguments)
+    if arguments.dry_run:
+        api.forecast_proof(arguments.run, **options, jobs=arguments.jobs, log=show)
+        return
+    running = {
+        **{name: getattr(arguments, name) for name in ("out", "jobs", "keep_models", "force")},
+        "log": say,
+    }
+    for line in _proved(arguments, {**options, **running}).lines():
+        show(line)
+    say(f"written to {arguments.out}")
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What is compared, trained and measured."""
     given = {_SETTINGS.get(name, name): getattr(arguments, name) for name in _TRAINING}
     training = {name: value for name, value in given.items() if value is not None}
     training |= assignments(arguments.set)
     options: dict[str, Any] = {name: getattr(arguments, name) for name in _OPTIONS}
-    options["baselines"] = tuple(each.strip() for each in arguments.baselines.split(","))
-    if arguments.dry_run:
-        api.forecast_proof(
-            arguments.run, **options, jobs=arguments.jobs, log=show, training=training
+    if options["answers"] is None:
+        del options["answers"]
+    if arguments.baselines is not None:
+        options["baselines"] = _names(arguments.baselines)
+    if arguments.templates is not None:
+        options["templates"] = _names(arguments.templates)
+    if arguments.sweep is not None:
+        options["amounts"] = amounts_of(arguments.sweep)
+    return {**options, "training": training}
+
+
+def _proved(arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
+    _check_together(options)
+    if formats := options.pop("templates", ()):
+        for name in ("template", "baselines", "instructions"):
+            options.pop(name, None)
+        return api.prove_formats(arguments.run, formats, **options)
+    if amounts := options.pop("amounts", ()):
+        options.pop("tokens")
+        return api.prove_amounts(arguments.run, amounts, **options)
+    return api.prove(arguments.run, **options)
+
+
+def _check_together(options: dict[str, Any]) -> None:
+    """Raise `CurateError` for options beside templates or amounts that have no place there."""
+    from curate.proofs.options import ProveOptions
+
+    names = ("model", "template", "templates", "amounts", "tokens", "instructions", "baselines")
+    given = {name: options[name] for name in names if name in options}
+    if options.get("templates"):
+        given.setdefault("baselines", ())
+    ProveOptions(**given)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(","))
+
+
+def amounts_of(text: str) -> tuple[int, ...]:
+    """The amounts of `--sweep`.
+
+    Raises `CurateError` for what is none.
+
+    >>> amounts_of("tokens=25k,50000,1.5M")
+    (25000, 50000, 1500000)
+    """
+    expected = "tokens=AMOUNTS, such as tokens=25k,50k,100k"
+    name, values = split(text, "--sweep", expected)
+    if name != "tokens":
+        raise CurateError(
+            f"--sweep {brief(text)}: only tokens can be swept, expected {expected}; for a setting "
+            f"of the recipe make a run for each value (curate run DUMP --recipe R --set "
+            f"{brief(name)}=VALUE --out RUN_VALUE), prove each with the same --targets, --model "
+            "and --tokens, and compare their bits per byte in proof.json"
         )
-        return
-    proof = api.prove(
-        arguments.run,
-        **options,
-        out=arguments.out,
-        jobs=arguments.jobs,
-        keep_models=arguments.keep_models,
-        force=arguments.force,
-        log=say,
-        training=training,
-    )
-    for line in proof.lines():
-        show(line)
-    say(f"written to {arguments.out}")
+    return tuple(_amount(each.strip(), text) for each in values.split(","))
+
+
+def _amount(value: str, text: str) -> int:
+    number, size = value, 1
+    if value and value[-1].lower() in _SIZES:
+        number, size = value[:-1], _SIZES[value[-1].lower()]
+    try:
+        amount = float(number) * size
+        whole = int(amount)
+    except (ValueError, OverflowError):
+        amount, whole = 0.0, -1
+    if whole != amount or whole < 1:
+        raise CurateError(
+            f"--sweep {brief(text)}: {brief(value)!r} is no amount of tokens; expected whole "
+            "numbers from 1, such as 25000 or 25k"
+        )
+    return whole
