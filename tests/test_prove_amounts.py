@@ -144,6 +144,7 @@ def test_the_page_has_the_curve_and_the_steps(home: Path) -> None:
     assert "--sweep tokens=120,240" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "call", "done"),
     [("trainer.loop.learning_rate", 4, 3), ("curate.proofs.proof_folder.write_cell", 6, 6)],

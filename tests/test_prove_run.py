@@ -138,6 +138,7 @@ def test_a_stopped_proof_goes_on_to_the_same_bytes(
     assert not (out / "work").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(home: Path, tmp_path: Path) -> None:
     prove(home, tmp_path / "proof", jobs=2)
     assert outcome(tmp_path / "proof") == outcome(home / "whole")
