@@ -279,14 +279,14 @@ def _taken_apart(
     line: int, row: Row, post: Callable[[Row], Post], about: Row, *, whole: bool
 ) -> Iterator[Joined]:
     posts, messages = [], list_of(row.get("messages"), "messages")
-    if not messages:
-        yield Joined(line, row, _NOBODY_SPEAKS)
     for number, message in enumerate(messages, 1):
         try:
             posts.append(post(object_of(message, "it"))._replace(line=line))
         except Reject as reject:
             slug, wrong = str(reject).split(": ", 1)
             yield Joined(line, message, f"{slug}: message {number}: {wrong}")
+    if not posts:  # what stands beside the messages would be in no conversation and in no reject
+        yield Joined(line, row, _NOBODY_SPEAKS)
     yield from _conversations(posts, about, whole=whole, rooted=False)
 
 
