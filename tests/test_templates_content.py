@@ -13,6 +13,7 @@ import pytest
 
 import curate
 from curate.base.errors import CurateError
+from curate.base.folder import OWN_HASH
 from curate.base.example_sources import CONTENT_HASHES, content_hashes
 from curate.cli import main
 from templates import RenderOptions, read, render, write
@@ -204,6 +205,7 @@ def test_hashes_that_were_taken_out_or_changed_are_refused(
 ) -> None:
     about = json.loads((folder / "manifest.json").read_text())
     change(about)
+    del about[OWN_HASH]  # with it the manifest itself is refused
     (folder / "manifest.json").write_text(json.dumps(about))
     refused(folder, message)
 
