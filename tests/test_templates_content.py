@@ -13,8 +13,8 @@ import pytest
 
 import curate
 from curate.base.errors import CurateError
-from curate.base.folder import OWN_HASH
 from curate.base.example_sources import CONTENT_HASHES, content_hashes
+from curate.base.folder import OWN_HASH
 from curate.cli import main
 from templates import RenderOptions, read, render, write
 from tests.templates_toys import CHATML, byte_level, records, talk, template
