@@ -114,7 +114,8 @@ def _check_words(dump: Dump, name: str, data: bytes) -> None:
     if not name.endswith(TEXT) or refused:
         return
     found = "".join(map(str, dump.records.rows())) + "".join(map(str, dump.rejects.rows()))
-    text = data.decode("utf-8", errors="replace")
+    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # a byte that is lost shifts all that follow
+    text = data.decode("utf-16" if marked else "utf-8", errors="replace")
     if name.endswith(("csv", "tsv")):
         text = _behind_names(text, "\t" if name.endswith("tsv") else ",")
     lost = set(MARK.findall(text)) - set(MARK.findall(found))
