@@ -72,6 +72,11 @@ def load_tokenizer(name: str, local: bool = False) -> Any:
         )
     if file is None and tokenizer.is_fast:  # made by transformers of files that have no patterns
         check_patterns(tokenizer.backend_tokenizer.to_str().encode(), Path(name))
+    longest = tokenizer.model_max_length  # which transformers compares with a number at every text
+    if not isinstance(longest, int | float):
+        raise CurateError(
+            f"{name}: the tokenizer's model_max_length is {str(longest)!r:.40}; expected a number"
+        )
     return tokenizer
 
 

@@ -125,8 +125,9 @@ def gather(rows: list[tuple[int, Row]]) -> Iterator[Joined]:
     for _, row in rows:
         nodes.setdefault(row["message_id"], {**row, "replies": []})
     for _, row in rows:
-        if row.get("parent_id") in nodes:
-            nodes[row["parent_id"]]["replies"].append(nodes[row["message_id"]])
+        parent = row.get("parent_id")
+        if parent is not None and parent in nodes:  # a message without an id is no root's parent
+            nodes[parent]["replies"].append(nodes[row["message_id"]])
     reached = _reached([node for node in nodes.values() if node.get("parent_id") is None])
     seen: set[Any] = set()
     for line, row in rows:
