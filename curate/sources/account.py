@@ -334,7 +334,20 @@ def _leftovers(name: str, value: Any, said: Spoken) -> dict[str, int]:
             waiting += [
                 (path, key, item, depth + 1) for item in value if not _is_message(item, said)
             ]
+        elif words := sum(_left_words(key, text, said) for text in _texts(value)):
+            left[path] = left.get(path, 0) + words  # too deep to be looked at, and yet counted
     return left
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, however deep they are."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict | list):
+            waiting += each.values() if isinstance(each, dict) else each
 
 
 def _is_repeated(name: str, text: str, said: Spoken) -> bool:

@@ -38,7 +38,7 @@ def exported(row: Row) -> Row:
 
 def is_people(row: Row) -> bool:
     """A channel or a thread of Slack, Discord or Telegram (`--answerer` names who answers)."""
-    return isinstance(row.get("said"), list) and "several_people" in row
+    return isinstance(row.get("said"), list) and isinstance(row.get("several_people"), str)
 
 
 def people(row: Row, answerer: str | None = None) -> list[Conversation]:
