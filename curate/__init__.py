@@ -17,14 +17,10 @@ from curate.api import (
     evaluate_suite,
     export,
     export_gguf,
-    forecast_proof,
     inspect,
     merge,
     open,
     preview,
-    prove,
-    prove_amounts,
-    prove_formats,
     render,
     run,
     teacher,
@@ -32,6 +28,7 @@ from curate.api import (
 )
 from curate.base.errors import CurateError
 from curate.base.version import __version__
+from curate.proving import forecast_proof, prove, prove_amounts, prove_formats
 
 if TYPE_CHECKING:
     from curate.base.contract import Estimate, Filter, Findings, Fix, Judgement

@@ -16,7 +16,7 @@ import pytest
 
 import curate
 import templates
-from curate import api
+from curate import proving
 from curate.base.errors import CurateError
 from curate.cli import main
 from curate.grammar import parser
@@ -344,7 +344,9 @@ def test_the_kept_rows_are_what_is_trained(home: Path) -> None:
 @pytest.mark.parametrize("answers", [None, 0, 5], ids=["usual", "none", "some"])
 def test_the_command_to_repeat_it_asks_for_the_same(answers: int | None) -> None:
     given = {} if answers is None else {"answers": answers}
-    folder, options, design = api.proof_options("RUN", 0.01, model="M", templates=FORMATS, **given)
+    folder, options, design = proving.proof_options(
+        "RUN", 0.01, model="M", templates=FORMATS, **given
+    )
     words = shlex.split(command_of(folder, options, design, "OUT"))
     arguments = parser().parse_args(words[1:])
     assert arguments.templates == "chatml,alpaca" and arguments.baselines is None

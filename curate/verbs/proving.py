@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Protocol
 
-from curate import api
+from curate import proving
 from curate.base.errors import CurateError, brief
 from curate.base.terminal import show
 from curate.verbs.common import assignments, speaker, split
@@ -31,7 +31,7 @@ def prove(arguments: argparse.Namespace) -> None:
     say = speaker(arguments.quiet)
     options = _options(arguments)
     if arguments.dry_run:
-        api.forecast_proof(arguments.run, **options, jobs=arguments.jobs, log=show)
+        proving.forecast_proof(arguments.run, **options, jobs=arguments.jobs, log=show)
         return
     running = {
         **{name: getattr(arguments, name) for name in ("out", "jobs", "keep_models", "force")},
@@ -64,11 +64,11 @@ def _proved(arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
     if formats := options.pop("templates", ()):
         for name in ("template", "baselines", "instructions"):
             options.pop(name, None)
-        return api.prove_formats(arguments.run, formats, **options)
+        return proving.prove_formats(arguments.run, formats, **options)
     if amounts := options.pop("amounts", ()):
         options.pop("tokens")
-        return api.prove_amounts(arguments.run, amounts, **options)
-    return api.prove(arguments.run, **options)
+        return proving.prove_amounts(arguments.run, amounts, **options)
+    return proving.prove(arguments.run, **options)
 
 
 def _check_together(options: dict[str, Any]) -> None:
