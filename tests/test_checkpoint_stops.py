@@ -314,9 +314,9 @@ def test_a_base_with_more_rows_than_tokens_keeps_them_beside_an_adapter(
 
 
 BROKEN = {
-    "no JSON": (b"{", "is no JSON"),
-    "no UTF-8": (b"\xff\xfe{}", "is no JSON"),
-    "a list": (b"[1]", "is no object"),
+    "no JSON": (b"{", "cannot be read as JSON"),
+    "no UTF-8": (b"\xff\xfe{}", "cannot be read as JSON"),
+    "a list": (b"[1]", "holds no JSON object"),
     "an id that is text": (b'{"eos_token_id": "</s>"}', "expected an id or a list of them"),
     "a truth": (b'{"eos_token_id": [true]}', "expected an id or a list of them"),
     "texts that are numbers": (b'{"stop_strings": [3]}', "expected a list of texts"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError
+from trainer.config.adapter_files import read_json
 
 Content = dict[str, Any]
 GENERATION = "generation_config.json"
@@ -52,14 +52,4 @@ def _listed(given: Any) -> list[Any]:
 
 def read_object(path: Path) -> Content:
     """A file of JSON that holds an object; nothing where there is no file. Raises `CurateError`."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number too long, too deep
-        raise CurateError(
-            f"{path}: is no JSON ({error}); take the file anew from its source"
-        ) from error
-    if not isinstance(content, dict):
-        raise CurateError(f"{path}: is no object; take the file anew from its source")
-    return content
+    return read_json(path) if path.is_file() else {}
