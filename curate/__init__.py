@@ -29,6 +29,7 @@ from curate.api import (
 from curate.base.errors import CurateError
 from curate.base.version import __version__
 from curate.proving import forecast_proof, prove, prove_amounts, prove_formats
+from curate.rewinding import forecast_rewind, rewind
 
 if TYPE_CHECKING:
     from curate.base.contract import Estimate, Filter, Findings, Fix, Judgement
@@ -50,6 +51,7 @@ __all__ = [
     "export",
     "export_gguf",
     "forecast_proof",
+    "forecast_rewind",
     "inspect",
     "merge",
     "open",
@@ -58,6 +60,7 @@ __all__ = [
     "prove_amounts",
     "prove_formats",
     "render",
+    "rewind",
     "run",
     "setting",
     "teacher",

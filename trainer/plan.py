@@ -14,9 +14,9 @@ import numpy as np
 from curate.base.errors import CurateError
 from trainer.config.config import TrainConfig
 from trainer.data import classes
-from trainer.data.general import read_general
+from trainer.data.general import watched
 from trainer.data.labelled import LabelledRows, from_tokens
-from trainer.data.lengths import LengthTarget, length_target, within
+from trainer.data.lengths import LengthTarget, length_target
 from trainer.data.mixing import Mixture
 from trainer.data.pairs import Pairs
 from trainer.data.rows import Ints, Rows
@@ -25,11 +25,6 @@ from trainer.models.teachers import TeacherSource
 from trainer.models.vocabulary import Vocabulary
 
 Log = Callable[[str], None]
-
-
-# Of general text so many tokens are read, in rows of at most so many.
-_RETENTION_TOKENS = 32_768
-_RETENTION_LENGTH = 1024
 
 
 def no_log(line: str) -> None:
@@ -79,9 +74,7 @@ class Plan:
         """The general text whose loss is watched, and the rows of it that are read."""
         if self.config.retention is None:
             return None
-        path = Path(self.config.retention)
-        rows = read_general(path, self.tokenizer, self.limits, _RETENTION_LENGTH)
-        return rows, within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
+        return watched(Path(self.config.retention), self.tokenizer, self.limits)
 
     @cached_property
     def labelled(self) -> LabelledRows | None:

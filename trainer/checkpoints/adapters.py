@@ -116,7 +116,7 @@ def _epoch(run: Path, epoch: int) -> Path:
 
 def read(folder: Path) -> Adapter:
     """An adapter's settings, its base and the run it is of. Raises `CurateError`."""
-    run = _run_of(folder)
+    run = run_of(folder)
     kind, settings = kind_and_settings(folder)
     base = settings.get("base_model_name_or_path") or None
     if kind == LORA_XS:
@@ -144,8 +144,8 @@ def is_same(one: str, other: str) -> bool:
     return one == other or Path(one).resolve() == Path(other).resolve()
 
 
-def _run_of(folder: Path) -> Path | None:
-    """The CKPT that a folder lies in, or is."""
+def run_of(folder: Path) -> Path | None:
+    """The CKPT that a folder lies in, or is; None where it is of none."""
     for above in [folder, *folder.resolve().parents[:2]]:
         marker = above / place.MARKER
         if marker.is_file() and read_json(marker).get("writer") == place.WRITER:
