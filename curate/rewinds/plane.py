@@ -72,13 +72,15 @@ def _drawn(result: Rewound, size: Size) -> ElementTree.Element:
     x, y = nice_ticks(max(across), min(across)), nice_ticks(max(up), min(up))
     x = x[::2] if name == "narrow" and len(x) > 5 else x
     kept = printable_line(result.retention.name, 40)
-    titles = {} if name == "narrow" else {"x_title": f"rise of the loss on {kept}, nats a token"}
+    titles = {"x_title": f"rise of the loss on {kept}, nats a token"}
+    titles["y_title"] = "target loss, nats a token"
     chart = pygal.XY(
-        **titles,
+        **({} if name == "narrow" else titles),
         width=width,
         height=height,
         margin=8,
         margin_right=20,
+        margin_bottom=24 if name == "file" else 8,
         js=[],
         xrange=(min(x[0], min(across)), max(x[-1], max(across))),
         range=(y[0], y[-1]),
@@ -136,7 +138,9 @@ def _label(root: ElementTree.Element, groups: dict[str, list[Point]]) -> None:
         ]
         for (parent, dot), point in zip(dots, points, strict=True):
             if text := _name(point, points):
-                place = {"x": _moved(dot, "cx", 7), "y": _moved(dot, "cy", -6), "class": "at"}
+                # A path is bent towards the lower left, so that there is space above it.
+                down = 15 if track == "epoch" else -6
+                place = {"x": _moved(dot, "cx", 6), "y": _moved(dot, "cy", down), "class": "at"}
                 ElementTree.SubElement(parent, "text", place).text = text
 
 

@@ -23,7 +23,7 @@ def lines(result: Rewound) -> Iterator[str]:
     target, retention = result.reference
     yield f"hypervolumes begin at target {target:.4f}, retention {retention:.4f}"
     yield f"taken: {result.chosen.place}: {result.why}"
-    yield FORMS[result.form]
+    yield f"written: {FORMS[result.form]}"
 
 
 def cells(point: Point) -> tuple[str, ...]:
@@ -55,6 +55,6 @@ def meaning(result: Rewound) -> str:
 
 TRACKS = {"path": "the path", "lines": "the path by layer (LiNeS)", "epoch": "the saved epochs"}
 FORMS = {
-    "adapter": "it is an adapter again, for the same base",
-    "weights": "it is a whole model",
+    "adapter": "an adapter again, for the same base",
+    "weights": "a whole model",
 }

@@ -29,7 +29,7 @@ Weights = Mapping[str, Any]
 # is added is linear in the first of two factors; the second stays.
 _ROTATIONS = (".oft_R", ".boft_R")
 _ADDED = (".lora_B", ".lora_embedding_B", ".vera_lambda_b", ".lora_xs_square")
-_FIXED = (".lora_A", ".lora_embedding_A", ".vera_lambda_d", ".vera_A", ".vera_B")
+_FIXED = (".lora_A", ".lora_embedding_A", ".vera_lambda_d", ".vera_A", ".vera_B", ".base_layer.")
 # Of all others the line between what they are in the base and what was learnt is taken. These act
 # through a layer's weight, so how far they move it is seen there.
 _IN_LAYERS = (".lora_magnitude_vector", ".ia3_l", ".boft_s")

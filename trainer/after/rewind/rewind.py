@@ -163,10 +163,10 @@ def prepare(asked: Asked, source: Source, log: Log) -> Walk:
     notices = [] if unsure is None else [unsure]
     device = pick_device(asked.device)
     path = path_of(source, device)
-    tokenizer = _tokenizer(source)
+    tokenizers = _tokenizer(source), model.read_tokenizer(source.base)
     rows = int(path.net.get_input_embeddings().weight.shape[0])
     limits = Limits(rows, model.read_limits(source.base).positions)
-    read = texts.read_texts(source, asked.retention, asked.target, tokenizer, limits)
+    read = texts.read_texts(source, asked.retention, asked.target, tokenizers, limits)
     if source.is_pair_trained:
         notices.append(
             f"{source.name}: was trained on pairs, and the target loss is of chosen answers alone"

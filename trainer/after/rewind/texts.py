@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from trainer.models import model
 # Of fewer targets a mean says little: nats of single tokens scatter by 2 or 3.
 LEAST = 256
 _UNKNOWN = 0.5  # share of unknown tokens from which a text is not one that the model can read
+_SHORT = 5  # tokens; a shorter passage may be in any two texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,19 +50,26 @@ class Texts:
 
 
 def read_texts(
-    source: Source, retention: str, target: str | None, tokenizer: Any | None, limits: Limits
+    source: Source,
+    retention: str,
+    target: str | None,
+    tokenizers: tuple[Any | None, Any | None],
+    limits: Limits,
 ) -> Texts:
     """The rows of both losses, checked against the checkpoint and against each other.
 
-    Raises `CurateError` for rows of another tokenizer or template, and for a retention text that
-    is none, is too short, or is in the trained rows.
+    `tokenizers` are those of the checkpoint and of its base: the retention text is read as the base
+    reads it, as other tokens may end a text since. Raises `CurateError` for rows of another
+    tokenizer or template, and for a retention text that is none, is too short, or is in the
+    trained rows.
     """
+    tokenizer, tokenizer_of_base = tokenizers
     own, why = _rows_of_run(source)
     trained = _trained(source, own)
     rows, lines = _target(source, target, own, why, tokenizer, limits)
-    kept = _retention(retention, tokenizer, limits)
+    kept = _retention(retention, tokenizer_of_base or tokenizer, limits)
     seen = [each for each in (trained, (rows.rows, rows.chosen)) if each is not None]
-    _check_apart(kept, seen)
+    _check_apart(kept, seen, tokenizers)
     if trained is None:
         lines.append(
             f"{source.name}: its training rows are not here ({why}), so nobody can tell whether "
@@ -196,14 +205,18 @@ def _retention(given: str, tokenizer: Any | None, limits: Limits) -> Chosen:
     return found
 
 
-def _check_apart(kept: Chosen, seen: list[tuple[Rows, Ints]]) -> None:
+def _check_apart(
+    kept: Chosen, seen: list[tuple[Rows, Ints]], tokenizers: Sequence[Any | None]
+) -> None:
     """Raise `CurateError` for a retention text of which parts are in rows of the task."""
-    rows = _parts(seen)
-    found = leaks(
-        join(rows, kept.rows), np.arange(len(rows)), len(rows) + kept.chosen.astype(np.int64)
-    )
+    ends = {number for one in tokenizers for number in getattr(one, "all_special_ids", ())}
+    parts = _rows([_bare(part, ends) for rows, chosen in seen for part in _parts(rows, chosen)])
+    rows = kept.rows
+    own = _rows([_bare(rows.input_ids[rows.row(row)], ends) for row in kept.chosen.tolist()])
+    places = len(parts) + np.flatnonzero(own.lengths >= _SHORT)
+    found = leaks(join(parts, own), np.flatnonzero(parts.lengths >= _SHORT), places)
     if len(found):
-        shown = some_of([kept.rows.ids[row - len(rows)] for row in found.tolist()])
+        shown = some_of([rows.ids[kept.chosen[row - len(parts)]] for row in found.tolist()])
         raise CurateError(
             f"{kept.name}: {len(found):,} of its {len(kept.chosen):,} documents are, nearly, rows "
             f"of the task or parts of them ({shown}), so what was learnt would count as kept; give "
@@ -211,15 +224,22 @@ def _check_apart(kept: Chosen, seen: list[tuple[Rows, Ints]]) -> None:
         )
 
 
-def _parts(seen: list[tuple[Rows, Ints]]) -> Rows:
-    """Rows whole, and what is trained in them and what is not, each as a row of its own."""
-    ids: list[list[int]] = []
-    for rows, chosen in seen:
-        for row in chosen.tolist():
-            tokens, labels = rows.input_ids[rows.row(row)], rows.labels[rows.row(row)]
-            edges = np.flatnonzero(np.diff(labels != IGNORED)) + 1
-            ids += [tokens.tolist(), *(part.tolist() for part in np.split(tokens, edges))]
-    names = [f"part {number}" for number in range(len(ids))]
+def _parts(rows: Rows, chosen: Ints) -> Iterator[Ints]:
+    """Rows whole, and what is trained in them and what is not, each by itself."""
+    for row in chosen.tolist():
+        tokens, labels = rows.input_ids[rows.row(row)], rows.labels[rows.row(row)]
+        yield tokens
+        yield from np.split(tokens, np.flatnonzero(np.diff(labels != IGNORED)) + 1)
+
+
+def _bare(ids: Ints, ends: Set[int]) -> list[int]:
+    """Ids without the tokens that begin and end texts, which a row and a document put otherwise."""
+    inner = [at for at, number in enumerate(ids.tolist()) if number not in ends]
+    return ids[inner[0] : inner[-1] + 1].tolist() if inner else []
+
+
+def _rows(ids: Sequence[list[int]]) -> Rows:
+    names = [f"{len(ids)}-{number}" for number in range(len(ids))]
     return make_rows(names, ids, [[IGNORED] * len(each) for each in ids])
 
 
