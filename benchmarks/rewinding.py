@@ -4,8 +4,9 @@
 
 A small model learns GPTeacher's role-play until its held-out loss rises. LoRA and OFT have as many
 trained parameters as ranks and blocks allow. Every epoch is kept, and `curate rewind` measures all
-of them, the path from the base to the last, and the path by layer. What was known before is a text
-that the base writes by itself: the rise of the loss on it is an estimate of KL(base || tuned).
+of them, the path from the base to the last, the path by layer, and the path to the best epoch. What
+was known before is a text that the base writes by itself: the rise of the loss on it is an estimate
+of KL(base || tuned).
 `--docs` writes tables and picture into docs/rewind.md; `--work` keeps models, so that a run can go
 on.
 
@@ -33,7 +34,12 @@ from rows import DATA, need
 DOCS = Path(__file__).parent.parent / "docs"
 RECIPE: list[Any] = ["exact", "near", "quality", {"length": {"action": "cap"}}]
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.5)
-TRACKS = {"path": "path", "lines": "by layer", "epoch": "epochs"}
+TRACKS = {
+    "epoch": "epochs",
+    "path": "path to the last",
+    "lines": "the same by layer",
+    "best": "path to the best epoch",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +64,7 @@ SETTINGS = {
         "stories260k-hf, 260,032 parameters",
         rows=140,
         longest=512,
-        epochs=8,
+        epochs=10,
         methods={
             "full": {"learning_rate": 2e-3},
             "lora": {"learning_rate": 3e-3, "lora_r": 8, "lora_alpha": 16.0},
@@ -227,6 +233,15 @@ def measured(base: Path, setting: Setting, home: Path, method: str, seed: int) -
         _, text = prepare(base, setting, home)
         curate.rewind(run, retention=text, out=back, lines=True)
     found = json.loads((back / "rewind.json").read_text("utf-8"))
+    points = found["points"]
+    epochs = [point for point in points if point["track"] == "epoch"]
+    best = min(epochs, key=lambda point: point["target"])["epoch"]
+    again = home / f"{method}-{seed}-best"
+    if not (again / "rewind.json").exists():
+        _, text = prepare(base, setting, home)
+        curate.rewind(run / "epochs" / f"epoch-{best}", retention=text, out=again)
+    others = json.loads((again / "rewind.json").read_text("utf-8"))["points"]
+    points += [{**point, "track": "best"} for point in others]
     own, whole = parameters(base, run, method)
     seconds = time.perf_counter() - middle
     print(
@@ -234,7 +249,7 @@ def measured(base: Path, setting: Setting, home: Path, method: str, seed: int) -
         f"taken: {found['chosen']}",
         flush=True,
     )
-    return Outcome(method, seed, own, whole, found["points"], found["length"])
+    return Outcome(method, seed, own, whole, points, found["length"])
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
@@ -253,89 +268,99 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def tables(found: list[Outcome]) -> list[str]:
     """All tables, as lines of Markdown."""
-    methods = list(dict.fromkeys(each.method for each in found))
-    own = {name: [each for each in found if each.method == name] for name in methods}
+    own: dict[str, list[Outcome]] = {}
+    for each in found:
+        own.setdefault(each.method, []).append(each)
+    parts = {
+        "Whether the last checkpoint went too far (held-out loss, nats a token):": _overshoot(own),
+        "What it cost (rise of the loss on what the base writes, nats a token):": _cost(own),
+        "The lowest target loss anywhere, whatever was lost, and its alpha on both paths:": _low(
+            own
+        ),
+        "The lowest target loss where the rise is at most so much, mean over seeds:": _bounds(own),
+        "Hypervolume above the base's target and the largest rise of a last epoch:": _volumes(own),
+    }
+    return [line for title, lines in parts.items() for line in (title, "", *lines, "")]
 
-    def cells(measure: Callable[[Outcome], float], name: str) -> str:
-        return spread([measure(each) for each in own[name]])
 
-    lines = [
-        "Whether the last checkpoint went too far (losses in nats a token, held-out rows):",
-        "",
+Own = dict[str, list[Outcome]]
+
+
+def _cells(outcomes: Sequence[Outcome], *measures: Callable[[Outcome], float]) -> list[str]:
+    return [spread([measure(each) for each in outcomes]) for measure in measures]
+
+
+def _overshoot(own: Own) -> list[str]:
+    measures: list[Callable[[Outcome], float]] = [
+        lambda each: each.base["target"],
+        lambda each: each.best_epoch["target"],
+        lambda each: each.last["target"],
+        lambda each: each.last["target"] - each.best_epoch["target"],
     ]
-    lines += table(
-        ("method", "trained", "base", "best epoch", "last epoch", "overshoot", "epoch"),
-        [
-            (
-                name,
-                f"{own[name][0].trained:,} ({own[name][0].trained / own[name][0].whole:.0%})",
-                cells(lambda each: each.base["target"], name),
-                cells(lambda each: each.best_epoch["target"], name),
-                cells(lambda each: each.last["target"], name),
-                cells(lambda each: each.last["target"] - each.best_epoch["target"], name),
-                ", ".join(str(each.best_epoch["epoch"]) for each in own[name]),
-            )
-            for name in methods
-        ],
-    )
-    lines += ["", "What it cost (rise of the loss on what the base writes, nats a token):", ""]
-    lines += table(
-        ("method", "rise, best epoch", "rise, last", "KL, last", "way of the weights", "at 0.3"),
-        [
-            (
-                name,
-                cells(lambda each: each.best_epoch["rise"], name),
-                cells(lambda each: each.last["rise"], name),
-                cells(lambda each: each.last["kl"], name),
-                cells(lambda each: each.length, name),
-                f"{_at(own[name][0], 0.3)['distance']:.0%}",
-            )
-            for name in methods
-        ],
-    )
-    lines += ["", "The lowest target loss on its whole way, whatever was lost, and its alpha:", ""]
-    lines += table(
-        ("method", "path", "alpha", "by layer", "epochs"),
-        [
-            (
-                name,
-                cells(lambda each: _best(each, "path")["target"], name),
-                ", ".join(f"{_best(each, 'path')['alpha']:g}" for each in own[name]),
-                cells(lambda each: _best(each, "lines")["target"], name),
-                cells(lambda each: _best(each, "epoch")["target"], name),
-            )
-            for name in methods
-        ],
-    )
-    lines += ["", "The lowest target loss where the rise is at most so much, mean over seeds:", ""]
-    lines += table(
-        ("method", "points", *(f"{bound:g}" for bound in BOUNDS)),
-        [
-            (
-                name,
-                shown,
-                *(f"{_mean(own[name], track, bound):.3f}" for bound in BOUNDS),
-            )
-            for name in methods
-            for track, shown in TRACKS.items()
-        ],
-    )
-    references = _references(found)
-    lines += ["", "Hypervolume above the base's target and the largest rise of a last epoch:", ""]
-    lines += table(
-        ("method", *TRACKS.values()),
-        [
-            (
-                name,
-                *(
-                    spread([each.volume(track, references[each.seed]) for each in own[name]])
-                    for track in TRACKS
-                ),
-            )
-            for name in methods
-        ],
-    )
-    return lines
+    rows = [
+        (
+            name,
+            f"{some[0].trained:,} ({some[0].trained / some[0].whole:.0%})",
+            *_cells(some, *measures),
+            ", ".join(str(each.best_epoch["epoch"]) for each in some),
+        )
+        for name, some in own.items()
+    ]
+    head = ("method", "trained", "base", "best epoch", "last epoch", "overshoot", "which is best")
+    return table(head, rows)
+
+
+def _cost(own: Own) -> list[str]:
+    measures: list[Callable[[Outcome], float]] = [
+        lambda each: each.best_epoch["rise"],
+        lambda each: each.last["rise"],
+        lambda each: each.last["kl"],
+        lambda each: each.length,
+        lambda each: _at(each, 0.3)["distance"],
+    ]
+    head = ("method", "best epoch", "last epoch", "KL, last", "change of the weights", "way at 0.3")
+    return table(head, [(name, *_cells(some, *measures)) for name, some in own.items()])
+
+
+def _low(own: Own) -> list[str]:
+    rows = [
+        (
+            name,
+            *_cells(some, *[_lowest(track) for track in TRACKS]),
+            ", ".join(f"{_best(each, 'path')['alpha']:g}" for each in some),
+            ", ".join(f"{_best(each, 'best')['alpha']:g}" for each in some),
+        )
+        for name, some in own.items()
+    ]
+    return table(("method", *TRACKS.values(), "alpha to the last", "to the best"), rows)
+
+
+def _lowest(track: str) -> Callable[[Outcome], float]:
+    return lambda each: float(_best(each, track)["target"])
+
+
+def _bounds(own: Own) -> list[str]:
+    rows = [
+        (name, shown, *(f"{_mean(some, track, bound):.3f}" for bound in BOUNDS))
+        for name, some in own.items()
+        for track, shown in TRACKS.items()
+    ]
+    return table(("method", "points", *(f"{bound:g}" for bound in BOUNDS)), rows)
+
+
+def _volumes(own: Own) -> list[str]:
+    references = _references([each for some in own.values() for each in some])
+    rows = [
+        (
+            name,
+            *(
+                spread([each.volume(track, references[each.seed]) for each in some])
+                for track in TRACKS
+            ),
+        )
+        for name, some in own.items()
+    ]
+    return table(("method", *TRACKS.values()), rows)
 
 
 def _at(outcome: Outcome, alpha: float) -> dict[str, Any]:
@@ -368,9 +393,9 @@ _STYLE = (
     "{stroke:#e3e6ea}.axis.x text,.titles text{text-anchor:middle}.axis.y text{text-anchor:end}"
     ".series .line{fill:none;stroke-width:1.8}"
     + "".join(
-        f".path-{n} .line,.epoch-{n} .line{{stroke:{colour}}}"
+        f".best-{n} .line,.epoch-{n} .line{{stroke:{colour}}}"
         f".epoch-{n} .line{{stroke-dasharray:3 3}}"
-        f".path-{n} .dot,.path-{n} rect{{fill:{colour}}}"
+        f".best-{n} .dot,.best-{n} rect{{fill:{colour}}}"
         f".epoch-{n} .dot,.epoch-{n} rect{{fill:#fff;stroke:{colour}}}"
         for n, colour in enumerate(_COLOURS)
     )
@@ -384,12 +409,12 @@ def picture(found: Sequence[Outcome]) -> str:
     from curate.base.charts import nice_ticks, plain_svg
 
     first = [each for each in found if each.seed == found[0].seed]
-    points = [point for each in first for point in each.points if point["track"] != "lines"]
+    points = [p for each in first for p in each.points if p["track"] in ("best", "epoch")]
     x = nice_ticks(max(point["rise"] for point in points), min(0, *(p["rise"] for p in points)))
     y = nice_ticks(max(p["target"] for p in points), min(p["target"] for p in points))
     chart = pygal.XY(
         width=760,
-        height=460,
+        height=500,
         margin=8,
         margin_bottom=24,
         js=[],
@@ -400,22 +425,22 @@ def picture(found: Sequence[Outcome]) -> str:
         x_title="rise of the loss on what the base writes, nats a token",
         y_title="held-out loss, nats a token",
         legend_at_bottom=True,
-        legend_at_bottom_columns=6,
+        legend_at_bottom_columns=2,
         truncate_label=-1,
         truncate_legend=-1,
         dots_size=2.6,
     )
     names = []
     for number, each in enumerate(first):
-        for track, shown in (("path", "path"), ("epoch", "epochs")):
+        for track, shown in (("best", "path to the best epoch"), ("epoch", "epochs")):
             own = [(point["rise"], point["target"]) for point in each.of(track)]
-            own = own if track == "path" else [(0.0, each.base["target"]), *own]
+            own = own if track == "best" else [(0.0, each.base["target"]), *own]
             chart.add(f"{each.method}, {shown}", own)
             names.append(f"{track}-{number}")
     root = plain_svg(chart, names, ("plot text-overlay", "plot tooltip-overlay"))
-    root.attrib = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": "0 0 760 460"}
-    root.attrib |= {"width": "760", "height": "460"}
-    white = {"class": "background", "width": "760", "height": "460"}
+    root.attrib = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": "0 0 760 500"}
+    root.attrib |= {"width": "760", "height": "500"}
+    white = {"class": "background", "width": "760", "height": "500"}
     root.insert(0, ElementTree.Element("rect", white))
     style = ElementTree.Element("style")
     style.text = _STYLE
@@ -433,7 +458,7 @@ def document(name: str, setting: Setting, found: list[Outcome]) -> None:
     about = f"{setting.about}; {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, mean"
     about += " (least to largest)." if len(seeds) > 1 else "."
     drawn = f"![paths and epochs of the first seed](rewind-{name}.svg)"
-    lines = [mark, about, "", *tables(found), "", drawn, ""]
+    lines = [mark, about, "", *tables(found), drawn, ""]
     page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
     (DOCS / f"rewind-{name}.svg").write_text(picture(found), encoding="utf-8")
 
@@ -458,7 +483,7 @@ def forecast(base: Path, setting: Setting, home: Path, seeds: int) -> None:
             **{**_settings(setting, text), **own},
         )
         training = trainer.dry_run(config, lambda line: None)
-        every = training * (1 + point * (23 + 2 * setting.epochs))
+        every = training * (1 + point * (35 + 2 * setting.epochs))
         print(f"{method}: {every / 60:.1f} minutes for a seed", flush=True)
         seconds += every
     print(f"about {seeds * seconds / 60:.0f} minutes for {seeds} seeds, rewinding included")

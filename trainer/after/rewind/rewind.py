@@ -128,7 +128,7 @@ def rewind(
             write_atomic(folder / TABLE, text)
             for name, content in ({} if draw is None else draw(result)).items():
                 write_atomic(folder / name, content)
-            write_manifest(folder, MAKER, {**about, **result.as_dict()})
+            write_manifest(folder, MAKER, {**result.as_dict(), **about})
     return result
 
 
