@@ -22,11 +22,13 @@ from typing import Any
 from curate.base.errors import CurateError, brief
 from curate.base.extras import require
 from curate.pipeline.portable import pickled
-from curate.pipeline.ray_driver import Asked, drive
+from curate.pipeline.ray_driver import Asked, RayFault, drive
 from curate.pipeline.workers import AHEAD
 
 # Seconds after which a cluster's port that does not answer is given up.
 _PATIENCE = 10
+# Characters of the folder for temporary files: a socket's path has at most 107, Ray adds some 80.
+_LONGEST = 20
 
 
 class OnRay:
@@ -75,7 +77,7 @@ class _Driver:
         if asked.address is not None:
             _check_port(asked.address)
         self._asked = asked
-        self._folder = tempfile.mkdtemp(prefix="curate-ray-")
+        self._folder = tempfile.mkdtemp(prefix="curate-ray-", dir=_short())
         # Spawn, not fork: Polars' thread pool does not survive a fork.
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -102,6 +104,8 @@ class _Driver:
         except BaseException:  # interrupted: its answer would be taken for that to another question
             self.is_there = False
             raise
+        if isinstance(answer, RayFault):
+            raise CurateError(f"{about}: {answer}") from answer
         if failed:
             raise answer
         return answer
@@ -123,6 +127,12 @@ class _Driver:
         self._process.join()
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _short() -> str | None:
+    """A folder for temporary files whose name leaves room: Ray puts sockets far below it."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if len(usual) > _LONGEST and Path("/tmp").is_dir() else None
 
 
 def _check_port(address: str) -> None:

@@ -33,6 +33,10 @@ _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _DECIDE = ("polars", "numpy")
 
 
+class RayFault(CurateError):
+    """What became of an item in Ray's hands; it does not name the item."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """Where to work: see `OnRay`."""
@@ -121,15 +125,18 @@ class Driver:
         try:
             failed, answer = self._ray.get(self._waiting.popleft())
         except errors.OutOfMemoryError as error:
-            raise CurateError(
+            raise RayFault(
                 "Ray ended the process that worked on it, as memory is short on its node"
             ) from error
         except (errors.WorkerCrashedError, errors.NodeDiedError) as error:
-            raise CurateError(
-                f"the Ray process that worked on it died {RETRIES + 1} times"
+            raise RayFault(f"the Ray process that worked on it died {RETRIES + 1} times") from error
+        except errors.LocalRayletDiedError as error:
+            raise RayFault(
+                "the Ray node of this machine went away; the same command goes on with what was "
+                "done, once the cluster is there again"
             ) from error
         except errors.RayError as error:
-            raise CurateError(f"Ray could not do it ({one_line(error)})") from error
+            raise RayFault(f"Ray could not do it ({one_line(error)})") from error
         if failed:
             raise answer
         return answer
@@ -160,14 +167,17 @@ class Driver:
             there = [On(node["NodeID"], soft=False) for node in nodes]
             asked = [look.options(scheduling_strategy=on).remote(str(probe), word) for on in there]
             for node, reference in zip(nodes, asked, strict=True):
-                name = node["NodeManagerAddress"]
-                with _explained(f"the Ray node {name} cannot work for curate {__version__}"):
-                    versions, sees = ray.get(reference, timeout=_PATIENCE)
-                self._check_node(name, versions, sees)
+                self._check_node(node["NodeManagerAddress"], reference)
         finally:
             probe.unlink(missing_ok=True)
 
-    def _check_node(self, name: str, theirs: dict[str, str], sees: bool) -> None:
+    def _check_node(self, name: str, reference: Any) -> None:
+        errors = self._ray.exceptions
+        with _explained(f"the Ray node {name} cannot work for curate {__version__}"):
+            try:
+                theirs, sees = self._ray.get(reference, timeout=_PATIENCE)
+            except (errors.TaskUnschedulableError, errors.NodeDiedError):
+                return  # it went away, so it gets no work either
         if theirs != (ours := _versions()):
             raise CurateError(
                 f"the Ray node {name} has {_listed(theirs)}, and here is {_listed(ours)}; the same "
