@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
 import tempfile
@@ -209,8 +210,19 @@ class Outcome:
         return min(self.of("epoch"), key=lambda point: point["target"])
 
     def within(self, track: str, bound: float) -> float:
-        """The lowest target loss of a track that keeps a bound; the base's where none does."""
-        kept = [point["target"] for point in self.of(track) if point["rise"] <= bound]
+        """The lowest target loss of a track that keeps a bound; the base's where none does.
+
+        Between two points of a path that lie on both sides of the bound, it is that of the straight
+        line between them, as methods have their points at other places.
+        """
+        points = self.of(track)
+        kept = [point["target"] for point in points if point["rise"] <= bound]
+        pairs = itertools.pairwise(points) if track in ("path", "best") else ()
+        for one, other in pairs:
+            low, high = sorted((one, other), key=lambda point: point["rise"])
+            if low["rise"] <= bound < high["rise"]:
+                part = (bound - low["rise"]) / (high["rise"] - low["rise"])
+                kept.append(low["target"] + part * (high["target"] - low["target"]))
         return min([*kept, self.base["target"]])
 
     def volume(self, track: str, reference: tuple[float, float]) -> float:

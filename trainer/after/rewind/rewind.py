@@ -36,8 +36,9 @@ Draw = Callable[[Rewound], Mapping[str, str]]
 
 MAKER = "curate rewind"
 TABLE = "rewind.json"
-# The first steps turn a rotation furthest, so there are more points near the base.
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# At 0.05 a rotation has gone more than a fifth of its way, and here 5, 10 and 15 % of it.
+NEAR = (0.0025, 0.01, 0.0225)
 # The written model must have the target loss of its point, to this part of it; where it is saved
 # in fewer bits than it was measured in, to the second.
 _TOLERANCE, _COARSE = 1e-3, 0.1
@@ -81,9 +82,14 @@ class Walk:
     notices: tuple[str, ...]
 
     @property
+    def alphas(self) -> list[float]:
+        """The points on the path, for rotations with more of them near the base."""
+        return sorted([*ALPHAS, *NEAR]) if self.source.is_rotated else [*ALPHAS]
+
+    @property
     def places(self) -> list[Place]:
         """Where it is measured, in this order."""
-        along = [Place("path", alpha) for alpha in ALPHAS]
+        along = [Place("path", alpha) for alpha in self.alphas]
         lines = [Place("lines", alpha) for alpha in ALPHAS[:-1]] if self.asked.lines else []
         return [*along, *lines, *(Place("epoch", 1.0, number) for number, _ in self.source.epochs)]
 
@@ -150,7 +156,7 @@ def forecast(asked: Asked, log: Log = show) -> float:
     epochs = len(walk.source.epochs)
     lines = len(ALPHAS) - 1 if asked.lines else 0
     log(
-        f"{count} points: {len(ALPHAS)} on the path, {f'{lines} by layer, ' if lines else ''}"
+        f"{count} points: {len(walk.alphas)} on the path, {f'{lines} by layer, ' if lines else ''}"
         f"{epochs} saved epochs; each {each:.2g} s, in all about {spoken(seconds)}"
     )
     return seconds

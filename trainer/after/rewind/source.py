@@ -50,6 +50,11 @@ class Source:
         return "DoRA" if is_dora else {"LORA": "LoRA"}.get(self.adapter.kind, self.adapter.kind)
 
     @property
+    def is_rotated(self) -> bool:
+        """Whether its path turns weights, so that it goes far at once."""
+        return self.adapter is not None and self.adapter.kind in ("OFT", "BOFT")
+
+    @property
     def is_pair_trained(self) -> bool:
         """Whether it learnt from pairs, of which nats of answers are not the loss."""
         return str(self.settings.get("objective", "sft")) not in ("sft", "distil")
