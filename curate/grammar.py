@@ -316,6 +316,14 @@ def _prove(add: Any) -> None:
     add("--instructions", type=_seed, default=0, metavar="N", help=about)
     about = "the longest answer, in tokens (default: 128)"
     add("--max-tokens", type=_positive, default=128, metavar="N", help=about)
+    about = "a reward model that says whose answers are better: win rates beside the other metrics"
+    add("--reward", metavar="RM", help=about)
+    about = "a judge that says so: a model's name at --url, or its folder"
+    add("--judge", metavar="NAME", help=about)
+    add("--url", help="the judge's server, such as http://127.0.0.1:8000/v1")
+    add("--rubric", metavar="NAME", help="what the judge is asked, or a file (mt_bench_pair)")
+    about = "one of the judge's other settings, such as max_cost=5 (repeatable)"
+    _many(add, "--judge-set", "FIELD=VALUE", about)
     about = "what is trained: lora (default), full, ... (docs/training.md lists them)"
     add("--method", help=about)
     add("--preset", help="a named set of training settings")

@@ -34,9 +34,11 @@ def prove(
     seeds: int = 5,
     margin: float = 0.01,
     max_rows: int = 200,
-    answers: int = 0,
+    answers: int | None = None,
     instructions: int = 0,
     max_tokens: int = 128,
+    reward: str | PathLike[str] | None = None,
+    judge: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     jobs: int = 1,
     keep_models: bool = False,
@@ -50,7 +52,9 @@ def prove(
     longest, full, raw) is trained `seeds` times on `tokens` trained tokens: by default as many as
     the kept rows have, times `num_train_epochs`. A difference below `margin`, a share of bits per
     byte, is none. Of each target `max_rows` rows are scored, and the first `answers` of them
-    answered with at most `max_tokens` tokens; `instructions` are prompts that code checks.
+    answered with at most `max_tokens` tokens; `instructions` are prompts that code checks. Answers
+    of the kept rows' models are compared with the baselines' by `reward`, the folder of a reward
+    model, and by `judge`, settings of a judge such as `{"model": ..., "url": ...}`.
     `training` are settings of `curate.train`. `jobs` trainings run at once. A proof that was
     stopped in the folder `out` goes on. Raises `CurateError`.
     """
@@ -70,6 +74,8 @@ def prove(
         answers=answers,
         instructions=instructions,
         max_tokens=max_tokens,
+        reward=reward,
+        judge=judge,
         training=dict(training or {}),
     )
     how = _running(out, jobs, keep_models, force)
@@ -136,9 +142,11 @@ def prove_amounts(
     seeds: int = 5,
     margin: float = 0.01,
     max_rows: int = 200,
-    answers: int = 0,
+    answers: int | None = None,
     instructions: int = 0,
     max_tokens: int = 128,
+    reward: str | PathLike[str] | None = None,
+    judge: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     jobs: int = 1,
     keep_models: bool = False,
@@ -166,6 +174,8 @@ def prove_amounts(
         answers=answers,
         instructions=instructions,
         max_tokens=max_tokens,
+        reward=reward,
+        judge=judge,
         training=dict(training or {}),
     )
     how = _running(out, jobs, keep_models, force)
@@ -208,7 +218,7 @@ def _running(out: str | PathLike[str], jobs: int, keep_models: bool, force: bool
 def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveOptions, Design]:
     """The run's folder, what is asked for, and the design. Raises `CurateError`."""
     from curate.proofs.design import Design
-    from curate.proofs.options import FORMAT_ANSWERS, ProveOptions
+    from curate.proofs.options import USUAL_ANSWERS, ProveOptions
     from curate.runs import Run
 
     folder = run.path if isinstance(run, Run) else Path(run)
@@ -220,8 +230,11 @@ def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveO
         options["baselines"] = tuple(named)
     elif options.get("templates"):
         options["baselines"] = ()
-    if options.get("templates"):
-        options.setdefault("answers", FORMAT_ANSWERS)
+    options["reward"] = None if options.get("reward") is None else fspath(options["reward"])
+    options["judge"] = dict(options.get("judge") or {})
+    if options.get("answers") is None:
+        is_usual = options.get("templates") or options["reward"] or options["judge"]
+        options["answers"] = USUAL_ANSWERS if is_usual else 0
     for name in ("templates", "amounts"):
         several = options.get(name, ())
         options[name] = (several,) if isinstance(several, str | int) else tuple(several)

@@ -26,7 +26,8 @@ from curate.proofs.sentences import (
     short_count,
     verdict_text,
 )
-from curate.proofs.verdicts import judge
+from curate.proofs.verdicts import Asked, judge
+from curate.proofs.win_lines import win_lines
 
 _NAME = 32  # characters of a set's name
 
@@ -91,6 +92,10 @@ class AmountProof:
         made: list[str] = []
         for proof in self.proofs.values():
             made += proof.sentences()
+        for tokens, proof in self.proofs.items():
+            for wins in proof.wins:
+                first, *others = win_lines(wins)
+                made += ["", f"{first}, at {tokens:,} trained tokens", *others]
         made += ["", "bits per byte by trained tokens", *self._table(), ""]
         made += [each.line(len(self.largest.seeds)) for each in self.steps if _is_selected(each)]
         made += [*self.stop_lines(), ""]
@@ -137,12 +142,18 @@ def _cell(each: Estimate) -> str:
     return f"{number(each.value, 3)} ({number(each.low, 3)} to {number(each.high, 3)})"
 
 
-def judge_amounts(cells: Mapping[int, Sequence[Cell]], design: Design) -> AmountProof:
-    """What the cells of each amount give, ascending.
+def judge_amounts(
+    cells: Mapping[int, Sequence[Cell]],
+    design: Design,
+    asked: Mapping[int, Sequence[Asked]] | None = None,
+) -> AmountProof:
+    """What the cells of each amount give, ascending; `asked` is about their answers.
 
     Raises CurateError where an amount's cells cannot be compared, or those of two amounts.
     """
-    proofs = {tokens: judge(each, design) for tokens, each in cells.items()}
+    proofs = {
+        tokens: judge(each, design, (asked or {}).get(tokens, ())) for tokens, each in cells.items()
+    }
     sides = {tokens: paired(each).cells for tokens, each in cells.items()}
     amounts = list(cells)
     found: dict[tuple[str, str | None], Differences] = {}

@@ -21,13 +21,17 @@ from curate.proofs.options import BASE, ProveOptions
 from curate.proofs.preparing import PlannedSet, Prepared, prepare
 from curate.proofs.runner import (
     about_page,
+    ask,
     before_line,
     bits_per_byte,
+    check_scorers,
     command_of,
     schedule_of,
     set_lines,
 )
 from curate.proofs.schedule import Running, Schedule, done
+from curate.proofs.scored_answers import key_of
+from curate.proofs.verdicts import Asked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +127,40 @@ def prove_amounts(
 ) -> AmountProof:
     """See `curate.prove_amounts`."""
     prepared = prepare_amounts(run, options, design, log)
+    check_scorers(prepared.largest, how)
     for line in notices_of(prepared):
         log(line)
     command = command_of(run, options, design, how.out)
     lines = [line for each in prepared.at.values() for line in set_lines(each)]
     with done(prepared.schedule, how, command, lines, log) as (folder, cells):
         return _concluded(prepared, folder, cells, command, log)
+
+
+def _asked(
+    prepared: PreparedAmounts, by_name: Mapping[str, Sequence[Cell]], folder: Path, log: Log
+) -> dict[int, list[Asked]]:
+    """What scorers say of the answers of the selected rows' models and of others, by amount."""
+    found: dict[int, list[Asked]] = {tokens: [] for tokens in prepared.at}
+    pairs = {
+        tokens: [
+            pair
+            for name in prepared.largest.baselines
+            for pair in zip(
+                by_name[at_amount(SELECTED, tokens)], by_name[at_amount(name, tokens)], strict=True
+            )
+        ]
+        for tokens in prepared.at
+    }
+    every = [pair for each in pairs.values() for pair in each]
+    for scorer, outcomes in ask(prepared.largest, every, folder, log):
+        for tokens, own in pairs.items():
+            named = {
+                (other.baseline.removesuffix(f".{tokens}"), other.seed): outcomes[key_of(pair)]
+                for pair in own
+                for other in pair[1:]
+            }
+            found[tokens].append(Asked(scorer.kind, scorer.name, named))
+    return found
 
 
 def notices_of(prepared: PreparedAmounts) -> Iterator[str]:
@@ -156,7 +188,7 @@ def _concluded(
         ]
         for tokens in prepared.at
     }
-    proof = judge_amounts(found, prepared.largest.design)
+    proof = judge_amounts(found, prepared.largest.design, _asked(prepared, by_name, folder, log))
     before = {name: bits_per_byte(target) for name, target in base.targets.items()}
     values = {"plan": prepared.plan, "before_training": before, **proof.as_dict()}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -44,6 +44,8 @@ METRICS = {
     "median_length": Metric("median tokens of an answer", None),
     "length_w1": Metric("W1 of lengths to the target's own, tokens", True),
     "length_ks": Metric("KS of lengths to the target's own", True),
+    "win_rate": Metric("wins", False, True),
+    "controlled_win_rate": Metric("wins, length-controlled", False, True),
 }
 
 _OF_TARGETS: dict[str, Callable[[TargetCell], tuple[Sequence[float], Sequence[float]]]] = {

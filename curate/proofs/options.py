@@ -12,7 +12,8 @@ from curate.base.spelling import amounts, option
 BASELINES = ("random", "longest", "full", "raw")
 BASE = "base"  # the model before training, measured for reference
 MOST_SEEDS = 100
-FORMAT_ANSWERS = 32  # rows of each target that are answered where formats are compared
+# Rows of each target that are answered where formats are compared, or answers are scored.
+USUAL_ANSWERS = 32
 
 # Settings of training that a proof decides itself, and how.
 _OWN: Mapping[str, str] = {
@@ -57,6 +58,9 @@ class ProveOptions:
     With `templates` formats are compared instead, without baselines; with `amounts` (of trained
     tokens, ascending) sets are compared at each, and each with itself at others.
 
+    The answers of the selected rows' models are compared with those of the baselines' by `reward`,
+    a reward model's folder, and by `judge`, settings of a step `judge` by their names.
+
     Raises `CurateError` for what makes no proof.
     """
 
@@ -73,6 +77,8 @@ class ProveOptions:
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     templates: tuple[str, ...] = ()
     amounts: tuple[int, ...] = ()
+    reward: str | None = None
+    judge: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.templates:
@@ -82,7 +88,15 @@ class ProveOptions:
         if self.amounts:
             self._check_amounts()
         self._check_numbers()
+        self._check_scorers()
         self._check_training()
+
+    def _check_scorers(self) -> None:
+        if self.is_scored and not self.answers:
+            raise CurateError(
+                f"{option('answers', 0)}: {option('reward')} and {option('judge')} compare "
+                "answers; say how many rows of each target are answered, or leave them out"
+            )
 
     def _check_templates(self) -> None:
         given = option("templates", ",".join(self.templates))
@@ -105,6 +119,8 @@ class ProveOptions:
                 self.instructions,
                 "formats are compared by losses and answers",
             ),
+            option("reward"): (self.reward, "no baselines are answered for"),
+            option("judge"): (self.judge, "no baselines are answered for"),
         }
         for name, (value, why) in unused.items():
             if value:
@@ -179,6 +195,11 @@ class ProveOptions:
             raise CurateError(
                 f"prove: num_train_epochs is {epochs!r}; expected a whole number from 1"
             )
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether answers are compared by somebody."""
+        return bool(self.reward or self.judge)
 
     @property
     def epochs(self) -> int:

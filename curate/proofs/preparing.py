@@ -25,10 +25,12 @@ from curate.pipeline.run_folder import RunFolder
 from curate.proofs import pool as pools
 from curate.proofs import proof_folder, targets
 from curate.proofs.cells import SELECTED
+from curate.proofs.chosen_by import check_independent
 from curate.proofs.design import Design
 from curate.proofs.matching import TOLERANCE, Amount, Matched, amount, deviation, match
 from curate.proofs.options import ProveOptions
 from curate.proofs.pool import Overlaps, Pool, Renderer
+from curate.proofs.scorers import Scorer, scorers_of
 from curate.proofs.targets import POOL, Target
 from trainer.after import chat
 from trainer.after.suite.identity import model_hash
@@ -94,6 +96,7 @@ class Prepared:
     settings: dict[str, Any]
     baselines: tuple[str, ...]
     notices: tuple[str, ...]
+    scorers: tuple[Scorer, ...] = ()
 
     def pool_of(self, baseline: str) -> Pool:
         """The rows that a set is taken from."""
@@ -169,6 +172,9 @@ class Prepared:
         options = self.options
         return {
             **plan_of(self.run, options, self.design, self.model, self.settings),
+            **(
+                {"scorers": {each.kind: each.plan for each in self.scorers}} if self.scorers else {}
+            ),
             "template": {"name": self.template.name, "sha256": self.template.hash},
             "tokenizer": self.tokenizer.hash,
             "baselines": list(self.baselines),
@@ -222,9 +228,12 @@ def _plain(value: Any) -> Any:
 def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepared:
     """Read, render, take out what overlaps, and match. Raises `CurateError`; writes nothing."""
     folder = RunFolder.open(run)
+    notices: list[str] = []
+    scorers = scorers_of(options)
+    for each in scorers:
+        check_independent(folder, each, notices.append)
     model, config, render = renderer(options)
     records, kept = pools.read_pool(folder)
-    notices: list[str] = []
     baselines, raw = _raw(folder, options, notices.append)
     log(f"rendering {records.height:,} rows of {run} by template {render.template.name}")
     rendered = render(records)
@@ -258,6 +267,7 @@ def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepa
         config,
         baselines,
         (),
+        scorers,
     )
     notices += (*_refusals(selected, cleaned, uncleaned), *prepared.off, *prepared.shared)
     return dataclasses.replace(prepared, notices=tuple(notices))

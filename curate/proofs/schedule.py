@@ -95,11 +95,11 @@ def done(
         task = _task(schedule, folder, plan, how.keep_models)
         try:
             _train_all(task, schedule, folder, set(known), how.jobs, log)
+            made = _known(schedule, folder, plan)
+            yield folder, [cell for cells in made.values() for cell in cells]
         except KeyboardInterrupt:
             log(f"{how.out}: what is done stays there; the same command goes on: {command}")
             raise
-        made = _known(schedule, folder, plan)
-        yield folder, [cell for cells in made.values() for cell in cells]
         _finished(schedule, folder)
 
 

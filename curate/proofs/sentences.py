@@ -65,6 +65,8 @@ def verdict_text(comparison: Comparison, places: int) -> str:
     if comparison.verdict == NO_DIFFERENCE:
         within = f"{number(narrow.low, places)} to {number(narrow.high, places)} at 90 %"
         return f"{comparison.verdict} beyond {margin} ({within})"
+    if comparison.verdict == NOT_SHOWN and comparison.is_constant:
+        return f"{comparison.verdict}; {_constant(comparison)}"
     if comparison.verdict == NOT_SHOWN:
         return f"{comparison.verdict}; {number(comparison.would_see, places)} would have been seen"
     small = f", but by less than {margin}" if comparison.within_margin else ""
@@ -72,6 +74,13 @@ def verdict_text(comparison: Comparison, places: int) -> str:
         return f"{comparison.verdict}{small}"
     ends = f"{number(comparison.single.low, places)} to {number(comparison.single.high, places)}"
     return f"{comparison.verdict} on average{small}; a single training lies within {ends}"
+
+
+def _constant(comparison: Comparison) -> str:
+    """What a verdict rests on where nothing scatters, as with answers that are all alike."""
+    if not comparison.difference.value:
+        return "nothing varied: the same in every seed, and no difference in any"
+    return "nothing varied, so it rests on the signs of the seeds alone"
 
 
 def at_tokens(baseline: str, tokens: float) -> str:

@@ -14,7 +14,7 @@ _SETTINGS = {"epochs": "num_train_epochs", "lr": "learning_rate"}
 _TRAINING = ("method", "preset", "batch_tokens", *_SETTINGS)
 _OPTIONS = (
     *("model", "template", "targets", "tokens", "seeds", "margin", "max_rows", "answers"),
-    *("instructions", "max_tokens"),
+    *("instructions", "max_tokens", "reward"),
 )
 _SIZES = {"k": 1_000, "m": 1_000_000}
 
@@ -48,8 +48,8 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     training = {name: value for name, value in given.items() if value is not None}
     training |= assignments(arguments.set)
     options: dict[str, Any] = {name: getattr(arguments, name) for name in _OPTIONS}
-    if options["answers"] is None:
-        del options["answers"]
+    if judge := _judge(arguments):
+        options["judge"] = judge
     if arguments.baselines is not None:
         options["baselines"] = _names(arguments.baselines)
     if arguments.templates is not None:
@@ -59,10 +59,21 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**options, "training": training}
 
 
+def _judge(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Who is asked to compare answers, with the settings of a judge."""
+    names = {"model": "judge", "url": "url", "rubric": "rubric"}
+    given = {name: getattr(arguments, option) for name, option in names.items()}
+    settings = {name: value for name, value in given.items() if value is not None}
+    more = assignments(arguments.judge_set, "--judge-set")
+    if "model" not in settings and (settings or more):
+        raise CurateError("--url, --rubric and --judge-set are of a judge; name it in --judge")
+    return {**settings, **more}
+
+
 def _proved(arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
     _check_together(options)
     if formats := options.pop("templates", ()):
-        for name in ("template", "baselines", "instructions"):
+        for name in ("template", "baselines", "instructions", "reward", "judge"):
             options.pop(name, None)
         return proving.prove_formats(arguments.run, formats, **options)
     if amounts := options.pop("amounts", ()):
@@ -75,7 +86,10 @@ def _check_together(options: dict[str, Any]) -> None:
     """Raise `CurateError` for options beside templates or amounts that have no place there."""
     from curate.proofs.options import ProveOptions
 
-    names = ("model", "template", "templates", "amounts", "tokens", "instructions", "baselines")
+    names = (
+        *("model", "template", "templates", "amounts", "tokens", "instructions", "baselines"),
+        *("answers", "reward", "judge"),
+    )
     given = {name: options[name] for name in names if name in options}
     if options.get("templates"):
         given.setdefault("baselines", ())
