@@ -221,7 +221,9 @@ class JudgeScorer:
         if self.judge.url is None:
             return
         with closing(self._session(no_log)) as session:
-            list(session.judge.ask([(0, _SMALL)]))
+            for _, answer in session.judge.ask([(0, _SMALL)]):
+                if answer.problem:
+                    raise CurateError(f"judge {self.name}: cannot be asked ({answer.problem})")
 
     @contextmanager
     def opened(self, log: Log) -> Iterator[Asking]:
