@@ -187,21 +187,25 @@ def forecast_proof(
     run: Run | str | PathLike[str],
     *,
     margin: float = 0.01,
+    out: str | PathLike[str] | None = None,
     jobs: int = 1,
+    force: bool = False,
     log: Log = no_log,
     **options: Any,
 ) -> float:
     """What `prove` would do, as lines for `log`, and about how many seconds it would take.
 
     The arguments are those of `prove`; with `templates` those of `prove_formats`, with `amounts`
-    those of `prove_amounts`. Nothing is written. Raises `CurateError`.
+    those of `prove_amounts`. What is in `out` is not counted. Nothing is written. Raises
+    `CurateError`, also for an `out` that `prove` would refuse.
     """
     _check()
     from curate.proofs import forecast
 
     folder, chosen, design = proof_options(run, margin, **options)
     with changes_explained(folder):
-        return forecast.forecast(folder, chosen, design, jobs, log)
+        how = None if out is None else _running(out, jobs, False, force)
+        return forecast.forecast(folder, chosen, design, jobs, how, log)
 
 
 def _check() -> None:

@@ -146,13 +146,15 @@ def judge_amounts(
     cells: Mapping[int, Sequence[Cell]],
     design: Design,
     asked: Mapping[int, Sequence[Asked]] | None = None,
+    base: Cell | None = None,
 ) -> AmountProof:
-    """What the cells of each amount give, ascending; `asked` is about their answers.
+    """What the cells of each amount give, ascending; `asked` and `base` as for `judge`.
 
     Raises CurateError where an amount's cells cannot be compared, or those of two amounts.
     """
     proofs = {
-        tokens: judge(each, design, (asked or {}).get(tokens, ())) for tokens, each in cells.items()
+        tokens: judge(each, design, (asked or {}).get(tokens, ()), base)
+        for tokens, each in cells.items()
     }
     sides = {tokens: paired(each).cells for tokens, each in cells.items()}
     amounts = list(cells)

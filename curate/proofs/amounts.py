@@ -188,7 +188,9 @@ def _concluded(
         ]
         for tokens in prepared.at
     }
-    proof = judge_amounts(found, prepared.largest.design, _asked(prepared, by_name, folder, log))
+    proof = judge_amounts(
+        found, prepared.largest.design, _asked(prepared, by_name, folder, log), base
+    )
     before = {name: bits_per_byte(target) for name, target in base.targets.items()}
     values = {"plan": prepared.plan, "before_training": before, **proof.as_dict()}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -103,6 +103,12 @@ def _ratios(
     return Ratios(above, np.array(below, np.float64))
 
 
+def mean_bits(cell: Cell) -> float:
+    """Bits per byte of a cell, the plain mean over targets."""
+    each = [sum(one.nats) / math.log(2) / sum(one.bytes) for one in cell.targets.values()]
+    return sum(each) / len(each)
+
+
 def length_targets(cells: Cells) -> list[str]:
     """Targets on which all models wrote answers."""
     every = [cell for seeds in cells.values() for cell in seeds]

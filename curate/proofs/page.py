@@ -69,7 +69,7 @@ def _context(proof: Proof, about: Mapping[str, Any]) -> dict[str, Any]:
         "set": about.get("set", ""),
         "sets": about.get("sets", ()),
         "commands": about.get("commands", ()),
-        "notices": about.get("notices", ()),
+        "notices": [*proof.warnings, *about.get("notices", ())],
         "versions": about.get("versions", {}),
         "curves": [(each, drawn(each)) for each in about.get("curves", ())],
         "matrices": about.get("matrices", ()),

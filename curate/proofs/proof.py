@@ -21,7 +21,7 @@ class Proof:
     `primary` are those of bits per byte, over all targets and on each; `secondary` those of other
     metrics. `summaries` are of the selected rows and of each baseline. Seeds that a baseline lacks
     are left out of all. `answers` are some to be read on the page, `wins` how often the selected
-    rows' answers win, by each who was asked.
+    rows' answers win, by each who was asked. `warnings` are sentences on trainings that went wrong.
     """
 
     design: Design
@@ -32,6 +32,7 @@ class Proof:
     secondary: list[Comparison]
     answers: list[Shown]
     wins: list[WinRates] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def overall(self) -> list[Comparison]:
@@ -61,10 +62,11 @@ class Proof:
         }
 
     def sentences(self) -> list[str]:
-        """A sentence for each baseline over all targets."""
-        return sentences.sentences(self.primary, self.summaries, self.seeds)
+        """A sentence for each baseline over all targets, and what went wrong."""
+        made = sentences.sentences(self.primary, self.summaries, self.seeds)
+        return [*made, *self.warnings]
 
     def lines(self) -> list[str]:
         """What a terminal shows: verdicts, a table of the baselines, what the brackets are."""
-        made = sentences.lines(self.primary, self.summaries, self.seeds, self.seeds_left_out)
+        made = [*self.sentences(), *sentences.facts(self.summaries, self.seeds_left_out)]
         return [*made, *(line for each in self.wins for line in ("", *win_lines(each)))]

@@ -61,26 +61,42 @@ def opened(out: str, inputs: Sequence[str], plan: Mapping[str, Any], force: bool
     A proof of the same plan is gone on with. Raises `CurateError` for one of another plan, unless
     `force`, and for a folder that holds anything else.
     """
-    folder = check_place(out)
-    for name in inputs:
-        check_input(out, folder, name, (PLAN,))
+    folder = _place(out, inputs)
     with locked(folder):
-        earlier = _read_plan(folder)
-        is_other = earlier is None or plan_hash(earlier) != plan_hash(plan)
-        if earlier is None:
-            check_out(out, MAKER, False, inputs)
-        elif is_other and not force:
-            raise CurateError(
-                f"{out}: holds a proof of another plan ({_changed(earlier, plan)}); choose another "
-                f"{option('out')}, or {option('force', True)} to begin anew"
-            )
-        _check_ours(folder, out)
+        is_other = not goes_on(out, inputs, plan, force)
         with writing(out):
             if is_other:
                 _emptied(folder)
             folder.mkdir(exist_ok=True)
             write_atomic(folder / PLAN, _text(plan))
         yield folder
+
+
+def _place(out: str, inputs: Sequence[str]) -> Path:
+    """The folder to write to. Raises `CurateError` where that could harm an input."""
+    folder = check_place(out)
+    for name in inputs:
+        check_input(out, folder, name, (PLAN,))
+    return folder
+
+
+def goes_on(out: str, inputs: Sequence[str], plan: Mapping[str, Any], force: bool) -> bool:
+    """Whether a proof of this plan lies in a folder; False where one would begin there.
+
+    Raises `CurateError` as `opened` does. Writes nothing.
+    """
+    folder = _place(out, inputs)
+    earlier = _read_plan(folder)
+    if earlier is None:
+        check_out(out, MAKER, False, inputs)
+    is_same = earlier is not None and plan_hash(earlier) == plan_hash(plan)
+    if earlier is not None and not is_same and not force:
+        raise CurateError(
+            f"{out}: holds a proof of another plan ({_changed(earlier, plan)}); choose another "
+            f"{option('out')}, or {option('force', True)} to begin anew"
+        )
+    _check_ours(folder, out)
+    return is_same
 
 
 def _read_plan(folder: Path) -> dict[str, Any] | None:

@@ -82,7 +82,10 @@ def schedule_of(prepared: Prepared) -> Schedule:
         prepared.targets,
         prepared.files,
         {"": Prompting(prepared.suite)},
-        (str(prepared.run.path), str(prepared.model), *options.targets),
+        (
+            *(str(prepared.run.path), str(prepared.model), *options.targets),
+            *(each.name for each in prepared.scorers if Path(each.name).is_dir()),
+        ),
     )
 
 
@@ -92,7 +95,7 @@ def _concluded(
     """The verdicts of all cells, as values, a page and a manifest."""
     compared = [cell for cell in cells if cell.baseline != BASE]
     (base,) = (cell for cell in cells if cell.baseline == BASE)
-    proof = judge(compared, prepared.design, asked)
+    proof = judge(compared, prepared.design, asked, base)
     before = {name: bits_per_byte(target) for name, target in base.targets.items()}
     values = {"plan": prepared.plan, "before_training": before, **proof.as_dict()}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -87,7 +87,7 @@ def done(
         for line in lines:
             log(line)
         plan = proof_folder.plan_hash(schedule.plan)
-        known = _known(schedule, folder, plan)
+        known = known_models(schedule, folder, plan)
         for name in _changed(schedule, folder, set(known)):
             log(f"{name}: its file was changed since, so it is made again")
         if known:
@@ -95,7 +95,7 @@ def done(
         task = _task(schedule, folder, plan, how.keep_models)
         try:
             _train_all(task, schedule, folder, set(known), how.jobs, log)
-            made = _known(schedule, folder, plan)
+            made = known_models(schedule, folder, plan)
             yield folder, [cell for cells in made.values() for cell in cells]
         except KeyboardInterrupt:
             log(f"{how.out}: what is done stays there; the same command goes on: {command}")
@@ -103,7 +103,9 @@ def done(
         _finished(schedule, folder)
 
 
-def _known(schedule: Schedule, folder: Path, plan: str) -> dict[tuple[str, int], tuple[Cell, ...]]:
+def known_models(
+    schedule: Schedule, folder: Path, plan: str
+) -> dict[tuple[str, int], tuple[Cell, ...]]:
     """The models all of whose cells are there."""
     found = {}
     for job in schedule.jobs:

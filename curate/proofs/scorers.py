@@ -96,6 +96,10 @@ class Scorer(Protocol):
         """Plain values."""
         ...
 
+    def asks(self, models: int, pairs: int) -> str:
+        """What it is asked at most about so many models' answers, and so many pairs of them."""
+        ...
+
     def check(self) -> None:
         """Raise `CurateError` where it cannot be asked at all."""
         ...
@@ -130,6 +134,10 @@ class RewardScorer:
     def plan(self) -> dict[str, Any]:
         """The hash of the model."""
         return {"name": self.folder, "sha256": self.sha256}
+
+    def asks(self, models: int, pairs: int) -> str:
+        """See `Scorer`."""
+        return f"{models:,} answers are scored"
 
     def check(self) -> None:
         """It was looked at."""
@@ -215,6 +223,15 @@ class JudgeScorer:
         settings = {name: getattr(own, name) for name in names}
         who = {"name": self.name, "url": own.url, **state}
         return {**who, "rubric": rubric.name, "rubric_hash": rubric.fingerprint, **settings}
+
+    def asks(self, models: int, pairs: int) -> str:
+        """See `Scorer`."""
+        if self.is_pairwise:
+            return (
+                f"at most {2 * pairs:,} questions about {pairs:,} pairs of answers, in both orders"
+            )
+        each = len(self.judge.published.aspects)
+        return f"at most {each * models:,} questions about {models:,} answers"
 
     def check(self) -> None:
         """Ask a server a small question; a folder was looked at."""

@@ -13,16 +13,9 @@ from curate.proofs.summaries import Summary
 _NAME = 32  # characters of a baseline's name
 
 
-def lines(
-    primary: Sequence[Comparison],
-    summaries: Sequence[Summary],
-    seeds: Sequence[int],
-    left_out: Sequence[int],
-) -> list[str]:
-    """Verdicts, facts, and what the brackets are. `left_out` are seeds that a baseline lacks."""
-    made = sentences(primary, summaries, seeds)
-    made += ["", *aligned([_HEAD, *map(_facts, summaries)]), ""]
-    return [*made, *_notes(left_out)]
+def facts(summaries: Sequence[Summary], left_out: Sequence[int]) -> list[str]:
+    """What each set's trainings were, and what brackets are; seeds `left_out` some sets lack."""
+    return ["", *aligned([_HEAD, *map(_facts, summaries)]), "", *_notes(left_out)]
 
 
 def sentences(
@@ -80,7 +73,7 @@ def _constant(comparison: Comparison) -> str:
     """What a verdict rests on where nothing scatters, as with answers that are all alike."""
     if not comparison.difference.value:
         return "nothing varied: the same in every seed, and no difference in any"
-    return "nothing varied, so it rests on the signs of the seeds alone"
+    return "nothing scatters, so it rests on the signs of the seeds alone"
 
 
 def at_tokens(baseline: str, tokens: float) -> str:

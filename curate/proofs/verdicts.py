@@ -30,6 +30,7 @@ from curate.proofs.crossed import (
     redrawn_differences,
 )
 from curate.proofs.design import LEVEL, PRIMARY, Design
+from curate.proofs.divergence import diverged
 from curate.proofs.metrics import LENGTHS, Ratios, length_targets, of_lengths, ratios
 from curate.proofs.proof import Proof
 from curate.proofs.redraws import redrawn, redrawn_lengths
@@ -49,9 +50,14 @@ class Asked(NamedTuple):
 
 
 def judge(
-    cells: Sequence[Cell], design: Design | None = None, asked: Sequence[Asked] = ()
+    cells: Sequence[Cell],
+    design: Design | None = None,
+    asked: Sequence[Asked] = (),
+    base: Cell | None = None,
 ) -> Proof:
     """The proof that these cells give; `asked` is about the answers that they hold.
+
+    `base` is of the model before training, beside which trainings that went wrong are seen.
 
     Raises CurateError where nothing can be compared: no selected rows, no baseline, fewer than two
     seeds in common, or other prompts in one cell than in another.
@@ -76,6 +82,7 @@ def judge(
         secondary,
         shown_answers(sides),
         [win_rates(each.kind, each.name, sides.cells, each.outcomes, design) for each in asked],
+        [] if base is None else list(diverged(cells, base)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from curate import proving
 from curate.base.errors import CurateError, brief
 from curate.base.terminal import show
+from curate.base.token_amounts import amount_of
 from curate.verbs.common import assignments, speaker, split
 
 _SETTINGS = {"epochs": "num_train_epochs", "lr": "learning_rate"}
@@ -16,7 +17,6 @@ _OPTIONS = (
     *("model", "template", "targets", "tokens", "seeds", "margin", "max_rows", "answers"),
     *("instructions", "max_tokens", "reward"),
 )
-_SIZES = {"k": 1_000, "m": 1_000_000}
 
 
 class Result(Protocol):
@@ -31,7 +31,8 @@ def prove(arguments: argparse.Namespace) -> None:
     say = speaker(arguments.quiet)
     options = _options(arguments)
     if arguments.dry_run:
-        proving.forecast_proof(arguments.run, **options, jobs=arguments.jobs, log=show)
+        where = {name: getattr(arguments, name) for name in ("out", "jobs", "force")}
+        proving.forecast_proof(arguments.run, **options, **where, log=show)
         return
     running = {
         **{name: getattr(arguments, name) for name in ("out", "jobs", "keep_models", "force")},
@@ -121,17 +122,10 @@ def amounts_of(text: str) -> tuple[int, ...]:
 
 
 def _amount(value: str, text: str) -> int:
-    number, size = value, 1
-    if value and value[-1].lower() in _SIZES:
-        number, size = value[:-1], _SIZES[value[-1].lower()]
     try:
-        amount = float(number) * size
-        whole = int(amount)
-    except (ValueError, OverflowError):
-        amount, whole = 0.0, -1
-    if whole != amount or whole < 1:
+        return amount_of(value)
+    except ValueError:
         raise CurateError(
             f"--sweep {brief(text)}: {brief(value)!r} is no amount of tokens; expected whole "
             "numbers from 1, such as 25000 or 25k"
-        )
-    return whole
+        ) from None
