@@ -291,8 +291,11 @@ def _prove(add: Any) -> None:
     add("--template", help="a bundled template, a .jinja file, or 'tokenizer'")
     about = "compare templates, with commas: train on the kept rows with each, prompt with each"
     add("--templates", metavar="NAMES", help=about)
-    about = "compare at several amounts of trained tokens, such as tokens=25k,50k,100k"
-    add("--sweep", metavar="tokens=AMOUNTS", help=about)
+    about = (
+        "compare at several amounts of trained tokens, such as tokens=25k,50k,100k, or shares of a "
+        "source or category in the kept rows, such as mix.code=0.1,0.3"
+    )
+    add("--sweep", metavar="NAME=VALUES", help=about)
     about = (
         "what the kept rows are compared with, with commas: random, longest, full, raw "
         "(default: all)"

@@ -180,7 +180,66 @@ def prove_amounts(
     )
     how = _running(out, jobs, keep_models, force)
     with changes_explained(folder, *targets):
-        return runner.prove_amounts(folder, options, design, how, log)
+        return runner.prove_sweep(folder, options, design, how, log)
+
+
+def prove_shares(
+    run: Run | str | PathLike[str],
+    group: str,
+    shares: Sequence[float],
+    *,
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    template: str | None = None,
+    targets: Sequence[str | PathLike[str]] = (),
+    baselines: Sequence[str] = ("random", "longest", "full", "raw"),
+    tokens: int | None = None,
+    seeds: int = 5,
+    margin: float = 0.01,
+    max_rows: int = 200,
+    answers: int | None = None,
+    instructions: int = 0,
+    max_tokens: int = 128,
+    reward: str | PathLike[str] | None = None,
+    judge: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    keep_models: bool = False,
+    force: bool = False,
+    log: Log = no_log,
+) -> AmountProof:
+    """`prove` for several `shares` of a `group` in the selected rows, at the same trained tokens.
+
+    The group is a source or category of the kept rows; rows are drawn from these, anew for each
+    seed and none twice. Without `tokens` they are what all shares can give. The selected rows at a
+    share are also compared with those at the next smaller one. The other arguments are those of
+    `prove`. Raises `CurateError`.
+    """
+    _check()
+    from curate.proofs import amounts as runner
+
+    folder, options, design = proof_options(
+        run,
+        margin,
+        model=fspath(model),
+        template=template,
+        group=group,
+        shares=shares,
+        targets=targets,
+        baselines=baselines,
+        tokens=tokens,
+        seeds=seeds,
+        max_rows=max_rows,
+        answers=answers,
+        instructions=instructions,
+        max_tokens=max_tokens,
+        reward=reward,
+        judge=judge,
+        training=dict(training or {}),
+    )
+    how = _running(out, jobs, keep_models, force)
+    with changes_explained(folder, *targets):
+        return runner.prove_sweep(folder, options, design, how, log)
 
 
 def forecast_proof(
@@ -196,8 +255,9 @@ def forecast_proof(
     """What `prove` would do, as lines for `log`, and about how many seconds it would take.
 
     The arguments are those of `prove`; with `templates` those of `prove_formats`, with `amounts`
-    those of `prove_amounts`. What is in `out` is not counted. Nothing is written. Raises
-    `CurateError`, also for an `out` that `prove` would refuse.
+    those of `prove_amounts`, with `group` and `shares` those of `prove_shares`. What is in `out` is
+    not counted. Nothing is written. Raises `CurateError`, also for an `out` that `prove` would
+    refuse.
     """
     _check()
     from curate.proofs import forecast
@@ -239,7 +299,7 @@ def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveO
     if options.get("answers") is None:
         is_usual = options.get("templates") or options["reward"] or options["judge"]
         options["answers"] = USUAL_ANSWERS if is_usual else 0
-    for name in ("templates", "amounts"):
+    for name in ("templates", "amounts", "shares"):
         several = options.get(name, ())
-        options[name] = (several,) if isinstance(several, str | int) else tuple(several)
+        options[name] = (several,) if isinstance(several, str | int | float) else tuple(several)
     return folder, ProveOptions(**options), Design(margin=margin)

@@ -12,7 +12,7 @@ from curate.base.log import Log, no_log
 from curate.evals.suite_files import SuiteFile
 from curate.evals.suite_model import measure
 from curate.proofs import proof_folder
-from curate.proofs.amounts import notices_of, prepare_amounts
+from curate.proofs.amounts import notices_of, prepare_sweep, sweep_lines
 from curate.proofs.design import Design
 from curate.proofs.format_runner import format_lines
 from curate.proofs.formats import prepare_formats
@@ -75,11 +75,10 @@ def _planned(
     if options.templates:
         formats = prepare_formats(run, options, design, log)
         return formats.schedule, [*formats.notices, *format_lines(formats)]
-    if options.amounts:
-        found = prepare_amounts(run, options, design, log)
-        lines = [line for each in found.at.values() for line in set_lines(each)]
-        asked = _asked_lines(found.largest, len(found.at))
-        return found.schedule, [*notices_of(found), *lines, *asked]
+    if options.amounts or options.group is not None:
+        found = prepare_sweep(run, options, design, log)
+        asked = _asked_lines(found.main, len(found.at))
+        return found.schedule, [*notices_of(found), *sweep_lines(found), *asked]
     prepared = prepare(run, options, design, log)
     lines = [*prepared.notices, *set_lines(prepared), *_asked_lines(prepared, 1)]
     return schedule_of(prepared), lines

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.base.errors import CurateError, nearest
-from curate.base.spelling import amounts, option
+from curate.base.spelling import amounts, option, shares_of
 
 BASELINES = ("random", "longest", "full", "raw")
 BASE = "base"  # the model before training, measured for reference
@@ -56,7 +56,8 @@ class ProveOptions:
     tokens; `instructions` are prompts that code checks. `training` are settings of `curate.train`.
 
     With `templates` formats are compared instead, without baselines; with `amounts` (of trained
-    tokens, ascending) sets are compared at each, and each with itself at others.
+    tokens, ascending) sets are compared at each, and each with itself at others; with `shares`
+    (ascending) of a `group` of the kept rows the selected rows are mixed so.
 
     The answers of the selected rows' models are compared with those of the baselines' by `reward`,
     a reward model's folder, and by `judge`, settings of a step `judge` by their names.
@@ -77,6 +78,8 @@ class ProveOptions:
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     templates: tuple[str, ...] = ()
     amounts: tuple[int, ...] = ()
+    group: str | None = None
+    shares: tuple[float, ...] = ()
     reward: str | None = None
     judge: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -87,6 +90,8 @@ class ProveOptions:
             self._check_baselines()
         if self.amounts:
             self._check_amounts()
+        if self.group is not None:
+            self._check_shares(self.group)
         self._check_numbers()
         self._check_scorers()
         self._check_training()
@@ -114,6 +119,7 @@ class ProveOptions:
             )
         unused = {
             amounts(): (self.amounts, "formats are compared at one amount"),
+            shares_of(self.group or ""): (self.group, "formats are compared on the kept rows"),
             option("baselines"): (self.baselines, "formats are compared on the kept rows alone"),
             option("instructions"): (
                 self.instructions,
@@ -149,6 +155,20 @@ class ProveOptions:
                 raise CurateError(
                     f"{amounts()} and {other} both say how long is trained; give one of them"
                 )
+
+    def _check_shares(self, group: str) -> None:
+        given = shares_of(group, *self.shares)
+        if self.amounts:
+            raise CurateError(f"{given}: beside {amounts()}; vary one of them at a time")
+        if len(self.shares) < 2:
+            raise CurateError(
+                f"{given}: a single share has nothing to be compared with; name two or more"
+            )
+        if list(self.shares) != sorted({*self.shares}):
+            ordered = shares_of(group, *sorted({*self.shares}))
+            raise CurateError(f"{given}: expected each once, the smallest first: {ordered}")
+        if not all(0 <= share <= 1 for share in self.shares):
+            raise CurateError(f"{given}: expected shares from 0 to 1, such as 0.1,0.3")
 
     def _check_baselines(self) -> None:
         for name in self.baselines:

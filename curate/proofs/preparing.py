@@ -28,6 +28,7 @@ from curate.proofs.cells import SELECTED
 from curate.proofs.chosen_by import check_independent
 from curate.proofs.design import Design
 from curate.proofs.matching import TOLERANCE, Amount, Matched, amount, deviation, match
+from curate.proofs.mixtures import Mixture
 from curate.proofs.options import ProveOptions
 from curate.proofs.pool import Overlaps, Pool, Renderer
 from curate.proofs.scorers import Scorer, scorers_of
@@ -97,6 +98,7 @@ class Prepared:
     baselines: tuple[str, ...]
     notices: tuple[str, ...]
     scorers: tuple[Scorer, ...] = ()
+    mixture: Mixture | None = None  # of the selected rows, where shares are varied
 
     def pool_of(self, baseline: str) -> Pool:
         """The rows that a set is taken from."""
@@ -117,7 +119,10 @@ class Prepared:
         for baseline in (SELECTED, *self.baselines):
             own = self.pool_of(baseline)
             for seed in range(self.options.seeds):
-                found = match(baseline, seed, own.rows, own.tokens, self.amount, asked)
+                if baseline == SELECTED and self.mixture is not None:
+                    found = self.mixture.match(seed, own, self.amount)
+                else:
+                    found = match(baseline, seed, own.rows, own.tokens, self.amount, asked)
                 yield planned(found, own)
 
     @cached_property
@@ -227,6 +232,13 @@ def _plain(value: Any) -> Any:
 
 def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepared:
     """Read, render, take out what overlaps, and match. Raises `CurateError`; writes nothing."""
+    prepared = unmatched(run, options, design, log)
+    notices = (*prepared.notices, *prepared.off, *prepared.shared)
+    return dataclasses.replace(prepared, notices=notices)
+
+
+def unmatched(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepared:
+    """As `prepare`, before any set is cut to its amount."""
     folder = RunFolder.open(run)
     notices: list[str] = []
     scorers = scorers_of(options)
@@ -251,7 +263,8 @@ def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepa
     selected = _selected(cleaned, kept, rendered)
     if uncleaned is not None and uncleaned.overlapping:
         notices.append(f"raw: {len(uncleaned.overlapping):,} rows repeat a target; left out")
-    prepared = Prepared(
+    notices += _refusals(selected, cleaned, uncleaned)
+    return Prepared(
         folder,
         options,
         design,
@@ -266,11 +279,9 @@ def prepare(run: Path, options: ProveOptions, design: Design, log: Log) -> Prepa
         render.tokenizer,
         config,
         baselines,
-        (),
+        tuple(notices),
         scorers,
     )
-    notices += (*_refusals(selected, cleaned, uncleaned), *prepared.off, *prepared.shared)
-    return dataclasses.replace(prepared, notices=tuple(notices))
 
 
 def renderer(options: ProveOptions) -> tuple[Path, dict[str, Any], Renderer]:

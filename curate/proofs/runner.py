@@ -193,6 +193,8 @@ def command_of(run: Path, options: ProveOptions, design: Design, out: str) -> st
     words += [] if options.reward is None else ["--reward", options.reward]
     words += _judge_words(options.judge)
     words += ["--sweep", f"tokens={','.join(map(str, options.amounts))}"] if options.amounts else []
+    if options.group is not None:
+        words += ["--sweep", f"mix.{options.group}={','.join(map(str, options.shares))}"]
     for name, value in _numbers(options, design).items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     for target in options.targets:

@@ -56,7 +56,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.templates is not None:
         options["templates"] = _names(arguments.templates)
     if arguments.sweep is not None:
-        options["amounts"] = amounts_of(arguments.sweep)
+        options |= swept(arguments.sweep)
     return {**options, "training": training}
 
 
@@ -80,6 +80,8 @@ def _proved(arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
     if amounts := options.pop("amounts", ()):
         options.pop("tokens")
         return proving.prove_amounts(arguments.run, amounts, **options)
+    if (group := options.pop("group", None)) is not None:
+        return proving.prove_shares(arguments.run, group, options.pop("shares"), **options)
     return proving.prove(arguments.run, **options)
 
 
@@ -89,7 +91,7 @@ def _check_together(options: dict[str, Any]) -> None:
 
     names = (
         *("model", "template", "templates", "amounts", "tokens", "instructions", "baselines"),
-        *("answers", "reward", "judge"),
+        *("answers", "reward", "judge", "group", "shares"),
     )
     given = {name: options[name] for name in names if name in options}
     if options.get("templates"):
@@ -101,24 +103,44 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in text.split(","))
 
 
-def amounts_of(text: str) -> tuple[int, ...]:
-    """The amounts of `--sweep`.
+def swept(text: str) -> dict[str, Any]:
+    """What `--sweep` varies, as arguments.
 
-    Raises `CurateError` for what is none.
+    Raises `CurateError` for what is nothing of the kind.
 
-    >>> amounts_of("tokens=25k,50000,1.5M")
-    (25000, 50000, 1500000)
+    >>> swept("tokens=25k,50000,1.5M")
+    {'amounts': (25000, 50000, 1500000)}
+    >>> swept("mix.code=0.1,0.3")
+    {'group': 'code', 'shares': (0.1, 0.3)}
     """
-    expected = "tokens=AMOUNTS, such as tokens=25k,50k,100k"
-    name, values = split(text, "--sweep", expected)
-    if name != "tokens":
+    expected = "tokens=AMOUNTS, such as tokens=25k,50k,100k, or mix.SOURCE=SHARES"
+    split(text, "--sweep", expected)
+    name, _, values = text.rpartition("=")  # a source may have such a sign in its name
+    listed = [each.strip() for each in values.split(",")]
+    if name == "tokens":
+        return {"amounts": tuple(_amount(each, text) for each in listed)}
+    if name.startswith("mix.") and len(name) > len("mix."):
+        shares = tuple(_share(each, text) for each in listed)
+        return {"group": name.removeprefix("mix."), "shares": shares}
+    raise CurateError(
+        f"--sweep {brief(text)}: only tokens and shares of a source or category can be swept, "
+        f"expected {expected}; for another setting of the recipe make a run for each value "
+        f"(curate run DUMP --recipe R --set {brief(name)}=VALUE --out RUN_VALUE), prove each with "
+        "the same --targets, --model and --tokens, and compare their bits per byte in proof.json"
+    )
+
+
+def _share(value: str, text: str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
         raise CurateError(
-            f"--sweep {brief(text)}: only tokens can be swept, expected {expected}; for a setting "
-            f"of the recipe make a run for each value (curate run DUMP --recipe R --set "
-            f"{brief(name)}=VALUE --out RUN_VALUE), prove each with the same --targets, --model "
-            "and --tokens, and compare their bits per byte in proof.json"
+            f"--sweep {brief(text)}: {brief(value)!r} is no share; expected numbers from 0 to 1, "
+            "such as 0.1"
         )
-    return tuple(_amount(each.strip(), text) for each in values.split(","))
+    return share
 
 
 def _amount(value: str, text: str) -> int:
