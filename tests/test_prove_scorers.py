@@ -27,7 +27,7 @@ from tests.proof_cells import cell, target
 from tests.prove_toys import MODEL, row, write_lines, write_run
 
 pytest.importorskip("torch")
-PROMPTS = ("0 a", "1 b", "2 c", "2 c #2")
+PROMPTS = ("0 a", "1 b", "2 c", "3 d")
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def records() -> dict[str, pl.DataFrame]:
     return {"old": pl.DataFrame(rows, schema=RECORDS)}
 
 
-def pair(one: Sequence[str], other: Sequence[str], seed: int = 0) -> Pair:
+def pair(one: Sequence[str], other: Sequence[str], prompts: Sequence[str] = PROMPTS) -> Pair:
     """Cells whose models gave these answers to the first prompts."""
 
     def made(name: str, answers: Sequence[str]) -> Cell:
         found = target([1.0] * 4, answers=answers, lengths=[len(each) for each in answers])
-        values = {**vars(found), "prompts": PROMPTS}
-        return cell(name, seed, {"old": type(found)(**values)})
+        values = {**vars(found), "prompts": tuple(prompts)}
+        return cell(name, 0, {"old": type(found)(**values)})
 
     return made("selected", one), made("random", other)
 
@@ -215,12 +215,13 @@ def test_a_reward_model_scores_each_cell_once(
     assert again.plan["sha256"] == scorer.plan["sha256"]
 
 
-def test_of_a_row_with_several_prompts_the_last_one_alone_is_compared(
+def test_answers_of_a_row_with_several_prompts_are_not_compared(
     home: Path, records: dict[str, pl.DataFrame], tmp_path: Path
 ) -> None:
-    own = pair(["a", "b", "c", "d"], ["e", "f", "g", "h h"])
+    prompts = ("0 a", "0 a #2", "1 b", "2 c")
+    own = pair(["It", "It stands", "It", "It"], ["a", "b", "It stands now", "c"], prompts)
     found = outcomes(RewardScorer.of(str(home / "RM")), [own], records, tmp_path, no_log)
-    assert values(found)[3] == "several_prompts"
+    assert values(found)[:3] == ["several_prompts", "several_prompts", 0.0]
 
 
 def test_a_judge_that_cannot_be_asked_is_found_out_before_training(

@@ -22,7 +22,8 @@ from curate.proofs.design import Design
 from curate.proofs.matching import TOLERANCE, Amount, amount
 from curate.proofs.mixtures import mixtures, share_of
 from curate.proofs.options import BASE, ProveOptions
-from curate.proofs.preparing import PlannedSet, Prepared, prepare, unmatched
+from curate.proofs.prepared import PlannedSet, Prepared
+from curate.proofs.preparing import prepare, unmatched
 from curate.proofs.runner import (
     about_page,
     ask,

@@ -17,7 +17,8 @@ from curate.proofs.design import Design
 from curate.proofs.format_runner import format_lines
 from curate.proofs.formats import prepare_formats
 from curate.proofs.options import ProveOptions
-from curate.proofs.preparing import Prepared, prepare
+from curate.proofs.prepared import Prepared
+from curate.proofs.preparing import prepare
 from curate.proofs.runner import numbered, schedule_of, set_lines
 from curate.proofs.schedule import Running, Schedule, job_of, known_models
 from curate.proofs.training import one_thread

@@ -1,6 +1,7 @@
 """PROOF: what was laid down, the targets, a file for each training, and what came of all.
 
-`plan.json` is written before the first training. While a proof is under way, `work` holds what the
+`plan.json` is written before the first training. What scorers say of answers lies beside the cells
+that these are in. While a proof is under way, `work` holds what the
 trainings need; a proof that was stopped goes on with the cells that are there, and no other plan
 may use them.
 """

@@ -18,7 +18,8 @@ from curate.proofs import page, proof_folder
 from curate.proofs.cells import SELECTED, Cell, TargetCell
 from curate.proofs.design import Design
 from curate.proofs.options import BASE, USUAL_ANSWERS, ProveOptions
-from curate.proofs.preparing import Prepared, prepare
+from curate.proofs.prepared import Prepared
+from curate.proofs.preparing import prepare
 from curate.proofs.proof import Proof
 from curate.proofs.schedule import Prompting, Running, Schedule, done
 from curate.proofs.scored_answers import ByTarget, Pair, PairKey, outcomes

@@ -17,7 +17,7 @@ from curate.pipeline.workers import Workers
 from curate.proofs import proof_folder
 from curate.proofs.cells import Cell
 from curate.proofs.options import BASE
-from curate.proofs.preparing import PlannedSet
+from curate.proofs.prepared import PlannedSet
 from curate.proofs.targets import Target
 from curate.proofs.training import CellJob, CellTask, Measuring, cell_name
 

@@ -134,11 +134,12 @@ def _asked(
 ) -> ByTarget:
     """What is known, and the scorer's word on the rest."""
     made = {name: list(column) for name, column in known.items()}
+    split = _split_rows(unit)
     places: list[tuple[str, int]] = []
     given: list[Given] = []
     for name, at, each in _open(unit, known):
         key, *answers = each
-        if _is_further(key):
+        if key.split(" #")[0] in split:
             made[name][at] = Outcome(None, SEVERAL)
         elif scorer.is_pairwise and answers[0] == answers[1]:
             made[name][at] = SAME
@@ -158,9 +159,10 @@ def _open(unit: _Unit, known: ByTarget) -> Iterator[tuple[str, int, list[str]]]:
                 yield name, at, each
 
 
-def _is_further(key: str) -> bool:
-    """Whether a row has several prompts, of which this is not the one before its last answer."""
-    return " #" in key
+def _split_rows(unit: _Unit) -> set[str]:
+    """Rows with several prompts: which of their answers a key is of, nobody can say by it."""
+    prompts = (key for target in unit.cell.targets.values() for key in target.prompts)
+    return {key.split(" #")[0] for key in prompts if " #" in key}
 
 
 def _compared(one: ByTarget, other: ByTarget) -> ByTarget:
