@@ -19,12 +19,14 @@ from curate.pipeline.run_folder import RunFolder
 from curate.proofs.cells import Cell
 from curate.proofs.chosen_by import check_independent
 from curate.proofs.scored_answers import Pair, outcomes
-from curate.proofs.scorers import JudgeScorer, RewardScorer
+from curate.proofs.scorers import Given, JudgeScorer, RewardScorer, answered
 from filters.reward import linear, linear_fit
 from filters.reward.accuracy import Pairs
+from filters.reward.model import score_with_model
 from tests.fake_server import Asked, FakeServer, Sent, completion, error
 from tests.proof_cells import cell, target
 from tests.prove_toys import MODEL, row, write_lines, write_run
+from tests.test_reward_model import save_model
 
 pytest.importorskip("torch")
 PROMPTS = ("0 a", "1 b", "2 c", "3 d")
@@ -215,6 +217,23 @@ def test_a_reward_model_scores_each_cell_once(
     assert again.plan["sha256"] == scorer.plan["sha256"]
 
 
+def test_a_sequence_classifier_scores_by_its_own_template_and_counts_what_is_too_long(
+    records: dict[str, pl.DataFrame], tmp_path: Path
+) -> None:
+    model = save_model(tmp_path / "RM")
+    own = pair(["two and two", "word " * 90, "same"], ["four", "he", "same"])
+    (tmp_path / "proof").mkdir()
+    scorer = RewardScorer.of(model)
+    found = values(outcomes(scorer, [own], records, tmp_path / "proof", no_log))
+    score = score_with_model(
+        answered([Given(row, "two and two") for row in records["old"].iter_rows(named=True)]), model
+    )["score"][0]
+    kept = json.loads((tmp_path / "proof" / "scores.reward.selected.0.json").read_bytes())
+    assert kept["scores"]["old"][0][0] == pytest.approx(score, rel=1e-6)
+    assert found[0] in (0.0, 1.0)
+    assert found[1:] == ["longer than the reward model reads", 0.5]
+
+
 def test_answers_of_a_row_with_several_prompts_are_not_compared(
     home: Path, records: dict[str, pl.DataFrame], tmp_path: Path
 ) -> None:
@@ -250,9 +269,10 @@ def test_a_judge_that_cannot_be_asked_is_found_out_before_training(
         ({"model": "m", "url": "http://127.0.0.1:9/v1", "rubric": "nosuch"}, "nosuch"),
         ({"model": "m", "url": "http://127.0.0.1:9/v1", "top_k": 3}, "top_k is for a step"),
         ({"model": "m", "url": "http://127.0.0.1:9/v1", "colour": 3}, "colour"),
+        ({"model": "m", "url": "http://127.0.0.1:9/v1", "rubric": "instag"}, "does not look at"),
         ({"model": "no/such"}, "no model folder"),
     ],
-    ids=["nobody", "rubric", "rule", "setting", "folder"],
+    ids=["nobody", "rubric", "rule", "setting", "prompts", "folder"],
 )
 def test_what_is_no_judge_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(CurateError, match=message):

@@ -21,7 +21,7 @@ from curate.proofs.axes import Axis
 from curate.proofs.cells import Cell
 from curate.proofs.design import Design
 from tests.proof_cells import cell, target
-from tests.prove_toys import LEAST, MODEL, TRAINING, options, row, write_lines, write_target
+from tests.prove_toys import LEAST, asked, command, options, outcome, row, write_lines, write_target
 from tests.reports import Page
 from tests.resume_toys import StoppedError, stop_at
 
@@ -51,17 +51,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def proved(home: Path, out: Path, **given: Any) -> Any:
-    usual: dict[str, Any] = {
-        "model": MODEL,
-        "template": "chatml",
-        "targets": [home / "old.jsonl"],
-        "baselines": ["random"],
-        "seeds": 2,
-        "tokens": 240,
-        "training": TRAINING,
-    }
-    return curate.prove_shares(home / "run", "code", SHARES, out=out, **{**usual, **given})
+def proved(home: Path, out: Path) -> Any:
+    return curate.prove_shares(home / "run", "code", SHARES, out=out, **asked(home))
 
 
 def prepared(
@@ -69,27 +60,6 @@ def prepared(
 ) -> PreparedAmounts:
     usual = {"targets": (str(home / "old.jsonl"),), "group": group, "shares": shares}
     return prepare_shares(home / "run", options(**{**usual, **given}), Design(), no_log)
-
-
-def words(home: Path, out: Path, *more: str) -> list[str]:
-    """The command of `whole`, but for what it sweeps."""
-    given = {
-        "--model": MODEL,
-        "--template": "chatml",
-        "--targets": str(home / "old.jsonl"),
-        "--baselines": "random",
-        "--tokens": "240",
-        "--seeds": "2",
-        "--method": "full",
-        "--lr": "0.001",
-        "--batch-tokens": "60",
-        "--out": str(out),
-    }
-    return ["prove", str(home / "run"), *(word for pair in given.items() for word in pair), *more]
-
-
-def outcome(out: Path) -> dict[str, bytes]:
-    return {name: (out / name).read_bytes() for name in ("plan.json", "proof.json")}
 
 
 def rows_of_code(home: Path, column: str = "source", ending: str = "code.jsonl") -> set[int]:
@@ -207,7 +177,7 @@ def test_the_command_gives_the_same_proof(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(home / "whole", tmp_path / "proof")
-    assert main(words(home, tmp_path / "proof", "--sweep", "mix.code=0.1,.5")) == 0
+    assert main(command(home, tmp_path / "proof", "--sweep", "mix.code=0.1,.5")) == 0
     shown = capsys.readouterr().out
     assert "10 % of code: selected - random@" in shown and "50 % of code: selected - " in shown
     assert "bits per byte by share of code" in shown
@@ -217,7 +187,7 @@ def test_the_command_gives_the_same_proof(
 def test_a_dry_run_says_the_sets_at_each_share(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(words(home, tmp_path / "p", "--sweep", "mix.code=0.1,0.2,0.4", "--dry-run")) == 0
+    assert main(command(home, tmp_path / "p", "--sweep", "mix.code=0.1,0.2,0.4", "--dry-run")) == 0
     shown = capsys.readouterr().out
     assert "at 20 % of code: 240 trained tokens in 4 steps, 2 seeds" in shown
     assert "8 trainings of about" in shown and "9 measurements of about" in shown
@@ -240,7 +210,7 @@ def test_a_dry_run_says_the_sets_at_each_share(
 def test_what_makes_no_sweep_of_shares_is_refused(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sweep: str, message: str
 ) -> None:
-    assert main(words(home, tmp_path / "proof", "--sweep", sweep)) == 1
+    assert main(command(home, tmp_path / "proof", "--sweep", sweep)) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "proof").exists()
 

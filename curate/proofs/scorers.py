@@ -15,6 +15,7 @@ from curate.base.folder import sha256
 from curate.base.log import Log, no_log
 from curate.base.schema import RECORDS, with_text
 from curate.base.settings import checked_settings
+from curate.base.spelling import option
 from curate.pipeline.cache import default_folder
 from curate.proofs.options import ProveOptions
 from curate.proofs.training import one_thread
@@ -31,6 +32,7 @@ from filters.reward.model import model_scores
 from trainer.after.suite.identity import model_hash
 
 PAIRS = "mt_bench_pair"  # the rubric where none is named
+TOO_LONG = "longer than the reward model reads"
 NO_ANSWER = "no_answer"  # of a judge that could not be asked: the next time it is asked again
 _WINS = {"a": 1.0, "tie": 0.5, "b": 0.0}
 _NO_RULES = ("given", "reference", "min_score", "keep_top", "top_k")  # settings of recipes' steps
@@ -153,8 +155,11 @@ class RewardScorer:
 
         def ask(given: Sequence[Given]) -> list[Outcome]:
             found = score(answered(given))
-            rows = found.select("score", pl.col("problem").cast(pl.String)).iter_rows()
-            return [_outcome(value, problem or "") for value, problem in rows]
+            why = (
+                pl.when(pl.col("tokens").is_not_null()).then(pl.lit(TOO_LONG)).otherwise("problem")
+            )
+            rows = found.with_columns(pl.col("problem").cast(pl.String)).select("score", why)
+            return [_outcome(value, problem or "") for value, problem in rows.iter_rows()]
 
         with one_thread():
             yield ask
@@ -196,6 +201,11 @@ class JudgeScorer:
         """The judge of these settings. Raises `CurateError` for others than it has."""
         rubric = load_rubric(str(given.get("rubric", PAIRS)))
         kind = PairwiseJudge if rubric.is_pairwise else LLMJudge
+        if not rubric.reads & {"response", "messages", "answer_a"}:
+            raise CurateError(
+                f"judge: rubric {rubric.name} does not look at the answer, so it cannot say whose "
+                f"is better; leave {option('rubric')} out, or take one that does"
+            )
         for name in _NO_RULES:
             if given.get(name) is not None:
                 raise CurateError(

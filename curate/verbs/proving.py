@@ -87,7 +87,7 @@ def _proved(arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
 
 def _check_together(options: dict[str, Any]) -> None:
     """Raise `CurateError` for options beside templates or amounts that have no place there."""
-    from curate.proofs.options import ProveOptions
+    from curate.proofs.options import USUAL_ANSWERS, ProveOptions
 
     names = (
         *("model", "template", "templates", "amounts", "tokens", "instructions", "baselines"),
@@ -96,6 +96,8 @@ def _check_together(options: dict[str, Any]) -> None:
     given = {name: options[name] for name in names if name in options}
     if options.get("templates"):
         given.setdefault("baselines", ())
+    if given.get("answers") is None:
+        given["answers"] = USUAL_ANSWERS
     ProveOptions(**given)
 
 
