@@ -28,10 +28,10 @@ def test_a_training_that_made_held_out_answers_much_worse_is_said() -> None:
     assert proof.warnings == [
         "random: 1 of 2 trainings made the held-out answers more than 10% worse than before "
         "training (seed 1 by 50%): they diverged, or learnt something else altogether; try a "
-        "lower lr",
+        "lower learning_rate",
         "full: 2 of 2 trainings made the held-out answers more than 10% worse than before "
         "training (seed 0 by 15%, seed 1 by 25%): they diverged, or learnt something else "
-        "altogether; try a lower lr",
+        "altogether; try a lower learning_rate",
     ]
     assert set(proof.warnings) < set(proof.as_dict()["sentences"])
     assert proof.warnings[0] in Page(html(proof, {})).text

@@ -17,7 +17,7 @@ from curate.base.log import no_log
 from curate.base.schema import RECORDS
 from curate.pipeline.run_folder import RunFolder
 from curate.proofs.cells import Cell
-from curate.proofs.chosen_by import check_independent
+from curate.proofs.chosen_by import check_independent, say_own_kind
 from curate.proofs.scored_answers import Pair, outcomes
 from curate.proofs.scorers import Given, JudgeScorer, RewardScorer, answered
 from filters.reward import linear, linear_fit
@@ -346,6 +346,17 @@ def test_a_reward_model_that_was_fitted_on_what_the_run_was_made_of_is_said(
     assert len(lines) == 1 and f"was fitted on {source['source']}, of which the run" in lines[0]
     check_independent(run, RewardScorer.of(str(home / "RM")), lines.append)
     assert len(lines) == 1
+
+
+def test_a_judge_that_is_the_model_itself_is_said(home: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    for judge in (MODEL, str(shutil.copytree(MODEL, tmp_path / "copy"))):
+        say_own_kind(MODEL, JudgeScorer.of({"model": judge}), lines.append)
+    assert len(lines) == 2 and all("is the model that is trained" in line for line in lines)
+    server = JudgeScorer.of({"model": "judge-1", "url": "http://127.0.0.1:9/v1"})
+    for other in (server, RewardScorer.of(str(home / "RM"))):
+        say_own_kind(MODEL, other, lines.append)
+    assert len(lines) == 2
 
 
 def test_refusals_come_before_anything_is_rendered_or_written(home: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from curate.base.spelling import option
 from curate.pipeline.run_folder import RunFolder
 from curate.proofs.scorers import JudgeScorer, RewardScorer, Scorer, reward_hash
 from filters.reward.linear import is_linear
+from trainer.after.suite.identity import model_hash
 
 
 class _Chooser(NamedTuple):
@@ -51,6 +52,16 @@ def check_independent(run: RunFolder, scorer: Scorer, tell: Log) -> None:
             )
     if isinstance(scorer, RewardScorer):
         _say_fitted(run, scorer, tell)
+
+
+def say_own_kind(base: str, scorer: Scorer, tell: Log) -> None:
+    """Say where a judge is the very model that is trained, before any training."""
+    own = scorer.plan.get("sha256")
+    if isinstance(scorer, JudgeScorer) and own is not None and own == model_hash(base):
+        tell(
+            f"judge {scorer.name} is the model that is trained, before training: it may like best "
+            "what it would write itself"
+        )
 
 
 def _choosers(run: RunFolder) -> Iterator[_Chooser]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from curate.base.spelling import option
 from curate.base.terminal import printable_line
 from curate.proofs.cells import Cell
 from curate.proofs.metrics import mean_bits
@@ -28,5 +27,5 @@ def diverged(cells: Sequence[Cell], base: Cell) -> Iterator[str]:
             yield (
                 f"{printable_line(name, _NAME)}: {len(far):,} of {len(own):,} trainings made the "
                 f"held-out answers more than {MUCH - 1:.0%} worse than before training ({seeds}): "
-                f"they diverged, or learnt something else altogether; try a lower {option('lr')}"
+                f"they diverged, or learnt something else altogether; try a lower learning_rate"
             )

@@ -20,7 +20,7 @@ from curate.base.spelling import option
 from curate.pipeline.run_folder import RunFolder
 from curate.proofs import pool as pools
 from curate.proofs import proof_folder, targets
-from curate.proofs.chosen_by import check_independent
+from curate.proofs.chosen_by import check_independent, say_own_kind
 from curate.proofs.design import Design
 from curate.proofs.matching import Amount, amount
 from curate.proofs.options import ProveOptions
@@ -49,6 +49,8 @@ def unmatched(run: Path, options: ProveOptions, design: Design, log: Log) -> Pre
     for each in scorers:
         check_independent(folder, each, notices.append)
     model, config, render = renderer(options)
+    for each in scorers:
+        say_own_kind(str(model), each, notices.append)
     records, kept = pools.read_pool(folder)
     baselines, raw = _raw(folder, options, notices.append)
     log(f"rendering {records.height:,} rows of {run} by template {render.template.name}")
