@@ -17,6 +17,8 @@ from curate.proofs.scorers import JudgeScorer, RewardScorer, Scorer, reward_hash
 from filters.reward.linear import is_linear
 from trainer.after.suite.identity import model_hash
 
+_SCORING = ("Reward(", "LLMJudge(")  # as the manifest shows the settings of such steps
+
 
 class _Chooser(NamedTuple):
     """A model that a step of a run read rows with: its name or folder, and a server's address."""
@@ -67,6 +69,8 @@ def say_own_kind(base: str, scorer: Scorer, tell: Log) -> None:
 def _choosers(run: RunFolder) -> Iterator[_Chooser]:
     """The models that the manifest names: in settings of steps, and as servers called them."""
     for step in run.manifest["steps"]:
+        if not step.get("settings", "").startswith(_SCORING):
+            continue
         settings = {
             name: _value(text) for name, text in shown_settings(step.get("settings", "")).items()
         }
