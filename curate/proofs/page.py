@@ -18,7 +18,7 @@ from curate.proofs.metrics import METRICS
 from curate.proofs.pieces import drawn
 from curate.proofs.proof import Proof
 from curate.proofs.sentences import bracketed, decimals, number, p_text, sentences, verdict_text
-from curate.proofs.win_lines import notices, percents
+from curate.proofs.win_lines import notices
 from curate.proofs.win_rates import rate_of
 from curate.report.excerpts import Piece, excerpt
 from curate.report.page import percent
@@ -157,8 +157,7 @@ def environment() -> jinja2.Environment:
             f"{number(each.low, places)} to {number(each.high, places)}"
         ),
         "level": lambda value, metric: _level(value, metric),
-        "rate": lambda each: percents(rate_of(each)),
-        "percents": percents,
+        "rate": rate_of,
         "win_notices": lambda found: list(notices(found)),
     }
     return environment
