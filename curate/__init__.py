@@ -28,7 +28,7 @@ from curate.api import (
 )
 from curate.base.errors import CurateError
 from curate.base.version import __version__
-from curate.proving import forecast_proof, prove, prove_amounts, prove_formats
+from curate.proving import forecast_proof, prove, prove_amounts, prove_formats, prove_shares
 
 if TYPE_CHECKING:
     from curate.base.contract import Estimate, Filter, Findings, Fix, Judgement
@@ -57,6 +57,7 @@ __all__ = [
     "prove",
     "prove_amounts",
     "prove_formats",
+    "prove_shares",
     "render",
     "run",
     "setting",
