@@ -170,7 +170,8 @@ def write_results(result: TrainResult) -> None:
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     points = [json.loads(line) for line in lines]
     steps = [(point["step"], point["loss"]) for point in points if not point.get("eval")]
-    picture = curves.draw(steps, result.table, result.epoch)
+    penalties = [(point["step"], point["penalty"]) for point in points if "penalty" in point]
+    picture = curves.draw(steps, result.table, result.epoch, penalties)
     write_atomic(out / "curves.svg", picture)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from curate.base.errors import CurateError, some_of
 from trainer import packing
 from trainer.checkpoints import companions, put_on
-from trainer.checks import reference
+from trainer.checks import anchoring, reference
 from trainer.checks.causal import check_causal
 from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
@@ -194,6 +194,8 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
         proof = prove(net, rows, chosen, config, mode, log)
         log(str(proof))
         about["proof"] = dataclasses.asdict(proof)
+    mode = anchoring.settled(plan, net, mode, log)
+    about["regulariser"] = None if mode.anchor is None else mode.anchor.described()
     if pairs is not None:
         mode = dataclasses.replace(mode, pairs=pairs, settings=config)
         mode = reference.settled(plan, net, mode, log)

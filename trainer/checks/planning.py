@@ -23,7 +23,7 @@ from trainer.data import mixing
 from trainer.data.judged import read_judged, with_partners
 from trainer.data.leaks import leaks
 from trainer.data.pairs import Pairs, longer_wins
-from trainer.data.rows import Rows
+from trainer.data.rows import Rows, join
 from trainer.data.split import split
 from trainer.data.tokens import Tokens, load_tokens
 from trainer.evaluation.boards import check_board
@@ -102,6 +102,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         *_about_teacher(plan),
         *_few_held_out(plan),
         *_watched(plan),
+        *_measured(plan),
         *_classified(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
@@ -214,6 +215,29 @@ def _watched(plan: Plan) -> list[str]:
     rows, chosen = plan.general
     tokens = int(rows.lengths[chosen].sum())
     return [f"retention: the loss of {tokens:,} tokens of general text is watched"]
+
+
+def _measured(plan: Plan) -> list[str]:
+    """Warnings of a text for ewc that is no other text than what is trained or watched."""
+    if plan.measured is None:
+        return []
+    (rows, chosen), config = plan.measured, plan.config
+    source, lines = config.fisher_text or config.replay, []
+    if len(chosen) < config.fisher_sequences:
+        lines.append(
+            f"fisher_sequences: {source} has {len(chosen):,} of {config.fisher_sequences:,}"
+        )
+    texts = [("rows to train", plan.tokens.rows, plan.train, "they are kept from being learnt")]
+    if plan.general is not None:
+        texts.append(("what retention watches", *plan.general, "that loss says less of other text"))
+    for name, others, numbers, effect in texts:
+        both = join(others, rows)
+        if copies := len(leaks(both, numbers, chosen + len(others))):
+            lines.append(
+                f"fisher_text: {copies:,} of {len(chosen):,} sequences are near-copies of {name}, "
+                f"so {effect}"
+            )
+    return lines
 
 
 def _classified(plan: Plan) -> list[str]:

@@ -229,6 +229,26 @@ class OptimisationSettings:
         "base's config.json says if empty, 0 for none",
         low=0.0,
     )
+    regulariser: Literal["none", "l2_sp", "ewc"] = option(
+        "none",
+        "what draws trained weights back to where they started: nothing, the distance squared, or "
+        "that by how much each weight matters to general text",
+    )
+    regulariser_weight: float = option(
+        0.1, "what half of that sum is multiplied by before it is added to the loss", low=0.0
+    )
+    fisher_text: str | None = option(
+        None,
+        "general text by which ewc tells which weights matter: a .txt or .jsonl file, or a folder "
+        "of token rows; that of replay if empty",
+    )
+    fisher_sequences: int = option(
+        32, "sequences of that text, of at most 1,024 tokens, that are read before step 1", low=1
+    )
+    fisher: Literal["empirical", "sampled"] = option(
+        "empirical",
+        "whose tokens the gradients of ewc are of: the text's own, or ones that the model draws",
+    )
     rounding: Literal["auto", "masters", "stochastic", "nearest"] = option(
         "auto",
         "how bfloat16 weights take small updates: float32 masters, at random, or not at all; auto "

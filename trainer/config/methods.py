@@ -28,10 +28,12 @@ _Weights = Literal["full", "bitfit"]
 _Adapters = Literal["norms", "tokens", "lora", "rslora", "dora", "lora-xs", "oft", "boft", "ia3"]
 MethodName = Literal[_Weights, _Adapters, "prefix", "prompt"]
 _LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules", "train_tokens")
+# What is read by methods that change weights, or add a product to them.
+_ANCHORED = ("regulariser",)
 
 METHODS: Mapping[MethodName, Method] = {
-    "full": Method("all weights", "", "weights", new_rows=True),
-    "bitfit": Method("biases alone", "arXiv 2106.10199", "weights"),
+    "full": Method("all weights", "", "weights", fields=_ANCHORED, new_rows=True),
+    "bitfit": Method("biases alone", "arXiv 2106.10199", "weights", fields=_ANCHORED),
     "norms": Method("the scales of the norms alone", "arXiv 2312.11420"),
     "tokens": Method(
         "the embedding rows of added tokens alone",
@@ -39,9 +41,14 @@ METHODS: Mapping[MethodName, Method] = {
         fields=("train_tokens",),
         new_rows=True,
     ),
-    "lora": Method("low-rank adapters", "arXiv 2106.09685", fields=_LORA, new_rows=True),
+    "lora": Method(
+        "low-rank adapters", "arXiv 2106.09685", fields=(*_LORA, *_ANCHORED), new_rows=True
+    ),
     "rslora": Method(
-        "LoRA scaled by the root of its rank", "arXiv 2312.03732", fields=_LORA, new_rows=True
+        "LoRA scaled by the root of its rank",
+        "arXiv 2312.03732",
+        fields=(*_LORA, *_ANCHORED),
+        new_rows=True,
     ),
     "dora": Method(
         "LoRA for directions, and a length for each output",
