@@ -91,7 +91,7 @@ def _check_base(plan: Plan, net: Any, log: Log) -> None:
     rows = net.get_input_embeddings().weight.shape[0]
     if plan.words.size > rows:
         weights.check_growth(base, rows, config.model)
-    if config.learns == "prompt":
+    if config.learns in ("prompt", "layers"):  # no weight of the base is saved
         return
     for line in base.lines(config.model):
         log(line)
@@ -176,6 +176,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     net = ready(plan, device, log, group)
     companions.check(plan)
     about: dict[str, Any] = {"device": device_name(device), "processes": group.count}
+    about["parameters"] = model.measure(net).described()
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about
     packed = packing.decide(net, rows, plan.train, config, log)

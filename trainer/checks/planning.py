@@ -28,7 +28,7 @@ from trainer.data.split import split
 from trainer.data.tokens import Tokens, load_tokens
 from trainer.evaluation.boards import check_board
 from trainer.evaluation.table import FEW
-from trainer.models import model, teachers, vocabulary
+from trainer.models import matching, model, teachers, vocabulary
 from trainer.objectives import preferences, reward
 from trainer.plan import Log, Plan, warmup_steps
 
@@ -61,6 +61,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if tokenizer is not None and words.added:
         vocabulary.extend(tokenizer, words, config.model)
     words = vocabulary.with_named(words, config.train_tokens, tokenizer, config.model)
+    config, matched = matching.settled(config, words)
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
     about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
@@ -97,6 +98,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         long = packing.about_long_pairs(pairs, train, config)
     for line in [
         *_announcement(plan, passed),
+        *matched,
         *(() if adapter is None else going_on.lines(adapter, config.model)),
         *_about_pairs(plan),
         *_about_teacher(plan),

@@ -9,7 +9,7 @@ from typing import Any
 
 from curate.base.errors import CurateError
 from trainer.config.groups import Settings
-from trainer.config.methods import readers
+from trainer.config.methods import PICKED, readers
 from trainer.config.objectives import BETAS, PREFERENCES, READ_BY
 
 # A setting, its values that are meant (ANY is every value but the fallback), another setting, the
@@ -20,7 +20,13 @@ _REGULARISER = "name what draws weights back in regulariser, l2_sp or ewc"
 _EWC = "it is read by ewc alone; leave it out, or set regulariser to ewc"
 CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
     ("rounding", ANY, "dtype", ("float32",), "only bfloat16 weights are rounded; leave it out"),
-    ("rounding", ANY, "learns", ("adapter", "prompt"), "adapters are not rounded; leave it out"),
+    (
+        "rounding",
+        ANY,
+        "learns",
+        ("adapter", "prompt", "layers"),
+        "adapters are not rounded; leave it out",
+    ),
     ("load_in_4bit", (True,), "learns", ("weights", "prompt"), "a 4-bit base is for adapters"),
     ("choose", ("score", "lima"), "prompts", (0,), "it needs answers; set prompts above 0"),
     ("stop_on", ("score",), "prompts", (0,), "it needs answers; set prompts above 0"),
@@ -132,6 +138,7 @@ def check_cross_field(config: Settings) -> None:
             beside = f"{shown} is {getattr(config, shown)!r}"
             raise CurateError(f"train: {name} is {value!r}, and {beside}; {advice}")
     _check_regulariser(config)
+    _check_matching(config)
     for name, objectives in READ_BY.items():
         if config.objective not in objectives and _is_changed(config, name):
             raise CurateError(
@@ -145,6 +152,29 @@ def check_cross_field(config: Settings) -> None:
                 f"train: {field.name} is read only with method {', '.join(able)}, and method is "
                 f"{config.method!r}; leave it out"
             )
+
+
+def _check_matching(config: Settings) -> None:
+    """A share of parameters is one of a method that has a rank, a block or a width."""
+    given = config.match_parameters
+    if given is None:
+        return
+    share = float(given[:-1]) if re.fullmatch(r"\d+(\.\d+)?%", given) else 0.0
+    if not 0 < share < 100:
+        raise CurateError(
+            f"train: match_parameters is {given!r}; expected a share of all parameters, above 0% "
+            "and below 100%, such as 0.5%"
+        )
+    if config.method not in PICKED:
+        raise CurateError(
+            f"train: match_parameters is {given!r}, and method {config.method} has no rank, block "
+            f"or width to pick; take one of {', '.join(PICKED)}, or leave it out"
+        )
+    if config.from_adapter is not None:
+        raise CurateError(
+            f"train: match_parameters is {given!r}, and the adapter in {config.from_adapter} says "
+            "itself how large it is; leave it out"
+        )
 
 
 def _check_regulariser(config: Settings) -> None:

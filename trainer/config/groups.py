@@ -170,6 +170,12 @@ class MethodSettings:
         (), "tokens whose embedding rows learn beside the adapters, such as chat tokens, by text"
     )
     rotation_block: int = option(32, "width of the blocks that are rotated", low=2)
+    bottleneck_width: int = option(64, "numbers between the two layers of an adapter", low=1)
+    match_parameters: str | None = option(
+        None,
+        "share of all parameters to train, such as 0.5%: picks the largest rank, block or width "
+        "that is not above it",
+    )
     num_virtual_tokens: int = option(20, "learnt vectors before the first token", low=1)
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", "number format of weights and activations; adapters stay float32"
@@ -338,7 +344,7 @@ class Settings(
 
     @property
     def learns(self) -> str:
-        """What the method trains: "weights", "adapter" or "prompt" (see `methods`)."""
+        """What the method trains: "weights", "adapter", "prompt" or "layers" (see `methods`)."""
         return METHODS[self.method].learns
 
 
