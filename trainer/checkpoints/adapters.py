@@ -124,7 +124,7 @@ def _epoch(run: Path, epoch: int) -> Path:
 
 def read(folder: Path) -> Adapter:
     """An adapter's settings, its base and the run it is of. Raises `CurateError`."""
-    run = _run_of(folder)
+    run = run_of(folder)
     kind, settings = kind_and_settings(folder)
     base = settings.get("base_model_name_or_path") or None
     if kind == LORA_XS:
@@ -152,7 +152,7 @@ def is_same(one: str, other: str) -> bool:
     return one == other or Path(one).resolve() == Path(other).resolve()
 
 
-def _run_of(folder: Path) -> Path | None:
+def run_of(folder: Path) -> Path | None:
     """The CKPT that a folder lies in, or is."""
     for above in [folder, *folder.resolve().parents[:2]]:
         marker = above / place.MARKER
