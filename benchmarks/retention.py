@@ -1,10 +1,10 @@
 """What keeps a small model from forgetting: nothing, replay, L2-SP, EWC.
 
-`stories260k-hf` (260,000 parameters) learnt children's stories; it is trained on rows of a role-play dump. General text
+`stories260k-hf` learnt children's stories and is trained on rows of a role-play dump. General text
 are stories that it writes itself: replay and EWC read one half of them, and what is measured is the
-loss on the other half, beside the loss of held-out rows. Three seeds of split, order and stories'
-use; every arm takes the same steps. About ten minutes of one core; `--docs` puts the table into the
-page. The data is looked for in the folder that CURATE_TEST_DATA names.
+loss on the other half, beside the loss of held-out rows. Three seeds, by which split, order and the
+use of stories differ; every arm takes the same steps. About three minutes of one core; `--docs`
+puts the table into the page. The data is looked for in the folder that CURATE_TEST_DATA names.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "save_total_limit": 1,
     "proof": False,
 }
-WEIGHTS = {"l2_sp": (0.01, 0.1, 1.0), "ewc": (0.01, 0.1, 1.0)}
+WEIGHTS = {"l2_sp": (0.1, 1.0, 10.0), "ewc": (0.1, 1.0, 10.0)}
 
 
 def arms(general: str, weights: dict[str, Sequence[float]]) -> dict[str, dict[str, Any]]:

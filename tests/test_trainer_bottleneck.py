@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,10 @@ def test_what_is_left_answers_and_is_evaluated_on_its_base(place: str, tuned: An
     [answer] = chat.answers(talker, ids, chat.Sampling(max_tokens=6), silent)
     assert (answer.text, answer.stopped) == ("w7 w6", True)
     assert len(trained(talker.net)) == 16
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "w9 w21", "output": "w7 w6"}\n' * 2, "utf-8")
+    found = curate.evaluate_labels(folder, rows, labels=["w7 w6", "w6 w7"])
+    assert "1.0" in json.dumps(found.as_dict()["models"][0]["accuracy"])
 
 
 def test_merging_is_refused_before_anything_is_loaded(tuned: Any, tmp_path: Path):

@@ -131,9 +131,10 @@ def _chart(
     curves = [Curve(name, _stretched(points)) for name, points in there]
     ats = [at for _, points in there for at, _ in points]
     highest = max(value for _, points in there for _, value in points)
-    x = [Tick(at, f"{at:.0f}") for at in _whole(nice_ticks(max(ats), min(ats))) if at in ats]
+    x = [Tick(at, f"{at:.0f}") for at in _integers(nice_ticks(max(ats), min(ats))) if at in ats]
     y = [Tick(at, f"{at:g}") for at in nice_ticks(highest)]
-    return Chart(title, meaning, drawn(curves, x, y, f"{title} by block", NARROW), legend)
+    svg = drawn(curves, x, y, f"{title} by block", NARROW, filled=False)
+    return Chart(title, meaning, svg, legend)
 
 
 def _stretched(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -144,7 +145,7 @@ def _stretched(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
     return [(at - 0.5, value), (at + 0.5, value)]
 
 
-def _whole(ticks: Iterable[float]) -> list[float]:
+def _integers(ticks: Iterable[float]) -> list[float]:
     return [tick for tick in ticks if tick.is_integer()]
 
 
