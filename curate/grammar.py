@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from curate.base.errors import brief
 from curate.base.terminal import complain
 from curate.base.version import __version__
+from curate.pipeline.engine import ENGINES
 
 
 class Grammar(argparse.ArgumentParser):
@@ -79,6 +80,12 @@ def _run(add: Any) -> None:
     about = "change one setting of the recipe, such as near.threshold=0.7 (repeatable)"
     _many(add, "--set", "STEP.FIELD=VALUE", about)
     add("--workers", type=_positive, help="processes to use (default: all cores)")
+    about = "what they are: processes of curate, or Ray (default: processes)"
+    add("--engine", choices=ENGINES, default=ENGINES[0], help=about)
+    about = "engine ray: a cluster that is there already; none: this machine"
+    add("--address", metavar="HOST:PORT", help=about)
+    about = "a folder for what is under way (default: beside --out); a cluster's nodes must see it"
+    add("--work", type=Path, metavar="DIR", help=about)
     add("--no-cache", action="store_true", help="measure everything anew")
     about = "print what judges would be asked, in rows, tokens and dollars; write nothing"
     add("--dry-run", action="store_true", help=about)
