@@ -446,7 +446,9 @@ def test_replayed_text_is_that_of_ewc_unless_another_is_named(
     found = [line for line in said if line.startswith("Fisher information, empirical")]
     assert len(found) == 1 and f"12 sequences (72 tokens) of {sources['text']}" in found[0]
     assert "fisher_sequences: " + sources["text"] + " has 12 of 32" in said
-    assert any("EWC: 0.1 / 2 x the squared distance of 21 weights" in line for line in said)
+    assert any(
+        "EWC: 0.1 / 2 x the squared distance of 21 tensors of weights" in line for line in said
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -56,7 +56,15 @@ print(*threads_left(), end="")
 
 SLOW = [
     pytest.param(kind, marks=pytest.mark.slow)
-    for kind in ("mixture", "sharded mixture", "sharded dpo", "kto", "sharded kto", "sharded ewc")
+    for kind in (
+        "mixture",
+        "sharded mixture",
+        "sharded dpo",
+        "kto",
+        "sharded kto",
+        "sharded ewc",
+        "sharded houlsby",
+    )
 ]
 
 
@@ -85,6 +93,8 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     if objective in ("dpo", "kto"):
         pairs = write_pairs(tmp_path / "pairs", 158 if objective == "dpo" else 79)
         fields |= {"tokens": pairs, "objective": objective, "preset": "zephyr", "beta": 0.1}
+    if objective == "houlsby":
+        fields |= {"method": "houlsby", "bottleneck_width": 4, "prompts": 1}
     if objective == "ewc":
         text = write_tokens(tmp_path / "text", reversed_pairs(8, first=300))
         fields |= {"regulariser": "ewc", "fisher_text": text, "regulariser_weight": 1.0}
@@ -129,7 +139,8 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
 def weights(out: Path) -> Any:
     from safetensors.numpy import load_file
 
-    found = load_file(out / "model.safetensors")
+    whole = out / "model.safetensors"
+    found = load_file(whole if whole.is_file() else out / "trained.safetensors")
     return np.concatenate([found[name].ravel() for name in sorted(found)])
 
 

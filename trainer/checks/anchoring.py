@@ -84,9 +84,9 @@ def _line(anchor: Anchor) -> str:
         start = part.start if isinstance(part.start, tuple) else (part.start,)
         held += sum(4 * each.numel() for each in start if each is not None)
         held += 0 if part.fisher is None else 4 * part.fisher.numel()
-    of = "weights" if anchor.about is None else "weights, as each matters,"
+    of = "weights" if anchor.about is None else "weights, each as it matters,"
     return (
         f"{_NAMES[anchor.kind]}: {anchor.strength:g} / 2 x the squared distance of "
-        f"{len(anchor.parts)} {of} from where they started is added to the loss; "
+        f"{len(anchor.parts)} tensors of {of} from where they started is added to the loss; "
         f"{held / 1e6:,.1f} MB in float32 for that"
     )
