@@ -3,7 +3,7 @@
 `stories260k-hf` learnt children's stories and is trained on rows of a role-play dump. General text
 are stories that it writes itself: replay and EWC read one half of them, and what is measured is the
 loss on the other half, beside the loss of held-out rows. Three seeds, by which split, order and the
-use of stories differ; every arm takes the same steps. About five minutes of one core; `--docs`
+use of stories differ; every arm takes the same steps. About three minutes of one core; `--docs`
 puts the table into the page. The data is looked for in the folder that CURATE_TEST_DATA names.
 """
 
