@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.api import (
     baselines,
+    diagnose,
     estimate,
     evaluate_labels,
     evaluate_suite,
@@ -44,6 +45,7 @@ __all__ = [
     "Judgement",
     "__version__",
     "baselines",
+    "diagnose",
     "estimate",
     "evaluate_labels",
     "evaluate_suite",

@@ -242,6 +242,24 @@ def _chat(add: Any) -> None:
     add("--quiet", action="store_true", help="print errors and warnings only")
 
 
+def _diagnose(add: Any) -> None:
+    about = "a CKPT, one of its epochs (CKPT/epochs/epoch-N), or an adapter's folder"
+    add("source", metavar="CKPT", help=about)
+    about = "a text that both models read: .txt, .jsonl with a text a line, or TOKENS (repeatable)"
+    add("--text", action="append", required=True, metavar="FILE", help=about)
+    add("--model", metavar="BASE", help="the base, where it is not the one that CKPT names")
+    about = "tokens that are read, shared by the texts (default: 4096)"
+    add("--tokens", type=_positive, default=4096, metavar="N", help=about)
+    about = "leave out what needs the singular values of every weight, most of the time"
+    add("--no-spectra", action="store_true", help=about)
+    about = "a page (.html), or else a folder for the page and all numbers"
+    add("--out", type=Path, metavar="PAGE", help=about)
+    add("--force", action="store_true", help="replace the folder of another diagnosis")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    add("--json", action="store_true", help="print all numbers as JSON")
+    add("--quiet", action="store_true", help="print errors and warnings only")
+
+
 def _eval(add: Any) -> None:
     about = "a model's folder: CKPT, CKPT/adapter, CKPT/epochs/epoch-N, a base, or a merged model"
     add("source", metavar="CKPT", help=about)
@@ -454,6 +472,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "eval": (
         "Measure models, side by side, with intervals: as classifiers, or by a suite of numbers.",
         _eval,
+    ),
+    "diagnose": (
+        "What training changed in each layer of a model: its weights, and what they give.",
+        _diagnose,
     ),
     "prove": (
         "Train on the kept rows and on others of the same size: is the difference there?",
