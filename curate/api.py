@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from curate.renders import Preview, Tokens
     from curate.runs import Plan, Run
     from trainer import TrainResult
+    from trainer.after.geometry.diagnosis import Diagnosis
     from trainer.after.gguf.export import Exported as ExportedGguf
     from trainer.after.merge import Merged
     from trainer.evaluation.label_choice import Prior, Scoring
@@ -311,6 +312,32 @@ def merge(
         force=force,
         log=log,
     )
+
+
+def diagnose(
+    source: str | PathLike[str],
+    texts: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    out: str | PathLike[str] | None = None,
+    model: str | PathLike[str] | None = None,
+    tokens: int = 4096,
+    spectra: bool = True,
+    device: str = "auto",
+    force: bool = False,
+    log: Log = no_log,
+) -> Diagnosis:
+    """What training changed in each layer of the model in `source`, beside its base, on `texts`.
+
+    `source` is a CKPT, one of its epochs, or an adapter's folder; `model` is the base where that
+    does not name it. Texts are files (.txt, .jsonl) or TOKENS, of which `tokens` tokens are read;
+    without `spectra` nothing is computed of singular values. `out` is a page (.html) or a folder.
+    Raises `CurateError`.
+    """
+    check_ours()
+    from curate.evals import diagnosis
+
+    named = [texts] if isinstance(texts, str | PathLike) else list(texts)
+    return diagnosis.diagnose(source, named, out, model, tokens, spectra, device, force, log)
 
 
 def teacher(

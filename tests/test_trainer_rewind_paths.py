@@ -338,6 +338,7 @@ def test_what_no_path_leads_to_is_refused_in_one_sentence(
 ) -> None:
     prompt = tuned("prompt")
     assert "is a learnt prompt (PROMPT_TUNING): vectors that no path leads to" in refused(prompt)
+    assert "stands between the layers of its base (PFEIFFER)" in refused(tuned("pfeiffer"))
     pissa = outside_adapter(base, tmp_path / "pissa", init_lora_weights="pissa")
     assert "began with other weights than its base's (init_lora_weights 'pissa')" in refused(pissa)
     strange = shutil.copytree(tuned("lora") / "adapter", tmp_path / "strange")

@@ -14,7 +14,8 @@ import numpy as np
 from curate.base.errors import CurateError
 from trainer.config.config import TrainConfig
 from trainer.data import classes
-from trainer.data.general import watched
+from trainer.data.batches import epoch_order
+from trainer.data.general import WATCHED_LENGTH, read_general, watched
 from trainer.data.labelled import LabelledRows, from_tokens
 from trainer.data.lengths import LengthTarget, length_target
 from trainer.data.mixing import Mixture
@@ -25,6 +26,10 @@ from trainer.models.teachers import TeacherSource
 from trainer.models.vocabulary import Vocabulary
 
 Log = Callable[[str], None]
+
+
+# Keeps the sequences of Fisher information from being those of anything else the seed decides.
+_FISHER = 0xF15A
 
 
 def no_log(line: str) -> None:
@@ -75,6 +80,21 @@ class Plan:
         if self.config.retention is None:
             return None
         return watched(Path(self.config.retention), self.tokenizer, self.limits)
+
+    @cached_property
+    def measured(self) -> tuple[Rows, Ints] | None:
+        """The general text that says which weights matter, and its sequences that are read.
+
+        They are drawn by the seed, as texts of a file often lie in some order.
+        """
+        config = self.config
+        source = config.fisher_text or config.replay
+        if config.regulariser != "ewc" or source is None:
+            return None
+        rows = read_general(Path(source), self.tokenizer, self.limits, WATCHED_LENGTH)
+        order = epoch_order(len(rows), config.seed ^ _FISHER, 0)
+        chosen: Ints = np.sort(order[: config.fisher_sequences])
+        return rows, chosen
 
     @cached_property
     def labelled(self) -> LabelledRows | None:

@@ -16,7 +16,7 @@ from trainer.data.tokens import Limits, load_tokens
 
 # Of text whose loss is watched so many tokens are read, in rows of at most so many.
 _WATCHED_TOKENS = 32_768
-_WATCHED_LENGTH = 1024
+WATCHED_LENGTH = 1024
 
 
 def watched(path: Path, tokenizer: Any | None, limits: Limits) -> tuple[Rows, Ints]:
@@ -24,7 +24,7 @@ def watched(path: Path, tokenizer: Any | None, limits: Limits) -> tuple[Rows, In
 
     Raises `CurateError` as `read_general` does.
     """
-    rows = read_general(path, tokenizer, limits, _WATCHED_LENGTH)
+    rows = read_general(path, tokenizer, limits, WATCHED_LENGTH)
     return rows, within(rows, np.arange(len(rows)), _WATCHED_TOKENS)
 
 

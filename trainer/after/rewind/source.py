@@ -10,7 +10,7 @@ from typing import Any
 from curate.base.errors import CurateError
 from trainer.checkpoints import adapters, checkpoint, place
 from trainer.checkpoints.adapters import Adapter
-from trainer.config.adapter_files import LORA_XS, is_adapter, read_json
+from trainer.config.adapter_files import BOTTLENECKS, LORA_XS, is_adapter, read_json
 from trainer.models import model, teachers, weights
 
 # Adapters of peft whose numbers say how far they are from doing nothing.
@@ -104,6 +104,11 @@ def _check_path(adapter: Adapter) -> None:
         raise CurateError(
             f"{adapter.folder}: is a learnt prompt ({adapter.kind}): vectors that no path leads to "
             "from the base, as without them there are none; compare its epochs with curate eval"
+        )
+    if adapter.kind in BOTTLENECKS:
+        raise CurateError(
+            f"{adapter.folder}: stands between the layers of its base ({adapter.kind}) and is no "
+            "change of a weight, so no path is known here; compare its epochs with curate eval"
         )
     advice = (
         "put it into its base with curate merge, and rewind that whole model with --model BASE "
