@@ -31,6 +31,8 @@ PIECE = 4
 MOSTLY = 0.5
 # Neighbours that are counted at once, about; 8 bytes each.
 _PAIRS = 1 << 24
+# Ranges of places that are made at once.
+_RANGES = 1 << 14
 _HALF = np.uint64(32)
 # The table `Boilerplate.texts`, without a line.
 NO_TEXTS = pl.DataFrame(
@@ -277,11 +279,18 @@ def _outside(runs: Runs, chosen: pl.DataFrame, rule: Rule) -> tuple[Bools, Bools
     seam = rule.size - 1
     compared, own = np.ones(len(runs.hashes), bool), np.ones(len(runs.hashes), bool)
     high = np.minimum(ends + seam, runs.bounds[owner + 1])
-    compared[ranges(np.maximum(starts - seam, runs.bounds[owner]), high)] = False
-    own[ranges(starts, high)] = False
+    _clear(compared, np.maximum(starts - seam, runs.bounds[owner]), high)
+    _clear(own, starts, high)
     words = np.where(runs.sizes > 0, runs.sizes + seam, 0)
     taken = np.bincount(owner, weights=ends - starts + seam, minlength=len(words))
     return compared, own, np.maximum(words - taken.astype(np.int64), 0)
+
+
+def _clear(flags: Bools, low: Ints, high: Ints) -> None:
+    """Clear the flags from each `low` up to its `high`; some at a time, for places take 8 bytes."""
+    for first in range(0, len(low), _RANGES):
+        some = slice(first, first + _RANGES)
+        flags[ranges(low[some], high[some])] = False
 
 
 def _texts(runs: Runs, chosen: pl.DataFrame, rule: Rule, min_rows: int) -> pl.DataFrame:
