@@ -46,7 +46,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "dpo, length-normalised": {"objective": "dpo", "beta": 5.0, "length_normalised": True},
     "simpo": {"objective": "simpo", "beta": 2.0, "simpo_gamma": 1.0},
 }
-SHARES = (0.0, 0.25, 0.5, 1.0)  # of the steps of SFT
+SHARES = (0.0, 0.5, 0.25, 1.0)  # of the steps of SFT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +88,9 @@ def cells() -> Iterator[tuple[str, str, float, dict[str, Any]]]:
     """Name, pairs, share of SFT and settings of every line of the tables."""
     for name, settings in ARMS.items():
         yield name, "alpaca_eval", 1.0, settings
+    yield "dpo on PandaLM", "pandalm", 1.0, ARMS["dpo"]
     for share in SHARES[:-1]:
         yield f"dpo after {share:.0%} of SFT", "alpaca_eval", share, ARMS["dpo"]
-    yield "dpo on PandaLM", "pandalm", 1.0, ARMS["dpo"]
 
 
 def make_rows(work: Path, model: Path, start: Start) -> None:
@@ -206,8 +206,8 @@ def collect(work: Path, name: str, seeds: range) -> dict[str, Any]:
     model = STORIES if name == "stories" else small_model(work)
     make_rows(work, model, start)
     found: dict[str, list[dict[str, Any]]] = {}
-    for seed in seeds:
-        for cell in cells():
+    for cell in cells():
+        for seed in seeds:
             kept = work / f"{cell[0]}-{seed}.json"
             if not kept.exists():
                 kept.write_text(json.dumps(measure(work, model, start, cell, seed)), "utf-8")
@@ -266,7 +266,7 @@ def tables(found: dict[str, Any]) -> list[str]:
     sft = [{key: one[key] for key in one if "reward" not in key} for one in alone]
     before = ("length", "stops", "chosen_length", "rejected_length", "longer_wins")
     sweep = {}
-    for share in SHARES:
+    for share in sorted(SHARES):
         name = "dpo" if share == 1 else f"dpo after {share:.0%} of SFT"
         untrained = [{key: one["before"][key] for key in before} for one in made[name]]
         sweep[f"{share:.0%} of SFT"] = untrained
