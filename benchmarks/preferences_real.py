@@ -201,7 +201,7 @@ def measure(
 
 
 def collect(work: Path, name: str, seeds: range) -> dict[str, Any]:
-    """Every cell for every seed, from `work` where it is there already."""
+    """Every cell for the seeds, and what lies in `work` for others."""
     start = STARTS[name]
     model = STORIES if name == "stories" else small_model(work)
     make_rows(work, model, start)
@@ -211,8 +211,11 @@ def collect(work: Path, name: str, seeds: range) -> dict[str, Any]:
             kept = work / f"{cell[0]}-{seed}.json"
             if not kept.exists():
                 kept.write_text(json.dumps(measure(work, model, start, cell, seed)), "utf-8")
-            found.setdefault(cell[0], []).append(json.loads(kept.read_text("utf-8")))
-            print(seed, cell[0], _short(found[cell[0]][-1]["after"]), flush=True)
+                measures = json.loads(kept.read_text("utf-8"))["after"]
+                print(seed, cell[0], _short(measures), flush=True)
+        some = sorted(work.glob(f"{cell[0]}-[0-9]*.json"))
+        if some:
+            found[cell[0]] = [json.loads(path.read_text("utf-8")) for path in some]
     return {"model": name, "start": dataclasses.asdict(start), "cells": found}
 
 
@@ -247,48 +250,57 @@ def interval(values: list[float], form: str) -> str:
 
 def table(lines: dict[str, list[dict[str, float]]]) -> list[str]:
     """A line for each model, a column for each figure."""
-    shown = [f"| | {' | '.join(heading for heading, _, _ in COLUMNS)} |", "|---" * 11 + "|"]
+    headings = ["", "seeds", *(heading for heading, _, _ in COLUMNS)]
+    shown = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for name, measured in lines.items():
         figures = [
             interval([one[key] for one in measured], form) if key in measured[0] else ""
             for _, key, form in COLUMNS
         ]
-        shown.append(f"| {name} | {' | '.join(figures)} |")
+        shown.append(f"| {name} | {len(measured)} | {' | '.join(figures)} |")
     return shown
 
 
+# What is known of a model whose pairs are all ties.
+BEFORE = ("length", "stops", "chosen_length", "rejected_length", "longer_wins")
+
+
 def tables(found: dict[str, Any]) -> list[str]:
-    """What was read, and the tables of the page."""
-    made = found["cells"]
+    """What was read, and the tables of the page; of cells that nobody ran there is no line."""
+    made, start = found["cells"], found["start"]
     after = {name: [one["after"] for one in some] for name, some in made.items()}
-    # Before training every pair is a tie of log ratios: SimPO's means tell what SFT alone prefers.
-    alone = [one["before"] for one in made["simpo"]]
-    sft = [{key: one[key] for key in one if "reward" not in key} for one in alone]
-    before = ("length", "stops", "chosen_length", "rejected_length", "longer_wins")
-    sweep = {}
+    main: dict[str, list[dict[str, float]]] = {}
+    if "simpo" in made:
+        # Before training every pair is a tie of log ratios: SimPO's means tell what SFT prefers.
+        main["SFT alone, by ln p a token"] = _picked(made["simpo"], (*BEFORE, "accuracy"))
+    main |= {name: after[name] for name in ARMS if name in made}
+    sweep: dict[str, list[dict[str, float]]] = {}
     for share in sorted(SHARES):
         name = "dpo" if share == 1 else f"dpo after {share:.0%} of SFT"
-        untrained = [{key: one["before"][key] for key in before} for one in made[name]]
-        sweep[f"{share:.0%} of SFT"] = untrained
-        sweep[f"{share:.0%} of SFT, then dpo"] = after[name]
-    pandalm = made["dpo on PandaLM"]
-    untrained = [{key: one["before"][key] for key in before} for one in pandalm]
-    start = found["start"]
-    return [
-        f"{len(alone)} seeds; {start['steps']} steps of SFT, one epoch of pairs of at most "
-        f"{start['max_length']} tokens a side ({_counts(made['dpo'])}); mean over seeds and its "
-        "95 % interval.",
+        if name in made:
+            sweep[f"{share:.0%} of SFT"] = _picked(made[name], BEFORE)
+            sweep[f"{share:.0%} of SFT, then dpo"] = after[name]
+    lines = [
+        f"{start['steps']} steps of SFT, one epoch of pairs of at most {start['max_length']} tokens "
+        "a side; mean over seeds and its 95 % interval.",
         "",
-        *table({"SFT alone, by ln p a token": sft, **{name: after[name] for name in ARMS}}),
+        f"AlpacaEval ({_counts(made['dpo'])}):",
+        "",
+        *table(main),
         "",
         "How much SFT comes before DPO:",
         "",
         *table(sweep),
-        "",
-        f"PandaLM ({_counts(pandalm)}):",
-        "",
-        *table({"SFT alone": untrained, "dpo": after["dpo on PandaLM"]}),
     ]
+    if pandalm := made.get("dpo on PandaLM"):
+        both = {"SFT alone": _picked(pandalm, BEFORE), "dpo": after["dpo on PandaLM"]}
+        lines += ["", f"PandaLM ({_counts(pandalm)}):", "", *table(both)]
+    return lines
+
+
+def _picked(measured: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, float]]:
+    """Some of what was measured before training."""
+    return [{name: one["before"][name] for name in names} for one in measured]
 
 
 def _counts(measured: list[dict[str, Any]]) -> str:
@@ -302,7 +314,7 @@ def _counts(measured: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="0: only write what is there")
     parser.add_argument("--first", type=int, default=0, help="100 or more to choose settings by")
     parser.add_argument("--model", choices=STARTS, default="stories")
     parser.add_argument("--work", type=Path, help="where results of trainings are kept")
