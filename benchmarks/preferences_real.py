@@ -281,8 +281,8 @@ def tables(found: dict[str, Any]) -> list[str]:
             sweep[f"{share:.0%} of SFT"] = _picked(made[name], BEFORE)
             sweep[f"{share:.0%} of SFT, then dpo"] = after[name]
     lines = [
-        f"{start['steps']} steps of SFT, one epoch of pairs of at most {start['max_length']} tokens "
-        "a side; mean over seeds and its 95 % interval.",
+        f"{start['steps']} steps of SFT, then one epoch of pairs of at most "
+        f"{start['max_length']} tokens a side; mean over seeds and its 95 % interval.",
         "",
         f"AlpacaEval ({_counts(made['dpo'])}):",
         "",

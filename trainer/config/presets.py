@@ -190,7 +190,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     ),
     "orpo": Preset(
         # The authors' script for Mistral 7B, 8 pairs on each of four devices. Its schedule, the
-        # inverse root of the step after 200 steps of warm-up, is none of ours: zephyr's stands here.
+        # inverse root of the step after 200 steps of warm-up, is none of ours: here is zephyr's.
         {
             "objective": "orpo",
             "beta": 0.1,
